@@ -1,0 +1,66 @@
+"""What every command does alike: its flags, its exit codes, errors as one sentence."""
+
+import argparse
+import json
+import sys
+from typing import Any, Callable, Dict, List, Optional
+
+from device_configs.errors import SplitwattError
+
+Command = Callable[[List[str]], int]
+
+
+def parser(verb, summary, example):
+    # type: (str, str, str) -> argparse.ArgumentParser
+    """An argument parser with the flags that every command has (`--json`, `--debug`)."""
+    result = argparse.ArgumentParser(
+        prog="splitwatt " + verb,
+        description=summary,
+        epilog="example:\n  " + example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    result.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    result.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return result
+
+
+def print_json(document):
+    # type: (Any) -> None
+    """Print `document` on standard output as JSON, NaN refused."""
+    print(json.dumps(document, indent=2, allow_nan=False))
+
+
+def note(text):
+    # type: (str) -> None
+    """Print a line for people: on standard error, so that --json stays one document."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def guarded(command, argv):
+    # type: (Command, List[str]) -> int
+    """Run `command(argv)` and turn its errors into a sentence and an exit code.
+
+    Returns 0 (done), 1 (failed), 2 (bad usage) or 130 (interrupted).
+    """
+    try:
+        return command(argv)
+    except SplitwattError as error:
+        if "--debug" in argv:
+            raise
+        note("splitwatt: %s" % error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        note("splitwatt: interrupted")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away: nothing to tell it
+        return 1
+
+
+def run_room(verbs, default, argv=None):
+    # type: (Dict[str, Command], str, Optional[List[str]]) -> int
+    """Run `python -m ROOM [VERB] ...`: a room's verb, its `default` one where none is given."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in verbs:
+        return guarded(verbs[argv[0]], argv[1:])
+    return guarded(verbs[default], argv)

@@ -1,0 +1,78 @@
+"""Files that are whole or not there: atomic writes, hashes, paths kept inside their folder."""
+
+import errno
+import hashlib
+import os
+import tempfile
+from typing import IO, Any, Callable, Union
+
+from device_configs.errors import SplitwattError
+
+_CHUNK_BYTES = 1 << 20
+
+
+def sha256_file(path):
+    # type: (str) -> str
+    """SHA-256 of a file's content, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for chunk in iter(lambda: stream.read(_CHUNK_BYTES), b""):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write_atomic(path, content):
+    # type: (str, Union[str, bytes]) -> None
+    """Write `content` (text as UTF-8) so that `path` holds all of it or what it held before.
+
+    Raises:
+        SplitwattError: the disk is full or the folder cannot be written.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    write_atomic_with(path, lambda stream: stream.write(data))
+
+
+def write_atomic_with(path, write):
+    # type: (str, Callable[[IO[bytes]], Any]) -> None
+    """Like `write_atomic`, the content being written by `write(stream)` to a temporary file first."""
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        os.makedirs(folder, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix="." + os.path.basename(path))
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                write(stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise storage_error(path, error)
+
+
+def storage_error(path, error):
+    # type: (str, OSError) -> SplitwattError
+    """The sentence for an OSError met while writing `path`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SplitwattError(
+            "the disk is full: %s could not be written" % path,
+            "free some space and run the same command again",
+        )
+    return SplitwattError("%s could not be written: %s" % (path, error.strerror or error))
+
+
+def inside(folder, name):
+    # type: (str, str) -> str
+    """`folder`/`name`, refused when `name` is absolute or leads out of `folder`.
+
+    Raises:
+        SplitwattError: the name leads elsewhere.
+    """
+    root = os.path.realpath(folder)
+    path = os.path.realpath(os.path.join(root, name))
+    if os.path.isabs(name) or not path.startswith(root + os.sep):
+        raise SplitwattError("'%s' is not a file name inside %s" % (name, folder))
+    return path

@@ -1,0 +1,73 @@
+"""The `splitwatt` command: finds the room that a verb lives in and imports that room only."""
+
+import importlib
+import os
+import sys
+from typing import List, Optional
+
+from device_configs.cli import guarded
+from device_configs.errors import UsageError
+from device_configs.names import suggestion
+
+__version__ = "0.1.0"
+
+# verb -> (room, what it does)
+VERBS = {
+    "models": ("export", "the models that can be exported, and their rate points"),
+    "weights": ("export", "what to download for a model, from where, and where to put it"),
+    "export": ("export", "PyTorch model -> ONNX bundle for a target"),
+    "targets": ("device_configs", "the machines that splitwatt knows"),
+    "verify": ("engines", "run a bundle's own photographs and compare with its expected outputs"),
+    "serve": ("profiler", "the server: decoders and heads, over HTTP"),
+    "profile": ("profiler", "time configurations on this board against a server"),
+    "report": ("reports", "runs -> tables and figures"),
+}
+
+_USAGE = "usage: splitwatt VERB [options]      (splitwatt VERB --help tells more)\n\n%s\n\nexample:\n  %s"
+_EXAMPLE = "splitwatt export --model ladon_r50 --target cpu --weights random"
+
+
+def _dispatch(argv):
+    # type: (List[str]) -> int
+    if argv and argv[0] in ("--version", "-V"):
+        print("splitwatt " + __version__)
+        return 0
+    if not argv or argv[0] in ("--help", "-h", "help"):
+        rows = "\n".join("  %-9s %s" % (verb, VERBS[verb][1]) for verb in VERBS)
+        print(_USAGE % (rows, _EXAMPLE))
+        return 0 if argv else 2
+    verb = argv[0]
+    if verb not in VERBS:
+        raise UsageError("unknown command '%s'" % verb, suggestion(verb, VERBS))
+    try:
+        room = importlib.import_module(VERBS[verb][0] + ".cli")
+    except ImportError as error:
+        raise UsageError(
+            "'splitwatt %s' needs the package %s, which is not installed" % (verb, error.name),
+            "pip install 'splitwatt[%s]'" % VERBS[verb][0],
+        )
+    return room.VERBS[verb](argv[1:])  # type: ignore[no-any-return]
+
+
+def main(argv=None):
+    # type: (Optional[List[str]]) -> int
+    """Run one verb; returns its exit code: 0 done, 1 failed, 2 bad usage."""
+    return guarded(_dispatch, sys.argv[1:] if argv is None else argv)
+
+
+def run_export():
+    # type: () -> int
+    """The script `export`."""
+    return main(["export"] + sys.argv[1:])
+
+
+def run_profile():
+    # type: () -> int
+    """The script `profile`."""
+    return main(["profile"] + sys.argv[1:])
+
+
+if __name__ == "__main__":
+    # The folder of this file, so that `python splitwatt.py` works from anywhere.
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    sys.exit(main())
