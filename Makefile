@@ -1,0 +1,55 @@
+# `make demo` and `make test` need Python >= 3.10 with venv, git and a C++ compiler; they install the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python splitwatt.py
+SOURCES := splitwatt.py device_configs engines energy profiler export reports tests
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+DEMO := demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo table3 test check bench format lint types unit clean
+
+help: ## what can be made
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(VENV)/.user: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("splitwatt needs Python >= 3.10 on the host; try: make PYTHON=python3.11" if sys.version_info < (3, 10) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing splitwatt and what it needs into $(VENV) (PyTorch is large: several GB, some minutes)"
+	$(PIP) -e '.[export,report,serve]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.user
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.user ## export, profile and report seven of Table 3's configurations
+	$(BIN)/splitwatt export --config demo.yaml --target cpu --weights random --bundles $(DEMO)/bundles
+	$(BIN)/splitwatt profile --config demo.yaml --target cpu --bundles $(DEMO)/bundles --out $(DEMO)/runs/latest --replace
+	$(BIN)/splitwatt report $(DEMO)/runs/latest --out $(DEMO)/report
+
+table3: $(VENV)/.user ## all 40 rows of the paper's Table 3
+	$(BIN)/splitwatt export --config table3.yaml --target cpu --weights random
+	$(BIN)/splitwatt profile --config table3.yaml --target cpu
+	@echo "now: $(BIN)/splitwatt report RUN --out paper"
+
+test: $(VENV)/.dev ## the whole test suite
+	$(BIN)/python -m pytest tests
+
+check: format lint types test ## what CI runs: format, lint, types, README commands, tests
+
+format: $(VENV)/.dev ## is every file formatted?
+	$(BIN)/ruff format --check $(SOURCES)
+
+lint: $(VENV)/.dev ## ruff's findings
+	$(BIN)/ruff check $(SOURCES)
+
+types: $(VENV)/.dev ## mypy's findings
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev ## the figures that the documentation states
+	$(BIN)/python -m tests.bench
+
+clean: ## remove what make made
+	rm -rf $(VENV) build demo .mypy_cache .ruff_cache .pytest_cache
