@@ -26,8 +26,9 @@ $(VENV)/.dev: $(VENV)/.user
 
 demo: $(VENV)/.user ## export, profile and report seven of Table 3's configurations
 	$(BIN)/splitwatt export --config demo.yaml --target cpu --weights random --bundles $(DEMO)/bundles
-	$(BIN)/splitwatt profile --config demo.yaml --target cpu --bundles $(DEMO)/bundles --out $(DEMO)/runs/latest --replace
-	$(BIN)/splitwatt report $(DEMO)/runs/latest --out $(DEMO)/report
+	run=$(DEMO)/runs/$$(date +%Y%m%d-%H%M%S) && \
+	$(BIN)/splitwatt profile --config demo.yaml --target cpu --bundles $(DEMO)/bundles --out $$run && \
+	$(BIN)/splitwatt report $$run --out $(DEMO)/report
 
 table3: $(VENV)/.user ## all 40 rows of the paper's Table 3
 	$(BIN)/splitwatt export --config table3.yaml --target cpu --weights random
