@@ -1,0 +1,1 @@
+"""Benchmarks: the figures that the documentation states. `make bench` runs them all."""
