@@ -1,0 +1,9 @@
+"""The range coder: latents to bytes and back, the same bytes on every machine.
+
+The format is specified in docs/bitstream.md and, readably, in `reference`.
+"""
+
+from engines.rangecoder.coder import RangeCoder
+from engines.rangecoder.tables import Tables
+
+__all__ = ["RangeCoder", "Tables"]

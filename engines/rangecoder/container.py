@@ -1,0 +1,119 @@
+"""The header of a bitstream: 13 to 17 bytes that say what follows and whether it arrived whole.
+
+    byte 0      0xB0 + log2(lanes): format 1 with 1 lane (0xB0) or 32 (0xB5)
+    4 bytes     tables id: the first 4 bytes of the tables' SHA-256
+    varint      H, height of the latent
+    varint      W, width of the latent
+    varint      length of the payload in bytes
+    4 bytes     CRC-32 (zlib's), little endian, of every byte before it and every byte after it
+    ...         payload
+
+A varint is LEB128: seven bits a byte, low ones first, the top bit set on all bytes but the last,
+and no needless last byte of zero.
+"""
+
+import zlib
+from typing import Any, NamedTuple, Tuple
+
+from device_configs.errors import BitstreamError, DesyncError
+
+LANES = 32
+SINGLE, INTERLEAVED = 0xB0, 0xB5
+_LANES_OF = {SINGLE: 1, INTERLEAVED: LANES}
+_MAX_VARINT_BYTES = 5
+
+Header = NamedTuple(
+    "Header",
+    [("lanes", int), ("tables_id", str), ("height", int), ("width", int), ("start", int)],
+)
+
+
+def varint(value: int) -> bytes:
+    """`value` (not negative) in LEB128."""
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def read_varint(data: bytes, at: int) -> Tuple[int, int]:
+    """The varint at `data[at:]` and where it ends.
+
+    Raises:
+        BitstreamError: it is cut off, longer than 5 bytes, or has a needless last byte.
+    """
+    value = 0
+    for i in range(_MAX_VARINT_BYTES):
+        if at + i >= len(data):
+            raise BitstreamError("the bitstream is truncated", "send it again")
+        byte = data[at + i]
+        value |= (byte & 127) << (7 * i)
+        if byte < 128:
+            if byte == 0 and i:
+                break
+            return value, at + i + 1
+    raise BitstreamError("the bitstream is damaged: a number in it is malformed", "send it again")
+
+
+def wrap(lanes: int, tables_id: str, height: int, width: int, payload: bytes) -> bytes:
+    """`payload` behind its header."""
+    head = b"".join(
+        (
+            bytes([SINGLE if lanes == 1 else INTERLEAVED]),
+            bytes.fromhex(tables_id),
+            varint(height),
+            varint(width),
+            varint(len(payload)),
+        )
+    )
+    crc = zlib.crc32(payload, zlib.crc32(head)) & 0xFFFFFFFF
+    return head + crc.to_bytes(4, "little") + payload
+
+
+def parse(data: bytes) -> Header:
+    """The header of `data`, after every check that needs no tables.
+
+    Raises:
+        BitstreamError: no bitstream of this format, truncated, extended or damaged.
+    """
+    if len(data) < 1:
+        raise BitstreamError("the bitstream is empty", "send it again")
+    if data[0] not in _LANES_OF:
+        raise BitstreamError(
+            "the bytes are no splitwatt bitstream (first byte 0x%02X)" % data[0],
+            "check that both ends run the same format and version",
+        )
+    if len(data) < 5:
+        raise BitstreamError("the bitstream is truncated", "send it again")
+    height, at = read_varint(data, 5)
+    width, at = read_varint(data, at)
+    length, at = read_varint(data, at)
+    start = at + 4
+    if len(data) != start + length:
+        raise BitstreamError(
+            "the bitstream has %d bytes where its header says %d" % (len(data), start + length),
+            "send it again",
+        )
+    view = memoryview(data)
+    crc = zlib.crc32(view[start:], zlib.crc32(view[:at])) & 0xFFFFFFFF
+    if crc != int.from_bytes(data[at:start], "little"):
+        raise BitstreamError("the bitstream is damaged: its CRC does not match", "send it again")
+    return Header(_LANES_OF[data[0]], bytes(data[1:5]).hex(), height, width, start)
+
+
+def check(header: Header, tables: Any, height: int, width: int) -> None:
+    """Raise DesyncError unless `header` speaks of these tables and of this shape."""
+    if header.tables_id != tables.id:
+        raise DesyncError(
+            "the bitstream was written with tables %s and these are tables %s"
+            % (header.tables_id, tables.id),
+            "use one bundle on both ends",
+        )
+    if (header.height, header.width) != (height, width):
+        raise DesyncError(
+            "the bitstream holds a latent of %dx%d, not of %dx%d"
+            % (header.height, header.width, height, width),
+            "ask for the shape that was sent",
+        )
