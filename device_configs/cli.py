@@ -57,6 +57,16 @@ def guarded(command, argv):
         return 1
 
 
+def _targets(argv):
+    # type: (List[str]) -> int
+    from device_configs import targets_cli  # needs PyYAML, which other commands may not
+
+    return targets_cli.targets(argv)
+
+
+VERBS = {"targets": _targets}  # type: Dict[str, Command]
+
+
 def run_room(verbs, default, argv=None):
     # type: (Dict[str, Command], str, Optional[List[str]]) -> int
     """Run `python -m ROOM [VERB] ...`: a room's verb, its `default` one where none is given."""

@@ -1,0 +1,270 @@
+"""The machines that models are deployed to: one YAML file each, read strictly, typed.
+
+`load_target("nano").opset`, `.rails`, `.fact("sm").value`, ... The form of the files is
+`schema.json` beside them; what a schema cannot say (names that refer to each other) is checked here.
+"""
+
+import fnmatch
+import json
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from device_configs.errors import ConfigError, TargetError
+from device_configs.names import check_known, suggestion
+from device_configs.schema import check
+
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+Fact = NamedTuple(
+    "Fact", [("value", Any), ("source", str), ("confirmed", bool), ("note", Optional[str])]
+)
+Fact.__doc__ = """One fact: its value (None: not known), the public document it is from (a URL),
+whether it was confirmed, and a remark."""
+
+RailConfig = NamedTuple(
+    "RailConfig",
+    [
+        ("label", str),
+        ("chip", Optional[str]),
+        ("part_of", Optional[str]),
+        ("energon", Optional[str]),
+        ("measures", str),
+        ("source", str),
+        ("confirmed", bool),
+    ],
+)
+RailConfig.__doc__ = """A power rail: the sensor's label (`*` stands for any text), where the chip
+sits, the rail that feeds it, which of Energon's figures it is, what it measures, from where."""
+
+SensorConfig = NamedTuple(
+    "SensorConfig",
+    [
+        ("period_s", Optional[float]),
+        ("averages", bool),
+        ("source", str),
+        ("confirmed", bool),
+        ("note", str),
+    ],
+)
+SensorConfig.__doc__ = """How often a driver's readings change (seconds), and whether each is the
+mean over that period."""
+
+PowerMode = NamedTuple(
+    "PowerMode",
+    [("id", int), ("name", str), ("watts", Optional[float]), ("source", str), ("confirmed", bool)],
+)
+PowerMode.__doc__ = """A mode of nvpmodel and its budget in watts (None: no budget)."""
+
+Power = NamedTuple(
+    "Power",
+    [
+        ("drivers", Tuple[Tuple[str, ...], ...]),
+        ("total", Tuple[Tuple[str, ...], ...]),
+        ("absurd_above_w", float),
+        ("rails", Tuple[RailConfig, ...]),
+        ("ignored", Tuple[str, ...]),
+        ("sensors", Dict[str, SensorConfig]),
+    ],
+)
+Power.__doc__ = """A target's sensors: groups of drivers, what makes the total, the known rails."""
+
+Target = NamedTuple(
+    "Target",
+    [
+        ("name", str),
+        ("title", str),
+        ("kind", str),
+        ("detect", Tuple[str, ...]),
+        ("opset", int),
+        ("ir_version", int),
+        ("operators", Dict[str, Optional[str]]),
+        ("default_backends", Tuple[str, ...]),
+        ("server_target_default", str),
+        ("workspace_mb", Optional[int]),
+        ("facts", Dict[str, Fact]),
+        ("power_modes", Tuple[PowerMode, ...]),
+        ("power", Power),
+        ("notes", Tuple[str, ...]),
+        ("sources", Dict[str, str]),
+        ("rails", Tuple[RailConfig, ...]),
+        ("precisions", Tuple[str, ...]),
+    ],
+)
+Target.__doc__ = """A machine to deploy to. `rails` are `power.rails`; `precisions` are those with a
+fast path ("fp32" always)."""
+
+
+def known_targets() -> List[str]:
+    """The names of all targets, in alphabetical order."""
+    return sorted(f[:-5] for f in os.listdir(_FOLDER) if f.endswith(".yaml"))
+
+
+def load_schema() -> Dict[str, Any]:
+    """The published JSON schema of a target's YAML."""
+    with open(os.path.join(_FOLDER, "schema.json"), encoding="utf-8") as stream:
+        return json.load(stream)  # type: ignore[no-any-return]
+
+
+def load_target(name: str) -> Target:
+    """The target called `name`.
+
+    Raises:
+        UsageError: no such target; names the nearest ones.
+        ConfigError: its file is not of the form of `schema.json`.
+    """
+    check_known("target", name, known_targets())
+    return read_target(os.path.join(_FOLDER, name + ".yaml"))
+
+
+def read_target(path: str) -> Target:
+    """The target in the YAML file at `path` (one that does not come with splitwatt, too).
+
+    Raises:
+        ConfigError: no such file, no YAML, or not of the form of `schema.json`.
+    """
+    import yaml
+
+    file = os.path.basename(path)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            document = yaml.safe_load(stream)
+    except OSError as error:
+        raise ConfigError("%s cannot be read: %s" % (path, error.strerror or error))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError("%s is no YAML: %s" % (file, " ".join(str(error).split())))
+    return parse_target(document, file)
+
+
+def parse_target(document: Any, file: str) -> Target:
+    """The target in a parsed YAML document; `file` names it in errors. Raises ConfigError."""
+    check(document, load_schema(), file)
+    if document["name"] + ".yaml" != os.path.basename(file):
+        raise ConfigError(
+            "%s: name is '%s', which is not the file's name" % (file, document["name"])
+        )
+    _check_references(document, file)
+    urls = document["sources"]
+    power = _parse_power(document["power"], urls)
+    facts = {
+        key: Fact(f["value"], urls[f["source"]], f["confirmed"], f.get("note"))
+        for key, f in document["facts"].items()
+    }
+    plain = ("name", "title", "kind", "opset", "ir_version", "operators", "workspace_mb", "sources")
+    return Target(
+        detect=tuple(document["detect"]),
+        default_backends=tuple(document["default_backends"]),
+        server_target_default=document["server_target_default"],
+        facts=facts,
+        power_modes=tuple(
+            PowerMode(m["id"], m["name"], m["watts"], urls[m["source"]], m["confirmed"])
+            for m in document["power_modes"]
+        ),
+        power=power,
+        notes=tuple(document["notes"]),
+        rails=power.rails,
+        precisions=("fp32",) + tuple(p for p in ("fp16", "int8") if facts[p].value),
+        **{key: document[key] for key in plain}
+    )
+
+
+def fact(target: Target, name: str) -> Fact:
+    """The fact `name` of a target.
+
+    Raises:
+        TargetError: the target does not state it.
+    """
+    if name not in target.facts:
+        raise TargetError(
+            "the target '%s' says nothing about '%s'" % (target.name, name),
+            suggestion(name, target.facts),
+        )
+    return target.facts[name]
+
+
+def _parse_power(power: Dict[str, Any], urls: Dict[str, str]) -> Power:
+    return Power(
+        drivers=tuple(tuple(group) for group in power["drivers"]),
+        total=tuple(tuple(line) for line in power["total"]),
+        absurd_above_w=float(power["absurd_above_w"]),
+        rails=tuple(
+            RailConfig(
+                r["label"],
+                r.get("chip"),
+                r.get("part_of"),
+                r.get("energon"),
+                r["measures"],
+                urls[r["source"]],
+                r["confirmed"],
+            )
+            for r in power["rails"]
+        ),
+        ignored=tuple(power["ignored"]),
+        sensors={
+            driver: SensorConfig(
+                s["period_s"], s["averages"], urls[s["source"]], s["confirmed"], s["note"]
+            )
+            for driver, s in power["sensors"].items()
+        },
+    )
+
+
+def _check_references(document: Dict[str, Any], file: str) -> None:
+    """What the schema cannot say: sources, rails and targets that are named must be there."""
+    power = document["power"]
+    cited = [("facts." + key, f["source"]) for key, f in document["facts"].items()]
+    cited += [("power_modes", m["source"]) for m in document["power_modes"]]
+    cited += [("power.rails", r["source"]) for r in power["rails"]]
+    cited += [("power.sensors." + key, s["source"]) for key, s in power["sensors"].items()]
+    for where, source in cited:
+        if source not in document["sources"]:
+            raise ConfigError(
+                "%s: %s has the source '%s', which is not under sources" % (file, where, source),
+                suggestion(source, document["sources"]),
+            )
+    parents = {r["label"]: r.get("part_of") for r in power["rails"]}
+    if len(parents) != len(power["rails"]):
+        raise ConfigError("%s: power.rails has a label twice" % file)
+    named = [(p, "part_of") for p in parents.values() if p]
+    named += [(label.rstrip("?"), "total") for line in power["total"] for label in line]
+    for label, where in named:
+        if label not in parents:
+            raise ConfigError(
+                "%s: power.%s names the rail '%s', which is not under power.rails"
+                % (file, where, label),
+                suggestion(label, parents),
+            )
+    for line in power["total"]:
+        _check_sum([label.rstrip("?") for label in line], parents, file)
+    if document["server_target_default"] not in known_targets():
+        raise ConfigError(
+            "%s: server_target_default is '%s', which is no target"
+            % (file, document["server_target_default"]),
+            suggestion(document["server_target_default"], known_targets()),
+        )
+
+
+def _check_sum(line: List[str], parents: Dict[str, Optional[str]], file: str) -> None:
+    """A total must not add a rail to one that feeds it: that would count it twice."""
+    for label in line:
+        above = parents[label]
+        seen = {label}
+        while above:
+            if above in seen:
+                raise ConfigError("%s: power.rails: '%s' feeds itself" % (file, above))
+            if above in line:
+                raise ConfigError(
+                    "%s: power.total adds '%s' to '%s', which is part of it" % (file, above, label)
+                )
+            seen.add(above)
+            above = parents[above]
+
+
+def find_rail(power: Power, label: str) -> Optional[RailConfig]:
+    """The rail that a sensor's label means (an exact label before a pattern), or None."""
+    for rail in power.rails:
+        if rail.label == label:
+            return rail
+    for rail in power.rails:
+        if fnmatch.fnmatchcase(label, rail.label):
+            return rail
+    return None

@@ -1,0 +1,111 @@
+"""`splitwatt targets`: the machines that splitwatt knows, and what it knows of one."""
+
+from typing import Any, Dict, List
+
+from device_configs.cli import parser, print_json
+from device_configs.targets import Target, known_targets, load_target
+
+
+def targets(argv: List[str]) -> int:
+    """List the targets, or show one with the source of every fact."""
+    arguments = parser(
+        "targets", "The machines that splitwatt knows.", "splitwatt targets nano --json"
+    )
+    arguments.add_argument("name", nargs="?", metavar="NAME", help="show this target")
+    options = arguments.parse_args(argv)
+    if options.name is None:
+        every = [load_target(name) for name in known_targets()]
+        if options.json:
+            print_json({"targets": [as_json(target) for target in every]})
+        else:
+            _print_list(every)
+        return 0
+    target = load_target(options.name)
+    if options.json:
+        print_json(as_json(target))
+    else:
+        _print_one(target)
+    return 0
+
+
+def as_json(target: Target) -> Dict[str, Any]:
+    """A target as JSON: the names of its YAML, sources replaced by their URLs."""
+    power = target.power
+    return {
+        "name": target.name,
+        "title": target.title,
+        "kind": target.kind,
+        "detect": list(target.detect),
+        "opset": target.opset,
+        "ir_version": target.ir_version,
+        "operators": dict(target.operators),
+        "default_backends": list(target.default_backends),
+        "server_target_default": target.server_target_default,
+        "workspace_mb": target.workspace_mb,
+        "precisions": list(target.precisions),
+        "facts": {key: dict(fact._asdict()) for key, fact in target.facts.items()},
+        "power_modes": [dict(mode._asdict()) for mode in target.power_modes],
+        "power": {
+            "drivers": [list(group) for group in power.drivers],
+            "total": [list(line) for line in power.total],
+            "absurd_above_w": power.absurd_above_w,
+            "ignored": list(power.ignored),
+            "sensors": {key: dict(s._asdict()) for key, s in power.sensors.items()},
+        },
+        "rails": [dict(rail._asdict()) for rail in target.rails],
+        "notes": list(target.notes),
+    }
+
+
+def _print_list(every: List[Target]) -> None:
+    keys = ("python", "jetpack", "tensorrt", "sm")
+    print("%-16s %-38s %-7s %-8s %-9s %s" % (("target", "machine") + keys))
+    for target in every:
+        cells = [str(_value(target, key)) for key in keys]
+        print("%-16s %-38s %-7s %-8s %-9s %s" % tuple([target.name, target.title] + cells))
+
+
+def _value(target: Target, key: str) -> Any:
+    value = target.facts[key].value if key in target.facts else None
+    return "-" if value is None else value
+
+
+def _print_one(target: Target) -> None:
+    print("%s: %s" % (target.name, target.title))
+    print(
+        "exports: opset %d, IR %d; backends %s; precisions %s"
+        % (
+            target.opset,
+            target.ir_version,
+            ", ".join(target.default_backends),
+            ", ".join(target.precisions),
+        )
+    )
+    print("\nfacts (? = not confirmed)")
+    for key, fact in target.facts.items():
+        mark = " " if fact.confirmed else "?"
+        note = " (%s)" % fact.note if fact.note else ""
+        print(" %s %-16s %-12s %s%s" % (mark, key, _text(fact.value), fact.source, note))
+    if target.power_modes:
+        print("\npower modes")
+    for mode in target.power_modes:
+        mark = " " if mode.confirmed else "?"
+        watts = "-" if mode.watts is None else "%g W" % mode.watts
+        print(" %s %-3d %-18s %s" % (mark, mode.id, mode.name, watts))
+    print("\nrails, read by %s" % "; ".join(" or ".join(group) for group in target.power.drivers))
+    for rail in target.rails:
+        mark = " " if rail.confirmed else "?"
+        above = "part of %s" % rail.part_of if rail.part_of else ""
+        print(" %s %-18s %-7s %-20s %s" % (mark, rail.label, rail.chip or "", above, rail.measures))
+    lines = [" + ".join(line) for line in target.power.total]
+    print("\ntotal: %s" % (", else ".join(lines) if lines else "no rail measures it"))
+    for note in target.notes:
+        print("note: %s" % note)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(str(v) for v in value) if isinstance(value, list) else str(value)
