@@ -1,0 +1,185 @@
+"""One keep-alive HTTP/1.1 connection that counts every byte it sends and receives.
+
+Standard library alone. Bytes are counted at the HTTP level: under TLS, its records come on top.
+"""
+
+import hashlib
+import http.client
+import io
+import socket
+import ssl
+from typing import Any, Dict, NamedTuple, Optional
+from urllib.parse import urlsplit
+
+from device_configs.errors import ServerError, UsageError
+
+_ANSWER_LIMIT_BYTES = 256 << 20
+
+
+class Endpoint(NamedTuple):
+    """Where the server is and what it takes to talk to it.
+
+    Attributes:
+        url: http://HOST:PORT or https://HOST:PORT.
+        token: sent as a bearer token; None without one.
+        certificate: path of the certificate (or authority) to trust; None for the system's.
+        fingerprint: SHA-256 of the server's certificate in hexadecimal, trusted instead of an
+            authority; None without one.
+    """
+
+    url: str
+    token: Optional[str] = None
+    certificate: Optional[str] = None
+    fingerprint: Optional[str] = None
+
+
+class Answer(NamedTuple):
+    """An HTTP response; header names are lower case."""
+
+    status: int
+    headers: Dict[str, str]
+    body: bytes
+
+
+class Connection:
+    """Sends one request at a time, each in one piece, over a connection that is kept.
+
+    Attributes:
+        sent_bytes: request lines, headers and bodies since the counter was set to 0.
+        received_bytes: status lines, headers and bodies since the counter was set to 0.
+    """
+
+    def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
+        """Nothing is connected yet.
+
+        Raises:
+            UsageError: the URL, the token or the certificate is unusable.
+        """
+        try:
+            parts = urlsplit(endpoint.url)
+            secure, host, port = parts.scheme == "https", parts.hostname, parts.port
+        except ValueError:
+            secure, host, port = False, None, None
+        if parts.scheme not in ("http", "https") or not host or parts.path.strip("/"):
+            raise UsageError("'%s' is no server URL" % endpoint.url, "write http://HOST:PORT")
+        self._host, self._port = host, port or (443 if secure else 80)
+        self._context = _tls_context(endpoint) if secure else None
+        self._fingerprint = (endpoint.fingerprint or "").replace(":", "").lower()
+        self._fixed = "Host: %s\r\n" % _host_header(host, self._port, secure)
+        if endpoint.token:
+            self._fixed += "Authorization: Bearer %s\r\n" % _checked_token(endpoint.token)
+        self._timeout_s = timeout_s
+        self._socket = None  # type: Optional[Any]
+        self.sent_bytes = 0
+        self.received_bytes = 0
+
+    def exchange(self, method: str, path: str, headers: Dict[str, str], body: bytes) -> Answer:
+        """Send a request and read its response.
+
+        Raises:
+            OSError, http.client.HTTPException: the connection failed; it is closed then.
+            ServerError: it is not the server that was meant, or its answer is too large.
+        """
+        head = "%s %s HTTP/1.1\r\n%s" % (method, path, self._fixed)
+        if body or method == "POST":
+            head += "Content-Length: %d\r\n" % len(body)
+        head += "".join("%s: %s\r\n" % item for item in headers.items())
+        try:
+            stream = self._connected()
+            data = (head + "\r\n").encode("ascii") + body
+            stream.sendall(data)
+            self.sent_bytes += len(data)
+            return self._receive(stream, method)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _receive(self, stream: Any, method: str) -> Answer:
+        response = http.client.HTTPResponse(_Counted(stream, self), method=method)  # type: ignore
+        try:
+            response.begin()
+            body = response.read(_ANSWER_LIMIT_BYTES + 1)
+            if len(body) > _ANSWER_LIMIT_BYTES:
+                raise ServerError("the server's answer is larger than %d bytes" % _ANSWER_LIMIT_BYTES)
+            if response.length:  # Python's read(n) does not complain about a body cut short
+                raise http.client.IncompleteRead(body, response.length)
+            names = {name.lower(): value for name, value in response.getheaders()}
+            if response.will_close:
+                self.close()
+            return Answer(response.status, names, body)
+        finally:
+            response.close()
+
+    def _connected(self) -> Any:
+        if self._socket is None:
+            plain = socket.create_connection((self._host, self._port), self._timeout_s)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket = plain
+            if self._context is not None:
+                self._socket = self._context.wrap_socket(plain, server_hostname=self._host)
+                self._check_fingerprint(self._socket)
+        return self._socket
+
+    def _check_fingerprint(self, stream: Any) -> None:
+        if not self._fingerprint:
+            return
+        found = hashlib.sha256(stream.getpeercert(binary_form=True)).hexdigest()
+        if found != self._fingerprint:
+            raise ServerError(
+                "the server's certificate has another fingerprint (%s...)" % found[:16],
+                "copy the one that 'splitwatt serve --lan' printed",
+            )
+
+
+class _Counted(io.RawIOBase):
+    """A socket to read from, which adds what it reads to its connection's counter."""
+
+    def __init__(self, stream: Any, connection: Connection) -> None:
+        self._stream = stream
+        self._connection = connection
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """What http.client asks a socket for."""
+        return io.BufferedReader(self, 1 << 16)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into `buffer`; how many bytes came, 0 at the end."""
+        count = int(self._stream.recv_into(buffer))
+        self._connection.received_bytes += count
+        return count
+
+
+def _tls_context(endpoint: Endpoint) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=endpoint.certificate)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError("the certificate %s cannot be used: %s" % (endpoint.certificate, error))
+    if endpoint.fingerprint:
+        digits = endpoint.fingerprint.replace(":", "").lower()
+        if len(digits) != 64 or set(digits) - set("0123456789abcdef"):
+            raise UsageError("a fingerprint has 64 hexadecimal digits, not %d" % len(digits))
+        # The certificate itself is compared, which is stricter than any chain of authorities.
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _host_header(host: str, port: int, secure: bool) -> str:
+    name = "[%s]" % host if ":" in host else host
+    return name if port == (443 if secure else 80) else "%s:%d" % (name, port)
+
+
+def _checked_token(token: str) -> str:
+    if not all(33 <= ord(c) <= 126 for c in token):
+        raise UsageError("the token holds characters that no token has")
+    return token

@@ -1,0 +1,125 @@
+"""The registry of what a run's files hold: every field's type, unit and meaning, and the reader of a line."""
+
+from typing import Any, Dict, NamedTuple, Tuple
+
+from device_configs.errors import RunError
+
+_TYPES = {
+    "text": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "mapping": (dict,),
+    "list": (list,),
+}  # type: Dict[str, Tuple[type, ...]]
+
+
+class Field(NamedTuple):
+    """One field of a record.
+
+    Attributes:
+        type: "text", "integer", "number", "boolean", "mapping" (text -> number) or "list".
+        unit: "s", "B", "MAC", ... or "" where there is none.
+        description: what it means.
+        nullable: whether it may be null: not measured, or not there to be measured.
+    """
+
+    type: str
+    unit: str
+    description: str
+    nullable: bool = False
+
+
+_CONFIG = Field("text", "", "the configuration, as LC1")
+_BACKEND = Field("text", "", "what ran the board's parts")
+_BLOCK = Field("text", "", "the block: one process, one configuration, one backend")
+
+SAMPLE_FIELDS = {
+    "config": _CONFIG,
+    "image": Field("text", "", "file name of the image, as run.json lists it"),
+    "repeat": Field("integer", "", "which of a configuration's blocks, from 0"),
+    "inference": Field("integer", "", "place in the block, from 0; warm-up counts by itself"),
+    "backend": _BACKEND,
+    "block": _BLOCK,
+    "warmup": Field("boolean", "", "ran before those that count"),
+    "status": Field("text", "", "ok or failed"),
+    "reason": Field("text", "", "why it failed", True),
+    "failed_by": Field("text", "", "whose failure: image, server, engine or process", True),
+    "total_s": Field("number", "s", "wall time of the sample on the board's machine; server and "
+                     "real network included, simulated link excluded", True),
+    "stages": Field("mapping", "s", "SLOT.STAGE -> seconds; stages add up to total_s"),
+    "payload_bytes": Field("integer", "B", "what the codec made, all requests together", True),
+    "wire_up_bytes": Field("integer", "B", "HTTP requests: lines, headers, JSON, payload", True),
+    "wire_down_bytes": Field("integer", "B", "HTTP responses: lines, headers, JSON, answers", True),
+    "requests": Field("list", "", "one entry per request to the server; empty in local computing"),
+    "published_payload_bytes": Field("integer", "B", "where the config says payload: published, the "
+                                     "published mean that a simulated link is charged with", True),
+    "started_monotonic_s": Field("number", "s", "start on the machine's monotonic clock"),
+}  # fmt: skip
+
+REQUEST_FIELDS = {
+    "model": Field("text", "", "the model of the request"),
+    "payload_bytes": Field("integer", "B", "what the codec made"),
+    "wire_up_bytes": Field("integer", "B", "the HTTP request, every attempt counted"),
+    "wire_down_bytes": Field("integer", "B", "the HTTP response"),
+    "legacy_pickled_bytes": Field("integer", "B", "the size that sc2bench reports for it", True),
+    "attempts": Field("integer", "", "1, or more where the server was not reached at once"),
+}
+
+WINDOW_FIELDS = {
+    "name": Field("text", "", "what the interval holds: warmup or inferences"),
+    "config": _CONFIG,
+    "backend": _BACKEND,
+    "block": _BLOCK,
+    "start_s": Field("number", "s", "start on the machine's monotonic clock"),
+    "end_s": Field("number", "s", "end on the machine's monotonic clock"),
+}
+
+MEMORY_FIELDS = {
+    "config": _CONFIG,
+    "backend": _BACKEND,
+    "block": _BLOCK,
+    "process_peak_bytes": Field("integer", "B", "largest resident memory of the block's process", True),
+    "board_peak_bytes": Field("integer", "B", "largest memory in use on the whole board, background "
+                              "included; null with the server on the same machine", True),
+    "source": Field("text", "", "where the figures come from"),
+}  # fmt: skip
+
+DERIVED_FIELDS = {
+    "uplink_payload_s": Field("number", "s", "8 * payload bytes / rate, as the Ladon paper", True),
+    "uplink_wire_s": Field("number", "s", "the same of all that the wire carries: HTTP, and Ethernet, "
+                           "IPv4 and TCP headers around each 1448 bytes", True),
+    "end_to_end_s": Field("number", "s", "total_s and the link's uplink time", True),
+    "local_s": Field("number", "s", "stages on the board", True),
+    "server_s": Field("number", "s", "stages on the server", True),
+    "network_s": Field("number", "s", "HTTP round trips less the server's time", True),
+}  # fmt: skip
+
+FIELDS = dict(DERIVED_FIELDS)  # type: Dict[str, Field]
+for _fields in (MEMORY_FIELDS, WINDOW_FIELDS, REQUEST_FIELDS, SAMPLE_FIELDS):
+    FIELDS.update(_fields)
+
+
+def check_record(record: Any, fields: Dict[str, Field], where: str) -> Dict[str, Any]:
+    """`record` if it has these fields, of these types; fields of a later version may be there too.
+
+    Args:
+        record: parsed JSON.
+        fields: one of the registries here.
+        where: file and line, for the sentence.
+
+    Raises:
+        RunError: it is no such record.
+    """
+    if not isinstance(record, dict):
+        raise RunError("%s is no JSON object" % where)
+    for name, field in fields.items():
+        if name not in record:
+            raise RunError("%s lacks the field '%s'" % (where, name))
+        value = record[name]
+        if value is None and field.nullable:
+            continue
+        kinds = _TYPES[field.type]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise RunError("%s: '%s' must be of type %s, not %r" % (where, name, field.type, value))
+    return record

@@ -1,0 +1,203 @@
+"""The run folder, written: append-only, whole after a kill at any moment, one writer at a time."""
+
+import errno
+import fcntl
+import json
+import os
+import time
+from typing import IO, Any, Dict, Optional, Set, Tuple
+
+from device_configs.errors import RunError, SplitwattError
+from device_configs.files import storage_error, write_atomic
+from profiler.records import (
+    MEMORY_FILE,
+    POWER_FOLDER,
+    RUN_FILE,
+    SAMPLES_FILE,
+    WINDOWS_FILE,
+    read_document,
+    read_samples,
+)
+
+_LOCK_FILE = ".lock"
+_APPENDED = (SAMPLES_FILE, WINDOWS_FILE, MEMORY_FILE)
+# A resumed run waits this long for the processes of a killed one to be gone.
+_LOCK_WAIT_S = 5.0
+
+
+class Appender:
+    """Appends records to a file, one JSON object a line, each on the disk before it returns."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        try:
+            self._stream = open(path, "ab", buffering=0)
+        except OSError as error:
+            raise storage_error(path, error)
+
+    def append(self, record: Dict[str, Any]) -> None:
+        """Add a line.
+
+        Raises:
+            SplitwattError: the disk is full or failed; the file ends with the last whole line.
+        """
+        line = (json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n").encode("utf-8")
+        end = self._stream.seek(0, os.SEEK_END)
+        try:
+            written = self._stream.write(line)
+            if written != len(line):
+                raise OSError(errno.ENOSPC, "no space left")
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            self._stream.truncate(end)
+            raise storage_error(self._path, error)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+    def __enter__(self) -> "Appender":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+
+class RunFolder:
+    """The folder of a run that this process writes to.
+
+    Attributes:
+        path: the folder.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = os.path.abspath(path)
+        self._lock = None  # type: Optional[IO[str]]
+
+    @classmethod
+    def create(cls, path: str, document: Dict[str, Any]) -> "RunFolder":
+        """Make the folder with its run.json and hold its lock.
+
+        Raises:
+            RunError: there is a run already, or another process writes to it.
+            SplitwattError: it cannot be written.
+        """
+        folder = cls(path)
+        if os.path.exists(folder.file(RUN_FILE)):
+            raise RunError("%s holds a run already" % path, "use --resume %s, or another --out" % path)
+        try:
+            os.makedirs(folder.file(POWER_FOLDER), exist_ok=True)
+        except OSError as error:
+            raise storage_error(path, error)
+        folder.hold()
+        folder.write_document(document)
+        return folder
+
+    @classmethod
+    def reopen(cls, path: str) -> "RunFolder":
+        """Hold the lock of an existing run and cut off a last line that was never finished.
+
+        Raises:
+            RunError: there is no run, or another process writes to it.
+        """
+        read_document(path)
+        folder = cls(path)
+        folder.hold()
+        for name in _APPENDED:
+            _cut_torn_line(folder.file(name))
+        return folder
+
+    def file(self, name: str) -> str:
+        """The path of a file in the folder."""
+        return os.path.join(self.path, name)
+
+    def document(self) -> Dict[str, Any]:
+        """run.json."""
+        return read_document(self.path)
+
+    def write_document(self, document: Dict[str, Any]) -> None:
+        """Replace run.json; whole or not at all."""
+        text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+        write_atomic(self.file(RUN_FILE), text)
+
+    def samples(self) -> Appender:
+        """Where samples are appended."""
+        return Appender(self.file(SAMPLES_FILE))
+
+    def windows(self) -> Appender:
+        """Where windows are appended."""
+        return Appender(self.file(WINDOWS_FILE))
+
+    def memory(self) -> Appender:
+        """Where peaks of memory are appended."""
+        return Appender(self.file(MEMORY_FILE))
+
+    def done(self, block: str, again: bool) -> Tuple[Set[int], Set[int]]:
+        """Warm-ups and inferences of a block that need not run (again).
+
+        Args:
+            block: its id.
+            again: whether samples that failed through no fault of their image are to run again.
+        """
+        warmups, inferences = set(), set()  # type: Set[int], Set[int]
+        for sample in read_samples(self.path):
+            if sample.block == block:
+                keys = warmups if sample.warmup else inferences
+                if sample.ok or sample.failed_by == "image" or not again:
+                    keys.add(sample.inference)
+        return warmups, inferences
+
+    def hold(self) -> None:
+        """Take the folder's lock; it is let go when this process and those it starts have ended.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        path = self.file(_LOCK_FILE)
+        try:
+            self._lock = open(path, "a")
+        except OSError as error:
+            raise storage_error(path, error)
+        until = time.monotonic() + _LOCK_WAIT_S
+        while True:
+            try:
+                return fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise SplitwattError("%s cannot be locked: %s" % (path, error.strerror))
+                if time.monotonic() > until:
+                    self._lock.close()
+                    raise RunError(
+                        "another process is writing to the run %s" % self.path,
+                        "wait until it ends, or choose another --out",
+                    )
+                time.sleep(0.1)
+
+    def lock_number(self) -> int:
+        """The file descriptor of the lock, for a child that is to hold it as well."""
+        if self._lock is None:
+            raise RunError("the run %s is not held" % self.path)
+        return self._lock.fileno()
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+
+def _cut_torn_line(path: str) -> None:
+    """Cut off what follows the last end of line: it was being written when the writer was killed."""
+    if not os.path.exists(path):
+        return
+    with open(path, "r+b") as stream:
+        data = stream.read()
+        if data and not data.endswith(b"\n"):
+            stream.truncate(data.rfind(b"\n") + 1)
+            os.fsync(stream.fileno())
