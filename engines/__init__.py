@@ -1,0 +1,1 @@
+"""Bundles, engines and pipelines: an image becomes an answer here and nowhere else."""

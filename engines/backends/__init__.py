@@ -1,0 +1,39 @@
+"""What can run a part, by name. A backend is one file here and one row below."""
+
+import importlib
+from typing import Optional
+
+from device_configs.errors import EngineError
+from device_configs.names import check_known
+from engines.backends.base import Engine
+
+# name -> module with `open_engine(onnx_path, threads) -> Engine`, imported when it is asked for
+BACKENDS = {
+    "cpu": "engines.backends.ort_cpu",
+}
+
+
+def load_engine(backend: str, onnx_path: str, threads: Optional[int] = None) -> Engine:
+    """Make a part runnable.
+
+    Args:
+        backend: a key of `BACKENDS`.
+        onnx_path: the part's file.
+        threads: of one inference; None leaves it to the backend.
+
+    Raises:
+        UsageError: no such backend.
+        EngineError: its package is not installed, or it cannot load the file.
+    """
+    check_known("backend", backend, BACKENDS)
+    if threads is not None and threads < 1:
+        raise EngineError("an engine needs at least 1 thread, not %d" % threads)
+    try:
+        module = importlib.import_module(BACKENDS[backend])
+    except ImportError as error:
+        raise EngineError(
+            "the backend '%s' needs the package %s, which cannot be imported"
+            % (backend, error.name or error),
+            "pip install %s" % (error.name or backend),
+        )
+    return module.open_engine(onnx_path, threads)  # type: ignore[no-any-return]

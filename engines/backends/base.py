@@ -1,0 +1,87 @@
+"""The interface of every engine: the public method checks, the private one works."""
+
+from typing import Dict, Mapping, Sequence
+
+import numpy as np
+
+from device_configs.errors import EngineError
+from device_configs.names import suggestion
+from engines.closing import Closing
+from engines.manifest import Port
+
+
+class Engine(Closing):
+    """A part made runnable by a backend. Thread-safe where the backend says so.
+
+    A backend derives from this, fills in `_run` and `_close`, and hands `inputs` and `outputs` up.
+
+    Attributes:
+        name: of the graph's file, for the sentences.
+        inputs, outputs: the graph's ports by name.
+    """
+
+    def __init__(self, name: str, inputs: Sequence[Port], outputs: Sequence[Port]) -> None:
+        self.name = name
+        self.inputs = {port.name: port for port in inputs}
+        self.outputs = {port.name: port for port in outputs}
+        self._closed = False
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
+        """Run the graph once.
+
+        Args:
+            feeds: one array per input, of the port's dtype and rank.
+
+        Returns:
+            One C-contiguous array per output.
+
+        Raises:
+            EngineError: an input is missing, unknown or of another dtype or shape; the engine is
+                closed; or the backend failed.
+        """
+        if self._closed:
+            raise EngineError("the engine %s is closed" % self.name)
+        for name in feeds:
+            if name not in self.inputs:
+                raise EngineError(
+                    "the engine %s has no input '%s'" % (self.name, name),
+                    suggestion(name, self.inputs),
+                )
+        for name, port in self.inputs.items():
+            if name not in feeds:
+                raise EngineError("the engine %s needs its input '%s'" % (self.name, name))
+            _check(self.name, port, feeds[name])
+        outputs = self._run(feeds)
+        return {name: np.ascontiguousarray(outputs[name]) for name in self.outputs}
+
+    def close(self) -> None:
+        """Release what the backend holds; a second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._close()
+
+    def _run(self, feeds: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
+        """Run the graph on inputs that were checked; EngineError where that fails."""
+        raise NotImplementedError
+
+    def _close(self) -> None:
+        """Release what the backend holds; called once."""
+        raise NotImplementedError
+
+
+def _check(engine: str, port: Port, array: np.ndarray) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype.name != port.dtype:
+        found = array.dtype.name if isinstance(array, np.ndarray) else type(array).__name__
+        raise EngineError(
+            "the input '%s' of %s must be an array of %s, not %s"
+            % (port.name, engine, port.dtype, found)
+        )
+    fits = array.ndim == len(port.shape) and all(
+        due is None or due == found for due, found in zip(port.shape, array.shape)
+    )
+    if not fits:
+        due = ", ".join("?" if d is None else str(d) for d in port.shape)
+        raise EngineError(
+            "the input '%s' of %s must have the shape (%s), not %s"
+            % (port.name, engine, due, array.shape)
+        )

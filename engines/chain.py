@@ -1,0 +1,86 @@
+"""Parts of one end of a link as engines: each takes the tensors it names from those made so far."""
+
+from typing import Dict, List, Optional, Set, Tuple
+
+import numpy as np
+
+from device_configs.errors import BundleError
+from engines.backends.base import Engine
+from engines.bundle import Bundle
+from engines.closing import Closing
+from engines.manifest import Part
+from engines.postprocess import TENSORS, Answer, Sizes, answer_of
+from engines.stages import Laps
+from engines.store import EngineStore
+
+Tensors = Dict[str, np.ndarray]
+
+
+class PartsPipeline(Closing):
+    """What all pipelines have: parts of one placement as engines, closed together."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        placement: str,
+        backend: str = "cpu",
+        threads: Optional[int] = None,
+        store: Optional[EngineStore] = None,
+    ) -> None:
+        self.bundle = bundle
+        engines = EngineStore() if store is None else store
+        self._own_store = engines if store is None else None
+        try:
+            self._chain = [
+                (part, engines.get(bundle, part, backend, threads))
+                for part in bundle.manifest.placed(placement)
+            ]
+            given = ("image",) if placement == "board" else ("latent",)
+            made = _check_flow(bundle, self._chain, given)
+            if placement == "board" and bundle.manifest.split:
+                _need(bundle, made, ("latent",), "the codec")
+            else:
+                for task in bundle.manifest.tasks:
+                    _need(bundle, made, TENSORS[task], "the task " + task)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the engines, unless they came from a store that somebody else closes."""
+        if self._own_store is not None:
+            self._own_store.close()
+
+    def _run_parts(self, tensors: Tensors, laps: Laps) -> None:
+        """Run every part; a part's stage has its name (`detector.2` counts as `detector`)."""
+        for part, engine in self._chain:
+            tensors.update(engine.run({name: tensors[name] for name in engine.inputs}))
+            laps.lap(part.name.split(".")[0])
+
+    def _answer(self, tensors: Tensors, sizes: Sizes) -> Answer:
+        manifest = self.bundle.manifest
+        return {
+            task: answer_of(task, tensors, manifest.postprocess[task], sizes)
+            for task in manifest.tasks
+        }
+
+
+def _check_flow(
+    bundle: Bundle, chain: List[Tuple[Part, Engine]], given: Tuple[str, ...]
+) -> Set[str]:
+    """The tensors there are after the last part; BundleError where a part's input is none."""
+    made = {"valid_size", "input_size"}.union(given)
+    for part, engine in chain:
+        _need(bundle, made, tuple(engine.inputs), "the part " + part.name)
+        made.update(engine.outputs)
+    return made
+
+
+def _need(bundle: Bundle, made: Set[str], names: Tuple[str, ...], who: str) -> None:
+    for name in names:
+        if name not in made:
+            raise BundleError(
+                "%s: %s needs the tensor '%s', which no part before it makes"
+                % (bundle.path, who, name),
+                "export the bundle again",
+            )

@@ -1,0 +1,60 @@
+"""The verbs of this room."""
+
+from typing import Any, Dict, List
+
+from device_configs.cli import Command, note, parser, print_json
+
+
+def verify(argv: List[str]) -> int:
+    """`splitwatt verify BUNDLE`: 0 when every check passes, 1 otherwise."""
+    arguments = parser(
+        "verify",
+        "Run a bundle's own photographs on this machine and compare with the outputs it carries.",
+        "splitwatt verify bundles/cpu/ladon_r50@0.32",
+    )
+    arguments.add_argument("bundle", metavar="BUNDLE", help="the bundle's folder")
+    arguments.add_argument(
+        "--backend", default="cpu", help="what runs the parts (default: %(default)s)"
+    )
+    options = arguments.parse_args(argv)
+
+    from device_configs.names import check_known
+    from engines.backends import BACKENDS
+
+    check_known("backend", options.backend, BACKENDS)
+
+    from engines.bundle import Bundle
+    from engines.verify import Check
+    from engines.verify import verify as checks
+
+    bundle = Bundle.open(options.bundle)
+    opened = Check("files", True, "sizes and SHA-256 are what the manifest says")
+    results: List[Dict[str, Any]] = []
+
+    def tell(check: Check) -> None:
+        results.append(dict(check._asdict()))
+        if not options.json:
+            box = "[x]" if check.passed else "[ ]"
+            print("%s %s: %s" % (box, check.name, check.detail), flush=True)
+
+    tell(opened)
+    for check in checks(bundle, options.backend):
+        tell(check)
+    passed = all(result["passed"] for result in results)
+    if options.json:
+        print_json(
+            {
+                "bundle": options.bundle,
+                "model": bundle.manifest.model,
+                "backend": options.backend,
+                "passed": passed,
+                "checks": results,
+            }
+        )
+    if not passed:
+        failed = sum(not result["passed"] for result in results)
+        note("%d of %d checks failed" % (failed, len(results)))
+    return 0 if passed else 1
+
+
+VERBS: Dict[str, Command] = {"verify": verify}

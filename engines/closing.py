@@ -1,0 +1,25 @@
+"""Objects that hold something and let it go: `close()`, and `with`."""
+
+from types import TracebackType
+from typing import Optional, Type, TypeVar
+
+_Self = TypeVar("_Self", bound="Closing")
+
+
+class Closing:
+    """A context manager that closes itself at the end."""
+
+    def close(self) -> None:
+        """Let go of what is held; a second call does nothing."""
+        raise NotImplementedError
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.close()

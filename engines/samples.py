@@ -1,0 +1,88 @@
+"""A bundle's own photographs and the outputs expected for them, made as boards make them."""
+
+import hashlib
+import json
+import os
+from typing import Dict, Sequence
+
+import numpy as np
+
+from device_configs.files import sha256_file, write_atomic
+from engines.bundle import MANIFEST, Bundle, save_arrays
+from engines.image import decode_image
+from engines.manifest import Manifest, Sample
+from engines.pipeline import Outcome, WholePipeline, whole
+from engines.postprocess import Answer
+
+
+def make_samples(folder: str, photos: Sequence[str], backend: str = "cpu") -> Manifest:
+    """Copy photographs into a bundle, run them, and write down what comes out.
+
+    The samples that the bundle had are replaced. The manifest is written last.
+
+    Args:
+        folder: the bundle, complete but for its samples.
+        photos: paths of photographs, of different file names.
+        backend: what runs the parts.
+
+    Returns:
+        The manifest with its new samples.
+
+    Raises:
+        BundleError, ImageError, EngineError: as the pipelines raise them.
+    """
+    bundle = Bundle.open(folder)
+    with whole(bundle, backend) as pipeline:
+        samples = [_make_sample(folder, photo, pipeline) for photo in photos]
+    manifest = bundle.manifest._replace(samples=samples)
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def write_manifest(folder: str, manifest: Manifest) -> None:
+    """Write manifest.json, whole or not at all."""
+    text = json.dumps(manifest.to_json(), indent=1, allow_nan=False)
+    write_atomic(os.path.join(folder, MANIFEST), text + "\n")
+
+
+def expected_arrays(outcome: Outcome) -> Dict[str, np.ndarray]:
+    """What is written down of an outcome.
+
+    Returns:
+        "TASK.FIELD" -> the answer's arrays; for a split model also `payload` (uint8), its
+        `payload_sha256` (its 64 digits as uint8 text), and `sizes` (int32 (6,)): with them the
+        server's half can be checked where a board's rounding gives other bytes.
+    """
+    arrays = flat(outcome.answer)
+    if outcome.payload is not None and outcome.sizes is not None:
+        digest = hashlib.sha256(outcome.payload).hexdigest()
+        arrays["payload"] = np.frombuffer(outcome.payload, np.uint8)
+        arrays["payload_sha256"] = np.frombuffer(digest.encode("ascii"), np.uint8)
+        arrays["sizes"] = outcome.sizes
+    return arrays
+
+
+def flat(answer: Answer) -> Dict[str, np.ndarray]:
+    """An answer's arrays by "TASK.FIELD"."""
+    return {
+        "%s.%s" % (task, name): array
+        for task, fields in answer.items()
+        for name, array in fields.items()
+    }
+
+
+def _make_sample(folder: str, photo: str, pipeline: WholePipeline) -> Sample:
+    name = os.path.basename(photo)
+    file = "samples/" + name
+    expected = "samples/%s.npz" % os.path.splitext(name)[0]
+    with open(photo, "rb") as stream:
+        data = stream.read()
+    arrays = expected_arrays(pipeline.run(decode_image(data)))
+    write_atomic(os.path.join(folder, file), data)
+    write_atomic(os.path.join(folder, expected), save_arrays(arrays))
+    return Sample(
+        file,
+        sha256_file(os.path.join(folder, file)),
+        expected,
+        sha256_file(os.path.join(folder, expected)),
+    )

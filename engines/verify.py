@@ -1,0 +1,166 @@
+"""A bundle against itself: its photographs, run here, against the outputs that it carries."""
+
+from typing import Dict, Iterator, List, NamedTuple, Tuple
+
+import numpy as np
+
+from device_configs.errors import BundleError
+from engines.bundle import Bundle, SampleFiles, load_arrays
+from engines.codec import Codec
+from engines.image import decode_image
+from engines.pipeline import LocalPipeline, Request, whole
+from engines.postprocess import Answer
+
+Arrays = Dict[str, np.ndarray]
+
+# Of a score: relative to the expected one. Of a box's corner: relative to the image's longer side.
+TOLERANCE = 1e-3
+_SCORE_FLOOR = 1e-5
+MASK_DISAGREEMENT = 1e-3
+# Of the latent's values, by one step each: where two machines' engines round a value differently.
+ROUNDING_SHARE = 1e-3
+
+
+class Check(NamedTuple):
+    """One thing that was compared: whether it agrees, and by how much it differs, in words."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def verify(bundle: Bundle, backend: str = "cpu") -> Iterator[Check]:
+    """Run every sample photograph of a bundle and compare, check by check.
+
+    Where a board's engine rounds a few latents otherwise than the machine that exported, the bytes
+    differ; that is a check of its own, and the server's half is then fed the bundle's bytes.
+
+    Args:
+        bundle: opened with all its parts.
+        backend: what runs the parts.
+
+    Raises:
+        BundleError: the bundle has no samples, or their outputs are not what its tasks give.
+        EngineError: a part cannot run here.
+    """
+    if not bundle.manifest.samples:
+        raise BundleError("%s has no sample photographs to verify" % bundle.path, "export it again")
+    with whole(bundle, backend) as pipeline:
+        for sample in bundle.samples():
+            expected = _expected(bundle, sample)
+            rgb = decode_image(sample.photo)
+            if isinstance(pipeline.halves, LocalPipeline):
+                answer = pipeline.halves.run(rgb)[0]
+            else:
+                board, server = pipeline.halves
+                request = board.run(rgb)
+                yield _compare_request(sample.name, request, expected, bundle.codec())
+                answer = server.run(expected["payload"].tobytes(), expected["sizes"])[0]
+            longer_side = max(rgb.shape[:2])
+            for task in bundle.manifest.tasks:
+                yield compare_task(sample.name, task, answer, expected, longer_side)
+
+
+def compare_task(name: str, task: str, answer: Answer, expected: Arrays, longer_side: int) -> Check:
+    """Compare a task's answer.
+
+    Args:
+        name: of the photograph.
+        task: the task.
+        answer: made here.
+        expected: "TASK.FIELD" -> array.
+        longer_side: of the image in pixels, which boxes are measured by.
+    """
+    prefix = task + "."
+    due = {key[len(prefix) :]: expected[key] for key in expected if key.startswith(prefix)}
+    if task == "segmentation":
+        passed, detail = _compare_masks(answer[task]["mask"], due["mask"])
+    elif task == "detection":
+        passed, detail = _compare_boxes(answer[task], due, longer_side)
+    else:
+        passed, detail = _compare_classes(answer[task], due)
+    return Check("%s %s" % (name, task), passed, detail)
+
+
+def _compare_request(name: str, request: Request, expected: Arrays, codec: Codec) -> Check:
+    """The board's bytes: equal, or the same latent but for the rounding of a few values."""
+    name += " payload"
+    due = expected["payload"].tobytes()
+    if not np.array_equal(request.sizes, expected["sizes"]):
+        return Check(
+            name, False, "sizes %s, not %s" % (request.sizes.tolist(), expected["sizes"].tolist())
+        )
+    if request.payload == due:
+        return Check(name, True, "the same %d bytes" % len(due))
+    input_size = (int(request.sizes[4]), int(request.sizes[5]))
+    found, wanted = (codec.decode(data, input_size) for data in (request.payload, due))
+    if found.shape != wanted.shape:
+        return Check(name, False, "a latent of %s, not %s" % (found.shape, wanted.shape))
+    steps = np.abs(found - wanted)
+    differing = int(np.count_nonzero(steps))
+    passed = bool(steps.max() < 1.5) and differing <= ROUNDING_SHARE * steps.size
+    detail = "rounding differs in %d of %d values of the latent, by at most %.0f"
+    return Check(name, passed, detail % (differing, steps.size, steps.max()))
+
+
+def _compare_classes(found: Arrays, due: Arrays) -> Tuple[bool, str]:
+    if sorted(found["labels"].tolist()) != sorted(due["labels"].tolist()):
+        return False, "classes %s, not %s" % (found["labels"].tolist(), due["labels"].tolist())
+    order = [found["labels"].tolist().index(label) for label in due["labels"].tolist()]
+    gap = _score_gap(found["scores"][order], due["scores"])
+    largest = float(gap.max()) if gap.size else 0.0
+    return largest <= TOLERANCE, "the same %d classes, scores within %.1e" % (len(order), largest)
+
+
+def _compare_boxes(found: Arrays, due: Arrays, longer_side: int) -> Tuple[bool, str]:
+    """Every expected box has one of its own here, wherever near-equal scores put it."""
+    count = len(due["labels"])
+    if len(found["labels"]) != count:
+        return False, "%d boxes, not %d" % (len(found["labels"]), count)
+    free = np.ones(count, bool)
+    largest = 0.0
+    for label, box, score in zip(due["labels"], due["boxes"], due["scores"]):
+        corners = np.abs(found["boxes"] - box).max(axis=1) / longer_side
+        gap = np.maximum(corners, _score_gap(found["scores"], score))
+        gap[~free | (found["labels"] != label)] = np.inf
+        best = int(gap.argmin())
+        if gap[best] > TOLERANCE:
+            return False, "no box of class %d at %s" % (label, np.round(box, 1).tolist())
+        free[best] = False
+        largest = max(largest, float(gap[best]))
+    return True, "the same %d boxes, corners and scores within %.1e" % (count, largest)
+
+
+def _compare_masks(found: np.ndarray, due: np.ndarray) -> Tuple[bool, str]:
+    if found.shape != due.shape:
+        return False, "a mask of %s, not %s" % (found.shape, due.shape)
+    differing = int(np.count_nonzero(found != due))
+    detail = "%d of %d pixels differ, %d classes" % (differing, due.size, len(np.unique(due)))
+    return differing <= MASK_DISAGREEMENT * due.size, detail
+
+
+def _score_gap(found: np.ndarray, due: np.ndarray) -> np.ndarray:
+    """|found - due| relative to `due`, differences below the floor counting as none."""
+    gap = np.abs(found - due)
+    gap = np.where(gap < _SCORE_FLOOR, 0.0, gap / np.maximum(np.abs(due), _SCORE_FLOOR))
+    return np.asarray(gap)
+
+
+_FIELDS = {
+    "classification": ("labels", "scores"),
+    "detection": ("boxes", "labels", "scores"),
+    "segmentation": ("mask",),
+}
+
+
+def _expected(bundle: Bundle, sample: SampleFiles) -> Arrays:
+    arrays = load_arrays(sample.expected)
+    due: List[str] = ["payload", "sizes"] if bundle.manifest.split else []
+    for task in bundle.manifest.tasks:
+        due += ["%s.%s" % (task, name) for name in _FIELDS[task]]
+    for name in due:
+        if name not in arrays:
+            raise BundleError(
+                "%s lacks the array '%s'" % (sample.expected, name), "export it again"
+            )
+    return arrays
