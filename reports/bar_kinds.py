@@ -1,0 +1,88 @@
+"""The figures with a bar for each configuration: what each shows, of which series."""
+# board: no
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from reports import costs, stats
+from reports.model import Entry, Series
+from reports.values import Value
+
+INTERVAL = f"Error bars: {stats.METHOD}."
+
+
+def every(series: list[Series]) -> list[Series]:
+    """A panel for each board and backend."""
+    return series
+
+
+def one_per_board(series: list[Series]) -> list[Series]:
+    """A panel for each board: its graphs are the same on all of its backends."""
+    return list({s.board: s for s in reversed(series)}.values())[::-1]
+
+
+def one_per_run(series: list[Series]) -> list[Series]:
+    """A panel for each run: its backends send the same bytes."""
+    return list({s.run.id: s for s in reversed(series)}.values())[::-1]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A figure: its file name, its words, and the value that each set of bars shows.
+
+    `shows_bytes`: untrained weights are told in it.
+    """
+
+    name: str
+    title: str
+    caption: str
+    ylabel: str
+    sets: Mapping[str, Callable[[Entry], Value]]
+    series: Callable[[list[Series]], list[Series]] = every
+    only_split: bool = False
+    log: bool = False
+    shows_bytes: bool = False
+
+
+KINDS = (
+    Kind(
+        name="gmac",
+        title="Local GMAC (Fig. S3)",
+        caption="Giga multiply-accumulates on the board for one image, counted from the exported "
+        "graphs at the bundles' stated input sizes.",
+        ylabel="Local GMAC",
+        sets={"": costs.local_gmac},
+        series=one_per_board,
+    ),
+    Kind(
+        name="energy",
+        title="Energy (Figs. 7, 8)",
+        caption="Energy of the board for one image.",
+        ylabel="Energy [J]",
+        sets={"": costs.energy_j},
+    ),
+    Kind(
+        name="data_size",
+        title="Data size",
+        caption="Median bytes for one image, all its requests together, logarithmic scale: the "
+        "bitstreams, what went up the wire with headers and framing, and the pickled object that "
+        f"sc2bench measures. {INTERVAL}",
+        ylabel="Data size [KiB]",
+        sets={
+            "Payload": costs.payload_kib,
+            "Wire, up": costs.wire_up_kib,
+            "Pickled (sc2bench)": costs.legacy_pickled_kib,
+        },
+        series=one_per_run,
+        only_split=True,
+        log=True,
+        shows_bytes=True,
+    ),
+    Kind(
+        name="memory",
+        title="Peak memory (Table S1)",
+        caption="Peak memory of the board's process, the highest of its blocks; 1 GB = 10^9 bytes.",
+        ylabel="Peak memory [GB]",
+        sets={"": costs.peak_memory_gb},
+    ),
+)

@@ -1,0 +1,36 @@
+"""The command of this room: `splitwatt report`."""
+# board: no
+
+import sys
+from pathlib import Path
+
+from device_configs.cli import Command, parser, print_json
+
+
+def report(argv: list[str]) -> int:
+    """`splitwatt report RUN... --out DIR`: runs become tables and figures."""
+    arguments = parser(
+        "report",
+        "Merge runs (several boards, several backends) into tables and figures.",
+        "splitwatt report runs/nano runs/xavier --out paper",
+    )
+    arguments.add_argument("runs", metavar="RUN", nargs="+", help="a folder that a profile wrote")
+    arguments.add_argument(
+        "--out", metavar="DIR", default="report", help="where to write (default: ./report)"
+    )
+    options = arguments.parse_args(argv)
+
+    from reports.terminal import show  # heavy imports wait until --help has been answered
+    from reports.write import make_report
+
+    folder = Path(options.out)
+    made = make_report([Path(run) for run in options.runs], folder)
+    if options.json:
+        print_json({"report": str(folder / "report.md"), "json": str(folder / "report.json")})
+        return 0
+    show(made.table("summary"), sys.stdout)
+    print(f"\nThe report: {folder / 'report.md'}")
+    return 0
+
+
+VERBS: dict[str, Command] = {"report": report}

@@ -1,0 +1,63 @@
+"""report.json: every number of a report with its sources, and all that report.md says."""
+# board: no
+
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from reports.draw import Drawing
+from reports.model import Series, runs_of
+from reports.overview import run_facts, shortfalls
+from reports.published import statements
+from reports.table import Table
+from reports.values import SOURCES
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report before it is written: its series, tables and drawn figures with their files."""
+
+    series: list[Series]
+    tables: list[Table]
+    figures: list[tuple[Drawing, list[str]]]
+
+    def table(self, name: str) -> Table:
+        """The table of that name; KeyError where there is none."""
+        return {table.name: table for table in self.tables}[name]
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The report as one JSON document, without NaN."""
+    return {
+        "format": FORMAT,
+        "made_with": versions(),
+        "sources": SOURCES,
+        "runs": [run_facts(run) for run in runs_of(report.series)],
+        "missing": shortfalls(report.series),
+        "tables": {table.name: table.to_json() for table in report.tables},
+        "figures": [
+            {
+                "name": drawing.name,
+                "title": drawing.title,
+                "caption": drawing.caption,
+                "sources": list(drawing.sources),
+                "files": files,
+            }
+            for drawing, files in report.figures
+        ],
+        "published_statements": [vars(statement) for statement in statements()],
+    }
+
+
+def versions() -> dict[str, str]:
+    """What made the report."""
+    found = {"python": platform.python_version()}
+    for package in ("splitwatt", "matplotlib", "numpy", "scipy"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue  # run from a source tree that is not installed
+    return found

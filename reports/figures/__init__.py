@@ -1,0 +1,2 @@
+"""The figures of a report: one module for each kind, drawn with matplotlib."""
+# board: no

@@ -1,0 +1,139 @@
+"""report.md: a report that stands on its own."""
+# board: no
+
+from typing import Any
+
+from reports.document import Report, versions
+from reports.model import Run, board_of, runs_of
+from reports.overview import run_facts, shortfalls
+from reports.table import unique
+from reports.values import SOURCES
+
+_FIGURES_OF = {
+    "latency": ("latency",),
+    "costs": ("gmac", "energy"),
+    "data_size": ("data_size",),
+    "memory": ("memory",),
+}
+_ORDER = ("latency", "costs", "data_size", "memory", "savings", "paper", "samples")
+
+
+def to_markdown(report: Report) -> str:
+    """The whole report as Markdown, its figures beside it."""
+    runs = runs_of(report.series)
+    lines = [f"# {_title(runs)}", ""]
+    lines += _what_was_run(runs)
+    lines += ["## Summary", "", report.table("summary").to_markdown()]
+    lines += _missing(report)
+    for name in _ORDER:
+        table = report.table(name)
+        if not table.rows:
+            continue
+        lines += [f"## {table.title}", ""]
+        for prefix in _FIGURES_OF.get(name, ()):
+            lines += _figures(report, prefix)
+        lines += [table.to_markdown()]
+    lines += _legend() + _limits(report)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _title(runs: list[Run]) -> str:
+    names = unique(run.name for run in runs)
+    boards = unique(board_of(run) for run in runs)
+    return f"{', '.join(names)} on {', '.join(boards)}"
+
+
+def _what_was_run(runs: list[Run]) -> list[str]:
+    lines = ["## What was run", ""]
+    for run in runs:
+        facts = run_facts(run)
+        lines += ["| | |", "|---|---|"]
+        lines += [f"| {key} | {_cell(value)} |" for key, value in _facts_for_people(facts)]
+        lines.append("")
+    return lines
+
+
+def _facts_for_people(facts: dict[str, Any]) -> list[tuple[str, Any]]:
+    server = f"{facts['server']}, backend {facts['server_backend']}"
+    if facts["same_machine"]:
+        server += ", on the same machine as the board"
+    sizes = unique(f"{i.get('width')}x{i.get('height')}" for i in facts["images"])
+    images = f"{len(facts['images'])} ({', '.join(sizes[:4])}{', ...' if len(sizes) > 4 else ''})"
+    counts = (
+        f"{facts['inferences']} inferences, {facts['repeats']} block(s), "
+        f"{facts['warmup']} warm-up inferences each, order seed {facts['seed']}"
+    )
+    return [
+        ("Run", f"{facts['name']} (`{facts['id']}`), started {facts['started']}, "
+                f"finished {facts['finished'] or 'never'}"),
+        ("Board", f"{facts['board']}, backend {', '.join(facts['backends'])}"),
+        ("Server", server),
+        ("Configurations", f"{facts['configurations']}, from {facts['configuration_file']}"),
+        ("Payload on simulated links", facts["payload"]),
+        ("Photographs", images),
+        ("For each configuration", counts),
+        ("Board's state", _pairs(facts["board_state"])),
+        ("Server's state", _pairs(facts["server_facts"])),
+        ("Versions", _pairs(facts["versions"])),
+    ]  # fmt: skip
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {_short(value)}" for key, value in values.items() if value is not None)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"({_pairs(value)})"
+    if isinstance(value, list):
+        return " ".join(str(item) for item in value)
+    return str(value)
+
+
+def _cell(value: Any) -> str:
+    return str(value or "-").replace("|", "\\|").replace("\n", " ")
+
+
+def _missing(report: Report) -> list[str]:
+    found = shortfalls(report.series)
+    if not found:
+        return []
+    return ["## What is missing", "", *(f"- {sentence}" for sentence in found), ""]
+
+
+def _figures(report: Report, prefix: str) -> list[str]:
+    lines = []
+    for drawing, files in report.figures:
+        if drawing.name.split("_")[0] == prefix or drawing.name == prefix:
+            lines += [f"![{drawing.title}]({files[0]})", ""]
+            lines += [f"*{drawing.title}.* {drawing.caption} Sources: {drawing.shown_sources}.", ""]
+            lines += [f"[{name.rsplit('.', 1)[1].upper()}]({name})" for name in files[1:]] + [""]
+    return lines
+
+
+def _legend() -> list[str]:
+    lines = ["## Where the numbers come from", "", "| word | means |", "|---|---|"]
+    lines += [f"| {name} | {meaning} |" for name, meaning in SOURCES.items()]
+    lines += [
+        "",
+        'A number made of several is named by all of them: `measured+simulated`. "-" was not '
+        "measured. The same tables as CSV, a source beside every number, and report.json are in "
+        "this folder.",
+        "",
+    ]
+    return lines
+
+
+def _limits(report: Report) -> list[str]:
+    made = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return [
+        "## Limits",
+        "",
+        "- A simulated link adds the time that the bytes would take at its rate; loss, retries and "
+        "latency of a real link are not in it.",
+        "- Samples of one block follow each other on one warm machine; the intervals treat them as "
+        "independent and do not cover differences between boards of a kind or between days.",
+        "- GMAC are counted, not observed; they say nothing on memory traffic.",
+        "",
+        f"Made with {made}.",
+    ]

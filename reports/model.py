@@ -1,0 +1,193 @@
+"""What a report is about: series (one backend of one run) and their entries (configurations)."""
+# board: no
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from profiler.records import Link, Run, Sample
+
+__all__ = ["Entry", "Link", "Run", "Sample", "Series", "series_of"]
+
+_NO_TIME = "its record holds no finite time"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One configuration in one series: its samples that count, and those that failed.
+
+    `id` is as `LC1`; `split`: does it send anything; `note`: the footnote of an assumed one.
+    `failed` pairs a sample with the reason of its failure.
+    """
+
+    run: Run
+    backend: str
+    id: str
+    split: bool
+    models: tuple[str, ...]
+    assumed: bool
+    note: str
+    samples: tuple[Sample, ...]
+    failed: tuple[tuple[Sample, str], ...]
+
+    @property
+    def group(self) -> str:
+        """LC, SC or Ours; the letters that a user's own id begins with."""
+        found = re.match(r"[A-Za-z]+", self.id)
+        return found.group() if found else self.id
+
+    @property
+    def label(self) -> str:
+        """The id as it prints: `LC 1`."""
+        return re.sub(r"^([A-Za-z]+)(\d+)$", r"\1 \2", self.id)
+
+    @property
+    def marked(self) -> str:
+        """The label, with a dagger where the configuration is assumed."""
+        return self.label + ("†" if self.assumed else "")
+
+    @property
+    def bundles(self) -> list[dict[str, Any]]:
+        """The bundle records of the configuration's models, those that the run holds."""
+        known = self.run.bundles
+        return [known[model] for model in self.models if model in known]
+
+    @property
+    def untrained(self) -> bool:
+        """Does a model of this configuration have random weights?"""
+        return any(bundle.get("trained") is False for bundle in self.bundles)
+
+    @property
+    def expected(self) -> int:
+        """How many samples there should be, warm-up not counted."""
+        return self.run.config.inferences * self.run.config.repeats
+
+    @property
+    def missing(self) -> int:
+        """Samples that should be there and are neither good nor failed."""
+        return max(0, self.expected - len(self.samples) - len(self.failed))
+
+    @property
+    def reasons(self) -> str:
+        """Why samples failed, the most frequent first: `server gone (3)`; empty where none did."""
+        counts = Counter(reason for _, reason in self.failed)
+        return "; ".join(f"{reason} ({count})" for reason, count in counts.most_common(3))
+
+    @property
+    def told(self) -> str:
+        """How many samples there are, failed or are missing, in words."""
+        words = [f"{len(self.samples)} of {self.expected} samples are good"]
+        words += [f"{len(self.failed)} failed: {self.reasons}"] if self.failed else []
+        words += [f"{self.missing} missing"] if self.missing else []
+        return ", ".join(words)
+
+    @property
+    def why_no_sample(self) -> str:
+        """Why nothing was measured here."""
+        if self.failed:
+            return f"all samples failed: {self.reasons}"
+        return "the run stopped before this configuration"
+
+
+@dataclass(frozen=True)
+class Series:
+    """One backend of one run: what a panel of a figure shows."""
+
+    run: Run
+    backend: str
+    label: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def board(self) -> str:
+        """The target that stood for the board."""
+        return board_of(self.run)
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The links of the run; where it names none, the network as it was."""
+        return self.run.config.links or (NO_LINK,)
+
+    def entry(self, id: str) -> Entry | None:
+        """The entry of a configuration; None where this run does not have it."""
+        return next((e for e in self.entries if e.id == id), None)
+
+    def of_group(self, group: str) -> list[Entry]:
+        """The entries of a group."""
+        return [entry for entry in self.entries if entry.group == group]
+
+
+# What stands in for a link where a run names none: nothing is added to what was measured.
+NO_LINK = Link("network as it is", "none", 0.0, "payload", "no link is simulated")
+
+
+def board_of(run: Run) -> str:
+    """The target that stood for the board."""
+    return str(run.document["targets"].get("board") or "board")
+
+
+def slug(link: Link) -> str:
+    """A link's name as part of a file's or column's: `100_kbit_s`."""
+    return re.sub(r"[^a-z0-9]+", "_", link.name.lower()).strip("_")
+
+
+def links_of_all(series: list[Series]) -> list[Link]:
+    """Every link of any series, once, in their order."""
+    return list(dict.fromkeys(link for s in series for link in s.links))
+
+
+def runs_of(series: list[Series]) -> list[Run]:
+    """The runs that the series come from, each once."""
+    return list({s.run.path: s.run for s in series}.values())
+
+
+def series_of(runs: list[Run]) -> list[Series]:
+    """Every backend of every run, named so that no two have the same label."""
+    pairs = [(run, backend) for run in runs for backend in run.config.backends]
+    times = Counter((board_of(run), backend) for run, backend in pairs)
+    names = Counter((board_of(run), backend, run.name) for run, backend in pairs)
+    result = []
+    for run, backend in pairs:
+        label = f"{board_of(run)}, {backend}"
+        if times[board_of(run), backend] > 1:
+            same_name = names[board_of(run), backend, run.name] > 1
+            label += f" ({run.id if same_name else run.name})"
+        result.append(Series(run, backend, label, _entries(run, backend)))
+    return result
+
+
+def _entries(run: Run, backend: str) -> tuple[Entry, ...]:
+    good: dict[str, list[Sample]] = {}
+    failed: dict[str, list[tuple[Sample, str]]] = {}
+    for sample in run.samples:
+        if sample.backend != backend or sample.warmup:
+            continue
+        if not sample.ok:
+            failed.setdefault(sample.config, []).append(
+                (sample, sample.reason or "no reason given")
+            )
+        elif not _timed(sample):
+            failed.setdefault(sample.config, []).append((sample, _NO_TIME))
+        else:
+            good.setdefault(sample.config, []).append(sample)
+    return tuple(
+        Entry(
+            run=run,
+            backend=backend,
+            id=c.id,
+            split=c.kind == "split",
+            models=c.models,
+            assumed=c.assumed,
+            note=c.note or "",
+            samples=tuple(good.get(c.id, ())),
+            failed=tuple(failed.get(c.id, ())),
+        )
+        for c in run.config.configurations
+    )
+
+
+def _timed(sample: Sample) -> bool:
+    times = [sample.total_s, *sample.stages.values()]
+    return all(time is not None and math.isfinite(time) for time in times)

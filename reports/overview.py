@@ -1,0 +1,58 @@
+"""What was run: board, server, images, versions; and what is missing of it."""
+# board: no
+
+from typing import Any
+
+from reports.model import Run, Series, board_of, runs_of
+
+
+def run_facts(run: Run) -> dict[str, Any]:
+    """A run's own facts, as its run.json states them."""
+    document = run.document
+    config = run.config
+    return {
+        "path": str(run.path),
+        "id": run.id,
+        "name": run.name,
+        "started": document.get("started_wall"),
+        "finished": document.get("finished_wall"),
+        "board": board_of(run),
+        "server": document["targets"].get("server"),
+        "same_machine": run.same_machine,
+        "backends": list(config.backends),
+        "server_backend": config.server_backend,
+        "payload": config.payload,
+        "configuration_file": config.name,
+        "configurations": len(config.configurations),
+        "images": [dict(image) for image in document.get("images", [])],
+        "warmup": config.warmup,
+        "inferences": config.inferences,
+        "repeats": config.repeats,
+        "seed": config.seed,
+        "versions": document.get("versions") or {},
+        "board_state": document.get("board_state") or {},
+        "server_facts": document.get("server") or {},
+    }
+
+
+def shortfalls(series: list[Series]) -> list[str]:
+    """One sentence for each thing that is not there, with its reason; empty for a whole run."""
+    found: list[str] = []
+    for run in runs_of(series):
+        if not run.finished:
+            found.append(
+                f"{run.name}: the run is not finished; "
+                f"`splitwatt profile --resume {run.path}` goes on with it."
+            )
+    for s in series:
+        for entry in s.entries:
+            if entry.failed or entry.missing:
+                found.append(f"{s.label}: {entry.label}: {entry.told}.")
+    if all(not s.run.power for s in series):
+        found.append('Energy: no run has a power sensor\'s records, so energy prints as "-".')
+    if any(s.run.same_machine for s in series):
+        found.append(
+            "Board-wide memory and energy: board and server shared one machine, so what is the "
+            'board\'s cannot be told apart and prints as "-".'
+        )
+    return found

@@ -1,0 +1,129 @@
+"""What each split configuration with one shared pass saves, beside what the paper states."""
+# board: no
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reports import costs, stats
+from reports.latency import latency
+from reports.model import NO_LINK, Entry, Link, Series
+from reports.published import Statement, stated
+from reports.values import Value, exact, missing, ordered
+
+# Savings are told for every group that is none of these: Ladon's rows (Ours), a user's own.
+BASELINES = ("LC", "SC")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A figure of an entry that can be saved: its samples, or its one number."""
+
+    value: Value
+    samples: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is compared: its key, its name, the link where it depends on one, how to get it."""
+
+    key: str
+    title: str
+    of: Callable[[Entry], Quantity]
+    link: Link | None = None
+    baselines: tuple[str, ...] = BASELINES
+
+    @property
+    def link_name(self) -> str:
+        """The link's name; empty where the metric has none."""
+        return self.link.name if self.link else ""
+
+    @property
+    def rate_kbit_s(self) -> float | None:
+        """The link's rate; None where there is no simulated link."""
+        return None if self.link in (None, NO_LINK) else self.link.rate_kbit_s
+
+    def published(self, baseline: str) -> list[Statement]:
+        """What the paper states on it."""
+        return stated(self.key, baseline, self.rate_kbit_s)
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What `entry` saves against the heaviest and the lightest row of a baseline, in percent."""
+
+    series: Series
+    entry: Entry
+    metric: Metric
+    baseline: str
+    heaviest: Entry | None
+    most: Value
+    lightest: Entry | None
+    least: Value
+
+
+def savings(series: Series) -> list[Saving]:
+    """Every saving of a series, by metric, then by configuration."""
+    ours = [e for e in series.entries if e.group not in BASELINES]
+    return [
+        _saving(series, entry, metric, baseline)
+        for metric in metrics(series)
+        for entry in ours
+        for baseline in metric.baselines
+    ]
+
+
+def metrics(series: Series) -> list[Metric]:
+    """What is compared in a series: the latency on each link, then the costs."""
+    result = [
+        Metric("end_to_end", "End-to-end latency", _end_to_end(link), link) for link in series.links
+    ]
+    result.append(Metric("gmac", "Local GMAC", lambda e: Quantity(costs.local_gmac(e))))
+    result.append(Metric("memory", "Peak memory", lambda e: Quantity(costs.peak_memory_gb(e))))
+    result.append(Metric("energy", "Energy", lambda e: Quantity(costs.energy_j(e))))
+    result.append(
+        Metric("payload", "Data size", lambda e: Quantity(costs.payload_kib(e)), baselines=("SC",))
+    )
+    return result
+
+
+def _end_to_end(link: Link) -> Callable[[Entry], Quantity]:
+    def quantity(entry: Entry) -> Quantity:
+        found = latency(entry, link)
+        return Quantity(found.total, found.totals_s)
+
+    return quantity
+
+
+def _saving(series: Series, entry: Entry, metric: Metric, baseline: str) -> Saving:
+    own = metric.of(entry)
+    rows = [(row, metric.of(row)) for row in series.of_group(baseline)]
+    known = [(row, q) for row, q in rows if q.value.value is not None]
+    if own.value.value is None:
+        absent = missing(own.value.why or "not measured")
+    elif not rows:
+        absent = missing(f"the run has no {baseline} row")
+    else:
+        absent = missing(rows[0][1].value.why or "not measured")
+    if own.value.value is None or not known:
+        return Saving(series, entry, metric, baseline, None, absent, None, absent)
+    heaviest = max(known, key=lambda item: item[1].value.value or 0.0)
+    lightest = min(known, key=lambda item: item[1].value.value or 0.0)
+    return Saving(
+        series, entry, metric, baseline,
+        heaviest[0], _percent(own, heaviest[1]), lightest[0], _percent(own, lightest[1]),
+    )  # fmt: skip
+
+
+def _percent(ours: Quantity, theirs: Quantity) -> Value:
+    sources = ordered((*ours.value.sources, *theirs.value.sources))
+    if ours.samples and theirs.samples:
+        return stats.saving(ours.samples, theirs.samples, *sources)
+    if ours.value.value is None or not theirs.value.value:
+        return missing("nothing to compare with")
+    return exact(100 * (1 - ours.value.value / theirs.value.value), *sources)
+
+
+def best(found: list[Saving]) -> Saving | None:
+    """The saving that an "up to" would name; None where none was measured."""
+    measured = [s for s in found if s.most.value is not None]
+    return max(measured, key=lambda s: s.most.value or 0.0, default=None)

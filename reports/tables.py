@@ -1,0 +1,254 @@
+"""The tables of a report, from the series of its runs."""
+# board: no
+
+from reports import costs, notes, stats
+from reports.latency import latency
+from reports.model import NO_LINK, Entry, Link, Series, links_of_all, slug
+from reports.published import peak_memory_gb
+from reports.table import Cell, Column, Row, Table, unique, whole
+from reports.values import Value, exact, missing
+
+_WHICH = [
+    Column("run", "Run", number=False, quiet=True),
+    Column("board", "Board", number=False, quiet=True),
+    Column("backend", "Backend", number=False, quiet=True),
+]
+_CONFIG = Column("config", "Config.", number=False)
+
+
+def summary(series: list[Series]) -> Table:
+    """One row for each configuration: what the terminal shows and a report opens with."""
+    links = links_of_all(series)
+    totals = [
+        Column(f"end_to_end_s_{slug(link)}", f"End to end, {link.name}", "s", interval=True)
+        for link in links
+    ]
+    columns = [
+        *_WHICH,
+        _CONFIG,
+        *totals,
+        Column("local_gmac", "Local GMAC"),
+        Column("peak_memory_gb", "Peak memory", "GB"),
+        Column("encoder_fp32_mib", "Encoder", "MiB"),
+        Column("payload_kib", "Data size", "KiB"),
+        Column("energy_j", "Energy", "J/image"),
+        Column("samples", "Samples", text=whole, quiet=True),
+        Column("failed", "Failed", text=whole, quiet=True),
+    ]
+    rows = []
+    for s in series:
+        for entry in s.entries:
+            row = _which(s, entry)
+            for link, column in zip(links, totals, strict=True):
+                row[column.key] = _total(s, entry, link)
+            row.update(
+                local_gmac=costs.local_gmac(entry),
+                peak_memory_gb=costs.peak_memory_gb(entry),
+                encoder_fp32_mib=costs.encoder_mib(entry, "fp32_params"),
+                payload_kib=costs.payload_kib(entry),
+                energy_j=costs.energy_j(entry),
+                samples=exact(len(entry.samples), "measured"),
+                failed=exact(len(entry.failed), "measured"),
+            )
+            rows.append(row)
+    under = [f"Latency: median, in brackets its {stats.METHOD}.", _HOW_GMAC, _HOW_MEMORY]
+    return Table("summary", "Summary", columns, rows, under + _all_notes(series))
+
+
+_HOW_GMAC = "GMAC: counted from the exported graphs at the bundle's stated input size."
+_HOW_MEMORY = "Peak memory: of the board's process, the highest of its blocks; 1 GB = 10^9 bytes."
+_HOW_ENCODER = (
+    "Encoder: fp32 parameters of encoder and entropy model (as the paper counts), and the deployed "
+    "files' bytes; an encoder that models share counts once; 1 MiB = 1024^2 bytes."
+)
+
+
+def latency_table(series: list[Series]) -> Table:
+    """End-to-end latency and its parts, for each link."""
+    columns = [
+        *_WHICH,
+        Column("link", "Link", number=False),
+        _CONFIG,
+        Column("end_to_end_s", "End to end", "s", interval=True),
+        Column("local_s", "Local", "s"),
+        Column("network_s", "Network", "s"),
+        Column("uplink_s", "Uplink", "s"),
+        Column("server_s", "Server", "s"),
+        Column("samples", "Samples", text=whole),
+    ]
+    rows = []
+    for s in series:
+        for link in s.links:
+            for entry in s.entries:
+                found = latency(entry, link)
+                row = _which(s, entry)
+                row.update(
+                    link=link.name,
+                    end_to_end_s=found.total,
+                    local_s=found.local,
+                    network_s=found.network,
+                    uplink_s=found.uplink,
+                    server_s=found.server,
+                    samples=exact(len(entry.samples), "measured"),
+                )
+                rows.append(row)
+    under = [
+        f"Medians; in brackets the {stats.METHOD}. Medians of parts need not add up to that of the "
+        "whole.",
+        "Local: the board's stages. Network: the HTTP round trip as it was, less what the server "
+        "accounts for. Uplink: the link's time for the bytes that go up. Server: its stages.",
+        *_link_notes(series),
+    ]
+    return Table("latency", "End-to-end latency", columns, rows, under + _all_notes(series))
+
+
+def costs_table(series: list[Series]) -> Table:
+    """Local GMAC (Fig. S3), peak memory, encoder size, energy."""
+    columns = [
+        *_WHICH,
+        _CONFIG,
+        Column("models", "Models", number=False),
+        Column("local_gmac", "Local GMAC"),
+        Column("encoder_fp32_mib", "Encoder, fp32 parameters", "MiB"),
+        Column("encoder_deployed_mib", "Encoder, deployed", "MiB"),
+        Column("board_files_mib", "All graphs on the board", "MiB"),
+        Column("peak_memory_gb", "Peak memory, process", "GB"),
+        Column("board_peak_memory_gb", "Peak memory, board", "GB"),
+        Column("energy_j", "Energy", "J/image"),
+    ]
+    rows = []
+    for s in series:
+        for entry in s.entries:
+            row = _which(s, entry)
+            row.update(
+                models=", ".join(entry.models),
+                local_gmac=costs.local_gmac(entry),
+                encoder_fp32_mib=costs.encoder_mib(entry, "fp32_params"),
+                encoder_deployed_mib=costs.encoder_mib(entry, "deployed"),
+                board_files_mib=costs.board_files_mib(entry),
+                peak_memory_gb=costs.peak_memory_gb(entry),
+                board_peak_memory_gb=costs.peak_memory_gb(entry, "board_peak_bytes"),
+                energy_j=costs.energy_j(entry),
+            )
+            rows.append(row)
+    under = [_HOW_GMAC, _HOW_ENCODER, _HOW_MEMORY, *_all_notes(series)]
+    return Table("costs", "Operations, sizes, memory, energy", columns, rows, under)
+
+
+def data_size_table(series: list[Series]) -> Table:
+    """What one image sends: payload, wire, and what sc2bench would state."""
+    columns = [
+        *_WHICH,
+        _CONFIG,
+        Column("payload_kib", "Payload", "KiB", interval=True),
+        Column("payload_mean_kib", "Payload, mean", "KiB"),
+        Column("wire_up_kib", "Wire, up", "KiB"),
+        Column("wire_down_kib", "Wire, down", "KiB"),
+        Column("legacy_pickled_kib", "Pickled (sc2bench)", "KiB"),
+        Column("published_payload_kib", "Published mean", "KiB"),
+    ]
+    rows = []
+    for s in series:
+        for entry in (e for e in s.entries if e.split):
+            row = _which(s, entry)
+            row.update(
+                payload_kib=costs.payload_kib(entry),
+                payload_mean_kib=costs.payload_mean_kib(entry),
+                wire_up_kib=costs.wire_up_kib(entry),
+                wire_down_kib=costs.wire_down_kib(entry),
+                legacy_pickled_kib=costs.legacy_pickled_kib(entry),
+                published_payload_kib=costs.published_payload_kib(entry),
+            )
+            rows.append(row)
+    under = [
+        "Medians for one image, all its requests together; 1 KiB = 1024 bytes (the papers' KB). "
+        "Payload: the bitstreams alone. Wire: with headers and framing. Pickled: the serialized "
+        "object that sc2bench's analyser measures.",
+        *_all_notes(series),
+    ]
+    return Table("data_size", "Data size", columns, rows, under)
+
+
+def memory_table(series: list[Series]) -> Table:
+    """The paper's Table S1: a row for each configuration, a column for each board and backend."""
+    ours = [Column(f"peak_memory_gb_{i}", s.label, "GB") for i, s in enumerate(series)]
+    theirs = [
+        Column("nano_gb", "Nano, paper", "GB"),
+        Column("nano_cuda_gb", "Nano CUDA, paper", "GB"),
+        Column("xavier_nx_gb", "Xavier NX, paper", "GB"),
+        Column("xavier_nx_cuda_gb", "Xavier NX CUDA, paper", "GB"),
+    ]
+    found = {(s.label, e.id): e for s in series for e in s.entries}
+    rows: list[Row] = []
+    for id, shown in {e.id: e.marked for e in found.values()}.items():
+        row: dict[str, Cell] = {"config": shown}
+        for s, column in zip(series, ours, strict=True):
+            entry = found.get((s.label, id))
+            row[column.key] = costs.peak_memory_gb(entry) if entry else missing("not in this run")
+        stated = peak_memory_gb().get(id, {})
+        for column in theirs:
+            row[column.key] = exact(stated.get(column.key), "published", why="not in Table S1")
+        rows.append(row)
+    under = [
+        _HOW_MEMORY,
+        "The paper's columns are its Table S1, which may include background jobs of the board: "
+        "another quantity than a process's peak, and other machines.",
+        *_all_notes(series),
+    ]
+    return Table("memory", "Peak memory (Table S1)", [_CONFIG, *ours, *theirs], rows, under)
+
+
+def samples_table(series: list[Series]) -> Table:
+    """How many samples each configuration should have, has, and lost, and why."""
+    columns = [
+        *_WHICH,
+        _CONFIG,
+        *(
+            Column(key, key.capitalize(), text=whole)
+            for key in ("expected", "good", "failed", "missing")
+        ),
+        Column("reasons", "Reasons", number=False),
+    ]
+    rows = []
+    for s in series:
+        for entry in s.entries:
+            counts = {
+                "expected": entry.expected,
+                "good": len(entry.samples),
+                "failed": len(entry.failed),
+                "missing": entry.missing,
+            }
+            row = _which(s, entry)
+            row.update({key: exact(count, "measured") for key, count in counts.items()})
+            row["reasons"] = entry.reasons
+            rows.append(row)
+    return Table("samples", "Samples", columns, rows, ["Warm-up samples are not counted."])
+
+
+def _total(s: Series, entry: Entry, link: Link) -> Value:
+    if link not in s.links:
+        return missing("this run has no such link")
+    return latency(entry, link).total
+
+
+def _which(s: Series, entry: Entry) -> Row:
+    return {
+        "run": s.run.name,
+        "board": s.board,
+        "backend": s.backend,
+        "config": entry.marked,
+    }
+
+
+def _all_notes(series: list[Series]) -> list[str]:
+    return [*notes.published_payload(series), *notes.assumed(series), *notes.untrained(series)]
+
+
+def _link_notes(series: list[Series]) -> list[str]:
+    return unique(
+        f"{link.name}: {link.kind}, {link.rate_kbit_s:g} kbit/s (1 kbit = 1000 bits), "
+        f"counts the {link.bytes}; {link.source}."
+        for s in series
+        for link in s.links
+        if link != NO_LINK
+    )

@@ -1,0 +1,36 @@
+"""A report's main table on a terminal."""
+# board: no
+
+import os
+from typing import TextIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from reports.table import Table
+
+# A pipe has no width of its own: as wide as the table needs.
+_PIPE_COLUMNS = 200
+
+
+def show(table: Table, stream: TextIO) -> None:
+    """Print a table with its sources and notes; without colours or frames where it is a file."""
+    console = Console(file=stream, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(file=stream, highlight=False, width=_PIPE_COLUMNS)
+    drawn = RichTable(box=box.SIMPLE_HEAD, title=table.title, title_justify="left", pad_edge=False)
+    for column in table.for_people():
+        heading = column.title + (f"\n[{column.unit}]" if column.unit else "")
+        drawn.add_column(Text(heading), justify="right" if column.number else "left")
+    previous = ""
+    for row in table.rows:
+        group = "".join(c for c in str(row["config"]) if c.isalpha())
+        if previous and group != previous:
+            drawn.add_section()
+        previous = group
+        drawn.add_row(*(Text(column.show(row[column.key])) for column in table.for_people()))
+    console.print(drawn)
+    for line in [f"Sources: {table.sources()}", *table.notes]:
+        console.print(Text(line, style="dim"))

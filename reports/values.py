@@ -1,0 +1,75 @@
+"""One number of a report: what it is, how sure, and where it comes from."""
+# board: no
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+# Where a number may come from; several of them where a number is made of several.
+SOURCES = {
+    "measured": "timed or counted on the machines of this run",
+    "simulated": "the link's time, worked out from bytes and rate: nothing was slowed down",
+    "published": "a figure of the paper, not of this run",
+    "estimated": "worked out from the model's graph or from other figures, not observed",
+    "assumed": "the paper does not define it: our assumption, footnoted",
+    "generated": "made by untrained (random) weights: the work is real, the figure means nothing",
+}
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number, in the unit of its column, or the reason why there is none.
+
+    `low` and `high` are the ends of its interval (None: no interval), `n` the samples behind it,
+    `sources` keys of SOURCES in the order of SOURCES. A value of None was not measured: it is
+    never a zero, and prints as "-".
+    """
+
+    value: float | None
+    sources: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    why: str | None = None
+
+    @property
+    def source(self) -> str:
+        """The sources as one word for a CSV cell: `measured+simulated`; empty for no value."""
+        return "+".join(self.sources) if self.value is not None else ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The value as JSON, without the fields that say nothing."""
+        document: dict[str, Any] = {"value": self.value}
+        for name in ("low", "high", "n", "why"):
+            if getattr(self, name) is not None:
+                document[name] = getattr(self, name)
+        if self.value is not None:
+            document["sources"] = list(self.sources)
+        return document
+
+    def from_sources(self, *names: str) -> "Value":
+        """The same number with these sources in place of its own."""
+        return replace(self, sources=ordered(names))
+
+
+def ordered(names: Iterable[str]) -> tuple[str, ...]:
+    """Source names without repetitions, in the order of SOURCES; KeyError for an unknown one."""
+    given = set(names)
+    unknown = given - set(SOURCES)
+    if unknown:
+        raise KeyError(f"no such source: {sorted(unknown)}")
+    return tuple(name for name in SOURCES if name in given)
+
+
+def missing(why: str) -> Value:
+    """A value that was not measured, and why."""
+    return Value(None, why=why)
+
+
+def exact(
+    value: float | None, *sources: str, why: str = "not recorded", n: int | None = None
+) -> Value:
+    """A number without an interval; None becomes a missing value with its reason."""
+    if value is None:
+        return missing(why)
+    return Value(float(value), ordered(sources), n=n)
