@@ -18,7 +18,7 @@ from engines.manifest import Preprocess, Resize
 
 Size = Tuple[int, int]
 
-# Of a graph's input: memory on a board, and on a server that a stranger may ask, has an end.
+# Of an image resized and of a graph's input: memory on a board, and on a server that a stranger may ask, has an end.
 MAX_INPUT_PIXELS = 1 << 22
 
 
@@ -89,7 +89,8 @@ def plan(image: Size, spec: Preprocess) -> Plan:
     multiple = spec.pad_multiple or 1
     padded = (-(-valid[0] // multiple) * multiple, -(-valid[1] // multiple) * multiple)
     too_small = min(resized) < 1 or min(crop_at) < 0
-    if too_small or padded[0] * padded[1] > MAX_INPUT_PIXELS:
+    largest = max(resized[0] * resized[1], padded[0] * padded[1])
+    if too_small or largest > MAX_INPUT_PIXELS:
         raise ImageError(
             "an image of %d x %d pixels becomes %d x %d after resizing, which is too %s"
             % (image[1], image[0], resized[1], resized[0], "narrow" if too_small else "large"),

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import List
 
 import pytest
 
@@ -55,6 +56,6 @@ def bundles() -> Path:
 
 
 @pytest.fixture(scope="session")
-def photographs() -> list[Path]:
+def photographs() -> List[Path]:
     """The packaged photographs."""
     return sorted((ROOT / "engines" / "photos").glob("*.jpg"))

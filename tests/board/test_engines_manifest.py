@@ -1,0 +1,91 @@
+"""The manifest: what it reads it writes back, and each wrong thing is one sentence."""
+
+import copy
+
+import pytest
+
+from device_configs.errors import BundleError
+from engines.manifest import Manifest
+from tests.board import tiny
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory):
+    return tiny.read_document(tiny.tiny_bundle(tmp_path_factory.mktemp("m") / "tiny", photos=1))
+
+
+def test_a_manifest_reads_and_writes_itself(document):
+    manifest = Manifest.from_json(document)
+    assert manifest.to_json() == document
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert manifest.split and manifest.part("body").placement == "server"
+    assert [part.name for part in manifest.placed("board")] == ["encoder"]
+    assert manifest.parts[0].inputs[0].shape == (1, 3, None, None)
+
+
+def test_a_part_that_is_none_names_those_there_are(document):
+    with pytest.raises(BundleError) as error:
+        Manifest.from_json(document).part("encodr")
+    assert "encodr" in str(error.value) and "encoder, body" in str(error.value)
+
+
+def change(document, path, value):
+    document = copy.deepcopy(document)
+    holder = document
+    for key in path[:-1]:
+        holder = holder[key]
+    if value is KeyError:
+        del holder[path[-1]]
+    else:
+        holder[path[-1]] = value
+    return document
+
+
+WRONG = [
+    (["format"], 2, ["'format'", "1"]),
+    (["format"], KeyError, ["'format' is missing"]),
+    (["modle"], "x", ["unknown key 'modle'", "model"]),
+    (["model"], KeyError, ["'model' is missing"]),
+    (["model"], 3, ["'model' must be a text", "3"]),
+    (["assumed"], "no", ["'assumed' must be true or false"]),
+    (["tasks"], ["classification", "depth"], ["depth"]),
+    (["tasks"], ["classification"], ["'postprocess' must have one entry per task"]),
+    (["parts", 1, "gmca"], 1.0, ["unknown key 'parts[1].gmca'", "gmac"]),
+    (["parts", 1, "placement"], "cloud", ["'parts[1].placement'", "board, server"]),
+    (["parts", 0, "sha256"], "abc", ["'parts[0].sha256'", "64 hexadecimal"]),
+    (["parts", 0, "bytes"], True, ["'parts[0].bytes'", "whole number"]),
+    (["parts", 0, "bytes"], 1.5, ["'parts[0].bytes'", "whole number"]),
+    (["parts", 0, "gmac"], float("nan"), ["'parts[0].gmac' must be a number"]),
+    (["parts", 0, "inputs", 0, "shape"], [1, "h"], ["'parts[0].inputs[0].shape'"]),
+    (["parts", 0, "inputs", 0, "dtype"], "float", ["'parts[0].inputs[0].dtype'", "float32"]),
+    (["parts", 0, "parity", "sizes"], [[1, 2, 3]], ["'parts[0].parity.sizes'"]),
+    (["parts", 1, "name"], "encoder", ["same name"]),
+    (["parts"], {}, ["'parts' must be a list of objects"]),
+    (["preprocess", "resize", "filter"], "bicubic", ["'preprocess.resize.filter'", "bilinear"]),
+    (["preprocess", "resize", "size"], [1, 2], ["'preprocess.resize.size'", "whole number"]),
+    (["preprocess", "resize", "rule"], "exact", ["'preprocess.resize.size'", "2 whole numbers"]),
+    (["preprocess", "std"], [0.1, 0.0, 0.1], ["'preprocess.std'", "above 0"]),
+    (["preprocess", "mean"], [0.1, 0.2], ["'preprocess.mean'", "3 numbers"]),
+    (["codec", "kind"], "gzip", ["'codec.kind'", "rangecoder"]),
+    (["codec"], None, ["codec"]),
+    (["postprocess", "detection", "part"], "detektor", ["'postprocess.detection.part'"]),
+    (["postprocess", "detection", "top_k"], 5, ["unknown key 'postprocess.detection.top_k'"]),
+    (["made"], [], ["'made' must be an object"]),
+    (["made", "at"], 3, ["'made.at'"]),
+]
+
+
+@pytest.mark.parametrize("path, value, words", WRONG)
+def test_a_wrong_manifest_is_one_sentence_with_file_and_key(document, path, value, words):
+    with pytest.raises(BundleError) as error:
+        Manifest.from_json(change(document, path, value), "here/manifest.json")
+    sentence = str(error.value)
+    assert all(word in sentence for word in words + ["here/manifest.json"]), sentence
+    assert "\n" not in sentence and len(sentence) < 300
+
+
+@pytest.mark.parametrize("value", [None, [], "manifest", 3])
+def test_a_manifest_that_is_no_object(value):
+    with pytest.raises(BundleError) as error:
+        Manifest.from_json(value, "here.json")
+    assert "here.json: the file must be an object" in str(error.value)

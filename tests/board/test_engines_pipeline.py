@@ -1,0 +1,175 @@
+"""Pipelines: an answer from an image in one piece and over a link, its stages adding up."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+
+from device_configs.errors import BitstreamError, BundleError, ImageError
+from engines.answer import pack, unpack
+from engines.bundle import Bundle
+from engines.image import decode_image
+from engines.photos import default_photos
+from engines.pipeline import (
+    BoardPipeline,
+    LocalPipeline,
+    ServerPipeline,
+    open_board,
+    open_local,
+    open_server,
+    whole,
+)
+from engines.preprocess import preprocess
+from engines.store import EngineStore
+from tests.board import tiny
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory):
+    return tiny.tiny_bundle(tmp_path_factory.mktemp("p") / "split", photos=1)
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    return tiny.tiny_bundle(tmp_path_factory.mktemp("p") / "local", split=False, photos=1)
+
+
+@pytest.fixture(scope="module")
+def raccoon():
+    return decode_image([path for path in default_photos() if path.endswith("raccoon.jpg")][0])
+
+
+def test_a_board_and_a_server_answer_together(split, raccoon):
+    with open_board(split) as board, open_server(split) as server:
+        request = board.run(raccoon)
+        assert request.sizes.dtype == np.int32
+        assert request.sizes.tolist() == [480, 640, 312, 416, 320, 416]
+        assert list(request.stages) == ["preprocess", "encoder", "encode"]
+        answer, stages = server.run(request.payload, request.sizes)
+    assert list(stages) == ["decode", "body", "classifier", "detector", "segmenter", "postprocess"]
+    assert list(answer) == ["classification", "detection", "segmentation"]
+    assert len(answer["classification"]["labels"]) == 5
+    assert 5 <= len(answer["detection"]["labels"]) <= 100
+    boxes = answer["detection"]["boxes"]
+    assert (boxes >= 0).all() and (boxes[:, 2] <= 640).all() and (boxes[:, 3] <= 480).all()
+    assert answer["segmentation"]["mask"].shape == (312, 416)
+    assert len(np.unique(answer["segmentation"]["mask"])) >= 3
+    again = unpack(pack(answer))
+    for task in answer:
+        for name in answer[task]:
+            assert np.array_equal(again[task][name], answer[task][name])
+
+
+def test_a_decoded_latent_is_the_rounded_one(split, raccoon):
+    bundle = Bundle.open(split)
+    tensor = preprocess(raccoon, bundle.manifest.preprocess).tensor
+    with BoardPipeline(bundle) as board:
+        payload = board.run(raccoon).payload
+        engine = board._chain[0][1]
+        latent = engine.run({"image": tensor})["latent"]
+    decoded = bundle.codec().decode(payload, (320, 416))
+    medians = tiny.tables().medians.reshape(1, -1, 1, 1)
+    assert np.array_equal(decoded, np.rint(latent - medians) + medians)
+
+
+def test_a_local_model_answers_alone(local, raccoon):
+    with open_local(local) as pipeline:
+        answer, stages = pipeline.run(raccoon)
+    assert list(stages) == ["preprocess", "model", "postprocess"]
+    assert list(answer) == ["classification"]
+
+
+@pytest.mark.parametrize("kind", ["split", "local"])
+def test_stages_add_up(kind, split, local, raccoon):
+    with whole(Bundle.open(split if kind == "split" else local)) as pipeline:
+        missing = []
+        for _ in range(12):
+            start = time.perf_counter()
+            outcome = pipeline.run(raccoon)
+            total = time.perf_counter() - start
+            missing.append(total - sum(outcome.stages.values()))
+            assert all(seconds > 0 for seconds in outcome.stages.values())
+    assert 0 <= min(missing) < 0.0005
+    assert (outcome.payload is None) == (kind == "local")
+
+
+def test_an_encoder_that_bundles_share_is_loaded_once(split, tmp_path):
+    other = tiny.tiny_bundle(tmp_path / "other", photos=1)
+    with EngineStore() as store:
+        first = BoardPipeline(Bundle.open(split), store=store)
+        second = BoardPipeline(Bundle.open(other), store=store)
+        assert store.count == 1
+        first.close()  # the store's engines outlive a pipeline
+        assert second.run(np.zeros((64, 64, 3), np.uint8)).payload
+    assert store.count == 0
+
+
+def test_the_wrong_kind_of_bundle(split, local):
+    for pipeline, path in (
+        (LocalPipeline, split),
+        (BoardPipeline, local),
+        (ServerPipeline, local),
+    ):
+        with pytest.raises(BundleError) as error:
+            pipeline(Bundle.open(path))
+        assert "split" in str(error.value) and "local" in str(error.value)
+
+
+def test_parts_that_do_not_fit_together(split, tmp_path):
+    path = tiny.tiny_bundle(tmp_path / "cut", photos=1)
+    document = tiny.read_document(path)
+    document["parts"] = [part for part in document["parts"] if part["name"] != "body"]
+    tiny.write_document(path, document)
+    with pytest.raises(BundleError) as error:
+        open_server(path)
+    assert "classifier" in str(error.value) and "'f4'" in str(error.value)
+    os.unlink(os.path.join(path, "classifier.onnx"))
+    open_board(path).close()
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [480, 640, 312, 416, 320],
+        [0, 640, 312, 416, 320, 416],
+        [480, 640, 321, 416, 320, 416],
+        [480, 640, 312, -416, 320, 416],
+        [480, 640, 312, 416, 100000, 100000],
+        [480, 640, 1, 1, 1, 1],
+    ],
+)
+def test_hostile_sizes(split, raccoon, sizes):
+    with open_board(split) as board, open_server(split) as server:
+        payload = board.run(raccoon).payload
+        with pytest.raises(BitstreamError):
+            server.run(payload, np.array(sizes, np.int32))
+        with pytest.raises(BitstreamError):
+            server.run(payload, np.array([480, 640, 312, 416, 320, 416], np.int64))
+
+
+def test_hostile_payloads(split, raccoon):
+    with open_board(split) as board, open_server(split) as server:
+        request = board.run(raccoon)
+        damaged = bytearray(request.payload)
+        damaged[len(damaged) // 2] ^= 4
+        for payload in (
+            b"",
+            b"hello",
+            request.payload[:-1],
+            request.payload + b"x",
+            bytes(damaged),
+        ):
+            with pytest.raises(BitstreamError):
+                server.run(payload, request.sizes)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (6000, 8000), (1, 8000)])
+def test_extreme_images(split, shape):
+    rgb = np.full(shape + (3,), 77, np.uint8)
+    with whole(Bundle.open(split)) as pipeline:
+        try:
+            answer = pipeline.run(rgb).answer
+            assert answer["segmentation"]["mask"].size
+        except ImageError as error:
+            assert shape == (1, 8000) and "narrow" in str(error)
