@@ -159,12 +159,12 @@ def _mix(near: np.ndarray, far: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def _taps(source: int, resized: int, start: int, count: int) -> List[np.ndarray]:
     """For `count` pixels from `start` of an axis: both neighbours and the second's weight.
 
-    In float32 and in PyTorch's order, so that the weights are PyTorch's.
+    PyTorch computes the position in float32 with one fused multiply-add, rounded once; float64
+    holds the product exactly, so rounding its difference gives the same.
     """
-    half = np.float32(0.5)
-    scale = np.float32(source) / np.float32(resized)
-    at = scale * (np.arange(start, start + count, dtype=np.float32) + half) - half
-    at = np.maximum(at, np.float32(0))
+    scale = np.float64(np.float32(source) / np.float32(resized))
+    pixels = np.arange(start, start + count, dtype=np.float64)
+    at = np.maximum(scale * (pixels + 0.5) - 0.5, 0).astype(np.float32)
     near = np.minimum(at.astype(np.int64), source - 1)
     far = np.minimum(near + 1, source - 1)
     return [near, far, at - near.astype(np.float32)]
