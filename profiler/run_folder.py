@@ -132,18 +132,23 @@ class RunFolder:
         """Where peaks of memory are appended."""
         return Appender(self.file(MEMORY_FILE))
 
-    def done(self, block: str, again: bool) -> Tuple[Set[int], Set[int]]:
+    def lines(self) -> int:
+        """How many samples are recorded, second attempts counted too."""
+        return sum(1 for _ in read_samples(self.path))
+
+    def done(self, block: str, retry_before: int) -> Tuple[Set[int], Set[int]]:
         """Warm-ups and inferences of a block that need not run (again).
 
         Args:
             block: its id.
-            again: whether samples that failed through no fault of their image are to run again.
+            retry_before: samples among the first so many lines are to run again where they failed
+                through no fault of their image.
         """
         warmups, inferences = set(), set()  # type: Set[int], Set[int]
-        for sample in read_samples(self.path):
+        for line, sample in enumerate(read_samples(self.path)):
             if sample.block == block:
                 keys = warmups if sample.warmup else inferences
-                if sample.ok or sample.failed_by == "image" or not again:
+                if sample.ok or sample.failed_by == "image" or line >= retry_before:
                     keys.add(sample.inference)
         return warmups, inferences
 

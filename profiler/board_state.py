@@ -1,0 +1,109 @@
+"""What the board was set to: power mode, clocks, governors, temperatures. What cannot be read is None."""
+
+import glob
+import os
+import platform
+import re
+import shutil
+import subprocess
+from typing import Any, Dict, List, Optional
+
+_NVPMODEL_TIMEOUT_S = 5
+
+
+def board_state(root: str = "/") -> Dict[str, Any]:
+    """The state of this machine now.
+
+    Args:
+        root: where /proc and /sys are; another folder in tests.
+
+    Returns:
+        nvpmodel (mode's name), cpu_model, cpus, governors (each once), cpu_khz (each CPU's clock),
+        cpu_max_khz, gpu_hz, temperatures_c (zone -> degrees), loadavg, memory_total_bytes, machine.
+        What this machine does not tell is None.
+    """
+    cpufreq = os.path.join(root, "sys/devices/system/cpu/cpu[0-9]*/cpufreq")
+    governors = [_text(path) for path in _sorted(os.path.join(cpufreq, "scaling_governor"))]
+    return {
+        "machine": platform.machine(),
+        "cpu_model": _cpu_model(root),
+        "cpus": os.cpu_count(),
+        "nvpmodel": _nvpmodel() if root == "/" else None,
+        "governors": sorted({name for name in governors if name}) or None,
+        "cpu_khz": _numbers(os.path.join(cpufreq, "scaling_cur_freq")),
+        "cpu_max_khz": _numbers(os.path.join(cpufreq, "scaling_max_freq")),
+        "gpu_hz": _numbers(os.path.join(root, "sys/class/devfreq/*gpu*/cur_freq"))
+        or _numbers(os.path.join(root, "sys/class/devfreq/*.gv11b/cur_freq")),
+        "temperatures_c": temperatures_c(root),
+        "loadavg": _loadavg(root),
+        "memory_total_bytes": _memory_total(root),
+    }
+
+
+def temperatures_c(root: str = "/") -> Optional[Dict[str, float]]:
+    """Thermal zone -> degrees Celsius; None where there is no zone that can be read."""
+    zones = {}
+    for folder in _sorted(os.path.join(root, "sys/class/thermal/thermal_zone[0-9]*")):
+        name, value = _text(os.path.join(folder, "type")), _number(os.path.join(folder, "temp"))
+        if value is not None:
+            zones[name or os.path.basename(folder)] = value / 1000.0
+    return zones or None
+
+
+def _cpu_model(root: str) -> Optional[str]:
+    device_tree = _text(os.path.join(root, "proc/device-tree/model"))
+    if device_tree:
+        return device_tree.rstrip("\0")
+    found = re.search(r"model name\s*: (.+)", _text(os.path.join(root, "proc/cpuinfo")) or "")
+    return found.group(1) if found else None
+
+
+def _nvpmodel() -> Optional[str]:
+    program = shutil.which("nvpmodel")
+    if program is None:
+        return None
+    try:
+        output = subprocess.check_output(
+            [program, "-q"],
+            stderr=subprocess.DEVNULL,
+            universal_newlines=True,
+            timeout=_NVPMODEL_TIMEOUT_S,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.search(r"Power Mode: *(\S+)", output)
+    return found.group(1) if found else None
+
+
+def _loadavg(root: str) -> Optional[List[float]]:
+    words = (_text(os.path.join(root, "proc/loadavg")) or "").split()[:3]
+    return [float(word) for word in words] or None
+
+
+def _memory_total(root: str) -> Optional[int]:
+    found = re.search(r"MemTotal: *(\d+) kB", _text(os.path.join(root, "proc/meminfo")) or "")
+    return int(found.group(1)) * 1024 if found else None
+
+
+def _numbers(pattern: str) -> Optional[List[float]]:
+    values = [_number(path) for path in _sorted(pattern)]
+    return [value for value in values if value is not None] or None
+
+
+def _number(path: str) -> Optional[float]:
+    try:
+        return float(_text(path) or "")
+    except ValueError:
+        return None
+
+
+def _text(path: str) -> Optional[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read().strip()
+    except OSError:
+        return None
+
+
+def _sorted(pattern: str) -> List[str]:
+    return sorted(glob.glob(pattern), key=lambda path: [int(n) for n in re.findall(r"\d+", path)])

@@ -1,0 +1,178 @@
+"""The verbs of this room: `profile` and `serve`."""
+
+import argparse
+from typing import List, Optional, Tuple
+
+from device_configs.cli import note, parser, print_json
+from device_configs.errors import SplitwattError, UsageError
+
+EXAMPLE = "splitwatt profile --config table3.yaml --only LC1,SC1,Ours1"
+SERVE_EXAMPLE = "splitwatt serve --bundles bundles --port 8080"
+DEFAULT_TARGET = "cpu"
+
+
+def profile(argv: List[str]) -> int:
+    """`splitwatt profile`: time configurations on this board against a server."""
+    options = _profile_parser().parse_args(argv)
+    from profiler.summary import short_table
+    from profiler.runner import resume_run, start_run
+
+    config, settings = _settings(options)
+    if options.resume:
+        result = resume_run(options.resume, settings, config)
+    else:
+        from profiler.prepare import default_path
+
+        assert config is not None  # for the type checker
+        path = options.out or default_path(config)
+        try:
+            result = start_run(config, settings, path)
+        except (SplitwattError, KeyboardInterrupt):
+            _tell_how_to_resume(path)
+            raise
+    if options.json:
+        print_json({"run": result.path, "ok": result.ok, "failed": result.failed + result.again})
+    else:
+        print(short_table(result.path))
+        print("run: %s" % result.path)
+    if result.failed:
+        note("%d samples failed because of their image: see samples.jsonl" % result.failed)
+    if result.again:
+        note("%d samples failed: %s" % (result.again, result.reason))
+        note("run them again: splitwatt profile --resume %s" % result.path)
+    return 1 if result.again or not result.ok else 0
+
+
+def serve(argv: List[str]) -> int:
+    """`splitwatt serve`: the decoders and heads of a folder of bundles, over HTTP."""
+    options = _serve_parser().parse_args(argv)
+    from profiler.own_server import check_python
+
+    check_python()
+    try:
+        from profiler.server.main import run_server
+    except ImportError as error:
+        raise UsageError(
+            "the server needs the package %s, which is not installed" % error.name,
+            "pip install 'splitwatt[serve]'",
+        )
+    return run_server(options)  # type: ignore[no-any-return,unused-ignore]
+
+
+def missing_bundles(argv: List[str]) -> List[Tuple[str, str]]:
+    """The (model, target) of every bundle that `profile ARGV` needs and does not find.
+
+    For the umbrella command, which may have them exported first. Empty for a --resume, whose
+    bundles must be those that its run began with.
+
+    Raises:
+        UsageError, ConfigError: as `profile` itself.
+    """
+    options = _profile_parser().parse_args(argv)
+    if options.resume:
+        return []
+    from profiler.bundles import missing
+
+    config, settings = _settings(options)
+    assert config is not None  # for the type checker
+    absent = missing(config, settings.bundles, settings.target)
+    return [(model, settings.target) for model in absent]
+
+
+def _settings(options: argparse.Namespace):  # type: ignore[no-untyped-def]
+    """The config (None where only a run is named) and the runner's options."""
+    from profiler.bundles import DEFAULT_FOLDER
+    from profiler.config import load_config
+    from profiler.prepare import Options, override
+    from profiler.records import read_document
+
+    if not options.config and not options.resume:
+        raise UsageError("--config is missing", "example: " + EXAMPLE)
+    if options.resume and options.out:
+        raise UsageError("--out and --resume exclude each other")
+    config = None
+    if options.config:
+        only, images, backend = options.only, options.images, options.backend
+        config = override(load_config(options.config), only, images, backend)
+    elif options.only or options.images or options.backend:
+        raise UsageError("--only, --images and --backend change a --config", "leave them out")
+    known = read_document(options.resume) if options.resume else {}
+    return config, Options(
+        bundles=options.bundles or known.get("bundles_folder") or DEFAULT_FOLDER,
+        target=options.target or known.get("targets", {}).get("board") or DEFAULT_TARGET,
+        threads=options.threads or known.get("threads"),
+        server=options.server or _known_server(known),
+        token_file=options.token_file,
+        certificate=options.cert,
+        fingerprint=options.fingerprint,
+        timeout_s=options.timeout,
+    )
+
+
+def _known_server(document):  # type: ignore[no-untyped-def]
+    """The server that a run was begun with, unless the profile had started it itself."""
+    server = document.get("server") or {}
+    return None if server.get("started_by_profile", True) else server.get("url")
+
+
+def _tell_how_to_resume(path: Optional[str]) -> None:
+    import os
+
+    if path and os.path.isfile(os.path.join(path, "run.json")):
+        note("what was measured is kept: splitwatt profile --resume %s" % path)
+
+
+def _profile_parser() -> argparse.ArgumentParser:
+    result = parser("profile", "Time configurations on this board against a server.", EXAMPLE)
+    add = result.add_argument
+    add("--config", metavar="FILE", help="table3.yaml, demo.yaml, or a file of your own")
+    add("--only", metavar="IDS", help="these configurations alone, as LC1,SC1,Ours1")
+    add("--images", metavar="DIR", help="a folder of images instead of the config's")
+    add("--target", help="whose bundles to run (default: %s)" % DEFAULT_TARGET)
+    add("--backend", help="what runs the board's parts, instead of the config's")
+    add("--threads", type=_positive, help="of one inference (default: the backend's choice)")
+    add("--bundles", metavar="DIR", help="the folder of bundles (default: bundles)")
+    add("--server", metavar="URL", help="a running server (default: start one here, and stop it)")
+    add("--token-file", metavar="FILE", help="the token of a server in the network")
+    add("--cert", metavar="FILE", help="the certificate to trust")
+    add("--fingerprint", metavar="SHA256", help="of the server's certificate, instead of --cert")
+    add("--timeout", type=_seconds, default=60.0, help="seconds a request may take (default: 60)")
+    add("--out", metavar="RUN", help="the run folder (default: a new one in runs/)")
+    add("--resume", metavar="RUN", help="finish a run that was cut off")
+    return result
+
+
+def _serve_parser() -> argparse.ArgumentParser:
+    result = parser("serve", "Run the server's parts of split models, over HTTP.", SERVE_EXAMPLE)
+    add = result.add_argument
+    add("--bundles", metavar="DIR", default="bundles", help="the folder of bundles")
+    add("--target", help="whose bundles to serve (default: the only one there, or cpu)")
+    add("--host", default=None, help="the address to listen on (default: 127.0.0.1)")
+    add("--port", type=int, default=8080, help="0 takes a free one (default: 8080)")
+    add("--backend", default="cpu", help="what runs the server's parts (default: cpu)")
+    add("--threads", type=_positive, help="of one inference (default: the backend's choice)")
+    add("--keep", type=_positive, default=6, help="models kept loaded (default: 6)")
+    add("--lan", action="store_true", help="listen to the network, with a new token and certificate")
+    add("--token-file", metavar="FILE", help="ask for the token in this file")
+    add("--cert", metavar="FILE", help="the server's certificate, PEM")
+    add("--key", metavar="FILE", help="the certificate's key, PEM")
+    add("--ready-file", metavar="FILE", help="write the URL here once it listens")
+    add("--parent", type=int, help="end with the process of this id")
+    return result
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 86400:
+        raise argparse.ArgumentTypeError("must be above 0")
+    return value
+
+
+VERBS = {"profile": profile, "serve": serve}

@@ -1,0 +1,203 @@
+"""What is settled before the first block of a run: config, bundles, images, server, run.json."""
+
+import os
+import time
+import uuid
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from device_configs.errors import RunError, ServerError, UsageError
+from device_configs.names import check_known
+from engines.backends import BACKENDS
+from profiler.board_state import board_state
+from profiler.bundles import Found, describe, open_bundles
+from profiler.client import Client
+from profiler.config import SPLIT, Config, from_document
+from profiler.images import describe_images, list_images
+from profiler.plan import plan_blocks
+from profiler.records import FORMAT
+from profiler.versions import machine_id, versions
+
+
+class Options(NamedTuple):
+    """What the command line adds to a config.
+
+    Attributes:
+        bundles: the folder of bundles.
+        target: the machine that the board's parts were exported for.
+        threads: of one inference on the board; None leaves it to the backend.
+        server: URL of a running server; None starts one here.
+        token_file, certificate, fingerprint: what it takes to talk to that server, or None.
+        timeout_s: of one request.
+    """
+
+    bundles: str
+    target: str
+    threads: Optional[int] = None
+    server: Optional[str] = None
+    token_file: Optional[str] = None
+    certificate: Optional[str] = None
+    fingerprint: Optional[str] = None
+    timeout_s: float = 60.0
+
+
+def needs_server(config: Config) -> bool:
+    """Whether any configuration is split."""
+    return any(row.kind == SPLIT for row in config.configurations)
+
+
+def check_backends(config: Config) -> None:
+    """Raise UsageError for a backend that nobody knows."""
+    for backend in config.backends + (config.server_backend,):
+        check_known("backend", backend, BACKENDS)
+
+
+def new_document(config: Config, options: Options) -> Dict[str, Any]:
+    """run.json of a new run; the server is filled in when it is known.
+
+    Raises:
+        UsageError, ConfigError, BundleError: config, images or bundles are not as they must be.
+    """
+    check_backends(config)
+    paths = list_images(config.images)
+    found = open_bundles(config, options.bundles, options.target)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return {
+        "format": FORMAT,
+        "id": "%s-%s-%s" % (config.name, stamp, uuid.uuid4().hex[:6]),
+        "name": config.name,
+        "config": config.to_json(),
+        "started_wall": wall(),
+        "started_monotonic_s": time.monotonic(),
+        "finished_wall": None,
+        "resumed": [],
+        "targets": {"board": options.target, "server": _server_target(found)},
+        "same_machine": False,
+        "machine": machine_id(),
+        "threads": options.threads,
+        "bundles_folder": os.path.abspath(options.bundles),
+        "bundles": {model: describe(f.bundle) for model, f in found.items()},
+        "versions": versions(),
+        "board_state": board_state(),
+        "server": None,
+        "images_folder": os.path.dirname(os.path.abspath(paths[0])),
+        "images": describe_images(paths),
+        "blocks": [dict(spec._asdict()) for spec in plan_blocks(config)],
+    }
+
+
+def check_resumable(document: Dict[str, Any], options: Options, config: Optional[Config]) -> None:
+    """Raise RunError unless bundles, images and config are those that the run began with.
+
+    Args:
+        document: run.json.
+        options: of this session.
+        config: the one given on the command line; None where none was.
+    """
+    own = from_document(document["config"], "run.json")
+    if config is not None and config != own:
+        wanted, known = config.to_json(), own.to_json()
+        keys = [key for key in known if wanted[key] != known[key]]
+        raise RunError(
+            "the config differs from the run's in %s" % ", ".join(keys),
+            "resume without --config, or begin another run",
+        )
+    found = open_bundles(own, options.bundles, options.target)
+    for model, one in found.items():
+        if document["bundles"][model]["manifest_sha256"] != one.bundle.manifest_sha256:
+            raise RunError(
+                "the bundle of %s is not the one that the run began with" % model,
+                "bring that one back, or begin another run",
+            )
+    folder = document["images_folder"]
+    known_images = [row["sha256"] for row in document["images"]]
+    paths = [os.path.join(folder, row["file"]) for row in document["images"]]
+    gone = [path for path in paths if not os.path.isfile(path)]
+    if gone or [row["sha256"] for row in describe_images(paths)] != known_images:
+        raise RunError(
+            "the images in %s are not those that the run began with" % folder,
+            "bring them back, or begin another run",
+        )
+
+
+def describe_server(client: Client, document: Dict[str, Any], started: bool) -> Dict[str, Any]:
+    """What run.json keeps of the server, after a look at its models.
+
+    Raises:
+        ServerError: it is not there, lacks a model, or has other entropy tables than the board.
+    """
+    about = client.metadata()
+    config = from_document(document["config"], "run.json")
+    for row in config.configurations:
+        if row.kind == SPLIT:
+            for model in row.models:
+                _check_model(client, document["bundles"][model])
+    machine = about.get("machine")
+    return {
+        "url": client.endpoint.url,
+        "started_by_profile": started,
+        "name": about.get("name"),
+        "version": about.get("version"),
+        "backend": about.get("backend"),
+        "machine": machine,
+        "same_machine": started or _same_machine(machine, client.endpoint.url),
+    }
+
+
+def wall() -> str:
+    """The wall clock, UTC, in ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def default_path(config: Config) -> str:
+    """A new folder under runs/, named by config and time."""
+    path = os.path.join("runs", "%s-%s" % (config.name, time.strftime("%Y%m%d-%H%M%S")))
+    count, free = 1, path
+    while os.path.exists(free):
+        count += 1
+        free = "%s-%d" % (path, count)
+    return free
+
+
+def override(
+    config: Config, only: Optional[str], images: Optional[str], backend: Optional[str]
+) -> Config:
+    """The config as the command line changes it.
+
+    Raises:
+        UsageError: an unknown configuration or backend.
+    """
+    if only is not None:
+        config = config.only([id for id in only.split(",") if id.strip()])
+    if images is not None:
+        config = config._replace(images=images if images == "default" else os.path.abspath(images))
+    if backend is not None:
+        names = [name.strip() for name in backend.split(",") if name.strip()]
+        if not names:
+            raise UsageError("--backend names no backend")
+        config = config._replace(backends=tuple(names))
+    check_backends(config)
+    return config
+
+
+def _check_model(client: Client, own: Dict[str, Any]) -> None:
+    parameters = client.model_metadata(own["model"]).get("parameters")
+    theirs = parameters if isinstance(parameters, dict) else {}
+    if "tables_id" in theirs and theirs["tables_id"] != own["tables_id"]:
+        raise ServerError(
+            "the server's bundle of %s has the entropy tables %s and the board's has %s"
+            % (own["model"], theirs["tables_id"], own["tables_id"]),
+            "copy one bundle to both",
+        )
+
+
+def _same_machine(machine: Any, url: str) -> bool:
+    own = machine_id()
+    if own is not None and isinstance(machine, str):
+        return own == machine
+    return any(name in url for name in ("//127.", "//localhost", "//[::1]"))
+
+
+def _server_target(found: Dict[str, Found]) -> Optional[str]:
+    names = {f.bundle.manifest.server_target for f in found.values()} - {None}
+    known = sorted(str(name) for name in names)  # type: List[str]
+    return ", ".join(known) if known else None

@@ -1,0 +1,50 @@
+"""Processes that end when the one that started them does, however that ends."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Dict, List
+
+from device_configs.errors import SplitwattError
+
+_PR_SET_PDEATHSIG = 1
+_POLL_S = 0.5
+
+
+def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """Have this process receive a signal as soon as its parent has ended.
+
+    Args:
+        parent: the parent's process id.
+        number: the signal.
+
+    Raises:
+        SplitwattError: the parent has ended already.
+    """
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+    except (OSError, AttributeError):  # no Linux: look now and then
+        threading.Thread(target=_watch, args=(parent, number), daemon=True).start()
+    if os.getppid() != parent:
+        raise SplitwattError("the process %d that started this one has ended" % parent)
+
+
+def module_command(module: str, *args: str) -> List[str]:
+    """The command line that runs a module of ours in another process of this Python."""
+    return [sys.executable, "-m", module] + list(args)
+
+
+def module_environment() -> Dict[str, str]:
+    """The environment in which `module_command` finds our modules, wherever it is run from."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    known = os.environ.get("PYTHONPATH")
+    return dict(os.environ, PYTHONPATH=root + (os.pathsep + known if known else ""))
+
+
+def _watch(parent: int, number: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_POLL_S)
+    os.kill(os.getpid(), number)

@@ -1,0 +1,133 @@
+"""A token and a self-signed certificate, so that a board in the same network can use the server."""
+
+# board: no
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import ipaddress
+import os
+import secrets
+import shutil
+import socket
+import ssl
+import subprocess
+from typing import NamedTuple
+
+from device_configs.errors import SplitwattError, UsageError
+
+FOLDER = "splitwatt-lan"
+DAYS = 90
+_TOKEN_BYTES = 16
+_OPENSSL_TIMEOUT_S = 60
+
+
+class Credentials(NamedTuple):
+    """Files of a server that listens to a network: token, certificate and key (PEM)."""
+
+    token_file: str
+    cert: str
+    key: str
+
+
+def make_credentials(folder: str, address: str) -> Credentials:
+    """Write a new token, and a new certificate for `address`, that only this user can read.
+
+    Raises:
+        SplitwattError: neither `cryptography` nor `openssl` is here, or the folder is not writable.
+    """
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        os.chmod(folder, 0o700)
+        made = Credentials(*(os.path.join(folder, n) for n in ("token", "cert.pem", "key.pem")))
+        _write_secret(made.token_file, secrets.token_urlsafe(_TOKEN_BYTES).encode())
+    except OSError as error:
+        raise SplitwattError("%s cannot be written: %s" % (folder, error.strerror))
+    try:
+        _with_cryptography(made, address)
+    except ImportError:
+        _with_openssl(made, address)
+    return made
+
+
+def fingerprint(cert: str) -> str:
+    """SHA-256 of a PEM certificate's DER bytes, 64 hexadecimal digits.
+
+    Raises:
+        UsageError: the file holds no certificate.
+    """
+    try:
+        with open(cert, encoding="ascii") as stream:
+            return hashlib.sha256(ssl.PEM_cert_to_DER_cert(stream.read())).hexdigest()
+    except (OSError, ValueError) as error:
+        raise UsageError("%s is no certificate: %s" % (cert, error))
+
+
+def own_address() -> str:
+    """The address of this machine that others in the network most likely see."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # documentation's own network: nothing is sent
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
+
+
+def _with_cryptography(made: Credentials, address: str) -> None:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "splitwatt")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    names = [x509.IPAddress(ipaddress.ip_address(a)) for a in sorted({address, "127.0.0.1"})]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=DAYS))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    _write_secret(
+        made.key,
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ),
+    )
+    _write_secret(made.cert, certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def _with_openssl(made: Credentials, address: str) -> None:
+    program = shutil.which("openssl")
+    if program is None:
+        raise SplitwattError(
+            "a certificate needs the package cryptography or the command openssl",
+            "pip install cryptography",
+        )
+    names = ",".join("IP:" + a for a in sorted({address, "127.0.0.1"}))
+    _write_secret(made.key, b"")
+    command = [
+        program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+        "-nodes", "-sha256", "-days", str(DAYS), "-subj", "/CN=splitwatt",
+        "-addext", "subjectAltName=" + names, "-keyout", made.key, "-out", made.cert,
+    ]  # fmt: skip
+    result = subprocess.run(command, capture_output=True, text=True, timeout=_OPENSSL_TIMEOUT_S)
+    if result.returncode != 0:
+        raise SplitwattError("openssl made no certificate: %s" % result.stderr.strip()[-200:])
+
+
+def _write_secret(path: str, content: bytes) -> None:
+    if os.path.exists(path):
+        os.unlink(path)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(content)

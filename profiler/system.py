@@ -1,0 +1,164 @@
+"""A configuration made runnable on this board: an image file goes in, stage times and bytes come out."""
+
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+
+from device_configs.errors import BitstreamError
+from engines.answer import unpack
+from engines.image import decode_image
+from engines.pipeline import BoardPipeline, LocalPipeline
+from engines.rangecoder.container import parse
+from engines.store import EngineStore
+from profiler.bundles import Found, slot
+from profiler.client import Client, Reply
+from profiler.legacy import pickled_bytes
+from profiler.published import published_bytes
+from profiler.records import Request
+
+
+class Outcome(NamedTuple):
+    """One image's way through a configuration.
+
+    Attributes:
+        answers: model -> the answer.
+        total_s: wall time from opening the image file to the last answer.
+        stages: SLOT.STAGE -> seconds; they add up to `total_s` but for what lies between calls.
+        requests: what was sent for it; empty in local computing.
+        payloads: the codec's bytes of each request.
+    """
+
+    answers: Dict[str, Any]
+    total_s: float
+    stages: Dict[str, float]
+    requests: List[Request]
+    payloads: List[bytes]
+
+
+class LocalSystem:
+    """Local computing: every model on the board, one after the other."""
+
+    def __init__(self, models: Sequence[Found], backend: str, threads: Optional[int]) -> None:
+        self._store = EngineStore()
+        self._models = [
+            (m.model, slot(m.bundle.manifest.tasks), LocalPipeline(m.bundle, backend, threads, self._store))
+            for m in models
+        ]
+
+    def run(self, path: str) -> Outcome:
+        """Run one image file.
+
+        Raises:
+            ImageError, EngineError: as the pipelines raise them.
+        """
+        answers, stages = {}, {}  # type: Dict[str, Any], Dict[str, float]
+        start = time.perf_counter()
+        rgb = decode_image(path)
+        stages["decode"] = time.perf_counter() - start
+        for model, prefix, pipeline in self._models:
+            answers[model], own = pipeline.run(rgb)
+            _add(stages, prefix, own)
+        return Outcome(answers, time.perf_counter() - start, stages, [], [])
+
+    def close(self) -> None:
+        """Close the engines."""
+        self._store.close()
+
+
+class SplitSystem:
+    """Split computing: every model's board part here, its server part over the network.
+
+    An encoder that several models share is loaded once and run for each of them.
+    """
+
+    def __init__(
+        self, models: Sequence[Found], backend: str, threads: Optional[int], client: Client
+    ) -> None:
+        self._store = EngineStore()
+        self._client = client
+        self._models = [
+            (m.model, slot(m.bundle.manifest.tasks), BoardPipeline(m.bundle, backend, threads, self._store))
+            for m in models
+        ]
+
+    def load(self) -> None:
+        """Have the server load the models, so that no sample waits for it.
+
+        Raises:
+            ServerError: it is gone, or cannot load one.
+        """
+        for model, _, _ in self._models:
+            self._client.load(model)
+
+    def run(self, path: str) -> Outcome:
+        """Run one image file.
+
+        Raises:
+            ImageError, EngineError, BitstreamError, ServerError: as pipelines and client raise them.
+        """
+        answers, stages = {}, {}  # type: Dict[str, Any], Dict[str, float]
+        requests, payloads = [], []
+        start = time.perf_counter()
+        rgb = decode_image(path)
+        stages["decode"] = time.perf_counter() - start
+        for model, prefix, pipeline in self._models:
+            request = pipeline.run(rgb)
+            _add(stages, prefix, request.stages)
+            sent = time.perf_counter()
+            reply = self._client.infer(model, request.payload, request.sizes.tolist())
+            received = time.perf_counter()
+            answers[model] = unpack(reply.answer)
+            unpacked = time.perf_counter()
+            _add(stages, prefix, _network(reply, received - sent))
+            stages[prefix + ".answer"] = unpacked - received
+            requests.append(_request(model, request.payload, reply))
+            payloads.append(request.payload)
+        return Outcome(answers, time.perf_counter() - start, stages, requests, payloads)
+
+    def close(self) -> None:
+        """Close the engines and the connection."""
+        self._store.close()
+        self._client.close()
+
+
+def finished(requests: Sequence[Request], payloads: Sequence[bytes]) -> List[Request]:
+    """The requests with what need not be worked out while a sample is timed."""
+    return [
+        request._replace(legacy_pickled_bytes=_legacy(payload))
+        for request, payload in zip(requests, payloads)
+    ]
+
+
+def published_total(models: Sequence[str]) -> Optional[int]:
+    """The published mean bytes of all models together; None unless each has a figure."""
+    sizes = [published_bytes(model) for model in models]
+    known = [size for size in sizes if size is not None]
+    return sum(known) if known and len(known) == len(sizes) else None
+
+
+def _request(model: str, payload: bytes, reply: Reply) -> Request:
+    up, down = reply.wire_up_bytes, reply.wire_down_bytes
+    return Request(model, len(payload), up, down, None, reply.attempts)
+
+
+def _network(reply: Reply, round_trip_s: float) -> Dict[str, float]:
+    """A round trip told apart: the server's stages, the rest of its time, and the network's."""
+    stages = {"server." + name: value for name, value in reply.stages.items()}
+    server_s = sum(reply.stages.values())
+    if reply.total_s is not None:
+        stages["server.other"] = max(0.0, reply.total_s - server_s)
+        server_s += stages["server.other"]
+    stages["network"] = max(0.0, round_trip_s - server_s)
+    return stages
+
+
+def _legacy(payload: bytes) -> Optional[int]:
+    try:
+        header = parse(payload)
+    except BitstreamError:  # another codec's: nothing there that sc2bench would have pickled
+        return None
+    return pickled_bytes(len(payload), header.height, header.width)
+
+
+def _add(stages: Dict[str, float], prefix: str, own: Dict[str, float]) -> None:
+    for name, value in own.items():
+        stages["%s.%s" % (prefix, name)] = value
