@@ -43,7 +43,7 @@ def to_json(report: Report) -> dict[str, Any]:
                 "name": drawing.name,
                 "title": drawing.title,
                 "caption": drawing.caption,
-                "sources": list(drawing.sources),
+                "sources": drawing.sources,
                 "files": files,
             }
             for drawing, files in report.figures

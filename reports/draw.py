@@ -3,36 +3,34 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from reports import notes
-from reports.bar_kinds import INTERVAL, KINDS, Kind
-from reports.figures.bars import BarPanel, bar_figure
-from reports.figures.categories import Place
-from reports.figures.latency import Bar, Panel, all_links, stacked
+from reports.cost_figures import COST_FIGURES, INTERVAL, CostFigure
+from reports.figures.bars import bars
+from reports.figures.categories import Panel, Place
+from reports.figures.dots import dots
+from reports.figures.latency import Bar, Stack, stacked
 from reports.figures.style import paper_style, save
 from reports.latency import latency
-from reports.model import Entry, Link, Series, links_of_all, slug
+from reports.model import NO_LINK, Entry, Link, Series, links_of_all, slug
 from reports.progress import each
-from reports.values import Value, missing, ordered
+from reports.values import Value, missing
+from reports.words import by_source
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure to be drawn: its file name, what it shows, how it is drawn."""
+    """A figure to be drawn: its file name, its words, its sources (empty: no number to show)."""
 
     name: str
     title: str
     caption: str
-    sources: tuple[str, ...]
+    sources: str
     draw: Callable[[], Figure]
-
-    @property
-    def shown_sources(self) -> str:
-        """The sources for people: `measured, simulated`."""
-        return ", ".join(self.sources)
 
 
 def draw_all(series: list[Series], folder: Path) -> list[tuple[Drawing, list[str]]]:
@@ -49,15 +47,16 @@ def drawings(series: list[Series]) -> list[Drawing]:
     links = links_of_all(series)
     found = [_latency(series, link) for link in links]
     found.append(_all_links(series, links))
-    found += [_bars_of(series, kind) for kind in KINDS]
+    found += [_dots_or_bars(series, what) for what in COST_FIGURES]
     return [drawing for drawing in found if drawing.sources]
 
 
 def _latency(series: list[Series], link: Link) -> Drawing:
     shown = [s for s in series if link in s.links]
-    panels = [Panel(s.label, _bars(s, link, _axis(shown))) for s in shown]
-    bars = [bar for panel in panels for bar in panel.bars]
+    stacks = [Stack(s.label, _bars(s, link, _axis(shown))) for s in shown]
+    bars = [bar for stack in stacks for bar in stack.bars]
     stretch = max((abs(bar.scale - 1) for bar in bars), default=0.0)
+    labelled = [(bar.place.label, bar.total) for bar in bars]
     caption = (
         f"Median end-to-end latency, link {link.name}: local computing, transfer (the simulated "
         "uplink and the HTTP round trip as measured) and server. The parts' medians are scaled by "
@@ -67,46 +66,73 @@ def _latency(series: list[Series], link: Link) -> Drawing:
         f"latency_{slug(link)}",
         f"End-to-end latency, {link.name}",
         caption,
-        _sources([bar.total for bar in bars]),
-        lambda: stacked(panels, _small_print(shown, [bar.total for bar in bars])),
+        by_source((label, value.source) for label, value in labelled),
+        lambda: stacked(stacks, _small_print(shown, labelled, shows_bytes=True)),
     )
 
 
 def _all_links(series: list[Series], links: list[Link]) -> Drawing:
-    axis = _axis(series)
-    panels = [
-        (s.label, {link.name: _bars(s, link, axis) for link in links if link in s.links})
-        for s in series
-    ]
-    values = [bar.total for _, sets in panels for bars in sets.values() for bar in bars]
-    return Drawing(
-        "latency_all",
-        "End-to-end latency, all links",
-        f"Median end-to-end latency on every link, logarithmic scale. {INTERVAL}",
-        _sources(values),
-        lambda: all_links(panels, _small_print(series, values)),
+    sets: dict[str, Callable[[Entry], Value]] = {"no link needed": _without_link}
+    for link in links:
+        sets[link.name] = partial(_on_link, link)
+    return _dots_or_bars(
+        series,
+        CostFigure(
+            name="latency_all",
+            title="End-to-end latency, all links",
+            caption=f"Median end-to-end latency on every link, logarithmic scale. {INTERVAL}",
+            ylabel="End-to-end latency [s]",
+            sets=sets,
+            shows_bytes=True,
+        ),
     )
 
 
-def _bars_of(series: list[Series], kind: Kind) -> Drawing:
-    shown = kind.series(series)
-    axis = [entry for entry in _axis(shown) if entry.split or not kind.only_split]
-    panels = [
-        BarPanel(
-            s.label if len(shown) > 1 else "",
-            {name: [_value(s, entry, of) for entry in axis] for name, of in kind.sets.items()},
-        )
-        for s in shown
+def _without_link(entry: Entry) -> Value:
+    return missing("it needs a link") if entry.split else latency(entry, NO_LINK).total
+
+
+def _on_link(link: Link, entry: Entry) -> Value:
+    if not entry.split or link not in (entry.run.config.links or (NO_LINK,)):
+        return missing("another link, or none")
+    return latency(entry, link).total
+
+
+def _dots_or_bars(series: list[Series], what: CostFigure) -> Drawing:
+    shown = what.series(series)
+    axis = [entry for entry in _axis(shown) if entry.split or not what.only_split]
+    places = _places(axis)
+    panels = []
+    for s in shown:
+        sets = {name: [_value(s, other, of) for other in axis] for name, of in what.sets.items()}
+        panels.append(Panel(s.label if len(series) > 1 else "", sets))
+    labelled = [
+        (place.label, value)
+        for panel in panels
+        for values in panel.sets.values()
+        for place, value in zip(places, values, strict=True)
     ]
-    values = [value for panel in panels for found in panel.sets.values() for value in found]
-    small = _small_print(shown, values, kind.shows_bytes)
+    small = _small_print(shown, labelled, what.shows_bytes)
+    drawn = partial(bars if len(what.sets) == 1 else dots, places)
+    told = by_source((label, value.source) for label, value in labelled)
+    more = {"spread": True} if what.only_split else {}
     return Drawing(
-        kind.name,
-        kind.title,
-        kind.caption,
-        _sources(values),
-        lambda: bar_figure(_places(axis), panels, kind.ylabel, small, kind.log),
+        what.name,
+        what.title,
+        what.caption,
+        told,
+        lambda: drawn(_with_numbers(panels), what.ylabel, small, **more),
     )
+
+
+def _with_numbers(panels: list[Panel]) -> list[Panel]:
+    """The panels without the sets that have no number in any of them."""
+    names = [
+        name
+        for name in panels[0].sets
+        if any(value.value is not None for panel in panels for value in panel.sets[name])
+    ]
+    return [Panel(panel.title, {name: panel.sets[name] for name in names}) for panel in panels]
 
 
 def _axis(series: list[Series]) -> list[Entry]:
@@ -116,7 +142,7 @@ def _axis(series: list[Series]) -> list[Entry]:
 
 
 def _places(axis: list[Entry]) -> list[Place]:
-    return [Place(c.marked, c.group, c.split) for c in axis]
+    return [Place(c.marked, c.group) for c in axis]
 
 
 def _value(s: Series, other: Entry, of: Callable[[Entry], Value]) -> Value:
@@ -144,16 +170,15 @@ def _bars(s: Series, link: Link, axis: list[Entry]) -> list[Bar]:
     return bars
 
 
-def _sources(values: list[Value]) -> tuple[str, ...]:
-    return ordered(name for v in values if v.value is not None for name in v.sources)
-
-
-def _small_print(series: list[Series], values: list[Value], bytes_shown: bool = True) -> list[str]:
+def _small_print(
+    series: list[Series], labelled: list[tuple[str, Value]], shows_bytes: bool
+) -> list[str]:
     """What stands in the figure itself: sources, daggers, untrained weights."""
-    lines = [f"Sources: {', '.join(_sources(values))}."]
-    if any(v.value is None for v in values):
+    lines = [f"Sources: {by_source((label, value.source) for label, value in labelled)}."]
+    numbers = {label for label, value in labelled if value.value is not None}
+    if any(label not in numbers for label, _ in labelled):
         lines[0] += ' "-": not measured.'
     lines += notes.assumed(series)
-    if bytes_shown:
+    if shows_bytes:
         lines += [*notes.published_payload(series), *notes.untrained(series)]
     return lines

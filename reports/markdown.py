@@ -6,8 +6,8 @@ from typing import Any
 from reports.document import Report, versions
 from reports.model import Run, board_of, runs_of
 from reports.overview import run_facts, shortfalls
-from reports.table import unique
 from reports.values import SOURCES
+from reports.words import unique
 
 _FIGURES_OF = {
     "latency": ("latency",),
@@ -106,7 +106,7 @@ def _figures(report: Report, prefix: str) -> list[str]:
     for drawing, files in report.figures:
         if drawing.name.split("_")[0] == prefix or drawing.name == prefix:
             lines += [f"![{drawing.title}]({files[0]})", ""]
-            lines += [f"*{drawing.title}.* {drawing.caption} Sources: {drawing.shown_sources}.", ""]
+            lines += [f"*{drawing.title}.* {drawing.caption} Sources: {drawing.sources}.", ""]
             lines += [f"[{name.rsplit('.', 1)[1].upper()}]({name})" for name in files[1:]] + [""]
     return lines
 

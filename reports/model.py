@@ -150,7 +150,7 @@ def series_of(runs: list[Run]) -> list[Series]:
     names = Counter((board_of(run), backend, run.name) for run, backend in pairs)
     result = []
     for run, backend in pairs:
-        label = f"{board_of(run)}, {backend}"
+        label = f"board {board_of(run)}, backend {backend}"
         if times[board_of(run), backend] > 1:
             same_name = names[board_of(run), backend, run.name] > 1
             label += f" ({run.id if same_name else run.name})"

@@ -4,7 +4,7 @@
 from collections.abc import Iterable
 
 from reports.model import Entry, Series
-from reports.table import unique
+from reports.words import ranges, unique
 
 PUBLISHED = "published"
 PAPER_BOARDS = ("nano", "xavier_nx")
@@ -64,7 +64,7 @@ def published_payload(series: list[Series]) -> list[str]:
 
 
 def _labels(entries: Iterable[Entry]) -> str:
-    return ", ".join(unique(entry.label for entry in entries))
+    return ranges(entry.label for entry in entries)
 
 
 def why_they_differ(series: list[Series]) -> list[str]:

@@ -41,10 +41,10 @@ def savings_table(series: list[Series]) -> Table:
             rows.append(_row(s, saving, lc))
     under = [
         "Saving: 1 - ours / theirs, of medians, in percent; negative: ours costs more. Heaviest: "
-        "the baseline's row with the largest figure of that metric. In brackets, for latencies: the "
-        f"{stats.METHOD.replace('interval of the median', 'interval of the saving')}.",
-        "Paper: the largest saving that its text states for that metric and link rate, over all its "
-        "rows, on its own boards and servers.",
+        "the baseline's row with the largest figure of that metric. In brackets: "
+        f"{stats.METHOD.replace('of the median', 'of the saving')}.",
+        "Paper: the largest saving that its text states for that metric and link rate, over all "
+        "its rows, on its own boards and servers.",
         *notes.published_payload(series),
         *notes.assumed(series),
         *notes.untrained(series),

@@ -3,11 +3,12 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from reports.values import Value
+from reports.words import by_source
 
 Cell = Value | str
 Row = dict[str, Cell]
@@ -115,19 +116,18 @@ class Table:
 
     def sources(self) -> str:
         """One sentence that says where each column's numbers come from."""
-        by_source: dict[str, list[str]] = {}
-        for column in self.columns:
-            cells = (row[column.key] for row in self.rows)
-            found = unique(cell.source for cell in cells if isinstance(cell, Value) and cell.source)
-            if found:
-                by_source.setdefault(" or ".join(found), []).append(column.title)
-        parts = [f"{source}: {', '.join(titles)}" for source, titles in by_source.items()]
+        titles: dict[str, list[str]] = {}
+        for column in self.for_people():
+            told = by_source(self._sourced(column))
+            if told:
+                titles.setdefault(told, []).append(column.title)
+        parts = [f"{', '.join(columns)}: {told}" for told, columns in titles.items()]
         return "; ".join(parts) + "." if parts else ""
 
-
-def unique(items: Iterable[str]) -> list[str]:
-    """The items without repetitions, in the order of their first one."""
-    return list(dict.fromkeys(items))
+    def _sourced(self, column: Column) -> list[tuple[str, str]]:
+        """The rows' labels and the sources of their numbers in this column."""
+        cells = [(str(row.get("config", "")), row[column.key]) for row in self.rows]
+        return [(label, cell.source) for label, cell in cells if isinstance(cell, Value)]
 
 
 def _csv_names(column: Column) -> list[str]:

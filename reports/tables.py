@@ -5,8 +5,9 @@ from reports import costs, notes, stats
 from reports.latency import latency
 from reports.model import NO_LINK, Entry, Link, Series, links_of_all, slug
 from reports.published import peak_memory_gb
-from reports.table import Cell, Column, Row, Table, unique, whole
+from reports.table import Cell, Column, Row, Table, whole
 from reports.values import Value, exact, missing
+from reports.words import unique
 
 _WHICH = [
     Column("run", "Run", number=False, quiet=True),

@@ -2,6 +2,7 @@
 # board: no
 
 import os
+from dataclasses import replace
 from typing import TextIO
 
 from rich import box
@@ -16,13 +17,23 @@ _PIPE_COLUMNS = 200
 
 
 def show(table: Table, stream: TextIO) -> None:
-    """Print a table with its sources and notes; without colours or frames where it is a file."""
+    """Print a table with its sources and notes; intervals only where there is room for them."""
     console = Console(file=stream, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(file=stream, highlight=False, width=_PIPE_COLUMNS)
+    drawn = _draw(table, intervals=True)
+    if console.measure(drawn).maximum > console.width:
+        drawn = _draw(table, intervals=False)
+    console.print(drawn)
+    for line in [f"Sources: {table.sources()}", *table.notes]:
+        console.print(Text(line, style="dim"))
+
+
+def _draw(table: Table, intervals: bool) -> RichTable:
     drawn = RichTable(box=box.SIMPLE_HEAD, title=table.title, title_justify="left", pad_edge=False)
-    for column in table.for_people():
-        heading = column.title + (f"\n[{column.unit}]" if column.unit else "")
+    columns = [replace(c, interval=c.interval and intervals) for c in table.for_people()]
+    for column in columns:
+        heading = column.title.replace(", ", "\n") + (f"\n[{column.unit}]" if column.unit else "")
         drawn.add_column(Text(heading), justify="right" if column.number else "left")
     previous = ""
     for row in table.rows:
@@ -30,7 +41,5 @@ def show(table: Table, stream: TextIO) -> None:
         if previous and group != previous:
             drawn.add_section()
         previous = group
-        drawn.add_row(*(Text(column.show(row[column.key])) for column in table.for_people()))
-    console.print(drawn)
-    for line in [f"Sources: {table.sources()}", *table.notes]:
-        console.print(Text(line, style="dim"))
+        drawn.add_row(*(Text(column.show(row[column.key])) for column in columns))
+    return drawn

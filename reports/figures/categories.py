@@ -1,7 +1,7 @@
 """The axis that all figures share: one place for each configuration, its groups set apart."""
 # board: no
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,20 +11,30 @@ from reports.table import significant
 from reports.values import Value
 
 _GROUP_GAP = 0.6
-_BAR_WIDTH = 0.78
+# From so many places on, labels stand upright.
+_CROWDED = 12
 
 
 @dataclass(frozen=True)
 class Place:
-    """A configuration on the axis: its printed id, its group (LC, SC, Ours), does it send."""
+    """A configuration on the axis: its printed id, and the group (LC, SC, Ours) it stands in."""
 
     label: str
     group: str
-    split: bool
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel of a figure: its title and, for each named set, a value for each place."""
+
+    title: str
+    sets: Mapping[str, Sequence[Value]]
 
 
 class Categories:
     """Places from left to right, a gap between two groups; `.x` are their positions."""
+
+    bar_width = 0.78
 
     def __init__(self, places: Sequence[Place]) -> None:
         self.places = list(places)
@@ -34,59 +44,68 @@ class Categories:
                 position += 1 + (_GROUP_GAP if place.group != self.places[i - 1].group else 0)
             x.append(position)
         self.x = np.array(x)
-        self.crowded = len(self.places) > 12
+        self.crowded = len(self.places) > _CROWDED
 
-    def prepare(self, axis: Any, last: bool) -> None:
+    def name_places(self, axis: Any, last: bool) -> None:
         """Ticks, limits and the lines between groups; names under the `last` axis only."""
         axis.set_xlim(self.x[0] - 0.7, self.x[-1] + 0.7)
-        labels = [place.label for place in self.places] if last else []
-        axis.set_xticks(self.x, labels or [""] * len(self.x), rotation=90 if self.crowded else 0)
+        names = [place.label if last else "" for place in self.places]
+        axis.set_xticks(self.x, names, rotation=90 if self.crowded else 0)
         axis.tick_params(axis="x", length=0, pad=2, labelsize=6.5 if self.crowded else 7)
-        for left, right, a, b in zip(
-            self.x, self.x[1:], self.places, self.places[1:], strict=False
-        ):
-            if a.group != b.group:
-                axis.axvline((left + right) / 2, color="#777777", linewidth=0.5, linestyle=":")
+        for i in range(1, len(self.places)):
+            if self.places[i - 1].group != self.places[i].group:
+                middle = (self.x[i - 1] + self.x[i]) / 2
+                axis.axvline(middle, color="#777777", linewidth=0.5, linestyle=":")
 
-    def width(self, slots: int = 1) -> float:
-        """The width of one of `slots` bars that share a place."""
-        return _BAR_WIDTH / slots
+    def leave_room(self, axis: Any, values: Sequence[Value]) -> None:
+        """An axis from zero with room for the numbers above the highest bar."""
+        highest = max((_top(value) for value in values), default=0.0)
+        axis.set_ylim(0, (highest or 1.0) * (1.2 if self.crowded else 1.12))
 
-    def label_values(
-        self,
-        axis: Any,
-        tops: Sequence[float | None],
-        shown: Sequence[float | None],
-        offset: float = 0.0,
-    ) -> None:
+    def label_values(self, axis: Any, values: Sequence[Value]) -> None:
         """Each value in small print above its bar, "-" where there is none."""
-        for x, top, value in zip(self.x, tops, shown, strict=True):
-            text = "-" if value is None else significant(value)
-            axis.annotate(
-                text,
-                (x + offset, top or 0.0),
-                xytext=(0, 2),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                rotation=90 if self.crowded and value is not None else 0,
-                fontsize=5.5 if self.crowded else 6,
-                annotation_clip=False,
-            )
+        for x, value in zip(self.x, values, strict=True):
+            self._write(axis, x, _top(value), value)
 
-    def error_bars(self, axis: Any, positions: Any, values: Sequence[Value]) -> None:
-        """The values' intervals as thin black bars; nothing where a value has none."""
+    def mark_missing(self, axis: Any, panel: Panel) -> None:
+        """A "-" at the bottom of each place without any value."""
+        bottom = axis.get_ylim()[0]
+        for i, x in enumerate(self.x):
+            if all(values[i].value is None for values in panel.sets.values()):
+                self._write(axis, x, bottom, Value(None))
+
+    def _write(self, axis: Any, x: float, y: float, value: Value) -> None:
+        axis.annotate(
+            "-" if value.value is None else significant(value.value),
+            (x, y),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            rotation=90 if self.crowded and value.value is not None else 0,
+            fontsize=8 if value.value is None else 5.5 if self.crowded else 6,
+            annotation_clip=False,
+        )
+
+    def error_bars(
+        self, axis: Any, positions: Any, values: Sequence[Value], caps: bool = True
+    ) -> None:
+        """The values' intervals as thin black lines; nothing where a value has none."""
         for x, value in zip(positions, values, strict=True):
             if value.value is None or value.low is None or value.high is None:
                 continue
-            ends = [[value.value - value.low], [value.high - value.value]]
             axis.errorbar(
                 x,
                 value.value,
-                ends,
+                [[value.value - value.low], [value.high - value.value]],
                 color="black",
                 elinewidth=0.7,
-                capsize=1.5,
+                capsize=1.5 if caps else 0,
                 capthick=0.7,
-                zorder=4,
+                zorder=4 if caps else 2,
             )
+
+
+def _top(value: Value) -> float:
+    """Where a value's bar ends, its interval included; 0 for none."""
+    return max(value.value or 0.0, value.high or 0.0)

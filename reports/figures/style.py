@@ -68,7 +68,7 @@ def width_in(configurations: int) -> float:
 
 def new_figure(panels: int, width: float, notes: list[str]) -> tuple[Figure, list[Any]]:
     """An empty figure of `panels` axes, one above the other, with `notes` in small print below."""
-    text = "\n".join(textwrap.fill(note, int(width * 29)) for note in notes)
+    text = "\n".join(textwrap.fill(note, int(width * 27)) for note in notes)
     height = 0.55 + PANEL_IN * panels + 0.095 * len(text.splitlines())
     engine = ConstrainedLayoutEngine(h_pad=0.03, w_pad=0.02)
     figure = Figure(figsize=(width, height), layout=engine)

@@ -94,14 +94,13 @@ def write_run(folder: Path, config: Config, board: str = "cpu", finished: bool =
         "images": [{"file": "raccoon.jpg", "sha256": sha("raccoon"), "width": 640, "height": 480}],
         "blocks": [],
     }  # fmt: skip
-    with RunFolder.create(str(folder), document) as run:
-        with run.samples() as samples, run.memory() as memory:
-            for record, peak in _records(config, board, dice, skip, fail):
-                for sample in record:
-                    row = dict(sample._asdict())
-                    row["requests"] = [dict(request._asdict()) for request in sample.requests]
-                    samples.append(row)
-                memory.append(dict(peak._asdict()))
+    run = RunFolder.create(str(folder), document)
+    with run, run.samples() as samples, run.memory() as memory:
+        for block, peak in _records(config, board, dice, skip, fail):
+            for sample in block:
+                requests = [dict(request._asdict()) for request in sample.requests]
+                samples.append({**sample._asdict(), "requests": requests})
+            memory.append(dict(peak._asdict()))
     return folder
 
 
@@ -150,7 +149,9 @@ def _sample(config, row, backend, block, repeat, place, speed, dice, failing) ->
         stages[f"{s}.server.decode"] = 0.01 * noise
         stages[f"{s}.server.body"] = 0.12 * noise
         size = int(24 * height * width * bits_per_symbol(model) / 8 * dice.uniform(0.9, 1.1))
-        requests.append(Request(model, size, size + 390, 2900, pickled_bytes(size, height, width), 1))
+        requests.append(
+            Request(model, size, size + 390, 2900, pickled_bytes(size, height, width), 1)
+        )
     published = [published_bytes(model) for model in row.models]
     charged = config.payload == "published" and requests and None not in published
     return Sample(

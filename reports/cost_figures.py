@@ -1,4 +1,4 @@
-"""The figures with a bar for each configuration: what each shows, of which series."""
+"""The figures of one cost for each configuration: what each shows, of which series."""
 # board: no
 
 from collections.abc import Callable, Mapping
@@ -27,10 +27,11 @@ def one_per_run(series: list[Series]) -> list[Series]:
 
 
 @dataclass(frozen=True)
-class Kind:
+class CostFigure:
     """A figure: its file name, its words, and the value that each set of bars shows.
 
-    `shows_bytes`: untrained weights are told in it.
+    `sets`: the values of each set; one set is drawn as bars, several as dots on a logarithmic
+    scale. `shows_bytes`: untrained weights are told in it.
     """
 
     name: str
@@ -40,12 +41,11 @@ class Kind:
     sets: Mapping[str, Callable[[Entry], Value]]
     series: Callable[[list[Series]], list[Series]] = every
     only_split: bool = False
-    log: bool = False
     shows_bytes: bool = False
 
 
-KINDS = (
-    Kind(
+COST_FIGURES = (
+    CostFigure(
         name="gmac",
         title="Local GMAC (Fig. S3)",
         caption="Giga multiply-accumulates on the board for one image, counted from the exported "
@@ -54,31 +54,31 @@ KINDS = (
         sets={"": costs.local_gmac},
         series=one_per_board,
     ),
-    Kind(
+    CostFigure(
         name="energy",
         title="Energy (Figs. 7, 8)",
         caption="Energy of the board for one image.",
         ylabel="Energy [J]",
         sets={"": costs.energy_j},
     ),
-    Kind(
+    CostFigure(
         name="data_size",
         title="Data size",
         caption="Median bytes for one image, all its requests together, logarithmic scale: the "
-        "bitstreams, what went up the wire with headers and framing, and the pickled object that "
-        f"sc2bench measures. {INTERVAL}",
+        "bitstreams, what went up the wire with headers, the pickled object that sc2bench "
+        f"measures, and the published mean where the run charges it to the link. {INTERVAL}",
         ylabel="Data size [KiB]",
         sets={
             "Payload": costs.payload_kib,
             "Wire, up": costs.wire_up_kib,
             "Pickled (sc2bench)": costs.legacy_pickled_kib,
+            "Published mean": costs.published_payload_kib,
         },
         series=one_per_run,
         only_split=True,
-        log=True,
         shows_bytes=True,
     ),
-    Kind(
+    CostFigure(
         name="memory",
         title="Peak memory (Table S1)",
         caption="Peak memory of the board's process, the highest of its blocks; 1 GB = 10^9 bytes.",

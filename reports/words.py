@@ -1,0 +1,45 @@
+"""Lists as people read them: `LC 1-4, 7, SC 1`; which rows have which source."""
+# board: no
+
+import re
+from collections.abc import Iterable
+
+_NUMBERED = re.compile(r"(.*\D)(\d+)(†?)$")
+
+
+def ranges(labels: Iterable[str]) -> str:
+    """Labels with consecutive numbers drawn together: `LC 1-4, 7, SC 1`."""
+    words: list[str] = []
+    name, last = "", 0
+    for label in unique(labels):
+        found = _NUMBERED.match(label)
+        if not found:
+            name = ""
+            words.append(label)
+        elif found.group(1) == name and int(found.group(2)) == last + 1:
+            last += 1
+            words[-1] = words[-1].removesuffix(f"-{last - 1}") + f"-{last}"
+        else:
+            same = found.group(1) == name
+            name, last = found.group(1), int(found.group(2))
+            words.append(str(last) if same else f"{name}{last}")
+    return ", ".join(words)
+
+
+def by_source(pairs: Iterable[tuple[str, str]]) -> str:
+    """(row's label, source) pairs as `measured (LC 1-3), measured+simulated (SC 1)`.
+
+    One source for all of them is named alone. Pairs without a source do not count.
+    """
+    rows: dict[str, list[str]] = {}
+    for label, source in pairs:
+        if source:
+            rows.setdefault(source, []).append(label)
+    if len(rows) <= 1:
+        return "".join(rows)
+    return ", ".join(f"{source} ({ranges(labels)})" for source, labels in rows.items())
+
+
+def unique(items: Iterable[str]) -> list[str]:
+    """The items without repetitions, in the order of their first one."""
+    return list(dict.fromkeys(items))
