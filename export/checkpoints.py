@@ -1,0 +1,267 @@
+"""Checkpoints: found where the papers' archives put them, read as tensors only, fitted strictly."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from compressai.models.utils import remap_old_keys
+from torch import Tensor, nn
+
+from device_configs.errors import CheckpointError, UsageError
+from device_configs.files import sha256_file
+from export.spec import Checkpoint, LoadedFile
+
+# Where the papers' archives unpack to, under the folder that a user names.
+_LAYOUTS = ("", "resource/ckpt", "ckpt")
+_TABLE_BUFFERS = ("_quantized_cdf", "_offset", "_cdf_length")
+_BETA = re.compile(r"beta(\d+(?:\.\d+)?)")
+
+
+def locate(
+    checkpoints: Sequence[Checkpoint], given: str | None, model: str
+) -> dict[str, str] | None:
+    """The file of each role.
+
+    Args:
+        given: a file or folder that the user named; None searches ./resource/ckpt and the cache
+            of torch.hub.
+
+    Returns:
+        Role -> path; None when nothing was given and not every file is there.
+
+    Raises:
+        UsageError: `given` does not exist, or there is nothing published for the model.
+        CheckpointError: `given` lacks a file.
+    """
+    if given is None:
+        roots = [".", os.path.join(torch.hub.get_dir(), "checkpoints")]
+    elif os.path.isdir(given):
+        roots = [given]
+    elif os.path.isfile(given):
+        folder = os.path.dirname(os.path.abspath(given))
+        roots = [folder, os.path.dirname(folder), os.path.dirname(os.path.dirname(folder))]
+    else:
+        raise UsageError(
+            f"there is no file or folder {given}", "give a checkpoint, or --weights random"
+        )
+    if not checkpoints:
+        if given is None:
+            return None
+        if not os.path.isfile(given):
+            raise UsageError(
+                f"no checkpoint of {model} was published", "give --weights random, or one file"
+            )
+    found = {c.role: _first(c, roots) for c in checkpoints}
+    if given is not None and os.path.isfile(given):
+        _place(given, checkpoints, found)
+    missing = [c for c in checkpoints if found[c.role] is None]
+    if not missing:
+        return {role: path for role, path in found.items() if path is not None}
+    if given is None:
+        return None
+    raise CheckpointError(
+        f"{given} holds no {missing[0].role} checkpoint of {model} ({missing[0].paths[0]})",
+        f"'splitwatt weights {model}' says where to get it",
+    )
+
+
+def _first(checkpoint: Checkpoint, roots: Iterable[str]) -> str | None:
+    for root in roots:
+        for path in checkpoint.paths:
+            for layout in _LAYOUTS:
+                candidate = os.path.join(root, layout, path)
+                if os.path.isfile(candidate):
+                    return candidate
+            candidate = os.path.join(root, os.path.basename(path))
+            if os.path.isfile(candidate):
+                return candidate
+    return None
+
+
+def _place(given: str, checkpoints: Sequence[Checkpoint], found: dict[str, str | None]) -> None:
+    """Give the file that the user named the role its name tells, or the first one."""
+    name = os.path.basename(given)
+    for checkpoint in checkpoints:
+        if name in {os.path.basename(path) for path in checkpoint.paths}:
+            found[checkpoint.role] = given
+            return
+    if checkpoints:
+        found[checkpoints[0].role] = given
+
+
+def check_rate(path: str, rate: str | None) -> None:
+    """Refuse a file whose name says another beta than `rate`."""
+    said = _BETA.search(os.path.basename(path))
+    if rate is not None and said and float(said.group(1)) != float(rate):
+        raise CheckpointError(
+            f"{path} is for beta {said.group(1)}, not {rate}",
+            "give the file of that rate point, or export the other one",
+        )
+
+
+def read(path: str) -> LoadedFile:
+    """The tensors of a checkpoint file; nothing in it is run.
+
+    Raises:
+        CheckpointError: no checkpoint, a truncated one, or one that holds more than data.
+    """
+    try:
+        # torchdistill stores its command line, a plain argparse.Namespace, beside the weights.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        kind = re.search(r"(?:GLOBAL|global) (\S+)", str(error))
+        raise CheckpointError(
+            f"{path} is no plain checkpoint: it asks to run "
+            f"{kind.group(1) if kind else 'code'}, or is damaged",
+            "download it again from its authors, or save its state_dict alone",
+        )
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        reason = str(error).strip().split("\n")[0][:120]
+        raise CheckpointError(
+            f"{path} is no PyTorch checkpoint: {reason}", "download it again: it may be truncated"
+        )
+    state = content
+    for key in ("model", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            state = content[key]
+            break
+    if not isinstance(state, Mapping) or not any(isinstance(v, Tensor) for v in state.values()):
+        raise CheckpointError(
+            f"{path} holds no weights", "expected a state_dict, or {'model': state_dict}"
+        )
+    tensors = {
+        key.removeprefix("module."): value
+        for key, value in state.items()
+        if isinstance(value, Tensor)
+    }
+    return LoadedFile(path, tensors)
+
+
+def digest(paths: Sequence[str]) -> str:
+    """The SHA-256 of the file, or of all files' digests in order where there are several."""
+    digests = [sha256_file(path) for path in paths]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def subset(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The entries below `prefix`, without it."""
+    return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+
+
+def fill(
+    module: nn.Module,
+    state: Mapping[str, Any],
+    path: str,
+    left_out: Sequence[str] = (),
+    handled: Sequence[str] = (),
+) -> None:
+    """Load `state` into `module`: every tensor must be there, fit, and be wanted.
+
+    Args:
+        left_out: prefixes of tensors that the papers' own loader leaves out too.
+        handled: prefixes of tensors that are loaded elsewhere, on both sides.
+
+    Raises:
+        CheckpointError: one sentence with the first few names and how many there are.
+    """
+    ignored = (*left_out, *handled)
+    wanted = {
+        k: v.shape
+        for k, v in module.state_dict().items()
+        if not k.startswith(tuple(handled)) and not _free(k)
+    }
+    given = {k: v for k, v in state.items() if not k.startswith(ignored) and not _free(k)}
+    missing = [k for k in wanted if k not in given]
+    unknown = [k for k in given if k not in wanted]
+    unfit = [
+        f"{k} {list(given[k].shape)} instead of {list(shape)}"
+        for k, shape in wanted.items()
+        if k in given and given[k].shape != shape
+    ]
+    problems = [
+        f"{what} {_few(names)}"
+        for what, names in (
+            ("lacks", missing), ("has unknown", unknown), ("has another shape of", unfit)
+        )
+        if names
+    ]  # fmt: skip
+    if problems:
+        raise CheckpointError(
+            f"{path} does not fit: it {'; it '.join(problems)}",
+            f"it looks like {recognise(state)}",
+        )
+    # nn.Module's own: sc2bench's models override it with one that asks for their bottleneck too.
+    nn.Module.load_state_dict(module, {k: given[k] for k in wanted}, strict=False)
+
+
+def fill_bottleneck(layer: Any, state: Mapping[str, Any], path: str) -> None:
+    """Load sc2bench's bottleneck layer, of this or an older CompressAI, with its tables if saved.
+
+    Raises:
+        CheckpointError: as `fill`.
+    """
+    renamed = remap_old_keys("entropy_bottleneck", dict(state))
+    fill(layer, renamed, path)
+    bottleneck = layer.entropy_bottleneck
+    tables = [renamed.get(f"entropy_bottleneck.{name}") for name in _TABLE_BUFFERS]
+    if all(table is not None and table.numel() for table in tables):
+        for name, table in zip(_TABLE_BUFFERS, tables, strict=True):
+            setattr(bottleneck, name, table.clone())
+    bottleneck.update()
+
+
+def differences(state: Mapping[str, Any], module: nn.Module, path: str) -> list[str]:
+    """One note when tensors of `state` differ from the module's own of the same names."""
+    own = module.state_dict()
+    found = {}
+    for key, value in state.items():
+        if key in own and not _free(key):
+            same = own[key].shape == value.shape
+            gap = float((own[key].float() - value.float()).abs().max()) if same else float("inf")
+            if gap:
+                found[key] = gap
+    if not found:
+        return []
+    worst = max(found, key=lambda key: found[key])
+    return [
+        f"{os.path.basename(path)} repeats {len(found)} tensors of the body with other values "
+        f"(largest difference {found[worst]:.3g}, in {worst}), which are not used: "
+        + _few(list(found), 20)
+    ]
+
+
+def recognise(state: Mapping[str, Any]) -> str:
+    """What kind of model a state looks like, in a few words."""
+    keys = list(state)
+    kind = "a classification model"
+    if any(k.startswith("roi_heads.") for k in keys):
+        kind = "a Faster R-CNN"
+    elif any(k.startswith("head.classification_head.") for k in keys):
+        kind = "an SSD"
+    elif any(".convs." in k or k.startswith("aux_classifier.") for k in keys):
+        kind = "a DeepLabv3"
+    for key in keys:
+        if key.endswith("bottleneck_layer.encoder.4.weight"):
+            return f"{kind} with a bottleneck of {state[key].shape[0]} channels"
+    return kind
+
+
+def _free(key: str) -> bool:
+    """Whether a state's entry is bookkeeping whose shape or presence may vary."""
+    return key.endswith("num_batches_tracked") or key.endswith(_TABLE_BUFFERS)
+
+
+def _few(names: Sequence[str], count: int = 3) -> str:
+    shown = ", ".join(names[:count])
+    return shown if len(names) <= count else f"{shown} and {len(names) - count} more"

@@ -1,0 +1,192 @@
+"""Every node of a model against an operator table: what a runtime would refuse, or compute wrongly."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from onnx import ModelProto, NodeProto, defs
+
+from export.compat.rules import RULES
+from export.compat.tables import Row, Rule, Table
+from export.compat.view import View, label_of, opset_of, view_of
+
+# Operators whose type is that of what they make, though they are given tensors of other types.
+_BY_OUTPUT = frozenset(("Cast", "CastLike", "ConstantOfShape", "EyeLike", "If", "Constant"))
+_MODEL = "(model)"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One reason why a model does not fit a runtime.
+
+    Attributes:
+        node_name: the node, or the tensor it makes where it has no name; "" for the whole model.
+        op_type: its operator.
+        reason: what is wrong, one sentence.
+        remedy: what to do about it.
+        rule: `unsupported`, `unlisted`, `type`, `opset`, `ir`, `edge` or a rule of the table.
+        kind: `refused` by the runtime, or `answer`: taken, but what it computes differs from ONNX.
+    """
+
+    node_name: str
+    op_type: str
+    reason: str
+    remedy: str
+    rule: str
+    kind: str = "refused"
+
+    def __str__(self) -> str:
+        return f"{self.op_type} '{self.node_name}': {self.reason}; {self.remedy}"
+
+
+def check_model(
+    model: ModelProto,
+    table: Table,
+    opset_limit: int | None = None,
+    ir_limit: int | None = None,
+    plugins: Collection[str] = (),
+) -> list[Finding]:
+    """What of `model` does not fit `table`; an empty list says that all of it does.
+
+    Args:
+        opset_limit: the target's own ceiling, where it is lower than the table's.
+        ir_limit: likewise for the IR version.
+        plugins: operators that a plugin library of ours adds to the runtime.
+    """
+    view = view_of(model)
+    found = [*_check_versions(model, table, opset_limit, ir_limit), *_check_edge(view, table)]
+    for node in view.graph.node:
+        found += check_node(node, view, table, plugins)
+    return found
+
+
+def check_node(
+    node: NodeProto, view: View, table: Table, plugins: Collection[str] = ()
+) -> list[Finding]:
+    """What of one node, and of the graphs inside it, does not fit."""
+    found = list(_check_operator(node, view, table, plugins))
+    for _, inner in view.inner(node):
+        for deeper in inner.graph.node:
+            found += check_node(deeper, inner, table, plugins)
+    return found
+
+
+def _check_versions(
+    model: ModelProto, table: Table, opset_limit: int | None, ir_limit: int | None
+) -> Iterator[Finding]:
+    opset = opset_of(model)
+    lowest, highest = table.opset
+    highest = min(highest, opset_limit) if opset_limit else highest
+    if not lowest <= opset <= highest:
+        yield Finding(
+            "", _MODEL, f"{table.title} is held to the opsets {lowest} to {highest}, not {opset}",
+            f"export at opset {highest}", "opset",
+        )  # fmt: skip
+    ceilings = [limit for limit in (table.ir, ir_limit) if limit]
+    if ceilings and model.ir_version > min(ceilings):
+        yield Finding(
+            "", _MODEL, f"{table.title} reads IR versions up to {min(ceilings)}, not "
+            f"{model.ir_version}", f"write IR version {min(ceilings)}", "ir",
+        )  # fmt: skip
+
+
+def _check_edge(view: View, table: Table) -> Iterator[Finding]:
+    initializers = {tensor.name for tensor in view.graph.initializer}
+    for value in (*view.graph.input, *view.graph.output):
+        dtype = view.dtype(value.name)
+        if value.name in initializers or dtype is None:
+            continue
+        if table.cast(dtype) not in table.tensors:
+            yield Finding(
+                value.name, "(network edge)", f"{table.title} has no {dtype} tensors there",
+                "pass it as int32 or float32", "edge",
+            )  # fmt: skip
+
+
+def _check_operator(
+    node: NodeProto, view: View, table: Table, plugins: Collection[str]
+) -> Iterator[Finding]:
+    name, op = label_of(node), node.op_type
+    if op in plugins:
+        return
+    row = table.operators.get(op) if node.domain in ("", "ai.onnx") else None
+    if row is None:
+        listed = op in table.unsupported and node.domain in ("", "ai.onnx")
+        yield Finding(
+            name, op,
+            f"{table.title} does not support it" if listed else f"{table.title} does not know it",
+            "run it with onnxruntime" if table.runtime == "tensorrt" else "write it with others",
+            "unsupported" if listed else "unlisted",
+        )  # fmt: skip
+        return
+    if view.opset < row.since:
+        yield Finding(
+            name, op, f"the operator exists since opset {row.since}, the model has {view.opset}",
+            f"export at opset {row.since} or above", "since",
+        )  # fmt: skip
+    yield from _check_types(node, view, table, row)
+    for rule in row.rules:
+        yield from _check_rule(node, view, table, rule)
+
+
+def _check_types(node: NodeProto, view: View, table: Table, row: Row) -> Iterator[Finding]:
+    if row.types is None:
+        return
+    for dtype in sorted({d for n in data_tensors(node, view.opset) if (d := view.dtype(n))}):
+        inside = table.cast(dtype)
+        if inside not in row.types:
+            yield Finding(
+                label_of(node), node.op_type,
+                f"{table.title} runs it on {', '.join(sorted(row.types))}, not on {dtype}",
+                "cast around it" if inside == dtype else f"cast around it ({dtype} is {inside} there)",
+                "type",
+            )  # fmt: skip
+
+
+def _check_rule(node: NodeProto, view: View, table: Table, rule: Rule) -> Iterator[Finding]:
+    kind = RULES[rule.name]
+    wrong = kind.check(node, view, rule.arguments)
+    if wrong:
+        verb = "computes what ONNX says only where" if rule.answer else "takes it only where"
+        yield Finding(
+            label_of(node), node.op_type, f"{table.title} {verb} {wrong}", kind.remedy, rule.name,
+            "answer" if rule.answer else "refused",
+        )  # fmt: skip
+
+
+def data_tensors(node: NodeProto, opset: int) -> list[str]:
+    """The tensors that an operator's supported types speak of: not its indices, axes, shapes.
+
+    They share the type variable of the first output where an input has it, else that of the first
+    input. An operator that ONNX does not know is judged by all its tensors.
+    """
+    everything = [name for name in (*node.input, *node.output) if name]
+    if not defs.has(node.op_type, node.domain):
+        return everything
+    since = min(defs.get_schema(node.op_type, domain=node.domain).since_version, max(opset, 1))
+    schema = defs.get_schema(node.op_type, max(opset, since), node.domain)
+    if schema.deprecated:
+        return everything
+    variables = {c.type_param_str for c in schema.type_constraints}
+    optional = defs.OpSchema.FormalParameterOption.Optional
+    needed = [p.type_str for p in schema.inputs if p.option != optional and p.type_str in variables]
+    made = schema.outputs[0].type_str if schema.outputs else ""
+    if node.op_type in _BY_OUTPUT:
+        return [name for name in node.output if name]
+    variable = made if made in needed or not needed else needed[0]
+    if variable not in variables:
+        return []  # the operator leaves no choice
+    return [
+        *_having(variable, schema.inputs, node.input),
+        *_having(variable, schema.outputs, node.output),
+    ]
+
+
+def _having(
+    variable: str, parameters: list[defs.OpSchema.FormalParameter], names: list[str]
+) -> Iterator[str]:
+    """The names of the tensors whose parameter has this type variable; the last may repeat."""
+    for index, name in enumerate(names):
+        if name and parameters and parameters[min(index, len(parameters) - 1)].type_str == variable:
+            yield name

@@ -1,0 +1,156 @@
+"""One graph of a model and what is known of its tensors; the graphs inside If and Loop see it too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+from onnx import helper, numpy_helper, shape_inference
+
+Shape = tuple[int | None, ...]
+
+
+class View:
+    """Types, shapes and constants of a graph's tensors by name; outer graphs are asked last.
+
+    Attributes:
+        graph: the graph, with the types and shapes that ONNX could infer.
+        opset: the model's opset of ONNX's own domain.
+    """
+
+    def __init__(self, graph: GraphProto, opset: int, outer: View | None = None) -> None:
+        self.graph = graph
+        self.opset = opset
+        self._outer = outer
+        self._values: dict[str, ValueInfoProto] = {
+            value.name: value for value in (*graph.value_info, *graph.input, *graph.output)
+        }
+        self._initializers = {tensor.name: tensor for tensor in graph.initializer}
+        self._constants = {
+            node.output[0]: node for node in graph.node if node.op_type == "Constant"
+        }
+
+    def dtype(self, name: str) -> str | None:
+        """The tensor's element type, as in `float32`; None where ONNX cannot tell."""
+        if name in self._initializers:
+            return type_name(self._initializers[name].data_type)
+        if name in self._constants:
+            value = self.constant(name)
+            return None if value is None else str(value.dtype)
+        if name in self._values:
+            element = self._values[name].type.tensor_type.elem_type
+            return type_name(element) if element else None
+        return self._outer.dtype(name) if self._outer else None
+
+    def shape(self, name: str) -> Shape | None:
+        """The tensor's shape, None for a dimension that is not fixed or for an unknown rank."""
+        if name in self._initializers:
+            return tuple(self._initializers[name].dims)
+        if name in self._constants:
+            value = self.constant(name)
+            return None if value is None else value.shape
+        if name in self._values:
+            return shape_of(self._values[name])
+        return self._outer.shape(name) if self._outer else None
+
+    def constant(self, name: str) -> np.ndarray | None:
+        """The value of an initializer or a Constant node, None for whatever is computed."""
+        if name in self._initializers:
+            return numpy_helper.to_array(self._initializers[name])
+        if name in self._constants:
+            return constant_value(self._constants[name])
+        if name in self._values or self._outer is None:
+            return None
+        return self._outer.constant(name)
+
+    def is_constant(self, name: str) -> bool:
+        """Whether the tensor is an initializer or a Constant node's."""
+        if name in self._initializers or name in self._constants:
+            return True
+        return name not in self._values and self._outer is not None and self._outer.is_constant(name)
+
+    def inner(self, node: NodeProto) -> Iterator[tuple[str, View]]:
+        """The graphs inside a node: the attribute's name and the graph."""
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.GRAPH:
+                yield attribute.name, View(attribute.g, self.opset, self)
+
+
+def view_of(model: ModelProto) -> View:
+    """The main graph of a model, after ONNX's own inference of types and shapes."""
+    inferred = shape_inference.infer_shapes(model, data_prop=True)
+    return View(inferred.graph, opset_of(inferred))
+
+
+def opset_of(model: ModelProto) -> int:
+    """The model's opset of ONNX's own domain."""
+    return max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
+
+
+def type_name(element: int) -> str:
+    """`float32` for TensorProto.FLOAT and so on."""
+    if element == TensorProto.STRING:
+        return "string"
+    if element == TensorProto.BFLOAT16:
+        return "bfloat16"
+    return str(np.dtype(helper.tensor_dtype_to_np_dtype(element)))
+
+
+def shape_of(value: ValueInfoProto) -> Shape | None:
+    """The shape that a graph states for a tensor; None for an unknown dimension or rank."""
+    if not value.type.tensor_type.HasField("shape"):
+        return None
+    return tuple(
+        dim.dim_value if dim.HasField("dim_value") else None
+        for dim in value.type.tensor_type.shape.dim
+    )
+
+
+def constant_value(node: NodeProto) -> np.ndarray | None:
+    """What a Constant node holds, None for sparse tensors and strings."""
+    attribute = node.attribute[0]
+    value = helper.get_attribute_value(attribute)
+    if attribute.name == "value":
+        return numpy_helper.to_array(value)
+    if attribute.name in ("value_float", "value_floats"):
+        return np.asarray(value, np.float32)
+    if attribute.name in ("value_int", "value_ints"):
+        return np.asarray(value, np.int64)
+    return None
+
+
+def attribute_of(node: NodeProto, name: str, default: object = None) -> object:
+    """An attribute's value, strings as text."""
+    for attribute in node.attribute:
+        if attribute.name == name:
+            value = helper.get_attribute_value(attribute)
+            return value.decode() if isinstance(value, bytes) else value
+    return default
+
+
+def uses_of(node: NodeProto) -> set[str]:
+    """Every tensor a node reads: its inputs, and what the graphs inside it take from outside."""
+    names = {name for name in node.input if name}
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            names |= free_names(attribute.g)
+    return names
+
+
+def free_names(graph: GraphProto) -> set[str]:
+    """The tensors that a graph takes from the graphs around it."""
+    own = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    own |= {name for node in graph.node for name in node.output}
+    read = {value.name for value in graph.output}
+    for node in graph.node:
+        read |= uses_of(node)
+    return read - own
+
+
+def label_of(node: NodeProto) -> str:
+    """The node's name, or the tensor it makes where it has none."""
+    return node.name or next((name for name in node.output if name), node.op_type)
+
+

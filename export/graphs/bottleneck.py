@@ -1,0 +1,68 @@
+"""Encoder, decoder and the layers behind it: what Ladon and Entropic Student share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from compressai.layers import GDN1
+from torch import Tensor, nn
+
+
+class FixedGdn(nn.Module):
+    """CompressAI's GDN1 with its reparametrisation done once: x / (beta + gamma |x|), or times."""
+
+    def __init__(self, gdn: GDN1) -> None:
+        super().__init__()
+        self.inverse = gdn.inverse
+        with torch.no_grad():
+            gamma = gdn.gamma_reparam(gdn.gamma)
+            self.register_buffer("gamma", gamma[:, :, None, None].clone())
+            self.register_buffer("beta", gdn.beta_reparam(gdn.beta).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x (N, C, H, W)."""
+        norm = F.conv2d(x.abs(), self.gamma, self.beta)
+        return x * norm if self.inverse else x / norm
+
+
+def fixed(layers: nn.Sequential) -> nn.Sequential:
+    """The same layers (shared, not copied) with every GDN1 fixed."""
+    return nn.Sequential(*(FixedGdn(m) if isinstance(m, GDN1) else m for m in layers))
+
+
+class Body(nn.Module):
+    """Decoder and residual layers: rounded latent -> features.
+
+    Args:
+        bottleneck: sc2bench's bottleneck layer.
+        layers: layer2, layer3, layer4 of the backbone.
+        every: whether f1 (the decoder's output) to f4 are wanted, or f4 alone.
+    """
+
+    def __init__(self, bottleneck: Any, layers: list[nn.Module], every: bool) -> None:
+        super().__init__()
+        self.decoder = fixed(bottleneck.decoder)
+        self.layers = nn.ModuleList(layers)
+        self.every = every
+
+    def forward(self, latent: Tensor) -> tuple[Tensor, ...]:
+        """(f1, f2, f3, f4) or (f4,)."""
+        features = [self.decoder(latent)]
+        for layer in self.layers:
+            features.append(layer(features[-1]))
+        return tuple(features) if self.every else (features[-1],)
+
+
+class PooledClassifier(nn.Module):
+    """Global average pooling and the fully-connected layer: f4 -> logits."""
+
+    def __init__(self, fc: nn.Module) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = fc
+
+    def forward(self, f4: Tensor) -> Tensor:
+        """Logits (1, classes)."""
+        return self.fc(torch.flatten(self.pool(f4), 1))  # type: ignore[no-any-return]

@@ -1,0 +1,52 @@
+"""torchvision's image classifiers as one local part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+from torchvision import models
+
+from export.checkpoints import fill
+from export.networks import ports
+from export.photos import squares
+from export.random_weights import fit_batch_norms, level
+from export.spec import LoadedFile, Network, Part, Photo
+
+# Standard deviation of random logits: the best of 1000 classes then gets some tenths.
+LOGIT_SPREAD = 3.0
+
+
+class Classifier(Network):
+    """image -> logits."""
+
+    def __init__(self, name: str) -> None:
+        self.model = models.get_model(name, weights=None).eval()
+
+    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
+        """The checkpoint `model`: torchvision's state_dict."""
+        fill(self.model, states["model"].state, states["model"].path)
+        return []
+
+    def fit_random(self, photos: Sequence[Photo], key: str) -> None:
+        """Fitted statistics, and classes that differ from photograph to photograph."""
+        images = torch.from_numpy(squares())
+        fit_batch_norms([self.model], lambda: self.model(images))
+        last = [m for m in self.model.modules() if isinstance(m, nn.Linear)][-1]
+        with torch.no_grad():
+            level(last, self.model(images), LOGIT_SPREAD)
+
+    def parts(self) -> list[Part]:
+        """`model` alone."""
+        return [
+            Part(
+                "model",
+                "board",
+                self.model,
+                (ports.image(),),
+                (ports.LOGITS,),
+                lambda tensors: {"logits": self.model(tensors["image"])},
+                [self.model],
+            )
+        ]

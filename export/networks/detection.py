@@ -1,0 +1,266 @@
+"""torchvision's detectors as one local part, and what Faster R-CNN heads have alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+from torchvision.models.detection.image_list import ImageList
+
+from export.checkpoints import fill
+from export.graphs.rcnn import Rcnn
+from export.graphs.ssd import Ssd
+from export.networks import ports
+from export.random_weights import class_offsets, fit_batch_norms, level, pixels, tune
+from export.spec import LoadedFile, Network, Part, Photo
+
+# Standard deviations of a random detector's logits and regressions.
+CLASS_SPREAD, OBJECT_SPREAD, BOX_SPREAD = 2.0, 1.5, 0.8
+# SSDLite's heads end in ReLU6: driven to its ends, it makes smooth and busy photographs alike.
+SATURATION = 32.0
+
+
+class Detector(Network):
+    """A whole torchvision detector of COCO's 91 classes."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.model: Any = models.get_model(
+            name, weights=None, weights_backbone=None, num_classes=91
+        ).eval()
+
+    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
+        """The checkpoint `model`: torchvision's state_dict."""
+        fill(self.model, states["model"].state, states["model"].path)
+        return []
+
+
+class SsdNetwork(Detector):
+    """SSD300 and SSDLite320: image of a fixed size -> boxes, labels, scores."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The (height, width) of the model's input."""
+        height, width = self.model.transform.fixed_size
+        return int(height), int(width)
+
+    def fit_random(self, photos: Sequence[Photo], key: str) -> None:
+        """Fitted statistics; a background bias that leaves each photograph some boxes."""
+        images = torch.from_numpy(_stack(photos))
+        heads = [self.model.head.classification_head, self.model.head.regression_head]
+        last = [[_last_conv(m) for m in head.module_list] for head in heads]
+        with torch.no_grad():
+            for norm in heads[0].modules():
+                if isinstance(norm, nn.BatchNorm2d):
+                    norm.weight.fill_(SATURATION)
+                    norm.bias.fill_(3.0)
+            fit_batch_norms([self.model], lambda: self._outputs(images))
+            for layers, spread in zip(last, (CLASS_SPREAD, BOX_SPREAD), strict=True):
+                _level_while(layers, spread, lambda: self._outputs(images))
+            offsets = class_offsets(91)
+            for layer in last[0]:
+                layer.bias += offsets.repeat(len(layer.bias) // len(offsets))
+            graph = Ssd(self.model, self.size)
+            found = self._outputs(images)
+            logits, deltas = found["cls_logits"], found["bbox_regression"]
+
+            def count(bias: float) -> list[int]:
+                shifted = logits.clone()
+                shifted[..., 0] += bias
+                return [len(graph.pick(d, x)[0]) for d, x in zip(deltas, shifted, strict=True)]
+
+            bias = tune(count, self.name, 0.0, 30.0)
+            for layer in last[0]:
+                layer.bias[0 :: len(offsets)] += bias  # type: ignore[operator, index]
+
+    def _outputs(self, images: Tensor) -> dict[str, Tensor]:
+        features = list(self.model.backbone(images).values())
+        return self.model.head(features)  # type: ignore[no-any-return]
+
+    def parts(self) -> list[Part]:
+        """`model` alone."""
+
+        def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            image = tensors["image"]
+            features = list(self.model.backbone(image).values())
+            anchors = self.model.anchor_generator(ImageList(image, [self.size]), features)
+            return self.model.postprocess_detections(  # type: ignore[no-any-return]
+                self.model.head(features), anchors, [self.size]
+            )[0]
+
+        return [
+            Part(
+                "model",
+                "board",
+                Ssd(self.model, self.size).eval(),
+                (ports.image(self.size),),
+                ports.DETECTIONS,
+                reference,
+                [self.model],
+                compare="boxes",
+            )
+        ]
+
+
+class LocalRcnn(nn.Module):
+    """image, valid_size -> boxes, labels, scores, and the proposals for checks."""
+
+    def __init__(self, model: Any, strides: tuple[int, ...]) -> None:
+        super().__init__()
+        self.body = model.backbone.body
+        self.rcnn = Rcnn(model, strides)
+
+    def forward(self, image: Tensor, valid_size: Tensor) -> tuple[Tensor, ...]:
+        """As `Rcnn.forward`."""
+        input_size = torch._shape_as_tensor(image)[2:]
+        return self.rcnn(list(self.body(image).values()), input_size, valid_size)  # type: ignore[no-any-return]
+
+
+class RcnnNetwork(Detector):
+    """Faster R-CNN with MobileNetV3: padded image -> boxes, labels, scores."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        with torch.no_grad():
+            features = self.model.backbone.body(torch.zeros(1, 3, 320, 320))
+        self.strides = tuple(320 // feature.shape[2] for feature in features.values())
+        self.graph = LocalRcnn(self.model, self.strides).eval()
+
+    def fit_random(self, photos: Sequence[Photo], key: str) -> None:
+        """Fitted statistics; proposals and classes that spread."""
+        images = [torch.from_numpy(photo.tensor) for photo in photos]
+        same = torch.cat([nn.functional.interpolate(image, (320, 416)) for image in images])
+        fit_batch_norms([self.model.backbone], lambda: self.model.backbone(same))
+        with torch.no_grad():
+            fit_rcnn(
+                self.model,
+                self.graph.rcnn,
+                [lambda image=image: list(self.graph.body(image).values()) for image in images],
+                photos,
+                self.name,
+            )
+
+    def parts(self) -> list[Part]:
+        """`model` alone."""
+
+        def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            return detections(self.model, self.graph.body(tensors["image"]), tensors)
+
+        return [
+            Part(
+                "model",
+                "board",
+                self.graph,
+                (ports.image(), ports.VALID_SIZE),
+                ports.DETECTIONS,
+                reference,
+                [self.model],
+                checks=("proposals",),
+                compare="boxes",
+            )
+        ]
+
+
+def detections(
+    model: Any, features: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """What torchvision's own Faster R-CNN finds in a backbone's features, before resizing.
+
+    Args:
+        tensors: `valid_size`, and `input_size` or the image.
+    """
+    height, width = _pair(tensors["valid_size"])
+    padded = _pair(tensors["input_size"]) if "input_size" in tensors else None
+    shape = padded or tuple(tensors["image"].shape[2:])
+    images = ImageList(torch.zeros(1).expand(1, 3, *shape), [(height, width)])
+    pyramid = model.backbone.fpn(features)
+    proposals, _ = model.rpn(images, pyramid)
+    found = model.roi_heads(pyramid, proposals, images.image_sizes)[0][0]
+    return {**found, "proposals": proposals[0]}
+
+
+def fit_rcnn(
+    model: Any,
+    graph: Rcnn,
+    features: Sequence[Callable[[], list[Tensor]]],
+    photos: Sequence[Photo],
+    name: str,
+) -> None:
+    """Random heads of a Faster R-CNN that find 5 to 100 boxes on every photograph.
+
+    Args:
+        features: per photograph, what makes the backbone's features (made anew when needed: they
+            are large).
+    """
+    sizes = [
+        (torch.tensor(photo.input_size), torch.tensor(photo.valid_size)) for photo in photos
+    ]
+    first = features[0]()
+    named = {str(i): feature for i, feature in enumerate(first)}
+    hidden = [model.rpn.head.conv(x) for x in model.backbone.fpn(named).values()]
+    for layer, spread in (
+        (model.rpn.head.cls_logits, OBJECT_SPREAD),
+        (model.rpn.head.bbox_pred, BOX_SPREAD / 2),
+    ):
+        level(layer, torch.cat([pixels(layer(x)) for x in hidden]), spread)
+    looks = []
+    for i, (make, (input_size, valid_size)) in enumerate(zip(features, sizes, strict=True)):
+        maps = first if i == 0 else make()
+        named = {str(i): feature for i, feature in enumerate(maps)}
+        pyramid = list(model.backbone.fpn(named).values())
+        proposals = graph.propose(pyramid, input_size, valid_size)
+        looks.append(graph.look(pyramid[: len(graph.strides)], proposals))
+    predictor = model.roi_heads.box_predictor
+    logits, deltas, proposals_of = zip(*looks, strict=True)
+    shifts = []
+    for layer, outputs, spread in (
+        (predictor.cls_score, logits, CLASS_SPREAD),
+        (predictor.bbox_pred, deltas, BOX_SPREAD),
+    ):
+        every = torch.cat(outputs)
+        factor = spread / every.std(dim=0).clamp(min=float(every.std()) * 1e-3)
+        shifts.append([(x - every.mean(dim=0)) * factor for x in outputs])
+        level(layer, every, spread)
+    deltas = shifts[1]
+    offsets = class_offsets(predictor.cls_score.out_features)
+    logits = [x + offsets for x in shifts[0]]
+    predictor.cls_score.bias += offsets
+
+    def count(bias: float) -> list[int]:
+        counts = []
+        for x, d, p, (_, valid_size) in zip(logits, deltas, proposals_of, sizes, strict=True):
+            shifted = x.clone()
+            shifted[:, 0] += bias
+            counts.append(len(graph.pick(shifted, d, p, valid_size)[0]))
+        return counts
+
+    predictor.cls_score.bias[0] += tune(count, name, 0.0, 30.0)
+
+
+def _pair(size: Tensor) -> tuple[int, int]:
+    height, width = size.tolist()
+    return int(height), int(width)
+
+
+def _stack(photos: Sequence[Photo]) -> Any:
+    import numpy as np
+
+    return np.concatenate([photo.tensor for photo in photos])
+
+
+def _last_conv(module: nn.Module) -> nn.Module:
+    return [m for m in module.modules() if isinstance(m, nn.Conv2d)][-1]
+
+
+def _level_while(layers: Sequence[nn.Module], spread: float, run: Callable[[], Any]) -> None:
+    """Level the outputs of convolutions while `run()` feeds them."""
+    hooks = [
+        layer.register_forward_hook(lambda m, _, out: level(m, pixels(out), spread))
+        for layer in layers
+    ]
+    run()
+    for hook in hooks:
+        hook.remove()

@@ -1,0 +1,79 @@
+"""torchvision's segmentation models as one local part, and what segmentation heads have alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from export.checkpoints import fill
+from export.graphs.segmentation import WholeSegmenter
+from export.networks import ports
+from export.photos import squares
+from export.random_weights import fit_batch_norms, level, pixels
+from export.spec import LoadedFile, Network, Part, Photo
+
+
+def level_outputs(layers: Sequence[nn.Module], run: Callable[[], object]) -> None:
+    """Level the outputs of convolutions while `run()` feeds them, so that no class wins everywhere."""
+    hooks = [
+        layer.register_forward_hook(
+            lambda layer, _inputs, output: level(layer, pixels(output), 2.0)
+        )
+        for layer in layers
+    ]
+    with torch.no_grad():
+        run()
+    for hook in hooks:
+        hook.remove()
+
+
+class Segmenter(Network):
+    """image -> mask."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        more = {"aux_loss": True} if name.startswith("deeplab") else {}
+        self.model = models.get_model(
+            name, weights=None, weights_backbone=None, num_classes=21, **more
+        ).eval()
+
+    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
+        """The checkpoint `model`: torchvision's state_dict, or torchdistill's."""
+        fill(self.model, states["model"].state, states["model"].path)
+        return []
+
+    def fit_random(self, photos: Sequence[Photo], key: str) -> None:
+        """Fitted statistics, and about the same share of pixels for every class."""
+        images = torch.from_numpy(squares())
+        head = self.model.classifier
+        last = [head[-1]] if isinstance(head, nn.Sequential) else [
+            head.low_classifier, head.high_classifier
+        ]  # fmt: skip
+        fit_batch_norms(
+            [self.model], lambda: level_outputs(last, lambda: self.model(images))
+        )
+
+    def parts(self) -> list[Part]:
+        """`model` alone, without the classifier that only training needs."""
+        if hasattr(self.model, "aux_classifier"):
+            self.model.aux_classifier = None
+
+        def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            logits = self.model(tensors["image"])["out"]
+            return {"mask": logits.argmax(1), "logits": logits}
+
+        return [
+            Part(
+                "model",
+                "board",
+                WholeSegmenter(self.model),
+                (ports.image(),),
+                (ports.MASK,),
+                reference,
+                [self.model],
+                checks=("logits",),
+            )
+        ]

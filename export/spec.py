@@ -1,0 +1,162 @@
+"""What the zoo says about a system, typed. Nothing here needs PyTorch: `splitwatt models` is quick."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from engines.manifest import Head, Port, Preprocess, Resize
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    Tensors = dict[str, Tensor]
+    State = Mapping[str, Any]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file of weights and where to get it.
+
+    role: what the network uses it for.
+    paths: where it lies under a folder of checkpoints, the names that papers' configurations use
+        for the same file, best first.
+    url: the page or file to download.
+    archive: whether `url` is a page of archives to unpack, rather than the file itself.
+    bytes: the size of the download, None where the page does not say.
+    """
+
+    role: str
+    paths: tuple[str, ...]
+    url: str
+    archive: bool = False
+    bytes: int | None = None
+
+
+@dataclass
+class Part:
+    """One graph to export, before it is one.
+
+    module: what is traced; its forward takes `inputs` in order and returns `outputs` then `checks`.
+    reference: what the papers' own code computes from the same named tensors: the yardstick.
+    counted: the modules whose parameters this part holds.
+    checks: further outputs of `module`, compared with the reference's and then cut from the graph.
+    compare: "values", or "boxes" for a detector, whose equal scores may come in any order.
+    """
+
+    name: str
+    placement: str
+    module: nn.Module
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    reference: Callable[[Tensors], Tensors]
+    counted: Sequence[nn.Module]
+    checks: tuple[str, ...] = ()
+    compare: str = "values"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph as one system sees it: `tensor` float32 (1, 3, H, W) and sizes (height, width)."""
+
+    name: str
+    path: str
+    tensor: np.ndarray
+    valid_size: tuple[int, int]
+    input_size: tuple[int, int]
+
+
+class Network(ABC):
+    """A system at one rate point, as PyTorch modules in evaluation mode.
+
+    Attributes:
+        bottleneck: CompressAI's entropy bottleneck of a split system, else None.
+        encoder_modules: what the board holds of a split system: encoder and entropy model.
+    """
+
+    bottleneck: Any = None
+    encoder_modules: Sequence[nn.Module] = ()
+
+    @abstractmethod
+    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
+        """Take the weights of a checkpoint per role; returns notes for the manifest.
+
+        Raises:
+            CheckpointError: weights that do not fit, in one sentence.
+        """
+
+    @abstractmethod
+    def fit_random(self, photos: Sequence[Photo], key: str) -> None:
+        """Random weights seeded by `key`, fitted to `photos` so that every stage does real work."""
+
+    @abstractmethod
+    def parts(self) -> list[Part]:
+        """The graphs to export, in the order they run."""
+
+
+@dataclass(frozen=True)
+class LoadedFile:
+    """A checkpoint that was read: its tensors by name."""
+
+    path: str
+    state: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class System:
+    """One row of the zoo.
+
+    build: makes the `Network` of a rate point (None where there is but one).
+    checkpoints: the files a rate point needs, () where nothing was published for it.
+    assumed: rate points that the paper names without defining them.
+    """
+
+    name: str
+    family: str
+    paper: str
+    citation: str
+    tasks: tuple[str, ...]
+    preprocess: Preprocess
+    postprocess: dict[str, Head]
+    build: Callable[[str | None], Network]
+    checkpoints: Callable[[str | None], tuple[Checkpoint, ...]]
+    rates: tuple[str, ...] = ()
+    assumed: frozenset[str] = field(default_factory=frozenset)
+    notes: tuple[str, ...] = ()
+
+
+def shorter(size: int, max_size: int | None = None, **more: Any) -> Preprocess:
+    """Preprocessing of classifiers and segmenters: Pillow's antialiased resize, then normalise."""
+    return Preprocess(
+        resize=Resize("shorter", size, max_size, "pillow-bilinear"),
+        crop=more.get("crop"),
+        pad_multiple=None,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        normalize="after_resize",
+    )
+
+
+def detection_transform(
+    size: int | tuple[int, int],
+    max_size: int | None = None,
+    pad_multiple: int | None = None,
+    mean: tuple[float, ...] = IMAGENET_MEAN,
+    std: tuple[float, ...] = IMAGENET_STD,
+) -> Preprocess:
+    """torchvision's GeneralizedRCNNTransform: normalise, interpolate, pad."""
+    rule = "shorter" if isinstance(size, int) else "exact"
+    return Preprocess(
+        resize=Resize(rule, size, max_size, "bilinear"),
+        crop=None,
+        pad_multiple=pad_multiple,
+        mean=mean,
+        std=std,
+        normalize="before_resize",
+    )

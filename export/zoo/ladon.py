@@ -1,0 +1,65 @@
+"""Ladon: one encoder, one body and three heads on one preprocessing (Matsubara et al., WACV 2025).
+
+Assembled as the authors' runtime does it: the heads of the detection and segmentation checkpoints
+on the body of the classification one.
+"""
+
+from __future__ import annotations
+
+from engines.manifest import Head
+from export.spec import Checkpoint, Network, System, detection_transform
+
+_PAPER = "Matsubara, Mendula, Levorato: A Multi-Task Supervised Compression Model for Split Computing"
+_CITATION = "Matsubara, Mendula, Levorato, WACV 2025, pages 4913-4922"
+_PAGE = "https://github.com/yoshitomo-matsubara/ladon-multi-task-sc2/releases/tag/wacv2025"
+_RATES = ("0.32", "1.28", "5.12", "10.24", "20.48")
+
+
+def _system(name: str, kind: str, channels: int) -> System:
+    def build(rate: str | None) -> Network:
+        from export.networks import split
+
+        model = split.backbone(kind, channels)
+        return split.SplitNetwork(
+            model,
+            str(rate),
+            f"{name}@{rate}/encoder",
+            rcnn=split.faster_rcnn(model, min_size=416, max_size=416),
+            segmenter=split.deeplab(model),
+        )
+
+    def checkpoints(rate: str | None) -> tuple[Checkpoint, ...]:
+        stem = f"splittable_{kind}-fp-beta{rate}"
+        segmentation = f"pascal_voc2012/ladon/pascal_voc2012-deeplabv3_{stem}"
+        return tuple(
+            Checkpoint(role, paths, _PAGE, archive=True)
+            for role, paths in (
+                ("classification", (f"ilsvrc2012/ladon/ilsvrc2012-{stem}_from_{kind}.pt",)),
+                ("detection", (f"coco2017/ladon/coco2017-faster_rcnn_{stem}_fpn.pt",)),
+                # The runtime's configurations leave out what the training's append.
+                ("segmentation", (f"{segmentation}.pt", f"{segmentation}_two_stages.pt")),
+            )
+        )
+
+    return System(
+        name=name,
+        family="ladon",
+        paper=_PAPER,
+        citation=_CITATION,
+        tasks=("classification", "detection", "segmentation"),
+        preprocess=detection_transform(416, 416, 32),
+        postprocess={
+            "classification": Head("classifier", "imagenet1k", top_k=5),
+            "detection": Head("detector", "coco91", score_threshold=0.05),
+            "segmentation": Head("segmenter", "voc21"),
+        },
+        build=build,
+        checkpoints=checkpoints,
+        rates=_RATES,
+    )
+
+
+SYSTEMS = [
+    _system("ladon_r50", "resnet50", 24),
+    _system("ladon_resnest269e", "resnest269e", 32),
+]

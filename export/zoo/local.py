@@ -1,0 +1,102 @@
+"""The nine local models of the Ladon paper's Table 2, from torchvision.
+
+One part, `model`, runs on the board. Weights are torchvision's IMAGENET1K_V1 and COCO ones; for the
+two segmentation models also the paper's own PASCAL VOC checkpoints, under their names.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from engines.manifest import Head
+from export.spec import Checkpoint, Network, System, detection_transform, shorter
+
+_LADON = "Matsubara, Mendula, Levorato: A Multi-Task Supervised Compression Model for Split Computing"
+_FILES = "https://download.pytorch.org/models/"
+
+
+def _build(module: str, kind: str, name: str) -> Any:
+    def build(_rate: str | None) -> Network:
+        networks = importlib.import_module("export.networks." + module)
+        return getattr(networks, kind)(name)  # type: ignore[no-any-return]
+
+    return build
+
+
+def _checkpoints(file: str, *others: str) -> Any:
+    checkpoint = Checkpoint("model", (*others, file), _FILES + file)
+    return lambda _rate: (checkpoint,)
+
+
+def _classifier(name: str, file: str, citation: str) -> System:
+    return System(
+        name=name,
+        family="local",
+        paper=_LADON,
+        citation=citation,
+        tasks=("classification",),
+        preprocess=shorter(256, crop=(224, 224)),
+        postprocess={"classification": Head("model", "imagenet1k", top_k=5)},
+        build=_build("classification", "Classifier", name),
+        checkpoints=_checkpoints(file),
+    )
+
+
+def _detector(name: str, file: str, citation: str, kind: str, **more: Any) -> System:
+    return System(
+        name=name,
+        family="local",
+        paper=_LADON,
+        citation=citation,
+        tasks=("detection",),
+        preprocess=more["preprocess"],
+        postprocess={"detection": Head("model", "coco91", score_threshold=more["threshold"])},
+        build=_build("detection", kind, name),
+        checkpoints=_checkpoints(file),
+        notes=more.get("notes", ()),
+    )
+
+
+def _segmenter(name: str, file: str, citation: str) -> System:
+    return System(
+        name=name,
+        family="local",
+        paper=_LADON,
+        citation=citation,
+        tasks=("segmentation",),
+        preprocess=shorter(416),
+        postprocess={"segmentation": Head("model", "voc21")},
+        build=_build("segmentation", "Segmenter", name),
+        checkpoints=_checkpoints(file, f"pascal_voc2012/baseline/pascal_voc2012-{name}.pt"),
+    )
+
+
+SYSTEMS = [
+    _classifier("mobilenet_v3_large", "mobilenet_v3_large-8738ca79.pth",
+                "Howard et al.: Searching for MobileNetV3, ICCV 2019"),
+    _classifier("mobilenet_v2", "mobilenet_v2-b0353104.pth",
+                "Sandler et al.: MobileNetV2, CVPR 2018"),
+    _classifier("mnasnet1_3", "mnasnet1_3-a4c69d6f.pth",
+                "Tan et al.: MnasNet, CVPR 2019"),
+    _classifier("mnasnet0_5", "mnasnet0.5_top1_67.823-3ffadce67e.pth",
+                "Tan et al.: MnasNet, CVPR 2019"),
+    _detector("ssd300_vgg16", "ssd300_vgg16_coco-b556d3b4.pth",
+              "Liu et al.: SSD: Single Shot MultiBox Detector, ECCV 2016", "SsdNetwork",
+              preprocess=detection_transform((300, 300), mean=(0.48235, 0.45882, 0.40784),
+                                             std=(1 / 255, 1 / 255, 1 / 255)),
+              threshold=0.01),
+    _detector("ssdlite320_mobilenet_v3_large", "ssdlite320_mobilenet_v3_large_coco-a79551df.pth",
+              "Howard et al.: Searching for MobileNetV3, ICCV 2019", "SsdNetwork",
+              preprocess=detection_transform((320, 320), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+              threshold=0.001,
+              notes=("torchvision's model has 3.4 M parameters; the paper's Table 2 prints 5.2 M",)),
+    _detector("fasterrcnn_mobilenet_v3_large_320_fpn",
+              "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth",
+              "Ren et al.: Faster R-CNN, NeurIPS 2015", "RcnnNetwork",
+              preprocess=detection_transform(320, 640, 32), threshold=0.05),
+    _segmenter("deeplabv3_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large-fc3c493d.pth",
+               "Chen et al.: Rethinking Atrous Convolution for Semantic Image Segmentation, 2017"),
+    _segmenter("lraspp_mobilenet_v3_large", "lraspp_mobilenet_v3_large-d234d4ea.pth",
+               "Howard et al.: Searching for MobileNetV3, ICCV 2019"),
+]  # fmt: skip
