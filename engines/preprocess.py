@@ -18,7 +18,8 @@ from engines.manifest import Preprocess, Resize
 
 Size = Tuple[int, int]
 
-# Of an image resized and of a graph's input: memory on a board, and on a server that a stranger may ask, has an end.
+# Of an image resized and of a graph's input: the memory of a board, and of a server that strangers
+# may ask, has an end.
 MAX_INPUT_PIXELS = 1 << 22
 
 

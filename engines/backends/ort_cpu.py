@@ -1,15 +1,19 @@
 """The backend `cpu`: onnxruntime's CPU provider, from 1.10 (CPython 3.6) on."""
 
 import os
-from typing import Dict, List, Mapping, Optional
+import re
+from typing import Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import onnxruntime as ort
 
 from device_configs.errors import EngineError
 from engines.backends.base import Engine
+from engines.backends.cores import usable_cores
 from engines.manifest import Port
 
+# The first version that is known to have session.force_spinning_stop.
+_STOPS_SPINNING = (1, 16)
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -61,12 +65,20 @@ def _options(threads: Optional[int]) -> "ort.SessionOptions":
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    # Waiting workers spin while a graph runs, which is faster, but never after it: a board that
-    # waits for the link has other work, and in a demonstration the server is on the same cores.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    # Left to itself, onnxruntime 1.10 takes half of a board's cores.
+    options.intra_op_num_threads = usable_cores() if threads is None else threads
+    # Workers that spin while they wait for work are a little faster. After a run they only take
+    # the cores from whatever comes next: with the server on the same machine, half the speed. So
+    # they stop when a run ends; where onnxruntime is too old for that, they never spin.
+    if _version() >= _STOPS_SPINNING:
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+    else:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
+
+
+def _version() -> Tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", ort.__version__)[:2])
 
 
 def _ports(nodes: "List[ort.NodeArg]") -> List[Port]:

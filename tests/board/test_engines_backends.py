@@ -9,6 +9,7 @@ import pytest
 
 from device_configs.errors import EngineError, UsageError
 from engines.backends import load_engine
+from engines.backends.cores import usable_cores
 from tests.board.tiny import DATA
 
 ENCODER = os.path.join(DATA, "tiny_encoder.onnx")
@@ -112,3 +113,15 @@ def test_what_cannot_be_loaded(tmp_path):
         assert "\n" not in str(error.value)
     with pytest.raises(EngineError):
         load_engine("cpu", ENCODER, 0)
+
+
+def test_cores_are_counted_once_for_all_their_threads(tmp_path):
+    for cpu, siblings in ((0, "0,4"), (4, "0,4"), (1, "1,5"), (5, "1,5"), (2, "")):
+        folder = tmp_path / ("cpu%d" % cpu) / "topology"
+        folder.mkdir(parents=True)
+        (folder / "thread_siblings_list").write_text(siblings + "\n")
+    assert usable_cores([0, 1, 4, 5], str(tmp_path)) == 2
+    assert usable_cores([0, 4], str(tmp_path)) == 1
+    assert usable_cores([2, 3, 9], str(tmp_path)) == 3  # no topology: each counts
+    assert usable_cores([], str(tmp_path)) == 1
+    assert usable_cores() >= 1
