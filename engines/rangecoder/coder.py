@@ -1,18 +1,21 @@
 """`RangeCoder`: latents to byte strings and back, on the fastest path that this machine has."""
 
 import math
+import operator
 from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from device_configs.errors import BitstreamError, UsageError
+from device_configs.errors import BitstreamError, EngineError, UsageError
 from device_configs.names import check_known
-from engines.rangecoder import compressai_format, container, reference
+from engines.rangecoder import compressai_format, container, native, reference
 from engines.rangecoder.tables import TOTAL, Tables
 
 FORMATS = ("interleaved", "compressai")
 MAX_SYMBOLS = (1 << 31) - 1  # of one item
 _SLACK_BYTES = 512
+
+Shape = Tuple[int, int, int, int]  # (N, C, H, W)
 
 
 class RangeCoder:
@@ -22,13 +25,15 @@ class RangeCoder:
         tables: the entropy tables; without `indexes`, table c is channel c's.
         format: "interleaved" (ours: fast, checked, see docs/bitstream.md) or "compressai"
             (the strings that CompressAI writes and reads, without any check of their own).
-        path: which code runs: None for the best there is, or "reference".
+        path: which code runs: None for the best there is, "reference" (NumPy), or one of the
+            library's: "scalar", "neon", "avx2", "avx512". All write the same bytes.
 
     Attributes:
-        path: what runs: "reference" or the native library's choice.
+        path: what runs. In CompressAI's format every path of the library is the same code.
 
     Raises:
         UsageError: the format or path is unknown.
+        EngineError: this machine cannot run the path asked for.
     """
 
     def __init__(
@@ -39,8 +44,13 @@ class RangeCoder:
             raise UsageError("tables must be Tables, not %s" % type(tables).__name__)
         self.tables = tables
         self.format = format
-        self.path = "reference"
-        self._floor_bits = _floor_bits(tables)
+        self.path = _path(path)
+        self._native = None  # type: Optional[native.NativeCoder]
+        library = native.library()
+        if library is not None and self.path != "reference":
+            self._native = native.NativeCoder(library, tables, self.path)
+        floors = _floor_bits(tables)
+        self._row_floor, self._symbol_floor = sum(floors), min(floors)
 
     def encode(self, latent: np.ndarray, indexes: Optional[np.ndarray] = None) -> List[bytes]:
         """Quantise and code a batch of latents.
@@ -59,7 +69,12 @@ class RangeCoder:
         """
         latent = self._array("latent", latent, np.float32)
         tables = self._indexes(indexes, latent.shape)
-        symbols = reference.quantize(latent, self.tables.medians[tables])
+        if self._native is not None:
+            try:
+                return self._run(latent, tables)
+            except native.NotCodable:
+                raise not_codable(latent)
+        symbols = reference.quantize(latent, self._medians(tables))
         if symbols is None:
             raise not_codable(latent)
         return self._encode(symbols, tables)
@@ -79,21 +94,26 @@ class RangeCoder:
             BitstreamError: a string is truncated, extended, damaged or none of this format.
             DesyncError: a string is whole, but of other tables, shape or indexes.
         """
-        symbols, tables = self._decode(strings, shape, indexes)
-        return symbols.astype(np.float32) + self.tables.medians[tables]
+        full, tables, bodies = self._opened(strings, shape, indexes)
+        if self._native is not None and self.format == "interleaved":
+            latent = np.empty(full, np.float32)
+            self._native.decode(bodies, tables, latent)
+            return latent
+        symbols = self._decode(full, tables, bodies)
+        return symbols.astype(np.float32) + self._medians(tables)
 
     def encode_symbols(
         self, symbols: np.ndarray, indexes: Optional[np.ndarray] = None
     ) -> List[bytes]:
         """Like `encode`, of int32 symbols (N, C, H, W) that are quantised already."""
         symbols = self._array("symbols", symbols, np.int32)
-        return self._encode(symbols, self._indexes(indexes, symbols.shape))
+        return self._run(symbols, self._indexes(indexes, symbols.shape))
 
     def decode_symbols(
         self, strings: Sequence[bytes], shape: Tuple[int, int], indexes: Optional[np.ndarray] = None
     ) -> np.ndarray:
         """Like `decode`, to int32 symbols (N, C, H, W)."""
-        return self._decode(strings, shape, indexes)[0]
+        return self._decode(*self._opened(strings, shape, indexes))
 
     def _array(self, name: str, array: Any, dtype: Any) -> np.ndarray:
         wanted = "%s must be a %s array (N, C, H, W)" % (name, np.dtype(dtype).name)
@@ -107,8 +127,8 @@ class RangeCoder:
             raise UsageError("%s has more than %d symbols an item" % (name, MAX_SYMBOLS))
         return np.ascontiguousarray(array)
 
-    def _indexes(self, indexes: Any, shape: Tuple[int, ...]) -> np.ndarray:
-        """The table of every symbol, broadcastable to `shape` (N, C, H, W)."""
+    def _indexes(self, indexes: Any, shape: Tuple[int, ...]) -> Optional[np.ndarray]:
+        """`indexes` as contiguous int32 of `shape`, checked; None stays None."""
         if indexes is None:
             if shape[1] != self.tables.count:
                 raise UsageError(
@@ -116,84 +136,125 @@ class RangeCoder:
                     % (shape[1], self.tables.count),
                     "use the tables of the same bundle, or give indexes",
                 )
-            return np.arange(self.tables.count).reshape(1, -1, 1, 1)
+            return None
         if not isinstance(indexes, np.ndarray) or indexes.dtype.kind not in "iu":
             raise UsageError("indexes must be an array of integers")
-        if indexes.shape != shape:
-            raise UsageError("indexes have shape %s, symbols %s" % (indexes.shape, shape))
+        if indexes.shape != tuple(shape):
+            raise UsageError(
+                "indexes have shape %s, the symbols %s" % (indexes.shape, tuple(shape))
+            )
         if indexes.min() < 0 or indexes.max() >= self.tables.count:
             raise UsageError("indexes must lie in 0 to %d" % (self.tables.count - 1))
-        return indexes
+        return np.ascontiguousarray(indexes, np.int32)
 
-    def _encode(self, symbols: np.ndarray, tables: np.ndarray) -> List[bytes]:
+    def _chosen(self, tables: Optional[np.ndarray]) -> np.ndarray:
+        """The table of every symbol, broadcastable to (N, C, H, W)."""
+        if tables is not None:
+            return tables
+        return np.arange(self.tables.count).reshape(1, -1, 1, 1)
+
+    def _medians(self, tables: Optional[np.ndarray]) -> np.ndarray:
+        return self.tables.medians[self._chosen(tables)]
+
+    def _run(self, values: np.ndarray, tables: Optional[np.ndarray]) -> List[bytes]:
+        """Code latents or symbols natively, or symbols by the reference."""
+        if self._native is None:
+            return self._encode(values, tables)
+        if self.format == "compressai":
+            return self._native.encode_compressai(values, tables)
+        return self._native.encode(values, tables)
+
+    def _encode(self, symbols: np.ndarray, tables: Optional[np.ndarray]) -> List[bytes]:
+        """The reference's encoding."""
         shape = symbols.shape
-        tables = np.broadcast_to(tables, shape)
+        chosen = np.broadcast_to(self._chosen(tables), shape)
+        rows = (shape[1], shape[2] * shape[3])
         strings = []
-        for item, chosen in zip(symbols, tables):
+        for i in range(shape[0]):
+            item, which = symbols[i].reshape(rows), chosen[i].reshape(rows)
             if self.format == "compressai":
-                strings.append(compressai_format.encode(item.ravel(), chosen.ravel(), self.tables))
+                strings.append(compressai_format.encode(item.ravel(), which.ravel(), self.tables))
                 continue
-            rows = (shape[1], shape[2] * shape[3])
-            lanes, payload = reference.encode(item.reshape(rows), chosen.reshape(rows), self.tables)
+            lanes, payload = reference.encode(item, which, self.tables)
             strings.append(container.wrap(lanes, self.tables.id, shape[2], shape[3], payload))
         return strings
 
     def _decode(
-        self, strings: Sequence[bytes], shape: Tuple[int, int], indexes: Any
-    ) -> Tuple[np.ndarray, np.ndarray]:
-        full, tables = self._decode_arguments(strings, shape, indexes)
-        bodies = [self._checked(data, full, indexes is not None) for data in strings]
+        self, full: Shape, tables: Optional[np.ndarray], bodies: List[bytes]
+    ) -> np.ndarray:
+        """Symbols of checked strings."""
         symbols = np.empty(full, np.int32)
-        tables = np.broadcast_to(tables, full)
-        rows = (full[1], full[2] * full[3])
-        for i, (data, header) in enumerate(bodies):
-            chosen = tables[i].reshape(rows)
-            if header is None:
-                item = compressai_format.decode(data, chosen.ravel(), self.tables)
+        if self._native is not None:
+            if self.format == "compressai":
+                self._native.decode_compressai(bodies, tables, symbols)
             else:
-                payload = data[header.start :]
-                item = reference.decode(
-                    payload, header.lanes, rows[0], rows[1], chosen, self.tables
-                )
+                self._native.decode(bodies, tables, symbols)
+            return symbols
+        chosen = np.broadcast_to(self._chosen(tables), full)
+        rows = (full[1], full[2] * full[3])
+        for i, data in enumerate(bodies):
+            which = chosen[i].reshape(rows)
+            if self.format == "compressai":
+                item = compressai_format.decode(data, which.ravel(), self.tables)
+            else:
+                head = container.parse(data)
+                container.check(head, self.tables, full[2], full[3])
+                payload = data[head.start :]
+                item = reference.decode(payload, head.lanes, rows[0], rows[1], which, self.tables)
             symbols[i] = item.reshape(full[1:])
-        return symbols, tables
+        return symbols
 
-    def _decode_arguments(
+    def _opened(
         self, strings: Any, shape: Any, indexes: Any
-    ) -> Tuple[Tuple[int, int, int, int], np.ndarray]:
-        """The full shape (N, C, H, W) and the tables of its symbols."""
-        if isinstance(strings, (bytes, str)) or not len(strings):
+    ) -> Tuple[Shape, Optional[np.ndarray], List[bytes]]:
+        """What a decoding needs, checked before it allocates anything: the full shape
+        (N, C, H, W), the tables, the strings."""
+        if isinstance(strings, (bytes, bytearray, memoryview, str)) or not len(strings):
             raise UsageError("strings must be a list of one byte string an item")
-        if not all(isinstance(data, (bytes, bytearray, memoryview)) for data in strings):
-            raise UsageError("strings must hold bytes")
         try:
-            height, width = (int(size) for size in shape)
+            height, width = (operator.index(size) for size in shape)
         except (TypeError, ValueError):
             raise UsageError("shape must be (H, W), not %r" % (shape,))
-        channels = self.tables.count if indexes is None else np.shape(indexes)[1:2]
+        channels = self.tables.count
         if indexes is not None:
-            channels = channels[0] if channels else 0
-        full = (len(strings), int(channels), height, width)
-        if height < 1 or width < 1 or full[1] < 1 or full[1] * height * width > MAX_SYMBOLS:
+            if np.ndim(indexes) != 4:
+                raise UsageError("indexes must be an array (N, C, H, W)")
+            channels = indexes.shape[1]
+        full = (len(strings), channels, height, width)
+        if min(full) < 1 or channels * height * width > MAX_SYMBOLS:
             raise UsageError("a latent of %dx%dx%d cannot be decoded" % full[1:])
-        return full, self._indexes(indexes, full)
+        bodies = [self._plausible(data, full, indexes is not None) for data in strings]
+        return full, self._indexes(indexes, full), bodies
 
-    def _checked(
-        self, data: Any, full: Tuple[int, int, int, int], indexed: bool
-    ) -> Tuple[bytes, Optional[container.Header]]:
-        """A string and its header (None in CompressAI's format), checked before any allocation."""
+    def _plausible(self, data: Any, full: Shape, indexed: bool) -> bytes:
+        """`data` as bytes, refused where it is too short for so many symbols: a short string
+        must not ask for a large allocation."""
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise UsageError("strings must hold bytes, not %s" % type(data).__name__)
         data = bytes(data)
-        header = None
-        if self.format == "interleaved":
-            header = container.parse(data)
-            container.check(header, self.tables, full[2], full[3])
-        floor = min(self._floor_bits) * full[1] if indexed else sum(self._floor_bits)
+        floor = self._symbol_floor * full[1] if indexed else self._row_floor
         if floor * full[2] * full[3] > 8 * (len(data) + _SLACK_BYTES):
+            if self.format == "interleaved":  # say what is wrong with the string itself, first
+                container.check(container.parse(data), self.tables, full[2], full[3])
             raise BitstreamError(
                 "a latent of %dx%dx%d does not fit into %d bytes" % (full[1:] + (len(data),)),
                 "ask for the shape that was sent",
             )
-        return data, header
+        return data
+
+
+def _path(wanted: Optional[str]) -> str:
+    """The path that runs when `wanted` is asked for."""
+    library = native.library()
+    if wanted is None:
+        return "reference" if library is None else library.best
+    check_known("coder path", wanted, ["reference"] + list(native.PATHS))
+    if wanted != "reference" and (library is None or wanted not in library.paths):
+        raise EngineError(
+            "the range coder's path '%s' cannot run here" % wanted,
+            native.reason() or "this processor has: " + ", ".join(library.paths if library else []),
+        )
+    return wanted
 
 
 def not_codable(latent: np.ndarray) -> BitstreamError:

@@ -308,6 +308,8 @@ def _symbols(
     last = tables.cdf_length[indexes].astype(np.int64) - 2
     symbols = entries.astype(np.int64)
     escaped = np.flatnonzero((entries == last).ravel())
+    if reader.seeds:
+        raise desync()
     escapes = _Escapes(reader.payload[reader.at :])
     for i in escaped.tolist():
         distance = escapes.read()

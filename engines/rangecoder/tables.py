@@ -12,7 +12,7 @@ from device_configs.files import write_atomic_with
 
 PRECISION = 16  # bits of a probability; every table sums to 1 << PRECISION
 TOTAL = 1 << PRECISION
-MAX_TABLES = 1 << 16
+MAX_TABLES = 1 << 12
 _NAMES = ("cdf", "cdf_length", "offset", "medians")
 
 
@@ -49,6 +49,8 @@ class Tables:
                 % (len(cdf), len(self.offset), self.count)
             )
         self.cdf = _trimmed(cdf, self.cdf_length)
+        if (self.offset + self.cdf_length.astype(np.int64) - 2 >= 1 << 31).any():
+            raise _wrong("a table reaches beyond 32 bits")
         for array in (self.cdf, self.cdf_length, self.offset, self.medians):
             array.flags.writeable = False
         self.sha256 = self._digest()

@@ -1,0 +1,290 @@
+"""The C++ library, over its plain C interface: found beside this file, or absent."""
+
+import ctypes
+import importlib.util
+import os
+import platform
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from device_configs.errors import (
+    BitstreamError,
+    BundleError,
+    DesyncError,
+    EngineError,
+    SplitwattError,
+)
+from engines.rangecoder.tables import Tables
+
+NAME = "_rangecoder.so"
+ABI_VERSION = 1
+PATHS = {"scalar": 1, "neon": 2, "avx2": 3, "avx512": 4}
+_NAMES = {code: name for name, code in PATHS.items()}
+
+_ERRORS = {
+    -1: (EngineError, "the range coder was given arguments that make no sense", ""),
+    -2: (EngineError, "there is no memory left for the range coder", "use a smaller batch"),
+    -4: (
+        BitstreamError,
+        "the bytes are no splitwatt bitstream",
+        "check that both ends run the same format and version",
+    ),
+    -5: (
+        BitstreamError,
+        "the bitstream is truncated or has bytes beyond its end",
+        "send it again",
+    ),
+    -6: (BitstreamError, "the bitstream is damaged: its CRC does not match", "send it again"),
+    -7: (
+        DesyncError,
+        "the bitstream was written with other tables",
+        "use one bundle on both ends",
+    ),
+    -8: (
+        DesyncError,
+        "the bitstream holds a latent of another shape",
+        "ask for the shape that was sent",
+    ),
+    -9: (
+        DesyncError,
+        "desync: the bitstream does not end where a sound one does",
+        "tables or indexes differ between the two ends: use one bundle on both",
+    ),
+}  # type: Dict[int, Tuple[type, str, str]]
+NOT_CODABLE = -3
+
+_POINTER, _SIZE, _INT = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
+_OUT = [ctypes.POINTER(_POINTER), ctypes.POINTER(_SIZE)]
+_ENCODE = [_POINTER, _INT, _POINTER, _POINTER, _SIZE, _SIZE, _SIZE] + _OUT
+_DECODE = [_POINTER, _INT, ctypes.c_char_p, _SIZE, _POINTER, _SIZE, _SIZE, _SIZE, _POINTER]
+_SIGNATURES = {
+    "sw_abi_version": [],
+    "sw_has_path": [_INT],
+    "sw_best_path": [],
+    "sw_tables_new": [_POINTER, _SIZE, _SIZE, _POINTER, _POINTER, _POINTER, ctypes.c_char_p]
+    + [ctypes.POINTER(_POINTER)],
+    "sw_tables_free": [_POINTER],
+    "sw_encode": _ENCODE,
+    "sw_encode_symbols": _ENCODE,
+    "sw_decode": _DECODE,
+    "sw_decode_symbols": _DECODE,
+    "sw_encode_compressai": [_POINTER, _POINTER, _POINTER, _SIZE, _SIZE] + _OUT,
+    "sw_decode_compressai": [_POINTER, ctypes.c_char_p, _SIZE, _POINTER, _SIZE, _SIZE, _POINTER],
+    "sw_quantize": [_POINTER, _POINTER, _POINTER, _SIZE, _SIZE, _POINTER],
+}
+
+
+class NotCodable(Exception):
+    """A value has no symbol; the caller knows the array and writes the sentence."""
+
+
+class Library:
+    """The loaded library.
+
+    Raises:
+        OSError, AttributeError: `path` is no library of this machine and interface.
+    """
+
+    def __init__(self, path: str) -> None:
+        library = ctypes.CDLL(path)
+        for name, arguments in _SIGNATURES.items():
+            function = getattr(library, name)
+            function.argtypes = arguments
+            function.restype = None if name == "sw_tables_free" else _INT
+        if library.sw_abi_version() != ABI_VERSION:
+            raise AttributeError("%s has another interface version" % path)
+        self.file = path
+        self.functions = library
+        self.best = _NAMES[library.sw_best_path()]
+        self.paths = [name for name in PATHS if library.sw_has_path(PATHS[name])]
+
+
+_loaded = None  # type: Optional[Tuple[Optional[Library], str]]
+
+
+def library() -> Optional[Library]:
+    """The library, loaded once, or None where there is none that loads (see `reason`)."""
+    global _loaded
+    if _loaded is None:
+        _loaded = _load()
+    return _loaded[0]
+
+
+def reason() -> str:
+    """Why `library()` is None; empty where it is not."""
+    library()
+    return _loaded[1] if _loaded else ""
+
+
+def _load() -> Tuple[Optional[Library], str]:
+    why = "the range coder's library is not built: python -m engines.rangecoder.build"
+    for path in _candidates():
+        try:
+            return Library(path), ""
+        except (OSError, AttributeError) as error:
+            why = "%s does not load on this machine (%s): %s" % (path, platform.machine(), error)
+    return None, why
+
+
+def _candidates() -> List[str]:
+    """Beside this file, and where an editable installation put it."""
+    found = [os.path.join(os.path.dirname(os.path.abspath(__file__)), NAME)]
+    spec = importlib.util.find_spec("engines.rangecoder._rangecoder")
+    if spec is not None and spec.origin and spec.origin not in found:
+        found.append(spec.origin)
+    return [path for path in found if os.path.isfile(path)]
+
+
+class NativeTables:
+    """Tables in the library's memory, freed with this object."""
+
+    def __init__(self, library: Library, tables: Tables) -> None:
+        self._library = library
+        handle = _POINTER()
+        status = library.functions.sw_tables_new(
+            _address(tables.cdf),
+            tables.cdf.shape[0],
+            tables.cdf.shape[1],
+            _address(tables.cdf_length),
+            _address(tables.offset),
+            _address(tables.medians),
+            bytes.fromhex(tables.id),
+            ctypes.byref(handle),
+        )
+        if status == -1:
+            raise BundleError("the entropy tables are unsound", "export the bundle again")
+        if status:
+            raise failure(status)
+        self.handle = handle.value
+
+    def __del__(self) -> None:
+        handle = getattr(self, "handle", None)
+        if handle:
+            self._library.functions.sw_tables_free(handle)
+
+
+class NativeCoder:
+    """Codes batches through the library. Safe to share between threads."""
+
+    def __init__(self, library: Library, tables: Tables, path: str) -> None:
+        self._functions = library.functions
+        self._tables = NativeTables(library, tables)
+        self._handle = self._tables.handle
+        self._path = PATHS[path]
+
+    def encode(self, values: np.ndarray, indexes: Optional[np.ndarray]) -> List[bytes]:
+        """Strings of float32 or int32 `values` (N, C, H, W), contiguous; `indexes` int32."""
+        items, rows, height, width = values.shape
+        kind = values.dtype == np.float32
+        code = self._functions.sw_encode if kind else self._functions.sw_encode_symbols
+        string, size = _POINTER(), _SIZE()
+        address, table, stride = _address(values), _address(indexes), 4 * rows * height * width
+        strings = []
+        for item in range(items):
+            status = code(
+                self._handle,
+                self._path,
+                address + item * stride,
+                None if table is None else table + item * stride,
+                rows,
+                height,
+                width,
+                string,
+                size,
+            )
+            if status:
+                raise failure(status)
+            strings.append(ctypes.string_at(string, size.value))
+        return strings
+
+    def decode(self, strings: List[bytes], indexes: Optional[np.ndarray], out: np.ndarray) -> None:
+        """Fill `out`, float32 or int32 (N, C, H, W)."""
+        _, rows, height, width = out.shape
+        kind = out.dtype == np.float32
+        code = self._functions.sw_decode if kind else self._functions.sw_decode_symbols
+        address, table, stride = _address(out), _address(indexes), 4 * rows * height * width
+        for item, data in enumerate(strings):
+            status = code(
+                self._handle,
+                self._path,
+                data,
+                len(data),
+                None if table is None else table + item * stride,
+                rows,
+                height,
+                width,
+                address + item * stride,
+            )
+            if status:
+                raise failure(status)
+
+    def encode_compressai(self, values: np.ndarray, indexes: Optional[np.ndarray]) -> List[bytes]:
+        """Like `encode`, in CompressAI's format."""
+        items, rows = values.shape[:2]
+        n = values.size // (items * rows)
+        if values.dtype == np.float32:
+            values = self._quantized(values, indexes, rows, n)
+        string, size = _POINTER(), _SIZE()
+        strings = []
+        for item in range(items):
+            chosen = None if indexes is None else _address(indexes[item])
+            status = self._functions.sw_encode_compressai(
+                self._handle, _address(values[item]), chosen, rows, n, string, size
+            )
+            if status == NOT_CODABLE:
+                raise BitstreamError(
+                    "a symbol lies too far from its table for CompressAI's format",
+                    "use the interleaved format, or fit the tables to the latent",
+                )
+            if status:
+                raise failure(status)
+            strings.append(ctypes.string_at(string, size.value))
+        return strings
+
+    def decode_compressai(
+        self, strings: List[bytes], indexes: Optional[np.ndarray], out: np.ndarray
+    ) -> None:
+        """Fill `out`, int32 (N, C, H, W), from strings of CompressAI's format."""
+        items, rows = out.shape[:2]
+        for item, data in enumerate(strings):
+            chosen = None if indexes is None else _address(indexes[item])
+            status = self._functions.sw_decode_compressai(
+                self._handle,
+                data,
+                len(data),
+                chosen,
+                rows,
+                out.size // (items * rows),
+                _address(out[item]),
+            )
+            if status:
+                raise failure(status)
+
+    def _quantized(
+        self, values: np.ndarray, indexes: Optional[np.ndarray], rows: int, n: int
+    ) -> np.ndarray:
+        symbols = np.empty(values.shape, np.int32)
+        for item in range(len(values)):
+            chosen = None if indexes is None else _address(indexes[item])
+            status = self._functions.sw_quantize(
+                self._handle, _address(values[item]), chosen, rows, n, _address(symbols[item])
+            )
+            if status:
+                raise failure(status)
+        return symbols
+
+
+def failure(status: int) -> Exception:
+    """The exception for a status that is not 0."""
+    if status == NOT_CODABLE:
+        return NotCodable()
+    kind, message, remedy = _ERRORS.get(
+        status, (SplitwattError, "the range coder failed with status %d" % status, "")
+    )
+    error = kind(message, remedy)  # type: Exception
+    return error
+
+
+def _address(array: Any) -> Any:
+    return None if array is None else array.__array_interface__["data"][0]

@@ -1,0 +1,90 @@
+// What the coding loops read and change: the lanes and their place in the bytes.
+#ifndef SPLITWATT_STREAMS_H
+#define SPLITWATT_STREAMS_H
+
+#include <vector>
+
+#include "format.h"
+#include "tables.h"
+
+namespace sw {
+
+// Bytes a vector loop may touch beside those that it means to.
+constexpr size_t kSlack = 64;
+
+struct Encoder {
+  alignas(64) uint32_t x[kLanes];
+  uint8_t* at;                      // the next byte is written before it
+  std::vector<uint64_t>* escapes;   // distances, the last symbol's first
+};
+
+struct Decoder {
+  alignas(64) uint32_t x[kLanes];
+  const uint8_t* at;
+  const uint8_t* end;    // of the bytes that `at` walks through
+  const uint8_t* guard;  // where at > guard, call refill()
+  EscapeReader escapes;
+  bool padded = false;
+  uint8_t pad[4 * kSlack];
+
+  Decoder(const uint8_t* begin, const uint8_t* finish)
+      : at(begin), end(finish), guard(begin), escapes(begin, finish) {
+    set_guard();
+  }
+
+  // Called before a step where at > guard. A step may then read kSlack bytes without leaving
+  // memory that is ours: near the end the rest is moved to a padded buffer. False at an overrun.
+  bool refill() {
+    if (!padded) {
+      const size_t left = size_t(end - at);
+      memcpy(pad, at, left);
+      memset(pad + left, 0, sizeof(pad) - left);
+      at = pad;
+      end = pad + left;
+      guard = end;
+      padded = true;
+      return true;
+    }
+    return at <= end;
+  }
+
+  // False where a loop has read beyond the end (into the padding).
+  bool sound() const { return at <= end; }
+
+ private:
+  void set_guard() {
+    const bool near = size_t(end - at) < kSlack;
+    guard = near ? at : end - kSlack;
+    if (near) refill();
+  }
+};
+
+// One row (or a part of it, [begin, finish), begin a multiple of 32) through all 32 lanes.
+// Encoders return false for what cannot be coded, decoders for a desync.
+struct Loops {
+  bool (*encode)(const Table&, const float*, size_t begin, size_t finish, Encoder&);
+  bool (*encode_symbols)(const Table&, const int32_t*, size_t begin, size_t finish, Encoder&);
+  bool (*decode)(const Table&, float*, size_t begin, size_t finish, Decoder&);
+  bool (*decode_symbols)(const Table&, int32_t*, size_t begin, size_t finish, Decoder&);
+};
+
+const Loops* scalar_loops();
+const Loops* neon_loops();    // null where not built
+const Loops* avx2_loops();    // null where not built
+const Loops* avx512_loops();  // null where not built
+
+// The same with a table for every symbol; scalar only.
+bool encode_indexed(const sw_tables&, const int32_t* indexes, const float*, size_t begin,
+                    size_t finish, Encoder&);
+bool encode_indexed(const sw_tables&, const int32_t* indexes, const int32_t*, size_t begin,
+                    size_t finish, Encoder&);
+bool decode_indexed(const sw_tables&, const int32_t* indexes, float*, size_t begin, size_t finish,
+                    Decoder&);
+bool decode_indexed(const sw_tables&, const int32_t* indexes, int32_t*, size_t begin,
+                    size_t finish, Decoder&);
+
+uint32_t crc32(uint32_t crc, const uint8_t* data, size_t size);
+
+}  // namespace sw
+
+#endif

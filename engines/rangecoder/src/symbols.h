@@ -1,0 +1,141 @@
+// Latents to symbols and to intervals of a table: shared by every loop.
+#ifndef SPLITWATT_SYMBOLS_H
+#define SPLITWATT_SYMBOLS_H
+
+#include <cmath>
+
+#include "streams.h"
+
+namespace sw {
+
+// rint(value - median), ties to even; false for NaN, infinity and what is beyond int32.
+inline bool symbol_of(float value, float median, int32_t* symbol) {
+  const float rounded = std::rint(value - median);
+  if (!(rounded >= -2147483648.0f && rounded < 2147483648.0f)) return false;
+  *symbol = int32_t(rounded);
+  return true;
+}
+
+inline bool symbol_of(int32_t value, float, int32_t* symbol) {
+  *symbol = value;
+  return true;
+}
+
+inline void put_symbol(float* at, int32_t symbol, float median) { *at = float(symbol) + median; }
+inline void put_symbol(int32_t* at, int32_t symbol, float) { *at = symbol; }
+
+// The interval of one value; a symbol outside the table becomes an escape. False: not codable.
+template <class T>
+inline bool entry_of(const Table& table, T value, Encoder& encoder, int32_t* entry) {
+  int32_t symbol;
+  if (!symbol_of(value, table.median, &symbol)) return false;
+  const int64_t at = int64_t(symbol) - table.offset;
+  *entry = int32_t(at);
+  if (at < 0 || at >= table.last) {
+    encoder.escapes->push_back(escape_distance(at, table.last));
+    *entry = table.last;
+  }
+  return true;
+}
+
+// Entries of `count` <= 32 values of one table, where none is outside it; else false.
+inline bool entries_inside(const Table& table, const float* values, int count, int32_t* entries) {
+  if (!table.near) return false;
+  const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, ties to even
+  const float limit = 2.0f * kNear;
+  const float median = table.median;
+  const int32_t offset = table.offset;
+  const uint32_t last = uint32_t(table.last);
+  uint32_t outside = 0;
+  for (int j = 0; j < count; ++j) {
+    float value = values[j] - median;
+    value = value < limit ? value : limit;  // NaN too
+    value = value > -limit ? value : -limit;
+    const int32_t entry = int32_t((value + magic) - magic) - offset;
+    entries[j] = entry;
+    outside |= uint32_t(uint32_t(entry) >= last);
+  }
+  return !outside;
+}
+
+inline bool entries_inside(const Table& table, const int32_t* values, int count,
+                           int32_t* entries) {
+  uint32_t outside = 0;
+  for (int j = 0; j < count; ++j) {
+    const uint32_t entry = uint32_t(values[j]) - uint32_t(table.offset);
+    entries[j] = int32_t(entry);
+    outside |= uint32_t(entry >= uint32_t(table.last));
+  }
+  // Differences wrap around for offsets that are far away: those go the exact way.
+  return !outside && table.near;
+}
+
+// Entries of a step in the general case, the last symbol's first, as escapes are gathered.
+template <class Pick, class T>
+inline bool entries_exact(const Pick& pick, const T* values, int count, Encoder& encoder,
+                          int32_t* entries) {
+  for (int j = count - 1; j >= 0; --j) {
+    if (!entry_of(pick(j), values[j], encoder, entries + j)) return false;
+  }
+  return true;
+}
+
+// Writes the values of a step's entries, reading escapes. False: desync.
+template <class Pick, class T>
+inline bool put_entries(const Pick& pick, const int32_t* entries, int count, Decoder& decoder,
+                        T* out) {
+  for (int j = 0; j < count; ++j) {
+    const Table& table = pick(j);
+    int32_t symbol = int32_t(uint32_t(entries[j]) + uint32_t(table.offset));
+    if (entries[j] == table.last) {
+      uint64_t distance;
+      if (!decoder.escapes.read(&distance)) return false;
+      if (!escaped_symbol(distance, table.last, table.offset, &symbol)) return false;
+    }
+    put_symbol(out + j, symbol, table.median);
+  }
+  return true;
+}
+
+// Chooses tables: one for all symbols of a row, or each symbol's own.
+struct RowTable {
+  const Table& table;
+  const Table& operator()(int) const { return table; }
+  RowTable from(size_t) const { return *this; }
+};
+
+struct SymbolTables {
+  const Table* tables;
+  const int32_t* indexes;
+  const Table& operator()(int j) const { return tables[indexes[j]]; }
+  SymbolTables from(size_t first) const { return SymbolTables{tables, indexes + first}; }
+};
+
+template <class T>
+inline bool entries_of(const RowTable& pick, const T* values, int count, Encoder& encoder,
+                       int32_t* entries) {
+  return entries_inside(pick.table, values, count, entries) ||
+         entries_exact(pick, values, count, encoder, entries);
+}
+
+template <class T>
+inline bool entries_of(const SymbolTables& pick, const T* values, int count, Encoder& encoder,
+                       int32_t* entries) {
+  return entries_exact(pick, values, count, encoder, entries);
+}
+
+// The interval of a slot: nearly always the guess.
+inline int32_t find_entry(const Table& table, uint32_t slot, uint32_t* packed) {
+  const Guess guess = table.guesses[slot >> (kPrecision - kLutBits)];
+  uint32_t entry = guess.entry;
+  *packed = guess.packed;
+  while (slot - (*packed >> 16) >= (*packed & 0xffff)) {  // a slot below wraps around
+    entry += slot < *packed >> 16 ? uint32_t(-1) : 1;
+    *packed = table.intervals[entry].packed;
+  }
+  return int32_t(entry);
+}
+
+}  // namespace sw
+
+#endif

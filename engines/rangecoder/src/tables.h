@@ -1,0 +1,72 @@
+// Entropy tables and what the coding loops derive from them, made once.
+#ifndef SPLITWATT_TABLES_H
+#define SPLITWATT_TABLES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <memory>
+#include <vector>
+
+namespace sw {
+
+constexpr int kPrecision = 16;
+constexpr uint32_t kTotal = 1u << kPrecision;
+constexpr size_t kMaxTables = 4096;
+constexpr int kLutBits = 10;  // a slot's top bits, which nearly always tell its interval
+constexpr size_t kLutSize = size_t(1) << kLutBits;
+constexpr int64_t kNear = 1 << 21;
+constexpr size_t kVectorMax = 128;  // intervals that vector registers hold
+
+// One interval, ready for the single steps of the scalar loops.
+struct Interval {
+  uint32_t packed;  // frequency, and start << 16
+  float inverse;    // a little below 1 / frequency: a quotient is right or one too small
+  uint64_t magic;   // ceil(2^63 / frequency): quotients by a high multiplication
+};
+
+// What a slot's top bits say: an interval that holds most of them.
+struct Guess {
+  uint32_t packed;
+  uint32_t entry;
+};
+
+// Arrays of one table in the widths that vector loops load.
+struct alignas(64) Vectors {
+  uint32_t packed[kVectorMax];
+  float inverse[kVectorMax];
+  uint16_t start[kVectorMax];
+  uint16_t freq[kVectorMax];
+  uint16_t end[kVectorMax];  // last slot of each interval; 65535 beyond the table
+  uint8_t guess[256];        // by a slot's top 8 bits: the better pair of neighbours' first one
+};
+
+struct Table {
+  int32_t offset = 0;
+  float median = 0;
+  int32_t last = 0;                   // the escape's interval; there are last + 1
+  bool near = false;                  // offset is small: symbols near the table are small, too
+  const Interval* intervals = nullptr;
+  const Guess* guesses = nullptr;     // [kLutSize]
+  const Vectors* vectors = nullptr;   // null where the table is too large for them
+};
+
+}  // namespace sw
+
+struct sw_tables {
+  std::vector<sw::Table> tables;
+  std::vector<sw::Interval> intervals;
+  std::vector<sw::Guess> guesses;
+  std::unique_ptr<uint8_t[]> vector_memory;
+  uint8_t id[4];
+};
+
+namespace sw {
+
+// Builds the tables; false where they are unsound. Throws std::bad_alloc.
+bool build(sw_tables& out, const int32_t* cdf, size_t count, size_t width, const int32_t* length,
+           const int32_t* offset, const float* median, const uint8_t* id);
+
+}  // namespace sw
+
+#endif
