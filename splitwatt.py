@@ -23,6 +23,16 @@ VERBS = {
     "report": ("reports", "runs -> tables and figures"),
 }
 
+# room -> the extra that brings what it may need beyond the board runtime
+_EXTRAS = {
+    "export": "export",
+    "reports": "report",
+    "profiler": "serve",
+    "engines": "cuda",
+    "energy": "jetson",
+    "device_configs": "dev",
+}
+
 _USAGE = "usage: splitwatt VERB [options]      (splitwatt VERB --help tells more)\n\n%s\n\nexample:\n  %s"
 _EXAMPLE = "splitwatt export --model ladon_r50 --target cpu --weights random"
 
@@ -39,14 +49,17 @@ def _dispatch(argv):
     verb = argv[0]
     if verb not in VERBS:
         raise UsageError("unknown command '%s'" % verb, suggestion(verb, VERBS))
+    room = VERBS[verb][0]
     try:
-        room = importlib.import_module(VERBS[verb][0] + ".cli")
-    except ImportError as error:
+        return importlib.import_module(room + ".cli").VERBS[verb](argv[1:])  # type: ignore[no-any-return]
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package in _EXTRAS:  # one of our own files: a fault of ours, not of the installation
+            raise
         raise UsageError(
-            "'splitwatt %s' needs the package %s, which is not installed" % (verb, error.name),
-            "pip install 'splitwatt[%s]'" % VERBS[verb][0],
+            "'splitwatt %s' needs the package %s, which is not installed" % (verb, package),
+            "pip install 'splitwatt[%s]'" % _EXTRAS[room],
         )
-    return room.VERBS[verb](argv[1:])  # type: ignore[no-any-return]
 
 
 def main(argv=None):
