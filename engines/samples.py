@@ -7,6 +7,7 @@ from typing import Dict, Sequence
 
 import numpy as np
 
+from device_configs.errors import UsageError
 from device_configs.files import sha256_file, write_atomic
 from engines.bundle import MANIFEST, Bundle, save_arrays
 from engines.image import decode_image
@@ -29,8 +30,12 @@ def make_samples(folder: str, photos: Sequence[str], backend: str = "cpu") -> Ma
         The manifest with its new samples.
 
     Raises:
+        UsageError: two photographs have the same name.
         BundleError, ImageError, EngineError: as the pipelines raise them.
     """
+    names = {os.path.splitext(os.path.basename(photo))[0] for photo in photos}
+    if len(names) != len(photos):
+        raise UsageError("two of the sample photographs have the same file name")
     bundle = Bundle.open(folder)
     with whole(bundle, backend) as pipeline:
         samples = [_make_sample(folder, photo, pipeline) for photo in photos]

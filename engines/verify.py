@@ -13,9 +13,10 @@ from engines.postprocess import Answer
 
 Arrays = Dict[str, np.ndarray]
 
-# Of a score: relative to the expected one. Of a box's corner: relative to the image's longer side.
+# Of a score: relative to the expected one, or to the floor where that is larger. Of a box's corner:
+# relative to the image's longer side.
 TOLERANCE = 1e-3
-_SCORE_FLOOR = 1e-5
+_SCORE_FLOOR = 1e-2
 MASK_DISAGREEMENT = 1e-3
 # Of the latent's values, by one step each: where two machines' engines round a value differently.
 ROUNDING_SHARE = 1e-3
@@ -140,10 +141,8 @@ def _compare_masks(found: np.ndarray, due: np.ndarray) -> Tuple[bool, str]:
 
 
 def _score_gap(found: np.ndarray, due: np.ndarray) -> np.ndarray:
-    """|found - due| relative to `due`, differences below the floor counting as none."""
-    gap = np.abs(found - due)
-    gap = np.where(gap < _SCORE_FLOOR, 0.0, gap / np.maximum(np.abs(due), _SCORE_FLOOR))
-    return np.asarray(gap)
+    """|found - due| relative to `due`, or to the floor where that is larger."""
+    return np.asarray(np.abs(found - due) / np.maximum(np.abs(due), _SCORE_FLOOR))
 
 
 _FIELDS = {

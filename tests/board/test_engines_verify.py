@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from device_configs.cli import guarded
+from device_configs.errors import UsageError
 from device_configs.files import sha256_file
 from engines import cli
 from engines.bundle import Bundle, load_arrays, save_arrays
+from engines.samples import make_samples
 from engines.verify import compare_task, verify
 from tests.board import tiny
 
@@ -150,3 +152,8 @@ def test_what_is_missing_is_one_sentence(folder, tmp_path, capsys):
     tiny.write_document(again, document)
     assert guarded(cli.VERBS["verify"], [again]) == 1
     assert "no sample photographs" in capsys.readouterr().err
+
+
+def test_samples_of_one_name_are_refused(folder):
+    with pytest.raises(UsageError):
+        make_samples(folder, ["a/x.jpg", "b/x.jpg"])

@@ -1,0 +1,37 @@
+"""docs/adding-a-backend.md does what it says: one file and one row make a backend."""
+
+import ast
+import re
+
+import pytest
+
+import engines.backends
+from device_configs.errors import EngineError
+from engines.bundle import Bundle
+from engines.verify import verify
+from tests.board.tiny import tiny_bundle
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def backend(tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "adding-a-backend.md").read_text()
+    code, row = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    ((name, module),) = ast.literal_eval(row).items()
+    (tmp_path / (module.split(".")[-1] + ".py")).write_text(code)
+    # As if the file lay in engines/backends/.
+    monkeypatch.setattr(engines.backends, "__path__", [*engines.backends.__path__, str(tmp_path)])
+    monkeypatch.setitem(engines.backends.BACKENDS, name, module)
+    return name
+
+
+def test_the_page_s_backend_runs_a_bundle(backend, tmp_path):
+    bundle = Bundle.open(tiny_bundle(tmp_path / "tiny", photos=1))
+    checks = list(verify(bundle, backend))
+    assert len(checks) == 4 and all(check.passed for check in checks), checks
+
+
+def test_it_says_what_it_cannot_load(backend, tmp_path):
+    (tmp_path / "x.onnx").write_bytes(b"nothing")
+    with pytest.raises(EngineError):
+        engines.backends.load_engine(backend, str(tmp_path / "x.onnx"))
