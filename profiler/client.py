@@ -20,7 +20,8 @@ from profiler.protocol import (
 TIMEOUT_S = 60.0
 # Waited before the second, the third, ... attempt; a time-out is not tried again.
 RETRY_AFTER_S = (0.1, 0.4)
-_STARTED_ANSWER = "is 'splitwatt serve' running there?"
+_TOTAL = "all"  # the name of the server's total among its stages: short, as headers must be
+_REMEDY = "is 'splitwatt serve' running there?"
 
 
 class Reply(NamedTuple):
@@ -81,7 +82,7 @@ class Client:
         if packed is None or packed.datatype != "UINT8":
             raise ServerError("%s answered without the output 'answer'" % self.endpoint.url)
         stages = read_stages(response.parameters.get("stages", ""))
-        total_s = stages.pop("total", None)
+        total_s = stages.pop(_TOTAL, None)
         sent, received = self._connection.sent_bytes, self._connection.received_bytes
         return Reply(packed.data, stages, total_s, sent, received, self._attempts)
 
@@ -156,7 +157,7 @@ class Client:
             reason = "gave no answer within %g s" % self._timeout_s
         else:
             reason = "cannot be reached: %s" % (getattr(error, "strerror", None) or error)
-        return ServerError("the server %s %s" % (self.endpoint.url, reason), _STARTED_ANSWER)
+        return ServerError("the server %s %s" % (self.endpoint.url, reason), _REMEDY)
 
 
 def write_stages(stages: Dict[str, float], total_s: float) -> str:
@@ -164,7 +165,7 @@ def write_stages(stages: Dict[str, float], total_s: float) -> str:
 
     Ten microseconds are its resolution: headers and JSON of an answer stay under 400 bytes.
     """
-    rows = list(stages.items()) + [("total", total_s)]
+    rows = list(stages.items()) + [(_TOTAL, total_s)]
     return " ".join("%s=%s" % (name, ("%.5f" % value).lstrip("0")) for name, value in rows)
 
 

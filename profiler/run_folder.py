@@ -49,8 +49,14 @@ class Appender:
                 raise OSError(errno.ENOSPC, "no space left")
             os.fsync(self._stream.fileno())
         except OSError as error:
-            self._stream.truncate(end)
+            self._cut(end)
             raise storage_error(self._path, error)
+
+    def _cut(self, end: int) -> None:
+        try:
+            self._stream.truncate(end)
+        except OSError:  # a reader leaves out what stands after the last whole line, and so do we
+            pass
 
     def close(self) -> None:
         """Close the file."""
