@@ -22,6 +22,8 @@ Size = Tuple[int, int]
 # may ask, has an end.
 MAX_INPUT_PIXELS = 1 << 22
 
+_STRIP_PIXELS = 1 << 15
+
 
 class Preprocessed(NamedTuple):
     """A graph's input and the sizes that its answer is read with; every size is (height, width).
@@ -139,14 +141,20 @@ def _interpolate(rgb: np.ndarray, sizes: Plan, spec: Preprocess, target: np.ndar
     (top, left), (height, width) = sizes.crop_at, sizes.valid
     above, below, down = _taps(sizes.image[0], sizes.resized[0], top, height)
     before, after, right = _taps(sizes.image[1], sizes.resized[1], left, width)
-    rows = _mix(rgb[above].astype(np.float32), rgb[below].astype(np.float32), down)
-    # With columns first, both gathers copy whole rows of memory.
-    columns = np.ascontiguousarray(rows.transpose(1, 2, 0))
-    mixed = _mix(columns[before], columns[after], right)
-    scale = np.float32(255) * np.asarray(spec.std, np.float32)
-    mixed -= np.float32(255) * np.asarray(spec.mean, np.float32)[:, None]
-    mixed /= scale[:, None]
-    target[...] = mixed.transpose(1, 2, 0)
+    shift = np.float32(255) * np.asarray(spec.mean, np.float32)[:, None]
+    scale = np.float32(255) * np.asarray(spec.std, np.float32)[:, None]
+    # In strips that a processor's cache holds: half the time of the whole image at once.
+    step = max(8, _STRIP_PIXELS // max(width, rgb.shape[1]))
+    for start in range(0, height, step):
+        strip = slice(start, start + step)
+        near, far = rgb[above[strip]], rgb[below[strip]]
+        rows = _mix(near.astype(np.float32), far.astype(np.float32), down[strip])
+        # With columns first, both gathers copy whole rows of memory.
+        columns = np.ascontiguousarray(rows.transpose(1, 2, 0))
+        mixed = _mix(columns[before], columns[after], right)
+        mixed -= shift
+        mixed /= scale
+        target[:, strip] = mixed.transpose(1, 2, 0)
 
 
 def _mix(near: np.ndarray, far: np.ndarray, weight: np.ndarray) -> np.ndarray:
