@@ -1,8 +1,8 @@
-"""Every node of a model against an operator table: what a runtime would refuse, or compute wrongly."""
+"""Every node of a model against an operator table: what would be refused, or computed wrongly."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto, defs
@@ -139,7 +139,7 @@ def _check_types(node: NodeProto, view: View, table: Table, row: Row) -> Iterato
             yield Finding(
                 label_of(node), node.op_type,
                 f"{table.title} runs it on {', '.join(sorted(row.types))}, not on {dtype}",
-                "cast around it" if inside == dtype else f"cast around it ({dtype} is {inside} there)",
+                f"cast around it ({dtype} is {inside} there)",
                 "type",
             )  # fmt: skip
 
@@ -184,7 +184,7 @@ def data_tensors(node: NodeProto, opset: int) -> list[str]:
 
 
 def _having(
-    variable: str, parameters: list[defs.OpSchema.FormalParameter], names: list[str]
+    variable: str, parameters: Sequence[defs.OpSchema.FormalParameter], names: Sequence[str]
 ) -> Iterator[str]:
     """The names of the tensors whose parameter has this type variable; the last may repeat."""
     for index, name in enumerate(names):

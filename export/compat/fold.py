@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -74,7 +75,7 @@ def _at_once(node: NodeProto, view: View, known: dict[str, np.ndarray]) -> np.nd
     if shape is None or None in shape:
         return None
     if node.op_type == "Size":
-        return np.asarray(np.prod(shape, dtype=np.int64))
+        return np.asarray(math.prod(d or 0 for d in shape), np.int64)
     start: Any = attribute_of(node, "start", 0)
     end: Any = attribute_of(node, "end", len(shape))
     return np.asarray(shape[start:end], np.int64)
@@ -83,7 +84,7 @@ def _at_once(node: NodeProto, view: View, known: dict[str, np.ndarray]) -> np.nd
 def _known_branch(
     node: NodeProto, view: View, known: dict[str, np.ndarray]
 ) -> list[NodeProto] | None:
-    """The nodes of the branch that an If with a constant condition takes, under its outputs' names."""
+    """The branch that an If with a constant condition takes, under its outputs' names."""
     condition = known.get(node.input[0], view.constant(node.input[0]))
     if condition is None:
         return None

@@ -41,7 +41,7 @@ def initializer(node: NodeProto, view: View, arguments: Arguments) -> str | None
 
 
 def at_most(node: NodeProto, view: View, arguments: Arguments) -> str | None:
-    """`input`, `value`: a constant input has no element above `value`; a computed one is believed."""
+    """`input`, `value`: a constant input is nowhere above `value`; a computed one is believed."""
     value = view.constant(_input(node, arguments["input"]))
     if value is not None and value.size and value.max() > arguments["value"]:
         return f"input {arguments['input']} is at most {arguments['value']}, not {value.max()}"
@@ -103,8 +103,8 @@ def static(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     shape = view.shape(_input(node, arguments["input"]))
     if shape is not None and "axis" in arguments:
         axis = arguments["axis"]
-        index = attribute_of(node, axis["name"], axis["default"])
-        shape = (shape[index],)  # type: ignore[index]
+        index: Any = attribute_of(node, axis["name"], axis["default"])
+        shape = (shape[index],)
     if shape is None or None in shape:
         return f"the shape of input {arguments['input']} is fixed"
     return None
@@ -119,14 +119,17 @@ def float_range(node: NodeProto, view: View, arguments: Arguments) -> str | None
 
 def padded(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """NonMaxSuppression that pads its output: never what ONNX says."""
-    return "nobody minds that its list is padded to max_output_boxes_per_class rows"
+    return "its list may be padded to max_output_boxes_per_class rows"
 
 
 def same_activations(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """Recurrent layers in both directions: the same activations in both."""
     names: Any = attribute_of(node, "activations", [])
     half = len(names) // 2
-    if attribute_of(node, "direction", "forward") == "bidirectional" and names[:half] != names[half:]:
+    if (
+        attribute_of(node, "direction", "forward") == "bidirectional"
+        and names[:half] != names[half:]
+    ):
         return "both directions have the same activations"
     return None
 
@@ -176,8 +179,10 @@ def loop_shapes(node: NodeProto, view: View, arguments: Arguments) -> str | None
     given = [body.shape(v.name) for v in body.graph.input][2:]
     made = [body.shape(v.name) for v in body.graph.output][1 : 1 + carried]
     for before, after in zip(given, made, strict=False):
-        if before is not None and after is not None and (
-            len(before) != len(after) or not _fit(before, after)
+        if (
+            before is not None
+            and after is not None
+            and (len(before) != len(after) or not _fit(before, after))
         ):
             return f"carried tensors keep their shape, not {_text(before)} then {_text(after)}"
     return None
@@ -240,4 +245,3 @@ RULES: Mapping[str, RuleKind] = {
     "symmetric_pads": RuleKind(symmetric_pads, "pad before it"),
     "zeros": RuleKind(zeros, "quantise symmetrically, and export in evaluation mode"),
 }
-

@@ -1,13 +1,21 @@
-"""One graph of a model and what is known of its tensors; the graphs inside If and Loop see it too."""
+"""One graph of a model and what is known of its tensors, for the graphs inside it too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import numpy as np
-import onnx
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
-from onnx import helper, numpy_helper, shape_inference
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    helper,
+    numpy_helper,
+    shape_inference,
+)
 
 Shape = tuple[int | None, ...]
 
@@ -69,7 +77,9 @@ class View:
         """Whether the tensor is an initializer or a Constant node's."""
         if name in self._initializers or name in self._constants:
             return True
-        return name not in self._values and self._outer is not None and self._outer.is_constant(name)
+        return (
+            name not in self._values and self._outer is not None and self._outer.is_constant(name)
+        )
 
     def inner(self, node: NodeProto) -> Iterator[tuple[str, View]]:
         """The graphs inside a node: the attribute's name and the graph."""
@@ -152,5 +162,3 @@ def free_names(graph: GraphProto) -> set[str]:
 def label_of(node: NodeProto) -> str:
     """The node's name, or the tensor it makes where it has none."""
     return node.name or next((name for name in node.output if name), node.op_type)
-
-

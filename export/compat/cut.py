@@ -1,0 +1,225 @@
+"""One cut a part: as much of it as TensorRT runs, then what onnxruntime has to run after it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import ModelProto, NodeProto
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_flow
+
+from export.compat.check import Finding, check_node
+from export.compat.macs import PRODUCTS, macs_of, sized
+from export.compat.tables import Table
+from export.compat.view import View, uses_of, view_of
+
+# A tensor that crosses costs a copy between two memories: so many bytes' worth of starting it.
+_COPY_OVERHEAD_BYTES = 64 * 1024
+_NEVER = 1 << 29
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A tensor that the first half makes and the second half needs; None for unknown sizes.
+
+    as_dtype: the type it has on its way, where the first half's runtime has no `dtype`.
+    """
+
+    name: str
+    dtype: str
+    as_dtype: str
+    shape: tuple[int | None, ...] | None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where to cut a model's main graph.
+
+    Attributes:
+        prefix: indices of the nodes that the table's runtime runs, with all that they need.
+        remainder: the other nodes' indices.
+        crossing: what the remainder takes from the prefix.
+        reasons: what of the remainder does not fit.
+        macs_prefix, macs_total: multiply-accumulates, None where sizes are not known.
+    """
+
+    prefix: tuple[int, ...]
+    remainder: tuple[int, ...]
+    crossing: tuple[Crossing, ...]
+    reasons: tuple[Finding, ...]
+    macs_prefix: int | None
+    macs_total: int | None
+
+
+def plan_cut(
+    model: ModelProto,
+    table: Table,
+    sizes: Mapping[str, Sequence[int]] | None = None,
+    plugins: Collection[str] = (),
+    avoid: Collection[str] = (),
+) -> Cut | None:
+    """The cut that keeps every multiply-accumulate it can before it, and copies least.
+
+    A node stays before the cut only if everything it depends on does. Among the cuts that keep
+    all products that can be kept, the one whose crossing tensors are cheapest to copy is taken,
+    and of equal ones that with most nodes before it.
+
+    Args:
+        sizes: shapes of inputs whose size is not fixed, to count products and bytes at.
+        plugins: operators that a plugin library adds to the runtime.
+        avoid: operators to leave to the second half although the runtime takes them.
+
+    Returns:
+        None where the whole model fits. A cut whose `prefix` is empty where nothing worth
+        running fits.
+    """
+    view = view_of(model)
+    nodes = list(model.graph.node)
+    misfits: dict[int, list[Finding]] = {}
+    for index, node in enumerate(view.graph.node):
+        found = check_node(node, view, table, plugins)
+        if node.op_type in avoid:
+            found.append(_avoided(node, table))
+        if found:
+            misfits[index] = found
+    if not misfits:
+        return None
+    counted = sized(model, sizes)
+    makers = _makers(nodes)
+    lost = _followers(nodes, makers, misfits)
+    core = _needed(
+        nodes, makers, [i for i in range(len(nodes)) if i not in lost and _is_product(nodes[i])]
+    )
+    prefix = _cheapest(nodes, makers, core, lost, counted) if core else set()
+    return _cut(nodes, makers, prefix, misfits, view, counted, table)
+
+
+def _avoided(node: NodeProto, table: Table) -> Finding:
+    return Finding(
+        node.name or node.output[0], node.op_type, f"left out of {table.title} on request", "none",
+        "avoid",
+    )  # fmt: skip
+
+
+def _is_product(node: NodeProto) -> bool:
+    return node.op_type in PRODUCTS
+
+
+def _makers(nodes: Sequence[NodeProto]) -> dict[str, int]:
+    return {name: index for index, node in enumerate(nodes) for name in node.output if name}
+
+
+def _followers(
+    nodes: Sequence[NodeProto], makers: Mapping[str, int], first: Collection[int]
+) -> set[int]:
+    """`first` and every node that depends on one of them; nodes are in topological order."""
+    found = set(first)
+    for index, node in enumerate(nodes):
+        if any(makers.get(name) in found for name in uses_of(node)):
+            found.add(index)
+    return found
+
+
+def _needed(
+    nodes: Sequence[NodeProto], makers: Mapping[str, int], last: Collection[int]
+) -> set[int]:
+    """`last` and every node that they depend on."""
+    found = set(last)
+    for index in reversed(range(len(nodes))):
+        if index in found:
+            found |= {makers[name] for name in uses_of(nodes[index]) if name in makers}
+    return found
+
+
+def _cheapest(
+    nodes: Sequence[NodeProto],
+    makers: Mapping[str, int],
+    core: set[int],
+    lost: set[int],
+    view: View,
+) -> set[int]:
+    """The nodes before the cheapest cut between `core` and `lost`: a minimum cut of a flow network.
+
+    A node of the network per node of the graph, and one per tensor: node -> tensor costs the copy,
+    tensor -> user and user -> maker cost more than any cut.
+    """
+    count = len(nodes)
+    users: dict[str, list[int]] = {}
+    for index, node in enumerate(nodes):
+        for name in uses_of(node):
+            if name in makers:
+                users.setdefault(name, []).append(index)
+    source, sink = count + len(users), count + len(users) + 1
+    edges: dict[tuple[int, int], int] = {}
+    for offset, (name, indices) in enumerate(users.items()):
+        edges[makers[name], count + offset] = _copy_cost(name, view)
+        for index in indices:
+            edges[count + offset, index] = _NEVER
+            edges[index, makers[name]] = _NEVER
+    edges.update({(source, index): _NEVER for index in core})
+    edges.update({(index, sink): _NEVER for index in lost})
+    rows, columns = zip(*edges, strict=True)
+    capacity = csr_array(
+        (np.fromiter(edges.values(), np.int32), (rows, columns)), (sink + 1, sink + 1)
+    )
+    rest = (capacity - maximum_flow(capacity, source, sink).flow).tocsr()
+    after = _reaching(sink, rest)
+    return {index for index in range(count) if index not in after}
+
+
+def _reaching(sink: int, rest: csr_array) -> set[int]:
+    """The nodes from which something could still flow to `sink`."""
+    into = rest.tocsc()
+    found, waiting = {sink}, [sink]
+    while waiting:
+        column = waiting.pop()
+        span = slice(into.indptr[column], into.indptr[column + 1])
+        for row, left in zip(into.indices[span], into.data[span], strict=True):
+            if left > 0 and int(row) not in found:
+                found.add(int(row))
+                waiting.append(int(row))
+    return found
+
+
+def _copy_cost(name: str, view: View) -> int:
+    """What copying a tensor costs, in KiB; unknown dimensions count as 1."""
+    shape = view.shape(name) or ()
+    item = np.dtype(view.dtype(name) or "float32").itemsize
+    size = item * math.prod(1 if d is None else d for d in shape)
+    return (_COPY_OVERHEAD_BYTES + size) // 1024
+
+
+def _cut(
+    nodes: Sequence[NodeProto],
+    makers: Mapping[str, int],
+    prefix: set[int],
+    misfits: Mapping[int, list[Finding]],
+    view: View,
+    counted: View,
+    table: Table,
+) -> Cut:
+    remainder = [index for index in range(len(nodes)) if index not in prefix]
+    taken = {name for index in remainder for name in uses_of(nodes[index])}
+    crossing = [name for name, index in makers.items() if index in prefix and name in taken]
+    macs = [macs_of(node, counted) for node in counted.graph.node]
+    return Cut(
+        prefix=tuple(sorted(prefix)),
+        remainder=tuple(remainder),
+        crossing=tuple(_crossing(name, view, table) for name in crossing),
+        reasons=tuple(finding for index in sorted(misfits) for finding in misfits[index]),
+        macs_prefix=_total(macs[index] for index in sorted(prefix)),
+        macs_total=_total(macs),
+    )
+
+
+def _crossing(name: str, view: View, table: Table) -> Crossing:
+    dtype = view.dtype(name) or "float32"
+    return Crossing(name, dtype, table.cast(dtype), view.shape(name))
+
+
+def _total(macs: object) -> int | None:
+    counts = list(macs)  # type: ignore[call-overload]
+    return None if None in counts else sum(counts)

@@ -1,0 +1,284 @@
+"""Faithful rewrites: operators that a runtime lacks, written with operators that it has.
+
+A rewrite takes one node and returns nodes that compute the same outputs, bit for bit on integers
+and to rounding on floats, or None where it cannot. It is applied only to nodes that do not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, helper, numpy_helper
+
+from export.compat.check import check_node
+from export.compat.tables import Table
+from export.compat.view import View, attribute_of, label_of, view_of
+
+_FLOATS = ("float16", "float32", "float64")
+_INTEGERS = ("int8", "int32", "int64")
+_LARGEST_K = 3840  # of TensorRT's TopK layer
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """A node that was written anew: its name, its operator, the operators in its place, and why."""
+
+    node_name: str
+    op_type: str
+    into: tuple[str, ...]
+    reason: str
+
+
+class Builder:
+    """Collects the nodes that replace one node, with names of their own."""
+
+    def __init__(self, node: NodeProto) -> None:
+        self.nodes: list[NodeProto] = []
+        self._stem = label_of(node)
+
+    def add(self, op: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
+        """Append a node of one output; returns its name (a fresh one unless `output` is given)."""
+        name = output or f"{self._stem}_{op.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [name], name=f"{name}_node", **attributes))
+        return name
+
+    def constant(self, value: Any, dtype: str) -> str:
+        """Append a Constant node."""
+        tensor = numpy_helper.from_array(np.asarray(value, dtype))
+        return self.add("Constant", [], value=tensor)
+
+
+def hard_swish(node: NodeProto, view: View) -> list[NodeProto] | None:
+    """HardSwish(x) = x * max(0, min(1, x / 6 + 1 / 2))."""
+    new = Builder(node)
+    gate = new.add("HardSigmoid", [node.input[0]], alpha=1 / 6, beta=0.5)
+    new.add("Mul", [node.input[0], gate], node.output[0])
+    return new.nodes
+
+
+def mish(node: NodeProto, view: View) -> list[NodeProto] | None:
+    """Mish(x) = x * tanh(softplus(x))."""
+    new = Builder(node)
+    gate = new.add("Tanh", [new.add("Softplus", [node.input[0]])])
+    new.add("Mul", [node.input[0], gate], node.output[0])
+    return new.nodes
+
+
+def reciprocal(node: NodeProto, view: View) -> list[NodeProto] | None:
+    """1 / x."""
+    dtype = view.dtype(node.input[0])
+    if dtype is None:
+        return None
+    new = Builder(node)
+    new.add("Div", [new.constant(1, dtype), node.input[0]], node.output[0])
+    return new.nodes
+
+
+def exclusive_or(node: NodeProto, view: View) -> list[NodeProto] | None:
+    """A xor B = (A or B) and not (A and B)."""
+    new = Builder(node)
+    both = new.add("Not", [new.add("And", list(node.input))])
+    new.add("And", [new.add("Or", list(node.input)), both], node.output[0])
+    return new.nodes
+
+
+def modulo(node: NodeProto, view: View) -> list[NodeProto] | None:
+    """The remainder of a division, by arithmetic: the divisor's sign, or the dividend's for fmod.
+
+    Division of integers drops the fraction, so that of floats does here too.
+    """
+    dtype = view.dtype(node.input[0])
+    if dtype not in (*_FLOATS, *_INTEGERS):
+        return None
+    new = Builder(node)
+    x, y = node.input
+    quotient = new.add("Div", [x, y])
+    if dtype in _FLOATS:
+        size = new.add("Floor", [new.add("Abs", [quotient])])
+        quotient = new.add("Mul", [new.add("Sign", [quotient]), size])
+    product = new.add("Mul", [quotient, y])
+    if attribute_of(node, "fmod", 0):
+        new.add("Sub", [x, product], node.output[0])
+        return new.nodes
+    rest = new.add("Sub", [x, product])
+    zero = new.constant(0, dtype)
+    below, above = new.add("Less", [rest, zero]), new.add("Greater", [rest, zero])
+    # A remainder against the divisor's sign lies one divisor too far.
+    wrong = new.add("Or", [
+        new.add("And", [below, new.add("Greater", [y, zero])]),
+        new.add("And", [above, new.add("Less", [y, zero])]),
+    ])  # fmt: skip
+    new.add("Where", [wrong, new.add("Add", [rest, y]), rest], node.output[0])
+    return new.nodes
+
+
+def one_hot(node: NodeProto, view: View) -> list[NodeProto] | None:
+    """Compare every index with 0, 1, ... and choose between the two values."""
+    depth = view.constant(node.input[1])
+    index_type, value_type = view.dtype(node.input[0]), view.dtype(node.input[2])
+    shape = view.shape(node.input[0])
+    if depth is None or shape is None or index_type not in _INTEGERS or value_type is None:
+        return None
+    new = Builder(node)
+    size = int(depth.reshape(-1)[0])
+    axis: Any = attribute_of(node, "axis", -1)
+    axis += len(shape) + 1 if axis < 0 else 0
+    index = node.input[0]
+    wrapped = new.add("Add", [index, new.constant(size, index_type)])
+    index = new.add(
+        "Where", [new.add("Less", [index, new.constant(0, index_type)]), wrapped, index]
+    )
+    index = _unsqueeze(new, index, axis, view.opset)
+    places = np.arange(size).reshape([size] + [1] * (len(shape) - axis))
+    on = new.add("Equal", [index, new.constant(places, index_type)])
+    picks = [new.constant([i], "int64") for i in (1, 0)]
+    values = [new.add("Gather", [node.input[2], pick], axis=0) for pick in picks]
+    new.add("Where", [on, *values], node.output[0])
+    return new.nodes
+
+
+def _unsqueeze(new: Builder, name: str, axis: int, opset: int) -> str:
+    if opset < 13:
+        return new.add("Unsqueeze", [name], axes=[axis])
+    return new.add("Unsqueeze", [name, new.constant([axis], "int64")])
+
+
+def top_k(node: NodeProto, view: View) -> list[NodeProto] | None:
+    """The smallest as the largest of the negated, a computed K as a slice of a constant one.
+
+    A computed K has a bound where the dimension is fixed, or where it is the minimum of something
+    and a constant.
+    """
+    dtype = view.dtype(node.input[0])
+    smallest = not attribute_of(node, "largest", 1)
+    bound = None if view.is_constant(node.input[1]) else _bound(node, view)
+    unsorted = not attribute_of(node, "sorted", 1)
+    if dtype not in (*_FLOATS, *_INTEGERS) or not (smallest or unsorted or bound is not None):
+        return None
+    new = Builder(node)
+    x, k = node.input
+    if smallest:
+        x = new.add("Neg", [x])
+    axis: Any = attribute_of(node, "axis", -1)
+    count = k if bound is None else new.constant([bound], "int64")
+    names = [f"{label_of(node)}_top_{i}" for i in range(2)]
+    new.nodes.append(
+        helper.make_node("TopK", [x, count], names, name=f"{names[0]}_node", axis=axis, sorted=1)
+    )
+    values, indices = names
+    if bound is not None:
+        span = [new.constant([0], "int64"), k, new.constant([axis], "int64")]
+        values, indices = (new.add("Slice", [name, *span]) for name in (values, indices))
+    if node.output[0]:
+        new.add("Neg" if smallest else "Identity", [values], node.output[0])
+    if len(node.output) > 1 and node.output[1]:
+        new.add("Identity", [indices], node.output[1])
+    return new.nodes
+
+
+def _bound(node: NodeProto, view: View) -> int | None:
+    """The largest K that a TopK can ask for, None where that is unknown or too large."""
+    axis: Any = attribute_of(node, "axis", -1)
+    shape = view.shape(node.input[0])
+    if shape is None or shape[axis] is None:
+        return None  # without a fixed dimension there may be fewer elements than the bound
+    bounds = [b for b in (shape[axis], _minimum(node.input[1], view)) if b is not None]
+    return min(bounds) if min(bounds) <= _LARGEST_K else None
+
+
+def _minimum(name: str, view: View) -> int | None:
+    """A constant that the computed tensor `name` cannot exceed, by the nodes that make it."""
+    makers = {n: node for node in view.graph.node for n in node.output}
+    while name in makers:
+        maker = makers[name]
+        if maker.op_type in ("ReduceMin", "Min"):
+            given = list(maker.input)
+            if maker.op_type == "ReduceMin" and makers.get(given[0]) is not None:
+                joined = makers[given[0]]
+                given = list(joined.input) if joined.op_type == "Concat" else []
+            known = [
+                int(np.max(v)) for n in given if (v := view.constant(n)) is not None and v.size
+            ]
+            return min(known, default=None)
+        if maker.op_type not in ("Cast", "Reshape", "Squeeze", "Unsqueeze", "Identity"):
+            return None
+        name = maker.input[0]
+    return None
+
+
+def clip(node: NodeProto, view: View) -> list[NodeProto] | None:
+    """Clip by Max and Min, which take types that Clip does not."""
+    given = [name for name in node.input[1:3] if name]
+    if view.opset < 11 or not given:
+        return None
+    new = Builder(node)
+    name = node.input[0]
+    bounds = [(op, n) for op, n in zip(("Max", "Min"), node.input[1:3], strict=False) if n]
+    for index, (op, limit) in enumerate(bounds):
+        name = new.add(op, [name, limit], node.output[0] if index == len(bounds) - 1 else "")
+    return new.nodes
+
+
+def layer_norm(node: NodeProto, view: View) -> list[NodeProto] | None:
+    """LayerNormalization by means, in the type that it is given."""
+    shape, dtype = view.shape(node.input[0]), view.dtype(node.input[0])
+    if shape is None or dtype not in _FLOATS or any(node.output[1:]) or view.opset >= 18:
+        return None
+    new = Builder(node)
+    axis: Any = attribute_of(node, "axis", -1)
+    axes = list(range(axis % len(shape), len(shape)))
+    centred = new.add("Sub", [node.input[0], new.add("ReduceMean", [node.input[0]], axes=axes)])
+    variance = new.add("ReduceMean", [new.add("Mul", [centred, centred])], axes=axes)
+    epsilon = new.constant(attribute_of(node, "epsilon", 1e-5), dtype)
+    width = new.add("Sqrt", [new.add("Add", [variance, epsilon])])
+    last = new.add("Div", [centred, width])
+    last = new.add("Mul", [last, node.input[1]], "" if len(node.input) > 2 else node.output[0])
+    if len(node.input) > 2:
+        new.add("Add", [last, node.input[2]], node.output[0])
+    return new.nodes
+
+
+Rewrite = Callable[[NodeProto, View], "list[NodeProto] | None"]
+REWRITES: dict[str, Rewrite] = {
+    "Clip": clip,
+    "HardSwish": hard_swish,
+    "LayerNormalization": layer_norm,
+    "Mish": mish,
+    "Mod": modulo,
+    "OneHot": one_hot,
+    "Reciprocal": reciprocal,
+    "TopK": top_k,
+    "Xor": exclusive_or,
+}
+
+
+def rewrite(model: ModelProto, table: Table, plugins: Collection[str] = ()) -> list[Rewritten]:
+    """Rewrite, in place, every node that does not fit `table` and has a faithful rewrite."""
+    return _rewrite_graph(model.graph, view_of(model), table, plugins)
+
+
+def _rewrite_graph(
+    graph: GraphProto, view: View, table: Table, plugins: Collection[str]
+) -> list[Rewritten]:
+    done: list[Rewritten] = []
+    nodes: list[NodeProto] = []
+    for node, seen in zip(graph.node, view.graph.node, strict=True):
+        bodies = [a.g for a in node.attribute if a.type == AttributeProto.GRAPH]
+        for body, (_, inner) in zip(bodies, view.inner(seen), strict=True):
+            done += _rewrite_graph(body, inner, table, plugins)
+        make = REWRITES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        found = check_node(seen, view, table, plugins) if make else []
+        new = make(seen, view) if make and found else None
+        if new is None or any(n.op_type not in table.operators for n in new):
+            nodes.append(node)
+            continue
+        nodes += new
+        into = tuple(n.op_type for n in new if n.op_type not in ("Constant", "Identity"))
+        done.append(Rewritten(label_of(node), node.op_type, into, found[0].reason))
+    if done:
+        del graph.node[:]
+        graph.node.extend(nodes)
+    return done
