@@ -1,110 +1,23 @@
-"""Checkpoints: found where the papers' archives put them, read as tensors only, fitted strictly."""
+"""Checkpoints: read as tensors only, fitted strictly."""
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import pickle
 import re
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from compressai.models.utils import remap_old_keys
 from torch import Tensor, nn
 
-from device_configs.errors import CheckpointError, UsageError
-from device_configs.files import sha256_file
-from export.spec import Checkpoint, LoadedFile
+from device_configs.errors import CheckpointError
+from export.spec import LoadedFile
 
-# Where the papers' archives unpack to, under the folder that a user names.
-_LAYOUTS = ("", "resource/ckpt", "ckpt")
 _TABLE_BUFFERS = ("_quantized_cdf", "_offset", "_cdf_length")
-_BETA = re.compile(r"beta(\d+(?:\.\d+)?)")
-
-
-def locate(
-    checkpoints: Sequence[Checkpoint], given: str | None, model: str
-) -> dict[str, str] | None:
-    """The file of each role.
-
-    Args:
-        given: a file or folder that the user named; None searches ./resource/ckpt and the cache
-            of torch.hub.
-
-    Returns:
-        Role -> path; None when nothing was given and not every file is there.
-
-    Raises:
-        UsageError: `given` does not exist, or there is nothing published for the model.
-        CheckpointError: `given` lacks a file.
-    """
-    if given is None:
-        roots = [".", os.path.join(torch.hub.get_dir(), "checkpoints")]
-    elif os.path.isdir(given):
-        roots = [given]
-    elif os.path.isfile(given):
-        folder = os.path.dirname(os.path.abspath(given))
-        roots = [folder, os.path.dirname(folder), os.path.dirname(os.path.dirname(folder))]
-    else:
-        raise UsageError(
-            f"there is no file or folder {given}", "give a checkpoint, or --weights random"
-        )
-    if not checkpoints:
-        if given is None:
-            return None
-        if not os.path.isfile(given):
-            raise UsageError(
-                f"no checkpoint of {model} was published", "give --weights random, or one file"
-            )
-    found = {c.role: _first(c, roots) for c in checkpoints}
-    if given is not None and os.path.isfile(given):
-        _place(given, checkpoints, found)
-    missing = [c for c in checkpoints if found[c.role] is None]
-    if not missing:
-        return {role: path for role, path in found.items() if path is not None}
-    if given is None:
-        return None
-    raise CheckpointError(
-        f"{given} holds no {missing[0].role} checkpoint of {model} ({missing[0].paths[0]})",
-        f"'splitwatt weights {model}' says where to get it",
-    )
-
-
-def _first(checkpoint: Checkpoint, roots: Iterable[str]) -> str | None:
-    for root in roots:
-        for path in checkpoint.paths:
-            for layout in _LAYOUTS:
-                candidate = os.path.join(root, layout, path)
-                if os.path.isfile(candidate):
-                    return candidate
-            candidate = os.path.join(root, os.path.basename(path))
-            if os.path.isfile(candidate):
-                return candidate
-    return None
-
-
-def _place(given: str, checkpoints: Sequence[Checkpoint], found: dict[str, str | None]) -> None:
-    """Give the file that the user named the role its name tells, or the first one."""
-    name = os.path.basename(given)
-    for checkpoint in checkpoints:
-        if name in {os.path.basename(path) for path in checkpoint.paths}:
-            found[checkpoint.role] = given
-            return
-    if checkpoints:
-        found[checkpoints[0].role] = given
-
-
-def check_rate(path: str, rate: str | None) -> None:
-    """Refuse a file whose name says another beta than `rate`."""
-    said = _BETA.search(os.path.basename(path))
-    if rate is not None and said and float(said.group(1)) != float(rate):
-        raise CheckpointError(
-            f"{path} is for beta {said.group(1)}, not {rate}",
-            "give the file of that rate point, or export the other one",
-        )
 
 
 def read(path: str) -> LoadedFile:
@@ -144,14 +57,6 @@ def read(path: str) -> LoadedFile:
         if isinstance(value, Tensor)
     }
     return LoadedFile(path, tensors)
-
-
-def digest(paths: Sequence[str]) -> str:
-    """The SHA-256 of the file, or of all files' digests in order where there are several."""
-    digests = [sha256_file(path) for path in paths]
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def subset(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -1,0 +1,211 @@
+"""The verbs of this room: models, weights, export."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from device_configs.cli import note, parser, print_json
+from device_configs.errors import UsageError
+
+if TYPE_CHECKING:
+    from export.request import Request
+    from export.spec import System
+
+
+def models(argv: list[str]) -> int:
+    """List the zoo."""
+    from export import zoo
+
+    flags = parser("models", "The models that can be exported.", "splitwatt models")
+    options = flags.parse_args(argv)
+    rows = [_row(system) for system in zoo.systems().values()]
+    if options.json:
+        print_json(rows)
+        return 0
+    for row in rows:
+        rates = "@ " + " ".join(row["rates"]) if row["rates"] else ""
+        print(f"{row['name']:<40} {', '.join(row['tasks'])}  {rates}".rstrip())
+        for line in (row["citation"], *row["notes"]):
+            print(f"    {line}")
+    return 0
+
+
+def _row(system: System) -> dict[str, Any]:
+    return {
+        "name": system.name,
+        "family": system.family,
+        "paper": system.paper,
+        "tasks": list(system.tasks),
+        "rates": list(system.rates),
+        "citation": system.citation,
+        "notes": list(system.notes),
+    }
+
+
+def weights(argv: list[str]) -> int:
+    """Tell what to download for a model, from where, and where to put it."""
+    from export import zoo
+    from export.weight_files import hub_folder, locate
+
+    flags = parser(
+        "weights",
+        "What to download for a model, from where, and where to put it.",
+        "splitwatt weights ladon_r50@0.32",
+    )
+    flags.add_argument("model", help="NAME or NAME@RATE; a bare name is its first rate point")
+    options = flags.parse_args(argv)
+    system, rate = zoo.find(options.model)
+    name = zoo.full_name(system, rate)
+    found = {
+        c.role: (locate((c,), None, name, rate) or {}).get(c.role)
+        for c in system.checkpoints(rate)
+    }
+    rows = [
+        {
+            "role": c.role,
+            "url": c.url,
+            "archive": c.archive,
+            "bytes": c.bytes,
+            "put": os.path.join("resource/ckpt", c.paths[0]) if c.archive else c.paths[-1],
+            "also": [os.path.join("resource/ckpt", p) for p in c.paths[1:]] if c.archive else [],
+            "found": found[c.role],
+        }
+        for c in system.checkpoints(rate)
+    ]
+    if options.json:
+        print_json({"model": name, "files": rows})
+        return 0
+    if "@" not in options.model and rate is not None:
+        note(f"{options.model}: its first rate point, {name}")
+    if not rows:
+        print(f"{name}: no weights were published; export it with --weights random")
+    for row in rows:
+        size = f"{row['bytes'] / 1e6:.0f} MB" if row["bytes"] else "size not stated by its page"
+        where = "the archives of " if row["archive"] else ""
+        print(f"{name}, {row['role']}: {where}{row['url']} ({size})")
+        print(f"    put it here: {row['put']}")
+        if not row["archive"]:
+            print(f"    or leave it where torchvision does: {hub_folder()}")
+        for other in row["also"]:
+            print(f"    also taken:  {other}")
+        print(f"    {'found: ' + row['found'] if row['found'] else 'not there yet'}")
+    return 0
+
+
+def export(argv: list[str]) -> int:
+    """Export models to bundles."""
+    flags = parser(
+        "export",
+        "PyTorch models -> ONNX bundles for a target.",
+        "splitwatt export --model ladon_r50@0.32 --target cpu --weights random",
+    )
+    flags.add_argument("--model", action="append", default=[], metavar="NAME[@RATE]",
+                       help="may be given several times; 'splitwatt models' lists them")  # fmt: skip
+    flags.add_argument("--config", help="every model of an experiment: table3.yaml, demo.yaml, a path")
+    flags.add_argument("--only", metavar="IDS", help="of the config: these configurations (LC1,SC1)")
+    flags.add_argument("--target", required=True, help="the board; 'splitwatt targets' lists them")
+    flags.add_argument("--server-target", help="the server; the target's own default if left out")
+    flags.add_argument("--weights", metavar="random|PATH",
+                       help="a checkpoint, a folder of them (the papers' layout), or random; left "
+                            "out: ./resource/ckpt and torch.hub's cache are searched")  # fmt: skip
+    flags.add_argument("--out", help="the bundle's folder, for one model")
+    flags.add_argument("--bundles", default="bundles", help="the folder of all bundles (bundles)")
+    flags.add_argument("--force", action="store_true", help="make bundles that are there anew")
+    options = flags.parse_args(argv)
+    requests = _requests(options)
+    results = _export_all(requests, options.force)
+    if options.json:
+        document: dict[str, Any] = {"bundles": results}
+        if len(results) == 1:
+            document.update(results[0])
+        print_json(document)
+    else:
+        for result in results:
+            print(result["bundle"])
+    return 0
+
+
+def _requests(options: Any) -> list[Request]:
+    """What the flags ask for, checked before anything slow happens."""
+    from export import experiment
+    from export.request import prepare
+
+    names = list(options.model)
+    if options.config:
+        names += experiment.models(options.config, options.only)
+    elif options.only:
+        raise UsageError("--only needs --config")
+    if not names:
+        raise UsageError("nothing to export", "give --model NAME or --config FILE")
+    if options.out and len(names) > 1:
+        raise UsageError("--out is for one model", "give --bundles DIR for several")
+    requests: dict[str, Request] = {}
+    for name in names:
+        request = prepare(
+            name,
+            options.target,
+            options.server_target,
+            options.weights,
+            options.bundles,
+            options.out,
+        )
+        if request.name != name and request.name not in requests:
+            note(f"{name}: its first rate point, {request.name}")
+        requests.setdefault(request.name, request)
+    return list(requests.values())
+
+
+def _export_all(requests: list[Request], force: bool) -> list[dict[str, Any]]:
+    kept = {r.name for r in requests if not force and r.kept() is not None}
+    todo = [r for r in requests if r.name not in kept]
+    seconds: dict[str, float] = {}
+    if todo:
+        seconds = _make(todo)
+    return [
+        {
+            "model": r.name,
+            "bundle": str(r.out),
+            "kept": r.name in kept,
+            "seconds": seconds.get(r.name),
+        }
+        for r in requests
+    ]
+
+
+def _make(todo: list[Request]) -> dict[str, float]:
+    """Make bundles, one after the other."""
+    from export.progress import Progress
+
+    seconds = {}
+    with Progress(sum(8.0 for _ in todo)) as progress:
+        progress.step("loading PyTorch", 0.5)
+        from export.exporter import STEPS
+        from export.exporter import export as make
+
+        for index, request in enumerate(todo, 1):
+            _sweep(request.out)
+            start = time.monotonic()
+            place = f"{index}/{len(todo)} " if len(todo) > 1 else ""
+            left = STEPS
+
+            def report(what: str, weight: float, place: str = place, name: str = request.name) -> None:
+                progress.step(f"{place}{name}: {what}", weight)
+
+            make(request, report)
+            seconds[request.name] = round(time.monotonic() - start, 2)
+            del left
+    return seconds
+
+
+def _sweep(out: Path) -> None:
+    """Remove what an export of the same bundle left behind when it was killed."""
+    if out.parent.is_dir():
+        for leftover in out.parent.glob(f".{out.name}.*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+VERBS = {"models": models, "weights": weights, "export": export}

@@ -1,0 +1,75 @@
+"""The models of an experiment: what the `configurations` of a config name, and nothing else of it.
+
+The config belongs to the profiler, which checks the rest; this room reads its YAML by itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from device_configs.errors import ConfigError, UsageError
+from device_configs.names import suggestion
+
+_PACKAGED = Path(__file__).resolve().parent.parent / "profiler" / "configs"
+_KINDS = ("local", "split")
+
+
+def models(config: str, only: str | None = None) -> list[str]:
+    """The models of a config, each once, in its order.
+
+    Args:
+        config: a path, or the name of a packaged config.
+        only: ids of configurations, separated by commas.
+
+    Raises:
+        UsageError: no such config or configuration.
+        ConfigError: the file is no such config.
+    """
+    path = _find(config)
+    rows = _configurations(path)
+    wanted = rows if only is None else {i: rows[i] for i in _chosen(only, rows)}
+    named: dict[str, None] = {}
+    for key, row in wanted.items():
+        if not isinstance(row, dict):
+            raise ConfigError(f"{path}: key 'configurations.{key}' must be a mapping")
+        for kind in _KINDS:
+            names = row.get(kind, [])
+            if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+                raise ConfigError(
+                    f"{path}: key 'configurations.{key}.{kind}' must be a list of models"
+                )
+            named.update(dict.fromkeys(names))
+    return list(named)
+
+
+def _find(config: str) -> Path:
+    for path in (Path(config), _PACKAGED / config, _PACKAGED / f"{config}.yaml"):
+        if path.is_file():
+            return path
+    packaged = sorted(p.name for p in _PACKAGED.glob("*.yaml"))
+    raise UsageError(f"there is no config '{config}'", suggestion(config, packaged))
+
+
+def _configurations(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}")
+    rows = document.get("configurations") if isinstance(document, dict) else None
+    if not isinstance(rows, dict) or not rows:
+        raise ConfigError(
+            f"{path}: key 'configurations' must name at least one configuration",
+            "see profiler/configs/table3.yaml for the form",
+        )
+    return rows
+
+
+def _chosen(only: str, rows: dict[str, Any]) -> list[str]:
+    chosen = [key.strip() for key in only.split(",") if key.strip()]
+    for key in chosen:
+        if key not in rows:
+            raise UsageError(f"there is no configuration '{key}'", suggestion(key, rows))
+    return chosen

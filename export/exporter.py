@@ -1,0 +1,254 @@
+"""One request -> one bundle: built, given weights, traced, compared with PyTorch, written."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+from device_configs.errors import ExportError
+from device_configs.files import sha256_file, storage_error, write_atomic
+from engines import manifest as schema
+from engines.rangecoder import Tables
+from engines.samples import make_samples, write_manifest
+from export.checkpoints import read
+from export.cleanup import keep_outputs
+from export.cost import Counter, parameters
+from export.onnx_export import to_onnx
+from export.parity import Difference
+from export.photos import photos, samples
+from export.random_weights import quantised, seeded
+from export.request import Request, made_by
+from export.spec import Network, Part, Photo
+
+Report = Callable[[str, float], None]
+# The steps of one export and their weights in its progress.
+STEPS = 8.0
+# The graph is traced on a small image: it is the same at every size, which the comparison proves.
+_TRACE_SIZE = (96, 128)
+
+
+def export(request: Request, report: Report) -> schema.Manifest:
+    """Make the bundle of a request; `request.out` holds all of it or what it held before.
+
+    Args:
+        report: told what begins, and its weight.
+
+    Raises:
+        CheckpointError, ExportError: weights that do not fit, a graph that is not what PyTorch
+            computes.
+    """
+    with _replacing(request.out) as folder, torch.no_grad():
+        report("weights", 2.0)
+        network, notes = _network(request)
+        views = [_view(network, photo) for photo in samples(request.system.preprocess)]
+        trace = _view(network, _small(samples(request.system.preprocess)[0], request))
+        parts = []
+        for part in network.parts():
+            report(part.name, 1.0)
+            parts.append(_part(part, request, folder, trace, views, network, notes))
+        report("expected outputs", 2.0)
+        codec, size = _entropy(network, folder, parts)
+        manifest = _manifest(request, parts, codec, size, notes)
+        write_manifest(str(folder), manifest)
+        taken = [photo.path for photo in samples(request.system.preprocess)]
+        return make_samples(str(folder), taken)
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[Path]:
+    """A new folder beside `out` that takes its place when all went well, and is gone otherwise."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise storage_error(str(out), error)
+    try:
+        folder.chmod(0o755)
+        yield folder
+        old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
+        try:
+            if out.exists():
+                out.rename(old / out.name)
+            folder.rename(out)
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise storage_error(str(out), error)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _network(request: Request) -> tuple[Network, list[str]]:
+    with seeded(request.name):
+        network = request.system.build(request.rate)
+        if request.files is None:
+            network.fit_random(photos(request.system.preprocess), request.name)
+            return network, [
+                "random weights, seeded and fitted to the packaged photographs: bytes, answers and "
+                "accuracy mean nothing"
+            ]
+    states = {role: read(path) for role, path in request.files.items()}
+    notes = [f"{path}: SHA-256 {sha256_file(path)}" for path in request.files.values()]
+    notes = [note.split("/")[-1] for note in notes]
+    return network, notes + network.load(states)
+
+
+class _View:
+    """One photograph's tensors by name, growing part by part as PyTorch computes them."""
+
+    def __init__(self, photo: Photo) -> None:
+        self.photo = photo
+        self.tensors = {
+            "image": torch.from_numpy(photo.tensor),
+            "input_size": torch.tensor(photo.input_size),
+            "valid_size": torch.tensor(photo.valid_size),
+        }
+
+    @property
+    def where(self) -> str:
+        """For a sentence."""
+        return "at {}x{}".format(*self.photo.input_size)
+
+    def grow(self, found: dict[str, torch.Tensor], network: Network) -> None:
+        """Add a part's outputs; a decoder gets the latent as it comes out of the coder."""
+        self.tensors.update(found)
+        if "latent" in found and network.bottleneck is not None:
+            self.tensors["latent"] = quantised(network.bottleneck, found["latent"])
+
+
+def _view(network: Network, photo: Photo) -> _View:
+    return _View(photo)
+
+
+def _small(photo: Photo, request: Request) -> Photo:
+    """A small image to trace on, of the fixed size where the model has one."""
+    rule = request.system.preprocess.resize
+    if rule.rule == "exact":
+        return photo
+    tensor = np.ascontiguousarray(photo.tensor[:, :, : _TRACE_SIZE[0], : _TRACE_SIZE[1]])
+    return Photo(photo.name, photo.path, tensor, _TRACE_SIZE, _TRACE_SIZE)
+
+
+def _part(
+    part: Part,
+    request: Request,
+    folder: Path,
+    trace: _View,
+    views: list[_View],
+    network: Network,
+    notes: list[str],
+) -> schema.Part:
+    """Trace, compare and write one part."""
+    target = request.target if part.placement == "board" else request.server_target
+    model = to_onnx(part, trace.tensors, target.opset, target.ir_version)
+    trace.grow(part.reference(trace.tensors), network)
+    difference = Difference(part)
+    session = _session(model)
+    inputs = [port.name for port in part.inputs]
+    shapes = {name: list(views[0].tensors[name].shape) for name in inputs}
+    macs = 0
+    for view in views:
+        with Counter() as counter:
+            reference = part.reference(view.tensors)
+        names = [value.name for value in model.graph.output]
+        feed = {name: view.tensors[name].numpy() for name in inputs}
+        found = dict(zip(names, session.run(names, feed), strict=True))
+        difference.add(found, reference, view.where)
+        view.grow(reference, network)
+        if view is views[0]:
+            macs = counter.macs
+            if counter.unknown:
+                notes.append(f"GMAC of {part.name} leave out {', '.join(sorted(counter.unknown))}")
+    notes += difference.notes
+    del session
+    keep_outputs(model, [port.name for port in part.outputs])
+    data = model.SerializeToString()
+    file = f"{part.name}.onnx"
+    write_atomic(str(folder / file), data)
+    return schema.Part(
+        name=part.name,
+        placement=part.placement,
+        target=target.name,
+        file=file,
+        sha256=sha256_file(str(folder / file)),
+        bytes=len(data),
+        opset=target.opset,
+        ir_version=target.ir_version,
+        inputs=list(part.inputs),
+        outputs=list(part.outputs),
+        params=parameters(part.counted),
+        gmac=round(macs / 1e9, 6),
+        gmac_at=shapes,
+        parity=schema.Parity(
+            difference.max_abs,
+            difference.tolerance,
+            [list(view.photo.input_size) for view in views],
+        ),
+    )
+
+
+def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's own exceptions have no common base but this
+        raise ExportError(
+            f"onnxruntime cannot load the part '{model.graph.name}': {str(error)[:200]}",
+            "report this with the versions of torch and onnxruntime",
+        )
+
+
+def _entropy(
+    network: Network, folder: Path, parts: list[schema.Part]
+) -> tuple[schema.CodecSpec | None, schema.EncoderSize | None]:
+    """Write the entropy tables of a split system; its codec and the size of its encoder."""
+    if network.bottleneck is None:
+        return None, None
+    path = str(folder / "tables.npz")
+    tables = Tables.from_compressai(network.bottleneck)
+    tables.save(path)
+    deployed = sum(part.bytes for part in parts if part.placement == "board")
+    size = schema.EncoderSize(
+        4 * parameters(network.encoder_modules), deployed + (folder / "tables.npz").stat().st_size
+    )
+    return schema.CodecSpec("rangecoder", "tables.npz", sha256_file(path), tables.id), size
+
+
+def _manifest(
+    request: Request,
+    parts: list[schema.Part],
+    codec: schema.CodecSpec | None,
+    size: schema.EncoderSize | None,
+    notes: list[str],
+) -> schema.Manifest:
+    system = request.system
+    return schema.Manifest(
+        model=request.name,
+        family=system.family,
+        rate=request.rate,
+        assumed=request.rate in system.assumed,
+        tasks=list(system.tasks),
+        target=request.target.name,
+        server_target=request.server_target.name,
+        precision="fp32",
+        weights=schema.Weights(
+            request.source, request.sha256, request.files is not None, [*notes, *system.notes]
+        ),
+        preprocess=system.preprocess,
+        parts=parts,
+        encoder_size_bytes=size,
+        codec=codec,
+        postprocess=system.postprocess,
+        samples=[],
+        made={"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **made_by()},
+    )

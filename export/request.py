@@ -1,0 +1,141 @@
+"""What is to be exported: which model, for which machines, with which weights, to where."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from device_configs.errors import BundleError, UsageError
+from device_configs.targets import Target, load_target
+from engines.bundle import Bundle
+from engines.manifest import Manifest
+from export import zoo
+from export.spec import System
+from export.weight_files import digest, locate
+
+RANDOM = "random"
+SEED = 2025
+_PACKAGES = ("torch", "torchvision", "timm", "compressai", "sc2bench", "onnx", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One bundle to make.
+
+    files: role -> checkpoint; None for random weights.
+    """
+
+    name: str
+    system: System
+    rate: str | None
+    target: Target
+    server_target: Target
+    files: dict[str, str] | None
+    out: Path
+
+    @property
+    def source(self) -> str:
+        """What the manifest calls these weights."""
+        if self.files is None:
+            return f"{RANDOM}:{SEED}"
+        return ", ".join(os.path.basename(path) for path in self.files.values())
+
+    @functools.cached_property
+    def sha256(self) -> str | None:
+        """Of the checkpoint files; None for random weights."""
+        return None if self.files is None else digest(self.files.values())
+
+    def kept(self) -> Manifest | None:
+        """The bundle that is there already, if it is whole and what this request would make."""
+        try:
+            manifest = Bundle.open(str(self.out)).manifest
+        except BundleError:
+            return None
+        same = (
+            manifest.model == self.name
+            and manifest.target == self.target.name
+            and manifest.server_target == self.server_target.name
+            and manifest.weights.source == self.source
+            and manifest.weights.sha256 == self.sha256
+            and {k: v for k, v in manifest.made.items() if k != "at"} == made_by()
+        )
+        return manifest if same and manifest.samples else None
+
+
+def prepare(
+    name: str,
+    target: str,
+    server_target: str | None,
+    weights: str | None,
+    bundles: str,
+    out: str | None = None,
+) -> Request:
+    """Check everything that can be checked before PyTorch is loaded.
+
+    Raises:
+        UsageError: an unknown model or target; no weights given and none found.
+        CheckpointError: the weights given lack a file.
+    """
+    system, rate = zoo.find(name)
+    full = zoo.full_name(system, rate)
+    board = load_target(target)
+    server = load_target(server_target or board.server_target_default)
+    files = None
+    if weights != RANDOM:
+        files = locate(system.checkpoints(rate), weights, full, rate)
+        if files is None:
+            raise UsageError(f"{full} needs weights, and none were found", remedies(system, rate))
+    return Request(
+        full, system, rate, board, server, files, Path(out or os.path.join(bundles, target, full))
+    )
+
+
+def remedies(system: System, rate: str | None) -> str:
+    """Both ways out of having no weights, in one sentence."""
+    random = "give --weights random for ones that mean nothing"
+    checkpoints = system.checkpoints(rate)
+    if not checkpoints:
+        return f"none were published for it: {random}"
+    first = checkpoints[0]
+    put = f"put {os.path.join('resource/ckpt', first.paths[0])} here"
+    if not first.archive:
+        put = f"put it here as {first.paths[-1]}, or anywhere and give --weights PATH"
+    elif len(checkpoints) > 1:
+        put += f" and {len(checkpoints) - 1} more ('splitwatt weights' lists them)"
+    return f"download {first.url} and {put}, or {random}"
+
+
+@functools.cache
+def made_by() -> dict[str, str]:
+    """What makes bundles: the packages' versions, and a digest of this room's and engines' code."""
+    from splitwatt import __version__
+
+    made = {"splitwatt": __version__, "python": platform.python_version(), "recipe": _recipe()}
+    for package in _PACKAGES:
+        try:
+            made[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            raise UsageError(
+                f"'splitwatt export' needs the package {package}, which is not installed",
+                "pip install 'splitwatt[export]'",
+            )
+    return made
+
+
+def _recipe() -> str:
+    """Of the sources that decide what is in a bundle: another digest makes it anew."""
+    room = Path(__file__).resolve().parent
+    text = hashlib.sha256()
+    for folder, pattern in (
+        (room, "**/*.py"),
+        (room.parent / "engines", "**/*.py"),
+        (room.parent / "engines" / "photos", "*.jpg"),
+    ):
+        for path in sorted(folder.glob(pattern)):
+            text.update(path.name.encode() + b"\0" + path.read_bytes())
+    return text.hexdigest()[:12]

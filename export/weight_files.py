@@ -1,0 +1,114 @@
+"""Where checkpoints lie. Needs no PyTorch, so that a missing file is said at once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Sequence
+
+from device_configs.errors import CheckpointError, UsageError
+from device_configs.files import sha256_file
+from export.spec import Checkpoint
+
+# Where the papers' archives unpack to, under the folder that a user names.
+_LAYOUTS = ("", "resource/ckpt", "ckpt")
+_BETA = re.compile(r"beta(\d+(?:\.\d+)?)")
+
+
+def hub_folder() -> str:
+    """Where torch.hub keeps what torchvision downloads."""
+    cache = os.getenv("XDG_CACHE_HOME", os.path.join("~", ".cache"))
+    home = os.getenv("TORCH_HOME", os.path.join(cache, "torch"))
+    return os.path.join(os.path.expanduser(home), "hub", "checkpoints")
+
+
+def locate(
+    checkpoints: Sequence[Checkpoint], given: str | None, model: str, rate: str | None
+) -> dict[str, str] | None:
+    """The file of each role.
+
+    Args:
+        given: a file or folder that the user named; None searches ./resource/ckpt and the cache of
+            torch.hub.
+
+    Returns:
+        Role -> path, in the checkpoints' order; None when nothing was given and a file is missing.
+
+    Raises:
+        UsageError: `given` does not exist, or nothing was published for the model.
+        CheckpointError: `given` lacks a file, or is for another rate point.
+    """
+    if given is not None and not os.path.exists(given):
+        raise UsageError(
+            f"there is no file or folder {given}", "give a checkpoint, or --weights random"
+        )
+    if not checkpoints:
+        if given is None:
+            return None
+        raise UsageError(f"no checkpoint of {model} was published", "give --weights random")
+    found = {c.role: _first(c, _roots(given)) for c in checkpoints}
+    if given is not None and os.path.isfile(given):
+        found[_role(given, checkpoints)] = given
+    missing = [c for c in checkpoints if found[c.role] is None]
+    if missing and given is None:
+        return None
+    if missing:
+        raise CheckpointError(
+            f"{given} holds no {missing[0].role} checkpoint of {model} ({missing[0].paths[0]})",
+            f"'splitwatt weights {model}' says where to get it",
+        )
+    paths = {role: path for role, path in found.items() if path is not None}
+    for path in paths.values():
+        _check_rate(path, rate)
+    return paths
+
+
+def digest(paths: Iterable[str]) -> str:
+    """The SHA-256 of the file, or of all files' digests in order where there are several."""
+    digests = [sha256_file(path) for path in paths]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _roots(given: str | None) -> list[str]:
+    """The folders to search: of a file, its own and those above it that an archive may have made."""
+    if given is None:
+        return [".", hub_folder()]
+    if os.path.isdir(given):
+        return [given]
+    folder = os.path.dirname(os.path.abspath(given))
+    above = [folder]
+    for _ in range(3):
+        above.append(os.path.dirname(above[-1]))
+    return above
+
+
+def _first(checkpoint: Checkpoint, roots: Iterable[str]) -> str | None:
+    for root in roots:
+        for path in checkpoint.paths:
+            places = [os.path.join(root, layout, path) for layout in _LAYOUTS]
+            for candidate in [*places, os.path.join(root, os.path.basename(path))]:
+                if os.path.isfile(candidate):
+                    return candidate
+    return None
+
+
+def _role(given: str, checkpoints: Sequence[Checkpoint]) -> str:
+    """The role of the file that the user named: what its name tells, else the first."""
+    name = os.path.basename(given)
+    for checkpoint in checkpoints:
+        if name in {os.path.basename(path) for path in checkpoint.paths}:
+            return checkpoint.role
+    return checkpoints[0].role
+
+
+def _check_rate(path: str, rate: str | None) -> None:
+    """Refuse a file whose name says another beta than `rate`."""
+    said = _BETA.search(os.path.basename(path))
+    if rate is not None and said and float(said.group(1)) != float(rate):
+        raise CheckpointError(
+            f"{path} is for beta {said.group(1)}, not {rate}",
+            "give the file of that rate point, or export the other one",
+        )
