@@ -29,6 +29,7 @@ def report(argv: list[str]) -> int:
         print_json({"report": str(folder / "report.md"), "json": str(folder / "report.json")})
         return 0
     show(made.table("summary"), sys.stdout)
+    print("\n" + "\n".join(made.headlines))
     print(f"\nThe report: {folder / 'report.md'}")
     return 0
 

@@ -70,7 +70,7 @@ COST_FIGURES = (
         ylabel="Data size [KiB]",
         sets={
             "Payload": costs.payload_kib,
-            "Wire, up": costs.wire_up_kib,
+            "Wire up": costs.wire_up_kib,
             "Pickled (sc2bench)": costs.legacy_pickled_kib,
             "Published mean": costs.published_payload_kib,
         },

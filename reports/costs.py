@@ -7,6 +7,7 @@ from typing import Any
 from reports import stats
 from reports.model import Entry, Sample
 from reports.values import Value, exact, missing
+from reports.words import unique
 
 KIB = 1024
 MIB = 1024 * 1024
@@ -26,6 +27,14 @@ def local_gmac(entry: Entry) -> Value:
     if not gmac or len(gmac) < len(stated):
         return missing("the bundle does not state its operations")
     return exact(sum(gmac), "estimated")
+
+
+def gmac_sizes(entry: Entry) -> str:
+    """The input sizes at which its operations were counted, height x width: `320x416`."""
+    shapes = [
+        shape for part in _board_parts(entry) for shape in (part.get("gmac_at") or {}).values()
+    ]
+    return ", ".join(unique(f"{s[-2]}x{s[-1]}" for s in shapes if len(s) == 4))
 
 
 def encoder_mib(entry: Entry, which: str) -> Value:
@@ -134,7 +143,7 @@ def _sizes(entry: Entry, size: Callable[[Sample], int | None]) -> list[float]:
 
 
 def _byte_sources(entry: Entry) -> tuple[str, ...]:
-    return ("measured", "generated") if entry.untrained else ("measured",)
+    return "measured", *entry.doubts
 
 
 def _on_board(part: dict[str, Any]) -> bool:

@@ -23,6 +23,7 @@ class Report:
     series: list[Series]
     tables: list[Table]
     figures: list[tuple[Drawing, list[str]]]
+    headlines: list[str]
 
     def table(self, name: str) -> Table:
         """The table of that name; KeyError where there is none."""
@@ -36,6 +37,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "made_with": versions(),
         "sources": SOURCES,
         "runs": [run_facts(run) for run in runs_of(report.series)],
+        "headlines": report.headlines,
         "missing": shortfalls(report.series),
         "tables": {table.name: table.to_json() for table in report.tables},
         "figures": [

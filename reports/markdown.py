@@ -1,6 +1,7 @@
 """report.md: a report that stands on its own."""
 # board: no
 
+from pathlib import Path
 from typing import Any
 
 from reports.document import Report, versions
@@ -23,7 +24,9 @@ def to_markdown(report: Report) -> str:
     runs = runs_of(report.series)
     lines = [f"# {_title(runs)}", ""]
     lines += _what_was_run(runs)
-    lines += ["## Summary", "", report.table("summary").to_markdown()]
+    lines += ["## Summary", ""]
+    lines += [f"- {line}" for line in report.headlines] + [""]
+    lines += [report.table("summary").to_markdown()]
     lines += _missing(report)
     for name in _ORDER:
         table = report.table(name)
@@ -40,7 +43,7 @@ def to_markdown(report: Report) -> str:
 def _title(runs: list[Run]) -> str:
     names = unique(run.name for run in runs)
     boards = unique(board_of(run) for run in runs)
-    return f"{', '.join(names)} on {', '.join(boards)}"
+    return f"splitwatt report: {', '.join(names)} on {', '.join(boards)}"
 
 
 def _what_was_run(runs: list[Run]) -> list[str]:
@@ -107,7 +110,7 @@ def _figures(report: Report, prefix: str) -> list[str]:
         if drawing.name.split("_")[0] == prefix or drawing.name == prefix:
             lines += [f"![{drawing.title}]({files[0]})", ""]
             lines += [f"*{drawing.title}.* {drawing.caption} Sources: {drawing.sources}.", ""]
-            lines += [f"[{name.rsplit('.', 1)[1].upper()}]({name})" for name in files[1:]] + [""]
+            lines += [" ".join(f"[{Path(f).suffix[1:].upper()}]({f})" for f in files[1:]), ""]
     return lines
 
 

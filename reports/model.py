@@ -60,6 +60,11 @@ class Entry:
         return any(bundle.get("trained") is False for bundle in self.bundles)
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """The sources that its bytes have besides: an assumed rate, untrained weights."""
+        return ("assumed",) * self.assumed + ("generated",) * self.untrained
+
+    @property
     def expected(self) -> int:
         """How many samples there should be, warm-up not counted."""
         return self.run.config.inferences * self.run.config.repeats

@@ -48,6 +48,7 @@ def shortfalls(series: list[Series]) -> list[str]:
         for entry in s.entries:
             if entry.failed or entry.missing:
                 found.append(f"{s.label}: {entry.label}: {entry.told}.")
+    found += _differing(series)
     if all(not s.run.power for s in series):
         found.append('Energy: no run has a power sensor\'s records, so energy prints as "-".')
     if any(s.run.same_machine for s in series):
@@ -56,3 +57,17 @@ def shortfalls(series: list[Series]) -> list[str]:
             'board\'s cannot be told apart and prints as "-".'
         )
     return found
+
+
+def _differing(series: list[Series]) -> list[str]:
+    """Configurations that have one id and different models in different runs."""
+    models: dict[str, set[tuple[str, ...]]] = {}
+    labels = {}
+    for entry in (e for s in series for e in s.entries):
+        models.setdefault(entry.id, set()).add(entry.models)
+        labels[entry.id] = entry.label
+    return [
+        f"{labels[id]} runs different models in different runs: compare its rows with care."
+        for id, found in models.items()
+        if len(found) > 1
+    ]

@@ -33,6 +33,11 @@ class Metric:
     baselines: tuple[str, ...] = BASELINES
 
     @property
+    def name(self) -> str:
+        """The metric in words, with its link: `End-to-end latency at 100 kbit/s`."""
+        return f"{self.title} at {self.link.name}" if self.link else self.title
+
+    @property
     def link_name(self) -> str:
         """The link's name; empty where the metric has none."""
         return self.link.name if self.link else ""

@@ -22,14 +22,14 @@ def savings_table(series: list[Series]) -> Table:
         *_SERIES,
         *_WHAT,
         Column("config", "Config.", number=False),
-        Column("lc_percent", "Against heaviest LC", "%", interval=True, text=percent),
+        Column("lc_percent", "Saved against heaviest LC", "%", interval=True, text=percent),
         Column("lc_row", "LC row", number=False),
-        Column("sc_percent", "Against SC, up to", "%", interval=True, text=percent),
+        Column("sc_percent", "Saved against SC at most", "%", interval=True, text=percent),
         Column("sc_row", "SC row", number=False),
-        Column("sc_least_percent", "Against SC, at least", "%", interval=True, text=percent),
+        Column("sc_least_percent", "Saved against SC at least", "%", interval=True, text=percent),
         Column("sc_least_row", "SC row ", number=False),
-        Column("lc_published_percent", "Paper, LC, up to", "%", text=percent),
-        Column("sc_published_percent", "Paper, SC, up to", "%", text=percent),
+        Column("lc_published_percent", "Paper against LC up to", "%", text=percent),
+        Column("sc_published_percent", "Paper against SC up to", "%", text=percent),
     ]
     rows = []
     for s in series:
@@ -49,7 +49,7 @@ def savings_table(series: list[Series]) -> Table:
         *notes.assumed(series),
         *notes.untrained(series),
     ]
-    return Table("savings", "Savings", columns, [r for r in rows if _tells(r)], under)
+    return Table("savings", "Savings", columns, [r for r in rows if _tells(r)], under, "metric")
 
 
 def paper_table(series: list[Series]) -> Table:
@@ -58,10 +58,10 @@ def paper_table(series: list[Series]) -> Table:
         *_WHAT,
         Column("baseline", "Baseline", number=False),
         Column("paper_board", "Paper's board", number=False),
-        Column("published_percent", "Paper, up to", "%", text=percent),
+        Column("published_percent", "Paper up to", "%", text=percent),
         Column("where", "Where", number=False),
         *_SERIES,
-        Column("ours_percent", "This report, up to", "%", interval=True, text=percent),
+        Column("ours_percent", "This report up to", "%", interval=True, text=percent),
         Column("pair", "By", number=False),
     ]
     rows: list[Row] = []
@@ -91,7 +91,7 @@ def paper_table(series: list[Series]) -> Table:
         *notes.assumed(series),
         *notes.untrained(series),
     ]
-    return Table("paper", "Beside the paper's text", columns, rows, under)
+    return Table("paper", "Beside the paper's text", columns, rows, under, "metric")
 
 
 _TITLES = {"end_to_end": "End-to-end latency", "gmac": "Local GMAC", "energy": "Energy"}

@@ -18,7 +18,7 @@ def significant(number: float, digits: int = 3) -> str:
     """A number with `digits` significant digits and no exponent: 0.00123, 12.3, 4567."""
     if number == 0:
         return "0"
-    exponent = int(f"{abs(number):e}".split("e")[1])
+    exponent = int(f"{abs(number):.{digits - 1}e}".split("e")[1])
     return f"{number:.{max(0, digits - 1 - exponent)}f}"
 
 
@@ -63,13 +63,14 @@ class Column:
 
 @dataclass
 class Table:
-    """A table: `name` is its CSV file's, `notes` go under it."""
+    """A table: `name` is its CSV file's, `notes` go under it, `label` is a row's naming key."""
 
     name: str
     title: str
     columns: list[Column]
     rows: list[Row]
     notes: list[str] = field(default_factory=list)
+    label: str = "config"
 
     def to_csv(self) -> str:
         """RFC 4180 text. A number's neighbour says its source, empty where it is missing."""
@@ -126,7 +127,7 @@ class Table:
 
     def _sourced(self, column: Column) -> list[tuple[str, str]]:
         """The rows' labels and the sources of their numbers in this column."""
-        cells = [(str(row.get("config", "")), row[column.key]) for row in self.rows]
+        cells = [(str(row[self.label]), row[column.key]) for row in self.rows]
         return [(label, cell.source) for label, cell in cells if isinstance(cell, Value)]
 
 

@@ -21,7 +21,7 @@ def summary(series: list[Series]) -> Table:
     """One row for each configuration: what the terminal shows and a report opens with."""
     links = links_of_all(series)
     totals = [
-        Column(f"end_to_end_s_{slug(link)}", f"End to end, {link.name}", "s", interval=True)
+        Column(f"end_to_end_s_{slug(link)}", f"End to end at {link.name}", "s", interval=True)
         for link in links
     ]
     columns = [
@@ -32,7 +32,7 @@ def summary(series: list[Series]) -> Table:
         Column("peak_memory_gb", "Peak memory", "GB"),
         Column("encoder_fp32_mib", "Encoder", "MiB"),
         Column("payload_kib", "Data size", "KiB"),
-        Column("energy_j", "Energy", "J/image"),
+        Column("energy_j", "Energy", "J"),
         Column("samples", "Samples", text=whole, quiet=True),
         Column("failed", "Failed", text=whole, quiet=True),
     ]
@@ -52,11 +52,15 @@ def summary(series: list[Series]) -> Table:
                 failed=exact(len(entry.failed), "measured"),
             )
             rows.append(row)
-    under = [f"Latency: median, in brackets its {stats.METHOD}.", _HOW_GMAC, _HOW_MEMORY]
+    under = [
+        f"Energy: of the board, for one image. Latency: median, in brackets its {stats.METHOD}.",
+        _HOW_GMAC,
+        _HOW_MEMORY,
+    ]
     return Table("summary", "Summary", columns, rows, under + _all_notes(series))
 
 
-_HOW_GMAC = "GMAC: counted from the exported graphs at the bundle's stated input size."
+_HOW_GMAC = "GMAC: counted from the exported graphs, at the input sizes that the bundles state."
 _HOW_MEMORY = "Peak memory: of the board's process, the highest of its blocks; 1 GB = 10^9 bytes."
 _HOW_ENCODER = (
     "Encoder: fp32 parameters of encoder and entropy model (as the paper counts), and the deployed "
@@ -110,12 +114,13 @@ def costs_table(series: list[Series]) -> Table:
         _CONFIG,
         Column("models", "Models", number=False),
         Column("local_gmac", "Local GMAC"),
-        Column("encoder_fp32_mib", "Encoder, fp32 parameters", "MiB"),
-        Column("encoder_deployed_mib", "Encoder, deployed", "MiB"),
+        Column("gmac_at", "Counted at", number=False),
+        Column("encoder_fp32_mib", "Encoder parameters fp32", "MiB"),
+        Column("encoder_deployed_mib", "Encoder deployed", "MiB"),
         Column("board_files_mib", "All graphs on the board", "MiB"),
-        Column("peak_memory_gb", "Peak memory, process", "GB"),
-        Column("board_peak_memory_gb", "Peak memory, board", "GB"),
-        Column("energy_j", "Energy", "J/image"),
+        Column("peak_memory_gb", "Process peak memory", "GB"),
+        Column("board_peak_memory_gb", "Board peak memory", "GB"),
+        Column("energy_j", "Energy", "J"),
     ]
     rows = []
     for s in series:
@@ -124,6 +129,7 @@ def costs_table(series: list[Series]) -> Table:
             row.update(
                 models=", ".join(entry.models),
                 local_gmac=costs.local_gmac(entry),
+                gmac_at=costs.gmac_sizes(entry),
                 encoder_fp32_mib=costs.encoder_mib(entry, "fp32_params"),
                 encoder_deployed_mib=costs.encoder_mib(entry, "deployed"),
                 board_files_mib=costs.board_files_mib(entry),
@@ -142,9 +148,9 @@ def data_size_table(series: list[Series]) -> Table:
         *_WHICH,
         _CONFIG,
         Column("payload_kib", "Payload", "KiB", interval=True),
-        Column("payload_mean_kib", "Payload, mean", "KiB"),
-        Column("wire_up_kib", "Wire, up", "KiB"),
-        Column("wire_down_kib", "Wire, down", "KiB"),
+        Column("payload_mean_kib", "Mean payload", "KiB"),
+        Column("wire_up_kib", "Wire up", "KiB"),
+        Column("wire_down_kib", "Wire down", "KiB"),
         Column("legacy_pickled_kib", "Pickled (sc2bench)", "KiB"),
         Column("published_payload_kib", "Published mean", "KiB"),
     ]
@@ -172,12 +178,14 @@ def data_size_table(series: list[Series]) -> Table:
 
 def memory_table(series: list[Series]) -> Table:
     """The paper's Table S1: a row for each configuration, a column for each board and backend."""
-    ours = [Column(f"peak_memory_gb_{i}", s.label, "GB") for i, s in enumerate(series)]
+    ours = [
+        Column(f"peak_memory_gb_{i}", s.label.replace(",", ""), "GB") for i, s in enumerate(series)
+    ]
     theirs = [
-        Column("nano_gb", "Nano, paper", "GB"),
-        Column("nano_cuda_gb", "Nano CUDA, paper", "GB"),
-        Column("xavier_nx_gb", "Xavier NX, paper", "GB"),
-        Column("xavier_nx_cuda_gb", "Xavier NX CUDA, paper", "GB"),
+        Column("nano_gb", "Paper: Nano", "GB"),
+        Column("nano_cuda_gb", "Paper: Nano CUDA", "GB"),
+        Column("xavier_nx_gb", "Paper: Xavier NX", "GB"),
+        Column("xavier_nx_cuda_gb", "Paper: Xavier NX CUDA", "GB"),
     ]
     found = {(s.label, e.id): e for s in series for e in s.entries}
     rows: list[Row] = []

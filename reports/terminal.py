@@ -14,6 +14,7 @@ from reports.table import Table
 
 # A pipe has no width of its own: as wide as the table needs.
 _PIPE_COLUMNS = 200
+_UNBOUND = 10_000
 
 
 def show(table: Table, stream: TextIO) -> None:
@@ -22,7 +23,8 @@ def show(table: Table, stream: TextIO) -> None:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(file=stream, highlight=False, width=_PIPE_COLUMNS)
     drawn = _draw(table, intervals=True)
-    if console.measure(drawn).maximum > console.width:
+    wide = console.options.update(width=_UNBOUND, max_width=_UNBOUND)
+    if console.measure(drawn, options=wide).maximum > console.width:
         drawn = _draw(table, intervals=False)
     console.print(drawn)
     for line in [f"Sources: {table.sources()}", *table.notes]:
@@ -30,10 +32,16 @@ def show(table: Table, stream: TextIO) -> None:
 
 
 def _draw(table: Table, intervals: bool) -> RichTable:
-    drawn = RichTable(box=box.SIMPLE_HEAD, title=table.title, title_justify="left", pad_edge=False)
+    drawn = RichTable(
+        box=box.SIMPLE_HEAD,
+        title=table.title,
+        title_justify="left",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     columns = [replace(c, interval=c.interval and intervals) for c in table.for_people()]
     for column in columns:
-        heading = column.title.replace(", ", "\n") + (f"\n[{column.unit}]" if column.unit else "")
+        heading = column.title.replace(" at ", "\n") + (f"\n[{column.unit}]" if column.unit else "")
         drawn.add_column(Text(heading), justify="right" if column.number else "left")
     previous = ""
     for row in table.rows:

@@ -7,6 +7,7 @@ from pathlib import Path
 from device_configs.files import write_atomic
 from reports.document import Report, to_json
 from reports.draw import draw_all
+from reports.headlines import headlines
 from reports.load import load_runs
 from reports.markdown import to_markdown
 from reports.model import series_of
@@ -41,7 +42,7 @@ def make_report(paths: list[Path], folder: Path) -> Report:
     """
     series = series_of(load_runs(paths))
     tables = [table(series) for table in _TABLES]
-    report = Report(series, tables, draw_all(series, folder))
+    report = Report(series, tables, draw_all(series, folder), headlines(series))
     for table in tables:
         write_atomic(str(folder / f"{table.name}.csv"), table.to_csv())
     write_atomic(

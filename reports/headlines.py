@@ -1,0 +1,34 @@
+"""The best saving of each metric against each baseline, in sentences."""
+# board: no
+
+from reports.model import Series
+from reports.savings import Saving, best, metrics, savings
+from reports.table import percent
+
+
+def headlines(series: list[Series]) -> list[str]:
+    """One sentence for each metric and baseline that was measured, the paper's beside it."""
+    lines = []
+    for s in series:
+        found = savings(s)
+        prefix = f"{s.label}: " if len(series) > 1 else ""
+        for metric in metrics(s):
+            for baseline in metric.baselines:
+                top = best(
+                    [o for o in found if (o.metric.name, o.baseline) == (metric.name, baseline)]
+                )
+                if top:
+                    lines.append(prefix + _sentence(top))
+    return lines
+
+
+def _sentence(top: Saving) -> str:
+    if top.heaviest is None or top.most.value is None:
+        raise ValueError("a saving without a number has no sentence")
+    saved = top.most.value
+    words = f"saves {percent(saved)} %" if saved >= 0 else f"costs {percent(-saved)} % more"
+    pair = f"{top.entry.marked} {words} against {top.heaviest.marked}"
+    stated = sorted({statement.percent for statement in top.metric.published(top.baseline)})
+    paper = ", ".join(percent(value) for value in stated)
+    beside = f" (the paper states up to {paper} % for its {top.baseline} rows)" if paper else ""
+    return f"{top.metric.name}: {pair}{beside}; {top.most.source}."

@@ -1,0 +1,87 @@
+"""The small parts: numbers as text, lists as words, intervals, published figures."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from reports import stats
+from reports.published import peak_memory_gb, stated, statements
+from reports.table import Column, Table, significant
+from reports.values import SOURCES, Value, exact, missing, ordered
+from reports.words import by_source, ranges
+
+
+@pytest.mark.parametrize(
+    "number, text",
+    [(0, "0"), (0.00123456, "0.00123"), (12.345, "12.3"), (4567.8, "4568"), (-0.5, "-0.500"),
+     (99.96, "100"), (1e-9, "0.00000000100")],
+)  # fmt: skip
+def test_three_significant_digits(number, text):
+    assert significant(number) == text
+
+
+def test_lists_draw_consecutive_numbers_together():
+    assert ranges(["LC 1", "LC 2", "LC 3", "LC 7", "SC 1", "SC 6†"]) == "LC 1-3, 7, SC 1, 6"
+    assert ranges(["LC 3", "LC 20", "mine", "LC 21"]) == "LC 3, 20, mine, LC 21"
+    assert ranges([]) == ""
+
+
+def test_one_source_stands_alone():
+    assert by_source([("LC 1", "measured"), ("SC 1", "measured"), ("SC 2", "")]) == "measured"
+    assert by_source([("LC 1", "measured"), ("SC 1", "measured+simulated")]) == (
+        "measured (LC 1), measured+simulated (SC 1)"
+    )
+
+
+def test_sources_keep_one_order_and_unknown_ones_are_refused():
+    assert ordered(["generated", "measured", "measured"]) == ("measured", "generated")
+    assert ordered(iter(["simulated", "measured"])) == ("measured", "simulated")
+    with pytest.raises(KeyError):
+        ordered(["guessed"])
+
+
+def test_a_missing_value_has_no_source_and_says_why():
+    assert exact(None, "measured", why="no sensor") == missing("no sensor")
+    assert missing("no sensor").to_json() == {"value": None, "why": "no sensor"}
+    assert missing("no sensor").source == ""
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_too_few_samples_have_no_interval(count):
+    found = stats.median([1.0, 2.0, 3.0, 4.0, 5.0][:count], "measured")
+    assert found.low is None and found.high is None
+    assert (found.value is None) == (count == 0)
+
+
+def test_the_interval_covers_the_median_about_as_often_as_it_says():
+    dice = np.random.default_rng(7)
+    inside = 0
+    for _ in range(200):
+        found = stats.median(list(dice.lognormal(0, 0.3, 15)), "measured")
+        inside += found.low <= 1.0 <= found.high
+    assert scipy_stats.binomtest(inside, 200, stats.LEVEL).pvalue > 0.001
+
+
+def test_csv_is_read_back_with_its_commas_and_quotes():
+    columns = [Column("config", "Config.", number=False), Column("size_kib", "Size", interval=True)]
+    rows = [{"config": 'a, "b"', "size_kib": Value(1.5, ("measured",), 1.0, 2.0, 9)}]
+    text = Table("t", "T", columns, rows).to_csv()
+    assert list(csv.DictReader(io.StringIO(text))) == [
+        {"config": 'a, "b"', "size_kib": "1.5", "size_kib_low": "1.0", "size_kib_high": "2.0",
+         "size_kib_source": "measured"}
+    ]  # fmt: skip
+
+
+def test_the_paper_is_quoted_as_it_is_printed():
+    assert {s.percent for s in stated("gmac", "LC", None)} == {97.0}
+    assert {s.percent for s in stated("end_to_end", "SC", 37.5)} == {96.7, 97.6}
+    assert all(s.where.startswith("Ladon") for s in statements())
+    table = peak_memory_gb()
+    assert len(table) == 40
+    assert table["Ours10"] == {
+        "nano_gb": 0.682, "nano_cuda_gb": 0.543, "xavier_nx_gb": 1.12, "xavier_nx_cuda_gb": 2.14
+    }  # fmt: skip
+    assert "published" in SOURCES

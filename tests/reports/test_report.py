@@ -1,0 +1,180 @@
+"""What a report says in words: provenance, untrained weights, what is missing, bad input."""
+
+import json
+import shutil
+import time
+
+import pytest
+from PIL import Image
+
+from tests.conftest import splitwatt
+from tests.reports.synthetic import make_config, write_run
+
+UNTRAINED = "Untrained (random) weights"
+
+
+def section(markdown, title):
+    return markdown.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def test_it_stands_alone(two_boards):
+    text = two_boards.markdown
+    for words in (
+        "synthetic-cpu-1", "synthetic-nano-2", "2 warm-up inferences", "7 inferences, 2 block(s)",
+        "640x480", "on the same machine as the board", "governor performance", "95 % percentile",
+    ):  # fmt: skip
+        assert words in text
+    for word in two_boards.json["sources"]:
+        assert f"| {word} |" in text
+    for line in text.splitlines():
+        if line.startswith("!["):
+            assert (two_boards.folder / line.split("(")[1].rstrip(")")).is_file()
+
+
+def test_ids_print_with_a_space_and_the_assumed_one_has_a_footnote(two_boards):
+    assert "LC 20" in two_boards.printed and "Ours 5" in two_boards.printed
+    assert "LC20" not in two_boards.printed
+    for title in ("Summary", "End-to-end latency", "Data size", "Savings"):
+        assert "† SC 6 is assumed:" in section(two_boards.markdown, title)
+    assert "| SC 6† |" in two_boards.markdown
+
+
+def test_untrained_weights_are_told_on_all_that_shows_bytes(two_boards):
+    for title in (
+        "Summary",
+        "End-to-end latency",
+        "Data size",
+        "Savings",
+        "Beside the paper's text",
+    ):
+        assert UNTRAINED in section(two_boards.markdown, title)
+    assert UNTRAINED in two_boards.printed
+
+
+def test_trained_weights_are_not_called_untrained(tmp_path):
+    run = write_run(tmp_path / "run", make_config(["LC1", "SC1", "Ours1"]), trained=True)
+    splitwatt("report", run, "--out", tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert UNTRAINED not in text
+    found = json.loads((tmp_path / "report" / "report.json").read_text())["tables"]
+    assert found["data_size"]["rows"][0]["payload_kib"]["sources"] == ["measured"]
+
+
+def test_each_number_has_its_own_source(two_boards):
+    rows = {
+        (row["board"], row["config"]): row["end_to_end_s_100_kbit_s"]["sources"]
+        for row in two_boards.json["tables"]["summary"]["rows"]
+    }
+    assert rows["cpu", "LC 1"] == ["measured"]
+    assert rows["cpu", "SC 1"] == ["measured", "simulated", "generated"]
+    assert rows["cpu", "SC 6†"] == ["measured", "simulated", "assumed", "generated"]
+    assert rows["nano", "Ours 1"] == ["measured", "simulated", "published"]
+
+
+def test_published_payloads_are_told_with_those_that_are_not_published(two_boards):
+    text = section(two_boards.markdown, "Summary")
+    assert "carries each system's published mean size, not the bytes made here" in text
+    assert "none is published for SC 1, 5-6" in text
+
+
+def test_what_was_not_measured_is_a_dash_and_an_empty_cell(half):
+    assert "| LC 20 | - | - |" in section(half.markdown, "Summary")
+    row = next(
+        line for line in (half.folder / "summary.csv").read_text().splitlines() if "LC 20" in line
+    )
+    assert ",,,," in row and ",0," not in row.split("LC 20")[1][:8]
+
+
+def test_half_a_run_says_what_is_missing_and_why(half):
+    text = section(half.markdown, "What is missing")
+    assert "is not finished" in text and "splitwatt profile --resume" in text
+    assert "LC 20: 0 of 6 samples are good, 6 missing" in text
+    assert "SC 5: 3 of 6 samples are good, 3 failed: the server is gone (3)" in text
+    assert "no run has a power sensor's records" in text
+    assert "| SC 5 | 6 | 3 | 3 | 0 | the server is gone (3) |" in half.markdown
+
+
+def test_fewer_than_six_samples_have_no_interval(half):
+    rows = half.json["tables"]["latency"]["rows"]
+    row = next(row["end_to_end_s"] for row in rows if row["config"] == "SC 5")
+    assert row["n"] == 3 and "low" not in row
+
+
+def test_the_figures_are_pictures_of_the_sizes_of_papers(two_boards):
+    names = {figure["name"] for figure in two_boards.json["figures"]}
+    assert names == {
+        "latency_100_kbit_s", "latency_lora_37_5_kbit_s", "latency_ble_270_kbit_s", "latency_all",
+        "gmac", "data_size", "memory",
+    }  # fmt: skip
+    for figure in two_boards.json["figures"]:
+        assert figure["sources"] and figure["caption"]
+        for file in figure["files"]:
+            content = (two_boards.folder / file).read_bytes()
+            starts = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}[file[-3:]]
+            assert content.startswith(starts)
+        with Image.open(two_boards.folder / figure["files"][0]) as picture:
+            assert picture.width in (1050, 2100)  # a column or a page at 300 dpi
+            assert len(picture.convert("L").getcolors()) > 20
+
+
+def test_the_same_records_give_the_same_files(two_boards, tmp_path):
+    splitwatt("report", *two_boards.runs, "--out", tmp_path)
+    for file in sorted(two_boards.folder.iterdir()):
+        assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+def test_json_prints_one_document(two_boards, tmp_path):
+    result = splitwatt("report", two_boards.runs[0], "--out", tmp_path, "--json")
+    assert json.loads(result.stdout)["report"] == str(tmp_path / "report.md")
+
+
+def test_forty_configurations_and_three_links_within_thirty_seconds(tmp_path):
+    run = write_run(tmp_path / "run", make_config(links=3))
+    start = time.monotonic()
+    splitwatt("report", run, "--out", tmp_path / "report")
+    assert time.monotonic() - start <= 30
+
+
+def test_a_run_without_links_keeps_the_network_as_it_is(tmp_path):
+    run = write_run(tmp_path / "run", make_config(["LC1", "Ours1"], links=0))
+    splitwatt("report", run, "--out", tmp_path / "report")
+    rows = json.loads((tmp_path / "report" / "report.json").read_text())["tables"]["latency"][
+        "rows"
+    ]
+    assert rows[1]["end_to_end_s"]["sources"] == ["measured"]
+    assert rows[1]["uplink_s"]["value"] is None
+
+
+def refuse(arguments, *words, code=1):
+    result = splitwatt("report", *arguments, check=False)
+    assert result.returncode == code and "Traceback" not in result.stderr
+    assert all(word in result.stderr for word in words), result.stderr
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_run(tmp_path / "run", make_config(["LC1", "Ours1"]))
+
+
+def test_a_run_of_another_format_is_refused(run, two_boards, tmp_path):
+    document = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**document, "format": 2}))
+    refuse([two_boards.runs[0], run, "--out", tmp_path / "r"], "run.json", "format 1")
+    assert not (tmp_path / "r").exists()
+
+
+def test_no_run_and_a_run_that_stands_twice(run, tmp_path):
+    refuse([tmp_path / "nothing", "--out", tmp_path / "r"], "no run", "nothing")
+    copy = shutil.copytree(run, tmp_path / "copy")
+    refuse([run, copy, "--out", tmp_path / "r"], "the same run", "name it once", code=2)
+
+
+def test_a_sample_with_nan_is_failed_and_told(run, tmp_path):
+    lines = (run / "samples.jsonl").read_text().splitlines()
+    sample = json.loads(lines[-1])
+    lines[-1] = json.dumps({**sample, "total_s": float("nan")})
+    (run / "samples.jsonl").write_text("\n".join(lines) + "\n")
+    splitwatt("report", run, "--out", tmp_path / "r")
+    text = (tmp_path / "r" / "report.md").read_text()
+    assert "1 failed: its record holds no finite time (1)" in text
+    assert "nan" not in (tmp_path / "r" / "report.json").read_text().lower().replace("nano", "")
