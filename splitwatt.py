@@ -1,7 +1,6 @@
 """The `splitwatt` command: finds the room that a verb lives in and imports that room only."""
 
 import importlib
-import os
 import sys
 from typing import List, Optional
 
@@ -81,6 +80,4 @@ def run_profile():
 
 
 if __name__ == "__main__":
-    # The folder of this file, so that `python splitwatt.py` works from anywhere.
-    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     sys.exit(main())

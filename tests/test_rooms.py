@@ -79,7 +79,7 @@ def test_no_board_file_imports_a_host_package(room):
 
 def test_the_command_helps_on_a_bare_python():
     result = subprocess.run(
-        [sys.executable, "-I", "-S", str(ROOT / "splitwatt.py"), "--help"],
+        [sys.executable, "-E", "-S", str(ROOT / "splitwatt.py"), "--help"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         universal_newlines=True,
