@@ -7,8 +7,7 @@ from typing import List, Optional
 from device_configs.cli import guarded
 from device_configs.errors import UsageError
 from device_configs.names import suggestion
-
-__version__ = "0.1.0"
+from device_configs.version import __version__
 
 # verb -> (room, what it does)
 VERBS = {

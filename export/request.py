@@ -113,7 +113,7 @@ def remedies(system: System, rate: str | None) -> str:
 @functools.cache
 def made_by() -> dict[str, str]:
     """What makes bundles: the packages' versions, and a digest of this room's and engines' code."""
-    from splitwatt import __version__
+    from device_configs.version import __version__
 
     made = {"splitwatt": __version__, "python": platform.python_version(), "recipe": _recipe()}
     for package in _PACKAGES:
