@@ -18,6 +18,7 @@ VERBS = {
     "verify": ("engines", "run a bundle's own photographs and compare with its expected outputs"),
     "serve": ("profiler", "the server: decoders and heads, over HTTP"),
     "profile": ("profiler", "time configurations on this board against a server"),
+    "energy": ("energy", "power and joules alone"),
     "report": ("reports", "runs -> tables and figures"),
 }
 

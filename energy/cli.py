@@ -1,0 +1,203 @@
+"""`splitwatt energy read | watch | record | integrate | serve`: power and joules alone."""
+
+import argparse
+import sys
+import time
+from typing import Any, Dict, List, Optional
+
+from device_configs.cli import note, parser, print_json
+from device_configs.errors import SensorError, UsageError
+from device_configs.names import suggestion
+
+_SUMMARIES = [
+    ("read", "one reading of every rail"),
+    ("watch", "the rails live, with sparklines"),
+    ("record", "the joules of any command"),
+    ("integrate", "the joules of a recorded trace"),
+    ("serve", "a Prometheus endpoint, compatible with Energon's"),
+]
+
+
+def energy(argv: List[str]) -> int:
+    """Run `splitwatt energy VERB`."""
+    verbs = {
+        "read": _read,
+        "watch": _watch,
+        "record": _record,
+        "integrate": _integrate,
+        "serve": _serve,
+    }
+    if not argv or argv[0] in ("-h", "--help"):
+        rows = "\n".join("  %-10s %s" % row for row in _SUMMARIES)
+        print("usage: splitwatt energy VERB [options]\n\n%s\n\nexample:\n  %s"
+              % (rows, "splitwatt energy record -- ./my_program --fast"))  # fmt: skip
+        return 0 if argv else 2
+    if argv[0] not in verbs:
+        raise UsageError("unknown command 'energy %s'" % argv[0], suggestion(argv[0], verbs))
+    return verbs[argv[0]](argv[1:])
+
+
+VERBS = {"energy": energy}
+
+
+def _parser(verb: str, example: str) -> argparse.ArgumentParser:
+    summary = dict(_SUMMARIES)[verb]
+    result = parser("energy " + verb, summary[0].upper() + summary[1:] + ".", example)
+    result.add_argument("--target", metavar="NAME", help="the machine (default: found out)")
+    result.add_argument("--sysfs", metavar="DIR", default="/sys", help="what stands for /sys")
+    if verb != "integrate":
+        result.add_argument("--driver", metavar="NAME", help="read the rails by this one only")
+        result.add_argument("--replay", metavar="TRACE", help="play this trace instead of a sensor")
+    return result
+
+
+def _sources(options: argparse.Namespace) -> Dict[str, Any]:
+    """The arguments that say where power is read."""
+    driver = "replay" if options.replay else options.driver
+    return {
+        "target": options.target,
+        "sysfs": options.sysfs,
+        "driver": driver,
+        "options": {"trace": options.replay} if options.replay else None,
+    }
+
+
+def _read(argv: List[str]) -> int:
+    from energy.opening import open_rails
+    from energy.reading import read_once
+
+    options = _parser("read", "splitwatt energy read --target nano --json").parse_args(argv)
+    with open_rails(**_sources(options)) as rails:
+        reading = read_once(rails)
+    if options.json:
+        print_json(reading)
+        return 0
+    for rail in reading["rails"]:
+        print(
+            "%-20s %12s  %s%s"
+            % (
+                rail["name"],
+                _watts(rail["watts"]),
+                "total" if rail["total"] else rail["measures"],
+                " [%s]" % rail["flag"] if rail["flag"] else "",
+            )
+        )
+    if len(reading["total_of"]) > 1:
+        print("%-20s %12s  sum" % ("+".join(reading["total_of"]), _watts(reading["total_watts"])))
+    note("read by %s for the target %s" % (reading["driver"], reading["target"] or "none"))
+    return 0
+
+
+def _watts(value: Optional[float]) -> str:
+    return "-" if value is None else "%.3f W" % value
+
+
+def _watch(argv: List[str]) -> int:
+    from energy.watch import watch
+
+    arguments = _parser("watch", "splitwatt energy watch --target nano")
+    arguments.add_argument("--seconds", type=_positive, metavar="S", help="stop after so long")
+    arguments.add_argument("--interval", type=_positive, default=0.5, metavar="S", help="refresh")
+    options = arguments.parse_args(argv)
+    last = watch(_sources(options), options.interval, options.seconds, not options.json)
+    if options.json:
+        print_json(last)
+    return 0
+
+
+def _record(argv: List[str]) -> int:
+    from energy.record import as_lines, record
+
+    arguments = _parser("record", "splitwatt energy record --idle 2 --runs 5 -- ./my_program")
+    arguments.add_argument("--runs", type=int, default=1, metavar="N", help="run it N times")
+    arguments.add_argument("--warmup", type=int, default=0, metavar="N", help="runs before, unmeasured")
+    arguments.add_argument("--idle", type=float, default=0.0, metavar="S",
+                           help="measure idle power for S seconds before and after")  # fmt: skip
+    arguments.add_argument("--hz", type=_positive, metavar="HZ", help="samples a second")
+    arguments.add_argument("--output", metavar="TRACE", help="keep the trace (a CSV)")
+    arguments.add_argument("--sampler-cost", type=float, default=0.0, metavar="S",
+                           help="also measure for 2 x S seconds what sampling itself draws")  # fmt: skip
+    arguments.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+    options = arguments.parse_args(argv)
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if not command:
+        raise UsageError("no command to record", "put it after --")
+    if options.runs < 1 or options.warmup < 0 or options.idle < 0 or options.sampler_cost < 0:
+        raise UsageError("--runs, --warmup, --idle and --sampler-cost cannot be negative, or 0 runs")
+    result = record(
+        command,
+        _sources(options),
+        runs=options.runs,
+        warmup=options.warmup,
+        idle_s=options.idle,
+        hz=options.hz,
+        trace_path=options.output,
+        quiet=options.json,
+        sampler_cost_s=options.sampler_cost,
+    )
+    if options.json:
+        print_json(result)
+    else:
+        print("\n".join(as_lines(result)))
+    return 0 if all(run["exit_code"] == 0 for run in result["runs"]) else 1
+
+
+def _integrate(argv: List[str]) -> int:
+    from energy.integration import as_lines, integrate_file
+
+    arguments = _parser("integrate", "splitwatt energy integrate run/power/LC1-cpu-0.csv --json")
+    arguments.add_argument("trace", metavar="TRACE", help="a CSV with t_s and a column a rail, W")
+    arguments.add_argument("--from", dest="start", type=float, metavar="S", help="begin here (t_s)")
+    arguments.add_argument("--to", dest="end", type=float, metavar="S", help="end here (t_s)")
+    arguments.add_argument("--windows", metavar="FILE", help="windows.jsonl of the run")
+    options = arguments.parse_args(argv)
+    result = integrate_file(
+        options.trace, options.target, options.start, options.end, options.windows
+    )
+    if options.json:
+        print_json(result)
+    else:
+        print("\n".join(as_lines(result)))
+    refused = [r["refused"] for r in result["rails"].values() if r["refused"]]
+    if refused and len(refused) == len(result["rails"]):
+        enough = [r["enough_s"] for r in result["rails"].values() if r["enough_s"]]
+        remedy = "measure for at least %.3g s" % max(enough) if enough else "measure for longer"
+        raise SensorError("%s is refused: %s" % (options.trace, refused[0]), remedy)
+    return 0
+
+
+def _serve(argv: List[str]) -> int:
+    from energy.endpoint import PORT, Endpoint
+
+    arguments = _parser("serve", "splitwatt energy serve --target nano --port 9877")
+    arguments.add_argument("--port", type=int, default=PORT, metavar="N", help="default: %d" % PORT)
+    arguments.add_argument("--host", default="", metavar="ADDRESS", help="default: every interface")
+    arguments.add_argument("--hz", type=_positive, metavar="HZ", help="samples a second")
+    arguments.add_argument("--procfs", metavar="DIR", default="/proc", help="what stands for /proc")
+    arguments.add_argument("--seconds", type=_positive, metavar="S", help="stop after so long")
+    options = arguments.parse_args(argv)
+    if not 0 <= options.port <= 65535:
+        raise UsageError("there is no port %d" % options.port, "choose one from 1 to 65535")
+    sources = _sources(options)
+    with Endpoint(
+        host=options.host, port=options.port, procfs=options.procfs, hz=options.hz, **sources
+    ) as endpoint:
+        url = "http://%s:%d/metrics" % (options.host or "localhost", endpoint.port)
+        if options.json:
+            print_json({"url": url, "hz": endpoint.about["hz"], "target": endpoint.about["target"]})
+            sys.stdout.flush()
+        note("serving %s (Ctrl-C ends it)" % url)
+        end = None if options.seconds is None else time.monotonic() + options.seconds
+        try:
+            while end is None or time.monotonic() < end:
+                time.sleep(0.2)
+        except KeyboardInterrupt:
+            pass  # that is how it ends
+    return 0
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("must be above 0")
+    return value

@@ -1,0 +1,53 @@
+"""Confidence intervals by the bootstrap, in plain Python."""
+
+import math
+import random
+from typing import NamedTuple, Optional, Sequence, Tuple
+
+# With fewer repetitions than this an interval would be a pretence.
+LEAST_REPETITIONS = 5
+
+Mean = NamedTuple(
+    "Mean",
+    [
+        ("mean", float),
+        ("deviation", Optional[float]),
+        ("interval", Optional[Tuple[float, float]]),
+        ("repetitions", int),
+    ],
+)
+Mean.__doc__ = """A mean, the standard deviation of one value (None with one), the 95 % interval of
+the mean (None with fewer than five values), and how many values there were."""
+
+
+def bootstrap_mean(
+    values: Sequence[float], level: float = 0.95, resamples: int = 2000, seed: int = 2025
+) -> Optional[Mean]:
+    """The mean of `values` and its interval (percentiles of resampled means); None of no values.
+
+    Percentiles of a small sample's resampled means are too narrow by sqrt(n / (n - 1)): the interval
+    is widened by that.
+    """
+    n = len(values)
+    if n == 0:
+        return None
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Mean(mean, None, None, 1)
+    deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
+    if n < LEAST_REPETITIONS:
+        return Mean(mean, deviation, None, n)
+    choices = random.Random(seed).choices
+    means = sorted(math.fsum(choices(values, k=n)) / n for _ in range(resamples))
+    widen = math.sqrt(n / (n - 1.0))
+    tail = (1 - level) / 2
+    low = mean + (_quantile(means, tail) - mean) * widen
+    high = mean + (_quantile(means, 1 - tail) - mean) * widen
+    return Mean(mean, deviation, (low, high), n)
+
+
+def _quantile(ordered: Sequence[float], part: float) -> float:
+    at = part * (len(ordered) - 1)
+    low = int(at)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (at - low) * (ordered[high] - ordered[low])

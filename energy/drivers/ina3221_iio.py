@@ -1,0 +1,63 @@
+"""INA3221 as JetPack 4's kernel shows it: an iio device with a power file per channel.
+
+<sysfs>/bus/i2c/drivers/ina3221x/<bus>-<addr>/iio:device*/ with rail_name_N (root only),
+in_voltageN_input (mV), in_currentN_input (mA), in_powerN_input (mW), N = 0 to 2.
+"""
+
+import glob
+import os
+from typing import List, Optional
+
+from energy import rails
+from energy.sysfs import NumberFile, read_text
+
+_CHANNELS = range(3)
+
+
+class Driver(rails.Driver):
+    """Reads in_powerN_input; rails are found by their names, never by N."""
+
+    name = "ina3221_iio"
+
+    def __init__(self, context: rails.Context) -> None:
+        pattern = os.path.join(
+            glob.escape(context.sysfs), "bus/i2c/drivers/ina3221x/*-*/iio:device*"
+        )
+        folders = sorted(glob.glob(pattern))
+        if not folders:
+            raise rails.Unavailable("there is no %s" % pattern)
+        self.rails = []
+        self._power = []  # type: List[NumberFile]
+        self._volts = []  # type: List[NumberFile]
+        for folder in folders:
+            for channel in _CHANNELS:
+                self._add(context, folder, channel)
+        if not self.rails:
+            raise rails.Unavailable("%s has no channel with a rail_name" % folders[0])
+
+    def _add(self, context: rails.Context, folder: str, channel: int) -> None:
+        name_file = os.path.join(folder, "rail_name_%d" % channel)
+        if not os.path.lexists(name_file):
+            return
+        label = read_text(name_file)
+        if label in context.power.ignored:
+            return
+        power = os.path.join(folder, "in_power%d_input" % channel)
+        rail = context.rail(label, self.name, power)
+        self._power.append(NumberFile(power))
+        self._volts.append(NumberFile(os.path.join(folder, "in_voltage%d_input" % channel)))
+        self.rails.append(rail)
+
+    def read(self) -> List[Optional[float]]:
+        return [_thousandth(file.read()) for file in self._power]
+
+    def volts(self) -> List[Optional[float]]:
+        return [_thousandth(file.read()) for file in self._volts]
+
+    def close(self) -> None:
+        for file in self._power + self._volts:
+            file.close()
+
+
+def _thousandth(value: Optional[int]) -> Optional[float]:
+    return None if value is None else value / 1000.0

@@ -1,0 +1,41 @@
+"""A recorded trace, played again in its own time: what a board measured, seen elsewhere."""
+
+import time
+from bisect import bisect_right
+from typing import List, Optional
+
+from energy import rails
+from energy.traces import read_trace
+
+
+class Driver(rails.Driver):
+    """Reads the sample that the trace holds for the time since the driver was opened."""
+
+    name = "replay"
+    provenance = "replayed"
+
+    def __init__(self, context: rails.Context) -> None:
+        path = context.options.get("trace")
+        if not path:
+            raise rails.Unavailable("no trace was named to replay")
+        self._trace = read_trace(path)
+        self._start_s = None  # type: Optional[float]
+        self.rails = [
+            rail._replace(driver=self.name, path=path, kind=_played(rail.kind))
+            for rail in self._trace.rails
+        ]
+
+    def read(self) -> List[Optional[float]]:
+        if self._start_s is None:
+            self._start_s = time.monotonic()
+        times = self._trace.times
+        at = times[0] + time.monotonic() - self._start_s
+        index = bisect_right(times, at) - 1
+        if at > times[-1]:
+            return [None] * len(self.rails)  # the trace is over
+        return [column[index] for column in self._trace.columns]
+
+
+def _played(kind: str) -> str:
+    """A counter's trace holds mean powers: that is what is played."""
+    return rails.AVERAGE if kind == rails.COUNTER else kind

@@ -1,0 +1,124 @@
+"""The Prometheus endpoint: an HTTP server that reads the sampler's newest reading, and no sensor."""
+
+import os
+import shutil
+import tempfile
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from socketserver import ThreadingMixIn
+from typing import Any, Optional
+
+from device_configs.errors import SensorError
+
+from energy.latest import LatestFile
+from energy.prometheus import CONTENT_TYPE, page
+from energy.sampler import Sampler
+from energy.system_facts import SystemFacts
+
+PORT = 9877
+
+
+class _Server(ThreadingMixIn, HTTPServer):
+    daemon_threads = True
+    page_of = None  # type: Any
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 10
+
+    def do_GET(self) -> None:
+        if self.path.split("?")[0] in ("/", "/metrics"):
+            self._send(200, CONTENT_TYPE, self.server.page_of())  # type: ignore[attr-defined]
+        else:
+            self._send(404, "text/plain", "the figures are at /metrics\n")
+
+    def _send(self, status: int, kind: str, text: str) -> None:
+        body = text.encode("utf-8")
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        """Scrapes are not logged."""
+
+
+class Endpoint(object):
+    """A sampler and the server that tells what it reads; a context manager.
+
+    Args:
+        target, sysfs, sampling: as for `energy.sampler.Sampler`.
+        host, port: where to listen; port 0: any free one (see `.port`).
+        procfs: the root of the tree that stands for /proc.
+    """
+
+    def __init__(
+        self,
+        target: Optional[str] = None,
+        sysfs: str = "/sys",
+        host: str = "",
+        port: int = PORT,
+        procfs: str = "/proc",
+        **sampling: Any
+    ) -> None:
+        self._folder = tempfile.mkdtemp(prefix="splitwatt-")
+        self._path = os.path.join(self._folder, "latest")
+        self._sampler = Sampler(target, sysfs, latest=self._path, **sampling)
+        self._address = (host, port)
+        self._facts = SystemFacts(sysfs, procfs)
+        self._lock = threading.Lock()
+        self._latest = None  # type: Optional[LatestFile]
+        self._server = None  # type: Optional[_Server]
+        self.port = port
+
+    def __enter__(self) -> "Endpoint":
+        try:
+            try:
+                self._server = _Server(self._address, _Handler)
+            except OSError as error:
+                raise SensorError(
+                    "port %d cannot be listened on: %s" % (self._address[1], error.strerror),
+                    "name another with --port",
+                )
+            self._server.page_of = self._page
+            self.port = self._server.server_address[1]
+            self._sampler.start()
+            self._latest = LatestFile(self._path, len(self._sampler.about["rails"]))
+            threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self.close()
+
+    @property
+    def about(self) -> Any:
+        """What is sampled (see `energy.sampler.Sampler.about`)."""
+        return self._sampler.about
+
+    @property
+    def stats(self) -> Any:
+        """After `close`, what the sampler did."""
+        return self._sampler.stats
+
+    def _page(self) -> str:
+        with self._lock:  # SystemFacts remembers processor times
+            latest = self._latest.read() if self._latest is not None else None
+            return page(self._sampler.about, latest, self._facts)
+
+    def close(self) -> None:
+        """Stop serving and sampling."""
+        if self._server is not None:
+            if self._latest is not None:
+                self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+        self._sampler.stop()
+        if self._latest is not None:
+            self._latest.close()
+            self._latest = None
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,0 +1,199 @@
+"""Joules of named parts of a program: `with EnergyMonitor("nano") as m: m.begin("encode") ...`."""
+
+import os
+import shutil
+import tempfile
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from device_configs.errors import SensorError
+
+from energy.opening import NoSensor, Tried, open_rails
+from energy.sampler import Sampler
+from energy.summary import RailEnergy, energies, readings_of, total_joules
+from energy.traces import Trace, read_trace
+
+# The name of windows in which nothing runs.
+IDLE = "idle"
+
+Window = NamedTuple("Window", [("name", str), ("start_s", float), ("end_s", float)])
+Window.__doc__ = """A named interval of the monotonic clock, seconds."""
+
+WindowEnergy = NamedTuple(
+    "WindowEnergy",
+    [
+        ("window", Window),
+        ("rails", Dict[str, RailEnergy]),
+        ("total_joules", Optional[float]),
+        ("net_joules", Dict[str, Optional[float]]),
+        ("total_net_joules", Optional[float]),
+    ],
+)
+WindowEnergy.__doc__ = """The energy of one window: each rail's, the board's total (None: refused or
+not measured), and both less what the idle board would have used meanwhile (None: no idle window)."""
+
+
+class EnergyMonitor(object):
+    """Samples a target's rails while it is open and tells the joules of windows afterwards.
+
+        with EnergyMonitor("nano") as monitor:
+            monitor.idle(2.0)
+            monitor.begin("encode")
+            ...
+            monitor.end("encode")
+            monitor.idle(2.0)
+        for energy in monitor.results():
+            print(energy.window.name, energy.total_joules)
+
+    Args:
+        trace_path: where the trace is kept; None: it is thrown away after `close`.
+        others: as for `energy.sampler.Sampler`.
+
+    Attributes:
+        windows: the windows that were ended, in the order of their ends.
+        about, stats: the sampler's (see `energy.sampler.Sampler`).
+    """
+
+    def __init__(
+        self,
+        target: Optional[str] = None,
+        sysfs: str = "/sys",
+        trace_path: Optional[str] = None,
+        **sampling: Any
+    ) -> None:
+        self._folder = None if trace_path else tempfile.mkdtemp(prefix="splitwatt-")
+        self.trace_path = trace_path or os.path.join(str(self._folder), "trace.csv")
+        self._sampler = Sampler(target, sysfs, trace=self.trace_path, **sampling)
+        self._open = []  # type: List[Tuple[str, float]]
+        self._trace = None  # type: Optional[Trace]
+        self.windows = []  # type: List[Window]
+        self.tried = []  # type: List[Tried]
+
+    @property
+    def about(self) -> Dict[str, Any]:
+        return self._sampler.about
+
+    @property
+    def stats(self) -> Optional[Dict[str, Any]]:
+        return self._sampler.stats
+
+    def __enter__(self) -> "EnergyMonitor":
+        self.start()
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the sampler; returns when it samples. Raises SensorError if it cannot."""
+        try:
+            self._sampler.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def stop(self) -> None:
+        """Stop the sampler; the trace is complete then."""
+        self._sampler.stop()
+
+    def begin(self, name: str) -> None:
+        """A window begins. Windows nest, and a name may come again."""
+        self._open.append((name, time.monotonic()))
+
+    def end(self, name: str) -> None:
+        """The innermost open window of that name ends.
+
+        Raises:
+            SensorError: none is open.
+        """
+        now = time.monotonic()
+        opened = self._open
+        for i in range(len(opened) - 1, -1, -1):
+            if opened[i][0] == name:
+                self.windows.append(Window(name, opened.pop(i)[1], now))
+                return
+        raise SensorError("the window '%s' was not begun" % name, "call begin('%s') first" % name)
+
+    def idle(self, seconds: float) -> None:
+        """Do nothing for so long, to know what the board uses then. Do so before and after."""
+        self.begin(IDLE)
+        time.sleep(seconds)
+        self.end(IDLE)
+
+    def trace(self) -> Trace:
+        """The trace, after `stop`."""
+        if self._trace is None:
+            self._trace = read_trace(self.trace_path)
+        return self._trace
+
+    def results(self) -> List[WindowEnergy]:
+        """The energy of every window, after `stop`. A refused one says why in its rails."""
+        return window_energies(self.trace(), self.windows)
+
+    def close(self) -> None:
+        """Throw the trace away if nobody asked to keep it."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+
+def window_energies(trace: Trace, windows: List[Window]) -> List[WindowEnergy]:
+    """The energy of each window of a trace, gross and net of the mean power of its `idle` windows."""
+    readings = readings_of(trace)
+    found = [(w, energies(trace, readings, w.start_s, w.end_s)) for w in windows]
+    idle = idle_watts([rails for window, rails in found if window.name == IDLE])
+    results = []
+    for window, rails in found:
+        net = {
+            label: _less(energy.joules, idle.get(label), energy.covered_s)
+            for label, energy in rails.items()
+        }
+        gross = total_joules(trace.total, rails)
+        parts = [net.get(label) for label in trace.total]
+        total_net = None if not parts or None in parts else sum(parts)  # type: ignore[arg-type]
+        results.append(WindowEnergy(window, rails, gross, net, total_net))
+    return results
+
+
+def idle_watts(idle: List[Dict[str, RailEnergy]]) -> Dict[str, Optional[float]]:
+    """Each rail's mean power over the idle windows, W (None: refused in all of them)."""
+    labels = sorted({label for rails in idle for label in rails})
+    means = {}  # type: Dict[str, Optional[float]]
+    for label in labels:
+        watts = [rails[label].mean_watts for rails in idle if label in rails]
+        known = [w for w in watts if w is not None]
+        means[label] = sum(known) / len(known) if known else None
+    return means
+
+
+def _less(joules: Optional[float], watts: Optional[float], seconds: float) -> Optional[float]:
+    return None if joules is None or watts is None else joules - watts * seconds
+
+
+Opened = NamedTuple("Opened", [("monitor", Optional[EnergyMonitor]), ("why_not", List[Tried])])
+Opened.__doc__ = """What `open_for` found: a monitor ready to start, or None; and each driver that
+said no, with its reason and the command that would help."""
+
+
+def open_for(
+    target: Optional[str],
+    sysfs: str = "/sys",
+    trace_path: Optional[str] = None,
+    **sampling: Any
+) -> Opened:
+    """A monitor for a block of the profiler, or None with the reasons where there is no sensor.
+
+    Nothing is started: use the monitor as a context manager. No sensor is no error here; a rail
+    that the target does not know is one.
+
+    Raises:
+        SensorError: a sensor is there, but not the target's.
+    """
+    try:
+        with open_rails(target, sysfs, sampling.get("driver"), sampling.get("options")) as found:
+            tried = list(found.tried)
+    except NoSensor as no:
+        return Opened(None, no.tried)
+    monitor = EnergyMonitor(target, sysfs, trace_path, **sampling)
+    monitor.tried = tried
+    return Opened(monitor, tried)

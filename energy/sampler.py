@@ -1,0 +1,162 @@
+"""Starts and stops the sampler's process; what the rest of a program sees of it."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from typing import Any, Dict, Optional
+
+from device_configs.errors import SensorError
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# A sampler is ready after it has started Python and probed the sensors.
+_READY_S = 20.0
+# A sampler whose sensor blocks is given this long to end, then it is killed.
+_END_S = 3.0
+
+
+class Sampler(object):
+    """A process of its own that samples the rails of a target until `stop`.
+
+    Args:
+        target: the target's name; None: found out from `sysfs`.
+        sysfs: the root of the tree that stands for /sys.
+        trace: the CSV to write; None: no trace.
+        latest: a file for the newest reading (see `energy.latest`); None: none.
+        hz: samples a second; None: twice the rate at which the sensor changes.
+        probe: look how often it changes before starting; else the target's YAML is believed.
+        driver, options: as for `energy.opening.open_rails`.
+        core: the core to stay on; None: the last one.
+        real_time: ask for real-time scheduling.
+
+    Attributes:
+        about: after `start`, what is sampled: `rails`, `total`, `hz`, `probed_period_s`, ...
+        stats: after `stop`, what the sampler did and what it cost; None if it had to be killed.
+    """
+
+    def __init__(
+        self,
+        target: Optional[str] = None,
+        sysfs: str = "/sys",
+        trace: Optional[str] = None,
+        latest: Optional[str] = None,
+        hz: Optional[float] = None,
+        probe: bool = True,
+        driver: Optional[str] = None,
+        options: Optional[Dict[str, Any]] = None,
+        core: Optional[int] = None,
+        real_time: bool = True,
+    ) -> None:
+        if hz is not None and not 0 < hz <= 10000:
+            raise SensorError("a sampling rate of %g Hz is not possible" % hz, "ask for 1 to 1000")
+        self._spec = {
+            "target": target,
+            "sysfs": sysfs,
+            "trace": trace,
+            "latest": latest,
+            "hz": hz,
+            "probe": probe and hz is None,
+            "driver": driver,
+            "options": options,
+            "core": core,
+            "real_time": real_time,
+        }
+        self._process = None  # type: Optional[subprocess.Popen]
+        self._buffer = b""
+        self.about = {}  # type: Dict[str, Any]
+        self.stats = None  # type: Optional[Dict[str, Any]]
+
+    def start(self) -> None:
+        """Start it and wait until it samples.
+
+        Raises:
+            SensorError: no sensor, or the process did not come up.
+        """
+        if self._process is not None:
+            raise SensorError("the sampler runs already", "make another one")
+        environment = dict(os.environ)
+        environment["PYTHONPATH"] = os.pathsep.join(
+            [_ROOT] + [p for p in [environment.get("PYTHONPATH")] if p]
+        )
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "energy.sampler_process", json.dumps(self._spec)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+        )
+        answer = self._answer(_READY_S)
+        if answer is None or "ready" not in answer:
+            self._kill()
+            if answer is not None and "error" in answer:
+                raise SensorError(answer["error"], answer["remedy"])
+            raise SensorError("the sampler did not start", "run: splitwatt energy read")
+        self.about = answer["ready"]
+
+    def stop(self) -> Optional[Dict[str, Any]]:
+        """End it; returns its `stats` (None if it hung in a sensor and was killed).
+
+        Raises:
+            SensorError: it ended by itself before: the trace stops there.
+        """
+        if self._process is None:
+            return self.stats
+        gone = self._process.poll() is not None
+        try:
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+        except OSError:
+            pass  # it is gone
+        answer = self._answer(_END_S)
+        self._kill()
+        if answer is not None and "stats" in answer:
+            self.stats = answer["stats"]
+        elif answer is not None and "error" in answer:
+            raise SensorError(answer["error"], answer["remedy"])
+        elif gone:
+            raise SensorError("the sampler ended by itself: its trace is not complete")
+        return self.stats
+
+    def _answer(self, seconds: float) -> Optional[Dict[str, Any]]:
+        """The next line that the sampler tells, as JSON; None if it tells none in time."""
+        process = self._process
+        if process is None or process.stdout is None:
+            return None
+        end = time.monotonic() + seconds
+        while b"\n" not in self._buffer:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
+                return None
+            chunk = os.read(process.stdout.fileno(), 65536)
+            if not chunk:
+                return None
+            self._buffer += chunk
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        return json.loads(line.decode("utf-8"))  # type: ignore[no-any-return]
+
+    def _kill(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        try:
+            process.wait(timeout=0.5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            try:
+                process.wait(timeout=1.0)
+            except subprocess.TimeoutExpired:
+                pass  # it hangs in the kernel; it holds nothing of ours
+        for pipe in (process.stdin, process.stdout):
+            try:
+                if pipe is not None:
+                    pipe.close()
+            except OSError:
+                pass  # closed by its other end
+
+    def __enter__(self) -> "Sampler":
+        self.start()
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self.stop()

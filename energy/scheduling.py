@@ -1,0 +1,46 @@
+"""Makes a process punctual where the system lets it: one core, high priority, fine timers.
+
+Every step is optional: what was granted is returned, to be recorded.
+"""
+
+import ctypes
+import os
+from typing import Any, Dict, Optional
+
+_PR_SET_TIMERSLACK = 29
+
+
+def be_punctual(core: Optional[int] = None, real_time: bool = True) -> Dict[str, Any]:
+    """Pin this process, raise its priority, and let its timers be exact.
+
+    Args:
+        core: the core to stay on; None: the last one that this process may use.
+        real_time: ask for round-robin scheduling, at its lowest priority.
+
+    Returns:
+        what was granted: {"core": int or None, "policy": "rr" or "other", "nice": int or None}.
+    """
+    granted = {"core": None, "policy": "other", "nice": None}  # type: Dict[str, Any]
+    try:
+        core = max(os.sched_getaffinity(0)) if core is None else core
+        os.sched_setaffinity(0, {core})
+        granted["core"] = core
+    except (OSError, ValueError, AttributeError):
+        pass  # not granted: it floats
+    try:
+        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1000, 0, 0, 0)  # 1 us instead of 50
+    except (OSError, AttributeError):
+        pass  # not Linux
+    if real_time:
+        try:
+            least = os.sched_get_priority_min(os.SCHED_RR)
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(least))
+            granted["policy"] = "rr"
+            return granted
+        except (OSError, AttributeError):
+            pass  # only root may
+    try:
+        granted["nice"] = os.nice(-10)
+    except OSError:
+        pass  # only root may
+    return granted

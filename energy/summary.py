@@ -1,0 +1,184 @@
+"""What is told of a rail's energy over a window, with everything a referee would ask for."""
+
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from energy import integrate
+from energy.rails import COUNTER, INSTANT, Rail
+from energy.readings import Readings, sound_readings
+from energy.total import add_up
+from energy.traces import Trace
+
+# A window with fewer distinct readings than this is refused.
+LEAST_READINGS = 10
+
+RailEnergy = NamedTuple(
+    "RailEnergy",
+    [
+        ("label", str),
+        ("driver", str),
+        ("kind", str),
+        ("joules", Optional[float]),
+        ("method", str),
+        ("interval_joules", Optional[Tuple[float, float]]),
+        ("joules_simpson", Optional[float]),
+        ("joules_trapezoid", Optional[float]),
+        ("joules_rectangle", Optional[float]),
+        ("mean_watts", Optional[float]),
+        ("window_s", Tuple[float, float]),
+        ("duration_s", float),
+        ("covered_s", float),
+        ("gap_s", float),
+        ("gaps", int),
+        ("readings", int),
+        ("effective_hz", float),
+        ("sampled_hz", Optional[float]),
+        ("period_s", Optional[float]),
+        ("largest_gap_s", Optional[float]),
+        ("excluded", Dict[str, int]),
+        ("refused", Optional[str]),
+        ("enough_s", Optional[float]),
+    ],
+)
+RailEnergy.__doc__ = """One rail over one window.
+
+`joules` is by `method`: Simpson's rule, or the rectangle for an energy counter, which is exact for
+it; None where the window is `refused` (why, and `enough_s`, the duration that would be enough).
+`interval_joules` is the 95 % interval of what happened between samples. `joules_rectangle` is there
+for sensors that average. `covered_s` leaves out the gaps: nothing is invented for them.
+`effective_hz` counts distinct readings a second, `sampled_hz` samples a second."""
+
+
+def rail_energy(readings: Readings, rail: Rail, start_s: float, end_s: float) -> RailEnergy:
+    """The energy of one rail between two moments of the trace's clock (s)."""
+    pieces = _pieces(readings, rail, start_s, end_s)
+    distinct = _count_distinct(readings, rail, start_s, end_s)
+    duration = end_s - start_s
+    covered = sum(t[-1] - t[0] for t, _ in pieces)
+    shared = dict(
+        label=rail.label,
+        driver=rail.driver,
+        kind=rail.kind,
+        method="rectangle" if rail.kind == COUNTER else "simpson",
+        window_s=(start_s, end_s),
+        duration_s=duration,
+        covered_s=covered,
+        gap_s=max(0.0, duration - covered),
+        gaps=sum(1 for a, b in readings.gaps if a < end_s and b > start_s),
+        readings=distinct,
+        effective_hz=distinct / duration if duration > 0 else 0.0,
+        sampled_hz=readings.sampled_hz,
+        period_s=readings.period_s,
+        largest_gap_s=max((b - a for t, _ in pieces for a, b in zip(t, t[1:])), default=None),
+        excluded=dict(readings.excluded),
+    )  # type: Dict[str, Any]
+    if distinct < LEAST_READINGS or not pieces:
+        enough = _enough(readings, rail, distinct, duration)
+        return RailEnergy(
+            joules=None,
+            interval_joules=None,
+            joules_simpson=None,
+            joules_trapezoid=None,
+            joules_rectangle=None,
+            mean_watts=None,
+            refused=_refusal(rail, distinct, duration, enough),
+            enough_s=enough,
+            **shared
+        )
+    simpson = sum(integrate.simpson(t, w) for t, w in pieces)
+    rectangle = sum(integrate.rectangle(t, w) for t, w in pieces)
+    bounds = [integrate.interval(t, w) for t, w in pieces]
+    joules = rectangle if rail.kind == COUNTER else simpson
+    low, high = sum(b[0] for b in bounds), sum(b[1] for b in bounds)
+    if rail.kind == COUNTER:
+        # Only the readings that the window's edges cut through are uncertain.
+        cut = sum(w[1] * (t[1] - t[0]) + w[-1] * (t[-1] - t[-2]) for t, w in pieces)
+        low, high = joules - cut, joules + cut
+    return RailEnergy(
+        joules=joules,
+        interval_joules=(low, high),
+        joules_simpson=simpson,
+        joules_trapezoid=sum(integrate.trapezoid(t, w) for t, w in pieces),
+        joules_rectangle=rectangle if rail.kind != INSTANT else None,
+        mean_watts=joules / covered,
+        refused=None,
+        enough_s=None,
+        **shared
+    )
+
+
+def _pieces(
+    readings: Readings, rail: Rail, start_s: float, end_s: float
+) -> List[Tuple[List[float], List[float]]]:
+    pieces = []
+    for times, watts in readings.segments:
+        low, high = max(start_s, times[0]), min(end_s, times[-1])
+        if len(times) >= 2 and low < high:
+            pieces.append(integrate.cut(times, watts, low, high, averages=rail.kind == COUNTER))
+    return pieces
+
+
+def _count_distinct(readings: Readings, rail: Rail, start_s: float, end_s: float) -> int:
+    inside = [
+        (at, value)
+        for times, watts in readings.segments
+        for at, value in zip(times, watts)
+        if start_s <= at <= end_s
+    ]
+    if rail.kind != COUNTER:
+        return len(inside)
+    moved = sum(1 for _, value in inside if value > 0)
+    # A counter that stood still all along is a part that used nothing, if it was read often enough.
+    return moved or (len(inside) if rail.part_of else 0)
+
+
+def _enough(readings: Readings, rail: Rail, distinct: int, duration: float) -> Optional[float]:
+    """The seconds in which `LEAST_READINGS` would have come; None: there is no telling."""
+    period = readings.period_s or rail.period_s
+    if distinct >= 2 and duration > 0:
+        period = max(period or 0.0, duration / distinct)
+    elif period is None and readings.sampled_hz:
+        period = 1.0 / readings.sampled_hz
+    return None if period is None else period * (LEAST_READINGS + 1)
+
+
+def _refusal(rail: Rail, distinct: int, duration: float, enough: Optional[float]) -> str:
+    text = "%s has %d distinct reading%s in %.3g s, and %d are needed" % (
+        rail.label,
+        distinct,
+        "" if distinct == 1 else "s",
+        duration,
+        LEAST_READINGS,
+    )
+    return text if enough is None else text + ": %.3g s would be enough" % enough
+
+
+def trace_energy(
+    trace: Trace, start_s: Optional[float] = None, end_s: Optional[float] = None
+) -> Dict[str, RailEnergy]:
+    """The energy of every rail of a trace between two moments (None: where the trace ends)."""
+    return energies(trace, readings_of(trace), start_s, end_s)
+
+
+def readings_of(trace: Trace) -> Dict[str, Readings]:
+    """The sound readings of every rail of a trace, to be integrated over many windows."""
+    return {
+        rail.label: sound_readings(trace.times, column, rail, trace.period_s.get(rail.label))
+        for rail, column in zip(trace.rails, trace.columns)
+    }
+
+
+def energies(
+    trace: Trace,
+    readings: Dict[str, Readings],
+    start_s: Optional[float] = None,
+    end_s: Optional[float] = None,
+) -> Dict[str, RailEnergy]:
+    """Like `trace_energy`, with the readings found before."""
+    begin = min(trace.times, default=0.0) if start_s is None else start_s
+    end = max(trace.times, default=0.0) if end_s is None else end_s
+    return {r.label: rail_energy(readings[r.label], r, begin, end) for r in trace.rails}
+
+
+def total_joules(total: Tuple[str, ...], rails: Dict[str, RailEnergy]) -> Optional[float]:
+    """The board's joules: those of the rails that make its total; None where one is missing."""
+    return add_up(total, {label: energy.joules for label, energy in rails.items()})

@@ -1,0 +1,163 @@
+"""The rails live in a terminal: watts, joules so far and a sparkline each."""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections import deque
+from typing import Any, Deque, Dict, List, Optional
+
+from energy.latest import Latest, LatestFile
+from energy.sampler import Sampler
+from energy.total import add_up
+
+_BARS = "▁▂▃▄▅▆▇█"
+_PLAIN_BARS = "_.-~=+*#"  # for terminals that are told no encoding, as over a bare ssh
+_WIDTH = 40
+
+
+def sparkline(values: List[Optional[float]], bars: str = _BARS) -> str:
+    """Bars of eight heights, from the least to the greatest value; a blank where there is none."""
+    known = [v for v in values if v is not None]
+    if not known:
+        return " " * len(values)
+    low, high = min(known), max(known)
+    scale = (len(bars) - 1) / (high - low) if high > low else 0.0
+    return "".join(" " if v is None else bars[int(round((v - low) * scale))] for v in values)
+
+
+def bars_of(encoding: Optional[str]) -> str:
+    """The bars that a terminal of this encoding can show."""
+    try:
+        _BARS.encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return _PLAIN_BARS
+    return _BARS
+
+
+def watch(
+    sources: Dict[str, Any], interval_s: float, seconds: Optional[float], show: bool
+) -> Dict[str, Any]:
+    """Show the rails until Ctrl-C or for `seconds`; returns the last reading as JSON."""
+    folder = tempfile.mkdtemp(prefix="splitwatt-")
+    path = os.path.join(folder, "latest")
+    sampler = Sampler(latest=path, **sources)
+    try:
+        with sampler:
+            about = sampler.about
+            latest_file = LatestFile(path, len(about["rails"]))
+            try:
+                return _loop(about, latest_file, interval_s, seconds, show)
+            finally:
+                latest_file.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _loop(
+    about: Dict[str, Any],
+    latest_file: LatestFile,
+    interval_s: float,
+    seconds: Optional[float],
+    show: bool,
+) -> Dict[str, Any]:
+    history = [deque(maxlen=_WIDTH) for _ in about["rails"]]  # type: List[Deque[Optional[float]]]
+    end = None if seconds is None else time.monotonic() + seconds
+    screen = _Screen() if show else None
+    latest = None  # type: Optional[Latest]
+    try:
+        while end is None or time.monotonic() < end:
+            time.sleep(interval_s if end is None else max(0.0, min(interval_s, end - time.monotonic())))
+            latest = latest_file.read() or latest
+            if latest is None:
+                continue
+            for line, watts in zip(history, latest.watts):
+                line.append(watts)
+            if screen is not None:
+                screen.draw(_lines(about, latest, history))
+    except KeyboardInterrupt:
+        pass  # that is how it ends
+    finally:
+        if screen is not None:
+            screen.close()
+    return _document(about, latest)
+
+
+def _lines(about: Dict[str, Any], latest: Latest, history: List[Any]) -> List[str]:
+    wide = max([len(rail["label"]) for rail in about["rails"]] + [5])
+    lines = []
+    for rail, watts, joules, past in zip(about["rails"], latest.watts, latest.joules, history):
+        lines.append(
+            "%-*s %9s %12s  %s"
+            % (
+                wide,
+                rail["label"],
+                "-" if watts is None else "%.3f W" % watts,
+                "-" if joules is None else "%.2f J" % joules,
+                sparkline(list(past), bars_of(sys.stdout.encoding)),
+            )
+        )
+    watts_of = {r["label"]: w for r, w in zip(about["rails"], latest.watts)}
+    total = add_up(about["total"], watts_of)
+    lines.append(
+        "%-*s %9s   %d samples at %.4g Hz, %d lost, target %s, %s"
+        % (
+            wide,
+            "total",
+            "-" if total is None else "%.3f W" % total,
+            latest.samples,
+            about["hz"],
+            latest.lost,
+            about["target"] or "none",
+            about["provenance"],
+        )
+    )
+    return lines
+
+
+def _document(about: Dict[str, Any], latest: Optional[Latest]) -> Dict[str, Any]:
+    rows = []
+    for i, rail in enumerate(about["rails"]):
+        rows.append(
+            {
+                "name": rail["label"],
+                "watts": latest.watts[i] if latest else None,
+                "joules": latest.joules[i] if latest else None,
+                "total": about["total"] == [rail["label"]],
+            }
+        )
+    return {
+        "target": about["target"],
+        "provenance": about["provenance"],
+        "rails": rows,
+        "samples": latest.samples if latest else 0,
+        "lost": latest.lost if latest else 0,
+    }
+
+
+class _Screen(object):
+    """Draws lines in place on a terminal (with rich where it is), one under the other elsewhere."""
+
+    def __init__(self) -> None:
+        self._live = None  # type: Any
+        if sys.stdout.isatty():
+            try:
+                from rich.live import Live
+
+                self._live = Live(refresh_per_second=10)
+                self._live.start()
+            except ImportError:
+                pass  # plain lines then
+
+    def draw(self, lines: List[str]) -> None:
+        if self._live is None:
+            print("\n".join(lines), flush=True)
+            return
+        from rich.text import Text
+
+        self._live.update(Text("\n".join(lines)))
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
