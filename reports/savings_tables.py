@@ -42,7 +42,7 @@ def savings_table(series: list[Series]) -> Table:
     under = [
         "Saving: 1 - ours / theirs, of medians, in percent; negative: ours costs more. Heaviest: "
         "the baseline's row with the largest figure of that metric. In brackets: "
-        f"{stats.METHOD.replace('of the median', 'of the saving')}.",
+        f"{stats.SAVING_METHOD}.",
         "Paper: the largest saving that its text states for that metric and link rate, over all "
         "its rows, on its own boards and servers.",
         *notes.published_payload(series),

@@ -17,14 +17,20 @@ SEED = 2025
 # (1 - 2 / 2**n), so no interval is stated.
 MIN_SAMPLES = 6
 
+# A percentile bootstrap of the median of so few samples covers less than it says (89 to 93 % at 7
+# to 20 samples), order statistics never do.
 METHOD = (
-    f"95 % percentile bootstrap interval of the median over samples "
-    f"({RESAMPLES} resamples, seed {SEED}; none below {MIN_SAMPLES} samples)"
+    "95 % interval of the median, from order statistics of the samples (exact, distribution-free; "
+    f"none below {MIN_SAMPLES} samples)"
+)
+SAVING_METHOD = (
+    "95 % percentile bootstrap interval of the saving, samples of both sides resampled "
+    f"({RESAMPLES} times, seed {SEED}; none below {MIN_SAMPLES} samples)"
 )
 
 
 def median(samples: Sequence[float], *sources: str, why: str = "no sample succeeded") -> Value:
-    """The samples' median with its bootstrap interval; missing where there is no sample."""
+    """The samples' median with its exact interval; missing where there is no sample."""
     if not samples:
         return missing(why)
     centre, low, high = _median(tuple(samples))
@@ -48,31 +54,28 @@ Estimate = tuple[float, float | None, float | None]
 @lru_cache(maxsize=None)
 def _median(samples: tuple[float, ...]) -> Estimate:
     centre = float(np.median(samples))
-    return (centre, *_interval((samples,), np.median))
+    if len(samples) < MIN_SAMPLES:
+        return centre, None, None
+    ends = stats.quantile_test(samples, p=0.5).confidence_interval(LEVEL)
+    return centre, float(ends.low), float(ends.high)
 
 
 @lru_cache(maxsize=None)
 def _saving(ours: tuple[float, ...], theirs: tuple[float, ...]) -> Estimate:
-    return (float(_percent_saved(ours, theirs)), *_interval((ours, theirs), _percent_saved))
-
-
-def _percent_saved(ours: Any, theirs: Any, axis: int = -1) -> Any:
-    saved = 100 * (1 - np.median(ours, axis=axis) / np.median(theirs, axis=axis))
-    return saved
-
-
-def _interval(
-    data: tuple[tuple[float, ...], ...], statistic: object
-) -> tuple[float | None, float | None]:
-    if min(map(len, data)) < MIN_SAMPLES:
-        return None, None
-    result = stats.bootstrap(
-        data,
-        statistic,
+    centre = float(_percent_saved(ours, theirs))
+    if min(len(ours), len(theirs)) < MIN_SAMPLES:
+        return centre, None, None
+    ends = stats.bootstrap(
+        (ours, theirs),
+        _percent_saved,
         n_resamples=RESAMPLES,
         confidence_level=LEVEL,
         method="percentile",
         vectorized=True,
         rng=np.random.default_rng(SEED),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    ).confidence_interval
+    return centre, float(ends.low), float(ends.high)
+
+
+def _percent_saved(ours: Any, theirs: Any, axis: int = -1) -> Any:
+    return 100 * (1 - np.median(ours, axis=axis) / np.median(theirs, axis=axis))
