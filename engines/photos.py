@@ -3,7 +3,7 @@
 import os
 from typing import List
 
-_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "photos")
+_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "photographs")
 
 
 def default_photos() -> List[str]:

@@ -134,7 +134,7 @@ def _recipe() -> str:
     for folder, pattern in (
         (room, "**/*.py"),
         (room.parent / "engines", "**/*.py"),
-        (room.parent / "engines" / "photos", "*.jpg"),
+        (room.parent / "engines" / "photographs", "*.jpg"),
     ):
         for path in sorted(folder.glob(pattern)):
             text.update(path.name.encode() + b"\0" + path.read_bytes())

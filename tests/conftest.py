@@ -58,4 +58,4 @@ def bundles() -> Path:
 @pytest.fixture(scope="session")
 def photographs() -> List[Path]:
     """The packaged photographs."""
-    return sorted((ROOT / "engines" / "photos").glob("*.jpg"))
+    return sorted((ROOT / "engines" / "photographs").glob("*.jpg"))

@@ -176,23 +176,6 @@ struct Step {
   }
 };
 
-inline bool encode_row(const Loops& loops, const Table& table, const float* row, size_t finish,
-                       Encoder& encoder) {
-  return loops.encode(table, row, 0, finish, encoder);
-}
-inline bool encode_row(const Loops& loops, const Table& table, const int32_t* row, size_t finish,
-                       Encoder& encoder) {
-  return loops.encode_symbols(table, row, 0, finish, encoder);
-}
-inline bool decode_row(const Loops& loops, const Table& table, float* row, size_t finish,
-                       Decoder& decoder) {
-  return loops.decode(table, row, 0, finish, decoder);
-}
-inline bool decode_row(const Loops& loops, const Table& table, int32_t* row, size_t finish,
-                       Decoder& decoder) {
-  return loops.decode_symbols(table, row, 0, finish, decoder);
-}
-
 // The end (in symbols of its row) of a row's interleaved part.
 size_t row_finish(const Shape& shape, size_t row, size_t steps) {
   return std::min(shape.n, (steps - row * shape.per_row) * kLanes);
@@ -209,7 +192,7 @@ bool encode_lanes(const sw_tables& tables, const Loops& loops, const T* values,
     }
     const Table& table = tables.tables[row];
     const Loops& use = table.vectors ? loops : *scalar_loops();
-    if (!encode_row(use, table, values + at, finish, encoder)) return false;
+    if (!encode_row(use, table, values + at, 0, finish, encoder)) return false;
   }
   return true;
 }
@@ -225,7 +208,7 @@ bool decode_lanes(const sw_tables& tables, const Loops& loops, T* values, const 
     }
     const Table& table = tables.tables[row];
     const Loops& use = table.vectors ? loops : *scalar_loops();
-    if (!decode_row(use, table, values + at, finish, decoder)) return false;
+    if (!decode_row(use, table, values + at, 0, finish, decoder)) return false;
   }
   return true;
 }

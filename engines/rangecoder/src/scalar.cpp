@@ -73,7 +73,7 @@ bool decode_row(const Pick& row, T* out, size_t begin, size_t finish, Decoder& d
       entries[j] = find_entry(pick(j), slot, &packed);
       const uint32_t state = (packed & 0xffff) * (x[j] >> 16) + slot - (packed >> 16);
       const uint32_t under = uint32_t(state < kLow);
-      x[j] = under ? state << 8 | *at : state;
+      x[j] = state << (8 * under) | (*at & (0u - under));  // no branch: it would be a coin toss
       at += under;
       two |= uint32_t(x[j] < kLow);
     }

@@ -73,6 +73,24 @@ const Loops* neon_loops();    // null where not built
 const Loops* avx2_loops();    // null where not built
 const Loops* avx512_loops();  // null where not built
 
+// A loop of a set by the type of its values.
+inline bool encode_row(const Loops& loops, const Table& table, const float* row, size_t begin,
+                       size_t finish, Encoder& encoder) {
+  return loops.encode(table, row, begin, finish, encoder);
+}
+inline bool encode_row(const Loops& loops, const Table& table, const int32_t* row, size_t begin,
+                       size_t finish, Encoder& encoder) {
+  return loops.encode_symbols(table, row, begin, finish, encoder);
+}
+inline bool decode_row(const Loops& loops, const Table& table, float* row, size_t begin,
+                       size_t finish, Decoder& decoder) {
+  return loops.decode(table, row, begin, finish, decoder);
+}
+inline bool decode_row(const Loops& loops, const Table& table, int32_t* row, size_t begin,
+                       size_t finish, Decoder& decoder) {
+  return loops.decode_symbols(table, row, begin, finish, decoder);
+}
+
 // The same with a table for every symbol; scalar only.
 bool encode_indexed(const sw_tables&, const int32_t* indexes, const float*, size_t begin,
                     size_t finish, Encoder&);
