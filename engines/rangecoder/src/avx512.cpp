@@ -25,7 +25,8 @@ struct Wide {
   __m512i part[kRegisters];
 
   explicit Wide(const void* numbers) {
-    for (int i = 0; i < kRegisters; ++i) part[i] = load(static_cast<const uint32_t*>(numbers) + 16 * i);
+    const uint32_t* from = static_cast<const uint32_t*>(numbers);
+    for (int i = 0; i < kRegisters; ++i) part[i] = load(from + 16 * i);
   }
 
   __m512i operator[](__m512i at) const {
