@@ -12,7 +12,7 @@ from export.compat.tables import Row, Rule, Table
 from export.compat.view import View, label_of, opset_of, view_of
 
 # Operators whose type is that of what they make, though they are given tensors of other types.
-_BY_OUTPUT = frozenset(("Cast", "CastLike", "ConstantOfShape", "EyeLike", "If", "Constant"))
+_BY_OUTPUT = frozenset(("CastLike", "ConstantOfShape", "EyeLike", "If", "Constant"))
 _MODEL = "(model)"
 
 
@@ -172,6 +172,8 @@ def data_tensors(node: NodeProto, opset: int) -> list[str]:
     optional = defs.OpSchema.FormalParameterOption.Optional
     needed = [p.type_str for p in schema.inputs if p.option != optional and p.type_str in variables]
     made = schema.outputs[0].type_str if schema.outputs else ""
+    if node.op_type == "Cast":
+        return everything
     if node.op_type in _BY_OUTPUT:
         return [name for name in node.output if name]
     variable = made if made in needed or not needed else needed[0]

@@ -17,6 +17,8 @@ from onnx import (
     shape_inference,
 )
 
+from device_configs.errors import ExportError
+
 Shape = tuple[int | None, ...]
 
 
@@ -44,12 +46,12 @@ class View:
         """The tensor's element type, as in `float32`; None where ONNX cannot tell."""
         if name in self._initializers:
             return type_name(self._initializers[name].data_type)
-        if name in self._constants:
-            value = self.constant(name)
-            return None if value is None else str(value.dtype)
         if name in self._values:
             element = self._values[name].type.tensor_type.elem_type
             return type_name(element) if element else None
+        if name in self._constants:
+            value = self.constant(name)
+            return None if value is None else str(value.dtype)
         return self._outer.dtype(name) if self._outer else None
 
     def shape(self, name: str) -> Shape | None:
@@ -89,8 +91,16 @@ class View:
 
 
 def view_of(model: ModelProto) -> View:
-    """The main graph of a model, after ONNX's own inference of types and shapes."""
-    inferred = shape_inference.infer_shapes(model, data_prop=True)
+    """The main graph of a model, after ONNX's own inference of types and shapes.
+
+    Raises:
+        ExportError: the graph contradicts itself.
+    """
+    try:
+        inferred = shape_inference.infer_shapes(model, data_prop=True)
+    except shape_inference.InferenceError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ExportError(f"the graph '{model.graph.name}' is unsound: {reason}", "export it anew")
     return View(inferred.graph, opset_of(inferred))
 
 
