@@ -74,7 +74,9 @@ class Block:
                 warmups = range(self._config.warmup)
                 self._series(system, samples, windows, "warmup", warmups, self._warmups_done)
                 inferences = range(self._config.inferences)
-                self._series(system, samples, windows, "inferences", inferences, self._inferences_done)
+                self._series(
+                    system, samples, windows, "inferences", inferences, self._inferences_done
+                )
             finally:
                 system.close()
 
@@ -160,16 +162,16 @@ class Block:
                     samples.append(self._failed(k, warmup, time.monotonic(), error))
                 _tell({"inference": k, "warmup": warmup, "status": FAILED})
 
-    def _record(self, inference: int, warmup: bool, started: float, **values: Any) -> Dict[str, Any]:
+    def _record(
+        self, inference: int, warmup: bool, started: float, **values: Any
+    ) -> Dict[str, Any]:
         return failed_record(
             self._spec, inference, warmup, self._image(inference, warmup), started, **values
         )
 
     def _image(self, inference: int, warmup: bool) -> str:
         repeat = 0 if warmup else self._spec.repeat
-        return self._images[
-            image_of(inference, repeat, self._config.inferences, len(self._images))
-        ]
+        return self._images[image_of(inference, repeat, self._config.inferences, len(self._images))]
 
 
 def failed_record(
@@ -220,7 +222,9 @@ def main(argv: Optional[List[str]] = None) -> int:
         document = folder.document()
         config = from_document(document["config"], "run.json")
         spec = next(Spec(**row) for row in document["blocks"] if row["id"] == options.block)
-        images = [os.path.join(document["images_folder"], row["file"]) for row in document["images"]]
+        images = [
+            os.path.join(document["images_folder"], row["file"]) for row in document["images"]
+        ]
         token = read_token(options.token_file)
         endpoint = Endpoint(options.server, token, options.cert, options.fingerprint)
         client = Client(endpoint, options.timeout)

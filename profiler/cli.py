@@ -152,7 +152,9 @@ def _serve_parser() -> argparse.ArgumentParser:
     add("--backend", default="cpu", help="what runs the server's parts (default: cpu)")
     add("--threads", type=_positive, help="of one inference (default: the backend's choice)")
     add("--keep", type=_positive, default=6, help="models kept loaded (default: 6)")
-    add("--lan", action="store_true", help="listen to the network, with a new token and certificate")
+    add(
+        "--lan", action="store_true", help="listen to the network, with a new token and certificate"
+    )
     add("--token-file", metavar="FILE", help="ask for the token in this file")
     add("--cert", metavar="FILE", help="the server's certificate, PEM")
     add("--key", metavar="FILE", help="the certificate's key, PEM")

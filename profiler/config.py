@@ -149,7 +149,7 @@ def from_document(document: Any, file: str) -> Config:
         backends=tuple(backends),
         links=tuple(Link(**dict(link, rate_kbit_s=float(link["rate_kbit_s"]))) for link in links),
         configurations=tuple(_configuration(id, row, file) for id, row in rows.items()),
-        **document
+        **document,
     )
 
 

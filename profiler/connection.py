@@ -106,7 +106,9 @@ class Connection:
             response.begin()
             body = response.read(_ANSWER_LIMIT_BYTES + 1)
             if len(body) > _ANSWER_LIMIT_BYTES:
-                raise ServerError("the server's answer is larger than %d bytes" % _ANSWER_LIMIT_BYTES)
+                raise ServerError(
+                    "the server's answer is larger than %d bytes" % _ANSWER_LIMIT_BYTES
+                )
             if response.length:  # Python's read(n) does not complain about a body cut short
                 raise http.client.IncompleteRead(body, response.length)
             names = {name.lower(): value for name, value in response.getheaders()}

@@ -67,7 +67,7 @@ REQUEST_FIELDS = {
 }
 
 WINDOW_FIELDS = {
-    "name": Field("text", "", "what the interval holds: warmup or inferences"),
+    "name": Field("text", "", "what the interval holds: idle, warmup or inferences"),
     "config": _CONFIG,
     "backend": _BACKEND,
     "block": _BLOCK,

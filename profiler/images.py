@@ -35,7 +35,12 @@ def describe_images(paths: List[str]) -> List[Dict[str, Any]]:
     described = []
     for path in paths:
         width, height = _size(path)
-        row = {"file": os.path.basename(path), "sha256": sha256_file(path), "width": width, "height": height}
+        row = {
+            "file": os.path.basename(path),
+            "sha256": sha256_file(path),
+            "width": width,
+            "height": height,
+        }
         described.append(row)
     return described
 

@@ -10,7 +10,7 @@ _BYTES_OBJECT = 33  # sys.getsizeof(b"") on 64-bit CPython
 _FIXED = 70  # the pickle of an empty payload with both sizes of the shape below 256
 _SHORT = 255  # a longer payload's length takes four bytes, not one
 _FRAME = 65536  # pickle closes a frame that reaches this size, and opens another for what follows
-_AROUND_PAYLOAD = 52  # what the frame holds besides, up to the end of the shape's sizes
+_AROUND_PAYLOAD = 52  # what the frame holds besides, up to the end of the shape's height
 _NEW_FRAME = 9
 
 
@@ -26,6 +26,6 @@ def pickled_bytes(payload_bytes: int, height: int, width: int) -> int:
     size = _BYTES_OBJECT + _FIXED + payload_bytes + wide_sides
     if payload_bytes > _SHORT:
         size += 3
-    if payload_bytes + _AROUND_PAYLOAD + wide_sides >= _FRAME:
+    if payload_bytes + _AROUND_PAYLOAD + int(height > 255) >= _FRAME:
         size += _NEW_FRAME
     return size

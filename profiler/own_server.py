@@ -115,6 +115,7 @@ def check_python() -> None:
     """Raise UsageError where this Python is too old for the server."""
     if sys.version_info < _LEAST_PYTHON:
         raise UsageError(
-            "the server needs Python >= %d.%d and this is %d.%d" % (_LEAST_PYTHON + sys.version_info[:2]),
+            "the server needs Python >= %d.%d and this is %d.%d"
+            % (_LEAST_PYTHON + sys.version_info[:2]),
             "run 'splitwatt serve --lan' on another machine and give --server URL",
         )

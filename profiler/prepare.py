@@ -79,6 +79,7 @@ def new_document(config: Config, options: Options) -> Dict[str, Any]:
         "versions": versions(),
         "board_state": board_state(),
         "server": None,
+        "power": None,
         "images_folder": os.path.dirname(os.path.abspath(paths[0])),
         "images": describe_images(paths),
         "blocks": [dict(spec._asdict()) for spec in plan_blocks(config)],

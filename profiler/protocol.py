@@ -239,7 +239,11 @@ def _head(entry: Any, key: str) -> Tuple[str, str, Tuple[int, ...], int]:
         _refuse("a tensor's 'name' must be text of at most %d characters" % _MAX_NAME)
     if not isinstance(datatype, str) or datatype not in DATATYPES:
         _refuse("the tensor '%s' must have a datatype of %s" % (name, ", ".join(DATATYPES)))
-    if not isinstance(shape, list) or len(shape) > _MAX_DIMENSIONS or not all(map(_is_count, shape)):
+    if (
+        not isinstance(shape, list)
+        or len(shape) > _MAX_DIMENSIONS
+        or not all(map(_is_count, shape))
+    ):
         _refuse("the tensor '%s' must have a shape of at most %d sizes" % (name, _MAX_DIMENSIONS))
     size = DATATYPES[datatype][0]
     for dimension in shape:

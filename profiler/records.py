@@ -196,7 +196,9 @@ def read_document(path: str) -> Dict[str, Any]:
         "versions": dict, "board_state": dict,
     }  # type: Dict[str, Any]  # fmt: skip
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise RunError("%s is no run of format %d" % (file, FORMAT), "read it with the version that wrote it")
+        raise RunError(
+            "%s is no run of format %d" % (file, FORMAT), "read it with the version that wrote it"
+        )
     for name, kind in wanted.items():
         if not isinstance(document.get(name), kind):
             raise RunError("%s: the key '%s' is missing or of another type" % (file, name))

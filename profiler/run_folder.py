@@ -90,7 +90,9 @@ class RunFolder:
         """
         folder = cls(path)
         if os.path.exists(folder.file(RUN_FILE)):
-            raise RunError("%s holds a run already" % path, "use --resume %s, or another --out" % path)
+            raise RunError(
+                "%s holds a run already" % path, "use --resume %s, or another --out" % path
+            )
         try:
             os.makedirs(folder.file(POWER_FOLDER), exist_ok=True)
         except OSError as error:

@@ -1,9 +1,11 @@
 """The runner: one process per block, in order, with what goes wrong kept in the records."""
 
 import time
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
-from device_configs.errors import ServerError, SplitwattError
+from device_configs.cli import note
+from device_configs.errors import ServerError
 from profiler.block import Spec, failed_record
 from profiler.block_process import Ended, run_block
 from profiler.client import Client
@@ -20,8 +22,9 @@ from profiler.prepare import (
     new_document,
     wall,
 )
+from profiler.power import BlockPower
 from profiler.progress import Progress, open_progress
-from profiler.records import read_run
+from profiler.records import Window, read_run
 from profiler.run_folder import RunFolder
 from profiler.tokens import read_token
 
@@ -58,6 +61,9 @@ def start_run(config: Config, options: Options, path: str) -> Result:
             cannot be written. What was recorded until then stays.
     """
     document = new_document(config, options)
+    for named, bundle in document["bundles"].items():
+        if named != bundle["model"]:
+            note("%s is %s, its first rate here" % (named, bundle["model"]))
     if needs_server(config) and options.server is None:
         check_python()
     with RunFolder.create(path, document) as folder:
@@ -172,7 +178,7 @@ class _Session:
             "--timeout", str(options.timeout_s), "--retry-before", str(self._retry_before),
         ]  # fmt: skip
         arguments += ["--threads", str(options.threads)] if options.threads else []
-        with BoardMeter() as meter:
+        with self._power(spec), BoardMeter() as meter:
             ended = run_block(
                 arguments,
                 self._endpoint() if split else None,
@@ -182,6 +188,24 @@ class _Session:
                 lambda sample: progress.advance(),
             )
         return ended, meter.peak_bytes
+
+    @contextmanager
+    def _power(self, spec: Spec) -> Iterator[None]:
+        """Trace the board's power, where it has a sensor and runs no server beside."""
+        if self._document["same_machine"]:
+            self._document["power"] = {"why_not": ["the server runs on the same machine"]}
+            yield
+            return
+
+        def window(name: str, start_s: float, end_s: float) -> None:
+            row = Window(name, spec.config, spec.backend, spec.id, start_s, end_s)
+            with self._folder.windows() as windows:
+                windows.append(dict(row._asdict()))
+
+        target = self._document["targets"]["board"]
+        with BlockPower(self._folder.path, spec.id, target, window) as power:
+            yield
+        self._document["power"] = {"why_not": power.why_not}
 
     def _restart_server(self, server: OwnServer, progress: Progress) -> None:
         if self._server_starts >= MAX_SERVER_STARTS:

@@ -52,7 +52,11 @@ def check(value: Any, schema: Schema, file: str, key: str = "") -> Any:
     for keyword, argument in schema.items():
         if keyword in _CHECKS:
             _CHECKS[keyword](value, argument, schema, file, key)
-        elif keyword not in _SILENT and keyword not in ("properties", "additionalProperties", "items"):
+        elif keyword not in _SILENT and keyword not in (
+            "properties",
+            "additionalProperties",
+            "items",
+        ):
             raise NotImplementedError("the schema keyword %s" % keyword)
     if kind == "object":
         return _check_object(value, schema, file, key)

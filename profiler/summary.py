@@ -8,10 +8,21 @@ from profiler.records import Run, Sample, end_to_end_s, local_s, network_s, read
 def short_table(path: str) -> str:
     """Medians of each configuration and backend, as text in columns; "-" where nothing is known."""
     run = read_run(path)
-    header = ["config", "backend", "ok", "failed", "board ms", "server ms", "network ms", "total ms"]
+    header = [
+        "config",
+        "backend",
+        "ok",
+        "failed",
+        "board ms",
+        "server ms",
+        "network ms",
+        "total ms",
+    ]
     header += ["payload B"] + ["%s s" % link.name for link in run.config.links]
     rows = [header] + [
-        _row(run, row.id, backend) for row in run.config.configurations for backend in run.config.backends
+        _row(run, row.id, backend)
+        for row in run.config.configurations
+        for backend in run.config.backends
     ]
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
     return "\n".join(

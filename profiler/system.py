@@ -40,7 +40,11 @@ class LocalSystem:
     def __init__(self, models: Sequence[Found], backend: str, threads: Optional[int]) -> None:
         self._store = EngineStore()
         self._models = [
-            (m.model, slot(m.bundle.manifest.tasks), LocalPipeline(m.bundle, backend, threads, self._store))
+            (
+                m.model,
+                slot(m.bundle.manifest.tasks),
+                LocalPipeline(m.bundle, backend, threads, self._store),
+            )
             for m in models
         ]
 
@@ -76,7 +80,11 @@ class SplitSystem:
         self._store = EngineStore()
         self._client = client
         self._models = [
-            (m.model, slot(m.bundle.manifest.tasks), BoardPipeline(m.bundle, backend, threads, self._store))
+            (
+                m.model,
+                slot(m.bundle.manifest.tasks),
+                BoardPipeline(m.bundle, backend, threads, self._store),
+            )
             for m in models
         ]
 

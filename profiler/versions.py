@@ -5,8 +5,9 @@ import importlib
 import platform
 from typing import Dict, Optional
 
+from device_configs.version import __version__
+
 _PACKAGES = {
-    "splitwatt": "splitwatt",
     "onnxruntime": "onnxruntime",
     "numpy": "numpy",
     "pillow": "PIL",
@@ -17,7 +18,11 @@ _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 def versions() -> Dict[str, Optional[str]]:
     """Python's, the kernel's and each package's version; None for one that is not here."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}  # type: Dict[str, Optional[str]]
+    found = {
+        "splitwatt": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }  # type: Dict[str, Optional[str]]
     for package, module in _PACKAGES.items():
         found[package] = _version(package, module)
     return found

@@ -74,7 +74,11 @@ def run_server(options: argparse.Namespace) -> int:
         ssl_keyfile=place.key,
     )
     count = len(models.names())
-    _Announced(config, lambda: _announce(options, place, url, target, count)).run([listener])
+    server = _Announced(config, lambda: _announce(options, place, url, target, count))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises a signal again once it has stopped: told to stop, it did what it should.
+        signal.signal(number, server.handle_exit)
+    server.run([listener])
     return 0
 
 
@@ -110,9 +114,7 @@ def _place(options: argparse.Namespace) -> Place:
     return Place(host, address, *given)
 
 
-def _announce(
-    options: argparse.Namespace, place: Place, url: str, target: str, count: int
-) -> None:
+def _announce(options: argparse.Namespace, place: Place, url: str, target: str, count: int) -> None:
     digest = fingerprint(place.cert) if place.cert else None
     command = "splitwatt profile --config table3.yaml --server %s" % url
     if place.token_file:

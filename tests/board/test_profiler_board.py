@@ -85,7 +85,9 @@ def test_a_damaged_image_fails_its_samples_alone(tmp_path, bundles, config):
     (images / "bad.jpg").write_bytes(b"no image at all")
     (images / "empty.jpg").write_bytes(b"")
     run = tmp_path / "run"
-    code, out, err = profile("--config", config, "--bundles", bundles, "--out", run, "--images", images)
+    code, out, err = profile(
+        "--config", config, "--bundles", bundles, "--out", run, "--images", images
+    )
     assert code == 0, err
     read = read_run(str(run))
     status = {s.image: (s.status, s.failed_by) for s in read.samples if not s.warmup}

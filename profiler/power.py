@@ -1,0 +1,79 @@
+"""A block's power trace, where the board has a sensor and the server is another machine."""
+
+import os
+from typing import Any, Callable, Dict, List, Optional
+
+from device_configs.errors import SensorError
+from energy.monitor import EnergyMonitor, open_for
+from profiler.records import POWER_FOLDER
+
+# Before each block nothing runs for so long, to know what the board uses then.
+IDLE_S = 2.0
+
+
+class BlockPower:
+    """Samples the board's rails while a block runs; without a sensor it does nothing.
+
+    A context manager. The trace is `power/BLOCK.csv`; a block that was resumed has `BLOCK~2.csv`,
+    ... beside it.
+
+    Args:
+        run: the run folder.
+        block: the block's id.
+        target: the board's target, whose rails are looked for.
+        window: called with the start and end of the idle window before the block.
+        sampling: for `energy.monitor.open_for`; tests name a driver.
+
+    Attributes:
+        why_not: why there is no trace, a sentence a driver; empty where there is one.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        block: str,
+        target: str,
+        window: Callable[[str, float, float], None],
+        idle_s: float = IDLE_S,
+        sampling: Optional[Dict[str, Any]] = None,
+    ) -> None:
+        self.why_not = []  # type: List[str]
+        self._window = window
+        self._idle_s = idle_s
+        self._monitor = None  # type: Optional[EnergyMonitor]
+        try:
+            opened = open_for(target, trace_path=_free(run, block), **(sampling or {}))
+            self._monitor = opened.monitor
+            if opened.monitor is None:
+                self.why_not = ["%s: %s" % (tried.driver, tried.reason) for tried in opened.why_not]
+        except SensorError as error:
+            self.why_not = [str(error)]
+
+    def __enter__(self) -> "BlockPower":
+        if self._monitor is not None:
+            try:
+                self._monitor.start()
+            except SensorError as error:
+                self.why_not = [str(error)]
+                self._monitor = None
+        if self._monitor is not None:
+            self._monitor.idle(self._idle_s)
+            for name, start_s, end_s in self._monitor.windows:
+                self._window(name, start_s, end_s)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._monitor is not None:
+            try:
+                self._monitor.stop()
+            except SensorError as sensor:  # the trace says how far it goes
+                self.why_not = [str(sensor)]
+
+
+def _free(run: str, block: str) -> str:
+    folder = os.path.join(run, POWER_FOLDER)
+    path, count = os.path.join(folder, block + ".csv"), 1
+    while os.path.exists(path):
+        count += 1
+        path = os.path.join(folder, "%s~%d.csv" % (block, count))
+    return path

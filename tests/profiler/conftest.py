@@ -1,0 +1,105 @@
+"""A folder of small bundles, a real server on it, and commands as users run them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.board.tiny import tiny_bundle
+from tests.conftest import ROOT
+
+CONFIG = """
+format: 1
+name: tiny
+warmup: 1
+inferences: {inferences}
+repeats: {repeats}
+links:
+  - {{name: "100 kbit/s", kind: simulated, rate_kbit_s: 100}}
+configurations:
+  LC1: {{local: [tiny_local]}}
+  Ours1: {{split: [tiny@1]}}
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Path:
+    """Bundles of a local and of a split model, for the target cpu."""
+    folder = tmp_path_factory.mktemp("bundles")
+    (folder / "cpu").mkdir()
+    tiny_bundle(folder / "cpu" / "tiny@1")
+    tiny_bundle(folder / "cpu" / "tiny_local", split=False)
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Writes a config and returns its path."""
+
+    def write(inferences=4, repeats=1, more=""):
+        path = tmp_path / "tiny.yaml"
+        path.write_text(CONFIG.format(inferences=inferences, repeats=repeats) + more)
+        return path
+
+    return write
+
+
+def start(*arguments, python=sys.executable, **kwargs):
+    """Start a command of the profiler's room."""
+    return subprocess.Popen(
+        [str(python), "-m", "profiler", *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        **kwargs,
+    )
+
+
+def command(*arguments, **kwargs):
+    """Run a command of the profiler's room: exit code, standard output, standard error."""
+    process = start(*arguments, **kwargs)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+class RunningServer:
+    """`splitwatt serve` in a process."""
+
+    def __init__(self, tiny, *more, cwd=ROOT):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "profiler", "serve", "--bundles", str(tiny), "--json", *more],
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        line = self.process.stdout.readline()
+        assert line, "the server did not start"
+        self.about = json.loads(line)
+        self.url = self.about["url"]
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        code = self.process.wait(20)
+        self.process.stdout.close()
+        return code
+
+
+@pytest.fixture(scope="session")
+def server(tiny):
+    """A server on a free port of this machine."""
+    running = RunningServer(tiny, "--port", "0")
+    yield running
+    running.stop()
+
+
+def wait_until(condition, timeout_s=30.0):
+    until = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.005)

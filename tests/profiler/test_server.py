@@ -1,0 +1,296 @@
+import http.client
+import json
+import os
+import signal
+import socket
+import struct
+import threading
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+from device_configs.errors import ServerError
+from engines.answer import unpack
+from engines.bundle import Bundle
+from engines.image import decode_image
+from engines.pipeline import BoardPipeline, whole
+from profiler.client import Client
+from profiler.connection import Endpoint
+from profiler.protocol import Tensor, encode_request
+from tests.profiler.conftest import RunningServer, command
+
+MODEL = "tiny@1"
+
+
+@pytest.fixture(scope="module")
+def request_of_a_photograph(tiny, photographs):
+    bundle = Bundle.open(str(tiny / "cpu" / MODEL))
+    rgb = decode_image(str(photographs[3]))
+    with BoardPipeline(bundle) as board, whole(bundle) as both:
+        made = board.run(rgb)
+        return made.payload, made.sizes.tolist(), both.run(rgb).answer
+
+
+def same(answer, expected):
+    assert set(answer) == set(expected)
+    for task, fields in expected.items():
+        for name, array in fields.items():
+            np.testing.assert_array_equal(answer[task][name], array)
+
+
+def ask(url, method, path, body=b"", headers=None):
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
+    connection.request(method, path, body, headers or {})
+    response = connection.getresponse()
+    content = response.read()
+    connection.close()
+    return response.status, content, response
+
+
+def test_an_answer_over_the_wire_is_that_of_the_pipeline(server, request_of_a_photograph):
+    payload, sizes, expected = request_of_a_photograph
+    with Client(Endpoint(server.url)) as client:
+        for _ in range(2):
+            reply = client.infer(MODEL, payload, sizes)
+            same(unpack(reply.answer), expected)
+            assert reply.attempts == 1
+    assert set(reply.stages) == {
+        "decode", "body", "classifier", "detector", "segmenter", "postprocess",
+    }  # fmt: skip
+    assert 0 < sum(reply.stages.values()) <= reply.total_s + 1e-4
+
+
+def test_wire_bytes_are_those_on_the_socket(server, request_of_a_photograph):
+    """Counted by a relay between client and server that knows nothing of either."""
+    payload, sizes, _ = request_of_a_photograph
+    counted = [0, 0]
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pump(source, target, index):
+        while data := source.recv(4096):
+            counted[index] += len(data)
+            target.sendall(data)
+
+    def relay():
+        near, _ = listener.accept()
+        parts = urlsplit(server.url)
+        far = socket.create_connection((parts.hostname, parts.port))
+        threading.Thread(target=pump, args=(far, near, 1), daemon=True).start()
+        pump(near, far, 0)
+
+    threading.Thread(target=relay, daemon=True).start()
+    with Client(Endpoint("http://127.0.0.1:%d" % listener.getsockname()[1])) as client:
+        first = client.infer(MODEL, payload, sizes)
+        assert counted == [first.wire_up_bytes, first.wire_down_bytes]
+        second = client.infer(MODEL, payload, sizes)
+    assert counted == [first.wire_up_bytes + second.wire_up_bytes,
+                       first.wire_down_bytes + second.wire_down_bytes]  # fmt: skip
+    assert first.wire_up_bytes - len(payload) < 400
+    assert first.wire_down_bytes - len(first.answer) < 400
+
+
+def test_tritons_client_drives_it(server, request_of_a_photograph):
+    triton = pytest.importorskip("tritonclient.http")
+    payload, sizes, expected = request_of_a_photograph
+    client = triton.InferenceServerClient(urlsplit(server.url).netloc)
+    assert client.is_server_live() and client.is_server_ready() and client.is_model_ready(MODEL)
+    assert client.get_server_metadata()["name"] == "splitwatt"
+    about = client.get_model_metadata(MODEL)
+    assert {i["name"] for i in about["inputs"]} == {"bitstream", "sizes"}
+    client.load_model(MODEL)
+    assert {"name": MODEL, "version": "1", "state": "READY"} in client.get_model_repository_index()
+    bitstream = triton.InferInput("bitstream", [len(payload)], "UINT8")
+    bitstream.set_data_from_numpy(np.frombuffer(payload, np.uint8))
+    for binary_in in (True, False):
+        size = triton.InferInput("sizes", [6], "INT32")
+        size.set_data_from_numpy(np.array(sizes, np.int32), binary_data=binary_in)
+        for binary in (True, False):
+            names = ("labels", "scores", "boxes", "box_labels", "box_scores", "mask")
+            outputs = [triton.InferRequestedOutput(n, binary_data=binary) for n in names]
+            result = client.infer(MODEL, [bitstream, size], outputs=outputs, request_id="7")
+            assert result.get_response()["id"] == "7"
+            for name, task, field in (
+                ("labels", "classification", "labels"),
+                ("scores", "classification", "scores"),
+                ("boxes", "detection", "boxes"),
+                ("box_labels", "detection", "labels"),
+                ("box_scores", "detection", "scores"),
+                ("mask", "segmentation", "mask"),
+            ):
+                np.testing.assert_array_equal(result.as_numpy(name), expected[task][field])
+    answer = client.infer(MODEL, [bitstream, size]).as_numpy("answer")
+    same(unpack(answer.tobytes()), expected)
+    with pytest.raises(triton.InferenceServerException if hasattr(triton, "InferenceServerException")
+                       else Exception, match="did you mean tiny@1"):  # fmt: skip
+        client.infer("tiny@2", [bitstream, size])
+    client.unload_model(MODEL)
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "sentence"),
+    [
+        ("GET", "/nothing", 404, "nothing at this address"),
+        ("POST", "/v2/health/live", 405, "not taken"),
+        ("GET", "/v2/models/tiny@2", 404, "did you mean tiny@1"),
+        ("GET", "/v2/models/..%2f..%2fetc", 404, "nothing at this address"),
+        ("GET", "/v2/models/..", 404, "unknown model"),
+        ("GET", "/v2/models/tiny_local", 404, "runs on the board alone"),
+        ("GET", "/v2/models/tiny@1/versions/2", 404, "version 1 alone"),
+        ("POST", "/v2/models/tiny@1/infer", 400, "JSON"),
+    ],
+)
+def test_errors_are_the_protocols_object(server, method, path, status, sentence):
+    found, content, _ = ask(server.url, method, path)
+    assert (found, list(json.loads(content))) == (status, ["error"])
+    assert sentence in json.loads(content)["error"]
+
+
+def message(payload, sizes, **changes):
+    fields = {"name": "bitstream", "datatype": "UINT8", "shape": (len(payload),), "data": payload}
+    size = Tensor("sizes", "INT32", (len(sizes),), struct.pack(f"<{len(sizes)}i", *sizes))
+    made = encode_request([Tensor(**{**fields, **changes})], [size])
+    return made.body, {"Inference-Header-Content-Length": str(made.header_length)}
+
+
+def test_unsound_requests_are_refused_and_the_server_lives(server, request_of_a_photograph):
+    payload, sizes, expected = request_of_a_photograph
+    flipped = payload[:-1] + bytes([payload[-1] ^ 1])
+    other_tables = payload[:1] + bytes([payload[1] ^ 1]) + payload[2:]
+    for body, headers in (
+        message(flipped, sizes),
+        message(payload[:-5], sizes),
+        message(payload + b"more", sizes),
+        message(b"", sizes),
+        message(other_tables, sizes),
+        message(payload, sizes[:5]),
+        message(payload, [0] * 6),
+        message(payload, [2**31 - 1] * 6),
+        message(payload, sizes, name="bits"),
+        message(payload, sizes, datatype="INT8"),
+        message(payload, sizes, shape=(1, len(payload))),
+        (b"{}", {}),
+        (b"{}", {"Inference-Header-Content-Length": "9"}),
+        (b"{}", {"Inference-Header-Content-Length": "x"}),
+        (message(payload, sizes)[0], {}),
+    ):
+        status, content, _ = ask(server.url, "POST", f"/v2/models/{MODEL}/infer", body, headers)
+        assert status == 400 and len(json.loads(content)["error"]) < 400, content
+    body, headers = message(payload, sizes)
+    path = f"/v2/models/{MODEL}/infer"
+    assert ask(server.url, "POST", path, body, {**headers, "Content-Encoding": "gzip"})[0] == 415
+    assert ask(server.url, "POST", path, body[:4], {"Content-Length": str(1 << 40)})[0] == 413
+    with Client(Endpoint(server.url)) as client:
+        same(unpack(client.infer(MODEL, payload, sizes).answer), expected)
+        with pytest.raises(ServerError, match=r"refused \(400\): the bitstream is damaged"):
+            client.infer(MODEL, flipped, sizes)
+        assert client.reachable
+
+
+def test_a_client_that_goes_away_harms_nobody(server, request_of_a_photograph):
+    payload, sizes, expected = request_of_a_photograph
+    parts = urlsplit(server.url)
+    for text in (b"", b"POST /v2/mod", b"\x16\x03\x01nonsense\r\n\r\n",
+                 b"POST /v2/models/tiny@1/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\nhalf"):  # fmt: skip
+        with socket.create_connection((parts.hostname, parts.port)) as stream:
+            stream.sendall(text)
+    with Client(Endpoint(server.url)) as client:
+        same(unpack(client.infer(MODEL, payload, sizes).answer), expected)
+
+
+def test_loopback_is_the_default_and_the_network_takes_token_and_tls(tiny, server):
+    assert server.url.startswith("http://127.0.0.1:")
+    for more in ([], ["--token-file", "t"], ["--cert", "c", "--key", "k"]):
+        code, _, err = command("serve", "--bundles", tiny, "--host", "0.0.0.0", "--port", 0, *more)
+        assert code == 2 and "takes a token and a certificate" in err and "--lan" in err
+
+
+@pytest.mark.parametrize("maker", ["cryptography", "openssl"])
+def test_a_server_in_the_network(tiny, tmp_path, request_of_a_photograph, maker, monkeypatch):
+    payload, sizes, expected = request_of_a_photograph
+    if maker == "openssl":  # a Python without cryptography
+        (tmp_path / "cryptography.py").write_text("raise ImportError('hidden')")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    running = None
+    try:
+        running = _lan(tiny, tmp_path, maker)
+        about = running.about
+        token_file = str(tmp_path / about["token_file"])
+        assert os.stat(token_file).st_mode & 0o077 == 0
+        token = open(token_file).read()
+        assert f"--server {running.url} --token-file token --fingerprint" in about["command"]
+        port = urlsplit(running.url).port
+        url = "https://127.0.0.1:%d" % port
+        good = Endpoint(url, token, fingerprint=about["fingerprint"])
+        with Client(good) as client:
+            same(unpack(client.infer(MODEL, payload, sizes).answer), expected)
+        by_cert = Endpoint(url, token, certificate=str(tmp_path / about["cert"]))
+        with Client(by_cert) as client:
+            assert client.ready()
+        for endpoint, sentence in (
+            (good._replace(token="wrong"), "the token is missing or wrong"),
+            (good._replace(token=None), "the token is missing or wrong"),
+            (good._replace(fingerprint="0" * 64), "another fingerprint"),
+            (good._replace(fingerprint=None), "cannot be reached"),
+        ):
+            with Client(endpoint, retry_after_s=()) as client:
+                with pytest.raises(ServerError, match=sentence):
+                    client.infer(MODEL, payload, sizes)
+    finally:
+        if running is not None:
+            running.stop()
+
+
+def _lan(tiny, tmp_path, maker):
+    if maker == "cryptography":
+        pytest.importorskip("cryptography")
+        return RunningServer(tiny, "--lan", "--port", "0", cwd=tmp_path)
+    import tests.profiler.conftest as ours
+
+    original = ours.ROOT
+    ours.ROOT = "%s%s%s" % (tmp_path, os.pathsep, original)
+    try:
+        return RunningServer(tiny, "--lan", "--port", "0", cwd=tmp_path)
+    finally:
+        ours.ROOT = original
+
+
+def test_it_stops_when_told_and_with_its_parent(tiny, tmp_path):
+    running = RunningServer(tiny, "--port", "0")
+    assert running.stop() == 0
+    ready = tmp_path / "ready.json"
+    code, _, err = command("serve", "--bundles", tiny, "--port", 0, "--ready-file", ready,
+                           "--parent", 1)  # fmt: skip
+    assert code == 1 and "has ended" in err and not ready.exists()
+
+
+def test_what_cannot_be_served_is_told(tiny, tmp_path, server):
+    port = urlsplit(server.url).port
+    for arguments, sentence in (
+        (("--bundles", tmp_path), "has no bundles of the target cpu"),
+        (("--bundles", tiny, "--target", "nan"), "has no bundles of the target nan; "),
+        (("--bundles", tiny, "--backend", "cup"), "unknown backend 'cup'; did you mean cpu?"),
+        (("--bundles", tiny, "--port", port), "cannot be listened to"),
+        (("--bundles", tiny, "--port", 99999), "cannot be listened to"),
+        (("--bundles", tiny, "--lan", "--cert", "x"), "--lan makes"),
+    ):
+        code, _, err = command("serve", *arguments)
+        assert code in (1, 2) and sentence in err and "Traceback" not in err
+
+
+def test_a_killed_server_is_gone_for_the_client(tiny, request_of_a_photograph):
+    payload, sizes, expected = request_of_a_photograph
+    running = RunningServer(tiny, "--port", "0")
+    with Client(Endpoint(running.url), retry_after_s=(0.01, 0.01)) as client:
+        client.infer(MODEL, payload, sizes)
+        running.stop(signal.SIGKILL)
+        with pytest.raises(ServerError, match="cannot be reached"):
+            client.infer(MODEL, payload, sizes)
+        assert not client.reachable
+        again = RunningServer(tiny, "--port", str(urlsplit(running.url).port))
+        try:
+            same(unpack(client.infer(MODEL, payload, sizes).answer), expected)
+            assert client.reachable
+        finally:
+            again.stop()

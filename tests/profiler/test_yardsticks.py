@@ -1,0 +1,116 @@
+"""Against what we did not write: sc2bench's analyser, the jsonschema package, a power trace."""
+
+import copy
+import json
+import math
+
+import pytest
+import yaml
+
+from device_configs.errors import ConfigError
+from profiler.config import find_config, from_document, packaged, schema
+from profiler.legacy import pickled_bytes
+from profiler.power import BlockPower
+from tests.conftest import ROOT
+
+
+def test_the_legacy_size_is_sc2benchs():
+    torch = pytest.importorskip("torch")
+    analysis = pytest.importorskip("sc2bench.analysis")
+    analyzer = analysis.FileSizeAnalyzer(unit="B")
+    sizes = [
+        0,
+        1,
+        254,
+        255,
+        256,
+        257,
+        500,
+        4000,
+        65000,
+        *range(65470, 65550, 3),
+        65536,
+        70000,
+        200000,
+    ]
+    for size in sizes:
+        for shape in ((55, 55), (79, 103), (199, 303), (255, 256), (300, 500)):
+            analyzer.clear()
+            analyzer.analyze({"strings": [[bytes(size)]], "shape": torch.Size(shape)})
+            assert pickled_bytes(size, *shape) == analyzer.file_size_list[0], (size, shape)
+
+
+def test_the_published_schema_is_a_json_schema_that_means_the_same():
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator.check_schema(schema())
+    validator = jsonschema.Draft202012Validator(schema())
+    for name in packaged():
+        with open(find_config(name), encoding="utf-8") as stream:
+            document = yaml.safe_load(stream)
+        validator.validate(document)
+        from_document(copy.deepcopy(document), name)
+        for path, value in _mutations(document):
+            ours = _accepts(document, path, value)
+            theirs = validator.is_valid(_with(document, path, value))
+            assert ours == theirs, (path, value)
+
+
+def _mutations(document):
+    values = [None, True, -1, 0, 1, 2, 1.5, "", "cpu", "x y", [], ["cpu"], ["a", "a"], {}, {"k": 1}]
+    for key in [*document, "unknown"]:
+        for value in values:
+            yield (key,), value
+    for key in [*document["links"][0], "unknown"]:
+        for value in values:
+            yield ("links", 0, key), value
+    for key in ("split", "assumed", "note", "unknown"):
+        for value in values:
+            yield ("configurations", "Ours1", key), value
+
+
+def _with(document, path, value):
+    changed = copy.deepcopy(document)
+    place = changed
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return changed
+
+
+def _accepts(document, path, value):
+    try:
+        from_document(_with(document, path, value), "it")
+    except ConfigError as error:
+        assert "\n" not in str(error)
+        return "must have either" in str(error)  # a rule that the schema does not hold
+    return True
+
+
+def test_the_schema_knows_every_key_of_the_packaged_configs():
+    text = (ROOT / "profiler" / "configs" / "schema.json").read_text()
+    assert json.loads(text)["additionalProperties"] is False
+
+
+def test_a_blocks_power_is_traced_where_there_is_a_sensor(tmp_path):
+    (tmp_path / "power").mkdir()
+    windows = []
+    for name in ("LC1.cpu.0.csv", "LC1.cpu.0~2.csv"):
+        with BlockPower(
+            str(tmp_path), "LC1.cpu.0", "cpu", lambda *window: windows.append(window), 0.3,
+            {"driver": "generated", "hz": 100},
+        ) as power:  # fmt: skip
+            assert power.why_not == []
+        rows = (tmp_path / "power" / name).read_text().splitlines()
+        assert rows[0].split(",")[0] == "t_s" and len(rows) > 10
+        assert all(math.isfinite(float(row.split(",")[1])) for row in rows[2:])
+    assert [name for name, _, _ in windows] == ["idle", "idle"]
+    assert all(end - start >= 0.3 for _, start, end in windows)
+
+
+def test_no_sensor_is_no_error(tmp_path):
+    empty = tmp_path / "sys"
+    empty.mkdir()
+    sampling = {"sysfs": str(empty)}
+    with BlockPower(str(tmp_path), "b", "nano", print, sampling=sampling) as power:
+        pass
+    assert power.why_not
