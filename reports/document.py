@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from device_configs.version import __version__
 from reports.draw import Drawing
 from reports.model import Series, runs_of
 from reports.overview import run_facts, shortfalls
@@ -56,10 +57,5 @@ def to_json(report: Report) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """What made the report."""
-    found = {"python": platform.python_version()}
-    for package in ("splitwatt", "matplotlib", "numpy", "scipy"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue  # run from a source tree that is not installed
-    return found
+    packages = {name: metadata.version(name) for name in ("matplotlib", "numpy", "scipy")}
+    return {"splitwatt": __version__, "python": platform.python_version(), **packages}

@@ -3,7 +3,7 @@
 
 from reports.model import Series
 from reports.savings import Saving, best, metrics, savings
-from reports.table import percent
+from reports.table import percent, significant
 
 
 def headlines(series: list[Series]) -> list[str]:
@@ -26,8 +26,13 @@ def _sentence(top: Saving) -> str:
     if top.heaviest is None or top.most.value is None:
         raise ValueError("a saving without a number has no sentence")
     saved = top.most.value
-    words = f"saves {percent(saved)} %" if saved >= 0 else f"costs {percent(-saved)} % more"
-    pair = f"{top.entry.marked} {words} against {top.heaviest.marked}"
+    if saved >= 0:
+        words = f"saves {percent(saved)} % against"
+    elif saved >= -100:
+        words = f"costs {percent(-saved)} % more than"
+    else:
+        words = f"costs {significant(1 - saved / 100)} times as much as"
+    pair = f"{top.entry.marked} {words} {top.heaviest.marked}"
     stated = sorted({statement.percent for statement in top.metric.published(top.baseline)})
     paper = ", ".join(percent(value) for value in stated)
     beside = f" (the paper states up to {paper} % for its {top.baseline} rows)" if paper else ""

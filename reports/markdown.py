@@ -82,7 +82,8 @@ def _facts_for_people(facts: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {_short(value)}" for key, value in values.items() if value is not None)
+    known = {key: value for key, value in values.items() if value not in (None, "", {}, [])}
+    return ", ".join(f"{key} {_short(value)}" for key, value in known.items())
 
 
 def _short(value: Any) -> str:
@@ -135,7 +136,8 @@ def _limits(report: Report) -> list[str]:
         "- A simulated link adds the time that the bytes would take at its rate; loss, retries and "
         "latency of a real link are not in it.",
         "- Samples of one block follow each other on one warm machine; the intervals treat them as "
-        "independent and do not cover differences between boards of a kind or between days.",
+        "independent, cover the variety of the photographs, and do not cover differences between "
+        "boards of a kind or between days.",
         "- GMAC are counted, not observed; they say nothing on memory traffic.",
         "",
         f"Made with {made}.",

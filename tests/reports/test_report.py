@@ -179,3 +179,10 @@ def test_a_sample_with_nan_is_failed_and_told(run, tmp_path):
     text = (tmp_path / "r" / "report.md").read_text()
     assert "1 failed: its record holds no finite time (1)" in text
     assert "NaN" not in (tmp_path / "r" / "report.json").read_text()
+
+
+def test_the_best_savings_are_told_with_the_papers(two_boards):
+    assert "Ours 1 saves 96.5 % against LC 3 (the paper states up to 97.0 %" in two_boards.printed
+    assert all(line in two_boards.markdown for line in two_boards.json["headlines"])
+    costly = [line for line in two_boards.json["headlines"] if "times as much as" in line]
+    assert all(float(line.split(" costs ")[1].split()[0]) > 2 for line in costly)
