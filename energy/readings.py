@@ -10,7 +10,7 @@ from energy.rails import COUNTER, Rail
 
 # A hole of more than this many sampling intervals (or sensor periods) is a gap: nothing is drawn
 # across it. Below, the neighbours of one or two lost readings stand for them.
-_BRIDGED = 2.5
+_BRIDGED = 3.5
 # Periods are probed only on this many changes of value, sampled at least this often a period.
 _CHANGES = 12
 _SAMPLES_PER_PERIOD = 4.0

@@ -27,8 +27,8 @@ _BLOCKED_S = 0.05
 _LOOK_S = 0.5
 # A change of wall time against the monotonic clock beyond this is a step, s.
 _STEP_S = 0.05
-# When it has fallen behind by more than this it goes on from now, s.
-_BEHIND_S = 1.0
+# When it has fallen behind by more than this, or by ten samples, it goes on from now, s.
+_BEHIND_S = 0.1
 
 
 class Sampling(object):
@@ -70,6 +70,8 @@ class Sampling(object):
             if seconds is not None and now - start > seconds:
                 return
             late = now - due
+            if late > max(_BEHIND_S, 10 * self.period_s):
+                due += self._skip(late, (last + now) / 2)
             if late > self.period_s:
                 self.late += 1
                 if select.select([stop], [], [], 0)[0]:
@@ -78,18 +80,24 @@ class Sampling(object):
             last = now
             self.take(now)
             due += self.period_s
-            behind = time.monotonic() - due
-            if behind > _BEHIND_S:
-                # Catching up would be a burst without meaning: what was missed is lost, and told.
-                skipped = int(behind / self.period_s)
-                self.lost += skipped
-                due += skipped * self.period_s
-                self.event("fell behind", {"lost": skipped})
             # When late, catch up at half the period at most: samples at almost the same moment
             # would get huge weights in Simpson's rule.
             due_now = last + self.period_s / 2
             if due < due_now:
                 self._pause(stop, due_now - time.monotonic())
+
+    def _skip(self, behind: float, at: float) -> float:
+        """Give up the samples that were missed, and say so; returns the seconds given up.
+
+        Catching up would be a burst without meaning. The empty row makes the hole a gap: nothing
+        is drawn across it.
+        """
+        skipped = int(behind / self.period_s)
+        self.lost += skipped
+        self.event("fell behind", {"lost": skipped})
+        if self.writer is not None:
+            self.writer.row(at, [None] * len(self.rails.rails))
+        return skipped * self.period_s
 
     def _pause(self, stop: Any, seconds: float) -> None:
         if seconds > 0:
