@@ -37,7 +37,12 @@ class Finding:
     kind: str = "refused"
 
     def __str__(self) -> str:
-        return f"{self.op_type} '{self.node_name}': {self.reason}; {self.remedy}"
+        return f"{self.place}: {self.reason}; {self.remedy}"
+
+    @property
+    def place(self) -> str:
+        """Operator and name of the node, or that it is the whole model."""
+        return f"{self.op_type} '{self.node_name}'" if self.node_name else "the graph"
 
 
 def check_model(
@@ -80,7 +85,7 @@ def _check_versions(
     highest = min(highest, opset_limit) if opset_limit else highest
     if not lowest <= opset <= highest:
         yield Finding(
-            "", _MODEL, f"{table.title} is held to the opsets {lowest} to {highest}, not {opset}",
+            "", _MODEL, f"{table.title} reads the opsets {lowest} to {highest}, not {opset}",
             f"export at opset {highest}", "opset",
         )  # fmt: skip
     ceilings = [limit for limit in (table.ir, ir_limit) if limit]

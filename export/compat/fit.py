@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from onnx import ModelProto, checker
+from onnx import ModelProto
 
 from device_configs.errors import ExportError
 from device_configs.targets import Target
@@ -166,10 +166,10 @@ def fit_to(
     cut = plan_cut(whole, tensorrt, sizes, plugins, avoid)
     pieces = _pieces(whole, name, cut)
     for piece in pieces:
-        checker.check_model(piece.model)
-        found = check_model(piece.model, runtime, opset_limit, ir_limit, plugins)
+        found: list[Finding] = []
         if piece.runtime == "tensorrt":
-            found += check_model(piece.model, tensorrt, opset_limit, ir_limit, plugins)
+            found += check_model(piece.model, tensorrt, opset_limit, None, plugins)
+        found += check_model(piece.model, runtime, None, ir_limit, plugins)
         _demand(found, name, target)
     report = Report(
         part=name,
@@ -201,8 +201,7 @@ def _demand(found: list[Finding], part: str, target: str) -> None:
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise ExportError(
-            f"{target} cannot run the part '{part}': {found[0].op_type} "
-            f"'{found[0].node_name}': {found[0].reason}{more}",
+            f"{target} cannot run the part '{part}': {found[0].place}: {found[0].reason}{more}",
             found[0].remedy,
         )
 

@@ -1,4 +1,4 @@
-"""TensorRT's tables against onnx-tensorrt's own pages, and every row of them against being deleted."""
+"""TensorRT's tables against onnx-tensorrt's own pages, and every row against deletion."""
 
 import dataclasses
 
