@@ -156,8 +156,6 @@ def test_integers_cross_as_the_type_that_the_runtime_has():
     cut = plan_cut(model, table)
     assert [(c.dtype, c.as_dtype) for c in cut.crossing] == [("int64", "int32")]
     head, tail = extract(model, cut)
-    onnx.checker.check_model(head)
-    onnx.checker.check_model(tail)
     assert head.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.INT32
     x = {"x": np.random.RandomState(1).randn(1, 4, 8, 8).astype("float32")}
     np.testing.assert_array_equal(chained([head, tail], x)["y"], run(model, x)["y"])
@@ -184,12 +182,10 @@ def test_a_part_that_starts_with_a_misfit_is_left_to_onnxruntime():
 
 def test_the_fewest_bytes_cross():
     """Of several places without a product between them, the cut takes the narrowest."""
-    wide = ("Tile", [np.array([1, 1, 4, 4])], {})
+    wide, wider = (("Tile", [np.array([1, 1, n, n])], {}) for n in (4, 64))
     narrow = ("GlobalAveragePool", [], {})
-    cut = plan_cut(
-        chain(CONV, wide, narrow, wide, NON_ZERO, made="int64"), load_table("tensorrt", "8.2")
-    )
-    assert cut.prefix == (0, 1, 2)
+    model = chain(CONV, wide, narrow, wider, NON_ZERO, made="int64")
+    assert plan_cut(model, load_table("tensorrt", "8.2")).prefix == (0, 1, 2)
 
 
 def test_operators_can_be_left_out_on_request():
@@ -203,7 +199,7 @@ def test_operators_can_be_left_out_on_request():
 def test_what_no_runtime_runs_is_refused_in_one_sentence():
     with pytest.raises(ExportError, match="nano cannot run the part 'body': Mystery"):
         fit(graph("Mystery", Input([1, 2]), domain="else.where"), "body", load_target("nano"))
-    with pytest.raises(ExportError, match="opsets 7 to 13, not 14"):
+    with pytest.raises(ExportError, match="TensorRT 8.2 reads the opsets 7 to 13, not 14"):
         fit(graph("Relu", Input([1, 2]), opset=14), "body", load_target("nano"))
     own = graph("Mystery", Input([1, 2]))
     assert check_model(own, load_table("tensorrt", "8.2"), plugins=["Mystery"]) == []
