@@ -179,9 +179,7 @@ class RangeCoder:
             strings.append(container.wrap(lanes, self.tables.id, shape[2], shape[3], payload))
         return strings
 
-    def _decode(
-        self, full: Shape, tables: Optional[np.ndarray], bodies: List[bytes]
-    ) -> np.ndarray:
+    def _decode(self, full: Shape, tables: Optional[np.ndarray], bodies: List[bytes]) -> np.ndarray:
         """Symbols of checked strings."""
         symbols = np.empty(full, np.int32)
         if self._native is not None:
@@ -209,7 +207,7 @@ class RangeCoder:
     ) -> Tuple[Shape, Optional[np.ndarray], List[bytes]]:
         """What a decoding needs, checked before it allocates anything: the full shape
         (N, C, H, W), the tables, the strings."""
-        if isinstance(strings, (bytes, bytearray, memoryview, str)) or not len(strings):
+        if not isinstance(strings, (list, tuple)) or not strings:
             raise UsageError("strings must be a list of one byte string an item")
         try:
             height, width = (operator.index(size) for size in shape)

@@ -82,6 +82,9 @@ class Tables:
             BundleError: the file is missing, no .npz of these arrays, or its tables are unsound.
         """
         try:
+            if not zipfile.is_zipfile(path):  # a missing file, too
+                with open(path, "rb"):
+                    raise ValueError("it is no .npz file")
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in _NAMES}
         except KeyError as error:

@@ -1,0 +1,141 @@
+"""Compile the range coder's library with this machine's compiler, beside this file.
+
+    python -m engines.rangecoder.build
+
+For boards and for development; an installed wheel has the library already. The library appears
+whole or not at all.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from typing import List, Optional, Tuple
+
+from device_configs.cli import guarded, note, parser, print_json
+from device_configs.errors import EngineError
+from device_configs.files import storage_error
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SOURCES = os.path.join(HERE, "src")
+_COMMON = ["api", "codec", "compressai", "crc32", "scalar", "tables"]
+_FLAGS = ["-std=c++14", "-O3", "-DNDEBUG", "-fPIC", "-fvisibility=hidden"]
+_FLAGS += ["-fvisibility-inlines-hidden", "-ffp-contract=off", "-Wall"]
+_LINK = ["-shared", "-static-libstdc++", "-static-libgcc"]
+_AVX2 = ["-mavx2", "-mbmi2", "-mfma", "-mpopcnt"]
+_AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vbmi", "-mavx512vbmi2"]
+_AVX512 += ["-mbmi2", "-mfma", "-mpopcnt", "-Wno-uninitialized", "-Wno-maybe-uninitialized"]
+
+
+def build(destination: str = "", compiler: str = "") -> str:
+    """Compile the library.
+
+    Args:
+        destination: the file to write; `_rangecoder.so` beside this file when empty.
+        compiler: a C++ compiler; $CXX, g++, c++ or clang++ when empty.
+
+    Returns:
+        The library's path.
+
+    Raises:
+        EngineError: no compiler, or it refuses the sources.
+        SplitwattError: the destination cannot be written.
+    """
+    destination = destination or os.path.join(HERE, "_rangecoder.so")
+    compiler = _compiler(compiler)
+    with tempfile.TemporaryDirectory() as folder:
+        sources, definitions = _plan(compiler, folder)
+        objects = []
+        for name, flags in sources:
+            output = os.path.join(folder, name + ".o")
+            _run(_compile(compiler, name, flags + definitions, output), name + ".cpp")
+            objects.append(output)
+        library = os.path.join(folder, "library")
+        _run([compiler] + objects + _LINK + ["-o", library], "the library")
+        try:
+            temporary = "%s.%d" % (destination, os.getpid())
+            shutil.copyfile(library, temporary)
+            os.chmod(temporary, 0o755)
+            os.replace(temporary, destination)
+        except OSError as error:
+            raise storage_error(destination, error)
+    return destination
+
+
+def _compiler(wanted: str) -> str:
+    for name in [wanted] if wanted else [os.environ.get("CXX", ""), "g++", "c++", "clang++"]:
+        found = shutil.which(name) if name else None
+        if found:
+            return found
+    raise EngineError(
+        "there is no C++ compiler%s" % (" '%s'" % wanted if wanted else ""),
+        "install one (apt-get install g++); until then the NumPy reference runs",
+    )
+
+
+def _plan(compiler: str, folder: str) -> Tuple[List[Tuple[str, List[str]]], List[str]]:
+    """The sources with their flags, and the definitions that all share."""
+    sources = [(name, []) for name in _COMMON]  # type: List[Tuple[str, List[str]]]
+    definitions = []
+    target = subprocess.run(
+        [compiler, "-dumpmachine"], stdout=subprocess.PIPE, universal_newlines=True
+    ).stdout.lower()
+    machine = target.split("-")[0] or platform.machine().lower()
+    if machine in ("x86_64", "amd64"):
+        definitions.append("-DSW_HAVE_PCLMUL")
+        for name, flags in (("avx2", _AVX2), ("avx512", _AVX512)):
+            # GCC 7.5 does not know all of AVX-512: leave out what this compiler cannot do.
+            if _attempt(_compile(compiler, name, flags, os.path.join(folder, "probe.o"))) is None:
+                sources.append((name, flags))
+                definitions.append("-DSW_HAVE_" + name.upper())
+    elif machine in ("aarch64", "arm64"):
+        sources.append(("neon", []))
+        definitions.append("-DSW_HAVE_ARM_CRC")
+    return sources, definitions
+
+
+def _compile(compiler: str, name: str, flags: List[str], output: str) -> List[str]:
+    source = os.path.join(SOURCES, name + ".cpp")
+    return [compiler] + _FLAGS + flags + ["-c", source, "-o", output]
+
+
+def _attempt(command: List[str]) -> Optional[str]:
+    """None where the command succeeds, else what it said."""
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True
+    )
+    return None if done.returncode == 0 else done.stdout
+
+
+def _run(command: List[str], what: str) -> None:
+    failure = _attempt(command)
+    if failure is not None:
+        lines = [line for line in failure.splitlines() if "error" in line] or [failure.strip()]
+        raise EngineError(
+            "%s does not compile %s: %s" % (command[0], what, lines[0][:200]),
+            "try another compiler: CXX=... python -m engines.rangecoder.build",
+        )
+
+
+def command(argv: List[str]) -> int:
+    """`python -m engines.rangecoder.build`."""
+    arguments = parser(
+        "build-rangecoder",
+        "Compile the range coder's library.",
+        "python -m engines.rangecoder.build --compiler g++-9",
+    )
+    arguments.add_argument("--compiler", default="", help="a C++ compiler (default: $CXX or g++)")
+    arguments.add_argument("--output", default="", help="the library's file")
+    chosen = arguments.parse_args(argv)
+    path = build(chosen.output, chosen.compiler)
+    if chosen.json:
+        print_json({"library": path})
+    else:
+        note("built %s" % path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(command, sys.argv[1:]))
