@@ -53,7 +53,7 @@ class Block:
         self._row = config.configuration(spec.config)
         self._warmups_done, self._inferences_done = folder.done(spec.id, retry_before)
         self._unreached = 0
-        self._published = None  # type: Optional[int]
+        self._published: Optional[int] = None
 
     def run(self, bundles: str, target: str, threads: Optional[int], client: Client) -> None:
         """Open the models, warm up, run the inferences, and record each.
@@ -83,7 +83,7 @@ class Block:
     def _open(self, bundles: str, target: str, threads: Optional[int]) -> System:
         own = self._config.only([self._row.id])
         found = open_bundles(own, bundles, target)
-        models = [found[name] for name in self._row.models]  # type: List[Found]
+        models: List[Found] = [found[name] for name in self._row.models]
         if self._config.payload == "published":
             self._published = published_total([m.model for m in models])
         if self._row.kind != SPLIT:
@@ -93,8 +93,14 @@ class Block:
         return system
 
     def _series(
-        self, system: System, samples: Appender, windows: Appender, name: str, all: range, done: Set[int]
-    ) -> None:  # fmt: skip
+        self,
+        system: System,
+        samples: Appender,
+        windows: Appender,
+        name: str,
+        all: range,
+        done: Set[int],
+    ) -> None:
         """Warm-ups (all of them: a new process is cold), or the inferences that are not done."""
         warmup = name == "warmup"
         todo = [k for k in all if warmup or k not in done]
@@ -178,16 +184,28 @@ def failed_record(
     spec: Spec, inference: int, warmup: bool, image: str, started: float, **values: Any
 ) -> Dict[str, Any]:
     """A line of samples.jsonl: of a failed sample, but for the `values` given."""
-    known = dict(
-        config=spec.config, backend=spec.backend, repeat=spec.repeat, block=spec.id,
-        inference=inference, warmup=warmup, image=image.rsplit("/", 1)[-1],
-        started_monotonic_s=started, status=FAILED, reason=None, failed_by=None, total_s=None,
-        stages={}, payload_bytes=None, wire_up_bytes=None, wire_down_bytes=None, requests=[],
+    sample = Sample(
+        config=spec.config,
+        image=os.path.basename(image),
+        repeat=spec.repeat,
+        inference=inference,
+        backend=spec.backend,
+        block=spec.id,
+        warmup=warmup,
+        status=FAILED,
+        reason=None,
+        failed_by=None,
+        total_s=None,
+        stages={},
+        payload_bytes=None,
+        wire_up_bytes=None,
+        wire_down_bytes=None,
+        requests=[],
         published_payload_bytes=None,
-    )  # type: Dict[str, Any]  # fmt: skip
-    known.update(values)
-    record = dict(Sample(**known)._asdict())
-    record["requests"] = [dict(request._asdict()) for request in known["requests"]]
+        started_monotonic_s=started,
+    )._replace(**values)
+    record = dict(sample._asdict())
+    record["requests"] = [dict(request._asdict()) for request in sample.requests]
     return record
 
 

@@ -54,7 +54,7 @@ def run_block(
             ("--fingerprint", endpoint.fingerprint),
         ):
             command += [flag, value] if value else []
-    last = {}  # type: Dict[str, Any]
+    last: Dict[str, Any] = {}
     with open(log, "ab") as errors:
         process = subprocess.Popen(
             command,

@@ -1,4 +1,4 @@
-"""What the board was set to: power mode, clocks, governors, temperatures. What cannot be read is None."""
+"""What the board was set to: power mode, clocks, governors, temperatures; None where untold."""
 
 import glob
 import os

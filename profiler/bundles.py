@@ -60,7 +60,7 @@ def open_bundles(config: Config, folder: str, target: str) -> Dict[str, Found]:
         bundle = Bundle.open(str(path), "board")
         found[model] = Found(model, bundle.manifest.model, bundle)
     for row in config.configurations:
-        slots = []  # type: List[str]
+        slots: List[str] = []
         for model in row.models:
             manifest = found[model].bundle.manifest
             if manifest.split != (row.kind == SPLIT):

@@ -1,9 +1,9 @@
 """The verbs of this room: `profile` and `serve`."""
 
 import argparse
-from typing import List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
-from device_configs.cli import note, parser, print_json
+from device_configs.cli import Command, note, parser, print_json
 from device_configs.errors import SplitwattError, UsageError
 
 EXAMPLE = "splitwatt profile --config table3.yaml --only LC1,SC1,Ours1"
@@ -14,8 +14,8 @@ DEFAULT_TARGET = "cpu"
 def profile(argv: List[str]) -> int:
     """`splitwatt profile`: time configurations on this board against a server."""
     options = _profile_parser().parse_args(argv)
-    from profiler.summary import short_table
     from profiler.runner import resume_run, start_run
+    from profiler.summary import short_table
 
     config, settings = _settings(options)
     if options.resume:
@@ -79,7 +79,7 @@ def missing_bundles(argv: List[str]) -> List[Tuple[str, str]]:
     return [(model, settings.target) for model in absent]
 
 
-def _settings(options: argparse.Namespace):  # type: ignore[no-untyped-def]
+def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
     """The config (None where only a run is named) and the runner's options."""
     from profiler.bundles import DEFAULT_FOLDER
     from profiler.config import load_config
@@ -109,7 +109,7 @@ def _settings(options: argparse.Namespace):  # type: ignore[no-untyped-def]
     )
 
 
-def _known_server(document):  # type: ignore[no-untyped-def]
+def _known_server(document: Dict[str, Any]) -> Optional[str]:
     """The server that a run was begun with, unless the profile had started it itself."""
     server = document.get("server") or {}
     return None if server.get("started_by_profile", True) else server.get("url")
@@ -177,4 +177,4 @@ def _seconds(text: str) -> float:
     return value
 
 
-VERBS = {"profile": profile, "serve": serve}
+VERBS: Dict[str, Command] = {"profile": profile, "serve": serve}

@@ -134,7 +134,7 @@ class Client:
         body: bytes,
         optional: Sequence[int] = (),
     ) -> Answer:
-        waits = self._retry_after_s + [0.0]  # type: List[float]
+        waits: List[float] = self._retry_after_s + [0.0]
         for self._attempts, wait_s in enumerate(waits, 1):
             last = self._attempts == len(waits)
             try:

@@ -1,4 +1,4 @@
-"""The config of a profile: a YAML file, checked against `configs/schema.json`; pure and immutable."""
+"""The config of a profile: a YAML file, checked against `configs/schema.json`; immutable."""
 
 import json
 import os
@@ -163,7 +163,7 @@ def _configuration(id: str, row: Dict[str, Any], file: str) -> Configuration:
 
 
 def _row(configuration: Configuration) -> Dict[str, Any]:
-    row = {configuration.kind: list(configuration.models)}  # type: Dict[str, Any]
+    row: Dict[str, Any] = {configuration.kind: list(configuration.models)}
     row["assumed"] = configuration.assumed
     if configuration.note is not None:
         row["note"] = configuration.note
@@ -176,7 +176,7 @@ class _StrictLoader(yaml.SafeLoader):
 
 def _mapping(loader: Any, node: Any) -> Dict[Any, Any]:
     loader.flatten_mapping(node)
-    seen = {}  # type: Dict[Any, Any]
+    seen: Dict[Any, Any] = {}
     for key_node, value_node in node.value:
         key = loader.construct_object(key_node, deep=True)
         if isinstance(key, (dict, list)) or key in seen:

@@ -69,7 +69,7 @@ class Connection:
         if endpoint.token:
             self._fixed += "Authorization: Bearer %s\r\n" % _checked_token(endpoint.token)
         self._timeout_s = timeout_s
-        self._socket = None  # type: Optional[Any]
+        self._socket: Optional[Any] = None
         self.sent_bytes = 0
         self.received_bytes = 0
 

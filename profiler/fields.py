@@ -1,17 +1,17 @@
-"""The registry of what a run's files hold: every field's type, unit and meaning, and the reader of a line."""
+"""What a run's files hold: every field's type, unit and meaning, and the check of a record."""
 
 from typing import Any, Dict, NamedTuple, Tuple
 
 from device_configs.errors import RunError
 
-_TYPES = {
+_TYPES: Dict[str, Tuple[type, ...]] = {
     "text": (str,),
     "integer": (int,),
     "number": (int, float),
     "boolean": (bool,),
     "mapping": (dict,),
     "list": (list,),
-}  # type: Dict[str, Tuple[type, ...]]
+}
 
 
 class Field(NamedTuple):
@@ -52,8 +52,8 @@ SAMPLE_FIELDS = {
     "wire_up_bytes": Field("integer", "B", "HTTP requests: lines, headers, JSON, payload", True),
     "wire_down_bytes": Field("integer", "B", "HTTP responses: lines, headers, JSON, answers", True),
     "requests": Field("list", "", "one entry per request to the server; empty in local computing"),
-    "published_payload_bytes": Field("integer", "B", "where the config says payload: published, the "
-                                     "published mean that a simulated link is charged with", True),
+    "published_payload_bytes": Field("integer", "B", "where the config says payload: published, "
+                                     "the mean that a simulated link is charged with", True),
     "started_monotonic_s": Field("number", "s", "start on the machine's monotonic clock"),
 }  # fmt: skip
 
@@ -79,15 +79,15 @@ MEMORY_FIELDS = {
     "config": _CONFIG,
     "backend": _BACKEND,
     "block": _BLOCK,
-    "process_peak_bytes": Field("integer", "B", "largest resident memory of the block's process", True),
-    "board_peak_bytes": Field("integer", "B", "largest memory in use on the whole board, background "
+    "process_peak_bytes": Field("integer", "B", "largest resident memory of its process", True),
+    "board_peak_bytes": Field("integer", "B", "largest memory in use on the board, background "
                               "included; null with the server on the same machine", True),
     "source": Field("text", "", "where the figures come from"),
 }  # fmt: skip
 
 DERIVED_FIELDS = {
     "uplink_payload_s": Field("number", "s", "8 * payload bytes / rate, as the Ladon paper", True),
-    "uplink_wire_s": Field("number", "s", "the same of all that the wire carries: HTTP, and Ethernet, "
+    "uplink_wire_s": Field("number", "s", "the same of all that the wire carries: HTTP, Ethernet, "
                            "IPv4 and TCP headers around each 1448 bytes", True),
     "end_to_end_s": Field("number", "s", "total_s and the link's uplink time", True),
     "local_s": Field("number", "s", "stages on the board", True),
@@ -95,7 +95,7 @@ DERIVED_FIELDS = {
     "network_s": Field("number", "s", "HTTP round trips less the server's time", True),
 }  # fmt: skip
 
-FIELDS = dict(DERIVED_FIELDS)  # type: Dict[str, Field]
+FIELDS: Dict[str, Field] = dict(DERIVED_FIELDS)
 for _fields in (MEMORY_FIELDS, WINDOW_FIELDS, REQUEST_FIELDS, SAMPLE_FIELDS):
     FIELDS.update(_fields)
 

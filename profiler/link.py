@@ -40,6 +40,6 @@ def seconds(content_bytes: float, rate_kbit_s: float) -> float:
 
 
 def framed_bytes(content_bytes: int) -> int:
-    """What an Ethernet interface carries for that many bytes of a TCP stream, acknowledgements apart."""
+    """What an Ethernet interface carries for that many bytes of TCP, acknowledgements apart."""
     segments = -(-content_bytes // SEGMENT_CONTENT_BYTES)
     return content_bytes + segments * SEGMENT_FRAMING_BYTES

@@ -29,7 +29,7 @@ class BoardMeter:
     """
 
     def __init__(self, meminfo: str = "/proc/meminfo", period_s: float = PERIOD_S) -> None:
-        self.peak_bytes = None  # type: Optional[int]
+        self.peak_bytes: Optional[int] = None
         self._meminfo = meminfo
         self._period_s = period_s
         self._stop = threading.Event()

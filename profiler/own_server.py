@@ -45,7 +45,7 @@ class OwnServer:
         if threads is not None:
             self._arguments += ["--threads", str(threads)]
         self._log = log
-        self._process = None  # type: Optional[subprocess.Popen[bytes]]
+        self._process: Optional[subprocess.Popen[bytes]] = None
         self.start()
 
     def start(self) -> None:
@@ -107,7 +107,7 @@ class OwnServer:
 
     def _last_words(self) -> str:
         with open(self._log, encoding="utf-8", errors="replace") as stream:
-            lines = [line.strip() for line in stream if line.strip()]  # type: List[str]
+            lines: List[str] = [line.strip() for line in stream if line.strip()]
         return lines[-1] if lines else "it said nothing"
 
 

@@ -13,7 +13,7 @@ def plan_blocks(config: Config) -> List[Spec]:
     Blocks of all configurations interleave, so that a drift of the machine favours none of them.
     """
     shuffler = random.Random(config.seed)
-    blocks = []  # type: List[Spec]
+    blocks: List[Spec] = []
     for repeat in range(config.repeats):
         some = [
             Spec("%s.%s.%d" % (row.id, backend, repeat), row.id, backend, repeat)

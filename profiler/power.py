@@ -37,10 +37,10 @@ class BlockPower:
         idle_s: float = IDLE_S,
         sampling: Optional[Dict[str, Any]] = None,
     ) -> None:
-        self.why_not = []  # type: List[str]
+        self.why_not: List[str] = []
         self._window = window
         self._idle_s = idle_s
-        self._monitor = None  # type: Optional[EnergyMonitor]
+        self._monitor: Optional[EnergyMonitor] = None
         try:
             opened = open_for(target, trace_path=_free(run, block), **(sampling or {}))
             self._monitor = opened.monitor

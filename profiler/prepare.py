@@ -200,5 +200,5 @@ def _same_machine(machine: Any, url: str) -> bool:
 
 def _server_target(found: Dict[str, Found]) -> Optional[str]:
     names = {f.bundle.manifest.server_target for f in found.values()} - {None}
-    known = sorted(str(name) for name in names)  # type: List[str]
+    known: List[str] = sorted(str(name) for name in names)
     return ", ".join(known) if known else None

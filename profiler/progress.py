@@ -1,4 +1,4 @@
-"""Progress of a run on the terminal, with the time left: rich where it is, plain lines elsewhere."""
+"""Progress of a run on the terminal: rich where it is, plain lines elsewhere."""
 
 import sys
 import time
@@ -96,7 +96,7 @@ def open_progress(total: int) -> Progress:
 
 
 def time_left(done: int, total: int, elapsed_s: float) -> str:
-    """The time left, in words, if what is to come takes as long as what was; "" at the beginning."""
+    """The time left, in words, if the rest takes as long a sample; "" at the beginning."""
     if not 0 < done < total:
         return ""
     left_s = elapsed_s / done * (total - done)

@@ -15,7 +15,7 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 EXTENSIONS = ["binary_tensor_data", "model_repository"]
 
 # datatype -> bytes of an element, and its struct letter (None: no JSON form)
-DATATYPES = {
+DATATYPES: Dict[str, Tuple[int, Optional[str]]] = {
     "BOOL": (1, "?"),
     "UINT8": (1, "B"),
     "UINT16": (2, "H"),
@@ -28,7 +28,7 @@ DATATYPES = {
     "FP16": (2, None),
     "FP32": (4, "f"),
     "FP64": (8, "d"),
-}  # type: Dict[str, Tuple[int, Optional[str]]]
+}
 
 _MAX_TENSORS = 16
 _MAX_DIMENSIONS = 8
@@ -83,7 +83,7 @@ class Message(NamedTuple):
 
 
 def encode_request(binary: Sequence[Tensor], plain: Sequence[Tensor] = ()) -> Message:
-    """A request with `binary` tensors as bytes and `plain` ones as JSON, all outputs wanted as bytes."""
+    """A request with `binary` tensors as bytes, `plain` ones as JSON; outputs wanted as bytes."""
     inputs = [_described(tensor, True) for tensor in binary]
     inputs += [_described(tensor, False) for tensor in plain]
     return _message({"parameters": {"binary_data_output": True}, "inputs": inputs}, binary)
@@ -96,7 +96,7 @@ def encode_response(
     id: Optional[str] = None,
 ) -> Message:
     """A response with its outputs, each with whether it goes as binary data."""
-    document = {"model_name": model}  # type: Dict[str, Any]
+    document: Dict[str, Any] = {"model_name": model}
     if id is not None:
         document["id"] = id
     document["parameters"] = parameters
@@ -183,11 +183,11 @@ def _message(document: Dict[str, Any], binary: Sequence[Tensor]) -> Message:
 
 
 def _described(tensor: Tensor, binary: bool) -> Dict[str, Any]:
-    entry = {
+    entry: Dict[str, Any] = {
         "name": tensor.name,
         "shape": list(tensor.shape),
         "datatype": tensor.datatype,
-    }  # type: Dict[str, Any]
+    }
     if binary:
         entry["parameters"] = {"binary_data_size": len(tensor.data)}
     else:
@@ -209,7 +209,7 @@ def _tensors(document: Dict[str, Any], key: str, binary: memoryview) -> Dict[str
     entries = document.get(key)
     if not isinstance(entries, list) or len(entries) > _MAX_TENSORS:
         _refuse("'%s' must be a list of at most %d tensors" % (key, _MAX_TENSORS))
-    tensors = {}  # type: Dict[str, Tensor]
+    tensors: Dict[str, Tensor] = {}
     start = 0
     for entry in entries:
         name, datatype, shape, size = _head(entry, key)

@@ -18,7 +18,7 @@ _MODELS = {("ladon", "resnet50"): "ladon_r50", ("ladon", "resnest269e"): "ladon_
 
 
 def published_bytes(model: str) -> Optional[int]:
-    """The published mean payload of a model with its rate (`ladon_r50@0.32`); None where there is none."""
+    """The published mean payload of a model with its rate (`ladon_r50@0.32`); None without one."""
     return _table().get(model)
 
 

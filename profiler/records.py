@@ -145,7 +145,7 @@ class Run(NamedTuple):
         return self.document["finished_wall"] is not None
 
     def measured(self, config: Optional[str] = None, backend: Optional[str] = None) -> List[Sample]:
-        """The samples that count: ok and after warm-up, of a configuration and backend or of all."""
+        """The samples that count: ok and after warm-up, of one configuration or of all."""
         return [
             sample
             for sample in self.samples
@@ -190,11 +190,12 @@ def read_document(path: str) -> Dict[str, Any]:
     """
     file = os.path.join(path, RUN_FILE)
     document = _json(file)
-    wanted = {
-        "id": str, "name": str, "config": dict, "same_machine": bool, "bundles": dict, "targets": dict,
+    wanted: Dict[str, Any] = {
+        "id": str, "name": str, "config": dict, "same_machine": bool, "bundles": dict,
+        "targets": dict,
         "images": list, "blocks": list, "started_wall": str, "started_monotonic_s": (int, float),
         "versions": dict, "board_state": dict,
-    }  # type: Dict[str, Any]  # fmt: skip
+    }  # fmt: skip
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise RunError(
             "%s is no run of format %d" % (file, FORMAT), "read it with the version that wrote it"
@@ -288,7 +289,7 @@ def _sum(sample: Sample, chosen: Any) -> Optional[float]:
 
 def _merged(rows: List[Memory]) -> List[Memory]:
     """One entry a block: a block that was resumed has the larger of its peaks."""
-    blocks = {}  # type: Dict[str, Memory]
+    blocks: Dict[str, Memory] = {}
     for row in rows:
         known = blocks.get(row.block, row)
         blocks[row.block] = row._replace(

@@ -1,5 +1,6 @@
 """The run folder, written: append-only, whole after a kill at any moment, one writer at a time."""
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -31,7 +32,7 @@ class Appender:
     def __init__(self, path: str) -> None:
         self._path = path
         try:
-            self._stream = open(path, "ab", buffering=0)
+            self._stream = open(path, "ab", buffering=0)  # noqa: SIM115
         except OSError as error:
             raise storage_error(path, error)
 
@@ -53,10 +54,9 @@ class Appender:
             raise storage_error(self._path, error)
 
     def _cut(self, end: int) -> None:
-        try:
+        # A reader leaves out what stands after the last whole line, and so does a resume.
+        with contextlib.suppress(OSError):
             self._stream.truncate(end)
-        except OSError:  # a reader leaves out what stands after the last whole line, and so do we
-            pass
 
     def close(self) -> None:
         """Close the file."""
@@ -78,7 +78,7 @@ class RunFolder:
 
     def __init__(self, path: str) -> None:
         self.path = os.path.abspath(path)
-        self._lock = None  # type: Optional[IO[str]]
+        self._lock: Optional[IO[str]] = None
 
     @classmethod
     def create(cls, path: str, document: Dict[str, Any]) -> "RunFolder":
@@ -152,7 +152,8 @@ class RunFolder:
             retry_before: samples among the first so many lines are to run again where they failed
                 through no fault of their image.
         """
-        warmups, inferences = set(), set()  # type: Set[int], Set[int]
+        warmups: Set[int] = set()
+        inferences: Set[int] = set()
         for line, sample in enumerate(read_samples(self.path)):
             if sample.block == block:
                 keys = warmups if sample.warmup else inferences
@@ -168,13 +169,14 @@ class RunFolder:
         """
         path = self.file(_LOCK_FILE)
         try:
-            self._lock = open(path, "a")
+            self._lock = open(path, "a")  # noqa: SIM115
         except OSError as error:
             raise storage_error(path, error)
         until = time.monotonic() + _LOCK_WAIT_S
         while True:
             try:
-                return fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EACCES):
                     raise SplitwattError("%s cannot be locked: %s" % (path, error.strerror))
@@ -206,7 +208,7 @@ class RunFolder:
 
 
 def _cut_torn_line(path: str) -> None:
-    """Cut off what follows the last end of line: it was being written when the writer was killed."""
+    """Cut off what follows the last end of line: a killed writer was at it."""
     if not os.path.exists(path):
         return
     with open(path, "r+b") as stream:

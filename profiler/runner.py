@@ -14,6 +14,7 @@ from profiler.connection import Endpoint
 from profiler.images import image_of
 from profiler.memory import SOURCE_BOARD, SOURCE_PROCESS, BoardMeter
 from profiler.own_server import OwnServer, check_python
+from profiler.power import BlockPower
 from profiler.prepare import (
     Options,
     check_resumable,
@@ -22,7 +23,6 @@ from profiler.prepare import (
     new_document,
     wall,
 )
-from profiler.power import BlockPower
 from profiler.progress import Progress, open_progress
 from profiler.records import Window, read_run
 from profiler.run_folder import RunFolder
@@ -97,7 +97,7 @@ class _Session:
         self._retry_before = retry_before
         self._config = from_document(document["config"], "run.json")
         self._blocks = [Spec(**row) for row in document["blocks"]]
-        self._server = None  # type: Optional[OwnServer]
+        self._server: Optional[OwnServer] = None
         self._server_starts = 0
 
     def run(self) -> Result:

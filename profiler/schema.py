@@ -12,14 +12,14 @@ from device_configs.names import suggestion
 
 Schema = Dict[str, Any]
 
-_TYPES = {
+_TYPES: Dict[str, Tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
     "string": (str,),
     "integer": (int,),
     "number": (int, float),
     "boolean": (bool,),
-}  # type: Dict[str, Tuple[type, ...]]
+}
 _WORDS = {
     "object": "a mapping",
     "array": "a list",
@@ -81,8 +81,10 @@ def _check_object(value: Dict[str, Any], schema: Schema, file: str, key: str) ->
     for name in schema.get("required", ()):
         if name not in value:
             expected = _expected(properties[name])
-            raise ConfigError("%s: the key '%s' is missing" % (file, _join(key, name)),
-                              "it holds %s: %s" % (expected, properties[name]["description"]))  # fmt: skip
+            raise ConfigError(
+                "%s: the key '%s' is missing" % (file, _join(key, name)),
+                "it holds %s: %s" % (expected, properties[name]["description"]),
+            )
     result = {}
     for name, item in value.items():
         result[name] = check(item, properties.get(name, others), file, _join(key, name))
@@ -137,7 +139,7 @@ def _check_unique(value: List[Any], wanted: bool, schema: Schema, file: str, key
         raise ConfigError("%s: %s holds %r twice" % (file, key, twice[0]), "name it once")
 
 
-_CHECKS = {
+_CHECKS: Dict[str, Callable[[Any, Any, Schema, str, str], None]] = {
     "enum": _check_enum,
     "pattern": _check_pattern,
     "minimum": _check_low,
@@ -147,7 +149,7 @@ _CHECKS = {
     "minItems": _check_size,
     "minProperties": _check_size,
     "uniqueItems": _check_unique,
-}  # type: Dict[str, Callable[[Any, Any, Schema, str, str], None]]
+}
 
 
 def _expected(schema: Schema) -> str:

@@ -1,4 +1,4 @@
-"""A configuration made runnable on this board: an image file goes in, stage times and bytes come out."""
+"""A configuration made runnable: an image file goes in, stage times and bytes come out."""
 
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
@@ -54,7 +54,8 @@ class LocalSystem:
         Raises:
             ImageError, EngineError: as the pipelines raise them.
         """
-        answers, stages = {}, {}  # type: Dict[str, Any], Dict[str, float]
+        answers: Dict[str, Any] = {}
+        stages: Dict[str, float] = {}
         start = time.perf_counter()
         rgb = decode_image(path)
         stages["decode"] = time.perf_counter() - start
@@ -101,9 +102,10 @@ class SplitSystem:
         """Run one image file.
 
         Raises:
-            ImageError, EngineError, BitstreamError, ServerError: as pipelines and client raise them.
+            ImageError, EngineError, BitstreamError, ServerError: as pipelines and client do.
         """
-        answers, stages = {}, {}  # type: Dict[str, Any], Dict[str, float]
+        answers: Dict[str, Any] = {}
+        stages: Dict[str, float] = {}
         requests, payloads = [], []
         start = time.perf_counter()
         rgb = decode_image(path)

@@ -18,11 +18,11 @@ _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 def versions() -> Dict[str, Optional[str]]:
     """Python's, the kernel's and each package's version; None for one that is not here."""
-    found = {
+    found: Dict[str, Optional[str]] = {
         "splitwatt": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-    }  # type: Dict[str, Optional[str]]
+    }
     for package, module in _PACKAGES.items():
         found[package] = _version(package, module)
     return found

@@ -1,4 +1,4 @@
-"""The ASGI application: requests checked, answered one after the other, errors as the protocol's object."""
+"""The ASGI application: requests checked and answered in turn, errors as the protocol's object."""
 
 # board: no
 

@@ -1,4 +1,4 @@
-"""The models of a server: found in a folder of bundles, loaded when asked for, the oldest let go."""
+"""The models of a server: found in a folder of bundles, loaded when asked for, then let go."""
 
 # board: no
 

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
+from device_configs.errors import ServerError, UsageError
 from profiler.board_state import board_state
-from profiler.connection import Connection, Endpoint
 from profiler.client import Client
+from profiler.connection import Connection, Endpoint
 from profiler.legacy import pickled_bytes
 from profiler.memory import BoardMeter, board_used_bytes, process_peak_bytes
 from profiler.records import read_run
-from device_configs.errors import ServerError, UsageError
 from tests.board.tiny import tiny_bundle
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

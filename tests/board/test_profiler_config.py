@@ -32,7 +32,9 @@ def test_the_packaged_configs_are_table_3_and_a_part_of_it():
     table3, demo = load_config("table3.yaml"), load_config("demo")
     ids = ["LC%d" % n for n in range(1, 25)] + ["SC%d" % n for n in range(1, 7)]
     assert [row.id for row in table3.configurations] == ids + ["Ours%d" % n for n in range(1, 11)]
-    assert [row.id for row in demo.configurations] == "LC1 LC3 LC20 SC1 SC5 Ours1 Ours5".split()
+    assert [row.id for row in demo.configurations] == [
+        "LC1", "LC3", "LC20", "SC1", "SC5", "Ours1", "Ours5",
+    ]  # fmt: skip
     for row in demo.configurations:
         assert row == table3.configuration(row.id)
     assert [row.id for row in table3.configurations if row.assumed] == ["SC6"]

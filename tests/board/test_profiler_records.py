@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from device_configs.errors import RunError, SplitwattError
+from profiler.config import load_config
 from profiler.link import Link, framed_bytes
 from profiler.plan import plan_blocks
-from profiler.config import load_config
 from profiler.published import published_bytes
 from profiler.records import (
     FIELDS,
@@ -31,14 +31,17 @@ WIRE = SLOW._replace(bytes="wire")
 
 
 def sample(**changes):
-    values = dict(
-        config="Ours1", image="a.jpg", repeat=0, inference=0, backend="cpu", block="Ours1.cpu.0",
-        warmup=False, status="ok", reason=None, failed_by=None, total_s=0.5,
-        stages={"decode": 0.1, "all.preprocess": 0.1, "all.server.body": 0.2, "all.network": 0.1},
-        payload_bytes=2000, wire_up_bytes=2350, wire_down_bytes=900,
-        requests=[Request("m", 2000, 2350, 900, 2106, 1)], published_payload_bytes=None,
-        started_monotonic_s=5.0,
-    )  # fmt: skip
+    values = {
+        "config": "Ours1", "image": "a.jpg", "repeat": 0, "inference": 0, "backend": "cpu",
+        "block": "Ours1.cpu.0", "warmup": False, "status": "ok", "reason": None,
+        "failed_by": None, "total_s": 0.5,
+        "stages": {
+            "decode": 0.1, "all.preprocess": 0.1, "all.server.body": 0.2, "all.network": 0.1,
+        },
+        "payload_bytes": 2000, "wire_up_bytes": 2350, "wire_down_bytes": 900,
+        "requests": [Request("m", 2000, 2350, 900, 2106, 1)], "published_payload_bytes": None,
+        "started_monotonic_s": 5.0,
+    }  # fmt: skip
     values.update(changes)
     return Sample(**values)
 
