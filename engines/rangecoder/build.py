@@ -77,7 +77,7 @@ def _compiler(wanted: str) -> str:
 
 def _plan(compiler: str, folder: str) -> Tuple[List[Tuple[str, List[str]]], List[str]]:
     """The sources with their flags, and the definitions that all share."""
-    sources = [(name, []) for name in _COMMON]  # type: List[Tuple[str, List[str]]]
+    sources: List[Tuple[str, List[str]]] = [(name, []) for name in _COMMON]
     definitions = []
     target = subprocess.run(
         [compiler, "-dumpmachine"], stdout=subprocess.PIPE, universal_newlines=True

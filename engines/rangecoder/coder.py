@@ -45,7 +45,7 @@ class RangeCoder:
         self.tables = tables
         self.format = format
         self.path = _path(path)
-        self._native = None  # type: Optional[native.NativeCoder]
+        self._native: Optional[native.NativeCoder] = None
         library = native.library()
         if library is not None and self.path != "reference":
             self._native = native.NativeCoder(library, tables, self.path)
@@ -72,7 +72,7 @@ class RangeCoder:
         if self._native is not None:
             try:
                 return self._run(latent, tables)
-            except native.NotCodable:
+            except native.NotCodableError:
                 raise not_codable(latent)
         symbols = reference.quantize(latent, self._medians(tables))
         if symbols is None:
@@ -100,7 +100,8 @@ class RangeCoder:
             self._native.decode(bodies, tables, latent)
             return latent
         symbols = self._decode(full, tables, bodies)
-        return symbols.astype(np.float32) + self._medians(tables)
+        values: np.ndarray = symbols.astype(np.float32) + self._medians(tables)
+        return values
 
     def encode_symbols(
         self, symbols: np.ndarray, indexes: Optional[np.ndarray] = None
@@ -154,7 +155,8 @@ class RangeCoder:
         return np.arange(self.tables.count).reshape(1, -1, 1, 1)
 
     def _medians(self, tables: Optional[np.ndarray]) -> np.ndarray:
-        return self.tables.medians[self._chosen(tables)]
+        medians: np.ndarray = self.tables.medians[self._chosen(tables)]
+        return medians
 
     def _run(self, values: np.ndarray, tables: Optional[np.ndarray]) -> List[bytes]:
         """Code latents or symbols natively, or symbols by the reference."""
@@ -215,7 +217,7 @@ class RangeCoder:
             raise UsageError("shape must be (H, W), not %r" % (shape,))
         channels = self.tables.count
         if indexes is not None:
-            if np.ndim(indexes) != 4:
+            if not isinstance(indexes, np.ndarray) or indexes.ndim != 4:
                 raise UsageError("indexes must be an array (N, C, H, W)")
             channels = indexes.shape[1]
         full = (len(strings), channels, height, width)
@@ -229,16 +231,16 @@ class RangeCoder:
         must not ask for a large allocation."""
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise UsageError("strings must hold bytes, not %s" % type(data).__name__)
-        data = bytes(data)
+        string = bytes(data)
         floor = self._symbol_floor * full[1] if indexed else self._row_floor
-        if floor * full[2] * full[3] > 8 * (len(data) + _SLACK_BYTES):
+        if floor * full[2] * full[3] > 8 * (len(string) + _SLACK_BYTES):
             if self.format == "interleaved":  # say what is wrong with the string itself, first
-                container.check(container.parse(data), self.tables, full[2], full[3])
+                container.check(container.parse(string), self.tables, full[2], full[3])
             raise BitstreamError(
-                "a latent of %dx%dx%d does not fit into %d bytes" % (full[1:] + (len(data),)),
+                "a latent of %dx%dx%d does not fit into %d bytes" % (full[1:] + (len(string),)),
                 "ask for the shape that was sent",
             )
-        return data
+        return string
 
 
 def _path(wanted: Optional[str]) -> str:

@@ -30,7 +30,7 @@ def encode(symbols: np.ndarray, indexes: np.ndarray, tables: Tables) -> bytes:
     cdfs = _rows(tables)
     offsets = tables.offset.tolist()
     x = LOW
-    words = []  # type: List[int]
+    words: List[int] = []
     for symbol, t in zip(symbols[::-1].tolist(), indexes[::-1].tolist()):
         cdf = cdfs[t]
         entry, digits = _entry(symbol - offsets[t], len(cdf) - 2)
@@ -121,7 +121,7 @@ def _entry(value: int, last: int) -> Tuple[int, List[int]]:
             "a symbol lies %d from its table, which CompressAI's format cannot say" % distance,
             "use the interleaved format, or fit the tables to the latent",
         )
-    digits = []
+    digits: List[int] = []
     while distance >> (_DIGIT_BITS * len(digits)):
         digits.append(distance >> (_DIGIT_BITS * len(digits)) & _LARGEST_DIGIT)
     return last, [len(digits)] + digits  # at most 8 digits: their number is below 15

@@ -61,7 +61,8 @@ def _check(vector: Vector, path: str) -> Check:
         coder = RangeCoder(vector.tables, vector.format, path=path)
         if coder.encode(vector.latent, vector.indexes) != vector.strings:
             detail = "the bytes differ"
-        decoded = coder.decode(vector.strings, vector.latent.shape[2:], vector.indexes)
+        height, width = vector.latent.shape[2:]
+        decoded = coder.decode(vector.strings, (height, width), vector.indexes)
         if not np.array_equal(decoded, expected(vector)):
             detail = "the decoded latent differs"
     except SplitwattError as error:
@@ -75,7 +76,7 @@ def expected(vector: Vector) -> np.ndarray:
     if which is None:
         which = np.arange(vector.tables.count).reshape(1, -1, 1, 1)
     medians = vector.tables.medians[which]
-    result = np.rint(vector.latent - medians) + medians  # type: np.ndarray
+    result: np.ndarray = np.rint(vector.latent - medians) + medians
     return result
 
 
@@ -122,7 +123,7 @@ def write(path: str, vector: Vector) -> None:
     fixed = np.clip(np.nan_to_num(np.rint(latent * 128)), -32768, 32767).astype("<i2")
     odd = np.flatnonzero(fixed.astype(np.float32) / np.float32(128) != latent)
     tables = vector.tables
-    parts = []  # type: List[Any]
+    parts: List[Any] = []
     head = [FORMATS.index(vector.format), tables.count, tables.cdf.shape[1]]
     head += list(vector.latent.shape) + [int(vector.indexes is not None), len(odd)]
     parts += [np.array(head, "<i4"), tables.cdf.astype("<i4"), tables.cdf_length.astype("<i4")]

@@ -22,7 +22,7 @@ ABI_VERSION = 1
 PATHS = {"scalar": 1, "neon": 2, "avx2": 3, "avx512": 4}
 _NAMES = {code: name for name, code in PATHS.items()}
 
-_ERRORS = {
+_ERRORS: Dict[int, Tuple[type, str, str]] = {
     -1: (EngineError, "the range coder was given arguments that make no sense", ""),
     -2: (EngineError, "there is no memory left for the range coder", "use a smaller batch"),
     -4: (
@@ -51,7 +51,7 @@ _ERRORS = {
         "desync: the bitstream does not end where a sound one does",
         "tables or indexes differ between the two ends: use one bundle on both",
     ),
-}  # type: Dict[int, Tuple[type, str, str]]
+}
 NOT_CODABLE = -3
 
 _POINTER, _SIZE, _INT = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
@@ -75,7 +75,7 @@ _SIGNATURES = {
 }
 
 
-class NotCodable(Exception):
+class NotCodableError(Exception):
     """A value has no symbol; the caller knows the array and writes the sentence."""
 
 
@@ -100,7 +100,7 @@ class Library:
         self.paths = [name for name in PATHS if library.sw_has_path(PATHS[name])]
 
 
-_loaded = None  # type: Optional[Tuple[Optional[Library], str]]
+_loaded: Optional[Tuple[Optional[Library], str]] = None
 
 
 def library() -> Optional[Library]:
@@ -278,11 +278,11 @@ class NativeCoder:
 def failure(status: int) -> Exception:
     """The exception for a status that is not 0."""
     if status == NOT_CODABLE:
-        return NotCodable()
+        return NotCodableError()
     kind, message, remedy = _ERRORS.get(
         status, (SplitwattError, "the range coder failed with status %d" % status, "")
     )
-    error = kind(message, remedy)  # type: Exception
+    error: Exception = kind(message, remedy)
     return error
 
 

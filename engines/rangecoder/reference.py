@@ -146,7 +146,7 @@ def _intervals(
     last = tables.cdf_length[indexes].astype(np.int64) - 2
     entry = symbols.astype(np.int64) - tables.offset[indexes]
     outside = (entry < 0) | (entry >= last)
-    nibbles = []  # type: List[int]
+    nibbles: List[int] = []
     for value, top in zip(entry[outside].tolist(), last[outside].tolist()):
         nibbles += _digits(-2 * value - 1 if value < 0 else 2 * (value - top))
     nibbles += [0] * (len(nibbles) % 2)
@@ -179,7 +179,7 @@ def _encode_steps(
     x: np.ndarray, starts: np.ndarray, freqs: np.ndarray, tail: int
 ) -> Tuple[np.ndarray, bytes]:
     """The interleaved part: all steps but the last `tail`; final states and stream."""
-    chunks = []  # type: List[bytes]
+    chunks: List[bytes] = []
     for step in range(len(starts) - tail - 1, -1, -1):
         start, freq = starts[step], freqs[step]
         one, two = x >> 16 >= freq, x >> 24 >= freq
@@ -357,4 +357,5 @@ def quantize(latent: np.ndarray, medians: np.ndarray) -> Optional[np.ndarray]:
     rounded = np.rint(latent - medians)
     if not ((rounded >= -(2.0**31)) & (rounded < 2.0**31)).all():
         return None
-    return rounded.astype(np.int32)
+    symbols: np.ndarray = rounded.astype(np.int32)
+    return symbols
