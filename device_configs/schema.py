@@ -12,13 +12,13 @@ from device_configs.errors import ConfigError
 from device_configs.names import suggestion
 
 _ANNOTATIONS = {"$schema", "title", "description", "definitions"}
-_TYPES = {
+_TYPES: Dict[str, Any] = {
     "object": dict,
     "array": list,
     "string": str,
     "boolean": bool,
     "null": type(None),
-}  # type: Dict[str, Any]
+}
 
 
 def check(document: Any, schema: Dict[str, Any], source: str) -> None:
@@ -40,8 +40,10 @@ class _Checker(object):
     def check(self, value: Any, schema: Dict[str, Any], where: str) -> None:
         for keyword in schema:
             if keyword not in _ANNOTATIONS:
-                # "$ref" -> _ref, "minItems" -> _minItems, ...
-                getattr(self, "_" + keyword.lstrip("$"))(value, schema[keyword], schema, where)
+                # "$ref" -> _ref, "minItems" -> _minitems, ...
+                getattr(self, "_" + keyword.lstrip("$").lower())(
+                    value, schema[keyword], schema, where
+                )
 
     def _fail(self, where: str, message: str, remedy: str = "") -> None:
         raise ConfigError("%s: %s %s" % (self._source, where or "the file", message), remedy)
@@ -68,12 +70,16 @@ class _Checker(object):
             if isinstance(value, dict) and key not in value:
                 self._fail(where, "lacks the key '%s'" % key)
 
-    def _properties(self, value: Any, known: Dict[str, Any], schema: Dict[str, Any], where: str) -> None:
+    def _properties(
+        self, value: Any, known: Dict[str, Any], schema: Dict[str, Any], where: str
+    ) -> None:
         for key in value if isinstance(value, dict) else ():
             if key in known:
                 self.check(value[key], known[key], _join(where, key))
 
-    def _additionalProperties(self, value: Any, rule: Any, schema: Dict[str, Any], where: str) -> None:
+    def _additionalproperties(
+        self, value: Any, rule: Any, schema: Dict[str, Any], where: str
+    ) -> None:
         known = schema.get("properties", {})
         for key in value if isinstance(value, dict) else ():
             if key in known:
@@ -86,11 +92,11 @@ class _Checker(object):
         for index, item in enumerate(value if isinstance(value, list) else ()):
             self.check(item, rule, "%s[%d]" % (where, index))
 
-    def _minItems(self, value: Any, least: int, schema: Dict[str, Any], where: str) -> None:
+    def _minitems(self, value: Any, least: int, schema: Dict[str, Any], where: str) -> None:
         if isinstance(value, list) and len(value) < least:
             self._fail(where, "needs at least %d items" % least)
 
-    def _minLength(self, value: Any, least: int, schema: Dict[str, Any], where: str) -> None:
+    def _minlength(self, value: Any, least: int, schema: Dict[str, Any], where: str) -> None:
         if isinstance(value, str) and len(value) < least:
             self._fail(where, "must not be empty")
 

@@ -1,7 +1,7 @@
 """The machines that models are deployed to: one YAML file each, read strictly, typed.
 
 `load_target("nano").opset`, `.rails`, `.fact("sm").value`, ... The form of the files is
-`schema.json` beside them; what a schema cannot say (names that refer to each other) is checked here.
+`schema.json` beside them; what a schema cannot say (which names refer to which) is checked here.
 """
 
 import fnmatch
@@ -15,83 +15,87 @@ from device_configs.schema import check
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 
-Fact = NamedTuple(
-    "Fact", [("value", Any), ("source", str), ("confirmed", bool), ("note", Optional[str])]
-)
-Fact.__doc__ = """One fact: its value (None: not known), the public document it is from (a URL),
-whether it was confirmed, and a remark."""
 
-RailConfig = NamedTuple(
-    "RailConfig",
-    [
-        ("label", str),
-        ("chip", Optional[str]),
-        ("part_of", Optional[str]),
-        ("energon", Optional[str]),
-        ("measures", str),
-        ("source", str),
-        ("confirmed", bool),
-    ],
-)
-RailConfig.__doc__ = """A power rail: the sensor's label (`*` stands for any text), where the chip
-sits, the rail that feeds it, which of Energon's figures it is, what it measures, from where."""
+class Fact(NamedTuple):
+    """One fact: its value (None: not known), the public document it is from (a URL), whether it
+    was confirmed, and a remark.
+    """
 
-SensorConfig = NamedTuple(
-    "SensorConfig",
-    [
-        ("period_s", Optional[float]),
-        ("averages", bool),
-        ("source", str),
-        ("confirmed", bool),
-        ("note", str),
-    ],
-)
-SensorConfig.__doc__ = """How often a driver's readings change (seconds), and whether each is the
-mean over that period."""
+    value: Any
+    source: str
+    confirmed: bool
+    note: Optional[str]
 
-PowerMode = NamedTuple(
-    "PowerMode",
-    [("id", int), ("name", str), ("watts", Optional[float]), ("source", str), ("confirmed", bool)],
-)
-PowerMode.__doc__ = """A mode of nvpmodel and its budget in watts (None: no budget)."""
 
-Power = NamedTuple(
-    "Power",
-    [
-        ("drivers", Tuple[Tuple[str, ...], ...]),
-        ("total", Tuple[Tuple[str, ...], ...]),
-        ("absurd_above_w", float),
-        ("rails", Tuple[RailConfig, ...]),
-        ("ignored", Tuple[str, ...]),
-        ("sensors", Dict[str, SensorConfig]),
-    ],
-)
-Power.__doc__ = """A target's sensors: groups of drivers, what makes the total, the known rails."""
+class RailConfig(NamedTuple):
+    """A power rail: the sensor's label (`*` stands for any text), where the chip sits, the rail
+    that feeds it, which of Energon's figures it is, what it measures, from where.
+    """
 
-Target = NamedTuple(
-    "Target",
-    [
-        ("name", str),
-        ("title", str),
-        ("kind", str),
-        ("detect", Tuple[str, ...]),
-        ("opset", int),
-        ("ir_version", int),
-        ("operators", Dict[str, Optional[str]]),
-        ("default_backends", Tuple[str, ...]),
-        ("server_target_default", str),
-        ("workspace_mb", Optional[int]),
-        ("facts", Dict[str, Fact]),
-        ("power_modes", Tuple[PowerMode, ...]),
-        ("power", Power),
-        ("notes", Tuple[str, ...]),
-        ("sources", Dict[str, str]),
-        ("rails", Tuple[RailConfig, ...]),
-        ("precisions", Tuple[str, ...]),
-    ],
-)
-Target.__doc__ = """A machine to deploy to. `rails` are `power.rails`; `precisions` are those with a
-fast path ("fp32" always)."""
+    label: str
+    chip: Optional[str]
+    part_of: Optional[str]
+    energon: Optional[str]
+    measures: str
+    source: str
+    confirmed: bool
+
+
+class SensorConfig(NamedTuple):
+    """How often a driver's readings change (seconds), and whether each is the mean over that
+    period.
+    """
+
+    period_s: Optional[float]
+    averages: bool
+    source: str
+    confirmed: bool
+    note: str
+
+
+class PowerMode(NamedTuple):
+    """A mode of nvpmodel and its budget in watts (None: no budget)."""
+
+    id: int
+    name: str
+    watts: Optional[float]
+    source: str
+    confirmed: bool
+
+
+class Power(NamedTuple):
+    """A target's sensors: groups of drivers, what makes the total, the known rails."""
+
+    drivers: Tuple[Tuple[str, ...], ...]
+    total: Tuple[Tuple[str, ...], ...]
+    absurd_above_w: float
+    rails: Tuple[RailConfig, ...]
+    ignored: Tuple[str, ...]
+    sensors: Dict[str, SensorConfig]
+
+
+class Target(NamedTuple):
+    """A machine to deploy to. `rails` are `power.rails`; `precisions` are those with a fast path
+    ("fp32" always).
+    """
+
+    name: str
+    title: str
+    kind: str
+    detect: Tuple[str, ...]
+    opset: int
+    ir_version: int
+    operators: Dict[str, Optional[str]]
+    default_backends: Tuple[str, ...]
+    server_target_default: str
+    workspace_mb: Optional[int]
+    facts: Dict[str, Fact]
+    power_modes: Tuple[PowerMode, ...]
+    power: Power
+    notes: Tuple[str, ...]
+    sources: Dict[str, str]
+    rails: Tuple[RailConfig, ...]
+    precisions: Tuple[str, ...]
 
 
 def known_targets() -> List[str]:
@@ -163,7 +167,7 @@ def parse_target(document: Any, file: str) -> Target:
         notes=tuple(document["notes"]),
         rails=power.rails,
         precisions=("fp32",) + tuple(p for p in ("fp16", "int8") if facts[p].value),
-        **{key: document[key] for key in plain}
+        **{key: document[key] for key in plain},
     )
 
 

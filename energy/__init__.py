@@ -17,7 +17,7 @@ For the profiler, which records a trace per block and goes on without one:
         for no in why_not: ...                      # no.driver, no.reason, no.remedy: say so once
     else:
         with monitor:                               # writes BLOCK.csv (t_s, a column a rail, W)
-            monitor.idle(2.0)                       # ... and BLOCK.json (rails, total, events, stats)
+            monitor.idle(2.0)                       # and BLOCK.json (rails, total, events, ...)
             ...warm-up...
             monitor.begin(BLOCK); ...N inferences...; monitor.end(BLOCK)
             monitor.idle(2.0)

@@ -3,7 +3,6 @@
 import sys
 
 from device_configs.cli import guarded
-
 from energy.cli import energy
 
 sys.exit(guarded(energy, sys.argv[1:]))

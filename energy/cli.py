@@ -110,20 +110,24 @@ def _record(argv: List[str]) -> int:
 
     arguments = _parser("record", "splitwatt energy record --idle 2 --runs 5 -- ./my_program")
     arguments.add_argument("--runs", type=int, default=1, metavar="N", help="run it N times")
-    arguments.add_argument("--warmup", type=int, default=0, metavar="N", help="runs before, unmeasured")
+    arguments.add_argument(
+        "--warmup", type=int, default=0, metavar="N", help="runs before, unmeasured"
+    )
     arguments.add_argument("--idle", type=float, default=0.0, metavar="S",
                            help="measure idle power for S seconds before and after")  # fmt: skip
     arguments.add_argument("--hz", type=_positive, metavar="HZ", help="samples a second")
     arguments.add_argument("--output", metavar="TRACE", help="keep the trace (a CSV)")
     arguments.add_argument("--sampler-cost", type=float, default=0.0, metavar="S",
-                           help="also measure for 2 x S seconds what sampling itself draws")  # fmt: skip
+                           help="measure first, for 2 x S, what sampling itself draws")  # fmt: skip
     arguments.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     options = arguments.parse_args(argv)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
         raise UsageError("no command to record", "put it after --")
     if options.runs < 1 or options.warmup < 0 or options.idle < 0 or options.sampler_cost < 0:
-        raise UsageError("--runs, --warmup, --idle and --sampler-cost cannot be negative, or 0 runs")
+        raise UsageError(
+            "--runs, --warmup, --idle and --sampler-cost cannot be negative, or 0 runs"
+        )
     result = record(
         command,
         _sources(options),

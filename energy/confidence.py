@@ -7,17 +7,16 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 # With fewer repetitions than this an interval would be a pretence.
 LEAST_REPETITIONS = 5
 
-Mean = NamedTuple(
-    "Mean",
-    [
-        ("mean", float),
-        ("deviation", Optional[float]),
-        ("interval", Optional[Tuple[float, float]]),
-        ("repetitions", int),
-    ],
-)
-Mean.__doc__ = """A mean, the standard deviation of one value (None with one), the 95 % interval of
-the mean (None with fewer than five values), and how many values there were."""
+
+class Mean(NamedTuple):
+    """A mean, the standard deviation of one value (None with one), the 95 % interval of the mean
+    (None with fewer than five values), and how many values there were.
+    """
+
+    mean: float
+    deviation: Optional[float]
+    interval: Optional[Tuple[float, float]]
+    repetitions: int
 
 
 def bootstrap_mean(
@@ -25,8 +24,8 @@ def bootstrap_mean(
 ) -> Optional[Mean]:
     """The mean of `values` and its interval (percentiles of resampled means); None of no values.
 
-    Percentiles of a small sample's resampled means are too narrow by sqrt(n / (n - 1)): the interval
-    is widened by that.
+    Percentiles of a small sample's resampled means are too narrow by sqrt(n / (n - 1)): the
+    interval is widened by that.
     """
     n = len(values)
     if n == 0:

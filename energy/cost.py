@@ -1,4 +1,4 @@
-"""What sampling itself draws: power with the sampler at work less power with it (almost) at rest."""
+"""What sampling itself draws: power with the sampler at work less power with it almost at rest."""
 
 import time
 from typing import Any, Dict, Optional
@@ -25,7 +25,7 @@ def sampler_power(
     seconds = max(seconds, (LEAST_READINGS + 2) / _OFF_HZ)
     off = _mean_watts(sources, seconds, _OFF_HZ)
     on = _mean_watts(sources, seconds, hz)
-    change = {}  # type: Dict[str, Optional[float]]
+    change: Dict[str, Optional[float]] = {}
     for label, watts in on.items():
         before = off.get(label)
         change[label] = None if watts is None or before is None else watts - before

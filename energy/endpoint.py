@@ -1,4 +1,4 @@
-"""The Prometheus endpoint: an HTTP server that reads the sampler's newest reading, and no sensor."""
+"""The Prometheus endpoint: an HTTP server that tells the sampler's newest reading."""
 
 import os
 import shutil
@@ -9,7 +9,6 @@ from socketserver import ThreadingMixIn
 from typing import Any, Optional
 
 from device_configs.errors import SensorError
-
 from energy.latest import LatestFile
 from energy.prometheus import CONTENT_TYPE, page
 from energy.sampler import Sampler
@@ -20,7 +19,7 @@ PORT = 9877
 
 class _Server(ThreadingMixIn, HTTPServer):
     daemon_threads = True
-    page_of = None  # type: Any
+    page_of: Any = None
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -61,7 +60,7 @@ class Endpoint(object):
         host: str = "",
         port: int = PORT,
         procfs: str = "/proc",
-        **sampling: Any
+        **sampling: Any,
     ) -> None:
         self._folder = tempfile.mkdtemp(prefix="splitwatt-")
         self._path = os.path.join(self._folder, "latest")
@@ -69,8 +68,8 @@ class Endpoint(object):
         self._address = (host, port)
         self._facts = SystemFacts(sysfs, procfs)
         self._lock = threading.Lock()
-        self._latest = None  # type: Optional[LatestFile]
-        self._server = None  # type: Optional[_Server]
+        self._latest: Optional[LatestFile] = None
+        self._server: Optional[_Server] = None
         self.port = port
 
     def __enter__(self) -> "Endpoint":

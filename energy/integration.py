@@ -5,7 +5,6 @@ from typing import Any, Dict, List, Optional
 
 from device_configs.errors import SensorError, UsageError
 from device_configs.targets import find_rail, load_target
-
 from energy.monitor import Window, window_energies
 from energy.summary import RailEnergy, total_joules, trace_energy
 from energy.total import total_of
@@ -47,7 +46,7 @@ def integrate_file(
     rails = trace_energy(trace, start_s, end_s)
     joules = total_joules(trace.total, rails)
     any_rail = next(iter(rails.values()))
-    result = {
+    result: Dict[str, Any] = {
         "trace": path,
         "target": target or trace.metadata.get("target"),
         "provenance": trace.metadata.get("provenance"),
@@ -57,7 +56,7 @@ def integrate_file(
         "garbage_cells": trace.garbage,
         "events": trace.metadata.get("events", []),
         "warnings": _warnings(trace, rails),
-    }  # type: Dict[str, Any]
+    }
     if windows_path is not None:
         result["windows"] = _windows(trace, windows_path)
     return result
@@ -117,9 +116,13 @@ def _warnings(trace: Trace, rails: Dict[str, RailEnergy]) -> List[str]:
             )
         apart = abs((energy.joules_simpson or 0.0) - (energy.joules_trapezoid or 0.0))
         if energy.joules and energy.kind != "counter" and apart > _METHODS_APART * energy.joules:
-            found.append("%s: Simpson and trapezoid differ by %.3g J: sample faster" % (label, apart))
+            found.append(
+                "%s: Simpson and trapezoid differ by %.3g J: sample faster" % (label, apart)
+            )
     for event in trace.metadata.get("events", [])[:20]:
-        found.append("the sampler noted: %s at %.3f s" % (event.get("what"), event.get("at_s", 0.0)))
+        found.append(
+            "the sampler noted: %s at %.3f s" % (event.get("what"), event.get("at_s", 0.0))
+        )
     return found
 
 

@@ -16,22 +16,21 @@ _HEAD = struct.Struct("<QddQQQd")  # sequence, t_s, wall - monotonic, samples, l
 _RAIL = struct.Struct("<ddd")  # watts, volts, joules
 _NAN = float("nan")
 
-Latest = NamedTuple(
-    "Latest",
-    [
-        ("t_s", float),
-        ("wall_minus_monotonic_s", float),
-        ("samples", int),
-        ("lost", int),
-        ("failed", int),
-        ("cpu_s", float),
-        ("watts", List[Optional[float]]),
-        ("volts", List[Optional[float]]),
-        ("joules", List[Optional[float]]),
-    ],
-)
-Latest.__doc__ = """The newest reading (monotonic s), what the sampler counted so far, its CPU
-seconds, and each rail's watts, volts and joules since the start (None: not known)."""
+
+class Latest(NamedTuple):
+    """The newest reading (monotonic s), what the sampler counted so far, its CPU seconds, and
+    each rail's watts, volts and joules since the start (None: not known).
+    """
+
+    t_s: float
+    wall_minus_monotonic_s: float
+    samples: int
+    lost: int
+    failed: int
+    cpu_s: float
+    watts: List[Optional[float]]
+    volts: List[Optional[float]]
+    joules: List[Optional[float]]
 
 
 class LatestFile(object):

@@ -7,8 +7,7 @@ import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from device_configs.errors import SensorError
-
-from energy.opening import NoSensor, Tried, open_rails
+from energy.opening import NoSensorError, Tried, open_rails
 from energy.sampler import Sampler
 from energy.summary import RailEnergy, energies, readings_of, total_joules
 from energy.traces import Trace, read_trace
@@ -16,21 +15,25 @@ from energy.traces import Trace, read_trace
 # The name of windows in which nothing runs.
 IDLE = "idle"
 
-Window = NamedTuple("Window", [("name", str), ("start_s", float), ("end_s", float)])
-Window.__doc__ = """A named interval of the monotonic clock, seconds."""
 
-WindowEnergy = NamedTuple(
-    "WindowEnergy",
-    [
-        ("window", Window),
-        ("rails", Dict[str, RailEnergy]),
-        ("total_joules", Optional[float]),
-        ("net_joules", Dict[str, Optional[float]]),
-        ("total_net_joules", Optional[float]),
-    ],
-)
-WindowEnergy.__doc__ = """The energy of one window: each rail's, the board's total (None: refused or
-not measured), and both less what the idle board would have used meanwhile (None: no idle window)."""
+class Window(NamedTuple):
+    """A named interval of the monotonic clock, seconds."""
+
+    name: str
+    start_s: float
+    end_s: float
+
+
+class WindowEnergy(NamedTuple):
+    """The energy of one window: each rail's, the board's total (None: refused or not measured),
+    and both less what the idle board would have used meanwhile (None: no idle window).
+    """
+
+    window: Window
+    rails: Dict[str, RailEnergy]
+    total_joules: Optional[float]
+    net_joules: Dict[str, Optional[float]]
+    total_net_joules: Optional[float]
 
 
 class EnergyMonitor(object):
@@ -59,22 +62,24 @@ class EnergyMonitor(object):
         target: Optional[str] = None,
         sysfs: str = "/sys",
         trace_path: Optional[str] = None,
-        **sampling: Any
+        **sampling: Any,
     ) -> None:
         self._folder = None if trace_path else tempfile.mkdtemp(prefix="splitwatt-")
         self.trace_path = trace_path or os.path.join(str(self._folder), "trace.csv")
         self._sampler = Sampler(target, sysfs, trace=self.trace_path, **sampling)
-        self._open = []  # type: List[Tuple[str, float]]
-        self._trace = None  # type: Optional[Trace]
-        self.windows = []  # type: List[Window]
-        self.tried = []  # type: List[Tried]
+        self._open: List[Tuple[str, float]] = []
+        self._trace: Optional[Trace] = None
+        self.windows: List[Window] = []
+        self.tried: List[Tried] = []
 
     @property
     def about(self) -> Dict[str, Any]:
+        """What is sampled."""
         return self._sampler.about
 
     @property
     def stats(self) -> Optional[Dict[str, Any]]:
+        """What the sampler did, after `stop`."""
         return self._sampler.stats
 
     def __enter__(self) -> "EnergyMonitor":
@@ -138,7 +143,7 @@ class EnergyMonitor(object):
 
 
 def window_energies(trace: Trace, windows: List[Window]) -> List[WindowEnergy]:
-    """The energy of each window of a trace, gross and net of the mean power of its `idle` windows."""
+    """The energy of each window of a trace, gross and net of its `idle` windows' mean power."""
     readings = readings_of(trace)
     found = [(w, energies(trace, readings, w.start_s, w.end_s)) for w in windows]
     idle = idle_watts([rails for window, rails in found if window.name == IDLE])
@@ -158,7 +163,7 @@ def window_energies(trace: Trace, windows: List[Window]) -> List[WindowEnergy]:
 def idle_watts(idle: List[Dict[str, RailEnergy]]) -> Dict[str, Optional[float]]:
     """Each rail's mean power over the idle windows, W (None: refused in all of them)."""
     labels = sorted({label for rails in idle for label in rails})
-    means = {}  # type: Dict[str, Optional[float]]
+    means: Dict[str, Optional[float]] = {}
     for label in labels:
         watts = [rails[label].mean_watts for rails in idle if label in rails]
         known = [w for w in watts if w is not None]
@@ -170,16 +175,17 @@ def _less(joules: Optional[float], watts: Optional[float], seconds: float) -> Op
     return None if joules is None or watts is None else joules - watts * seconds
 
 
-Opened = NamedTuple("Opened", [("monitor", Optional[EnergyMonitor]), ("why_not", List[Tried])])
-Opened.__doc__ = """What `open_for` found: a monitor ready to start, or None; and each driver that
-said no, with its reason and the command that would help."""
+class Opened(NamedTuple):
+    """What `open_for` found: a monitor ready to start, or None; and each driver that said no,
+    with its reason and the command that would help.
+    """
+
+    monitor: Optional[EnergyMonitor]
+    why_not: List[Tried]
 
 
 def open_for(
-    target: Optional[str],
-    sysfs: str = "/sys",
-    trace_path: Optional[str] = None,
-    **sampling: Any
+    target: Optional[str], sysfs: str = "/sys", trace_path: Optional[str] = None, **sampling: Any
 ) -> Opened:
     """A monitor for a block of the profiler, or None with the reasons where there is no sensor.
 
@@ -192,7 +198,7 @@ def open_for(
     try:
         with open_rails(target, sysfs, sampling.get("driver"), sampling.get("options")) as found:
             tried = list(found.tried)
-    except NoSensor as no:
+    except NoSensorError as no:
         return Opened(None, no.tried)
     monitor = EnergyMonitor(target, sysfs, trace_path, **sampling)
     monitor.tried = tried

@@ -1,7 +1,7 @@
 """Finds the sensors of a target: which drivers work here, which rails they have, what is the total.
 
-    with open_rails("nano") as found:
-        watts = found.read()
+with open_rails("nano") as found:
+    watts = found.read()
 """
 
 import glob
@@ -10,19 +10,24 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from device_configs.errors import SensorError
 from device_configs.targets import Power, Target, known_targets, load_target
-
 from energy import drivers
-from energy.rails import Context, Driver, Rail, Unavailable
+from energy.rails import Context, Driver, UnavailableError
 from energy.total import total_of
 
-Tried = NamedTuple("Tried", [("driver", str), ("reason", str), ("remedy", str)])
-Tried.__doc__ = """A driver that has no rails here: why, and the command that would help ("": none)."""
+
+class Tried(NamedTuple):
+    """A driver that has no rails here: why, and the command that would help ("": none)."""
+
+    driver: str
+    reason: str
+    remedy: str
+
 
 # Drivers that need an option and therefore no target: they are used only when asked for.
 _WITHOUT_TARGET = ("replay", "generated")
 
 
-class NoSensor(SensorError):
+class NoSensorError(SensorError):
     """No driver has rails here; `tried` says why, driver by driver."""
 
     def __init__(self, message: str, remedy: str, tried: List[Tried]) -> None:
@@ -93,7 +98,7 @@ def open_rails(
         options: what a driver may need: `trace` (replay), `jtop`, `nvml_library`.
 
     Raises:
-        NoSensor: no driver has rails here (the message says why each said no).
+        NoSensorError: no driver has rails here (the message says why each said no).
         SensorError: a rail is not in the target's YAML.
     """
     if not os.path.isdir(sysfs):
@@ -101,15 +106,16 @@ def open_rails(
     known = load_target(target or detect_target(sysfs) or "cpu")
     context = Context(known.power, sysfs, options)
     if driver is not None:
-        groups = ((driver,),)  # type: Tuple[Tuple[str, ...], ...]
+        groups: Tuple[Tuple[str, ...], ...] = ((driver,),)
     else:
         groups = known.power.drivers
-    found, tried = [], []  # type: List[Driver], List[Tried]
+    found: List[Driver] = []
+    tried: List[Tried] = []
     try:
         for group in groups:
             _open_first(group, context, found, tried)
         if not found:
-            raise NoSensor(_nothing_found(known, tried), _first_remedy(tried), tried)
+            raise NoSensorError(_nothing_found(known, tried), _first_remedy(tried), tried)
     except BaseException:
         for opened in found:
             opened.close()
@@ -125,7 +131,7 @@ def _open_first(
         try:
             found.append(drivers.load(name)(context))
             return
-        except Unavailable as no:
+        except UnavailableError as no:
             tried.append(Tried(name, no.reason, no.remedy))
 
 
@@ -142,7 +148,7 @@ def _first_remedy(tried: List[Tried]) -> str:
 def detect_target(sysfs: str = "/sys") -> Optional[str]:
     """The Jetson that a /sys tree belongs to, or None.
 
-    Known by the device tree's model; where the tree has none, by the INA3221's labels and addresses.
+    Known by the device tree's model; where there is none, by the INA3221's labels and addresses.
     """
     model = _device_tree_model(sysfs)
     every = [load_target(name) for name in known_targets()]

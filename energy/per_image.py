@@ -9,7 +9,6 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from device_configs.errors import SensorError
-
 from energy.confidence import bootstrap_mean
 from energy.monitor import EnergyMonitor, Window, idle_watts
 from energy.readings import Readings
@@ -80,7 +79,8 @@ def block_energy(
     readings = readings_of(trace)
     found = energies(trace, readings, start_s, end_s)
     idle_w = idle_watts([energies(trace, readings, a, b) for a, b in idle])
-    rails, pieces = {}, {}  # type: Dict[str, Dict[str, Any]], Dict[str, List[float]]
+    rails: Dict[str, Dict[str, Any]] = {}
+    pieces: Dict[str, List[float]] = {}
     for rail in trace.rails:
         energy = found[rail.label]
         pieces[rail.label] = _pieces(readings[rail.label], rail, energy, inferences)
@@ -98,9 +98,7 @@ def block_energy(
     }
 
 
-def _pieces(
-    readings: Readings, rail: Any, energy: RailEnergy, inferences: int
-) -> List[float]:
+def _pieces(readings: Readings, rail: Any, energy: RailEnergy, inferences: int) -> List[float]:
     """Joules per image of equal pieces of the block, each with enough readings; [] of too few."""
     count = min(_PIECES, inferences, energy.readings // (LEAST_READINGS + 1))
     if energy.joules is None or count < _FEWEST_PIECES or energy.gap_s > 0.01 * energy.duration_s:

@@ -29,8 +29,8 @@ def probe_periods(rails: RailSet) -> Dict[str, Optional[float]]:
     if not any(r.kind != COUNTER for r in rails.rails):
         return {}
     lasts = min(_LONGEST_S, max(_SHORTEST_S, _CHANGES * max(known, default=0.0)))
-    times = []  # type: List[float]
-    rows = []  # type: List[List[Optional[float]]]
+    times: List[float] = []
+    rows: List[List[Optional[float]]] = []
     end = time.monotonic() + lasts
     while True:
         now = time.monotonic()
@@ -39,7 +39,7 @@ def probe_periods(rails: RailSet) -> Dict[str, Optional[float]]:
         times.append(now)
         rows.append(rails.read())
         time.sleep(_STEP_S)
-    found = {}  # type: Dict[str, Optional[float]]
+    found: Dict[str, Optional[float]] = {}
     for i, rail in enumerate(rails.rails):
         if rail.kind == COUNTER:
             continue
@@ -50,7 +50,7 @@ def probe_periods(rails: RailSet) -> Dict[str, Optional[float]]:
 
 def sampling_rate(rails: RailSet, probed: Dict[str, Optional[float]]) -> float:
     """Samples a second: twice the rate of the fastest sensor, as probed, else as known."""
-    rates = []  # type: List[float]
+    rates: List[float] = []
     for rail in rails.rails:
         period = probed.get(rail.label) or rail.period_s
         if rail.kind == COUNTER:

@@ -24,7 +24,7 @@ def page(about: Dict[str, Any], latest: Optional[Latest], facts: SystemFacts) ->
         latest: its newest reading; None before the first.
         facts: the machine's other figures.
     """
-    lines = []  # type: List[str]
+    lines: List[str] = []
     for name, text, value in _energon_power(about, latest) + facts.metrics():
         _metric(lines, "energon_" + name, "gauge", text, [("", value)])
     info = _labels(
@@ -44,7 +44,7 @@ def _energon_power(
 ) -> List[Tuple[str, str, Optional[float]]]:
     rails = about["rails"]
     watts, volts = _by_label(about, latest, "watts"), _by_label(about, latest, "volts")
-    rows = []  # type: List[Tuple[str, str, Optional[float]]]
+    rows: List[Tuple[str, str, Optional[float]]] = []
     for kind in _KINDS:
         labels = [r["label"] for r in rails if r["energon"] == kind]
         power = add_up(about["total"] if kind == "total" else labels, watts)
@@ -84,7 +84,9 @@ def _ours(lines: List[str], about: Dict[str, Any], latest: Optional[Latest]) -> 
     total = add_up(about["total"], _by_label(about, latest, "watts"))
     if total is not None:
         labels = _labels([("rails", "+".join(about["total"]))])
-        _metric(lines, "splitwatt_board_power_watts", "gauge", "the board's total", [(labels, total)])
+        _metric(
+            lines, "splitwatt_board_power_watts", "gauge", "the board's total", [(labels, total)]
+        )
     counters = [
         ("samples_total", "samples taken", float(latest.samples)),
         ("lost_samples_total", "samples that were due and not taken", float(latest.lost)),

@@ -1,6 +1,6 @@
 """What every driver offers: rails, one reading of them all, and why it cannot.
 
-A driver finds its rails when it is made and says so with `Unavailable` when there are none. It keeps
+A driver finds its rails when it is made and raises `UnavailableError` when there are none. It keeps
 its files open, because a sampler reads them a thousand times a second.
 """
 
@@ -15,26 +15,26 @@ INSTANT = "instant"  # the power at the moment of the read
 AVERAGE = "average"  # the mean power since the reading before
 COUNTER = "counter"  # joules so far; the sampler turns them into the mean power since the last read
 
-Rail = NamedTuple(
-    "Rail",
-    [
-        ("label", str),
-        ("driver", str),
-        ("kind", str),
-        ("path", str),
-        ("period_s", Optional[float]),
-        ("part_of", Optional[str]),
-        ("energon", Optional[str]),
-        ("measures", str),
-        ("absurd_above_w", float),
-    ],
-)
-Rail.__doc__ = """One power rail that was found: label, driver, kind of reading (instant, average,
-counter), where it is read, how often the sensor changes (s, None: not known), the rail that feeds
-it, which of Energon's figures it is, what it measures, and above which watts a reading is absurd."""
+
+class Rail(NamedTuple):
+    """One power rail that was found: label, driver, kind of reading (instant, average, counter),
+    where it is read, how often the sensor changes (s, None: not known), the rail that feeds
+    it, which of Energon's figures it is, what it measures, and above which watts a reading is
+    absurd.
+    """
+
+    label: str
+    driver: str
+    kind: str
+    path: str
+    period_s: Optional[float]
+    part_of: Optional[str]
+    energon: Optional[str]
+    measures: str
+    absurd_above_w: float
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """Why a driver has no rails here: one sentence, and the command that would help, if any."""
 
     def __init__(self, reason: str, remedy: str = "") -> None:
@@ -47,9 +47,12 @@ class Driver(object):
     """A way to read power. Subclasses set `name` and `rails`, and write `read` and `close`."""
 
     name = ""
-    rails = []  # type: List[Rail]
+    rails: List[Rail] = []
     # What a record of it may be called: measured, generated or replayed.
     provenance = "measured"
+
+    def __init__(self, context: "Context") -> None:
+        raise NotImplementedError
 
     def read(self) -> List[Optional[float]]:
         """One reading a rail: watts, or joules so far for a counter; None where there was none."""

@@ -63,7 +63,8 @@ def _watts(rails: RailSet) -> Any:
         }
         if all(rail.driver in moved for rail in rails.rails if rail.kind == COUNTER):
             break
-    values, flags = [], []  # type: List[Optional[float]], List[Optional[str]]
+    values: List[Optional[float]] = []
+    flags: List[Optional[str]] = []
     for rail, a, b in zip(rails.rails, first, second):
         if rail.kind != COUNTER:
             value, flag = _checked(rail, b)

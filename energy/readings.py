@@ -17,19 +17,19 @@ _SAMPLES_PER_PERIOD = 4.0
 _LOOK_AT = 400
 _LEVELS = 4
 
-Readings = NamedTuple(
-    "Readings",
-    [
-        ("segments", List[Tuple[List[float], List[float]]]),
-        ("gaps", List[Tuple[float, float]]),
-        ("excluded", Dict[str, int]),
-        ("period_s", Optional[float]),
-        ("sampled_hz", Optional[float]),
-    ],
-)
-Readings.__doc__ = """The distinct sound readings of a rail, in segments of (times, watts) without a
-gap inside; the gaps between them (start, end); how many samples were left out and why (`failed`,
-`negative`, `absurd`, `clock`); the period used to drop repeats (s); how often it was sampled (Hz)."""
+
+class Readings(NamedTuple):
+    """The distinct sound readings of a rail, in segments of (times, watts) without a gap inside;
+    the gaps between them (start, end); how many samples were left out and why (`failed`,
+    `negative`, `absurd`, `clock`); the period used to drop repeats (s); how often it was
+    sampled (Hz).
+    """
+
+    segments: List[Tuple[List[float], List[float]]]
+    gaps: List[Tuple[float, float]]
+    excluded: Dict[str, int]
+    period_s: Optional[float]
+    sampled_hz: Optional[float]
 
 
 def sound_readings(
@@ -47,9 +47,10 @@ def sound_readings(
             it shows, else every sample counts.
     """
     excluded = {"failed": 0, "negative": 0, "absurd": 0, "clock": 0}
-    kept_t, kept_w = [], []  # type: List[float], List[float]
-    missing_before = set()  # type: Set[int]
-    last = None  # type: Optional[float]
+    kept_t: List[float] = []
+    kept_w: List[float] = []
+    missing_before: Set[int] = set()
+    last: Optional[float] = None
     broken = False
     for at, value in zip(times, column):
         reason = _unsound(at, value, last, rail.absurd_above_w)
@@ -69,7 +70,8 @@ def sound_readings(
     else:
         period_s = estimate_period(kept_t, kept_w) or period_s
     longest = _BRIDGED * max(step or 0.0, period_s or 0.0)
-    segments, gaps = [], []  # type: List[Tuple[List[float], List[float]]], List[Tuple[float, float]]
+    segments: List[Tuple[List[float], List[float]]] = []
+    gaps: List[Tuple[float, float]] = []
     begin = 0
     for i in sorted(missing_before):
         if 0 < i < len(kept_t) and kept_t[i] - kept_t[i - 1] > longest:
@@ -104,7 +106,7 @@ def _median_step(times: Sequence[float]) -> Optional[float]:
 def distinct(
     times: Sequence[float], watts: Sequence[float], period_s: float, step_s: float
 ) -> Tuple[List[float], List[float]]:
-    """The samples that are readings of their own: the value changed, or a whole period has passed."""
+    """The samples that are readings of their own: the value changed, or a period has passed."""
     if not times:
         return [], []
     kept_t, kept_w = [times[0]], [watts[0]]
@@ -135,7 +137,7 @@ def estimate_period(times: Sequence[float], watts: Sequence[float]) -> Optional[
     changes: for them this is None.
     """
     step = _median_step(times[:20000])
-    changes = []  # type: List[float]
+    changes: List[float] = []
     values = set()
     for i in range(1, len(times)):
         if watts[i] != watts[i - 1]:
@@ -149,7 +151,7 @@ def estimate_period(times: Sequence[float], watts: Sequence[float]) -> Optional[
     period = between[len(between) // 10]
     if period < _SAMPLES_PER_PERIOD * step:
         return None
-    counts = []  # type: List[int]
+    counts: List[int] = []
     for _ in range(5):
         counts = [max(1, int(round((b - a) / period))) for a, b in zip(changes, changes[1:])]
         period = (changes[-1] - changes[0]) / sum(counts)

@@ -6,7 +6,6 @@ import time
 from typing import Any, Dict, List, Optional
 
 from device_configs.errors import SensorError
-
 from energy.confidence import bootstrap_mean
 from energy.integration import figures
 from energy.monitor import IDLE, EnergyMonitor, WindowEnergy
@@ -48,7 +47,7 @@ def record(
         from energy.cost import sampler_power
 
         cost = sampler_power(sources, sampler_cost_s, hz)
-    codes = []  # type: List[int]
+    codes: List[int] = []
     monitor = EnergyMonitor(trace_path=trace_path, hz=hz, **sources)
     try:
         with monitor:
@@ -86,7 +85,7 @@ def _document(
     measured = [r for r in results if r.window.name == _RUN]
     idle = [r for r in results if r.window.name == IDLE]
     labels = [rail["label"] for rail in monitor.about["rails"]]
-    runs = [
+    runs: List[Dict[str, Any]] = [
         {
             "seconds": r.window.end_s - r.window.start_s,
             "exit_code": code,
@@ -133,14 +132,16 @@ def as_lines(result: Dict[str, Any]) -> List[str]:
     lines.append("  time   %s" % _text(result["seconds"], "s"))
     if result["total_of"]:
         lines.append(
-            "  energy %s   (%s)" % (_text(result["total_joules"], "J"), "+".join(result["total_of"]))
+            "  energy %s   (%s)"
+            % (_text(result["total_joules"], "J"), "+".join(result["total_of"]))
         )
         if result["total_net_joules"]:
             lines.append("  net    %s   (less idle power)" % _text(result["total_net_joules"], "J"))
     for label, mean in result["joules"].items():
         net = result["net_joules"][label]
         lines.append(
-            "    %-18s %s%s" % (label, _text(mean, "J"), "   net %s" % _text(net, "J") if net else "")
+            "    %-18s %s%s"
+            % (label, _text(mean, "J"), "   net %s" % _text(net, "J") if net else "")
         )
     first = result["runs"][0]["rails"]
     for label, row in first.items():

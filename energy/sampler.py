@@ -1,5 +1,6 @@
 """Starts and stops the sampler's process; what the rest of a program sees of it."""
 
+import contextlib
 import json
 import os
 import select
@@ -63,10 +64,10 @@ class Sampler(object):
             "core": core,
             "real_time": real_time,
         }
-        self._process = None  # type: Optional[subprocess.Popen]
+        self._process: Optional[subprocess.Popen] = None
         self._buffer = b""
-        self.about = {}  # type: Dict[str, Any]
-        self.stats = None  # type: Optional[Dict[str, Any]]
+        self.about: Dict[str, Any] = {}
+        self.stats: Optional[Dict[str, Any]] = None
 
     def start(self) -> None:
         """Start it and wait until it samples.
@@ -143,10 +144,9 @@ class Sampler(object):
             process.wait(timeout=0.5)
         except subprocess.TimeoutExpired:
             process.kill()
-            try:
+            # It may hang in the kernel; it holds nothing of ours.
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=1.0)
-            except subprocess.TimeoutExpired:
-                pass  # it hangs in the kernel; it holds nothing of ours
         for pipe in (process.stdin, process.stdout):
             try:
                 if pipe is not None:

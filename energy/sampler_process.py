@@ -5,14 +5,15 @@ one JSON line when it is ready and one when it ends, and it ends when its standa
 so it never outlives its parent.
 """
 
+import contextlib
 import json
+import resource
 import select
 import sys
 import time
 from typing import Any, Dict, List, Optional
 
 from device_configs.errors import SplitwattError
-
 from energy.latest import Latest, LatestFile
 from energy.opening import RailSet, open_rails
 from energy.probe import probe_periods, sampling_rate
@@ -38,23 +39,25 @@ class Sampling(object):
         self.rails = rails
         self.period_s = 1.0 / hz
         self.writer = writer
-        self.latest = None  # type: Optional[LatestFile]
+        self.latest: Optional[LatestFile] = None
         self.samples = self.late = self.lost = self.failed = self.blocked = 0
         self.worst_late_s = 0.0
         self._counter = [rail.kind == COUNTER for rail in rails.rails]
         self._any_counter = any(self._counter)
-        self._before = [None] * len(rails.rails)  # type: List[Optional[float]]
+        self._before: List[Optional[float]] = [None] * len(rails.rails)
         self._before_s = [0.0] * len(rails.rails)
         self._joules = [0.0] * len(rails.rails)
-        self._watts = [None] * len(rails.rails)  # type: List[Optional[float]]
-        self._volts = [None] * len(rails.rails)  # type: List[Optional[float]]
+        self._watts: List[Optional[float]] = [None] * len(rails.rails)
+        self._volts: List[Optional[float]] = [None] * len(rails.rails)
         self._limits = [rail.absurd_above_w for rail in rails.rails]
         self._clocks = _clock_offsets()
         self._looked_s = 0.0
 
     def run(self, stop: Any, seconds: Optional[float]) -> None:
-        """Sample until `stop` is readable (or at its end) or `seconds` are over, and once more then:
-        a window that ends with the sampler is covered to its end."""
+        """Sample until `stop` is readable (or at its end) or `seconds` are over.
+
+        And once more then: a window that ends with the sampler is covered to its end.
+        """
         self._loop(stop, seconds)
         self.take(time.monotonic())
 
@@ -206,6 +209,7 @@ class Sampling(object):
             "cpu_s": cpu,
             "wall_s": wall,
             "core_fraction": cpu / wall if wall > 0 else 0.0,
+            "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
 
 
@@ -238,7 +242,7 @@ def main(argv: List[str]) -> int:
 def _sample(rails: RailSet, spec: Dict[str, Any], granted: Dict[str, Any]) -> None:
     probed = probe_periods(rails) if spec.get("probe", True) else {}
     hz = spec.get("hz") or sampling_rate(rails, probed)
-    writer = None  # type: Optional[TraceWriter]
+    writer: Optional[TraceWriter] = None
     about = {
         "target": rails.target,
         "provenance": rails.provenance,
@@ -260,10 +264,9 @@ def _sample(rails: RailSet, spec: Dict[str, Any], granted: Dict[str, Any]) -> No
     cpu, wall = _cpu_s(), time.monotonic()
     sampling.first()
     _tell({"ready": about})
-    try:
+    # Ctrl-C goes to the whole group: end as if told to.
+    with contextlib.suppress(KeyboardInterrupt):
         sampling.run(sys.stdin, spec.get("seconds"))
-    except KeyboardInterrupt:
-        pass  # Ctrl-C goes to the whole group: end as if told to
     stats = sampling.stats(cpu, wall)
     if writer is not None:
         writer.close(stats)
@@ -271,10 +274,9 @@ def _sample(rails: RailSet, spec: Dict[str, Any], granted: Dict[str, Any]) -> No
 
 
 def _tell(document: Dict[str, Any]) -> None:
-    try:
+    # If the parent is gone the trace is written all the same.
+    with contextlib.suppress(BrokenPipeError):
         print(json.dumps(document), flush=True)
-    except BrokenPipeError:
-        pass  # the parent is gone: the trace is written all the same
 
 
 if __name__ == "__main__":

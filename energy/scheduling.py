@@ -3,6 +3,7 @@
 Every step is optional: what was granted is returned, to be recorded.
 """
 
+import contextlib
 import ctypes
 import os
 from typing import Any, Dict, Optional
@@ -20,17 +21,15 @@ def be_punctual(core: Optional[int] = None, real_time: bool = True) -> Dict[str,
     Returns:
         what was granted: {"core": int or None, "policy": "rr" or "other", "nice": int or None}.
     """
-    granted = {"core": None, "policy": "other", "nice": None}  # type: Dict[str, Any]
+    granted: Dict[str, Any] = {"core": None, "policy": "other", "nice": None}
     try:
         core = max(os.sched_getaffinity(0)) if core is None else core
         os.sched_setaffinity(0, {core})
         granted["core"] = core
     except (OSError, ValueError, AttributeError):
         pass  # not granted: it floats
-    try:
+    with contextlib.suppress(OSError, AttributeError):  # not on Linux
         ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1000, 0, 0, 0)  # 1 us instead of 50
-    except (OSError, AttributeError):
-        pass  # not Linux
     if real_time:
         try:
             least = os.sched_get_priority_min(os.SCHED_RR)
@@ -39,8 +38,6 @@ def be_punctual(core: Optional[int] = None, real_time: bool = True) -> Dict[str,
             return granted
         except (OSError, AttributeError):
             pass  # only root may
-    try:
+    with contextlib.suppress(OSError):  # only root may
         granted["nice"] = os.nice(-10)
-    except OSError:
-        pass  # only root may
     return granted

@@ -11,41 +11,41 @@ from energy.traces import Trace
 # A window with fewer distinct readings than this is refused.
 LEAST_READINGS = 10
 
-RailEnergy = NamedTuple(
-    "RailEnergy",
-    [
-        ("label", str),
-        ("driver", str),
-        ("kind", str),
-        ("joules", Optional[float]),
-        ("method", str),
-        ("interval_joules", Optional[Tuple[float, float]]),
-        ("joules_simpson", Optional[float]),
-        ("joules_trapezoid", Optional[float]),
-        ("joules_rectangle", Optional[float]),
-        ("mean_watts", Optional[float]),
-        ("window_s", Tuple[float, float]),
-        ("duration_s", float),
-        ("covered_s", float),
-        ("gap_s", float),
-        ("gaps", int),
-        ("readings", int),
-        ("effective_hz", float),
-        ("sampled_hz", Optional[float]),
-        ("period_s", Optional[float]),
-        ("largest_gap_s", Optional[float]),
-        ("excluded", Dict[str, int]),
-        ("refused", Optional[str]),
-        ("enough_s", Optional[float]),
-    ],
-)
-RailEnergy.__doc__ = """One rail over one window.
 
-`joules` is by `method`: Simpson's rule, or the rectangle for an energy counter, which is exact for
-it; None where the window is `refused` (why, and `enough_s`, the duration that would be enough).
-`interval_joules` is the 95 % interval of what happened between samples. `joules_rectangle` is there
-for sensors that average. `covered_s` leaves out the gaps: nothing is invented for them.
-`effective_hz` counts distinct readings a second, `sampled_hz` samples a second."""
+class RailEnergy(NamedTuple):
+    """One rail over one window.
+
+    `joules` is by `method`: Simpson's rule, or the rectangle for an energy counter, which is
+    exact for it; None where the window is `refused` (why, and `enough_s`, the duration that
+    would be enough). `interval_joules` is the 95 % interval of what happened between samples.
+    `joules_rectangle` is there for sensors that average. `covered_s` leaves out the gaps:
+    nothing is invented for them. `effective_hz` counts distinct readings a second,
+    `sampled_hz` samples a second.
+    """
+
+    label: str
+    driver: str
+    kind: str
+    joules: Optional[float]
+    method: str
+    interval_joules: Optional[Tuple[float, float]]
+    joules_simpson: Optional[float]
+    joules_trapezoid: Optional[float]
+    joules_rectangle: Optional[float]
+    mean_watts: Optional[float]
+    window_s: Tuple[float, float]
+    duration_s: float
+    covered_s: float
+    gap_s: float
+    gaps: int
+    readings: int
+    effective_hz: float
+    sampled_hz: Optional[float]
+    period_s: Optional[float]
+    largest_gap_s: Optional[float]
+    excluded: Dict[str, int]
+    refused: Optional[str]
+    enough_s: Optional[float]
 
 
 def rail_energy(readings: Readings, rail: Rail, start_s: float, end_s: float) -> RailEnergy:
@@ -54,23 +54,23 @@ def rail_energy(readings: Readings, rail: Rail, start_s: float, end_s: float) ->
     distinct = _count_distinct(readings, rail, start_s, end_s)
     duration = end_s - start_s
     covered = sum(t[-1] - t[0] for t, _ in pieces)
-    shared = dict(
-        label=rail.label,
-        driver=rail.driver,
-        kind=rail.kind,
-        method="rectangle" if rail.kind == COUNTER else "simpson",
-        window_s=(start_s, end_s),
-        duration_s=duration,
-        covered_s=covered,
-        gap_s=max(0.0, duration - covered),
-        gaps=sum(1 for a, b in readings.gaps if a < end_s and b > start_s),
-        readings=distinct,
-        effective_hz=distinct / duration if duration > 0 else 0.0,
-        sampled_hz=readings.sampled_hz,
-        period_s=readings.period_s,
-        largest_gap_s=max((b - a for t, _ in pieces for a, b in zip(t, t[1:])), default=None),
-        excluded=dict(readings.excluded),
-    )  # type: Dict[str, Any]
+    shared: Dict[str, Any] = {
+        "label": rail.label,
+        "driver": rail.driver,
+        "kind": rail.kind,
+        "method": "rectangle" if rail.kind == COUNTER else "simpson",
+        "window_s": (start_s, end_s),
+        "duration_s": duration,
+        "covered_s": covered,
+        "gap_s": max(0.0, duration - covered),
+        "gaps": sum(1 for a, b in readings.gaps if a < end_s and b > start_s),
+        "readings": distinct,
+        "effective_hz": distinct / duration if duration > 0 else 0.0,
+        "sampled_hz": readings.sampled_hz,
+        "period_s": readings.period_s,
+        "largest_gap_s": max((b - a for t, _ in pieces for a, b in zip(t, t[1:])), default=None),
+        "excluded": dict(readings.excluded),
+    }
     if distinct < LEAST_READINGS or not pieces:
         enough = _enough(readings, rail, distinct, duration)
         return RailEnergy(
@@ -82,7 +82,7 @@ def rail_energy(readings: Readings, rail: Rail, start_s: float, end_s: float) ->
             mean_watts=None,
             refused=_refusal(rail, distinct, duration, enough),
             enough_s=enough,
-            **shared
+            **shared,
         )
     simpson = sum(integrate.simpson(t, w) for t, w in pieces)
     rectangle = sum(integrate.rectangle(t, w) for t, w in pieces)
@@ -102,7 +102,7 @@ def rail_energy(readings: Readings, rail: Rail, start_s: float, end_s: float) ->
         mean_watts=joules / covered,
         refused=None,
         enough_s=None,
-        **shared
+        **shared,
     )
 
 

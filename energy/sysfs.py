@@ -4,7 +4,7 @@ import errno
 import os
 from typing import Optional
 
-from energy.rails import Unavailable
+from energy.rails import UnavailableError
 
 # The longest text that a sensor's file holds, in bytes.
 _MOST = 64
@@ -14,7 +14,7 @@ def read_text(path: str) -> str:
     """The text of a small file, stripped.
 
     Raises:
-        Unavailable: it is not there, or this user may not read it (with the command that helps).
+        UnavailableError: it is not there, or may not be read (with the command that helps).
     """
     try:
         with open(path, "rb") as stream:
@@ -23,13 +23,13 @@ def read_text(path: str) -> str:
         raise unavailable(path, error)
 
 
-def unavailable(path: str, error: OSError) -> Unavailable:
+def unavailable(path: str, error: OSError) -> UnavailableError:
     """The reason, in a sentence, why a file under /sys could not be read."""
     if error.errno in (errno.EACCES, errno.EPERM):
-        return Unavailable("%s may be read by root only" % path, "sudo chmod a+r %s" % path)
+        return UnavailableError("%s may be read by root only" % path, "sudo chmod a+r %s" % path)
     if error.errno == errno.ENOENT:
-        return Unavailable("there is no %s" % path)
-    return Unavailable("%s cannot be read: %s" % (path, error.strerror or error))
+        return UnavailableError("there is no %s" % path)
+    return UnavailableError("%s cannot be read: %s" % (path, error.strerror or error))
 
 
 class NumberFile(object):
@@ -66,7 +66,7 @@ class NumberFile(object):
         try:
             self._handle = self._open()
             return int(os.pread(self._handle, _MOST, 0))
-        except (Unavailable, OSError, ValueError):
+        except (UnavailableError, OSError, ValueError):
             return None
 
     def close(self) -> None:

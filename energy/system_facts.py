@@ -34,7 +34,7 @@ class SystemFacts(object):
 
     def __init__(self, sysfs: str = "/sys", procfs: str = "/proc") -> None:
         self._sysfs, self._procfs = sysfs, procfs
-        self._times = {}  # type: Dict[str, Tuple[float, float]]
+        self._times: Dict[str, Tuple[float, float]] = {}
         self._usage()  # so that the first answer has something to differ from
 
     def metrics(self) -> List[Metric]:
@@ -102,12 +102,9 @@ class SystemFacts(object):
         return found
 
     def _memory(self) -> List[Metric]:
-        rows = dict(
-            (m.group(1), float(m.group(2)) * 1024)
-            for m in re.finditer(
-                r"^(\w+):\s+(\d+) kB", _text(os.path.join(self._procfs, "meminfo")) or "", re.M
-            )
-        )
+        text = _text(os.path.join(self._procfs, "meminfo")) or ""
+        kilobytes = re.finditer(r"^(\w+):\s+(\d+) kB", text, re.M)
+        rows = {m.group(1): float(m.group(2)) * 1024 for m in kilobytes}
         total, free = rows.get("MemTotal"), rows.get("MemAvailable")
         if not total or free is None:
             return []

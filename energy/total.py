@@ -10,12 +10,13 @@ def total_of(power: Power, labels: Sequence[str]) -> Tuple[str, ...]:
     """The labels whose sum is the board's total: () where the target's data tells none.
 
     The first line of the target's `total` whose rails are all among `labels` counts; a label there
-    may be a pattern (`package-*`) and may be missing if it ends in `?`. `generated` is its own total.
+    may be a pattern (`package-*`) and may be missing if it ends in `?`. `generated` is its own
+    total.
     """
     if list(labels) == ["generated"]:
         return ("generated",)
     for line in power.total:
-        chosen = []  # type: List[str]
+        chosen: List[str] = []
         for wanted in line:
             fits = [label for label in labels if fnmatch.fnmatchcase(label, wanted.rstrip("?"))]
             if not fits and not wanted.endswith("?"):

@@ -1,12 +1,12 @@
-"""Writes a trace as it is made: rows at the end of the CSV, what is known of them in a JSON beside."""
+"""Writes a trace as it is made: rows at the end of the CSV, what is known of them in a JSON."""
 
 import json
 import os
+import time
 from typing import Any, Dict, List, Optional
 
 from device_configs.errors import SensorError
 from device_configs.files import storage_error, write_atomic
-
 from energy.rails import Rail
 from energy.traces import FORMAT, metadata_path
 
@@ -32,7 +32,8 @@ class TraceWriter(object):
     def __init__(self, path: str, labels: List[str], about: Dict[str, Any]) -> None:
         self._path = path
         self._about = dict(about, format=FORMAT, events=[], events_not_listed=0, stats=None)
-        self._rows = []  # type: List[str]
+        self._rows: List[str] = []
+        self._events_told = 0
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         try:
             os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
@@ -54,18 +55,19 @@ class TraceWriter(object):
 
     def event(self, what: str, details: Dict[str, Any]) -> None:
         """Something that happened, to be told to whoever reads the trace."""
-        import time
-
         if len(self._about["events"]) < _MOST_EVENTS:
             self._about["events"].append(dict(details, what=what, at_s=time.monotonic()))
         else:
             self._about["events_not_listed"] += 1
 
     def flush(self) -> None:
-        """Hand the rows that were kept back to the system."""
+        """Hand rows and events that were kept back to the system."""
         if self._rows:
             self._write("".join(self._rows))
             self._rows = []
+        if len(self._about["events"]) > self._events_told:
+            self._events_told = len(self._about["events"])
+            self._describe_quickly()
 
     def close(self, stats: Dict[str, Any]) -> None:
         """Write what is left, and what the sampler did and cost."""
@@ -81,6 +83,16 @@ class TraceWriter(object):
                 data = data[os.write(self._handle, data) :]
         except OSError as error:
             raise storage_error(self._path, error)
+
+    def _describe_quickly(self) -> None:
+        """Like `_describe`, without waiting for the disk: an SD card would hold up the sampling."""
+        beside = metadata_path(self._path)
+        try:
+            with open(beside + ".new", "w", encoding="utf-8") as stream:
+                json.dump(self._about, stream, indent=1)
+            os.replace(beside + ".new", beside)
+        except OSError as error:
+            raise storage_error(beside, error)
 
     def _describe(self) -> None:
         write_atomic(metadata_path(self._path), json.dumps(self._about, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""Trace files: a CSV with `t_s` and a column a rail in watts, and a JSON of the same name beside it.
+"""Trace files: a CSV with `t_s` and a column a rail in watts, and a JSON of the same name.
 
 An empty cell is a reading that failed. `t_s` is the monotonic clock of the machine that wrote it.
 The JSON (`X.csv` -> `X.json`) says what the rails are and how they were sampled; any other CSV with
@@ -10,28 +10,26 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from device_configs.errors import SensorError
-
 from energy.rails import INSTANT, Rail
 
 FORMAT = 1
 # Above this, a reading from a CSV of unknown origin is absurd, W.
 _ABSURD_W = 5000.0
 
-Trace = NamedTuple(
-    "Trace",
-    [
-        ("times", List[float]),
-        ("columns", List[List[Optional[float]]]),
-        ("rails", List[Rail]),
-        ("total", Tuple[str, ...]),
-        ("period_s", Dict[str, Optional[float]]),
-        ("metadata", Dict[str, Any]),
-        ("garbage", int),
-    ],
-)
-Trace.__doc__ = """A trace in memory: the times of its rows (s), a column of watts a rail (None: the
-reading failed), the rails, the labels that make the total, each rail's known or probed period (s),
-the metadata beside it ({}: none), and how many cells were no numbers."""
+
+class Trace(NamedTuple):
+    """A trace in memory: the times of its rows (s), a column of watts a rail (None: the reading
+    failed), the rails, the labels that make the total, each rail's known or probed period (s),
+    the metadata beside it ({}: none), and how many cells were no numbers.
+    """
+
+    times: List[float]
+    columns: List[List[Optional[float]]]
+    rails: List[Rail]
+    total: Tuple[str, ...]
+    period_s: Dict[str, Optional[float]]
+    metadata: Dict[str, Any]
+    garbage: int
 
 
 def metadata_path(path: str) -> str:
@@ -69,8 +67,8 @@ def _rows(
 ) -> Tuple[List[float], List[List[Optional[float]]], int]:
     clock = header.index("t_s")
     places = [i for i in range(len(header)) if i != clock]
-    times = []  # type: List[float]
-    columns = [[] for _ in places]  # type: List[List[Optional[float]]]
+    times: List[float] = []
+    columns: List[List[Optional[float]]] = [[] for _ in places]
     garbage = 0
     for line in lines:
         cells = line.split(",")

@@ -62,13 +62,15 @@ def _loop(
     seconds: Optional[float],
     show: bool,
 ) -> Dict[str, Any]:
-    history = [deque(maxlen=_WIDTH) for _ in about["rails"]]  # type: List[Deque[Optional[float]]]
+    history: List[Deque[Optional[float]]] = [deque(maxlen=_WIDTH) for _ in about["rails"]]
     end = None if seconds is None else time.monotonic() + seconds
     screen = _Screen() if show else None
-    latest = None  # type: Optional[Latest]
+    latest: Optional[Latest] = None
     try:
         while end is None or time.monotonic() < end:
-            time.sleep(interval_s if end is None else max(0.0, min(interval_s, end - time.monotonic())))
+            time.sleep(
+                interval_s if end is None else max(0.0, min(interval_s, end - time.monotonic()))
+            )
             latest = latest_file.read() or latest
             if latest is None:
                 continue
@@ -140,7 +142,7 @@ class _Screen(object):
     """Draws lines in place on a terminal (with rich where it is), one under the other elsewhere."""
 
     def __init__(self) -> None:
-        self._live = None  # type: Any
+        self._live: Any = None
         if sys.stdout.isatty():
             try:
                 from rich.live import Live

@@ -4,7 +4,6 @@ import importlib
 from typing import List, Type
 
 from device_configs.names import check_known
-
 from energy.rails import Driver
 
 # Each is a module of this folder with one class, `Driver`, made from a `Context`.

@@ -48,4 +48,5 @@ class Driver(rails.Driver):
         ]
 
     def read(self) -> List[Optional[float]]:
+        """One reading a rail (see `energy.rails.Driver`)."""
         return [watts(time.monotonic())]

@@ -26,15 +26,15 @@ class Driver(rails.Driver):
         )
         folders = sorted(glob.glob(pattern))
         if not folders:
-            raise rails.Unavailable("there is no %s" % pattern)
+            raise rails.UnavailableError("there is no %s" % pattern)
         self.rails = []
-        self._volts = []  # type: List[NumberFile]
-        self._amperes = []  # type: List[NumberFile]
+        self._volts: List[NumberFile] = []
+        self._amperes: List[NumberFile] = []
         for folder in folders:
             for channel in _CHANNELS:
                 self._add(context, folder, channel)
         if not self.rails:
-            raise rails.Unavailable("%s has no channel with a label" % folders[0])
+            raise rails.UnavailableError("%s has no channel with a label" % folders[0])
 
     def _add(self, context: rails.Context, folder: str, channel: int) -> None:
         label_file = os.path.join(folder, "in%d_label" % channel)
@@ -51,7 +51,8 @@ class Driver(rails.Driver):
         self.rails.append(rail)
 
     def read(self) -> List[Optional[float]]:
-        readings = []  # type: List[Optional[float]]
+        """One reading a rail (see `energy.rails.Driver`)."""
+        readings: List[Optional[float]] = []
         for volts, amperes in zip(self._volts, self._amperes):
             millivolts, milliamperes = volts.read(), amperes.read()
             if millivolts is None or milliamperes is None:
@@ -61,9 +62,11 @@ class Driver(rails.Driver):
         return readings
 
     def volts(self) -> List[Optional[float]]:
+        """The voltage of each rail."""
         readings = [file.read() for file in self._volts]
         return [None if value is None else value / 1000.0 for value in readings]
 
     def close(self) -> None:
+        """Let go of what was opened."""
         for file in self._volts + self._amperes:
             file.close()

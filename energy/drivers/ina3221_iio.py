@@ -25,15 +25,15 @@ class Driver(rails.Driver):
         )
         folders = sorted(glob.glob(pattern))
         if not folders:
-            raise rails.Unavailable("there is no %s" % pattern)
+            raise rails.UnavailableError("there is no %s" % pattern)
         self.rails = []
-        self._power = []  # type: List[NumberFile]
-        self._volts = []  # type: List[NumberFile]
+        self._power: List[NumberFile] = []
+        self._volts: List[NumberFile] = []
         for folder in folders:
             for channel in _CHANNELS:
                 self._add(context, folder, channel)
         if not self.rails:
-            raise rails.Unavailable("%s has no channel with a rail_name" % folders[0])
+            raise rails.UnavailableError("%s has no channel with a rail_name" % folders[0])
 
     def _add(self, context: rails.Context, folder: str, channel: int) -> None:
         name_file = os.path.join(folder, "rail_name_%d" % channel)
@@ -49,12 +49,15 @@ class Driver(rails.Driver):
         self.rails.append(rail)
 
     def read(self) -> List[Optional[float]]:
+        """One reading a rail (see `energy.rails.Driver`)."""
         return [_thousandth(file.read()) for file in self._power]
 
     def volts(self) -> List[Optional[float]]:
+        """The voltage of each rail."""
         return [_thousandth(file.read()) for file in self._volts]
 
     def close(self) -> None:
+        """Let go of what was opened."""
         for file in self._power + self._volts:
             file.close()
 

@@ -1,6 +1,6 @@
 """Jetson rails through the jtop service (jetson-stats), where the user installed it.
 
-It refreshes about once a second and needs no root, but is far slower than the sensor: it comes last.
+It refreshes about once a second and needs no root; far slower than the sensor, it comes last.
 """
 
 from typing import Any, Dict, List, Optional
@@ -15,20 +15,22 @@ class Driver(rails.Driver):
 
     def __init__(self, context: rails.Context) -> None:
         if not context.is_this_machine and "jtop" not in context.options:
-            raise rails.Unavailable("%s is another machine's tree" % context.sysfs)
+            raise rails.UnavailableError("%s is another machine's tree" % context.sysfs)
         self._jtop = context.options.get("jtop") or _connect()
         self._labels = sorted(
             label for label in flatten(self._jtop.power) if label not in context.power.ignored
         )
         if not self._labels:
             self.close()
-            raise rails.Unavailable("the jtop service knows no power rail")
+            raise rails.UnavailableError("the jtop service knows no power rail")
         self.rails = [context.rail(label, self.name, "jtop") for label in self._labels]
 
     def read(self) -> List[Optional[float]]:
+        """One reading a rail (see `energy.rails.Driver`)."""
         return self._values("power")
 
     def volts(self) -> List[Optional[float]]:
+        """The voltage of each rail."""
         return self._values("volt")
 
     def _values(self, key: str) -> List[Optional[float]]:
@@ -37,6 +39,7 @@ class Driver(rails.Driver):
         return [None if value is None else value / 1000.0 for value in readings]
 
     def close(self) -> None:
+        """Let go of what was opened."""
         self._jtop.close()
 
 
@@ -44,13 +47,16 @@ def _connect() -> Any:
     try:
         from jtop import jtop
     except ImportError:
-        raise rails.Unavailable("jetson-stats is not installed", "sudo pip3 install jetson-stats")
+        raise rails.UnavailableError(
+            "jetson-stats is not installed", "sudo pip3 install jetson-stats"
+        )
     client = jtop(interval=0.5)
     try:
         client.start()
     except Exception as error:  # jtop has its own exceptions, which differ between its versions
-        raise rails.Unavailable(
-            "the jtop service does not answer: %s" % str(error).split("\n")[0], "sudo systemctl start jtop"
+        raise rails.UnavailableError(
+            "the jtop service does not answer: %s" % str(error).split("\n")[0],
+            "sudo systemctl start jtop",
         )
     return client
 

@@ -20,21 +20,21 @@ class Driver(rails.Driver):
     def __init__(self, context: rails.Context) -> None:
         library = context.options.get("nvml_library", _LIBRARY)
         if not context.is_this_machine and "nvml_library" not in context.options:
-            raise rails.Unavailable("%s is another machine's tree" % context.sysfs)
+            raise rails.UnavailableError("%s is another machine's tree" % context.sysfs)
         try:
             self._nvml = ctypes.CDLL(library)
         except OSError:
-            raise rails.Unavailable("there is no %s: no NVIDIA driver" % library)
+            raise rails.UnavailableError("there is no %s: no NVIDIA driver" % library)
         status = self._nvml.nvmlInit_v2()
         if status != _OK:
-            raise rails.Unavailable("NVML did not start: its error %d" % status)
+            raise rails.UnavailableError("NVML did not start: its error %d" % status)
         self.rails = []
-        self._devices = []  # type: List[ctypes.c_void_p]
+        self._devices: List[ctypes.c_void_p] = []
         for index in range(self._count()):
             self._add(context, index)
         if not self.rails:
             self.close()
-            raise rails.Unavailable("NVML knows no GPU that tells its power")
+            raise rails.UnavailableError("NVML knows no GPU that tells its power")
 
     def _count(self) -> int:
         count = ctypes.c_uint(0)
@@ -65,10 +65,12 @@ class Driver(rails.Driver):
         return value.value / 1e3 if status == _OK else None
 
     def read(self) -> List[Optional[float]]:
+        """One reading a rail (see `energy.rails.Driver`)."""
         return [
             self._energy(device) if rail.kind == rails.COUNTER else self._power(device)
             for rail, device in zip(self.rails, self._devices)
         ]
 
     def close(self) -> None:
+        """Let go of what was opened."""
         self._nvml.nvmlShutdown()

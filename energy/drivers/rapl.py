@@ -22,9 +22,9 @@ class Driver(rails.Driver):
         pattern = os.path.join(glob.escape(context.sysfs), "class/powercap/intel-rapl:*")
         folders = sorted(f for f in glob.glob(pattern) if os.path.exists(os.path.join(f, "name")))
         if not folders:
-            raise rails.Unavailable("there is no %s" % pattern)
+            raise rails.UnavailableError("there is no %s" % pattern)
         self.rails = []
-        self._counters = []  # type: List[_Counter]
+        self._counters: List[_Counter] = []
         for folder, label in _labels(folders):
             path = os.path.join(folder, "energy_uj")
             rail = context.rail(label, self.name, path, rails.COUNTER)
@@ -33,9 +33,11 @@ class Driver(rails.Driver):
             self.rails.append(rail)
 
     def read(self) -> List[Optional[float]]:
+        """One reading a rail (see `energy.rails.Driver`)."""
         return [counter.joules() for counter in self._counters]
 
     def close(self) -> None:
+        """Let go of what was opened."""
         for counter in self._counters:
             counter.file.close()
 
@@ -43,7 +45,7 @@ class Driver(rails.Driver):
 def _labels(folders: List[str]) -> List[Tuple[str, str]]:
     """(folder, label): the zone's name; with its package's number where a name is there twice."""
     names = [(f, read_text(os.path.join(f, "name"))) for f in folders]
-    count = {}  # type: Dict[str, int]
+    count: Dict[str, int] = {}
     for _, name in names:
         count[name] = count.get(name, 0) + 1
     return [
@@ -58,7 +60,7 @@ class _Counter(object):
     def __init__(self, file: NumberFile, most: int) -> None:
         self.file = file
         self._most = most
-        self._last = None  # type: Optional[int]
+        self._last: Optional[int] = None
         self._total = 0
 
     def joules(self) -> Optional[float]:

@@ -17,15 +17,16 @@ class Driver(rails.Driver):
     def __init__(self, context: rails.Context) -> None:
         path = context.options.get("trace")
         if not path:
-            raise rails.Unavailable("no trace was named to replay")
+            raise rails.UnavailableError("no trace was named to replay")
         self._trace = read_trace(path)
-        self._start_s = None  # type: Optional[float]
+        self._start_s: Optional[float] = None
         self.rails = [
             rail._replace(driver=self.name, path=path, kind=_played(rail.kind))
             for rail in self._trace.rails
         ]
 
     def read(self) -> List[Optional[float]]:
+        """One reading a rail (see `energy.rails.Driver`)."""
         if self._start_s is None:
             self._start_s = time.monotonic()
         times = self._trace.times

@@ -1,6 +1,5 @@
 """Rails are found by label on every board's tree, in the right unit, with the right total."""
 
-import ctypes
 import os
 import shutil
 import stat
@@ -12,7 +11,7 @@ import pytest
 from device_configs.errors import SensorError, UsageError
 from device_configs.targets import known_targets, load_target
 from energy import drivers
-from energy.opening import NoSensor, detect_target, open_rails
+from energy.opening import NoSensorError, detect_target, open_rails
 from energy.rails import COUNTER, Context
 from energy.reading import read_once
 from energy.total import add_up, total_of
@@ -83,7 +82,7 @@ def test_the_wrong_target_fails_loudly(tmp_path):
 
 
 def test_no_sensor_tells_which_drivers_said_no(tmp_path):
-    with pytest.raises(NoSensor) as error:
+    with pytest.raises(NoSensorError) as error:
         open_rails("nano", str(tmp_path))
     assert [t.driver for t in error.value.tried] == ["ina3221_iio", "ina3221_hwmon", "jtop"]
     assert all(t.reason for t in error.value.tried)
@@ -264,13 +263,16 @@ int nvmlDeviceGetPowerUsage(void *d, u32 *p) { *p = 42500; return 0; }
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="needs a C compiler")
 def test_nvml_calls(tmp_path):
-    """The library's functions are called with the right types; a counter is preferred to a power."""
+    """The library's functions are called with the right types; a counter comes before a power."""
     (tmp_path / "nvml.c").write_text(NVML)
     library = str(tmp_path / "libnvidia-ml.so.1")
     subprocess.check_call(["gcc", "-shared", "-fPIC", "-o", library, str(tmp_path / "nvml.c")])
     options = {"nvml_library": library}
     with open_rails("server", str(tmp_path), driver="nvml", options=options) as rails:
-        assert [(r.label, r.kind) for r in rails.rails] == [("gpu0", "counter"), ("gpu1", "instant")]
+        assert [(r.label, r.kind) for r in rails.rails] == [
+            ("gpu0", "counter"),
+            ("gpu1", "instant"),
+        ]
         first, second = rails.read(), rails.read()
     assert second[0] - first[0] == pytest.approx(1.5)
     assert second[1] == pytest.approx(42.5)

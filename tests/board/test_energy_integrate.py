@@ -58,7 +58,7 @@ def test_simpson_is_exact_for_parabolas(count):
     times = sorted(rng.uniform(0, 3) for _ in range(count))
     watts = [1 + 2 * t for t in times] if count == 2 else [1 + 2 * t - 0.4 * t * t for t in times]
     a, b = times[0], times[-1]
-    cubic = 0 if count == 2 else -0.4 * (b ** 3 - a ** 3) / 3
+    cubic = 0 if count == 2 else -0.4 * (b**3 - a**3) / 3
     assert integrate.simpson(times, watts) == pytest.approx(b - a + b * b - a * a + cubic, rel=1e-9)
 
 
@@ -147,7 +147,9 @@ def test_a_sensor_that_repeats_itself_is_found_out(period, hz, tmp_path):
     assert result["period_s"] == pytest.approx(period, rel=0.01)
     assert result["largest_gap_s"] == pytest.approx(period, rel=0.35)
     # Readings 0.43 s apart cannot follow this load.
-    assert result["joules"] == pytest.approx(smooth_joules(0, 10), rel=0.05 if period > 0.1 else 0.01)
+    assert result["joules"] == pytest.approx(
+        smooth_joules(0, 10), rel=0.05 if period > 0.1 else 0.01
+    )
 
 
 def test_a_constant_load_is_a_sound_trace(tmp_path):
@@ -298,7 +300,12 @@ def test_joules_per_image_of_a_block(tmp_path):
     watts = [1.0 if t < 2 or t > 12 else 4.0 + smooth(t) - 3.0 for t in times]
     path = write_csv(tmp_path / "LC1-cpu-0.csv", times, watts)
     rail = RAIL._replace(absurd_above_w=40.0)
-    about = {"format": 1, "rails": rail_records([rail]), "total": ["VDD_IN"], "provenance": "measured"}
+    about = {
+        "format": 1,
+        "rails": rail_records([rail]),
+        "total": ["VDD_IN"],
+        "provenance": "measured",
+    }
     (tmp_path / "LC1-cpu-0.json").write_text(json.dumps(about))
     block = block_energy(path, 2.5, 11.5, 100, idle=[(0.0, 1.9), (12.1, 14.0)])
     exact = 4.0 * 9 + smooth_joules(2.5, 11.5) - 3.0 * 9

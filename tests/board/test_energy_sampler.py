@@ -1,4 +1,4 @@
-"""The sampler's process, the monitor's windows, the commands: on trees of files and made-up loads."""
+"""The sampler's process, the monitor's windows, the commands: on trees and made-up loads."""
 
 import json
 import os
@@ -17,9 +17,9 @@ from energy.drivers.generated import joules
 from energy.endpoint import Endpoint
 from energy.latest import Latest, LatestFile
 from energy.monitor import EnergyMonitor, open_for
+from energy.opening import open_rails
 from energy.per_image import repeat_stage
 from energy.probe import sampling_rate
-from energy.opening import open_rails
 from energy.sampler import Sampler
 from energy.summary import trace_energy
 from energy.traces import read_trace
@@ -32,11 +32,12 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 def energy(*arguments, **kwargs):
     """(exit code, standard output, standard error) of `splitwatt energy ...`."""
     process = subprocess.Popen(
-        [sys.executable, os.path.join(ROOT, "splitwatt.py"), "energy"] + [str(a) for a in arguments],
+        [sys.executable, os.path.join(ROOT, "splitwatt.py"), "energy"]
+        + [str(a) for a in arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         universal_newlines=True,
-        **kwargs
+        **kwargs,
     )
     out, err = process.communicate(timeout=60)
     assert "Traceback" not in err, err
@@ -197,8 +198,9 @@ def test_the_sampler_ends_with_its_parent(tmp_path):
     parent.stdout.close()
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline and os.path.exists("/proc/%d" % child):
-        if open("/proc/%d/stat" % child).read().split(")")[1].split()[0] == "Z":
-            break
+        with open("/proc/%d/stat" % child) as stream:
+            if stream.read().split(")")[1].split()[0] == "Z":
+                break
         time.sleep(0.05)
     else:
         assert not os.path.exists("/proc/%d" % child)
@@ -317,9 +319,9 @@ def test_endpoint(tmp_path):
     assert "energon_total_in_voltage_mV 5000.0" in lines
     assert "energon_cpu_in_power_mW NaN" in lines
     assert any(line.startswith('splitwatt_rail_power_watts{rail="VDD_SOC"') for line in lines)
+    other = Endpoint("nano", str(tmp_path / "bus"), port=0)
     with pytest.raises(SensorError, match="no power sensor"):
-        with Endpoint("nano", str(tmp_path / "bus"), port=0):
-            pass
+        other.__enter__()
 
 
 def test_sparkline():
@@ -361,7 +363,9 @@ def test_command_integrate(tmp_path):
     for key in ("joules", "joules_trapezoid", "effective_hz", "largest_gap_s"):
         assert rails["VDD_IN"][key] is not None
     assert rails["VDD_IN"]["joules"] == pytest.approx(4.0)
-    code, out, _ = energy("integrate", path, "--target", "orin_nano", "--from", "0.2", "--to", "0.7")
+    code, out, _ = energy(
+        "integrate", path, "--target", "orin_nano", "--from", "0.2", "--to", "0.7"
+    )
     assert code == 0 and "total (VDD_IN): 2 J" in out
     code, _, err = energy("integrate", path, "--from", "0.5", "--to", "0.52")
     assert code == 1 and "refused" in err and "measure for at least" in err

@@ -51,7 +51,9 @@ def test_a_traces_joules_are_scipys(tmp_path, count):
     path = tmp_path / "t.csv"
     path.write_text("t_s,VDD_IN\n" + "".join("%r,%r\n" % row for row in zip(times, watts)))
     found = integrate_file(str(path))["rails"]["VDD_IN"]
-    assert found["joules"] == pytest.approx(float(scipy_integrate.simpson(watts, x=times)), rel=1e-12)
+    assert found["joules"] == pytest.approx(
+        float(scipy_integrate.simpson(watts, x=times)), rel=1e-12
+    )
 
 
 def test_bootstrap_is_near_scipys():
@@ -140,11 +142,16 @@ def test_the_page_parses_and_its_values_are_right(tmp_path):
     trees.write(os.path.join(proc, "stat"), "cpu  100 0 0 300 0 0 0 0\ncpu0 100 0 0 300 0 0 0 0")
     trees.write(os.path.join(proc, "mounts"), "/dev/mmcblk0p1 / ext4 rw 0 0")
     with Endpoint("nano", root, host="127.0.0.1", port=0, procfs=proc, hz=100) as endpoint:
-        trees.write(os.path.join(proc, "stat"), "cpu  125 0 0 375 0 0 0 0\ncpu0 125 0 0 375 0 0 0 0")
+        trees.write(
+            os.path.join(proc, "stat"), "cpu  125 0 0 375 0 0 0 0\ncpu0 125 0 0 375 0 0 0 0"
+        )
         time.sleep(0.8)
         families = {f.name: f for f in parser.text_string_to_metric_families(scrape(endpoint.port))}
     value = {
-        s.name: s.value for f in families.values() for s in f.samples if f.name.startswith("energon")
+        s.name: s.value
+        for f in families.values()
+        for s in f.samples
+        if f.name.startswith("energon")
     }
     assert value["energon_total_in_power_mW"] == pytest.approx(4000)
     assert value["energon_gpu_in_power_mW"] == pytest.approx(595)

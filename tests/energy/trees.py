@@ -83,9 +83,7 @@ def _iio(root, chip, number, channel, label, millivolts, milliamperes):
 
 def hwmon_folder(root, chip="7-0040", number=0):
     """Where a chip's files lie."""
-    return os.path.join(
-        root, "bus/i2c/drivers/ina3221", chip, "hwmon", "hwmon%d" % (3 + number)
-    )
+    return os.path.join(root, "bus/i2c/drivers/ina3221", chip, "hwmon", "hwmon%d" % (3 + number))
 
 
 def _hwmon(root, chip, number, channel, label, millivolts, milliamperes):

@@ -1,0 +1,177 @@
+"""The energy room's figures, as a Markdown table: `python tests/bench/bench_energy.py`.
+
+`--seconds 600` runs the sampler for as long as the goal says; the default is a short burst.
+"""
+
+import argparse
+import math
+import multiprocessing
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+import urllib.request
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, ROOT)
+
+from energy import integrate  # noqa: E402
+from energy.endpoint import Endpoint  # noqa: E402
+from energy.monitor import EnergyMonitor  # noqa: E402
+from energy.sampler import Sampler  # noqa: E402
+from energy.traces import read_trace  # noqa: E402
+from tests.energy import trees  # noqa: E402
+
+
+def times_of(seconds, hz, rng, jitter):
+    step = 1.0 / hz
+    inner = [(i + rng.uniform(-jitter, jitter)) * step for i in range(1, int(seconds * hz))]
+    return [0.0] + inner + [float(seconds)]
+
+
+def smooth_load(runs=20):
+    """The worst relative error of Simpson over 10 s at 200 Hz, uneven."""
+
+    def primitive(t):
+        return 3 * t - math.cos(2 * math.pi * t) / (2 * math.pi) + math.sin(6 * math.pi * t) / 37.7
+
+    worst = 0.0
+    for seed in range(runs):
+        rng = random.Random(seed)
+        phase = rng.random()
+        times = times_of(10, 200, rng, 0.3)
+        watts = [
+            3 + math.sin(2 * math.pi * (t + phase)) + 6 * math.pi / 37.7
+            * math.cos(6 * math.pi * (t + phase)) for t in times
+        ]  # fmt: skip
+        exact = primitive(10 + phase) - primitive(phase)
+        worst = max(worst, abs(integrate.simpson(times, watts) / exact - 1))
+    return worst
+
+
+def square_load(hz, limit, high, low, runs=100):
+    """(runs within the limit, runs whose interval covers the truth, median error)."""
+    within = covered = 0
+    errors = []
+    for seed in range(runs):
+        rng = random.Random(1000 + seed)
+        at, on, steps = -rng.uniform(0, 0.05), True, []
+        while at < 10:
+            lasts = (0.02 if on else 0.03) * rng.uniform(0.9, 1.1)
+            steps.append((at, at + lasts, high if on else low))
+            at, on = at + lasts, not on
+        exact = sum(max(0, min(b, 10) - max(a, 0)) * p for a, b, p in steps)
+        times, watts, i = times_of(10, hz, rng, 0.1), [], 0
+        for t in times:
+            while t >= steps[i][1]:
+                i += 1
+            watts.append(steps[i][2])
+        error = abs(integrate.simpson(times, watts) / exact - 1)
+        errors.append(error)
+        within += error <= limit
+        bottom, top = integrate.interval(times, watts)
+        covered += bottom <= exact <= top
+    return within, covered, sorted(errors)[runs // 2]
+
+
+def burn(core):
+    os.sched_setaffinity(0, {core})
+    os.nice(19)  # the core is full all the same, and whoever else is here is not kept waiting
+    while True:
+        pass
+
+
+def memory_folder():
+    return tempfile.mkdtemp(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+
+
+def sample(hz, seconds, loaded):
+    """(part of samples within 2 ms of their time, samples, sampler's stats)."""
+    folder = memory_folder()
+    burner = None
+    try:
+        trees.build(folder, "xavier_nx", "hwmon")
+        cores = sorted(os.sched_getaffinity(0))
+        if loaded and len(cores) > 1:
+            burner = multiprocessing.Process(target=burn, args=(cores[0],), daemon=True)
+            burner.start()
+        trace = os.path.join(folder, "trace.csv")
+        with Sampler("xavier_nx", folder, trace=trace, hz=hz) as sampler:
+            time.sleep(seconds)
+        times = read_trace(trace).times[1:-1]  # without the first and the last, which are extra
+        start = times[0]
+        near = sum(abs(t - start - i / hz) <= 0.002 for i, t in enumerate(times))
+        return near / len(times), len(times), sampler.stats
+    finally:
+        if burner is not None:
+            burner.terminate()
+            burner.join()
+        shutil.rmtree(folder)
+
+
+def scrape(hz, seconds):
+    folder = memory_folder()
+    try:
+        trees.build(folder, "xavier_nx", "hwmon")
+        with Endpoint("xavier_nx", folder, host="127.0.0.1", port=0, hz=hz) as endpoint:
+            url = "http://127.0.0.1:%d/metrics" % endpoint.port
+            start, count = time.monotonic(), 0
+            while time.monotonic() - start < seconds:
+                urllib.request.urlopen(url).read()
+                count += 1
+                time.sleep(max(0.0, start + count * 0.1 - time.monotonic()))
+        return count, endpoint.stats
+    finally:
+        shutil.rmtree(folder)
+
+
+def window_cost():
+    """Seconds a call of begin or end, the median of several bursts."""
+    monitor = EnergyMonitor(driver="generated")
+    bursts = []
+    for _ in range(9):
+        start = time.perf_counter()
+        for _ in range(1000):
+            monitor.begin("encode")
+            monitor.end("encode")
+        bursts.append((time.perf_counter() - start) / 2000)
+    monitor.close()
+    return sorted(bursts)[4]
+
+
+def main(argv=()):
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--seconds", type=float, default=10.0, help="of each sampler run")
+    options = arguments.parse_args(list(argv))
+    rows = [("smooth load, uneven 200 Hz: worst error of 20", "<= 1e-6", "%.1e" % smooth_load())]
+    for hz, limit, text in ((200, 0.01, "1 %"), (1000, 0.0025, "0.25 %")):
+        within, covered, median = square_load(hz, limit, 5.0, 1.5)
+        rows.append(("square wave 5 / 1.5 W at %d Hz, 100 runs: within %s" % (hz, text), ">= 95",
+                     "%d (median error %.3f %%)" % (within, 100 * median)))  # fmt: skip
+        rows.append(("the same: interval covers the truth", ">= 93", "%d" % covered))
+        within, covered, median = square_load(hz, limit, 5.0, 0.0)
+        rows.append(("square wave 5 / 0 W at %d Hz, for comparison" % hz, "-",
+                     "%d within, %d covered" % (within, covered)))  # fmt: skip
+    near, count, stats = sample(1000, options.seconds, loaded=True)
+    rows.append(("sampler at 1 kHz, 3 rails, core loaded, %g s: within 2 ms" % options.seconds,
+                 ">= 99 %", "%.3f %% of %d" % (100 * near, count)))  # fmt: skip
+    rows.append(("the same: lost", "0", "%d (worst lateness %.2f ms, %.1f %% of a core, %.1f MB)"
+                 % (stats["lost"], 1e3 * stats["worst_late_s"], 100 * stats["core_fraction"],
+                    stats["peak_bytes"] / 1e6)))  # fmt: skip
+    _, _, stats = sample(200, options.seconds, loaded=False)
+    rows.append(("sampler's cost at 200 Hz, 3 rails", "<= 5 %",
+                 "%.2f %% of a core" % (100 * stats["core_fraction"])))  # fmt: skip
+    count, stats = scrape(1000, options.seconds)
+    rows.append(("%d scrapes at 10 Hz, sampler at 1 kHz: lost" % count, "0",
+                 "%d of %d" % (stats["lost"], stats["samples"])))  # fmt: skip
+    rows.append(("begin or end of a window", "< 20 us", "%.2f us" % (1e6 * window_cost())))
+    print("| what | goal | measured |\n|---|---|---|")
+    for row in rows:
+        print("| %s | %s | %s |" % row)
+    print("\nPython %s, %d cores" % (sys.version.split()[0], os.cpu_count()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
