@@ -1,0 +1,77 @@
+"""Tables as files: which one serves an installed version, and what is wrong with a broken one."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from device_configs.errors import ConfigError, TargetError, UsageError
+from device_configs.targets import known_targets, load_target
+from export.compat import known_tables, load_table, table_for, tables_of
+from export.compat import tables as module
+from export.compat.tables import parse_table
+
+FOLDER = Path(module.__file__).parent / "tables"
+
+
+def test_an_installed_version_takes_the_newest_table_that_is_not_newer():
+    chosen = {
+        ("tensorrt", "8.2.1"): "8.2", ("tensorrt", "8.4.0"): "8.2", ("tensorrt", "8.5.2"): "8.5",
+        ("tensorrt", "8.6"): "8.6", ("tensorrt", "9.3"): "8.6", ("tensorrt", "10.3"): "10.1",
+        ("tensorrt", "10.13.3"): "10.1", ("onnxruntime", "1.10.0"): "1.10",
+        ("onnxruntime", "1.15.1"): "1.10", ("onnxruntime", "1.31.0"): "1.16",
+    }  # fmt: skip
+    assert {key: table_for(*key).version for key in chosen} == chosen
+
+
+def test_versions_without_a_table():
+    with pytest.raises(TargetError, match=r"TensorRT 8\.0\.1.*oldest version.*8\.2"):
+        table_for("tensorrt", "8.0.1")
+    with pytest.raises(TargetError, match="no version number"):
+        table_for("tensorrt", "new")
+    with pytest.raises(UsageError, match="unknown table of tensorrt '8.3'"):
+        load_table("tensorrt", "8.3")
+    with pytest.raises(UsageError, match="did you mean tensorrt"):
+        known_tables("tensor_rt")
+
+
+def test_every_target_s_tables_exist_and_allow_what_export_writes_for_it():
+    for name in known_targets():
+        target = load_target(name)
+        for table in filter(None, tables_of(target)):
+            assert table.opset[0] <= target.opset <= table.opset[1], (name, table.title)
+            assert table.ir is None or target.ir_version <= table.ir, (name, table.title)
+
+
+def test_every_table_says_where_it_is_from():
+    for runtime in ("tensorrt", "onnxruntime"):
+        for version in known_tables(runtime):
+            table = load_table(runtime, version)
+            assert version in table.source and len(table.source) > 80
+            assert (table.runtime, table.version) == (runtime, version)
+
+
+def broken(change):
+    document = yaml.safe_load((FOLDER / "tensorrt-8.2.yaml").read_text())
+    document = copy.deepcopy(document)
+    change(document)
+    return document
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(operatos={}), "unknown key 'operatos'; did you mean operators"),
+        (lambda d: d.pop("casts"), "'casts' is missing"),
+        (lambda d: d.update(format=2), "format 2 is not known"),
+        (lambda d: d["unsupported"].append("Add"), "Add.*stands twice"),
+        (lambda d: d["operators"]["Add"].update(tipes="x"), "operators.Add: unknown key 'tipes'"),
+        (lambda d: d["operators"]["TopK"]["rules"][0].update(rule="initialiser"),
+         "unknown rule 'initialiser'; did you mean initializer"),
+        (lambda d: d["operators"].update(Add=None), "expected keys and values"),
+    ],
+)  # fmt: skip
+def test_a_broken_table_is_refused_with_the_key_s_name(change, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_table(broken(change), "tensorrt-8.2.yaml")
