@@ -47,6 +47,12 @@ def detector(request):
     return request.param, onnx.load_model_from_string(buffer.getvalue())
 
 
+@pytest.fixture(scope="module")
+def for_nano(detector):
+    """The detector made to fit a Nano."""
+    return fit(detector[1], "model", load_target("nano"))
+
+
 def run(model, tensors):
     """The model's outputs by name, from whichever of `tensors` it asks for."""
     options = onnxruntime.SessionOptions()
@@ -80,9 +86,9 @@ def test_the_halves_compute_what_the_whole_does(detector, target):
         np.testing.assert_allclose(parts[port], expected, rtol=1e-4, atol=1e-4, err_msg=port)
 
 
-def test_a_nano_gets_every_convolution_it_can(detector):
+def test_a_nano_gets_every_convolution_it_can(detector, for_nano):
     name, model = detector
-    fitted = fit(model, "model", load_target("nano"))
+    fitted = for_nano
     assert [(p.name, p.runtime) for p in fitted.pieces] == [
         ("model", "tensorrt"), ("model.2", "onnxruntime")
     ]  # fmt: skip
@@ -96,9 +102,8 @@ def test_a_nano_gets_every_convolution_it_can(detector):
     assert len(fitted.report.cut.crossing) <= 4
 
 
-def test_the_report_says_what_was_cut_and_why(detector):
-    name, model = detector
-    report = fit(model, "model", load_target("nano")).report
+def test_the_report_says_what_was_cut_and_why(for_nano):
+    report = for_nano.report
     document = report.to_json()
     assert document["on_tensorrt"] == "cut"
     assert document["tables"] == ["TensorRT 8.2", "onnxruntime 1.10"]
