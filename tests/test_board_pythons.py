@@ -55,8 +55,8 @@ def board_python(request) -> Path:
     if not (folder / "ready").exists():
         shutil.rmtree(folder, ignore_errors=True)
         run([python, "-m", "venv", folder])
-        # The pip that a 3.6 brings is too old for manylinux2014 wheels.
-        run([folder / "bin" / "python", "-m", "pip", "install", "-q", "-U", "pip"])
+        # The pip that a 3.6 brings is too old for manylinux2014 wheels; this one runs on 3.6.
+        run([folder / "bin" / "python", "-m", "pip", "install", "-q", "pip==21.3.1"])
         run([folder / "bin" / "python", "-m", "pip", "install", "-q", "-r", requirements])
         (folder / "ready").touch()
     return folder / "bin" / "python"
