@@ -2,7 +2,6 @@
 
 import importlib
 import sys
-from typing import List, Optional
 
 from device_configs.cli import guarded
 from device_configs.errors import UsageError
@@ -15,11 +14,13 @@ VERBS = {
     "weights": ("export", "what to download for a model, from where, and where to put it"),
     "export": ("export", "PyTorch model -> ONNX bundle for a target"),
     "targets": ("device_configs", "the machines that splitwatt knows"),
+    "build": ("engines", "on the board itself: native libraries and TensorRT engines"),
     "verify": ("engines", "run a bundle's own photographs and compare with its expected outputs"),
     "serve": ("profiler", "the server: decoders and heads, over HTTP"),
     "profile": ("profiler", "time configurations on this board against a server"),
     "energy": ("energy", "power and joules alone"),
     "report": ("reports", "runs -> tables and figures"),
+    "doctor": ("device_configs", "what this machine can do, and what would add the rest"),
 }
 
 # room -> the extra that brings what it may need beyond the board runtime

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from typing import Any, Callable, Dict, List, Optional
+from typing import Callable, List
 
 from device_configs.errors import SplitwattError
 
@@ -19,7 +19,9 @@ def parser(verb, summary, example):
         epilog="example:\n  " + example,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    result.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    result.add_argument(
+        "--json", action="store_true", help="print one JSON document and nothing else"
+    )
     result.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return result
 
@@ -64,7 +66,14 @@ def _targets(argv):
     return targets_cli.targets(argv)
 
 
-VERBS = {"targets": _targets}  # type: Dict[str, Command]
+def _doctor(argv):
+    # type: (List[str]) -> int
+    from device_configs.doctor_cli import doctor
+
+    return doctor(argv)
+
+
+VERBS = {"targets": _targets, "doctor": _doctor}  # type: Dict[str, Command]
 
 
 def run_room(verbs, default, argv=None):

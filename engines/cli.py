@@ -57,4 +57,11 @@ def verify(argv: List[str]) -> int:
     return 0 if passed else 1
 
 
-VERBS: Dict[str, Command] = {"verify": verify}
+def build(argv: List[str]) -> int:
+    """`splitwatt build BUNDLE`: see `engines.build_cli`."""
+    from engines.build_cli import build as command
+
+    return command(argv)
+
+
+VERBS: Dict[str, Command] = {"build": build, "verify": verify}

@@ -10,6 +10,9 @@ from engines.backends.base import Engine
 # name -> module with `open_engine(onnx_path, threads) -> Engine`, imported when it is asked for
 BACKENDS = {
     "cpu": "engines.backends.ort_cpu",
+    "cuda": "engines.backends.ort_cuda",
+    "ort-tensorrt": "engines.backends.ort_tensorrt",
+    "tensorrt": "engines.backends.tensorrt",
 }
 
 

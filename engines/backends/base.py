@@ -1,6 +1,6 @@
 """The interface of every engine: the public method checks, the private one works."""
 
-from typing import Dict, Mapping, Sequence
+from typing import Dict, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -18,7 +18,12 @@ class Engine(Closing):
     Attributes:
         name: of the graph's file, for the sentences.
         inputs, outputs: the graph's ports by name.
+        fallback: where another backend runs the part by a recorded rule, that rule and its reason.
+        device_s: what the last run took on the accelerator by its own clock, where it has one.
     """
+
+    fallback: Optional[str] = None
+    device_s: Optional[float] = None
 
     def __init__(self, name: str, inputs: Sequence[Port], outputs: Sequence[Port]) -> None:
         self.name = name

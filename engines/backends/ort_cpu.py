@@ -2,7 +2,7 @@
 
 import os
 import re
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import onnxruntime as ort
@@ -33,7 +33,7 @@ def open_engine(onnx_path: str, threads: Optional[int]) -> Engine:
 class OrtEngine(Engine):
     """One onnxruntime session; `run` may be called from several threads at once."""
 
-    def __init__(self, onnx_path: str, threads: Optional[int], providers: List[str]) -> None:
+    def __init__(self, onnx_path: str, threads: Optional[int], providers: List[Any]) -> None:
         try:
             session = ort.InferenceSession(
                 onnx_path, sess_options=_options(threads), providers=providers
@@ -48,6 +48,10 @@ class OrtEngine(Engine):
         )
         self._session = session
         self._output_names = [port.name for port in session.get_outputs()]
+
+    def providers(self) -> List[str]:
+        """onnxruntime's providers in use, the preferred one first."""
+        return list(self._session.get_providers())
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
         try:

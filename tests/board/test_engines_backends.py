@@ -105,7 +105,7 @@ def test_several_threads_share_an_engine():
 def test_what_cannot_be_loaded(tmp_path):
     with pytest.raises(UsageError) as unknown:
         load_engine("cpuu", ENCODER)
-    assert "cpu?" in str(unknown.value)
+    assert "did you mean cpu" in str(unknown.value)
     (tmp_path / "x.onnx").write_bytes(b"nothing")
     for path in ("x.onnx", "missing.onnx"):
         with pytest.raises(EngineError) as error:

@@ -1,0 +1,58 @@
+"""The backend `cuda`: onnxruntime's CUDA provider (onnxruntime-gpu, or NVIDIA's for boards)."""
+
+from typing import Any, List, Optional
+
+import onnxruntime as ort
+
+from device_configs.errors import EngineError
+from engines.backends.base import Engine
+from engines.backends.ort_cpu import OrtEngine
+
+_REMEDY = (
+    "install onnxruntime-gpu instead of onnxruntime (on a Jetson: NVIDIA's own wheel for the"
+    " JetPack, see docs/board-guide.md)"
+)
+
+
+def open_engine(onnx_path: str, threads: Optional[int]) -> Engine:
+    """An engine of onnxruntime's CUDA provider; nodes without a CUDA kernel run on the CPU."""
+    return open_with(["CUDAExecutionProvider"], onnx_path, threads)
+
+
+def open_with(wanted: List[Any], onnx_path: str, threads: Optional[int]) -> Engine:
+    """An engine whose first provider is the first of `wanted`, and no other.
+
+    onnxruntime goes on with its CPU provider where another does not start: not here.
+
+    Raises:
+        EngineError: this onnxruntime lacks the provider, or it does not start on this machine.
+    """
+    name = wanted[0] if isinstance(wanted[0], str) else wanted[0][0]
+    check_provider(name, ort.get_available_providers())
+    engine = OrtEngine(onnx_path, threads, wanted + ["CPUExecutionProvider"])
+    try:
+        check_started(name, engine.providers())
+    except EngineError:
+        engine.close()
+        raise
+    return engine
+
+
+def check_started(name: str, started: List[str]) -> None:
+    """Whether a provider is the first that a session uses; EngineError where it is not."""
+    if started[:1] != [name]:
+        raise EngineError(
+            "onnxruntime %s could not start %s and would have used %s"
+            % (ort.__version__, name, ", ".join(started)),
+            "check that its CUDA, cuDNN and TensorRT are the ones installed here",
+        )
+
+
+def check_provider(name: str, available: List[str]) -> None:
+    """Whether this build of onnxruntime has a provider; EngineError where it has not."""
+    if name not in available:
+        raise EngineError(
+            "this onnxruntime %s has no %s (it has %s)"
+            % (ort.__version__, name, ", ".join(available)),
+            _REMEDY,
+        )

@@ -1,0 +1,41 @@
+"""The backend `ort-tensorrt`: onnxruntime's TensorRT provider, which builds engines as it loads.
+
+Its engines are kept in the bundle's folder `engines/onnxruntime`, so that only the first start is
+slow. Nodes that TensorRT does not take go to the CUDA provider, and what that lacks to the CPU.
+"""
+
+import os
+from typing import Any, Dict, List, Optional
+
+import onnxruntime as ort
+
+from device_configs.errors import EngineError
+from engines.backends.base import Engine
+from engines.backends.ort_cuda import check_provider, open_with
+from engines.backends.tensorrt_records import folder_of
+
+_PROVIDER = "TensorrtExecutionProvider"
+
+
+def open_engine(onnx_path: str, threads: Optional[int]) -> Engine:
+    """An engine of onnxruntime's TensorRT provider."""
+    check_provider(_PROVIDER, ort.get_available_providers())
+    cache = os.path.join(folder_of(onnx_path), "onnxruntime")
+    try:
+        os.makedirs(cache, exist_ok=True)
+    except OSError as error:
+        raise EngineError(
+            "%s cannot be made for TensorRT's engines: %s" % (cache, error.strerror),
+            "make the bundle's folder writable",
+        )
+    providers: List[Any] = [(_PROVIDER, options(cache)), "CUDAExecutionProvider"]
+    return open_with(providers, onnx_path, threads)
+
+
+def options(cache: str) -> Dict[str, str]:
+    """The provider's options: fp32, engines kept in `cache`. Named alike since onnxruntime 1.8."""
+    return {
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": cache,
+        "trt_fp16_enable": "0",
+    }

@@ -1,0 +1,78 @@
+"""What TensorRT says while it works, kept, and made into one sentence where it fails."""
+
+from typing import List, Tuple
+
+# A part of TensorRT's message, lower case -> (what is wrong, what to do).
+_KNOWN = (
+    (
+        ("out of memory", "outofmemory", "insufficient memory", "cuda failure: 2",
+         "memory allocation"),
+        "there is not enough memory",
+        "close other programs, add swap (see docs/board-guide.md), or lower --workspace-mb",
+    ),
+    (
+        ("different version of tensorrt", "version tag does not match", "serialization assertion",
+         "magictag", "magic tag"),
+        "the engine is of another TensorRT",
+        "run splitwatt build again on this machine",
+    ),
+    (
+        ("different devices", "compute capability", "generated on a different",
+         "incompatible device"),
+        "the engine is of another GPU",
+        "run splitwatt build on this machine",
+    ),
+    (
+        ("plugin not found", "no importer registered", "getplugincreator could not find",
+         "failed to find plugin", "unsupported operator"),
+        "TensorRT knows an operator neither itself nor from a plugin",
+        "build the plugin library (splitwatt build does), or export for this machine's TensorRT",
+    ),
+    (
+        ("no space left",),
+        "the disk is full",
+        "free some space and run the same command again",
+    ),
+)  # fmt: skip
+
+
+class Log:
+    """TensorRT's messages of warnings and worse; the last few are kept.
+
+    `write(severity, text)` is what a TensorRT logger calls; severities as TensorRT's: 0 internal
+    error, 1 error, 2 warning, 3 information.
+    """
+
+    KEEP = 40
+
+    def __init__(self) -> None:
+        self.lines: List[str] = []
+
+    def write(self, severity: int, text: str) -> None:
+        """Keep a message that matters."""
+        if severity <= 2:
+            self.lines = (self.lines + ["%s: %s" % (_WORD[severity], text)])[-self.KEEP :]
+
+    def errors(self) -> List[str]:
+        """The errors' texts, oldest first."""
+        return [line.split(": ", 1)[1] for line in self.lines if not line.startswith("warning")]
+
+
+_WORD = ("error", "error", "warning")
+
+
+def explain(messages: List[str]) -> Tuple[str, str]:
+    """(what is wrong, what to do) of TensorRT's messages, the known causes first.
+
+    An unknown cause is TensorRT's own first error, shortened.
+    """
+    joined = " ".join(messages).lower()
+    for words, what, remedy in _KNOWN:
+        if any(word in joined for word in words):
+            return what, remedy
+    return (_shortened(messages[0]) if messages else "TensorRT does not say why"), ""
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 200 else line[:197] + "..."

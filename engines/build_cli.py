@@ -1,0 +1,82 @@
+"""The verb `build`."""
+
+from typing import Any, Dict, List
+
+from device_configs.cli import note, parser, print_json
+
+
+def build(argv: List[str]) -> int:
+    """`splitwatt build BUNDLE`: on the board itself, native libraries and engines."""
+    arguments = parser(
+        "build",
+        "Make bundles ready on the machine that runs them: compile the range coder (and, where\n"
+        "CUDA is, its kernels and TensorRT plugin), then build TensorRT engines where the bundle's\n"
+        "target has TensorRT. What is there already is kept.",
+        "splitwatt build bundles/nano/ladon_r50@0.32",
+    )
+    add = arguments.add_argument
+    add("bundle", metavar="BUNDLE", nargs="*", help="a bundle's folder")
+    text = "which end's parts this machine runs (default: %(default)s)"
+    add("--placement", choices=["board", "server"], default="board", help=text)
+    text = "of the engines (default: what the bundle was exported in)"
+    add("--precision", choices=["fp32", "fp16", "int8"], help=text)
+    text = "memory for one kernel (default: the target's)"
+    add("--workspace-mb", type=int, metavar="MB", help=text)
+    text = "the most elongated image, longer side over shorter (default: 2.4)"
+    add("--aspect", type=float, metavar="RATIO", help=text)
+    text = "a part that TensorRT's parser refuses runs in onnxruntime, recorded"
+    add("--fall-back", action="store_true", help=text)
+    add("--no-engines", action="store_true", help="compile native libraries only")
+    add("--again", action="store_true", help="also what is there already")
+    options = arguments.parse_args(argv)
+
+    from device_configs.errors import UsageError
+    from engines import build as work
+
+    if not options.bundle and not options.no_engines:
+        raise UsageError("build needs a BUNDLE", "or --no-engines for the native libraries alone")
+    tell = _silent if options.json else note
+    document: Dict[str, Any] = {"native": work.compile_native(tell, options.again), "bundles": []}
+    for path in [] if options.no_engines else options.bundle:
+        document["bundles"].append(_build_bundle(path, options, tell))
+    if options.json:
+        print_json(document)
+    return 0
+
+
+def _build_bundle(path: str, options: Any, tell: Any) -> Dict[str, Any]:
+    from device_configs.targets import load_target
+    from engines import build as work
+    from engines.backends.tensorrt import import_tensorrt
+    from engines.bundle import Bundle
+
+    bundle = Bundle.open(path, options.placement)
+    manifest = bundle.manifest
+    name = manifest.target if options.placement == "board" else manifest.server_target
+    target = load_target(name or manifest.target)
+    found: Dict[str, Any] = {"bundle": path, "target": target.name, "parts": []}
+    if not target.operators.get("tensorrt"):
+        tell("%s: %s runs it in onnxruntime: no engines to build" % (path, target.name))
+        return found
+    import_tensorrt()  # its absence is said once, here, before a process per part says it
+    tell("%s: engines for %s" % (path, target.name))
+    for built in work.build_engines(bundle, options.placement, _arguments(options), tell):
+        found["parts"].append(dict(built._asdict()))
+        tell("      %s: %s (%.0f s)" % (built.part, built.record, built.seconds))
+    return found
+
+
+def _arguments(options: Any) -> List[str]:
+    result: List[str] = []
+    for name in ("precision", "workspace_mb", "aspect"):
+        value = getattr(options, name)
+        if value is not None:
+            result += ["--" + name.replace("_", "-"), str(value)]
+    for name in ("fall_back", "again", "debug"):
+        if getattr(options, name):
+            result.append("--" + name.replace("_", "-"))
+    return result
+
+
+def _silent(line: str) -> None:
+    """For --json: nothing beside the document."""

@@ -1,0 +1,154 @@
+"""What `splitwatt doctor` asks of this room: backends, CUDA, the range coder, compilers."""
+
+import glob
+import os
+import platform
+import shutil
+import sys
+from typing import List, Optional
+
+from device_configs.diagnosis import Check, package
+from device_configs.errors import EngineError
+
+_CUDA_LIBRARIES = (
+    "/usr/local/cuda/lib64/libcudart.so*",
+    "/usr/local/cuda/targets/*/lib/libcudart.so*",
+    "/usr/lib/*/libcudart.so*",
+)
+_JETSON = "/etc/nv_tegra_release"
+
+
+def checks() -> List[Check]:
+    """Everything that could run a part or code a latent here."""
+    gpu = _devices() != []
+    of_gpu = _providers() + [_tensorrt(), _pycuda()]
+    if not gpu:  # installing them would be in vain
+        of_gpu = [
+            c if c.ok else c._replace(detail="needs an NVIDIA GPU", remedy="") for c in of_gpu
+        ]
+    return (
+        [
+            package("numpy", "arrays", "pip install numpy"),
+            package("PIL", "photographs", "pip install Pillow", "Pillow"),
+            package("onnxruntime", "backend cpu", "pip install onnxruntime"),
+        ]
+        + of_gpu
+        + [_cuda(), _nvcc()]
+        + _native()
+    )
+
+
+def _providers() -> List[Check]:
+    """The backends that are providers of onnxruntime."""
+    try:
+        import onnxruntime
+
+        have = onnxruntime.get_available_providers()
+    except Exception:  # said above, as a check of its own
+        have = []
+    on_jetson = os.path.isfile(_JETSON)
+    remedy = "install NVIDIA's onnxruntime-gpu wheel for this JetPack (docs/board-guide.md)"
+    if not on_jetson:
+        remedy = "pip uninstall onnxruntime && pip install onnxruntime-gpu"
+    if on_jetson or platform.machine() == "x86_64":
+        wanted = [("cuda", "CUDAExecutionProvider"), ("ort-tensorrt", "TensorrtExecutionProvider")]
+    else:
+        wanted = []
+    return [
+        Check(
+            "backend " + name,
+            provider in have,
+            "onnxruntime %s %s" % ("has" if provider in have else "lacks", provider),
+            "" if provider in have else remedy,
+        )
+        for name, provider in wanted
+    ]
+
+
+def _tensorrt() -> Check:
+    if os.path.isfile(_JETSON):
+        remedy = "sudo apt install tensorrt python3-libnvinfer; venv with --system-site-packages"
+    else:
+        remedy = "pip install tensorrt"
+    found = package("tensorrt", "backend tensorrt", remedy)
+    if not found.ok:
+        return found
+    import tensorrt
+
+    from engines.backends.tensorrt_versions import generation
+
+    try:
+        detail = "%s (backend tensorrt, its API's generation: %s)"
+        return found._replace(
+            detail=detail % (tensorrt.__version__, generation(tensorrt.__version__))
+        )
+    except EngineError as error:
+        return Check("tensorrt", False, error.message, error.remedy)
+
+
+def _pycuda() -> Check:
+    pin = "==2020.1" if sys.version_info < (3, 7) else ""
+    remedy = "PATH=/usr/local/cuda/bin:$PATH pip install pycuda%s" % pin
+    return package("pycuda.driver", "memory for the backend tensorrt", remedy, "pycuda")
+
+
+def _cuda() -> Check:
+    libraries = [path for pattern in _CUDA_LIBRARIES for path in glob.glob(pattern)]
+    devices = _devices()
+    if devices and libraries:
+        return Check("CUDA", True, "%s, %s" % (devices[0], sorted(libraries)[0]), "")
+    if devices:
+        return Check("CUDA", False, "a GPU (%s) without CUDA" % devices[0], _cuda_remedy())
+    return Check("CUDA", False, "no NVIDIA GPU on this machine", "")
+
+
+def _devices() -> List[str]:
+    """The device files of NVIDIA GPUs, cards' and Jetsons'."""
+    return glob.glob("/dev/nvidia[0-9]*") + glob.glob("/dev/nvhost-gpu")
+
+
+def _cuda_remedy() -> str:
+    if os.path.isfile(_JETSON):
+        return "sudo apt install nvidia-jetpack"
+    return "install CUDA: https://developer.nvidia.com/cuda-downloads"
+
+
+def _nvcc() -> Check:
+    from engines.build import find_nvcc
+
+    path = find_nvcc()
+    if path is None:
+        return Check("nvcc", False, "not found (CUDA kernels, plugin)", _cuda_remedy())
+    return Check("nvcc", True, "%s (CUDA kernels, plugin)" % path, "")
+
+
+def _native() -> List[Check]:
+    """The range coder: its library, what could compile it, its plugin."""
+    from engines.backends.tensorrt_plugin import library_path
+    from engines.rangecoder import native
+
+    loaded = native.library()
+    build = "splitwatt build --no-engines"
+    compiler = _compiler()
+    plugin = library_path()
+    if loaded is not None:
+        coder = Check("range coder", True, "native, its fastest path here: %s" % loaded.best, "")
+    else:
+        detail = "%s: the NumPy reference codes, many times slower" % native.reason().split(":")[0]
+        coder = Check("range coder", False, detail, build)
+    return [
+        coder,
+        Check("C++ compiler", compiler is not None, compiler or "not found",
+              "" if compiler else "sudo apt install g++"),
+        Check("TensorRT plugin", os.path.isfile(plugin),
+              plugin if os.path.isfile(plugin) else "not built (for a coder in the graph)",
+              "" if os.path.isfile(plugin) else build),
+    ]  # fmt: skip
+
+
+def _compiler() -> Optional[str]:
+    for name in (os.environ.get("CXX", ""), "g++", "c++", "clang++"):
+        found = shutil.which(name) if name else None
+        if found:
+            return found
+    return None

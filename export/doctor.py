@@ -1,0 +1,23 @@
+"""What `splitwatt doctor` asks of this room: the packages that an export needs."""
+
+# board: no
+
+from __future__ import annotations
+
+from importlib import metadata
+
+from device_configs.diagnosis import Check
+
+_PACKAGES = ("torch", "torchvision", "timm", "compressai", "sc2bench", "onnx")
+
+
+def checks() -> list[Check]:
+    """Whether each is installed: by its metadata, because importing torch takes seconds."""
+    return [_installed(name) for name in _PACKAGES]
+
+
+def _installed(name: str) -> Check:
+    try:
+        return Check(name, True, f"{metadata.version(name)} (export)", "")
+    except metadata.PackageNotFoundError:
+        return Check(name, False, "not installed (export)", "pip install 'splitwatt[export]'")

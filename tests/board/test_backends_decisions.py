@@ -1,0 +1,382 @@
+"""What the TensorRT backend decides without TensorRT: generations, keys, ranges, sentences."""
+
+import json
+import os
+import stat
+import sys
+
+import numpy as np
+import pytest
+
+from device_configs.errors import EngineError, TargetError
+from device_configs.targets import load_target
+from engines import build
+from engines.backends import load_engine, ort_cuda, ort_tensorrt
+from engines.backends import tensorrt_plugin as plugin
+from engines.backends import tensorrt_records as records
+from engines.backends import tensorrt_shapes as shapes
+from engines.backends import tensorrt_versions as versions
+from engines.backends.tensorrt_log import Log, explain
+from engines.backends.tensorrt_names import as_dtype, numpy_dtype
+from engines.backends.tensorrt_versions import Machine
+from engines.build_part import Options, place_on_cpu, workspace_bytes
+from engines.bundle import Bundle
+from engines.manifest import Preprocess, Resize
+from tests.board.tiny import DATA, tiny_bundle
+
+NANO = Machine("8.2.1.8", "5.3", "Tegra X1")
+PROFILE = {"image": ((1, 3, 192, 192), (1, 3, 320, 416), (1, 3, 416, 416))}
+
+
+@pytest.mark.parametrize(
+    "version, due",
+    [("8.2.1.8", "bindings"), ("8.4.3", "bindings"), ("8.5.2.2", "tensors"), ("8.6.1", "tensors"),
+     ("9.3.0", "tensors"), ("10.3.0", "typed"), ("11.1.0.3", "typed"), ("10.0.0b6", "typed")],
+)  # fmt: skip
+def test_the_generation_follows_from_the_version(version, due):
+    assert versions.generation(version) == due
+
+
+@pytest.mark.parametrize("version", ["8.0.1.6", "7.1.3", "8.1.0"])
+def test_an_old_tensorrt_is_refused_with_the_jetpack_to_install(version):
+    with pytest.raises(EngineError) as error:
+        versions.generation(version)
+    assert version in str(error.value) and "4.6.1" in str(error.value)
+    assert ("4.6.0" in str(error.value)) == (version == "8.0.1.6")
+
+
+def test_a_version_that_is_none():
+    with pytest.raises(EngineError):
+        versions.parse_version("unknown")
+    assert versions.short_version("10.3") == "10.3.0"
+
+
+@pytest.mark.parametrize(
+    "target, machine, words",
+    [
+        ("nano", Machine("8.5.2", "7.2", "NX"), ["nano (SM 5.3)", "(NX) has SM 7.2", "xavier_nx"]),
+        ("xavier_nx", Machine("8.2.1", "7.2"), ["TensorRT 8.5", "8.2.1", "JetPack 5.1.6"]),
+        ("cpu", NANO, ["'cpu'", "no TensorRT", "nano"]),
+        ("orin_nano", Machine("8.6.1", "8.7"), ["10.1", "8.6.1"]),
+    ],
+)  # fmt: skip
+def test_the_wrong_board(target, machine, words):
+    with pytest.raises(TargetError) as error:
+        versions.check_target(load_target(target), machine)
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+@pytest.mark.parametrize(
+    "target, machine",
+    [("nano", NANO), ("xavier_nx", Machine("8.5.2", "7.2")), ("server", Machine("10.3", "9.0")),
+     ("orin_nano", Machine("10.3.0", "8.7"))],
+)  # fmt: skip
+def test_the_right_board(target, machine):
+    versions.check_target(load_target(target), machine)
+
+
+def test_precisions():
+    nano, xavier = load_target("nano"), load_target("xavier_nx")
+    versions.check_precision("fp16", nano)
+    with pytest.raises(TargetError) as error:
+        versions.check_precision("int8", nano)
+    assert "no fast int8" in str(error.value) and "fp16" in str(error.value)
+    versions.check_precision("int8", xavier)
+    with pytest.raises(TargetError):
+        versions.check_precision("fp8", xavier)
+    assert versions.flags_for("fp32", "8.2.1", "fp32") == []
+    assert versions.flags_for("fp16", "10.3", "fp32") == ["FP16"]
+    assert versions.flags_for("int8", "8.5.2", "int8") == ["INT8", "FP16"]
+    assert versions.flags_for("fp16", "11.1", "fp16") == []
+    with pytest.raises(EngineError) as error:
+        versions.flags_for("fp16", "11.1", "fp32")
+    assert "--precision fp16" in str(error.value)
+
+
+def test_the_key_differs_whenever_the_engine_would():
+    base = ("0" * 64, NANO, "fp16", "1", PROFILE)
+    key = records.cache_key(*base)
+    assert len(key) == 16 and key == records.cache_key(*base)
+    wider = {"image": (PROFILE["image"][0], PROFILE["image"][1], (1, 3, 512, 512))}
+    others = [
+        ("1" * 64,) + base[1:],
+        base[:1] + (NANO._replace(tensorrt="8.2.3"),) + base[2:],
+        base[:1] + (NANO._replace(sm="6.2"),) + base[2:],
+        base[:2] + ("fp32",) + base[3:],
+        base[:3] + (None, PROFILE),
+        base[:4] + (wider,),
+    ]
+    assert len({records.cache_key(*other) for other in others} | {key}) == len(others) + 1
+    # The GPU's name and the version's fourth number change nothing.
+    assert records.cache_key(base[0], Machine("8.2.1", "5.3"), *base[2:]) == key
+    assert records.stem("encoder", NANO, "fp16", key) == "encoder-trt8.2.1-sm53-fp16-" + key
+
+
+def record(**changed):
+    base = records.Record(
+        part="encoder", onnx_sha256="a" * 64, runs_on="tensorrt", rule=None, reason="",
+        tensorrt="8.2.1", sm="5.3", precision="fp16", plugin=None, profile=PROFILE, inputs=(),
+        outputs=(), engine="e.engine", engine_sha256="0" * 64, build_s=1.5, made_at="2026-01-01",
+    )  # fmt: skip
+    return base._replace(**changed)
+
+
+def test_records_survive_their_file(tmp_path):
+    bundle = Bundle.open(tiny_bundle(tmp_path / "b", photos=1))
+    encoder = bundle.part("encoder")
+    kept = record(inputs=tuple(encoder.inputs), outputs=tuple(encoder.outputs))
+    path = records.write_record(str(tmp_path), "x", kept)
+    assert records.read_records(str(tmp_path)) == [kept]
+    assert records.read_records(str(tmp_path / "none")) == []
+    assert not records.is_whole(path)  # its engine is not there
+    for text in ("{", "[]", '{"format": 2}', '{"format": 1, "part": "x"}'):
+        (tmp_path / "x.json").write_text(text)
+        with pytest.raises(EngineError) as error:
+            records.read_records(str(tmp_path))
+        assert "x.json" in str(error.value) and "splitwatt build" in str(error.value)
+
+
+def test_the_record_that_fits_is_chosen():
+    kept = [
+        record(sm="7.2", tensorrt="8.5.2"),
+        record(precision="fp32", made_at="2026-01-02"),
+        record(made_at="2026-01-03"),
+        record(runs_on="cpu", rule="refused", made_at="2026-02-01"),
+    ]
+    assert records.choose(kept, "b/encoder.onnx", "a" * 64, NANO) is kept[2]
+    placed = record(runs_on="cpu", rule="placed", sm="0.0", tensorrt="0.0.0")
+    assert records.choose([placed], "b/encoder.onnx", "a" * 64, NANO) is placed
+    refused_elsewhere = record(runs_on="cpu", rule="refused", sm="7.2")
+    with pytest.raises(EngineError):
+        records.choose([refused_elsewhere], "b/encoder.onnx", "a" * 64, NANO)
+
+
+@pytest.mark.parametrize(
+    "kept, words",
+    [
+        ([], ["was not built", "splitwatt build b"]),
+        ([record(onnx_sha256="b" * 64)], ["another file of that name"]),
+        ([record(sm="7.2")], ["built for SM 7.2", "(Tegra X1) has SM 5.3"]),
+        ([record(tensorrt="8.5.2")], ["TensorRT 8.5.2", "8.2.1"]),
+    ],
+)
+def test_no_record_fits(kept, words):
+    with pytest.raises(EngineError) as error:
+        records.choose(kept, "b/encoder.onnx", "a" * 64, NANO)
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def preprocess(size, max_size=None, crop=None, multiple=None):
+    rule = "exact" if isinstance(size, tuple) else "shorter"
+    resize = Resize(rule, size, max_size, "bilinear")
+    return Preprocess(resize, crop, multiple, (0.0,) * 3, (1.0,) * 3, "after_resize")
+
+
+@pytest.mark.parametrize(
+    "spec, due",
+    [
+        (preprocess(256, crop=(224, 224)), ((224, 224), (224, 224))),
+        (preprocess((300, 300)), ((300, 300), (300, 300))),
+        (preprocess(320, 640), ((266, 266), (640, 640))),
+        (preprocess(416, 416, multiple=32), ((192, 192), (416, 416))),
+        (preprocess(800, 1333, multiple=32), ((576, 576), (1344, 1344))),
+        (preprocess(416), ((416, 416), (999, 999))),
+    ],
+)
+def test_the_range_of_images_follows_from_preprocessing(spec, due):
+    assert shapes.image_range(spec) == due
+
+
+def test_every_image_within_the_aspect_ratio_is_within_the_range():
+    from engines.preprocess import preprocess as run
+
+    rng = np.random.RandomState(4)
+    for spec in (preprocess(416, 416, multiple=32), preprocess(320, 640), preprocess(416)):
+        low, high = shapes.image_range(spec, 2.0)
+        for _ in range(12):
+            longer = rng.randint(300, 1200)
+            shorter = rng.randint(-(-longer // 2), longer + 1)
+            size = (longer, shorter) if rng.rand() < 0.5 else (shorter, longer)
+            tensor = run(np.zeros(size + (3,), np.uint8), spec).tensor
+            assert all(a <= b <= c for a, b, c in zip(low, tensor.shape[2:], high)), (size, spec)
+    with pytest.raises(EngineError):
+        shapes.image_range(preprocess(416), 0.5)
+
+
+def test_profiles_of_later_parts_are_what_onnxruntime_gives(tmp_path):
+    bundle = Bundle.open(tiny_bundle(tmp_path / "b", photos=1))
+    image = shapes.profile_of(bundle, bundle.part("encoder"))["image"]
+    assert image == ((1, 3, 192, 192), (1, 3, 320, 416), (1, 3, 416, 416))
+    found = shapes.profile_of(bundle, bundle.part("segmenter"))
+    assert found["input_size"] == ((192, 192), (320, 416), (416, 416))
+    encoder = load_engine("cpu", bundle.part_path("encoder"))
+    body = load_engine("cpu", bundle.part_path("body"))
+    with encoder, body:
+        for index, shape in enumerate(image):
+            latent = encoder.run({"image": np.zeros(shape, np.float32)})["latent"]
+            assert found["f4"][index] == body.run({"latent": latent})["f4"].shape
+
+
+def test_types():
+    assert numpy_dtype("DataType.HALF", "x") == np.float16
+    with pytest.raises(EngineError):
+        numpy_dtype("DataType.FP8", "x")
+    assert as_dtype(np.array([3], np.int64), np.int32, "x").dtype == np.int32
+    with pytest.raises(EngineError):
+        as_dtype(np.array([1 << 33]), np.int32, "size")
+
+
+@pytest.mark.parametrize(
+    "message, words",
+    [
+        ("Requested amount of GPU memory could not be allocated. Out of memory", "memory"),
+        ("6: The engine plan file is not compatible with this version of TensorRT, expecting "
+         "library version 8.2.1 got 8.0.1, please rebuild. version tag does not match", "another TensorRT"),
+        ("6: The engine plan file is generated on an incompatible device, expecting compute 7.2 "
+         "got compute 5.3, please rebuild.", "another GPU"),
+        ("3: getPluginCreator could not find plugin: SplitRangeEncode version: 1", "plugin"),
+        ("In node 3 (parse): No importer registered for op: Foo", "operator"),
+    ],
+)  # fmt: skip
+def test_known_messages_become_sentences(message, words):
+    what, remedy = explain(["something else", message])
+    assert words in what and remedy
+
+
+def test_the_log_keeps_what_matters():
+    log = Log()
+    log.write(3, "information")
+    log.write(2, "a warning")
+    log.write(1, "an error: with a colon")
+    log.write(0, "internal")
+    assert log.errors() == ["an error: with a colon", "internal"]
+    assert explain([]) == ("TensorRT does not say why", "")
+    assert len(explain(["x" * 500])[0]) == 200
+    for _ in range(100):
+        log.write(1, "again")
+    assert len(log.lines) == Log.KEEP
+
+
+def test_plugins(tmp_path):
+    assert plugin.operators_in(b"..SplitRangeEncode..") == ("SplitRangeEncode",)
+    with open(os.path.join(DATA, "tiny_encoder.onnx"), "rb") as stream:
+        assert plugin.operators_in(stream.read()) == ()
+    both = [("SplitRangeEncode", "1"), ("SplitRangeDecode", "1"), ("Other", "2")]
+    assert plugin.registered_version(both, "p.so") == "1"
+    with pytest.raises(EngineError, match="does not bring the operator SplitRangeDecode"):
+        plugin.registered_version(both[:1], "p.so")
+    with pytest.raises(EngineError, match="two versions"):
+        plugin.registered_version(both + [("SplitRangeEncode", "2")], "p.so")
+    plugin.check_version(None, None, "e")
+    plugin.check_version("1", "1", "e")
+    for found in (None, "2"):
+        with pytest.raises(EngineError, match="version 1 of the plugin library"):
+            plugin.check_version("1", found, "e")
+    with pytest.raises(EngineError) as error:
+        plugin.load_plugin(None, None, str(tmp_path / "p.so"))
+    assert "p.so is missing" in str(error.value) and "splitwatt build" in str(error.value)
+
+
+def test_a_library_of_another_machine_does_not_load(tmp_path):
+    class Trt:
+        __version__ = "8.2.1"
+
+    (tmp_path / "p.so").write_bytes(b"no library")
+    with pytest.raises(EngineError, match="does not load with TensorRT 8.2.1"):
+        plugin.load_plugin(Trt, None, str(tmp_path / "p.so"))
+
+
+def test_workspaces():
+    options = Options(None, None, 2.4, False, False)
+    assert workspace_bytes(options, load_target("nano")) == 256 << 20
+    assert workspace_bytes(options._replace(workspace_mb=64), load_target("nano")) == 64 << 20
+    with pytest.raises(EngineError):
+        workspace_bytes(options._replace(workspace_mb=0), load_target("nano"))
+
+
+@pytest.mark.parametrize(
+    "code, said, words",
+    [
+        (-9, "", ["killed", "out of memory", "swap"]),
+        (137, "", ["out of memory"]),
+        (-11, "", ["signal 11"]),
+        (1, "warning\nsplitwatt: the disk is full; free some\n", ["the disk is full; free some"]),
+        (1, "Traceback\nKeyError: 'x'\n", ["building encoder failed: KeyError: 'x'"]),
+        (3, "", ["status 3"]),
+    ],
+)
+def test_how_a_child_ended(code, said, words):
+    sentence = str(build.ending("encoder", code, said))
+    assert all(word in sentence for word in words), sentence
+    assert not sentence.startswith("splitwatt: ")
+
+
+def test_what_a_dead_build_leaves_is_removed(tmp_path):
+    for name in (".encoder-trt8-x.engineab12", ".timing-trt8.cachexy", "encoder-trt8-x.engine",
+                 ".body-y"):  # fmt: skip
+        (tmp_path / name).write_bytes(b"x")
+    assert len(build.remove_partial(str(tmp_path), "encoder")) == 2
+    assert sorted(os.listdir(str(tmp_path))) == [".body-y", "encoder-trt8-x.engine"]
+
+
+def test_lines_for_people():
+    assert build.progress(10, None) == "10 s"
+    assert build.progress(10, 30) == "10 s, about 20 s left"
+    assert build.progress(40, 30) == "40 s"
+    assert build.memory_warning(None, 256) == "" == build.memory_warning(4000, 256)
+    assert "add swap" in build.memory_warning(500, 256)
+
+
+def test_parts_after_a_cut_are_left_to_onnxruntime(tmp_path):
+    bundle = Bundle.open(tiny_bundle(tmp_path / "b", split=False, photos=1))
+    part = bundle.part("model")
+    assert build.left_to_onnxruntime(part) == ""
+    assert "after the cut" in build.left_to_onnxruntime(part._replace(name="model.2"))
+    path = place_on_cpu(bundle, part, "why")
+    with open(path) as stream:
+        assert json.load(stream)["rule"] == "placed"
+
+
+def test_a_target_without_tensorrt_needs_no_engines(tmp_path, capfd):
+    from engines.build_cli import build as command
+
+    bundle = tiny_bundle(tmp_path / "b", split=False, photos=1)
+    assert command([bundle, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["bundles"][0]["parts"] == []
+
+
+def test_onnxruntime_s_other_providers_are_refused_where_they_are_not(tmp_path):
+    model = os.path.join(DATA, "tiny_model.onnx")
+    for backend, module in (("cuda", ort_cuda), ("ort-tensorrt", ort_tensorrt)):
+        available = module.ort.get_available_providers()
+        if "CUDAExecutionProvider" in available:
+            pytest.skip("this onnxruntime has a GPU's providers")
+        with pytest.raises(EngineError) as error:
+            load_engine(backend, model)
+        assert "has no" in str(error.value) and "onnxruntime-gpu" in str(error.value)
+    assert not os.path.exists(os.path.join(DATA, "engines"))
+    ort_cuda.check_started("CUDAExecutionProvider", ["CUDAExecutionProvider", "CPU"])
+    for started in (["CPUExecutionProvider"], []):
+        with pytest.raises(EngineError, match="could not start CUDAExecutionProvider"):
+            ort_cuda.check_started("CUDAExecutionProvider", started)
+    assert ort_tensorrt.options("x")["trt_engine_cache_path"] == "x"
+
+
+def test_the_backend_says_what_is_not_installed():
+    if "tensorrt" in sys.modules:
+        pytest.skip("TensorRT is here")
+    with pytest.raises(EngineError) as error:
+        load_engine("tensorrt", os.path.join(DATA, "tiny_model.onnx"))
+    sentence = str(error.value)
+    assert "package tensorrt" in sentence and "--system-site-packages" in sentence
+
+
+def test_a_compiler_that_fails_is_one_sentence(tmp_path, monkeypatch):
+    fake = tmp_path / "c++"
+    fake.write_text("#!/bin/sh\nexit 3\n")
+    fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("CXX", str(fake))
+    said = []
+    with pytest.raises(EngineError) as error:
+        build.compile_native(said.append, again=True)
+    assert "\n" not in str(error.value) and said
