@@ -177,7 +177,7 @@ def pixels(maps: Tensor) -> Tensor:
 
 
 def tune(count: Callable[[float], list[int]], what: str, low: float, high: float) -> float:
-    """A bias at which every photograph has 5 to 100 boxes, about 25 in the geometric middle.
+    """A bias at which every photograph has 5 to 100 boxes, far from both where it can.
 
     Args:
         count: boxes per photograph at a bias; fewer, the higher it is.
@@ -186,17 +186,16 @@ def tune(count: Callable[[float], list[int]], what: str, low: float, high: float
         ExportError: no bias does.
     """
     best, score = None, -math.inf
-    for _ in range(14):
+    for _ in range(12):
         middle = (low + high) / 2
         found = count(middle)
         if min(found) >= 5 and max(found) <= 100:
-            spare = min(min(found) / 5, 100 / max(found))
-            if spare > score:
-                best, score = middle, spare
-            if spare > 2:
-                break
-        centre = math.exp(sum(math.log(max(n, 0.5)) for n in (min(found), max(found))) / 2)
-        low, high = (middle, high) if centre > 22 else (low, middle)
+            # Some way from both ends; a list of 100 may be one that was cut off.
+            good = min(min(found) / 5, 4.0) - sum(found) / len(found) / 50
+            if good > score:
+                best, score = middle, good
+        few = math.sqrt(max(min(found), 0.5) * max(found)) < 22
+        low, high = (low, middle) if few else (middle, high)
     if best is None:
         raise ExportError(
             f"random weights of {what} give some photograph fewer than 5 or more than 100 boxes",

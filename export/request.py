@@ -12,6 +12,7 @@ from pathlib import Path
 
 from device_configs.errors import BundleError, UsageError
 from device_configs.targets import Target, load_target
+from device_configs.version import __version__
 from engines.bundle import Bundle
 from engines.manifest import Manifest
 from export import zoo

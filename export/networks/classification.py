@@ -15,7 +15,7 @@ from export.random_weights import fit_batch_norms, level
 from export.spec import LoadedFile, Network, Part, Photo
 
 # Standard deviation of random logits: the best of 1000 classes then gets some tenths.
-LOGIT_SPREAD = 3.0
+LOGIT_SPREAD = 6.0
 
 
 class Classifier(Network):

@@ -15,7 +15,6 @@ from export.graphs.bottleneck import Body, PooledClassifier, fixed
 from export.graphs.rcnn import Rcnn
 from export.graphs.segmentation import Segmenter
 from export.networks import ports
-from export.networks.classification import LOGIT_SPREAD
 from export.networks.detection import detections, fit_rcnn
 from export.networks.segmentation import level_outputs
 from export.photos import squares
@@ -29,6 +28,8 @@ from sc2bench.models.backbone import (
 from sc2bench.models.detection.rcnn import create_faster_rcnn_fpn
 from sc2bench.models.segmentation.deeplabv3 import create_deeplabv3
 
+# Standard deviation of random logits: the best of 1000 classes then gets some tenths.
+LOGIT_SPREAD = 4.0
 FEATURES = {"f1": 256, "f2": 512, "f3": 1024, "f4": 2048}
 # The stages whose outputs are f1 to f4, as the papers' configurations return them to the pyramid.
 _RETURNED = {"bottleneck_layer": "1", "layer2": "2", "layer3": "3", "layer4": "4"}
