@@ -18,7 +18,7 @@ def short_table(path: str) -> str:
         "network ms",
         "total ms",
     ]
-    header += ["payload B"] + ["%s s" % link.name for link in run.config.links]
+    header += ["payload B"] + ["at %s, s" % link.name for link in run.config.links]
     rows = [header] + [
         _row(run, row.id, backend)
         for row in run.config.configurations
