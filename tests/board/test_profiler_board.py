@@ -108,7 +108,7 @@ def test_bad_usage_is_told_in_a_sentence(tmp_path, bundles, config):
         ((), 2, "--config is missing"),
         (("--config", "tabel3.yaml"), 2, "did you mean table3.yaml"),
         (common + ("--only", "LC2"), 2, "has no configuration 'LC2'"),
-        (common + ("--backend", "cpuu"), 2, "unknown backend 'cpuu'; did you mean cpu?"),
+        (common + ("--backend", "cpuu"), 2, "unknown backend 'cpuu'; did you mean cpu"),
         (common + ("--images", tmp_path / "none"), 2, "there is no folder of images"),
         (common + ("--images", bundles), 2, "holds no image"),
         (("--config", config, "--bundles", tmp_path), 1, "splitwatt export --model tiny_local"),

@@ -270,7 +270,7 @@ def test_what_cannot_be_served_is_told(tiny, tmp_path, server):
     for arguments, sentence in (
         (("--bundles", tmp_path), "has no bundles of the target cpu"),
         (("--bundles", tiny, "--target", "nan"), "has no bundles of the target nan; "),
-        (("--bundles", tiny, "--backend", "cup"), "unknown backend 'cup'; did you mean cpu?"),
+        (("--bundles", tiny, "--backend", "cup"), "unknown backend 'cup'; did you mean cpu"),
         (("--bundles", tiny, "--port", port), "cannot be listened to"),
         (("--bundles", tiny, "--port", 99999), "cannot be listened to"),
         (("--bundles", tiny, "--lan", "--cert", "x"), "--lan makes"),
