@@ -1,1 +1,1 @@
-"""The machines that splitwatt knows, and what every room stands on: errors, names, files, commands."""
+"""The machines that splitwatt knows, and what all rooms share: errors, names, files, commands."""

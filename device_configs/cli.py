@@ -3,15 +3,14 @@
 import argparse
 import json
 import sys
-from typing import Callable, List
+from typing import Any, Callable, Dict, List, Optional
 
 from device_configs.errors import SplitwattError
 
 Command = Callable[[List[str]], int]
 
 
-def parser(verb, summary, example):
-    # type: (str, str, str) -> argparse.ArgumentParser
+def parser(verb: str, summary: str, example: str) -> argparse.ArgumentParser:
     """An argument parser with the flags that every command has (`--json`, `--debug`)."""
     result = argparse.ArgumentParser(
         prog="splitwatt " + verb,
@@ -26,20 +25,17 @@ def parser(verb, summary, example):
     return result
 
 
-def print_json(document):
-    # type: (Any) -> None
+def print_json(document: Any) -> None:
     """Print `document` on standard output as JSON, NaN refused."""
     print(json.dumps(document, indent=2, allow_nan=False))
 
 
-def note(text):
-    # type: (str) -> None
+def note(text: str) -> None:
     """Print a line for people: on standard error, so that --json stays one document."""
     print(text, file=sys.stderr, flush=True)
 
 
-def guarded(command, argv):
-    # type: (Command, List[str]) -> int
+def guarded(command: Command, argv: List[str]) -> int:
     """Run `command(argv)` and turn its errors into a sentence and an exit code.
 
     Returns 0 (done), 1 (failed), 2 (bad usage) or 130 (interrupted).
@@ -59,25 +55,22 @@ def guarded(command, argv):
         return 1
 
 
-def _targets(argv):
-    # type: (List[str]) -> int
+def _targets(argv: List[str]) -> int:
     from device_configs import targets_cli  # needs PyYAML, which other commands may not
 
     return targets_cli.targets(argv)
 
 
-def _doctor(argv):
-    # type: (List[str]) -> int
+def _doctor(argv: List[str]) -> int:
     from device_configs.doctor_cli import doctor
 
     return doctor(argv)
 
 
-VERBS = {"targets": _targets, "doctor": _doctor}  # type: Dict[str, Command]
+VERBS: Dict[str, Command] = {"targets": _targets, "doctor": _doctor}
 
 
-def run_room(verbs, default, argv=None):
-    # type: (Dict[str, Command], str, Optional[List[str]]) -> int
+def run_room(verbs: Dict[str, Command], default: str, argv: Optional[List[str]] = None) -> int:
     """Run `python -m ROOM [VERB] ...`: a room's verb, its `default` one where none is given."""
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] in verbs:

@@ -27,14 +27,12 @@ class SplitwattError(Exception):
 
     exit_code = 1
 
-    def __init__(self, message, remedy=""):
-        # type: (str, str) -> None
+    def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.remedy = remedy
 
-    def __str__(self):
-        # type: () -> str
+    def __str__(self) -> str:
         return "%s; %s" % (self.message, self.remedy) if self.remedy else self.message
 
 

@@ -11,8 +11,7 @@ from device_configs.errors import SplitwattError
 _CHUNK_BYTES = 1 << 20
 
 
-def sha256_file(path):
-    # type: (str) -> str
+def sha256_file(path: str) -> str:
     """SHA-256 of a file's content, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
@@ -21,8 +20,7 @@ def sha256_file(path):
     return digest.hexdigest()
 
 
-def write_atomic(path, content):
-    # type: (str, Union[str, bytes]) -> None
+def write_atomic(path: str, content: Union[str, bytes]) -> None:
     """Write `content` (text as UTF-8) so that `path` holds all of it or what it held before.
 
     Raises:
@@ -32,9 +30,8 @@ def write_atomic(path, content):
     write_atomic_with(path, lambda stream: stream.write(data))
 
 
-def write_atomic_with(path, write):
-    # type: (str, Callable[[IO[bytes]], Any]) -> None
-    """Like `write_atomic`, the content being written by `write(stream)` to a temporary file first."""
+def write_atomic_with(path: str, write: Callable[[IO[bytes]], Any]) -> None:
+    """Like `write_atomic`, `write(stream)` writing the content to a temporary file first."""
     folder = os.path.dirname(os.path.abspath(path))
     try:
         os.makedirs(folder, exist_ok=True)
@@ -53,8 +50,7 @@ def write_atomic_with(path, write):
         raise storage_error(path, error)
 
 
-def storage_error(path, error):
-    # type: (str, OSError) -> SplitwattError
+def storage_error(path: str, error: OSError) -> SplitwattError:
     """The sentence for an OSError met while writing `path`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return SplitwattError(
@@ -64,8 +60,7 @@ def storage_error(path, error):
     return SplitwattError("%s could not be written: %s" % (path, error.strerror or error))
 
 
-def inside(folder, name):
-    # type: (str, str) -> str
+def inside(folder: str, name: str) -> str:
     """`folder`/`name`, refused when `name` is absolute or leads out of `folder`.
 
     Raises:

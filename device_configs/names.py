@@ -6,16 +6,14 @@ from typing import Iterable, List
 from device_configs.errors import UsageError
 
 
-def nearest(name, known):
-    # type: (str, Iterable[str]) -> List[str]
+def nearest(name: str, known: Iterable[str]) -> List[str]:
     """The (at most three) known names that look most like `name`, best first."""
     by_lower = {k.lower(): k for k in known}
     close = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.4)
     return [by_lower[c] for c in close]
 
 
-def suggestion(name, known):
-    # type: (str, Iterable[str]) -> str
+def suggestion(name: str, known: Iterable[str]) -> str:
     """The second half of an "unknown name" sentence: what was probably meant, or all there is."""
     known = sorted(known)
     close = nearest(name, known)
@@ -24,8 +22,7 @@ def suggestion(name, known):
     return "known: %s" % (", ".join(known) if known else "none")
 
 
-def check_known(kind, name, known):
-    # type: (str, str, Iterable[str]) -> None
+def check_known(kind: str, name: str, known: Iterable[str]) -> None:
     """Raise UsageError "unknown KIND 'NAME'; did you mean ...?" unless `name` is in `known`."""
     known = list(known)
     if name not in known:

@@ -1,9 +1,12 @@
 """Which samples of a trace count: failed, negative and absurd ones out, repeats dropped, gaps kept.
 
 Repeats are dropped by the sensor's period, known or probed, and never because two values are equal:
-a constant load is a sound trace.
+a constant load is a sound trace. Where nothing is known of the sensor (a CSV from elsewhere) its
+samples are integrated as they are; but if their changes keep to a grid they are counted by it, so
+that a sensor that repeats itself is found out.
 """
 
+import math
 from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from energy.rails import COUNTER, Rail
@@ -11,21 +14,24 @@ from energy.rails import COUNTER, Rail
 # A hole of more than this many sampling intervals (or sensor periods) is a gap: nothing is drawn
 # across it. Below, the neighbours of one or two lost readings stand for them.
 _BRIDGED = 3.5
-# Periods are probed only on this many changes of value, sampled at least this often a period.
-_CHANGES = 12
+# Periods are seen only in at least so many changes of value, and so many that chance would put them
+# on a grid less than once in a million times; and with at least so many samples a period.
+_CHANGES = 6
+_CHANCE = 1e-6
 _SAMPLES_PER_PERIOD = 4.0
 _LOOK_AT = 400
 _LEVELS = 4
 
 
 class Readings(NamedTuple):
-    """The distinct sound readings of a rail, in segments of (times, watts) without a gap inside;
-    the gaps between them (start, end); how many samples were left out and why (`failed`,
-    `negative`, `absurd`, `clock`); the period used to drop repeats (s); how often it was
-    sampled (Hz).
+    """The sound readings of a rail, in segments of (times, watts) without a gap inside, as they are
+    integrated and, in `counted`, without any repeat; the gaps between them (start, end); how many
+    samples were left out and why (`failed`, `negative`, `absurd`, `clock`); the sensor's period
+    (s); how often it was sampled (Hz).
     """
 
     segments: List[Tuple[List[float], List[float]]]
+    counted: List[Tuple[List[float], List[float]]]
     gaps: List[Tuple[float, float]]
     excluded: Dict[str, int]
     period_s: Optional[float]
@@ -43,8 +49,7 @@ def sound_readings(
     Args:
         times: seconds, as recorded.
         column: watts, None where the read failed.
-        period_s: how often the sensor changes, known or probed; None: found from the trace where
-            it shows, else every sample counts.
+        period_s: how often the sensor changes, known or probed; None: nobody knows.
     """
     excluded = {"failed": 0, "negative": 0, "absurd": 0, "clock": 0}
     kept_t: List[float] = []
@@ -66,10 +71,11 @@ def sound_readings(
     step = _median_step(times)
     if rail.kind == COUNTER:
         # Every sample adds up: none is a repeat, and one after a gap covers the gap.
-        period_s, missing_before = None, set()
+        seen, period_s, missing_before = None, None, set()
     else:
-        period_s = estimate_period(kept_t, kept_w) or period_s
-    longest = _BRIDGED * max(step or 0.0, period_s or 0.0)
+        seen = estimate_period(kept_t, kept_w)
+    by = seen or period_s
+    longest = _BRIDGED * max(step or 0.0, by or 0.0)
     segments: List[Tuple[List[float], List[float]]] = []
     gaps: List[Tuple[float, float]] = []
     begin = 0
@@ -79,10 +85,17 @@ def sound_readings(
             gaps.append((kept_t[i - 1], kept_t[i]))
             begin = i
     segments.append((kept_t[begin:], kept_w[begin:]))
-    if period_s is not None and step is not None:
-        segments = [distinct(t, w, period_s, step) for t, w in segments]
+    segments = [s for s in segments if s[0]]
+    counted = segments
+    if by is not None and step is not None:
+        counted = [distinct(t, w, by, step) for t, w in segments]
     return Readings(
-        [s for s in segments if s[0]], gaps, excluded, period_s, 1.0 / step if step else None
+        segments=segments if period_s is None else counted,
+        counted=counted,
+        gaps=gaps,
+        excluded=excluded,
+        period_s=by,
+        sampled_hz=1.0 / step if step else None,
     )
 
 
@@ -151,6 +164,9 @@ def estimate_period(times: Sequence[float], watts: Sequence[float]) -> Optional[
     period = between[len(between) // 10]
     if period < _SAMPLES_PER_PERIOD * step:
         return None
+    by_chance = _tolerance(period, step) / period
+    if by_chance >= 1 or len(changes) < 2 + math.log(_CHANCE) / math.log(by_chance):
+        return None
     counts: List[int] = []
     for _ in range(5):
         counts = [max(1, int(round((b - a) / period))) for a, b in zip(changes, changes[1:])]
@@ -173,4 +189,9 @@ def _on_grid(changes: List[float], counts: List[int], period: float, step: float
     slope /= sum((i - mean_i) ** 2 for i in range(n))
     left = sorted(o - slope * i for i, o in enumerate(offsets))
     spread = left[int(0.95 * (n - 1))] - left[int(0.05 * (n - 1))]
-    return spread <= 1.3 * step + 0.03 * period
+    return spread <= _tolerance(period, step)
+
+
+def _tolerance(period: float, step: float) -> float:
+    """How far changes may lie from a grid: a sampling interval, and what the clocks do, s."""
+    return 1.3 * step + 0.03 * period

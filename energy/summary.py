@@ -1,5 +1,6 @@
 """What is told of a rail's energy over a window, with everything a referee would ask for."""
 
+from bisect import bisect_left, bisect_right
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from energy import integrate
@@ -10,6 +11,8 @@ from energy.traces import Trace
 
 # A window with fewer distinct readings than this is refused.
 LEAST_READINGS = 10
+
+Segments = List[Tuple[List[float], List[float]]]
 
 
 class RailEnergy(NamedTuple):
@@ -50,7 +53,10 @@ class RailEnergy(NamedTuple):
 
 def rail_energy(readings: Readings, rail: Rail, start_s: float, end_s: float) -> RailEnergy:
     """The energy of one rail between two moments of the trace's clock (s)."""
-    pieces = _pieces(readings, rail, start_s, end_s)
+    pieces = _pieces(readings.segments, rail, start_s, end_s)
+    counted = pieces
+    if readings.counted is not readings.segments:
+        counted = _pieces(readings.counted, rail, start_s, end_s)
     distinct = _count_distinct(readings, rail, start_s, end_s)
     duration = end_s - start_s
     covered = sum(t[-1] - t[0] for t, _ in pieces)
@@ -68,7 +74,7 @@ def rail_energy(readings: Readings, rail: Rail, start_s: float, end_s: float) ->
         "effective_hz": distinct / duration if duration > 0 else 0.0,
         "sampled_hz": readings.sampled_hz,
         "period_s": readings.period_s,
-        "largest_gap_s": max((b - a for t, _ in pieces for a, b in zip(t, t[1:])), default=None),
+        "largest_gap_s": max((b - a for t, _ in counted for a, b in zip(t, t[1:])), default=None),
         "excluded": dict(readings.excluded),
     }
     if distinct < LEAST_READINGS or not pieces:
@@ -86,9 +92,10 @@ def rail_energy(readings: Readings, rail: Rail, start_s: float, end_s: float) ->
         )
     simpson = sum(integrate.simpson(t, w) for t, w in pieces)
     rectangle = sum(integrate.rectangle(t, w) for t, w in pieces)
-    bounds = [integrate.interval(t, w) for t, w in pieces]
+    bounds = [integrate.interval(t, w) for t, w in counted]
     joules = rectangle if rail.kind == COUNTER else simpson
-    low, high = sum(b[0] for b in bounds), sum(b[1] for b in bounds)
+    low = min(joules, sum(b[0] for b in bounds))
+    high = max(joules, sum(b[1] for b in bounds))
     if rail.kind == COUNTER:
         # Only the readings that the window's edges cut through are uncertain.
         cut = sum(w[1] * (t[1] - t[0]) + w[-1] * (t[-1] - t[-2]) for t, w in pieces)
@@ -106,11 +113,9 @@ def rail_energy(readings: Readings, rail: Rail, start_s: float, end_s: float) ->
     )
 
 
-def _pieces(
-    readings: Readings, rail: Rail, start_s: float, end_s: float
-) -> List[Tuple[List[float], List[float]]]:
+def _pieces(segments: Segments, rail: Rail, start_s: float, end_s: float) -> Segments:
     pieces = []
-    for times, watts in readings.segments:
+    for times, watts in segments:
         low, high = max(start_s, times[0]), min(end_s, times[-1])
         if len(times) >= 2 and low < high:
             pieces.append(integrate.cut(times, watts, low, high, averages=rail.kind == COUNTER))
@@ -119,16 +124,15 @@ def _pieces(
 
 def _count_distinct(readings: Readings, rail: Rail, start_s: float, end_s: float) -> int:
     inside = [
-        (at, value)
-        for times, watts in readings.segments
-        for at, value in zip(times, watts)
-        if start_s <= at <= end_s
+        (watts, bisect_left(times, start_s), bisect_right(times, end_s))
+        for times, watts in readings.counted
     ]
+    count = sum(high - low for _, low, high in inside)
     if rail.kind != COUNTER:
-        return len(inside)
-    moved = sum(1 for _, value in inside if value > 0)
+        return count
+    moved = sum(1 for watts, low, high in inside for value in watts[low:high] if value > 0)
     # A counter that stood still all along is a part that used nothing, if it was read often enough.
-    return moved or (len(inside) if rail.part_of else 0)
+    return moved or (count if rail.part_of else 0)
 
 
 def _enough(readings: Readings, rail: Rail, distinct: int, duration: float) -> Optional[float]:

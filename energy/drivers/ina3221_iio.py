@@ -28,7 +28,7 @@ class Driver(rails.Driver):
             raise rails.UnavailableError("there is no %s" % pattern)
         self.rails = []
         self._power: List[NumberFile] = []
-        self._volts: List[NumberFile] = []
+        self._volts: List[Optional[NumberFile]] = []
         for folder in folders:
             for channel in _CHANNELS:
                 self._add(context, folder, channel)
@@ -45,7 +45,13 @@ class Driver(rails.Driver):
         power = os.path.join(folder, "in_power%d_input" % channel)
         rail = context.rail(label, self.name, power)
         self._power.append(NumberFile(power))
-        self._volts.append(NumberFile(os.path.join(folder, "in_voltage%d_input" % channel)))
+        try:
+            volts: Optional[NumberFile] = NumberFile(
+                os.path.join(folder, "in_voltage%d_input" % channel)
+            )
+        except rails.UnavailableError:
+            volts = None  # the power is there: that is what counts
+        self._volts.append(volts)
         self.rails.append(rail)
 
     def read(self) -> List[Optional[float]]:
@@ -54,11 +60,11 @@ class Driver(rails.Driver):
 
     def volts(self) -> List[Optional[float]]:
         """The voltage of each rail."""
-        return [_thousandth(file.read()) for file in self._volts]
+        return [_thousandth(file.read()) if file else None for file in self._volts]
 
     def close(self) -> None:
         """Let go of what was opened."""
-        for file in self._power + self._volts:
+        for file in self._power + [file for file in self._volts if file]:
             file.close()
 
 

@@ -28,7 +28,7 @@ class Driver(rails.Driver):
         for folder, label in _labels(folders):
             path = os.path.join(folder, "energy_uj")
             rail = context.rail(label, self.name, path, rails.COUNTER)
-            most = int(read_text(os.path.join(folder, "max_energy_range_uj")) or 0)
+            most = _range(os.path.join(folder, "max_energy_range_uj"))
             self._counters.append(_Counter(NumberFile(path), most))
             self.rails.append(rail)
 
@@ -54,6 +54,14 @@ def _labels(folders: List[str]) -> List[Tuple[str, str]]:
     ]
 
 
+def _range(path: str) -> int:
+    """Where a counter starts from 0 again, microjoules; 0: the kernel does not tell."""
+    try:
+        return int(read_text(path))
+    except (rails.UnavailableError, ValueError):
+        return 0
+
+
 class _Counter(object):
     """A counter that starts from 0 again past `most` (microjoules)."""
 
@@ -71,6 +79,9 @@ class _Counter(object):
         if self._last is not None:
             step = now - self._last
             if step < 0:
+                if not self._most:
+                    self._last = now
+                    return None  # it started again, nobody knows from where
                 step += self._most  # it wrapped around, once: that takes minutes
             self._total += step
         self._last = now

@@ -152,6 +152,27 @@ def test_a_sensor_that_repeats_itself_is_found_out(period, hz, tmp_path):
     )
 
 
+def test_readings_once_a_second_are_found_out_and_refused(tmp_path):
+    times, watts = held(1.0, 100, seconds=9.5, load=lambda at: 3 + math.sin(at))
+    path = write_csv(tmp_path / "jtop.csv", times, watts)
+    result = integrate_file(path, end_s=8.0)
+    rail = result["rails"]["VDD_IN"]
+    assert rail["effective_hz"] == pytest.approx(1.0, abs=0.3)
+    assert rail["sampled_hz"] == pytest.approx(100, rel=0.05)
+    assert rail["joules"] is None and "would be enough" in rail["refused"]
+
+
+def test_samples_of_an_unknown_sensor_are_integrated_as_they_are(tmp_path):
+    times, watts = held(0.054, 1000)
+    rail = integrate_file(write_csv(tmp_path / "slow.csv", times, watts))["rails"]["VDD_IN"]
+    assert rail["joules"] == pytest.approx(integrate.simpson(times, watts), rel=1e-12)
+    # A sensor of known period: its repeats are dropped first.
+    known = sound_readings(times, watts, RAIL, period_s=0.054)
+    assert len(known.segments[0][0]) < 200
+    exact = rail_energy(known, RAIL, 0.0, 10.0).joules
+    assert exact == pytest.approx(smooth_joules(0, 10), rel=0.005)
+
+
 def test_a_constant_load_is_a_sound_trace(tmp_path):
     times = uneven(10, 200)
     result = integrate_file(write_csv(tmp_path / "constant.csv", times, [4.0] * len(times)))

@@ -95,7 +95,7 @@ def mutations():
         ("no public source", change("sources", "modules", "/tmp/notes.md")),
         ("bad chip", change("power", "rails", 0, "chip", "6:40")),
         ("rails of another type", change("power", "rails", {})),
-        ("unknown driver", change("power", "drivers", [["ina3221"]])),
+        ("no name of a driver", change("power", "drivers", [["ina3221 iio"]])),
         ("negative limit", change("power", "absurd_above_w", -1)),
     ]
 

@@ -19,12 +19,20 @@ from energy.opening import open_rails
 from tests.energy import trees
 
 
+def scipys(count):
+    """scipy's Simpson. An old scipy's (as on Python 3.6) treats even counts in another way."""
+    found = pytest.importorskip("scipy.integrate")
+    if hasattr(found, "simpson"):
+        return found.simpson
+    if count % 2 == 0 and count > 2:
+        pytest.skip("this scipy's even counts are not those of a current one")
+    return found.simps
+
+
 @pytest.mark.parametrize("count", [2, 3, 4, 5, 6, 7, 8, 50, 51, 1000, 1001])
 @pytest.mark.parametrize("kind", ["even", "uneven", "wild"])
 def test_simpson_and_trapezoid_equal_scipys(count, kind):
-    scipy_integrate = pytest.importorskip("scipy.integrate")
-    if not hasattr(scipy_integrate, "simpson"):
-        pytest.skip("this scipy has no simpson")
+    simpson = scipys(count)
     rng = random.Random(count)
     steps = {
         "even": [0.005] * count,
@@ -33,15 +41,16 @@ def test_simpson_and_trapezoid_equal_scipys(count, kind):
     }[kind]
     times = [1e5 + sum(steps[:i]) for i in range(count)]
     watts = [rng.uniform(0, 10) for _ in range(count)]
-    theirs = scipy_integrate.simpson(watts, x=times)
+    theirs = simpson(watts, x=times)
     assert integrate.simpson(times, watts) == pytest.approx(float(theirs), rel=1e-9, abs=1e-9)
-    theirs = scipy_integrate.trapezoid(watts, x=times)
+    numpy = pytest.importorskip("numpy")
+    theirs = numpy.sum(numpy.diff(times) * (numpy.array(watts[1:]) + watts[:-1]) / 2)
     assert integrate.trapezoid(times, watts) == pytest.approx(float(theirs), rel=1e-9)
 
 
 @pytest.mark.parametrize("count", [100, 101])
 def test_a_traces_joules_are_scipys(tmp_path, count):
-    scipy_integrate = pytest.importorskip("scipy.integrate")
+    simpson = scipys(count)
     rng = random.Random(count)
     times, watts, at = [], [], 0.0
     for _ in range(count):
@@ -51,13 +60,13 @@ def test_a_traces_joules_are_scipys(tmp_path, count):
     path = tmp_path / "t.csv"
     path.write_text("t_s,VDD_IN\n" + "".join("%r,%r\n" % row for row in zip(times, watts)))
     found = integrate_file(str(path))["rails"]["VDD_IN"]
-    assert found["joules"] == pytest.approx(
-        float(scipy_integrate.simpson(watts, x=times)), rel=1e-12
-    )
+    assert found["joules"] == pytest.approx(float(simpson(watts, x=times)), rel=1e-12)
 
 
 def test_bootstrap_is_near_scipys():
     stats = pytest.importorskip("scipy.stats")
+    if not hasattr(stats, "bootstrap"):
+        pytest.skip("this scipy has no bootstrap")
     numpy = pytest.importorskip("numpy")
     rng = random.Random(1)
     values = [rng.gauss(2.5, 0.2) for _ in range(30)]
