@@ -1,7 +1,10 @@
 """The `splitwatt` command: finds the room that a verb lives in and imports that room only."""
 
+import contextlib
 import importlib
+import importlib.util
 import sys
+from typing import List, Optional
 
 from device_configs.cli import guarded
 from device_configs.errors import UsageError
@@ -37,8 +40,7 @@ _USAGE = "usage: splitwatt VERB [options]      (splitwatt VERB --help tells more
 _EXAMPLE = "splitwatt export --model ladon_r50 --target cpu --weights random"
 
 
-def _dispatch(argv):
-    # type: (List[str]) -> int
+def _dispatch(argv: List[str]) -> int:
     if argv and argv[0] in ("--version", "-V"):
         print("splitwatt " + __version__)
         return 0
@@ -49,9 +51,24 @@ def _dispatch(argv):
     verb = argv[0]
     if verb not in VERBS:
         raise UsageError("unknown command '%s'" % verb, suggestion(verb, VERBS))
+    if verb == "profile" and not _export_missing(argv[1:]):
+        return 1
+    return _run(verb, argv[1:])
+
+
+def _export_missing(argv: List[str]) -> bool:
+    """Have the bundles exported that a profile lacks, where this machine can export at all."""
+    if importlib.util.find_spec("torch") is None or {"--help", "-h"} & set(argv):
+        return True  # a board: the profile itself says what to export
+    wanted = importlib.import_module("profiler.cli").what_to_export(argv)
+    with contextlib.redirect_stdout(sys.stderr):  # the profile's own output may be read by a program
+        return not wanted or _run("export", wanted) == 0
+
+
+def _run(verb: str, argv: List[str]) -> int:
     room = VERBS[verb][0]
     try:
-        return importlib.import_module(room + ".cli").VERBS[verb](argv[1:])  # type: ignore[no-any-return]
+        return int(importlib.import_module(room + ".cli").VERBS[verb](argv))
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
         if package in _EXTRAS:  # one of our own files: a fault of ours, not of the installation
@@ -62,20 +79,17 @@ def _dispatch(argv):
         )
 
 
-def main(argv=None):
-    # type: (Optional[List[str]]) -> int
+def main(argv: Optional[List[str]] = None) -> int:
     """Run one verb; returns its exit code: 0 done, 1 failed, 2 bad usage."""
     return guarded(_dispatch, sys.argv[1:] if argv is None else argv)
 
 
-def run_export():
-    # type: () -> int
+def run_export() -> int:
     """The script `export`."""
     return main(["export"] + sys.argv[1:])
 
 
-def run_profile():
-    # type: () -> int
+def run_profile() -> int:
     """The script `profile`."""
     return main(["profile"] + sys.argv[1:])
 

@@ -59,11 +59,11 @@ def serve(argv: List[str]) -> int:
     return run_server(options)  # type: ignore[no-any-return,unused-ignore]
 
 
-def missing_bundles(argv: List[str]) -> List[Tuple[str, str]]:
-    """The (model, target) of every bundle that `profile ARGV` needs and does not find.
+def what_to_export(argv: List[str]) -> List[str]:
+    """The arguments for `splitwatt export` that make what `profile ARGV` needs and does not find.
 
-    For the umbrella command, which may have them exported first. Empty for a --resume, whose
-    bundles must be those that its run began with.
+    For the umbrella command, which has it exported first where it can. Empty when nothing is
+    missing, and for a --resume, whose bundles must be those that its run began with.
 
     Raises:
         UsageError, ConfigError: as `profile` itself.
@@ -75,8 +75,9 @@ def missing_bundles(argv: List[str]) -> List[Tuple[str, str]]:
 
     config, settings = _settings(options)
     assert config is not None  # for the type checker
-    absent = missing(config, settings.bundles, settings.target)
-    return [(model, settings.target) for model in absent]
+    models = missing(config, settings.bundles, settings.target)
+    wanted = [argument for model in models for argument in ("--model", model)]
+    return wanted and wanted + ["--target", settings.target, "--bundles", settings.bundles]
 
 
 def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:

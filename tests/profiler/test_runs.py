@@ -342,10 +342,10 @@ def test_bare_names_take_the_first_rate(tiny, tmp_path, config):
 
 
 def test_what_is_missing_is_told_to_the_umbrella(tiny, config):
-    from profiler.cli import missing_bundles
+    from profiler.cli import what_to_export
 
     arguments = ["--config", str(config()), "--bundles", str(tiny)]
-    assert missing_bundles(arguments) == []
-    assert missing_bundles([*arguments, "--target", "nano"]) == [
-        ("tiny_local", "nano"), ("tiny@1", "nano"),
+    assert what_to_export(arguments) == []
+    assert what_to_export([*arguments, "--target", "nano"]) == [
+        "--model", "tiny_local", "--model", "tiny@1", "--target", "nano", "--bundles", str(tiny),
     ]  # fmt: skip
