@@ -97,6 +97,19 @@ class Target(NamedTuple):
     rails: Tuple[RailConfig, ...]
     precisions: Tuple[str, ...]
 
+    def fact(self, name: str) -> Fact:
+        """The fact `name`.
+
+        Raises:
+            TargetError: the target does not state it.
+        """
+        if name not in self.facts:
+            raise TargetError(
+                "the target '%s' says nothing about '%s'" % (self.name, name),
+                suggestion(name, self.facts),
+            )
+        return self.facts[name]
+
 
 def known_targets() -> List[str]:
     """The names of all targets, in alphabetical order."""
@@ -169,20 +182,6 @@ def parse_target(document: Any, file: str) -> Target:
         precisions=("fp32",) + tuple(p for p in ("fp16", "int8") if facts[p].value),
         **{key: document[key] for key in plain},
     )
-
-
-def fact(target: Target, name: str) -> Fact:
-    """The fact `name` of a target.
-
-    Raises:
-        TargetError: the target does not state it.
-    """
-    if name not in target.facts:
-        raise TargetError(
-            "the target '%s' says nothing about '%s'" % (target.name, name),
-            suggestion(name, target.facts),
-        )
-    return target.facts[name]
 
 
 def _parse_power(power: Dict[str, Any], urls: Dict[str, str]) -> Power:

@@ -157,6 +157,10 @@ def as_lines(result: Dict[str, Any]) -> List[str]:
             "  sampler: %d samples, %d lost, %.2f %% of a core"
             % (sampler["samples"], sampler["lost"], 100 * sampler["core_fraction"])
         )
+    if result["sampler_power"]:
+        for label, change in result["sampler_power"]["change_watts"].items():
+            text = "-" if change is None else "%+.4f W" % change
+            lines.append("  sampling changes the power of %s by %s" % (label, text))
     codes = sorted({run["exit_code"] for run in result["runs"]} - {0})
     if codes:
         lines.append("  the command failed: exit code %s" % ", ".join(map(str, codes)))

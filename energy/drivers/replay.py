@@ -17,7 +17,7 @@ class Driver(rails.Driver):
     def __init__(self, context: rails.Context) -> None:
         path = context.options.get("trace")
         if not path:
-            raise rails.UnavailableError("no trace was named to replay")
+            raise rails.UnavailableError("no trace was named", "--replay TRACE names one")
         self._trace = read_trace(path)
         self._start_s: Optional[float] = None
         self.rails = [

@@ -136,20 +136,20 @@ def test_unknown_names_are_answered_with_the_nearest():
     with pytest.raises(UsageError, match="did you mean nano"):
         targets.load_target("nanno")
     with pytest.raises(TargetError, match="tensorrt"):
-        targets.fact(targets.load_target("nano"), "tensorr")
+        targets.load_target("nano").fact("tensorr")
     refused(lambda d: d.update(titel="x"), "did you mean title")
 
 
 def test_facts_that_other_rooms_rely_on():
     nano, nx = targets.load_target("nano"), targets.load_target("xavier_nx")
-    assert targets.fact(nano, "python").value == "3.6"
-    assert targets.fact(nano, "tensorrt").value == "8.2.1"
+    assert nano.fact("python").value == "3.6"
+    assert nano.fact("tensorrt").value == "8.2.1"
     assert nano.precisions == ("fp32", "fp16")
     assert nx.precisions == ("fp32", "fp16", "int8")
-    assert targets.fact(nx, "sm").value == "7.2"
+    assert nx.fact("sm").value == "7.2"
     assert targets.load_target("cpu").server_target_default == "cpu"
-    assert not targets.fact(targets.load_target("thor"), "tensorrt").confirmed
-    assert targets.fact(targets.load_target("tx2"), "int8").confirmed is False
+    assert not targets.load_target("thor").fact("tensorrt").confirmed
+    assert targets.load_target("tx2").fact("int8").confirmed is False
 
 
 def test_rails_are_found_by_label():
