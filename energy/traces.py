@@ -119,7 +119,11 @@ def _assemble(
     garbage: int,
     metadata: Dict[str, Any],
 ) -> Trace:
-    described = {r["label"]: Rail(**r) for r in metadata.get("rails", [])}
+    try:
+        described = {r["label"]: Rail(**r) for r in metadata.get("rails", [])}
+    except (TypeError, KeyError):
+        beside = metadata_path(path)
+        raise SensorError("%s describes a rail in another way" % beside, "delete it or repair it")
     rails = [described.get(label) or unknown_rail(label, path) for label in labels]
     probed = metadata.get("probed_period_s") or {}
     return Trace(

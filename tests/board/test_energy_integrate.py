@@ -263,6 +263,10 @@ def test_files_that_are_no_trace(tmp_path):
     (tmp_path / "z.json").write_text('{"format": 99, "rails": []}')
     with pytest.raises(SensorError, match="format 99"):
         read_trace(str(tmp_path / "z.csv"))
+    for rails in ('[{"label": "a"}]', '["a"]', "7"):
+        (tmp_path / "z.json").write_text('{"format": 1, "rails": %s}' % rails)
+        with pytest.raises(SensorError, match="in another way"):
+            read_trace(str(tmp_path / "z.csv"))
 
 
 def test_rails_of_a_target_and_their_total(tmp_path):
