@@ -3,15 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python splitwatt.py
-SOURCES := splitwatt.py device_configs engines energy profiler export reports tests
+SOURCES := splitwatt.py device_configs engines energy profiler export reports tests scripts
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo table3 test check bench format lint types unit clean
+.PHONY: help demo table3 test check bench format lint types unit wheel-board wheelhouse-board clean
 
 help: ## what can be made
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(VENV)/.user: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("splitwatt needs Python >= 3.10 on the host; try: make PYTHON=python3.11" if sys.version_info < (3, 10) else 0)'
@@ -52,5 +52,15 @@ types: $(VENV)/.dev ## mypy's findings
 bench: $(VENV)/.dev ## the figures that the documentation states
 	$(BIN)/python -m tests.bench
 
+$(VENV)/.cross: $(VENV)/.user
+	$(PIP) ziglang pyelftools
+	@touch $@
+
+wheel-board: $(VENV)/.cross ## one wheel for every aarch64 board, in dist/
+	$(BIN)/python scripts/board_wheel.py --out dist
+
+wheelhouse-board: wheel-board ## that wheel and all it needs, for boards without internet, in wheelhouse/
+	$(BIN)/python scripts/wheelhouse.py --wheel dist/splitwatt-*-py3-none-linux_aarch64.whl --out wheelhouse
+
 clean: ## remove what make made
-	rm -rf $(VENV) build demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build demo dist wheelhouse .mypy_cache .ruff_cache .pytest_cache
