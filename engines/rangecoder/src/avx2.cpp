@@ -83,6 +83,7 @@ bool encode(const Table& table, const T* values, size_t begin, size_t finish, En
   uint8_t* at = encoder.at;
   for (size_t stop = whole; stop > begin; stop -= kLanes) {
     const T* step = values + stop - kLanes;
+    prefetch_step_before(step);
     __m256i entry[kGroups], freq[kGroups], start[kGroups], inverse[kGroups];
     __m256i outside = _mm256_setzero_si256(), two = outside;
     for (int g = 0; g < kGroups; ++g) {

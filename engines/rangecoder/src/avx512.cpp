@@ -139,6 +139,7 @@ bool encode_row(const Table& table, const T* values, size_t begin, size_t finish
       e1 = load(entries + 16);
     }
     stop = first;
+    prefetch_step_before(values + first);
     const __m512i p0 = packed[e0], p1 = packed[e1];
     const __m512i f0 = _mm512_and_si512(p0, low16), f1 = _mm512_and_si512(p1, low16);
     const __m512i s0 = _mm512_srli_epi32(p0, 16), s1 = _mm512_srli_epi32(p1, 16);

@@ -99,6 +99,7 @@ bool encode(const Table& table, const T* values, size_t begin, size_t finish, En
   uint8_t* at = encoder.at;
   for (size_t stop = whole; stop > begin; stop -= kLanes) {
     const T* step = values + stop - kLanes;
+    prefetch_step_before(step);
     Pair freq[kGroups], start[kGroups], inverse[kGroups], entry[kGroups];
     uint32x4_t outside = vdupq_n_u32(0), two = outside;
     for (int g = 0; g < kGroups; ++g) {

@@ -28,6 +28,7 @@ bool encode_row(const Pick& row, const T* values, size_t begin, size_t finish, E
     const size_t first = (stop - 1) / kLanes * kLanes;
     const int count = int(stop - first);
     stop = first;
+    prefetch_step_before(values + first);
     const Pick pick = row.from(first);
     if (!entries_of(pick, values + first, count, encoder, entries)) return false;
     uint32_t two = 0;

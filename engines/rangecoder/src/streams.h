@@ -12,6 +12,14 @@ namespace sw {
 // Bytes a vector loop may touch beside those that it means to.
 constexpr size_t kSlack = 64;
 
+// Encoders walk memory backwards, which processors foresee badly: this asks for a step's 128 bytes
+// some microseconds before they are read.
+inline void prefetch_step_before(const void* at) {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(at) - 8192;
+  __builtin_prefetch(reinterpret_cast<const void*>(address));
+  __builtin_prefetch(reinterpret_cast<const void*>(address + 64));
+}
+
 struct Encoder {
   alignas(64) uint32_t x[kLanes];
   uint8_t* at;                      // the next byte is written before it
