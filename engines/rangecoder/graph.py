@@ -1,0 +1,84 @@
+"""The range coder inside an ONNX graph, as the TensorRT plugin's node.
+
+# board: no
+A latent output becomes two: `words` (INT32 [N, M]) and `length` (INT32 [N]). Only TensorRT with the
+plugin can run such a graph; the bundle's other graph, with the coder outside, runs anywhere.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from device_configs.errors import BitstreamError, ExportError
+from engines.rangecoder.tables import Tables
+
+ENCODER_NODE = "SplitRangeEncode"
+DECODER_NODE = "SplitRangeDecode"
+
+
+def node_attributes(tables: Tables) -> dict[str, Any]:
+    """The attributes of either node: the plugin's fields."""
+    return {
+        "plugin_version": "1",
+        "plugin_namespace": "",
+        "cdf": tables.cdf.ravel().tolist(),
+        "cdf_length": tables.cdf_length.tolist(),
+        "offset": tables.offset.tolist(),
+        "medians": tables.medians.tolist(),
+        "tables_id": [int.from_bytes(bytes.fromhex(tables.id), "little", signed=True)],
+    }
+
+
+def words_of_shape(channels: int, height: int, width: int) -> int:
+    """M: the INT32 words that hold any string of such a latent without escapes."""
+    return (2 * channels * height * width + 164) // 4
+
+
+def append_encoder(model: Any, tables: Tables, latent: str = "latent") -> Any:
+    """Put the encoder behind the output `latent` of an ONNX model, in place.
+
+    Args:
+        model: an onnx.ModelProto whose output `latent` is float32 [N, C, H, W].
+        tables: the tables, one a channel.
+
+    Returns:
+        The model, its output `latent` replaced by `words` and `length`.
+
+    Raises:
+        ExportError: the model has no such output.
+    """
+    from onnx import TensorProto, helper
+
+    outputs = list(model.graph.output)
+    if latent not in [output.name for output in outputs]:
+        raise ExportError("the graph has no output '%s'" % latent, "name the latent's output")
+    node = helper.make_node(
+        ENCODER_NODE, [latent], ["words", "length"], name="range_encode", **node_attributes(tables)
+    )
+    model.graph.node.append(node)
+    kept = [output for output in outputs if output.name != latent]
+    shapes = {"words": ["batch", "words"], "length": ["batch"]}
+    kept += [
+        helper.make_tensor_value_info(name, TensorProto.INT32, shape)
+        for name, shape in shapes.items()
+    ]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    return model
+
+
+def strings_of(words: np.ndarray, length: np.ndarray) -> list[bytes]:
+    """The strings in the node's two outputs.
+
+    Raises:
+        BitstreamError: a latent that the plugin could not code.
+    """
+    strings = []
+    for row, size in zip(words, length.tolist(), strict=True):
+        if size < 0:
+            raise BitstreamError(
+                "the latent holds NaN, infinity or too many symbols outside its tables",
+                "look at the encoder and its input, or fit the tables to your images",
+            )
+        strings.append(row.astype("<i4", copy=False).tobytes()[:size])
+    return strings
