@@ -104,7 +104,9 @@ def constriction_contenders(latent: np.ndarray, tables: Tables) -> dict[str, Cal
     models, rows = [], []
     for channel in range(CHANNELS):
         freqs = np.diff(tables.cdf[channel, : tables.cdf_length[channel]]) / TOTAL
-        models.append(constriction.stream.model.Categorical(freqs.astype(np.float32), perfect=False))
+        models.append(
+            constriction.stream.model.Categorical(freqs.astype(np.float32), perfect=False)
+        )
         symbols = np.rint(latent[0, channel] - tables.medians[channel]).ravel()
         rows.append((symbols - tables.offset[channel]).astype(np.int32))
 
@@ -152,12 +154,8 @@ def htscodecs_contenders(latent: np.ndarray, tables: Tables) -> dict[str, Callab
     if not np.array_equal(unpacked, data):
         raise RuntimeError("htscodecs does not return what it was given")
     return {
-        "htscodecs 32x16 encode": lambda: call(
-            "rans_compress_to_4x16", data, data.size, packed, 4
-        ),
-        "htscodecs 32x16 decode": lambda: call(
-            "rans_uncompress_to_4x16", packed, length, unpacked
-        ),
+        "htscodecs 32x16 encode": lambda: call("rans_compress_to_4x16", data, data.size, packed, 4),
+        "htscodecs 32x16 decode": lambda: call("rans_uncompress_to_4x16", packed, length, unpacked),
     }
 
 
@@ -285,7 +283,9 @@ def main(arguments: list[str] | None = None) -> None:
                for way in ("encode", "decode")]
         )  # fmt: skip
     columns = ["latent", "bits", "bytes", "beyond the entropy", "allowed", "encode us", "decode us"]
-    publish("rangecoder-sizes", "Range coder: bytes, and time from call to bytes", columns, rows, data)
+    publish(
+        "rangecoder-sizes", "Range coder: bytes, and time from call to bytes", columns, rows, data
+    )
     faster = whole["sc2bench"] / whole["ours"]
     rows = [["%.2f" % (1e3 * whole["sc2bench"]), "%.2f" % (1e3 * whole["ours"]), "%.1f" % faster]]
     columns = ["sc2bench ms", "onnxruntime + range coder ms", "x faster"]

@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CODER = ROOT / "engines" / "rangecoder"
 HERE = Path(__file__).resolve().parent
-LIBRARY = [CODER / "src" / (name + ".cpp") for name in
-           ("api", "codec", "compressai", "crc32", "scalar", "tables")] + [CODER / "cuda/blob.cpp"]  # fmt: skip
+PORTABLE = ("api", "codec", "compressai", "crc32", "scalar", "tables")
+LIBRARY = [CODER / "src" / (name + ".cpp") for name in PORTABLE] + [CODER / "cuda" / "blob.cpp"]
 INCLUDES = ["-I%s" % (CODER / folder) for folder in ("src", "cuda", "plugin")]
 CUDA = Path(os.environ.get("CUDA_HOME", "/usr/local/cuda")) / "include"
 # A folder with the public headers of some TensorRT versions: VERSION/include/NvInfer.h.
