@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,12 @@ from device_configs.errors import CheckpointError
 from export.spec import LoadedFile
 
 _TABLE_BUFFERS = ("_quantized_cdf", "_offset", "_cdf_length")
+
+
+class _State(OrderedDict[str, Tensor]):
+    """A state_dict as PyTorch makes it: with the versions of its modules (MNASNet asks for its)."""
+
+    _metadata: Mapping[str, Any]
 
 
 def read(path: str) -> LoadedFile:
@@ -51,10 +58,13 @@ def read(path: str) -> LoadedFile:
         raise CheckpointError(
             f"{path} holds no weights", "expected a state_dict, or {'model': state_dict}"
         )
-    tensors = {
-        key.removeprefix("module."): value
+    tensors = _State(
+        (key.removeprefix("module."), value)
         for key, value in state.items()
         if isinstance(value, Tensor)
+    )
+    tensors._metadata = {
+        key.removeprefix("module."): value for key, value in getattr(state, "_metadata", {}).items()
     }
     return LoadedFile(path, tensors)
 
@@ -67,13 +77,15 @@ def subset(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 def fill(
     module: nn.Module,
     state: Mapping[str, Any],
-    path: str,
+    source: LoadedFile,
     left_out: Sequence[str] = (),
     handled: Sequence[str] = (),
 ) -> None:
     """Load `state` into `module`: every tensor must be there, fit, and be wanted.
 
     Args:
+        state: the module's tensors, or the file's with more.
+        source: the file, for the sentence.
         left_out: prefixes of tensors that the papers' own loader leaves out too.
         handled: prefixes of tensors that are loaded elsewhere, on both sides.
 
@@ -103,21 +115,23 @@ def fill(
     ]  # fmt: skip
     if problems:
         raise CheckpointError(
-            f"{path} does not fit: it {'; it '.join(problems)}",
-            f"it looks like {recognise(state)}",
+            f"{source.path} does not fit: it {', '.join(problems)}",
+            f"it looks like {recognise(source.state)}",
         )
+    fitting = _State((k, given[k]) for k in wanted)
+    fitting._metadata = getattr(state, "_metadata", {}) or module.state_dict()._metadata  # type: ignore[attr-defined]
     # nn.Module's own: sc2bench's models override it with one that asks for their bottleneck too.
-    nn.Module.load_state_dict(module, {k: given[k] for k in wanted}, strict=False)
+    nn.Module.load_state_dict(module, fitting, strict=False)
 
 
-def fill_bottleneck(layer: Any, state: Mapping[str, Any], path: str) -> None:
+def fill_bottleneck(layer: Any, state: Mapping[str, Any], source: LoadedFile) -> None:
     """Load sc2bench's bottleneck layer, of this or an older CompressAI, with its tables if saved.
 
     Raises:
         CheckpointError: as `fill`.
     """
     renamed = remap_old_keys("entropy_bottleneck", dict(state))
-    fill(layer, renamed, path)
+    fill(layer, renamed, source)
     bottleneck = layer.entropy_bottleneck
     tables = [renamed.get(f"entropy_bottleneck.{name}") for name in _TABLE_BUFFERS]
     if all(table is not None and table.numel() for table in tables):

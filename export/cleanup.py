@@ -36,7 +36,7 @@ def keep_outputs(model: onnx.ModelProto, names: list[str]) -> None:
 
 
 def foldable(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """The nodes that compute constants: all their inputs are initializers or such nodes' outputs."""
+    """The nodes that compute constants: from initializers, or from what such nodes give."""
     known = {tensor.name for tensor in graph.initializer} | {""}
     found = []
     for node in graph.node:
@@ -94,7 +94,7 @@ def _drop_identities(graph: onnx.GraphProto) -> None:
 
 
 def _fold_constants(model: onnx.ModelProto) -> bool:
-    """Compute every constant once, with onnxruntime, and keep the results. True if there were any."""
+    """Compute every constant once, with onnxruntime, and keep it. True if there were any."""
     graph = model.graph
     nodes = foldable(graph)
     if not nodes:
@@ -174,7 +174,9 @@ def _batch_norm(node: onnx.NodeProto, values: _Values, convs: _Nodes) -> _Affine
     return node.input[0], factor, shift - mean * factor
 
 
-def _by_channel(node: onnx.NodeProto, values: _Values, convs: _Nodes) -> tuple[str, np.ndarray] | None:
+def _by_channel(
+    node: onnx.NodeProto, values: _Values, convs: _Nodes
+) -> tuple[str, np.ndarray] | None:
     """A convolution's output and the constant per channel that this node combines with it."""
     first, second = node.input
     if second in convs and first in values:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import dataclasses
 import time
-from pathlib import Path
+import warnings
 from typing import TYPE_CHECKING, Any
 
-from device_configs.cli import note, parser, print_json
+from device_configs.cli import Command, note, parser, print_json
 from device_configs.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def _row(system: System) -> dict[str, Any]:
 def weights(argv: list[str]) -> int:
     """Tell what to download for a model, from where, and where to put it."""
     from export import zoo
-    from export.weight_files import hub_folder, locate
+    from export.weight_files import advice, hub_folder
 
     flags = parser(
         "weights",
@@ -60,40 +59,29 @@ def weights(argv: list[str]) -> int:
     options = flags.parse_args(argv)
     system, rate = zoo.find(options.model)
     name = zoo.full_name(system, rate)
-    found = {
-        c.role: (locate((c,), None, name, rate) or {}).get(c.role)
-        for c in system.checkpoints(rate)
-    }
-    rows = [
-        {
-            "role": c.role,
-            "url": c.url,
-            "archive": c.archive,
-            "bytes": c.bytes,
-            "put": os.path.join("resource/ckpt", c.paths[0]) if c.archive else c.paths[-1],
-            "also": [os.path.join("resource/ckpt", p) for p in c.paths[1:]] if c.archive else [],
-            "found": found[c.role],
-        }
-        for c in system.checkpoints(rate)
-    ]
+    rows = [advice(checkpoint, name, rate) for checkpoint in system.checkpoints(rate)]
     if options.json:
-        print_json({"model": name, "files": rows})
+        print_json({"model": name, "files": [dataclasses.asdict(row) for row in rows]})
         return 0
-    if "@" not in options.model and rate is not None:
+    if name != options.model:
         note(f"{options.model}: its first rate point, {name}")
     if not rows:
         print(f"{name}: no weights were published; export it with --weights random")
     for row in rows:
-        size = f"{row['bytes'] / 1e6:.0f} MB" if row["bytes"] else "size not stated by its page"
-        where = "the archives of " if row["archive"] else ""
-        print(f"{name}, {row['role']}: {where}{row['url']} ({size})")
-        print(f"    put it here: {row['put']}")
-        if not row["archive"]:
-            print(f"    or leave it where torchvision does: {hub_folder()}")
-        for other in row["also"]:
+        size = f"{row.bytes / 1e6:.0f} MB" if row.bytes else "its page does not state the size"
+        where = "one of the archives of " if row.archive else ""
+        print(f"{name}, {row.role}: {where}{row.url} ({size})")
+        print(f"    put it here: {row.put}")
+        if not row.archive:
+            print(f"    or where torchvision keeps it: {hub_folder()}")
+        for other in row.also:
             print(f"    also taken:  {other}")
-        print(f"    {'found: ' + row['found'] if row['found'] else 'not there yet'}")
+        print(f"    found:       {row.found or 'not yet'}")
     return 0
+
+
+# The weights of the steps of one export in its progress, give or take.
+STEPS = 8.0
 
 
 def export(argv: list[str]) -> int:
@@ -105,8 +93,12 @@ def export(argv: list[str]) -> int:
     )
     flags.add_argument("--model", action="append", default=[], metavar="NAME[@RATE]",
                        help="may be given several times; 'splitwatt models' lists them")  # fmt: skip
-    flags.add_argument("--config", help="every model of an experiment: table3.yaml, demo.yaml, a path")
-    flags.add_argument("--only", metavar="IDS", help="of the config: these configurations (LC1,SC1)")
+    flags.add_argument(
+        "--config", help="every model of an experiment: table3.yaml, demo.yaml, a path"
+    )
+    flags.add_argument(
+        "--only", metavar="IDS", help="of the config: these configurations (LC1,SC1)"
+    )
     flags.add_argument("--target", required=True, help="the board; 'splitwatt targets' lists them")
     flags.add_argument("--server-target", help="the server; the target's own default if left out")
     flags.add_argument("--weights", metavar="random|PATH",
@@ -181,31 +173,23 @@ def _make(todo: list[Request]) -> dict[str, float]:
     from export.progress import Progress
 
     seconds = {}
-    with Progress(sum(8.0 for _ in todo)) as progress:
+    with Progress(STEPS * len(todo)) as progress, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what packages say of each other's old ways, on import
         progress.step("loading PyTorch", 0.5)
-        from export.exporter import STEPS
         from export.exporter import export as make
 
         for index, request in enumerate(todo, 1):
-            _sweep(request.out)
             start = time.monotonic()
             place = f"{index}/{len(todo)} " if len(todo) > 1 else ""
-            left = STEPS
 
-            def report(what: str, weight: float, place: str = place, name: str = request.name) -> None:
+            def report(
+                what: str, weight: float, place: str = place, name: str = request.name
+            ) -> None:
                 progress.step(f"{place}{name}: {what}", weight)
 
             make(request, report)
             seconds[request.name] = round(time.monotonic() - start, 2)
-            del left
     return seconds
 
 
-def _sweep(out: Path) -> None:
-    """Remove what an export of the same bundle left behind when it was killed."""
-    if out.parent.is_dir():
-        for leftover in out.parent.glob(f".{out.name}.*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-VERBS = {"models": models, "weights": weights, "export": export}
+VERBS: dict[str, Command] = {"models": models, "weights": weights, "export": export}

@@ -8,7 +8,7 @@ nor known not to are reported, never silently counted as 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 # Name (without overload) -> multiply-accumulates of (arguments, output).
-_PRODUCTS = {
+_PRODUCTS: dict[str, Callable[[Any, Any], int]] = {
     "convolution": lambda a, out: _convolution(a[1], out, a[0], bool(a[6])),
     "_convolution": lambda a, out: _convolution(a[1], out, a[0], bool(a[6])),
     "conv2d": lambda a, out: _convolution(a[1], out, a[0], False),
@@ -28,27 +28,32 @@ _PRODUCTS = {
     "baddbmm": lambda a, out: out.numel() * a[1].shape[-1],
 }
 # Operators that move, choose, reduce or compare: no multiply-accumulate by the definition above.
-_FREE = frozenset(
-    """hardswish hardsigmoid hardtanh _adaptive_avg_pool2d _local_scalar_dense _native_batch_norm_legit_no_training _softmax
-    _log_softmax _to_copy _unsafe_view adaptive_avg_pool2d amax amin any all arange argmax argmin
-    avg_pool2d cat clone constant_pad_nd copy_ cudnn_batch_norm detach dropout embedding empty
-    empty_like empty_strided fill_ full full_like gather index index_put index_put_ index_select
-    item linalg_vector_norm linspace masked_fill max max_pool2d max_pool2d_with_indices mean min
-    native_batch_norm native_layer_norm new_empty new_full new_ones new_zeros nms nonzero norm ones
-    ones_like pixel_shuffle prod repeat roi_align roll scalar_tensor scatter select_backward
-    silu sort split split_with_sizes stack std std_mean sum tensor topk tril triu unbind unique2 _unique2
-    upsample_bilinear2d upsample_nearest2d var var_mean zero_ zeros zeros_like lift_fresh
-    lift_fresh_copy alias resize_ set_ is_same_size unfold im2col flip cumsum isin
-    """.split()
-)
+_FREE_NAMES = """
+    _adaptive_avg_pool2d _local_scalar_dense _log_softmax _native_batch_norm_legit_no_training
+    _softmax _to_copy _unique2 _unsafe_view adaptive_avg_pool2d alias all amax amin any arange
+    argmax argmin avg_pool2d cat clone constant_pad_nd copy_ cudnn_batch_norm cumsum detach
+    dropout embedding empty empty_like empty_strided fill_ flip full full_like gather
+    hardsigmoid hardswish hardtanh im2col index index_put index_put_ index_select is_same_size
+    isin item lift_fresh lift_fresh_copy linalg_vector_norm linspace masked_fill max
+    max_pool2d max_pool2d_with_indices mean min native_batch_norm native_layer_norm new_empty
+    new_full new_ones new_zeros nms nonzero norm ones ones_like pixel_shuffle prod repeat
+    resize_ roi_align roll scalar_tensor scatter select_backward set_ silu sort split
+    split_with_sizes stack std std_mean sum tensor topk tril triu unbind unfold unique2
+    upsample_bilinear2d upsample_nearest2d var var_mean zero_ zeros zeros_like
+"""
+_FREE = frozenset(_FREE_NAMES.split())
+
+
+def _is_free(name: str) -> bool:
+    return name in _FREE or name.rstrip("_") in _FREE
 
 
 def _convolution(weight: Any, out: Any, x: Any, transposed: bool) -> int:
     places = x.shape[2:] if transposed else out.shape[2:]
-    return int(x.shape[0]) * math.prod(weight.shape) * math.prod(places)
+    return int(x.shape[0] * math.prod(weight.shape) * math.prod(places))
 
 
-class Counter(TorchDispatchMode):
+class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts what runs inside `with Counter() as counter` (under torch.no_grad).
 
     Attributes:
@@ -57,7 +62,7 @@ class Counter(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.macs = 0
         self.unknown: set[str] = set()
 
@@ -65,10 +70,9 @@ class Counter(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         name = func._schema.name.split("::")[-1]
         if name in _PRODUCTS:
-            self.macs += int(_PRODUCTS[name](args, out))
-        elif not (func.is_view or torch.Tag.pointwise in func.tags or name in _FREE):
-            if name.rstrip("_") not in _FREE:
-                self.unknown.add(name)
+            self.macs += _PRODUCTS[name](args, out)
+        elif not (func.is_view or torch.Tag.pointwise in func.tags or _is_free(name)):
+            self.unknown.add(name)
         return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -30,8 +31,6 @@ from export.request import Request, made_by
 from export.spec import Network, Part, Photo
 
 Report = Callable[[str, float], None]
-# The steps of one export and their weights in its progress.
-STEPS = 8.0
 # The graph is traced on a small image: it is the same at every size, which the comparison proves.
 _TRACE_SIZE = (96, 128)
 
@@ -49,8 +48,8 @@ def export(request: Request, report: Report) -> schema.Manifest:
     with _replacing(request.out) as folder, torch.no_grad():
         report("weights", 2.0)
         network, notes = _network(request)
-        views = [_view(network, photo) for photo in samples(request.system.preprocess)]
-        trace = _view(network, _small(samples(request.system.preprocess)[0], request))
+        views = [_View(photo) for photo in samples(request.system.preprocess)]
+        trace = _View(_small(samples(request.system.preprocess)[0], request))
         parts = []
         for part in network.parts():
             report(part.name, 1.0)
@@ -68,23 +67,30 @@ def _replacing(out: Path) -> Iterator[Path]:
     """A new folder beside `out` that takes its place when all went well, and is gone otherwise."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        _sweep(out)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.{os.getpid()}.", dir=out.parent))
     except OSError as error:
         raise storage_error(str(out), error)
     try:
         folder.chmod(0o755)
         yield folder
-        old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old.", dir=out.parent))
-        try:
-            if out.exists():
-                out.rename(old / out.name)
-            folder.rename(out)
-        finally:
-            shutil.rmtree(old, ignore_errors=True)
+        before = Path(f"{folder}.old")
+        if out.exists():
+            out.rename(before)
+        folder.rename(out)
+        shutil.rmtree(before, ignore_errors=True)
     except OSError as error:
         raise storage_error(str(out), error)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(out: Path) -> None:
+    """Remove what exports of the same bundle left behind when they were killed."""
+    for leftover in out.parent.glob(f".{out.name}.*.*"):
+        pid = leftover.name[len(out.name) + 2 :].split(".")[0]
+        if pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _network(request: Request) -> tuple[Network, list[str]]:
@@ -123,10 +129,6 @@ class _View:
         self.tensors.update(found)
         if "latent" in found and network.bottleneck is not None:
             self.tensors["latent"] = quantised(network.bottleneck, found["latent"])
-
-
-def _view(network: Network, photo: Photo) -> _View:
-    return _View(photo)
 
 
 def _small(photo: Photo, request: Request) -> Photo:

@@ -39,7 +39,7 @@ def to_onnx(part: Part, example: Tensors, opset: int, ir_version: int) -> onnx.M
             torch.onnx.export(
                 part.module,
                 tuple(example[port.name] for port in part.inputs),
-                buffer,
+                buffer,  # type: ignore[arg-type]
                 input_names=[port.name for port in part.inputs],
                 output_names=[port.name for port in part.outputs] + list(part.checks),
                 dynamic_axes={

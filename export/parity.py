@@ -1,8 +1,8 @@
 """A part's graph against the PyTorch it came from, on real photographs.
 
-Values may differ by a thousandth of the largest one. Boxes are matched in the order of their scores;
-two of nearly equal score may change places. A box may be found by one side alone only where rounding
-decides: at a threshold, at the end of the list, or (one in fifty) in a suppression.
+Values may differ by a thousandth of the largest one. Boxes are matched in the order of their
+scores; two of nearly equal score may change places. A box may be found by one side alone only where
+rounding decides: at a threshold, at the end of the list, or (one in fifty) in a suppression.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class Difference:
         gap = float(np.abs(found - due).max()) if due.size else 0.0
         tolerance = RELATIVE * max(1.0, float(np.abs(due).max()) if due.size else 0.0)
         if not gap <= tolerance:
-            raise self._failed(f"{where}: a difference of {gap:.3g} where {tolerance:.3g} is allowed")
+            raise self._failed(
+                f"{where}: a difference of {gap:.3g} where {tolerance:.3g} is allowed"
+            )
         self.max_abs = max(self.max_abs, gap)
         self.tolerance = max(self.tolerance, tolerance)
         return gap
@@ -73,8 +75,8 @@ class Difference:
             if (best[:, 1] - best[:, 0])[differ].max() > 2 * gap:
                 raise self._failed(f"mask {where}: {int(differ.sum())} pixels have another class")
             self.notes.append(
-                f"{self._part.name} {where}: {int(differ.sum())} of {differ.size} pixels, where two "
-                f"classes are within {2 * gap:.1e} of each other, have another class than PyTorch's"
+                f"{self._part.name} {where}: {int(differ.sum())} of {differ.size} pixels have another "
+                f"class than PyTorch's, where two classes are within {2 * gap:.1e} of each other"
             )
 
     def _boxes(self, found: Arrays, due: Arrays, where: str) -> None:

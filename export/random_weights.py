@@ -21,7 +21,7 @@ from device_configs.errors import ExportError
 
 SEED = 2025
 # Bits a symbol at the smallest and the largest beta of the papers, and what lies between.
-_BITS_AT_SMALLEST, _BITS_AT_LARGEST = 4.0, 1.0
+_BITS_AT_SMALLEST, _BITS_AT_LARGEST = 4.0, 1.2
 _SMALLEST_BETA, _LARGEST_BETA = 0.32, 20.48
 # A logistic distribution of scale s holds about log2(s) + 2.9 bits once rounded to integers.
 _LOGISTIC_BITS = 2.9
@@ -105,7 +105,8 @@ def fit_bottleneck(layer: Any, images: Tensor, rate: str) -> Tensor:
 def quantised(bottleneck: Any, latent: Tensor) -> Tensor:
     """The latent (N, C, H, W) that a decoder gets: rounded around each channel's median."""
     medians = bottleneck._get_medians().detach().reshape(1, -1, 1, 1)
-    return torch.round(latent - medians) + medians
+    rounded: Tensor = torch.round(latent - medians) + medians
+    return rounded
 
 
 def _mix_gdns(layer: Any) -> None:
@@ -144,12 +145,15 @@ def _rounded(values: Tensor) -> Tensor:
     return torch.ldexp(torch.round(mantissa * 1024) / 1024, exponent)
 
 
-def level(layer: nn.Module, outputs: Tensor, spread: float) -> None:
+def level(layer: nn.Module, outputs: Tensor, spread: float) -> Tensor:
     """Rescale a last layer so that its outputs have mean 0 and standard deviation `spread`.
 
     Args:
         layer: a Conv2d or Linear with a bias.
         outputs: what it gives now, (samples, channels); each channel is levelled by itself.
+
+    Returns:
+        What each channel was multiplied by.
     """
     deviation = outputs.std(dim=0)
     factor = spread / deviation.clamp(min=float(deviation.mean()) * 1e-3 + 1e-12)
@@ -157,6 +161,31 @@ def level(layer: nn.Module, outputs: Tensor, spread: float) -> None:
     with torch.no_grad():
         weight.mul_(factor.reshape([-1] + [1] * (weight.dim() - 1)))  # type: ignore[operator, union-attr, arg-type]
         bias.sub_(outputs.mean(dim=0)).mul_(factor)  # type: ignore[operator, union-attr, arg-type]
+    return factor
+
+
+def shift_bias(layer: Any, offsets: Tensor) -> None:
+    """Add `offsets`, repeated over the layer's channels, to its bias."""
+    with torch.no_grad():
+        layer.bias.add_(offsets.repeat(len(layer.bias) // len(offsets)))
+
+
+def level_while(layers: Sequence[nn.Module], spread: float, run: Callable[[], Any]) -> None:
+    """`level` the outputs of convolutions as `run()` makes them."""
+    hooks = [
+        layer.register_forward_hook(lambda m, _, output: _level_output(m, output, spread))
+        for layer in layers
+    ]
+    try:
+        with torch.no_grad():
+            run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _level_output(layer: nn.Module, output: Tensor, spread: float) -> None:
+    level(layer, pixels(output), spread)  # a hook that returns something replaces the output
 
 
 def class_offsets(classes: int) -> Tensor:

@@ -17,7 +17,7 @@ from engines.bundle import Bundle
 from engines.manifest import Manifest
 from export import zoo
 from export.spec import System
-from export.weight_files import digest, locate
+from export.weight_files import PLACE, digest, locate
 
 RANDOM = "random"
 SEED = 2025
@@ -103,7 +103,7 @@ def remedies(system: System, rate: str | None) -> str:
     if not checkpoints:
         return f"none were published for it: {random}"
     first = checkpoints[0]
-    put = f"put {os.path.join('resource/ckpt', first.paths[0])} here"
+    put = f"put {os.path.join(PLACE, first.paths[0])} here"
     if not first.archive:
         put = f"put it here as {first.paths[-1]}, or anywhere and give --weights PATH"
     elif len(checkpoints) > 1:
@@ -114,7 +114,6 @@ def remedies(system: System, rate: str | None) -> str:
 @functools.cache
 def made_by() -> dict[str, str]:
     """What makes bundles: the packages' versions, and a digest of this room's and engines' code."""
-    from device_configs.version import __version__
 
     made = {"splitwatt": __version__, "python": platform.python_version(), "recipe": _recipe()}
     for package in _PACKAGES:

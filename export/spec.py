@@ -1,4 +1,4 @@
-"""What the zoo says about a system, typed. Nothing here needs PyTorch: `splitwatt models` is quick."""
+"""What the zoo says about a system, typed. Nothing here imports PyTorch."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Photo:
-    """A photograph as one system sees it: `tensor` float32 (1, 3, H, W) and sizes (height, width)."""
+    """A photograph as one system sees it: float32 (1, 3, H, W), and sizes (height, width)."""
 
     name: str
     path: str

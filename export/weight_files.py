@@ -6,13 +6,15 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from device_configs.errors import CheckpointError, UsageError
 from device_configs.files import sha256_file
 from export.spec import Checkpoint
 
 # Where the papers' archives unpack to, under the folder that a user names.
-_LAYOUTS = ("", "resource/ckpt", "ckpt")
+PLACE = "resource/ckpt"
+_LAYOUTS = ("", PLACE, "ckpt")
 _BETA = re.compile(r"beta(\d+(?:\.\d+)?)")
 
 
@@ -64,6 +66,37 @@ def locate(
     return paths
 
 
+@dataclass(frozen=True)
+class Advice:
+    """What to do about one checkpoint; `put` and `also` are places, `found` where it is by now."""
+
+    role: str
+    url: str
+    archive: bool
+    bytes: int | None
+    put: str
+    also: list[str]
+    found: str | None
+
+
+def advice(checkpoint: Checkpoint, model: str, rate: str | None) -> Advice:
+    """What to tell somebody who wants the weights of a model."""
+    if checkpoint.archive:
+        put, *also = (os.path.join(PLACE, path) for path in checkpoint.paths)
+    else:
+        put, also = checkpoint.paths[-1], []
+    found = locate((checkpoint,), None, model, rate) or {}
+    return Advice(
+        checkpoint.role,
+        checkpoint.url,
+        checkpoint.archive,
+        checkpoint.bytes,
+        put,
+        also,
+        found.get(checkpoint.role),
+    )
+
+
 def digest(paths: Iterable[str]) -> str:
     """The SHA-256 of the file, or of all files' digests in order where there are several."""
     digests = [sha256_file(path) for path in paths]
@@ -73,7 +106,7 @@ def digest(paths: Iterable[str]) -> str:
 
 
 def _roots(given: str | None) -> list[str]:
-    """The folders to search: of a file, its own and those above it that an archive may have made."""
+    """The folders to search: of a file, its own and those above it that an archive made."""
     if given is None:
         return [".", hub_folder()]
     if os.path.isdir(given):

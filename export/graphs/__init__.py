@@ -1,1 +1,1 @@
-"""The papers' modules written so that their graphs hold no loop, no constant and no training part."""
+"""The papers' modules, written so that their graphs hold no loop and compute no constant."""

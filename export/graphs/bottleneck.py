@@ -13,6 +13,9 @@ from torch import Tensor, nn
 class FixedGdn(nn.Module):
     """CompressAI's GDN1 with its reparametrisation done once: x / (beta + gamma |x|), or times."""
 
+    gamma: Tensor
+    beta: Tensor
+
     def __init__(self, gdn: GDN1) -> None:
         super().__init__()
         self.inverse = gdn.inverse

@@ -41,8 +41,8 @@ def at_least(boxes: Tensor, side: float) -> Tensor:
 
 
 def best(scores: Tensor, limit: int) -> tuple[Tensor, Tensor]:
-    """The at most `limit` highest of scores (..., n) and their indexes, n being known at run time."""
-    if torch.jit.is_tracing():
+    """The at most `limit` highest of scores (..., n) and their indexes; n may vary."""
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         count = torch._shape_as_tensor(scores)[-1:]
         k: Any = torch.min(torch.cat([torch.tensor([limit]), count]))
     else:

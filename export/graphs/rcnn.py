@@ -6,9 +6,10 @@ from collections import OrderedDict
 from typing import Any
 
 import torch
-from export.graphs.boxes import at_least, best, clip, decode, nms
 from torch import Tensor, nn
 from torchvision.ops import roi_align
+
+from export.graphs.boxes import at_least, best, clip, decode, nms
 
 
 class Rcnn(nn.Module):
@@ -93,7 +94,7 @@ class Rcnn(nn.Module):
         return found[kept[order]]
 
     def look(self, pyramid: list[Tensor], proposals: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Class logits (n, classes), regressions (n, 4 classes) and the proposals in their order."""
+        """Class logits (n, classes), regressions (n, 4 classes), the proposals in their order."""
         size = proposals[:, 2:] - proposals[:, :2]
         area = size[:, 0] * size[:, 1]
         level = torch.zeros_like(area)

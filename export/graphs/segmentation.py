@@ -9,9 +9,7 @@ from torch import Tensor, nn
 
 def enlarge(logits: Tensor, size: Tensor) -> Tensor:
     """torchvision's bilinear interpolation of (1, C, h, w) to `size`, int64 [2]."""
-    return F.interpolate(
-        logits, size=(size[0], size[1]), mode="bilinear", align_corners=False
-    )  # type: ignore[arg-type]
+    return F.interpolate(logits, size=(size[0], size[1]), mode="bilinear", align_corners=False)  # type: ignore[arg-type]
 
 
 def classes(logits: Tensor) -> Tensor:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from export.graphs.boxes import best, clip, decode, nms
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
+
+from export.graphs.boxes import best, clip, decode, nms
 
 
 class Ssd(nn.Module):
@@ -17,6 +18,9 @@ class Ssd(nn.Module):
     above the score threshold are suppressed among themselves, and the best of all are kept. A class
     is a batch of the NonMaxSuppression, so that each sees its own candidates only.
     """
+
+    anchors: Tensor
+    size: Tensor
 
     def __init__(self, ssd: Any, size: tuple[int, int]) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""The zoo's systems as PyTorch modules: built from packages, loaded or randomised, cut into parts."""
+"""The zoo's systems as PyTorch modules: built from packages, given weights, cut into parts."""

@@ -26,7 +26,7 @@ class Classifier(Network):
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """The checkpoint `model`: torchvision's state_dict."""
-        fill(self.model, states["model"].state, states["model"].path)
+        fill(self.model, states["model"].state, states["model"])
         return []
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,15 @@ from export.checkpoints import fill
 from export.graphs.rcnn import Rcnn
 from export.graphs.ssd import Ssd
 from export.networks import ports
-from export.random_weights import class_offsets, fit_batch_norms, level, pixels, tune
+from export.random_weights import (
+    class_offsets,
+    fit_batch_norms,
+    level,
+    level_while,
+    pixels,
+    shift_bias,
+    tune,
+)
 from export.spec import LoadedFile, Network, Part, Photo
 
 # Standard deviations of a random detector's logits and regressions.
@@ -34,7 +43,7 @@ class Detector(Network):
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """The checkpoint `model`: torchvision's state_dict."""
-        fill(self.model, states["model"].state, states["model"].path)
+        fill(self.model, states["model"].state, states["model"])
         return []
 
 
@@ -49,7 +58,7 @@ class SsdNetwork(Detector):
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
         """Fitted statistics; a background bias that leaves each photograph some boxes."""
-        images = torch.from_numpy(_stack(photos))
+        images = torch.cat([torch.from_numpy(photo.tensor) for photo in photos])
         heads = [self.model.head.classification_head, self.model.head.regression_head]
         last = [[_last_conv(m) for m in head.module_list] for head in heads]
         with torch.no_grad():
@@ -59,10 +68,10 @@ class SsdNetwork(Detector):
                     norm.bias.fill_(3.0)
             fit_batch_norms([self.model], lambda: self._outputs(images))
             for layers, spread in zip(last, (CLASS_SPREAD, BOX_SPREAD), strict=True):
-                _level_while(layers, spread, lambda: self._outputs(images))
+                level_while(layers, spread, lambda: self._outputs(images))
             offsets = class_offsets(91)
             for layer in last[0]:
-                layer.bias += offsets.repeat(len(layer.bias) // len(offsets))
+                shift_bias(layer, offsets)
             graph = Ssd(self.model, self.size)
             found = self._outputs(images)
             logits, deltas = found["cls_logits"], found["bbox_regression"]
@@ -72,9 +81,10 @@ class SsdNetwork(Detector):
                 shifted[..., 0] += bias
                 return [len(graph.pick(d, x)[0]) for d, x in zip(deltas, shifted, strict=True)]
 
-            bias = tune(count, self.name, 0.0, 30.0)
+            background = torch.zeros_like(offsets)
+            background[0] = tune(count, self.name, 0.0, 30.0)
             for layer in last[0]:
-                layer.bias[0 :: len(offsets)] += bias  # type: ignore[operator, index]
+                shift_bias(layer, background)
 
     def _outputs(self, images: Tensor) -> dict[str, Tensor]:
         features = list(self.model.backbone(images).values())
@@ -138,10 +148,13 @@ class RcnnNetwork(Detector):
             fit_rcnn(
                 self.model,
                 self.graph.rcnn,
-                [lambda image=image: list(self.graph.body(image).values()) for image in images],
+                [functools.partial(self._features, image) for image in images],
                 photos,
                 self.name,
             )
+
+    def _features(self, image: Tensor) -> list[Tensor]:
+        return list(self.graph.body(image).values())
 
     def parts(self) -> list[Part]:
         """`model` alone."""
@@ -195,49 +208,48 @@ def fit_rcnn(
         features: per photograph, what makes the backbone's features (made anew when needed: they
             are large).
     """
-    sizes = [
-        (torch.tensor(photo.input_size), torch.tensor(photo.valid_size)) for photo in photos
-    ]
-    first = features[0]()
-    named = {str(i): feature for i, feature in enumerate(first)}
-    hidden = [model.rpn.head.conv(x) for x in model.backbone.fpn(named).values()]
-    for layer, spread in (
-        (model.rpn.head.cls_logits, OBJECT_SPREAD),
-        (model.rpn.head.bbox_pred, BOX_SPREAD / 2),
-    ):
-        level(layer, torch.cat([pixels(layer(x)) for x in hidden]), spread)
+    sizes = [(torch.tensor(photo.input_size), torch.tensor(photo.valid_size)) for photo in photos]
+    maps = features[0]()
+    _fit_proposals(model, maps)
     looks = []
     for i, (make, (input_size, valid_size)) in enumerate(zip(features, sizes, strict=True)):
-        maps = first if i == 0 else make()
-        named = {str(i): feature for i, feature in enumerate(maps)}
-        pyramid = list(model.backbone.fpn(named).values())
+        pyramid = _pyramid(model, maps if i == 0 else make())
         proposals = graph.propose(pyramid, input_size, valid_size)
         looks.append(graph.look(pyramid[: len(graph.strides)], proposals))
     predictor = model.roi_heads.box_predictor
-    logits, deltas, proposals_of = zip(*looks, strict=True)
-    shifts = []
-    for layer, outputs, spread in (
-        (predictor.cls_score, logits, CLASS_SPREAD),
-        (predictor.bbox_pred, deltas, BOX_SPREAD),
-    ):
-        every = torch.cat(outputs)
-        factor = spread / every.std(dim=0).clamp(min=float(every.std()) * 1e-3)
-        shifts.append([(x - every.mean(dim=0)) * factor for x in outputs])
-        level(layer, every, spread)
-    deltas = shifts[1]
     offsets = class_offsets(predictor.cls_score.out_features)
-    logits = [x + offsets for x in shifts[0]]
-    predictor.cls_score.bias += offsets
+    logits = _levelled(predictor.cls_score, [look[0] for look in looks], CLASS_SPREAD)
+    deltas = _levelled(predictor.bbox_pred, [look[1] for look in looks], BOX_SPREAD)
+    shift_bias(predictor.cls_score, offsets)
 
     def count(bias: float) -> list[int]:
-        counts = []
-        for x, d, p, (_, valid_size) in zip(logits, deltas, proposals_of, sizes, strict=True):
-            shifted = x.clone()
-            shifted[:, 0] += bias
-            counts.append(len(graph.pick(shifted, d, p, valid_size)[0]))
-        return counts
+        shift = offsets.clone()
+        shift[0] += bias
+        return [
+            len(graph.pick(x + shift, d, look[2], valid_size)[0])
+            for x, d, look, (_, valid_size) in zip(logits, deltas, looks, sizes, strict=True)
+        ]
 
     predictor.cls_score.bias[0] += tune(count, name, 0.0, 30.0)
+
+
+def _pyramid(model: Any, maps: Sequence[Tensor]) -> list[Tensor]:
+    return list(model.backbone.fpn({str(i): x for i, x in enumerate(maps)}).values())
+
+
+def _fit_proposals(model: Any, maps: Sequence[Tensor]) -> None:
+    """Spread the objectness and the regressions of the proposal network."""
+    head = model.rpn.head
+    hidden = [head.conv(x) for x in _pyramid(model, maps)]
+    for layer, spread in ((head.cls_logits, OBJECT_SPREAD), (head.bbox_pred, BOX_SPREAD / 2)):
+        level(layer, torch.cat([pixels(layer(x)) for x in hidden]), spread)
+
+
+def _levelled(layer: nn.Module, outputs: Sequence[Tensor], spread: float) -> list[Tensor]:
+    """Level a last layer; what its outputs then become."""
+    every = torch.cat(list(outputs))
+    factor = level(layer, every, spread)
+    return [(x - every.mean(dim=0)) * factor for x in outputs]
 
 
 def _pair(size: Tensor) -> tuple[int, int]:
@@ -245,22 +257,5 @@ def _pair(size: Tensor) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _stack(photos: Sequence[Photo]) -> Any:
-    import numpy as np
-
-    return np.concatenate([photo.tensor for photo in photos])
-
-
-def _last_conv(module: nn.Module) -> nn.Module:
+def _last_conv(module: nn.Module) -> nn.Conv2d:
     return [m for m in module.modules() if isinstance(m, nn.Conv2d)][-1]
-
-
-def _level_while(layers: Sequence[nn.Module], spread: float, run: Callable[[], Any]) -> None:
-    """Level the outputs of convolutions while `run()` feeds them."""
-    hooks = [
-        layer.register_forward_hook(lambda m, _, out: level(m, pixels(out), spread))
-        for layer in layers
-    ]
-    run()
-    for hook in hooks:
-        hook.remove()

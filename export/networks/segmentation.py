@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,22 +12,11 @@ from export.checkpoints import fill
 from export.graphs.segmentation import WholeSegmenter
 from export.networks import ports
 from export.photos import squares
-from export.random_weights import fit_batch_norms, level, pixels
+from export.random_weights import fit_batch_norms, level_while
 from export.spec import LoadedFile, Network, Part, Photo
 
-
-def level_outputs(layers: Sequence[nn.Module], run: Callable[[], object]) -> None:
-    """Level the outputs of convolutions while `run()` feeds them, so that no class wins everywhere."""
-    hooks = [
-        layer.register_forward_hook(
-            lambda layer, _inputs, output: level(layer, pixels(output), 2.0)
-        )
-        for layer in layers
-    ]
-    with torch.no_grad():
-        run()
-    for hook in hooks:
-        hook.remove()
+# Standard deviation of a random segmenter's logits, the same for every class.
+LOGIT_SPREAD = 2.0
 
 
 class Segmenter(Network):
@@ -42,7 +31,7 @@ class Segmenter(Network):
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """The checkpoint `model`: torchvision's state_dict, or torchdistill's."""
-        fill(self.model, states["model"].state, states["model"].path)
+        fill(self.model, states["model"].state, states["model"])
         return []
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
@@ -53,7 +42,7 @@ class Segmenter(Network):
             head.low_classifier, head.high_classifier
         ]  # fmt: skip
         fit_batch_norms(
-            [self.model], lambda: level_outputs(last, lambda: self.model(images))
+            [self.model], lambda: level_while(last, LOGIT_SPREAD, lambda: self.model(images))
         )
 
     def parts(self) -> list[Part]:

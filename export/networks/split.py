@@ -6,20 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import interpolate
-
 from compressai.models.utils import remap_old_keys
-from export.checkpoints import differences, fill, fill_bottleneck, subset
-from export.graphs.bottleneck import Body, PooledClassifier, fixed
-from export.graphs.rcnn import Rcnn
-from export.graphs.segmentation import Segmenter
-from export.networks import ports
-from export.networks.detection import detections, fit_rcnn
-from export.networks.segmentation import level_outputs
-from export.photos import squares
-from export.random_weights import fit_batch_norms, fit_bottleneck, level, quantised, seeded
-from export.spec import LoadedFile, Network, Part, Photo
 from sc2bench.models.backbone import (
     FeatureExtractionBackbone,
     splittable_resnest,
@@ -27,6 +14,26 @@ from sc2bench.models.backbone import (
 )
 from sc2bench.models.detection.rcnn import create_faster_rcnn_fpn
 from sc2bench.models.segmentation.deeplabv3 import create_deeplabv3
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from export.checkpoints import differences, fill, fill_bottleneck, subset
+from export.graphs.bottleneck import Body, PooledClassifier, fixed
+from export.graphs.rcnn import Rcnn
+from export.graphs.segmentation import Segmenter
+from export.networks import ports
+from export.networks.detection import detections, fit_rcnn
+from export.networks.segmentation import LOGIT_SPREAD as MASK_SPREAD
+from export.photos import squares
+from export.random_weights import (
+    fit_batch_norms,
+    fit_bottleneck,
+    level,
+    level_while,
+    quantised,
+    seeded,
+)
+from export.spec import LoadedFile, Network, Part, Photo
 
 # Standard deviation of random logits: the best of 1000 classes then gets some tenths.
 LOGIT_SPREAD = 4.0
@@ -124,7 +131,7 @@ class SplitNetwork(Network):
     # -- weights ---------------------------------------------------------------------------------
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
-        """The body from the first file; heads from theirs, whose copies of the body are compared."""
+        """The body from the first file; heads from theirs, their copies of the body compared."""
         notes: list[str] = []
         for role, loaded in states.items():
             is_body = not notes and role == next(iter(states))
@@ -164,7 +171,7 @@ class SplitNetwork(Network):
             if self.segmenter is not None:
                 self.segmenter.classifier(found[0])
 
-        fit_batch_norms(modules, lambda: level_outputs(last, run))
+        fit_batch_norms(modules, lambda: level_while(last, MASK_SPREAD, run))
         return found[0]
 
     def _features_of(self, photo: Photo) -> Callable[[], list[Tensor]]:
@@ -199,9 +206,7 @@ class SplitNetwork(Network):
                 Body(self.layer, self.stages, every),
                 (latent,),
                 tuple(outputs),
-                lambda tensors: dict(
-                    zip(FEATURES, self.features(tensors["latent"]), strict=True)
-                ),
+                lambda tensors: dict(zip(FEATURES, self.features(tensors["latent"]), strict=True)),
                 [self.layer.decoder, *self.stages],
             ),
         ]
@@ -284,10 +289,10 @@ class _SplitRcnn(nn.Module):
 def _load_body(network: SplitNetwork, loaded: LoadedFile, prefix: str) -> None:
     """The bottleneck and layer2 to layer4 from the entries below `prefix`."""
     state = subset(loaded.state, prefix)
-    fill_bottleneck(network.layer, subset(state, "bottleneck_layer."), loaded.path)
+    fill_bottleneck(network.layer, subset(state, "bottleneck_layer."), loaded)
     layers = nn.ModuleDict(dict(zip(_LAYERS, network.stages, strict=True)))
     own = {k: v for k, v in state.items() if k.startswith(_LAYERS)}
-    fill(layers, own, loaded.path)
+    fill(layers, own, loaded)
 
 
 def _compare_body(network: SplitNetwork, loaded: LoadedFile, prefix: str) -> list[str]:
@@ -302,7 +307,7 @@ def _classification(network: SplitNetwork, loaded: LoadedFile, is_body: bool) ->
         _load_body(network, loaded, "")
     # The layers that the bottleneck replaces may still be in the file: sc2bench drops them.
     replaced = ("conv1.", "bn1.", "layer1.")
-    fill(network.model, loaded.state, loaded.path, replaced, ("bottleneck_layer.", *_LAYERS))
+    fill(network.model, loaded.state, loaded, replaced, ("bottleneck_layer.", *_LAYERS))
     return []
 
 
@@ -310,7 +315,7 @@ def _detection(network: SplitNetwork, loaded: LoadedFile, is_body: bool) -> list
     prefix = "backbone.body."
     if is_body:
         _load_body(network, loaded, prefix)
-    fill(network.rcnn, loaded.state, loaded.path, handled=(prefix,))
+    fill(network.rcnn, loaded.state, loaded, handled=(prefix,))
     return [] if is_body else _compare_body(network, loaded, prefix)
 
 
@@ -318,7 +323,7 @@ def _segmentation(network: SplitNetwork, loaded: LoadedFile, is_body: bool) -> l
     prefix = "backbone."
     if is_body:
         _load_body(network, loaded, prefix)
-    fill(network.segmenter, loaded.state, loaded.path, ("aux_classifier.",), (prefix,))
+    fill(network.segmenter, loaded.state, loaded, ("aux_classifier.",), (prefix,))
     return [] if is_body else _compare_body(network, loaded, prefix)
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 from engines.manifest import Head
 from export.spec import Checkpoint, Network, System, detection_transform, shorter
 
-_PAPER = "Matsubara, Yang, Levorato, Mandt: SC2 Benchmark: Supervised Compression for Split Computing"
+_PAPER = (
+    "Matsubara, Yang, Levorato, Mandt: SC2 Benchmark: Supervised Compression for Split Computing"
+)
 _CITATION = (
     "Matsubara, Yang, Levorato, Mandt: Supervised Compression for Resource-Constrained Edge "
     "Computing Systems, WACV 2022"

@@ -9,7 +9,9 @@ from __future__ import annotations
 from engines.manifest import Head
 from export.spec import Checkpoint, Network, System, detection_transform
 
-_PAPER = "Matsubara, Mendula, Levorato: A Multi-Task Supervised Compression Model for Split Computing"
+_PAPER = (
+    "Matsubara, Mendula, Levorato: A Multi-Task Supervised Compression Model for Split Computing"
+)
 _CITATION = "Matsubara, Mendula, Levorato, WACV 2025, pages 4913-4922"
 _PAGE = "https://github.com/yoshitomo-matsubara/ladon-multi-task-sc2/releases/tag/wacv2025"
 _RATES = ("0.32", "1.28", "5.12", "10.24", "20.48")

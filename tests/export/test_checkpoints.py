@@ -1,0 +1,249 @@
+"""Checkpoints of the papers' layouts, saved from sc2bench's own models and loaded here."""
+
+import argparse
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sc2bench.models.backbone import splittable_resnet
+from torchvision import models
+
+from device_configs.errors import CheckpointError, UsageError
+from engines.bundle import Bundle
+from engines.rangecoder import Tables
+from export import zoo
+from export.checkpoints import read
+from export.networks import split
+from export.photos import squares
+from export.random_weights import seeded
+from export.request import prepare
+from export.spec import LoadedFile
+from export.weight_files import locate
+from tests.conftest import splitwatt
+
+
+def _student(key, channels=24, **more):
+    """sc2bench's own splittable ResNet-50, updated, with weights of its own."""
+    config = {
+        "key": "FPBasedResNetBottleneck",
+        "kwargs": {"num_bottleneck_channels": channels, "num_target_channels": 256},
+    }
+    with seeded(key):
+        model = splittable_resnet(
+            config, skips_avgpool=False, skips_fc=False, num_classes=1000, **more
+        ).eval()
+        for parameter in model.bottleneck_layer.parameters():
+            parameter.data += 0.01 * torch.randn_like(parameter)
+    model.update()
+    return model
+
+
+def _old_names(state):
+    """As CompressAI before 1.2.5 named the entropy bottleneck's tensors."""
+    renamed = {}
+    for key, value in state.items():
+        for new, old in (("matrices.", "_matrix"), ("biases.", "_bias"), ("factors.", "_factor")):
+            key = key.replace("entropy_bottleneck." + new, "entropy_bottleneck." + old)
+        renamed[key] = value
+    return renamed
+
+
+@pytest.fixture(scope="module")
+def student():
+    return _student("student")
+
+
+def _save(state, path, **more):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(
+        {"model": state, "best_value": 76.1, "args": argparse.Namespace(seed=1), **more}, path
+    )
+
+
+def _loaded(name, files):
+    system, rate = zoo.find(name)
+    with torch.no_grad():
+        network = system.build(rate)
+        notes = network.load({role: read(str(path)) for role, path in files.items()})
+    return network, notes
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["names of today", "older names"])
+def test_a_torchdistill_checkpoint_gives_what_sc2bench_gives(student, tmp_path, old):
+    state = student.state_dict()
+    state = {f"module.{k}": v for k, v in (_old_names(state) if old else state).items()}
+    assert old == any("_matrix0" in k for k in state)
+    path = tmp_path / "c.pt"
+    _save(state, path)
+    network, notes = _loaded("entropic_student_ic@0.32", {"classification": path})
+    assert notes == []
+    image = torch.from_numpy(squares()[:1])
+    with torch.no_grad():
+        due = student.bottleneck_layer.encode(image)
+        encoder, body, classifier = (part.module for part in network.parts())
+        latent = encoder(image)
+        symbols = student.bottleneck_layer.entropy_bottleneck.decompress(
+            due["strings"][0], due["shape"]
+        )
+        medians = network.bottleneck._get_medians().reshape(1, -1, 1, 1)
+        rounded = torch.round(latent - medians) + medians
+        torch.testing.assert_close(rounded, symbols)
+        torch.testing.assert_close(
+            classifier(body(rounded)[0]), student(image), rtol=1e-4, atol=1e-4
+        )
+        # CompressAI's own bytes, from the tables that were loaded.
+        assert network.bottleneck.compress(latent) == due["strings"][0]
+    ours = Tables.from_compressai(network.bottleneck)
+    assert ours.id == Tables.from_compressai(student.bottleneck_layer.entropy_bottleneck).id
+
+
+def _ladon_files(student, folder, change=None):
+    """The three files of a Ladon, as upstream's scripts save them, in the released layout."""
+    rcnn = split.faster_rcnn(student, min_size=416, max_size=416)
+    seg = split.deeplab(student)
+    detection = {k: v.clone() for k, v in rcnn.state_dict().items()}
+    segmentation = {k: v.clone() for k, v in seg.state_dict().items()}
+    segmentation["aux_classifier.0.weight"] = torch.zeros(256, 1024, 3, 3)
+    if change:
+        detection["backbone.body." + change] += 0.25
+    system, rate = zoo.find("ladon_r50@5.12")
+    states = (student.state_dict(), detection, segmentation)
+    for checkpoint, state in zip(system.checkpoints(rate), states, strict=True):
+        # of the segmentation file, the name that the training's configuration gives it
+        _save(state, folder / "resource" / "ckpt" / checkpoint.paths[-1])
+    return rcnn, seg
+
+
+def test_ladon_takes_its_body_from_classification_and_lists_what_differs(student, tmp_path):
+    rcnn, seg = _ladon_files(student, tmp_path, "layer3.0.bn1.running_mean")
+    system, rate = zoo.find("ladon_r50@5.12")
+    files = locate(system.checkpoints(rate), str(tmp_path), "ladon_r50@5.12", rate)
+    assert list(files) == ["classification", "detection", "segmentation"]
+    assert files["segmentation"].endswith("_two_stages.pt")
+    network, notes = _loaded("ladon_r50@5.12", files)
+    (note,) = notes
+    assert "layer3.0.bn1.running_mean" in note and "0.25" in note and "1 tensors" in note
+    assert torch.equal(network.model.layer3[0].bn1.running_mean, student.layer3[0].bn1.running_mean)
+    assert torch.equal(network.rcnn.rpn.head.cls_logits.weight, rcnn.rpn.head.cls_logits.weight)
+    assert torch.equal(network.segmenter.classifier[4].bias, seg.classifier[4].bias)
+
+
+def test_one_file_of_ladon_finds_the_others_beside_it(student, tmp_path):
+    _ladon_files(student, tmp_path)
+    system, rate = zoo.find("ladon_r50@5.12")
+    checkpoints = system.checkpoints(rate)
+    one = tmp_path / "resource" / "ckpt" / checkpoints[1].paths[0]
+    files = locate(checkpoints, str(one), "ladon_r50@5.12", rate)
+    assert files["detection"] == str(one) and len(files) == 3
+
+
+def test_a_student_of_detection_loads_its_own_body(student, tmp_path):
+    path = tmp_path / "d.pt"
+    _save(split.faster_rcnn(student).state_dict(), path)
+    network, notes = _loaded("entropic_student_od@0.32", {"detection": path})
+    assert notes == []
+    assert torch.equal(network.model.layer4[2].conv3.weight, student.layer4[2].conv3.weight)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda s: {k: v for k, v in s.items() if "layer3" not in k},
+            "lacks layer3.0.conv1.weight",
+        ),
+        (lambda s: {**s, "extra.weight": torch.zeros(2)}, "has unknown extra.weight"),
+        (lambda s: {**s, "fc.weight": torch.zeros(10, 2048)}, "[10, 2048] instead of [1000, 2048]"),
+        (lambda s: _student("wide", 32).state_dict(), "bottleneck of 32 channels"),
+        (lambda s: models.mobilenet_v2(weights=None).state_dict(), "lacks"),
+    ],
+    ids=["missing", "unknown", "classes", "other backbone", "other model"],
+)
+def test_what_does_not_fit_is_one_sentence(student, tmp_path, change, said):
+    path = tmp_path / "c.pt"
+    torch.save(change(student.state_dict()), path)
+    with pytest.raises(CheckpointError) as error:
+        _loaded("entropic_student_ic@0.32", {"classification": path})
+    assert said in str(error.value) and str(path) in str(error.value)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 600
+
+
+class _Runs:
+    def __reduce__(self):
+        return (Path.touch, (Path("/tmp/splitwatt-ran-a-pickle"),))
+
+
+def test_no_code_of_a_file_runs_and_damage_is_told(student, tmp_path):
+    bad = tmp_path / "bad.pt"
+    torch.save({"model": {"a": torch.zeros(1)}, "args": _Runs()}, bad)
+    with pytest.raises(CheckpointError, match="it asks to run"):
+        read(str(bad))
+    assert not Path("/tmp/splitwatt-ran-a-pickle").exists()
+    cut = tmp_path / "cut.pt"
+    _save({k: v for k, v in student.state_dict().items() if "fc" in k}, cut)
+    cut.write_bytes(cut.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="truncated|damaged"):
+        read(str(cut))
+    with zipfile.ZipFile(tmp_path / "not.pt", "w") as archive:
+        archive.writestr("x", "y")
+    with pytest.raises(CheckpointError):
+        read(str(tmp_path / "not.pt"))
+    torch.save({"epoch": 3}, tmp_path / "no_weights.pt")
+    with pytest.raises(CheckpointError, match="holds no weights"):
+        read(str(tmp_path / "no_weights.pt"))
+
+
+def test_another_rate_point_is_recognised_by_name(tmp_path):
+    path = tmp_path / "ilsvrc2012-splittable_resnet50-fp-beta1.28_from_resnet50.pt"
+    torch.save({"fc.weight": torch.zeros(1)}, path)
+    with pytest.raises(CheckpointError, match=r"beta 1.28, not 0.32"):
+        prepare("entropic_student_ic@0.32", "cpu", None, str(path), str(tmp_path))
+
+
+def test_missing_weights_name_both_remedies(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as error:
+        prepare("ladon_r50", "cpu", None, None, "bundles")
+    assert "releases/tag/wacv2025" in str(error.value) and "--weights random" in str(error.value)
+    assert "resource/ckpt/ilsvrc2012/ladon/ilsvrc2012-splittable_resnet50" in str(error.value)
+    with pytest.raises(UsageError, match="no file or folder"):
+        prepare("ladon_r50", "cpu", None, "nowhere.pt", "bundles")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match="holds no classification checkpoint"):
+        prepare("ladon_r50", "cpu", None, "empty", "bundles")
+
+
+def test_a_trained_bundle_from_torch_hubs_cache(tmp_path, monkeypatch):
+    """torchvision's file where torchvision leaves it; the graph gives what the model gives."""
+    cache = tmp_path / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    with seeded("hub"):
+        model = models.mnasnet0_5(weights=None).eval()
+    torch.save(model.state_dict(), cache / "mnasnet0.5_top1_67.823-3ffadce67e.pth")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    out = splitwatt(
+        "export", "--model", "mnasnet0_5", "--target", "cpu", "--bundles", tmp_path / "b", "--json"
+    )
+    bundle = Bundle.open(json.loads(out.stdout)["bundle"])
+    weights = bundle.manifest.weights
+    assert weights.trained and weights.sha256 and "mnasnet0.5" in weights.source
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(
+        bundle.part_path("model"), providers=["CPUExecutionProvider"]
+    )
+    image = squares()[:1]
+    with torch.no_grad():
+        due = model(torch.from_numpy(image)).numpy()
+    np.testing.assert_allclose(session.run(None, {"image": image})[0], due, rtol=1e-3, atol=1e-4)
+
+
+def test_a_state_is_never_changed_by_loading(student, tmp_path):
+    state = {k: v.clone() for k, v in student.state_dict().items()}
+    system, rate = zoo.find("entropic_student_ic@0.32")
+    system.build(rate).load({"classification": LoadedFile("c.pt", state)})
+    assert set(state) == set(student.state_dict())
