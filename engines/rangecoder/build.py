@@ -25,8 +25,8 @@ _FLAGS = ["-std=c++14", "-O3", "-DNDEBUG", "-fPIC", "-fvisibility=hidden"]
 _FLAGS += ["-fvisibility-inlines-hidden", "-ffp-contract=off", "-Wall"]
 _LINK = ["-shared", "-static-libstdc++", "-static-libgcc"]
 _AVX2 = ["-mavx2", "-mbmi2", "-mfma", "-mpopcnt"]
-_AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vbmi", "-mavx512vbmi2"]
-_AVX512 += ["-mbmi2", "-mfma", "-mpopcnt", "-Wno-uninitialized", "-Wno-maybe-uninitialized"]
+_AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512cd", "-mavx512vbmi"]
+_AVX512 += ["-mavx512vbmi2", "-mbmi2", "-mfma", "-mpopcnt", "-Wno-uninitialized", "-Wno-maybe-uninitialized"]
 
 
 def build(destination: str = "", compiler: str = "") -> str:

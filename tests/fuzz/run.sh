@@ -16,7 +16,7 @@ case $("$compiler" -dumpmachine) in
   x86_64*)
     definitions="-DSW_HAVE_PCLMUL -DSW_HAVE_AVX2 -DSW_HAVE_AVX512"
     "$compiler" $flags $definitions -mavx2 -mbmi2 -mfma -mpopcnt -c "$sources/avx2.cpp" -o "$build/avx2.o"
-    "$compiler" $flags $definitions -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vbmi \
+    "$compiler" $flags $definitions -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512cd -mavx512vbmi \
       -mavx512vbmi2 -mbmi2 -mfma -mpopcnt -c "$sources/avx512.cpp" -o "$build/avx512.o"
     objects="$build/avx2.o $build/avx512.o" ;;
   aarch64*)

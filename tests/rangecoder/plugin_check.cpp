@@ -277,7 +277,8 @@ int main() {
   void* write[2] = {decoded.data(), statuses.data()};
   workspace.resize(decoder->getWorkspaceSize(inputs, 3, outputs, 2));
   require(decoder->initialize() == 0, "initialize");
-  require(decoder->enqueue(inputs, outputs, read, write, workspace.data(), nullptr) == 0, "enqueue");
+  const int said = decoder->enqueue(inputs, outputs, read, write, workspace.data(), nullptr);
+  require(said == 0, "enqueue");
   require(statuses[0] == SW_OK, "a sound string");
   require(statuses[1] == SW_DAMAGED, "a damaged string");
   require(statuses[2] == SW_TRUNCATED, "a length of -1");

@@ -92,8 +92,8 @@ class SplitRangeCreator : public nvinfer1::IPluginCreator {
   const char* getPluginName() const noexcept override;
   const char* getPluginVersion() const noexcept override;
   const nvinfer1::PluginFieldCollection* getFieldNames() noexcept override;
-  nvinfer1::IPluginV2* createPlugin(const char* name,
-                                    const nvinfer1::PluginFieldCollection* fields) noexcept override;
+  nvinfer1::IPluginV2* createPlugin(
+      const char* name, const nvinfer1::PluginFieldCollection* fields) noexcept override;
   nvinfer1::IPluginV2* deserializePlugin(const char* name, const void* data,
                                          size_t size) noexcept override;
   void setPluginNamespace(const char* name) noexcept override;

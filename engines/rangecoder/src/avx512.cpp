@@ -93,32 +93,56 @@ inline uint8_t* put_bytes(uint8_t* at, __m512i bytes, uint32_t mask) {
   return at - count;
 }
 
-template <int Size>
-inline __m512i divided(__m512i x, __m512i freq, const Wide<Size>& inverse, __m512i entry) {
-  (void)freq;
-  const __m512 quotient =
-      _mm512_mul_ps(_mm512_cvtepu32_ps(x), _mm512_castsi512_ps(inverse[entry]));
-  return _mm512_cvttps_epi32(quotient);
+inline __mmask16 reaches(__mmask16 active, __m512i x, __m512i freq) {
+  return _mm512_mask_cmpge_epu32_mask(active, x, freq);
 }
 
-// x / freq * 65536 + x % freq + start.
-inline __m512i advanced(__m512i x, __m512i quotient, __m512i freq, __m512i start) {
-  const __m512i rest = _mm512_sub_epi32(x, _mm512_mullo_epi32(quotient, freq));
-  const __m512i next = _mm512_add_epi32(_mm512_slli_epi32(quotient, kPrecision),
-                                        _mm512_add_epi32(rest, start));
-  // The quotient may be one too small.
-  const __m512i more = _mm512_sub_epi32(_mm512_set1_epi32(int(kTotal)), freq);
-  return _mm512_mask_add_epi32(next, _mm512_cmpge_epu32_mask(rest, freq), next, more);
+// x / freq: see reciprocal() in tables.cpp.
+inline __m512i divided(__m512i x, __m512i reciprocal, __mmask16 more, __m512i shift) {
+  const __m512i from = _mm512_mask_add_epi32(x, more, x, _mm512_set1_epi32(1));
+  const __m512i even = _mm512_mul_epu32(from, reciprocal);
+  const __m512i odd =
+      _mm512_mul_epu32(_mm512_srli_epi64(from, 32), _mm512_srli_epi64(reciprocal, 32));
+  const __m512i high = _mm512_mask_mov_epi32(_mm512_srli_epi64(even, 32), 0xAAAA, odd);
+  return _mm512_srlv_epi32(high, shift);
 }
+
+// What a step needs of 16 lanes beside their states.
+struct Lookups {
+  __m512i freq, start, reciprocal, rest, shift;
+  __mmask16 more;
+
+  template <int Size>
+  Lookups(__m512i entry, const Wide<Size>& packed, const Wide<Size>& reciprocals,
+          __m512i more_freq) {
+    const __m512i one = _mm512_set1_epi32(1);
+    const __m512i both = packed[entry];
+    freq = _mm512_and_si512(both, _mm512_set1_epi32(0xffff));
+    start = _mm512_srli_epi32(both, 16);
+    reciprocal = reciprocals[entry];
+    rest = _mm512_sub_epi32(_mm512_set1_epi32(int(kTotal)), freq);
+    // log2(freq - 1), and 0 for 1: the leading zeros of freq - 1 | 1.
+    const __m512i zeros = _mm512_lzcnt_epi32(_mm512_or_si512(_mm512_sub_epi32(freq, one), one));
+    shift = _mm512_sub_epi32(_mm512_set1_epi32(31), zeros);
+    more = _mm512_cmpeq_epi32_mask(freq, one) | _mm512_cmpeq_epi32_mask(freq, more_freq);
+  }
+
+  // x / freq * 65536 + x % freq + start, in the lanes of `active`.
+  __m512i advanced(__m512i x, __mmask16 active) const {
+    const __m512i quotient = divided(x, reciprocal, more, shift);
+    return _mm512_mask_add_epi32(x, active, _mm512_add_epi32(x, start),
+                                 _mm512_mullo_epi32(quotient, rest));
+  }
+};
 
 template <int Size, class T>
 bool encode_row(const Table& table, const T* values, size_t begin, size_t finish,
                 Encoder& encoder) {
-  const Wide<Size> packed(table.vectors->packed), inverse(table.vectors->inverse);
+  const Wide<Size> packed(table.vectors->packed), reciprocals(table.vectors->reciprocal);
+  const __m512i more_freq = _mm512_set1_epi32(int(table.vectors->more_freq));
   const __m512 median = _mm512_set1_ps(table.median);
   const __m512i offset = _mm512_set1_epi32(table.offset);
   const __m512i last = _mm512_set1_epi32(table.last);
-  const __m512i low16 = _mm512_set1_epi32(0xffff);
   __m512i x0 = load(encoder.x), x1 = load(encoder.x + 16);
   uint8_t* at = encoder.at;
   size_t stop = finish;
@@ -140,25 +164,21 @@ bool encode_row(const Table& table, const T* values, size_t begin, size_t finish
     }
     stop = first;
     prefetch_step_before(values + first);
-    const __m512i p0 = packed[e0], p1 = packed[e1];
-    const __m512i f0 = _mm512_and_si512(p0, low16), f1 = _mm512_and_si512(p1, low16);
-    const __m512i s0 = _mm512_srli_epi32(p0, 16), s1 = _mm512_srli_epi32(p1, 16);
-    const __mmask16 two0 = _mm512_mask_cmpge_epu32_mask(active0, _mm512_srli_epi32(x0, 24), f0);
-    const __mmask16 two1 = _mm512_mask_cmpge_epu32_mask(active1, _mm512_srli_epi32(x1, 24), f1);
+    const Lookups l0(e0, packed, reciprocals, more_freq), l1(e1, packed, reciprocals, more_freq);
+    const __mmask16 two0 = reaches(active0, _mm512_srli_epi32(x0, 24), l0.freq);
+    const __mmask16 two1 = reaches(active1, _mm512_srli_epi32(x1, 24), l1.freq);
     if (__builtin_expect(two0 | two1, 0)) {
       at = put_bytes(at, low_bytes(x0, x1), two0 | uint32_t(two1) << 16);
       x0 = _mm512_mask_srli_epi32(x0, two0, x0, 8);
       x1 = _mm512_mask_srli_epi32(x1, two1, x1, 8);
     }
-    const __mmask16 one0 = _mm512_mask_cmpge_epu32_mask(active0, _mm512_srli_epi32(x0, 16), f0);
-    const __mmask16 one1 = _mm512_mask_cmpge_epu32_mask(active1, _mm512_srli_epi32(x1, 16), f1);
+    const __mmask16 one0 = reaches(active0, _mm512_srli_epi32(x0, 16), l0.freq);
+    const __mmask16 one1 = reaches(active1, _mm512_srli_epi32(x1, 16), l1.freq);
     at = put_bytes(at, low_bytes(x0, x1), one0 | uint32_t(one1) << 16);
     x0 = _mm512_mask_srli_epi32(x0, one0, x0, 8);
     x1 = _mm512_mask_srli_epi32(x1, one1, x1, 8);
-    const __m512i next0 = advanced(x0, divided(x0, f0, inverse, e0), f0, s0);
-    const __m512i next1 = advanced(x1, divided(x1, f1, inverse, e1), f1, s1);
-    x0 = _mm512_mask_mov_epi32(x0, active0, next0);
-    x1 = _mm512_mask_mov_epi32(x1, active1, next1);
+    x0 = l0.advanced(x0, active0);
+    x1 = l1.advanced(x1, active1);
   }
   _mm512_storeu_si512(encoder.x, x0);
   _mm512_storeu_si512(encoder.x + 16, x1);

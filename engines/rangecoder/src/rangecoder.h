@@ -26,7 +26,7 @@ enum sw_status {
   SW_OK = 0,
   SW_BAD_ARGUMENT = -1,  /* a size, pointer, index or table that makes no sense */
   SW_NO_MEMORY = -2,
-  SW_NOT_CODABLE = -3,   /* NaN, infinity or a symbol beyond int32 (or beyond CompressAI's format) */
+  SW_NOT_CODABLE = -3,   /* NaN, infinity, a symbol beyond int32 or CompressAI's format */
   SW_NOT_OURS = -4,      /* the first byte is not this format's */
   SW_TRUNCATED = -5,     /* shorter or longer than the header says */
   SW_DAMAGED = -6,       /* the CRC does not match, or a number is malformed */

@@ -35,6 +35,8 @@ struct Guess {
 struct alignas(64) Vectors {
   uint32_t packed[kVectorMax];
   float inverse[kVectorMax];
+  uint32_t reciprocal[kVectorMax];  // x / freq is (x + more) * reciprocal >> 32 >> log2(freq - 1)
+  uint32_t more_freq;               // more is 1 for this frequency and for 1, else 0
   uint16_t start[kVectorMax];
   uint16_t freq[kVectorMax];
   uint16_t end[kVectorMax];  // last slot of each interval; 65535 beyond the table
