@@ -7,7 +7,6 @@ so it never outlives its parent.
 
 import contextlib
 import json
-import resource
 import select
 import sys
 import time
@@ -28,8 +27,10 @@ _BLOCKED_S = 0.05
 _LOOK_S = 0.5
 # A change of wall time against the monotonic clock beyond this is a step, s.
 _STEP_S = 0.05
-# When it has fallen behind by more than this, or by ten samples, it goes on from now, s.
-_BEHIND_S = 0.1
+# A hole of more than this, and of ten samples, is marked as a gap, s.
+_HOLE_S = 0.1
+# When it has fallen behind by more than this it goes on from now: the samples missed are lost, s.
+_BEHIND_S = 1.0
 
 
 class Sampling(object):
@@ -73,8 +74,8 @@ class Sampling(object):
             if seconds is not None and now - start > seconds:
                 return
             late = now - due
-            if late > max(_BEHIND_S, 10 * self.period_s):
-                due += self._skip(late, (last + now) / 2)
+            if now - last > max(_HOLE_S, 10 * self.period_s):
+                due += self._hole(late, (last + now) / 2)
             if late > self.period_s:
                 self.late += 1
                 if select.select([stop], [], [], 0)[0]:
@@ -89,15 +90,15 @@ class Sampling(object):
             if due < due_now:
                 self._pause(stop, due_now - time.monotonic())
 
-    def _skip(self, behind: float, at: float) -> float:
-        """Give up the samples that were missed, and say so; returns the seconds given up.
+    def _hole(self, behind: float, at: float) -> float:
+        """Mark a hole, and give up what is too late; returns the seconds given up.
 
-        Catching up would be a burst without meaning. The empty row makes the hole a gap: nothing
-        is drawn across it.
+        The empty row makes the hole a gap: nothing is drawn across it. The samples that were due
+        in it are taken now, unless that would be a long burst without meaning: then they are lost.
         """
-        skipped = int(behind / self.period_s)
+        skipped = int(behind / self.period_s) if behind > _BEHIND_S else 0
         self.lost += skipped
-        self.event("fell behind", {"lost": skipped})
+        self.event("fell behind", {"seconds": round(behind, 3), "lost": skipped})
         if self.writer is not None:
             self.writer.row(at, [None] * len(self.rails.rails))
         return skipped * self.period_s
@@ -209,12 +210,22 @@ class Sampling(object):
             "cpu_s": cpu,
             "wall_s": wall,
             "core_fraction": cpu / wall if wall > 0 else 0.0,
-            "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_bytes": _peak_bytes(),
         }
 
 
 def _cpu_s() -> float:
     return time.process_time()
+
+
+def _peak_bytes() -> Optional[int]:
+    """The most memory this process ever held (getrusage would tell its parent's)."""
+    try:
+        with open("/proc/self/status") as stream:
+            rows = [line.split() for line in stream if line.startswith("VmHWM:")]
+        return int(rows[0][1]) * 1024
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def _clock_offsets() -> List[float]:

@@ -100,8 +100,11 @@ def sample(hz, seconds, loaded):
         trace = os.path.join(folder, "trace.csv")
         with Sampler("xavier_nx", folder, trace=trace, hz=hz) as sampler:
             time.sleep(seconds)
-        times = read_trace(trace).times[1:-1]  # without the first and the last, which are extra
+        rows = read_trace(trace)
+        times = [t for t, watts in zip(rows.times, rows.columns[0]) if watts is not None]
+        times = times[1:-1]  # the first and the last are extra
         start = times[0]
+        # If none was lost, the i-th sample is the one that was due at i / hz.
         near = sum(abs(t - start - i / hz) <= 0.002 for i, t in enumerate(times))
         return near / len(times), len(times), sampler.stats
     finally:
@@ -157,9 +160,9 @@ def main(argv=()):
     near, count, stats = sample(1000, options.seconds, loaded=True)
     rows.append(("sampler at 1 kHz, 3 rails, core loaded, %g s: within 2 ms" % options.seconds,
                  ">= 99 %", "%.3f %% of %d" % (100 * near, count)))  # fmt: skip
-    rows.append(("the same: lost", "0", "%d (worst lateness %.2f ms, %.1f %% of a core, %.1f MB)"
-                 % (stats["lost"], 1e3 * stats["worst_late_s"], 100 * stats["core_fraction"],
-                    stats["peak_bytes"] / 1e6)))  # fmt: skip
+    rows.append(("the same: lost", "0", "%d (%d late, by %.1f ms at most; %.1f %% of a core, %.1f MB)"
+                 % (stats["lost"], stats["late"], 1e3 * stats["worst_late_s"], 100 * stats["core_fraction"],
+                    (stats["peak_bytes"] or 0) / 1e6)))  # fmt: skip
     _, _, stats = sample(200, options.seconds, loaded=False)
     rows.append(("sampler's cost at 200 Hz, 3 rails", "<= 5 %",
                  "%.2f %% of a core" % (100 * stats["core_fraction"])))  # fmt: skip
