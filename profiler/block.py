@@ -21,7 +21,7 @@ from profiler.memory import process_peak_bytes
 from profiler.process import die_with_parent
 from profiler.records import FAILED, OK, Sample
 from profiler.run_folder import Appender, RunFolder
-from profiler.system import LocalSystem, Outcome, SplitSystem, finished, published_total
+from profiler.system import Charge, LocalSystem, Outcome, SplitSystem, finished, published_total
 from profiler.tokens import read_token
 
 FATAL_EXIT = 3
@@ -53,7 +53,7 @@ class Block:
         self._row = config.configuration(spec.config)
         self._warmups_done, self._inferences_done = folder.done(spec.id, retry_before)
         self._unreached = 0
-        self._published: Optional[int] = None
+        self._published: Optional[Charge] = None
 
     def run(self, bundles: str, target: str, threads: Optional[int], client: Client) -> None:
         """Open the models, warm up, run the inferences, and record each.
@@ -135,6 +135,7 @@ class Block:
     def _ok(self, inference: int, warmup: bool, started: float, outcome: Outcome) -> Dict[str, Any]:
         requests = finished(outcome.requests, outcome.payloads)
         sent = bool(requests)
+        charge = self._published if sent else None
         return self._record(
             inference, warmup, started,
             status=OK,
@@ -144,7 +145,8 @@ class Block:
             wire_up_bytes=sum(r.wire_up_bytes for r in requests) if sent else None,
             wire_down_bytes=sum(r.wire_down_bytes for r in requests) if sent else None,
             requests=requests,
-            published_payload_bytes=self._published if sent else None,
+            published_payload_bytes=charge.bytes if charge else None,
+            published_payload_source=charge.source if charge else None,
         )  # fmt: skip
 
     def _failed(
@@ -202,6 +204,7 @@ def failed_record(
         wire_down_bytes=None,
         requests=[],
         published_payload_bytes=None,
+        published_payload_source=None,
         started_monotonic_s=started,
     )._replace(**values)
     record = dict(sample._asdict())

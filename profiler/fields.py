@@ -54,6 +54,8 @@ SAMPLE_FIELDS = {
     "requests": Field("list", "", "one entry per request to the server; empty in local computing"),
     "published_payload_bytes": Field("integer", "B", "where the config says payload: published, "
                                      "the mean that a simulated link is charged with", True),
+    "published_payload_source": Field("text", "", "where that comes from: published, or estimated "
+                                      "where nobody has published it for one of the models", True),
     "started_monotonic_s": Field("number", "s", "start on the machine's monotonic clock"),
 }  # fmt: skip
 

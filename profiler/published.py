@@ -3,7 +3,7 @@
 `published.csv` holds the sizes of every released Ladon model, from the logs in the paper's public
 repository. They are means over a data set and count sc2bench's pickled object, a little more than
 the bitstream. A simulated link is charged with them only where a config says `payload: published`,
-and never are they printed as measurements.
+and never are they printed as measurements. Entropic Student's have not been published: see `estimated.py`.
 """
 
 import csv

@@ -22,7 +22,8 @@ from profiler.fields import (
 from profiler.link import PAYLOAD, Link, framed_bytes, seconds
 
 __all__ = [
-    "FIELDS", "FORMAT", "Field", "Link", "Memory", "Request", "Run", "Sample", "Window",
+    "ESTIMATED", "FIELDS", "FORMAT", "Field", "Link", "Memory", "PUBLISHED", "Request", "Run", "Sample",
+    "Window",
     "end_to_end_s", "local_s", "network_s", "read_run", "server_s", "uplink_payload_s",
     "uplink_s", "uplink_wire_s",
 ]  # fmt: skip
@@ -30,6 +31,8 @@ __all__ = [
 FORMAT = 1
 OK = "ok"
 FAILED = "failed"
+PUBLISHED = "published"
+ESTIMATED = "estimated"
 RUN_FILE = "run.json"
 SAMPLES_FILE = "samples.jsonl"
 WINDOWS_FILE = "windows.jsonl"
@@ -69,6 +72,7 @@ class Sample(NamedTuple):
     wire_down_bytes: Optional[int]
     requests: List[Request]
     published_payload_bytes: Optional[int]
+    published_payload_source: Optional[str]
     started_monotonic_s: float
 
     @property

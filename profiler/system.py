@@ -11,9 +11,10 @@ from engines.rangecoder.container import parse
 from engines.store import EngineStore
 from profiler.bundles import Found, slot
 from profiler.client import Client, Reply
+from profiler.estimated import estimated_bytes
 from profiler.legacy import pickled_bytes
 from profiler.published import published_bytes
-from profiler.records import Request
+from profiler.records import ESTIMATED, PUBLISHED, Request
 
 
 class Outcome(NamedTuple):
@@ -32,6 +33,18 @@ class Outcome(NamedTuple):
     stages: Dict[str, float]
     requests: List[Request]
     payloads: List[bytes]
+
+
+class Charge(NamedTuple):
+    """What a simulated link is charged with instead of the measured payload.
+
+    Attributes:
+        bytes: of all requests of an image together.
+        source: "published", or "estimated" where that is true of any part.
+    """
+
+    bytes: int
+    source: str
 
 
 class LocalSystem:
@@ -138,11 +151,19 @@ def finished(requests: Sequence[Request], payloads: Sequence[bytes]) -> List[Req
     ]
 
 
-def published_total(models: Sequence[str]) -> Optional[int]:
-    """The published mean bytes of all models together; None unless each has a figure."""
-    sizes = [published_bytes(model) for model in models]
-    known = [size for size in sizes if size is not None]
-    return sum(known) if known and len(known) == len(sizes) else None
+def published_total(models: Sequence[str]) -> Optional[Charge]:
+    """The published mean bytes of all models together, estimated for those without a published
+    figure; None where one of them has neither.
+    """
+    total, source = 0, PUBLISHED
+    for model in models:
+        size = published_bytes(model)
+        if size is None:
+            size, source = estimated_bytes(model), ESTIMATED
+        if size is None:
+            return None
+        total += size
+    return Charge(total, source) if models else None
 
 
 def _request(model: str, payload: bytes, reply: Reply) -> Request:

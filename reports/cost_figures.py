@@ -66,13 +66,13 @@ COST_FIGURES = (
         title="Data size",
         caption="Median bytes for one image, all its requests together, logarithmic scale: the "
         "bitstreams, what went up the wire with headers, the pickled object that sc2bench "
-        f"measures, and the published mean where the run charges it to the link. {INTERVAL}",
+        f"measures, and the published mean, or the estimate of it, where the run charges it to the link. {INTERVAL}",
         ylabel="Data size [KiB]",
         sets={
             "Payload": costs.payload_kib,
             "Wire up": costs.wire_up_kib,
             "Pickled (sc2bench)": costs.legacy_pickled_kib,
-            "Published mean": costs.published_payload_kib,
+            "Published or estimated": costs.published_payload_kib,
         },
         series=one_per_run,
         only_split=True,

@@ -113,14 +113,14 @@ def legacy_pickled_kib(entry: Entry) -> Value:
 
 
 def published_payload_kib(entry: Entry) -> Value:
-    """The published mean size of the system, in KiB, where there is one."""
+    """The published or estimated size that the link is charged with, in KiB, where there is one."""
     if not entry.split:
         return missing("local computing sends nothing")
     stated = [sample.published_payload_bytes for sample in entry.samples]
     sizes = {size for size in stated if size is not None}
-    if len(sizes) != 1:
+    if len(sizes) != 1 or entry.charged is None:
         return missing("the run does not charge a published size")
-    return exact(sizes.pop() / KIB, "published")
+    return exact(sizes.pop() / KIB, entry.charged, *("assumed",) * entry.assumed)
 
 
 def _legacy(sample: Sample) -> int | None:

@@ -16,7 +16,16 @@ _FIGURES_OF = {
     "data_size": ("data_size",),
     "memory": ("memory",),
 }
-_ORDER = ("latency", "costs", "data_size", "memory", "savings", "paper", "samples")
+_ORDER = (
+    "latency",
+    "costs",
+    "data_size",
+    "memory",
+    "savings",
+    "savings_by_row",
+    "paper",
+    "samples",
+)
 
 
 def to_markdown(report: Report) -> str:

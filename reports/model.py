@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from profiler.records import Link, Run, Sample
+from profiler.records import ESTIMATED, PUBLISHED, Link, Run, Sample
 
 __all__ = ["Entry", "Link", "Run", "Sample", "Series", "series_of"]
 
@@ -63,6 +63,16 @@ class Entry:
     def doubts(self) -> tuple[str, ...]:
         """The sources that its bytes have besides: an assumed rate, untrained weights."""
         return ("assumed",) * self.assumed + ("generated",) * self.untrained
+
+    @property
+    def charged(self) -> str | None:
+        """Where the sizes come from that links carry instead of the measured bytes: `published`,
+        or `estimated` where that is so of any sample; None where any has its measured bytes.
+        """
+        found = {sample.published_payload_source for sample in self.samples}
+        if not found or None in found:
+            return None
+        return PUBLISHED if found == {PUBLISHED} else ESTIMATED
 
     @property
     def expected(self) -> int:

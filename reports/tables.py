@@ -152,7 +152,7 @@ def data_size_table(series: list[Series]) -> Table:
         Column("wire_up_kib", "Wire up", "KiB"),
         Column("wire_down_kib", "Wire down", "KiB"),
         Column("legacy_pickled_kib", "Pickled (sc2bench)", "KiB"),
-        Column("published_payload_kib", "Published mean", "KiB"),
+        Column("published_payload_kib", "Published mean, or estimate of it", "KiB"),
     ]
     rows = []
     for s in series:
@@ -170,7 +170,8 @@ def data_size_table(series: list[Series]) -> Table:
     under = [
         "Medians for one image, all its requests together; 1 KiB = 1024 bytes (the papers' KB). "
         "Payload: the bitstreams alone. Wire: with headers and framing. Pickled: the serialized "
-        "object that sc2bench's analyser measures.",
+        "object that sc2bench's analyser measures. Published mean, or estimate of it: what links carry "
+        "instead, where the run says so.",
         *_all_notes(series),
     ]
     return Table("data_size", "Data size", columns, rows, under)

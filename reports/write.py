@@ -11,6 +11,7 @@ from reports.headlines import headlines
 from reports.load import load_runs
 from reports.markdown import to_markdown
 from reports.model import series_of
+from reports.savings_rows import savings_by_row
 from reports.savings_tables import paper_table, savings_table
 from reports.tables import (
     costs_table,
@@ -28,6 +29,7 @@ _TABLES = (
     data_size_table,
     memory_table,
     savings_table,
+    savings_by_row,
     paper_table,
     samples_table,
 )

@@ -7,6 +7,7 @@ import pytest
 
 from device_configs.errors import RunError, SplitwattError
 from profiler.config import load_config
+from profiler.estimated import bits_per_element, estimated_bytes
 from profiler.link import Link, framed_bytes
 from profiler.plan import plan_blocks
 from profiler.published import published_bytes
@@ -40,6 +41,7 @@ def sample(**changes):
         },
         "payload_bytes": 2000, "wire_up_bytes": 2350, "wire_down_bytes": 900,
         "requests": [Request("m", 2000, 2350, 900, 2106, 1)], "published_payload_bytes": None,
+        "published_payload_source": None,
         "started_monotonic_s": 5.0,
     }  # fmt: skip
     values.update(changes)
@@ -106,6 +108,20 @@ def test_published_sizes_are_those_of_the_runtimes_preprocessing():
     assert published_bytes("ladon_r50@0.32") == round(65.514 * 1024)
     assert published_bytes("ladon_resnest269e@20.48") == round(0.737 * 1024)
     assert published_bytes("entropic_student_ic@0.32") is None
+
+
+def test_sizes_that_nobody_published_are_estimated_from_ladons_bits_per_element():
+    at_032, at_128 = (kib * 1024 * 8 / (24 * 79 * 103) for kib in (65.514, 31.900))
+    assert bits_per_element(0.32) == pytest.approx(at_032, rel=1e-4)
+    # 0.64 lies in the middle of 0.32 and 1.28 on a logarithmic scale: the geometric mean.
+    assert bits_per_element(0.64) == pytest.approx((at_032 * at_128) ** 0.5, rel=1e-4)
+    assert estimated_bytes("entropic_student_od@1.28") == pytest.approx(
+        24 * 199 * 271 * at_128 / 8, rel=1e-4
+    )
+    sizes = [estimated_bytes("entropic_student_ss@%s" % b) for b in ("0.32", "2.56", "10.24")]
+    assert sizes == sorted(sizes, reverse=True)
+    assert bits_per_element(0.1) is None and bits_per_element(40.0) is None
+    assert estimated_bytes("ladon_r50@0.32") is None and estimated_bytes("tiny@1") is None
 
 
 def test_blocks_interleave_by_seed():

@@ -154,14 +154,17 @@ def test_an_explicit_server_and_a_published_payload(tiny, tmp_path, server, conf
     read = check_whole(run, 1)
     assert read.document["server"]["started_by_profile"] is False and read.same_machine
     # No figure is published for this model: the measured bytes are used, and the record says so.
-    assert read.measured("Ours1")[0].published_payload_bytes is None
+    sample = read.measured("Ours1")[0]
+    assert sample.published_payload_bytes is None and sample.published_payload_source is None
 
 
 def test_published_bytes_are_recorded_where_there_are_some():
     from profiler.system import published_total
 
-    assert published_total(["ladon_r50@0.32"]) == 67086
-    assert published_total(["ladon_r50@0.32", "entropic_student_ic@0.32"]) is None
+    assert published_total(["ladon_r50@0.32"]) == (67086, "published")
+    both = published_total(["ladon_r50@0.32", "entropic_student_ic@0.32"])
+    assert both == (67086 + 24940, "estimated")  # as soon as any part is
+    assert published_total(["ladon_r50@0.32", "tiny@1"]) is None
     assert published_total([]) is None
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from profiler.config import Config, load_config
 from profiler.legacy import pickled_bytes
 from profiler.link import Link
-from profiler.published import published_bytes
 from profiler.records import Memory, Request, Sample
 from profiler.run_folder import RunFolder
+from profiler.system import published_total
 
 # Model -> GMAC, parameters, seconds: of the right order, and invented.
 LOCAL = {
@@ -152,8 +152,7 @@ def _sample(config, row, backend, block, repeat, place, speed, dice, failing) ->
         requests.append(
             Request(model, size, size + 390, 2900, pickled_bytes(size, height, width), 1)
         )
-    published = [published_bytes(model) for model in row.models]
-    charged = config.payload == "published" and requests and None not in published
+    charge = published_total(row.models) if config.payload == "published" and requests else None
     return Sample(
         config=row.id, image="raccoon.jpg", repeat=repeat, inference=inference, backend=backend,
         block=block, warmup=warmup, status="failed" if failed else "ok",
@@ -163,7 +162,8 @@ def _sample(config, row, backend, block, repeat, place, speed, dice, failing) ->
         wire_up_bytes=_total(requests, "wire_up_bytes", failed),
         wire_down_bytes=_total(requests, "wire_down_bytes", failed),
         requests=[] if failed else requests,
-        published_payload_bytes=sum(published) if charged else None, started_monotonic_s=1000.0,
+        published_payload_bytes=charge.bytes if charge else None,
+        published_payload_source=charge.source if charge else None, started_monotonic_s=1000.0,
     )  # fmt: skip
 
 

@@ -184,6 +184,26 @@ def test_savings_against_the_other_tables(made):
         assert same(row.sc_least_percent, 100 * (1 - figures[row.config] / sc.min()))
 
 
+def test_every_baseline_row_has_its_savings_with_the_papers_and_why_they_differ(two_boards):
+    latency = pd.read_csv(two_boards.folder / "latency.csv")
+    savings = pd.read_csv(two_boards.folder / "savings_by_row.csv")
+    key = ["board", "backend", "link"]
+    totals = latency.set_index([*key, "config"]).end_to_end_s
+    seen = set()
+    for _, row in savings.iterrows():
+        theirs = totals[(*row[key], row.against)]
+        for id in ("Ours 1", "Ours 5", "Ours 6"):
+            cell = row[id.replace(" ", "").lower() + "_percent"]
+            assert same(cell, 100 * (1 - totals[(*row[key], id)] / theirs))
+        seen.add((*row[key], row.against))
+    assert seen == {i for i in totals.index if not i[3].startswith("Ours")}
+    row = savings[(savings.against == "SC 5") & (savings.link == "100 kbit/s")].iloc[0]
+    assert row.published_percent == 95.3 and row.published_percent_source == "published"
+    section = two_boards.markdown.split("## End-to-end savings, row by row")[1].split("\n## ")[0]
+    assert "Why they differ: the board here is cpu" in section
+    assert "the sizes that SC 1, 5-6 send are estimated here" in section
+
+
 def test_the_interval_of_a_saving_resamples_both_sides(two_boards):
     savings = pd.read_csv(two_boards.folder / "savings.csv")
     row = savings[(savings.board == "cpu") & (savings.config == "Ours 1")].iloc[0]

@@ -70,12 +70,36 @@ def test_each_number_has_its_own_source(two_boards):
     assert rows["cpu", "SC 1"] == ["measured", "simulated", "generated"]
     assert rows["cpu", "SC 6†"] == ["measured", "simulated", "assumed", "generated"]
     assert rows["nano", "Ours 1"] == ["measured", "simulated", "published"]
+    assert rows["nano", "SC 1"] == ["measured", "simulated", "estimated"]
+    assert rows["nano", "SC 6†"] == ["measured", "simulated", "estimated", "assumed"]
 
 
 def test_published_payloads_are_told_with_those_that_are_not_published(two_boards):
     text = section(two_boards.markdown, "Summary")
     assert "carries each system's published mean size, not the bytes made here" in text
-    assert "none is published for SC 1, 5-6" in text
+    assert "for SC 1, 5-6 nobody has published one, and it is estimated: the published bits" in text
+    for row in two_boards.json["tables"]["data_size"]["rows"]:
+        size = row["published_payload_kib"]
+        if row["board"] == "nano":
+            wanted = ["published"] if row["config"].startswith("Ours") else ["estimated"]
+            assert [s for s in size["sources"] if s != "assumed"] == wanted
+            assert ("assumed" in size["sources"]) == (row["config"] == "SC 6†")
+        else:
+            assert size["value"] is None
+
+
+def test_a_size_that_is_not_known_at_all_is_told(tmp_path):
+    config = make_config(["LC1", "SC1", "Ours1"], payload="published")
+    run = write_run(tmp_path / "run", config)
+    lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
+    for line in lines:
+        if line["config"] == "SC1":
+            line.update(published_payload_bytes=None, published_payload_source=None)
+    (run / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    splitwatt("report", run, "--out", tmp_path / "r")
+    text = (tmp_path / "r" / "report.md").read_text()
+    assert "for SC 1 there is none: there it carries the measured bytes" in text
+    assert "estimated: the published bits" not in text
 
 
 def test_what_was_not_measured_is_a_dash_and_an_empty_cell(half):
