@@ -9,8 +9,8 @@ def build(argv: List[str]) -> int:
     """`splitwatt build BUNDLE`: on the board itself, native libraries and engines."""
     arguments = parser(
         "build",
-        "Make bundles ready on the machine that runs them: compile the range coder (and, where\n"
-        "CUDA is, its kernels and TensorRT plugin), then build TensorRT engines where the bundle's\n"
+        "Make bundles ready on the machine that runs them: compile the range coder (where CUDA is,\n"
+        "its kernels and TensorRT plugin too), then build TensorRT engines where the bundle's\n"
         "target has TensorRT. What is there already is kept.",
         "splitwatt build bundles/nano/ladon_r50@0.32",
     )
@@ -27,16 +27,19 @@ def build(argv: List[str]) -> int:
     text = "a part that TensorRT's parser refuses runs in onnxruntime, recorded"
     add("--fall-back", action="store_true", help=text)
     add("--no-engines", action="store_true", help="compile native libraries only")
+    text = "compile for a GPU although none is seen here"
+    add("--cuda", action="store_true", default=None, help=text)
     add("--again", action="store_true", help="also what is there already")
     options = arguments.parse_args(argv)
 
     from device_configs.errors import UsageError
-    from engines import build as work
+    from engines.build_native import compile_native
 
     if not options.bundle and not options.no_engines:
         raise UsageError("build needs a BUNDLE", "or --no-engines for the native libraries alone")
     tell = _silent if options.json else note
-    document: Dict[str, Any] = {"native": work.compile_native(tell, options.again), "bundles": []}
+    native = compile_native(tell, options.again, options.cuda)
+    document: Dict[str, Any] = {"native": native, "bundles": []}
     for path in [] if options.no_engines else options.bundle:
         document["bundles"].append(_build_bundle(path, options, tell))
     if options.json:

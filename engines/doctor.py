@@ -9,6 +9,7 @@ from typing import List, Optional
 
 from device_configs.diagnosis import Check, package
 from device_configs.errors import EngineError
+from engines.build_native import find_nvcc, gpu_devices
 
 _CUDA_LIBRARIES = (
     "/usr/local/cuda/lib64/libcudart.so*",
@@ -20,7 +21,7 @@ _JETSON = "/etc/nv_tegra_release"
 
 def checks() -> List[Check]:
     """Everything that could run a part or code a latent here."""
-    gpu = _devices() != []
+    gpu = gpu_devices() != []
     of_gpu = _providers() + [_tensorrt(), _pycuda()]
     if not gpu:  # installing them would be in vain
         of_gpu = [
@@ -94,17 +95,12 @@ def _pycuda() -> Check:
 
 def _cuda() -> Check:
     libraries = [path for pattern in _CUDA_LIBRARIES for path in glob.glob(pattern)]
-    devices = _devices()
+    devices = gpu_devices()
     if devices and libraries:
         return Check("CUDA", True, "%s, %s" % (devices[0], sorted(libraries)[0]), "")
     if devices:
         return Check("CUDA", False, "a GPU (%s) without CUDA" % devices[0], _cuda_remedy())
     return Check("CUDA", False, "no NVIDIA GPU on this machine", "")
-
-
-def _devices() -> List[str]:
-    """The device files of NVIDIA GPUs, cards' and Jetsons'."""
-    return glob.glob("/dev/nvidia[0-9]*") + glob.glob("/dev/nvhost-gpu")
 
 
 def _cuda_remedy() -> str:
@@ -114,8 +110,6 @@ def _cuda_remedy() -> str:
 
 
 def _nvcc() -> Check:
-    from engines.build import find_nvcc
-
     path = find_nvcc()
     if path is None:
         return Check("nvcc", False, "not found (CUDA kernels, plugin)", _cuda_remedy())

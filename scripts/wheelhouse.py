@@ -1,9 +1,9 @@
 """Everything that a board without internet installs: wheels for aarch64 and a board's Python.
 
-    python scripts/wheelhouse.py --wheel dist/splitwatt-0.1.0-py3-none-linux_aarch64.whl --out wheelhouse
+    python scripts/wheelhouse.py --wheel dist/splitwatt-*.whl --out wheelhouse
 
-Writes `OUT/py3.6` (JetPack 4.6) and `OUT/py3.8` (JetPack 5.1): splitwatt's own wheel and all that it
-needs, at the versions of scripts/board-*.txt, and the pip that can install them.
+Writes `OUT/py3.6` (JetPack 4.6) and `OUT/py3.8` (JetPack 5.1): splitwatt's own wheel, all that it
+needs at the versions of scripts/board-*.txt, a pip that can install them, and requirements.txt.
 """
 
 import argparse
@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-# Board's Python -> (version on the board, the newest glibc that its wheels may need).
-BOARDS = {"3.6": ("3.6.9", (2, 27)), "3.8": ("3.8.10", (2, 31))}
+# Board's Python -> (version on the board, the newest glibc that wheels may need, a pip for them).
+BOARDS = {"3.6": ("3.6.9", (2, 27), "pip==21.3.1"), "3.8": ("3.8.10", (2, 31), "pip==24.0")}
 
 
 def platforms(glibc: tuple[int, int]) -> list[str]:
@@ -25,11 +25,12 @@ def platforms(glibc: tuple[int, int]) -> list[str]:
 
 def download(python: str, folder: Path) -> None:
     """Fetch the wheels of one board's Python."""
-    version, glibc = BOARDS[python]
+    version, glibc, pip = BOARDS[python]
     chosen = [word for name in platforms(glibc) for word in ("--platform", name)]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", version]
-    command += [*chosen, "--requirement", str(HERE / f"board-{python}.txt"), "--dest", str(folder)]
+    command += [*chosen, "--no-deps", "--dest", str(folder), pip]
+    command += ["--requirement", str(HERE / f"board-{python}.txt")]
     subprocess.run(command, check=True)
 
 
@@ -46,8 +47,10 @@ def main() -> int:
         print(f"wheels for CPython {python} on aarch64 ...", flush=True)
         download(python, folder)
         shutil.copy(options.wheel, folder)
+        pins = (HERE / f"board-{python}.txt").read_text()
+        (folder / "requirements.txt").write_text(f"{pins}splitwatt\n")
         size = sum(path.stat().st_size for path in folder.iterdir())
-        print(f"{folder}: {len(list(folder.iterdir()))} wheels, {size / 1e6:.0f} MB")
+        print(f"{folder}: {len(list(folder.glob('*.whl')))} wheels, {size / 1e6:.0f} MB")
     return 0
 
 

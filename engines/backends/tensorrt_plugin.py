@@ -11,7 +11,7 @@ from typing import Any, Iterable, List, Optional, Tuple
 from device_configs.errors import EngineError
 
 _FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "rangecoder")
-LIBRARY = "_tensorrt_plugin.so"
+LIBRARY = "_rangecoder_trt.so"
 # The operators that the library brings, as the graphs name them.
 OPERATORS = ("SplitRangeEncode", "SplitRangeDecode")
 _BUILD = "build it on this machine: splitwatt build BUNDLE"

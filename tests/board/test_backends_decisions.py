@@ -10,7 +10,7 @@ import pytest
 
 from device_configs.errors import EngineError, TargetError
 from device_configs.targets import load_target
-from engines import build
+from engines import build, build_native, running
 from engines.backends import load_engine, ort_cuda, ort_tensorrt
 from engines.backends import tensorrt_plugin as plugin
 from engines.backends import tensorrt_records as records
@@ -306,7 +306,7 @@ def test_workspaces():
     ],
 )
 def test_how_a_child_ended(code, said, words):
-    sentence = str(build.ending("encoder", code, said))
+    sentence = str(running.ending("encoder", code, said))
     assert all(word in sentence for word in words), sentence
     assert not sentence.startswith("splitwatt: ")
 
@@ -320,9 +320,9 @@ def test_what_a_dead_build_leaves_is_removed(tmp_path):
 
 
 def test_lines_for_people():
-    assert build.progress(10, None) == "10 s"
-    assert build.progress(10, 30) == "10 s, about 20 s left"
-    assert build.progress(40, 30) == "40 s"
+    assert running.progress(10, None) == "10 s"
+    assert running.progress(10, 30) == "10 s, about 20 s left"
+    assert running.progress(40, 30) == "40 s"
     assert build.memory_warning(None, 256) == "" == build.memory_warning(4000, 256)
     assert "add swap" in build.memory_warning(500, 256)
 
@@ -378,5 +378,30 @@ def test_a_compiler_that_fails_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", str(fake))
     said = []
     with pytest.raises(EngineError) as error:
-        build.compile_native(said.append, again=True)
+        build_native.compile_native(said.append, folder=str(tmp_path))
     assert "\n" not in str(error.value) and said
+    assert os.listdir(str(tmp_path)) == ["c++"]
+
+
+def test_what_is_compiled_for_a_gpu():
+    configure, make = build_native.cmake_commands("cmake", "b", "/cuda/bin/nvcc", "5.3")
+    assert "-DCMAKE_CUDA_FLAGS=-arch=sm_53" in configure and "-DNVCC=/cuda/bin/nvcc" in configure
+    assert "-S" not in configure  # CMake 3.10 does not know it
+    assert make[:3] == ["cmake", "--build", "b"]
+    assert not any("arch" in word for word in build_native.cmake_commands("c", "b", "n", None)[0])
+
+
+def test_without_cuda_s_tools_the_rest_is_built(tmp_path, monkeypatch):
+    (tmp_path / build_native.CODER).write_bytes(b"x")
+    monkeypatch.setattr(build_native, "find_nvcc", lambda: None)
+    said = []
+    assert len(build_native.compile_native(said.append, cuda=True, folder=str(tmp_path))) == 1
+    assert any("nvcc is missing" in line for line in said)
+
+
+def test_a_program_that_is_missing_or_fails_is_one_sentence():
+    for command in (["no-such-program"], [sys.executable, "-c", "raise SystemExit('a\\nb')"]):
+        with pytest.raises(EngineError) as error:
+            running.run_child(command, "x", print)
+        assert "\n" not in str(error.value)
+    assert running.run_child([sys.executable, "-c", "print(1)"], "x", print) == "1\n"

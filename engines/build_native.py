@@ -1,0 +1,129 @@
+"""Compile what is native on the machine that runs it: the range coder, its GPU library, its plugin.
+
+The range coder needs a C++ compiler alone. The GPU's library and the TensorRT plugin need CUDA's
+nvcc and CMake 3.10 (a JetPack's are enough), and TensorRT's headers for the plugin.
+"""
+
+import glob
+import os
+import shutil
+import sys
+import tempfile
+from typing import Callable, Iterator, List, Optional, Tuple
+
+from device_configs.files import write_atomic_with
+from engines.running import run_child
+
+Tell = Callable[[str], None]
+HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "rangecoder")
+CODER, KERNELS, PLUGIN = "_rangecoder.so", "_rangecoder_cuda.so", "_rangecoder_trt.so"
+_CUDA_FOLDER = "/usr/local/cuda/bin"
+
+
+def compile_native(
+    tell: Tell, again: bool = False, cuda: Optional[bool] = None, folder: str = HERE
+) -> List[str]:
+    """Compile the range coder, and for a GPU its kernels and plugin.
+
+    Args:
+        tell: takes a line for people.
+        again: also what is there already.
+        cuda: whether to compile for a GPU; where there is one when None.
+        folder: where the libraries go; elsewhere in tests.
+
+    Returns:
+        The libraries that are there now.
+
+    Raises:
+        EngineError: a compiler is missing, or refuses the sources.
+    """
+    coder = os.path.join(folder, CODER)
+    if os.path.isfile(coder) and not again:
+        tell("range coder: is there")
+    else:
+        tell("range coder: compiling")
+        command = [sys.executable, "-m", "engines.rangecoder.build", "--output", coder]
+        run_child(command, "the range coder", tell)
+    made = [coder]
+    if cuda if cuda is not None else bool(gpu_devices()):
+        made += _compile_cuda(tell, again, folder)
+    return made
+
+
+def _compile_cuda(tell: Tell, again: bool, folder: str) -> List[str]:
+    paths = [os.path.join(folder, name) for name in (KERNELS, PLUGIN)]
+    there = [path for path in paths if os.path.isfile(path)]
+    if len(there) == len(paths) and not again:
+        tell("CUDA kernels, TensorRT plugin: are there")
+        return there
+    nvcc, cmake = find_nvcc(), shutil.which("cmake")
+    if nvcc is None or cmake is None:
+        missing = "nvcc" if nvcc is None else "cmake"
+        tell("CUDA kernels, TensorRT plugin: not built, %s is missing (splitwatt doctor)" % missing)
+        return there
+    tell("CUDA kernels, TensorRT plugin: compiling (some minutes on a board)")
+    with tempfile.TemporaryDirectory() as build:
+        for command in cmake_commands(cmake, build, nvcc, this_sm()):
+            run_child(command, "the GPU's library", tell)
+        found = list(_collect(build, folder))
+    if os.path.join(folder, PLUGIN) not in found:
+        tell("TensorRT plugin: not built, TensorRT's headers are missing")
+    return found
+
+
+def cmake_commands(cmake: str, build: str, nvcc: str, sm: Optional[str]) -> List[List[str]]:
+    """What configures and builds, as CMake 3.10 understands it.
+
+    Args:
+        cmake: the program.
+        build: an empty folder.
+        nvcc: CUDA's compiler.
+        sm: the GPU's, as "5.3"; nvcc's own choice when None.
+    """
+    configure = [cmake, "-DCMAKE_BUILD_TYPE=Release", "-DSPLITWATT_CUDA=ON", "-DNVCC=" + nvcc]
+    if sm is not None:
+        configure.append("-DCMAKE_CUDA_FLAGS=-arch=sm_" + sm.replace(".", ""))
+    # `cmake -S -B` and `--parallel` came later than a Nano's CMake.
+    return [
+        configure + ["-H" + HERE, "-B" + build],
+        [cmake, "--build", build, "--", "-j%d" % max(1, (os.cpu_count() or 1) // 2)],
+    ]
+
+
+def _collect(build: str, folder: str) -> Iterator[str]:
+    """Copy the libraries to where they are looked for, each whole or not at all."""
+    for name in (KERNELS, PLUGIN):
+        made = os.path.join(build, name)
+        if os.path.isfile(made):
+            path = os.path.join(folder, name)
+            with open(made, "rb") as stream:
+                content = stream.read()
+            write_atomic_with(path, lambda out, data=content: out.write(data))  # type: ignore[misc]
+            os.chmod(path, 0o755)
+            yield path
+
+
+def find_nvcc() -> Optional[str]:
+    """CUDA's compiler: on PATH, or where JetPack puts it."""
+    return shutil.which("nvcc") or shutil.which("nvcc", path=_CUDA_FOLDER)
+
+
+def gpu_devices() -> List[str]:
+    """The device files of NVIDIA GPUs, cards' and Jetsons'."""
+    return sorted(glob.glob("/dev/nvidia[0-9]*") + glob.glob("/dev/nvhost-gpu"))
+
+
+def this_sm() -> Optional[str]:
+    """The SM of this machine's GPU: by PyCUDA, else by the board's name; None where neither knows."""
+    try:
+        import pycuda.driver as driver
+
+        driver.init()
+        pair: Tuple[int, int] = driver.Device(0).compute_capability()
+        return "%d.%d" % pair
+    except Exception:  # not installed, no GPU, no driver: PyCUDA has an exception for each
+        from device_configs.doctor import detect
+
+        target = detect()
+        fact = target.facts.get("sm") if target else None
+        return fact.value if fact else None

@@ -1,0 +1,98 @@
+"""The doctor says what is there and what is missing, and never dies of it."""
+
+import json
+import sys
+
+import pytest
+
+from device_configs import doctor, doctor_cli
+from device_configs.cli import guarded
+from device_configs.diagnosis import Check, package
+
+
+def test_every_room_answers(capfd):
+    assert doctor_cli.doctor(["--json"]) == 0
+    document = json.loads(capfd.readouterr().out)
+    assert list(document) == list(doctor_cli.ROOMS)
+    for room, checks in document.items():
+        assert checks, room
+        for check in checks:
+            assert sorted(check) == ["detail", "name", "ok", "remedy"]
+            assert check["name"] and check["detail"] and not (check["ok"] and check["remedy"]), (
+                check
+            )
+    found = {check["name"]: check for check in document["engines"]}
+    assert found["onnxruntime"]["ok"] and "backend cpu" in found["onnxruntime"]["detail"]
+
+
+def test_people_see_boxes_and_commands(capsys):
+    assert doctor_cli.doctor(["--room", "engines"]) == 0
+    text = capsys.readouterr().out
+    assert "[x] numpy" in text and "Traceback" not in text
+    missing = Check("x", False, "gone", "pip install x")
+    assert [line.strip() for line in doctor_cli.lines(missing)][1].endswith("pip install x")
+    assert len(doctor_cli.lines(missing._replace(remedy=""))) == 1
+    with pytest.raises(SystemExit):
+        guarded(doctor_cli.doctor, ["--room", "kitchen"])
+
+
+def test_a_room_that_fails_is_a_check_of_its_own(monkeypatch):
+    import engines.doctor
+
+    def fail():
+        raise ValueError("two\nlines")
+
+    monkeypatch.setattr(engines.doctor, "checks", fail)
+    ((room, checks),) = doctor_cli.ask(("engines",))
+    assert room == "engines" and not checks[0].ok
+    assert checks[0].detail == "cannot be asked: ValueError: two lines"
+    assert list(doctor_cli.ask(("no_such_room",))) == []
+
+
+def test_packages(tmp_path, monkeypatch):
+    assert package("json", "p", "r").ok
+    missing = package("no_such_package", "p", "pip install it", "Name")
+    assert missing.name == "Name" and not missing.ok and missing.remedy == "pip install it"
+    (tmp_path / "broken_package.py").write_text("raise RuntimeError('illegal instruction')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    broken = package("broken_package", "p", "r")
+    assert not broken.ok and "broken" in broken.detail and "illegal instruction" in broken.detail
+
+
+@pytest.mark.parametrize(
+    "model, target",
+    [("NVIDIA Jetson Nano Developer Kit", "nano"), ("NVIDIA Jetson Xavier NX Developer Kit", "xavier_nx"),
+     ("NVIDIA Jetson Orin Nano Developer Kit", "orin_nano"), ("Raspberry Pi 4", None), (None, None)],
+)  # fmt: skip
+def test_the_board_is_known_by_its_device_tree(tmp_path, model, target):
+    if model:
+        folder = tmp_path / "proc" / "device-tree"
+        folder.mkdir(parents=True)
+        (folder / "model").write_bytes(model.encode() + b"\0")
+    found = doctor.detect(str(tmp_path))
+    assert (found.name if found else None) == target
+    checks = {check.name: check for check in doctor.checks(str(tmp_path))}
+    assert checks["target"].ok == (model is None or target is not None)
+    assert "--target %s" % (target or "cpu") in checks["target"].detail or not checks["target"].ok
+    assert "%d.%d" % sys.version_info[:2] in checks["Python"].detail
+
+
+def test_profiler_s_checks_read_the_given_root(tmp_path):
+    from profiler import doctor as profiler_doctor
+
+    proc = tmp_path / "proc"
+    (proc / "self").mkdir(parents=True)
+    (proc / "meminfo").write_text("MemTotal: 4059000 kB\nSwapTotal: 0 kB\n")
+    (proc / "self" / "status").write_text("CapEff:\t0000000000000000\n")
+    cpu = tmp_path / "sys/devices/system/cpu/cpu0/cpufreq"
+    cpu.mkdir(parents=True)
+    (cpu / "scaling_governor").write_text("schedutil\n")
+    checks = {check.name: check for check in profiler_doctor.checks(str(tmp_path))}
+    assert not checks["memory"].ok and "mkswap" in checks["memory"].remedy
+    assert not checks["link shaped"].ok
+    assert not checks["clocks"].ok and "schedutil" in checks["clocks"].detail
+    (cpu / "scaling_governor").write_text("performance\n")
+    (proc / "meminfo").write_text("MemTotal: 4059000 kB\nSwapTotal: 4194300 kB\n")
+    (proc / "self" / "status").write_text("CapEff:\t0000000000001000\n")
+    checks = {check.name: check for check in profiler_doctor.checks(str(tmp_path))}
+    assert checks["memory"].ok and checks["clocks"].ok
