@@ -93,7 +93,7 @@ bool encode(const Table& table, const T* values, size_t begin, size_t finish, En
     }
     if (__builtin_expect(mask_of(outside), 0)) {
       alignas(32) int32_t entries[kLanes];
-      if (!entries_exact(RowTable{table}, step, kLanes, encoder, entries)) return false;
+      if (!entries_outside(RowTable{table}, step, kLanes, encoder, entries)) return false;
       for (int g = 0; g < kGroups; ++g) entry[g] = load(entries + kGroup * g);
     }
     for (int g = 0; g < kGroups; ++g) {

@@ -156,7 +156,7 @@ bool encode_row(const Table& table, const T* values, size_t begin, size_t finish
     const __mmask16 outside1 = _mm512_mask_cmpge_epu32_mask(active1, e1, last);
     if (__builtin_expect(outside0 | outside1, 0)) {
       alignas(64) int32_t entries[kLanes] = {};
-      if (!entries_exact(RowTable{table}, values + first, int(stop - first), encoder, entries)) {
+      if (!entries_outside(RowTable{table}, values + first, int(stop - first), encoder, entries)) {
         return false;
       }
       e0 = load(entries);

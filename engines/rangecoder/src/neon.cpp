@@ -109,7 +109,7 @@ bool encode(const Table& table, const T* values, size_t begin, size_t finish, En
     }
     if (__builtin_expect(any(outside), 0)) {
       int32_t entries[kLanes];
-      if (!entries_exact(RowTable{table}, step, kLanes, encoder, entries)) return false;
+      if (!entries_outside(RowTable{table}, step, kLanes, encoder, entries)) return false;
       for (int g = 0; g < kGroups; ++g) {
         entry[g] = load(reinterpret_cast<const uint32_t*>(entries) + kGroup * g);
       }

@@ -21,8 +21,11 @@ inline uint32_t quotient(uint32_t x, uint64_t magic) {
 template <class Pick, class T>
 bool encode_row(const Pick& row, const T* values, size_t begin, size_t finish, Encoder& encoder) {
   alignas(64) int32_t entries[kLanes];
-  const Interval* intervals[kLanes];
-  uint32_t* x = encoder.x;
+  // Copies that no byte written through a pointer can change, as far as a compiler knows.
+  uint32_t x[kLanes], packed[kLanes];
+  uint64_t magic[kLanes];
+  memcpy(x, encoder.x, sizeof(x));
+  uint8_t* at = encoder.at;
   size_t stop = finish;
   while (stop > begin) {
     const size_t first = (stop - 1) / kLanes * kLanes;
@@ -33,28 +36,29 @@ bool encode_row(const Pick& row, const T* values, size_t begin, size_t finish, E
     if (!entries_of(pick, values + first, count, encoder, entries)) return false;
     uint32_t two = 0;
     for (int j = 0; j < count; ++j) {
-      intervals[j] = pick(j).intervals + entries[j];
-      two |= uint32_t(x[j] >> 24 >= (intervals[j]->packed & 0xffff));
+      const Interval& interval = pick(j).intervals[entries[j]];
+      packed[j] = interval.packed;
+      magic[j] = interval.magic;
+      two |= uint32_t(x[j] >> 24 >= (interval.packed & 0xffff));
     }
-    uint8_t* at = encoder.at;
     if (two) {
       for (int j = count - 1; j >= 0; --j) {
-        if (x[j] >> 24 < (intervals[j]->packed & 0xffff)) continue;
+        if (x[j] >> 24 < (packed[j] & 0xffff)) continue;
         *--at = uint8_t(x[j]);
         x[j] >>= 8;
       }
     }
     for (int j = count - 1; j >= 0; --j) {
-      const uint32_t freq = intervals[j]->packed & 0xffff;
+      const uint32_t freq = packed[j] & 0xffff;
       const uint32_t over = uint32_t(x[j] >> 16 >= freq);
       at[-1] = uint8_t(x[j]);
       at -= over;
       const uint32_t state = x[j] >> (8 * over);
-      const uint32_t q = quotient(state, intervals[j]->magic);
-      x[j] = state + q * (kTotal - freq) + (intervals[j]->packed >> 16);
+      x[j] = state + quotient(state, magic[j]) * (kTotal - freq) + (packed[j] >> 16);
     }
-    encoder.at = at;
   }
+  memcpy(encoder.x, x, sizeof(x));
+  encoder.at = at;
   return true;
 }
 

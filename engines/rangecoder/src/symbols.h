@@ -8,9 +8,17 @@
 
 namespace sw {
 
+// 1.5 * 2^23: adding it rounds a number below 2^22 to an integer, ties to even.
+constexpr float kRounder = 12582912.0f, kRounderMax = 4194304.0f;
+
 // rint(value - median), ties to even; false for NaN, infinity and what is beyond int32.
 inline bool symbol_of(float value, float median, int32_t* symbol) {
-  const float rounded = std::rint(value - median);
+  const float exact = value - median;
+  if (std::fabs(exact) < kRounderMax) {
+    *symbol = int32_t((exact + kRounder) - kRounder);
+    return true;
+  }
+  const float rounded = std::rint(exact);
   if (!(rounded >= -2147483648.0f && rounded < 2147483648.0f)) return false;
   *symbol = int32_t(rounded);
   return true;
@@ -39,21 +47,23 @@ inline bool entry_of(const Table& table, T value, Encoder& encoder, int32_t* ent
 }
 
 // Entries of `count` <= 32 values of one table, where none is outside it; else false.
+//
+// Adding kRounder leaves the rounded number in a float's low bits; the bits of anything else, NaN
+// among it, lie far from those of any table that is near. So no value needs a branch.
 inline bool entries_inside(const Table& table, const float* values, int count, int32_t* entries) {
   if (!table.near) return false;
-  const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, ties to even
-  const float limit = 2.0f * kNear;
+  float rounded[kLanes];
+  uint32_t bits[kLanes];
   const float median = table.median;
-  const int32_t offset = table.offset;
+  const uint32_t zero = 0x4B400000u + uint32_t(table.offset);  // kRounder's bits
   const uint32_t last = uint32_t(table.last);
+  for (int j = 0; j < count; ++j) rounded[j] = (values[j] - median) + kRounder;
+  memcpy(bits, rounded, sizeof(float) * size_t(count));
   uint32_t outside = 0;
   for (int j = 0; j < count; ++j) {
-    float value = values[j] - median;
-    value = value < limit ? value : limit;  // NaN too
-    value = value > -limit ? value : -limit;
-    const int32_t entry = int32_t((value + magic) - magic) - offset;
-    entries[j] = entry;
-    outside |= uint32_t(uint32_t(entry) >= last);
+    const uint32_t entry = bits[j] - zero;
+    entries[j] = int32_t(entry);
+    outside |= uint32_t(entry >= last);
   }
   return !outside;
 }
@@ -111,11 +121,18 @@ struct SymbolTables {
   SymbolTables from(size_t first) const { return SymbolTables{tables, indexes + first}; }
 };
 
+// Kept out of the loops, which it would make slower.
+template <class T>
+__attribute__((noinline)) bool entries_outside(const RowTable& pick, const T* values, int count,
+                                               Encoder& encoder, int32_t* entries) {
+  return entries_exact(pick, values, count, encoder, entries);
+}
+
 template <class T>
 inline bool entries_of(const RowTable& pick, const T* values, int count, Encoder& encoder,
                        int32_t* entries) {
   return entries_inside(pick.table, values, count, entries) ||
-         entries_exact(pick, values, count, encoder, entries);
+         entries_outside(pick, values, count, encoder, entries);
 }
 
 template <class T>
