@@ -16,12 +16,18 @@ def verify(argv: List[str]) -> int:
     arguments.add_argument(
         "--backend", default="cpu", help="what runs the parts (default: %(default)s)"
     )
+    arguments.add_argument(
+        "--server-backend",
+        metavar="BACKEND",
+        help="what runs the server's parts (default: the same)",
+    )
     options = arguments.parse_args(argv)
 
     from device_configs.names import check_known
     from engines.backends import BACKENDS
 
-    check_known("backend", options.backend, BACKENDS)
+    for name in {options.backend, options.server_backend or options.backend}:
+        check_known("backend", name, BACKENDS)
 
     from engines.bundle import Bundle
     from engines.verify import Check
@@ -38,7 +44,7 @@ def verify(argv: List[str]) -> int:
             print("%s %s: %s" % (box, check.name, check.detail), flush=True)
 
     tell(opened)
-    for check in checks(bundle, options.backend):
+    for check in checks(bundle, options.backend, options.server_backend):
         tell(check)
     passed = all(result["passed"] for result in results)
     if options.json:

@@ -23,6 +23,8 @@ def ending(what: str, returncode: int, said: str) -> EngineError:
     if returncode < 0:
         return EngineError("building %s died of signal %d" % (what, -returncode), "see dmesg")
     lines = [line for line in said.strip().splitlines() if line.strip()]
+    # A compiler's first error, else the last thing said: a tool's own summary tells nothing.
+    lines = [line for line in lines if "error: " in line][:1] or lines
     sentence = lines[-1] if lines else "it ended with status %d" % returncode
     prefix = "splitwatt: "
     if sentence.startswith(prefix):

@@ -1,6 +1,6 @@
 """A bundle against itself: its photographs, run here, against the outputs that it carries."""
 
-from typing import Dict, Iterator, List, NamedTuple, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -30,7 +30,9 @@ class Check(NamedTuple):
     detail: str
 
 
-def verify(bundle: Bundle, backend: str = "cpu") -> Iterator[Check]:
+def verify(
+    bundle: Bundle, backend: str = "cpu", server_backend: Optional[str] = None
+) -> Iterator[Check]:
     """Run every sample photograph of a bundle and compare, check by check.
 
     Where a board's engine rounds a few latents otherwise than the machine that exported, the bytes
@@ -39,6 +41,7 @@ def verify(bundle: Bundle, backend: str = "cpu") -> Iterator[Check]:
     Args:
         bundle: opened with all its parts.
         backend: what runs the parts.
+        server_backend: what runs the server's; the same when None.
 
     Raises:
         BundleError: the bundle has no samples, or their outputs are not what its tasks give.
@@ -46,7 +49,7 @@ def verify(bundle: Bundle, backend: str = "cpu") -> Iterator[Check]:
     """
     if not bundle.manifest.samples:
         raise BundleError("%s has no sample photographs to verify" % bundle.path, "export it again")
-    with whole(bundle, backend) as pipeline:
+    with whole(bundle, backend, server_backend) as pipeline:
         for sample in bundle.samples():
             expected = _expected(bundle, sample)
             rgb = decode_image(sample.photo)

@@ -20,7 +20,20 @@ ARM64 = os.environ.get("SPLITWATT_ARM64")
 pytestmark = pytest.mark.skipif(not ARM64, reason="SPLITWATT_ARM64 names no emulated board")
 
 # The emulated Debian has CPython 3.11; its glibc is newer than any wheel here asks for.
-REQUIREMENTS = ["numpy==1.26.4", "onnxruntime==1.19.2", "flatbuffers==24.3.25", "protobuf==5.29.5", "packaging==24.2", "Pillow==10.4.0", "PyYAML==6.0.2", "psutil==7.0.0", "rich==13.9.4", "markdown-it-py==3.0.0", "mdurl==0.1.2", "Pygments==2.19.2"]
+REQUIREMENTS = [
+    "numpy==1.26.4",
+    "onnxruntime==1.19.2",
+    "flatbuffers==24.3.25",
+    "protobuf==5.29.5",
+    "packaging==24.2",
+    "Pillow==10.4.0",
+    "PyYAML==6.0.2",
+    "psutil==7.0.0",
+    "rich==13.9.4",
+    "markdown-it-py==3.0.0",
+    "mdurl==0.1.2",
+    "Pygments==2.19.2",
+]
 CONFIG = """
 format: 1
 name: emulated
