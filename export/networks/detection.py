@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchvision import models
@@ -66,14 +67,23 @@ class SsdNetwork(Detector):
                 if isinstance(norm, nn.BatchNorm2d):
                     norm.weight.fill_(SATURATION)
                     norm.bias.fill_(3.0)
-            fit_batch_norms([self.model], lambda: self._outputs(images))
-            for layers, spread in zip(last, (CLASS_SPREAD, BOX_SPREAD), strict=True):
-                level_while(layers, spread, lambda: self._outputs(images))
+            features: list[Tensor] = []
+
+            def run() -> None:
+                features.extend(self.model.backbone(images).values())
+                self.model.head(features)
+
+            fit_batch_norms(
+                [self.model],
+                lambda: level_while(
+                    last[0], CLASS_SPREAD, lambda: level_while(last[1], BOX_SPREAD, run)
+                ),
+            )
             offsets = class_offsets(91)
             for layer in last[0]:
                 shift_bias(layer, offsets)
             graph = Ssd(self.model, self.size)
-            found = self._outputs(images)
+            found = self.model.head(features)
             logits, deltas = found["cls_logits"], found["bbox_regression"]
 
             def count(bias: float) -> list[int]:
@@ -85,10 +95,6 @@ class SsdNetwork(Detector):
             background[0] = tune(count, self.name, 0.0, 30.0)
             for layer in last[0]:
                 shift_bias(layer, background)
-
-    def _outputs(self, images: Tensor) -> dict[str, Tensor]:
-        features = list(self.model.backbone(images).values())
-        return self.model.head(features)  # type: ignore[no-any-return]
 
     def parts(self) -> list[Part]:
         """`model` alone."""
@@ -204,11 +210,18 @@ def fit_rcnn(
 ) -> None:
     """Random heads of a Faster R-CNN that find 5 to 100 boxes on every photograph.
 
+    The list ends at 100, so that only too few need care: the photographs that count are the smooth
+    ones, with a busy one so that the statistics are not theirs alone.
+
     Args:
         features: per photograph, what makes the backbone's features (made anew when needed: they
             are large).
     """
-    sizes = [(torch.tensor(photo.input_size), torch.tensor(photo.valid_size)) for photo in photos]
+    chosen = _smooth_and_busy(photos)
+    features = [features[i] for i in chosen]
+    sizes = [
+        (torch.tensor(photos[i].input_size), torch.tensor(photos[i].valid_size)) for i in chosen
+    ]
     maps = features[0]()
     _fit_proposals(model, maps)
     looks = []
@@ -231,6 +244,13 @@ def fit_rcnn(
         ]
 
     predictor.cls_score.bias[0] += tune(count, name, 0.0, 30.0)
+
+
+def _smooth_and_busy(photos: Sequence[Photo]) -> list[int]:
+    """The busiest photograph and the two smoothest, by their mean gradient."""
+    busy = [float(np.abs(np.diff(photo.tensor, axis=3)).mean()) for photo in photos]
+    order = sorted(range(len(photos)), key=lambda i: busy[i])
+    return [order[-1], *order[:2]]
 
 
 def _pyramid(model: Any, maps: Sequence[Tensor]) -> list[Tensor]:
