@@ -10,6 +10,7 @@ from engines.codec import Codec
 from engines.image import decode_image
 from engines.pipeline import LocalPipeline, Request, whole
 from engines.postprocess import Answer
+from engines.rangecoder.golden import run_golden
 
 Arrays = Dict[str, np.ndarray]
 
@@ -35,6 +36,8 @@ def verify(
 ) -> Iterator[Check]:
     """Run every sample photograph of a bundle and compare, check by check.
 
+    A split model's coder is run over its golden vectors first, on every path of this machine.
+
     Where a board's engine rounds a few latents otherwise than the machine that exported, the bytes
     differ; that is a check of its own, and the server's half is then fed the bundle's bytes.
 
@@ -49,6 +52,8 @@ def verify(
     """
     if not bundle.manifest.samples:
         raise BundleError("%s has no sample photographs to verify" % bundle.path, "export it again")
+    if bundle.manifest.codec is not None:
+        yield from _coder()
     with whole(bundle, backend, server_backend) as pipeline:
         for sample in bundle.samples():
             expected = _expected(bundle, sample)
@@ -63,6 +68,16 @@ def verify(
             longer_side = max(rgb.shape[:2])
             for task in bundle.manifest.tasks:
                 yield compare_task(sample.name, task, answer, expected, longer_side)
+
+
+def _coder() -> Iterator[Check]:
+    """One check for each path of the range coder on this machine: do its golden vectors agree?"""
+    found = run_golden()
+    for path in sorted({check.path for check in found}):
+        own = [check for check in found if check.path == path]
+        wrong = ["%s (%s)" % (check.name, check.detail) for check in own if not check.passed]
+        detail = "differs in " + ", ".join(wrong) if wrong else "%d golden vectors agree" % len(own)
+        yield Check("range coder, %s" % path, not wrong, detail)
 
 
 def compare_task(name: str, task: str, answer: Answer, expected: Arrays, longer_side: int) -> Check:
