@@ -65,7 +65,8 @@ def test_every_name_that_is_used_exists_at_the_tag(tag, here, tmp_path):
         else:
             work.build_part(module, driver, bundle, part, OPTIONS)
     checks = list(verify(bundle, "tensorrt"))
-    assert len(checks) == 4 and all(check.passed for check in checks), checks
+    answers = [check for check in checks if not check.name.startswith("range coder")]
+    assert len(answers) == 4 and all(check.passed for check in checks), checks
     assert stand_in.recorder.used <= {k for k, tags in DOCUMENT["names"].items() if tag in tags}
     assert len(stand_in.recorder.used) > 30
     assert driver.live == 0 and driver.pushed == 0, "memory or a context was left"
