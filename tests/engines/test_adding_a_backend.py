@@ -28,7 +28,8 @@ def backend(tmp_path, monkeypatch):
 def test_the_page_s_backend_runs_a_bundle(backend, tmp_path):
     bundle = Bundle.open(tiny_bundle(tmp_path / "tiny", photos=1))
     checks = list(verify(bundle, backend))
-    assert len(checks) == 4 and all(check.passed for check in checks), checks
+    answers = [check for check in checks if not check.name.startswith("range coder")]
+    assert len(answers) == 4 and all(check.passed for check in checks), checks
 
 
 def test_it_says_what_it_cannot_load(backend, tmp_path):
