@@ -84,7 +84,7 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
     """The config (None where only a run is named) and the runner's options."""
     from profiler.bundles import DEFAULT_FOLDER
     from profiler.config import load_config
-    from profiler.prepare import Options, override
+    from profiler.prepare import SYSFS, Options, override
     from profiler.records import read_document
 
     if not options.config and not options.resume:
@@ -98,6 +98,7 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
     elif options.only or options.images or options.backend:
         raise UsageError("--only, --images and --backend change a --config", "leave them out")
     known = read_document(options.resume) if options.resume else {}
+    sensors = known.get("sensors") or {}
     return config, Options(
         bundles=options.bundles or known.get("bundles_folder") or DEFAULT_FOLDER,
         target=options.target or known.get("targets", {}).get("board") or DEFAULT_TARGET,
@@ -107,6 +108,8 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
         certificate=options.cert,
         fingerprint=options.fingerprint,
         timeout_s=options.timeout,
+        sysfs=options.sysfs or sensors.get("sysfs") or SYSFS,
+        driver=options.driver or sensors.get("driver"),
     )
 
 
@@ -138,6 +141,8 @@ def _profile_parser() -> argparse.ArgumentParser:
     add("--cert", metavar="FILE", help="the certificate to trust")
     add("--fingerprint", metavar="SHA256", help="of the server's certificate, instead of --cert")
     add("--timeout", type=_seconds, default=60.0, help="seconds a request may take (default: 60)")
+    add("--sysfs", metavar="DIR", help="where power sensors are looked for (default: /sys)")
+    add("--driver", metavar="NAME", help="read power by this one only, as generated")
     add("--out", metavar="RUN", help="the run folder (default: a new one in runs/)")
     add("--resume", metavar="RUN", help="finish a run that was cut off")
     return result

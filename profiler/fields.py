@@ -97,7 +97,21 @@ DERIVED_FIELDS = {
     "network_s": Field("number", "s", "HTTP round trips less the server's time", True),
 }  # fmt: skip
 
+ENERGY_FIELDS = {
+    "inferences": Field("integer", "", "the images of the window that the joules are divided by"),
+    "provenance": Field("text", "", "what was read: measured, generated (a made-up load) or "
+                        "replayed", True),
+    "joules_per_image": Field("number", "J", "gross, over a block's window of inferences; of each "
+                              "rail and of those that make the board's total", True),
+    "net_joules_per_image": Field("number", "J", "the same less idle power x time", True),
+    "idle_watts": Field("number", "W", "mean power of the block's idle windows", True),
+    "waiting_joules": Field("number", "J", "idle power x the link's time: estimated, and in no "
+                            "other figure", True),
+    "why_not": Field("text", "", "why there are no joules", True),
+}  # fmt: skip
+
 FIELDS: Dict[str, Field] = dict(DERIVED_FIELDS)
+FIELDS.update(ENERGY_FIELDS)
 for _fields in (MEMORY_FIELDS, WINDOW_FIELDS, REQUEST_FIELDS, SAMPLE_FIELDS):
     FIELDS.update(_fields)
 

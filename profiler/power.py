@@ -5,10 +5,14 @@ from typing import Any, Callable, Dict, List, Optional
 
 from device_configs.errors import SensorError
 from energy.monitor import EnergyMonitor, open_for
+from energy.opening import Tried
 from profiler.records import POWER_FOLDER
 
-# Before each block nothing runs for so long, to know what the board uses then.
+# Before and after each block nothing runs for so long, to know what the board uses then; longer
+# where the sensor is so slow that fewer readings than this would come, s.
 IDLE_S = 2.0
+_READINGS = 12
+_LONGEST_IDLE_S = 20.0
 
 
 class BlockPower:
@@ -21,7 +25,7 @@ class BlockPower:
         run: the run folder.
         block: the block's id.
         target: the board's target, whose rails are looked for.
-        window: called with the start and end of the idle window before the block.
+        window: called with name, start and end of the idle windows before and after the block.
         sampling: for `energy.monitor.open_for`; tests name a driver.
 
     Attributes:
@@ -45,7 +49,7 @@ class BlockPower:
             opened = open_for(target, trace_path=_free(run, block), **(sampling or {}))
             self._monitor = opened.monitor
             if opened.monitor is None:
-                self.why_not = ["%s: %s" % (tried.driver, tried.reason) for tried in opened.why_not]
+                self.why_not = [_sentence(tried) for tried in opened.why_not]
         except SensorError as error:
             self.why_not = [str(error)]
 
@@ -56,18 +60,39 @@ class BlockPower:
             except SensorError as error:
                 self.why_not = [str(error)]
                 self._monitor = None
-        if self._monitor is not None:
-            self._monitor.idle(self._idle_s)
-            for name, start_s, end_s in self._monitor.windows:
-                self._window(name, start_s, end_s)
+        self._idle()
         return self
 
     def __exit__(self, *error: Any) -> None:
         if self._monitor is not None:
             try:
-                self._monitor.stop()
-            except SensorError as sensor:  # the trace says how far it goes
-                self.why_not = [str(sensor)]
+                if error[0] is None:
+                    self._idle()
+            finally:
+                self._stop(self._monitor)
+
+    def _idle(self) -> None:
+        if self._monitor is None:
+            return
+        self._monitor.idle(max(self._idle_s, _enough_s(self._monitor.about)))
+        self._window(*self._monitor.windows[-1])
+
+    def _stop(self, monitor: EnergyMonitor) -> None:
+        try:
+            monitor.stop()
+        except SensorError as sensor:  # the trace says how far it goes
+            self.why_not = [str(sensor)]
+
+
+def _enough_s(about: Dict[str, Any]) -> float:
+    """The seconds in which the slowest rail gives enough readings, 0 where nobody knows."""
+    probed = about["probed_period_s"]
+    periods = [probed.get(rail["label"]) or rail["period_s"] or 0.0 for rail in about["rails"]]
+    return min(_LONGEST_IDLE_S, _READINGS * max(periods))
+
+
+def _sentence(tried: Tried) -> str:
+    return "%s: %s%s" % (tried.driver, tried.reason, "; %s" % tried.remedy if tried.remedy else "")
 
 
 def _free(run: str, block: str) -> str:

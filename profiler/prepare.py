@@ -7,6 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from device_configs.errors import RunError, ServerError, UsageError
 from device_configs.names import check_known
+from energy.drivers import available
 from engines.backends import BACKENDS
 from profiler.board_state import board_state
 from profiler.bundles import Found, describe, open_bundles
@@ -16,6 +17,8 @@ from profiler.images import describe_images, list_images
 from profiler.plan import plan_blocks
 from profiler.records import FORMAT
 from profiler.versions import machine_id, versions
+
+SYSFS = "/sys"
 
 
 class Options(NamedTuple):
@@ -28,6 +31,8 @@ class Options(NamedTuple):
         server: URL of a running server; None starts one here.
         token_file, certificate, fingerprint: what it takes to talk to that server, or None.
         timeout_s: of one request.
+        sysfs: the tree in which power sensors are looked for.
+        driver: read power by this one only; None tries those of the target.
     """
 
     bundles: str
@@ -38,6 +43,8 @@ class Options(NamedTuple):
     certificate: Optional[str] = None
     fingerprint: Optional[str] = None
     timeout_s: float = 60.0
+    sysfs: str = SYSFS
+    driver: Optional[str] = None
 
 
 def needs_server(config: Config) -> bool:
@@ -51,6 +58,16 @@ def check_backends(config: Config) -> None:
         check_known("backend", backend, BACKENDS)
 
 
+def check_sensors(options: Options) -> None:
+    """Raise UsageError for a tree that is not there or a driver that nobody knows."""
+    if not os.path.isdir(options.sysfs):
+        raise UsageError(
+            "there is no folder %s" % options.sysfs, "name a tree that stands for /sys"
+        )
+    if options.driver is not None:
+        check_known("driver", options.driver, available())
+
+
 def new_document(config: Config, options: Options) -> Dict[str, Any]:
     """run.json of a new run; the server is filled in when it is known.
 
@@ -58,6 +75,7 @@ def new_document(config: Config, options: Options) -> Dict[str, Any]:
         UsageError, ConfigError, BundleError: config, images or bundles are not as they must be.
     """
     check_backends(config)
+    check_sensors(options)
     paths = list_images(config.images)
     found = open_bundles(config, options.bundles, options.target)
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -79,6 +97,7 @@ def new_document(config: Config, options: Options) -> Dict[str, Any]:
         "versions": versions(),
         "board_state": board_state(),
         "server": None,
+        "sensors": {"sysfs": options.sysfs, "driver": options.driver},
         "power": None,
         "images_folder": os.path.dirname(os.path.abspath(paths[0])),
         "images": describe_images(paths),

@@ -2,7 +2,7 @@
 
 import time
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from device_configs.cli import note
 from device_configs.errors import ServerError
@@ -99,6 +99,7 @@ class _Session:
         self._blocks = [Spec(**row) for row in document["blocks"]]
         self._server: Optional[OwnServer] = None
         self._server_starts = 0
+        self._told_why_no_power = False
 
     def run(self) -> Result:
         """Run every block that is not done."""
@@ -193,7 +194,7 @@ class _Session:
     def _power(self, spec: Spec) -> Iterator[None]:
         """Trace the board's power, where it has a sensor and runs no server beside."""
         if self._document["same_machine"]:
-            self._document["power"] = {"why_not": ["the server runs on the same machine"]}
+            self._no_power(["the server runs on the same machine"])
             yield
             return
 
@@ -203,9 +204,18 @@ class _Session:
                 windows.append(dict(row._asdict()))
 
         target = self._document["targets"]["board"]
-        with BlockPower(self._folder.path, spec.id, target, window) as power:
+        sensors = {"sysfs": self._options.sysfs, "driver": self._options.driver}
+        with BlockPower(self._folder.path, spec.id, target, window, sampling=sensors) as power:
             yield
-        self._document["power"] = {"why_not": power.why_not}
+        self._no_power(power.why_not)
+
+    def _no_power(self, why_not: List[str]) -> None:
+        """Keep the reasons in run.json; tell them once."""
+        known = (self._document["power"] or {"why_not": []})["why_not"]
+        self._document["power"] = {"why_not": known + [w for w in why_not if w not in known]}
+        if why_not and not self._told_why_no_power:
+            self._told_why_no_power = True
+            note("no energy: %s" % "; ".join(why_not))
 
     def _restart_server(self, server: OwnServer, progress: Progress) -> None:
         if self._server_starts >= MAX_SERVER_STARTS:

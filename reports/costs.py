@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reports import stats
+from reports.energy import board_energy
 from reports.model import Entry, Sample
 from reports.values import Value, exact, missing
 from reports.words import unique
@@ -78,10 +79,13 @@ def peak_memory_gb(entry: Entry, field: str = "process_peak_bytes") -> Value:
 
 
 def energy_j(entry: Entry) -> Value:
-    """Joules for one image; always missing so far: no run of this version has integrated power."""
-    if entry.run.power:
-        return missing("the run holds power traces, which this version does not integrate")
-    return missing("no power sensor was recorded")
+    """Joules of the board for one image, gross; its waiting for a simulated link is not in it."""
+    return board_energy(entry).gross
+
+
+def net_energy_j(entry: Entry) -> Value:
+    """The same, less what the idle board would have used in that time."""
+    return board_energy(entry).net
 
 
 def payload_kib(entry: Entry) -> Value:

@@ -112,7 +112,7 @@ def _dots_or_bars(series: list[Series], what: CostFigure) -> Drawing:
         for values in panel.sets.values()
         for place, value in zip(places, values, strict=True)
     ]
-    small = _small_print(shown, labelled, what.shows_bytes)
+    small = _small_print(shown, labelled, what.shows_bytes, what.shows_energy)
     drawn = partial(bars if len(what.sets) == 1 else dots, places)
     told = by_source((label, value.source) for label, value in labelled)
     more = {"spread": True} if what.only_split else {}
@@ -171,7 +171,10 @@ def _bars(s: Series, link: Link, axis: list[Entry]) -> list[Bar]:
 
 
 def _small_print(
-    series: list[Series], labelled: list[tuple[str, Value]], shows_bytes: bool
+    series: list[Series],
+    labelled: list[tuple[str, Value]],
+    shows_bytes: bool,
+    shows_energy: bool = False,
 ) -> list[str]:
     """What stands in the figure itself: sources, daggers, untrained weights."""
     lines = [f"Sources: {by_source((label, value.source) for label, value in labelled)}."]
@@ -179,6 +182,8 @@ def _small_print(
     if any(label not in numbers for label, _ in labelled):
         lines[0] += ' "-": not measured.'
     lines += notes.assumed(series)
+    if shows_energy:
+        lines += notes.made_up_energy(series)
     if shows_bytes:
         lines += [*notes.published_payload(series), *notes.untrained(series)]
     return lines

@@ -12,13 +12,15 @@ from reports.words import unique
 
 _FIGURES_OF = {
     "latency": ("latency",),
-    "costs": ("gmac", "energy"),
+    "costs": ("gmac",),
+    "energy": ("energy",),
     "data_size": ("data_size",),
     "memory": ("memory",),
 }
 _ORDER = (
     "latency",
     "costs",
+    "energy",
     "data_size",
     "memory",
     "savings",

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from profiler.records import ESTIMATED, PUBLISHED, Link, Run, Sample
+from profiler.records import ESTIMATED, PUBLISHED, BlockEnergy, Link, Run, Sample, energy_of
 
 __all__ = ["Entry", "Link", "Run", "Sample", "Series", "series_of"]
 
@@ -19,7 +19,7 @@ class Entry:
     """One configuration in one series: its samples that count, and those that failed.
 
     `id` is as `LC1`; `split`: does it send anything; `note`: the footnote of an assumed one.
-    `failed` pairs a sample with the reason of its failure.
+    `failed` pairs a sample with the reason of its failure; `energy` is that of its blocks.
     """
 
     run: Run
@@ -31,6 +31,7 @@ class Entry:
     note: str
     samples: tuple[Sample, ...]
     failed: tuple[tuple[Sample, str], ...]
+    energy: tuple[BlockEnergy, ...] = ()
 
     @property
     def group(self) -> str:
@@ -163,17 +164,18 @@ def series_of(runs: list[Run]) -> list[Series]:
     pairs = [(run, backend) for run in runs for backend in run.config.backends]
     times = Counter((board_of(run), backend) for run, backend in pairs)
     names = Counter((board_of(run), backend, run.name) for run, backend in pairs)
+    energy = {run.path: energy_of(run) for run in runs}
     result = []
     for run, backend in pairs:
         label = f"board {board_of(run)}, backend {backend}"
         if times[board_of(run), backend] > 1:
             same_name = names[board_of(run), backend, run.name] > 1
             label += f" ({run.id if same_name else run.name})"
-        result.append(Series(run, backend, label, _entries(run, backend)))
+        result.append(Series(run, backend, label, _entries(run, backend, energy[run.path])))
     return result
 
 
-def _entries(run: Run, backend: str) -> tuple[Entry, ...]:
+def _entries(run: Run, backend: str, energy: list[BlockEnergy]) -> tuple[Entry, ...]:
     good: dict[str, list[Sample]] = {}
     failed: dict[str, list[tuple[Sample, str]]] = {}
     for sample in run.samples:
@@ -198,6 +200,7 @@ def _entries(run: Run, backend: str) -> tuple[Entry, ...]:
             note=c.note or "",
             samples=tuple(good.get(c.id, ())),
             failed=tuple(failed.get(c.id, ())),
+            energy=tuple(e for e in energy if (e.config, e.backend) == (c.id, backend)),
         )
         for c in run.config.configurations
     )

@@ -67,6 +67,20 @@ _HOW_ESTIMATED = (
 )
 
 
+def made_up_energy(series: list[Series]) -> list[str]:
+    """Says whose joules no sensor of the run has measured."""
+    strange: dict[str, list[Entry]] = {}
+    for entry in (e for s in series for e in s.entries):
+        for word in {block.provenance for block in entry.energy} - {None, "measured"}:
+            strange.setdefault(str(word), []).append(entry)
+    how = {"generated": "a made-up load", "replayed": "a trace that was recorded before"}
+    return [
+        f"Energy of {_labels(entries)} is {word}: the sensor was {how.get(word, 'none')}, and its "
+        "joules mean nothing."
+        for word, entries in strange.items()
+    ]
+
+
 def _labels(entries: Iterable[Entry]) -> str:
     return ranges(entry.label for entry in entries)
 

@@ -3,7 +3,9 @@
 
 from typing import Any
 
+from reports.energy import board_energy
 from reports.model import Run, Series, board_of, runs_of
+from reports.words import ranges
 
 
 def run_facts(run: Run) -> dict[str, Any]:
@@ -51,11 +53,27 @@ def shortfalls(series: list[Series]) -> list[str]:
     found += _differing(series)
     if all(not s.run.power for s in series):
         found.append('Energy: no run has a power sensor\'s records, so energy prints as "-".')
+    found += _without_energy(series)
     if any(s.run.same_machine for s in series):
         found.append(
             "Board-wide memory and energy: board and server shared one machine, so what is the "
             'board\'s cannot be told apart and prints as "-".'
         )
+    return found
+
+
+def _without_energy(series: list[Series]) -> list[str]:
+    """Which configurations of a run with a sensor have no joules, by reason."""
+    found = []
+    for s in (s for s in series if s.run.power and not s.run.same_machine):
+        reasons: dict[str, list[str]] = {}
+        for entry in s.entries:
+            why = board_energy(entry).gross.why
+            if why and entry.samples:
+                reasons.setdefault(why, []).append(entry.label)
+        found += [
+            f"{s.label}: no energy of {ranges(labels)}: {why}." for why, labels in reasons.items()
+        ]
     return found
 
 

@@ -251,7 +251,12 @@ def _which(s: Series, entry: Entry) -> Row:
 
 
 def _all_notes(series: list[Series]) -> list[str]:
-    return [*notes.published_payload(series), *notes.assumed(series), *notes.untrained(series)]
+    return [
+        *notes.made_up_energy(series),
+        *notes.published_payload(series),
+        *notes.assumed(series),
+        *notes.untrained(series),
+    ]
 
 
 def _link_notes(series: list[Series]) -> list[str]:

@@ -12,7 +12,7 @@ SOURCES = {
     "published": "a figure of the paper, not of this run",
     "estimated": "worked out from the model's graph or from other figures, not observed",
     "assumed": "the paper does not define it: our assumption, footnoted",
-    "generated": "made by untrained (random) weights: the work is real, the figure means nothing",
+    "generated": "made by untrained (random) weights or a made-up power sensor: the figure means nothing",
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from device_configs.files import write_atomic
 from reports.document import Report, to_json
 from reports.draw import draw_all
+from reports.energy_table import energy_table
 from reports.headlines import headlines
 from reports.load import load_runs
 from reports.markdown import to_markdown
@@ -26,6 +27,7 @@ _TABLES = (
     summary,
     latency_table,
     costs_table,
+    energy_table,
     data_size_table,
     memory_table,
     savings_table,

@@ -103,7 +103,7 @@ def test_a_blocks_power_is_traced_where_there_is_a_sensor(tmp_path):
         rows = (tmp_path / "power" / name).read_text().splitlines()
         assert rows[0].split(",")[0] == "t_s" and len(rows) > 10
         assert all(math.isfinite(float(row.split(",")[1])) for row in rows[2:])
-    assert [name for name, _, _ in windows] == ["idle", "idle"]
+    assert [name for name, _, _ in windows] == ["idle"] * 4  # before and after each
     assert all(end - start >= 0.3 for _, start, end in windows)
 
 

@@ -1,0 +1,115 @@
+"""Joules of a configuration: pooled over its blocks, per rail and of the board as a whole."""
+# board: no
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from profiler.records import BlockEnergy, Link, RailJoules, uplink_s, waiting_joules
+from reports import stats
+from reports.latency import byte_sources
+from reports.model import NO_LINK, Entry
+from reports.values import Value, exact, missing
+from reports.words import unique
+
+NOTHING = "no power sensor was recorded"
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Joules per image of one rail or of the board: gross, less idle power, and that power (W).
+
+    `role`: "total", "in the total" (a summand of it) or "part".
+    """
+
+    rail: str
+    role: str
+    gross: Value
+    net: Value
+    idle_w: Value
+
+
+def board_energy(entry: Entry) -> Energy:
+    """Of the whole board, as the target's data tells which rails that is."""
+    found = [(block, block.total) for block in entry.energy]
+    names = unique(rail.rail for _, rail in found if rail)
+    return _energy(entry, ", ".join(names), "total", found)
+
+
+def rail_energies(entry: Entry) -> list[Energy]:
+    """Of each rail by itself."""
+    labels = unique(rail.rail for block in entry.energy for rail in block.rails)
+    result = []
+    for label in labels:
+        found = [(b, next((r for r in b.rails if r.rail == label), None)) for b in entry.energy]
+        total = any(rail.total for _, rail in found if rail)
+        result.append(_energy(entry, label, "in the total" if total else "part", found))
+    return result
+
+
+def waiting_j(entry: Entry, link: Link) -> Value:
+    """Waiting for a simulated link: idle power x its time, in no other figure."""
+    if link == NO_LINK or not entry.split:
+        return missing("nothing waits for a simulated link")
+    idle_w = board_energy(entry).idle_w
+    if idle_w.value is None:
+        return missing(idle_w.why or NOTHING)
+    times = [uplink_s(sample, link) for sample in entry.samples]
+    joules = [waiting_joules(idle_w.value, time) for time in times if time is not None]
+    known = [value for value in joules if value is not None]
+    return stats.median(known, "estimated", *byte_sources(entry), *idle_w.sources)
+
+
+def is_made_up(entry: Entry) -> bool:
+    """Does it have joules that no sensor of this run measured?"""
+    return bool(_made_up(entry.energy))
+
+
+_Found = list[tuple[BlockEnergy, RailJoules | None]]
+
+
+def _energy(entry: Entry, rail: str, role: str, found: _Found) -> Energy:
+    known = [(block, r) for block, r in found if r and r.joules_per_image is not None]
+    gross = _pooled(entry, known, lambda r: r.joules_per_image, _why(entry, found))
+    if gross.value is not None and len(known) == 1 and known[0][1].interval:
+        low, high = known[0][1].interval
+        gross = Value(gross.value, gross.sources, low, high, gross.n)
+    net = _pooled(
+        entry, known, lambda r: r.net_joules_per_image, gross.why or "idle power was not measured"
+    )
+    idle_w = _pooled(
+        entry,
+        [(block, r) for block, r in found if r],
+        lambda r: r.idle_watts,
+        gross.why or "idle power was not measured",
+    )
+    return Energy(rail, role, gross, net, idle_w)
+
+
+def _pooled(
+    entry: Entry,
+    found: list[tuple[BlockEnergy, RailJoules]],
+    of: Callable[[RailJoules], float | None],
+    why: str,
+) -> Value:
+    """The mean over images, of the blocks that have the figure."""
+    known = [(block, of(rail)) for block, rail in found]
+    pairs = [(block, value) for block, value in known if value is not None]
+    images = sum(block.inferences for block, _ in pairs)
+    if not images:
+        return missing(why)
+    mean = sum(value * block.inferences for block, value in pairs) / images
+    return exact(mean, *(_made_up([b for b, _ in pairs]) or ("measured",)), n=images)
+
+
+def _made_up(blocks: list[BlockEnergy] | tuple[BlockEnergy, ...]) -> tuple[str, ...]:
+    strange = [b for b in blocks if b.provenance not in (None, "measured")]
+    return ("generated",) if strange else ()
+
+
+def _why(entry: Entry, found: _Found) -> str:
+    for block, rail in found:
+        if rail is not None and rail.why_not:
+            return rail.why_not
+        if block.why_not:
+            return block.why_not
+    return NOTHING if entry.samples else entry.why_no_sample

@@ -1,0 +1,76 @@
+"""The energy table: gross and net joules per image, rail by rail, and what waiting would cost."""
+# board: no
+
+from reports import notes
+from reports.energy import Energy, board_energy, rail_energies, waiting_j
+from reports.model import NO_LINK, Entry, Link, Series, links_of_all, slug
+from reports.table import Cell, Column, Row, Table
+from reports.values import Value, missing
+
+_NO_WAITING = missing("told for the board's total only")
+
+
+def energy_table(series: list[Series]) -> Table:
+    """A row for the board's total of each configuration, and one for each rail; none without."""
+    links = [link for link in links_of_all(series) if link != NO_LINK]
+    columns = [
+        Column("run", "Run", number=False, quiet=True),
+        Column("board", "Board", number=False, quiet=True),
+        Column("backend", "Backend", number=False, quiet=True),
+        Column("config", "Config.", number=False),
+        Column("rail", "Rail", number=False),
+        Column("role", "Role", number=False),
+        Column("gross_j", "Gross", "J", interval=True),
+        Column("net_j", "Net of idle", "J"),
+        Column("idle_w", "Idle power", "W"),
+        *(Column(_key(link), f"Waiting at {link.name}", "J") for link in links),
+    ]
+    rows = [row for s in series for entry in s.entries for row in _rows(s, entry, links)]
+    under = [
+        "Joules for one image: the block's window of inferences, divided by its images. The total "
+        "is what the target's data says; rails of the role part are in it already and are never "
+        "added to it. Net: less idle power, measured before and after each block, times the time. "
+        "In brackets: 95 % bootstrap interval over equal pieces of the block.",
+        "Waiting: idle power times the simulated link's time. It is estimated, and is in no other "
+        "figure: nobody waited.",
+        *notes.made_up_energy(series),
+        *notes.published_payload(series),
+        *notes.assumed(series),
+        *notes.untrained(series),
+    ]
+    return Table("energy", "Energy", columns, rows, under)
+
+
+def _key(link: Link) -> str:
+    return f"waiting_j_{slug(link)}"
+
+
+def _rows(s: Series, entry: Entry, links: list[Link]) -> list[Row]:
+    rails = rail_energies(entry)
+    if not rails:
+        return []
+    waiting = {_key(link): _waiting(s, entry, link) for link in links}
+    nothing = dict.fromkeys(waiting, _NO_WAITING)
+    total = board_energy(entry)
+    rows = [_row(s, entry, total, waiting)] if total.rail else []
+    others = [rail for rail in rails if rail.rail != total.rail]  # a total of one rail stands once
+    return rows + [_row(s, entry, rail, nothing) for rail in others]
+
+
+def _waiting(s: Series, entry: Entry, link: Link) -> Value:
+    return waiting_j(entry, link) if link in s.links else missing("this run has no such link")
+
+
+def _row(s: Series, entry: Entry, energy: Energy, waiting: dict[str, Value]) -> Row:
+    row: dict[str, Cell] = {
+        "run": s.run.name,
+        "board": s.board,
+        "backend": s.backend,
+        "config": entry.marked,
+        "rail": energy.rail,
+        "role": energy.role,
+        "gross_j": energy.gross,
+        "net_j": energy.net,
+        "idle_w": energy.idle_w,
+    }
+    return {**row, **waiting}
