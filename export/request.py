@@ -15,6 +15,7 @@ from device_configs.targets import Target, load_target
 from device_configs.version import __version__
 from engines.bundle import Bundle
 from engines.manifest import Manifest
+from engines.photos import default_photos
 from export import zoo
 from export.spec import System
 from export.weight_files import PLACE, digest, locate
@@ -130,12 +131,8 @@ def made_by() -> dict[str, str]:
 def _recipe() -> str:
     """Of the sources that decide what is in a bundle: another digest makes it anew."""
     room = Path(__file__).resolve().parent
+    sources = [path for folder in (room, room.parent / "engines") for path in folder.rglob("*.py")]
     text = hashlib.sha256()
-    for folder, pattern in (
-        (room, "**/*.py"),
-        (room.parent / "engines", "**/*.py"),
-        (room.parent / "engines" / "photographs", "*.jpg"),
-    ):
-        for path in sorted(folder.glob(pattern)):
-            text.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in [*sorted(sources), *map(Path, default_photos())]:
+        text.update(path.name.encode() + b"\0" + path.read_bytes())
     return text.hexdigest()[:12]
