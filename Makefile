@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python splitwatt.py
-SOURCES := splitwatt.py device_configs engines energy profiler export reports tests scripts
+SOURCES := splitwatt.py device_configs engines energy profiler export reports tests .ci
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 DEMO := demo
 
@@ -57,10 +57,10 @@ $(VENV)/.cross: $(VENV)/.user
 	@touch $@
 
 wheel-board: $(VENV)/.cross ## one wheel for every aarch64 board, in dist/
-	$(BIN)/python scripts/board_wheel.py --out dist
+	$(BIN)/python .ci/board_wheel.py --out dist
 
 wheelhouse-board: wheel-board ## that wheel and all it needs, for boards without internet, in wheelhouse/
-	$(BIN)/python scripts/wheelhouse.py --wheel dist/splitwatt-*-py3-none-linux_aarch64.whl --out wheelhouse
+	$(BIN)/python .ci/wheelhouse.py --wheel dist/splitwatt-*-py3-none-linux_aarch64.whl --out wheelhouse
 
 clean: ## remove what make made
 	rm -rf $(VENV) build demo dist wheelhouse .mypy_cache .ruff_cache .pytest_cache

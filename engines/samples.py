@@ -6,9 +6,10 @@ import os
 from typing import Dict, Sequence
 
 import numpy as np
+from PIL import Image
 
 from device_configs.errors import UsageError
-from device_configs.files import sha256_file, write_atomic
+from device_configs.files import sha256_file, write_atomic, write_atomic_with
 from engines.bundle import MANIFEST, Bundle, save_arrays
 from engines.image import decode_image
 from engines.manifest import Manifest, Sample
@@ -18,6 +19,9 @@ from engines.postprocess import Answer
 
 def make_samples(folder: str, photos: Sequence[str], backend: str = "cpu") -> Manifest:
     """Copy photographs into a bundle, run them, and write down what comes out.
+
+    They are kept as PNG: two machines' JPEG decoders give pixels that differ by a few steps (libjpeg
+    9 and libjpeg-turbo do), and a bundle's outputs are to be compared for the same pixels.
 
     The samples that the bundle had are replaced. The manifest is written last.
 
@@ -77,13 +81,13 @@ def flat(answer: Answer) -> Dict[str, np.ndarray]:
 
 
 def _make_sample(folder: str, photo: str, pipeline: WholePipeline) -> Sample:
-    name = os.path.basename(photo)
-    file = "samples/" + name
-    expected = "samples/%s.npz" % os.path.splitext(name)[0]
-    with open(photo, "rb") as stream:
-        data = stream.read()
-    arrays = expected_arrays(pipeline.run(decode_image(data)))
-    write_atomic(os.path.join(folder, file), data)
+    name = os.path.splitext(os.path.basename(photo))[0]
+    file, expected = "samples/%s.png" % name, "samples/%s.npz" % name
+    rgb = decode_image(photo)
+    arrays = expected_arrays(pipeline.run(rgb))
+    write_atomic_with(
+        os.path.join(folder, file), lambda stream: Image.fromarray(rgb).save(stream, "PNG")
+    )
     write_atomic(os.path.join(folder, expected), save_arrays(arrays))
     return Sample(
         file,

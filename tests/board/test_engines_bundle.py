@@ -39,7 +39,7 @@ def test_a_sound_bundle_opens(folder):
     assert os.path.isfile(bundle.part_path("body"))
     assert bundle.manifest_sha256 == sha256_file(os.path.join(folder, "manifest.json"))
     sample = bundle.samples()[0]
-    assert sample.name == "temple.jpg" and os.path.isfile(sample.photo)
+    assert sample.name == "temple.png" and os.path.isfile(sample.photo)
     assert "classification.labels" in load_arrays(sample.expected)
 
 
@@ -49,7 +49,7 @@ def test_nothing_there(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "file", ["encoder.onnx", "tables.npz", "samples/temple.jpg", "samples/temple.npz"]
+    "file", ["encoder.onnx", "tables.npz", "samples/temple.png", "samples/temple.npz"]
 )
 def test_a_tampered_truncated_or_missing_file(folder, file):
     path = os.path.join(folder, file)

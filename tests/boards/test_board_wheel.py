@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT
 
 pytest.importorskip("elftools")
-SCRIPTS = ROOT / "scripts"
+SCRIPTS = ROOT / ".ci"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_the_board_s_wheel(wheel, symbols):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         assert "splitwatt.py" in names and "engines/photographs/raccoon.jpg" in names
-        assert not [n for n in names if n.startswith(("tests/", "docs/", "scripts/"))]
+        assert not [n for n in names if n.startswith(("tests/", "docs/", ".ci/"))]
         assert str(Path.home()).encode() not in content, "the library names this machine's folders"
 
 

@@ -1,7 +1,7 @@
 """A board, emulated: the wheel installed in an aarch64 userland, profiled against a server here.
 
 Slow (minutes) and for root alone, so it runs where SPLITWATT_ARM64 names a folder that
-scripts/emulated_board.py made.
+.ci/emulated_board.py made.
 """
 
 import json
@@ -75,7 +75,7 @@ def wheel(tmp_path_factory):
     pytest.importorskip("ziglang")
     folder = tmp_path_factory.mktemp("dist")
     subprocess.run(
-        [sys.executable, ROOT / "scripts" / "board_wheel.py", "--out", folder], check=True
+        [sys.executable, ROOT / ".ci" / "board_wheel.py", "--out", folder], check=True
     )
     return next(folder.glob("*.whl"))
 

@@ -39,7 +39,7 @@ def test_a_split_bundle_is_complete(bundles):
     assert manifest.encoder_size_bytes.fp32_params / 2**20 == pytest.approx(0.535, abs=0.001)
     assert manifest.weights.trained is False and manifest.weights.source == "random:2025"
     assert "mean nothing" in manifest.weights.notes[0]
-    assert {sample.name for sample in bundle.samples()} == {"raccoon.jpg", "astronaut.jpg"}
+    assert {sample.name for sample in bundle.samples()} == {"raccoon.png", "astronaut.png"}
 
 
 def test_any_size_runs_and_equals_pytorch(bundles):

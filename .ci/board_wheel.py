@@ -1,6 +1,6 @@
 """One wheel for every aarch64 board: the native coder cross-compiled against glibc 2.27.
 
-    python scripts/board_wheel.py --out dist
+    python .ci/board_wheel.py --out dist
 
 zig's clang (from PyPI's ziglang) links against any glibc's symbols that it is told, which a
 distribution's cross compiler does not. Needs ziglang and pyelftools; pip fetches what builds wheels.

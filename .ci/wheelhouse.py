@@ -1,9 +1,9 @@
 """Everything that a board without internet installs: wheels for aarch64 and a board's Python.
 
-    python scripts/wheelhouse.py --wheel dist/splitwatt-*.whl --out wheelhouse
+    python .ci/wheelhouse.py --wheel dist/splitwatt-*.whl --out wheelhouse
 
 Writes `OUT/py3.6` (JetPack 4.6) and `OUT/py3.8` (JetPack 5.1): splitwatt's own wheel, all that it
-needs at the versions of scripts/board-*.txt, a pip that can install them, and requirements.txt.
+needs at the versions of .ci/board-*.txt, a pip that can install them, and requirements.txt.
 """
 
 import argparse

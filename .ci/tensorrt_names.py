@@ -1,6 +1,6 @@
 """Where TensorRT's public binding sources define the names that our backend uses.
 
-    python scripts/tensorrt_names.py PATH_TO_A_CLONE_OF_github.com/NVIDIA/TensorRT [--check]
+    python .ci/tensorrt_names.py PATH_TO_A_CLONE_OF_github.com/NVIDIA/TensorRT [--check]
 
 Reads the keys of tests/boards/tensorrt_names.json, looks each up in the sources at every tag, and
 writes the tags that have it (or, with --check, says what the file has wrong). Nothing else of the

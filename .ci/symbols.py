@@ -1,6 +1,6 @@
 """The newest glibc and C++ runtime that a wheel's libraries need, held against a board's.
 
-python scripts/symbols.py dist/*.whl
+python .ci/symbols.py dist/*.whl
 """
 
 import io
