@@ -1,121 +1,206 @@
-"""Checks a document against a published JSON schema: the schema is the only statement of the form.
+"""Checks a parsed document against a published JSON schema, in sentences that people can act on.
 
-The subset of JSON Schema (draft 7) that our schemas use, because boards have no `jsonschema`
-package: type, const, enum, required, properties, additionalProperties, items, minItems, minLength,
-minimum, pattern, $ref to #/definitions. A keyword it does not know is an error, never skipped.
+The schema is the only statement of a file's form, and boards have no `jsonschema` package: so this
+knows the keywords that our schemas use (`_CHECKS`, `_STRUCTURE`, `$ref` to #/definitions), with the
+meaning that JSON Schema gives them, and refuses a schema with others. Two things it is stricter in:
+a number must be a number (no NaN; above a limit, no infinity) and text of a form has no newline at
+its end.
 """
 
 import re
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List, NoReturn, Tuple
 
 from device_configs.errors import ConfigError
 from device_configs.names import suggestion
 
-_ANNOTATIONS = {"$schema", "title", "description", "definitions"}
-_TYPES: Dict[str, Any] = {
-    "object": dict,
-    "array": list,
-    "string": str,
-    "boolean": bool,
-    "null": type(None),
+Schema = Dict[str, Any]
+
+_TYPES: Dict[str, Tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
 }
+_WORDS = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+}
+_SILENT = {"$schema", "title", "description", "default", "definitions"}
+_STRUCTURE = {
+    "type", "items", "required", "properties", "additionalProperties", "propertyNames"
+}  # fmt: skip
 
 
-def check(document: Any, schema: Dict[str, Any], source: str) -> None:
-    """Raise ConfigError "FILE: KEY ..." at the first place where `document` is not of the form.
+def check(value: Any, schema: Schema, file: str) -> Any:
+    """Check `value` and fill in the defaults.
 
     Args:
-        document: what a YAML or JSON parser returned.
-        schema: a JSON schema, draft 7, of the subset above.
-        source: the file's name, for the message.
+        value: what a YAML or JSON parser gave.
+        schema: a JSON schema in the keywords known here.
+        file: the name to use in sentences.
+
+    Returns:
+        A copy of `value` with a default for each absent key that has one.
+
+    Raises:
+        ConfigError: the file, the key, and what was expected there.
     """
-    _Checker(schema, source).check(document, schema, "")
+    return _Checker(schema, file).check(value, schema, "")
 
 
 class _Checker(object):
-    def __init__(self, root: Dict[str, Any], source: str) -> None:
+    """One document's check; `key` is where in it a value stands, as `links[0].name`."""
+
+    def __init__(self, root: Schema, file: str) -> None:
         self._root = root
-        self._source = source
+        self._file = file
 
-    def check(self, value: Any, schema: Dict[str, Any], where: str) -> None:
-        for keyword in schema:
-            if keyword not in _ANNOTATIONS:
-                # "$ref" -> _ref, "minItems" -> _minitems, ...
-                getattr(self, "_" + keyword.lstrip("$").lower())(
-                    value, schema[keyword], schema, where
-                )
+    def check(self, value: Any, schema: Schema, key: str) -> Any:
+        schema = self._resolved(schema)
+        if "type" in schema and not any(_is(value, name) for name in _names(schema)):
+            self._wrong(key, self._expected(schema), value)
+        for keyword, argument in schema.items():
+            if keyword in _CHECKS:
+                kind, sound, expected = _CHECKS[keyword]
+                if (kind is None or _is(value, kind)) and not sound(value, argument):
+                    self._unsound(value, schema, key, keyword, expected)
+            elif keyword not in _SILENT and keyword not in _STRUCTURE:
+                raise NotImplementedError("the schema keyword %s" % keyword)
+        if isinstance(value, dict):
+            return self._object(value, schema, key)
+        if isinstance(value, list) and "items" in schema:
+            items = enumerate(value)
+            return [self.check(item, schema["items"], "%s[%d]" % (key, i)) for i, item in items]
+        return value
 
-    def _fail(self, where: str, message: str, remedy: str = "") -> None:
-        raise ConfigError("%s: %s %s" % (self._source, where or "the file", message), remedy)
+    def _resolved(self, schema: Schema) -> Schema:
+        while "$ref" in schema:
+            schema = self._root["definitions"][schema["$ref"].rsplit("/", 1)[1]]
+        return schema
 
-    def _ref(self, value: Any, ref: str, schema: Dict[str, Any], where: str) -> None:
-        self.check(value, self._root["definitions"][ref.rsplit("/", 1)[1]], where)
+    def _object(self, value: Dict[Any, Any], schema: Schema, key: str) -> Dict[Any, Any]:
+        properties = schema.get("properties", {})
+        others = schema.get("additionalProperties") or {}
+        others = {} if others is True else others
+        for name in value:
+            self._check_name(name, properties, schema, _join(key, name))
+        for name in schema.get("required", ()):
+            if name not in value:
+                self._missing(properties.get(name, {}), _join(key, name))
+        result = {}
+        for name, item in value.items():
+            result[name] = self.check(item, properties.get(name, others), _join(key, name))
+        for name, rule in properties.items():
+            if name not in value and "default" in rule:
+                result[name] = self.check(rule["default"], rule, _join(key, name))
+        return result
 
-    def _const(self, value: Any, wanted: Any, schema: Dict[str, Any], where: str) -> None:
-        if value != wanted or isinstance(value, bool) != isinstance(wanted, bool):
-            self._fail(where, "must be %r, is %r" % (wanted, value))
+    def _check_name(self, name: Any, known: Schema, schema: Schema, key: str) -> None:
+        if not isinstance(name, str):
+            raise ConfigError(
+                "%s: the key %s must be text" % (self._file, key), 'put it in "quotes"'
+            )
+        if name not in known and schema.get("additionalProperties") is False:
+            raise ConfigError("%s: unknown key '%s'" % (self._file, key), suggestion(name, known))
+        self.check(name, schema.get("propertyNames", {}), key)
 
-    def _enum(self, value: Any, allowed: List[Any], schema: Dict[str, Any], where: str) -> None:
-        if value not in allowed:
-            known = [str(a) for a in allowed]
-            self._fail(where, "must not be %r" % (value,), suggestion(str(value), known))
+    def _missing(self, rule: Schema, key: str) -> NoReturn:
+        told = rule.get("description")
+        remedy = "it holds %s%s" % (self._expected(rule), ": %s" % told if told else "")
+        raise ConfigError("%s: the key '%s' is missing" % (self._file, key), remedy)
 
-    def _type(self, value: Any, wanted: Any, schema: Dict[str, Any], where: str) -> None:
-        names = wanted if isinstance(wanted, list) else [wanted]
-        if not any(_is(value, name) for name in names):
-            self._fail(where, "must be %s, is %r" % (" or ".join(names), value))
+    def _unsound(self, value: Any, schema: Schema, key: str, keyword: str, expected: str) -> None:
+        if keyword == "uniqueItems":
+            twice = next(item for i, item in enumerate(value) if item in value[:i])
+            raise ConfigError("%s: %s holds %r twice" % (self._file, key, twice), "name it once")
+        more = ""
+        if keyword == "enum" and isinstance(value, str):
+            more = "; " + suggestion(value, [str(known) for known in schema["enum"]])
+        if expected:
+            expected = expected % {"what": _words(schema), "limit": schema[keyword]}
+        self._wrong(key, expected or self._expected(schema), value, more)
 
-    def _required(self, value: Any, keys: List[str], schema: Dict[str, Any], where: str) -> None:
-        for key in keys:
-            if isinstance(value, dict) and key not in value:
-                self._fail(where, "lacks the key '%s'" % key)
+    def _wrong(self, key: str, expected: str, value: Any, more: str = "") -> NoReturn:
+        shown = repr(value)
+        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        place = "'%s'" % key if key else "the file"
+        raise ConfigError(
+            "%s: %s must be %s, not %s%s" % (self._file, place, expected, shown, more)
+        )
 
-    def _properties(
-        self, value: Any, known: Dict[str, Any], schema: Dict[str, Any], where: str
-    ) -> None:
-        for key in value if isinstance(value, dict) else ():
-            if key in known:
-                self.check(value[key], known[key], _join(where, key))
-
-    def _additionalproperties(
-        self, value: Any, rule: Any, schema: Dict[str, Any], where: str
-    ) -> None:
-        known = schema.get("properties", {})
-        for key in value if isinstance(value, dict) else ():
-            if key in known:
-                continue
-            if rule is False:
-                self._fail(where, "has the unknown key '%s'" % key, suggestion(str(key), known))
-            self.check(value[key], rule, _join(where, key))
-
-    def _items(self, value: Any, rule: Dict[str, Any], schema: Dict[str, Any], where: str) -> None:
-        for index, item in enumerate(value if isinstance(value, list) else ()):
-            self.check(item, rule, "%s[%d]" % (where, index))
-
-    def _minitems(self, value: Any, least: int, schema: Dict[str, Any], where: str) -> None:
-        if isinstance(value, list) and len(value) < least:
-            self._fail(where, "needs at least %d items" % least)
-
-    def _minlength(self, value: Any, least: int, schema: Dict[str, Any], where: str) -> None:
-        if isinstance(value, str) and len(value) < least:
-            self._fail(where, "must not be empty")
-
-    def _minimum(self, value: Any, least: float, schema: Dict[str, Any], where: str) -> None:
-        if _is(value, "number") and value < least:
-            self._fail(where, "must be at least %g, is %r" % (least, value))
-
-    def _pattern(self, value: Any, pattern: str, schema: Dict[str, Any], where: str) -> None:
-        if isinstance(value, str) and not re.search(pattern, value):
-            self._fail(where, "is %r, which is not of the form %s" % (value, pattern))
+    def _expected(self, schema: Schema) -> str:
+        schema = self._resolved(schema)
+        if "const" in schema:
+            return repr(schema["const"])
+        if "enum" in schema:
+            return " or ".join("null" if v is None else repr(v) for v in schema["enum"])
+        items = self._resolved(schema.get("items", {}))
+        if _names(schema) == ["array"] and "type" in items:
+            return "a list, each item %s" % _words(items)
+        return _words(schema)
 
 
-def _join(where: str, key: Any) -> str:
-    return "%s.%s" % (where, key) if where else str(key)
+def _names(schema: Schema) -> List[str]:
+    """The names of the types that a schema allows; empty: any."""
+    names = schema.get("type", [])
+    return names if isinstance(names, list) else [names]
+
+
+def _words(schema: Schema) -> str:
+    return " or ".join(_WORDS[name] for name in _names(schema)) or "something else"
 
 
 def _is(value: Any, name: str) -> bool:
-    if name == "integer":
-        return isinstance(value, int) and not isinstance(value, bool)
-    if name == "number":
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(value, bool):
+        return name == "boolean"
+    if isinstance(value, float) and value != value:
+        return False
     return isinstance(value, _TYPES[name])
+
+
+def _same(a: Any, b: Any) -> bool:
+    return bool(a == b) and isinstance(a, bool) == isinstance(b, bool)
+
+
+def _is_unique(value: List[Any], wanted: bool) -> bool:
+    return not wanted or not any(item in value[:i] for i, item in enumerate(value))
+
+
+def _has_form(value: str, pattern: str) -> bool:
+    return bool(re.search(pattern, value)) and not value.endswith("\n")
+
+
+def _is_long_enough(value: Any, least: int) -> bool:
+    return len(value) >= least
+
+
+# Keyword -> the type that it is about (None: any), whether a value is sound, and what is expected
+# ("": what the schema's type, const or enum says).
+_CHECKS: Dict[str, Tuple[Any, Callable[[Any, Any], bool], str]] = {
+    "const": (None, _same, ""),
+    "enum": (None, lambda value, known: any(_same(value, k) for k in known), ""),
+    "pattern": ("string", _has_form, "text of the form %(limit)s"),
+    "minimum": ("number", lambda value, low: value >= low, "%(what)s of at least %(limit)s"),
+    "maximum": ("number", lambda value, high: value <= high, "%(what)s of at most %(limit)s"),
+    "exclusiveMinimum": (
+        "number",
+        lambda value, low: low < value < float("inf"),
+        "%(what)s above %(limit)s",
+    ),
+    "minLength": ("string", _is_long_enough, "%(what)s that is not empty"),
+    "minItems": ("array", _is_long_enough, "%(what)s that is not empty"),
+    "minProperties": ("object", _is_long_enough, "%(what)s that is not empty"),
+    "uniqueItems": ("array", _is_unique, ""),
+}
+
+
+def _join(key: str, name: Any) -> str:
+    return "%s.%s" % (key, name) if key else str(name)

@@ -8,8 +8,8 @@ import yaml
 
 from device_configs.errors import ConfigError, UsageError
 from device_configs.names import suggestion
+from device_configs.schema import check
 from profiler.link import Link
-from profiler.schema import check
 
 LOCAL = "local"
 SPLIT = "split"

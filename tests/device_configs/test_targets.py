@@ -166,7 +166,7 @@ def test_files_that_are_no_target(tmp_path):
     with pytest.raises(ConfigError, match="no YAML"):
         targets.read_target(str(tmp_path / "bad.yaml"))
     (tmp_path / "list.yaml").write_text("- 1\n")
-    with pytest.raises(ConfigError, match="must be object"):
+    with pytest.raises(ConfigError, match="must be a mapping"):
         targets.read_target(str(tmp_path / "list.yaml"))
 
 
