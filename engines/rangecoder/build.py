@@ -26,7 +26,14 @@ _FLAGS += ["-fvisibility-inlines-hidden", "-ffp-contract=off", "-Wall"]
 _LINK = ["-shared", "-static-libstdc++", "-static-libgcc"]
 _AVX2 = ["-mavx2", "-mbmi2", "-mfma", "-mpopcnt"]
 _AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512cd", "-mavx512vbmi"]
-_AVX512 += ["-mavx512vbmi2", "-mbmi2", "-mfma", "-mpopcnt", "-Wno-uninitialized", "-Wno-maybe-uninitialized"]
+_AVX512 += [
+    "-mavx512vbmi2",
+    "-mbmi2",
+    "-mfma",
+    "-mpopcnt",
+    "-Wno-uninitialized",
+    "-Wno-maybe-uninitialized",
+]
 
 
 def build(destination: str = "", compiler: str = "") -> str:
