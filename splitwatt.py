@@ -61,9 +61,8 @@ def _export_missing(argv: List[str]) -> bool:
     if importlib.util.find_spec("torch") is None or {"--help", "-h"} & set(argv):
         return True  # a board: the profile itself says what to export
     wanted = importlib.import_module("profiler.cli").what_to_export(argv)
-    with contextlib.redirect_stdout(
-        sys.stderr
-    ):  # the profile's own output may be read by a program
+    # The profile's own output may be read by a program.
+    with contextlib.redirect_stdout(sys.stderr):
         return not wanted or _run("export", wanted) == 0
 
 
