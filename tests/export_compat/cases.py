@@ -4,7 +4,6 @@ From onnx-tensorrt's pages and importers. A case is a graph of one operator and,
 8.5, 8.6 and 10.1, the rules that it must break: "" for none.
 """
 
-
 import numpy as np
 
 from tests.export_compat.graphs import Constant, Input, branching, graph, looping
