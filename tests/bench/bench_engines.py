@@ -25,6 +25,7 @@ SPLIT = ["entropic_student_ic@0.32", "entropic_student_od@0.32", "entropic_stude
          "ladon_r50@0.32", "ladon_resnest269e@0.32"]  # fmt: skip
 ENCODER_SIZES = [(224, 224), (320, 416)]
 SECONDS = 4.0
+PAUSE_S = 0.03
 
 
 def main() -> None:
@@ -53,6 +54,7 @@ def encoder_alone(bundle: Any) -> None:
                     "onnxruntime": lambda image=image: engine.run({"image": image}),
                 },
                 SECONDS,
+                pause_s=PAUSE_S,
             )
             label = "3x{}x{}".format(*size)
             figures[label] = times
@@ -98,6 +100,7 @@ def parts(name: str, bundle: Bundle, threads: int):
                     "onnxruntime": lambda engine=engine, feed=feed: engine.run(feed),
                 },
                 SECONDS,
+                pause_s=PAUSE_S,
             )
             found = part.reference(tensors)
         tensors.update(found)

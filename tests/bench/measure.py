@@ -14,11 +14,16 @@ OUT = Path(os.environ.get("SPLITWATT_BENCH_OUT", "build/bench"))
 
 
 def side_by_side(
-    contenders: dict[str, Callable[[], Any]], seconds: float = 2.0, at_least: int = 5
+    contenders: dict[str, Callable[[], Any]],
+    seconds: float = 2.0,
+    at_least: int = 5,
+    pause_s: float = 0.0,
 ) -> dict[str, float]:
     """Median seconds of one call of each contender, called in turn for about `seconds` in all.
 
-    Each is called once before anything counts.
+    Each is called once before anything counts. `pause_s` comes before each call, uncounted, where
+    contenders have threads of their own: those that wait for work by spinning would take the other
+    contender's core.
     """
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for call in contenders.values():
@@ -26,6 +31,7 @@ def side_by_side(
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(next(iter(times.values()))) < at_least:
         for name, call in contenders.items():
+            time.sleep(pause_s)
             start = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - start)
