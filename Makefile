@@ -1,4 +1,4 @@
-# `make demo` and `make test` need Python >= 3.10 with venv, git and a C++ compiler; they install the rest.
+# `make demo` and `make test` need Python 3.10 to 3.12 with venv, git and a C++ compiler; they install the rest.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,7 @@ help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(VENV)/.user: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit("splitwatt needs Python >= 3.10 on the host; try: make PYTHON=python3.11" if sys.version_info < (3, 10) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 10) <= sys.version_info < (3, 13) else "a host needs Python 3.10, 3.11 or 3.12 (CompressAI holds NumPy below 2); try: make PYTHON=python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing splitwatt and what it needs into $(VENV) (PyTorch is large: several GB, some minutes)"
 	$(PIP) -e '.[export,report,serve]'
