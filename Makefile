@@ -2,13 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-RUN := $(BIN)/python splitwatt.py
 SOURCES := splitwatt.py device_configs engines energy profiler export reports tests .ci
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo table3 test check bench format lint types unit wheel-board wheelhouse-board clean
+.PHONY: help demo table3 test check bench format lint types wheel-board wheelhouse-board clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -32,8 +31,9 @@ demo: $(VENV)/.user ## export, profile and report seven of Table 3's configurati
 
 table3: $(VENV)/.user ## all 40 rows of the paper's Table 3
 	$(BIN)/splitwatt export --config table3.yaml --target cpu --weights random
-	$(BIN)/splitwatt profile --config table3.yaml --target cpu
-	@echo "now: $(BIN)/splitwatt report RUN --out paper"
+	run=runs/table3-$$(date +%Y%m%d-%H%M%S) && \
+	$(BIN)/splitwatt profile --config table3.yaml --target cpu --out $$run && \
+	$(BIN)/splitwatt report $$run --out paper
 
 test: $(VENV)/.dev ## the whole test suite
 	$(BIN)/python -m pytest tests
