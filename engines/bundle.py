@@ -10,7 +10,8 @@ import numpy as np
 
 from device_configs.errors import BundleError, SplitwattError
 from device_configs.files import inside, sha256_file
-from engines.codec import Codec, open_codec
+from engines.codecs import open_codec
+from engines.codecs.base import Codec, EngineOf
 from engines.manifest import Manifest, Part, Sample
 
 MANIFEST = "manifest.json"
@@ -58,11 +59,12 @@ class Bundle:
         bundle = cls(path, manifest, digest)
         for part in manifest.parts:
             location = bundle._inside(part.file)
-            if placement in (None, part.placement):
+            if placement is None or part.placement in (placement, "both"):
                 _check_size(location, part.bytes)
                 _check_sha256(location, part.sha256)
         if manifest.codec is not None:
-            _check_sha256(bundle._inside(manifest.codec.tables), manifest.codec.sha256)
+            for tables in manifest.codec.tables:
+                _check_sha256(bundle._inside(tables.file), tables.sha256)
         for sample in manifest.samples:
             _check_sha256(bundle._inside(sample.file), sample.sha256)
             _check_sha256(bundle._inside(sample.expected), sample.expected_sha256)
@@ -76,8 +78,11 @@ class Bundle:
         """The ONNX file of a part."""
         return self._inside(self.part(name).file)
 
-    def codec(self) -> Codec:
+    def codec(self, engine_of: EngineOf) -> Codec:
         """The codec of a split model, its tables loaded.
+
+        Args:
+            engine_of: gives the engine of a part by its name, for a codec that runs one.
 
         Raises:
             BundleError: the model has none, or its tables are not what the manifest says.
@@ -85,7 +90,7 @@ class Bundle:
         spec = self.manifest.codec
         if spec is None:
             raise BundleError("%s is a local model: it has no codec" % self.manifest.model)
-        return open_codec(spec, self._inside(spec.tables))
+        return open_codec(spec, [self._inside(t.file) for t in spec.tables], engine_of)
 
     def samples(self) -> List[SampleFiles]:
         """The photographs of the bundle and where their expected outputs lie."""

@@ -8,6 +8,7 @@ from device_configs.errors import BundleError
 from engines.backends.base import Engine
 from engines.bundle import Bundle
 from engines.closing import Closing
+from engines.codecs.base import Codec
 from engines.manifest import Part
 from engines.postprocess import TENSORS, Answer, Sizes, answer_of
 from engines.stages import Laps
@@ -17,7 +18,11 @@ Tensors = Dict[str, np.ndarray]
 
 
 class PartsPipeline(Closing):
-    """What all pipelines have: parts of one placement as engines, closed together."""
+    """What all pipelines have: parts of one placement as engines, closed together.
+
+    Attributes:
+        bundle: what they are of.
+    """
 
     def __init__(
         self,
@@ -35,16 +40,30 @@ class PartsPipeline(Closing):
                 (part, engines.get(bundle, part, backend, threads))
                 for part in bundle.manifest.placed(placement)
             ]
-            given = ("image",) if placement == "board" else ("latent",)
+            self._codec: Optional[Codec] = None
+            if bundle.manifest.split:
+                self._codec = bundle.codec(
+                    lambda name: engines.get(bundle, bundle.part(name), backend, threads)
+                )
+            given: Tuple[str, ...] = ("image",)
+            if placement == "server" and self._codec is not None:
+                given = self._codec.gives
             made = _check_flow(bundle, self._chain, given)
-            if placement == "board" and bundle.manifest.split:
-                _need(bundle, made, ("latent",), "the codec")
+            if placement == "board" and self._codec is not None:
+                _need(bundle, made, self._codec.takes, "the codec")
             else:
                 for task in bundle.manifest.tasks:
                     _need(bundle, made, TENSORS[task], "the task " + task)
         except BaseException:
             self.close()
             raise
+
+    @property
+    def codec(self) -> Codec:
+        """The codec of a split model; BundleError for a local one."""
+        if self._codec is None:
+            raise BundleError("%s is a local model: it has no codec" % self.bundle.manifest.model)
+        return self._codec
 
     def close(self) -> None:
         """Close the engines, unless they came from a store that somebody else closes."""

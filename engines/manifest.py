@@ -11,11 +11,13 @@ from engines.fields import Fields
 
 FORMAT = 1
 TASKS = ("classification", "detection", "segmentation")
-PLACEMENTS = ("board", "server")
+# A part on `both` ends is the codec's: it runs it, wherever it codes.
+PLACEMENTS = ("board", "server", "both")
 LABEL_SETS = ("imagenet1k", "coco91", "voc21")
 DTYPES = ("float32", "float16", "int32", "int64", "uint8", "int8", "bool")
 FILTERS = ("pillow-bilinear", "bilinear")
-CODECS = ("rangecoder",)
+# Kinds of codecs, and how many files of tables each has.
+CODECS = {"rangecoder": 1}
 
 
 class Port(NamedTuple):
@@ -181,25 +183,48 @@ class EncoderSize(NamedTuple):
         return size
 
 
+class TablesFile(NamedTuple):
+    """A file of entropy tables; `id` is what every bitstream under them repeats."""
+
+    file: str
+    sha256: str
+    id: str
+
+    @classmethod
+    def from_json(cls, fields: Fields) -> "TablesFile":
+        """Read one entry."""
+        tables = cls(fields.text("file"), fields.digest("sha256"), fields.text("id"))
+        fields.done()
+        return tables
+
+
 class CodecSpec(NamedTuple):
-    """What turns the latent into bytes and back, and the tables that both ends need."""
+    """What turns a latent, or an image, into bytes and back.
+
+    tables: what both ends need: one for a factorized prior; for a hyperprior those of the hyper
+        latent, then those of the latent; none for an image's codec.
+    quality: of an image's codec, in that codec's own scale; None elsewhere.
+    """
 
     kind: str
-    tables: str
-    sha256: str
-    tables_id: str
+    tables: List[TablesFile]
+    quality: Optional[int]
 
     @classmethod
     def from_json(cls, fields: Fields) -> "CodecSpec":
         """Read the key `codec`."""
-        codec = cls(
-            fields.text("kind", CODECS),
-            fields.text("tables"),
-            fields.digest("sha256"),
-            fields.text("tables_id"),
-        )
+        kind = fields.text("kind", tuple(CODECS))
+        tables = [TablesFile.from_json(entry) for entry in fields.objects("tables")]
+        if len(tables) != CODECS[kind]:
+            raise fields.wrong("tables", "a list of %d" % CODECS[kind], [t.file for t in tables])
+        codec = cls(kind, tables, fields.optional("quality", fields.integer))
         fields.done()
         return codec
+
+    @property
+    def tables_id(self) -> Optional[str]:
+        """The ids of all its tables, None where it has none: both ends must have the same."""
+        return "+".join(tables.id for tables in self.tables) or None
 
 
 class Head(NamedTuple):
@@ -337,7 +362,7 @@ class Manifest(NamedTuple):
         raise BundleError("%s has no part '%s'" % (self.model, name), "it has: " + known)
 
     def placed(self, placement: str) -> List[Part]:
-        """The parts on the `board` or the `server`, in the order they run."""
+        """The parts that run on the `board` or the `server`, in that order; none on `both`."""
         return [part for part in self.parts if part.placement == placement]
 
     def _check(self, file: str) -> None:

@@ -84,7 +84,6 @@ class BoardPipeline(PartsPipeline):
         store: Optional[EngineStore] = None,
     ) -> None:
         _require(bundle, split=True)
-        self._codec = bundle.codec()
         super().__init__(bundle, "board", backend, threads, store)
 
     def run(self, rgb: np.ndarray) -> Request:
@@ -92,7 +91,7 @@ class BoardPipeline(PartsPipeline):
 
         Raises:
             ImageError, EngineError, BitstreamError: see `engines.preprocess`,
-                `engines.backends.base`, `engines.codec`.
+                `engines.backends.base`, `engines.codecs.base`.
         """
         laps = Laps()
         prepared = preprocess(rgb, self.bundle.manifest.preprocess)
@@ -101,7 +100,7 @@ class BoardPipeline(PartsPipeline):
         tensors["image"] = prepared.tensor
         laps.lap("preprocess")
         self._run_parts(tensors, laps)
-        payload = self._codec.encode(tensors["latent"])
+        payload = self.codec.encode(tensors)
         packed = np.array(sizes.image + sizes.valid + sizes.input, np.int32)
         laps.lap("encode")
         return Request(payload, packed, laps.stages)
@@ -121,7 +120,6 @@ class ServerPipeline(PartsPipeline):
         store: Optional[EngineStore] = None,
     ) -> None:
         _require(bundle, split=True)
-        self._codec = bundle.codec()
         super().__init__(bundle, "server", backend, threads, store)
 
     def run(self, payload: bytes, sizes: np.ndarray) -> Tuple[Answer, Stages]:
@@ -136,9 +134,8 @@ class ServerPipeline(PartsPipeline):
         """
         laps = Laps()
         checked = read_sizes(sizes)
-        latent = self._codec.decode(payload, checked.input)
         tensors = _inputs(checked)
-        tensors["latent"] = latent
+        tensors.update(self.codec.decode(payload, checked.input))
         laps.lap("decode")
         self._run_parts(tensors, laps)
         answer = self._answer(tensors, checked)

@@ -6,7 +6,7 @@ import numpy as np
 
 from device_configs.errors import BundleError
 from engines.bundle import Bundle, SampleFiles, load_arrays
-from engines.codec import Codec
+from engines.codecs.base import Codec
 from engines.image import decode_image
 from engines.pipeline import LocalPipeline, Request, whole
 from engines.postprocess import Answer
@@ -63,7 +63,7 @@ def verify(
             else:
                 board, server = pipeline.halves
                 request = board.run(rgb)
-                yield _compare_request(sample.name, request, expected, bundle.codec())
+                yield _compare_request(sample.name, request, expected, board.codec)
                 answer = server.run(expected["payload"].tobytes(), expected["sizes"])[0]
             longer_side = max(rgb.shape[:2])
             for task in bundle.manifest.tasks:
@@ -112,7 +112,7 @@ def _compare_request(name: str, request: Request, expected: Arrays, codec: Codec
     if request.payload == due:
         return Check(name, True, "the same %d bytes" % len(due))
     input_size = (int(request.sizes[4]), int(request.sizes[5]))
-    found, wanted = (codec.decode(data, input_size) for data in (request.payload, due))
+    found, wanted = (_joined(codec.decode(data, input_size)) for data in (request.payload, due))
     if found.shape != wanted.shape:
         return Check(name, False, "a latent of %s, not %s" % (found.shape, wanted.shape))
     steps = np.abs(found - wanted)
@@ -120,6 +120,12 @@ def _compare_request(name: str, request: Request, expected: Arrays, codec: Codec
     passed = bool(steps.max() < 1.5) and differing <= ROUNDING_SHARE * steps.size
     detail = "rounding differs in %d of %d values of the latent, by at most %.0f"
     return Check(name, passed, detail % (differing, steps.size, steps.max()))
+
+
+def _joined(tensors: Arrays) -> np.ndarray:
+    """All values of a codec's tensors, the only one of most codecs in its own shape."""
+    arrays = [tensors[name] for name in sorted(tensors)]
+    return arrays[0] if len(arrays) == 1 else np.concatenate([a.ravel() for a in arrays])
 
 
 def _compare_classes(found: Arrays, due: Arrays) -> Tuple[bool, str]:

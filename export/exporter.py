@@ -18,7 +18,6 @@ import torch
 from device_configs.errors import ExportError
 from device_configs.files import sha256_file, storage_error, write_atomic
 from engines import manifest as schema
-from engines.rangecoder import Tables
 from engines.samples import make_samples, write_manifest
 from export.checkpoints import read
 from export.cleanup import keep_outputs
@@ -26,7 +25,7 @@ from export.cost import Counter, parameters
 from export.onnx_export import to_onnx
 from export.parity import Difference
 from export.photos import photos, samples
-from export.random_weights import quantised, seeded
+from export.random_weights import seeded
 from export.request import Request, made_by
 from export.spec import Network, Part, Photo
 
@@ -48,8 +47,8 @@ def export(request: Request, report: Report) -> schema.Manifest:
     with _replacing(request.out) as folder, torch.no_grad():
         report("weights", 2.0)
         network, notes = _network(request)
-        views = [_View(photo) for photo in samples(request.system.preprocess)]
-        trace = _View(_small(samples(request.system.preprocess)[0], request))
+        views = [_View(photo, network) for photo in samples(request.system.preprocess)]
+        trace = _View(_small(samples(request.system.preprocess)[0], request), network)
         parts = []
         for part in network.parts():
             report(part.name, 1.0)
@@ -111,13 +110,14 @@ def _network(request: Request) -> tuple[Network, list[str]]:
 class _View:
     """One photograph's tensors by name, growing part by part as PyTorch computes them."""
 
-    def __init__(self, photo: Photo) -> None:
+    def __init__(self, photo: Photo, network: Network) -> None:
         self.photo = photo
         self.tensors = {
             "image": torch.from_numpy(photo.tensor),
             "input_size": torch.tensor(photo.input_size),
             "valid_size": torch.tensor(photo.valid_size),
         }
+        self.tensors.update(network.coded(self.tensors, self.tensors))
 
     @property
     def where(self) -> str:
@@ -125,10 +125,9 @@ class _View:
         return "at {}x{}".format(*self.photo.input_size)
 
     def grow(self, found: dict[str, torch.Tensor], network: Network) -> None:
-        """Add a part's outputs; a decoder gets the latent as it comes out of the coder."""
+        """Add a part's outputs, those that are sent as they come out of the codec."""
         self.tensors.update(found)
-        if "latent" in found and network.bottleneck is not None:
-            self.tensors["latent"] = quantised(network.bottleneck, found["latent"])
+        self.tensors.update(network.coded(found, self.tensors))
 
 
 def _small(photo: Photo, request: Request) -> Photo:
@@ -150,7 +149,7 @@ def _part(
     notes: list[str],
 ) -> schema.Part:
     """Trace, compare and write one part."""
-    target = request.target if part.placement == "board" else request.server_target
+    target = request.server_target if part.placement == "server" else request.target
     model = to_onnx(part, trace.tensors, target.opset, target.ir_version)
     trace.grow(part.reference(trace.tensors), network)
     difference = Difference(part)
@@ -214,16 +213,19 @@ def _entropy(
     network: Network, folder: Path, parts: list[schema.Part]
 ) -> tuple[schema.CodecSpec | None, schema.EncoderSize | None]:
     """Write the entropy tables of a split system; its codec and the size of its encoder."""
-    if network.bottleneck is None:
+    coding = network.coding()
+    if coding is None:
         return None, None
-    path = str(folder / "tables.npz")
-    tables = Tables.from_compressai(network.bottleneck)
-    tables.save(path)
-    deployed = sum(part.bytes for part in parts if part.placement == "board")
-    size = schema.EncoderSize(
-        4 * parameters(network.encoder_modules), deployed + (folder / "tables.npz").stat().st_size
-    )
-    return schema.CodecSpec("rangecoder", "tables.npz", sha256_file(path), tables.id), size
+    deployed = sum(part.bytes for part in parts if part.placement != "server")
+    files = []
+    for index, tables in enumerate(coding.tables, 1):
+        file = "tables.npz" if index == 1 else f"tables.{index}.npz"
+        path = folder / file
+        tables.save(str(path))
+        deployed += path.stat().st_size
+        files.append(schema.TablesFile(file, sha256_file(str(path)), tables.id))
+    size = schema.EncoderSize(4 * parameters(network.encoder_modules), deployed)
+    return schema.CodecSpec(coding.kind, files, coding.quality), size
 
 
 def _manifest(

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
+    from engines.rangecoder import Tables
+
     Tensors = dict[str, Tensor]
     State = Mapping[str, Any]
 
@@ -72,16 +74,36 @@ class Photo:
     input_size: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Coding:
+    """What a bundle says of its codec: see `engines.manifest.CodecSpec`."""
+
+    kind: str
+    tables: tuple[Tables, ...] = ()
+    quality: int | None = None
+
+
 class Network(ABC):
     """A system at one rate point, as PyTorch modules in evaluation mode.
 
     Attributes:
-        bottleneck: CompressAI's entropy bottleneck of a split system, else None.
         encoder_modules: what the board holds of a split system: encoder and entropy model.
     """
 
-    bottleneck: Any = None
     encoder_modules: Sequence[nn.Module] = ()
+
+    def coding(self) -> Coding | None:
+        """The codec of a split system; None for a local one."""
+        return None
+
+    def coded(self, found: Tensors, tensors: Tensors) -> Tensors:
+        """What the codec makes of the tensors in `found` that are sent, by the papers' own code.
+
+        Args:
+            found: a part's outputs; at the start, the image.
+            tensors: all so far, `found` among them.
+        """
+        return {}
 
     @abstractmethod
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:

@@ -17,6 +17,7 @@ from sc2bench.models.segmentation.deeplabv3 import create_deeplabv3
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from engines.rangecoder import Tables
 from export.checkpoints import differences, fill, fill_bottleneck, subset
 from export.graphs.bottleneck import Body, PooledClassifier, fixed
 from export.graphs.rcnn import Rcnn
@@ -33,7 +34,7 @@ from export.random_weights import (
     quantised,
     seeded,
 )
-from export.spec import LoadedFile, Network, Part, Photo
+from export.spec import Coding, LoadedFile, Network, Part, Photo
 
 # Standard deviation of random logits: the best of 1000 classes then gets some tenths.
 LOGIT_SPREAD = 4.0
@@ -112,9 +113,17 @@ class SplitNetwork(Network):
         self.rcnn_graph = None if rcnn is None else Rcnn(rcnn, (4, 8, 16, 32)).eval()
 
     @property
-    def bottleneck(self) -> Any:  # type: ignore[override]
+    def bottleneck(self) -> Any:
         """CompressAI's entropy bottleneck."""
         return self.layer.entropy_bottleneck
+
+    def coding(self) -> Coding:
+        """The range coder under the bottleneck's tables."""
+        return Coding("rangecoder", (Tables.from_compressai(self.bottleneck),))
+
+    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The latent as it comes out of the coder."""
+        return {n: quantised(self.bottleneck, t) for n, t in found.items() if n == "latent"}
 
     @property
     def encoder_modules(self) -> Sequence[nn.Module]:  # type: ignore[override]

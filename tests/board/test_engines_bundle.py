@@ -98,19 +98,23 @@ def test_a_manifest_of_a_gigabyte_is_not_read(folder):
     refused(folder, "too large")
 
 
+def no_engine(name):
+    raise AssertionError("no engine of %s is asked for" % name)
+
+
 def test_tables_of_another_codec(folder):
     document = tiny.read_document(folder)
-    document["codec"]["tables_id"] = "00000000"
+    document["codec"]["tables"][0]["id"] = "00000000"
     tiny.write_document(folder, document)
     with pytest.raises(BundleError) as error:
-        Bundle.open(folder).codec()
+        Bundle.open(folder).codec(no_engine)
     assert "00000000" in str(error.value)
 
 
 def test_a_local_model_has_no_codec(tmp_path):
     bundle = Bundle.open(tiny.tiny_bundle(tmp_path / "local", split=False, photos=1))
     with pytest.raises(BundleError):
-        bundle.codec()
+        bundle.codec(no_engine)
 
 
 def test_arrays_of_python_objects_are_refused(tmp_path):

@@ -68,7 +68,7 @@ def test_a_decoded_latent_is_the_rounded_one(split, raccoon):
         payload = board.run(raccoon).payload
         engine = board._chain[0][1]
         latent = engine.run({"image": tensor})["latent"]
-    decoded = bundle.codec().decode(payload, (320, 416))
+        decoded = board.codec.decode(payload, (320, 416))["latent"]
     medians = tiny.tables().medians.reshape(1, -1, 1, 1)
     assert np.array_equal(decoded, np.rint(latent - medians) + medians)
 

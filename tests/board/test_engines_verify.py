@@ -127,13 +127,13 @@ def test_boxes_of_nearly_equal_scores_may_swap(folder):
 
 def test_another_rounding_of_a_few_latents_is_reported_and_passes(folder):
     bundle = Bundle.open(folder)
-    codec = bundle.codec()
+    codec = bundle.codec(bundle.part)
 
     def rounded(count, step):
         def change(payload):
-            latent = codec.decode(payload.tobytes(), (512, 512))
+            latent = codec.decode(payload.tobytes(), (512, 512))["latent"]
             latent.flat[:count] += step
-            return np.frombuffer(codec.encode(latent), np.uint8)
+            return np.frombuffer(codec.encode({"latent": latent}), np.uint8)
 
         return change
 

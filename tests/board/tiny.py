@@ -155,9 +155,8 @@ def tiny_bundle(folder, split=True, photos=2):
         entropy.save(path)
         manifest["codec"] = {
             "kind": "rangecoder",
-            "tables": "tables.npz",
-            "sha256": sha256_file(path),
-            "tables_id": entropy.id,
+            "tables": [{"file": "tables.npz", "sha256": sha256_file(path), "id": entropy.id}],
+            "quality": None,
         }
         manifest["postprocess"]["detection"] = {
             "part": "detector",

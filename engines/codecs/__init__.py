@@ -1,0 +1,26 @@
+"""Codecs, one file per kind: what lies between board and server becomes bytes and back."""
+
+import importlib
+from typing import List
+
+from engines.codecs.base import Codec, EngineOf
+from engines.manifest import CodecSpec
+
+# kind -> (module, class)
+_KINDS = {"rangecoder": ("factorized", "FactorizedCodec")}
+
+
+def open_codec(spec: CodecSpec, tables: List[str], engine_of: EngineOf) -> Codec:
+    """The codec that a manifest names.
+
+    Args:
+        spec: the manifest's `codec`.
+        tables: paths of its tables' files, in the manifest's order.
+        engine_of: gives the engine of the part that the codec runs on both ends, by its name.
+
+    Raises:
+        BundleError: the tables are not what the manifest says.
+    """
+    module, name = _KINDS[spec.kind]
+    kind = getattr(importlib.import_module(__name__ + "." + module), name)
+    return kind(spec, tables, engine_of)  # type: ignore[no-any-return]

@@ -1,0 +1,43 @@
+"""The range coder under a factorized prior: one table a channel of the latent."""
+
+from typing import List, Tuple
+
+from device_configs.errors import BitstreamError
+from engines.codecs.base import Codec, EngineOf, Tensors, load_tables
+from engines.manifest import CodecSpec
+from engines.rangecoder import RangeCoder
+from engines.rangecoder.container import parse
+
+
+class FactorizedCodec(Codec):
+    """`latent`, float32 (1, C, H, W), is rounded and coded; what comes back is the rounded one."""
+
+    def __init__(self, spec: CodecSpec, tables: List[str], engine_of: EngineOf) -> None:
+        self._coder = RangeCoder(load_tables(spec, tables)[0])
+
+    def encode(self, tensors: Tensors) -> bytes:
+        """See `Codec.encode`."""
+        latent = tensors["latent"]
+        if latent.ndim != 4 or latent.shape[0] != 1:
+            raise BitstreamError("a latent must be (1, C, H, W), not %s" % (latent.shape,))
+        return self._coder.encode(latent)[0]
+
+    def decode(self, payload: bytes, input_size: Tuple[int, int]) -> Tensors:
+        """See `Codec.decode`."""
+        return {"latent": self._coder.decode([payload], latent_size(payload, input_size))}
+
+
+def latent_size(payload: bytes, input_size: Tuple[int, int]) -> Tuple[int, int]:
+    """Height and width of a bitstream's latent.
+
+    Raises:
+        BitstreamError: no bitstream, or a latent larger than the input that it is said to be of.
+    """
+    header = parse(payload)
+    size = (header.height, header.width)
+    if min(size) < 1 or size[0] > input_size[0] or size[1] > input_size[1]:
+        raise BitstreamError(
+            "the bitstream's latent of %d x %d does not come from an input of %d x %d"
+            % (size + tuple(input_size))
+        )
+    return size
