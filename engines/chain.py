@@ -11,6 +11,7 @@ from engines.closing import Closing
 from engines.codecs.base import Codec
 from engines.manifest import Part
 from engines.postprocess import TENSORS, Answer, Sizes, answer_of
+from engines.rangecoder.words import WORDS
 from engines.stages import Laps
 from engines.store import EngineStore
 
@@ -50,7 +51,8 @@ class PartsPipeline(Closing):
                 given = self._codec.gives
             made = _check_flow(bundle, self._chain, given)
             if placement == "board" and self._codec is not None:
-                _need(bundle, made, self._codec.takes, "the codec")
+                if WORDS not in made:  # an engine with the coder in its graph gives the string
+                    _need(bundle, made, self._codec.takes, "the codec")
             else:
                 for task in bundle.manifest.tasks:
                     _need(bundle, made, TENSORS[task], "the task " + task)

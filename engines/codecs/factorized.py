@@ -7,20 +7,37 @@ from engines.codecs.base import Codec, EngineOf, Tensors, load_tables
 from engines.manifest import CodecSpec
 from engines.rangecoder import RangeCoder
 from engines.rangecoder.container import parse
+from engines.rangecoder.words import LENGTH, WORDS, strings_of
 
 
 class FactorizedCodec(Codec):
-    """`latent`, float32 (1, C, H, W), is rounded and coded; what comes back is the rounded one."""
+    """`latent`, float32 (1, C, H, W), is rounded and coded; what comes back is the rounded one.
+
+    Where an engine has the coder in its graph, its `words` and `length` are the string already.
+    """
 
     def __init__(self, spec: CodecSpec, tables: List[str], engine_of: EngineOf) -> None:
         self._coder = RangeCoder(load_tables(spec, tables)[0])
 
     def encode(self, tensors: Tensors) -> bytes:
         """See `Codec.encode`."""
+        if WORDS in tensors:
+            return self._made_in_graph(tensors)
         latent = tensors["latent"]
         if latent.ndim != 4 or latent.shape[0] != 1:
             raise BitstreamError("a latent must be (1, C, H, W), not %s" % (latent.shape,))
         return self._coder.encode(latent)[0]
+
+    def _made_in_graph(self, tensors: Tensors) -> bytes:
+        string = strings_of(tensors[WORDS], tensors[LENGTH])[0]
+        found = parse(string).tables_id
+        if found != self._coder.tables.id:
+            raise BitstreamError(
+                "the engine codes under the tables %s, and the bundle holds %s"
+                % (found, self._coder.tables.id),
+                "build the engines again with splitwatt build",
+            )
+        return string
 
     def decode(self, payload: bytes, input_size: Tuple[int, int]) -> Tensors:
         """See `Codec.decode`."""

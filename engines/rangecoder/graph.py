@@ -7,10 +7,9 @@ plugin can run such a graph; the bundle's other graph, with the coder outside, r
 
 from typing import Any
 
-import numpy as np
-
-from device_configs.errors import BitstreamError, ExportError
+from device_configs.errors import ExportError
 from engines.rangecoder.tables import Tables
+from engines.rangecoder.words import LENGTH, WORDS
 
 ENCODER_NODE = "SplitRangeEncode"
 DECODER_NODE = "SplitRangeDecode"
@@ -53,11 +52,11 @@ def append_encoder(model: Any, tables: Tables, latent: str = "latent") -> Any:
     if latent not in [output.name for output in outputs]:
         raise ExportError("the graph has no output '%s'" % latent, "name the latent's output")
     node = helper.make_node(
-        ENCODER_NODE, [latent], ["words", "length"], name="range_encode", **node_attributes(tables)
+        ENCODER_NODE, [latent], [WORDS, LENGTH], name="range_encode", **node_attributes(tables)
     )
     model.graph.node.append(node)
     kept = [output for output in outputs if output.name != latent]
-    shapes = {"words": ["batch", "words"], "length": ["batch"]}
+    shapes = {WORDS: ["batch", "words"], LENGTH: ["batch"]}
     kept += [
         helper.make_tensor_value_info(name, TensorProto.INT32, shape)
         for name, shape in shapes.items()
@@ -65,20 +64,3 @@ def append_encoder(model: Any, tables: Tables, latent: str = "latent") -> Any:
     del model.graph.output[:]
     model.graph.output.extend(kept)
     return model
-
-
-def strings_of(words: np.ndarray, length: np.ndarray) -> list[bytes]:
-    """The strings in the node's two outputs.
-
-    Raises:
-        BitstreamError: a latent that the plugin could not code.
-    """
-    strings = []
-    for row, size in zip(words, length.tolist(), strict=True):
-        if size < 0:
-            raise BitstreamError(
-                "the latent holds NaN, infinity or too many symbols outside its tables",
-                "look at the encoder and its input, or fit the tables to your images",
-            )
-        strings.append(row.astype("<i4", copy=False).tobytes()[:size])
-    return strings

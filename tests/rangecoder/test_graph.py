@@ -7,6 +7,7 @@ from onnx import TensorProto, helper
 
 from device_configs.errors import BitstreamError, ExportError
 from engines.rangecoder import RangeCoder, Tables, graph
+from engines.rangecoder import words as coded_words
 
 
 @pytest.fixture
@@ -49,6 +50,8 @@ def test_words_become_strings(tables):
     string = RangeCoder(tables).encode(latent)[0]
     words = np.zeros((2, graph.words_of_shape(3, 40, 90)), np.int32)
     words[0].view(np.uint8)[: len(string)] = np.frombuffer(string, np.uint8)
-    assert graph.strings_of(words[:1], np.array([len(string)])) == [string]
+    assert coded_words.strings_of(words[:1], np.array([len(string)])) == [string]
     with pytest.raises(BitstreamError):
-        graph.strings_of(words, np.array([len(string), -1]))
+        coded_words.strings_of(words, np.array([len(string), -1]))
+    with pytest.raises(BitstreamError):
+        coded_words.strings_of(words, np.array([len(string), 4 * words.shape[1] + 1]))

@@ -1,0 +1,33 @@
+"""The strings in the outputs of the coder's node of a graph, where TensorRT ran it."""
+
+from typing import List
+
+import numpy as np
+
+from device_configs.errors import BitstreamError
+
+# The outputs of the encoder's node, which take the latent's place.
+WORDS, LENGTH = "words", "length"
+
+
+def strings_of(words: np.ndarray, length: np.ndarray) -> List[bytes]:
+    """The strings in the node's two outputs.
+
+    Args:
+        words: int32 (N, M), little-endian words.
+        length: int32 (N,), the bytes of each string, -1 for a latent that could not be coded.
+
+    Raises:
+        BitstreamError: a latent that could not be coded, or a length that no string has.
+    """
+    strings = []
+    for row, size in zip(words, length.tolist()):
+        if size < 0:
+            raise BitstreamError(
+                "the latent holds NaN, infinity or too many symbols outside its tables",
+                "look at the encoder and its input, or fit the tables to your images",
+            )
+        if size > 4 * len(row):
+            raise BitstreamError("the engine says %d bytes and gives %d" % (size, 4 * len(row)))
+        strings.append(row.astype("<i4", copy=False).tobytes()[:size])
+    return strings
