@@ -10,6 +10,7 @@ from device_configs.errors import ConfigError, UsageError
 from device_configs.names import suggestion
 from device_configs.schema import check
 from profiler.link import Link
+from profiler.links.parse import check_together, link_from_row
 
 LOCAL = "local"
 SPLIT = "split"
@@ -57,7 +58,7 @@ class Config(NamedTuple):
         """The config as its file has it, defaults filled in; `from_document` reads it back."""
         document = dict(self._asdict())
         document["backends"] = list(self.backends)
-        document["links"] = [dict(link._asdict()) for link in self.links]
+        document["links"] = [link.to_json() for link in self.links]
         document["configurations"] = {c.id: _row(c) for c in self.configurations}
         return document
 
@@ -144,10 +145,14 @@ def from_document(document: Any, file: str) -> Config:
     """
     document = check(document, schema(), file)
     rows = document.pop("configurations")
-    backends, links = document.pop("backends"), document.pop("links")
+    backends = document.pop("backends")
+    links = [
+        link_from_row(row, file, "links[%d]." % i) for i, row in enumerate(document.pop("links"))
+    ]
+    check_together(links, file)
     return Config(
         backends=tuple(backends),
-        links=tuple(Link(**dict(link, rate_kbit_s=float(link["rate_kbit_s"]))) for link in links),
+        links=tuple(links),
         configurations=tuple(_configuration(id, row, file) for id, row in rows.items()),
         **document,
     )

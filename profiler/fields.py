@@ -22,12 +22,14 @@ class Field(NamedTuple):
         unit: "s", "B", "MAC", ... or "" where there is none.
         description: what it means.
         nullable: whether it may be null: not measured, or not there to be measured.
+        later: runs of earlier versions lack it; reading one gives null.
     """
 
     type: str
     unit: str
     description: str
     nullable: bool = False
+    later: bool = False
 
 
 _CONFIG = Field("text", "", "the configuration, as LC1")
@@ -66,7 +68,15 @@ REQUEST_FIELDS = {
     "wire_down_bytes": Field("integer", "B", "the HTTP response"),
     "legacy_pickled_bytes": Field("integer", "B", "the size that sc2bench reports for it", True),
     "attempts": Field("integer", "", "1, or more where the server was not reached at once"),
-}
+    "sent_monotonic_s": Field("number", "s", "when its sending began, on the board's monotonic "
+                              "clock", True, True),
+    "received_monotonic_s": Field("number", "s", "when its answer was there, on the board's "
+                                  "monotonic clock", True, True),
+    "server_monotonic_s": Field("number", "s", "when the server had all of it, on the server's own "
+                                "monotonic clock", True, True),
+    "drain_s": Field("number", "s", "spent before it on emptying a shaped link's token bucket; not "
+                     "in total_s", True, True),
+}  # fmt: skip
 
 WINDOW_FIELDS = {
     "name": Field("text", "", "what the interval holds: idle, warmup or inferences"),
@@ -91,7 +101,10 @@ DERIVED_FIELDS = {
     "uplink_payload_s": Field("number", "s", "8 * payload bytes / rate, as the Ladon paper", True),
     "uplink_wire_s": Field("number", "s", "the same of all that the wire carries: HTTP, Ethernet, "
                            "IPv4 and TCP headers around each 1448 bytes", True),
-    "end_to_end_s": Field("number", "s", "total_s and the link's uplink time", True),
+    "uplink_s": Field("number", "s", "a simulated uplink's time: payload or wire, latency, loss", True),
+    "downlink_s": Field("number", "s", "a simulated downlink's; 0 where it is not charged", True),
+    "end_to_end_s": Field("number", "s", "total_s, and a simulated link's time; over a measured "
+                          "link total_s alone", True),
     "local_s": Field("number", "s", "stages on the board", True),
     "server_s": Field("number", "s", "stages on the server", True),
     "network_s": Field("number", "s", "HTTP round trips less the server's time", True),
@@ -130,7 +143,9 @@ def check_record(record: Any, fields: Dict[str, Field], where: str) -> Dict[str,
     if not isinstance(record, dict):
         raise RunError("%s is no JSON object" % where)
     for name, field in fields.items():
-        if name not in record:
+        if name not in record and field.later:
+            record[name] = None
+        elif name not in record:
             raise RunError("%s lacks the field '%s'" % (where, name))
         value = record[name]
         if value is None and field.nullable:

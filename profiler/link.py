@@ -1,18 +1,29 @@
 """Links: what lies between board and server, and how long bytes take on a simulated one.
 
-A simulated link never sleeps. A sample stores bytes; these functions turn bytes into seconds.
+A simulated link never sleeps. A sample stores bytes; these functions turn bytes into seconds. On a
+measured link (`shaped`, `none`) the bytes themselves take their time, which is in the sample.
 """
 
-from typing import NamedTuple
+from typing import Any, Dict, NamedTuple, Optional
 
 SIMULATED = "simulated"
+SHAPED = "shaped"
+NONE = "none"
+KINDS = (SIMULATED, SHAPED, NONE)
+
 PAYLOAD = "payload"
 WIRE = "wire"
+
+AUTO = "auto"
+KERNEL = "kernel"
+USER = "user"
 
 # What an Ethernet interface carries around each TCP segment of a connection with timestamps:
 # Ethernet header 14, IPv4 header 20, TCP header 20 and timestamps 12; 1500 - 52 bytes of content.
 SEGMENT_CONTENT_BYTES = 1448
 SEGMENT_FRAMING_BYTES = 66
+# The largest burst of a shaped link: one full segment with its framing.
+BURST_BYTES = SEGMENT_CONTENT_BYTES + SEGMENT_FRAMING_BYTES
 
 
 class Link(NamedTuple):
@@ -20,11 +31,18 @@ class Link(NamedTuple):
 
     Attributes:
         name: as reports print it.
-        kind: "simulated".
-        rate_kbit_s: kilobits a second, a kilobit being 1000 bits.
-        bytes: what the link is charged with: "payload" (the codec's bytes alone, as the Ladon paper
-            counts) or "wire" (HTTP headers, JSON and TCP/IP framing as well).
+        kind: "simulated", "shaped" or "none".
+        rate_kbit_s: of the uplink, kilobits a second, a kilobit being 1000 bits; 0 for the kind
+            "none", which nobody slows down.
+        bytes: what a simulated link is charged with: "payload" (the codec's bytes alone, as the
+            Ladon paper counts) or "wire" (HTTP headers, JSON and TCP/IP framing as well).
         source: where the rate comes from.
+        downlink_kbit_s: of the way back; None charges (shapes) it with nothing.
+        latency_ms: of a simulated link, each way of each request.
+        jitter_ms: of a simulated link: each way's latency varies evenly by so much, up and down.
+        loss: of a simulated link: the part of segments that is lost and sent again.
+        seed: of jitter and loss.
+        via: what shapes: "kernel", "user", or "auto", the first of them that this machine can do.
     """
 
     name: str
@@ -32,6 +50,29 @@ class Link(NamedTuple):
     rate_kbit_s: float
     bytes: str
     source: str
+    downlink_kbit_s: Optional[float] = None
+    latency_ms: float = 0.0
+    jitter_ms: float = 0.0
+    loss: float = 0.0
+    seed: int = 2025
+    via: str = AUTO
+
+    @property
+    def measured(self) -> bool:
+        """Whether samples were taken over it, so that its time is in them."""
+        return self.kind != SIMULATED
+
+    def to_json(self) -> Dict[str, Any]:
+        """The link as a config has it: without what does not concern its kind."""
+        row = {name: value for name, value in self._asdict().items() if value is not None}
+        for name in _OF_SIMULATED if self.measured else ("via",):
+            del row[name]
+        if self.kind == NONE:
+            del row["rate_kbit_s"], row["via"]
+        return row
+
+
+_OF_SIMULATED = ("bytes", "latency_ms", "jitter_ms", "loss", "seed")
 
 
 def seconds(content_bytes: float, rate_kbit_s: float) -> float:
@@ -41,5 +82,10 @@ def seconds(content_bytes: float, rate_kbit_s: float) -> float:
 
 def framed_bytes(content_bytes: int) -> int:
     """What an Ethernet interface carries for that many bytes of TCP, acknowledgements apart."""
-    segments = -(-content_bytes // SEGMENT_CONTENT_BYTES)
+    segments = segments_of(content_bytes)
     return content_bytes + segments * SEGMENT_FRAMING_BYTES
+
+
+def segments_of(content_bytes: int) -> int:
+    """The TCP segments that so many bytes make."""
+    return -(-content_bytes // SEGMENT_CONTENT_BYTES)

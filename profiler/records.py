@@ -31,10 +31,12 @@ from profiler.sample import (
     Request,
     Sample,
     Window,
+    downlink_s,
     end_to_end_s,
     local_s,
     network_s,
     server_s,
+    uplink_delay,
     uplink_payload_s,
     uplink_s,
     uplink_wire_s,
@@ -43,8 +45,8 @@ from profiler.sample import (
 __all__ = [
     "BlockEnergy", "ESTIMATED", "FAILED", "FIELDS", "FORMAT", "Field", "IDLE", "INFERENCES", "Link",
     "Memory", "OK", "PUBLISHED", "RailJoules", "Request", "Run", "Sample", "Window",
-    "end_to_end_s", "energy_of", "local_s", "network_s", "read_run", "server_s",
-    "uplink_payload_s", "uplink_s", "uplink_wire_s", "waiting_joules",
+    "downlink_s", "end_to_end_s", "energy_of", "local_s", "network_s", "read_run", "server_s",
+    "uplink_delay", "uplink_payload_s", "uplink_s", "uplink_wire_s", "waiting_joules",
 ]  # fmt: skip
 
 FORMAT = 1

@@ -6,7 +6,8 @@ the bytes that a sample stores.
 
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from profiler.link import PAYLOAD, Link, framed_bytes, seconds
+from profiler.link import Link, framed_bytes, seconds
+from profiler.links.simulated import Delay, delay
 
 OK = "ok"
 FAILED = "failed"
@@ -26,6 +27,10 @@ class Request(NamedTuple):
     wire_down_bytes: int
     legacy_pickled_bytes: Optional[int]
     attempts: int
+    sent_monotonic_s: Optional[float] = None
+    received_monotonic_s: Optional[float] = None
+    server_monotonic_s: Optional[float] = None
+    drain_s: Optional[float] = None
 
 
 class Sample(NamedTuple):
@@ -85,39 +90,67 @@ class Memory(NamedTuple):
 
 
 def uplink_payload_s(sample: Sample, link: Link) -> Optional[float]:
-    """8 * payload / rate, the paper's; None where nothing is sent or it is not known."""
+    """8 * payload / rate, the paper's; None where nothing is sent, the link has no rate, or it is
+    not known.
+    """
     payload = _charged_bytes(sample)
-    return None if payload is None else seconds(payload, link.rate_kbit_s)
+    if payload is None or not link.rate_kbit_s:
+        return None
+    return seconds(payload, link.rate_kbit_s)
 
 
 def uplink_wire_s(sample: Sample, link: Link) -> Optional[float]:
     """The uplink's time with HTTP headers, JSON and Ethernet, IPv4 and TCP framing.
 
     Each request is framed by itself. Where a published payload is charged, it takes the place of
-    the measured one, and the rest stays as it was.
+    the measured one, and the rest stays as it was. None as `uplink_payload_s`.
     """
-    payload = _charged_bytes(sample)
-    if payload is None or sample.payload_bytes is None:
+    wire = _wire_up(sample)
+    if wire is None or not link.rate_kbit_s:
         return None
-    more = payload - sample.payload_bytes
-    wire = [request.wire_up_bytes for request in sample.requests]
-    wire[0] += more
     return seconds(sum(framed_bytes(content) for content in wire), link.rate_kbit_s)
 
 
 def uplink_s(sample: Sample, link: Link) -> Optional[float]:
-    """The uplink's time by what the link is charged with: its payload, or all of the wire."""
-    return (uplink_payload_s if link.bytes == PAYLOAD else uplink_wire_s)(sample, link)
+    """A simulated uplink's time: what it is charged with at its rate, latency and loss.
+
+    None on a measured link: there it is a part of the sample's own network time.
+    """
+    found = uplink_delay(sample, link)
+    return None if found is None else found.total_s
+
+
+def uplink_delay(sample: Sample, link: Link) -> Optional[Delay]:
+    """`uplink_s` told apart."""
+    payload, wire = _charged_bytes(sample), _wire_up(sample)
+    if link.measured or payload is None or wire is None:
+        return None
+    return delay(link, link.rate_kbit_s, [payload], wire, _place(sample, "up"))
+
+
+def downlink_s(sample: Sample, link: Link) -> Optional[float]:
+    """A simulated downlink's time: answers with their headers at its rate, latency and loss.
+
+    0 where the link says nothing of the way back, as the papers' links; None as `uplink_s`.
+    """
+    if link.measured or not sample.ok or not sample.requests:
+        return None
+    wire = [request.wire_down_bytes for request in sample.requests]
+    return delay(link, link.downlink_kbit_s or 0.0, wire, wire, _place(sample, "down")).total_s
 
 
 def end_to_end_s(sample: Sample, link: Link) -> Optional[float]:
-    """From the image file to the answer: `total_s`, and the link's time where something is sent."""
+    """From the image file to the answer.
+
+    On a measured link that is `total_s`; on a simulated one `total_s` and the link's time where
+    something is sent.
+    """
     if not sample.ok or sample.total_s is None:
         return None
-    if not sample.requests:
+    if link.measured or not sample.requests:
         return sample.total_s
-    uplink = uplink_s(sample, link)
-    return None if uplink is None else sample.total_s + uplink
+    uplink, downlink = uplink_s(sample, link), downlink_s(sample, link)
+    return None if uplink is None or downlink is None else sample.total_s + uplink + downlink
 
 
 def local_s(sample: Sample) -> Optional[float]:
@@ -141,6 +174,20 @@ def _charged_bytes(sample: Sample) -> Optional[int]:
     if sample.published_payload_bytes is not None:
         return sample.published_payload_bytes
     return sample.payload_bytes
+
+
+def _wire_up(sample: Sample) -> Optional[List[int]]:
+    """Bytes of each request with HTTP headers and JSON, a published payload in its place."""
+    payload = _charged_bytes(sample)
+    if payload is None or sample.payload_bytes is None:
+        return None
+    wire = [request.wire_up_bytes for request in sample.requests]
+    wire[0] += payload - sample.payload_bytes
+    return wire
+
+
+def _place(sample: Sample, way: str) -> str:
+    return "%s|%d|%s|%s" % (sample.block, sample.inference, sample.warmup, way)
 
 
 def _on_server(stage: str) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from profiler.records import Sample, end_to_end_s, local_s, network_s, server_s, uplink_s
 from reports import stats
-from reports.model import NO_LINK, Entry, Link
+from reports.model import Entry, Link
 from reports.values import Value, missing
 
 _NOTHING_SENT = "local computing sends nothing"
@@ -34,8 +34,8 @@ class Latency:
 
 
 def latency(entry: Entry, link: Link) -> Latency:
-    """The latency of an entry on one link; NO_LINK adds nothing to what was measured."""
-    real = link == NO_LINK
+    """The latency of an entry on one link; a measured one adds nothing to what was measured."""
+    real = link.measured
     totals = _seconds(entry, lambda s: s.total_s if real else end_to_end_s(s, link))
     uplink = missing("no link is simulated") if real else _uplink(entry, link)
     return Latency(

@@ -1,0 +1,178 @@
+"""Links as people write them: a row of a config, or `--link KIND:RATE`."""
+
+import re
+from typing import Any, Dict, List, Sequence, Tuple
+
+from device_configs.errors import ConfigError, UsageError
+from device_configs.names import suggestion
+from profiler.link import AUTO, KERNEL, KINDS, NONE, PAYLOAD, SHAPED, SIMULATED, USER, WIRE, Link
+from profiler.links.presets import PRESETS
+
+# Units of a rate, in kilobits a second. As everywhere here, k is 1000.
+_UNITS = {"bit": 0.001, "kbit": 1.0, "mbit": 1e3, "gbit": 1e6}
+_RATE = re.compile(r"(\d+(?:\.\d+)?) ?(bit|kbit|mbit|gbit)(?:/s|ps)?$")
+_TIME = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s)$")
+_EXAMPLE = "write as in --link shaped:100kbit, --link simulated:lora,loss=1% or --link none"
+_LEAST_KBIT_S, _MOST_KBIT_S = 0.001, 1e9
+_ONLY: Dict[str, Tuple[str, ...]] = {
+    SIMULATED: ("bytes", "latency_ms", "jitter_ms", "loss", "seed"),
+    SHAPED: ("via",),
+    NONE: (),
+}
+
+
+def link_from_row(row: Dict[str, Any], file: str, key: str = "") -> Link:
+    """A link of a config, its preset filled in.
+
+    Args:
+        row: as the schema allows it.
+        file, key: where it stands, for the sentence; the key with its dot.
+
+    Raises:
+        ConfigError: a rate is missing, or a key does not concern its kind.
+    """
+    row = dict(row)
+    kind = row["kind"]
+    preset = row.pop("preset", None)
+    if preset is not None:
+        name, rate, source = PRESETS[preset]
+        row = dict({"name": name, "rate_kbit_s": rate, "source": source}, **row)
+    for other, keys in _ONLY.items():
+        wrong = [key for key in keys if key in row and other != kind]
+        if wrong:
+            raise ConfigError(
+                "%s: '%s%s' is a key of %s links, and this one is %s"
+                % (file, key, wrong[0], other, kind)
+            )
+    if kind == NONE:
+        if "rate_kbit_s" in row or "downlink_kbit_s" in row:
+            message = "%s: '%srate_kbit_s' is no key of links of the kind none" % (file, key)
+            raise ConfigError(message, "leave it out")
+        row = dict({"name": "network as it is"}, rate_kbit_s=0.0, **row)
+    if "rate_kbit_s" not in row:
+        raise ConfigError("%s: '%srate_kbit_s' is missing" % (file, key), "or name a preset")
+    row["rate_kbit_s"] = float(row["rate_kbit_s"])
+    row.setdefault("name", _name(row["rate_kbit_s"]))
+    row.setdefault("bytes", PAYLOAD)
+    row.setdefault("source", "")
+    if row.get("jitter_ms", 0.0) > row.get("latency_ms", 0.0):
+        raise ConfigError("%s: '%sjitter_ms' is larger than the latency" % (file, key))
+    return Link(**row)
+
+
+def parse_link(text: str) -> Link:
+    """A link as `--link` takes it: KIND:RATE[/DOWNLINK][,key=value...], or a preset's name.
+
+    Raises:
+        UsageError: it is none.
+    """
+    head, _, more = text.strip().lower().partition(",")
+    kind, _, rates = head.partition(":")
+    if kind in PRESETS and not rates:
+        kind, rates = SIMULATED, kind
+    if kind not in KINDS:
+        raise UsageError("'%s' is no kind of link; %s" % (kind, suggestion(kind, KINDS)), _EXAMPLE)
+    row: Dict[str, Any] = {"kind": kind, "source": "--link " + text.strip()}
+    if rates:
+        up, _, down = rates.partition("/")
+        if up in PRESETS:
+            row.update(preset=up, source=PRESETS[up].source)
+        else:
+            row["rate_kbit_s"] = _rate(up)
+        if down:
+            row["downlink_kbit_s"] = PRESETS[down].rate_kbit_s if down in PRESETS else _rate(down)
+    for word in more.split(",") if more else []:
+        key, _, value = word.partition("=")
+        row.update(_option(key.strip(), value.strip()))
+    try:
+        link = link_from_row(row, "--link " + text)
+    except ConfigError as error:
+        raise UsageError(error.message, error.remedy or _EXAMPLE)
+    return link
+
+
+def parse_links(texts: Sequence[str]) -> Tuple[Link, ...]:
+    """The links of a command line.
+
+    Raises:
+        UsageError: one of them is none, or they do not go together.
+    """
+    links = [parse_link(text) for text in texts]
+    check_together(links, "--link", UsageError)
+    return tuple(links)
+
+
+def check_together(links: Sequence[Link], where: str, kind: Any = ConfigError) -> None:
+    """Raise unless one run can be taken over these links.
+
+    A sample is taken over one network. Where that is shaped, nothing can be simulated on top of it.
+    """
+    shaped = [link for link in links if link.kind == SHAPED]
+    if shaped and len(links) > 1:
+        raise kind(
+            "%s: samples are taken over the link %s, so that it must be the run's only one"
+            % (where, shaped[0].name),
+            "profile once a shaped link: 'splitwatt report' takes several runs",
+        )
+    names: List[str] = [link.name for link in links]
+    if len(set(names)) != len(names):
+        raise kind("%s: two links have one name" % where, "name them apart")
+
+
+def _option(key: str, value: str) -> Dict[str, Any]:
+    if key == "bytes" and value in (PAYLOAD, WIRE):
+        return {"bytes": value}
+    if key == "via" and value in (AUTO, KERNEL, USER):
+        return {"via": value}
+    if key in ("latency", "jitter") and _TIME.match(value):
+        number, unit = _TIME.match(value).groups()  # type: ignore[union-attr]
+        return {key + "_ms": float(number) * (1.0 if unit == "ms" else 1000.0)}
+    if key == "loss":
+        return {"loss": _part(value)}
+    if key == "seed" and value.isdigit() and len(value) <= 9:
+        return {"seed": int(value)}
+    known = ["bytes", "via", "latency", "jitter", "loss", "seed"]
+    if key in known:
+        raise UsageError("--link: '%s' is no value of %s" % (value, key), _EXAMPLE)
+    raise UsageError("--link: unknown key '%s'; %s" % (key, suggestion(key, known)), _EXAMPLE)
+
+
+def _part(text: str) -> float:
+    try:
+        part = float(text[:-1]) / 100.0 if text.endswith("%") else float(text)
+    except ValueError:
+        part = -1.0
+    if not 0 <= part <= 0.5:
+        raise UsageError("--link: 'loss' must be from 0 to 50%%, not '%s'" % text, _EXAMPLE)
+    return part
+
+
+def parse_rate(text: str) -> float:
+    """Kilobits a second of a rate as people write it (`37.5kbit`, `12mbit`) or of a preset's name.
+
+    Raises:
+        UsageError: it is none.
+    """
+    text = text.strip().lower()
+    return PRESETS[text].rate_kbit_s if text in PRESETS else _rate(text)
+
+
+def _rate(text: str) -> float:
+    found = _RATE.match(text)
+    if not found:
+        raise UsageError("'%s' is no rate and no preset; %s" % (text, _known(text)), _EXAMPLE)
+    rate = float(found.group(1)) * _UNITS[found.group(2)]
+    if not _LEAST_KBIT_S <= rate <= _MOST_KBIT_S:
+        raise UsageError("the rate '%s' is not between 1 bit and 1 Tbit a second" % text)
+    return rate
+
+
+def _known(text: str) -> str:
+    return str(suggestion(text, PRESETS))
+
+
+def _name(rate_kbit_s: float) -> str:
+    for limit, unit in ((1e6, "Gbit/s"), (1e3, "Mbit/s")):
+        if rate_kbit_s >= limit:
+            return "%g %s" % (rate_kbit_s / limit, unit)
+    return "%g kbit/s" % rate_kbit_s
