@@ -9,6 +9,7 @@ import yaml
 from device_configs.errors import ConfigError, UsageError
 from device_configs.names import suggestion
 from device_configs.schema import check
+from energy.per_image import LEAST_BLOCK_S
 from profiler.link import Link
 from profiler.links.parse import check_together, link_from_row
 
@@ -51,6 +52,7 @@ class Config(NamedTuple):
     backends: Tuple[str, ...]
     server_backend: str
     payload: str
+    stage_energy_s: Optional[float]
     links: Tuple[Link, ...]
     configurations: Tuple[Configuration, ...]
 
@@ -131,6 +133,11 @@ def load_config(name: str) -> Config:
     """
     path = find_config(name)
     config = from_document(_read_yaml(path), path)
+    if config.stage_energy_s is not None and config.stage_energy_s < LEAST_BLOCK_S:
+        raise ConfigError(
+            "%s: 'stage_energy_s' is %g s, too short for joules" % (path, config.stage_energy_s),
+            "write %g or more, or null for no stage blocks" % LEAST_BLOCK_S,
+        )
     if config.images == DEFAULT_IMAGES:
         return config
     folder = os.path.join(os.path.dirname(os.path.abspath(path)), config.images)
