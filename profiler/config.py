@@ -12,6 +12,7 @@ from device_configs.schema import check
 from energy.per_image import LEAST_BLOCK_S
 from profiler.link import Link
 from profiler.links.parse import check_together, link_from_row
+from profiler.steady import Until, WarmupUntil
 
 LOCAL = "local"
 SPLIT = "split"
@@ -53,6 +54,10 @@ class Config(NamedTuple):
     server_backend: str
     payload: str
     stage_energy_s: Optional[float]
+    warmup_until: Optional[WarmupUntil]
+    until: Optional[Until]
+    throttled_again: int
+    pipelined: bool
     links: Tuple[Link, ...]
     configurations: Tuple[Configuration, ...]
 
@@ -60,6 +65,9 @@ class Config(NamedTuple):
         """The config as its file has it, defaults filled in; `from_document` reads it back."""
         document = dict(self._asdict())
         document["backends"] = list(self.backends)
+        for name in ("warmup_until", "until"):
+            rule = document[name]
+            document[name] = None if rule is None else dict(rule._asdict())
         document["links"] = [link.to_json() for link in self.links]
         document["configurations"] = {c.id: _row(c) for c in self.configurations}
         return document
@@ -157,12 +165,28 @@ def from_document(document: Any, file: str) -> Config:
         link_from_row(row, file, "links[%d]." % i) for i, row in enumerate(document.pop("links"))
     ]
     check_together(links, file)
+    warmup_until, until = document.pop("warmup_until"), document.pop("until")
+    _check_limits(document["warmup"], warmup_until, "warmup_until", "warmup", file)
+    _check_limits(document["inferences"], until, "until", "inferences", file)
     return Config(
         backends=tuple(backends),
+        warmup_until=None if warmup_until is None else WarmupUntil(**warmup_until),
+        until=None if until is None else Until(**until),
         links=tuple(links),
         configurations=tuple(_configuration(id, row, file) for id, row in rows.items()),
         **document,
     )
+
+
+def _check_limits(least: int, rule: Any, name: str, count: str, file: str) -> None:
+    if rule is not None and rule["max_inferences"] < least:
+        raise ConfigError(
+            "%s: '%s.max_inferences' is %d, less than '%s', %d"
+            % (file, name, rule["max_inferences"], count, least),
+            "a rule adds to what is run in any case",
+        )
+    if name == "until" and rule and rule["relative_width"] is None and rule["max_s"] is None:
+        raise ConfigError("%s: 'until' needs 'relative_width' or 'max_s'" % file)
 
 
 def _configuration(id: str, row: Dict[str, Any], file: str) -> Configuration:
