@@ -57,13 +57,12 @@ def build_engines(
 
 
 def left_to_onnxruntime(part: Part) -> str:
-    """Why a part is not for TensorRT; empty where it is.
-
-    The export says so in the manifest; a part called `NAME.2` is what comes after its cut.
-    """
-    if getattr(part, "runtime", None) == "onnxruntime" or part.name.split(".")[-1].isdigit():
+    """Why a part is not for TensorRT; empty where it is. The manifest says so, and `compat` why."""
+    if part.runtime == "tensorrt":
+        return ""
+    if part.name.split(".")[-1].isdigit():
         return "%s: the export placed it after the cut, for onnxruntime" % part.name
-    return ""
+    return "%s: the export left it to onnxruntime, whole" % part.name
 
 
 def _build(

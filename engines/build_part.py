@@ -37,7 +37,7 @@ _MB = 1 << 20
 
 
 class Options(NamedTuple):
-    """How to build. `precision` None: the manifest's. `workspace_mb` None: the target's."""
+    """How to build. `precision` None: the graph's own. `workspace_mb` None: the target's."""
 
     precision: Optional[str]
     workspace_mb: Optional[int]
@@ -88,9 +88,9 @@ def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Optio
     try:
         machine = backend.machine(trt, device)
         check_target(target, machine)
-        precision = options.precision or bundle.manifest.precision
+        precision = options.precision or part.precision
         check_precision(precision, target)
-        flags = flags_for(precision, trt.__version__, bundle.manifest.precision)
+        flags = flags_for(precision, trt.__version__, part.precision)
         path = bundle.part_path(part.name)
         folder = records.folder_of(path)
         log = Log()
@@ -135,7 +135,7 @@ def place_on_cpu(bundle: Bundle, part: Part, reason: str) -> str:
     Such a record holds on every machine: it names no GPU and no TensorRT.
     """
     anywhere = Machine("0.0.0", "0.0")
-    common = _common(part, anywhere, bundle.manifest.precision, None, {})
+    common = _common(part, anywhere, part.precision, None, {})
     common.update(runs_on="cpu", rule="placed", reason=reason)
     folder = records.folder_of(bundle.part_path(part.name))
     return records.write_record(

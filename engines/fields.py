@@ -109,6 +109,15 @@ class Fields:
         value = self._list_of(name, None, lambda v: isinstance(v, str), "texts")
         return [str(v) for v in value]
 
+    def shape(self, name: str) -> Tuple[Optional[int], ...]:
+        """A tensor's shape: whole numbers, and nulls for what varies."""
+        value = self.any(name)
+        if not isinstance(value, list) or not all(
+            d is None or (_is_integer(d) and d >= 0) for d in value
+        ):
+            raise self.wrong(name, "a list of whole numbers and nulls", value)
+        return tuple(value)
+
     def objects(self, name: str) -> "List[Fields]":
         """A list of objects."""
         value = self.any(name)

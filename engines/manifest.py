@@ -8,11 +8,15 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from device_configs.errors import BundleError
 from engines.fields import Fields
+from engines.manifest_compat import PartFit
+from engines.manifest_precision import Rounding
 
 FORMAT = 1
 TASKS = ("classification", "detection", "segmentation")
 # A part on `both` ends is the codec's: it runs it, wherever it codes.
 PLACEMENTS = ("board", "server", "both")
+RUNTIMES = ("tensorrt", "onnxruntime")
+PRECISIONS = ("fp32", "fp16", "int8")
 LABEL_SETS = ("imagenet1k", "coco91", "voc21")
 DTYPES = ("float32", "float16", "int32", "int64", "uint8", "int8", "bool")
 FILTERS = ("pillow-bilinear", "bilinear")
@@ -30,10 +34,7 @@ class Port(NamedTuple):
     @classmethod
     def from_json(cls, fields: Fields) -> "Port":
         """Read one port."""
-        shape = fields.any("shape")
-        if not isinstance(shape, list) or not all(_is_dimension(d) for d in shape):
-            raise fields.wrong("shape", "a list of whole numbers and nulls", shape)
-        port = cls(fields.text("name"), fields.text("dtype", DTYPES), tuple(shape))
+        port = cls(fields.text("name"), fields.text("dtype", DTYPES), fields.shape("shape"))
         fields.done()
         return port
 
@@ -57,11 +58,18 @@ class Parity(NamedTuple):
 
 
 class Part(NamedTuple):
-    """One exported graph; `gmac` is counted with the inputs of the shapes in `gmac_at`."""
+    """One exported graph; `gmac` is counted with the inputs of the shapes in `gmac_at`.
+
+    name: `NAME.2` is what comes after the cut of a part NAME; its parity is that of the whole.
+    runtime: `tensorrt` where TensorRT can run it (onnxruntime always can), else `onnxruntime`.
+    precision: what the graph computes in; its inputs and outputs are float32 in any.
+    """
 
     name: str
     placement: str
     target: str
+    runtime: str
+    precision: str
     file: str
     sha256: str
     bytes: int
@@ -82,6 +90,8 @@ class Part(NamedTuple):
             name=fields.text("name"),
             placement=fields.text("placement", PLACEMENTS),
             target=fields.text("target"),
+            runtime=fields.text("runtime", RUNTIMES),
+            precision=fields.text("precision", PRECISIONS),
             file=fields.text("file"),
             sha256=fields.digest("sha256"),
             bytes=fields.integer("bytes", 1),
@@ -286,6 +296,8 @@ class Manifest(NamedTuple):
     weights: Weights
     preprocess: Preprocess
     parts: List[Part]
+    compat: List[PartFit]
+    rounding: List[Rounding]
     encoder_size_bytes: Optional[EncoderSize]
     codec: Optional[CodecSpec]
     postprocess: Dict[str, Head]
@@ -318,10 +330,12 @@ class Manifest(NamedTuple):
             tasks=fields.texts("tasks"),
             target=fields.text("target"),
             server_target=fields.optional("server_target", fields.text),
-            precision=fields.text("precision"),
+            precision=fields.text("precision", PRECISIONS),
             weights=Weights.from_json(fields.object("weights")),
             preprocess=Preprocess.from_json(fields.object("preprocess")),
             parts=[Part.from_json(part) for part in fields.objects("parts")],
+            compat=[PartFit.from_json(fit) for fit in fields.objects("compat")],
+            rounding=[Rounding.from_json(entry) for entry in fields.objects("rounding")],
             encoder_size_bytes=fields.optional(
                 "encoder_size_bytes", lambda name: EncoderSize.from_json(fields.object(name))
             ),
@@ -386,6 +400,18 @@ class Manifest(NamedTuple):
                     "%s: key 'postprocess.%s.part' names '%s', which is no part"
                     % (file, task, head.part)
                 )
+        for fit in self.compat:
+            if fit.part not in names:
+                raise BundleError(
+                    "%s: key 'compat' names '%s', which is no part" % (file, fit.part)
+                )
+        stated = ["fp32"] + [entry.precision for entry in self.rounding if entry.deployed]
+        if self.precision not in stated:
+            raise BundleError(
+                "%s: key 'rounding' does not state the error of its precision, %s"
+                % (file, self.precision),
+                "export the bundle again",
+            )
         if self.split != bool(self.placed("server")):
             raise BundleError("%s: parts on the server and a codec come together" % file)
         if not self.split and not self.placed("board"):
@@ -400,10 +426,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     return value
-
-
-def _is_dimension(value: Any) -> bool:
-    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
 
 
 def _is_size(value: Any) -> bool:

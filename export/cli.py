@@ -172,7 +172,8 @@ def _make(todo: list[Request]) -> dict[str, float]:
     """Make bundles, one after the other."""
     from export.progress import Progress
 
-    seconds = {}
+    seconds: dict[str, float] = {}
+    fits: dict[str, list[str]] = {}
     with Progress(STEPS * len(todo)) as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what packages say of each other's old ways, on import
         progress.step("loading PyTorch", 0.5)
@@ -187,9 +188,22 @@ def _make(todo: list[Request]) -> dict[str, float]:
             ) -> None:
                 progress.step(f"{place}{name}: {what}", weight)
 
-            make(request, report)
+            _, fits[request.name] = make(request, report)
             seconds[request.name] = round(time.monotonic() - start, 2)
+    _tell_fits(fits)
     return seconds
+
+
+def _tell_fits(fits: dict[str, list[str]]) -> None:
+    """What was done to parts so that their targets run them; the same thing once."""
+    told: dict[tuple[str, ...], str] = {}
+    for name, lines in fits.items():
+        before = told.setdefault(tuple(lines), name)
+        if before != name and lines:
+            note(f"{name}: fitted as {before}")
+            continue
+        for line in lines:
+            note(f"{name}: {line}")
 
 
 VERBS: dict[str, Command] = {"models": models, "weights": weights, "export": export}

@@ -11,20 +11,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
 import torch
 
-from device_configs.errors import ExportError
 from device_configs.files import sha256_file, storage_error, write_atomic
+from device_configs.targets import Target
 from engines import manifest as schema
+from engines.fields import Fields
+from engines.manifest_compat import PartFit
 from engines.samples import make_samples, write_manifest
 from export.checkpoints import read
 from export.cleanup import keep_outputs
+from export.compat import Report as Fit
 from export.cost import Counter, parameters
 from export.onnx_export import to_onnx
 from export.parity import Difference
 from export.photos import photos, samples
+from export.pieces import Placed, Run, open_session, params_after, place, ports_of
 from export.random_weights import seeded
 from export.request import Request, made_by
 from export.spec import Network, Part, Photo
@@ -34,11 +36,14 @@ Report = Callable[[str, float], None]
 _TRACE_SIZE = (96, 128)
 
 
-def export(request: Request, report: Report) -> schema.Manifest:
+def export(request: Request, report: Report) -> tuple[schema.Manifest, list[str]]:
     """Make the bundle of a request; `request.out` holds all of it or what it held before.
 
     Args:
         report: told what begins, and its weight.
+
+    Returns:
+        The manifest, and lines that say what was done to parts so that their targets run them.
 
     Raises:
         CheckpointError, ExportError: weights that do not fit, a graph that is not what PyTorch
@@ -49,16 +54,20 @@ def export(request: Request, report: Report) -> schema.Manifest:
         network, notes = _network(request)
         views = [_View(photo, network) for photo in samples(request.system.preprocess)]
         trace = _View(_small(samples(request.system.preprocess)[0], request), network)
-        parts = []
+        parts: list[schema.Part] = []
+        fits: list[Fit] = []
         for part in network.parts():
             report(part.name, 1.0)
-            parts.append(_part(part, request, folder, trace, views, network, notes))
+            entries, fit = _part(part, request, folder, trace, views, network, notes)
+            parts += entries
+            fits.append(fit)
         report("expected outputs", 2.0)
         codec, size = _entropy(network, folder, parts)
-        manifest = _manifest(request, parts, codec, size, notes)
+        manifest = _manifest(request, parts, fits, codec, size, notes)
         write_manifest(str(folder), manifest)
         taken = [photo.path for photo in samples(request.system.preprocess)]
-        return make_samples(str(folder), taken)
+        manifest = make_samples(str(folder), taken)
+        return manifest, [line for fit in fits for line in fit.lines()]
 
 
 @contextmanager
@@ -147,16 +156,16 @@ def _part(
     views: list[_View],
     network: Network,
     notes: list[str],
-) -> schema.Part:
-    """Trace, compare and write one part."""
+) -> tuple[list[schema.Part], Fit]:
+    """Trace, compare and write one part; its pieces, and what was done to it."""
     target = request.server_target if part.placement == "server" else request.target
     model = to_onnx(part, trace.tensors, target.opset, target.ir_version)
     trace.grow(part.reference(trace.tensors), network)
     difference = Difference(part)
-    session = _session(model)
+    session = open_session(model)
     inputs = [port.name for port in part.inputs]
-    shapes = {name: list(views[0].tensors[name].shape) for name in inputs}
     macs = 0
+    runs = []
     for view in views:
         with Counter() as counter:
             reference = part.reference(view.tensors)
@@ -164,6 +173,7 @@ def _part(
         feed = {name: view.tensors[name].numpy() for name in inputs}
         found = dict(zip(names, session.run(names, feed), strict=True))
         difference.add(found, reference, view.where)
+        runs.append(Run(feed, found))
         view.grow(reference, network)
         if view is views[0]:
             macs = counter.macs
@@ -172,41 +182,57 @@ def _part(
     notes += difference.notes
     del session
     keep_outputs(model, [port.name for port in part.outputs])
-    data = model.SerializeToString()
-    file = f"{part.name}.onnx"
-    write_atomic(str(folder / file), data)
-    return schema.Part(
-        name=part.name,
-        placement=part.placement,
-        target=target.name,
-        file=file,
-        sha256=sha256_file(str(folder / file)),
-        bytes=len(data),
-        opset=target.opset,
-        ir_version=target.ir_version,
-        inputs=list(part.inputs),
-        outputs=list(part.outputs),
-        params=parameters(part.counted),
-        gmac=round(macs / 1e9, 6),
-        gmac_at=shapes,
-        parity=schema.Parity(
-            difference.max_abs,
-            difference.tolerance,
-            [list(view.photo.input_size) for view in views],
-        ),
+    placed = place(model, part, target, runs)
+    parity = schema.Parity(
+        difference.max_abs,
+        difference.tolerance,
+        [list(view.photo.input_size) for view in views],
     )
+    entries = _entries(placed, part, target, folder, macs, parity)
+    return entries, placed.report
 
 
-def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    try:
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(), providers=["CPUExecutionProvider"]
+def _entries(
+    placed: Placed,
+    part: Part,
+    target: Target,
+    folder: Path,
+    macs: int,
+    parity: schema.Parity,
+) -> list[schema.Part]:
+    """Write a part's pieces; their entries in the manifest, whose costs add up to the part's."""
+    entries = []
+    macs_left, params_left = macs, parameters(part.counted)
+    for index in reversed(range(len(placed.pieces))):
+        piece, feed = placed.pieces[index], placed.feeds[index]
+        head = index == 0
+        params = params_left if head else params_after(piece, params_left)
+        own = macs_left if head else max(0, macs - (placed.pieces[0].macs or 0))
+        macs_left, params_left = macs_left - own, params_left - params
+        file = f"{piece.name}.onnx"
+        data = piece.model.SerializeToString()
+        write_atomic(str(folder / file), data)
+        entries.append(
+            schema.Part(
+                name=piece.name,
+                placement=part.placement,
+                target=target.name,
+                runtime="onnxruntime" if part.placement == "both" else piece.runtime,
+                precision="fp32",
+                file=file,
+                sha256=sha256_file(str(folder / file)),
+                bytes=len(data),
+                opset=target.opset,
+                ir_version=target.ir_version,
+                inputs=ports_of(piece.model.graph.input, part.inputs),
+                outputs=ports_of(piece.model.graph.output, part.outputs),
+                params=params,
+                gmac=round(own / 1e9, 6),
+                gmac_at={name: list(array.shape) for name, array in feed.items()},
+                parity=parity,
+            )
         )
-    except Exception as error:  # onnxruntime's own exceptions have no common base but this
-        raise ExportError(
-            f"onnxruntime cannot load the part '{model.graph.name}': {str(error)[:200]}",
-            "report this with the versions of torch and onnxruntime",
-        )
+    return entries[::-1]
 
 
 def _entropy(
@@ -231,6 +257,7 @@ def _entropy(
 def _manifest(
     request: Request,
     parts: list[schema.Part],
+    fits: list[Fit],
     codec: schema.CodecSpec | None,
     size: schema.EncoderSize | None,
     notes: list[str],
@@ -250,6 +277,8 @@ def _manifest(
         ),
         preprocess=system.preprocess,
         parts=parts,
+        compat=[PartFit.from_json(Fields(fit.to_json(), "compat")) for fit in fits],
+        rounding=[],
         encoder_size_bytes=size,
         codec=codec,
         postprocess=system.postprocess,

@@ -18,6 +18,12 @@ BUNDLES = [
     "entropic_student_ic@5.12",
     "ladon_r50@20.48",
 ]
+# Target -> models whose parts are cut there: between memories, and between TensorRT and onnxruntime.
+# Each with the target of its server.
+CUT_BUNDLES = {
+    "nano": [("ssdlite320_mobilenet_v3_large", None), ("ladon_r50@20.48", "nano")],
+    "xavier_nx": [("fasterrcnn_mobilenet_v3_large_320_fpn", None)],
+}
 
 
 def splitwatt(*args: str, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
@@ -53,6 +59,18 @@ def bundles() -> Path:
     models = [argument for name in BUNDLES for argument in ("--model", name)]
     splitwatt("export", *models, "--target", "cpu", "--weights", "random", "--bundles", folder)
     return folder / "cpu"
+
+
+@pytest.fixture(scope="session")
+def cut_bundles() -> Path:
+    """`CUT_BUNDLES` exported with random weights: a folder with a folder a target. Kept likewise."""
+    folder = ROOT / "build" / "test-bundles" / _sources_digest()
+    for target, models in CUT_BUNDLES.items():
+        for name, server in models:
+            more = ["--server-target", server] if server else []
+            splitwatt("export", "--model", name, "--target", target, "--weights", "random",
+                      "--bundles", folder / "boards", *more)  # fmt: skip
+    return folder / "boards"
 
 
 @pytest.fixture(scope="session")

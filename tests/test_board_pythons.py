@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import CUT_BUNDLES, ROOT
 from tests.test_rooms import BOARD_ROOMS, files, for_board
 
 VERSIONS = ("3.6", "3.8")
@@ -91,3 +91,15 @@ def test_board_tests_pass(board_python):
 def test_bundles_of_the_host_verify(board_python, bundles):
     for bundle in sorted(bundles.iterdir()):
         run([board_python, "splitwatt.py", "verify", bundle])
+
+
+# The Python that each board's JetPack has.
+BOARD_PYTHON = {"3.6": "nano", "3.8": "xavier_nx"}
+
+
+def test_bundles_for_a_board_verify_on_its_python(board_python, cut_bundles):
+    version = board_python.parts[-3].split("-")[1]
+    for name, _ in CUT_BUNDLES[BOARD_PYTHON[version]]:
+        bundle = cut_bundles / BOARD_PYTHON[version] / name
+        output = run([board_python, "splitwatt.py", "verify", bundle])
+        assert "[ ]" not in output and "boxes" in output

@@ -20,7 +20,7 @@ FORMAT = 1
 FOLDER = "engines"
 # Rules by which a part is left to onnxruntime's CPU provider.
 RULES = {
-    "placed": "the export placed it after the cut, for onnxruntime",
+    "placed": "the export left it to onnxruntime: it comes after a cut, or nothing of it fits",
     "refused": "TensorRT's parser refused it, and --fall-back was given",
 }
 _Ports = Tuple[Port, ...]

@@ -330,7 +330,8 @@ def test_lines_for_people():
 def test_parts_after_a_cut_are_left_to_onnxruntime(tmp_path):
     bundle = Bundle.open(tiny_bundle(tmp_path / "b", split=False, photos=1))
     part = bundle.part("model")
-    assert build.left_to_onnxruntime(part) == ""
+    assert build.left_to_onnxruntime(part._replace(runtime="tensorrt")) == ""
+    assert "left it to onnxruntime, whole" in build.left_to_onnxruntime(part)
     assert "after the cut" in build.left_to_onnxruntime(part._replace(name="model.2"))
     path = place_on_cpu(bundle, part, "why")
     with open(path) as stream:

@@ -55,6 +55,8 @@ def _part(folder, name):
         "name": name,
         "placement": "board" if name in ("encoder", "model") else "server",
         "target": "cpu",
+        "runtime": "onnxruntime",
+        "precision": "fp32",
         "file": file,
         "sha256": sha256_file(path),
         "bytes": os.path.getsize(path),
@@ -128,6 +130,8 @@ def document(split=True):
             "normalize": "after_resize",
         },
         "parts": [],
+        "compat": [],
+        "rounding": [],
         "encoder_size_bytes": {"fp32_params": 400, "deployed": 1000} if split else None,
         "codec": None,
         "postprocess": {

@@ -37,6 +37,7 @@ def bundle_for(folder, target, split=True):
     document["server_target"] = target if split else None
     for part in document["parts"]:
         part["target"] = target
+        part["runtime"] = "tensorrt"
     write_document(path, document)
     return Bundle.open(path)
 

@@ -1,0 +1,94 @@
+"""Bundles of parts that were cut: the same answers as the whole's, the same costs, and the report."""
+
+import json
+
+import numpy as np
+import pytest
+
+from device_configs.targets import load_target
+from engines import build
+from engines.bundle import Bundle, load_arrays
+from engines.image import decode_image
+from engines.pipeline import whole
+from engines.verify import compare_task
+from export.compat import check_model, tables_of
+from tests.conftest import CUT_BUNDLES, splitwatt
+
+EVERY = [(target, name) for target, models in CUT_BUNDLES.items() for name, _ in models]
+
+
+def opened(cut_bundles, target, name):
+    return Bundle.open(str(cut_bundles / target / name))
+
+
+@pytest.mark.parametrize(("target", "name"), EVERY)
+def test_every_piece_fits_what_runs_it(cut_bundles, target, name):
+    import onnx
+
+    bundle = opened(cut_bundles, target, name)
+    manifest = bundle.manifest
+    detectors = [p for p in manifest.parts if p.name.startswith(("model", "detector"))]
+    assert [p.runtime for p in detectors] == ["tensorrt", "onnxruntime"]
+    assert detectors[1].name == detectors[0].name + ".2"
+    for part in manifest.parts:
+        tensorrt, runtime = tables_of(load_target(part.target))
+        model = onnx.load(bundle.part_path(part.name))
+        assert check_model(model, runtime) == []
+        if part.runtime == "tensorrt":
+            assert check_model(model, tensorrt) == [], part.name
+            assert build.left_to_onnxruntime(part) == ""
+        else:
+            assert "after the cut" in build.left_to_onnxruntime(part)
+
+
+@pytest.mark.parametrize(("target", "name"), EVERY)
+def test_the_pieces_cost_what_the_part_costs(cut_bundles, target, name):
+    manifest = opened(cut_bundles, target, name).manifest
+    (head, tail) = [p for p in manifest.parts if p.name.startswith(("model", "detector"))]
+    (fit,) = [fit for fit in manifest.compat if fit.part == head.name]
+    assert fit.on_tensorrt == "cut" and fit.reasons
+    assert head.gmac * 1e9 == pytest.approx(fit.cut.macs_before, rel=1e-3)
+    assert head.params > 10 * tail.params or tail.gmac > 0
+    crossing = {port.name for port in tail.inputs} & {port.name for port in head.outputs}
+    assert crossing and len(crossing) == len(fit.cut.crossing)
+    assert set(tail.gmac_at) == {port.name for port in tail.inputs}
+
+
+def test_a_cut_model_answers_as_the_whole_one(cut_bundles, bundles):
+    """The same weights exported whole for a computer without TensorRT."""
+    name = "ladon_r50@20.48"
+    for target, model in (("nano", "ssdlite320_mobilenet_v3_large"), ("nano", name)):
+        cut, uncut = opened(cut_bundles, target, model), Bundle.open(str(bundles / model))
+        assert len(cut.manifest.parts) == len(uncut.manifest.parts) + 1
+        for a, b in zip(cut.samples(), uncut.samples(), strict=True):
+            due, found = load_arrays(b.expected), load_arrays(a.expected)
+            rgb = decode_image(a.photo)
+            for task in cut.manifest.tasks:
+                answer = {
+                    task: {k.split(".")[1]: v for k, v in found.items() if k.startswith(task)}
+                }
+                check = compare_task(a.name, task, answer, due, max(rgb.shape[:2]))
+                assert check.passed, check
+            if cut.manifest.split:
+                assert np.array_equal(found["payload"], due["payload"])
+
+
+def test_the_pieces_are_one_stage(cut_bundles):
+    bundle = opened(cut_bundles, "nano", "ladon_r50@20.48")
+    rgb = decode_image(bundle.samples()[0].photo)
+    with whole(bundle) as pipeline:
+        stages = pipeline.run(rgb).stages
+    assert [s for s in stages if "detector" in s] == ["server.detector"]
+
+
+def test_what_was_cut_is_printed_and_kept(tmp_path):
+    result = splitwatt("export", "--model", "ssdlite320_mobilenet_v3_large", "--target", "nano",
+                       "--weights", "random", "--bundles", tmp_path)  # fmt: skip
+    assert "cut in two (TensorRT 8.2, onnxruntime 1.10)" in result.stderr
+    assert "NonMaxSuppression (padded)" in result.stderr and "3 tensors cross" in result.stderr
+    path = tmp_path / "nano" / "ssdlite320_mobilenet_v3_large" / "manifest.json"
+    (kept,) = json.loads(path.read_text())["compat"]
+    assert kept["cut"]["crossing"][2]["as_dtype"] == "int32"
+    again = splitwatt("export", "--model", "ssdlite320_mobilenet_v3_large", "--target", "nano",
+                      "--weights", "random", "--bundles", tmp_path)  # fmt: skip
+    assert "cut in two" not in again.stderr
