@@ -59,6 +59,14 @@ SAMPLE_FIELDS = {
     "published_payload_source": Field("text", "", "where that comes from: published, or estimated "
                                       "where nobody has published it for one of the models", True),
     "started_monotonic_s": Field("number", "s", "start on the machine's monotonic clock"),
+    "device_s": Field("mapping", "s", "SLOT.PART -> seconds by the accelerator's own clock, copies "
+                      "apart, which are a part of that stage; null where it has none", True, True),
+    "board": Field("mapping", "", "the board as last read, at the sample's end: cpuN_khz, gpu_hz, "
+                   "ZONE_c (degrees Celsius), states of cooling devices that slow it down; null "
+                   "where it tells none", True, True),
+    "throttled": Field("boolean", "", "whether the board throttled since the sample before; null "
+                       "where it cannot tell", True, True),
+    "throttled_by": Field("text", "", "the signs of that", True, True),
 }  # fmt: skip
 
 REQUEST_FIELDS = {
@@ -95,6 +103,38 @@ MEMORY_FIELDS = {
     "board_peak_bytes": Field("integer", "B", "largest memory in use on the board, background "
                               "included; null with the server on the same machine", True),
     "source": Field("text", "", "where the figures come from"),
+    "gpu_process_peak_bytes": Field("integer", "B", "largest GPU memory of its process, sampled "
+                                    "while it ran", True, True),
+    "gpu_peak_bytes": Field("integer", "B", "largest GPU memory in use on the board, background "
+                            "included; null with the server on the same machine", True, True),
+}  # fmt: skip
+
+START_FIELDS = {
+    "config": _CONFIG,
+    "backend": _BACKEND,
+    "block": _BLOCK,
+    "cuda_init_s": Field("number", "s", "making the GPU's context, before anything else; null "
+                         "where the backend needs none", True),
+    "open_s": Field("number", "s", "checking the bundles' files and opening the engines"),
+    "server_load_s": Field("number", "s", "until the server had loaded the models; null in local "
+                           "computing", True),
+    "first_inference_s": Field("number", "s", "total_s of the first inference; null where it "
+                               "failed", True),
+    "warmups": Field("integer", "", "inferences of the warm-up, the first included"),
+    "steady": Field("boolean", "", "whether the warm-up's rule was met; null without one", True),
+    "fallbacks": Field("list", "", "parts that another backend runs by a recorded rule, and why"),
+}  # fmt: skip
+
+THROUGHPUT_FIELDS = {
+    "config": _CONFIG,
+    "backend": _BACKEND,
+    "block": _BLOCK,
+    "pipelined": Field("boolean", "", "each image was prepared while the one before was sent and "
+                       "answered; false in local computing: one after the other"),
+    "images": Field("integer", "", "images that got an answer"),
+    "failed": Field("integer", "", "images that got none"),
+    "duration_s": Field("number", "s", "from the first image file to the last answer"),
+    "images_per_s": Field("number", "1/s", "images over duration; null without any", True),
 }  # fmt: skip
 
 DERIVED_FIELDS = {
@@ -108,6 +148,22 @@ DERIVED_FIELDS = {
     "local_s": Field("number", "s", "stages on the board", True),
     "server_s": Field("number", "s", "stages on the server", True),
     "network_s": Field("number", "s", "HTTP round trips less the server's time", True),
+}  # fmt: skip
+
+SPREAD_FIELDS = {
+    "count": Field("integer", "", "the samples of a configuration that count"),
+    "p50_s": Field("number", "s", "their median"),
+    "p90_s": Field("number", "s", "what 90 % of them stay below"),
+    "p99_s": Field("number", "s", "what 99 % of them stay below"),
+    "p50_low_s": Field("number", "s", "lower end of the median's 95 % interval, an order statistic; "
+                       "null of fewer than 6", True),
+    "p50_high_s": Field("number", "s", "upper end of the same", True),
+    "p50_relative_width": Field("number", "", "half the interval's width over the median", True),
+    "p90_bound_s": Field("number", "s", "what the true p90 stays below with 99 % confidence, as "
+                         "MLPerf's early stopping has it; null of fewer than 64", True),
+    "p99_bound_s": Field("number", "s", "the same of p99; null of fewer than 662", True),
+    "outliers": Field("integer", "", "further than three interquartile ranges outside the "
+                      "quartiles (Tukey's far out); they count; null of fewer than 8", True),
 }  # fmt: skip
 
 ENERGY_FIELDS = {
@@ -125,7 +181,8 @@ ENERGY_FIELDS = {
 
 FIELDS: Dict[str, Field] = dict(DERIVED_FIELDS)
 FIELDS.update(ENERGY_FIELDS)
-for _fields in (MEMORY_FIELDS, WINDOW_FIELDS, REQUEST_FIELDS, SAMPLE_FIELDS):
+_STORED = (MEMORY_FIELDS, WINDOW_FIELDS, START_FIELDS, THROUGHPUT_FIELDS)
+for _fields in (SPREAD_FIELDS,) + _STORED + (REQUEST_FIELDS, SAMPLE_FIELDS):
     FIELDS.update(_fields)
 
 

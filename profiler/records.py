@@ -5,15 +5,18 @@ What was not measured is None, never 0.
 
 import json
 import os
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from device_configs.errors import RunError
+from profiler.block_records import Start, Throughput, replaced_blocks, throttled_blocks
 from profiler.config import Config, from_document
 from profiler.fields import (
     FIELDS,
     MEMORY_FIELDS,
     REQUEST_FIELDS,
     SAMPLE_FIELDS,
+    START_FIELDS,
+    THROUGHPUT_FIELDS,
     WINDOW_FIELDS,
     Field,
     check_record,
@@ -41,11 +44,14 @@ from profiler.sample import (
     uplink_s,
     uplink_wire_s,
 )
+from profiler.statistics import Spread, outside, spread
 
 __all__ = [
     "BlockEnergy", "ESTIMATED", "FAILED", "FIELDS", "FORMAT", "Field", "IDLE", "INFERENCES", "Link",
-    "Memory", "OK", "PUBLISHED", "RailJoules", "Request", "Run", "Sample", "Window",
+    "Memory", "OK", "PUBLISHED", "RailJoules", "Request", "Run", "Sample", "Spread",
+    "Start", "Throughput", "Window",
     "downlink_s", "end_to_end_s", "energy_of", "local_s", "network_s", "read_run", "server_s",
+    "outside", "spread", "throttled_blocks",
     "uplink_delay", "uplink_payload_s", "uplink_s", "uplink_wire_s", "waiting_joules",
 ]  # fmt: skip
 
@@ -54,6 +60,8 @@ RUN_FILE = "run.json"
 SAMPLES_FILE = "samples.jsonl"
 WINDOWS_FILE = "windows.jsonl"
 MEMORY_FILE = "memory.jsonl"
+STARTS_FILE = "starts.jsonl"
+THROUGHPUT_FILE = "throughput.jsonl"
 ACCURACY_FILE = "accuracy.json"
 POWER_FOLDER = "power"
 
@@ -74,6 +82,10 @@ class Run(NamedTuple):
         same_machine: the server ran on the board's machine.
         power: block -> path of its power trace, where a sensor was.
         accuracy: accuracy.json, where there is one.
+        starts: how the blocks' processes started, one entry a process.
+        throughput: images per second of each block, where they were asked for.
+        replaced: blocks that the board throttled in and that a later one stands for: their samples
+            are here, and do not count.
     """
 
     path: str
@@ -87,6 +99,9 @@ class Run(NamedTuple):
     same_machine: bool
     power: Dict[str, str]
     accuracy: Optional[Any]
+    starts: List[Start] = []
+    throughput: List[Throughput] = []
+    replaced: FrozenSet[str] = frozenset()
 
     @property
     def bundles(self) -> Dict[str, Any]:
@@ -99,12 +114,15 @@ class Run(NamedTuple):
         return self.document["finished_wall"] is not None
 
     def measured(self, config: Optional[str] = None, backend: Optional[str] = None) -> List[Sample]:
-        """The samples that count: ok and after warm-up, of one configuration or of all."""
+        """The samples that count: ok, after warm-up, of no block that another one stands for; of
+        one configuration or of all.
+        """
         return [
             sample
             for sample in self.samples
             if sample.ok
             and not sample.warmup
+            and sample.block not in self.replaced
             and config in (None, sample.config)
             and backend in (None, sample.backend)
         ]
@@ -121,18 +139,23 @@ def read_run(path: str) -> Run:
     records = {}
     for row in read_samples(path):
         records[row.key] = row  # a later one replaces one that failed before a resume
+    config = from_document(document["config"], os.path.join(path, RUN_FILE))
+    samples = list(records.values())
     return Run(
         path=path,
         id=document["id"],
         name=document["name"],
-        config=from_document(document["config"], os.path.join(path, RUN_FILE)),
+        config=config,
         document=document,
-        samples=list(records.values()),
+        samples=samples,
         windows=[Window(**row) for row in _rows(path, WINDOWS_FILE, WINDOW_FIELDS)],
         memory=_merged([Memory(**row) for row in _rows(path, MEMORY_FILE, MEMORY_FIELDS)]),
         same_machine=document["same_machine"],
         power=_power(path),
         accuracy=_accuracy(path),
+        starts=[Start(**row) for row in _rows(path, STARTS_FILE, START_FIELDS)],
+        throughput=_last(Throughput(**r) for r in _rows(path, THROUGHPUT_FILE, THROUGHPUT_FIELDS)),
+        replaced=frozenset(replaced_blocks(document, samples, config.inferences)),
     )
 
 
@@ -177,7 +200,8 @@ def energy_of(run: Run) -> List[BlockEnergy]:
         why = "the server ran on the same machine: what is the board's cannot be told apart"
     # Every line counts here, those of failed samples that were run again as well.
     samples = [sample for sample in read_samples(run.path) if not sample.warmup]
-    return block_energies(samples, run.windows, {} if run.same_machine else run.power, why)
+    found = block_energies(samples, run.windows, {} if run.same_machine else run.power, why)
+    return [energy for energy in found if energy.block not in run.replaced]
 
 
 def _merged(rows: List[Memory]) -> List[Memory]:
@@ -188,8 +212,17 @@ def _merged(rows: List[Memory]) -> List[Memory]:
         blocks[row.block] = row._replace(
             process_peak_bytes=_larger(known.process_peak_bytes, row.process_peak_bytes),
             board_peak_bytes=_larger(known.board_peak_bytes, row.board_peak_bytes),
+            gpu_process_peak_bytes=_larger(
+                known.gpu_process_peak_bytes, row.gpu_process_peak_bytes
+            ),
+            gpu_peak_bytes=_larger(known.gpu_peak_bytes, row.gpu_peak_bytes),
         )
     return list(blocks.values())
+
+
+def _last(rows: Iterable[Throughput]) -> List[Throughput]:
+    """One entry a block, the last one."""
+    return list({row.block: row for row in rows}.values())
 
 
 def _larger(a: Optional[int], b: Optional[int]) -> Optional[int]:

@@ -55,6 +55,10 @@ class Sample(NamedTuple):
     published_payload_bytes: Optional[int]
     published_payload_source: Optional[str]
     started_monotonic_s: float
+    device_s: Optional[Dict[str, float]] = None
+    board: Optional[Dict[str, float]] = None
+    throttled: Optional[bool] = None
+    throttled_by: Optional[str] = None
 
     @property
     def ok(self) -> bool:
@@ -87,6 +91,8 @@ class Memory(NamedTuple):
     process_peak_bytes: Optional[int]
     board_peak_bytes: Optional[int]
     source: str
+    gpu_process_peak_bytes: Optional[int] = None
+    gpu_peak_bytes: Optional[int] = None
 
 
 def uplink_payload_s(sample: Sample, link: Link) -> Optional[float]:
