@@ -164,6 +164,10 @@ def _serve_parser() -> argparse.ArgumentParser:
     add("--token-file", metavar="FILE", help="ask for the token in this file")
     add("--cert", metavar="FILE", help="the server's certificate, PEM")
     add("--key", metavar="FILE", help="the certificate's key, PEM")
+    add("--energy", action="store_true", help="let boards sample this machine's power too")
+    add("--energy-target", metavar="NAME", help="whose power rails it has (default: found out)")
+    add("--sysfs", metavar="DIR", default="/sys", help="where they are looked for (default: /sys)")
+    add("--driver", metavar="NAME", help="read them by this one only, as generated")
     add("--ready-file", metavar="FILE", help="write the URL here once it listens")
     add("--parent", type=int, help="end with the process of this id")
     return result

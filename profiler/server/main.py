@@ -24,6 +24,8 @@ from profiler.process import die_with_parent
 from profiler.server.app import Server
 from profiler.server.lan import FOLDER, Credentials, fingerprint, make_credentials, own_address
 from profiler.server.models import Models
+from profiler.server_energy import EnergyApp
+from profiler.server_recorder import PowerRecorder
 from profiler.tokens import read_token
 
 LOOPBACK = "127.0.0.1"
@@ -63,7 +65,7 @@ def run_server(options: argparse.Namespace) -> int:
     scheme = "https" if place.cert else "http"
     url = "%s://%s:%d" % (scheme, _in_url(place.address), port)
     config = uvicorn.Config(
-        Server(models, options.backend, token).app(),
+        EnergyApp(Server(models, options.backend, token).app(), token, _recorder(options)),
         access_log=False,
         log_level="warning",
         server_header=False,
@@ -93,6 +95,14 @@ class _Announced(uvicorn.Server):  # type: ignore[misc,unused-ignore]
         await super().startup(sockets)
         if self.started:
             self._announce()
+
+
+def _recorder(options: argparse.Namespace) -> PowerRecorder | None:
+    if options.energy:
+        return PowerRecorder(options.energy_target, options.sysfs, options.driver)
+    if options.energy_target or options.driver:
+        raise UsageError("--energy-target and --driver are for --energy", "add --energy")
+    return None
 
 
 def _place(options: argparse.Namespace) -> Place:

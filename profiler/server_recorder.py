@@ -1,0 +1,109 @@
+"""A server's own power while a board's block runs: begun and ended by the board, then sent to it."""
+
+# board: no
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import tempfile
+import threading
+import uuid
+import zlib
+from typing import Any
+
+from device_configs.errors import SensorError
+from energy.monitor import EnergyMonitor, open_for
+from energy.traces import metadata_path
+from profiler.protocol import load_json
+
+# A board that never comes back leaves its trace behind: it is ended after so long, s.
+LONGEST_TRACE_S = 4 * 3600.0
+_LARGEST_TRACE_BYTES = 128 << 20
+
+
+class PowerRecorder:
+    """Samples this machine's rails while a board's block runs; one trace at a time.
+
+    Args:
+        target: whose rails they are; None finds it out.
+        sysfs, driver: as for `energy.opening.open_rails`.
+
+    Raises:
+        SensorError: no sensor of this machine can be read: every driver's reason.
+    """
+
+    def __init__(self, target: str | None, sysfs: str = "/sys", driver: str | None = None) -> None:
+        self._sources: dict[str, Any] = {"target": target, "sysfs": sysfs, "driver": driver}
+        opened = open_for(target, sysfs, driver=driver)
+        if opened.monitor is None:
+            reasons = "; ".join("%s: %s" % (no.driver, no.reason) for no in opened.why_not)
+            remedies = [no.remedy for no in opened.why_not if no.remedy]
+            raise SensorError(
+                "no power sensor of this machine can be read (%s)" % reasons,
+                remedies[0] if remedies else "leave out --energy",
+            )
+        opened.monitor.close()
+        self._lock = threading.Lock()
+        self._id = ""
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._monitor: EnergyMonitor | None = None
+        self._ends: threading.Timer | None = None
+
+    def begin(self) -> dict[str, Any]:
+        """Sample from here on; what another board left running is thrown away."""
+        with self._lock:
+            self._throw_away()
+            self._folder = tempfile.TemporaryDirectory(prefix="splitwatt-")
+            path = os.path.join(self._folder.name, "trace.csv")
+            monitor = EnergyMonitor(trace_path=path, **self._sources)
+            try:
+                monitor.start()
+            except BaseException:
+                self._throw_away()
+                raise
+            self._monitor, self._id = monitor, uuid.uuid4().hex
+            self._ends = threading.Timer(LONGEST_TRACE_S, self.close)
+            self._ends.daemon = True
+            self._ends.start()
+            return {"trace": self._id, "about": monitor.about}
+
+    def end(self, trace: str) -> dict[str, Any]:
+        """Stop, and the whole trace: its CSV (zlib, base64) and its metadata.
+
+        Raises:
+            SensorError: that trace is not running, or is too large.
+        """
+        with self._lock:
+            if self._monitor is None or trace != self._id:
+                raise SensorError("this trace was ended, or another board has begun one since")
+            monitor, path = self._monitor, self._monitor.trace_path
+            try:
+                monitor.stop()
+                if os.path.getsize(path) > _LARGEST_TRACE_BYTES:
+                    raise SensorError("the trace is too large to be sent")
+                with open(path, "rb") as stream:
+                    packed = base64.b64encode(zlib.compress(stream.read(), 6)).decode("ascii")
+                with open(metadata_path(path), "rb") as stream:
+                    about = load_json(stream.read())
+            finally:
+                self._throw_away()
+            return {"csv": packed, "about": about}
+
+    def close(self) -> None:
+        """End and throw away what is running."""
+        with self._lock:
+            self._throw_away()
+
+    def _throw_away(self) -> None:
+        if self._ends is not None:
+            self._ends.cancel()
+        monitor, folder = self._monitor, self._folder
+        self._monitor = self._folder = self._ends = None
+        if monitor is not None:
+            # Its trace is not wanted any more: how it ends is of no matter.
+            with contextlib.suppress(SensorError):
+                monitor.stop()
+        if folder is not None:
+            folder.cleanup()
