@@ -18,13 +18,32 @@ def report(argv: list[str]) -> int:
     arguments.add_argument(
         "--out", metavar="DIR", default="report", help="where to write (default: ./report)"
     )
+    arguments.add_argument(
+        "--columns",
+        type=int,
+        choices=(1, 2),
+        default=2,
+        help="of the paper that the figures are for: their widths and fonts (default: 2)",
+    )
+    arguments.add_argument(
+        "--accuracy",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="an accuracy.json besides those of the runs; may stand several times",
+    )
     options = arguments.parse_args(argv)
 
     from reports.terminal import show  # heavy imports wait until --help has been answered
     from reports.write import make_report
 
     folder = Path(options.out)
-    made = make_report([Path(run) for run in options.runs], folder)
+    made = make_report(
+        [Path(run) for run in options.runs],
+        folder,
+        options.columns,
+        tuple(Path(file) for file in options.accuracy),
+    )
     if options.json:
         print_json({"report": str(folder / "report.md"), "json": str(folder / "report.json")})
         return 0

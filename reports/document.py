@@ -7,9 +7,9 @@ from importlib import metadata
 from typing import Any
 
 from device_configs.version import __version__
-from reports.draw import Drawing
+from reports.drawing import Drawing
 from reports.model import Series, runs_of
-from reports.overview import run_facts, shortfalls
+from reports.overview import run_facts
 from reports.published import statements
 from reports.table import Table
 from reports.values import SOURCES
@@ -25,6 +25,7 @@ class Report:
     tables: list[Table]
     figures: list[tuple[Drawing, list[str]]]
     headlines: list[str]
+    shortfalls: list[str]
 
     def table(self, name: str) -> Table:
         """The table of that name; KeyError where there is none."""
@@ -39,7 +40,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "sources": SOURCES,
         "runs": [run_facts(run) for run in runs_of(report.series)],
         "headlines": report.headlines,
-        "missing": shortfalls(report.series),
+        "missing": report.shortfalls,
         "tables": {table.name: table.to_json() for table in report.tables},
         "figures": [
             {

@@ -2,56 +2,75 @@
 # board: no
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from reports import notes
+from reports import frankensplit, notes
+from reports.accuracy import NONE, Accuracy
+from reports.accuracy_figures import accuracy_drawings
 from reports.cost_figures import COST_FIGURES, INTERVAL, CostFigure
+from reports.drawing import Drawing
 from reports.figures.bars import bars
 from reports.figures.categories import Panel, Place
 from reports.figures.dots import dots
 from reports.figures.latency import Bar, Stack, stacked
 from reports.figures.style import paper_style, save
 from reports.latency import latency
-from reports.model import NO_LINK, Entry, Link, Series, links_of_all, slug
+from reports.model import (
+    NO_LINK,
+    Entry,
+    Link,
+    Series,
+    by_board,
+    file_name,
+    links_of_all,
+    slug,
+)
+from reports.paper_names import paper_figure
 from reports.progress import each
 from reports.values import Value, missing
 from reports.words import by_source
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A figure to be drawn: its file name, its words, its sources (empty: no number to show)."""
-
-    name: str
-    title: str
-    caption: str
-    sources: str
-    draw: Callable[[], Figure]
-
-
-def draw_all(series: list[Series], folder: Path) -> list[tuple[Drawing, list[str]]]:
-    """Draw every figure into `folder`; each with its files' names."""
+def draw_all(
+    series: list[Series], accuracy: Accuracy, folder: Path, columns: int = 2
+) -> list[tuple[Drawing, list[str]]]:
+    """Draw every figure into `folder`, for papers of 1 or 2 columns; each with its files' names."""
     result = []
-    with paper_style():
-        for drawing in each(drawings(series), "drawing figures"):
+    with paper_style(columns):
+        for drawing in each(drawings(series, accuracy), "drawing figures"):
             result.append((drawing, save(drawing.draw(), folder, drawing.name)))
     return result
 
 
-def drawings(series: list[Series]) -> list[Drawing]:
+def drawings(series: list[Series], accuracy: Accuracy = NONE) -> list[Drawing]:
     """The figures that these series can fill; one without any number is left out."""
     links = links_of_all(series)
-    found = [_latency(series, link) for link in links]
+    boards = by_board(series)
+    found = [
+        _latency(of_board, link, board if len(boards) > 1 else "")
+        for link in links
+        for board, of_board in boards.items()
+        if any(link in s.links for s in of_board)
+    ]
     found.append(_all_links(series, links))
-    found += [_dots_or_bars(series, what) for what in COST_FIGURES]
+    for what in COST_FIGURES:
+        if what.shows_energy and len(boards) > 1:
+            found += [_dots_or_bars(own, _of_board(what, b)) for b, own in boards.items()]
+        else:
+            found.append(_dots_or_bars(series, what))
+    found += accuracy_drawings(accuracy)
+    if frankensplit.is_present(series):
+        found.append(_dots_or_bars(series, _wireless()))
     return [drawing for drawing in found if drawing.sources]
 
 
-def _latency(series: list[Series], link: Link) -> Drawing:
+def _of_board(what: CostFigure, board: str) -> CostFigure:
+    return replace(what, name=f"{what.name}_{file_name(board)}", title=f"{what.title}, {board}")
+
+
+def _latency(series: list[Series], link: Link, board: str) -> Drawing:
     shown = [s for s in series if link in s.links]
     stacks = [Stack(s.label, _bars(s, link, _axis(shown))) for s in shown]
     bars = [bar for stack in stacks for bar in stack.bars]
@@ -62,9 +81,10 @@ def _latency(series: list[Series], link: Link) -> Drawing:
         "uplink and the HTTP round trip as measured) and server. The parts' medians are scaled by "
         f"at most {100 * stretch:.1f} % to add up to the median of the whole. {INTERVAL}"
     )
+    paper = paper_figure(shown[0].board, link.rate_kbit_s)
     return Drawing(
-        f"latency_{slug(link)}",
-        f"End-to-end latency, {link.name}",
+        f"latency_{slug(link)}" + (f"_{file_name(board)}" if board else ""),
+        f"End-to-end latency, {link.name}" + (f", {board}" if board else "") + paper,
         caption,
         by_source((label, value.source) for label, value in labelled),
         lambda: stacked(stacks, _small_print(shown, labelled, shows_bytes=True)),
@@ -123,6 +143,26 @@ def _dots_or_bars(series: list[Series], what: CostFigure) -> Drawing:
         told,
         lambda: drawn(_with_numbers(panels), what.ylabel, small, **more),
     )
+
+
+def _wireless() -> CostFigure:
+    return CostFigure(
+        name="wireless",
+        title="Latency over wireless standards (FrankenSplit's Fig. 20)",
+        caption="Median latency of one image at the rates of wireless standards, logarithmic "
+        f"scale, the link simulated. {INTERVAL}",
+        ylabel="Latency [ms]",
+        sets={
+            f"{link.name}, {link.rate_kbit_s / 1000:g} Mbit/s": partial(_over, link)
+            for link in frankensplit.wireless()
+        },
+        only_split=True,
+        shows_bytes=True,
+    )
+
+
+def _over(link: Link, entry: Entry) -> Value:
+    return frankensplit.total_ms(entry, link)
 
 
 def _with_numbers(panels: list[Panel]) -> list[Panel]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from reports.document import Report, versions
 from reports.model import Run, board_of, runs_of
-from reports.overview import run_facts, shortfalls
+from reports.overview import run_facts
 from reports.values import SOURCES
 from reports.words import unique
 
@@ -16,6 +16,8 @@ _FIGURES_OF = {
     "energy": ("energy",),
     "data_size": ("data_size",),
     "memory": ("memory",),
+    "accuracy": ("rate", "three"),
+    "frankensplit_wireless": ("wireless",),
 }
 _ORDER = (
     "latency",
@@ -23,9 +25,16 @@ _ORDER = (
     "energy",
     "data_size",
     "memory",
+    "accuracy",
     "savings",
     "savings_by_row",
     "paper",
+    "frankensplit_backbones",
+    "frankensplit_components",
+    "frankensplit_wireless",
+    "devices",
+    "models",
+    "configurations",
     "samples",
 )
 
@@ -110,7 +119,7 @@ def _cell(value: Any) -> str:
 
 
 def _missing(report: Report) -> list[str]:
-    found = shortfalls(report.series)
+    found = report.shortfalls
     if not found:
         return []
     return ["## What is missing", "", *(f"- {sentence}" for sentence in found), ""]

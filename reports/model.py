@@ -146,7 +146,20 @@ def board_of(run: Run) -> str:
 
 def slug(link: Link) -> str:
     """A link's name as part of a file's or column's: `100_kbit_s`."""
-    return re.sub(r"[^a-z0-9]+", "_", link.name.lower()).strip("_")
+    return file_name(link.name)
+
+
+def file_name(text: str) -> str:
+    """A text as part of a file's or column's name: lower case, digits and underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
+def by_board(series: list[Series]) -> dict[str, list[Series]]:
+    """The series of each board, boards in their order."""
+    found: dict[str, list[Series]] = {}
+    for s in series:
+        found.setdefault(s.board, []).append(s)
+    return found
 
 
 def links_of_all(series: list[Series]) -> list[Link]:

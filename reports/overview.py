@@ -3,6 +3,7 @@
 
 from typing import Any
 
+from reports.accuracy import Accuracy
 from reports.energy import board_energy
 from reports.model import Run, Series, board_of, runs_of
 from reports.words import ranges
@@ -60,6 +61,16 @@ def shortfalls(series: list[Series]) -> list[str]:
             'board\'s cannot be told apart and prints as "-".'
         )
     return found
+
+
+def accuracy_shortfalls(accuracy: Accuracy) -> list[str]:
+    """What is missing of accuracy, and why."""
+    if not accuracy.results and not accuracy.problems:
+        return [
+            "Accuracy: no run has an accuracy.json (`splitwatt evaluate` writes it), so there is "
+            "no accuracy table and no rate-distortion figure."
+        ]
+    return list(accuracy.problems)
 
 
 def _without_energy(series: list[Series]) -> list[str]:

@@ -5,13 +5,18 @@ import json
 from pathlib import Path
 
 from device_configs.files import write_atomic
+from reports.accuracy import read_accuracy
+from reports.accuracy_table import accuracy_table
 from reports.document import Report, to_json
 from reports.draw import draw_all
 from reports.energy_table import energy_table
+from reports.frankensplit import backbones_table, components_table, wireless_table
 from reports.headlines import headlines
 from reports.load import load_runs
 from reports.markdown import to_markdown
 from reports.model import series_of
+from reports.overview import accuracy_shortfalls, shortfalls
+from reports.paper_tables import configurations_table, devices_table, models_table
 from reports.savings_rows import savings_by_row
 from reports.savings_tables import paper_table, savings_table
 from reports.tables import (
@@ -35,18 +40,44 @@ _TABLES = (
     paper_table,
     samples_table,
 )
+_FRANKENSPLIT = (backbones_table, components_table, wireless_table)
 
 
-def make_report(paths: list[Path], folder: Path) -> Report:
+def make_report(
+    paths: list[Path], folder: Path, columns: int = 2, accuracy_files: tuple[Path, ...] = ()
+) -> Report:
     """Read the runs, write the report into `folder` (made where it is not there), and return it.
 
+    A run that cannot be read is left out, and the report says why, as long as another one can.
+
+    Args:
+        paths: run folders.
+        folder: where to write.
+        columns: of the paper that the figures are for, 1 or 2.
+        accuracy_files: accuracy.json files besides those of the runs.
+
     Raises:
-        RunError: a run folder that cannot be read, or is of another format.
+        RunError: no run can be read, or an accuracy file.
         SplitwattError: `folder` cannot be written.
     """
-    series = series_of(load_runs(paths))
-    tables = [table(series) for table in _TABLES]
-    report = Report(series, tables, draw_all(series, folder), headlines(series))
+    loaded = load_runs(paths)
+    series = series_of(loaded.runs)
+    accuracy = read_accuracy(loaded.runs, accuracy_files)
+    tables = [
+        *(table(series) for table in _TABLES),
+        accuracy_table(accuracy),
+        devices_table(series),
+        models_table(series, accuracy),
+        configurations_table(series),
+        *(table(series) for table in _FRANKENSPLIT),
+    ]
+    report = Report(
+        series=series,
+        tables=tables,
+        figures=draw_all(series, accuracy, folder, columns),
+        headlines=headlines(series),
+        shortfalls=[*loaded.left_out, *shortfalls(series), *accuracy_shortfalls(accuracy)],
+    )
     for table in tables:
         write_atomic(str(folder / f"{table.name}.csv"), table.to_csv())
     write_atomic(

@@ -5,6 +5,8 @@ import io
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,26 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from device_configs.files import write_atomic
 
-# Widths of a column and of the page in the usual two-column papers, in inches.
-COLUMN_IN = 3.5
-PAGE_IN = 7.0
 PANEL_IN = 1.75
 PNG_DPI = 300
 # Up to so many configurations a figure fits into one column.
 COLUMN_CONFIGURATIONS = 10
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What figures are made for: widths of a column and of the page in inches, font sizes in pt."""
+
+    columns: int
+    column_in: float
+    page_in: float
+    font_pt: float
+    small_pt: float
+
+
+# The usual two-column papers (IEEE, CVF), and one-column ones (5.5 inches of text).
+PAPERS = {1: Paper(1, 5.5, 5.5, 9, 7.5), 2: Paper(2, 3.5, 7.0, 8, 7)}
+_paper: ContextVar[Paper] = ContextVar("paper", default=PAPERS[2])
 
 # Okabe and Ito's colours, told apart by hatches and by lightness where there is no colour.
 BLUE, ORANGE, GREEN, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#999999"
@@ -30,12 +45,6 @@ _RC: Any = {
     "font.family": "serif",
     "font.serif": ["STIXGeneral"],  # Times-like, and comes with matplotlib
     "mathtext.fontset": "stix",
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -55,27 +64,45 @@ _RC: Any = {
 
 
 @contextmanager
-def paper_style() -> Iterator[None]:
-    """Matplotlib with the fonts, sizes and lines of a paper."""
-    with matplotlib.rc_context(_RC):
-        yield
+def paper_style(columns: int = 2) -> Iterator[None]:
+    """Matplotlib with the fonts, sizes and lines of a paper of one or two columns."""
+    paper = PAPERS[columns]
+    sizes: Any = dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), paper.font_pt)
+    sizes.update(dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), paper.small_pt))
+    sizes["legend.fontsize"] = paper.small_pt
+    token = _paper.set(paper)
+    try:
+        with matplotlib.rc_context({**_RC, **sizes}):
+            yield
+    finally:
+        _paper.reset(token)
 
 
 def width_in(configurations: int) -> float:
     """The width of a figure of so many configurations, in inches: a column or a page."""
-    return COLUMN_IN if configurations <= COLUMN_CONFIGURATIONS else PAGE_IN
+    paper = _paper.get()
+    return paper.column_in if configurations <= COLUMN_CONFIGURATIONS else paper.page_in
 
 
-def new_figure(panels: int, width: float, notes: list[str]) -> tuple[Figure, list[Any]]:
-    """An empty figure of `panels` axes, one above the other, with `notes` in small print below."""
+def page_in() -> float:
+    """The width of the page's text, in inches."""
+    return _paper.get().page_in
+
+
+def new_figure(
+    panels: int, width: float, notes: list[str], panel_in: float = PANEL_IN, across: int = 1
+) -> tuple[Figure, list[Any]]:
+    """An empty figure of `panels` rows of axes, `across` in each, with `notes` in small print
+    below; the axes row by row.
+    """
     text = "\n".join(textwrap.fill(note, int(width * 27)) for note in notes)
-    height = 0.55 + PANEL_IN * panels + 0.095 * len(text.splitlines())
+    height = 0.55 + panel_in * panels + 0.095 * len(text.splitlines())
     engine = ConstrainedLayoutEngine(h_pad=0.03, w_pad=0.02)
     figure = Figure(figsize=(width, height), layout=engine)
-    axes = figure.subplots(panels, 1, squeeze=False)
+    axes = figure.subplots(panels, across, squeeze=False)
     if text:
         figure.supxlabel(text, fontsize=6, color="#333333", x=0.01, ha="left")
-    return figure, list(axes[:, 0])
+    return figure, list(axes.flat)
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[str]:

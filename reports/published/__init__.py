@@ -1,4 +1,4 @@
-"""What the paper states, to stand beside a run's figures and never among them."""
+"""What the papers state, to stand beside a run's figures and never among them."""
 # board: no
 
 import csv
@@ -57,10 +57,63 @@ def peak_memory_gb() -> dict[str, dict[str, float]]:
     }
 
 
+@dataclass(frozen=True)
+class Published:
+    """Data size and accuracy of a model, as the Ladon paper's own logs state them."""
+
+    model: str
+    task: str
+    metric: str
+    percent: float
+    data_size_kib: float | None
+    data_size_std_kib: float | None
+    note: str
+
+
+_SYSTEMS = {("ladon", "resnet50"): "ladon_r50", ("ladon", "resnest269e"): "ladon_resnest269e"}
+_TASKS = {
+    "ilsvrc2012": "classification",
+    "coco2017": "detection",
+    "pascal_voc2012": "segmentation",
+}
+
+
+@lru_cache(maxsize=1)
+def rate_accuracy() -> tuple[Published, ...]:
+    """Every released Ladon model on every task; its data set is that of the task."""
+    return tuple(
+        Published(
+            model=f"{_SYSTEMS[row['system'], row['backbone']]}@{row['beta']}",
+            task=_TASKS[row["dataset"]],
+            metric=row["metric"],
+            percent=float(row["value"]),
+            data_size_kib=_number(row["data_size_kb_mean"]),
+            data_size_std_kib=_number(row["data_size_kb_std"]),
+            note=row["note"] or "",
+        )
+        for row in _rows("published.csv", "profiler")
+    )
+
+
+def data_set_of(task: str) -> str:
+    """The data set on which the papers evaluate a task."""
+    return {task: name for name, task in _TASKS.items()}[task]
+
+
+@lru_cache(maxsize=None)
+def rows(name: str) -> tuple[dict[str, str], ...]:
+    """A printed table as it is: devices, baselines, frankensplit_backbones, ..."""
+    return tuple(_rows(f"{name}.csv"))
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
+
+
 def _same(a: float | None, b: float | None) -> bool:
     return a is b if a is None or b is None else abs(a - b) < SAME_RATE
 
 
-def _rows(name: str) -> list[dict[str, str]]:
-    text = resources.files("reports.published").joinpath(name).read_text(encoding="utf-8")
+def _rows(name: str, package: str = "reports.published") -> list[dict[str, str]]:
+    text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))

@@ -128,8 +128,9 @@ def test_fewer_than_six_samples_have_no_interval(half):
 def test_the_figures_are_pictures_of_the_sizes_of_papers(two_boards):
     names = {figure["name"] for figure in two_boards.json["figures"]}
     assert names == {
-        "latency_100_kbit_s", "latency_lora_37_5_kbit_s", "latency_ble_270_kbit_s", "latency_all",
-        "gmac", "data_size", "memory",
+        *(f"latency_{link}_{board}" for board in ("cpu", "nano")
+          for link in ("100_kbit_s", "lora_37_5_kbit_s", "ble_270_kbit_s")),
+        "latency_all", "gmac", "data_size", "memory",
     }  # fmt: skip
     for figure in two_boards.json["figures"]:
         assert figure["sources"] and figure["caption"]
@@ -181,11 +182,17 @@ def run(tmp_path):
     return write_run(tmp_path / "run", make_config(["LC1", "Ours1"]))
 
 
-def test_a_run_of_another_format_is_refused(run, two_boards, tmp_path):
+def test_a_run_of_another_format_is_refused_alone_and_left_out_among_others(
+    run, two_boards, tmp_path
+):
     document = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**document, "format": 2}))
-    refuse([two_boards.runs[0], run, "--out", tmp_path / "r"], "run.json", "format 1")
+    refuse([run, "--out", tmp_path / "r"], "run.json", "format 1")
     assert not (tmp_path / "r").exists()
+    made = splitwatt("report", two_boards.runs[0], run, "--out", tmp_path / "r")
+    assert "is left out" in made.stderr and "format 1" in made.stderr
+    text = section((tmp_path / "r" / "report.md").read_text(), "What is missing")
+    assert f"{run} is left out" in text and "read it with the version that wrote it" in text
 
 
 def test_no_run_and_a_run_that_stands_twice(run, tmp_path):

@@ -1,0 +1,148 @@
+"""Tradeoff curves: rate-distortion, ExR-D, and the three-way one with its projections."""
+# board: no
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from reports.figures.style import BLUE, GREEN, GREY, ORANGE, SKY, new_figure, page_in, width_in
+from reports.tradeoffs import Curve, Point
+from reports.values import Value
+
+PURPLE, RED, YELLOW = "#CC79A7", "#D55E00", "#B8A800"
+# Told apart by marker where there is no colour; a published curve is dashed, its markers hollow.
+_LOOKS = (
+    (BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PURPLE, "D"), (RED, "v"), (SKY, "P"), (YELLOW, "X"),
+    (GREY, "p"), ("#000000", "*"),
+)  # fmt: skip
+_LINES = ("--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
+
+
+def rate_distortion(curves: Sequence[Curve], ylabel: str, notes: list[str]) -> Figure:
+    """Ladon's Figs. 2 to 4: a column wide, data size on a logarithmic axis."""
+    figure, axes = new_figure(1, width_in(1), notes, panel_in=2.4)
+    _draw(axes[0], curves, lambda p: p.data_kib, "Compressed data size [KiB]", ylabel)
+    axes[0].legend(loc="best", handlelength=2.4, fontsize=5.5)
+    return figure
+
+
+def three_way(curves: Sequence[Curve], ylabel: str, notes: list[str]) -> Figure:
+    """SC2's Figs. 5 to 10: rate-distortion, ExR-D, and both sizes in space, grey projections."""
+    figure, axes = new_figure(1, page_in(), notes, panel_in=2.6, across=3)
+    left, middle, _ = axes
+    _draw(left, curves, lambda p: p.data_kib, "Data size [KiB]", ylabel)
+    _draw(middle, curves, lambda p: p.exr, "Encoder size x data size [MiB x KiB]", ylabel)
+    spec = axes[2].get_subplotspec()
+    axes[2].remove()
+    space = figure.add_subplot(spec, projection="3d")
+    _draw_space(space, curves, ylabel)
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=4, handlelength=2.4, fontsize=6)
+    return figure
+
+
+def _looks(curves: Sequence[Curve]) -> list[tuple[Any, str]]:
+    """A published curve has the colour and marker of the system's own."""
+    names: dict[str, tuple[Any, str]] = {}
+    found = []
+    for curve in curves:
+        name = curve.label.split(",")[0].removesuffix(" (published)")
+        look = names.setdefault(name, _LOOKS[len(names) % len(_LOOKS)])
+        found.append(look)
+    return found
+
+
+def _draw(
+    axis: Any, curves: Sequence[Curve], x_of: Callable[[Point], Value], xlabel: str, ylabel: str
+) -> None:
+    axis.set_xscale("log")
+    axis.grid(axis="both")
+    levels = 0
+    for curve, (colour, marker) in zip(curves, _looks(curves), strict=True):
+        if curve.local:
+            for point in curve.points:
+                if point.percent.value is None:
+                    continue
+                axis.axhline(
+                    point.percent.value,
+                    color=GREY if curve.published else colour,
+                    linewidth=0.6 if curve.published else 0.9,
+                    linestyle=_LINES[levels % len(_LINES)],
+                    label=curve.label,
+                    zorder=1,
+                )
+                levels += 1
+            continue
+        known = [(x_of(p), p.percent) for p in curve.points if x_of(p).value is not None]
+        if not known:
+            continue
+        axis.errorbar(
+            [x.value for x, _ in known],
+            [y.value for _, y in known],
+            xerr=_errors([x for x, _ in known]),
+            yerr=_errors([y for _, y in known]),
+            color=colour,
+            marker=marker,
+            markersize=4,
+            linestyle="--" if curve.published else "-",
+            linewidth=0.9,
+            markerfacecolor="white" if curve.published else colour,
+            markeredgewidth=0.8,
+            elinewidth=0.6,
+            capsize=1.5,
+            label=curve.label,
+            zorder=2 if curve.published else 3,
+        )
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_xlabel(xlabel)
+    axis.set_ylabel(ylabel)
+
+
+def _errors(values: Sequence[Value]) -> list[list[float]] | None:
+    """Distances to the ends of the intervals; None where no value has one."""
+    if all(v.low is None for v in values):
+        return None
+    down = [(v.value or 0.0) - (v.low if v.low is not None else v.value or 0.0) for v in values]
+    up = [(v.high if v.high is not None else v.value or 0.0) - (v.value or 0.0) for v in values]
+    return [[max(0.0, d) for d in down], [max(0.0, u) for u in up]]
+
+
+def _place(point: Point) -> tuple[float, float, float] | None:
+    """Where a point stands in space; None where a coordinate is not known."""
+    x, y, z = point.encoder_mib.value, point.data_kib.value, point.percent.value
+    return None if x is None or y is None or z is None else (x, y, z)
+
+
+def _draw_space(axis: Any, curves: Sequence[Curve], ylabel: str) -> None:
+    shown = []
+    for curve, look in zip(curves, _looks(curves), strict=True):
+        points = [place for place in map(_place, curve.points) if place]
+        if points:
+            shown.append((curve, look, points))
+    if shown:
+        flat = [point for _, _, points in shown for point in points]
+        # The walls at the back: the least encoder, the largest data size, the floor.
+        walls = (
+            min(p[0] for p in flat) * 0.8, max(p[1] for p in flat) * 1.1,
+            min(p[2] for p in flat) - 1,
+        )  # fmt: skip
+        for curve, (colour, marker), points in shown:
+            x, y, z = zip(*points, strict=True)
+            for at in range(3):
+                flattened = [
+                    [walls[at]] * len(points) if i == at else s for i, s in enumerate((x, y, z))
+                ]
+                axis.plot(*flattened, color="#BBBBBB", linewidth=0.7, marker=".", markersize=2)
+            axis.plot(
+                x, y, z, color=colour, marker=marker, markersize=3.5, linewidth=0.9,
+                linestyle="--" if curve.published else "-",
+                markerfacecolor="white" if curve.published else colour,
+            )  # fmt: skip
+    axis.set_xlabel("Encoder [MiB]", fontsize=6, labelpad=-8)
+    axis.set_ylabel("Data [KiB]", fontsize=6, labelpad=-8)
+    axis.set_zlabel(ylabel, fontsize=6, labelpad=-8)
+    axis.tick_params(labelsize=5, pad=-3)
+    axis.view_init(elev=22, azim=-55)

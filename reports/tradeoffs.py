@@ -1,0 +1,117 @@
+"""Tradeoff curves of a task: accuracy against data size, against encoder size, against both."""
+# board: no
+
+from dataclasses import dataclass
+
+from reports.accuracy import MAIN_METRIC, Accuracy, Result
+from reports.published import data_set_of, rate_accuracy
+from reports.published import rows as printed
+from reports.values import Value, exact, missing, ordered
+
+_NAMES = {
+    "ladon_r50": "Ladon R50",
+    "ladon_resnest269e": "Ladon RSt269e",
+    "entropic_student_ic": "Entropic Student",
+    "entropic_student_od": "Entropic Student",
+    "entropic_student_ss": "Entropic Student",
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model: its metric in percent, mean data size in KiB, encoder in MiB, and both times."""
+
+    model: str
+    rate: str
+    percent: Value
+    data_kib: Value
+    encoder_mib: Value
+
+    @property
+    def exr(self) -> Value:
+        """Encoder size x data size, in MiB x KiB (SC2's ExR)."""
+        if self.data_kib.value is None or self.encoder_mib.value is None:
+            return missing(self.data_kib.why or self.encoder_mib.why or "not known")
+        return exact(
+            self.data_kib.value * self.encoder_mib.value,
+            *ordered((*self.data_kib.sources, *self.encoder_mib.sources)),
+        )
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A system's points in the order of data size; a model that sends nothing is a level line."""
+
+    label: str
+    points: tuple[Point, ...]
+    published: bool
+    local: bool
+
+
+def curves(accuracy: Accuracy, task: str) -> list[Curve]:
+    """The evaluated systems of a task, then what the papers state on the same data set."""
+    found = [r for r in accuracy.of_task(task) if r.main.value is not None]
+    if not found:
+        return []
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    several = {name for name in ("origin", "preprocess", "data_set") if _differs(found, name)}
+    for result in found:
+        more = [getattr(result, name) for name in sorted(several)]
+        groups.setdefault((result.system, *more), []).append(result)
+    own = [_own(key, results) for key, results in groups.items()]
+    comparable = any(result.data_set == data_set_of(task) for result in found)
+    return own + (_published(task, found) if comparable else [])
+
+
+def _differs(found: list[Result], name: str) -> bool:
+    return len({getattr(result, name) for result in found}) > 1
+
+
+def _own(key: tuple[str, ...], results: list[Result]) -> Curve:
+    points = [Point(r.model, r.rate, r.main, r.payload_kib, r.encoder_mib) for r in results]
+    label = ", ".join([_NAMES.get(key[0], key[0]), *key[1:]])
+    return _curve(label, points, published=False)
+
+
+def _curve(label: str, points: list[Point], published: bool) -> Curve:
+    sent = sorted(
+        (p for p in points if p.data_kib.value is not None), key=lambda p: p.data_kib.value or 0.0
+    )
+    return Curve(label, tuple(sent or points), published, local=not sent)
+
+
+def _published(task: str, found: list[Result]) -> list[Curve]:
+    encoders = {result.system: result.encoder_mib for result in found}
+    systems: dict[str, list[Point]] = {}
+    for stated in rate_accuracy():
+        if stated.task != task or stated.data_size_kib is None:
+            continue
+        system, rate = stated.model.split("@")
+        encoder = encoders.get(system, missing("this system's encoder is not in the runs"))
+        systems.setdefault(system, []).append(
+            Point(
+                stated.model,
+                rate,
+                exact(stated.percent, "published"),
+                exact(stated.data_size_kib, "published"),
+                encoder,
+            )
+        )
+    result = [
+        _curve(f"{_NAMES[system]} (published)", points, published=True)
+        for system, points in systems.items()
+    ]
+    models = {r.model for r in found}
+    for row in printed("baselines"):
+        if row["task"] == task and row["model"] in models:
+            nothing = missing("local computing sends nothing")
+            point = Point(
+                row["model"], "", exact(float(row["value"]), "published"), nothing, nothing
+            )
+            result.append(_curve(f"{row['name']} (published)", [point], published=True))
+    return result
+
+
+def axis_name(task: str) -> str:
+    """The name of a task's metric, on an axis."""
+    return MAIN_METRIC[task][1]
