@@ -1,0 +1,143 @@
+"""How a client's bytes get over a shaped link: through a gate of the kernel's, or paced here."""
+
+import contextlib
+import fcntl
+import socket
+import struct
+import time
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
+
+from profiler.link import (
+    BURST_BYTES,
+    KERNEL,
+    SEGMENT_CONTENT_BYTES,
+    SEGMENT_FRAMING_BYTES,
+    USER,
+    framed_bytes,
+    seconds,
+)
+
+# Ethernet, IPv4 and UDP headers: what they leave of a full frame is sent to empty the bucket.
+_UDP_FRAMING_BYTES = 42
+_POLL_S = 0.0002
+_TIOCOUTQ = 0x5411
+_DRAIN_LIMIT_S = 60.0
+
+
+class Way(NamedTuple):
+    """What a client does for a shaped link.
+
+    Attributes:
+        via: "kernel" or "user".
+        connect: the gate's address, connected to instead of the server's; None without a gate.
+        up_kbit_s, down_kbit_s: rates that the client itself keeps; None where it keeps none.
+    """
+
+    via: str
+    connect: Optional[Tuple[str, int]]
+    up_kbit_s: Optional[float]
+    down_kbit_s: Optional[float]
+
+
+def way_of(record: Optional[Dict[str, Any]]) -> Optional[Way]:
+    """The way that run.json's `link` tells; None over the network as it is."""
+    if not record or record.get("via") not in (KERNEL, USER):
+        return None
+    if record["via"] == KERNEL:
+        host, port = record["gate"]
+        return Way(KERNEL, (str(host), int(port)), None, None)
+    return Way(USER, None, record["rate_kbit_s"], record["downlink_kbit_s"])
+
+
+class Drain:
+    """Empties the kernel's token bucket, so that the next bytes pay for their whole way.
+
+    A full bucket lets a burst through for nothing. One datagram as large as the bucket goes to the
+    gate, which drops it; once the kernel has let it out, the bucket is empty.
+    """
+
+    def __init__(self, address: Tuple[str, int]) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.connect(address)
+        self._datagram = bytes(BURST_BYTES - _UDP_FRAMING_BYTES)
+
+    def __call__(self) -> float:
+        """Drain; the seconds that it took.
+
+        Raises:
+            OSError: the gate is gone.
+        """
+        start = time.perf_counter()
+        self._socket.send(self._datagram)
+        while self._waiting() and time.perf_counter() - start < _DRAIN_LIMIT_S:
+            time.sleep(_POLL_S)
+        return time.perf_counter() - start
+
+    def _waiting(self) -> int:
+        found = fcntl.ioctl(self._socket.fileno(), _TIOCOUTQ, b"\0" * 4)
+        return int(struct.unpack("=i", found)[0])
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+
+class Paced:
+    """A socket with token buckets of our own, which begin empty with every message.
+
+    A piece of a segment's size leaves when a link of that rate would have carried all of it, with
+    the framing that it would have had there.
+    """
+
+    def __init__(self, stream: Any, way: Way) -> None:
+        self._stream = stream
+        self._way = way
+        self._free = False
+        self._down_at = 0.0
+
+    @contextlib.contextmanager
+    def free(self) -> Iterator[None]:
+        """Within it nothing is slowed down."""
+        self._free = True
+        try:
+            yield
+        finally:
+            self._free = False
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of it at the link's rate."""
+        rate = self._way.up_kbit_s
+        if rate is None or self._free:
+            self._stream.sendall(data)
+            return
+        at = time.perf_counter()
+        for start in range(0, len(data), SEGMENT_CONTENT_BYTES):
+            piece = data[start : start + SEGMENT_CONTENT_BYTES]
+            at += seconds(len(piece) + SEGMENT_FRAMING_BYTES, rate)
+            _sleep_until(at)
+            self._stream.sendall(piece)
+
+    def recv_into(self, buffer: Any) -> int:
+        """Read what has come, not before a link of that rate would have brought it."""
+        rate = self._way.down_kbit_s
+        if rate is None or self._free:
+            return int(self._stream.recv_into(buffer))
+        count = int(self._stream.recv_into(buffer, min(len(buffer), SEGMENT_CONTENT_BYTES)))
+        now = time.perf_counter()
+        self._down_at = max(self._down_at, now) + seconds(framed_bytes(count), rate)
+        _sleep_until(self._down_at)
+        return count
+
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        """As the TLS socket below has it."""
+        return self._stream.getpeercert(binary_form)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._stream.close()
+
+
+def _sleep_until(at: float) -> None:
+    left = at - time.perf_counter()
+    if left > 0:
+        time.sleep(left)
