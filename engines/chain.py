@@ -1,6 +1,6 @@
 """Parts of one end of a link as engines: each takes the tensors it names from those made so far."""
 
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from engines.stages import Laps
 from engines.store import EngineStore
 
 Tensors = Dict[str, np.ndarray]
+# A stage, and a call that does its work once.
+Step = Tuple[str, Callable[[], Any]]
 
 
 class PartsPipeline(Closing):
@@ -77,6 +79,23 @@ class PartsPipeline(Closing):
         for part, engine in self._chain:
             tensors.update(engine.run({name: tensors[name] for name in engine.inputs}))
             laps.lap(part.name.split(".")[0])
+
+    def _part_steps(self, tensors: Tensors) -> List[Step]:
+        """Each part's stage as a call that can be repeated; all have been run once, in order."""
+        stages: Dict[str, List[Tuple[Part, Engine]]] = {}
+        for part, engine in self._chain:
+            stages.setdefault(part.name.split(".")[0], []).append((part, engine))
+        steps = [(name, self._calls(chain, tensors)) for name, chain in stages.items()]
+        for _, call in steps:
+            call()
+        return steps
+
+    def _calls(self, chain: List[Tuple[Part, Engine]], tensors: Tensors) -> Callable[[], None]:
+        def call() -> None:
+            for _, engine in chain:
+                tensors.update(engine.run({name: tensors[name] for name in engine.inputs}))
+
+        return call
 
     def _answer(self, tensors: Tensors, sizes: Sizes) -> Answer:
         manifest = self.bundle.manifest

@@ -4,13 +4,13 @@ Every pipeline is made from an opened bundle, runs one image a call, and times i
 Parts run in the manifest's order; each takes the tensors it names from those made so far.
 """
 
-from typing import Dict, NamedTuple, Optional, Tuple, Union
+from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
 from device_configs.errors import BitstreamError, BundleError
 from engines.bundle import Bundle
-from engines.chain import PartsPipeline, Tensors
+from engines.chain import PartsPipeline, Step, Tensors
 from engines.closing import Closing
 from engines.postprocess import Answer, Sizes
 from engines.preprocess import MAX_INPUT_PIXELS, Preprocessed, preprocess
@@ -72,6 +72,17 @@ class LocalPipeline(PartsPipeline):
         laps.lap("postprocess")
         return answer, laps.stages
 
+    def steps(self, rgb: np.ndarray) -> List[Step]:
+        """The stages for an image, each as a call that can be repeated alone; raises as `run`."""
+        rule = self.bundle.manifest.preprocess
+        prepared = preprocess(rgb, rule)
+        sizes = _sizes(prepared)
+        tensors = _inputs(sizes)
+        tensors["image"] = prepared.tensor
+        before: Step = ("preprocess", lambda: preprocess(rgb, rule))
+        after: Step = ("postprocess", lambda: self._answer(tensors, sizes))
+        return [before, *self._part_steps(tensors), after]
+
 
 class BoardPipeline(PartsPipeline):
     """The board's half of a split model: image to bytes. Arguments as `LocalPipeline`'s."""
@@ -104,6 +115,16 @@ class BoardPipeline(PartsPipeline):
         packed = np.array(sizes.image + sizes.valid + sizes.input, np.int32)
         laps.lap("encode")
         return Request(payload, packed, laps.stages)
+
+    def steps(self, rgb: np.ndarray) -> List[Step]:
+        """The stages for an image, each as a call that can be repeated alone; raises as `run`."""
+        rule = self.bundle.manifest.preprocess
+        prepared = preprocess(rgb, rule)
+        tensors = _inputs(_sizes(prepared))
+        tensors["image"] = prepared.tensor
+        before: Step = ("preprocess", lambda: preprocess(rgb, rule))
+        after: Step = ("encode", lambda: self.codec.encode(tensors))
+        return [before, *self._part_steps(tensors), after]
 
 
 class ServerPipeline(PartsPipeline):

@@ -173,3 +173,16 @@ def test_extreme_images(split, shape):
             assert answer["segmentation"]["mask"].size
         except ImageError as error:
             assert shape == (1, 8000) and "narrow" in str(error)
+
+
+def test_stages_can_be_repeated_one_by_one(split, local, raccoon):
+    with open_board(split) as board:
+        steps, request = board.steps(raccoon), board.run(raccoon)
+        assert [name for name, _ in steps] == list(request.stages)
+        for _ in range(2):
+            assert [call() for _, call in steps][-1] == request.payload
+    with open_local(local) as pipeline:
+        steps, (answer, stages) = pipeline.steps(raccoon), pipeline.run(raccoon)
+        assert [name for name, _ in steps] == list(stages)
+        again = [[call() for _, call in steps][-1] for _ in range(2)][1]["classification"]
+        assert again["labels"].tolist() == answer["classification"]["labels"].tolist()
