@@ -69,6 +69,17 @@ class PartsPipeline(Closing):
             raise BundleError("%s is a local model: it has no codec" % self.bundle.manifest.model)
         return self._codec
 
+    @property
+    def device_s(self) -> Dict[str, float]:
+        """Part -> what its last run took on the accelerator by its own clock, where it has one."""
+        timed = [(part.name, engine.device_s) for part, engine in self._chain]
+        return {name: seconds for name, seconds in timed if seconds is not None}
+
+    @property
+    def fallbacks(self) -> List[str]:
+        """Of each part that another backend runs: the part, the rule and its reason."""
+        return ["%s: %s" % (p.name, engine.fallback) for p, engine in self._chain if engine.fallback]
+
     def close(self) -> None:
         """Close the engines, unless they came from a store that somebody else closes."""
         if self._own_store is not None:

@@ -1,12 +1,14 @@
 """A configuration made runnable: an image file goes in, stage times and bytes come out."""
 
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from device_configs.errors import BitstreamError
 from engines.answer import unpack
+from engines.chain import PartsPipeline
 from engines.image import decode_image
 from engines.pipeline import BoardPipeline, LocalPipeline
+from engines.pipeline import Request as BoardRequest
 from engines.rangecoder.container import parse
 from engines.store import EngineStore
 from profiler.bundles import Found, slot
@@ -26,6 +28,7 @@ class Outcome(NamedTuple):
         stages: SLOT.STAGE -> seconds; they add up to `total_s` but for what lies between calls.
         requests: what was sent for it; empty in local computing.
         payloads: the codec's bytes of each request.
+        device_s: SLOT.PART -> seconds by the accelerator's own clock; None where it has none.
     """
 
     answers: Dict[str, Any]
@@ -33,6 +36,7 @@ class Outcome(NamedTuple):
     stages: Dict[str, float]
     requests: List[Request]
     payloads: List[bytes]
+    device_s: Optional[Dict[str, float]] = None
 
 
 class Charge(NamedTuple):
@@ -69,13 +73,21 @@ class LocalSystem:
         """
         answers: Dict[str, Any] = {}
         stages: Dict[str, float] = {}
+        device_s: Dict[str, float] = {}
         start = time.perf_counter()
         rgb = decode_image(path)
         stages["decode"] = time.perf_counter() - start
         for model, prefix, pipeline in self._models:
             answers[model], own = pipeline.run(rgb)
             _add(stages, prefix, own)
-        return Outcome(answers, time.perf_counter() - start, stages, [], [])
+            _add(device_s, prefix, pipeline.device_s)
+        total_s = time.perf_counter() - start
+        return Outcome(answers, total_s, stages, [], [], device_s or None)
+
+    @property
+    def fallbacks(self) -> List[str]:
+        """Parts that another backend runs by a recorded rule, and why."""
+        return _fallbacks(self._models)
 
     def close(self) -> None:
         """Close the engines."""
@@ -119,6 +131,7 @@ class SplitSystem:
         """
         answers: Dict[str, Any] = {}
         stages: Dict[str, float] = {}
+        device_s: Dict[str, float] = {}
         requests, payloads = [], []
         start = time.perf_counter()
         rgb = decode_image(path)
@@ -126,6 +139,7 @@ class SplitSystem:
         for model, prefix, pipeline in self._models:
             request = pipeline.run(rgb)
             _add(stages, prefix, request.stages)
+            _add(device_s, prefix, pipeline.device_s)
             sent = time.perf_counter()
             reply = self._client.infer(model, request.payload, request.sizes.tolist())
             received = time.perf_counter()
@@ -135,7 +149,31 @@ class SplitSystem:
             stages[prefix + ".answer"] = unpacked - received
             requests.append(_request(model, request.payload, reply))
             payloads.append(request.payload)
-        return Outcome(answers, time.perf_counter() - start, stages, requests, payloads)
+        total_s = time.perf_counter() - start
+        return Outcome(answers, total_s, stages, requests, payloads, device_s or None)
+
+    def prepare(self, path: str) -> Iterator[Tuple[str, BoardRequest]]:
+        """The board's part of an image, without sending anything: a request a model.
+
+        Raises:
+            ImageError, EngineError, BitstreamError: as the pipelines do.
+        """
+        rgb = decode_image(path)
+        for model, _, pipeline in self._models:
+            yield model, pipeline.run(rgb)
+
+    def ask(self, model: str, request: BoardRequest) -> Any:
+        """Send a request that was prepared; the answer.
+
+        Raises:
+            ServerError: as the client does.
+        """
+        return unpack(self._client.infer(model, request.payload, request.sizes.tolist()).answer)
+
+    @property
+    def fallbacks(self) -> List[str]:
+        """Parts that another backend runs by a recorded rule, and why."""
+        return _fallbacks(self._models)
 
     def close(self) -> None:
         """Close the engines and the connection."""
@@ -188,6 +226,10 @@ def _legacy(payload: bytes) -> Optional[int]:
     except BitstreamError:  # another codec's: nothing there that sc2bench would have pickled
         return None
     return pickled_bytes(len(payload), header.height, header.width)
+
+
+def _fallbacks(models: Sequence[Tuple[str, str, PartsPipeline]]) -> List[str]:
+    return ["%s: %s" % (model, text) for model, _, p in models for text in p.fallbacks]
 
 
 def _add(stages: Dict[str, float], prefix: str, own: Dict[str, float]) -> None:
