@@ -21,7 +21,13 @@ LABEL_SETS = ("imagenet1k", "coco91", "voc21")
 DTYPES = ("float32", "float16", "int32", "int64", "uint8", "int8", "bool")
 FILTERS = ("pillow-bilinear", "bilinear")
 # Kinds of codecs, and how many files of tables each has.
-CODECS = {"rangecoder": 1}
+CODECS = {
+    "rangecoder": 1,
+    "hyperprior": 2,
+    "quantized": 0,
+    "feature_jpeg": 0,
+    "feature_webp": 0,
+}
 
 
 class Port(NamedTuple):

@@ -7,7 +7,13 @@ from engines.codecs.base import Codec, EngineOf
 from engines.manifest import CodecSpec
 
 # kind -> (module, class)
-_KINDS = {"rangecoder": ("factorized", "FactorizedCodec")}
+_KINDS = {
+    "rangecoder": ("factorized", "FactorizedCodec"),
+    "hyperprior": ("hyperprior", "HyperpriorCodec"),
+    "quantized": ("quantized", "QuantizedCodec"),
+    "feature_jpeg": ("feature_images", "FeatureImageCodec"),
+    "feature_webp": ("feature_images", "FeatureImageCodec"),
+}
 
 
 def open_codec(spec: CodecSpec, tables: List[str], engine_of: EngineOf) -> Codec:

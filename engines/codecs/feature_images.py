@@ -1,0 +1,130 @@
+"""Feature maps as images: three channels at a time through JPEG or WebP (the SC2 benchmark's
+codec-based feature compression; Alvar and Bajic, Choi and Bajic before it).
+
+Each image's values become (x - min) / max on 0 to 255, as sc2bench's `PILTensorModule` has it. Two
+channels that are left over become two grey images, one alone becomes one.
+
+The payload: 0xF1; channels, height and width as varints; then each image: min and max, float32, the
+length as a varint, the file; and the CRC-32 of all of it, little endian.
+"""
+
+import io
+import struct
+import zlib
+from typing import Iterator, List, Tuple
+
+import numpy as np
+from PIL import Image
+
+from device_configs.errors import BitstreamError
+from engines.codecs.base import Codec, EngineOf, Tensors
+from engines.manifest import CodecSpec
+from engines.rangecoder.coder import not_codable
+from engines.rangecoder.container import read_varint, varint
+
+MAGIC = 0xF1
+MAX_CHANNELS = 4096
+_RANGE = struct.Struct("<ff")
+_CRC_BYTES = 4
+_FORMATS = {"feature_jpeg": "JPEG", "feature_webp": "WEBP"}
+_AGAIN = "send it again"
+
+
+class FeatureImageCodec(Codec):
+    """`latent`, float32 (1, C, H, W)."""
+
+    def __init__(self, spec: CodecSpec, tables: List[str], engine_of: EngineOf) -> None:
+        self._format = _FORMATS[spec.kind]
+        self._quality = 90 if spec.quality is None else spec.quality
+
+    def encode(self, tensors: Tensors) -> bytes:
+        """See `Codec.encode`."""
+        latent = tensors["latent"]
+        if latent.ndim != 4 or latent.shape[0] != 1 or latent.size == 0:
+            raise BitstreamError("a latent must be (1, C, H, W), not %s" % (latent.shape,))
+        if not np.isfinite(latent).all():
+            raise not_codable(latent)
+        parts = [bytes([MAGIC])] + [varint(size) for size in latent.shape[1:]]
+        for first, count in groups(latent.shape[1]):
+            planes = latent[0, first : first + count]
+            low, high = float(planes.min()), float(planes.max())
+            data = self._saved(planes, low, high)
+            parts += [_RANGE.pack(low, high), varint(len(data)), data]
+        body = b"".join(parts)
+        return body + _crc(body)
+
+    def decode(self, payload: bytes, input_size: Tuple[int, int]) -> Tensors:
+        """See `Codec.decode`."""
+        body = payload[:-_CRC_BYTES]
+        if len(body) < 4 or body[0] != MAGIC:
+            raise BitstreamError(
+                "the bytes are no feature images", "check that both ends run the same model"
+            )
+        if payload[-_CRC_BYTES:] != _crc(body):
+            raise BitstreamError("the feature images are damaged: their CRC does not match", _AGAIN)
+        channels, at = read_varint(body, 1)
+        height, at = read_varint(body, at)
+        width, at = read_varint(body, at)
+        sound = 0 < height <= input_size[0] and 0 < width <= input_size[1]
+        if not sound or not 0 < channels <= MAX_CHANNELS or channels > len(body):
+            raise BitstreamError(
+                "feature maps of %d x %d x %d do not come from an input of %d x %d"
+                % (channels, height, width, input_size[0], input_size[1])
+            )
+        maps = []
+        for _, count in groups(channels):
+            if at + _RANGE.size > len(body):
+                raise BitstreamError("the feature images are truncated", _AGAIN)
+            low, high = _RANGE.unpack_from(body, at)
+            length, at = read_varint(body, at + _RANGE.size)
+            maps.append(_opened(body[at : at + length], count, (height, width), low, high))
+            at += length
+        if at != len(body):
+            raise BitstreamError("bytes are left over after the last feature image", _AGAIN)
+        return {"latent": np.concatenate(maps)[np.newaxis]}
+
+    def _saved(self, planes: np.ndarray, low: float, high: float) -> bytes:
+        """Planes (1 or 3, H, W) as a file; all zero where the largest value is."""
+        divisor = np.float32(high)
+        scaled = (planes - np.float32(low)) / divisor if high else np.zeros_like(planes)
+        # What is beyond the range (a negative minimum does that) stays at its end.
+        pixels = np.clip(scaled * np.float32(255), 0, 255).astype(np.uint8)
+        image = Image.fromarray(
+            np.ascontiguousarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+        )
+        stream = io.BytesIO()
+        image.save(stream, self._format, quality=self._quality)
+        return stream.getvalue()
+
+
+def groups(channels: int) -> Iterator[Tuple[int, int]]:
+    """(first channel, channels) of each image."""
+    whole = channels // 3 * 3
+    for first in range(0, whole, 3):
+        yield first, 3
+    for first in range(whole, channels):
+        yield first, 1
+
+
+def _opened(data: bytes, count: int, size: Tuple[int, int], low: float, high: float) -> np.ndarray:
+    """float32 (count, H, W) of one file.
+
+    Raises:
+        BitstreamError: it is no image of that size.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=tuple(_FORMATS.values())) as image:
+            if image.size != (size[1], size[0]):
+                raise BitstreamError("a feature image has another size than its header says")
+            pixels = np.asarray(image.convert("L" if count == 1 else "RGB"))
+    except BitstreamError:
+        raise
+    except Exception as error:  # whatever a decoder makes of damaged bytes
+        raise BitstreamError("a feature image cannot be decoded: %s" % error, _AGAIN)
+    planes = pixels[np.newaxis] if count == 1 else pixels.transpose(2, 0, 1)
+    values = planes.astype(np.float32) / np.float32(255)
+    return np.asarray(values * np.float32(high) + np.float32(low))
+
+
+def _crc(body: bytes) -> bytes:
+    return (zlib.crc32(body) & 0xFFFFFFFF).to_bytes(_CRC_BYTES, "little")

@@ -1,0 +1,134 @@
+"""The range coder under a hyperprior: a small side latent tells the tables of the latent itself.
+
+Both ends compute the tables' indexes from the decoded side latent with the same small graph, the
+part `parameters`. Where their floating point differs enough to change an index, the server would
+decode nonsense: the payload carries the CRC-32 of the board's indexes, and the server compares.
+
+The payload: 0xC1; the CRC-32 of the indexes (as int32, little endian, in raster order), little
+endian; the length of the side latent's bitstream as a varint; the low 16 bits of the CRC-32 of all
+these bytes, little endian; the side latent's bitstream; the latent's (docs/bitstream.md).
+"""
+
+import zlib
+from typing import List, Tuple
+
+import numpy as np
+
+from device_configs.errors import BitstreamError, BundleError, DesyncError
+from engines.backends.base import Engine
+from engines.codecs.base import Codec, EngineOf, Tensors, load_tables
+from engines.codecs.factorized import latent_size
+from engines.manifest import CodecSpec
+from engines.rangecoder import RangeCoder
+from engines.rangecoder.coder import not_codable
+from engines.rangecoder.container import parse, read_varint, varint
+from engines.rangecoder.reference import quantize
+
+PART = "parameters"
+MAGIC = 0xC1
+_AGAIN = "send it again"
+
+
+class HyperpriorCodec(Codec):
+    """`latent` (1, C, H, W) and `side` (1, S, h, w), float32; the server gets the rounded latent.
+
+    The part `parameters` makes of `side` the `indexes`, int32 (1, C, H, W), and for a mean-scale
+    hyperprior the `means`, float32 of the same shape, around which the latent is rounded.
+    """
+
+    takes = ("latent", "side")
+    gives = ("latent",)
+
+    def __init__(self, spec: CodecSpec, tables: List[str], engine_of: EngineOf) -> None:
+        side, latent = load_tables(spec, tables)
+        self._side, self._latent = RangeCoder(side), RangeCoder(latent)
+        self._engine: Engine = engine_of(PART)
+        if set(self._engine.inputs) != {"side"} or "indexes" not in self._engine.outputs:
+            raise BundleError(
+                "the part '%s' must make 'indexes' of 'side'" % PART, "export the bundle again"
+            )
+
+    def encode(self, tensors: Tensors) -> bytes:
+        """See `Codec.encode`."""
+        side, latent = tensors["side"], tensors["latent"]
+        for name, array in (("side latent", side), ("latent", latent)):
+            if array.ndim != 4 or array.shape[0] != 1:
+                raise BitstreamError("a %s must be (1, C, H, W), not %s" % (name, array.shape))
+        medians = self._side.tables.medians.reshape(1, -1, 1, 1)
+        symbols = quantize(side, medians)
+        if symbols is None:
+            raise not_codable(side)
+        indexes, means = self._parameters(symbols.astype(np.float32) + medians)
+        if indexes.shape != latent.shape:
+            raise BitstreamError(
+                "a side latent of %s tells of a latent of %s, not of %s"
+                % (side.shape[1:], indexes.shape[1:], latent.shape[1:]),
+                "the input's sides must be multiples of what the encoder divides them by",
+            )
+        return frame(
+            crc_of(indexes),
+            self._side.encode_symbols(symbols)[0],
+            self._latent.encode(latent - means, indexes)[0],
+        )
+
+    def decode(self, payload: bytes, input_size: Tuple[int, int]) -> Tensors:
+        """See `Codec.decode`; DesyncError where the two ends' indexes differ."""
+        crc, side_stream, stream = unframe(payload)
+        header = parse(stream)
+        size = latent_size(stream, input_size)
+        side = self._side.decode([side_stream], latent_size(side_stream, size))
+        indexes, means = self._parameters(side)
+        if indexes.shape[2:] != size:
+            raise BitstreamError(
+                "the payload's side latent tells of a latent of %dx%d, not of %dx%d"
+                % (tuple(indexes.shape[2:]) + size),
+                _AGAIN,
+            )
+        if header.tables_id == self._latent.tables.id and crc_of(indexes) != crc:
+            raise DesyncError(
+                "the board and the server computed different table indexes from the same side "
+                "latent: their floating point differs",
+                "run the part '%s' on one backend and at one precision on both ends" % PART,
+            )
+        return {"latent": self._latent.decode([stream], size, indexes) + means}
+
+    def _parameters(self, side: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """indexes, clamped to the tables, and means (zero where the part makes none)."""
+        made = self._engine.run({"side": side})
+        indexes = np.clip(made["indexes"], 0, self._latent.tables.count - 1)
+        return indexes, made.get("means", np.zeros((), np.float32))
+
+
+def crc_of(indexes: np.ndarray) -> int:
+    """The CRC-32 of indexes, the same on every machine."""
+    return zlib.crc32(np.ascontiguousarray(indexes, "<i4").tobytes()) & 0xFFFFFFFF
+
+
+def frame(crc: int, side: bytes, latent: bytes) -> bytes:
+    """Both bitstreams and the indexes' CRC as one payload."""
+    head = bytes([MAGIC]) + crc.to_bytes(4, "little") + varint(len(side))
+    return head + _check(head) + side + latent
+
+
+def unframe(payload: bytes) -> Tuple[int, bytes, bytes]:
+    """The indexes' CRC, the side latent's bitstream and the latent's.
+
+    Raises:
+        BitstreamError: no such payload, truncated or damaged.
+    """
+    if len(payload) < 6 or payload[0] != MAGIC:
+        raise BitstreamError(
+            "the bytes are no payload of a hyperprior", "check that both ends run the same model"
+        )
+    length, at = read_varint(payload, 5)
+    start = at + 2
+    if payload[at:start] != _check(payload[:at]):
+        raise BitstreamError("the payload is damaged: its check does not match", _AGAIN)
+    if len(payload) < start + length:
+        raise BitstreamError("the payload is truncated", _AGAIN)
+    crc = int.from_bytes(payload[1:5], "little")
+    return crc, payload[start : start + length], payload[start + length :]
+
+
+def _check(head: bytes) -> bytes:
+    return (zlib.crc32(head) & 0xFFFF).to_bytes(2, "little")

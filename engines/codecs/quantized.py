@@ -1,0 +1,94 @@
+"""Eight bits a value: a latent as bytes on a scale of its own (Jacob et al., CVPR 2018).
+
+The payload: 0xD1; height and width as varints; the scale, float32, and the zero point, uint8; the
+CRC-32 of these bytes and of those that follow, little endian; one byte a value in raster order.
+The number of channels is what the length leaves. It is what torchdistill's `quantize_tensor` makes.
+"""
+
+import struct
+import zlib
+from typing import List, Tuple
+
+import numpy as np
+
+from device_configs.errors import BitstreamError
+from engines.codecs.base import Codec, EngineOf, Tensors
+from engines.manifest import CodecSpec
+from engines.rangecoder.coder import not_codable
+from engines.rangecoder.container import read_varint, varint
+
+MAGIC = 0xD1
+_SCALE = struct.Struct("<fB")
+_CRC_BYTES = 4
+_AGAIN = "send it again"
+
+
+class QuantizedCodec(Codec):
+    """`latent`, float32 (1, C, H, W), in steps of a 255th of its range."""
+
+    def __init__(self, spec: CodecSpec, tables: List[str], engine_of: EngineOf) -> None:
+        pass
+
+    def encode(self, tensors: Tensors) -> bytes:
+        """See `Codec.encode`."""
+        latent = tensors["latent"]
+        if latent.ndim != 4 or latent.shape[0] != 1 or latent.size == 0:
+            raise BitstreamError("a latent must be (1, C, H, W), not %s" % (latent.shape,))
+        if not np.isfinite(latent).all():
+            raise not_codable(latent)
+        values, scale, zero = quantize(latent)
+        head = bytes([MAGIC]) + varint(latent.shape[2]) + varint(latent.shape[3])
+        head += _SCALE.pack(scale, zero)
+        body = values.tobytes()
+        return head + _crc(head, body) + body
+
+    def decode(self, payload: bytes, input_size: Tuple[int, int]) -> Tensors:
+        """See `Codec.decode`."""
+        if len(payload) < 1 or payload[0] != MAGIC:
+            raise BitstreamError(
+                "the bytes are no quantised latent", "check that both ends run the same model"
+            )
+        height, at = read_varint(payload, 1)
+        width, at = read_varint(payload, at)
+        start = at + _SCALE.size
+        head, body = payload[:start], payload[start + _CRC_BYTES :]
+        if len(payload) <= start + _CRC_BYTES:
+            raise BitstreamError("the quantised latent is truncated", _AGAIN)
+        if payload[start : start + _CRC_BYTES] != _crc(head, body):
+            raise BitstreamError("the quantised latent is damaged: its CRC does not match", _AGAIN)
+        # A latent that was padded before a small kernel is a few pixels larger than its share.
+        if not (0 < height <= input_size[0] and 0 < width <= input_size[1]):
+            raise BitstreamError(
+                "a latent of %d x %d does not come from an input of %d x %d"
+                % (height, width, input_size[0], input_size[1])
+            )
+        if len(body) % (height * width):
+            raise BitstreamError("the quantised latent has no whole channels", _AGAIN)
+        scale, zero = _SCALE.unpack_from(payload, at)
+        values = np.frombuffer(body, np.uint8).reshape(1, -1, height, width)
+        return {"latent": dequantize(values, scale, zero)}
+
+
+def quantize(latent: np.ndarray) -> Tuple[np.ndarray, float, int]:
+    """uint8 values, scale and zero point of a finite float32 array, in float32 arithmetic.
+
+    A latent of one value alone, whose scale would be 0, is kept as one step from zero.
+    """
+    low, high = np.float32(latent.min()), np.float32(latent.max())
+    scale = (high - low) / np.float32(255.0)
+    if not np.isfinite(scale):
+        raise not_codable(np.array([np.inf]))
+    if scale == 0:
+        scale, low = np.float32(abs(low)) or np.float32(1.0), np.minimum(low, np.float32(0))
+    zero = int(min(max(float(np.float32(0.0) - low / scale), 0.0), 255.0))
+    values = np.rint(np.clip(np.float32(zero) + latent / scale, 0.0, 255.0))
+    return values.astype(np.uint8), float(scale), zero
+
+
+def dequantize(values: np.ndarray, scale: float, zero: int) -> np.ndarray:
+    """float32 values on the scale."""
+    return np.asarray(np.float32(scale) * (values.astype(np.float32) - np.float32(zero)))
+
+
+def _crc(head: bytes, body: bytes) -> bytes:
+    return (zlib.crc32(body, zlib.crc32(head)) & 0xFFFFFFFF).to_bytes(_CRC_BYTES, "little")

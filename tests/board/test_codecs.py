@@ -1,0 +1,228 @@
+"""Codecs between board and server: what goes in comes out, and nothing else does."""
+
+import numpy as np
+import pytest
+
+from device_configs.errors import BitstreamError, BundleError, DesyncError
+from engines.backends.base import Engine
+from engines.codecs import open_codec
+from engines.codecs.feature_images import groups
+from engines.codecs.hyperprior import crc_of, frame, unframe
+from engines.manifest import CODECS, CodecSpec, Port, TablesFile
+from engines.rangecoder import Tables
+
+SCALES = 16
+SIDE, CHANNELS = 3, 4
+INPUT = (320, 416)
+
+
+def _laplacians(spreads):
+    """A Laplacian per spread, 41 symbols wide, as quantised cumulative frequencies."""
+    distance = np.abs(np.arange(-20, 21))
+    rows = []
+    for spread in spreads:
+        share = np.append(np.exp(-distance / spread), 1e-4)
+        counts = np.maximum(1, np.floor(share / share.sum() * 65000)).astype(np.int64)
+        counts[20] += 65536 - counts.sum()
+        rows.append(np.append(0, np.cumsum(counts)))
+    cdf = np.array(rows, np.int32)
+    count = len(rows)
+    return Tables(
+        cdf, np.full(count, cdf.shape[1]), np.full(count, -20), np.zeros(count, np.float32)
+    )
+
+
+class Parameters(Engine):
+    """A `parameters` part in NumPy; `error` is what its floating point is off by."""
+
+    def __init__(self, error=0.0, means=True):
+        maps = (1, CHANNELS, None, None)
+        outputs = [Port("indexes", "int32", maps)]
+        if means:
+            outputs.append(Port("means", "float32", maps))
+        inputs = [Port("side", "float32", (1, SIDE, None, None))]
+        super().__init__("parameters", inputs, outputs)
+        self.error = error
+
+    def _run(self, feeds):
+        side = feeds["side"].repeat(4, axis=2).repeat(4, axis=3).sum(axis=1, keepdims=True)
+        scales = np.abs(side) * np.arange(1, 1 + CHANNELS).reshape(1, -1, 1, 1) + self.error
+        return {
+            "indexes": np.floor(scales).astype(np.int32),
+            "means": (0.1 * scales + 0.01 * side).astype(np.float32),
+        }
+
+    def _close(self):
+        pass
+
+
+@pytest.fixture(scope="module")
+def hyperprior(tmp_path_factory):
+    """Makes a codec for an engine."""
+    folder = tmp_path_factory.mktemp("tables")
+    made = [_laplacians([1.0, 2.0, 3.0]), _laplacians(0.3 * 1.3 ** np.arange(SCALES))]
+    files = []
+    for name, tables in zip("ab", made):
+        path = str(folder / (name + ".npz"))
+        tables.save(path)
+        files.append((path, TablesFile(name + ".npz", "0" * 64, tables.id)))
+    spec = CodecSpec("hyperprior", [entry for _, entry in files], None)
+
+    def make(engine):
+        return open_codec(spec, [path for path, _ in files], lambda name: engine)
+
+    return make
+
+
+@pytest.fixture
+def tensors():
+    random = np.random.RandomState(3)
+    return {
+        "side": random.laplace(0, 1.5, (1, SIDE, 5, 6)).astype(np.float32),
+        "latent": random.laplace(0, 4, (1, CHANNELS, 20, 24)).astype(np.float32),
+    }
+
+
+@pytest.mark.parametrize("means", [True, False])
+def test_a_hyperpriors_latent_comes_back_rounded(hyperprior, tensors, means):
+    engine = Parameters(means=means)
+    codec = hyperprior(engine)
+    payload = codec.encode(tensors)
+    assert payload == codec.encode(tensors)
+    made = engine.run({"side": np.rint(tensors["side"])})
+    around = made.get("means", np.float32(0))
+    due = np.rint(tensors["latent"] - around) + around
+    np.testing.assert_array_equal(codec.decode(payload, INPUT)["latent"], due)
+
+
+def test_another_machines_indexes_are_a_desync_and_never_a_latent(hyperprior, tensors):
+    payload = hyperprior(Parameters()).encode(tensors)
+    for error in (1e-3, -1e-3, 1e-5):
+        made = [Parameters(e).run({"side": np.rint(tensors["side"])}) for e in (0.0, error)]
+        other = hyperprior(Parameters(error))
+        if np.array_equal(made[0]["indexes"], made[1]["indexes"]):
+            latent = other.decode(payload, INPUT)["latent"]
+            np.testing.assert_allclose(latent, hyperprior(Parameters()).decode(payload, INPUT)
+                                       ["latent"], atol=2e-4)  # fmt: skip
+            continue
+        with pytest.raises(DesyncError) as caught:
+            other.decode(payload, INPUT)
+        assert "different table indexes" in str(caught.value)
+        assert "floating point" in str(caught.value)
+    with pytest.raises(DesyncError):
+        hyperprior(Parameters(-1e-3)).decode(payload, INPUT)
+
+
+def test_every_byte_of_a_hyperpriors_payload_is_guarded(hyperprior, tensors):
+    codec = hyperprior(Parameters())
+    payload = codec.encode(tensors)
+    for at in list(range(40)) + list(range(40, len(payload), 37)):
+        damaged = bytearray(payload)
+        damaged[at] ^= 1 << at % 8
+        with pytest.raises(BitstreamError):
+            codec.decode(bytes(damaged), INPUT)
+    for cut in (0, 1, 5, 9, 60, len(payload) - 1):
+        with pytest.raises(BitstreamError):
+            codec.decode(payload[:cut], INPUT)
+    with pytest.raises(BitstreamError):
+        codec.decode(payload + b"\0", INPUT)
+
+
+def test_a_side_latent_of_another_latent_is_refused(hyperprior, tensors):
+    codec = hyperprior(Parameters())
+    wider = dict(tensors, latent=np.zeros((1, CHANNELS, 21, 24), np.float32))
+    with pytest.raises(BitstreamError, match="side latent"):
+        codec.encode(wider)
+    crc, side, latent = unframe(codec.encode(tensors))
+    small = dict(tensors, side=tensors["side"][:, :, :4])
+    small["latent"] = tensors["latent"][:, :, :16]
+    other = unframe(codec.encode(small))
+    with pytest.raises(BitstreamError, match="tells of a latent"):
+        codec.decode(frame(crc, other[1], latent), INPUT)
+    with pytest.raises(BitstreamError):
+        codec.decode(frame(crc, side, latent), (16, 24))
+    for name in tensors:
+        nan = dict(tensors)
+        nan[name] = np.full_like(tensors[name], np.nan)
+        with pytest.raises(BitstreamError, match="NaN"):
+            codec.encode(nan)
+
+
+def test_indexes_have_one_crc_whatever_their_dtype():
+    indexes = np.arange(24).reshape(1, 2, 3, 4)
+    assert crc_of(indexes.astype(np.int32)) == crc_of(indexes.astype(np.int64))
+    assert crc_of(indexes) != crc_of(indexes[::, ::-1])
+
+
+def test_a_part_that_makes_no_indexes_is_refused(hyperprior):
+    engine = Parameters()
+    del engine.outputs["indexes"]
+    with pytest.raises(BundleError, match="indexes"):
+        hyperprior(engine)
+
+
+def _plain(kind, quality=None):
+    return open_codec(CodecSpec(kind, [], quality), [], lambda name: None)
+
+
+@pytest.mark.parametrize("shift", [0.0, -2.0, 40.0, -40.0])
+def test_eight_bits_a_value(tensors, shift):
+    latent = tensors["latent"] + np.float32(shift)
+    codec = _plain("quantized")
+    payload = codec.encode({"latent": latent})
+    assert len(payload) == 12 + latent.size
+    found = codec.decode(payload, INPUT)["latent"]
+    step = (latent.max() - latent.min()) / 255
+    # where zero is far outside the range, Jacob's zero point is clamped and so are values
+    if shift in (0.0, -2.0):
+        assert np.abs(found - latent).max() <= step
+    assert found.dtype == np.float32 and found.shape == latent.shape
+
+
+@pytest.mark.parametrize("value", [0.0, 3.5, -3.5])
+def test_a_flat_latent_keeps_its_value(value):
+    codec = _plain("quantized")
+    latent = np.full((1, 2, 3, 4), value, np.float32)
+    found = codec.decode(codec.encode({"latent": latent}), INPUT)["latent"]
+    np.testing.assert_array_equal(found, latent)
+
+
+@pytest.mark.parametrize("kind", ["feature_jpeg", "feature_webp"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 8])
+def test_features_as_images(kind, channels):
+    y, x = np.mgrid[:28, :30]
+    waves = [1 + np.sin(x / (3.0 + c)) * np.cos(y / (4.0 + c)) for c in range(channels)]
+    latent = np.maximum(np.array(waves, np.float32)[np.newaxis], 0)
+    latent[0, 0] = 0
+    codec = _plain(kind, 95)
+    payload = codec.encode({"latent": latent})
+    found = codec.decode(payload, INPUT)["latent"]
+    assert found.shape == latent.shape and np.abs(found - latent).mean() < 0.1
+    coarse = _plain(kind, 10).encode({"latent": latent})
+    assert channels < 3 or len(coarse) < len(payload)
+    assert [count for _, count in groups(8)] == [3, 3, 1, 1]
+
+
+@pytest.mark.parametrize("kind", ["quantized", "feature_jpeg", "feature_webp"])
+def test_unsound_bytes_are_refused(kind, tensors):
+    codec = _plain(kind)
+    payload = codec.encode(tensors)
+    for at in range(0, len(payload), 11):
+        damaged = bytearray(payload)
+        damaged[at] ^= 4
+        with pytest.raises(BitstreamError):
+            codec.decode(bytes(damaged), INPUT)
+    for cut in (0, 1, 4, 9, len(payload) // 2, len(payload) - 1):
+        with pytest.raises(BitstreamError):
+            codec.decode(payload[:cut], INPUT)
+    with pytest.raises(BitstreamError, match="does not come from|do not come from"):
+        codec.decode(payload, (10, 10))
+    for value in (np.nan, np.inf):
+        with pytest.raises(BitstreamError):
+            codec.encode({"latent": np.full((1, 3, 4, 4), value, np.float32)})
+
+
+def test_every_kind_of_codec_is_known_to_the_manifest():
+    from engines import codecs
+
+    assert set(codecs._KINDS) == set(CODECS)
