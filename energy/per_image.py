@@ -3,17 +3,21 @@
 A Nano's sensor changes every 54 ms: a single inference is shorter than that and cannot be measured.
 So a block is: the same work over and over, for ten seconds or more, and its joules are divided by
 the number of inferences, which is the same for every configuration that is compared.
+
+Where a part of the block was not measured, joules are those of the rest, and they are divided by
+the inferences of the rest: as many as its share of the time. A larger part than a hundredth is
+refused: nobody knows what ran in it.
 """
 
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from device_configs.errors import SensorError
 from energy.confidence import bootstrap_mean
 from energy.monitor import EnergyMonitor, Window, idle_watts
+from energy.rails import Rail
 from energy.readings import Readings
 from energy.summary import LEAST_READINGS, RailEnergy, energies, rail_energy, readings_of
-from energy.total import add_up
 from energy.traces import Trace, read_trace
 
 # The shortest block of which anything is claimed, s.
@@ -21,33 +25,47 @@ LEAST_BLOCK_S = 10.0
 # A block is cut into at most so many equal pieces, whose spread gives the interval.
 _PIECES = 20
 _FEWEST_PIECES = 5
+# A block of which a larger part than this was not measured has no joules per image.
+MOST_UNMEASURED = 0.01
 
 
-def repeat_stage(
-    monitor: EnergyMonitor,
-    name: str,
+class Repetitions(NamedTuple):
+    """How often something ran, and from when to when on the monotonic clock (s)."""
+
+    repetitions: int
+    start_s: float
+    end_s: float
+
+
+def repeat(
     stage: Callable[[], Any],
     least_s: float = LEAST_BLOCK_S,
     warmup: int = 2,
     inferences: Optional[int] = None,
-) -> int:
-    """Run one stage over and over as the window `name`; returns how often it ran in it.
+) -> Repetitions:
+    """Run one stage over and over.
 
     Args:
         least_s: for at least so long, s.
-        warmup: runs before the window begins.
+        warmup: runs before it counts.
         inferences: exactly so often instead.
     """
     for _ in range(warmup):
         stage()
     count = 0
-    monitor.begin(name)
-    start = time.monotonic()
-    while count < inferences if inferences else time.monotonic() - start < least_s:
+    start = now = time.monotonic()
+    while count < inferences if inferences else now - start < least_s or not count:
         stage()
         count += 1
-    monitor.end(name)
-    return count
+        now = time.monotonic()
+    return Repetitions(count, start, now)
+
+
+def repeat_stage(monitor: EnergyMonitor, name: str, stage: Callable[[], Any], **how: Any) -> int:
+    """`repeat` as the window `name` of a monitor; returns how often it ran in it."""
+    done = repeat(stage, **how)
+    monitor.windows.append(Window(name, done.start_s, done.end_s))
+    return done.repetitions
 
 
 def block_energy(
@@ -67,11 +85,13 @@ def block_energy(
 
     Returns:
         {"duration_s", "inferences", "provenance", "rails": {label: FIGURES}, "total": FIGURES or
-        None, "events", "failed_reads"}. FIGURES: "joules", "joules_per_image",
-        "net_joules_per_image" (None: no idle window), "interval_joules_per_image" (95 %, bootstrap
-        over equal pieces of the block; None: too few readings), "pieces", "idle_watts",
-        "effective_hz", "largest_gap_s", "excluded", "gap_s", "refused". All joules are None where
-        the block was refused.
+        None, "events", "failed_reads"}. FIGURES: "joules" (of what was measured),
+        "joules_per_image", "net_joules_per_image" (None: no idle window),
+        "interval_joules_per_image" (95 %, bootstrap over equal pieces of the block, around
+        "joules_per_image"; None: too few readings), "pieces", "idle_watts", "effective_hz",
+        "largest_gap_s", "excluded", "gap_s", "refused". All joules are None where the block was
+        refused; joules per image also where more than a hundredth of it was not measured, which
+        "refused" then says.
     """
     if inferences < 1:
         raise SensorError("a block without inferences has no joules per image")
@@ -79,90 +99,116 @@ def block_energy(
     readings = readings_of(trace)
     found = energies(trace, readings, start_s, end_s)
     idle_w = idle_watts([energies(trace, readings, a, b) for a, b in idle])
-    rails: Dict[str, Dict[str, Any]] = {}
-    pieces: Dict[str, List[float]] = {}
-    for rail in trace.rails:
-        energy = found[rail.label]
-        pieces[rail.label] = _pieces(readings[rail.label], rail, energy, inferences)
-        rails[rail.label] = _figures(
-            energy.joules, idle_w.get(rail.label), energy, inferences, pieces[rail.label]
-        )
+    parts = {
+        rail.label: _part(readings[rail.label], rail, found[rail.label], idle_w, inferences)
+        for rail in trace.rails
+    }
     return {
         "duration_s": end_s - start_s,
         "inferences": inferences,
         "provenance": trace.metadata.get("provenance"),
-        "rails": rails,
-        "total": _total(trace, found, idle_w, pieces, inferences),
+        "rails": {label: _figures([part]) for label, part in parts.items()},
+        "total": _total(trace, parts),
         "events": len(trace.metadata.get("events", ())),
         "failed_reads": sum(e.excluded["failed"] for e in found.values()),
     }
 
 
-def _pieces(readings: Readings, rail: Any, energy: RailEnergy, inferences: int) -> List[float]:
+class _Part(NamedTuple):
+    """One rail of a block, per image: gross and net joules, those of equal pieces of the block."""
+
+    energy: RailEnergy
+    gross: Optional[float]
+    net: Optional[float]
+    idle_w: Optional[float]
+    pieces: List[float]
+    refused: Optional[str]
+
+
+def _part(
+    readings: Readings,
+    rail: Rail,
+    energy: RailEnergy,
+    idle_w: Dict[str, Optional[float]],
+    inferences: int,
+) -> _Part:
+    idle = idle_w.get(rail.label)
+    refused = energy.refused
+    if refused is None and energy.gap_s > MOST_UNMEASURED * energy.duration_s:
+        refused = "%s: %.3g s of %.3g s were not measured" % (
+            rail.label, energy.gap_s, energy.duration_s
+        )  # fmt: skip
+    if refused is not None or energy.joules is None:
+        return _Part(energy, None, None, idle, [], refused)
+    measured = inferences * energy.covered_s / energy.duration_s
+    gross = energy.joules / measured
+    net = None if idle is None else gross - idle * energy.covered_s / measured
+    return _Part(energy, gross, net, idle, _pieces(readings, rail, energy, inferences), None)
+
+
+def _pieces(readings: Readings, rail: Rail, energy: RailEnergy, inferences: int) -> List[float]:
     """Joules per image of equal pieces of the block, each with enough readings; [] of too few."""
     count = min(_PIECES, inferences, energy.readings // (LEAST_READINGS + 1))
-    if energy.joules is None or count < _FEWEST_PIECES or energy.gap_s > 0.01 * energy.duration_s:
+    if count < _FEWEST_PIECES:
         return []
     start, end = energy.window_s
     step = (end - start) / count
-    per_piece = [
-        rail_energy(readings, rail, start + i * step, start + (i + 1) * step).joules
-        for i in range(count)
+    per_image_s = (end - start) / inferences
+    pieces = [
+        rail_energy(readings, rail, start + i * step, start + (i + 1) * step) for i in range(count)
     ]
-    if None in per_piece:
+    if any(piece.mean_watts is None for piece in pieces):
         return []
-    return [j * count / inferences for j in per_piece if j is not None]
+    return [piece.mean_watts * per_image_s for piece in pieces if piece.mean_watts is not None]
 
 
-def _figures(
-    joules: Optional[float],
-    idle: Optional[float],
-    energy: RailEnergy,
-    inferences: int,
-    pieces: List[float],
-) -> Dict[str, Any]:
-    mean = bootstrap_mean(pieces)
-    net = None if joules is None or idle is None else joules - idle * energy.covered_s
+def _figures(parts: List[_Part]) -> Dict[str, Any]:
+    """The figures of one rail, or of several that are added up."""
+    # The slowest rail, and the one with the most gaps, limit the sum.
+    limits = max((part.energy for part in parts), key=lambda e: (e.gap_s, -e.effective_hz))
+    gross = _sum([part.gross for part in parts])
+    counts = {len(part.pieces) for part in parts}
+    pieces = [sum(row) for row in zip(*[part.pieces for part in parts])]
+    pieces = pieces if len(counts) == 1 else []
     return {
-        "joules": joules,
-        "joules_per_image": None if joules is None else joules / inferences,
-        "net_joules_per_image": None if net is None else net / inferences,
-        "interval_joules_per_image": list(mean.interval) if mean and mean.interval else None,
+        "joules": _sum([part.energy.joules for part in parts]),
+        "joules_per_image": gross,
+        "net_joules_per_image": _sum([part.net for part in parts]),
+        "interval_joules_per_image": _interval(gross, pieces),
         "pieces": len(pieces),
-        "idle_watts": idle,
-        "effective_hz": energy.effective_hz,
-        "largest_gap_s": energy.largest_gap_s,
-        "excluded": energy.excluded,
-        "gap_s": energy.gap_s,
-        "refused": energy.refused,
+        "idle_watts": _sum([part.idle_w for part in parts]),
+        "effective_hz": limits.effective_hz,
+        "largest_gap_s": limits.largest_gap_s,
+        "excluded": limits.excluded,
+        "gap_s": limits.gap_s,
+        "refused": next((part.refused for part in parts if part.refused), None),
     }
 
 
-def _total(
-    trace: Trace,
-    found: Dict[str, RailEnergy],
-    idle: Dict[str, Optional[float]],
-    pieces: Dict[str, List[float]],
-    inferences: int,
-) -> Optional[Dict[str, Any]]:
+def _interval(value: Optional[float], pieces: List[float]) -> Optional[List[float]]:
+    """How far the pieces' mean may be off, laid around the whole's own value.
+
+    The pieces' edges cut through the samples elsewhere than the block's, so that their mean is not
+    quite the value that the interval is of.
+    """
+    mean = bootstrap_mean(pieces)
+    if value is None or mean is None or mean.interval is None:
+        return None
+    return [value + min(0.0, mean.interval[0] - mean.mean),
+            value + max(0.0, mean.interval[1] - mean.mean)]  # fmt: skip
+
+
+def _sum(values: List[Optional[float]]) -> Optional[float]:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _total(trace: Trace, parts: Dict[str, _Part]) -> Optional[Dict[str, Any]]:
     """The board's figures: the sum over the rails that make its total; None where none does."""
-    if not trace.total:
+    if not trace.total or any(label not in parts for label in trace.total):
         return None
-    parts = [found[label] for label in trace.total if label in found]
-    if len(parts) != len(trace.total):
-        return None
-    columns = [pieces[label] for label in trace.total]
-    even = len({len(column) for column in columns}) == 1
-    figures = _figures(
-        add_up(trace.total, {label: energy.joules for label, energy in found.items()}),
-        add_up(trace.total, idle),
-        # The slowest rail, and the one with the most gaps, limit the sum.
-        max(parts, key=lambda e: (e.gap_s, -e.effective_hz)),
-        inferences,
-        [sum(row) for row in zip(*columns)] if even else [],
-    )
-    refused = [e.refused for e in parts if e.refused]
-    return dict(figures, rails=list(trace.total), refused=refused[0] if refused else None)
+    figures = _figures([parts[label] for label in trace.total])
+    return dict(figures, rails=list(trace.total))
 
 
 def waiting(idle_w: Optional[float], seconds: float) -> Dict[str, Any]:

@@ -11,9 +11,6 @@ from energy.per_image import block_energy, waiting
 from energy.traces import read_trace
 from profiler.sample import IDLE, INFERENCES, Sample, Window
 
-# A block of which more than this part was not measured has no figure: its images would seem cheap.
-_MOST_UNMEASURED = 0.01
-
 
 class RailJoules(NamedTuple):
     """Joules per image of one rail, or of the rails that make the board's total.
@@ -130,11 +127,8 @@ def _of_window(
 def _from_figures(window: Window, inferences: int, found: Dict[str, Any]) -> BlockEnergy:
     total = found["total"]
     labels = total["rails"] if total else []
-    rails = [
-        _rail(label, label in labels, figures, found["duration_s"])
-        for label, figures in found["rails"].items()
-    ]
-    own = _rail("+".join(labels), True, total, found["duration_s"]) if total else None
+    rails = [_rail(label, label in labels, row) for label, row in found["rails"].items()]
+    own = _rail("+".join(labels), True, total) if total else None
     why = own.why_not if own else "the target does not tell which rails make the board's total"
     return BlockEnergy(
         window.config, window.backend, window.block, inferences, found["provenance"],
@@ -142,19 +136,17 @@ def _from_figures(window: Window, inferences: int, found: Dict[str, Any]) -> Blo
     )  # fmt: skip
 
 
-def _rail(label: str, total: bool, figures: Dict[str, Any], duration_s: float) -> RailJoules:
-    why = figures["refused"]
-    if why is None and figures["gap_s"] > _MOST_UNMEASURED * duration_s:
-        why = "%s: %.3g s of %.3g s were not measured" % (label, figures["gap_s"], duration_s)
-    if why is not None:
-        return RailJoules(label, total, None, None, None, figures["idle_watts"], why)
-    joules, interval = figures["joules_per_image"], figures["interval_joules_per_image"]
-    if interval:  # of pieces of the block, whose edges are interpolated: it holds the whole's value
-        interval = (min(interval[0], joules), max(interval[1], joules))
+def _rail(label: str, total: bool, figures: Dict[str, Any]) -> RailJoules:
+    interval = figures["interval_joules_per_image"]
     return RailJoules(
-        label, total, joules, figures["net_joules_per_image"], interval, figures["idle_watts"],
-        None,
-    )  # fmt: skip
+        label,
+        total,
+        figures["joules_per_image"],
+        figures["net_joules_per_image"],
+        (interval[0], interval[1]) if interval else None,
+        figures["idle_watts"],
+        figures["refused"],
+    )
 
 
 def _covering(traces: Sequence[str], window: Window) -> str:

@@ -346,6 +346,50 @@ def test_joules_per_image_of_a_block(tmp_path):
         block_energy(path, 2.5, 11.5, 0)
 
 
+def block_with_a_gap(tmp_path, gap_s, load):
+    """10 s of 100 inferences with a hole in the middle, on two rails that add up."""
+    times = uneven(14, 200)
+    watts = [None if 7.0 < t < 7.0 + gap_s else load(t) for t in times]
+    name = "gap-%g" % gap_s
+    path = write_csv(tmp_path / (name + ".csv"), times, watts, watts, labels=["A", "B"])
+    rails = [RAIL._replace(label=label) for label in ("A", "B")]
+    about = {"format": 1, "rails": rail_records(rails), "total": ["A", "B"]}
+    (tmp_path / (name + ".json")).write_text(json.dumps(about))
+    return block_energy(path, 2.0, 12.0, 100, idle=[(0.0, 1.9), (12.1, 14.0)])
+
+
+def test_a_gap_does_not_make_images_cheap(tmp_path):
+    # 0.09 s of 10 s are missing: an image costs what it costs in the rest.
+    block = block_with_a_gap(tmp_path, 0.09, lambda t: 4.0)
+    rail, total = block["rails"]["A"], block["total"]
+    assert rail["gap_s"] == pytest.approx(0.09, abs=0.02)
+    assert rail["joules"] == pytest.approx(4.0 * (10 - rail["gap_s"]), rel=1e-9)
+    assert rail["joules_per_image"] == pytest.approx(0.4, rel=1e-9)
+    assert rail["net_joules_per_image"] == pytest.approx(0.0, abs=1e-9)
+    assert total["joules_per_image"] == pytest.approx(0.8, rel=1e-9)
+    assert total["interval_joules_per_image"] == pytest.approx([0.8, 0.8], rel=1e-9)
+    # Half a second is too much: nobody knows what ran in it.
+    block = block_with_a_gap(tmp_path, 0.5, lambda t: 4.0)
+    for figures in (block["rails"]["A"], block["total"]):
+        assert figures["joules_per_image"] is None and figures["net_joules_per_image"] is None
+        assert figures["interval_joules_per_image"] is None
+        assert "were not measured" in figures["refused"]
+
+
+def test_the_interval_holds_its_own_value(tmp_path):
+    for seed in range(20):
+        dice = random.Random(seed)
+        noise = {}
+
+        def load(t, noise=noise, dice=dice):
+            return noise.setdefault(int(t / 0.037), 5.0 * dice.random() ** 6 + 1.0)
+
+        total = block_with_a_gap(tmp_path, 0.0, load)["total"]
+        low, high = total["interval_joules_per_image"]
+        assert low < total["joules_per_image"] < high
+        assert total["pieces"] == 20
+
+
 def test_waiting_is_estimated_and_clocks_are_aligned():
     assert waiting(1.5, 4.0) == {"joules": 6.0, "seconds": 4.0, "provenance": "estimated"}
     assert waiting(None, 4.0)["joules"] is None
