@@ -13,6 +13,11 @@ _KINDS = {
     "quantized": ("quantized", "QuantizedCodec"),
     "feature_jpeg": ("feature_images", "FeatureImageCodec"),
     "feature_webp": ("feature_images", "FeatureImageCodec"),
+    "png": ("images", "PngCodec"),
+    "jpeg": ("images", "JpegCodec"),
+    "webp": ("images", "WebpCodec"),
+    "heic": ("images", "HeicCodec"),
+    "bpg": ("bpg", "BpgCodec"),
 }
 
 

@@ -9,6 +9,9 @@ from engines.backends.base import Engine
 from engines.manifest import CodecSpec
 from engines.rangecoder import Tables
 
+# Of a latent's values, by one step each: where two machines' engines round a value differently.
+ROUNDING_SHARE = 1e-3
+
 Tensors = Dict[str, np.ndarray]
 EngineOf = Callable[[str], Engine]
 
@@ -43,6 +46,30 @@ class Codec:
             BitstreamError: unsound bytes, or what no such input gives.
         """
         raise NotImplementedError
+
+    def alike(self, found: Tensors, due: Tensors) -> Tuple[bool, str]:
+        """Whether what two machines' bytes decode to is the same, but for the rounding of a few
+        values; and in words.
+        """
+        if [found[name].shape for name in self.gives] != [due[name].shape for name in self.gives]:
+            return False, "latents of another shape"
+        steps = np.concatenate([np.abs(found[name] - due[name]).ravel() for name in self.gives])
+        differing = int(np.count_nonzero(steps))
+        passed = bool(steps.max() < 1.5) and differing <= ROUNDING_SHARE * steps.size
+        detail = "rounding differs in %d of %d values of the latent, by at most %.0f"
+        return passed, detail % (differing, steps.size, steps.max())
+
+    def bits(self, payload: bytes, input_size: Tuple[int, int]) -> List[np.ndarray]:
+        """Where a payload's bits go: one map for each of its streams, none where nobody can say.
+
+        Args:
+            payload, input_size: as `decode`'s.
+
+        Returns:
+            float32 (h, w) each, bits of all channels at a place of the latent; the places cover
+            the input evenly.
+        """
+        return []
 
 
 def load_tables(spec: CodecSpec, paths: List[str]) -> List[Tables]:
