@@ -27,6 +27,11 @@ CODECS = {
     "quantized": 0,
     "feature_jpeg": 0,
     "feature_webp": 0,
+    "png": 0,
+    "jpeg": 0,
+    "webp": 0,
+    "bpg": 0,
+    "heic": 0,
 }
 
 
