@@ -62,7 +62,8 @@ class BpgCodec(ImageCodec):
             if failed is not None:
                 raise self._unsound(failed)
             with Image.open(made, formats=("PPM",)) as image:
-                return image.convert("RGB")
+                decoded: Image.Image = image.convert("RGB")
+                return decoded
 
 
 def _run(command: List[str]) -> Optional[str]:

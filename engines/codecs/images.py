@@ -144,7 +144,8 @@ class PillowCodec(ImageCodec):
                 with Image.open(io.BytesIO(payload), formats=(self.format,)) as image:
                     self._check(image, limit)
                     image.load()
-                    return image.copy()
+                    loaded: Image.Image = image.copy()
+                    return loaded
         except BitstreamError:
             raise
         except _UNSOUND as error:
