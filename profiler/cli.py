@@ -157,7 +157,10 @@ def _serve_parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=8080, help="0 takes a free one (default: 8080)")
     add("--backend", default="cpu", help="what runs the server's parts (default: cpu)")
     add("--threads", type=_positive, help="of one inference (default: the backend's choice)")
-    add("--keep", type=_positive, default=6, help="models kept loaded (default: 6)")
+    add("--workers", type=_positive, default=1, help="inferences at once (default: 1)")
+    add("--queue", type=_positive, default=64, help="requests that may wait (default: 64)")
+    add("--batch", type=_positive, default=1, help="requests of a model run together (default: 1)")
+    add("--memory-mb", type=_positive, metavar="MB", help="of loaded models (default: half of all)")
     add(
         "--lan", action="store_true", help="listen to the network, with a new token and certificate"
     )

@@ -60,12 +60,16 @@ class Wanted(NamedTuple):
 
 
 class InferRequest(NamedTuple):
-    """A decoded request; `wanted` is empty when it names no outputs, `binary` is then its wish."""
+    """A decoded request; `wanted` is empty when it names no outputs, `binary` is then its wish.
+
+    `timeout_s` is how long its client waits: the parameter `timeout`, in microseconds as Triton's.
+    """
 
     id: Optional[str]
     tensors: Dict[str, Tensor]
     wanted: List[Wanted]
     binary: bool
+    timeout_s: Optional[float] = None
 
 
 class InferResponse(NamedTuple):
@@ -82,11 +86,19 @@ class Message(NamedTuple):
     header_length: Optional[int]
 
 
-def encode_request(binary: Sequence[Tensor], plain: Sequence[Tensor] = ()) -> Message:
-    """A request with `binary` tensors as bytes, `plain` ones as JSON; outputs wanted as bytes."""
+def encode_request(
+    binary: Sequence[Tensor], plain: Sequence[Tensor] = (), say_binary: bool = True
+) -> Message:
+    """A request with `binary` tensors as bytes, `plain` ones as JSON; outputs wanted as bytes.
+
+    Without `say_binary` it does not say so: our own server answers in the form that it was asked.
+    """
     inputs = [_described(tensor, True) for tensor in binary]
     inputs += [_described(tensor, False) for tensor in plain]
-    return _message({"parameters": {"binary_data_output": True}, "inputs": inputs}, binary)
+    document: Dict[str, Any] = {"inputs": inputs}
+    if say_binary:
+        document["parameters"] = {"binary_data_output": True}
+    return _message(document, binary)
 
 
 def encode_response(
@@ -127,7 +139,9 @@ def decode_request(body: bytes, header_length: Optional[int]) -> InferRequest:
     id = document.get("id")
     if id is not None and (not isinstance(id, str) or len(id) > _MAX_NAME):
         _refuse("'id' must be text of at most %d characters" % _MAX_NAME)
-    return InferRequest(id, tensors, wanted, default)
+    # A request with binary data that says nothing of its outputs is answered in kind.
+    own = parameters.get("binary_data_output", header_length is not None) is True
+    return InferRequest(id, tensors, wanted, own, _timeout_s(parameters))
 
 
 def decode_response(body: bytes, header_length: Optional[int]) -> InferResponse:
@@ -297,6 +311,15 @@ def _wanted(output: Any, default: bool) -> Wanted:
     if not isinstance(binary, bool) or parameters.get("classification"):
         _refuse("an output may have the parameter binary_data, true or false, and no other")
     return Wanted(output["name"], binary)
+
+
+def _timeout_s(parameters: Dict[str, Any]) -> Optional[float]:
+    timeout_us = parameters.get("timeout")
+    if timeout_us is None:
+        return None
+    if not _is_count(timeout_us) or not timeout_us:
+        _refuse("the parameter 'timeout' must be a number of microseconds")
+    return 1e-6 * float(timeout_us)
 
 
 def _short(kind: Any) -> Any:

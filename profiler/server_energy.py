@@ -8,6 +8,7 @@ All of it lies under /v2/splitwatt/, behind the same token as everything else.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import time
 from collections.abc import Callable
@@ -130,7 +131,7 @@ async def _asked(app: Any, scope: dict[str, Any], body: bytes) -> tuple[int, byt
     async def receive() -> dict[str, Any]:
         nonlocal taken
         if taken:
-            return {"type": "http.disconnect"}
+            await asyncio.Event().wait()  # nobody goes away here
         taken = True
         return {"type": "http.request", "body": body, "more_body": False}
 

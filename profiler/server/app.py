@@ -1,4 +1,4 @@
-"""The ASGI application: requests checked and answered in turn, errors as the protocol's object."""
+"""The ASGI application: the Open Inference Protocol v2, errors as its object."""
 
 # board: no
 
@@ -6,151 +6,106 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
-import os
+import re
 import time
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from device_configs.errors import BitstreamError, ServerError, SplitwattError
-from profiler.client import write_stages
-from profiler.protocol import (
-    EXTENSIONS,
-    HEADER_LENGTH,
-    InferRequest,
-    Wanted,
-    decode_request,
-    encode_response,
-    read_header_length,
-)
-from profiler.server.models import Models, UnknownModelError
+from profiler.protocol import EXTENSIONS, HEADER_LENGTH, decode_request, read_header_length
+from profiler.server.body import ClientGoneError, read_body, until_gone
+from profiler.server.clock import clock
+from profiler.server.metrics import CONTENT_TYPE, Metrics
+from profiler.server.openapi import document
+from profiler.server.refusals import STATUS_OF, Refused, json_response, object_of, refusal
+from profiler.server.runner import Answered, Asked, Runner
+from profiler.server.work import Job
 from profiler.versions import machine_id, versions
 
-BODY_LIMIT_BYTES = 64 << 20
-BODY_TIMEOUT_S = 120.0
-# Requests that wait for the one that runs; more are told to come back.
-QUEUE_LIMIT = 64
+_INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
+_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 
-_T = TypeVar("_T")
 Handler = Callable[[Request], Awaitable[Response]]
-
-
-class Refused(Exception):  # noqa: N818  (not an error of ours: an answer)
-    """A request is answered with a status and one sentence."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
-        self.sentence = sentence
+Headers = Mapping[bytes, bytes]
 
 
 class Server:
-    """The handlers. All work on models happens in one thread: timings do not disturb each other."""
+    """The application. Inferences take a short way past the routes; all else is Starlette's.
 
-    def __init__(self, models: Models, backend: str, token: str | None) -> None:
-        self.models = models
-        self._backend = backend
-        self._token = token
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="models")
-        self._waiting = 0
-        self._machine = machine_id()
-        self._version = versions()["splitwatt"]
+    Args:
+        runner: the models and their threads; closed at the end of the lifespan.
+        backend: what runs the parts, for clients to know.
+        token: that a client must show; None for any client.
+    """
 
-    def app(self) -> Starlette:
-        """The application."""
-        one = "/v2/models/{model}"
-        routes = [
-            self._route("/v2", self.about),
-            self._route("/v2/health/live", self.live),
-            self._route("/v2/health/ready", self.live),
-            self._route("/v2/repository/index", self.index, "POST"),
-            self._route("/v2/repository/models/{model}/load", self.load, "POST"),
-            self._route("/v2/repository/models/{model}/unload", self.unload, "POST"),
-        ]
-        for path in (one, one + "/versions/{version}"):
-            routes.append(self._route(path, self.model))
-            routes.append(self._route(path + "/ready", self.model_ready))
-            routes.append(self._route(path + "/infer", self.infer, "POST"))
-        handlers: dict[Any, Any] = {HTTPException: _http_error}
+    def __init__(self, runner: Runner, backend: str = "cpu", token: str | None = None) -> None:
+        self._runner = runner
+        self._expected = None if token is None else b"Bearer " + token.encode()
+        self._version = str(versions()["splitwatt"])
+        self._about = {
+            "name": "splitwatt",
+            "version": self._version,
+            "extensions": EXTENSIONS,
+            "backend": backend,
+            "machine": machine_id(),
+        }
+        models = runner.models
+        self._metrics = Metrics(models.usage, models.budget_bytes, lambda: runner.work.waiting)
+        runner.on_batch = self._metrics.batch
+        self._names: set[str] = set()
+        self._routes = self._starlette()
 
-        @asynccontextmanager
-        async def lifespan(app: Starlette) -> Any:
-            yield
-            self._pool.shutdown(wait=True)
-            self.models.close()
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "http":
+            await self._routes(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        try:
+            self._check_token(headers)
+        except Refused as error:
+            await refusal(error, "")(scope, receive, send)
+            return
+        found = _INFER.fullmatch(scope["path"]) if scope["method"] == "POST" else None
+        if found is None:
+            await self._routes(scope, receive, send)
+            return
+        model, version = found.groups()
+        try:
+            response = await self._infer(model, version, headers, receive)
+        except ClientGoneError:
+            self._metrics.failed(self._known(model), 499)
+            return
+        except Exception as error:
+            response = refusal(error, "an inference of %.100r" % model)
+            self._metrics.failed(self._known(model), response.status_code)
+        await response(scope, receive, send)
 
-        return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
-
-    async def about(self, request: Request) -> Response:
-        """GET /v2."""
-        return _json(
-            {
-                "name": "splitwatt",
-                "version": self._version,
-                "extensions": EXTENSIONS,
-                "backend": self._backend,
-                "machine": self._machine,
-            }
-        )
-
-    async def live(self, request: Request) -> Response:
-        """GET /v2/health/live and ready."""
-        return Response(status_code=200)
-
-    async def index(self, request: Request) -> Response:
-        """POST /v2/repository/index."""
-        loaded = self.models.is_loaded
-        rows = [
-            {"name": n, "version": "1", "state": "READY" if loaded(n) else "UNAVAILABLE"}
-            for n in self.models.names()
-        ]
-        return _json(rows)
-
-    async def load(self, request: Request) -> Response:
-        """POST /v2/repository/models/MODEL/load."""
-        await self._work(self.models.load, request.path_params["model"])
-        return Response(status_code=200)
-
-    async def unload(self, request: Request) -> Response:
-        """POST /v2/repository/models/MODEL/unload."""
-        await self._work(self.models.unload, request.path_params["model"])
-        return Response(status_code=200)
-
-    async def model(self, request: Request) -> Response:
-        """GET /v2/models/MODEL."""
-        _check_version(request)
-        return _json(await self._work(self.models.metadata, request.path_params["model"]))
-
-    async def model_ready(self, request: Request) -> Response:
-        """GET /v2/models/MODEL/ready: loads it, as the first request would."""
-        _check_version(request)
-        await self._work(self.models.load, request.path_params["model"])
-        return Response(status_code=200)
-
-    async def infer(self, request: Request) -> Response:
-        """POST /v2/models/MODEL/infer."""
-        _check_version(request)
-        body = await _body(request)
-        start = time.perf_counter()
-        asked = decode_request(body, read_header_length(request.headers.get(HEADER_LENGTH)))
-        wanted = asked.wanted or [Wanted("answer", asked.binary)]
-        return await self._work(self._answer, request.path_params["model"], asked, wanted, start)
-
-    def _answer(
-        self, model: str, asked: InferRequest, wanted: list[Wanted], start: float
+    async def _infer(
+        self, model: str, version: str | None, headers: Headers, receive: Receive
     ) -> Response:
-        outputs, stages = self.models.infer(model, asked.tensors, [w.name for w in wanted])
-        chosen = [(output, w.binary) for output, w in zip(outputs, wanted, strict=True)]
-        parameters = {"stages": write_stages(stages, time.perf_counter() - start)}
-        message = encode_response(model, chosen, parameters, asked.id)
+        if version not in (None, "1"):
+            raise Refused(404, "every model has the version 1 alone")
+        body = await read_body(headers, receive)
+        start_s = time.perf_counter()
+        length = headers.get(_HEADER_LENGTH)
+        asked = decode_request(
+            body, read_header_length(None if length is None else length.decode("latin-1"))
+        )
+        job = self._runner.submit(Asked(model, asked, start_s))
+        deadline_s = None if asked.timeout_s is None else start_s + asked.timeout_s
+        result = await self._result(job, deadline_s, receive)
+        total_s = time.perf_counter() - start_s
+        self._names.add(model)
+        self._metrics.answered(model, total_s, job.wait_s, result.stages)
+        message = result.message
         if message.header_length is None:
             return Response(message.body, media_type="application/json")
         return Response(
@@ -159,62 +114,121 @@ class Server:
             media_type="application/octet-stream",
         )
 
-    async def _work(self, function: Callable[..., _T], *arguments: Any) -> _T:
-        if self._waiting >= QUEUE_LIMIT:
-            raise Refused(503, "the server is busy: %d requests wait" % self._waiting)
-        self._waiting += 1
+    async def _result(self, job: Job, deadline_s: float | None, receive: Receive) -> Answered:
+        work = self._runner.work
+        if not work.waiting:
+            answered: Answered = await work.result(job, deadline_s)
+            return answered
+        # It waits: a client that goes away meanwhile needs no answer.
+        gone = asyncio.ensure_future(until_gone(receive))
+        gone.add_done_callback(lambda _: job.future.cancel())
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, function, *arguments)
+            answered = await work.result(job, deadline_s)
+            return answered
+        except asyncio.CancelledError:
+            if gone.done() and not gone.cancelled():
+                raise ClientGoneError()
+            raise
         finally:
-            self._waiting -= 1
+            gone.cancel()
 
-    def _route(self, path: str, handler: Handler, method: str = "GET") -> Route:
-        async def checked(request: Request) -> Response:
-            try:
-                self._check_token(request)
-                return await handler(request)
-            except Refused as refused:
-                return _error(refused.status, refused.sentence)
-            except ClientDisconnect:
-                return _error(400, "the request was cut off")
-            except UnknownModelError as error:
-                return _error(404, str(error))
-            except (ServerError, BitstreamError) as error:
-                return _error(400, str(error))
-            except SplitwattError as error:
-                return _error(503, _without_paths(str(error)))
+    async def about(self, request: Request) -> Response:
+        """GET /v2."""
+        return json_response(self._about)
 
-        return Route(path, checked, methods=[method])
+    async def live(self, request: Request) -> Response:
+        """GET /v2/health/live and ready."""
+        return Response(status_code=200)
 
-    def _check_token(self, request: Request) -> None:
-        if self._token is None:
+    async def index(self, request: Request) -> Response:
+        """POST /v2/repository/index."""
+        models = self._runner.models
+        rows = [
+            {"name": n, "version": "1", "state": "READY" if models.is_loaded(n) else "UNAVAILABLE"}
+            for n in models.names()
+        ]
+        return json_response(rows)
+
+    async def load(self, request: Request) -> Response:
+        """POST /v2/repository/models/MODEL/load."""
+        await self._runner.call(self._runner.models.load, request.path_params["model"])
+        return Response(status_code=200)
+
+    async def unload(self, request: Request) -> Response:
+        """POST /v2/repository/models/MODEL/unload."""
+        await self._runner.call(self._runner.models.unload, request.path_params["model"])
+        return Response(status_code=200)
+
+    async def model(self, request: Request) -> Response:
+        """GET /v2/models/MODEL."""
+        _check_version(request)
+        models = self._runner.models
+        return json_response(await self._runner.call(models.metadata, request.path_params["model"]))
+
+    async def model_ready(self, request: Request) -> Response:
+        """GET /v2/models/MODEL/ready: whether it can be loaded when the first request asks."""
+        _check_version(request)
+        await self._runner.call(self._runner.models.bundle, request.path_params["model"])
+        return Response(status_code=200)
+
+    async def metrics(self, request: Request) -> Response:
+        """GET /metrics."""
+        return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+    async def openapi(self, request: Request) -> Response:
+        """GET /openapi.json."""
+        return json_response(document(self._version))
+
+    def _starlette(self) -> Starlette:
+        one = "/v2/models/{model}"
+        routes = [
+            _route("/v2", self.about),
+            _route("/v2/clock", clock),
+            _route("/v2/clock", clock, "POST"),
+            _route("/v2/health/live", self.live),
+            _route("/v2/health/ready", self.live),
+            _route("/v2/repository/index", self.index, "POST"),
+            _route("/v2/repository/models/{model}/load", self.load, "POST"),
+            _route("/v2/repository/models/{model}/unload", self.unload, "POST"),
+            _route("/v2/clock", clock),
+            _route("/v2/clock", clock, "POST"),
+            _route("/metrics", self.metrics),
+            _route("/openapi.json", self.openapi),
+        ]
+        for path in (one, one + "/versions/{version}"):
+            routes.append(_route(path, self.model))
+            routes.append(_route(path + "/ready", self.model_ready))
+            # Where a request is no POST: that is told.
+            routes.append(_route(path + "/infer", self.live, "POST"))
+        handlers: dict[Any, Any] = {HTTPException: _http_error}
+
+        @asynccontextmanager
+        async def lifespan(app: Starlette) -> Any:
+            yield
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(None, self._runner.close)
+
+        return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+
+    def _check_token(self, headers: Headers) -> None:
+        if self._expected is None:
             return
-        given = request.headers.get("authorization", "")
-        if not hmac.compare_digest(given.encode(), ("Bearer " + self._token).encode()):
+        if not hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
             raise Refused(401, "the token is missing or wrong")
 
-
-async def _body(request: Request) -> bytes:
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise Refused(415, "a compressed body is not taken")
-    length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length[:20]) > BODY_LIMIT_BYTES:
-        raise Refused(413, "the body is larger than %d bytes" % BODY_LIMIT_BYTES)
-    try:
-        return await asyncio.wait_for(_read(request), BODY_TIMEOUT_S)
-    except asyncio.TimeoutError:
-        raise Refused(408, "the body did not arrive within %g s" % BODY_TIMEOUT_S)
+    def _known(self, model: str) -> str:
+        """The name under which a failed inference counts."""
+        return model if model in self._names else ""
 
 
-async def _read(request: Request) -> bytes:
-    pieces, size = [], 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > BODY_LIMIT_BYTES:
-            raise Refused(413, "the body is larger than %d bytes" % BODY_LIMIT_BYTES)
-        pieces.append(piece)
-    return b"".join(pieces)
+def _route(path: str, handler: Handler, method: str = "GET") -> Route:
+    async def answered(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Exception as error:
+            return refusal(error, "%s %.100r" % (method, request.url.path))
+
+    return Route(path, answered, methods=[method])
 
 
 def _check_version(request: Request) -> None:
@@ -222,23 +236,8 @@ def _check_version(request: Request) -> None:
         raise Refused(404, "every model has the version 1 alone")
 
 
-def _json(document: Any) -> Response:
-    return Response(json.dumps(document), media_type="application/json")
-
-
-def _error(status: int, sentence: str) -> Response:
-    headers = {"Retry-After": "1"} if status == 503 else {}
-    body = json.dumps({"error": sentence})
-    return Response(body, status, headers=headers, media_type="application/json")
-
-
 async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 400
-    sentences = {404: "there is nothing at this address", 405: "this method is not taken here"}
-    return _error(status, sentences.get(status, "the request cannot be read"))
-
-
-def _without_paths(sentence: str) -> str:
-    """A sentence for strangers: folders of this machine are none of their business."""
-    words = [os.path.basename(word) if word.startswith("/") else word for word in sentence.split()]
-    return " ".join(words)
+    response = object_of(status, STATUS_OF.get(status, "the request cannot be read"))
+    response.headers.update(getattr(error, "headers", None) or {})
+    return response

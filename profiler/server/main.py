@@ -5,42 +5,33 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
-import json
 import os
 import signal
-import socket
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
+import psutil
 import uvicorn
 
-from device_configs.cli import note
-from device_configs.errors import SplitwattError, UsageError
-from device_configs.files import write_atomic
+from device_configs.errors import UsageError
 from device_configs.names import check_known
 from engines.backends import BACKENDS
+from engines.backends.cores import usable_cores
 from profiler.bundles import check_target, targets
 from profiler.process import die_with_parent
 from profiler.server.app import Server
-from profiler.server.lan import FOLDER, Credentials, fingerprint, make_credentials, own_address
+from profiler.server.guard import GuardedProtocol
 from profiler.server.models import Models
+from profiler.server.place import Place, announce, listen, place_of
+from profiler.server.runner import Runner
 from profiler.server_energy import EnergyApp
 from profiler.server_recorder import PowerRecorder
 from profiler.tokens import read_token
 
-LOOPBACK = "127.0.0.1"
 _KEEP_ALIVE_S = 900  # a slow board is silent for minutes while it runs something else
-_STOP_WITHIN_S = 10
-
-
-class Place(NamedTuple):
-    """Where to listen, and what a client needs for it."""
-
-    host: str
-    address: str
-    token_file: str | None
-    cert: str | None
-    key: str | None
+_STOP_WITHIN_S = 30
+# Backends whose engines may run from several threads at once.
+_THREADED = ("cpu", "cuda")
 
 
 def run_server(options: argparse.Namespace) -> int:
@@ -54,18 +45,31 @@ def run_server(options: argparse.Namespace) -> int:
     if options.parent is not None:
         die_with_parent(options.parent, signal.SIGTERM)
     check_known("backend", options.backend, BACKENDS)
-    target = _target(options.bundles, options.target)
-    place = _place(options)
+    target = target_of(options.bundles, options.target)
+    place = place_of(options)
     token = read_token(place.token_file)
-    models = Models(
-        os.path.join(options.bundles, target), options.backend, options.threads, options.keep
-    )
-    listener = _bind(place.host, options.port)
-    port = listener.getsockname()[1]
-    scheme = "https" if place.cert else "http"
-    url = "%s://%s:%d" % (scheme, _in_url(place.address), port)
+    runner = _runner(options, target)
+    listener = listen(place.host, options.port)
+    url = place.url(listener.getsockname()[1])
+    count = len(runner.models.names())
+    app = EnergyApp(Server(runner, options.backend, token), token, _recorder(options))
+    serve_app(app, listener, place, lambda: announce(options, place, url, target, count))
+    return 0
+
+
+def serve_app(app: Any, listener: Any, place: Place, ready: Callable[[], None]) -> None:
+    """Run an ASGI application on a bound socket until SIGTERM or SIGINT.
+
+    Args:
+        app: the application.
+        listener: bound to an address.
+        place: with the certificate, where there is one.
+        ready: called once it listens.
+    """
     config = uvicorn.Config(
-        EnergyApp(Server(models, options.backend, token).app(), token, _recorder(options)),
+        app,
+        http=GuardedProtocol,
+        ws="none",
         access_log=False,
         log_level="warning",
         server_header=False,
@@ -75,26 +79,33 @@ def run_server(options: argparse.Namespace) -> int:
         ssl_certfile=place.cert,
         ssl_keyfile=place.key,
     )
-    count = len(models.names())
-    server = _Announced(config, lambda: _announce(options, place, url, target, count))
+    server = _Announced(config, ready)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises a signal again once it has stopped: told to stop, it did what it should.
         signal.signal(number, server.handle_exit)
     server.run([listener])
-    return 0
 
 
-class _Announced(uvicorn.Server):  # type: ignore[misc,unused-ignore]
-    """A server that says when it listens."""
+def target_of(folder: str, target: str | None) -> str:
+    """Whose bundles are served: the named target, else the only one there, else cpu."""
+    if target is None:
+        known = targets(folder)
+        target = known[0] if len(known) == 1 else "cpu"
+    check_target(folder, target)
+    return target
 
-    def __init__(self, config: Any, announce: Any) -> None:
-        super().__init__(config)
-        self._announce = announce
 
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._announce()
+def _runner(options: argparse.Namespace, target: str) -> Runner:
+    workers, threads = options.workers, options.threads
+    if workers > 1 and options.backend not in _THREADED:
+        raise UsageError(
+            "the backend %s runs one inference at a time" % options.backend, "leave out --workers"
+        )
+    if workers > 1 and threads is None:
+        threads = max(1, usable_cores() // workers)
+    budget = options.memory_mb * 10**6 if options.memory_mb else psutil.virtual_memory().total // 2
+    models = Models(os.path.join(options.bundles, target), options.backend, threads, budget)
+    return Runner(models, workers, options.queue, options.batch)
 
 
 def _recorder(options: argparse.Namespace) -> PowerRecorder | None:
@@ -105,85 +116,14 @@ def _recorder(options: argparse.Namespace) -> PowerRecorder | None:
     return None
 
 
-def _place(options: argparse.Namespace) -> Place:
-    host = options.host or ("0.0.0.0" if options.lan else LOOPBACK)
-    address = own_address() if host in ("0.0.0.0", "::") else host
-    if options.lan:
-        if options.token_file or options.cert or options.key:
-            raise UsageError("--lan makes a token and a certificate", "leave out yours, or --lan")
-        made = make_credentials(FOLDER, address)
-        return Place(host, address, *made)
-    given = Credentials(options.token_file, options.cert, options.key)
-    if not _is_loopback(host) and not all(given):
-        raise UsageError(
-            "%s is not this machine alone: that takes a token and a certificate" % host,
-            "use --lan, which makes both, or give --token-file, --cert and --key",
-        )
-    if bool(given.cert) != bool(given.key):
-        raise UsageError("--cert and --key go together")
-    return Place(host, address, *given)
+class _Announced(uvicorn.Server):  # type: ignore[misc,unused-ignore]
+    """A server that says when it listens."""
 
+    def __init__(self, config: Any, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
 
-def _announce(options: argparse.Namespace, place: Place, url: str, target: str, count: int) -> None:
-    digest = fingerprint(place.cert) if place.cert else None
-    command = "splitwatt profile --config table3.yaml --server %s" % url
-    if place.token_file:
-        command += " --token-file token"
-    if digest:
-        command += " --fingerprint %s" % digest
-    about = {
-        "url": url,
-        "pid": os.getpid(),
-        "target": target,
-        "models": count,
-        "token_file": place.token_file,
-        "cert": place.cert,
-        "fingerprint": digest,
-        "command": command,
-    }
-    if options.ready_file:
-        write_atomic(options.ready_file, json.dumps(about))
-    if options.json:
-        print(json.dumps(about), flush=True)
-        return
-    note("serving %d bundles of %s at %s" % (count, os.path.join(options.bundles, target), url))
-    if place.token_file:
-        note("copy %s to the board as the file 'token', and run there:" % place.token_file)
-    else:
-        note("profile against it with:")
-    note("  " + command)
-
-
-def _target(folder: str, target: str | None) -> str:
-    if target is None:
-        known = targets(folder)
-        target = known[0] if len(known) == 1 else "cpu"
-    check_target(folder, target)
-    return target
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except (OSError, OverflowError) as error:
-        listener.close()
-        reason = getattr(error, "strerror", None) or error
-        raise SplitwattError(
-            "%s:%d cannot be listened to: %s" % (host, port, reason), "choose another --port"
-        )
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _in_url(address: str) -> str:
-    return "[%s]" % address if ":" in address else address
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()

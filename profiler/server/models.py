@@ -1,56 +1,77 @@
-"""The models of a server: found in a folder of bundles, loaded when asked for, then let go."""
+"""The models of a server: found in a folder of bundles, loaded when asked for, let go for others."""
 
 # board: no
 
 from __future__ import annotations
 
 import os
+import threading
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from device_configs.errors import ServerError, UsageError
+from device_configs.errors import ServerError, SplitwattError, UsageError
 from device_configs.names import check_known
-from engines.answer import pack
 from engines.bundle import MANIFEST, Bundle
 from engines.pipeline import ServerPipeline
-from engines.postprocess import Answer
-from profiler.protocol import Tensor
-
-DATATYPES = {"int32": "INT32", "float32": "FP32", "uint8": "UINT8"}
-# output -> (task, field of the answer, datatype, shape in the model's metadata)
-OUTPUTS = {
-    "labels": ("classification", "labels", "INT32", [-1]),
-    "scores": ("classification", "scores", "FP32", [-1]),
-    "boxes": ("detection", "boxes", "FP32", [-1, 4]),
-    "box_labels": ("detection", "labels", "INT32", [-1]),
-    "box_scores": ("detection", "scores", "FP32", [-1]),
-    "mask": ("segmentation", "mask", "UINT8", [-1, -1]),
-}
+from profiler.server.tensors import metadata
 
 
 class UnknownModelError(ServerError):
     """The server has no such model."""
 
 
+class Usage(NamedTuple):
+    """What is loaded now, and what was done for it since the start."""
+
+    models: int
+    bytes: int
+    loads: int
+    evictions: int
+
+
+class _Loaded:
+    """A model in memory or on its way there; `users` are the inferences that run on it."""
+
+    def __init__(self, size: int) -> None:
+        self.bytes = size
+        self.users = 0
+        self.gone = False
+        self.loading = threading.Lock()
+        self.pipeline: ServerPipeline | None = None
+
+    def close(self) -> None:
+        if self.pipeline is not None:
+            self.pipeline.close()
+            self.pipeline = None
+
+
 class Models:
-    """Server pipelines by model name. Its methods are called from one thread.
+    """Server pipelines by model name; its methods may be called from several threads at once.
 
     Args:
         folder: bundles of one target, a folder each.
         backend: what runs the parts.
         threads: of one inference; None leaves it to the backend.
-        keep: how many models stay loaded; the one not used for longest goes first.
+        budget_bytes: of the loaded models' parts, as their files' sizes; the model that was not
+            used for longest goes first. None keeps every model.
     """
 
-    def __init__(self, folder: str, backend: str, threads: int | None, keep: int) -> None:
+    def __init__(
+        self, folder: str, backend: str, threads: int | None, budget_bytes: int | None = None
+    ) -> None:
         self._folder = folder
         self._backend = backend
         self._threads = threads
-        self._keep = keep
+        self.budget_bytes = budget_bytes
+        self._changed = threading.Condition()
+        self._opening = threading.Lock()
         self._bundles: dict[str, Bundle] = {}
-        self._loaded: OrderedDict[str, ServerPipeline] = OrderedDict()
+        self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+        self._leaving: set[_Loaded] = set()
+        self._loads = 0
+        self._evictions = 0
 
     def names(self) -> list[str]:
         """The bundles there are."""
@@ -60,114 +81,128 @@ class Models:
 
     def is_loaded(self, name: str) -> bool:
         """Whether a model is loaded now."""
-        return name in self._loaded
+        loaded = self._loaded.get(name)
+        return loaded is not None and loaded.pipeline is not None
 
-    def load(self, name: str) -> ServerPipeline:
-        """A model's pipeline, loaded where it is not.
+    def usage(self) -> Usage:
+        """What is loaded."""
+        with self._changed:
+            return Usage(len(self._loaded), self._bytes(), self._loads, self._evictions)
+
+    def bundle(self, name: str) -> Bundle:
+        """A model's bundle, its server's files checked when it is first asked for.
 
         Raises:
             UnknownModelError: there is no such bundle, or it is of a local model.
-            BundleError, EngineError: it cannot be loaded.
+            BundleError: it is damaged.
         """
-        if name in self._loaded:
-            self._loaded.move_to_end(name)
-            return self._loaded[name]
-        bundle = self._bundle(name)
-        while len(self._loaded) >= self._keep:
-            self._loaded.popitem(last=False)[1].close()
-        self._loaded[name] = ServerPipeline(bundle, self._backend, self._threads)
-        return self._loaded[name]
+        with self._opening:
+            if name not in self._bundles:
+                try:
+                    check_known("model", name, self.names())
+                except UsageError as error:
+                    raise UnknownModelError(error.message, error.remedy)
+                bundle = Bundle.open(os.path.join(self._folder, name), "server")
+                if not bundle.manifest.split:
+                    raise UnknownModelError("the model '%s' runs on the board alone" % name)
+                self._bundles[name] = bundle
+            return self._bundles[name]
+
+    @contextmanager
+    def use(self, name: str) -> Iterator[ServerPipeline]:
+        """A model's pipeline, loaded where it is not, and kept for as long as it is in use.
+
+        Raises:
+            UnknownModelError, BundleError: as `bundle`.
+            SplitwattError: it is larger than the budget, or cannot be loaded.
+        """
+        bundle = self.bundle(name)
+        loaded = self._take(name, bundle)
+        try:
+            yield self._pipeline(name, loaded, bundle)
+        finally:
+            self._give_back(loaded)
+
+    def load(self, name: str) -> None:
+        """Load a model now; raises as `use`."""
+        with self.use(name):
+            pass
 
     def unload(self, name: str) -> None:
-        """Let a model go; one that is not loaded is none to let go."""
-        pipeline = self._loaded.pop(name, None)
-        if pipeline is not None:
-            pipeline.close()
+        """Let a model go, once nothing runs on it; one that is not loaded is none to let go."""
+        with self._changed:
+            self._let_go(name)
+        with self._opening:
+            self._bundles.pop(name, None)
 
     def metadata(self, name: str) -> dict[str, Any]:
-        """What the protocol's model metadata says.
-
-        Raises:
-            UnknownModelError, BundleError: as `load`.
-        """
-        bundle = self._bundle(name)
-        manifest = bundle.manifest
-        outputs = [{"name": "answer", "datatype": "UINT8", "shape": [-1]}]
-        for output, (task, _, datatype, shape) in OUTPUTS.items():
-            if task in manifest.tasks:
-                outputs.append({"name": output, "datatype": datatype, "shape": shape})
-        return {
-            "name": name,
-            "versions": ["1"],
-            "platform": "splitwatt",
-            "inputs": [
-                {"name": "bitstream", "datatype": "UINT8", "shape": [-1]},
-                {"name": "sizes", "datatype": "INT32", "shape": [6]},
-            ],
-            "outputs": outputs,
-            "parameters": {
-                "tables_id": manifest.codec.tables_id if manifest.codec else None,
-                "manifest_sha256": bundle.manifest_sha256,
-            },
-        }
-
-    def infer(
-        self, name: str, tensors: dict[str, Tensor], wanted: list[str]
-    ) -> tuple[list[Tensor], dict[str, float]]:
-        """The wanted outputs of a model, and its stages in seconds.
-
-        Raises:
-            ServerError: the inputs are not a bitstream and its sizes, or an output is unknown.
-            BitstreamError, EngineError, BundleError: as the pipeline raises them.
-        """
-        payload, sizes = _inputs(tensors)
-        pipeline = self.load(name)
-        tasks = pipeline.bundle.manifest.tasks
-        known = ["answer"] + [output for output, row in OUTPUTS.items() if row[0] in tasks]
-        for output in wanted:
-            try:
-                check_known("output", output, known)
-            except UsageError as error:
-                raise ServerError(error.message, error.remedy)
-        answer, stages = pipeline.run(payload, sizes)
-        return [_output(output, answer) for output in wanted], stages
+        """What the protocol's model metadata says; raises as `bundle`."""
+        return metadata(name, self.bundle(name))
 
     def close(self) -> None:
         """Let every model go."""
-        for name in list(self._loaded):
-            self.unload(name)
+        with self._changed:
+            for name in list(self._loaded):
+                self._let_go(name)
 
-    def _bundle(self, name: str) -> Bundle:
-        if name not in self._bundles:
-            try:
-                check_known("model", name, self.names())
-            except UsageError as error:
-                raise UnknownModelError(error.message, error.remedy)
-            bundle = Bundle.open(os.path.join(self._folder, name), "server")
-            if not bundle.manifest.split:
-                raise UnknownModelError("the model '%s' runs on the board alone" % name)
-            self._bundles[name] = bundle
-        return self._bundles[name]
+    def _take(self, name: str, bundle: Bundle) -> _Loaded:
+        size = sum(part.bytes for part in bundle.manifest.placed("server"))
+        with self._changed:
+            if self.budget_bytes is not None and size > self.budget_bytes:
+                raise SplitwattError(
+                    "the parts of %s have %d MB and the server's memory budget is %d MB"
+                    % (name, -(-size // 10**6), self.budget_bytes // 10**6),
+                    "start it with a larger --memory-mb",
+                )
+            while name not in self._loaded and not self._room(size):
+                self._changed.wait()  # what is in use ends, and leaves
+            loaded = self._loaded.setdefault(name, _Loaded(size))
+            self._loaded.move_to_end(name)
+            loaded.users += 1
+            return loaded
 
+    def _room(self, size: int) -> bool:
+        if self.budget_bytes is None:
+            return True
+        for name in [n for n, loaded in self._loaded.items() if not loaded.users]:
+            if self._bytes() + size <= self.budget_bytes:
+                break
+            self._let_go(name)
+            self._evictions += 1
+        return self._bytes() + size <= self.budget_bytes
 
-def _inputs(tensors: dict[str, Tensor]) -> tuple[bytes, Any]:
-    if set(tensors) != {"bitstream", "sizes"}:
-        raise ServerError("the inputs must be 'bitstream' and 'sizes'")
-    bitstream, sizes = tensors["bitstream"], tensors["sizes"]
-    if bitstream.datatype != "UINT8" or len(bitstream.shape) != 1:
-        raise ServerError("'bitstream' must be UINT8 of shape [n]")
-    if sizes.datatype != "INT32" or sizes.shape != (6,):
-        raise ServerError("'sizes' must be INT32 of shape [6]")
-    return bitstream.data, np.frombuffer(sizes.data, "<i4").astype(np.int32)
+    def _bytes(self) -> int:
+        return sum(one.bytes for one in (*self._loaded.values(), *self._leaving))
 
+    def _pipeline(self, name: str, loaded: _Loaded, bundle: Bundle) -> ServerPipeline:
+        with loaded.loading:
+            if loaded.pipeline is None:
+                try:
+                    loaded.pipeline = ServerPipeline(bundle, self._backend, self._threads)
+                except BaseException:
+                    with self._changed:
+                        if self._loaded.get(name) is loaded:
+                            self._let_go(name)
+                    raise
+                with self._changed:
+                    self._loads += 1
+            return loaded.pipeline
 
-def _output(name: str, answer: Answer) -> Tensor:
-    if name == "answer":
-        data = pack(answer)
-        return Tensor("answer", "UINT8", (len(data),), data)
-    task, field, datatype, _ = OUTPUTS[name]
-    array = np.ascontiguousarray(answer[task][field])
-    if DATATYPES.get(array.dtype.name) != datatype:
-        raise ServerError("the output '%s' is %s, not %s" % (name, array.dtype, datatype))
-    little = array.astype(array.dtype.newbyteorder("<"))
-    return Tensor(name, datatype, array.shape, little.tobytes())
+    def _give_back(self, loaded: _Loaded) -> None:
+        with self._changed:
+            loaded.users -= 1
+            if loaded.gone and not loaded.users:
+                self._leaving.discard(loaded)
+                loaded.close()
+            self._changed.notify_all()
+
+    def _let_go(self, name: str) -> None:
+        loaded = self._loaded.pop(name, None)
+        if loaded is None:
+            return
+        loaded.gone = True
+        if loaded.users:
+            self._leaving.add(loaded)
+        else:
+            loaded.close()
+        self._changed.notify_all()

@@ -169,7 +169,7 @@ def test_unsound_requests_are_refused_and_the_server_lives(server, request_of_a_
         message(payload, [2**31 - 1] * 6),
         message(payload, sizes, name="bits"),
         message(payload, sizes, datatype="INT8"),
-        message(payload, sizes, shape=(1, len(payload))),
+        message(payload, sizes, shape=(len(payload), 1)),
         (b"{}", {}),
         (b"{}", {"Inference-Header-Content-Length": "9"}),
         (b"{}", {"Inference-Header-Content-Length": "x"}),

@@ -1,0 +1,150 @@
+"""Limits on what arrives at the socket: connections, size of a head, time of a request.
+
+uvicorn bounds none of them. What is refused here never reaches the application, and is told with the
+protocol's error object all the same.
+"""
+
+# board: no
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+MAX_CONNECTIONS = 1024
+MAX_HEAD_BYTES = 16 << 10
+# From the first byte of a request to its last; 64 MB at 4 Mbit/s.
+ARRIVAL_TIMEOUT_S = 120.0
+# Until the first byte of a connection.
+SILENCE_TIMEOUT_S = 30.0
+# For a client that does not read its answer.
+WRITE_TIMEOUT_S = 60.0
+
+
+class _HeadTooLargeError(Exception):
+    pass
+
+
+class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
+    """uvicorn's protocol with limits."""
+
+    max_connections = MAX_CONNECTIONS
+    arrival_timeout_s = ARRIVAL_TIMEOUT_S
+    silence_timeout_s = SILENCE_TIMEOUT_S
+    write_timeout_s = WRITE_TIMEOUT_S
+
+    def connection_made(self, transport: Any) -> None:
+        """A client is there."""
+        super().connection_made(transport)
+        self._head_bytes = self._unparsed_bytes = 0
+        self._in_head = False
+        self._arriving = False
+        self._large = False
+        self._late: asyncio.TimerHandle | None = None
+        self._stuck: asyncio.TimerHandle | None = None
+        if len(self.connections) > self.max_connections:
+            self._refuse(503, "the server has too many connections")
+        else:
+            self._expect(self.silence_timeout_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """A client has gone."""
+        self._expect(None)
+        if self._stuck is not None:
+            self._stuck.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes arrived."""
+        if self.transport.is_closing():
+            return
+        arrived_before = self._arriving
+        if self._in_head:
+            self._unparsed_bytes += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            self._expect(None)
+        elif self._in_head and self._unparsed_bytes > MAX_HEAD_BYTES:
+            self._large = True
+            self.send_400_response("")
+        elif not self._arriving:
+            self._expect(None)
+        elif not arrived_before:
+            self._expect(self.arrival_timeout_s)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._in_head = self._arriving = True
+        self._head_bytes = self._unparsed_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the request's target."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header of the request."""
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._arriving = False
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is written to."""
+        super().pause_writing()
+        self._stuck = self.loop.call_later(self.write_timeout_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """What cannot be parsed, told as the protocol's error object."""
+        if self._large:
+            self._refuse(431, "the request's head is larger than %d bytes" % MAX_HEAD_BYTES)
+        else:
+            self._refuse(400, "this is no HTTP request")
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._large = True
+            raise _HeadTooLargeError()
+
+    def _expect(self, seconds: float | None) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+        if seconds is not None:
+            self._late = self.loop.call_later(seconds, self._too_late)
+
+    def _too_late(self) -> None:
+        self._late = None
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            self._refuse(408, "the request did not arrive in time")
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: int, sentence: str) -> None:
+        body = json.dumps({"error": sentence}).encode()
+        head = b"content-type: application/json\r\nconnection: close\r\n"
+        if status == 503:
+            head += b"retry-after: 1\r\n"
+        head += b"content-length: %d\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()

@@ -1,0 +1,115 @@
+"""What the server counts, in Prometheus' text format; no payload and no client is in it."""
+
+# board: no
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from profiler.server.models import Usage
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+
+
+class Metrics:
+    """Counters of one server.
+
+    Args:
+        usage: tells what is loaded.
+        budget_bytes: of loaded models; None without one.
+        waiting: tells how many requests wait.
+    """
+
+    def __init__(
+        self, usage: Callable[[], Usage], budget_bytes: int | None, waiting: Callable[[], int]
+    ) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_State(usage, budget_bytes, waiting))
+        ProcessCollector(registry=self._registry)
+        self._requests = Counter(
+            "splitwatt_requests",
+            "Inference requests by HTTP status; those for unknown models under the name ''.",
+            ["model", "status"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "splitwatt_request_seconds",
+            "From a request's body read to its answer made.",
+            ["model"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._waited = Histogram(
+            "splitwatt_queue_seconds",
+            "A request's time in the queue.",
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._stages = Counter(
+            "splitwatt_stage_seconds",
+            "Seconds of a model's stages, all requests together.",
+            ["model", "stage"],
+            registry=self._registry,
+        )
+        self._batches = Histogram(
+            "splitwatt_batch_requests",
+            "Requests that ran as one batch.",
+            buckets=(1, 2, 4, 8, 16, 32),
+            registry=self._registry,
+        )
+
+    def failed(self, model: str, status: int) -> None:
+        """A request was refused."""
+        self._requests.labels(model, str(status)).inc()
+
+    def answered(
+        self, model: str, total_s: float, waited_s: float, stages: Mapping[str, float]
+    ) -> None:
+        """A request was answered."""
+        self._requests.labels(model, "200").inc()
+        self._seconds.labels(model).observe(total_s)
+        self._waited.observe(waited_s)
+        for stage, seconds in stages.items():
+            self._stages.labels(model, stage).inc(seconds)
+
+    def batch(self, size: int) -> None:
+        """So many requests ran together."""
+        self._batches.observe(size)
+
+    def text(self) -> bytes:
+        """Everything, as `CONTENT_TYPE` says."""
+        return generate_latest(self._registry)
+
+
+class _State:
+    """What is so at the moment of a scrape."""
+
+    def __init__(
+        self, usage: Callable[[], Usage], budget_bytes: int | None, waiting: Callable[[], int]
+    ) -> None:
+        self._usage = usage
+        self._budget_bytes = budget_bytes
+        self._waiting = waiting
+
+    def collect(self) -> Iterator[Metric]:
+        usage = self._usage()
+        rows = [
+            ("splitwatt_queue_requests", "Requests that wait.", self._waiting()),
+            ("splitwatt_models_loaded", "Models in memory.", usage.models),
+            ("splitwatt_models_bytes", "Size of the loaded models' parts.", usage.bytes),
+        ]
+        if self._budget_bytes is not None:
+            rows.append(
+                ("splitwatt_models_budget_bytes", "What they may have.", self._budget_bytes)
+            )
+        for name, text, value in rows:
+            yield GaugeMetricFamily(name, text, value)
+        yield CounterMetricFamily("splitwatt_model_loads", "Models loaded.", usage.loads)
+        yield CounterMetricFamily(
+            "splitwatt_model_evictions", "Models let go for others.", usage.evictions
+        )

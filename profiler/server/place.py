@@ -1,0 +1,118 @@
+"""Where a server listens, what that takes, and what it tells those who are to use it."""
+
+# board: no
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import json
+import os
+import socket
+from typing import NamedTuple
+
+from device_configs.cli import note
+from device_configs.errors import SplitwattError, UsageError
+from device_configs.files import write_atomic
+from profiler.server.lan import FOLDER, Credentials, fingerprint, make_credentials, own_address
+
+LOOPBACK = "127.0.0.1"
+
+
+class Place(NamedTuple):
+    """Where to listen, and what a client needs for it."""
+
+    host: str
+    address: str
+    token_file: str | None
+    cert: str | None
+    key: str | None
+
+    def url(self, port: int) -> str:
+        """What a client is given."""
+        name = "[%s]" % self.address if ":" in self.address else self.address
+        return "%s://%s:%d" % ("https" if self.cert else "http", name, port)
+
+
+def place_of(options: argparse.Namespace) -> Place:
+    """Where the command line wants the server.
+
+    Raises:
+        UsageError: an address other than loopback without token and certificate.
+    """
+    host = options.host or ("0.0.0.0" if options.lan else LOOPBACK)
+    address = own_address() if host in ("0.0.0.0", "::") else host
+    if options.lan:
+        if options.token_file or options.cert or options.key:
+            raise UsageError("--lan makes a token and a certificate", "leave out yours, or --lan")
+        made = make_credentials(FOLDER, address)
+        return Place(host, address, *made)
+    given = Credentials(options.token_file, options.cert, options.key)
+    if not is_loopback(host) and not all(given):
+        raise UsageError(
+            "%s is not this machine alone: that takes a token and a certificate" % host,
+            "use --lan, which makes both, or give --token-file, --cert and --key",
+        )
+    if bool(given.cert) != bool(given.key):
+        raise UsageError("--cert and --key go together")
+    return Place(host, address, *given)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket.
+
+    Raises:
+        SplitwattError: the address is taken, or is none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or error
+        raise SplitwattError(
+            "%s:%d cannot be listened to: %s" % (host, port, reason), "choose another --port"
+        )
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def announce(options: argparse.Namespace, place: Place, url: str, target: str, count: int) -> None:
+    """Tell people, and programs that wait for `--ready-file` or read `--json`, that it listens."""
+    digest = fingerprint(place.cert) if place.cert else None
+    command = "splitwatt profile --config table3.yaml --server %s" % url
+    if place.token_file:
+        command += " --token-file token"
+    if digest:
+        command += " --fingerprint %s" % digest
+    about = {
+        "url": url,
+        "pid": os.getpid(),
+        "target": target,
+        "models": count,
+        "token_file": place.token_file,
+        "cert": place.cert,
+        "fingerprint": digest,
+        "command": command,
+    }
+    if options.ready_file:
+        write_atomic(options.ready_file, json.dumps(about))
+    if options.json:
+        print(json.dumps(about), flush=True)
+        return
+    note("serving %d bundles of %s at %s" % (count, os.path.join(options.bundles, target), url))
+    if place.token_file:
+        note("copy %s to the board as the file 'token', and run there:" % place.token_file)
+    else:
+        note("profile against it with:")
+    note("  " + command)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,77 @@
+"""Errors as the protocol's object: a status, one sentence, and when to come back."""
+
+# board: no
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from typing import Any
+
+from starlette.responses import Response
+
+from device_configs.errors import BitstreamError, ServerError, SplitwattError
+from profiler.server.models import UnknownModelError
+
+log = logging.getLogger("splitwatt.server")
+STATUS_OF = {
+    404: "there is nothing at this address",
+    405: "this method is not taken here",
+}
+
+
+class Refused(Exception):  # noqa: N818  (not an error of ours: an answer)
+    """A request is answered with a status and one sentence.
+
+    Args:
+        status: of HTTP.
+        sentence: for the client.
+        retry_after_s: when a 503 may be tried again.
+    """
+
+    def __init__(self, status: int, sentence: str, retry_after_s: int = 1) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.sentence = sentence
+        self.retry_after_s = retry_after_s
+
+
+def refusal(error: Exception, what: str) -> Response:
+    """The answer for whatever a handler raised.
+
+    Args:
+        error: a known kind is told as it is, with this machine's folders left out; any other is
+            logged, and its client hears that the server failed.
+        what: was asked, for the log: no payload, and no more of a stranger's text than its path.
+    """
+    if isinstance(error, Refused):
+        return object_of(error.status, error.sentence, error.retry_after_s)
+    if isinstance(error, UnknownModelError):
+        return object_of(404, str(error))
+    if isinstance(error, (ServerError, BitstreamError)):
+        return object_of(400, str(error))
+    if isinstance(error, SplitwattError):
+        log.warning("%s: %s", what, error)
+        return object_of(503, without_paths(str(error)))
+    log.error("%s failed", what, exc_info=error)
+    return object_of(503, "the server failed at this request (%s)" % type(error).__name__)
+
+
+def object_of(status: int, sentence: str, retry_after_s: int = 1) -> Response:
+    """A response with the protocol's error object."""
+    headers = {"Retry-After": str(retry_after_s)} if status == 503 else {}
+    return json_response({"error": sentence}, status, headers)
+
+
+def json_response(
+    document: Any, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """A response with a JSON document."""
+    return Response(json.dumps(document), status, headers=headers, media_type="application/json")
+
+
+def without_paths(sentence: str) -> str:
+    """A sentence for strangers: folders of this machine are none of their business."""
+    words = [os.path.basename(word) if word.startswith("/") else word for word in sentence.split()]
+    return " ".join(words)

@@ -1,0 +1,93 @@
+"""Inferences on the server's models, by its threads."""
+
+# board: no
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from profiler.protocol import InferRequest, Message, Wanted, encode_response
+from profiler.server.models import Models
+from profiler.server.tensors import check_outputs, read_inputs, write_output
+from profiler.server.work import Job, Work
+from profiler.wire_times import write_stages
+
+_T = TypeVar("_T")
+
+
+class Asked(NamedTuple):
+    """An inference as a client asks for it; `start_s` of time.perf_counter, its body read."""
+
+    model: str
+    request: InferRequest
+    start_s: float
+
+
+class Answered(NamedTuple):
+    """Its answer, and the stages in seconds."""
+
+    message: Message
+    stages: dict[str, float]
+
+
+class Runner:
+    """Models, and the threads that run them.
+
+    Args:
+        models: the server's; closed with this.
+        workers: threads, each with an inference of its own.
+        queue: requests that may wait.
+        batch: requests for one model that may run together.
+    """
+
+    def __init__(self, models: Models, workers: int = 1, queue: int = 64, batch: int = 1) -> None:
+        self.models = models
+        self.work = Work(workers, queue, batch)
+        self.on_batch: Callable[[int], None] = lambda size: None
+
+    def submit(self, asked: Asked) -> Job:
+        """Take an inference; `work.result` of the job gives `Answered`.
+
+        Raises:
+            Refused: too many wait.
+            ServerError: the inputs are not a bitstream and its sizes.
+        """
+        payload, sizes = read_inputs(asked.request.tensors)
+        return self.work.submit(self._run, asked, payload, sizes, key=asked.model)
+
+    async def call(self, function: Callable[..., _T], *arguments: Any) -> _T:
+        """The result of other work on models, such as loading one."""
+        result: _T = await self.work.result(self.work.submit(function, *arguments))
+        return result
+
+    def close(self) -> None:
+        """Finish what was taken, then let the models go."""
+        self.work.close()
+        self.models.close()
+
+    def _run(self, jobs: list[tuple[Asked, bytes, Any]]) -> list[Any]:
+        model = jobs[0][0].model
+        results: list[Any] = []
+        with self.models.use(model) as pipeline:
+            self.on_batch(len(jobs))
+            wanted = []
+            for asked, payload, sizes in jobs:
+                try:
+                    wanted = asked.request.wanted or [Wanted("answer", asked.request.binary)]
+                    check_outputs([output.name for output in wanted], pipeline.bundle)
+                    answer, stages = pipeline.run(payload, sizes)
+                    chosen = [(write_output(w.name, answer), w.binary) for w in wanted]
+                    results.append(_answered(asked, chosen, stages))
+                except Exception as error:
+                    results.append(error)
+        return results
+
+
+def _answered(asked: Asked, outputs: Any, stages: dict[str, float]) -> Answered:
+    parameters = {
+        "stages": write_stages(stages, time.perf_counter() - asked.start_s, asked.start_s)
+    }
+    message = encode_response(asked.model, outputs, parameters, asked.request.id)
+    return Answered(message, stages)

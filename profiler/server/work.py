@@ -1,0 +1,195 @@
+"""A bounded queue before a few threads: what is taken is answered once, what is too late is told."""
+
+# board: no
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from profiler.server.refusals import Refused
+
+log = logging.getLogger("splitwatt.server")
+
+# How much the latest job weighs in the mean that Retry-After is told from.
+_LATEST = 0.2
+
+
+class Job:
+    """Work for the threads, and the future that its result is put into.
+
+    Attributes:
+        key: jobs of one key may be run together; None for one that runs alone.
+        wait_s: between being taken and being run.
+    """
+
+    __slots__ = ("arguments", "dropped", "future", "key", "loop", "run", "taken_s", "wait_s")
+
+    def __init__(self, run: Callable[..., Any], arguments: tuple[Any, ...], key: Hashable) -> None:
+        self.run = run
+        self.arguments = arguments
+        self.key = key
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
+        self.dropped = False
+        self.taken_s = time.perf_counter()
+        self.wait_s = 0.0
+
+
+class Work:
+    """Threads that take jobs in their order.
+
+    Args:
+        workers: threads.
+        limit: jobs that may wait.
+        batch: jobs of one key that are run by one call at most. None are waited for: those that
+            have queued up meanwhile go together.
+    """
+
+    def __init__(self, workers: int, limit: int, batch: int = 1) -> None:
+        self.workers = workers
+        self._limit = limit
+        self._batch = batch
+        self._waiting: deque[Job] = deque()
+        self._ready = threading.Condition(threading.Lock())
+        self._closed = False
+        self._mean_s = 0.0
+        self._threads = [
+            threading.Thread(target=self._serve, name="work-%d" % number, daemon=True)
+            for number in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait now."""
+        return len(self._waiting)
+
+    def submit(self, run: Callable[..., Any], *arguments: Any, key: Hashable = None) -> Job:
+        """Take a job; call it in the event loop's thread.
+
+        Args:
+            run: called as `run(*arguments)`; with a key, as `run([arguments, ...])` of one or more
+                jobs with the same `run` and key, and it returns a result or an exception for each.
+
+        Raises:
+            Refused: too many wait.
+        """
+        job = Job(run, arguments, key)
+        with self._ready:
+            if len(self._waiting) >= self._limit or self._closed:
+                raise Refused(
+                    503,
+                    "the server is busy: %d requests wait" % len(self._waiting),
+                    self._retry_after_s(),
+                )
+            self._waiting.append(job)
+            self._ready.notify()
+        return job
+
+    async def result(self, job: Job, deadline_s: float | None = None) -> Any:
+        """What a job returned; raises what it raised.
+
+        Args:
+            deadline_s: of time.perf_counter; a job that has not ended by then is given up, and
+                where it has not begun it never runs.
+
+        Raises:
+            Refused: the deadline has passed.
+        """
+        timer = None
+        if deadline_s is not None:
+            left_s = max(0.0, deadline_s - time.perf_counter())
+            timer = job.loop.call_later(left_s, self._expire, job)
+        try:
+            return await job.future
+        except asyncio.CancelledError:
+            job.dropped = True
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def close(self) -> None:
+        """Run what was taken, then end the threads."""
+        with self._ready:
+            self._closed = True
+            self._ready.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _expire(self, job: Job) -> None:
+        job.dropped = True
+        if not job.future.done():
+            waited_s = time.perf_counter() - job.taken_s
+            sentence = "the request's deadline passed after %.0f ms" % (1e3 * waited_s)
+            job.future.set_exception(Refused(503, sentence, self._retry_after_s()))
+
+    def _retry_after_s(self) -> int:
+        return max(1, math.ceil(self._mean_s * (len(self._waiting) + 1) / self.workers))
+
+    def _serve(self) -> None:
+        while True:
+            with self._ready:
+                while not self._waiting:
+                    if self._closed:
+                        return
+                    self._ready.wait()
+                jobs = self._next()
+            if jobs:
+                self._run(jobs)
+
+    def _next(self) -> list[Job]:
+        """The first job and those that may run with it; empty when it was given up."""
+        first = self._waiting.popleft()
+        if first.dropped:
+            return []
+        jobs = [first]
+        if self._batch > 1 and first.key is not None:
+            others: list[Job] = []
+            while self._waiting:
+                job = self._waiting.popleft()
+                if job.dropped:
+                    continue
+                fits = job.key == first.key and len(jobs) < self._batch
+                (jobs if fits else others).append(job)
+            self._waiting.extend(others)
+        return jobs
+
+    def _run(self, jobs: list[Job]) -> None:
+        start = time.perf_counter()
+        for job in jobs:
+            job.wait_s = start - job.taken_s
+        first = jobs[0]
+        try:
+            if first.key is None:
+                results = [first.run(*first.arguments)]
+            else:
+                results = first.run([job.arguments for job in jobs])
+        except BaseException as error:  # whatever it is, those that wait for it are told
+            results = [error] * len(jobs)
+        took_s = (time.perf_counter() - start) / len(jobs)
+        self._mean_s = (
+            took_s if not self._mean_s else (_LATEST * took_s + (1 - _LATEST) * self._mean_s)
+        )
+        try:
+            first.loop.call_soon_threadsafe(_deliver, jobs, results)
+        except RuntimeError:  # the event loop has ended: nobody waits
+            log.warning("%d answers found nobody waiting", len(jobs))
+
+
+def _deliver(jobs: list[Job], results: list[Any]) -> None:
+    for job, result in zip(jobs, results, strict=True):
+        if job.future.done():  # given up meanwhile
+            continue
+        if isinstance(result, BaseException):
+            job.future.set_exception(result)
+        else:
+            job.future.set_result(result)
