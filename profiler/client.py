@@ -1,7 +1,6 @@
 """The board's client: one image's bytes to the server, its answer back, both ends' times apart."""
 
 import http.client
-import math
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 from urllib.parse import quote
@@ -16,11 +15,12 @@ from profiler.protocol import (
     load_json,
     read_header_length,
 )
+from profiler.wire_times import read_times
 
 TIMEOUT_S = 60.0
 # Waited before the second, the third, ... attempt; a time-out is not tried again.
 RETRY_AFTER_S = (0.1, 0.4)
-_TOTAL = "all"  # the name of the server's total among its stages: short, as headers must be
+_OLDER = "it is of an older version: both ends cannot be put on one clock"
 _REMEDY = "is 'splitwatt serve' running there?"
 
 
@@ -34,6 +34,10 @@ class Reply(NamedTuple):
         wire_up_bytes: request line, headers and body that were sent, every attempt counted.
         wire_down_bytes: status line, headers and body that were received.
         attempts: 1, or more where the connection failed or the server was busy.
+        sent_s: when the sending of the last attempt began, on this machine's monotonic clock.
+        received_s: when the answer was there, on the same clock.
+        server_at_s: when the server had all of the request, on its own monotonic clock; None where
+            it does not say.
     """
 
     answer: bytes
@@ -42,6 +46,30 @@ class Reply(NamedTuple):
     wire_up_bytes: int
     wire_down_bytes: int
     attempts: int
+    sent_s: float
+    received_s: float
+    server_at_s: Optional[float]
+
+
+class NoClockError(ServerError):
+    """The server is of a version that has no clock to ask."""
+
+
+class Exchange(NamedTuple):
+    """An exchange of times: this machine's clock, the server's twice, this machine's again.
+
+    Attributes:
+        sent_s, received_s: when its sending began and when its answer was there, here.
+        server_received_s, server_sent_s: when the server had all of it, and when it answered.
+        up_bytes, down_bytes: of HTTP, headers included.
+    """
+
+    sent_s: float
+    server_received_s: float
+    server_sent_s: float
+    received_s: float
+    up_bytes: int
+    down_bytes: int
 
 
 class Client:
@@ -63,6 +91,8 @@ class Client:
         self._timeout_s = timeout_s
         self._retry_after_s = list(retry_after_s)
         self._attempts = 0
+        self._sent_s = 0.0
+        self._ask_binary = False
 
     def infer(self, model: str, payload: bytes, sizes: Sequence[int]) -> Reply:
         """Send a codec's bytes and the six sizes of an image; blocks until the answer is there.
@@ -72,19 +102,64 @@ class Client:
         """
         bitstream = Tensor("bitstream", "UINT8", (len(payload),), payload)
         size = b"".join(int(n).to_bytes(4, "little", signed=True) for n in sizes)
-        message = encode_request([bitstream], [Tensor("sizes", "INT32", (len(sizes),), size)])
+        plain = [Tensor("sizes", "INT32", (len(sizes),), size)]
+        message = encode_request([bitstream], plain, self._ask_binary)
         headers = {HEADER_LENGTH: str(message.header_length)}
         self._connection.sent_bytes = self._connection.received_bytes = 0
         answer = self._ask("POST", "/v2/models/%s/infer" % _quoted(model), headers, message.body)
+        received_s = time.perf_counter()
         length = read_header_length(answer.headers.get(HEADER_LENGTH.lower()))
         response = decode_response(answer.body, length)
+        # Ours answers as it was asked. Others must be told, which costs each request 42 bytes.
+        self._ask_binary = self._ask_binary or length is None
         packed = response.tensors.get("answer")
         if packed is None or packed.datatype != "UINT8":
             raise ServerError("%s answered without the output 'answer'" % self.endpoint.url)
-        stages = read_stages(response.parameters.get("stages", ""))
-        total_s = stages.pop(_TOTAL, None)
-        sent, received = self._connection.sent_bytes, self._connection.received_bytes
-        return Reply(packed.data, stages, total_s, sent, received, self._attempts)
+        times = read_times(response.parameters.get("stages", ""))
+        up, down = self._connection.sent_bytes, self._connection.received_bytes
+        return Reply(
+            packed.data, times.stages, times.total_s, up, down, self._attempts,
+            self._sent_s, received_s, times.at_s,
+        )  # fmt: skip
+
+    def drain(self) -> Optional[float]:
+        """Empty a shaped link's token bucket before a request; None where there is none to empty.
+
+        Returns:
+            The seconds that it took, which are no part of what is measured.
+
+        Raises:
+            ServerError: the link is gone.
+        """
+        try:
+            return self._connection.drain()
+        except OSError as error:
+            raise ServerError("the shaped link is gone: %s" % error, "run the command again")
+
+    def clock(self, up_bytes: int = 0, down_bytes: int = 0, free: bool = False) -> Exchange:
+        """One exchange of times with the server, with as many bytes more each way.
+
+        Args:
+            up_bytes, down_bytes: what the request and the answer carry beside.
+            free: not slowed down by a token bucket of this process.
+
+        Raises:
+            ServerError: the server is gone, or of a version without a clock.
+        """
+        path = "/v2/clock" + ("?bytes=%d" % down_bytes if down_bytes else "")
+        self._connection.sent_bytes = self._connection.received_bytes = 0
+        method = "POST" if up_bytes else "GET"
+        answer = self._ask(method, path, {}, bytes(up_bytes), optional=(404, 405), free=free)
+        received_s = time.perf_counter()
+        document = load_json(answer.body) if answer.status == 200 else {}
+        known = isinstance(document, dict) and all(
+            isinstance(document.get(name), float) for name in ("received_s", "sent_s")
+        )
+        if not known:
+            raise NoClockError("the server at %s tells no clock" % self.endpoint.url, _OLDER)
+        up, down = self._connection.sent_bytes, self._connection.received_bytes
+        own = document["received_s"], document["sent_s"]
+        return Exchange(self._sent_s, own[0], own[1], received_s, up, down)
 
     def metadata(self) -> Dict[str, Any]:
         """What the server says about itself (`GET /v2`)."""
@@ -133,12 +208,14 @@ class Client:
         headers: Dict[str, str],
         body: bytes,
         optional: Sequence[int] = (),
+        free: bool = False,
     ) -> Answer:
         waits: List[float] = self._retry_after_s + [0.0]
         for self._attempts, wait_s in enumerate(waits, 1):
             last = self._attempts == len(waits)
+            self._sent_s = time.perf_counter()
             try:
-                answer = self._connection.exchange(method, path, headers, body)
+                answer = self._connection.exchange(method, path, headers, body, free)
             except (OSError, http.client.HTTPException) as error:
                 self.reachable = False
                 if last or _timed_out(error):
@@ -158,34 +235,6 @@ class Client:
         else:
             reason = "cannot be reached: %s" % (getattr(error, "strerror", None) or error)
         return ServerError("the server %s %s" % (self.endpoint.url, reason), _REMEDY)
-
-
-def write_stages(stages: Dict[str, float], total_s: float) -> str:
-    """The server's stage seconds as the short text that travels in an answer.
-
-    Ten microseconds are its resolution: headers and JSON of an answer stay under 400 bytes.
-    """
-    rows = list(stages.items()) + [(_TOTAL, total_s)]
-    return " ".join("%s=%s" % (name, ("%.5f" % value).lstrip("0")) for name, value in rows)
-
-
-def read_stages(text: Any) -> Dict[str, float]:
-    """What `write_stages` wrote.
-
-    Raises:
-        ServerError: it is something else.
-    """
-    stages = {}
-    for word in text.split() if isinstance(text, str) else [repr(text)]:
-        name, _, value = word.partition("=")
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = -1.0
-        if not name.isidentifier() or not math.isfinite(seconds) or seconds < 0:
-            raise ServerError("the server's stage times cannot be read: '%s'" % word[:80])
-        stages[name] = seconds
-    return stages
 
 
 def _refusal(answer: Answer, method: str, url: str) -> ServerError:

@@ -8,10 +8,12 @@ import http.client
 import io
 import socket
 import ssl
+import time
 from typing import Any, Dict, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from device_configs.errors import ServerError, UsageError
+from profiler.links.way import Drain, Paced, Way
 
 _ANSWER_LIMIT_BYTES = 256 << 20
 
@@ -25,12 +27,14 @@ class Endpoint(NamedTuple):
         certificate: path of the certificate (or authority) to trust; None for the system's.
         fingerprint: SHA-256 of the server's certificate in hexadecimal, trusted instead of an
             authority; None without one.
+        way: over a shaped link; None over the network as it is.
     """
 
     url: str
     token: Optional[str] = None
     certificate: Optional[str] = None
     fingerprint: Optional[str] = None
+    way: Optional[Way] = None
 
 
 class Answer(NamedTuple):
@@ -43,6 +47,8 @@ class Answer(NamedTuple):
 
 class Connection:
     """Sends one request at a time, each in one piece, over a connection that is kept.
+
+    No space follows the colon of a header: HTTP needs none, and slow links pay for each.
 
     Attributes:
         sent_bytes: request lines, headers and bodies since the counter was set to 0.
@@ -65,16 +71,20 @@ class Connection:
         self._host, self._port = host, port or (443 if secure else 80)
         self._context = _tls_context(endpoint) if secure else None
         self._fingerprint = (endpoint.fingerprint or "").replace(":", "").lower()
-        self._fixed = "Host: %s\r\n" % _host_header(host, self._port, secure)
+        self._fixed = "Host:%s\r\n" % _host_header(host, self._port, secure)
         if endpoint.token:
-            self._fixed += "Authorization: Bearer %s\r\n" % _checked_token(endpoint.token)
+            self._fixed += "Authorization:Bearer %s\r\n" % _checked_token(endpoint.token)
         self._timeout_s = timeout_s
         self._socket: Optional[Any] = None
+        self._way = endpoint.way
+        self._drain: Optional[Drain] = None
         self.sent_bytes = 0
         self.received_bytes = 0
 
-    def exchange(self, method: str, path: str, headers: Dict[str, str], body: bytes) -> Answer:
-        """Send a request and read its response.
+    def exchange(
+        self, method: str, path: str, headers: Dict[str, str], body: bytes, free: bool = False
+    ) -> Answer:
+        """Send a request and read its response; `free` of this process's own token buckets.
 
         Raises:
             OSError, http.client.HTTPException: the connection failed; it is closed then.
@@ -82,10 +92,12 @@ class Connection:
         """
         head = "%s %s HTTP/1.1\r\n%s" % (method, path, self._fixed)
         if body or method == "POST":
-            head += "Content-Length: %d\r\n" % len(body)
-        head += "".join("%s: %s\r\n" % item for item in headers.items())
+            head += "Content-Length:%d\r\n" % len(body)
+        head += "".join("%s:%s\r\n" % item for item in headers.items())
         try:
             stream = self._connected()
+            if isinstance(stream, Paced):
+                stream.free = free
             data = (head + "\r\n").encode("ascii") + body
             stream.sendall(data)
             self.sent_bytes += len(data)
@@ -99,6 +111,26 @@ class Connection:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+        if self._drain is not None:
+            self._drain.close()
+            self._drain = None
+
+    def drain(self) -> Optional[float]:
+        """Empty the token bucket of a kernel-shaped link; the seconds it took, or None without one.
+
+        Connects before: a handshake would let the bucket fill again.
+
+        Raises:
+            OSError: the link is gone.
+        """
+        if self._way is None or self._way.connect is None:
+            return None
+        start = time.perf_counter()
+        self._connected()
+        if self._drain is None:
+            self._drain = Drain(self._way.connect)
+        self._drain()
+        return time.perf_counter() - start
 
     def _receive(self, stream: Any, method: str) -> Answer:
         response = http.client.HTTPResponse(_Counted(stream, self), method=method)  # type: ignore
@@ -120,12 +152,15 @@ class Connection:
 
     def _connected(self) -> Any:
         if self._socket is None:
-            plain = socket.create_connection((self._host, self._port), self._timeout_s)
+            gate = self._way.connect if self._way is not None else None
+            plain = socket.create_connection(gate or (self._host, self._port), self._timeout_s)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket = plain
             if self._context is not None:
                 self._socket = self._context.wrap_socket(plain, server_hostname=self._host)
                 self._check_fingerprint(self._socket)
+            if self._way is not None and self._way.connect is None:
+                self._socket = Paced(self._socket, self._way)
         return self._socket
 
     def _check_fingerprint(self, stream: Any) -> None:

@@ -132,7 +132,7 @@ class SplitSystem:
         answers: Dict[str, Any] = {}
         stages: Dict[str, float] = {}
         device_s: Dict[str, float] = {}
-        requests, payloads = [], []
+        requests, payloads, drained_s = [], [], 0.0
         start = time.perf_counter()
         rgb = decode_image(path)
         stages["decode"] = time.perf_counter() - start
@@ -140,6 +140,8 @@ class SplitSystem:
             request = pipeline.run(rgb)
             _add(stages, prefix, request.stages)
             _add(device_s, prefix, pipeline.device_s)
+            drain_s = self._client.drain()
+            drained_s += drain_s or 0.0
             sent = time.perf_counter()
             reply = self._client.infer(model, request.payload, request.sizes.tolist())
             received = time.perf_counter()
@@ -147,9 +149,9 @@ class SplitSystem:
             unpacked = time.perf_counter()
             _add(stages, prefix, _network(reply, received - sent))
             stages[prefix + ".answer"] = unpacked - received
-            requests.append(_request(model, request.payload, reply))
+            requests.append(_request(model, request.payload, reply, drain_s))
             payloads.append(request.payload)
-        total_s = time.perf_counter() - start
+        total_s = time.perf_counter() - start - drained_s
         return Outcome(answers, total_s, stages, requests, payloads, device_s or None)
 
     def prepare(self, path: str) -> Iterator[Tuple[str, BoardRequest]]:
@@ -204,9 +206,11 @@ def published_total(models: Sequence[str]) -> Optional[Charge]:
     return Charge(total, source) if models else None
 
 
-def _request(model: str, payload: bytes, reply: Reply) -> Request:
-    up, down = reply.wire_up_bytes, reply.wire_down_bytes
-    return Request(model, len(payload), up, down, None, reply.attempts)
+def _request(model: str, payload: bytes, reply: Reply, drain_s: Optional[float]) -> Request:
+    return Request(
+        model, len(payload), reply.wire_up_bytes, reply.wire_down_bytes, None, reply.attempts,
+        reply.sent_s, reply.received_s, reply.server_at_s, drain_s,
+    )  # fmt: skip
 
 
 def _network(reply: Reply, round_trip_s: float) -> Dict[str, float]:

@@ -1,11 +1,10 @@
 """How a client's bytes get over a shaped link: through a gate of the kernel's, or paced here."""
 
-import contextlib
 import fcntl
 import socket
 import struct
 import time
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from profiler.link import (
     BURST_BYTES,
@@ -87,27 +86,21 @@ class Paced:
 
     A piece of a segment's size leaves when a link of that rate would have carried all of it, with
     the framing that it would have had there.
+
+    Attributes:
+        free: nothing is slowed down.
     """
 
     def __init__(self, stream: Any, way: Way) -> None:
         self._stream = stream
         self._way = way
-        self._free = False
+        self.free = False
         self._down_at = 0.0
-
-    @contextlib.contextmanager
-    def free(self) -> Iterator[None]:
-        """Within it nothing is slowed down."""
-        self._free = True
-        try:
-            yield
-        finally:
-            self._free = False
 
     def sendall(self, data: bytes) -> None:
         """Send all of it at the link's rate."""
         rate = self._way.up_kbit_s
-        if rate is None or self._free:
+        if rate is None or self.free:
             self._stream.sendall(data)
             return
         at = time.perf_counter()
@@ -120,7 +113,7 @@ class Paced:
     def recv_into(self, buffer: Any) -> int:
         """Read what has come, not before a link of that rate would have brought it."""
         rate = self._way.down_kbit_s
-        if rate is None or self._free:
+        if rate is None or self.free:
             return int(self._stream.recv_into(buffer))
         count = int(self._stream.recv_into(buffer, min(len(buffer), SEGMENT_CONTENT_BYTES)))
         now = time.perf_counter()
