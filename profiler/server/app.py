@@ -183,8 +183,6 @@ class Server:
         one = "/v2/models/{model}"
         routes = [
             _route("/v2", self.about),
-            _route("/v2/clock", clock),
-            _route("/v2/clock", clock, "POST"),
             _route("/v2/health/live", self.live),
             _route("/v2/health/ready", self.live),
             _route("/v2/repository/index", self.index, "POST"),
