@@ -5,23 +5,27 @@ the runner how far it is in one JSON document a line on standard output.
 """
 
 import argparse
-import json
 import os
 import sys
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Set, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Union
 
-from device_configs.errors import ImageError, ServerError, SplitwattError
+from device_configs.errors import ServerError, SplitwattError
+from profiler.block_records import PIPELINED
+from profiler.board_probe import BoardProbe
 from profiler.bundles import Found, open_bundles
 from profiler.client import TIMEOUT_S, Client
 from profiler.config import SPLIT, Config, from_document
 from profiler.connection import Endpoint
-from profiler.images import image_of
+from profiler.cuda_start import cuda_init_s
 from profiler.memory import process_peak_bytes
+from profiler.pipelined import flow
 from profiler.process import die_with_parent
-from profiler.records import FAILED, OK, Sample
-from profiler.run_folder import Appender, RunFolder
-from profiler.system import Charge, LocalSystem, Outcome, SplitSystem, finished, published_total
+from profiler.recording import Record, Recorder, Spec
+from profiler.run_folder import RunFolder
+from profiler.steady import WarmUp
+from profiler.system import Charge, LocalSystem, SplitSystem, published_total
+from profiler.telling import Teller, tell
 from profiler.tokens import read_token
 
 FATAL_EXIT = 3
@@ -31,13 +35,13 @@ GIVE_UP_AFTER = 2
 System = Union[LocalSystem, SplitSystem]
 
 
-class Spec(NamedTuple):
-    """A block of a run, as run.json lists it."""
+class Opened(NamedTuple):
+    """A block's models made runnable, and what that took (s)."""
 
-    id: str
-    config: str
-    backend: str
-    repeat: int
+    system: System
+    cuda_init_s: Optional[float]
+    open_s: float
+    server_load_s: Optional[float]
 
 
 class Block:
@@ -49,13 +53,18 @@ class Block:
         self._folder = folder
         self._config = config
         self._spec = spec
-        self._images = images
         self._row = config.configuration(spec.config)
-        self._warmups_done, self._inferences_done = folder.done(spec.id, retry_before)
+        self._done = folder.done(spec.id, retry_before)
+        self._repetition = self._done.repetition(config, len(images))
+        self._warm_up = WarmUp(config.warmup, config.warmup_until, len(images))
+        self._recorder = Recorder(config, spec, images, self._warm_up.images)
+        self._teller = Teller()
         self._unreached = 0
         self._published: Optional[Charge] = None
 
-    def run(self, bundles: str, target: str, threads: Optional[int], client: Client) -> None:
+    def run(
+        self, bundles: str, target: str, threads: Optional[int], client: Client, sysfs: str
+    ) -> None:
         """Open the models, warm up, run the inferences, and record each.
 
         A sample that fails is recorded with its reason, and the block goes on; so is every sample
@@ -65,156 +74,132 @@ class Block:
             SplitwattError: the run folder cannot be written.
         """
         self._client = client
-        with self._folder.samples() as samples, self._folder.windows() as windows:
+        with (
+            self._folder.samples() as samples,
+            self._folder.windows() as windows,
+            BoardProbe(sysfs) as probe,
+        ):
+            self._samples, self._windows, self._probe = samples, windows, probe
             try:
-                system = self._open(bundles, target, threads)
+                opened = self._open(bundles, target, threads)
             except SplitwattError as error:
-                return self._fail_all(samples, error)
+                return self._fail_all(error)
             try:
-                warmups = range(self._config.warmup)
-                self._series(system, samples, windows, "warmup", warmups, self._warmups_done)
-                inferences = range(self._config.inferences)
-                self._series(
-                    system, samples, windows, "inferences", inferences, self._inferences_done
-                )
+                self._warm(opened)
+                self._inferences(opened.system)
+                if self._config.pipelined and not self._done.throughput:
+                    self._flow(opened.system)
             finally:
-                system.close()
+                opened.system.close()
 
-    def _open(self, bundles: str, target: str, threads: Optional[int]) -> System:
+    def _open(self, bundles: str, target: str, threads: Optional[int]) -> Opened:
+        backend = self._spec.backend
+        cuda_s = cuda_init_s(backend)
+        start = time.perf_counter()
         own = self._config.only([self._row.id])
         found = open_bundles(own, bundles, target)
         models: List[Found] = [found[name] for name in self._row.models]
         if self._config.payload == "published":
             self._published = published_total([m.model for m in models])
         if self._row.kind != SPLIT:
-            return LocalSystem(models, self._spec.backend, threads)
-        system = SplitSystem(models, self._spec.backend, threads, self._client)
-        system.load()
-        return system
+            local = LocalSystem(models, backend, threads)
+            return Opened(local, cuda_s, time.perf_counter() - start, None)
+        split = SplitSystem(models, backend, threads, self._client)
+        opened = time.perf_counter()
+        split.load()
+        return Opened(split, cuda_s, opened - start, time.perf_counter() - opened)
 
-    def _series(
-        self,
-        system: System,
-        samples: Appender,
-        windows: Appender,
-        name: str,
-        all: range,
-        done: Set[int],
-    ) -> None:
-        """Warm-ups (all of them: a new process is cold), or the inferences that are not done."""
-        warmup = name == "warmup"
-        todo = [k for k in all if warmup or k not in done]
+    def _warm(self, opened: Opened) -> None:
+        """Warm up, in any case: a new process is cold. What was recorded before stays as it is."""
         start = time.monotonic()
-        for k in todo:
-            record = self._sample(system, k, warmup)
-            if k not in done:
-                samples.append(record)
-            _tell({"inference": k, "warmup": warmup, "status": record["status"]})
-        if todo:
-            spec = self._spec
-            windows.append(
-                {"name": name, "config": spec.config, "backend": spec.backend, "block": spec.id,
-                 "start_s": start, "end_s": time.monotonic()}
-            )  # fmt: skip
+        count, first_s = 0, None
+        while not self._warm_up.over():
+            record = self._sample(opened.system, count, warmup=True)
+            self._warm_up.add(record["total_s"])
+            if count not in self._done.warmups:
+                self._samples.append(record)
+            first_s = record["total_s"] if count == 0 else first_s
+            count += 1
+            self._teller.done()
+        self._teller.more(count - self._config.warmup)
+        self._window("warmup", start, count)
+        with self._folder.starts() as starts:
+            row = {"cuda_init_s": opened.cuda_init_s, "open_s": opened.open_s,
+                   "server_load_s": opened.server_load_s, "first_inference_s": first_s,
+                   "warmups": count, "steady": self._warm_up.steady,
+                   "fallbacks": opened.system.fallbacks}  # fmt: skip
+            starts.append(self._of_block(row))
 
-    def _sample(self, system: System, inference: int, warmup: bool) -> Dict[str, Any]:
-        path = self._image(inference, warmup)
+    def _inferences(self, system: System) -> None:
+        """Those that are not done; with a rule, until it says that they are enough."""
+        start, count = time.monotonic(), 0
+        due = self._repetition.due()
+        expected = self._repetition.expected()
+        while due:
+            for k in due:
+                record = self._sample(system, k, warmup=False)
+                self._samples.append(record)
+                self._repetition.add(k, record["total_s"])
+                self._teller.done()
+            count += len(due)
+            due = self._repetition.due()
+            if self._repetition.expected() != expected:
+                self._teller.more(self._repetition.expected() - expected)
+                expected = self._repetition.expected()
+        self._teller.flush()
+        self._window("inferences", start, count)
+
+    def _flow(self, system: System) -> None:
+        """The same images once more, for throughput."""
+        images = [self._recorder.image(k, False) for k in range(self._config.inferences)]
+        start = time.monotonic()
+        found = flow(system, images)
+        self._window(PIPELINED, start, len(images))
+        with self._folder.throughput() as throughput:
+            throughput.append(self._of_block(found.to_json()))
+        for _ in images:
+            self._teller.done()
+        self._teller.flush()
+
+    def _sample(self, system: System, inference: int, warmup: bool) -> Record:
+        path = self._recorder.image(inference, warmup)
         started = time.monotonic()
         if self._unreached >= GIVE_UP_AFTER:
-            error = ServerError("the server was gone for %d samples before" % self._unreached)
-            return self._failed(inference, warmup, started, error)
+            gone = ServerError("the server was gone for %d samples before" % self._unreached)
+            return self._recorder.failed(inference, warmup, started, gone)
         try:
             outcome = system.run(path)
         except (SplitwattError, MemoryError) as error:
-            gone = isinstance(error, ServerError) and not self._client.reachable
-            self._unreached = self._unreached + 1 if gone else 0
-            return self._failed(inference, warmup, started, error)
+            lost = isinstance(error, ServerError) and not self._client.reachable
+            self._unreached = self._unreached + 1 if lost else 0
+            board = self._probe.read()
+            return self._recorder.failed(inference, warmup, started, error, board)
         self._unreached = 0
-        return self._ok(inference, warmup, started, outcome)
+        board = self._probe.read()
+        return self._recorder.ok(inference, warmup, started, outcome, self._published, board)
 
-    def _ok(self, inference: int, warmup: bool, started: float, outcome: Outcome) -> Dict[str, Any]:
-        requests = finished(outcome.requests, outcome.payloads)
-        sent = bool(requests)
-        charge = self._published if sent else None
-        return self._record(
-            inference, warmup, started,
-            status=OK,
-            total_s=outcome.total_s,
-            stages=outcome.stages,
-            payload_bytes=sum(r.payload_bytes for r in requests) if sent else None,
-            wire_up_bytes=sum(r.wire_up_bytes for r in requests) if sent else None,
-            wire_down_bytes=sum(r.wire_down_bytes for r in requests) if sent else None,
-            requests=requests,
-            published_payload_bytes=charge.bytes if charge else None,
-            published_payload_source=charge.source if charge else None,
-        )  # fmt: skip
+    def _fail_all(self, error: SplitwattError) -> None:
+        for k in range(self._config.warmup):
+            if k not in self._done.warmups:
+                self._samples.append(self._recorder.failed(k, True, time.monotonic(), error))
+            self._teller.done()
+        due = self._repetition.due()
+        while due:
+            for k in due:
+                self._samples.append(self._recorder.failed(k, False, time.monotonic(), error))
+                self._repetition.add(k, None)
+                self._teller.done()
+            due = self._repetition.due()
+        self._teller.flush()
 
-    def _failed(
-        self, inference: int, warmup: bool, started: float, error: BaseException
-    ) -> Dict[str, Any]:
-        failed_by = "engine"
-        if isinstance(error, ImageError):
-            failed_by = "image"
-        elif isinstance(error, ServerError):
-            failed_by = "server"
-        reason = str(error) or type(error).__name__
-        return self._record(inference, warmup, started, reason=reason, failed_by=failed_by)
+    def _window(self, name: str, start_s: float, count: int) -> None:
+        if count:
+            row = {"name": name, "start_s": start_s, "end_s": time.monotonic()}
+            self._windows.append(self._of_block(row))
 
-    def _fail_all(self, samples: Appender, error: SplitwattError) -> None:
-        for warmup, count, done in (
-            (True, self._config.warmup, self._warmups_done),
-            (False, self._config.inferences, self._inferences_done),
-        ):
-            for k in range(count):
-                if k not in done:
-                    samples.append(self._failed(k, warmup, time.monotonic(), error))
-                _tell({"inference": k, "warmup": warmup, "status": FAILED})
-
-    def _record(
-        self, inference: int, warmup: bool, started: float, **values: Any
-    ) -> Dict[str, Any]:
-        return failed_record(
-            self._spec, inference, warmup, self._image(inference, warmup), started, **values
-        )
-
-    def _image(self, inference: int, warmup: bool) -> str:
-        repeat = 0 if warmup else self._spec.repeat
-        return self._images[image_of(inference, repeat, self._config.inferences, len(self._images))]
-
-
-def failed_record(
-    spec: Spec, inference: int, warmup: bool, image: str, started: float, **values: Any
-) -> Dict[str, Any]:
-    """A line of samples.jsonl: of a failed sample, but for the `values` given."""
-    sample = Sample(
-        config=spec.config,
-        image=os.path.basename(image),
-        repeat=spec.repeat,
-        inference=inference,
-        backend=spec.backend,
-        block=spec.id,
-        warmup=warmup,
-        status=FAILED,
-        reason=None,
-        failed_by=None,
-        total_s=None,
-        stages={},
-        payload_bytes=None,
-        wire_up_bytes=None,
-        wire_down_bytes=None,
-        requests=[],
-        published_payload_bytes=None,
-        published_payload_source=None,
-        started_monotonic_s=started,
-    )._replace(**values)
-    record = dict(sample._asdict())
-    record["requests"] = [dict(request._asdict()) for request in sample.requests]
-    return record
-
-
-def _tell(document: Dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document) + "\n")
-    sys.stdout.flush()
+    def _of_block(self, row: Dict[str, Any]) -> Dict[str, Any]:
+        spec = self._spec
+        return dict(row, config=spec.config, backend=spec.backend, block=spec.id)
 
 
 def _arguments(argv: Optional[List[str]]) -> argparse.Namespace:
@@ -226,6 +211,7 @@ def _arguments(argv: Optional[List[str]]) -> argparse.Namespace:
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--retry-before", type=int, default=0)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--sysfs", default="/sys")
     parser.add_argument("--server", default="http://127.0.0.1:9")
     parser.add_argument("--token-file")
     parser.add_argument("--cert")
@@ -250,13 +236,13 @@ def main(argv: Optional[List[str]] = None) -> int:
         endpoint = Endpoint(options.server, token, options.cert, options.fingerprint)
         client = Client(endpoint, options.timeout)
         block = Block(folder, config, spec, images, options.retry_before)
-        block.run(options.bundles, options.target, options.threads, client)
+        block.run(options.bundles, options.target, options.threads, client, options.sysfs)
     except SplitwattError as error:
-        _tell({"fatal": error.message, "remedy": error.remedy})
+        tell({"fatal": error.message, "remedy": error.remedy})
         return FATAL_EXIT
     except KeyboardInterrupt:
         return 130
-    _tell({"process_peak_bytes": process_peak_bytes()})
+    tell({"process_peak_bytes": process_peak_bytes()})
     return 0
 
 

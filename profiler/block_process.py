@@ -31,6 +31,7 @@ def run_block(
     lock: int,
     log: str,
     heard: Callable[[Dict[str, Any]], None],
+    started: Callable[[int], None],
 ) -> Ended:
     """Run `python -m profiler.block` to its end.
 
@@ -40,7 +41,8 @@ def run_block(
         token_file: where the endpoint's token lies.
         lock: descriptor of the run's lock, which the process holds too.
         log: the file that its messages are appended to.
-        heard: called with each sample that it reports.
+        heard: called with what it tells of its progress: samples `done`, or `more` to come.
+        started: called with its process id.
 
     Raises:
         SplitwattError: what the block could not go on from, as a full disk.
@@ -65,11 +67,12 @@ def run_block(
             pass_fds=(lock,),
             start_new_session=True,
         )
+        started(process.pid)
         try:
             assert process.stdout is not None  # for the type checker
             for line in process.stdout:
                 last = _document(line)
-                if "inference" in last:
+                if "done" in last or "more" in last:
                     heard(last)
             code = process.wait()
         finally:

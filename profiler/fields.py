@@ -151,7 +151,7 @@ DERIVED_FIELDS = {
 }  # fmt: skip
 
 SPREAD_FIELDS = {
-    "count": Field("integer", "", "the samples of a configuration that count"),
+    "samples": Field("integer", "", "the samples of a configuration that count"),
     "p50_s": Field("number", "s", "their median"),
     "p90_s": Field("number", "s", "what 90 % of them stay below"),
     "p99_s": Field("number", "s", "what 99 % of them stay below"),

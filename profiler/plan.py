@@ -1,10 +1,11 @@
 """The order in which a profile runs its blocks."""
 
 import random
-from typing import List
+from typing import Iterable, List
 
-from profiler.block import Spec
+from profiler.block_records import again_id
 from profiler.config import Config
+from profiler.recording import Spec
 
 
 def plan_blocks(config: Config) -> List[Spec]:
@@ -23,3 +24,25 @@ def plan_blocks(config: Config) -> List[Spec]:
         shuffler.shuffle(some)
         blocks += some
     return blocks
+
+
+def plan_again(config: Config, blocks: List[Spec], throttled: Iterable[str]) -> List[Spec]:
+    """Blocks to run again, in an order by the seed: those that the board throttled in.
+
+    A block runs again `throttled_again` times at most, whatever becomes of it.
+
+    Args:
+        config: the run's.
+        blocks: those that the run has.
+        throttled: ids of blocks.
+    """
+    known = {spec.id for spec in blocks}
+    wanted = set(throttled)
+    more = [
+        spec._replace(id=again_id(spec.id, spec.again + 1), again=spec.again + 1)
+        for spec in blocks
+        if spec.id in wanted and spec.again < config.throttled_again
+    ]
+    more = [spec for spec in more if spec.id not in known]
+    random.Random(config.seed + len(blocks)).shuffle(more)
+    return more

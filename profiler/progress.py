@@ -33,6 +33,10 @@ class Progress:
         if time.monotonic() - self._printed > _LINE_EVERY_S or self._done == self._total:
             self._print()
 
+    def extend(self, count: int) -> None:
+        """So many samples more (or fewer) are to be run than was foreseen."""
+        self._total += count
+
     def note(self, text: str) -> None:
         """A line for people that stays."""
         print(text, file=self._stream, flush=True)
@@ -73,6 +77,10 @@ class _RichProgress(Progress):
 
     def advance(self, count: int = 1) -> None:
         self._bar.update(self._task, advance=count)
+
+    def extend(self, count: int) -> None:
+        super().extend(count)
+        self._bar.update(self._task, total=self._total)
 
     def note(self, text: str) -> None:
         self._bar.console.print(text, markup=False, highlight=False)

@@ -5,7 +5,7 @@ What was not measured is None, never 0.
 
 import json
 import os
-from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Tuple
 
 from device_configs.errors import RunError
 from profiler.block_records import Start, Throughput, replaced_blocks, throttled_blocks
@@ -154,7 +154,7 @@ def read_run(path: str) -> Run:
         power=_power(path),
         accuracy=_accuracy(path),
         starts=[Start(**row) for row in _rows(path, STARTS_FILE, START_FIELDS)],
-        throughput=_last(Throughput(**r) for r in _rows(path, THROUGHPUT_FILE, THROUGHPUT_FIELDS)),
+        throughput=list({row.block: row for row in read_throughput(path)}.values()),
         replaced=frozenset(replaced_blocks(document, samples, config.inferences)),
     )
 
@@ -192,6 +192,11 @@ def read_samples(path: str) -> Iterator[Sample]:
         yield Sample(**row)
 
 
+def read_throughput(path: str) -> List[Throughput]:
+    """Every line of throughput.jsonl in order, a block's second attempt as another one."""
+    return [Throughput(**row) for row in _rows(path, THROUGHPUT_FILE, THROUGHPUT_FIELDS)]
+
+
 def energy_of(run: Run) -> List[BlockEnergy]:
     """The energy of each block of a run, or why it has none; integrates the traces anew."""
     why_not = (run.document.get("power") or {}).get("why_not") or []
@@ -218,11 +223,6 @@ def _merged(rows: List[Memory]) -> List[Memory]:
             gpu_peak_bytes=_larger(known.gpu_peak_bytes, row.gpu_peak_bytes),
         )
     return list(blocks.values())
-
-
-def _last(rows: Iterable[Throughput]) -> List[Throughput]:
-    """One entry a block, the last one."""
-    return list({row.block: row for row in rows}.values())
 
 
 def _larger(a: Optional[int], b: Optional[int]) -> Optional[int]:

@@ -5,8 +5,9 @@ import errno
 import fcntl
 import json
 import os
+import threading
 import time
-from typing import IO, Any, Dict, Optional, Set, Tuple
+from typing import IO, Any, Dict, Optional
 
 from device_configs.errors import RunError, SplitwattError
 from device_configs.files import storage_error, write_atomic
@@ -15,22 +16,36 @@ from profiler.records import (
     POWER_FOLDER,
     RUN_FILE,
     SAMPLES_FILE,
+    STARTS_FILE,
+    THROUGHPUT_FILE,
     WINDOWS_FILE,
     read_document,
     read_samples,
+    read_throughput,
 )
+from profiler.work import Done
 
 _LOCK_FILE = ".lock"
-_APPENDED = (SAMPLES_FILE, WINDOWS_FILE, MEMORY_FILE)
+_APPENDED = (SAMPLES_FILE, WINDOWS_FILE, MEMORY_FILE, STARTS_FILE, THROUGHPUT_FILE)
+# At most so much of a run is lost with the power.
+SYNC_EVERY_S = 1.0
 # A resumed run waits this long for the processes of a killed one to be gone.
 _LOCK_WAIT_S = 5.0
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 class Appender:
-    """Appends records to a file, one JSON object a line, each on the disk before it returns."""
+    """Appends records to a file, one JSON object a line, each written before it returns.
 
-    def __init__(self, path: str) -> None:
+    Args:
+        path: the file.
+        sync: have each on the disk, too; else a kill of this process loses nothing, and the power
+            may lose what no `Syncer` has put there.
+    """
+
+    def __init__(self, path: str, sync: bool = True) -> None:
         self._path = path
+        self._sync = sync
         try:
             self._stream = open(path, "ab", buffering=0)  # noqa: SIM115
         except OSError as error:
@@ -42,13 +57,14 @@ class Appender:
         Raises:
             SplitwattError: the disk is full or failed; the file ends with the last whole line.
         """
-        line = (json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n").encode("utf-8")
+        line = (_encode(record) + "\n").encode("utf-8")
         end = self._stream.seek(0, os.SEEK_END)
         try:
             written = self._stream.write(line)
             if written != len(line):
                 raise OSError(errno.ENOSPC, "no space left")
-            os.fsync(self._stream.fileno())
+            if self._sync:
+                os.fsync(self._stream.fileno())
         except OSError as error:
             self._cut(end)
             raise storage_error(self._path, error)
@@ -67,6 +83,56 @@ class Appender:
 
     def __exit__(self, *error: Any) -> None:
         self.close()
+
+
+class Syncer:
+    """Puts on the disk what another process appends to a file, now and then and at the end.
+
+    A context manager with a thread of its own: what is timed never waits for the disk.
+    """
+
+    def __init__(self, path: str, every_s: float = SYNC_EVERY_S) -> None:
+        self._path = path
+        self._every_s = every_s
+        self._size = -1
+        self._error: Optional[OSError] = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> "Syncer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Sync what is left.
+
+        Raises:
+            SplitwattError: the disk failed.
+        """
+        self._stop.set()
+        self._thread.join()
+        self._sync()
+        if self._error is not None and error[0] is None:
+            raise storage_error(self._path, self._error)
+
+    def _work(self) -> None:
+        while not self._stop.wait(self._every_s):
+            self._sync()
+
+    def _sync(self) -> None:
+        try:
+            size = os.stat(self._path).st_size
+            if size != self._size:
+                handle = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
+                self._size = size
+        except FileNotFoundError:  # nothing was recorded yet
+            pass
+        except OSError as error:
+            self._error = error
 
 
 class RunFolder:
@@ -129,8 +195,8 @@ class RunFolder:
         write_atomic(self.file(RUN_FILE), text)
 
     def samples(self) -> Appender:
-        """Where samples are appended."""
-        return Appender(self.file(SAMPLES_FILE))
+        """Where samples are appended; a `Syncer` has them on the disk."""
+        return Appender(self.file(SAMPLES_FILE), sync=False)
 
     def windows(self) -> Appender:
         """Where windows are appended."""
@@ -140,26 +206,40 @@ class RunFolder:
         """Where peaks of memory are appended."""
         return Appender(self.file(MEMORY_FILE))
 
+    def starts(self) -> Appender:
+        """Where starts of blocks are appended."""
+        return Appender(self.file(STARTS_FILE))
+
+    def throughput(self) -> Appender:
+        """Where blocks' throughput is appended."""
+        return Appender(self.file(THROUGHPUT_FILE))
+
     def lines(self) -> int:
         """How many samples are recorded, second attempts counted too."""
         return sum(1 for _ in read_samples(self.path))
 
-    def done(self, block: str, retry_before: int) -> Tuple[Set[int], Set[int]]:
-        """Warm-ups and inferences of a block that need not run (again).
+    def done(self, block: str, retry_before: int) -> Done:
+        """What of a block need not run (again).
 
         Args:
             block: its id.
             retry_before: samples among the first so many lines are to run again where they failed
                 through no fault of their image.
         """
-        warmups: Set[int] = set()
-        inferences: Set[int] = set()
+        return self.all_done(retry_before).get(block) or Done(set(), {}, False)
+
+    def all_done(self, retry_before: int) -> Dict[str, Done]:
+        """The same of every block that has any record, in one reading."""
+        flows = {row.block for row in read_throughput(self.path) if row.images_per_s is not None}
+        found: Dict[str, Done] = {block: Done(set(), {}, True) for block in flows}
         for line, sample in enumerate(read_samples(self.path)):
-            if sample.block == block:
-                keys = warmups if sample.warmup else inferences
-                if sample.ok or sample.failed_by == "image" or line >= retry_before:
-                    keys.add(sample.inference)
-        return warmups, inferences
+            if sample.ok or sample.failed_by == "image" or line >= retry_before:
+                done = found.setdefault(sample.block, Done(set(), {}, False))
+                if sample.warmup:
+                    done.warmups.add(sample.inference)
+                else:
+                    done.inferences[sample.inference] = sample.total_s if sample.ok else None
+        return found
 
     def hold(self) -> None:
         """Take the folder's lock; it is let go when this process and those it starts have ended.

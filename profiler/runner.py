@@ -2,18 +2,20 @@
 
 import time
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from device_configs.cli import note
 from device_configs.errors import ServerError
-from profiler.block import Spec, failed_record
 from profiler.block_process import Ended, run_block
+from profiler.block_records import throttled_blocks
+from profiler.board_probe import BoardProbe
 from profiler.client import Client
 from profiler.config import SPLIT, Config, from_document
 from profiler.connection import Endpoint
-from profiler.images import image_of
-from profiler.memory import SOURCE_BOARD, SOURCE_PROCESS, BoardMeter
+from profiler.gpu_memory import GpuMemory
+from profiler.memory import SOURCE_BOARD, SOURCE_PROCESS, BoardMeter, larger
 from profiler.own_server import OwnServer, check_python
+from profiler.plan import plan_again
 from profiler.power import BlockPower
 from profiler.prepare import (
     Options,
@@ -24,15 +26,20 @@ from profiler.prepare import (
     wall,
 )
 from profiler.progress import Progress, open_progress
-from profiler.records import Window, read_run
-from profiler.run_folder import RunFolder
+from profiler.recording import Recorder, Spec
+from profiler.records import SAMPLES_FILE, Window, read_run
+from profiler.run_folder import RunFolder, Syncer
+from profiler.steady import WarmUp
 from profiler.tokens import read_token
+from profiler.work import Done, Left, left
 
 SERVER_LOG = "server.log"
 BLOCK_LOG = "blocks.log"
 # A block's process that dies is started again; after so many deaths the rest of it has failed.
 MAX_DEATHS = 4
 MAX_SERVER_STARTS = 4
+# Before a block runs again because the board throttled, the board may cool down for so long, s.
+COOL_DOWN_S = 60.0
 
 
 class Result(NamedTuple):
@@ -97,21 +104,26 @@ class _Session:
         self._retry_before = retry_before
         self._config = from_document(document["config"], "run.json")
         self._blocks = [Spec(**row) for row in document["blocks"]]
+        self._images = [row["file"] for row in document["images"]]
+        self._given_up: Set[str] = set()
         self._server: Optional[OwnServer] = None
         self._server_starts = 0
         self._told_why_no_power = False
 
     def run(self) -> Result:
-        """Run every block that is not done."""
-        todo = [(spec, self._missing(spec)) for spec in self._blocks]
-        todo = [(spec, count) for spec, count in todo if count]
+        """Run every block that is not done, then once more those that the board throttled in."""
+        done = self._folder.all_done(self._retry_before)
+        todo = {spec: self._left(spec, done.get(spec.id)) for spec in self._blocks}
+        todo = {spec: work for spec, work in todo.items() if work}
         try:
-            if any(self._is_split(spec) for spec, _ in todo):
+            if any(self._is_split(spec) for spec in todo):
                 self._meet_server()
             self._folder.write_document(self._document)
-            with open_progress(sum(count for _, count in todo)) as progress:
-                for spec, _ in todo:
+            expected = sum(work.samples(self._config) for work in todo.values())
+            with open_progress(expected) as progress, Syncer(self._folder.file(SAMPLES_FILE)):
+                for spec in todo:
                     self._run_block(spec, progress)
+                self._run_throttled(progress)
         finally:
             if self._server is not None:
                 self._server.close()
@@ -122,10 +134,39 @@ class _Session:
     def _is_split(self, spec: Spec) -> bool:
         return self._config.configuration(spec.config).kind == SPLIT
 
-    def _missing(self, spec: Spec) -> int:
-        warmups, inferences = self._folder.done(spec.id, self._retry_before)
-        missing = self._config.inferences - len(inferences)
-        return missing + self._config.warmup if missing else self._config.warmup - len(warmups)
+    def _left(self, spec: Spec, done: Optional[Done] = None) -> Left:
+        if done is None:
+            done = self._folder.done(spec.id, self._retry_before)
+        if spec.id in self._given_up:
+            done = done._replace(throughput=True)
+        return left(self._config, done, len(self._images))
+
+    def _run_throttled(self, progress: Progress) -> None:
+        """Blocks that the board throttled in run again, a bounded number of times."""
+        for _ in range(self._config.throttled_again):
+            hot = throttled_blocks(read_run(self._folder.path).samples)
+            more = plan_again(self._config, self._blocks, hot)
+            if not more:
+                return
+            if self._server is None and any(self._is_split(spec) for spec in more):
+                self._meet_server()  # all that was left when this session began was local
+            self._blocks += more
+            self._document["blocks"] = [dict(spec._asdict()) for spec in self._blocks]
+            self._folder.write_document(self._document)
+            for spec in more:
+                progress.note("%s: the board throttled, it runs again" % spec.id.split(".again")[0])
+                progress.extend(self._left(spec).samples(self._config))
+            for spec in more:
+                self._cool_down(progress)
+                self._run_block(spec, progress)
+
+    def _cool_down(self, progress: Progress) -> None:
+        until = time.monotonic() + COOL_DOWN_S
+        with BoardProbe(self._options.sysfs) as probe:
+            if probe.hot():
+                progress.note("waiting until the board has cooled down")
+            while probe.hot() and time.monotonic() < until:
+                time.sleep(1.0)
 
     def _meet_server(self) -> None:
         options = self._options
@@ -155,40 +196,46 @@ class _Session:
         if split and self._server is not None and not self._server.running():
             self._restart_server(self._server, progress)
         deaths = stuck = 0
-        missing = self._missing(spec)
-        while missing:
-            ended, board_peak = self._run_process(spec, split, progress)
-            self._record_memory(spec, ended, board_peak)
+        work = self._left(spec)
+        while work:
+            ended, meter = self._run_process(spec, split, progress)
+            self._record_memory(spec, ended, meter)
             if ended.died is None:
                 return
             deaths += 1
-            before, missing = missing, self._missing(spec)
-            stuck = stuck + 1 if missing == before else 0
+            before, work = work, self._left(spec)
+            stuck = stuck + 1 if work == before else 0
             progress.note("%s: %s" % (spec.id, ended.died))
             if deaths >= MAX_DEATHS or stuck >= 2:
                 self._give_up(spec, ended.died, everything=deaths >= MAX_DEATHS)
-                missing = self._missing(spec)
+                work = self._left(spec)
 
-    def _run_process(
-        self, spec: Spec, split: bool, progress: Progress
-    ) -> Tuple[Ended, Optional[int]]:
+    def _run_process(self, spec: Spec, split: bool, progress: Progress) -> Tuple[Ended, BoardMeter]:
         options = self._options
+
+        def heard(told: Dict[str, int]) -> None:
+            progress.extend(told.get("more", 0))
+            progress.advance(told.get("done", 0))
+
         arguments = [
             "--run", self._folder.path, "--block", spec.id,
             "--bundles", options.bundles, "--target", options.target,
             "--timeout", str(options.timeout_s), "--retry-before", str(self._retry_before),
+            "--sysfs", options.sysfs,
         ]  # fmt: skip
         arguments += ["--threads", str(options.threads)] if options.threads else []
-        with self._power(spec), BoardMeter() as meter:
+        gpu = GpuMemory(sysfs=options.sysfs)
+        with self._power(spec), BoardMeter(gpu=gpu) as meter:
             ended = run_block(
                 arguments,
                 self._endpoint() if split else None,
                 options.token_file,
                 self._folder.lock_number(),
                 self._folder.file(BLOCK_LOG),
-                lambda sample: progress.advance(),
+                heard,
+                meter.watch,
             )
-        return ended, meter.peak_bytes
+        return ended, meter
 
     @contextmanager
     def _power(self, spec: Spec) -> Iterator[None]:
@@ -227,34 +274,39 @@ class _Session:
         except ServerError as error:
             progress.note(str(error))
 
-    def _record_memory(self, spec: Spec, ended: Ended, board_peak: Optional[int]) -> None:
+    def _record_memory(self, spec: Spec, ended: Ended, meter: BoardMeter) -> None:
         alone = not self._document["same_machine"]
+        sources = [SOURCE_PROCESS] + ([SOURCE_BOARD] if alone else [])
+        sources += ["GPU: %s" % meter.source] if meter.source else []
         record = {
             "config": spec.config,
             "backend": spec.backend,
             "block": spec.id,
-            "process_peak_bytes": ended.process_peak_bytes,
-            "board_peak_bytes": board_peak if alone else None,
-            "source": SOURCE_PROCESS + ("; " + SOURCE_BOARD if alone else ""),
+            "process_peak_bytes": larger(ended.process_peak_bytes, meter.process_peak_bytes),
+            "board_peak_bytes": meter.peak_bytes if alone else None,
+            "gpu_process_peak_bytes": meter.gpu_process_peak_bytes,
+            "gpu_peak_bytes": meter.gpu_peak_bytes if alone else None,
+            "source": "; ".join(sources),
         }
         with self._folder.memory() as memory:
             memory.append(record)
 
     def _give_up(self, spec: Spec, reason: str, everything: bool) -> None:
         """Record as failed what a block's process would not survive: the next sample, or all."""
-        warmups, inferences = self._folder.done(spec.id, self._retry_before)
-        missing = [(True, k) for k in range(self._config.warmup) if k not in warmups]
-        missing += [(False, k) for k in range(self._config.inferences) if k not in inferences]
-        images = [row["file"] for row in self._document["images"]]
-        with self._folder.samples() as samples:
-            for warmup, k in missing if everything else missing[:1]:
-                repeat = 0 if warmup else spec.repeat
-                image = images[image_of(k, repeat, self._config.inferences, len(images))]
-                samples.append(
-                    failed_record(
-                        spec, k, warmup, image, time.monotonic(), reason=reason, failed_by="process"
-                    )
-                )
+        config, images = self._config, self._images
+        warm = WarmUp(config.warmup, config.warmup_until, len(images))
+        recorder = Recorder(config, spec, images, warm.images)
+        while True:
+            work = self._left(spec)
+            missing = [(True, k) for k in work.warmups] + [(False, k) for k in work.inferences]
+            if not missing:
+                break
+            with self._folder.samples() as samples:
+                for warmup, k in missing if everything else missing[:1]:
+                    samples.append(recorder.failed(k, warmup, time.monotonic(), reason))
+            if not everything:
+                return
+        self._given_up.add(spec.id)  # what is left is its throughput
 
     def _result(self) -> Result:
         run = read_run(self._folder.path)

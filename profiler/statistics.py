@@ -20,7 +20,7 @@ _NEGLIGIBLE = 1e-18
 class Spread(NamedTuple):
     """The times of one configuration; the fields are described in `profiler.fields.FIELDS`."""
 
-    count: int
+    samples: int
     p50_s: float
     p90_s: float
     p99_s: float

@@ -207,7 +207,7 @@ def test_a_run_reads_its_samples_once_each(tmp_path):
     assert len(run.measured("Ours1", "cpu")) == 2 and run.measured("LC1") == []
     assert run.accuracy is None and run.power == {} and run.memory == []
     folder = RunFolder(path)
-    assert folder.done("Ours1.cpu.0", 0) == (set(), {0, 1})
+    assert folder.done("Ours1.cpu.0", 0) == (set(), {0: 0.5, 1: 0.5}, False)
 
 
 def test_failures_before_a_resume_run_again_but_not_those_of_an_image(tmp_path):
@@ -220,9 +220,9 @@ def test_failures_before_a_resume_run_again_but_not_those_of_an_image(tmp_path):
         line(inference=2, status="failed", failed_by="process"),
     )
     folder = RunFolder(path)
-    assert folder.done("Ours1.cpu.0", 0)[1] == {0, 1, 2}
-    assert folder.done("Ours1.cpu.0", 2)[1] == {1, 2}
-    assert folder.done("Ours1.cpu.0", 3)[1] == {1}
+    assert set(folder.done("Ours1.cpu.0", 0).inferences) == {0, 1, 2}
+    assert set(folder.done("Ours1.cpu.0", 2).inferences) == {1, 2}
+    assert set(folder.done("Ours1.cpu.0", 3).inferences) == {1}
 
 
 def test_reopening_cuts_off_a_torn_line_and_holds_the_folder(tmp_path, monkeypatch):
