@@ -88,9 +88,11 @@ class Network(ABC):
 
     Attributes:
         encoder_modules: what the board holds of a split system: encoder and entropy model.
+        fixed_size: whether its graphs are for the size of its photographs alone.
     """
 
     encoder_modules: Sequence[nn.Module] = ()
+    fixed_size: bool = False
 
     def coding(self) -> Coding | None:
         """The codec of a split system; None for a local one."""
