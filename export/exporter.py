@@ -53,7 +53,7 @@ def export(request: Request, report: Report) -> tuple[schema.Manifest, list[str]
         report("weights", 2.0)
         network, notes = _network(request)
         views = [_View(photo, network) for photo in samples(request.system.preprocess)]
-        trace = _View(_small(samples(request.system.preprocess)[0], request), network)
+        trace = _View(_small(samples(request.system.preprocess)[0], request, network), network)
         parts: list[schema.Part] = []
         fits: list[Fit] = []
         for part in network.parts():
@@ -139,10 +139,10 @@ class _View:
         self.tensors.update(network.coded(found, self.tensors))
 
 
-def _small(photo: Photo, request: Request) -> Photo:
+def _small(photo: Photo, request: Request, network: Network) -> Photo:
     """A small image to trace on, of the fixed size where the model has one."""
     rule = request.system.preprocess.resize
-    if rule.rule == "exact":
+    if rule.rule == "exact" or network.fixed_size:
         return photo
     tensor = np.ascontiguousarray(photo.tensor[:, :, : _TRACE_SIZE[0], : _TRACE_SIZE[1]])
     return Photo(photo.name, photo.path, tensor, _TRACE_SIZE, _TRACE_SIZE)
