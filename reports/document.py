@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from device_configs.version import __version__
+from reports.accuracy import Accuracy
 from reports.drawing import Drawing
 from reports.model import Series, runs_of
 from reports.overview import run_facts
@@ -22,6 +23,7 @@ class Report:
     """A report before it is written: its series, tables and drawn figures with their files."""
 
     series: list[Series]
+    accuracy: Accuracy
     tables: list[Table]
     figures: list[tuple[Drawing, list[str]]]
     headlines: list[str]

@@ -4,7 +4,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from profiler.records import Sample, end_to_end_s, local_s, network_s, server_s, uplink_s
+from profiler.records import (
+    Sample,
+    downlink_s,
+    end_to_end_s,
+    local_s,
+    network_s,
+    server_s,
+    uplink_s,
+)
 from reports import stats
 from reports.model import Entry, Link
 from reports.values import Value, missing
@@ -17,20 +25,23 @@ class Latency:
     """Medians in seconds: the whole, and its parts; `totals_s` are the whole of each sample.
 
     network: the HTTP round trips as they were, less what the server accounts for.
-    uplink: the simulated link's time.
+    uplink: the simulated link's time; missing on a measured one, whose time is in the network's.
+    downlink: the answers' time on a simulated link that charges them; missing on others.
     """
 
     total: Value
     local: Value
     network: Value
     uplink: Value
+    downlink: Value
     server: Value
     totals_s: tuple[float, ...]
 
     @property
     def transfer_s(self) -> float:
-        """Network and uplink together, as the paper's figures show it; 0 where nothing is sent."""
-        return (self.network.value or 0.0) + (self.uplink.value or 0.0)
+        """Network and both of the link's ways together, as the paper's figures show it; 0 where nothing is sent."""
+        ways = (self.network, self.uplink, self.downlink)
+        return sum(way.value or 0.0 for way in ways)
 
 
 def latency(entry: Entry, link: Link) -> Latency:
@@ -43,6 +54,7 @@ def latency(entry: Entry, link: Link) -> Latency:
         local=_median(entry, local_s),
         network=_median(entry, network_s) if entry.split else missing(_NOTHING_SENT),
         uplink=uplink,
+        downlink=_downlink(entry, link),
         server=_median(entry, server_s)
         if entry.split
         else missing("local computing has no server"),
@@ -53,8 +65,20 @@ def latency(entry: Entry, link: Link) -> Latency:
 def _uplink(entry: Entry, link: Link) -> Value:
     if not entry.split:
         return missing(_NOTHING_SENT)
+    if link.measured:
+        return missing("the link was there while it was measured: it is in the network's time")
     seconds = _seconds(entry, lambda sample: uplink_s(sample, link))
     return stats.median(seconds, *byte_sources(entry), why=entry.why_no_sample)
+
+
+def _downlink(entry: Entry, link: Link) -> Value:
+    if not entry.split:
+        return missing(_NOTHING_SENT)
+    if link.measured or not (link.downlink_kbit_s or link.latency_ms or link.loss):
+        return missing("the link does not charge the way back")
+    seconds = _seconds(entry, lambda sample: downlink_s(sample, link))
+    sources = ("simulated", *entry.doubts)
+    return stats.median(seconds, *sources, why=entry.why_no_sample)
 
 
 def byte_sources(entry: Entry) -> tuple[str, ...]:

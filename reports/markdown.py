@@ -6,7 +6,7 @@ from typing import Any
 
 from reports.document import Report, versions
 from reports.model import Run, board_of, runs_of
-from reports.overview import run_facts
+from reports.overview import facts_for_people, run_facts
 from reports.values import SOURCES
 from reports.words import unique
 
@@ -26,6 +26,7 @@ _ORDER = (
     "data_size",
     "memory",
     "accuracy",
+    "breakeven",
     "savings",
     "savings_by_row",
     "paper",
@@ -42,7 +43,7 @@ _ORDER = (
 def to_markdown(report: Report) -> str:
     """The whole report as Markdown, its figures beside it."""
     runs = runs_of(report.series)
-    lines = [f"# {_title(runs)}", ""]
+    lines = [f"# {title(report)}", ""]
     lines += _what_was_run(runs)
     lines += ["## Summary", ""]
     lines += [f"- {line}" for line in report.headlines] + [""]
@@ -60,7 +61,9 @@ def to_markdown(report: Report) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _title(runs: list[Run]) -> str:
+def title(report: Report) -> str:
+    """What the report is called: the runs and boards."""
+    runs = runs_of(report.series)
     names = unique(run.name for run in runs)
     boards = unique(board_of(run) for run in runs)
     return f"splitwatt report: {', '.join(names)} on {', '.join(boards)}"
@@ -71,47 +74,9 @@ def _what_was_run(runs: list[Run]) -> list[str]:
     for run in runs:
         facts = run_facts(run)
         lines += ["| | |", "|---|---|"]
-        lines += [f"| {key} | {_cell(value)} |" for key, value in _facts_for_people(facts)]
+        lines += [f"| {key} | {_cell(value)} |" for key, value in facts_for_people(facts)]
         lines.append("")
     return lines
-
-
-def _facts_for_people(facts: dict[str, Any]) -> list[tuple[str, Any]]:
-    server = f"{facts['server']}, backend {facts['server_backend']}"
-    if facts["same_machine"]:
-        server += ", on the same machine as the board"
-    sizes = unique(f"{i.get('width')}x{i.get('height')}" for i in facts["images"])
-    images = f"{len(facts['images'])} ({', '.join(sizes[:4])}{', ...' if len(sizes) > 4 else ''})"
-    counts = (
-        f"{facts['inferences']} inferences, {facts['repeats']} block(s), "
-        f"{facts['warmup']} warm-up inferences each, order seed {facts['seed']}"
-    )
-    return [
-        ("Run", f"{facts['name']} (`{facts['id']}`), started {facts['started']}, "
-                f"finished {facts['finished'] or 'never'}"),
-        ("Board", f"{facts['board']}, backend {', '.join(facts['backends'])}"),
-        ("Server", server),
-        ("Configurations", f"{facts['configurations']}, from {facts['configuration_file']}"),
-        ("Payload on simulated links", facts["payload"]),
-        ("Photographs", images),
-        ("For each configuration", counts),
-        ("Board's state", _pairs(facts["board_state"])),
-        ("Server's state", _pairs(facts["server_facts"])),
-        ("Versions", _pairs(facts["versions"])),
-    ]  # fmt: skip
-
-
-def _pairs(values: dict[str, Any]) -> str:
-    known = {key: value for key, value in values.items() if value not in (None, "", {}, [])}
-    return ", ".join(f"{key} {_short(value)}" for key, value in known.items())
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"({_pairs(value)})"
-    if isinstance(value, list):
-        return " ".join(str(item) for item in value)
-    return str(value)
 
 
 def _cell(value: Any) -> str:

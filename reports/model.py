@@ -192,7 +192,7 @@ def _entries(run: Run, backend: str, energy: list[BlockEnergy]) -> tuple[Entry, 
     good: dict[str, list[Sample]] = {}
     failed: dict[str, list[tuple[Sample, str]]] = {}
     for sample in run.samples:
-        if sample.backend != backend or sample.warmup:
+        if sample.backend != backend or sample.warmup or sample.block in run.replaced:
             continue
         if not sample.ok:
             failed.setdefault(sample.config, []).append(

@@ -6,7 +6,7 @@ from typing import Any
 from reports.accuracy import Accuracy
 from reports.energy import board_energy
 from reports.model import Run, Series, board_of, runs_of
-from reports.words import ranges
+from reports.words import ranges, unique
 
 
 def run_facts(run: Run) -> dict[str, Any]:
@@ -36,6 +36,32 @@ def run_facts(run: Run) -> dict[str, Any]:
         "board_state": document.get("board_state") or {},
         "server_facts": document.get("server") or {},
     }
+
+
+def facts_for_people(facts: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The same, in words: name and text of each."""
+    server = f"{facts['server']}, backend {facts['server_backend']}"
+    if facts["same_machine"]:
+        server += ", on the same machine as the board"
+    sizes = unique(f"{i.get('width')}x{i.get('height')}" for i in facts["images"])
+    images = f"{len(facts['images'])} ({', '.join(sizes[:4])}{', ...' if len(sizes) > 4 else ''})"
+    counts = (
+        f"{facts['inferences']} inferences, {facts['repeats']} block(s), "
+        f"{facts['warmup']} warm-up inferences each, order seed {facts['seed']}"
+    )
+    return [
+        ("Run", f"{facts['name']} (`{facts['id']}`), started {facts['started']}, "
+                f"finished {facts['finished'] or 'never'}"),
+        ("Board", f"{facts['board']}, backend {', '.join(facts['backends'])}"),
+        ("Server", server),
+        ("Configurations", f"{facts['configurations']}, from {facts['configuration_file']}"),
+        ("Payload on simulated links", facts["payload"]),
+        ("Photographs", images),
+        ("For each configuration", counts),
+        ("Board's state", _pairs(facts["board_state"])),
+        ("Server's state", _pairs(facts["server_facts"])),
+        ("Versions", _pairs(facts["versions"])),
+    ]  # fmt: skip
 
 
 def shortfalls(series: list[Series]) -> list[str]:
@@ -100,3 +126,16 @@ def _differing(series: list[Series]) -> list[str]:
         for id, found in models.items()
         if len(found) > 1
     ]
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    known = {key: value for key, value in values.items() if value not in (None, "", {}, [])}
+    return ", ".join(f"{key} {_short(value)}" for key, value in known.items())
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"({_pairs(value)})"
+    if isinstance(value, list):
+        return " ".join(str(item) for item in value)
+    return str(value)

@@ -78,6 +78,7 @@ def latency_table(series: list[Series]) -> Table:
         Column("local_s", "Local", "s"),
         Column("network_s", "Network", "s"),
         Column("uplink_s", "Uplink", "s"),
+        Column("downlink_s", "Downlink", "s", quiet=True),
         Column("server_s", "Server", "s"),
         Column("samples", "Samples", text=whole),
     ]
@@ -93,6 +94,7 @@ def latency_table(series: list[Series]) -> Table:
                     local_s=found.local,
                     network_s=found.network,
                     uplink_s=found.uplink,
+                    downlink_s=found.downlink,
                     server_s=found.server,
                     samples=exact(len(entry.samples), "measured"),
                 )
@@ -101,7 +103,8 @@ def latency_table(series: list[Series]) -> Table:
         f"Medians; in brackets the {stats.METHOD}. Medians of parts need not add up to that of the "
         "whole.",
         "Local: the board's stages. Network: the HTTP round trip as it was, less what the server "
-        "accounts for. Uplink: the link's time for the bytes that go up. Server: its stages.",
+        "accounts for. Uplink: the simulated link's time for the bytes that go up (downlink: for "
+        "the answers, where the link charges them). Server: its stages.",
         *_link_notes(series),
     ]
     return Table("latency", "End-to-end latency", columns, rows, under + _all_notes(series))

@@ -7,15 +7,17 @@ from pathlib import Path
 from device_configs.files import write_atomic
 from reports.accuracy import read_accuracy
 from reports.accuracy_table import accuracy_table
+from reports.breakeven import breakeven_table
 from reports.document import Report, to_json
 from reports.draw import draw_all
 from reports.energy_table import energy_table
 from reports.frankensplit import backbones_table, components_table, wireless_table
 from reports.headlines import headlines
 from reports.load import load_runs
-from reports.markdown import to_markdown
+from reports.markdown import title, to_markdown
 from reports.model import series_of
 from reports.overview import accuracy_shortfalls, shortfalls
+from reports.page import to_html
 from reports.paper_tables import configurations_table, devices_table, models_table
 from reports.savings_rows import savings_by_row
 from reports.savings_tables import paper_table, savings_table
@@ -38,6 +40,7 @@ _TABLES = (
     savings_table,
     savings_by_row,
     paper_table,
+    breakeven_table,
     samples_table,
 )
 _FRANKENSPLIT = (backbones_table, components_table, wireless_table)
@@ -73,6 +76,7 @@ def make_report(
     ]
     report = Report(
         series=series,
+        accuracy=accuracy,
         tables=tables,
         figures=draw_all(series, accuracy, folder, columns),
         headlines=headlines(series),
@@ -84,4 +88,5 @@ def make_report(
         str(folder / "report.json"), json.dumps(to_json(report), indent=1, allow_nan=False) + "\n"
     )
     write_atomic(str(folder / "report.md"), to_markdown(report))
+    write_atomic(str(folder / "report.html"), to_html(report, title(report)))
     return report

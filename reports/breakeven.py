@@ -1,0 +1,116 @@
+"""Break-even rates: from which link rate on is a split configuration faster than a local one?"""
+# board: no
+
+import math
+
+import numpy as np
+
+from profiler.records import Link, uplink_s
+from reports import notes
+from reports.latency import byte_sources, latency
+from reports.model import NO_LINK, Entry, Series
+from reports.table import Column, Row, Table
+from reports.values import Value, exact, missing
+
+# A link that carries payloads alone, and nothing else: what the papers' are.
+BASELINE_GROUP = "LC"
+LOWEST_KBIT_S, HIGHEST_KBIT_S = 1e-3, 1e9
+
+
+def plain_link(rate_kbit_s: float, charges: str = "payload") -> Link:
+    """A simulated link of a rate, without latency, loss or a charge for the way back."""
+    return Link(f"{rate_kbit_s:g} kbit/s", "simulated", rate_kbit_s, charges, "any rate")
+
+
+def bits(entry: Entry, charges: str = "payload") -> list[tuple[float, float]]:
+    """Seconds as measured and bits that a link is charged with, of each sample that has both."""
+    found = []
+    for sample in entry.samples:
+        seconds = uplink_s(sample, plain_link(1.0, charges))
+        if seconds is not None and sample.total_s is not None:
+            found.append((sample.total_s, 1000.0 * seconds))
+    return found
+
+
+def at_rate(pairs: list[tuple[float, float]], rate_kbit_s: float) -> float:
+    """The median latency, in s, at a rate."""
+    return float(np.median([total + count / (1000.0 * rate_kbit_s) for total, count in pairs]))
+
+
+def can_be_simulated(series: Series) -> bool:
+    """Were its samples taken without a shaped link, so that a simulated one may be added?"""
+    return all(not link.measured or link.kind == "none" for link in series.run.config.links)
+
+
+def break_even_kbit_s(entry: Entry, baseline: Entry) -> Value:
+    """The rate from which on `entry` has the smaller median latency; missing where there is none.
+
+    The split configuration's latency falls with the rate, so there is at most one.
+    """
+    pairs = bits(entry)
+    local_s = latency(baseline, NO_LINK).total.value
+    if not pairs or local_s is None:
+        return missing("one of the two was not measured")
+    if at_rate(pairs, HIGHEST_KBIT_S) >= local_s:
+        return missing("slower than it at any rate: its computing alone takes longer")
+    if at_rate(pairs, LOWEST_KBIT_S) <= local_s:
+        return missing("faster than it at any rate")
+    low, high = math.log(LOWEST_KBIT_S), math.log(HIGHEST_KBIT_S)
+    for _ in range(80):
+        middle = (low + high) / 2
+        if at_rate(pairs, math.exp(middle)) > local_s:
+            low = middle
+        else:
+            high = middle
+    return exact(math.exp(high), "measured", *byte_sources(entry), n=len(pairs))
+
+
+def local_extremes(series: Series) -> tuple[Entry, Entry] | None:
+    """The fastest and the slowest local configuration; None where none was measured."""
+    known = [
+        (found, entry)
+        for entry in series.entries
+        if not entry.split and (found := latency(entry, NO_LINK).total.value) is not None
+    ]
+    if not known:
+        return None
+    return min(known, key=lambda k: k[0])[1], max(known, key=lambda k: k[0])[1]
+
+
+def breakeven_table(series: list[Series]) -> Table:
+    """A row for each split configuration: its break-even with the fastest and slowest local one."""
+    columns = [
+        Column("run", "Run", number=False, quiet=True),
+        Column("board", "Board", number=False, quiet=True),
+        Column("backend", "Backend", number=False, quiet=True),
+        Column("config", "Config.", number=False),
+        Column("fastest_kbit_s", "Beats the fastest LC from", "kbit/s"),
+        Column("fastest_row", "Fastest LC", number=False),
+        Column("fastest_why", "Where none", number=False, quiet=True),
+        Column("slowest_kbit_s", "Beats the slowest LC from", "kbit/s"),
+        Column("slowest_row", "Slowest LC", number=False),
+        Column("slowest_why", "Where none ", number=False, quiet=True),
+    ]
+    rows: list[Row] = []
+    for s in series:
+        ends = local_extremes(s)
+        if ends is None or not can_be_simulated(s):
+            continue
+        for entry in (e for e in s.entries if e.split):
+            row: Row = {
+                "run": s.run.name, "board": s.board, "backend": s.backend, "config": entry.marked,
+            }  # fmt: skip
+            for name, baseline in zip(("fastest", "slowest"), ends, strict=True):
+                found = break_even_kbit_s(entry, baseline)
+                row[f"{name}_kbit_s"] = found
+                row[f"{name}_row"] = baseline.marked
+                row[f"{name}_why"] = found.why or ""
+            rows.append(row)
+    under = [
+        "The rate of a simulated uplink that carries the payload alone, at which both have the "
+        "same median end-to-end latency; above it the split configuration is the faster one.",
+        *notes.published_payload(series),
+        *notes.assumed(series),
+        *notes.untrained(series),
+    ]
+    return Table("breakeven", "Break-even link rates", columns, rows, under)

@@ -1,0 +1,96 @@
+// Small helpers: elements, numbers as the report prints them, one tip for everything.
+const D = JSON.parse(document.getElementById("data").textContent);
+const $ = (id) => document.getElementById(id);
+const NS = "http://www.w3.org/2000/svg";
+
+function el(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
+function svg(name, attributes = {}, ...children) {
+  const node = document.createElementNS(NS, name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
+// Three significant digits and no exponent, as in the tables.
+function significant(number, digits = 3) {
+  if (number === 0) return "0";
+  const exponent = Number(Math.abs(number).toExponential(digits - 1).split("e")[1]);
+  return number.toFixed(Math.min(100, Math.max(0, digits - 1 - exponent)));
+}
+
+function rateText(rate) {
+  if (rate >= 1e6) return significant(rate / 1e6) + " Gbit/s";
+  return rate >= 1e3 ? significant(rate / 1e3) + " Mbit/s" : significant(rate) + " kbit/s";
+}
+
+function median(values) {
+  if (!values.length) return null;
+  const sorted = Float64Array.from(values).sort();
+  const half = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}
+
+function options(select, items) {
+  select.replaceChildren(...items.map(([value, text]) => el("option", { value }, text)));
+}
+
+// Round steps for a linear axis up to `highest`.
+function ticks(highest, wanted = 5) {
+  const rough = highest / wanted || 1;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((f) => f * power).find((s) => s >= rough);
+  const found = [];
+  for (let at = 0; at <= highest * 1.0001; at += step) found.push(Number(at.toPrecision(6)));
+  return found;
+}
+
+function decades(low, high) {
+  const found = [];
+  for (let e = Math.ceil(Math.log10(low)); e <= Math.floor(Math.log10(high)); e++) found.push(10 ** e);
+  return found;
+}
+
+function plain(number) {
+  return Number(number.toPrecision(6)).toString();
+}
+
+function words(sources) {
+  return sources.map((name) => name + ": " + D.sources[name]).join("\n");
+}
+
+function cellTip(cell) {
+  const d = cell.dataset;
+  if (d.why !== undefined) return "Not there: " + d.why + ".";
+  const lines = [plain(Number(d.v))];
+  if (d.low !== undefined) lines.push("95 % interval: " + plain(Number(d.low)) + " to " + plain(Number(d.high)));
+  if (d.n !== undefined) lines.push("from " + d.n + " samples");
+  return lines.join("\n") + "\n" + words(d.s.split("+"));
+}
+
+function showTip(target, x, y) {
+  const tip = $("tip");
+  tip.textContent = target.dataset.tip || cellTip(target);
+  tip.hidden = false;
+  const box = tip.getBoundingClientRect();
+  tip.style.left = Math.max(4, Math.min(x + 12, innerWidth - box.width - 4)) + "px";
+  tip.style.top = (y + 14 + box.height > innerHeight ? Math.max(4, y - box.height - 10) : y + 14) + "px";
+}
+
+function startTips() {
+  const find = (event) =>
+    event.target instanceof Element ? event.target.closest("td[data-s], td[data-why], [data-tip]") : null;
+  const show = (event) => {
+    const target = find(event);
+    if (target) showTip(target, event.clientX, event.clientY);
+    else $("tip").hidden = true;
+  };
+  document.addEventListener("pointermove", (event) => event.pointerType === "mouse" && show(event));
+  document.addEventListener("click", show);
+  document.addEventListener("scroll", () => ($("tip").hidden = true), { passive: true, capture: true });
+}

@@ -1,0 +1,156 @@
+"""What the page's figures are drawn from: the records behind them, small enough to travel."""
+# board: no
+
+from typing import Any
+
+from profiler.records import uplink_s
+from reports import costs
+from reports.accuracy import MAIN_METRIC
+from reports.breakeven import (
+    bits,
+    break_even_kbit_s,
+    can_be_simulated,
+    local_extremes,
+    plain_link,
+)
+from reports.document import Report
+from reports.latency import byte_sources, latency
+from reports.model import NO_LINK, Entry, Sample, Series
+from reports.page.traces import traces
+from reports.tradeoffs import Curve, curves
+from reports.values import SOURCES, Value
+
+# Of a configuration with more samples, so many stand for all: every k-th in the order of latency.
+MOST_SAMPLES = 200
+
+
+def explorer(report: Report) -> dict[str, Any]:
+    """Everything that the page's scripts read."""
+    return {
+        "sources": SOURCES,
+        "series": [_series(s) for s in report.series],
+        "traces": traces(report.series),
+        "tradeoffs": [
+            {"task": task, "name": MAIN_METRIC[task][1], "curves": [_curve(c) for c in found]}
+            for task in MAIN_METRIC
+            if (found := curves(report.accuracy, task))
+        ],
+    }
+
+
+def _series(s: Series) -> dict[str, Any]:
+    ends = local_extremes(s)
+    return {
+        "label": s.label,
+        "board": s.board,
+        "slider": can_be_simulated(s),
+        "links": [_link(link) for link in s.links if not link.measured],
+        "fastest": ends[0].id if ends else None,
+        "slowest": ends[1].id if ends else None,
+        "entries": [_entry(entry, ends[0] if ends else None) for entry in s.entries],
+    }
+
+
+def _link(link: Any) -> dict[str, Any]:
+    return {"name": link.name, "rate": link.rate_kbit_s, "bytes": link.bytes}
+
+
+def _entry(entry: Entry, fastest: Entry | None) -> dict[str, Any]:
+    found = latency(entry, NO_LINK)
+    document: dict[str, Any] = {
+        "id": entry.id,
+        "label": entry.marked,
+        "group": entry.group,
+        "split": entry.split,
+        "models": ", ".join(entry.models),
+        "why": entry.why_no_sample if not entry.samples else "",
+        "local": _number(found.local),
+        "network": _number(found.network),
+        "server": _number(found.server),
+        "n": len(entry.samples),
+        "sources": ["measured", *byte_sources(entry)] if entry.split else ["measured"],
+        "samples": _waterfalls(entry),
+        "energy": _number(costs.energy_j(entry)),
+    }
+    if not entry.split:
+        document["total"] = _number(found.total)
+        return document
+    if fastest is not None:
+        even = break_even_kbit_s(entry, fastest)
+        document.update(breakeven=even.value, breakeven_why=even.why or "")
+    for charges in ("payload", "wire"):
+        pairs = _thin(bits(entry, charges))
+        document[charges] = {
+            "total": [round(total, 7) for total, _ in pairs],
+            "bits": [count for _, count in pairs],
+        }
+    return document
+
+
+def _thin(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    if len(pairs) <= MOST_SAMPLES:
+        return pairs
+    ordered = sorted(pairs)
+    step = len(ordered) / MOST_SAMPLES
+    return [ordered[int((i + 0.5) * step)] for i in range(MOST_SAMPLES)]
+
+
+def _waterfalls(entry: Entry) -> list[dict[str, Any]]:
+    """The fastest, the median and the slowest image, stage by stage."""
+    ordered = sorted(entry.samples, key=lambda sample: sample.total_s or 0.0)
+    if not ordered:
+        return []
+    chosen = {
+        "median": ordered[(len(ordered) - 1) // 2],
+        "fastest": ordered[0],
+        "slowest": ordered[-1],
+    }
+    return [_waterfall(name, sample) for name, sample in chosen.items()]
+
+
+def _waterfall(name: str, sample: Sample) -> dict[str, Any]:
+    return {
+        "name": name,
+        "image": sample.image,
+        "repeat": sample.repeat,
+        "inference": sample.inference,
+        "total": sample.total_s,
+        "stages": [[stage, seconds] for stage, seconds in sample.stages.items()],
+        "shares": _shares(sample),
+        "payload": _bits(sample, "payload"),
+        "wire": _bits(sample, "wire"),
+    }
+
+
+def _shares(sample: Sample) -> list[float]:
+    """Which part of the bytes each request has; a published size is shared out the same way."""
+    sizes = [request.payload_bytes for request in sample.requests]
+    whole = sum(sizes)
+    return [size / whole for size in sizes] if whole else []
+
+
+def _bits(sample: Sample, charges: str) -> float | None:
+    seconds = uplink_s(sample, plain_link(1.0, charges))
+    return None if seconds is None else 1000.0 * seconds
+
+
+def _curve(curve: Curve) -> dict[str, Any]:
+    return {
+        "label": curve.label,
+        "published": curve.published,
+        "local": curve.local,
+        "points": [
+            {
+                "model": point.model,
+                "y": point.percent.to_json(),
+                "x": point.data_kib.to_json(),
+                "e": point.encoder_mib.to_json(),
+                "exr": point.exr.to_json(),
+            }
+            for point in curve.points
+        ],
+    }
+
+
+def _number(value: Value) -> float | None:
+    return value.value

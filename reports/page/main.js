@@ -1,0 +1,48 @@
+// Start everything; the address after # may choose: #series=1&rate=37.5&charges=wire&config=SC1&theme=dark
+function chosen() {
+  return Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+}
+
+function setTheme(name) {
+  document.documentElement.dataset.theme = name;
+}
+
+function choose() {
+  const wanted = chosen();
+  if (wanted.theme) setTheme(wanted.theme);
+  if (wanted.charges) state.charges = $("charges").value = wanted.charges;
+  if (wanted.series) $("series").value = Number(wanted.series);
+  if (wanted.fit) state.fit = $("fit").checked = wanted.fit === "1";
+  if (D.series.length) chooseSeries(Number(wanted.series) || 0);
+  if (wanted.config) { $("waterfall-config").value = wanted.config; fillSamples(); }
+  if (wanted.rate) setRate(Number(wanted.rate));
+  if (wanted.open) document.querySelectorAll(wanted.open === "all" ? "details" : "#table-" + wanted.open).forEach((d) => (d.open = true));
+  if (wanted.sort) {
+    const [name, index, down] = wanted.sort.split(",");
+    const table = document.querySelector(`table[data-name="${name}"]`);
+    if (table) sortTable(table, Number(index), down === "down");
+  }
+}
+
+function drawAll() {
+  if (D.series.length) { drawRates(); drawWaterfall(); }
+  drawTrace();
+  drawTradeoff();
+}
+
+startTips();
+startTables();
+startRates();
+startWaterfall();
+startTrace();
+startTradeoff();
+choose();
+drawAll();
+addEventListener("resize", drawAll);
+addEventListener("hashchange", () => { choose(); drawAll(); });
+$("theme").addEventListener("click", () => {
+  const dark = document.documentElement.dataset.theme
+    ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  setTheme(dark ? "light" : "dark");
+});
+document.documentElement.dataset.readyMs = Math.round(performance.now());

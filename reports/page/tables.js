@@ -1,0 +1,37 @@
+// Tables sort by their columns; numbers by their full value, what is missing always last.
+function sortValue(row, index) {
+  const cell = row.cells[index];
+  if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
+  return cell.classList.contains("n") ? null : cell.textContent;
+}
+
+function compareCells(a, b) {
+  if (a === null || b === null) return (a === null) - (b === null);
+  if (typeof a === "number" && typeof b === "number") return a - b;
+  return String(a).localeCompare(String(b), undefined, { numeric: true });
+}
+
+function sortTable(table, index, descending) {
+  const rows = [...table.tBodies[0].rows].map((row) => [sortValue(row, index), row]);
+  rows.sort(([a], [b]) => (descending && a !== null && b !== null ? -compareCells(a, b) : compareCells(a, b)));
+  table.tBodies[0].append(...rows.map(([, row]) => row));
+  [...table.tHead.rows[0].cells].forEach((cell, i) => {
+    if (i === index) cell.setAttribute("aria-sort", descending ? "descending" : "ascending");
+    else cell.removeAttribute("aria-sort");
+  });
+}
+
+function filterRows(text) {
+  const wanted = text.trim().toLowerCase();
+  for (const row of document.querySelectorAll("#tables tbody tr"))
+    row.hidden = wanted !== "" && !row.textContent.toLowerCase().includes(wanted);
+}
+
+function startTables() {
+  $("tables").addEventListener("click", (event) => {
+    const head = event.target.closest("thead th");
+    if (!head) return;
+    sortTable(head.closest("table"), head.cellIndex, head.getAttribute("aria-sort") === "ascending");
+  });
+  $("filter").addEventListener("input", (event) => filterRows(event.target.value));
+}
