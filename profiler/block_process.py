@@ -32,8 +32,9 @@ def run_block(
     log: str,
     heard: Callable[[Dict[str, Any]], None],
     started: Callable[[int], None],
+    module: str = "profiler.block",
 ) -> Ended:
-    """Run `python -m profiler.block` to its end.
+    """Run a block's process to its end.
 
     Args:
         arguments: its own arguments.
@@ -43,11 +44,12 @@ def run_block(
         log: the file that its messages are appended to.
         heard: called with what it tells of its progress: samples `done`, or `more` to come.
         started: called with its process id.
+        module: what is run as `python -m MODULE`.
 
     Raises:
         SplitwattError: what the block could not go on from, as a full disk.
     """
-    command = module_command("profiler.block", "--parent", str(os.getpid()), *arguments)
+    command = module_command(module, "--parent", str(os.getpid()), *arguments)
     if endpoint is not None:
         command += ["--server", endpoint.url]
         for flag, value in (

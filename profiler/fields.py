@@ -95,6 +95,19 @@ WINDOW_FIELDS = {
     "end_s": Field("number", "s", "end on the machine's monotonic clock"),
 }
 
+STAGE_FIELDS = {
+    "config": _CONFIG,
+    "backend": _BACKEND,
+    "block": Field("text", "", "the stage block, as LC1.cpu.stages"),
+    "stage": Field("text", "", "SLOT.STAGE: what was repeated, alone"),
+    "start_s": Field("number", "s", "start on the board's monotonic clock", True),
+    "end_s": Field("number", "s", "end on the board's monotonic clock", True),
+    "repetitions": Field("integer", "", "how often it ran in between", True),
+    "images": Field("integer", "", "on so many images in turn"),
+    "status": Field("text", "", "ok or failed"),
+    "reason": Field("text", "", "why it failed", True),
+}
+
 MEMORY_FIELDS = {
     "config": _CONFIG,
     "backend": _BACKEND,

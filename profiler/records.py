@@ -8,8 +8,9 @@ import os
 from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Tuple
 
 from device_configs.errors import RunError
+from energy.per_image import LEAST_BLOCK_S
 from profiler.block_records import Start, Throughput, replaced_blocks, throttled_blocks
-from profiler.config import Config, from_document
+from profiler.config import SPLIT, Config, from_document
 from profiler.fields import (
     FIELDS,
     MEMORY_FIELDS,
@@ -17,12 +18,13 @@ from profiler.fields import (
     SAMPLE_FIELDS,
     START_FIELDS,
     THROUGHPUT_FIELDS,
+    STAGE_FIELDS,
     WINDOW_FIELDS,
     Field,
     check_record,
 )
 from profiler.link import Link
-from profiler.run_energy import BlockEnergy, RailJoules, block_energies, waiting_joules
+from profiler.run_energy import BlockEnergy, block_energies, waiting_joules
 from profiler.sample import (
     ESTIMATED,
     FAILED,
@@ -44,13 +46,16 @@ from profiler.sample import (
     uplink_s,
     uplink_wire_s,
 )
+from profiler.stage_energy import StageBlock, StageEnergy, stage_energies
 from profiler.statistics import Spread, outside, spread
+from profiler.traced import RailJoules
 
 __all__ = [
     "BlockEnergy", "ESTIMATED", "FAILED", "FIELDS", "FORMAT", "Field", "IDLE", "INFERENCES", "Link",
     "Memory", "OK", "PUBLISHED", "RailJoules", "Request", "Run", "Sample", "Spread",
-    "Start", "Throughput", "Window",
-    "downlink_s", "end_to_end_s", "energy_of", "local_s", "network_s", "read_run", "server_s",
+    "StageBlock", "StageEnergy", "Start", "Throughput", "Window",
+    "downlink_s", "end_to_end_s", "energy_of", "local_s", "network_s", "read_run", "read_stages",
+    "server_energy_of", "server_s", "stage_energy_of",
     "outside", "spread", "throttled_blocks",
     "uplink_delay", "uplink_payload_s", "uplink_s", "uplink_wire_s", "waiting_joules",
 ]  # fmt: skip
@@ -62,6 +67,7 @@ WINDOWS_FILE = "windows.jsonl"
 MEMORY_FILE = "memory.jsonl"
 STARTS_FILE = "starts.jsonl"
 THROUGHPUT_FILE = "throughput.jsonl"
+STAGES_FILE = "stages.jsonl"
 ACCURACY_FILE = "accuracy.json"
 POWER_FOLDER = "power"
 
@@ -199,14 +205,46 @@ def read_throughput(path: str) -> List[Throughput]:
 
 def energy_of(run: Run) -> List[BlockEnergy]:
     """The energy of each block of a run, or why it has none; integrates the traces anew."""
-    why_not = (run.document.get("power") or {}).get("why_not") or []
-    why = "; ".join(why_not) or "no power sensor was recorded"
-    if run.same_machine:
-        why = "the server ran on the same machine: what is the board's cannot be told apart"
+    return _energy(run, False)
+
+
+def server_energy_of(run: Run) -> List[BlockEnergy]:
+    """The same of the server's own rails, for the images of split configurations."""
+    split = {row.id for row in run.config.configurations if row.kind == SPLIT}
+    return [energy for energy in _energy(run, True) if energy.config in split]
+
+
+def stage_energy_of(run: Run, least_s: float = LEAST_BLOCK_S) -> List[StageEnergy]:
+    """The energy of each stage that was repeated alone, or why it has none.
+
+    Args:
+        run: with stage blocks, or without.
+        least_s: a stage that was repeated for less has no joules.
+    """
+    power = {} if run.same_machine else run.power
+    stages = read_stages(run.path)
+    return stage_energies(stages, run.windows, power, _why_none(run, False), least_s)
+
+
+def read_stages(path: str) -> List[StageBlock]:
+    """What stage blocks recorded, each stage once: a second attempt replaces the first."""
+    rows = [StageBlock(**row) for row in _rows(path, STAGES_FILE, STAGE_FIELDS)]
+    return list({(row.block, row.stage): row for row in rows}.values())
+
+
+def _energy(run: Run, server: bool) -> List[BlockEnergy]:
     # Every line counts here, those of failed samples that were run again as well.
     samples = [sample for sample in read_samples(run.path) if not sample.warmup]
-    found = block_energies(samples, run.windows, {} if run.same_machine else run.power, why)
+    power = {} if run.same_machine else run.power
+    found = block_energies(samples, run.windows, power, _why_none(run, server), server)
     return [energy for energy in found if energy.block not in run.replaced]
+
+
+def _why_none(run: Run, server: bool) -> str:
+    if run.same_machine:
+        return "the server ran on the same machine: what is the board's cannot be told apart"
+    why_not = (run.document.get("power") or {}).get("server_why_not" if server else "why_not")
+    return "; ".join(why_not or []) or "no power sensor was recorded"
 
 
 def _merged(rows: List[Memory]) -> List[Memory]:

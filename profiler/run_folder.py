@@ -16,6 +16,7 @@ from profiler.records import (
     POWER_FOLDER,
     RUN_FILE,
     SAMPLES_FILE,
+    STAGES_FILE,
     STARTS_FILE,
     THROUGHPUT_FILE,
     WINDOWS_FILE,
@@ -26,7 +27,9 @@ from profiler.records import (
 from profiler.work import Done
 
 _LOCK_FILE = ".lock"
-_APPENDED = (SAMPLES_FILE, WINDOWS_FILE, MEMORY_FILE, STARTS_FILE, THROUGHPUT_FILE)
+_APPENDED = (
+    SAMPLES_FILE, WINDOWS_FILE, MEMORY_FILE, STARTS_FILE, THROUGHPUT_FILE, STAGES_FILE
+)  # fmt: skip
 # At most so much of a run is lost with the power.
 SYNC_EVERY_S = 1.0
 # A resumed run waits this long for the processes of a killed one to be gone.

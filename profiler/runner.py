@@ -2,7 +2,7 @@
 
 import time
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
 
 from device_configs.cli import note
 from device_configs.errors import ServerError
@@ -29,9 +29,13 @@ from profiler.progress import Progress, open_progress
 from profiler.recording import Recorder, Spec
 from profiler.records import SAMPLES_FILE, Window, read_run
 from profiler.run_folder import RunFolder, Syncer
+from profiler.stage_plan import StageSpec
+from profiler.stage_runner import Around, run_stage_blocks, stages_left
 from profiler.steady import WarmUp
 from profiler.tokens import read_token
 from profiler.work import Done, Left, left
+
+AnySpec = Union[Spec, StageSpec]
 
 SERVER_LOG = "server.log"
 BLOCK_LOG = "blocks.log"
@@ -124,6 +128,7 @@ class _Session:
                 for spec in todo:
                     self._run_block(spec, progress)
                 self._run_throttled(progress)
+            self._run_stage_blocks()
         finally:
             if self._server is not None:
                 self._server.close()
@@ -131,7 +136,7 @@ class _Session:
         self._folder.write_document(self._document)
         return self._result()
 
-    def _is_split(self, spec: Spec) -> bool:
+    def _is_split(self, spec: AnySpec) -> bool:
         return self._config.configuration(spec.config).kind == SPLIT
 
     def _left(self, spec: Spec, done: Optional[Done] = None) -> Left:
@@ -159,6 +164,14 @@ class _Session:
             for spec in more:
                 self._cool_down(progress)
                 self._run_block(spec, progress)
+
+    def _run_stage_blocks(self) -> None:
+        """Blocks of single stages, for their joules, where the config asks for them."""
+        stages = stages_left(self._config, self._folder)
+        if any(self._is_split(spec) for spec in stages) and self._server is None:
+            self._meet_server()  # all that this session ran was local
+        around = Around(self._endpoint, self._power)
+        run_stage_blocks(stages, self._config, self._folder, self._options, around)
 
     def _cool_down(self, progress: Progress) -> None:
         until = time.monotonic() + COOL_DOWN_S
@@ -238,11 +251,14 @@ class _Session:
         return ended, meter
 
     @contextmanager
-    def _power(self, spec: Spec) -> Iterator[None]:
-        """Trace the board's power, where it has a sensor and runs no server beside."""
+    def _power(self, spec: AnySpec) -> Iterator[Optional[BlockPower]]:
+        """Trace the power of board and server, where they have sensors and are two machines.
+
+        What it gives is None where nothing is traced.
+        """
         if self._document["same_machine"]:
-            self._no_power(["the server runs on the same machine"])
-            yield
+            self._no_power(["the server runs on the same machine"], [])
+            yield None
             return
 
         def window(name: str, start_s: float, end_s: float) -> None:
@@ -252,14 +268,25 @@ class _Session:
 
         target = self._document["targets"]["board"]
         sensors = {"sysfs": self._options.sysfs, "driver": self._options.driver}
-        with BlockPower(self._folder.path, spec.id, target, window, sampling=sensors) as power:
-            yield
-        self._no_power(power.why_not)
+        with BlockPower(
+            self._folder.path,
+            spec.id,
+            target,
+            window,
+            sampling=sensors,
+            server=self._endpoint() if self._is_split(spec) else None,
+            timeout_s=self._options.timeout_s,
+        ) as power:
+            yield power if power.sampled else None
+        self._no_power(power.why_not, power.server_why_not)
 
-    def _no_power(self, why_not: List[str]) -> None:
-        """Keep the reasons in run.json; tell them once."""
-        known = (self._document["power"] or {"why_not": []})["why_not"]
-        self._document["power"] = {"why_not": known + [w for w in why_not if w not in known]}
+    def _no_power(self, why_not: List[str], server_why_not: List[str]) -> None:
+        """Keep the reasons in run.json; tell the board's once."""
+        known = self._document["power"] or {}
+        for key, reasons in (("why_not", why_not), ("server_why_not", server_why_not)):
+            before = known.get(key, [])
+            known[key] = before + [reason for reason in reasons if reason not in before]
+        self._document["power"] = known
         if why_not and not self._told_why_no_power:
             self._told_why_no_power = True
             note("no energy: %s" % "; ".join(why_not))
