@@ -1,12 +1,16 @@
-"""A block's power trace, where the board has a sensor and the server is another machine."""
+"""A block's power traces, where board or server has a sensor and they are two machines."""
 
 import os
+import time
 from typing import Any, Callable, Dict, List, Optional
 
 from device_configs.errors import SensorError
-from energy.monitor import EnergyMonitor, open_for
+from energy.monitor import IDLE, EnergyMonitor, open_for
 from energy.opening import Tried
+from profiler.connection import Endpoint
 from profiler.records import POWER_FOLDER
+from profiler.remote_power import RemotePower
+from profiler.traced import SERVER_SUFFIX
 
 # Before and after each block nothing runs for so long, to know what the board uses then; longer
 # where the sensor is so slow that fewer readings than this would come, s.
@@ -16,10 +20,10 @@ _LONGEST_IDLE_S = 20.0
 
 
 class BlockPower:
-    """Samples the board's rails while a block runs; without a sensor it does nothing.
+    """Samples the board's rails, and has the server sample its own, while a block runs.
 
     A context manager. The trace is `power/BLOCK.csv`; a block that was resumed has `BLOCK~2.csv`,
-    ... beside it.
+    ... beside it; the server's has `.server` after its name. Without a sensor it does nothing.
 
     Args:
         run: the run folder.
@@ -27,9 +31,12 @@ class BlockPower:
         target: the board's target, whose rails are looked for.
         window: called with name, start and end of the idle windows before and after the block.
         sampling: for `energy.monitor.open_for`; tests name a driver.
+        server: where the block's server is; None for a block that uses none.
+        timeout_s: of one request to it.
 
     Attributes:
         why_not: why there is no trace, a sentence a driver; empty where there is one.
+        server_why_not: the same of the server's; empty where there is one or no server.
     """
 
     def __init__(
@@ -40,18 +47,30 @@ class BlockPower:
         window: Callable[[str, float, float], None],
         idle_s: float = IDLE_S,
         sampling: Optional[Dict[str, Any]] = None,
+        server: Optional[Endpoint] = None,
+        timeout_s: float = 60.0,
     ) -> None:
         self.why_not: List[str] = []
+        self.server_why_not: List[str] = []
         self._window = window
         self._idle_s = idle_s
         self._monitor: Optional[EnergyMonitor] = None
+        self._server: Optional[RemotePower] = None
+        path = _free(run, block)
+        if server is not None:
+            self._server = RemotePower(server, timeout_s, _of_server(path))
         try:
-            opened = open_for(target, trace_path=_free(run, block), **(sampling or {}))
+            opened = open_for(target, trace_path=path, **(sampling or {}))
             self._monitor = opened.monitor
             if opened.monitor is None:
                 self.why_not = [_sentence(tried) for tried in opened.why_not]
         except SensorError as error:
             self.why_not = [str(error)]
+
+    @property
+    def sampled(self) -> bool:
+        """Whether either end is sampled now."""
+        return bool(self._about())
 
     def __enter__(self) -> "BlockPower":
         if self._monitor is not None:
@@ -60,22 +79,35 @@ class BlockPower:
             except SensorError as error:
                 self.why_not = [str(error)]
                 self._monitor = None
+        if self._server is not None:
+            self._server.begin()
         self._idle()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        if self._monitor is not None:
-            try:
-                if error[0] is None:
-                    self._idle()
-            finally:
+        try:
+            if error[0] is None:
+                self._idle()
+        finally:
+            if self._monitor is not None:
                 self._stop(self._monitor)
+            if self._server is not None:
+                self._server.end()
+                self.server_why_not = self._server.why_not
 
     def _idle(self) -> None:
-        if self._monitor is None:
+        about = self._about()
+        if not about:
             return
-        self._monitor.idle(max(self._idle_s, _enough_s(self._monitor.about)))
-        self._window(*self._monitor.windows[-1])
+        start = time.monotonic()
+        time.sleep(max([self._idle_s] + [_enough_s(one) for one in about]))
+        self._window(IDLE, start, time.monotonic())
+
+    def _about(self) -> List[Dict[str, Any]]:
+        """What is sampled, of each end that is."""
+        both = [self._monitor.about if self._monitor is not None else None]
+        both.append(self._server.about if self._server is not None else None)
+        return [about for about in both if about is not None]
 
     def _stop(self, monitor: EnergyMonitor) -> None:
         try:
@@ -86,9 +118,9 @@ class BlockPower:
 
 def _enough_s(about: Dict[str, Any]) -> float:
     """The seconds in which the slowest rail gives enough readings, 0 where nobody knows."""
-    probed = about["probed_period_s"]
+    probed = about.get("probed_period_s") or {}
     periods = [probed.get(rail["label"]) or rail["period_s"] or 0.0 for rail in about["rails"]]
-    return min(_LONGEST_IDLE_S, _READINGS * max(periods))
+    return min(_LONGEST_IDLE_S, _READINGS * max(periods, default=0.0))
 
 
 def _sentence(tried: Tried) -> str:
@@ -98,7 +130,11 @@ def _sentence(tried: Tried) -> str:
 def _free(run: str, block: str) -> str:
     folder = os.path.join(run, POWER_FOLDER)
     path, count = os.path.join(folder, block + ".csv"), 1
-    while os.path.exists(path):
+    while os.path.exists(path) or os.path.exists(_of_server(path)):
         count += 1
         path = os.path.join(folder, "%s~%d.csv" % (block, count))
     return path
+
+
+def _of_server(path: str) -> str:
+    return path[: -len(".csv")] + SERVER_SUFFIX + ".csv"

@@ -7,31 +7,11 @@ when there is no figure: then a sentence says why.
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from device_configs.errors import SensorError
-from energy.per_image import block_energy, waiting
-from energy.traces import read_trace
+from energy.per_image import waiting
 from profiler.sample import IDLE, INFERENCES, Sample, Window
+from profiler.traced import RailJoules, joules, traces_of
 
-
-class RailJoules(NamedTuple):
-    """Joules per image of one rail, or of the rails that make the board's total.
-
-    Attributes:
-        rail: its label; of a total of several rails their labels with `+` between.
-        total: whether it is (a summand of) the board's total, as the target's data tells.
-        joules_per_image: gross; None where it is refused.
-        net_joules_per_image: less what the idle board would have used; None without idle power.
-        interval: the 95 % interval of `joules_per_image`, or None.
-        idle_watts: mean power of the block's idle windows, or None.
-        why_not: why there are no joules, or None.
-    """
-
-    rail: str
-    total: bool
-    joules_per_image: Optional[float]
-    net_joules_per_image: Optional[float]
-    interval: Optional[Tuple[float, float]]
-    idle_watts: Optional[float]
-    why_not: Optional[str]
+NO_TOTAL = "the target does not tell which rails make the board's total"
 
 
 class BlockEnergy(NamedTuple):
@@ -57,28 +37,40 @@ class BlockEnergy(NamedTuple):
 
 
 def block_energies(
-    samples: Sequence[Sample], windows: Sequence[Window], power: Dict[str, str], why_none: str
+    samples: Sequence[Sample],
+    windows: Sequence[Window],
+    power: Dict[str, str],
+    why_none: str,
+    server: bool = False,
 ) -> List[BlockEnergy]:
     """The energy of each window of inferences.
 
     Args:
         samples: every line of samples.jsonl but for warm-ups.
         windows: of the run.
-        power: block -> path of its trace; a resumed block's further ones are BLOCK~2, ...
+        power: name -> path of a trace (see `profiler.traced.traces_of`).
         why_none: why a block without a trace has none.
+        server: the server's own joules for the same images instead of the board's.
     """
     found = []
     for window in windows:
         if window.name == INFERENCES:
             inside = [s for s in samples if s.block == window.block and _in(s, window)]
-            idle = [w for w in windows if (w.name, w.block) == (IDLE, window.block)]
-            found.append(_of_window(window, inside, idle, _traces(power, window.block), why_none))
+            idle = idle_of(windows, window.block)
+            traces = traces_of(power, window.block, server)
+            found.append(_of_window(window, inside, idle, traces, why_none))
     whole = {energy.block for energy in found}
     cut_off = {s.block: s for s in samples if s.block not in whole}
     why = "the block was cut off before its window ended"
     for sample in cut_off.values():
-        found.append(_none(sample, 0, why if _traces(power, sample.block) else why_none))
+        traces = traces_of(power, sample.block, server)
+        found.append(_none(sample, 0, why if traces else why_none))
     return found
+
+
+def idle_of(windows: Sequence[Window], block: str) -> List[Tuple[float, float]]:
+    """The intervals of a block in which nothing ran."""
+    return [(w.start_s, w.end_s) for w in windows if (w.name, w.block) == (IDLE, block)]
 
 
 def waiting_joules(idle_watts: Optional[float], seconds: float) -> Optional[float]:
@@ -92,14 +84,10 @@ def _in(sample: Sample, window: Window) -> bool:
     return window.start_s <= sample.started_monotonic_s <= window.end_s
 
 
-def _traces(power: Dict[str, str], block: str) -> List[str]:
-    return [path for name, path in power.items() if name.split("~")[0] == block]
-
-
 def _of_window(
     window: Window,
     samples: Sequence[Sample],
-    idle: Sequence[Window],
+    idle: Sequence[Tuple[float, float]],
     traces: Sequence[str],
     why_none: str,
 ) -> BlockEnergy:
@@ -113,54 +101,14 @@ def _of_window(
     if not good:
         return _none(window, good, "no inference gave an answer")
     try:
-        path = _covering(traces, window)
-        found = block_energy(
-            path, window.start_s, window.end_s, good, [(w.start_s, w.end_s) for w in idle]
-        )
+        found = joules(traces, window.start_s, window.end_s, good, idle)
     except SensorError as error:
         return _none(window, good, error.message)
-    if found["provenance"] is None:
-        return _none(window, good, "%s does not say which sensor was read" % path)
-    return _from_figures(window, good, found)
-
-
-def _from_figures(window: Window, inferences: int, found: Dict[str, Any]) -> BlockEnergy:
-    total = found["total"]
-    labels = total["rails"] if total else []
-    rails = [_rail(label, label in labels, row) for label, row in found["rails"].items()]
-    own = _rail("+".join(labels), True, total) if total else None
-    why = own.why_not if own else "the target does not tell which rails make the board's total"
+    why = found.total.why_not if found.total else NO_TOTAL
     return BlockEnergy(
-        window.config, window.backend, window.block, inferences, found["provenance"],
-        own, rails, why,
+        window.config, window.backend, window.block, good, found.provenance,
+        found.total, found.rails, why,
     )  # fmt: skip
-
-
-def _rail(label: str, total: bool, figures: Dict[str, Any]) -> RailJoules:
-    interval = figures["interval_joules_per_image"]
-    return RailJoules(
-        label,
-        total,
-        figures["joules_per_image"],
-        figures["net_joules_per_image"],
-        (interval[0], interval[1]) if interval else None,
-        figures["idle_watts"],
-        figures["refused"],
-    )
-
-
-def _covering(traces: Sequence[str], window: Window) -> str:
-    """The trace that the window lies in: of a block that was resumed, one a session."""
-    if len(traces) == 1:
-        return traces[0]
-
-    def overlap_s(path: str) -> float:
-        times = read_trace(path).times
-        if not times:
-            return 0.0
-        return min(window.end_s, times[-1]) - max(window.start_s, times[0])
-
-    return max(traces, key=overlap_s)
 
 
 def _none(of: Any, inferences: int, why: str) -> BlockEnergy:

@@ -1,0 +1,97 @@
+"""Runs a run's stage blocks: after all others, where the power of board or server is sampled."""
+
+from typing import Any, Callable, ContextManager, Dict, List, NamedTuple, Set
+
+from device_configs.cli import note
+from profiler.block_process import run_block
+from profiler.config import SPLIT, Config
+from profiler.connection import Endpoint
+from profiler.prepare import Options
+from profiler.records import read_stages
+from profiler.run_folder import RunFolder
+from profiler.sample import OK
+from profiler.stage_energy import SERVER, TRANSMIT
+from profiler.stage_plan import StageSpec, stage_specs
+
+LOG = "stages.log"
+_MODULE = "profiler.stage_block"
+# Opening the models and measuring idle power take about so long, s; for the time left.
+_AROUND_S = 8.0
+
+
+class Around(NamedTuple):
+    """What a stage block needs of the session that runs it.
+
+    Attributes:
+        endpoint: tells where the server is, once it was met.
+        power: called with a block; samples power for as long as it is entered, and gives what
+            samples (None: nothing does, and stages are not repeated for nothing).
+    """
+
+    endpoint: Callable[[], Endpoint]
+    power: Callable[[Any], ContextManager[Any]]
+
+
+def stages_left(config: Config, folder: RunFolder) -> Dict[StageSpec, Set[str]]:
+    """The stage blocks that are not done, each with the stages of it that are."""
+    done: Dict[str, Set[str]] = {}
+    for row in read_stages(folder.path):
+        if row.status == OK:
+            done.setdefault(row.block, set()).add(row.stage)
+    specs = {spec: done.get(spec.id, set()) for spec in stage_specs(config)}
+    return {s: known for s, known in specs.items() if len(known) < _least(config, s)}
+
+
+def run_stage_blocks(
+    left: Dict[StageSpec, Set[str]],
+    config: Config,
+    folder: RunFolder,
+    options: Options,
+    around: Around,
+) -> None:
+    """Run them one after the other; one that dies is left as it is, for a resume."""
+    seconds = sum(_AROUND_S + _least(config, s) * (config.stage_energy_s or 0.0) for s in left)
+    for spec, done in left.items():
+        own_s = _AROUND_S + _least(config, spec) * (config.stage_energy_s or 0.0)
+        note("stages of %s on %s, %s" % (spec.config, spec.backend, _about(seconds)))
+        seconds -= own_s
+        split = config.configuration(spec.config).kind == SPLIT
+        with around.power(spec) as sampled:
+            if sampled is None:
+                note("no stage is repeated: nothing samples the power")
+                return
+            arguments = _arguments(folder, spec, options, done)
+            ended = run_block(
+                arguments,
+                around.endpoint() if split else None,
+                options.token_file,
+                folder.lock_number(),
+                folder.file(LOG),
+                lambda told: None,
+                lambda process: None,
+                _MODULE,
+            )
+        if ended.died is not None:
+            note("%s: %s" % (spec.id, ended.died))
+
+
+def _arguments(
+    folder: RunFolder, spec: StageSpec, options: Options, done: Set[str]
+) -> List[str]:
+    arguments = [
+        "--run", folder.path, "--block", spec.id, "--bundles", options.bundles,
+        "--target", options.target, "--timeout", str(options.timeout_s),
+        "--done", ",".join(sorted(done)),
+    ]  # fmt: skip
+    return arguments + (["--threads", str(options.threads)] if options.threads else [])
+
+
+def _least(config: Config, spec: StageSpec) -> int:
+    """How many stages a block has: of each model, at least three."""
+    row = config.configuration(spec.config)
+    return len(row.models) * (3 + (len((TRANSMIT, SERVER)) if row.kind == SPLIT else 0))
+
+
+def _about(seconds: float) -> str:
+    minutes = seconds / 60
+    return "about %d s left" % seconds if minutes < 1.5 else "about %d min left" % round(minutes)

@@ -1,0 +1,131 @@
+"""An interval of a run, looked up in the power trace that covers it: the board's, or the server's on
+the server's own clock.
+"""
+
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from device_configs.errors import SensorError
+from energy.monitor import Window
+from energy.per_image import block_energy, shifted
+from energy.traces import Trace, read_trace
+
+# What follows a block's name in the name of its server's trace.
+SERVER_SUFFIX = ".server"
+
+
+class RailJoules(NamedTuple):
+    """Joules per image of one rail, or of the rails that make a machine's total.
+
+    Attributes:
+        rail: its label; of a total of several rails their labels with `+` between.
+        total: whether it is (a summand of) the total, as the target's data tells.
+        joules_per_image: gross; None where it is refused.
+        net_joules_per_image: less what the idle machine would have used; None without idle power.
+        interval: the 95 % interval of `joules_per_image`, or None.
+        idle_watts: mean power of the block's idle windows, or None.
+        why_not: why there are no joules, or None.
+    """
+
+    rail: str
+    total: bool
+    joules_per_image: Optional[float]
+    net_joules_per_image: Optional[float]
+    interval: Optional[Tuple[float, float]]
+    idle_watts: Optional[float]
+    why_not: Optional[str]
+
+
+class Joules(NamedTuple):
+    """What a trace tells of an interval: "measured", "generated" or "replayed"; the total (None
+    where the target tells none), and each rail.
+    """
+
+    provenance: str
+    total: Optional[RailJoules]
+    rails: List[RailJoules]
+
+
+def traces_of(power: Dict[str, str], block: str, server: bool = False) -> List[str]:
+    """The paths of a block's traces, one a session that ran a part of it.
+
+    Args:
+        power: the run's traces by name: BLOCK, BLOCK~2, BLOCK.server, ...
+        server: those of its server instead of the board's.
+    """
+    found = []
+    for name, path in power.items():
+        of_server = name.endswith(SERVER_SUFFIX)
+        own = name[: -len(SERVER_SUFFIX)] if of_server else name
+        if of_server == server and own.split("~")[0] == block:
+            found.append(path)
+    return found
+
+
+def joules(
+    traces: Sequence[str],
+    start_s: float,
+    end_s: float,
+    images: int,
+    idle: Sequence[Tuple[float, float]],
+) -> Joules:
+    """Joules per image of an interval on the board's clock.
+
+    Args:
+        traces: of which one covers it.
+        images: what the joules are divided by.
+        idle: intervals in which nothing ran.
+
+    Raises:
+        SensorError: there is no figure, and why.
+    """
+    path = _covering(traces, start_s, end_s)
+    offset = clock_offset_s(read_trace(path))
+    own = shifted([Window("", a, b) for a, b in [(start_s, end_s), *idle]], offset)
+    (begin, end), *rest = [(window.start_s, window.end_s) for window in own]
+    found = block_energy(path, begin, end, images, rest)
+    if found["provenance"] is None:
+        raise SensorError("%s does not say which sensor was read" % path)
+    total = found["total"]
+    labels = total["rails"] if total else []
+    return Joules(
+        found["provenance"],
+        _rail("+".join(labels), True, total) if total else None,
+        [_rail(label, label in labels, row) for label, row in found["rails"].items()],
+    )
+
+
+def clock_offset_s(trace: Trace) -> float:
+    """The trace's clock less the board's: 0 for the board's own, the mean of what was measured
+    before and after the block for a server's.
+    """
+    clocks = trace.metadata.get("clock") or []
+    offsets = [float(row["offset_s"]) for row in clocks]
+    return sum(offsets) / len(offsets) if offsets else 0.0
+
+
+def _rail(label: str, total: bool, figures: Dict[str, Any]) -> RailJoules:
+    interval = figures["interval_joules_per_image"]
+    return RailJoules(
+        label,
+        total,
+        figures["joules_per_image"],
+        figures["net_joules_per_image"],
+        (interval[0], interval[1]) if interval else None,
+        figures["idle_watts"],
+        figures["refused"],
+    )
+
+
+def _covering(traces: Sequence[str], start_s: float, end_s: float) -> str:
+    """The trace that the interval lies in: of a block that was resumed, one a session."""
+    if len(traces) == 1:
+        return traces[0]
+
+    def overlap_s(path: str) -> float:
+        trace = read_trace(path)
+        if not trace.times:
+            return 0.0
+        offset = clock_offset_s(trace)
+        return min(end_s, trace.times[-1] - offset) - max(start_s, trace.times[0] - offset)
+
+    return max(traces, key=overlap_s)
