@@ -15,7 +15,7 @@ def profile(argv: List[str]) -> int:
     """`splitwatt profile`: time configurations on this board against a server."""
     options = _profile_parser().parse_args(argv)
     from profiler.runner import resume_run, start_run
-    from profiler.summary import short_table
+    from profiler.summary import remarks, short_table
 
     config, settings = _settings(options)
     if options.resume:
@@ -34,6 +34,8 @@ def profile(argv: List[str]) -> int:
         print_json({"run": result.path, "ok": result.ok, "failed": result.failed + result.again})
     else:
         print(short_table(result.path))
+        for remark in remarks(result.path):
+            print(remark)
         print("run: %s" % result.path)
     if result.failed:
         note("%d samples failed because of their image: see samples.jsonl" % result.failed)
@@ -94,9 +96,11 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
     config = None
     if options.config:
         only, images, backend = options.only, options.images, options.backend
-        config = override(load_config(options.config), only, images, backend)
-    elif options.only or options.images or options.backend:
-        raise UsageError("--only, --images and --backend change a --config", "leave them out")
+        config = override(load_config(options.config), only, images, backend, options.pipelined)
+    elif options.only or options.images or options.backend or options.pipelined:
+        raise UsageError(
+            "--only, --images, --backend and --pipelined change a --config", "leave them out"
+        )
     known = read_document(options.resume) if options.resume else {}
     sensors = known.get("sensors") or {}
     return config, Options(
@@ -134,6 +138,7 @@ def _profile_parser() -> argparse.ArgumentParser:
     add("--images", metavar="DIR", help="a folder of images instead of the config's")
     add("--target", help="whose bundles to run (default: %s)" % DEFAULT_TARGET)
     add("--backend", help="what runs the board's parts, instead of the config's")
+    add("--pipelined", action="store_true", help="measure throughput beside latency")
     add("--threads", type=_positive, help="of one inference (default: the backend's choice)")
     add("--bundles", metavar="DIR", help="the folder of bundles (default: bundles)")
     add("--server", metavar="URL", help="a running server (default: start one here, and stop it)")
@@ -156,6 +161,7 @@ def _serve_parser() -> argparse.ArgumentParser:
     add("--host", default=None, help="the address to listen on (default: 127.0.0.1)")
     add("--port", type=int, default=8080, help="0 takes a free one (default: 8080)")
     add("--backend", default="cpu", help="what runs the server's parts (default: cpu)")
+    add("--pipelined", action="store_true", help="measure throughput beside latency")
     add("--threads", type=_positive, help="of one inference (default: the backend's choice)")
     add("--workers", type=_positive, default=1, help="inferences at once (default: 1)")
     add("--queue", type=_positive, default=64, help="requests that may wait (default: 64)")

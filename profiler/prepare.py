@@ -179,7 +179,11 @@ def default_path(config: Config) -> str:
 
 
 def override(
-    config: Config, only: Optional[str], images: Optional[str], backend: Optional[str]
+    config: Config,
+    only: Optional[str],
+    images: Optional[str],
+    backend: Optional[str],
+    pipelined: bool = False,
 ) -> Config:
     """The config as the command line changes it.
 
@@ -195,6 +199,8 @@ def override(
         if not names:
             raise UsageError("--backend names no backend")
         config = config._replace(backends=tuple(names))
+    if pipelined:
+        config = config._replace(pipelined=True)
     check_backends(config)
     return config
 

@@ -1,13 +1,25 @@
 """The short table at the end of a profile; `splitwatt report` makes the real ones."""
 
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional
 
-from profiler.records import Run, Sample, end_to_end_s, local_s, network_s, read_run, server_s
+from profiler.records import (
+    Run,
+    Sample,
+    end_to_end_s,
+    local_s,
+    network_s,
+    outside,
+    read_run,
+    server_s,
+    spread,
+    throttled_blocks,
+)
 
 
 def short_table(path: str) -> str:
     """Medians of each configuration and backend, as text in columns; "-" where nothing is known."""
     run = read_run(path)
+    flows = {row.block: row.images_per_s for row in run.throughput}
     header = [
         "config",
         "backend",
@@ -17,10 +29,13 @@ def short_table(path: str) -> str:
         "server ms",
         "network ms",
         "total ms",
+        "+- %",
+        "p90 ms",
     ]
+    header += ["images/s"] if flows else []
     header += ["payload B"] + ["at %s, s" % link.name for link in run.config.links]
     rows = [header] + [
-        _row(run, row.id, backend)
+        _row(run, row.id, backend, flows)
         for row in run.config.configurations
         for backend in run.config.backends
     ]
@@ -34,11 +49,74 @@ def short_table(path: str) -> str:
     )
 
 
-def _row(run: Run, config: str, backend: str) -> List[str]:
+def remarks(path: str) -> List[str]:
+    """What a reader of the table must know, a sentence each."""
+    run = read_run(path)
+    told = []
+    hot = throttled_blocks(run.samples)
+    for block in sorted(hot - run.replaced):
+        signs = [s.throttled_by for s in run.samples if s.block == block and s.throttled_by]
+        told.append("%s: the board throttled (%s)" % (block, signs[0] if signs else "no sign"))
+    if hot & run.replaced:
+        told.append("%d throttled blocks ran again and do not count" % len(hot & run.replaced))
+    cold = sorted({start.block for start in run.starts if start.steady is False} - run.replaced)
+    if cold:
+        told.append("not stable when the warm-up reached its cap: %s" % ", ".join(cold))
+    for text in sorted({"%s: %s" % (s.config, text) for s in run.starts for text in s.fallbacks}):
+        told.append(text)
+    apart = _outliers(run)
+    if apart:
+        rows = ", ".join("%s %d" % row for row in apart.items())
+        told.append("outliers, which count: %s (3 interquartile ranges outside quartiles)" % rows)
+    told += _too_wide(run)
+    failed = [row for row in run.throughput if row.failed]
+    told += ["%s: %d images failed in throughput" % (row.block, row.failed) for row in failed]
+    return told
+
+
+def _outliers(run: Run) -> Dict[str, int]:
+    found = {}
+    for config in run.config.configurations:
+        for backend in run.config.backends:
+            times = [s.total_s for s in run.measured(config.id, backend) if s.total_s is not None]
+            count = sum(outside(times))
+            if count:
+                found["%s on %s" % (config.id, backend)] = count
+    return found
+
+
+def _too_wide(run: Run) -> List[str]:
+    """Where the median is less well known than the config asks for."""
+    until, told = run.config.until, []
+    if until is None or until.relative_width is None or not run.finished:
+        return []
+    for config in run.config.configurations:
+        for backend in run.config.backends:
+            times = [s.total_s for s in run.measured(config.id, backend) if s.total_s is not None]
+            known = spread(times, until.level)
+            width = known.p50_relative_width if known else None
+            if width is None or width > until.relative_width:
+                shown = "not known" if width is None else "known to +-%.1f %%" % (100 * width)
+                told.append(
+                    "%s on %s: the median is %s, not +-%.1f %%, when the limit was met"
+                    % (config.id, backend, shown, 100 * until.relative_width)
+                )
+    return told
+
+
+def _row(run: Run, config: str, backend: str, flows: Dict[str, Optional[float]]) -> List[str]:
     good = run.measured(config, backend)
     tried = [s for s in run.samples if (s.config, s.backend, s.warmup) == (config, backend, False)]
     cells = [config, backend, str(len(good)), str(len(tried) - len(good))]
     cells += [_ms(good, local_s), _ms(good, server_s), _ms(good, network_s), _ms(good, _total)]
+    known = spread([s.total_s for s in good if s.total_s is not None])
+    width = known.p50_relative_width if known else None
+    cells.append("-" if width is None else "%.1f" % (100 * width))
+    cells.append("%.1f" % (1000 * known.p90_s) if known else "-")
+    if flows:
+        rates = [flows.get(s.block) for s in {s.block: s for s in good}.values()]
+        rate = _median(rates)
+        cells.append("-" if rate is None else "%.2f" % rate)
     payload = _median([s.payload_bytes for s in good])
     cells.append("-" if payload is None else "%d" % payload)
     for link in run.config.links:
