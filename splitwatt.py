@@ -20,6 +20,8 @@ VERBS = {
     "build": ("engines", "on the board itself: native libraries and TensorRT engines"),
     "verify": ("engines", "run a bundle's own photographs and compare with its expected outputs"),
     "serve": ("profiler", "the server: decoders and heads, over HTTP"),
+    "infer": ("profiler", "images through a bundle: answers, pictures, bytes, stage times"),
+    "evaluate": ("profiler", "accuracy and bytes of a deployed bundle on a data set"),
     "profile": ("profiler", "time configurations on this board against a server"),
     "energy": ("energy", "power and joules alone"),
     "report": ("reports", "runs -> tables and figures"),

@@ -306,6 +306,7 @@ class Manifest(NamedTuple):
     precision: str
     weights: Weights
     preprocess: Preprocess
+    published_preprocess: Dict[str, Preprocess]
     parts: List[Part]
     compat: List[PartFit]
     rounding: List[Rounding]
@@ -344,6 +345,10 @@ class Manifest(NamedTuple):
             precision=fields.text("precision", PRECISIONS),
             weights=Weights.from_json(fields.object("weights")),
             preprocess=Preprocess.from_json(fields.object("preprocess")),
+            published_preprocess={
+                task: Preprocess.from_json(published)
+                for task, published in fields.object("published_preprocess").members()
+            },
             parts=[Part.from_json(part) for part in fields.objects("parts")],
             compat=[PartFit.from_json(fit) for fit in fields.objects("compat")],
             rounding=[Rounding.from_json(entry) for entry in fields.objects("rounding")],

@@ -12,6 +12,7 @@ from device_configs.errors import BitstreamError, BundleError
 from engines.bundle import Bundle
 from engines.chain import PartsPipeline, Step, Tensors
 from engines.closing import Closing
+from engines.codecs.base import Codec
 from engines.postprocess import Answer, Sizes
 from engines.preprocess import MAX_INPUT_PIXELS, Preprocessed, preprocess
 from engines.stages import Laps
@@ -197,6 +198,12 @@ class WholePipeline(Closing):
         except BaseException:
             board.close()
             raise
+
+    @property
+    def codec(self) -> Codec:
+        """The codec of a split bundle; BundleError for a local one."""
+        half = self.halves if isinstance(self.halves, LocalPipeline) else self.halves[0]
+        return half.codec
 
     def run(self, rgb: np.ndarray) -> Outcome:
         """The outcome for a uint8 (H, W, 3) image; raises what the pipelines raise."""

@@ -276,6 +276,7 @@ def _manifest(
             request.source, request.sha256, request.files is not None, [*notes, *system.notes]
         ),
         preprocess=system.preprocess,
+        published_preprocess=dict(system.published_preprocess),
         parts=parts,
         compat=[PartFit.from_json(Fields(fit.to_json(), "compat")) for fit in fits],
         rounding=[],

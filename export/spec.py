@@ -139,6 +139,7 @@ class System:
     build: makes the `Network` of a rate point (None where there is but one).
     checkpoints: the files a rate point needs, () where nothing was published for it.
     assumed: rate points that the paper names without defining them.
+    published_preprocess: task -> the preprocessing of the paper's accuracy, where that is another.
     """
 
     name: str
@@ -153,6 +154,7 @@ class System:
     rates: tuple[str, ...] = ()
     assumed: frozenset[str] = field(default_factory=frozenset)
     notes: tuple[str, ...] = ()
+    published_preprocess: Mapping[str, Preprocess] = field(default_factory=dict)
 
 
 def shorter(size: int, max_size: int | None = None, **more: Any) -> Preprocess:

@@ -196,4 +196,23 @@ def _seconds(text: str) -> float:
     return value
 
 
-VERBS: Dict[str, Command] = {"profile": profile, "serve": serve}
+def infer(argv: List[str]) -> int:
+    """`splitwatt infer BUNDLE IMAGE...`: see `profiler.infer`."""
+    from profiler.infer import infer as command
+
+    return command(argv)
+
+
+def evaluate(argv: List[str]) -> int:
+    """`splitwatt evaluate BUNDLE --data KIND:DIR`: see `profiler.evaluate.cli`."""
+    from profiler.evaluate.cli import evaluate as command
+
+    return command(argv)
+
+
+VERBS: Dict[str, Command] = {
+    "profile": profile,
+    "serve": serve,
+    "infer": infer,
+    "evaluate": evaluate,
+}

@@ -10,7 +10,7 @@ from device_configs.files import sha256_file
 from engines.photos import default_photos
 from profiler.config import DEFAULT_IMAGES
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".jp2")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".jp2")
 
 
 def list_images(images: str) -> List[str]:
@@ -23,10 +23,10 @@ def list_images(images: str) -> List[str]:
         return default_photos()
     if not os.path.isdir(images):
         raise UsageError("there is no folder of images %s" % images)
-    names = [name for name in os.listdir(images) if name.lower().endswith(_SUFFIXES)]
+    names = [name for name in os.listdir(images) if name.lower().endswith(SUFFIXES)]
     paths = [os.path.join(images, name) for name in sorted(names) if not name.startswith(".")]
     if not paths:
-        raise UsageError("%s holds no image" % images, "known: *" + " *".join(_SUFFIXES))
+        raise UsageError("%s holds no image" % images, "known: *" + " *".join(SUFFIXES))
     return paths
 
 

@@ -6,6 +6,11 @@ payload that is a fixed text and a few lengths, added up here: nothing is pickle
 needed. It holds for pickle protocol 4, the default of Python 3.8 and later.
 """
 
+from typing import Optional
+
+from device_configs.errors import BitstreamError
+from engines.rangecoder.container import parse
+
 _BYTES_OBJECT = 33  # sys.getsizeof(b"") on 64-bit CPython
 _FIXED = 70  # the pickle of an empty payload with both sizes of the shape below 256
 _SHORT = 255  # a longer payload's length takes four bytes, not one
@@ -29,3 +34,12 @@ def pickled_bytes(payload_bytes: int, height: int, width: int) -> int:
     if payload_bytes + _AROUND_PAYLOAD + int(height > 255) >= _FRAME:
         size += _NEW_FRAME
     return size
+
+
+def legacy_bytes(payload: bytes) -> Optional[int]:
+    """The same of a codec's bytes; None of a codec whose bytes sc2bench would not have pickled."""
+    try:
+        header = parse(payload)
+    except BitstreamError:
+        return None
+    return pickled_bytes(len(payload), header.height, header.width)

@@ -3,18 +3,16 @@
 import time
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from device_configs.errors import BitstreamError
 from engines.answer import unpack
 from engines.chain import PartsPipeline
 from engines.image import decode_image
 from engines.pipeline import BoardPipeline, LocalPipeline
 from engines.pipeline import Request as BoardRequest
-from engines.rangecoder.container import parse
 from engines.store import EngineStore
 from profiler.bundles import Found, slot
 from profiler.client import Client, Reply
 from profiler.estimated import estimated_bytes
-from profiler.legacy import pickled_bytes
+from profiler.legacy import legacy_bytes
 from profiler.published import published_bytes
 from profiler.records import ESTIMATED, PUBLISHED, Request
 
@@ -186,7 +184,7 @@ class SplitSystem:
 def finished(requests: Sequence[Request], payloads: Sequence[bytes]) -> List[Request]:
     """The requests with what need not be worked out while a sample is timed."""
     return [
-        request._replace(legacy_pickled_bytes=_legacy(payload))
+        request._replace(legacy_pickled_bytes=legacy_bytes(payload))
         for request, payload in zip(requests, payloads)
     ]
 
@@ -222,14 +220,6 @@ def _network(reply: Reply, round_trip_s: float) -> Dict[str, float]:
         server_s += stages["server.other"]
     stages["network"] = max(0.0, round_trip_s - server_s)
     return stages
-
-
-def _legacy(payload: bytes) -> Optional[int]:
-    try:
-        header = parse(payload)
-    except BitstreamError:  # another codec's: nothing there that sc2bench would have pickled
-        return None
-    return pickled_bytes(len(payload), header.height, header.width)
 
 
 def _fallbacks(models: Sequence[Tuple[str, str, PartsPipeline]]) -> List[str]:

@@ -1,6 +1,7 @@
 """What many tests share: the repository, its commands, and bundles exported once."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,8 +54,11 @@ def _sources_digest() -> str:
 def bundles() -> Path:
     """`BUNDLES` exported with random weights for the target `cpu`: a folder of bundle folders.
 
-    Kept under build/ and made again whenever a source of theirs changes.
+    Kept under build/ and made again whenever a source of theirs changes; who works on something
+    else may name a folder of them in $SPLITWATT_TEST_BUNDLES, which is taken as it is.
     """
+    if os.environ.get("SPLITWATT_TEST_BUNDLES"):
+        return Path(os.environ["SPLITWATT_TEST_BUNDLES"])
     folder = ROOT / "build" / "test-bundles" / _sources_digest()
     models = [argument for name in BUNDLES for argument in ("--model", name)]
     splitwatt("export", *models, "--target", "cpu", "--weights", "random", "--bundles", folder)

@@ -2,10 +2,13 @@
 
 from typing import List, Tuple
 
+import numpy as np
+
 from device_configs.errors import BitstreamError
 from engines.codecs.base import Codec, EngineOf, Tensors, load_tables
 from engines.manifest import CodecSpec
 from engines.rangecoder import RangeCoder
+from engines.rangecoder.bits import symbol_bits
 from engines.rangecoder.container import parse
 from engines.rangecoder.words import LENGTH, WORDS, strings_of
 
@@ -42,6 +45,13 @@ class FactorizedCodec(Codec):
     def decode(self, payload: bytes, input_size: Tuple[int, int]) -> Tensors:
         """See `Codec.decode`."""
         return {"latent": self._coder.decode([payload], latent_size(payload, input_size))}
+
+    def bits(self, payload: bytes, input_size: Tuple[int, int]) -> List[np.ndarray]:
+        """See `Codec.bits`."""
+        tables = self._coder.tables
+        latent = self.decode(payload, input_size)["latent"][0]
+        symbols = np.rint(latent - tables.medians.reshape(-1, 1, 1)).astype(np.int64)
+        return [symbol_bits(tables, symbols).sum(0)]
 
 
 def latent_size(payload: bytes, input_size: Tuple[int, int]) -> Tuple[int, int]:

@@ -7,7 +7,7 @@ on the body of the classification one.
 from __future__ import annotations
 
 from engines.manifest import Head
-from export.spec import Checkpoint, Network, System, detection_transform
+from export.spec import Checkpoint, Network, System, detection_transform, shorter
 
 _PAPER = (
     "Matsubara, Mendula, Levorato: A Multi-Task Supervised Compression Model for Split Computing"
@@ -58,6 +58,11 @@ def _system(name: str, kind: str, channels: int) -> System:
         build=build,
         checkpoints=checkpoints,
         rates=_RATES,
+        # Sections 4.2 to 4.4: each task alone; detection's is the runtime's own.
+        published_preprocess={
+            "classification": shorter(448, crop=(416, 416)),
+            "segmentation": shorter(416),
+        },
     )
 
 

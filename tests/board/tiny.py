@@ -102,6 +102,7 @@ def document(split=True):
         "server_target": "cpu" if split else None,
         "precision": "fp32",
         "weights": {"source": "random:7", "sha256": None, "trained": False, "notes": []},
+        "published_preprocess": {},
         "preprocess": {
             "resize": {
                 "rule": "shorter",

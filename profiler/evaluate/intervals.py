@@ -1,0 +1,73 @@
+"""How sure an accuracy is: intervals over the images that it was found on."""
+
+import math
+from typing import Any, Callable, Dict, List, Sequence, Tuple
+
+import numpy as np
+
+_Z = 1.959963984540054  # of 95 %
+_RESAMPLES = 1000
+_GROUPS = 20
+# Student's t of 95 % at _GROUPS - 1 degrees of freedom.
+_T = 2.093024054408263
+
+Figure = Dict[str, Any]
+
+
+def share(hits: int, count: int) -> Figure:
+    """A percentage with Wilson's interval (Wilson 1927), sound for few images and for 0 and 100 %."""
+    p, z2 = hits / count, _Z * _Z
+    middle = (p + z2 / (2 * count)) / (1 + z2 / count)
+    half = _Z * math.sqrt(p * (1 - p) / count + z2 / (4 * count * count)) / (1 + z2 / count)
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return _figure(100 * p, count, 100 * low, 100 * high, "95 % Wilson")
+
+
+def mean(values: Sequence[float]) -> Figure:
+    """A mean with the percentile bootstrap's interval; none of a single value."""
+    array = np.asarray(values, np.float64)
+    if len(array) < 2:
+        return {"value": float(array.mean()), "n": len(array)}
+    means = bootstrap(len(array), lambda weights: weights @ array / len(array))
+    low, high = np.percentile(means, [2.5, 97.5])
+    return _figure(float(array.mean()), len(array), low, high, "95 % bootstrap of the mean")
+
+
+def bootstrap(count: int, statistic: Callable[[np.ndarray], Any]) -> np.ndarray:
+    """A statistic over resampled images.
+
+    Args:
+        count: of images.
+        statistic: takes how often each image was drawn, int (count,).
+    """
+    random = np.random.RandomState(2025)
+    draws = (random.multinomial(count, np.full(count, 1 / count)) for _ in range(_RESAMPLES))
+    return np.array([statistic(draw) for draw in draws])
+
+
+def resampled(value: float, count: int, values: np.ndarray, what: str) -> Figure:
+    """A percentage with the percentiles of its values over resampled images."""
+    low, high = np.percentile(values, [2.5, 97.5])
+    return _figure(value, count, low, high, "95 % bootstrap of " + what)
+
+
+def jackknife(value: float, count: int, without: Callable[[List[int]], float]) -> Figure:
+    """A figure with the delete-a-group jackknife's interval, for one too slow to resample.
+
+    Args:
+        value: over all images.
+        count: of images.
+        without: the figure without the images at these places.
+    """
+    if count < 2 * _GROUPS:
+        return {"value": value, "n": count}
+    groups = np.array_split(np.random.RandomState(2025).permutation(count), _GROUPS)
+    found = np.array([without(group.tolist()) for group in groups])
+    error = math.sqrt((_GROUPS - 1) / _GROUPS * float(((found - found.mean()) ** 2).sum()))
+    low, high = max(0.0, value - _T * error), min(100.0, value + _T * error)
+    return _figure(value, count, low, high, "95 %% jackknife of %d groups" % _GROUPS)
+
+
+def _figure(value: float, count: int, low: float, high: float, interval: str) -> Figure:
+    ends: Tuple[float, float] = (float(low), float(high))
+    return {"value": value, "n": count, "low": ends[0], "high": ends[1], "interval": interval}

@@ -1,0 +1,166 @@
+"""One bundle on one data set: every image through the deployed engines, and what that says."""
+
+import os
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+
+from device_configs.errors import UsageError
+from engines.bundle import Bundle
+from engines.image import decode_image
+from profiler.client import Client
+from profiler.deployed import Answered, Deployed, sized
+from profiler.evaluate import metrics
+from profiler.evaluate.data_sets import DataSet, Item
+from profiler.evaluate.intervals import Figure, mean
+from profiler.evaluate.records import Records
+from profiler.legacy import legacy_bytes
+
+RUNTIME, PUBLISHED = "runtime", "published"
+_BYTES = ("payload_bytes", "wire_bytes", "legacy_pickled_bytes", "bits_per_pixel")
+
+
+class Settings(NamedTuple):
+    """How to evaluate; `client` is of the server, None runs its parts here."""
+
+    backend: str
+    server_backend: Optional[str]
+    preprocess: str
+    client: Optional[Client]
+
+
+def tasks_on(bundle: Bundle, data: DataSet) -> List[str]:
+    """The bundle's tasks that a data set has the truth of; all of them for bytes alone.
+
+    Raises:
+        UsageError: none.
+    """
+    tasks = bundle.manifest.tasks
+    if data.task is None:
+        return list(tasks)
+    if data.task not in tasks:
+        raise UsageError(
+            "%s does %s, and %s is for %s"
+            % (bundle.manifest.model, ", ".join(tasks), data.kind, data.task),
+            "give a data set of its tasks, or folder:DIR for bytes alone",
+        )
+    return [data.task]
+
+
+def prepared(bundle: Bundle, task: str, preprocess: str) -> Bundle:
+    """The bundle with the preprocessing that its paper's accuracy of a task has, where it differs.
+
+    Models whose paper has but one preprocessing have it either way.
+    """
+    other = bundle.manifest.published_preprocess.get(task)
+    if preprocess == RUNTIME or other is None:
+        return bundle
+    manifest = bundle.manifest._replace(preprocess=other)
+    return Bundle(bundle.path, manifest, bundle.manifest_sha256)
+
+
+def evaluate(
+    bundle: Bundle,
+    data: DataSet,
+    settings: Settings,
+    folder: str,
+    advance: Callable[[], None],
+) -> List[Dict[str, Any]]:
+    """The results of a bundle on a data set: entries of accuracy.json.
+
+    Args:
+        bundle: opened.
+        data: with the items to run.
+        settings: how.
+        folder: where each image's record is kept, and found again.
+        advance: called after each image.
+
+    Raises:
+        UsageError: the data set is for other tasks.
+        ImageError: an image or mask of the data set is damaged.
+        SplitwattError: as the pipelines and the client raise it.
+    """
+    tasks = tasks_on(bundle, data)
+    bundle = prepared(bundle, tasks[0], settings.preprocess)
+    records = _records(bundle, data, settings, folder)
+    try:
+        found = [_record(records, item) for item in data.items]
+        for _ in filter(None, found):
+            advance()
+        if not all(found):
+            with Deployed(
+                bundle, settings.backend, settings.client, settings.server_backend
+            ) as deployed:
+                for place, item in enumerate(data.items):
+                    if found[place] is None:
+                        record = found[place] = _of_image(deployed, data.task, item)
+                        records.add(record)
+                        advance()
+    finally:
+        records.close()
+    return [_result(bundle, data, task, settings, found) for task in tasks]
+
+
+def _records(bundle: Bundle, data: DataSet, settings: Settings, folder: str) -> Records:
+    heading = {
+        "format": 1,
+        "model": bundle.manifest.model,
+        "manifest_sha256": bundle.manifest_sha256,
+        "data_set": data.name,
+        "preprocess": settings.preprocess,
+        "backend": settings.backend,
+        "server_backend": settings.server_backend,
+        "server": settings.client is not None,
+    }
+    name = "%s.%s.%s.jsonl" % (bundle.manifest.model, data.name, settings.preprocess)
+    return Records(os.path.join(folder, "evaluation", name), heading)
+
+
+def _record(records: Records, item: Item) -> Optional[Dict[str, Any]]:
+    return records.found.get(item.name)
+
+
+def _of_image(deployed: Deployed, task: Optional[str], item: Item) -> Dict[str, Any]:
+    answered = deployed.run(decode_image(item.path))
+    record: Dict[str, Any] = {"name": item.name}
+    record.update(_sizes(answered))
+    if task is not None:
+        record[task] = metrics.of_image(task, item, answered.answer)
+    return record
+
+
+def _sizes(answered: Answered) -> Dict[str, Any]:
+    pixels, payload_bytes = sized(answered)
+    if answered.payload is None or pixels is None or payload_bytes is None:
+        return dict.fromkeys(_BYTES)
+    return {
+        "payload_bytes": payload_bytes,
+        "wire_bytes": answered.wire_up_bytes,
+        "legacy_pickled_bytes": legacy_bytes(answered.payload),
+        "bits_per_pixel": 8 * payload_bytes / pixels,
+    }
+
+
+def _result(
+    bundle: Bundle, data: DataSet, task: str, settings: Settings, records: Sequence[Any]
+) -> Dict[str, Any]:
+    result: Dict[str, Any] = {
+        "task": task,
+        "data_set": data.name,
+        "images": len(records),
+        "whole": data.whole,
+        "preprocess": settings.preprocess,
+        "backend": settings.backend,
+        "server_backend": settings.server_backend or settings.backend,
+        "metrics": {},
+    }
+    if not bundle.manifest.split:
+        result["server_backend"] = None
+    if data.task is not None:
+        result["metrics"] = metrics.figures(task, data, [record[task] for record in records])
+    for name in _BYTES:
+        result[name] = _mean([record[name] for record in records])
+    return result
+
+
+def _mean(values: Sequence[Optional[float]]) -> Optional[Figure]:
+    known = [value for value in values if value is not None]
+    return mean(known) if len(known) == len(values) else None

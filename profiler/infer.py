@@ -1,0 +1,177 @@
+"""`splitwatt infer`: photographs through a bundle, and what came out of it to look at."""
+
+import os
+from typing import Any, Dict, List, Optional
+
+from device_configs.cli import note, parser, print_json
+from device_configs.errors import SplitwattError, UsageError
+
+EXAMPLE = "splitwatt infer bundles/cpu/ladon_r50@0.32 photo.jpg"
+
+
+def infer(argv: List[str]) -> int:
+    """Run images through a bundle; answers, pictures, bytes and stage times."""
+    from profiler.server_flags import add_server_flags, client_of
+
+    arguments = parser("infer", "Images through a bundle: answers, pictures, bytes.", EXAMPLE)
+    add = arguments.add_argument
+    add("bundle", metavar="BUNDLE", help="the bundle's folder")
+    add("images", metavar="IMAGE", nargs="+", help="image files, or folders of them")
+    add("--out", default="inferred", metavar="DIR", help="for the pictures (default: inferred)")
+    add("--min-score", type=float, default=0.5, metavar="S",
+        help="boxes below it are not drawn (default: 0.5)")  # fmt: skip
+    add("--bitmap", nargs="?", const="", metavar="BUNDLE2",
+        help="also draw where the bits of each image go; with a second bundle, the difference")  # fmt: skip
+    add("--backend", default="cpu", help="what runs the board's parts (default: cpu)")
+    add("--server-backend", metavar="BACKEND", help="what runs the server's, where that is here")
+    add_server_flags(arguments)
+    options = arguments.parse_args(argv)
+
+    from device_configs.names import check_known
+    from engines.backends import BACKENDS
+    from engines.bundle import Bundle
+
+    for backend in filter(None, (options.backend, options.server_backend)):
+        check_known("backend", backend, BACKENDS)
+    images = _files(options.images)
+    client = client_of(options)
+    bundle = Bundle.open(options.bundle, "board" if client else None)
+    if options.bitmap is not None and not bundle.manifest.split:
+        raise UsageError("%s sends nothing: it has no bits to draw" % bundle.manifest.model)
+    other = Bundle.open(options.bitmap, "board") if options.bitmap else None
+    try:
+        os.makedirs(options.out, exist_ok=True)
+    except OSError as error:
+        raise UsageError("%s cannot be made: %s" % (options.out, error.strerror))
+
+    from profiler.deployed import Deployed
+
+    failed = 0
+    rows: List[Dict[str, Any]] = []
+    with Deployed(bundle, options.backend, client, options.server_backend) as deployed:
+        for path in images:
+            try:
+                row = _one(deployed, path, options, other)
+            except SplitwattError as error:
+                failed += 1
+                row = {"image": path, "error": str(error)}
+            rows.append(row)
+            if not options.json:
+                _show(row)
+    if options.json:
+        print_json({"model": bundle.manifest.model, "images": rows})
+    elif not bundle.manifest.weights.trained:
+        note("%s has random weights: its answers mean nothing" % bundle.manifest.model)
+    return 1 if failed else 0
+
+
+def _files(images: List[str]) -> List[str]:
+    from profiler.images import list_images
+
+    found: List[str] = []
+    for path in images:
+        found += list_images(path) if os.path.isdir(path) else [path]
+    return found
+
+
+def _one(deployed: Any, path: str, options: Any, other: Optional[Any]) -> Dict[str, Any]:
+    from engines.image import decode_image
+    from engines.overlay import overlay
+    from profiler.deployed import plain
+    from profiler.legacy import legacy_bytes
+
+    rgb = decode_image(path)
+    answered = deployed.run(rgb)
+    stem = os.path.splitext(os.path.basename(path))[0]
+    heads = deployed.bundle.manifest.postprocess
+    picture = os.path.join(options.out, stem + ".png")
+    _save(overlay(rgb, answered.answer, heads, options.min_score), picture)
+    row = {
+        "image": path,
+        "answer": _named(plain(answered.answer), heads),
+        "picture": picture,
+        "payload_bytes": None,
+        "wire_up_bytes": answered.wire_up_bytes,
+        "legacy_pickled_bytes": None,
+        "stages_s": {name: round(seconds, 6) for name, seconds in answered.stages.items()},
+    }
+    if answered.payload is not None:
+        row["payload_bytes"] = len(answered.payload)
+        row["legacy_pickled_bytes"] = legacy_bytes(answered.payload)
+    if options.bitmap is not None:
+        row["bitmap"] = _bitmap(deployed, rgb, answered, other, options, stem)
+    return row
+
+
+def _bitmap(
+    deployed: Any, rgb: Any, answered: Any, other: Optional[Any], options: Any, stem: str
+) -> str:
+    from engines.bits import bits_per_pixel
+    from engines.pipeline import BoardPipeline
+    from profiler.bitmap import draw_bitmap
+
+    maps = []
+
+    def add(bundle: Any, codec: Any, payload: bytes, sizes: Any) -> None:
+        found = bits_per_pixel(codec, payload, sizes)
+        if found is None:
+            raise UsageError(
+                "the codec of %s cannot tell where its bits go" % bundle.manifest.model,
+                "--bitmap is for latents under the range coder",
+            )
+        maps.append((bundle.manifest.model, found, len(payload)))
+
+    add(deployed.bundle, deployed.codec, answered.payload, answered.sizes)
+    if other is not None:
+        with BoardPipeline(other, options.backend) as board:
+            request = board.run(rgb)
+            add(other, board.codec, request.payload, request.sizes)
+    path = os.path.join(options.out, stem + ".bits.png")
+    draw_bitmap(path, rgb, maps)
+    return path
+
+
+def _save(picture: Any, path: str) -> None:
+    from device_configs.files import write_atomic_with
+
+    write_atomic_with(path, lambda stream: picture.save(stream, "PNG"))
+
+
+def _named(answer: Dict[str, Any], heads: Any) -> Dict[str, Any]:
+    """The answer with the names of its classes."""
+    from engines.labels import labels
+
+    for task, fields in answer.items():
+        names = labels(heads[task].labels)
+        if "labels" in fields:
+            fields["names"] = [names[label] for label in fields["labels"]]
+        else:
+            shares = fields["percent_of_pixels"]
+            fields["names"] = {label: names[int(label)] for label in shares}
+    return answer
+
+
+def _show(row: Dict[str, Any]) -> None:
+    if "error" in row:
+        note("%s: %s" % (row["image"], row["error"]))
+        return
+    print(row["image"])
+    for task, fields in row["answer"].items():
+        if task == "classification":
+            found = ["%s %.3f" % pair for pair in zip(fields["names"], fields["scores"])]
+        elif task == "detection":
+            found = ["%d boxes" % len(fields["names"])]
+            found += ["%s %.2f" % pair for pair in list(zip(fields["names"], fields["scores"]))[:5]]
+        else:
+            shares = sorted(fields["percent_of_pixels"].items(), key=lambda item: -item[1])
+            found = ["%s %.1f %%" % (fields["names"][label], share) for label, share in shares[:5]]
+        print("  %-15s %s" % (task, ", ".join(found)))
+    if row["payload_bytes"] is not None:
+        wire = row["wire_up_bytes"]
+        more = "" if wire is None else ", %d B with HTTP and JSON" % wire
+        print("  sent            %d B%s" % (row["payload_bytes"], more))
+    stages = ["%s %.1f" % (name, 1000 * s) for name, s in row["stages_s"].items()]
+    print("  stages in ms    " + ", ".join(stages))
+    print("  picture         " + row["picture"])
+    if "bitmap" in row:
+        print("  bits            " + row["bitmap"])

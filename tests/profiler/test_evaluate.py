@@ -1,0 +1,265 @@
+"""`splitwatt evaluate` on small data sets in their real formats."""
+
+import contextlib
+import io
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from engines.bundle import Bundle
+from engines.image import decode_image
+from engines.labels import labels
+from engines.pipeline import whole
+from tests.conftest import ROOT, splitwatt
+
+CLASSIFIER = "mobilenet_v3_large"
+DETECTOR = "ssdlite320_mobilenet_v3_large"
+SEGMENTER = "lraspp_mobilenet_v3_large"
+LADON = "ladon_r50@20.48"
+
+
+def answers(folder, photographs):
+    with whole(Bundle.open(str(folder))) as pipeline:
+        return [pipeline.run(decode_image(str(photo))).answer for photo in photographs]
+
+
+@pytest.fixture(scope="module")
+def imagenet(bundles, photographs, tmp_path_factory):
+    """Each photograph under the class that the model gives the first, second, third, ... place."""
+    root = tmp_path_factory.mktemp("imagenet")
+    synsets = labels("imagenet1k_synsets")
+    found = answers(bundles / CLASSIFIER, photographs)
+    places = []
+    for index, (photo, answer) in enumerate(zip(photographs, found, strict=True)):
+        place = index % 6
+        given = answer["classification"]["labels"].tolist()
+        label = given[place] if place < 5 else next(k for k in range(1000) if k not in given)
+        places.append(place)
+        (root / "val" / synsets[label]).mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo, root / "val" / synsets[label] / photo.name)
+    return root, places
+
+
+@pytest.fixture(scope="module")
+def coco(bundles, photographs, tmp_path_factory):
+    """Some of the detector's boxes, shifted, as truth, in COCO's own JSON."""
+    root = tmp_path_factory.mktemp("coco")
+    (root / "val2017").mkdir()
+    (root / "annotations").mkdir()
+    images, boxes = [], []
+    for number, photo in enumerate(photographs):
+        image = 1000 - number
+        shutil.copy(photo, root / "val2017" / photo.name)
+        with Image.open(photo) as opened:
+            size = {"width": opened.width, "height": opened.height}
+        images.append({"id": image, "file_name": photo.name, **size})
+    for number, answer in enumerate(answers(bundles / DETECTOR, photographs)):
+        found = answer["detection"]
+        for box, label in list(zip(found["boxes"], found["labels"], strict=True))[:12:2]:
+            x, y, width, height = map(float, (*box[:2], *(box[2:] - box[:2])))
+            boxes.append(
+                {"id": len(boxes) + 1, "image_id": 1000 - number, "category_id": int(label),
+                 "bbox": [x + 0.08 * width, y, width, height], "area": width * height,
+                 "iscrowd": 0}
+            )  # fmt: skip
+    names = [name for name in enumerate(labels("coco91")) if name[0] and name[1] != "N/A"]
+    document = {
+        "images": images,
+        "annotations": boxes,
+        "categories": [{"id": label, "name": name} for label, name in names],
+    }
+    (root / "annotations" / "instances_val2017.json").write_text(json.dumps(document))
+    return root
+
+
+@pytest.fixture(scope="module")
+def voc(bundles, photographs, tmp_path_factory):
+    """The segmenter's own masks, shifted, enlarged and with a border of 255, as palette images."""
+    root = tmp_path_factory.mktemp("voc")
+    base = root / "VOCdevkit" / "VOC2012"
+    for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (base / name).mkdir(parents=True)
+    for photo, answer in zip(photographs, answers(bundles / SEGMENTER, photographs), strict=True):
+        shutil.copy(photo, base / "JPEGImages" / photo.name)
+        mask = np.roll(answer["segmentation"]["mask"], 20, axis=1)
+        mask[:10] = 255
+        with Image.open(photo) as opened:
+            picture = Image.fromarray(mask).resize(opened.size, Image.NEAREST)
+        picture = picture.convert("L")
+        picture.putpalette([value for k in range(256) for value in (k, k, k)])
+        picture.save(base / "SegmentationClass" / (photo.stem + ".png"))
+    listed = "\n".join(photo.stem for photo in photographs)
+    (base / "ImageSets" / "Segmentation" / "val.txt").write_text(listed + "\n")
+    return root
+
+
+def evaluate(bundle, *more, check=True):
+    return splitwatt("evaluate", bundle, *more, "--json", check=check)
+
+
+def test_classification_counts_its_places(bundles, imagenet, tmp_path):
+    root, places = imagenet
+    made = evaluate(bundles / CLASSIFIER, "--data", f"imagenet:{root}", "--out", tmp_path)
+    (result,) = json.loads(made.stdout)["results"]
+    metrics = result["metrics"]
+    assert metrics["top1_percent"]["value"] == pytest.approx(100 * places.count(0) / len(places))
+    hits = sum(place < 5 for place in places)
+    assert metrics["top5_percent"]["value"] == pytest.approx(100 * hits / len(places))
+    for figure in metrics.values():
+        assert figure["low"] <= figure["value"] <= figure["high"]
+    assert result["payload_bytes"] is None and result["data_set"] == "ilsvrc2012"
+
+
+def test_wilsons_interval_is_scipys():
+    from scipy.stats import binomtest
+
+    from profiler.evaluate.intervals import share
+
+    for hits, count in ((0, 7), (3, 7), (7, 7), (384, 500), (38000, 50000)):
+        due = binomtest(hits, count).proportion_ci(0.95, method="wilson")
+        found = share(hits, count)
+        assert (found["low"], found["high"]) == pytest.approx((100 * due.low, 100 * due.high))
+
+
+def test_map_is_pycocotools(bundles, coco, photographs, tmp_path):
+    made = evaluate(bundles / DETECTOR, "--data", f"coco:{coco}", "--out", tmp_path)
+    (result,) = json.loads(made.stdout)["results"]
+    rows = []
+    for number, answer in enumerate(answers(bundles / DETECTOR, photographs)):
+        found = answer["detection"]
+        for box, label, score in zip(found["boxes"], found["labels"], found["scores"], strict=True):
+            x, y, right, bottom = map(float, box)
+            rows.append({"image_id": 1000 - number, "category_id": int(label),
+                         "bbox": [x, y, right - x, bottom - y], "score": float(score)})  # fmt: skip
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(coco / "annotations" / "instances_val2017.json"))
+        meter = COCOeval(truth, truth.loadRes(rows), "bbox")
+        meter.evaluate()
+        meter.accumulate()
+        meter.summarize()
+    assert 5 < 100 * meter.stats[0] < 99
+    metrics = result["metrics"]
+    assert metrics["map_50_95_percent"]["value"] == pytest.approx(100 * meter.stats[0], abs=1e-9)
+    assert metrics["map_50_percent"]["value"] == pytest.approx(100 * meter.stats[1], abs=1e-9)
+
+
+def test_miou_is_the_definitions(bundles, voc, photographs, tmp_path):
+    made = evaluate(bundles / SEGMENTER, "--data", f"voc:{voc}", "--out", tmp_path)
+    (result,) = json.loads(made.stdout)["results"]
+    truths, found = [], []
+    for photo, answer in zip(photographs, answers(bundles / SEGMENTER, photographs), strict=True):
+        mask = answer["segmentation"]["mask"]
+        path = voc / "VOCdevkit" / "VOC2012" / "SegmentationClass" / (photo.stem + ".png")
+        with Image.open(path) as opened:
+            truth = np.asarray(opened.resize(mask.shape[::-1], Image.NEAREST))
+        truths.append(truth[truth != 255])
+        found.append(mask[truth != 255])
+    truth, mask = np.concatenate(truths), np.concatenate(found)
+    ious = [
+        ((truth == k) & (mask == k)).sum() / ((truth == k) | (mask == k)).sum()
+        for k in np.union1d(truth, mask)
+    ]
+    figure = result["metrics"]["miou_percent"]
+    assert figure["value"] == pytest.approx(100 * np.mean(ious), rel=1e-9)
+    assert 0 < figure["low"] <= figure["value"] <= figure["high"] < 100
+
+
+def test_a_multi_task_model_on_all_its_tasks(bundles, imagenet, coco, voc, tmp_path):
+    data = [f"imagenet:{imagenet[0]}", f"coco:{coco}", f"voc:{voc}"]
+    flags = [part for text in data for part in ("--data", text)]
+    for preprocess in ("runtime", "paper"):
+        evaluate(bundles / LADON, *flags, "--limit", "2", "--preprocess", preprocess,
+                 "--out", tmp_path)  # fmt: skip
+    document = json.loads((tmp_path / "accuracy.json").read_text())
+    schema = json.loads((ROOT / "profiler/configs/accuracy.schema.json").read_text())
+    jsonschema.validate(document, schema)
+    entry = document["bundles"][LADON]
+    assert entry["trained"] is False
+    found = {(r["task"], r["preprocess"]): r for r in entry["results"]}
+    assert len(found) == len(entry["results"]) == 6
+    for (task, preprocess), result in found.items():
+        assert result["images"] == 2 and result["whole"] is False
+        figure = result["payload_bytes"]
+        assert 0 < figure["low"] <= figure["value"] <= figure["high"]
+        other = found[task, "runtime"]["bits_per_pixel"]["value"]
+        # Detection's paper preprocessing is the runtime's: the same bytes. The others' are not.
+        same = result["bits_per_pixel"]["value"] == other
+        assert same == (preprocess == "runtime" or task == "detection")
+
+
+def test_bytes_alone_of_a_folder(bundles, photographs, tmp_path):
+    folder = photographs[0].parent
+    made = evaluate(
+        bundles / LADON, "--data", f"folder:{folder}", "--limit", "2", "--out", tmp_path
+    )
+    results = json.loads(made.stdout)["results"]
+    assert all(result["metrics"] == {} for result in results)
+    assert results[0]["payload_bytes"]["value"] > 0
+
+
+def test_a_killed_evaluation_goes_on(bundles, voc, tmp_path):
+    arguments = ["evaluate", bundles / SEGMENTER, "--data", f"voc:{voc}", "--out", tmp_path]
+    process = subprocess.Popen([sys.executable, str(ROOT / "splitwatt.py"), *map(str, arguments)])
+    records = tmp_path / "evaluation" / f"{SEGMENTER}.pascal_voc2012.runtime.jsonl"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if records.exists() and records.read_bytes().count(b"\n") >= 3:
+            break
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = records.read_bytes()
+    assert not (tmp_path / "accuracy.json").exists() or before.count(b"\n") == 7
+    records.write_bytes(before[: before.rindex(b"\n") + 1] + b'{"name": "cut o')
+    evaluate(*arguments[1:])
+    after = records.read_text().splitlines()
+    assert after[: before.count(b"\n")] == before.decode().splitlines()[: before.count(b"\n")]
+    names = [json.loads(line)["name"] for line in after[1:]]
+    assert len(names) == len(set(names)) == 6
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ("imagenet:{root}", "no folder of a class"),
+        ("coco:{root}", "no annotations"),
+        ("voc:{root}", "no list of images"),
+        ("cocoa:{root}", "coco"),
+        ("{root}", "KIND:DIR"),
+        ("folder:{root}/none", "no folder"),
+    ],
+)
+def test_what_is_no_data_set_is_told(bundles, tmp_path, data, sentence):
+    out = tmp_path / "out"
+    text = data.format(root=tmp_path)
+    made = evaluate(bundles / CLASSIFIER, "--data", text, "--out", out, check=False)
+    assert made.returncode == 2 and sentence in made.stderr
+    assert "Traceback" not in made.stderr and not out.exists()
+
+
+def test_a_damaged_image_is_told_and_nothing_is_half_written(bundles, imagenet, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(imagenet[0], root)
+    damaged = sorted((root / "val").rglob("*.jpg"))[2]
+    damaged.write_bytes(damaged.read_bytes()[:500])
+    out = tmp_path / "out"
+    made = evaluate(bundles / CLASSIFIER, "--data", f"imagenet:{root}", "--out", out, check=False)
+    assert made.returncode == 1 and damaged.name in made.stderr
+    assert not (out / "accuracy.json").exists()
+
+
+def test_a_data_set_of_another_task_is_told(bundles, coco, tmp_path):
+    made = evaluate(
+        bundles / CLASSIFIER, "--data", f"coco:{coco}", "--out", tmp_path / "o", check=False
+    )
+    assert made.returncode == 2 and "detection" in made.stderr
