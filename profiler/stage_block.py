@@ -22,8 +22,8 @@ from profiler.config import SPLIT, Config, from_document
 from profiler.connection import Endpoint
 from profiler.process import die_with_parent
 from profiler.protocol import HEADER_LENGTH, Tensor, encode_request
-from profiler.remote import STAGES, Remote
 from profiler.records import STAGES_FILE
+from profiler.remote import STAGES, Remote
 from profiler.run_folder import Appender, RunFolder
 from profiler.sample import FAILED, OK
 from profiler.stage_energy import SERVER, TRANSMIT, StageBlock

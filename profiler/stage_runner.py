@@ -75,9 +75,7 @@ def run_stage_blocks(
             note("%s: %s" % (spec.id, ended.died))
 
 
-def _arguments(
-    folder: RunFolder, spec: StageSpec, options: Options, done: Set[str]
-) -> List[str]:
+def _arguments(folder: RunFolder, spec: StageSpec, options: Options, done: Set[str]) -> List[str]:
     arguments = [
         "--run", folder.path, "--block", spec.id, "--bundles", options.bundles,
         "--target", options.target, "--timeout", str(options.timeout_s),
