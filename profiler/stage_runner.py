@@ -69,7 +69,7 @@ def run_stage_blocks(
                 folder.file(LOG),
                 lambda told: None,
                 lambda process: None,
-                _MODULE,
+                module=_MODULE,
             )
         if ended.died is not None:
             note("%s: %s" % (spec.id, ended.died))
