@@ -139,6 +139,7 @@ class System:
     build: makes the `Network` of a rate point (None where there is but one).
     checkpoints: the files a rate point needs, () where nothing was published for it.
     assumed: rate points that the paper names without defining them.
+    unavailable: why a row of the papers cannot be exported, in a sentence; "" where it can.
     published_preprocess: task -> the preprocessing of the paper's accuracy, where that is another.
     """
 
@@ -153,6 +154,7 @@ class System:
     checkpoints: Callable[[str | None], tuple[Checkpoint, ...]]
     rates: tuple[str, ...] = ()
     assumed: frozenset[str] = field(default_factory=frozenset)
+    unavailable: str = ""
     notes: tuple[str, ...] = ()
     published_preprocess: Mapping[str, Preprocess] = field(default_factory=dict)
 
