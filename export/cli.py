@@ -28,7 +28,8 @@ def models(argv: list[str]) -> int:
     for row in rows:
         rates = "@ " + " ".join(row["rates"]) if row["rates"] else ""
         print(f"{row['name']:<40} {', '.join(row['tasks'])}  {rates}".rstrip())
-        for line in (row["citation"], *row["notes"]):
+        unavailable = (f"not to be exported: {row['unavailable']}",) if row["unavailable"] else ()
+        for line in (row["citation"], *row["notes"], *unavailable):
             print(f"    {line}")
     return 0
 
@@ -42,6 +43,7 @@ def _row(system: System) -> dict[str, Any]:
         "rates": list(system.rates),
         "citation": system.citation,
         "notes": list(system.notes),
+        "unavailable": system.unavailable or None,
     }
 
 
