@@ -8,6 +8,7 @@ import argparse
 import os
 import sys
 import time
+from contextlib import ExitStack
 from typing import Any, Dict, List, NamedTuple, Optional, Union
 
 from device_configs.errors import ServerError, SplitwattError
@@ -18,12 +19,15 @@ from profiler.client import TIMEOUT_S, Client
 from profiler.config import SPLIT, Config, from_document
 from profiler.connection import Endpoint
 from profiler.cuda_start import cuda_init_s
+from profiler.links.way import way_of
 from profiler.memory import process_peak_bytes
+from profiler.network_notes import measured_links
 from profiler.pipelined import flow
 from profiler.process import die_with_parent
 from profiler.recording import Record, Recorder, Spec
 from profiler.run_folder import RunFolder
 from profiler.steady import WarmUp
+from profiler.survey import Survey
 from profiler.system import Charge, LocalSystem, SplitSystem, published_total
 from profiler.telling import Teller, tell
 from profiler.tokens import read_token
@@ -74,19 +78,22 @@ class Block:
             SplitwattError: the run folder cannot be written.
         """
         self._client = client
-        with (
-            self._folder.samples() as samples,
-            self._folder.windows() as windows,
-            BoardProbe(sysfs) as probe,
-        ):
-            self._samples, self._windows, self._probe = samples, windows, probe
+        asked = client if self._row.kind == SPLIT else None
+        link = next(iter(measured_links(self._config)), None)
+        self._survey = Survey(self._folder, self._spec.id, asked, link)
+        with ExitStack() as stack:
+            self._samples = stack.enter_context(self._folder.samples())
+            self._windows = stack.enter_context(self._folder.windows())
+            self._probe = stack.enter_context(BoardProbe(sysfs))
             try:
                 opened = self._open(bundles, target, threads)
             except SplitwattError as error:
                 return self._fail_all(error)
             try:
+                self._survey.begin()
                 self._warm(opened)
                 self._inferences(opened.system)
+                self._survey.end()
                 if self._config.pipelined and not self._done.throughput:
                     self._flow(opened.system)
             finally:
@@ -163,6 +170,8 @@ class Block:
 
     def _sample(self, system: System, inference: int, warmup: bool) -> Record:
         path = self._recorder.image(inference, warmup)
+        if self._unreached == 0:
+            self._survey.between()
         started = time.monotonic()
         if self._unreached >= GIVE_UP_AFTER:
             gone = ServerError("the server was gone for %d samples before" % self._unreached)
@@ -233,7 +242,8 @@ def main(argv: Optional[List[str]] = None) -> int:
             os.path.join(document["images_folder"], row["file"]) for row in document["images"]
         ]
         token = read_token(options.token_file)
-        endpoint = Endpoint(options.server, token, options.cert, options.fingerprint)
+        way = way_of(document.get("link"))
+        endpoint = Endpoint(options.server, token, options.cert, options.fingerprint, way)
         client = Client(endpoint, options.timeout)
         block = Block(folder, config, spec, images, options.retry_before)
         block.run(options.bundles, options.target, options.threads, client, options.sysfs)

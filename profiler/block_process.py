@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import subprocess
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from device_configs.errors import SplitwattError
 from profiler.block import FATAL_EXIT
@@ -32,6 +32,7 @@ def run_block(
     log: str,
     heard: Callable[[Dict[str, Any]], None],
     started: Callable[[int], None],
+    prefix: Sequence[str] = (),
     module: str = "profiler.block",
 ) -> Ended:
     """Run a block's process to its end.
@@ -45,11 +46,12 @@ def run_block(
         heard: called with what it tells of its progress: samples `done`, or `more` to come.
         started: called with its process id.
         module: what is run as `python -m MODULE`.
+        prefix: goes before the command, to run it elsewhere, as on a shaped link.
 
     Raises:
         SplitwattError: what the block could not go on from, as a full disk.
     """
-    command = module_command(module, "--parent", str(os.getpid()), *arguments)
+    command = list(prefix) + module_command(module, "--parent", str(os.getpid()), *arguments)
     if endpoint is not None:
         command += ["--server", endpoint.url]
         for flag, value in (

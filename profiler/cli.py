@@ -96,10 +96,12 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
     config = None
     if options.config:
         only, images, backend = options.only, options.images, options.backend
-        config = override(load_config(options.config), only, images, backend, options.pipelined)
-    elif options.only or options.images or options.backend or options.pipelined:
+        config = load_config(options.config)
+        config = override(config, only, images, backend, options.pipelined, options.link)
+    elif any((options.only, options.images, options.backend, options.pipelined, options.link)):
         raise UsageError(
-            "--only, --images, --backend and --pipelined change a --config", "leave them out"
+            "--only, --images, --backend, --link and --pipelined change a --config",
+            "leave them out",
         )
     known = read_document(options.resume) if options.resume else {}
     sensors = known.get("sensors") or {}
@@ -141,6 +143,8 @@ def _profile_parser() -> argparse.ArgumentParser:
     add("--pipelined", action="store_true", help="measure throughput beside latency")
     add("--threads", type=_positive, help="of one inference (default: the backend's choice)")
     add("--bundles", metavar="DIR", help="the folder of bundles (default: bundles)")
+    add("--link", metavar="KIND:RATE", action="append", default=[], help="simulated:lora, "
+        "shaped:100kbit, none, ... instead of the config's (docs/links.md); may be repeated")  # fmt: skip
     add("--server", metavar="URL", help="a running server (default: start one here, and stop it)")
     add("--token-file", metavar="FILE", help="the token of a server in the network")
     add("--cert", metavar="FILE", help="the certificate to trust")

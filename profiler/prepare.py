@@ -3,7 +3,7 @@
 import os
 import time
 import uuid
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from device_configs.errors import RunError, ServerError, UsageError
 from device_configs.names import check_known
@@ -14,6 +14,7 @@ from profiler.bundles import Found, describe, open_bundles
 from profiler.client import Client
 from profiler.config import SPLIT, Config, from_document
 from profiler.images import describe_images, list_images
+from profiler.links.parse import parse_links
 from profiler.plan import plan_blocks
 from profiler.records import FORMAT
 from profiler.versions import machine_id, versions
@@ -184,12 +185,15 @@ def override(
     images: Optional[str],
     backend: Optional[str],
     pipelined: bool = False,
+    links: Sequence[str] = (),
 ) -> Config:
     """The config as the command line changes it.
 
     Raises:
-        UsageError: an unknown configuration or backend.
+        UsageError: an unknown configuration or backend, or no link.
     """
+    if links:
+        config = config._replace(links=parse_links(links))
     if only is not None:
         config = config.only([id for id in only.split(",") if id.strip()])
     if images is not None:

@@ -11,6 +11,7 @@ from typing import IO, Any, Dict, Optional
 
 from device_configs.errors import RunError, SplitwattError
 from device_configs.files import storage_error, write_atomic
+from profiler.network_records import CLOCK_FILE, LINKS_FILE
 from profiler.records import (
     MEMORY_FILE,
     POWER_FOLDER,
@@ -28,7 +29,8 @@ from profiler.work import Done
 
 _LOCK_FILE = ".lock"
 _APPENDED = (
-    SAMPLES_FILE, WINDOWS_FILE, MEMORY_FILE, STARTS_FILE, THROUGHPUT_FILE, STAGES_FILE
+    SAMPLES_FILE, WINDOWS_FILE, MEMORY_FILE, STARTS_FILE, THROUGHPUT_FILE, STAGES_FILE,
+    CLOCK_FILE, LINKS_FILE,
 )  # fmt: skip
 # At most so much of a run is lost with the power.
 SYNC_EVERY_S = 1.0

@@ -13,7 +13,10 @@ from profiler.client import Client
 from profiler.config import SPLIT, Config, from_document
 from profiler.connection import Endpoint
 from profiler.gpu_memory import GpuMemory
+from profiler.link import SHAPED
+from profiler.links.shaped import Shaped
 from profiler.memory import SOURCE_BOARD, SOURCE_PROCESS, BoardMeter, larger
+from profiler.network_notes import measured_links, network_notes
 from profiler.own_server import OwnServer, check_python
 from profiler.plan import plan_again
 from profiler.power import BlockPower
@@ -113,6 +116,7 @@ class _Session:
         self._server: Optional[OwnServer] = None
         self._server_starts = 0
         self._told_why_no_power = False
+        self._shaped: Optional[Shaped] = None
 
     def run(self) -> Result:
         """Run every block that is not done, then once more those that the board throttled in."""
@@ -132,6 +136,8 @@ class _Session:
         finally:
             if self._server is not None:
                 self._server.close()
+            if self._shaped is not None:
+                self._shaped.close()
         self._document["finished_wall"] = wall()
         self._folder.write_document(self._document)
         return self._result()
@@ -183,6 +189,11 @@ class _Session:
 
     def _meet_server(self) -> None:
         options = self._options
+        for link in measured_links(self._config):
+            if link.kind == SHAPED and self._shaped is None:
+                self._shaped = Shaped(link)
+                self._document["link"] = self._shaped.record
+                note(self._shaped.sentence)
         if options.server is None:
             self._server = self._start_server()
         with Client(self._endpoint(), options.timeout_s) as client:
@@ -213,6 +224,7 @@ class _Session:
         while work:
             ended, meter = self._run_process(spec, split, progress)
             self._record_memory(spec, ended, meter)
+            self._tell_of_network(progress)
             if ended.died is None:
                 return
             deaths += 1
@@ -238,6 +250,9 @@ class _Session:
         ]  # fmt: skip
         arguments += ["--threads", str(options.threads)] if options.threads else []
         gpu = GpuMemory(sysfs=options.sysfs)
+        shaped = self._shaped if split else None
+        if shaped is not None:
+            shaped.lead_to(self._endpoint().url)
         with self._power(spec), BoardMeter(gpu=gpu) as meter:
             ended = run_block(
                 arguments,
@@ -247,6 +262,7 @@ class _Session:
                 self._folder.file(BLOCK_LOG),
                 heard,
                 meter.watch,
+                prefix=shaped.prefix if shaped is not None else (),
             )
         return ended, meter
 
@@ -279,6 +295,14 @@ class _Session:
         ) as power:
             yield power if power.sampled else None
         self._no_power(power.why_not, power.server_why_not)
+
+    def _tell_of_network(self, progress: Progress) -> None:
+        """Keep what is odd about the network in run.json; tell it once."""
+        known = self._document.setdefault("network_notes", [])
+        for sentence in network_notes(self._folder.path, self._document, self._config):
+            if sentence not in known:
+                known.append(sentence)
+                progress.note(sentence)
 
     def _no_power(self, why_not: List[str], server_why_not: List[str]) -> None:
         """Keep the reasons in run.json; tell the board's once."""

@@ -6,10 +6,11 @@ way through two kernels and the server, is in neither.
 """
 
 import time
-from typing import Any, Callable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 from profiler.client import Client, Exchange, NoClockError
 from profiler.link import Link, framed_bytes
+from profiler.network_records import LinkRate
 
 # What a probe carries: more as long as it takes less than this.
 ENOUGH_S = 0.25
@@ -17,19 +18,6 @@ _LEAST_BYTES, _MOST_BYTES = 4096, 1 << 20
 _SMALL = 3
 # A link this far off the rate that was asked for is told.
 TOLERANCE = 0.05
-
-
-class LinkRate(NamedTuple):
-    """A line of links.jsonl; the fields are described in `LINK_FIELDS`."""
-
-    block: str
-    when: str
-    monotonic_s: float
-    uplink_kbit_s: Optional[float]
-    downlink_kbit_s: Optional[float]
-    uplink_bytes: int
-    downlink_bytes: int
-    why_not: Optional[str]
 
 
 def probe(client: Client, block: str, when: str) -> LinkRate:

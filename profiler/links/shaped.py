@@ -51,6 +51,15 @@ class Shaped:
                 raise UsageError("the kernel cannot shape the link: %s" % why_not, RIGHTS)
             self.record["why_not_kernel"] = why_not
 
+    @property
+    def sentence(self) -> str:
+        """What shapes the link, for people."""
+        if self.record["via"] == KERNEL:
+            return "the link %s is shaped by the kernel (tbf)" % self.record["name"]
+        why_not = self.record["why_not_kernel"]
+        more = "; the kernel cannot: %s. To have it, %s" % (why_not, RIGHTS) if why_not else ""
+        return "the link %s is shaped by a token bucket of our own%s" % (self.record["name"], more)
+
     def _open(self, link: Link) -> Optional[str]:
         """Start the gate; why it cannot be, or None."""
         command = module_command(

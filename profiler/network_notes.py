@@ -1,0 +1,46 @@
+"""What was odd about a run's network: clocks that jumped, a link off its rate, an older server.
+
+None of it stops a run. Samples are timed on the board's monotonic clock alone and stay sound; what
+is not, as a stage's place on the other end's clock, is left out where it is read.
+"""
+
+from typing import Any, Dict, List
+
+from profiler.config import Config
+from profiler.link import NONE, SHAPED, Link
+from profiler.links.probe import deviation
+from profiler.network_records import read_clock, read_rates
+from profiler.waterfall import jumps
+
+
+def network_notes(path: str, document: Dict[str, Any], config: Config) -> List[str]:
+    """Sentences, each once.
+
+    Args:
+        path: the run folder.
+        document: its run.json.
+        config: the run's.
+    """
+    notes = _version(document)
+    estimates, rates = read_clock(path), read_rates(path)
+    notes += [e.why_not for e in estimates if e.why_not]
+    notes += jumps(estimates)
+    for link in measured_links(config):
+        for rate in rates:
+            sentence = deviation(rate, link)
+            if sentence:
+                notes.append("%s, %s: %s" % (rate.block, rate.when, sentence))
+    return sorted(set(notes), key=notes.index)
+
+
+def measured_links(config: Config) -> List[Link]:
+    """The link that samples are taken over, where the config says something of it."""
+    return [link for link in config.links if link.kind in (SHAPED, NONE)][:1]
+
+
+def _version(document: Dict[str, Any]) -> List[str]:
+    theirs = (document.get("server") or {}).get("version")
+    own = document["versions"].get("splitwatt")
+    if theirs is None or own is None or theirs == own:
+        return []
+    return ["the server is splitwatt %s and the board %s" % (theirs, own)]

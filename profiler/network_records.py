@@ -1,0 +1,85 @@
+"""What a run keeps of the network: both ends' clocks and the link's rate, between samples."""
+
+import os
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from profiler.fields import Field, check_record
+from profiler.records import read_lines
+
+CLOCK_FILE = "clock.jsonl"
+LINKS_FILE = "links.jsonl"
+
+
+class ClockEstimate(NamedTuple):
+    """A line of clock.jsonl; the fields are described in `CLOCK_FIELDS`."""
+
+    block: str
+    when: str
+    monotonic_s: float
+    offset_s: Optional[float]
+    uncertainty_s: Optional[float]
+    exchanges: int
+    wall_s: float
+    why_not: Optional[str]
+
+
+class LinkRate(NamedTuple):
+    """A line of links.jsonl; the fields are described in `LINK_FIELDS`."""
+
+    block: str
+    when: str
+    monotonic_s: float
+    uplink_kbit_s: Optional[float]
+    downlink_kbit_s: Optional[float]
+    uplink_bytes: int
+    downlink_bytes: int
+    why_not: Optional[str]
+
+
+_BLOCK = Field("text", "", "the block: one process, one configuration, one backend")
+_WHEN = Field("text", "", "before, during or after the block's samples")
+_AT = Field("number", "s", "when, on the board's monotonic clock")
+_WHY_NOT = Field("text", "", "why there is no figure", True)
+
+CLOCK_FIELDS: Dict[str, Field] = {
+    "block": _BLOCK,
+    "when": _WHEN,
+    "monotonic_s": _AT,
+    "offset_s": Field("number", "s", "the server's monotonic clock less the board's", True),
+    "uncertainty_s": Field("number", "s", "the most that the offset can be wrong by", True),
+    "exchanges": Field("integer", "", "exchanges of times, of which the quickest counts"),
+    "wall_s": Field("number", "s", "the board's wall clock then, since 1970"),
+    "why_not": _WHY_NOT,
+}
+
+LINK_FIELDS: Dict[str, Field] = {
+    "block": _BLOCK,
+    "when": _WHEN,
+    "monotonic_s": _AT,
+    "uplink_kbit_s": Field(
+        "number", "kbit/s", "the rate that the uplink has, framing counted", True
+    ),
+    "downlink_kbit_s": Field("number", "kbit/s", "the same of the downlink", True),
+    "uplink_bytes": Field("integer", "B", "what that was measured with, framing counted"),
+    "downlink_bytes": Field("integer", "B", "the same of the downlink"),
+    "why_not": _WHY_NOT,
+}
+
+
+def read_clock(run: str) -> List[ClockEstimate]:
+    """The lines of a run's clock.jsonl, in order; none where a run has no such file."""
+    return [ClockEstimate(**row) for row in _rows(run, CLOCK_FILE, CLOCK_FIELDS)]
+
+
+def read_rates(run: str) -> List[LinkRate]:
+    """The lines of a run's links.jsonl, in order; none where a run has no such file."""
+    return [LinkRate(**row) for row in _rows(run, LINKS_FILE, LINK_FIELDS)]
+
+
+def _rows(run: str, name: str, fields: Dict[str, Field]) -> List[Dict[str, Any]]:
+    path = os.path.join(run, name)
+    rows = []
+    for number, record in read_lines(path):
+        row = check_record(record, fields, "%s, line %d" % (path, number))
+        rows.append({field: row[field] for field in fields})
+    return rows

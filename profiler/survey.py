@@ -1,0 +1,69 @@
+"""What a block finds out of the network between its samples: both ends' clocks, the link's rate.
+
+Appended to the run's clock.jsonl and links.jsonl. Nothing here ends a block: a server that is gone
+or too old to be asked is recorded, and the samples go on.
+"""
+
+import time
+from typing import Any, List, Optional, Tuple
+
+from device_configs.errors import ServerError
+from profiler.clock import estimate
+from profiler.link import Link
+from profiler.links.probe import probe
+from profiler.network_records import CLOCK_FILE, LINKS_FILE, ClockEstimate
+from profiler.run_folder import Appender, RunFolder
+
+BEFORE, DURING, AFTER = "before", "during", "after"
+# Between samples the clocks are compared again after so long.
+EVERY_S = 20.0
+
+
+class Survey:
+    """The clocks and the link of one block; a context manager that surveys when it ends.
+
+    Args:
+        folder: the run's.
+        block: its id.
+        client: asks the server; None for a block without one.
+        link: the one that the samples are taken over, whose rate is measured; None measures none.
+    """
+
+    def __init__(
+        self, folder: RunFolder, block: str, client: Optional[Any], link: Optional[Link]
+    ) -> None:
+        self._folder = folder
+        self._block = block
+        self._client = client
+        self._link = link
+        self._last_s = 0.0
+
+    def begin(self) -> None:
+        """Compare the clocks and measure the link, before the first sample."""
+        self._take(BEFORE, self._link is not None)
+
+    def between(self) -> None:
+        """Compare the clocks between two samples, where that was long ago."""
+        if time.monotonic() - self._last_s > EVERY_S:
+            self._take(DURING, False)
+
+    def end(self) -> None:
+        """As `begin`, after the last sample."""
+        self._take(AFTER, self._link is not None)
+
+    def _take(self, when: str, rate: bool) -> None:
+        if self._client is None:
+            return
+        rows: List[Tuple[str, Any]] = []
+        try:
+            rows.append((CLOCK_FILE, estimate(self._client, self._block, when)))
+            if rate:
+                rows.append((LINKS_FILE, probe(self._client, self._block, when)))
+        except ServerError as error:
+            now = time.monotonic()
+            gone = ClockEstimate(self._block, when, now, None, None, 0, time.time(), error.message)
+            rows.append((CLOCK_FILE, gone))
+        for name, row in rows:
+            with Appender(self._folder.file(name)) as lines:
+                lines.append(dict(row._asdict()))
+        self._last_s = time.monotonic()
