@@ -9,7 +9,7 @@ from typing import Any, Dict, List
 from profiler.config import Config
 from profiler.link import NONE, SHAPED, Link
 from profiler.links.probe import deviation
-from profiler.network_records import read_clock, read_rates
+from profiler.records import read_clock, read_rates
 from profiler.waterfall import jumps
 
 

@@ -1,10 +1,8 @@
 """What a run keeps of the network: both ends' clocks and the link's rate, between samples."""
 
-import os
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional
 
-from profiler.fields import Field, check_record
-from profiler.records import read_lines
+from profiler.fields import Field
 
 CLOCK_FILE = "clock.jsonl"
 LINKS_FILE = "links.jsonl"
@@ -64,22 +62,3 @@ LINK_FIELDS: Dict[str, Field] = {
     "downlink_bytes": Field("integer", "B", "the same of the downlink"),
     "why_not": _WHY_NOT,
 }
-
-
-def read_clock(run: str) -> List[ClockEstimate]:
-    """The lines of a run's clock.jsonl, in order; none where a run has no such file."""
-    return [ClockEstimate(**row) for row in _rows(run, CLOCK_FILE, CLOCK_FIELDS)]
-
-
-def read_rates(run: str) -> List[LinkRate]:
-    """The lines of a run's links.jsonl, in order; none where a run has no such file."""
-    return [LinkRate(**row) for row in _rows(run, LINKS_FILE, LINK_FIELDS)]
-
-
-def _rows(run: str, name: str, fields: Dict[str, Field]) -> List[Dict[str, Any]]:
-    path = os.path.join(run, name)
-    rows = []
-    for number, record in read_lines(path):
-        row = check_record(record, fields, "%s, line %d" % (path, number))
-        rows.append({field: row[field] for field in fields})
-    return rows

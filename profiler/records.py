@@ -24,6 +24,14 @@ from profiler.fields import (
     check_record,
 )
 from profiler.link import Link
+from profiler.network_records import (
+    CLOCK_FIELDS,
+    CLOCK_FILE,
+    LINK_FIELDS,
+    LINKS_FILE,
+    ClockEstimate,
+    LinkRate,
+)
 from profiler.run_energy import BlockEnergy, block_energies, waiting_joules
 from profiler.sample import (
     ESTIMATED,
@@ -49,15 +57,18 @@ from profiler.sample import (
 from profiler.stage_energy import StageBlock, StageEnergy, stage_energies
 from profiler.statistics import Spread, outside, spread
 from profiler.traced import RailJoules
+from profiler.waterfall import Bar, waterfall
 
 __all__ = [
-    "BlockEnergy", "ESTIMATED", "FAILED", "FIELDS", "FORMAT", "Field", "IDLE", "INFERENCES", "Link",
+    "Bar", "BlockEnergy", "ClockEstimate", "LinkRate", "ESTIMATED", "FAILED", "FIELDS", "FORMAT", "Field", "IDLE", "INFERENCES", "Link",
     "Memory", "OK", "PUBLISHED", "RailJoules", "Request", "Run", "Sample", "Spread",
     "StageBlock", "StageEnergy", "Start", "Throughput", "Window",
-    "downlink_s", "end_to_end_s", "energy_of", "local_s", "network_s", "read_run", "read_stages",
+    "downlink_s", "end_to_end_s", "energy_of", "local_s", "network_s",
+    "read_clock", "read_rates", "read_run", "read_stages",
     "server_energy_of", "server_s", "stage_energy_of",
     "outside", "spread", "throttled_blocks",
     "uplink_delay", "uplink_payload_s", "uplink_s", "uplink_wire_s", "waiting_joules",
+    "waterfall",
 ]  # fmt: skip
 
 FORMAT = 1
@@ -196,6 +207,16 @@ def read_samples(path: str) -> Iterator[Sample]:
         requests = [check_record(entry, REQUEST_FIELDS, where) for entry in row["requests"]]
         row["requests"] = [Request(**_known(entry, REQUEST_FIELDS)) for entry in requests]
         yield Sample(**row)
+
+
+def read_clock(path: str) -> List[ClockEstimate]:
+    """Every comparison of both ends' clocks in order; none where a run has no such file."""
+    return [ClockEstimate(**row) for row in _rows(path, CLOCK_FILE, CLOCK_FIELDS)]
+
+
+def read_rates(path: str) -> List[LinkRate]:
+    """Every measurement of the link in order; none where a run has no such file."""
+    return [LinkRate(**row) for row in _rows(path, LINKS_FILE, LINK_FIELDS)]
 
 
 def read_throughput(path: str) -> List[Throughput]:
