@@ -23,6 +23,8 @@ _ORDER = (
     "latency",
     "costs",
     "energy",
+    "energy_server",
+    "energy_stages",
     "data_size",
     "memory",
     "accuracy",

@@ -5,9 +5,20 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from profiler.records import ESTIMATED, PUBLISHED, BlockEnergy, Link, Run, Sample, energy_of
+from profiler.records import (
+    ESTIMATED,
+    PUBLISHED,
+    BlockEnergy,
+    Link,
+    Run,
+    Sample,
+    StageEnergy,
+    energy_of,
+    server_energy_of,
+    stage_energy_of,
+)
 
 __all__ = ["Entry", "Link", "Run", "Sample", "Series", "series_of"]
 
@@ -19,7 +30,8 @@ class Entry:
     """One configuration in one series: its samples that count, and those that failed.
 
     `id` is as `LC1`; `split`: does it send anything; `note`: the footnote of an assumed one.
-    `failed` pairs a sample with the reason of its failure; `energy` is that of its blocks.
+    `failed` pairs a sample with the reason of its failure; `energy` is that of its blocks,
+    `server_energy` the server's own meanwhile, `stage_energy` that of stages repeated alone.
     """
 
     run: Run
@@ -32,6 +44,8 @@ class Entry:
     samples: tuple[Sample, ...]
     failed: tuple[tuple[Sample, str], ...]
     energy: tuple[BlockEnergy, ...] = ()
+    server_energy: tuple[BlockEnergy, ...] = ()
+    stage_energy: tuple[StageEnergy, ...] = ()
 
     @property
     def group(self) -> str:
@@ -177,7 +191,7 @@ def series_of(runs: list[Run]) -> list[Series]:
     pairs = [(run, backend) for run in runs for backend in run.config.backends]
     times = Counter((board_of(run), backend) for run, backend in pairs)
     names = Counter((board_of(run), backend, run.name) for run, backend in pairs)
-    energy = {run.path: energy_of(run) for run in runs}
+    energy = {run.path: _Energies.of(run) for run in runs}
     result = []
     for run, backend in pairs:
         label = f"board {board_of(run)}, backend {backend}"
@@ -188,7 +202,7 @@ def series_of(runs: list[Run]) -> list[Series]:
     return result
 
 
-def _entries(run: Run, backend: str, energy: list[BlockEnergy]) -> tuple[Entry, ...]:
+def _entries(run: Run, backend: str, energy: "_Energies") -> tuple[Entry, ...]:
     good: dict[str, list[Sample]] = {}
     failed: dict[str, list[tuple[Sample, str]]] = {}
     for sample in run.samples:
@@ -213,10 +227,32 @@ def _entries(run: Run, backend: str, energy: list[BlockEnergy]) -> tuple[Entry, 
             note=c.note or "",
             samples=tuple(good.get(c.id, ())),
             failed=tuple(failed.get(c.id, ())),
-            energy=tuple(e for e in energy if (e.config, e.backend) == (c.id, backend)),
+            energy=_own(energy.board, c.id, backend),
+            server_energy=_own(energy.server, c.id, backend),
+            stage_energy=_own(energy.stages, c.id, backend),
         )
         for c in run.config.configurations
     )
+
+
+@dataclass(frozen=True)
+class _Energies:
+    """Of a run: each integrates its traces anew, once."""
+
+    board: list[BlockEnergy]
+    server: list[BlockEnergy]
+    stages: list[StageEnergy]
+
+    @staticmethod
+    def of(run: Run) -> "_Energies":
+        return _Energies(energy_of(run), server_energy_of(run), stage_energy_of(run))
+
+
+_E = TypeVar("_E", BlockEnergy, StageEnergy)
+
+
+def _own(energies: list[_E], config: str, backend: str) -> tuple[_E, ...]:
+    return tuple(e for e in energies if (e.config, e.backend) == (config, backend))
 
 
 def _timed(sample: Sample) -> bool:

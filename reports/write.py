@@ -10,6 +10,7 @@ from reports.accuracy_table import accuracy_table
 from reports.breakeven import breakeven_table
 from reports.document import Report, to_json
 from reports.draw import draw_all
+from reports.energy_apart import server_energy_table, stage_energy_table
 from reports.energy_table import energy_table
 from reports.frankensplit import backbones_table, components_table, wireless_table
 from reports.headlines import headlines
@@ -35,6 +36,8 @@ _TABLES = (
     latency_table,
     costs_table,
     energy_table,
+    server_energy_table,
+    stage_energy_table,
     data_size_table,
     memory_table,
     savings_table,
