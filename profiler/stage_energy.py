@@ -45,8 +45,8 @@ class StageEnergy(NamedTuple):
         config, backend, block, stage, repetitions: as recorded.
         provenance: "measured", "generated" or "replayed"; None without a trace.
         total, rails: the board's, as of a block (see `profiler.run_energy.BlockEnergy`).
-        server_total, server_rails: the server's own in the stage `server`; None and empty elsewhere
-            and where it has no sensor.
+        server_provenance, server_total, server_rails: the server's own in the stage `server`; None
+            and empty elsewhere and where it has no sensor.
         why_not: why there are none of the board's; None where there are.
     """
 
@@ -58,6 +58,7 @@ class StageEnergy(NamedTuple):
     provenance: Optional[str]
     total: Optional[RailJoules]
     rails: List[RailJoules]
+    server_provenance: Optional[str]
     server_total: Optional[RailJoules]
     server_rails: List[RailJoules]
     why_not: Optional[str]
@@ -90,7 +91,7 @@ def _of_stage(
 ) -> StageEnergy:
     none = StageEnergy(
         stage.config, stage.backend, stage.block, stage.stage, stage.repetitions, None, None, [],
-        None, [], None,
+        None, None, [], None,
     )  # fmt: skip
     if stage.status != OK or not stage.repetitions or stage.start_s is None or stage.end_s is None:
         return none._replace(why_not=stage.reason or "it was not repeated")
@@ -106,8 +107,8 @@ def _of_stage(
             on_server = None  # the block's own record says why
     if on_server is not None:
         none = none._replace(
-            server_total=on_server.total, server_rails=on_server.rails,
-            provenance=on_server.provenance,
+            server_provenance=on_server.provenance, server_total=on_server.total,
+            server_rails=on_server.rails,
         )  # fmt: skip
     traces = traces_of(power, stage.block)
     if not traces:

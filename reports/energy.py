@@ -1,7 +1,7 @@
 """Joules of a configuration: pooled over its blocks, per rail and of the board as a whole."""
 # board: no
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from profiler.records import BlockEnergy, Link, RailJoules, uplink_s, waiting_joules
@@ -30,17 +30,32 @@ class Energy:
 
 def board_energy(entry: Entry) -> Energy:
     """Of the whole board, as the target's data tells which rails that is."""
-    found = [(block, block.total) for block in entry.energy]
+    return _total(entry, entry.energy)
+
+
+def rail_energies(entry: Entry) -> list[Energy]:
+    """Of each rail of the board by itself."""
+    return _rails(entry, entry.energy)
+
+
+def rows_of(entry: Entry, blocks: Sequence[BlockEnergy]) -> list[Energy]:
+    """Of blocks of a configuration: the total, and each rail that is not all of it; [] without."""
+    rails, total = _rails(entry, blocks), _total(entry, blocks)
+    others = [rail for rail in rails if rail.rail != total.rail]  # a total of one rail stands once
+    return [total] * bool(rails and total.rail) + others
+
+
+def _total(entry: Entry, blocks: Sequence[BlockEnergy]) -> Energy:
+    found = [(block, block.total) for block in blocks]
     names = unique(rail.rail for _, rail in found if rail)
     return _energy(entry, ", ".join(names), "total", found)
 
 
-def rail_energies(entry: Entry) -> list[Energy]:
-    """Of each rail by itself."""
-    labels = unique(rail.rail for block in entry.energy for rail in block.rails)
+def _rails(entry: Entry, blocks: Sequence[BlockEnergy]) -> list[Energy]:
+    labels = unique(rail.rail for block in blocks for rail in block.rails)
     result = []
     for label in labels:
-        found = [(b, next((r for r in b.rails if r.rail == label), None)) for b in entry.energy]
+        found = [(b, next((r for r in b.rails if r.rail == label), None)) for b in blocks]
         total = any(rail.total for _, rail in found if rail)
         result.append(_energy(entry, label, "in the total" if total else "part", found))
     return result

@@ -2,7 +2,7 @@
 # board: no
 
 from reports import notes
-from reports.energy import Energy, board_energy, rail_energies, waiting_j
+from reports.energy import Energy, rows_of, waiting_j
 from reports.model import NO_LINK, Entry, Link, Series, links_of_all, slug
 from reports.table import Cell, Column, Row, Table
 from reports.values import Value, missing
@@ -46,15 +46,10 @@ def _key(link: Link) -> str:
 
 
 def _rows(s: Series, entry: Entry, links: list[Link]) -> list[Row]:
-    rails = rail_energies(entry)
-    if not rails:
-        return []
+    energies = rows_of(entry, entry.energy)
     waiting = {_key(link): _waiting(s, entry, link) for link in links}
     nothing = dict.fromkeys(waiting, _NO_WAITING)
-    total = board_energy(entry)
-    rows = [_row(s, entry, total, waiting)] if total.rail else []
-    others = [rail for rail in rails if rail.rail != total.rail]  # a total of one rail stands once
-    return rows + [_row(s, entry, rail, nothing) for rail in others]
+    return [_row(s, entry, e, waiting if e.role == "total" else nothing) for e in energies]
 
 
 def _waiting(s: Series, entry: Entry, link: Link) -> Value:
