@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import subprocess
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from device_configs.errors import SplitwattError
 from profiler.block import FATAL_EXIT
 from profiler.connection import Endpoint
-from profiler.process import module_command, module_environment
+from profiler.process import start_module
 
 
 class Ended(NamedTuple):
@@ -51,26 +50,18 @@ def run_block(
     Raises:
         SplitwattError: what the block could not go on from, as a full disk.
     """
-    command = list(prefix) + module_command(module, "--parent", str(os.getpid()), *arguments)
+    arguments = ["--parent", str(os.getpid())] + arguments
     if endpoint is not None:
-        command += ["--server", endpoint.url]
+        arguments += ["--server", endpoint.url]
         for flag, value in (
             ("--token-file", token_file),
             ("--cert", endpoint.certificate),
             ("--fingerprint", endpoint.fingerprint),
         ):
-            command += [flag, value] if value else []
+            arguments += [flag, value] if value else []
     last: Dict[str, Any] = {}
     with open(log, "ab") as errors:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=module_environment(),
-            pass_fds=(lock,),
-            start_new_session=True,
-        )
+        process = start_module(module, arguments, errors, lock, prefix)
         started(process.pid)
         try:
             assert process.stdout is not None  # for the type checker

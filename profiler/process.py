@@ -3,10 +3,11 @@
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
-from typing import Dict, List
+from typing import IO, Dict, List, Sequence
 
 from device_configs.errors import SplitwattError
 
@@ -35,6 +36,29 @@ def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
 def module_command(module: str, *args: str) -> List[str]:
     """The command line that runs a module of ours in another process of this Python."""
     return [sys.executable, "-m", module] + list(args)
+
+
+def start_module(
+    module: str, arguments: List[str], errors: IO[bytes], keep: int, prefix: Sequence[str] = ()
+) -> "subprocess.Popen[bytes]":
+    """Start a module of ours in another process and session, its standard output a pipe.
+
+    Args:
+        module: its name.
+        arguments: its own.
+        errors: takes its standard error.
+        keep: a file descriptor that it inherits.
+        prefix: goes before the command, as what brings it into a network namespace.
+    """
+    return subprocess.Popen(
+        list(prefix) + module_command(module, *arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        env=module_environment(),
+        pass_fds=(keep,),
+        start_new_session=True,
+    )
 
 
 def module_environment() -> Dict[str, str]:

@@ -184,6 +184,9 @@ class RunFolder:
         folder.hold()
         for name in _APPENDED:
             _cut_torn_line(folder.file(name))
+        for name in os.listdir(folder.path):
+            if name.startswith("." + RUN_FILE):  # a killed writer had not put it in its place yet
+                os.unlink(folder.file(name))
         return folder
 
     def file(self, name: str) -> str:

@@ -1,0 +1,1 @@
+"""Long trials: `python -m tests.soak [kills ...]`. The suite runs short forms of them."""
