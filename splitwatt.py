@@ -16,6 +16,7 @@ VERBS = {
     "models": ("export", "the models that can be exported, and their rate points"),
     "weights": ("export", "what to download for a model, from where, and where to put it"),
     "export": ("export", "PyTorch model -> ONNX bundle for a target"),
+    "calibrate": ("export", "refit a bundle's entropy tables to one's own images"),
     "targets": ("device_configs", "the machines that splitwatt knows"),
     "build": ("engines", "on the board itself: native libraries and TensorRT engines"),
     "verify": ("engines", "run a bundle's own photographs and compare with its expected outputs"),

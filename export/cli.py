@@ -208,4 +208,16 @@ def _tell_fits(fits: dict[str, list[str]]) -> None:
             note(f"{name}: {line}")
 
 
-VERBS: dict[str, Command] = {"models": models, "weights": weights, "export": export}
+def calibrate(argv: list[str]) -> int:
+    """Refit a bundle's entropy tables to images."""
+    from export.calibrate_cli import calibrate as command
+
+    return command(argv)
+
+
+VERBS: dict[str, Command] = {
+    "models": models,
+    "weights": weights,
+    "export": export,
+    "calibrate": calibrate,
+}

@@ -1,0 +1,43 @@
+"""A folder that is replaced as a whole, or stays what it was."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from device_configs.files import storage_error
+
+
+@contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """A new folder beside `out` that takes its place when all went well, and is gone otherwise."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(out)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.{os.getpid()}.", dir=out.parent))
+    except OSError as error:
+        raise storage_error(str(out), error)
+    try:
+        folder.chmod(0o755)
+        yield folder
+        before = Path(f"{folder}.old")
+        if out.exists():
+            out.rename(before)
+        folder.rename(out)
+        shutil.rmtree(before, ignore_errors=True)
+    except OSError as error:
+        raise storage_error(str(out), error)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(out: Path) -> None:
+    """Remove what was left of the same folder when its maker was killed."""
+    for leftover in out.parent.glob(f".{out.name}.*.*"):
+        pid = leftover.name[len(out.name) + 2 :].split(".")[0]
+        if pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
+            shutil.rmtree(leftover, ignore_errors=True)
