@@ -1,5 +1,8 @@
 """The zoo: one file per family, each with a list SYSTEMS; a new file here is a new family.
 
+A name CODEC+MODEL is composed from an input codec and a whole model (`input_compression`); its rate
+point is the codec's and stands behind it: `jpeg@50+resnet50`.
+
 No file of the zoo imports PyTorch before a system is built.
 """
 
@@ -27,8 +30,9 @@ def systems() -> dict[str, System]:
 
 
 def names() -> list[str]:
-    """Every model name with its rate point: what a bundle may be called."""
-    return [full_name(system, rate) for system in systems().values() for rate in rates(system)]
+    """Every row's name with each of its rate points: what a bundle may be called."""
+    known = [system for system in systems().values() if not system.unavailable]
+    return [full_name(system, rate) for system in known for rate in rates(system)]
 
 
 def rates(system: System) -> tuple[str | None, ...]:
@@ -37,24 +41,32 @@ def rates(system: System) -> tuple[str | None, ...]:
 
 
 def full_name(system: System, rate: str | None) -> str:
-    """`ladon_r50@0.32`; the bare name where there are no rate points."""
-    return system.name if rate is None else f"{system.name}@{rate}"
+    """`ladon_r50@0.32`, `jpeg@50+resnet50`; the bare name where there are no rate points."""
+    if rate is None:
+        return system.name
+    codec, plus, model = system.name.partition("+")
+    return f"{codec}@{rate}{plus}{model}"
 
 
 def find(name: str) -> tuple[System, str | None]:
     """The system and rate point of NAME or NAME@RATE; a bare name is its first rate point.
 
     Raises:
-        UsageError: an unknown name or rate point, with the nearest known ones.
+        UsageError: an unknown name or rate point, with the nearest known ones; a row that cannot be
+            exported.
     """
-    base, at, rate = name.partition("@")
+    base, rate = _split(name)
     known = systems()
-    if base not in known:
-        if at:
+    if "+" in base:
+        system = importlib.import_module(f"{__name__}.input_compression").compose(base, known)
+    else:
+        if base not in known and rate is not None:
             raise UsageError(f"unknown model '{name}'", suggestion(name, names()))
         check_known("model", base, known)
-    system = known[base]
-    if not at:
+        system = known[base]
+    if system.unavailable:
+        raise UsageError(f"{base} cannot be exported: {system.unavailable}")
+    if rate is None:
         return system, rates(system)[0]
     if rate not in system.rates:
         points = ", ".join(system.rates)
@@ -63,3 +75,13 @@ def find(name: str) -> tuple[System, str | None]:
             f"known: {points}" if points else f"it has none: write {base}",
         )
     return system, rate
+
+
+def _split(name: str) -> tuple[str, str | None]:
+    """`jpeg@50+resnet50`, or `jpeg+resnet50@50`, without its rate point, and that."""
+    codec, plus, model = name.partition("+")
+    codec, first, rate = codec.partition("@")
+    model, second, other = model.partition("@")
+    if first and second:
+        raise UsageError(f"the model '{name}' has two rate points", "drop one")
+    return codec + plus + model, (rate if first else other) if first or second else None

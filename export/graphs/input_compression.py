@@ -1,0 +1,107 @@
+"""What stands between an input codec and an unmodified model, and CompressAI's transforms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from compressai.layers import GDN
+from torch import Tensor, nn
+
+from engines.manifest import Preprocess
+
+
+class Normalised(nn.Module):
+    """An image in 0 to 1, as it comes out of a codec -> what the model makes of it.
+
+    Cuts off what only the codec's padding added, normalises, and makes the model's own padding
+    zero, as torchvision pads after normalising.
+
+    Args:
+        model: takes the normalised image, and `valid_size` where it takes that.
+        own: the model's preprocessing.
+        padded: whether the codec pads to other multiples than the model.
+        takes_size: whether `model` takes `valid_size`.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: nn.Module, own: Preprocess, padded: bool, takes_size: bool) -> None:
+        super().__init__()
+        self.model, self.takes_size, self.cuts = model, takes_size, padded
+        self.multiple = own.pad_multiple
+        exact = own.crop or (own.resize.size if own.resize.rule == "exact" else None)
+        self.fixed = exact if isinstance(exact, tuple) else None
+        self.register_buffer("mean", torch.tensor(own.mean, dtype=torch.float32).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(own.std, dtype=torch.float32).view(1, 3, 1, 1))
+
+    @property
+    def needs_size(self) -> bool:
+        """Whether it takes `valid_size` beside the image."""
+        return self.takes_size or self.multiple is not None or (self.cuts and self.fixed is None)
+
+    def prepare(self, image: Tensor, valid_size: Tensor | None = None) -> Tensor:
+        """The model's normalised input."""
+        if self.cuts:
+            image = self._cut(image, valid_size)
+        image = (image - self.mean) / self.std
+        if self.multiple is not None and valid_size is not None:
+            rows = torch.arange(image.shape[2]) < valid_size[0]
+            columns = torch.arange(image.shape[3]) < valid_size[1]
+            image = image * (rows[:, None] & columns[None, :]).to(image.dtype)
+        return image
+
+    def forward(self, image: Tensor, valid_size: Tensor | None = None) -> Any:
+        """image (1, 3, H, W), valid_size int64 [2] where `needs_size`; the model's outputs."""
+        ready = self.prepare(image, valid_size)
+        return self.model(ready, valid_size) if self.takes_size else self.model(ready)
+
+    def _cut(self, image: Tensor, valid_size: Tensor | None) -> Tensor:
+        if self.fixed is not None:
+            return image[:, :, : self.fixed[0], : self.fixed[1]]
+        if valid_size is None:
+            raise TypeError("a padded image of any size comes with its valid_size")
+        step = self.multiple or 1
+        height, width = (
+            torch.div(valid_size + (step - 1), step, rounding_mode="floor") * step
+        ).unbind()
+        return image[:, :, :height, :width]
+
+
+class FixedGdn(nn.Module):
+    """CompressAI's GDN with its reparametrisation done once: x / sqrt(beta + gamma x^2), or times."""
+
+    gamma: Tensor
+    beta: Tensor
+
+    def __init__(self, gdn: GDN) -> None:
+        super().__init__()
+        self.inverse = gdn.inverse
+        with torch.no_grad():
+            gamma = gdn.gamma_reparam(gdn.gamma)
+            self.register_buffer("gamma", gamma[:, :, None, None].clone())
+            self.register_buffer("beta", gdn.beta_reparam(gdn.beta).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x (N, C, H, W)."""
+        norm = torch.sqrt(F.conv2d(x * x, self.gamma, self.beta))
+        return x * norm if self.inverse else x / norm
+
+
+def fixed(layers: nn.Sequential) -> nn.Sequential:
+    """The same layers (shared, not copied) with every GDN fixed."""
+    return nn.Sequential(*(FixedGdn(m) if isinstance(m, GDN) else m for m in layers))
+
+
+class Synthesis(nn.Module):
+    """latent -> image in 0 to 1."""
+
+    def __init__(self, g_s: nn.Sequential) -> None:
+        super().__init__()
+        self.g_s = fixed(g_s)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """image (1, 3, H, W)."""
+        return self.g_s(latent).clamp(0, 1)  # type: ignore[no-any-return]

@@ -1,0 +1,106 @@
+"""Whole image classifiers of torchvision and timm, at any size or at 224x224 alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import timm
+import torch
+from timm.layers.config import set_fused_attn
+from torch import nn
+
+from export.checkpoints import fill
+from export.networks import ports
+from export.networks.classification import LOGIT_SPREAD, Classifier
+from export.photos import squares
+from export.random_weights import fit_batch_norms, level
+from export.spec import LoadedFile, Part, Photo
+
+SIDE = 224
+# Of random weights: the share of a block in its residual sum, and how much attention differs.
+_LAYER_SCALE, _POSITION_BIAS = 0.3, 0.5
+
+
+class WholeClassifier(Classifier):
+    """image -> logits of a torchvision model.
+
+    Args:
+        name: torchvision's.
+        fixed: whether its graph is for 224x224 alone, as one of windows is.
+    """
+
+    def __init__(self, name: str, fixed: bool) -> None:
+        self.model = self._make(name)
+        self.fixed_size = fixed
+
+    def _make(self, name: str) -> Any:
+        super().__init__(name)
+        return self.model
+
+    def fit_random(self, photos: Sequence[Photo], key: str) -> None:
+        """Fitted statistics, attention that differs, and classes that do so too."""
+        enliven(self.model)
+        images = torch.from_numpy(squares())
+        found = []
+        fit_batch_norms([self.model], lambda: found.append(self.model(images)))
+        level(last_linear(self.model), found[0], LOGIT_SPREAD)
+
+    def parts(self) -> list[Part]:
+        """`model` alone."""
+        (part,) = super().parts()
+        if self.fixed_size:
+            part.inputs = (ports.image((SIDE, SIDE)),)
+        return [part]
+
+
+class TimmClassifier(WholeClassifier):
+    """image -> logits of a timm model."""
+
+    def _make(self, name: str) -> Any:
+        return make_timm(name)
+
+    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
+        """The checkpoint `model`: timm's, under its own or its authors' names."""
+        load_timm(self.model, states["model"])
+        return []
+
+
+def make_timm(name: str) -> Any:
+    """A timm model without weights, its attention as plain matrix products that every graph has."""
+    set_fused_attn(False)
+    return timm.create_model(name, pretrained=False).eval()
+
+
+def load_timm(model: Any, loaded: LoadedFile) -> None:
+    """A checkpoint of a timm model; its authors' names become timm's.
+
+    Raises:
+        CheckpointError: see `export.checkpoints.fill`.
+    """
+    from timm.models.convnext import ConvNeXt
+    from timm.models.convnext import checkpoint_filter_fn as convnext_names
+    from timm.models.swin_transformer import SwinTransformer
+    from timm.models.swin_transformer import checkpoint_filter_fn as swin_names
+
+    state: Any = dict(loaded.state)
+    if isinstance(model, SwinTransformer):
+        state = swin_names(state, model)
+    elif isinstance(model, ConvNeXt):
+        state = convnext_names(state, model)  # type: ignore[no-untyped-call]
+    fill(model, state, loaded)
+
+
+def enliven(model: nn.Module) -> None:
+    """Let untrained blocks and windows do something: their authors' start does next to nothing."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(("layer_scale", ".gamma")):
+                parameter.fill_(_LAYER_SCALE)
+            elif name.endswith("relative_position_bias_table"):
+                parameter.normal_(0.0, _POSITION_BIAS)
+
+
+def last_linear(model: nn.Module) -> nn.Linear:
+    """The layer that makes the logits."""
+    return [m for m in model.modules() if isinstance(m, nn.Linear)][-1]

@@ -1,0 +1,168 @@
+"""An input codec before an unmodified model: image -> bytes -> image in 0 to 1 -> the model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from engines.backends.base import Engine
+from engines.codecs import open_codec
+from engines.manifest import CODECS, CodecSpec, Preprocess
+from export import zoo
+from export.graphs.input_compression import Normalised
+from export.networks import ports
+from export.photos import photos as views
+from export.random_weights import seeded
+from export.spec import Coding, LoadedFile, Network, Part, Photo, System
+
+LOSSLESS = "lossless"
+
+
+class Compressor(ABC):
+    """An input codec on the PyTorch side.
+
+    Attributes:
+        modules: what the board holds of it.
+    """
+
+    modules: Sequence[nn.Module] = ()
+
+    @abstractmethod
+    def coding(self) -> Coding:
+        """What the bundle says of it."""
+
+    @abstractmethod
+    def coded(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What comes out of the coder of the tensors in `found` that are sent."""
+
+    def parts(self) -> list[Part]:
+        """Its graphs, none of a file format's."""
+        return []
+
+    @abstractmethod
+    def load(self, states: Mapping[str, LoadedFile]) -> None:
+        """Take the checkpoint `codec`, which a file format has not."""
+
+    @abstractmethod
+    def fit_random(self, images: Tensor) -> None:
+        """Random weights that spread `images` (N, 3, H, W), in 0 to 1, over some bits."""
+
+
+class FileCompressor(Compressor):
+    """A format of image files; both ends code with `engines.codecs`."""
+
+    def __init__(self, kind: str, rate: str | None) -> None:
+        quality = None if rate in (None, LOSSLESS) else int(rate)  # type: ignore[arg-type]
+        self._coding = Coding(kind, quality=quality)
+        self._codec = open_codec(CodecSpec(kind, [], quality), [], _no_engine)
+
+    def coding(self) -> Coding:
+        """See `Compressor.coding`."""
+        return self._coding
+
+    def load(self, states: Mapping[str, LoadedFile]) -> None:
+        """Nothing to load."""
+
+    def fit_random(self, images: Tensor) -> None:
+        """Nothing to fit."""
+
+    def coded(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        """At the start, the image as the file gives it back."""
+        if "valid_size" not in found:
+            return {}
+        board = {name: found[name].numpy() for name in ("image", "valid_size")}
+        height, width = found["image"].shape[2:]
+        made = self._codec.decode(self._codec.encode(board), (height, width))
+        return {name: torch.from_numpy(array) for name, array in made.items()}
+
+
+class InputCompression(Network):
+    """A compressor's parts, then `model`: the whole model on the server.
+
+    The model's random weights are those that it has by itself, whatever codec stands before it.
+
+    Args:
+        compressor: the codec.
+        inner: the row of the model.
+        preprocess: of the board: the model's, not normalised.
+    """
+
+    def __init__(self, compressor: Compressor, inner: System, preprocess: Preprocess) -> None:
+        self.compressor, self.system = compressor, inner
+        name = zoo.full_name(inner, None)
+        with seeded(name):
+            self.inner = inner.build(None)
+        self.fixed_size = self.inner.fixed_size
+        self._name = name
+        self._padded = preprocess.pad_multiple != inner.preprocess.pad_multiple
+
+    @property
+    def encoder_modules(self) -> Sequence[nn.Module]:  # type: ignore[override]
+        """What the board holds of a neural codec."""
+        return self.compressor.modules
+
+    def coding(self) -> Coding:
+        """The compressor's."""
+        return self.compressor.coding()
+
+    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What comes out of the compressor's coder."""
+        return self.compressor.coded(found)
+
+    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
+        """The checkpoints `codec`, where the codec is neural, and `model`."""
+        self.compressor.load(states)
+        return self.inner.load({"model": states["model"]})
+
+    def fit_random(self, photos: Sequence[Photo], key: str) -> None:
+        """The model's own random weights, and the codec's."""
+        self.compressor.fit_random(
+            torch.cat([torch.from_numpy(p.tensor[:, :, :192, :256]) for p in photos])
+        )
+        with seeded(self._name):
+            self.inner.fit_random(views(self.system.preprocess), self._name)
+
+    def parts(self) -> list[Part]:
+        """The compressor's, and `model` on the server."""
+        (part,) = self.inner.parts()
+        takes_size = ports.VALID_SIZE in part.inputs
+        whole = Normalised(part.module, self.system.preprocess, self._padded, takes_size).eval()
+        inner = part.reference
+
+        def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            ready = whole.prepare(tensors["image"], tensors["valid_size"])
+            size = torch.tensor(ready.shape[2:])
+            return inner({**tensors, "image": ready, "input_size": size})
+
+        image = part.inputs[0]
+        if self._padded:
+            image = ports.image()
+        sizes = (ports.VALID_SIZE,) if whole.needs_size else ()
+        model = Part(
+            part.name,
+            "server",
+            whole,
+            (image, *sizes),
+            part.outputs,
+            reference,
+            part.counted,
+            part.checks,
+            part.compare,
+        )
+        return [*self.compressor.parts(), model]
+
+
+def network(codec: str, rate: str | None, inner: System, preprocess: Preprocess) -> Network:
+    """The network of CODEC@RATE+MODEL."""
+    if codec in CODECS:
+        return InputCompression(FileCompressor(codec, rate), inner, preprocess)
+    from export.networks.neural_codecs import neural
+
+    return InputCompression(neural(codec, str(rate)), inner, preprocess)
+
+
+def _no_engine(name: str) -> Engine:
+    raise KeyError(name)
