@@ -1,4 +1,4 @@
-"""Runs become a folder: report.md, CSV tables, figures, report.json."""
+"""Runs become a folder: report.md, report.html, report.json, CSV and LaTeX tables, figures."""
 # board: no
 
 import json
@@ -14,6 +14,7 @@ from reports.energy_apart import server_energy_table, stage_energy_table
 from reports.energy_table import energy_table
 from reports.frankensplit import backbones_table, components_table, wireless_table
 from reports.headlines import headlines
+from reports.latex import write_latex
 from reports.load import load_runs
 from reports.markdown import title, to_markdown
 from reports.model import series_of
@@ -92,4 +93,5 @@ def make_report(
     )
     write_atomic(str(folder / "report.md"), to_markdown(report))
     write_atomic(str(folder / "report.html"), to_html(report, title(report)))
+    write_latex(report, folder, title(report))
     return report

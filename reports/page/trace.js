@@ -48,8 +48,9 @@ function drawTrace() {
       trace.rails.map((rail, i) => rail + " " + (trace.w[i][k] === null ? "-" : significant(trace.w[i][k]) + " W")).join(", ");
   });
   $("trace-chart").replaceChildren(chart);
-  $("trace-note").textContent = "Rails: " + trace.rails.join(", ") + ". " + trace.readings + " readings" +
-    (trace.readings > trace.t.length ? ", thinned here so that peaks stay" : "") + ". Point at the figure for watts.";
+  $("trace-note").textContent = "Readings: " + trace.provenance + "; " + trace.readings + " readings" +
+    (trace.readings > trace.t.length ? ", thinned here so that peaks stay" : "") + ". Point at the figure for watts." +
+    (trace.why_not ? " No joules: " + trace.why_not + "." : "");
 }
 
 function startTrace() {

@@ -17,11 +17,15 @@ def traces(series: list[Series]) -> list[dict[str, Any]]:
     found = [(run, block, path) for run in runs_of(series) for block, path in run.power.items()]
     if not found:
         return []
+    energy = {(s.run.id, b.block): b for s in series for e in s.entries for b in e.energy}
     points = max(20, min(MOST_POINTS, ALL_POINTS // len(found)))
     result = []
     for run, block, path in found:
         trace = _trace(run, block, path, points)
         if trace is not None:
+            known = energy.get((run.id, block))
+            trace["provenance"] = (known and known.provenance) or "of unknown provenance"
+            trace["why_not"] = known.why_not if known else None
             result.append(trace)
     return result
 

@@ -62,3 +62,48 @@ def _trace(path: Path, first, last, busy_from, busy_to, config, provenance) -> N
             watts += 0.02 * (i % 7)
             cells = ",".join(f"{watts * share:.6f}" for share in SHARE.values())
             stream.write(f"{at:.6f},{cells}\n")
+
+
+STAGE_S = 10.0
+STAGE_W = {"ic.preprocess": 3.0, "ic.model": 9.0, "all.encoder": 6.0, "all.server": 1.5}
+SERVER_W = 120.0
+SERVER_IDLE_W = 40.0
+OFFSET_S = 5000.0
+
+
+def add_stages(run: Path, config: str, stages: tuple, at: float = 50000.0) -> None:
+    """Add a stage block with power of STAGE_W, and the server's trace on its own clock."""
+    block = f"{config}.cpu.stages"
+    own = {"config": config, "backend": "cpu", "block": block}
+    rows, windows, loads = [], [], []
+    windows.append({"name": "idle", **own, "start_s": at, "end_s": at + IDLE_S})
+    begin = at + IDLE_S + 1
+    for stage in stages:
+        watts = STAGE_W[stage]
+        loads.append((begin - 0.5, begin + STAGE_S + 0.5, watts))
+        rows.append({**own, "stage": stage, "start_s": begin, "end_s": begin + STAGE_S,
+                     "repetitions": 200, "images": 4, "status": "ok", "reason": None})  # fmt: skip
+        begin += STAGE_S + 2
+    end = begin + 1
+    for ending, scale, idle, offset in (("", 1.0, IDLE_W, 0.0),
+                                        (".server", None, SERVER_IDLE_W, OFFSET_S)):  # fmt: skip
+        about = {"format": 1, "rails": [rail("POM_5V_IN")], "total": ["POM_5V_IN"],
+                 "provenance": "measured", "events": []}  # fmt: skip
+        about["rails"][0]["absurd_above_w"] = 500.0
+        if offset:
+            about["clock"] = [{"at_s": at, "offset_s": offset + 0.01, "round_trip_s": 0.03},
+                              {"at_s": end, "offset_s": offset - 0.01, "round_trip_s": 0.03}]  # fmt: skip
+        path = run / "power" / (block + ending)
+        Path(f"{path}.json").write_text(json.dumps(about))
+        with open(f"{path}.csv", "w") as stream:
+            stream.write("t_s,POM_5V_IN\n")
+            for i in range(int((end - at + 1) * HZ)):
+                now = at - 0.5 + i / HZ
+                busy = [w for a, b, w in loads if a <= now <= b]
+                watts = busy[0] if busy else idle
+                if scale is None:
+                    watts = SERVER_W if busy else idle
+                stream.write(f"{now + offset:.6f},{watts!r}\n")
+    for name, records in (("stages.jsonl", rows), ("windows.jsonl", windows)):
+        with open(run / name, "a") as stream:
+            stream.writelines(json.dumps(record) + "\n" for record in records)

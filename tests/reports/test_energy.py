@@ -9,7 +9,16 @@ from scipy.integrate import simpson
 
 from tests.conftest import splitwatt
 from tests.reports.conftest import report
-from tests.reports.power import SHARE, add_power
+from tests.reports.power import (
+    IDLE_W,
+    SERVER_IDLE_W,
+    SERVER_W,
+    SHARE,
+    STAGE_S,
+    STAGE_W,
+    add_power,
+    add_stages,
+)
 from tests.reports.synthetic import make_config, write_run
 
 ROWS = ["LC1", "LC20", "SC1", "Ours1", "Ours5"]
@@ -131,3 +140,33 @@ def test_board_and_server_on_one_machine_have_no_energy(tmp_path):
     assert found["tables"]["energy"]["rows"] == []
     for row in found["tables"]["summary"]["rows"]:
         assert row["energy_j"]["value"] is None and "same machine" in row["energy_j"]["why"]
+
+
+def test_stages_and_the_servers_end_have_tables_of_their_own(tmp_path):
+    config = make_config(["LC1", "Ours1", "LC20"], inferences=8, repeats=1, stage_energy_s=STAGE_S)
+    run = write_run(tmp_path / "run", config, "nano", same_machine=False, trained=True)
+    add_power(run)
+    add_stages(run, "LC1", ("ic.preprocess", "ic.model"))
+    add_stages(run, "Ours1", ("all.encoder", "all.server"), at=60000.0)
+    made = report(tmp_path / "report", run)
+    table = pd.read_csv(made.folder / "energy_stages.csv")
+    assert set(table.columns) >= {"stage", "end", "rail", "gross_j", "net_j", "idle_w"}
+    for row in table[table.config != "LC 20"].itertuples():
+        busy, idle = STAGE_W[row.stage], IDLE_W
+        if row.end == "server":
+            assert row.stage == "all.server"
+            busy, idle = SERVER_W, SERVER_IDLE_W
+        assert row.gross_j == pytest.approx(busy * STAGE_S / 200, rel=1e-6)
+        assert row.net_j == pytest.approx((busy - idle) * STAGE_S / 200, rel=1e-6)
+        assert row.idle_w == pytest.approx(idle, rel=1e-6) and row.repetitions == 200
+        assert row.gross_j_source == "measured"
+    pairs = list(table[table.config != "LC 20"][["stage", "end"]].itertuples(index=False))
+    assert [tuple(pair) for pair in pairs] == [
+        ("ic.preprocess", "board"), ("ic.model", "board"), ("all.encoder", "board"),
+        ("all.server", "board"), ("all.server", "server"),
+    ]  # fmt: skip
+    # What was not repeated stands there as such.
+    missing = table[table.config == "LC 20"]
+    assert len(missing) >= 3 and missing.gross_j.isna().all()
+    assert "## Energy of stages" in made.markdown
+    assert "## Energy of the server" not in made.markdown  # no block's server was sampled

@@ -1,0 +1,40 @@
+"""Text for LaTeX: escaped, and names of macros, which have letters only."""
+# board: no
+
+import re
+
+_ESCAPES = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", "†": r"\textdagger{}", "×": r"$\times$",
+    "→": r"$\rightarrow$", "≤": r"$\leq$", "≥": r"$\geq$", "β": r"$\beta$", "µ": r"\textmu{}",
+    '"': "''", "+": r"+\allowbreak{}",
+}  # fmt: skip
+# Beyond Latin letters a plain LaTeX has no glyphs.
+_LAST_LATIN = 0x24F
+_DIGITS = ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"]
+
+
+def escape(text: str) -> str:
+    """A text as LaTeX prints it; a character that it has no glyph for becomes a question mark."""
+    text = " ".join(text.split())
+    return "".join(_ESCAPES.get(c, c if ord(c) <= _LAST_LATIN else "?") for c in text)
+
+
+def cell(text: str) -> str:
+    """A table's cell: what was not measured is a dash."""
+    return "--" if text == "-" else escape(text)
+
+
+def macro(*words: str) -> str:
+    """A macro's name of words: `LadonLatencySaving`, `OursOneZero`, `ThreeSevenPointFive`."""
+    name = []
+    for word in words:
+        for piece in re.findall(r"[A-Za-z]+|\d|(?<=\d)\.(?=\d)", word):
+            if piece == ".":
+                name.append("Point")
+            else:
+                name.append(
+                    _DIGITS[int(piece)] if piece.isdigit() else piece[0].upper() + piece[1:]
+                )
+    return "".join(name)

@@ -1,0 +1,26 @@
+"""Headless Chromium, where it is installed: a page's DOM after its scripts ran."""
+
+import shutil
+import subprocess
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+def chromium() -> str:
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    return found
+
+
+def dom(page, state: str = "", width: int = 1200, *more: str) -> str:
+    """The page's DOM with the state that stands after # in its address."""
+    result = subprocess.run(
+        [chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=4000",
+         f"--window-size={width},900", *more, "--dump-dom", f"file://{page}#{state}"],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "Uncaught" not in result.stderr, result.stderr
+    return result.stdout

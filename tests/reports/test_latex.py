@@ -1,0 +1,114 @@
+"""LaTeX: the numbers are the CSV's, every macro is one of them, and TeX takes all of it."""
+
+import re
+import shutil
+import subprocess
+
+import pandas as pd
+import pytest
+
+from reports.table import percent, significant
+from reports.tex import cell, escape, macro
+
+
+@pytest.fixture(scope="module")
+def folder(two_boards):
+    return two_boards.folder / "latex"
+
+
+def test_text_is_escaped():
+    assert escape("a_b 5 % & #1 {x} †") == r"a\_b 5 \% \& \#1 \{x\} \textdagger{}"
+    assert escape("漢字") == "??" and cell("-") == "--"
+
+
+def test_names_of_macros_have_letters_only():
+    assert macro("Ladon", "Latency", "Saving") == "LadonLatencySaving"
+    assert macro("Ours10", "LoRa 37.5 kbit/s") == "OursOneZeroLoRaThreeSevenPointFiveKbitS"
+
+
+def rows_of(text):
+    body = text.partition(r"\midrule")[2]
+    lines = [line[:-3].rstrip() for line in body.splitlines() if line.endswith(r"\\")]
+    return [re.split(r"(?<!\\) & ", line) for line in lines]
+
+
+def test_every_number_of_the_tables_is_that_of_the_csv(two_boards, folder):
+    seen = 0
+    for name, found in two_boards.json["tables"].items():
+        if not found["rows"]:
+            assert not (folder / f"table_{name}.tex").exists()
+            continue
+        expected = pd.read_csv(two_boards.folder / f"{name}.csv")
+        rows = rows_of((folder / f"table_{name}.tex").read_text())
+        assert len(rows) == len(expected)
+        columns = [
+            c for c in found["columns"] if not (c["key"] in expected and _quiet(c, expected))
+        ]
+        for row, (_, wanted) in zip(rows, expected.iterrows(), strict=True):
+            if len(row) != len(columns):
+                continue  # a quiet column that the CSV cannot tell is left out for people
+            for text, column in zip(row, columns, strict=True):
+                if f"{column['key']}_source" not in expected:
+                    continue
+                number = wanted[column["key"]]
+                first = text.split(" ")[0]
+                seen += 1
+                if pd.isna(number):
+                    assert first == "--"
+                elif "percent" in column["key"]:
+                    assert first == percent(number)
+                else:
+                    assert first in (significant(number), f"{number:.0f}")
+    assert seen > 1000
+
+
+def _quiet(column, expected):
+    known = expected[column["key"]].fillna("-").astype(str)
+    return column["key"] in ("run", "samples", "failed", "downlink_s") and known.nunique() <= 1
+
+
+def macros(folder):
+    return dict(
+        re.findall(r"\\newcommand\{\\([A-Za-z]+)\}\{([^}]*)\}", (folder / "macros.tex").read_text())
+    )
+
+
+def test_the_headline_numbers_are_macros(two_boards, folder):
+    found = macros(folder)
+    savings = pd.read_csv(two_boards.folder / "savings.csv")
+    latency = savings[savings.metric == "End-to-end latency"]
+    best = max(latency.lc_percent.max(), latency.sc_percent.max())
+    assert found["LadonLatencySaving"] == percent(best)
+    slow = latency[latency.link == "LoRa 37.5 kbit/s"]
+    assert found["LadonLatencySavingSCLoRaThreeSevenPointFiveKbitS"] == percent(
+        slow.sc_percent.max()
+    )
+    gmac = savings[savings.metric == "Local GMAC"]
+    assert found["LadonGmacSavingLC"] == percent(gmac.lc_percent.max())
+    summary = pd.read_csv(two_boards.folder / "summary.csv")
+    row = summary[(summary.config == "Ours 1") & (summary.board == "nano")]
+    row = row[row.backend == "tensorrt"].iloc[0]
+    name = "OursOneEndToEndSOneZeroZeroKbitSNanoTensorrt"
+    assert found[name] == significant(row.end_to_end_s_100_kbit_s)
+    text = (folder / "macros.tex").read_text()
+    assert re.search(r"\\LadonLatencySaving\}\{[^}]*\} % percent; .*measured", text)
+
+
+def test_tex_compiles_it(folder, tmp_path):
+    if shutil.which("pdflatex") is None:
+        pytest.skip("no TeX here: apt-get install texlive-latex-recommended")
+    shutil.copytree(folder.parent, tmp_path / "report")
+    here = tmp_path / "report" / "latex"
+    (here / "report.tex").write_text(
+        (here / "report.tex")
+        .read_text()
+        .replace(r"\begin{document}", "\\begin{document}Up to \\LadonLatencySaving\\,\\%.\n")
+    )
+    for _ in range(2):
+        made = subprocess.run(
+            ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"],
+            cwd=here, capture_output=True, text=True, errors="replace", timeout=120,
+        )  # fmt: skip
+        assert made.returncode == 0, made.stdout[-2000:]
+    assert (here / "report.pdf").read_bytes().startswith(b"%PDF")
+    assert "Undefined control sequence" not in made.stdout and "LaTeX Error" not in made.stdout

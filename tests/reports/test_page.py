@@ -1,0 +1,187 @@
+"""report.html: its numbers are the records', it needs nothing but itself, and it moves."""
+
+import html
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import brentq
+
+from reports.table import significant
+from tests.reports.browser import dom
+from tests.reports.test_numbers import raw, same, uplink
+
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def page(two_boards):
+    return two_boards.folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def shown(page):
+    return dom(page, "open=all&series=1&rate=37.5")
+
+
+def cells(text, name):
+    """A table's rows in the page: per column the text and the attributes."""
+    table = re.search(rf'<table data-name="{name}">(.*?)</table>', text, re.S).group(1)
+    keys = re.findall(r'data-key="([^"]+)"', table)
+    rows = re.findall(r"<tr[^>]*>(.*?)(?=<tr|</tbody|$)", table.partition("<tbody>")[2], re.S)
+    for row in rows:
+        found = re.findall(r"<td([^>]*)>([^<]*)", row)
+        yield {
+            key: (html.unescape(shown), dict(re.findall(r'data-(\w+)="([^"]*)"', about)))
+            for key, (about, shown) in zip(keys, found, strict=True)
+        }
+
+
+def test_every_number_in_the_page_is_that_of_the_csv(two_boards, shown):
+    seen = 0
+    for csv in sorted(two_boards.folder.glob("*.csv")):
+        expected = pd.read_csv(csv)
+        if f'data-name="{csv.stem}"' not in shown:
+            assert not len(expected)
+            continue
+        rows = list(cells(shown, csv.stem))
+        assert len(rows) == len(expected)
+        for row, (_, wanted) in zip(rows, expected.iterrows(), strict=True):
+            for key, (text, facts) in row.items():
+                if "v" in facts:
+                    seen += 1
+                    assert same(float(facts["v"]), wanted[key])
+                    assert facts["s"] == wanted[f"{key}_source"]
+                    if "low" in facts and f"{key}_low" in wanted:
+                        assert same(float(facts["low"]), wanted[f"{key}_low"])
+                elif "why" in facts:
+                    assert text == "-" and pd.isna(wanted[key]) and facts["why"]
+    assert seen > 1000
+
+
+def test_it_makes_no_request_and_is_small(page):
+    text = page.read_text(encoding="utf-8")
+    assert len(text.encode()) <= 5 * MEGABYTE
+    assert "default-src 'none'" in text
+    assert not re.findall(r"\b(?:src|href|action)\s*=|@import|url\((?!#)|fetch\(|XMLHttp", text)
+
+
+def test_it_is_ready_within_two_seconds(shown):
+    assert int(re.search(r'data-ready-ms="(\d+)"', shown).group(1)) <= 2000
+
+
+def bars(text):
+    return {
+        id: float(total)
+        for id, total in re.findall(r'<g data-config="([^"]+)" data-total="([^"]+)"', text)
+    }
+
+
+def samples_of(run, backend):
+    document, samples = raw(run)
+    return document, samples[samples.backend == backend]
+
+
+def test_the_slider_moves_the_bars_as_the_records_say(two_boards, page, shown):
+    _, samples = samples_of(two_boards.runs[1], "cpu")
+    for rate, text in ((37.5, shown), (2500.0, dom(page, "series=1&rate=2500"))):
+        found = bars(text)
+        for id, own in samples.groupby("id"):
+            link = {"bytes": "payload", "rate_kbit_s": rate}
+            up = own.apply(lambda s, link=link: uplink(s, link), axis=1).fillna(0.0)
+            assert found[id] == pytest.approx((own.total_s + up).median(), abs=2e-6), (id, rate)
+            assert f'class="total">{significant(found[id])}<' in text
+        even = float(re.search(r'class="even" data-seconds="([^"]+)"', text).group(1))
+        local = samples[~samples.id.str.startswith(("SC", "Ours"))].groupby("id").total_s.median()
+        assert even == pytest.approx(local.min())
+
+
+def test_break_even_rates(two_boards):
+    """Where the two medians cross, found anew with scipy's root finder."""
+    rows = pd.read_csv(two_boards.folder / "breakeven.csv")
+    _, samples = samples_of(two_boards.runs[0], "cpu")
+    rows = rows[(rows.board == "cpu")]
+    local = samples[samples.id.str.startswith("LC")].groupby("id").total_s.median()
+    seen = 0
+    for _, row in rows.iterrows():
+        own = samples[samples.config == row.config]
+        for name, wanted in (("fastest", local.min()), ("slowest", local.max())):
+
+            def over(log_rate, own=own, wanted=wanted):
+                link = {"bytes": "payload", "rate_kbit_s": np.exp(log_rate)}
+                return (
+                    own.total_s + own.apply(lambda s: uplink(s, link), axis=1)
+                ).median() - wanted
+
+            if pd.isna(row[f"{name}_kbit_s"]):
+                assert over(np.log(1e9)) > 0 or over(np.log(1e-3)) < 0
+                continue
+            seen += 1
+            root = np.exp(brentq(over, np.log(1e-3), np.log(1e9), xtol=1e-12))
+            assert row[f"{name}_kbit_s"] == pytest.approx(root, rel=1e-6)
+    assert seen >= 2
+
+
+def test_the_waterfall_shows_the_stages_of_one_image(two_boards, page):
+    text = dom(page, "series=0&config=SC1&rate=100")
+    _, samples = samples_of(two_boards.runs[0], "cpu")
+    own = samples[samples.id == "SC1"].sort_values("total_s", kind="stable")
+    median = own.iloc[(len(own) - 1) // 2]
+    shown = re.findall(r'data-stage="([^"]+)".*?class="quiet">([^<]+) ms<', text)
+    assert [n for n, _ in shown if n.endswith(".uplink")] == ["ic.uplink", "od.uplink", "ss.uplink"]
+    stages = {name: text for name, text in shown if not name.endswith(".uplink")}
+    assert stages == {k: significant(1000 * v) for k, v in median.stages.items()}
+    names = [name for name, _ in shown]
+    assert names.index("ic.encode") < names.index("ic.uplink") < names.index("ic.server.body")
+    total = sum(float(text) for name, text in shown if name.endswith(".uplink"))
+    assert total == pytest.approx(8 * median.payload_bytes / 100, rel=0.01)
+
+
+def test_tables_sort_by_numbers_with_what_is_missing_last(page):
+    text = dom(page, "sort=summary,2,up&open=summary")
+    keys = list(next(iter(cells(text, "summary"))))
+    index = keys.index("payload_kib")
+    rows = list(cells(dom(page, f"sort=summary,{index},down"), "summary"))
+    values = [row["payload_kib"][1].get("v") for row in rows]
+    known = [float(v) for v in values if v is not None]
+    assert known == sorted(known, reverse=True) and len(known) > 5
+    assert all(v is None for v in values[len(known) :])
+
+
+def test_it_fits_a_phone(page, tmp_path):
+    """Nothing but tables, which scroll by themselves, is wider than a phone's screen."""
+    frame = tmp_path / "phone.html"
+    frame.write_text(
+        f'<iframe id=f src="file://{page}#theme=dark" width=390 height=800></iframe><script>'
+        'onload = () => setTimeout(() => { const d = document.getElementById("f").contentDocument;'
+        "document.title = d.documentElement.scrollWidth; }, 500);</script>"
+    )
+    text = dom(frame, "", 800, "--allow-file-access-from-files")
+    width = re.search(r"<title>(\d+)</title>", text)
+    assert width and int(width.group(1)) <= 390
+
+
+def test_the_energy_trace_is_in_the_page_with_its_windows(tmp_path):
+    from tests.conftest import splitwatt
+    from tests.reports.power import add_power
+    from tests.reports.synthetic import make_config, write_run
+
+    run = write_run(
+        tmp_path / "run", make_config(["LC20", "Ours5"]), "nano", same_machine=False, trained=True
+    )
+    add_power(run, provenance="generated")
+    splitwatt("report", run, "--out", tmp_path / "r")
+    page = tmp_path / "r" / "report.html"
+    text = page.read_text(encoding="utf-8")
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S).group(1))
+    windows = pd.read_json(run / "windows.jsonl", lines=True)
+    for trace in data["traces"]:
+        full = pd.read_csv(run / "power" / f"{trace['block']}.csv")
+        assert trace["readings"] == len(full) and trace["provenance"] == "generated"
+        own = windows[windows.block == trace["block"]]
+        lasts = [w["to"] - w["from"] for w in trace["windows"]]
+        assert lasts == pytest.approx(list(own.end_s - own.start_s), abs=1e-3)
+        assert max(trace["w"][0]) == pytest.approx(full[trace["rails"][0]].max(), rel=1e-3)
+    assert "Readings: generated" in dom(page)
