@@ -19,7 +19,7 @@ RUNTIMES = ("tensorrt", "onnxruntime")
 PRECISIONS = ("fp32", "fp16", "int8")
 LABEL_SETS = ("imagenet1k", "coco91", "voc21")
 DTYPES = ("float32", "float16", "int32", "int64", "uint8", "int8", "bool")
-FILTERS = ("pillow-bilinear", "bilinear")
+FILTERS = ("pillow-bilinear", "pillow-bicubic", "bilinear")
 # Kinds of codecs, and how many files of tables each has.
 CODECS = {
     "rangecoder": 1,

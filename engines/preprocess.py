@@ -1,8 +1,8 @@
 """From an RGB image to a graph's input, as the manifest's `preprocess` says.
 
-Both filters give what torchvision gives (tests hold them side by side), with NumPy and Pillow:
+All filters give what torchvision gives (tests hold them side by side), with NumPy and Pillow:
 
-- `pillow-bilinear`: `torchvision.transforms.Resize` on a PIL image, antialiased;
+- `pillow-bilinear`, `pillow-bicubic`: `torchvision.transforms.Resize` on a PIL image, antialiased;
 - `bilinear`: `torchvision.models.detection.transform.GeneralizedRCNNTransform`, that is
   `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`, not antialiased.
 """
@@ -122,7 +122,9 @@ def _pillow(rgb: np.ndarray, sizes: Plan, spec: Preprocess, target: np.ndarray) 
     """Resize with Pillow, crop, then normalise into `target` (3, h, w)."""
     if sizes.resized != sizes.image:
         image = Image.fromarray(np.ascontiguousarray(rgb))
-        rgb = np.asarray(image.resize(sizes.resized[::-1], Image.BILINEAR))  # type: ignore[attr-defined]
+        cubic = spec.resize.filter == "pillow-bicubic"
+        resample = Image.BICUBIC if cubic else Image.BILINEAR  # type: ignore[attr-defined]
+        rgb = np.asarray(image.resize(sizes.resized[::-1], resample))
     (top, left), (height, width) = sizes.crop_at, sizes.valid
     rgb = rgb[top : top + height, left : left + width]
     # A channel has 256 values: look their normalised values up.

@@ -19,6 +19,9 @@ from device_configs.errors import CheckpointError
 from export.spec import LoadedFile
 
 _TABLE_BUFFERS = ("_quantized_cdf", "_offset", "_cdf_length")
+# Of a GaussianConditional: which of them a file holds depends on CompressAI's version.
+_SCALES = ("gaussian_conditional.scale_table", "gaussian_conditional.scale_bound",
+           "gaussian_conditional.lower_bound_scale.bound")  # fmt: skip
 
 
 class _State(OrderedDict[str, Tensor]):
@@ -132,12 +135,22 @@ def fill_bottleneck(layer: Any, state: Mapping[str, Any], source: LoadedFile) ->
     """
     renamed = remap_old_keys("entropy_bottleneck", dict(state))
     fill(layer, renamed, source)
-    bottleneck = layer.entropy_bottleneck
-    tables = [renamed.get(f"entropy_bottleneck.{name}") for name in _TABLE_BUFFERS]
+    if hasattr(layer, "gaussian_conditional"):
+        scales = renamed.get("gaussian_conditional.scale_table")
+        if scales is not None and scales.numel():
+            layer.gaussian_conditional.scale_table = scales.clone()
+        _take_tables(layer.gaussian_conditional, renamed, "gaussian_conditional.")
+    if hasattr(layer, "entropy_bottleneck"):
+        _take_tables(layer.entropy_bottleneck, renamed, "entropy_bottleneck.")
+    layer.update()
+
+
+def _take_tables(model: Any, state: Mapping[str, Any], prefix: str) -> None:
+    """The tables that a file was saved with: `update` then keeps them, as the papers' code does."""
+    tables = [state.get(prefix + name) for name in _TABLE_BUFFERS]
     if all(table is not None and table.numel() for table in tables):
         for name, table in zip(_TABLE_BUFFERS, tables, strict=True):
-            setattr(bottleneck, name, table.clone())
-    bottleneck.update()
+            setattr(model, name, table.clone())  # type: ignore[union-attr]
 
 
 def differences(state: Mapping[str, Any], module: nn.Module, path: str) -> list[str]:
@@ -178,7 +191,7 @@ def recognise(state: Mapping[str, Any]) -> str:
 
 def _free(key: str) -> bool:
     """Whether a state's entry is bookkeeping whose shape or presence may vary."""
-    return key.endswith("num_batches_tracked") or key.endswith(_TABLE_BUFFERS)
+    return key.endswith(("num_batches_tracked", *_TABLE_BUFFERS, *_SCALES))
 
 
 def _few(names: Sequence[str], count: int = 3) -> str:

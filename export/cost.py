@@ -35,7 +35,8 @@ _FREE_NAMES = """
     dropout embedding empty empty_like empty_strided fill_ flip full full_like gather
     hardsigmoid hardswish hardtanh im2col index index_put index_put_ index_select is_same_size
     isin item lift_fresh lift_fresh_copy linalg_vector_norm linspace masked_fill max
-    max_pool2d max_pool2d_with_indices mean min native_batch_norm native_layer_norm new_empty
+    max_pool2d max_pool2d_with_indices mean min native_batch_norm native_group_norm
+    native_layer_norm new_empty
     new_full new_ones new_zeros nms nonzero norm ones ones_like pixel_shuffle prod repeat
     resize_ roi_align roll scalar_tensor scatter select_backward set_ silu sort split
     split_with_sizes stack std std_mean sum tensor topk tril triu unbind unfold unique2

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 RELATIVE = 1e-3
 PIXELS = 0.1
 SCORE = 2e-3
+# Of a hyperprior's table indexes, those that rounding moves by one.
+INDEXES = 1e-3
 # Boxes of a list that one side alone may find, and proposals that may differ.
 STRAY_BOXES, STRAY_PROPOSALS = 0.02, 0.02
 
@@ -50,6 +52,8 @@ class Difference:
         for port in self._part.outputs:
             if port.name == "mask":
                 self._mask(found, due, where)
+            elif port.name == "indexes":
+                self._indexes(found[port.name], due[port.name], where)
             else:
                 self._values(found[port.name], due[port.name], f"{port.name} {where}")
 
@@ -77,6 +81,20 @@ class Difference:
             self.notes.append(
                 f"{self._part.name} {where}: {int(differ.sum())} of {differ.size} pixels have another "
                 f"class than PyTorch's, where two classes are within {2 * gap:.1e} of each other"
+            )
+
+    def _indexes(self, found: np.ndarray, due: np.ndarray, where: str) -> None:
+        """Table indexes equal but for a few scales that lie at a step; both ends run this graph."""
+        if found.shape != due.shape:
+            raise self._failed(f"indexes {where}: shape {found.shape} instead of {due.shape}")
+        steps = np.abs(found.astype(np.int64) - due)
+        differing = int(np.count_nonzero(steps))
+        if steps.max() > 1 or differing > INDEXES * steps.size:
+            raise self._failed(f"{differing} of {steps.size} indexes {where} are others")
+        if differing:
+            self.notes.append(
+                f"{self._part.name} {where}: {differing} of {steps.size} indexes are the next one to "
+                "PyTorch's, where a scale is at the step between them"
             )
 
     def _boxes(self, found: Arrays, due: Arrays, where: str) -> None:

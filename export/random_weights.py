@@ -69,7 +69,13 @@ def bits_at(rate: str) -> float:
     return _BITS_AT_SMALLEST + octaves * (_BITS_AT_LARGEST - _BITS_AT_SMALLEST)
 
 
-def fit_bottleneck(layer: Any, images: Tensor, rate: str) -> Tensor:
+def bits_between(index: int, count: int) -> float:
+    """Bits a symbol of a rate point, the dearest of `count` being 0, where rates are no such betas."""
+    share = index / max(1, count - 1)
+    return _BITS_AT_SMALLEST + share * (_BITS_AT_LARGEST - _BITS_AT_SMALLEST)
+
+
+def fit_bottleneck(layer: Any, images: Tensor, bits: float) -> Tensor:
     """Spread the latents of sc2bench's bottleneck `layer` and fit its entropy model to them.
 
     Computed in double precision and rounded, so that the number of threads changes no weight: the
@@ -83,7 +89,7 @@ def fit_bottleneck(layer: Any, images: Tensor, rate: str) -> Tensor:
         encoder = layer.encoder.double()
         latent = encoder(images.double())
         deviation = latent.std(dim=(0, 2, 3))
-        wanted = 2.0 ** (bits_at(rate) - _LOGISTIC_BITS) * math.pi / math.sqrt(3.0)
+        wanted = 2.0 ** (bits - _LOGISTIC_BITS) * math.pi / math.sqrt(3.0)
         # Channels differ, as trained ones do.
         wanted = wanted * torch.linspace(0.4, 1.3, len(deviation)).double()
         factor = _rounded(wanted / deviation)
@@ -100,6 +106,45 @@ def fit_bottleneck(layer: Any, images: Tensor, rate: str) -> Tensor:
         features = layer.decoder(rounded)
         layer.decoder[-1].weight.div_(features.std())
     return rounded
+
+
+def fit_hyperprior(layer: Any, images: Tensor, bits: float) -> None:
+    """Spread both latents of sc2bench's mean-scale layer, and make its Gaussians about as wide.
+
+    The synthesis has no biases: positive weights behind rectifiers make positive scales.
+    """
+    _mix_gdns(layer)
+    with torch.no_grad():
+        latent = layer.g_a(images)
+        # A Gaussian of deviation s holds about log2(s) + 2.05 bits once rounded to integers.
+        layer.g_a[-1].weight.mul_(_rounded(2.0 ** (bits - 2.05) / latent.std()))
+        latent = layer.g_a(images)
+        layer.h_a[-1].weight.mul_(_rounded(3.0 / layer.h_a(latent).std()))
+        side = layer.h_a(latent)
+        fit_entropy_bottleneck(layer.entropy_bottleneck, side)
+        last, channels = layer.h_s[-1], latent.shape[1]
+        last.weight[:channels].abs_()
+        made = layer.h_s(quantised(layer.entropy_bottleneck, side))
+        scales, means = made[:, :channels], made[:, channels:]
+        # The features before are of either sign: what is left negative gets the smallest table.
+        spread = latent.std(dim=(0, 2, 3))
+        last.weight[:channels].mul_(
+            (spread / scales.abs().mean(dim=(0, 2, 3)))[:, None, None, None]
+        )
+        factor = 0.3 * spread / means.std(dim=(0, 2, 3)).clamp(min=1e-6)
+        last.weight[channels:].mul_(factor[:, None, None, None])
+        layer.update(force=True)
+        features = layer.g_s(latent.round())
+        layer.g_s[-1].weight.div_(features.std())
+
+
+def fit_entropy_bottleneck(bottleneck: Any, latents: Tensor) -> None:
+    """Fit a factorized prior's logistics and tables to latents (N, C, H, W)."""
+    deviation = latents.std(dim=(0, 2, 3)).clamp(min=1e-2)
+    scale = deviation * math.sqrt(3.0) / math.pi
+    with torch.no_grad():
+        _fit_logistic(bottleneck, latents.mean(dim=(0, 2, 3)).double(), scale.double())
+        bottleneck.update(force=True, update_quantiles=True)
 
 
 def quantised(bottleneck: Any, latent: Tensor) -> Tensor:

@@ -159,14 +159,22 @@ class System:
     published_preprocess: Mapping[str, Preprocess] = field(default_factory=dict)
 
 
-def shorter(size: int, max_size: int | None = None, **more: Any) -> Preprocess:
+def shorter(
+    size: int,
+    max_size: int | None = None,
+    *,
+    crop: tuple[int, int] | None = None,
+    filter: str = "pillow-bilinear",
+    mean: tuple[float, ...] = IMAGENET_MEAN,
+    std: tuple[float, ...] = IMAGENET_STD,
+) -> Preprocess:
     """Preprocessing of classifiers and segmenters: Pillow's antialiased resize, then normalise."""
     return Preprocess(
-        resize=Resize("shorter", size, max_size, "pillow-bilinear"),
-        crop=more.get("crop"),
+        resize=Resize("shorter", size, max_size, filter),
+        crop=crop,
         pad_multiple=None,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
+        mean=mean,
+        std=std,
         normalize="after_resize",
     )
 

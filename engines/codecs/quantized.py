@@ -12,7 +12,7 @@ from typing import List, Tuple
 import numpy as np
 
 from device_configs.errors import BitstreamError
-from engines.codecs.base import Codec, EngineOf, Tensors
+from engines.codecs.base import ROUNDING_SHARE, Codec, EngineOf, Tensors
 from engines.manifest import CodecSpec
 from engines.rangecoder.coder import not_codable
 from engines.rangecoder.container import read_varint, varint
@@ -67,6 +67,17 @@ class QuantizedCodec(Codec):
         scale, zero = _SCALE.unpack_from(payload, at)
         values = np.frombuffer(body, np.uint8).reshape(1, -1, height, width)
         return {"latent": dequantize(values, scale, zero)}
+
+    def alike(self, found: Tensors, due: Tensors) -> Tuple[bool, str]:
+        """See `Codec.alike`: a step is a 255th of the latent's range."""
+        a, b = found["latent"], due["latent"]
+        if a.shape != b.shape:
+            return False, "latents of another shape"
+        step = float(b.max() - b.min()) / 255 or 1.0
+        steps = np.rint(np.abs(a - b) / step)
+        differing = int(np.count_nonzero(steps))
+        passed = bool(steps.max() < 1.5) and differing <= ROUNDING_SHARE * steps.size
+        return passed, "%d of %d values are another step" % (differing, steps.size)
 
 
 def quantize(latent: np.ndarray) -> Tuple[np.ndarray, float, int]:

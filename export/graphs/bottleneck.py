@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -35,18 +35,31 @@ def fixed(layers: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*(FixedGdn(m) if isinstance(m, GDN1) else m for m in layers))
 
 
+class Encoders(nn.Module):
+    """The encoder of a hyperprior: image -> latent, side latent."""
+
+    def __init__(self, encoder: nn.Sequential, side: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.side = fixed(encoder), side
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """latent (1, C, H, W) and side (1, S, h, w)."""
+        latent = self.encoder(image)
+        return latent, self.side(latent)
+
+
 class Body(nn.Module):
     """Decoder and residual layers: rounded latent -> features.
 
     Args:
-        bottleneck: sc2bench's bottleneck layer.
-        layers: layer2, layer3, layer4 of the backbone.
+        decoder: of a bottleneck layer.
+        layers: the stages of the backbone behind it.
         every: whether f1 (the decoder's output) to f4 are wanted, or f4 alone.
     """
 
-    def __init__(self, bottleneck: Any, layers: list[nn.Module], every: bool) -> None:
+    def __init__(self, decoder: nn.Sequential, layers: Sequence[nn.Module], every: bool) -> None:
         super().__init__()
-        self.decoder = fixed(bottleneck.decoder)
+        self.decoder = fixed(decoder)
         self.layers = nn.ModuleList(layers)
         self.every = every
 

@@ -1,4 +1,4 @@
-"""Split systems of sc2bench's ResNets: encoder on the board; body and heads on the server."""
+"""Split systems of sc2bench's backbones: encoder on the board; body and heads on the server."""
 
 from __future__ import annotations
 
@@ -7,31 +7,26 @@ from typing import Any
 
 import torch
 from compressai.models.utils import remap_old_keys
-from sc2bench.models.backbone import (
-    FeatureExtractionBackbone,
-    splittable_resnest,
-    splittable_resnet,
-)
+from sc2bench.models.backbone import FeatureExtractionBackbone
 from sc2bench.models.detection.rcnn import create_faster_rcnn_fpn
 from sc2bench.models.segmentation.deeplabv3 import create_deeplabv3
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from engines.rangecoder import Tables
-from export.checkpoints import differences, fill, fill_bottleneck, subset
-from export.graphs.bottleneck import Body, PooledClassifier, fixed
+from engines.manifest import Port
+from export.checkpoints import differences, fill, subset
+from export.graphs.bottleneck import Body
 from export.graphs.rcnn import Rcnn
 from export.graphs.segmentation import Segmenter
 from export.networks import ports
 from export.networks.detection import detections, fit_rcnn
 from export.networks.segmentation import LOGIT_SPREAD as MASK_SPREAD
+from export.networks.trunks import Trunk
 from export.photos import squares
 from export.random_weights import (
     fit_batch_norms,
-    fit_bottleneck,
     level,
     level_while,
-    quantised,
     seeded,
 )
 from export.spec import Coding, LoadedFile, Network, Part, Photo
@@ -41,25 +36,8 @@ LOGIT_SPREAD = 4.0
 FEATURES = {"f1": 256, "f2": 512, "f3": 1024, "f4": 2048}
 # The stages whose outputs are f1 to f4, as the papers' configurations return them to the pyramid.
 _RETURNED = {"bottleneck_layer": "1", "layer2": "2", "layer3": "3", "layer4": "4"}
+# Of a ResNet: what detection and segmentation files repeat of the body.
 _LAYERS = ("layer2", "layer3", "layer4")
-
-
-def backbone(kind: str, channels: int, **more: Any) -> Any:
-    """sc2bench's splittable ResNet with a factorized-prior bottleneck.
-
-    Args:
-        kind: `resnet50` (torchvision's) or `resnest269e` (timm's).
-        channels: of the latent.
-        more: what the ResNet itself takes.
-    """
-    bottleneck = {
-        "key": "FPBasedResNetBottleneck",
-        "kwargs": {"num_bottleneck_channels": channels, "num_target_channels": 256},
-    }
-    common: dict[str, Any] = {"skips_avgpool": False, "skips_fc": False, "num_classes": 1000}
-    if kind.startswith("resnest"):
-        return splittable_resnest(bottleneck, resnest_name=kind, inplanes=2048, **common, **more)
-    return splittable_resnet(bottleneck, resnet_name=kind, **common, **more)
 
 
 def faster_rcnn(model: Any, **more: Any) -> Any:
@@ -84,56 +62,52 @@ def deeplab(model: Any) -> Any:
 
 
 class SplitNetwork(Network):
-    """An encoder, a body and a head per task, on one splittable ResNet.
+    """An encoder, a body and a head per task, on one splittable backbone.
 
     Args:
-        model: what `backbone` makes; its modules are shared with the heads' models.
-        rate: the beta, as text.
+        trunk: from `export.networks.trunks`; its modules are shared with the heads' models.
+        bits: a symbol that random latents are spread over.
         shared: what the encoder's random weights are seeded by.
-        rcnn, segmenter: models on `model` from `faster_rcnn` and `deeplab`, where they are served.
-        classifies: whether `model` itself is served as a classifier.
+        rcnn, segmenter: models on the trunk's from `faster_rcnn` and `deeplab`, where they are
+            served; of a ResNet only.
+        classifies: whether the trunk's own head is served.
     """
 
     def __init__(
         self,
-        model: Any,
-        rate: str,
+        trunk: Trunk,
+        bits: float,
         shared: str,
         rcnn: Any = None,
         segmenter: Any = None,
         classifies: bool = True,
     ) -> None:
-        self.model, self.rcnn, self.segmenter = model.eval(), rcnn, segmenter
-        self.rate, self.shared, self.classifies = rate, shared, classifies
-        self.layer = model.bottleneck_layer
-        self.stages = [getattr(model, name) for name in _LAYERS]
+        self.trunk, self.model, self.rcnn, self.segmenter = trunk, trunk.model, rcnn, segmenter
+        self.bits, self.shared, self.classifies = bits, shared, classifies
+        self.bottleneck = trunk.bottleneck
+        self.fixed_size = trunk.fixed_size
         for head in (rcnn, segmenter):
             if head is not None:
                 head.eval()
         self.rcnn_graph = None if rcnn is None else Rcnn(rcnn, (4, 8, 16, 32)).eval()
 
-    @property
-    def bottleneck(self) -> Any:
-        """CompressAI's entropy bottleneck."""
-        return self.layer.entropy_bottleneck
-
     def coding(self) -> Coding:
-        """The range coder under the bottleneck's tables."""
-        return Coding("rangecoder", (Tables.from_compressai(self.bottleneck),))
+        """The bottleneck's codec."""
+        return self.bottleneck.coding()
 
     def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The latent as it comes out of the coder."""
-        return {n: quantised(self.bottleneck, t) for n, t in found.items() if n == "latent"}
+        """What the bottleneck's codec makes of what is sent."""
+        return self.bottleneck.coded(found, tensors)
 
     @property
     def encoder_modules(self) -> Sequence[nn.Module]:  # type: ignore[override]
         """Encoder and entropy model."""
-        return (self.layer.encoder, self.layer.entropy_bottleneck)
+        return self.bottleneck.encoder_modules
 
     def features(self, latent: Tensor) -> list[Tensor]:
-        """f1 to f4 by the papers' own modules."""
-        found = [self.layer.decoder(latent)]
-        for stage in self.stages:
+        """f1 to f4 by the papers' own modules; the last is f4 where there are fewer."""
+        found = [self.bottleneck.decoder(latent)]
+        for stage in self.trunk.stages:
             found.append(stage(found[-1]))
         return found
 
@@ -153,15 +127,11 @@ class SplitNetwork(Network):
         """An encoder seeded by what shares it; statistics, classes and boxes that spread."""
         images = torch.from_numpy(squares())
         with seeded(self.shared):
-            for module in self.layer.modules():
-                if isinstance(module, nn.Conv2d):
-                    module.reset_parameters()
-            latents = fit_bottleneck(self.layer, images, self.rate)
+            latents = self.bottleneck.fit(images, self.bits)
         with torch.no_grad():
             f4 = self._fit_body(latents)
             if self.classifies:
-                fc = self.model.fc
-                level(fc, fc(f4.mean(dim=(2, 3))), LOGIT_SPREAD)
+                level(self.trunk.fc, self.trunk.head(f4), LOGIT_SPREAD)
             if self.rcnn is not None and self.rcnn_graph is not None:
                 makers = [self._features_of(photo) for photo in photos]
                 fit_rcnn(self.rcnn, self.rcnn_graph, makers, photos, key)
@@ -169,7 +139,7 @@ class SplitNetwork(Network):
     def _fit_body(self, latents: Tensor) -> Tensor:
         """Fit body and segmenter in one pass; returns its f4."""
         last: list[nn.Module] = []
-        modules: list[nn.Module] = list(self.stages)
+        modules: list[nn.Module] = list(self.trunk.stages)
         if self.segmenter is not None:
             modules.append(self.segmenter.classifier)
             last.append(self.segmenter.classifier[-1])
@@ -184,41 +154,13 @@ class SplitNetwork(Network):
         return found[0]
 
     def _features_of(self, photo: Photo) -> Callable[[], list[Tensor]]:
-        def make() -> list[Tensor]:
-            latent = self.layer.encoder(torch.from_numpy(photo.tensor))
-            return self.features(quantised(self.bottleneck, latent))
-
-        return make
+        return lambda: self.features(self.bottleneck.received(torch.from_numpy(photo.tensor)))
 
     # -- parts -----------------------------------------------------------------------------------
 
     def parts(self) -> list[Part]:
-        """encoder, body, and a head per task."""
-        channels = int(self.bottleneck.channels)
-        latent = ports.maps("latent", channels)
-        every = self.rcnn is not None
-        outputs = [ports.maps(n, c) for n, c in FEATURES.items() if every or n == "f4"]
-        encoder = self.layer.encoder
-        parts = [
-            Part(
-                "encoder",
-                "board",
-                fixed(encoder),
-                (ports.image(),),
-                (latent,),
-                lambda tensors: {"latent": encoder(tensors["image"])},
-                [encoder],
-            ),
-            Part(
-                "body",
-                "server",
-                Body(self.layer, self.stages, every),
-                (latent,),
-                tuple(outputs),
-                lambda tensors: dict(zip(FEATURES, self.features(tensors["latent"]), strict=True)),
-                [self.layer.decoder, *self.stages],
-            ),
-        ]
+        """encoder, what the codec runs, body, and a head per task."""
+        parts = [*self.bottleneck.parts(), self._body()]
         if self.classifies:
             parts.append(self._classifier())
         if self.rcnn is not None:
@@ -227,19 +169,37 @@ class SplitNetwork(Network):
             parts.append(self._segmenter())
         return parts
 
-    def _classifier(self) -> Part:
-        def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            pooled = torch.flatten(self.model.avgpool(tensors["f4"]), 1)
-            return {"logits": self.model.fc(pooled)}
+    def _body(self) -> Part:
+        every = self.rcnn is not None
+        outputs: tuple[Port, ...] = (self.trunk.f4,)
+        if every:
+            outputs = tuple(ports.maps(n, c) for n, c in FEATURES.items())
+        decoder, stages = self.bottleneck.decoder, self.trunk.stages
 
+        def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            found = self.features(tensors["latent"])
+            return dict(zip(FEATURES, found, strict=True)) if every else {"f4": found[-1]}
+
+        return Part(
+            "body",
+            "server",
+            Body(decoder, stages, every),
+            (ports.maps("latent", self.bottleneck.channels),),
+            outputs,
+            reference,
+            [decoder, *stages],
+        )
+
+    def _classifier(self) -> Part:
+        trunk = self.trunk
         return Part(
             "classifier",
             "server",
-            PooledClassifier(self.model.fc),
-            (ports.maps("f4", FEATURES["f4"]),),
+            trunk.head,
+            (trunk.f4,),
             (ports.LOGITS,),
-            reference,
-            [self.model.fc],
+            lambda tensors: {"logits": trunk.head(tensors["f4"])},
+            [trunk.fc],
         )
 
     def _detector(self) -> Part:
@@ -298,8 +258,8 @@ class _SplitRcnn(nn.Module):
 def _load_body(network: SplitNetwork, loaded: LoadedFile, prefix: str) -> None:
     """The bottleneck and layer2 to layer4 from the entries below `prefix`."""
     state = subset(loaded.state, prefix)
-    fill_bottleneck(network.layer, subset(state, "bottleneck_layer."), loaded)
-    layers = nn.ModuleDict(dict(zip(_LAYERS, network.stages, strict=True)))
+    network.bottleneck.load(subset(state, "bottleneck_layer."), loaded)
+    layers = nn.ModuleDict({name: getattr(network.model, name) for name in _LAYERS})
     own = {k: v for k, v in state.items() if k.startswith(_LAYERS)}
     fill(layers, own, loaded)
 
@@ -312,11 +272,10 @@ def _compare_body(network: SplitNetwork, loaded: LoadedFile, prefix: str) -> lis
 
 
 def _classification(network: SplitNetwork, loaded: LoadedFile, is_body: bool) -> list[str]:
-    if is_body:
-        _load_body(network, loaded, "")
+    network.bottleneck.load(subset(loaded.state, "bottleneck_layer."), loaded)
     # The layers that the bottleneck replaces may still be in the file: sc2bench drops them.
-    replaced = ("conv1.", "bn1.", "layer1.")
-    fill(network.model, loaded.state, loaded, replaced, ("bottleneck_layer.", *_LAYERS))
+    replaced = network.trunk.replaced
+    fill(network.model, loaded.state, loaded, replaced, ("bottleneck_layer.",))
     return []
 
 

@@ -1,10 +1,15 @@
-"""Entropic Student: one encoder for three systems, each with its own preprocessing, body and head
-(Matsubara et al., WACV 2022; checkpoints of the SC2 benchmark, TMLR 2023).
+"""Entropic Student (Matsubara et al., WACV 2022), with the backbones and priors of the SC2 benchmark
+(TMLR 2023), whose checkpoints these are.
+
+With ResNet-50 and the factorized prior one encoder serves three systems, each with its own
+preprocessing, body and head.
 """
 
 from __future__ import annotations
 
-from engines.manifest import Head
+from typing import Any
+
+from engines.manifest import Head, Preprocess
 from export.spec import Checkpoint, Network, System, detection_transform, shorter
 
 _PAPER = (
@@ -15,6 +20,8 @@ _CITATION = (
     "Computing Systems, WACV 2022"
 )
 _PAGE = "https://github.com/yoshitomo-matsubara/sc2-benchmark/releases/tag/v0.0.3"
+_FOLDER = "supervised_compression/entropic_student"
+# Those of Ladon's Table 3 first: a bare name is the first rate point.
 _RATES = ("0.32", "0.64", "1.28", "2.56", "5.12", "10.24")
 _ASSUMED = frozenset(("10.24",))
 _NOTE = "10.24 is assumed: Ladon's Table 3 names SC 6 and defines only SC 1 to 5"
@@ -28,25 +35,31 @@ _FILES = {
 
 
 def _build(task: str, rate: str | None) -> Network:
-    from export.networks import split
+    from export.networks import bottlenecks, split, trunks
+    from export.random_weights import bits_at
 
-    dilation = {"replace_stride_with_dilation": [False, True, True]}
-    model = split.backbone("resnet50", 24, **(dilation if task == "segmentation" else {}))
+    dilation: dict[str, Any] = {"replace_stride_with_dilation": [False, True, True]}
+    trunk = trunks.resnet(
+        bottlenecks.Factorized(num_bottleneck_channels=24),
+        **(dilation if task == "segmentation" else {}),
+    )
     return split.SplitNetwork(
-        model,
-        str(rate),
+        trunk,
+        bits_at(str(rate)),
         f"entropic_student@{rate}/encoder",
-        rcnn=split.faster_rcnn(model) if task == "detection" else None,
-        segmenter=split.deeplab(model) if task == "segmentation" else None,
+        rcnn=split.faster_rcnn(trunk.model) if task == "detection" else None,
+        segmenter=split.deeplab(trunk.model) if task == "segmentation" else None,
         classifies=task == "classification",
     )
 
 
-def _system(name: str, task: str, preprocess: object, head: Head) -> System:
+def _system(
+    name: str, task: str, preprocess: Preprocess, head: Head, more: tuple[str, ...]
+) -> System:
     def checkpoints(rate: str | None) -> tuple[Checkpoint, ...]:
         if rate in _ASSUMED:
             return ()
-        path = _FILES[task].format(d="supervised_compression/entropic_student", r=rate)
+        path = _FILES[task].format(d=_FOLDER, r=rate)
         return (Checkpoint(task, (path,), _PAGE, archive=True),)
 
     return System(
@@ -55,20 +68,111 @@ def _system(name: str, task: str, preprocess: object, head: Head) -> System:
         paper=_PAPER,
         citation=_CITATION,
         tasks=(task,),
-        preprocess=preprocess,  # type: ignore[arg-type]
+        preprocess=preprocess,
         postprocess={task: head},
         build=lambda rate: _build(task, rate),
         checkpoints=checkpoints,
-        rates=_RATES,
+        rates=_RATES + more,
         assumed=_ASSUMED,
         notes=(_NOTE,),
     )
 
 
+_IC = shorter(256, crop=(224, 224))
+_CLASSIFIER = Head("classifier", "imagenet1k", top_k=5)
+_HALF = (0.5, 0.5, 0.5)
+_SMALL = ("0.08", "0.16", "0.32", "0.64", "1.28", "2.56")
+
+# name -> (maker of the trunk, what the files call it, channels of the bottleneck, preprocessing)
+_BACKBONES: dict[str, tuple[str, str, dict[str, Any], Preprocess]] = {
+    "": ("resnet50", "resnet50", {}, _IC),
+    "_resnet101": ("resnet101", "resnet101", {}, _IC),
+    "_regnety_064": (
+        "regnety_064",
+        "regnety6.4gf",
+        {"encoder": [3, 64, 64, 64], "decoder": [64, 288, 144, 144]},
+        shorter(256, crop=(224, 224), filter="pillow-bicubic"),
+    ),
+    "_vit_small_r26_s32": (
+        "vit_small_r26_s32_224",
+        "hybrid_vit_small_r26_s32_224",
+        {"encoder": [3, 64, 64, 64], "decoder": [64, 512, 256, 256]},
+        shorter(248, crop=(224, 224), filter="pillow-bicubic", mean=_HALF, std=_HALF),
+    ),
+}
+_CITATIONS = {
+    "": "He et al., CVPR 2016",
+    "_resnet101": "He et al., CVPR 2016",
+    "_regnety_064": "Radosavovic et al., CVPR 2020",
+    "_vit_small_r26_s32": "Steiner et al., TMLR 2022",
+}
+_VIT_RATES = (*_SMALL[1:], "5.12", "10.24", "15.36", "20.48")
+# (backbone, prior) -> the rate points whose checkpoints were released
+_POINTS = {
+    ("", "mshp"): (*_SMALL, "3.84"),
+    ("_resnet101", "fp"): (*_SMALL, "5.12"),
+    ("_resnet101", "mshp"): _SMALL,
+    ("_regnety_064", "fp"): (*_SMALL, "5.12", "7.68"),
+    ("_regnety_064", "mshp"): (*_SMALL, "4.48"),
+    ("_vit_small_r26_s32", "fp"): _VIT_RATES,
+    ("_vit_small_r26_s32", "mshp"): _VIT_RATES,
+}
+
+
+def _build_classifier(name: str, backbone: str, prior: str, rate: str | None) -> Network:
+    from export.networks import bottlenecks, split, trunks
+    from export.random_weights import bits_at
+
+    kind, _, sizes, _ = _BACKBONES[backbone]
+    bottleneck: bottlenecks.Bottleneck
+    if prior == "mshp":
+        names = {"encoder": "g_a_channel_sizes", "decoder": "g_s_channel_sizes"}
+        bottleneck = bottlenecks.MeanScale(
+            num_bottleneck_channels=sizes["encoder"][-1] if sizes else 24,
+            **{names[end]: channels for end, channels in sizes.items()},
+        )
+    else:
+        bottleneck = bottlenecks.Factorized(
+            num_bottleneck_channels=sizes["encoder"][-1] if sizes else 24,
+            **{f"{end}_channel_sizes": channels for end, channels in sizes.items()},
+        )
+    make = {"regnety_064": trunks.regnety, "vit_small_r26_s32_224": trunks.hybrid_vit}
+    trunk = make.get(kind, trunks.resnet)(bottleneck, kind)
+    return split.SplitNetwork(trunk, bits_at(str(rate)), f"{name}@{rate}/encoder")
+
+
+def _classifier(backbone: str, prior: str) -> System:
+    name = f"entropic_student_ic{backbone}{'_mshp' if prior == 'mshp' else ''}"
+    _, label, _, preprocess = _BACKBONES[backbone]
+
+    def checkpoints(rate: str | None) -> tuple[Checkpoint, ...]:
+        file = f"ilsvrc2012-splittable_{label}-{prior}-beta{rate}_from_{label}.pt"
+        path = f"ilsvrc2012/{_FOLDER}/{file}"
+        return (Checkpoint("classification", (path,), _PAGE, archive=True),)
+
+    notes: tuple[str, ...] = ()
+    if prior == "mshp":
+        notes = ("mean-scale hyperprior: Minnen, Balle, Toderici, NeurIPS 2018",)
+    return System(
+        name=name,
+        family="entropic_student",
+        paper=_PAPER,
+        citation=f"{_CITATION}; backbone: {_CITATIONS[backbone]}",
+        tasks=("classification",),
+        preprocess=preprocess,
+        postprocess={"classification": _CLASSIFIER},
+        build=lambda rate: _build_classifier(name, backbone, prior, rate),
+        checkpoints=checkpoints,
+        rates=_POINTS[backbone, prior],
+        notes=notes,
+    )
+
+
 SYSTEMS = [
-    _system("entropic_student_ic", "classification", shorter(256, crop=(224, 224)),
-            Head("classifier", "imagenet1k", top_k=5)),
+    _system("entropic_student_ic", "classification", _IC, _CLASSIFIER, ("0.08", "0.16")),
     _system("entropic_student_od", "detection", detection_transform(800, 1333, 32),
-            Head("detector", "coco91", score_threshold=0.05)),
-    _system("entropic_student_ss", "segmentation", shorter(513), Head("segmenter", "voc21")),
+            Head("detector", "coco91", score_threshold=0.05), ("0.08", "0.16")),
+    _system("entropic_student_ss", "segmentation", shorter(513), Head("segmenter", "voc21"),
+            ("0.16",)),
+    *(_classifier(backbone, prior) for backbone, prior in _POINTS),
 ]  # fmt: skip

@@ -19,15 +19,16 @@ _RATES = ("0.32", "1.28", "5.12", "10.24", "20.48")
 
 def _system(name: str, kind: str, channels: int) -> System:
     def build(rate: str | None) -> Network:
-        from export.networks import split
+        from export.networks import bottlenecks, split, trunks
+        from export.random_weights import bits_at
 
-        model = split.backbone(kind, channels)
+        trunk = trunks.resnet(bottlenecks.Factorized(num_bottleneck_channels=channels), kind)
         return split.SplitNetwork(
-            model,
-            str(rate),
+            trunk,
+            bits_at(str(rate)),
             f"{name}@{rate}/encoder",
-            rcnn=split.faster_rcnn(model, min_size=416, max_size=416),
-            segmenter=split.deeplab(model),
+            rcnn=split.faster_rcnn(trunk.model, min_size=416, max_size=416),
+            segmenter=split.deeplab(trunk.model),
         )
 
     def checkpoints(rate: str | None) -> tuple[Checkpoint, ...]:

@@ -88,15 +88,16 @@ def test_a_torchdistill_checkpoint_gives_what_sc2bench_gives(student, tmp_path, 
         symbols = student.bottleneck_layer.entropy_bottleneck.decompress(
             due["strings"][0], due["shape"]
         )
-        medians = network.bottleneck._get_medians().reshape(1, -1, 1, 1)
+        bottleneck = network.bottleneck.layer.entropy_bottleneck
+        medians = bottleneck._get_medians().reshape(1, -1, 1, 1)
         rounded = torch.round(latent - medians) + medians
         torch.testing.assert_close(rounded, symbols)
         torch.testing.assert_close(
             classifier(body(rounded)[0]), student(image), rtol=1e-4, atol=1e-4
         )
         # CompressAI's own bytes, from the tables that were loaded.
-        assert network.bottleneck.compress(latent) == due["strings"][0]
-    ours = Tables.from_compressai(network.bottleneck)
+        assert bottleneck.compress(latent) == due["strings"][0]
+    ours = Tables.from_compressai(bottleneck)
     assert ours.id == Tables.from_compressai(student.bottleneck_layer.entropy_bottleneck).id
 
 

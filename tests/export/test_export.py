@@ -15,7 +15,7 @@ from device_configs.errors import ConfigError, UsageError
 from engines.bundle import Bundle
 from export import experiment, zoo
 from export.photos import photos
-from export.random_weights import quantised, seeded
+from export.random_weights import seeded
 from tests.conftest import BUNDLES, ROOT, splitwatt
 
 SMALL = "mnasnet0_5"
@@ -60,8 +60,8 @@ def test_any_size_runs_and_equals_pytorch(bundles):
             torch.from_numpy(photos(system.preprocess)[0].tensor), size
         )
         with torch.no_grad():
-            due = network.layer.encoder(image)
-            latent = quantised(network.bottleneck, due)
+            due = network.bottleneck.encoder(image)
+            latent = network.coded({"latent": due}, {})["latent"]
             features = network.features(latent)[-1]
         (found,) = sessions["encoder"].run(None, {"image": image.numpy()})
         torch.testing.assert_close(torch.from_numpy(found), due, rtol=1e-3, atol=1e-3)

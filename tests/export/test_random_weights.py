@@ -42,7 +42,7 @@ def _bottleneck(rate):
 
     with seeded(f"entropic_student@{rate}/encoder"), torch.no_grad():
         layer = FPBasedResNetBottleneck(num_bottleneck_channels=24).eval()
-        fit_bottleneck(layer, torch.from_numpy(squares()), rate)
+        fit_bottleneck(layer, torch.from_numpy(squares()), bits_at(rate))
     return layer
 
 

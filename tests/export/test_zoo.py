@@ -23,7 +23,7 @@ def test_every_system_of_the_paper_is_there():
     known = zoo.systems()
     assert set(LOCAL) <= set(known)
     for task in ("ic", "od", "ss"):
-        assert known[f"entropic_student_{task}"].rates == STUDENT_RATES
+        assert known[f"entropic_student_{task}"].rates[:6] == STUDENT_RATES
         assert known[f"entropic_student_{task}"].assumed == {"10.24"}
     for name in ("ladon_r50", "ladon_resnest269e"):
         assert known[name].rates == LADON_RATES

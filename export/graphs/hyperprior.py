@@ -1,0 +1,51 @@
+"""What both ends of a hyperprior compute from its side latent: table indexes, and means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Parameters(nn.Module):
+    """side -> indexes, int32, of the latent's tables, and for a mean-scale hyperprior its means.
+
+    An index is the number of table scales, but for the last, that a scale is above: CompressAI's
+    `build_indexes`, by a binary search, so that no logarithm decides.
+
+    Args:
+        h_s: the synthesis of scales, or of scales and then means, from the side latent.
+        gaussian: CompressAI's GaussianConditional, its scale table filled.
+        means: whether `h_s` makes means.
+    """
+
+    steps: Tensor
+
+    def __init__(self, h_s: nn.Module, gaussian: Any, means: bool) -> None:
+        super().__init__()
+        self.h_s, self.means = h_s, means
+        steps = gaussian.scale_table[:-1].detach().clone()
+        self.bits = max(1, len(steps).bit_length())
+        padding = torch.full(((1 << self.bits) - 1 - len(steps),), float("inf"))
+        self.register_buffer("steps", torch.cat([steps, padding]))
+        bound = float(gaussian.lower_bound_scale.bound)
+        # A scale below the bound is as good as below the first step, unless the bound is above it.
+        self.bound = bound if bound > float(steps[0]) else None
+
+    def forward(self, side: Tensor) -> tuple[Tensor, ...]:
+        """(indexes,) or (indexes, means), each (1, C, H, W)."""
+        made = self.h_s(side)
+        if not self.means:
+            return (self._indexes(made),)
+        scales, means = made.chunk(2, 1)
+        return self._indexes(scales), means
+
+    def _indexes(self, scales: Tensor) -> Tensor:
+        if self.bound is not None:
+            scales = scales.clamp(min=self.bound)
+        index = torch.zeros_like(scales).to(torch.int64)
+        for bit in reversed(range(self.bits)):
+            above = scales > self.steps[index + ((1 << bit) - 1)]
+            index = index + above.to(torch.int64) * (1 << bit)
+        return index.to(torch.int32)

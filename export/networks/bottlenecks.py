@@ -1,0 +1,232 @@
+"""sc2bench's bottleneck layers, each with its codec: what takes the place of a network's first layers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from sc2bench.models.layer import (
+    FPBasedResNetBottleneck,
+    MSHPBasedResNetBottleneck,
+    SimpleBottleneck,
+    larger_resnet_layer1_bottleneck,
+)
+from sc2bench.transforms.misc import SimpleDequantizer, SimpleQuantizer
+from torch import Tensor, nn
+from torchvision.models import resnet50
+
+from engines.rangecoder import Tables
+from export.checkpoints import fill_bottleneck
+from export.graphs.bottleneck import Encoders, fixed
+from export.networks import ports
+from export.networks.hyperprior import HyperpriorModel
+from export.random_weights import (
+    fit_batch_norms,
+    fit_bottleneck,
+    fit_hyperprior,
+    quantised,
+)
+from export.spec import Coding, LoadedFile, Part
+
+
+class Bottleneck(ABC):
+    """An encoder, a codec and a decoder around one of sc2bench's layers.
+
+    Args:
+        layer: the layer, in evaluation mode.
+        channels: of the latent.
+    """
+
+    def __init__(self, layer: Any, channels: int) -> None:
+        self.layer, self.channels = layer.eval(), channels
+
+    @abstractmethod
+    def coding(self) -> Coding:
+        """See `Network.coding`."""
+
+    @abstractmethod
+    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """See `Network.coded`."""
+
+    @abstractmethod
+    def fit(self, images: Tensor, bits: float) -> Tensor:
+        """Random weights for about `bits` a symbol; the latents of `images` as a server gets them."""
+
+    @property
+    def encoder(self) -> nn.Sequential:
+        """Image -> latent."""
+        return self.layer.encoder  # type: ignore[no-any-return]
+
+    @property
+    def decoder(self) -> nn.Sequential:
+        """Latent -> features."""
+        return self.layer.decoder  # type: ignore[no-any-return]
+
+    @property
+    def encoder_modules(self) -> Sequence[nn.Module]:
+        """Encoder and entropy model."""
+        return (self.encoder,)
+
+    def received(self, image: Tensor) -> Tensor:
+        """The latent of an image as a server gets it."""
+        tensors = {"image": image}
+        for part in self.parts():
+            found = part.reference(tensors)
+            tensors.update(found)
+            tensors.update(self.coded(found, tensors))
+        return tensors["latent"]
+
+    def load(self, state: Mapping[str, Any], source: LoadedFile) -> None:
+        """Take the layer's tensors.
+
+        Raises:
+            CheckpointError: they do not fit.
+        """
+        fill_bottleneck(self.layer, state, source)
+
+    def parts(self) -> list[Part]:
+        """What runs before the server's body."""
+        return [
+            Part(
+                "encoder",
+                "board",
+                fixed(self.encoder),
+                (ports.image(),),
+                (ports.maps("latent", self.channels),),
+                lambda tensors: {"latent": self.encoder(tensors["image"])},
+                [self.encoder],
+            )
+        ]
+
+
+class Factorized(Bottleneck):
+    """A factorized prior. Arguments as sc2bench's layer takes them."""
+
+    def __init__(self, **more: Any) -> None:
+        layer = FPBasedResNetBottleneck(**more)
+        super().__init__(layer, int(layer.entropy_bottleneck.channels))
+
+    def coding(self) -> Coding:
+        """The range coder under the bottleneck's tables."""
+        return Coding("rangecoder", (Tables.from_compressai(self.layer.entropy_bottleneck),))
+
+    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The latent as it comes out of the coder."""
+        bottleneck = self.layer.entropy_bottleneck
+        return {n: quantised(bottleneck, t) for n, t in found.items() if n == "latent"}
+
+    def fit(self, images: Tensor, bits: float) -> Tensor:
+        """See `Bottleneck.fit`."""
+        _reset(self.layer)
+        return fit_bottleneck(self.layer, images, bits)
+
+    @property
+    def encoder_modules(self) -> Sequence[nn.Module]:
+        """Encoder and entropy model."""
+        return (self.encoder, self.layer.entropy_bottleneck)
+
+
+class MeanScale(Bottleneck):
+    """A mean-scale hyperprior. Arguments as sc2bench's layer takes them."""
+
+    def __init__(self, **more: Any) -> None:
+        layer = MSHPBasedResNetBottleneck(**more)
+        super().__init__(layer, int(layer.num_bottleneck_channels))
+
+    @property
+    def model(self) -> HyperpriorModel:
+        """Its entropy model."""
+        layer = self.layer
+        return HyperpriorModel(
+            layer.entropy_bottleneck, layer.gaussian_conditional, layer.h_s, self.channels, True
+        )
+
+    @property
+    def encoder(self) -> nn.Sequential:
+        """Image -> latent."""
+        return self.layer.g_a  # type: ignore[no-any-return]
+
+    @property
+    def decoder(self) -> nn.Sequential:
+        """Latent -> features."""
+        return self.layer.g_s  # type: ignore[no-any-return]
+
+    @property
+    def encoder_modules(self) -> Sequence[nn.Module]:
+        """Both analyses and the entropy model, whose synthesis the board runs too."""
+        return (self.encoder, self.layer.h_a, *self.model.modules)
+
+    def coding(self) -> Coding:
+        """Two bitstreams under two sets of tables."""
+        return self.model.coding()
+
+    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """See `HyperpriorModel.coded`."""
+        return self.model.coded(found, tensors)
+
+    def fit(self, images: Tensor, bits: float) -> Tensor:
+        """See `Bottleneck.fit`."""
+        _reset(self.layer)
+        fit_hyperprior(self.layer, images, bits)
+        return self.received(images)
+
+    def parts(self) -> list[Part]:
+        """The encoder, which gives both latents, and what both ends run."""
+
+        def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            latent = self.encoder(tensors["image"])
+            return {"latent": latent, "side": self.layer.h_a(latent)}
+
+        encoder = Part(
+            "encoder",
+            "board",
+            Encoders(self.encoder, self.layer.h_a),
+            (ports.image(),),
+            (ports.maps("latent", self.channels), self.model.side_port),
+            reference,
+            [self.encoder, self.layer.h_a],
+        )
+        return [encoder, self.model.part()]
+
+
+class ChannelReduction(Bottleneck):
+    """Few channels of 8 bits (CR + BQ), as sc2-benchmark v0.0.3 builds it.
+
+    sc2bench 0.1.1 has its layers behind the stem of a ResNet under another name; the released
+    checkpoints have the stem in the encoder.
+    """
+
+    def __init__(self, channels: int) -> None:
+        stem = resnet50(weights=None)
+        rest = larger_resnet_layer1_bottleneck(bottleneck_channel=channels)
+        encoder = nn.Sequential(stem.conv1, stem.bn1, stem.relu, stem.maxpool, *rest.encoder)
+        layer = SimpleBottleneck(encoder, rest.decoder, SimpleQuantizer(8), SimpleDequantizer(8))
+        super().__init__(layer, channels)
+
+    def coding(self) -> Coding:
+        """One byte a value."""
+        return Coding("quantized")
+
+    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The latent on its own scale of 256 steps, item by item."""
+        return {n: self._received(t) for n, t in found.items() if n == "latent"}
+
+    def _received(self, latent: Tensor) -> Tensor:
+        compress, decompress = self.layer.compressor, self.layer.decompressor
+        return torch.cat([decompress(compress(item)) for item in torch.split(latent, 1)])
+
+    def fit(self, images: Tensor, bits: float) -> Tensor:
+        """See `Bottleneck.fit`; `bits` are always 8."""
+        fit_batch_norms([self.encoder], lambda: self.encoder(images))
+        with torch.no_grad():
+            latents = self._received(self.encoder(images))
+        fit_batch_norms([self.decoder], lambda: self.decoder(latents))
+        return latents
+
+
+def _reset(layer: nn.Module) -> None:
+    for module in layer.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            module.reset_parameters()

@@ -1,0 +1,84 @@
+"""A hyperprior's entropy model, whatever its encoder: its codec and the part that both ends run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engines.codecs.hyperprior import PART
+from engines.manifest import Port
+from engines.rangecoder import Tables
+from export.graphs.hyperprior import Parameters
+from export.networks import ports
+from export.random_weights import quantised
+from export.spec import Coding, Part
+
+
+class HyperpriorModel:
+    """CompressAI's entropy bottleneck of a side latent, and Gaussians that it tells of.
+
+    Args:
+        bottleneck: the EntropyBottleneck of the side latent.
+        gaussian: the GaussianConditional of the latent.
+        h_s: makes scales (and means) of the side latent.
+        channels: of the latent.
+        means: whether `h_s` makes means behind the scales.
+    """
+
+    def __init__(
+        self, bottleneck: Any, gaussian: Any, h_s: nn.Module, channels: int, means: bool
+    ) -> None:
+        self.bottleneck, self.gaussian, self.h_s = bottleneck, gaussian, h_s
+        self.channels, self.means = channels, means
+
+    @property
+    def side_port(self) -> Port:
+        """What the board's encoder gives besides the latent."""
+        return ports.maps("side", int(self.bottleneck.channels))
+
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """What an end needs of the entropy model."""
+        return (self.bottleneck, self.gaussian, self.h_s)
+
+    def coding(self) -> Coding:
+        """The codec, under the side latent's tables and the latent's."""
+        tables = (Tables.from_compressai(self.bottleneck), Tables.from_compressai(self.gaussian))
+        return Coding("hyperprior", tables)
+
+    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The side latent once it is there, the latent once its indexes are."""
+        made = {}
+        if "side" in found:
+            made["side"] = quantised(self.bottleneck, found["side"])
+        if "indexes" in found:
+            means = found.get("means", torch.zeros(()))
+            made["latent"] = torch.round(tensors["latent"] - means) + means
+        return made
+
+    def parameters(self, side: Tensor) -> dict[str, Tensor]:
+        """indexes and means by CompressAI's own code."""
+        made = self.h_s(side)
+        scales = made.chunk(2, 1)[0] if self.means else made
+        found = {"indexes": self.gaussian.build_indexes(scales)}
+        if self.means:
+            found["means"] = made.chunk(2, 1)[1]
+        return found
+
+    def part(self) -> Part:
+        """The part `parameters`, which the codec runs."""
+        maps = (1, self.channels, None, None)
+        outputs = [Port("indexes", "int32", maps)]
+        if self.means:
+            outputs.append(Port("means", "float32", maps))
+        return Part(
+            PART,
+            "both",
+            Parameters(self.h_s, self.gaussian, self.means).eval(),
+            (self.side_port,),
+            tuple(outputs),
+            lambda tensors: self.parameters(tensors["side"]),
+            [self.h_s],
+        )

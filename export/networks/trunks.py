@@ -1,0 +1,118 @@
+"""What comes behind a bottleneck: the later stages of a classifier, and its head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from sc2bench.models.backbone import (
+    SplittableHybridViT,
+    SplittableRegNet,
+    SplittableResNet,
+)
+from timm.models import regnet, resnest, vision_transformer_hybrid
+from torch import Tensor, nn
+from torchvision import models
+
+from engines.manifest import Port
+from export.graphs.bottleneck import PooledClassifier
+from export.networks import ports
+from export.networks.bottlenecks import Bottleneck
+
+CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """A splittable classifier of sc2bench, taken apart.
+
+    model: the whole; its state_dict is a checkpoint's.
+    stages: behind the decoder, in order; the last one's output is `f4`.
+    head: f4 -> logits; `fc` is its last layer.
+    replaced: prefixes of what the bottleneck takes the place of, which files may still hold.
+    fixed_size: whether the stages take features of one size only.
+    """
+
+    model: Any
+    bottleneck: Bottleneck
+    stages: Sequence[nn.Module]
+    head: nn.Module
+    fc: nn.Linear
+    f4: Port
+    replaced: tuple[str, ...]
+    fixed_size: bool = False
+
+
+def resnet(bottleneck: Bottleneck, kind: str = "resnet50", **more: Any) -> Trunk:
+    """torchvision's ResNet `kind`, or timm's ResNeSt where the name says so."""
+    if kind.startswith("resnest"):
+        whole = getattr(resnest, kind)(num_classes=CLASSES, **more)
+    else:
+        whole = getattr(models, kind)(num_classes=CLASSES, **more)
+    inplanes = 2048 if kind.startswith("resnest") else None
+    model = SplittableResNet(
+        bottleneck.layer, whole, inplanes, skips_avgpool=False, skips_fc=False
+    ).eval()
+    return Trunk(
+        model,
+        bottleneck,
+        (model.layer2, model.layer3, model.layer4),
+        PooledClassifier(model.fc),
+        model.fc,
+        ports.maps("f4", 2048),
+        ("conv1.", "bn1.", "layer1."),
+    )
+
+
+def regnety(bottleneck: Bottleneck, kind: str = "regnety_064") -> Trunk:
+    """timm's RegNetY."""
+    whole = getattr(regnet, kind)(num_classes=CLASSES)
+    model = SplittableRegNet(bottleneck.layer, whole, skips_head=False).eval()
+    fc = model.head.fc
+    f4 = ports.maps("f4", fc.in_features)
+    return Trunk(
+        model,
+        bottleneck,
+        (model.s2, model.s3, model.s4),
+        PooledClassifier(fc),
+        fc,
+        f4,
+        ("stem.", "s1."),
+    )
+
+
+def hybrid_vit(bottleneck: Bottleneck, kind: str = "vit_small_r26_s32_224") -> Trunk:
+    """timm's hybrid ViT; its position embedding fixes the image's size."""
+    whole = getattr(vision_transformer_hybrid, kind)(num_classes=CLASSES)
+    whole.pre_logits = nn.Identity()  # timm dropped it; sc2bench still asks for it
+    for block in whole.blocks:
+        block.attn.fused_attn = False  # has no ONNX operator
+    model = SplittableHybridViT(bottleneck.layer, whole, skips_head=False).eval()
+    f4 = Port("f4", "float32", (1, model.head.in_features))
+    return Trunk(
+        model, bottleneck, (_Tokens(model),), model.head, model.head, f4, (), fixed_size=True
+    )
+
+
+class _Tokens(nn.Module):
+    """Features -> the class token, (N, channels): sc2bench's forward between decoder and head."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.patches = nn.Sequential(
+            model.patch_embed_pruned_stages,
+            model.patch_embed_norm,
+            model.patch_embed_head,
+            model.patch_embed_proj,
+        )
+        self.cls_token, self.pos_embed = model.cls_token, model.pos_embed
+        self.blocks, self.norm = model.blocks, model.norm
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, channels) of (N, 256, 56, 56)."""
+        patches = self.patches(features).flatten(2).transpose(1, 2)
+        token = self.cls_token.expand(patches.shape[0], -1, -1)
+        tokens = torch.cat((token, patches), dim=1) + self.pos_embed
+        return self.norm(self.blocks(tokens))[:, 0]  # type: ignore[no-any-return]
