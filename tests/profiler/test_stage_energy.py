@@ -1,0 +1,203 @@
+"""Joules of single stages and of the server's end: a profile against a server of another machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from device_configs.errors import ConfigError
+from energy.drivers.generated import joules as generated_joules
+from profiler.config import load_config
+from profiler.prepare import Options
+from profiler.records import (
+    energy_of,
+    read_run,
+    read_stages,
+    server_energy_of,
+    stage_energy_of,
+)
+from profiler.runner import resume_run, start_run
+from tests.conftest import ROOT
+
+# A server is of another machine if it says so: here it has another boot's id.
+ELSEWHERE = """
+import sys
+import profiler.versions
+profiler.versions._BOOT_ID = sys.argv.pop(1)
+profiler.versions.machine_id.__defaults__ = (profiler.versions._BOOT_ID,)
+from profiler.cli import serve
+sys.exit(serve(sys.argv[1:]))
+"""
+TOKEN = "a-token-of-sixteen-characters-or-more"
+
+
+class Elsewhere:
+    """`splitwatt serve` in a process that takes itself for another machine's."""
+
+    def __init__(self, tiny: Path, folder: Path, *more: str) -> None:
+        (folder / "boot_id").write_text("another machine\n")
+        (folder / "token").write_text(TOKEN + "\n")
+        self.token_file = str(folder / "token")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", ELSEWHERE, str(folder / "boot_id"), "--bundles", str(tiny),
+             "--port", "0", "--json", "--token-file", self.token_file, *more],
+            cwd=ROOT, stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        self.url = json.loads(self.process.stdout.readline())["url"]
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tiny, tmp_path_factory):
+    server = Elsewhere(
+        tiny, tmp_path_factory.mktemp("elsewhere"), "--energy", "--driver", "generated"
+    )
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def profiled(tiny, elsewhere, tmp_path_factory):
+    """A run with blocks of stages that are shorter than a config may ask for."""
+    folder = tmp_path_factory.mktemp("stages")
+    (folder / "c.yaml").write_text(
+        "format: 1\nname: stages\nwarmup: 1\ninferences: 40\nlinks: []\nconfigurations:\n"
+        "  LC1: {local: [tiny_local]}\n  Ours1: {split: [tiny@1]}\n"
+    )
+    config = load_config(str(folder / "c.yaml"))._replace(stage_energy_s=0.4)
+    options = Options(
+        bundles=str(tiny), target="cpu", server=elsewhere.url, token_file=elsewhere.token_file,
+        driver="generated",
+    )  # fmt: skip
+    result = start_run(config, options, str(folder / "run"))
+    return result, options
+
+
+def test_every_stage_has_joules(profiled):
+    result, _ = profiled
+    run = read_run(result.path)
+    assert result.failed + result.again == 0 and not run.same_machine
+    rows = {(row.config, row.stage): row for row in read_stages(result.path)}
+    assert set(rows) == {
+        ("LC1", "ic.preprocess"), ("LC1", "ic.model"), ("LC1", "ic.postprocess"),
+        ("Ours1", "all.preprocess"), ("Ours1", "all.encoder"), ("Ours1", "all.encode"),
+        ("Ours1", "all.transmit"), ("Ours1", "all.server"),
+    }  # fmt: skip
+    for row in rows.values():
+        assert row.status == "ok" and row.end_s - row.start_s >= 0.39 and row.repetitions >= 1
+    energies = stage_energy_of(run, least_s=0.3)
+    assert len(energies) == len(rows)
+    for energy in energies:
+        row = rows[energy.config, energy.stage]
+        exact = generated_joules(row.start_s, row.end_s) / row.repetitions
+        assert energy.provenance == "generated" and energy.why_not is None
+        assert energy.total.joules_per_image == pytest.approx(exact, rel=2e-3)
+        assert energy.total.idle_watts is not None
+        on_server = energy.stage == "all.server"
+        assert (energy.server_total is not None) == on_server
+        if on_server:  # one machine's clock after all: the offset is nothing, the load the same
+            assert energy.server_total.joules_per_image == pytest.approx(exact, rel=5e-3)
+
+
+def test_a_stage_of_less_than_ten_seconds_has_no_joules(profiled):
+    for energy in stage_energy_of(read_run(profiled[0].path)):
+        assert energy.total is None and energy.rails == []
+        assert "repeated for 0.4" in energy.why_not and "10 s are needed" in energy.why_not
+
+
+def test_the_servers_joules_stand_apart(profiled):
+    run = read_run(profiled[0].path)
+    (served,) = server_energy_of(run)
+    (own,) = [energy for energy in energy_of(run) if energy.config == "Ours1"]
+    assert served.config == "Ours1" and served.inferences == own.inferences == 40
+    assert served.provenance == "generated" and served.why_not is None
+    # Both ends' rails are the same formula of the same clock.
+    assert served.total.joules_per_image == pytest.approx(own.total.joules_per_image, rel=0.02)
+    assert served.total.idle_watts == pytest.approx(own.total.idle_watts, rel=0.02)
+    trace = Path(run.path, "power", "Ours1.cpu.0.server.json")
+    clocks = json.loads(trace.read_text())["clock"]
+    assert len(clocks) == 2
+    for clock in clocks:
+        assert abs(clock["offset_s"]) < 0.01 and 0 <= clock["round_trip_s"] < 0.1
+
+
+def test_a_resume_repeats_only_what_is_missing(profiled):
+    result, options = profiled
+    path = Path(result.path, "stages.jsonl")
+    lines = path.read_text().splitlines(True)
+    gone = [line for line in lines if '"all.encode"' in line]
+    path.write_text("".join(line for line in lines if line not in gone) + '{"config": "Ou')
+    assert resume_run(result.path, options).again == 0
+    again = read_stages(result.path)
+    assert len(again) == len(lines) and again[-1].stage == "all.encode"
+    assert Path(result.path, "power", "Ours1.cpu.stages~2.csv").exists()
+    for energy in stage_energy_of(read_run(result.path), least_s=0.3):
+        assert energy.total.joules_per_image is not None
+
+
+def test_a_config_asks_for_ten_seconds_or_more(tmp_path):
+    text = "format: 1\nname: a\ninferences: 1\nconfigurations: {LC1: {local: [m]}}\n"
+    for value, sound in (("null", True), ("10", True), ("9.9", False), ("0", False)):
+        (tmp_path / "c.yaml").write_text(text + f"stage_energy_s: {value}\n")
+        if sound:
+            load_config(str(tmp_path / "c.yaml"))
+        else:
+            with pytest.raises(ConfigError, match="stage_energy_s"):
+                load_config(str(tmp_path / "c.yaml"))
+
+
+def ask(server, method, path, token=TOKEN, body=None):
+    request = urllib.request.Request(server.url + path, data=body, method=method)
+    request.add_header("Authorization", "Bearer " + token)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_what_a_server_refuses(elsewhere):
+    own = "/v2/splitwatt"
+    assert json.loads(ask(elsewhere, "GET", own)[1]) == {"offers": ["clock", "stages", "energy"]}
+    for path in (own, own + "/clock", own + "/nothing"):
+        assert ask(elsewhere, "GET", path, token="wrong")[0] == 401
+    assert ask(elsewhere, "GET", own + "/nothing")[0] == 404
+    assert ask(elsewhere, "POST", own + "/echo/5", body=b"abc") == (200, b"\0" * 5)
+    assert ask(elsewhere, "POST", own + "/echo/99999999999", body=b"")[0] == 413
+    assert ask(elsewhere, "POST", own + "/repeat/tiny@1/99999.0", body=b"")[0] == 400
+    assert ask(elsewhere, "POST", own + "/repeat/tiny@1/0.1", body=b"nonsense")[0] == 400
+    assert ask(elsewhere, "POST", own + "/repeat/nothing/0.1", body=b"{}")[0] in (400, 404)
+    assert ask(elsewhere, "POST", own + "/energy/end/abc", body=b"")[0] == 409
+
+
+def test_of_two_boards_the_later_one_has_the_trace(elsewhere):
+    ids = [
+        json.loads(ask(elsewhere, "POST", "/v2/splitwatt/energy/begin", body=b"")[1])["trace"]
+        for _ in range(2)
+    ]
+    codes = [
+        ask(elsewhere, "POST", f"/v2/splitwatt/energy/end/{trace}", body=b"")[0] for trace in ids
+    ]
+    assert codes == [409, 200]
+
+
+def test_a_server_without_a_sensor_says_why(tiny, tmp_path):
+    (tmp_path / "sys").mkdir()
+    result = subprocess.run(
+        [sys.executable, "-m", "profiler", "serve", "--bundles", str(tiny), "--port", "0",
+         "--energy", "--sysfs", str(tmp_path / "sys")],
+        cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert result.returncode == 1 and "no power sensor of this machine" in result.stderr
+    assert "rapl: there is no" in result.stderr and "Traceback" not in result.stderr
