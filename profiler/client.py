@@ -2,7 +2,7 @@
 
 import http.client
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import quote
 
 from device_configs.errors import ServerError
@@ -100,13 +100,9 @@ class Client:
         Raises:
             ServerError: the server is gone, refused, or answered nonsense.
         """
-        bitstream = Tensor("bitstream", "UINT8", (len(payload),), payload)
-        size = b"".join(int(n).to_bytes(4, "little", signed=True) for n in sizes)
-        plain = [Tensor("sizes", "INT32", (len(sizes),), size)]
-        message = encode_request([bitstream], plain, self._ask_binary)
-        headers = {HEADER_LENGTH: str(message.header_length)}
+        path, headers, body = self._inference(model, payload, sizes)
         self._connection.sent_bytes = self._connection.received_bytes = 0
-        answer = self._ask("POST", "/v2/models/%s/infer" % _quoted(model), headers, message.body)
+        answer = self._ask("POST", path, headers, body)
         received_s = time.perf_counter()
         length = read_header_length(answer.headers.get(HEADER_LENGTH.lower()))
         response = decode_response(answer.body, length)
@@ -121,6 +117,22 @@ class Client:
             packed.data, times.stages, times.total_s, up, down, self._attempts,
             self._sent_s, received_s, times.at_s,
         )  # fmt: skip
+
+    def request_bytes(self, model: str, payload: bytes, sizes: Sequence[int]) -> int:
+        """What `infer` would send, in bytes; nothing is sent."""
+        path, headers, body = self._inference(model, payload, sizes)
+        return len(self._connection.message("POST", path, headers, body))
+
+    def _inference(
+        self, model: str, payload: bytes, sizes: Sequence[int]
+    ) -> Tuple[str, Dict[str, str], bytes]:
+        """Path, headers and body of the request for one image."""
+        bitstream = Tensor("bitstream", "UINT8", (len(payload),), payload)
+        size = b"".join(int(n).to_bytes(4, "little", signed=True) for n in sizes)
+        plain = [Tensor("sizes", "INT32", (len(sizes),), size)]
+        message = encode_request([bitstream], plain, self._ask_binary)
+        headers = {HEADER_LENGTH: str(message.header_length)}
+        return "/v2/models/%s/infer" % _quoted(model), headers, message.body
 
     def drain(self) -> Optional[float]:
         """Empty a shaped link's token bucket before a request; None where there is none to empty.

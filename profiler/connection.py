@@ -90,21 +90,25 @@ class Connection:
             OSError, http.client.HTTPException: the connection failed; it is closed then.
             ServerError: it is not the server that was meant, or its answer is too large.
         """
-        head = "%s %s HTTP/1.1\r\n%s" % (method, path, self._fixed)
-        if body or method == "POST":
-            head += "Content-Length:%d\r\n" % len(body)
-        head += "".join("%s:%s\r\n" % item for item in headers.items())
+        data = self.message(method, path, headers, body)
         try:
             stream = self._connected()
             if isinstance(stream, Paced):
                 stream.free = free
-            data = (head + "\r\n").encode("ascii") + body
             stream.sendall(data)
             self.sent_bytes += len(data)
             return self._receive(stream, method)
         except BaseException:
             self.close()
             raise
+
+    def message(self, method: str, path: str, headers: Dict[str, str], body: bytes) -> bytes:
+        """A request as it is sent: its line, its headers, its body."""
+        head = "%s %s HTTP/1.1\r\n%s" % (method, path, self._fixed)
+        if body or method == "POST":
+            head += "Content-Length:%d\r\n" % len(body)
+        head += "".join("%s:%s\r\n" % item for item in headers.items())
+        return (head + "\r\n").encode("ascii") + body
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""

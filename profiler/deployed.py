@@ -11,6 +11,7 @@ from engines.codecs.base import Codec
 from engines.pipeline import BoardPipeline, WholePipeline
 from engines.postprocess import Answer
 from profiler.client import Client
+from profiler.connection import Endpoint
 
 
 class Answered(NamedTuple):
@@ -20,7 +21,8 @@ class Answered(NamedTuple):
         answer: of every task.
         payload: the codec's bytes; None of a local model.
         sizes: int32 (6,), see `engines.pipeline.Request`; None of a local model.
-        wire_up_bytes: of the HTTP request; None where none was made.
+        wire_up_bytes: of the HTTP request, or of the one that a server elsewhere would have got;
+            None of a local model.
         stages: stage -> seconds, those at the server prefixed "server.".
     """
 
@@ -29,6 +31,10 @@ class Answered(NamedTuple):
     sizes: Optional[np.ndarray]
     wire_up_bytes: Optional[int]
     stages: Dict[str, float]
+
+
+# Says how large a request would be where no server is asked.
+_NEVER_ASKED = Client(Endpoint("http://127.0.0.1:8080"))
 
 
 class Deployed(Closing):
@@ -68,7 +74,11 @@ class Deployed(Closing):
         """
         if isinstance(self._pipeline, WholePipeline):
             found = self._pipeline.run(rgb)
-            return Answered(found.answer, found.payload, found.sizes, None, found.stages)
+            wire_bytes = None
+            if found.payload is not None and found.sizes is not None:
+                model, sizes = self.bundle.manifest.model, found.sizes.tolist()
+                wire_bytes = _NEVER_ASKED.request_bytes(model, found.payload, sizes)
+            return Answered(found.answer, found.payload, found.sizes, wire_bytes, found.stages)
         request = self._pipeline.run(rgb)
         assert self._client is not None  # for the type checker
         model = self.bundle.manifest.model

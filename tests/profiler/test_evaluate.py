@@ -207,6 +207,35 @@ def test_bytes_alone_of_a_folder(bundles, photographs, tmp_path):
     assert results[0]["payload_bytes"]["value"] > 0
 
 
+def test_a_server_gives_the_same_figures(bundles, photographs, tmp_path):
+    """Answers and every byte count: the size of a request is the same whether it is made or not."""
+    folder = photographs[0].parent
+    flags = ["--data", f"folder:{folder}", "--limit", "2", "--out"]
+    here = json.loads(evaluate(bundles / LADON, *flags, tmp_path / "here").stdout)["results"]
+    ready = tmp_path / "ready"
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "splitwatt.py"), "serve", "--bundles", str(bundles.parent),
+         "--port", "0", "--ready-file", str(ready)],
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while not ready.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        url = json.loads(ready.read_text())["url"]
+        there = evaluate(bundles / LADON, *flags, tmp_path / "there", "--server", url)
+    finally:
+        process.terminate()
+        process.wait()
+    found = json.loads(there.stdout)["results"]
+    for name in ("payload_bytes", "legacy_pickled_bytes", "bits_per_pixel"):
+        assert [r[name] for r in found] == [r[name] for r in here]
+    # The port of the URL may have another number of digits.
+    digits = len(url.rsplit(":", 1)[1]) - len("8080")
+    wire = here[0]["wire_bytes"]["value"] + digits
+    assert found[0]["wire_bytes"]["value"] == pytest.approx(wire)
+
+
 def test_a_killed_evaluation_goes_on(bundles, voc, tmp_path):
     arguments = ["evaluate", bundles / SEGMENTER, "--data", f"voc:{voc}", "--out", tmp_path]
     process = subprocess.Popen([sys.executable, str(ROOT / "splitwatt.py"), *map(str, arguments)])
