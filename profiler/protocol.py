@@ -162,12 +162,7 @@ def load_json(data: bytes) -> Any:
         ServerError: it is no JSON.
     """
     try:
-        return json.loads(
-            data.decode("utf-8"),
-            parse_constant=_no_constant,
-            parse_int=_short(int),
-            parse_float=_short(float),
-        )
+        return _DECODER.decode(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ServerError("the JSON part cannot be read: %s" % str(error)[:120])
 
@@ -190,7 +185,7 @@ def _is_digits(text: str) -> bool:
 
 
 def _message(document: Dict[str, Any], binary: Sequence[Tensor]) -> Message:
-    header = json.dumps(document, separators=(",", ":"), allow_nan=False).encode("utf-8")
+    header = _ENCODER.encode(document).encode("utf-8")
     if not binary:
         return Message(header, None)
     return Message(b"".join([header] + [tensor.data for tensor in binary]), len(header))
@@ -337,3 +332,10 @@ def _no_constant(text: str) -> NoReturn:
 
 def _refuse(sentence: str) -> NoReturn:
     raise ServerError(sentence)
+
+
+# Made once: each costs as much as a message's JSON.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_DECODER = json.JSONDecoder(
+    parse_constant=_no_constant, parse_int=_short(int), parse_float=_short(float)
+)

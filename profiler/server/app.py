@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hmac
 import re
 import time
@@ -78,19 +79,23 @@ class Server:
             await self._routes(scope, receive, send)
             return
         model, version = found.groups()
+        count: Callable[[], None]
         try:
-            response = await self._infer(model, version, headers, receive)
+            response, count = await self._infer(model, version, headers, receive)
         except ClientGoneError:
             self._metrics.failed(self._known(model), 499)
             return
         except Exception as error:
             response = refusal(error, "an inference of %.100r" % model)
-            self._metrics.failed(self._known(model), response.status_code)
+            status = response.status_code
+            count = functools.partial(self._metrics.failed, self._known(model), status)
         await response(scope, receive, send)
+        count()  # once it is sent: nobody waits for the counters
 
     async def _infer(
         self, model: str, version: str | None, headers: Headers, receive: Receive
-    ) -> Response:
+    ) -> tuple[Response, Callable[[], None]]:
+        """The answer, and what counts it."""
         if version not in (None, "1"):
             raise Refused(404, "every model has the version 1 alone")
         body = await read_body(headers, receive)
@@ -104,19 +109,16 @@ class Server:
         result = await self._result(job, deadline_s, receive)
         total_s = time.perf_counter() - start_s
         self._names.add(model)
-        self._metrics.answered(model, total_s, job.wait_s, result.stages)
+        count = functools.partial(self._metrics.answered, model, total_s, job.wait_s, result.stages)
         message = result.message
         if message.header_length is None:
-            return Response(message.body, media_type="application/json")
-        return Response(
-            message.body,
-            headers={HEADER_LENGTH: str(message.header_length)},
-            media_type="application/octet-stream",
-        )
+            return Response(message.body, media_type="application/json"), count
+        more = {HEADER_LENGTH: str(message.header_length)}
+        return Response(message.body, headers=more, media_type="application/octet-stream"), count
 
     async def _result(self, job: Job, deadline_s: float | None, receive: Receive) -> Answered:
         work = self._runner.work
-        if not work.waiting:
+        if not job.queued:
             answered: Answered = await work.result(job, deadline_s)
             return answered
         # It waits: a client that goes away meanwhile needs no answer.
