@@ -72,6 +72,36 @@ def test_shunt_channels_are_no_power_even_with_labels(tmp_path):
         assert [r.label for r in rails.rails] == ["VDD_IN", "VDD_CPU_GPU_CV", "VDD_SOC"]
 
 
+def test_thors_input_has_a_chip_of_its_own(tmp_path):
+    root = str(tmp_path)
+    folder = os.path.join(root, "bus/i2c/drivers/ina238/2-0044/hwmon/hwmon2")
+    trees.write(os.path.join(folder, "power1_input"), 48250000)
+    trees.write(os.path.join(folder, "in1_input"), 19300)
+    trees.write(os.path.join(folder, "curr1_input"), 9999)
+    trees.write(os.path.join(folder, "in0_input"), 4)  # the shunt's voltage
+    for channel, label in enumerate(["VDD_GPU", "VDD_CPU_SOC_MSS", "VIN_SYS_5V0"]):
+        trees._hwmon(root, "2-0040", 0, channel + 1, label, 12000, 500 + channel)
+    trees.write(
+        os.path.join(root, "firmware/devicetree/base/model"), "NVIDIA Jetson AGX Thor Developer Kit"
+    )
+    with open_rails(None, root) as rails:
+        assert rails.target == "thor" and rails.total == ("VIN",)
+        found = dict(zip([rail.label for rail in rails.rails], rails.read()))
+        assert found["VIN"] == pytest.approx(48.25) and found["VDD_GPU"] == pytest.approx(6.0)
+        assert dict(zip(found, rails.volts()))["VIN"] == pytest.approx(19.3)
+        assert [r.part_of for r in rails.rails] == [None, "VIN", "VIN", "VIN"]
+        assert rails.rails[0].kind == "average" and rails.rails[0].period_s == 0.0505
+    # A carrier board without one has no total: the module's rails alone are not added up.
+    shutil.rmtree(os.path.join(root, "bus/i2c/drivers/ina238"))
+    with open_rails(None, root) as rails:
+        assert rails.total == () and len(rails.rails) == 3
+    # A label that the device tree gives counts.
+    trees.write(os.path.join(folder, "power1_input"), 1)
+    trees.write(os.path.join(folder, "label"), "SOMETHING")
+    with pytest.raises(SensorError, match="SOMETHING"):
+        open_rails(None, root)
+
+
 def test_an_unknown_rail_fails_loudly(tmp_path):
     trees.build(str(tmp_path), "xavier_nx", "hwmon")
     trees.write(os.path.join(trees.hwmon_folder(str(tmp_path)), "in2_label"), "VDD_MYSTERY")
