@@ -24,6 +24,7 @@ VERBS = {
     "infer": ("profiler", "images through a bundle: answers, pictures, bytes, stage times"),
     "evaluate": ("profiler", "accuracy and bytes of a deployed bundle on a data set"),
     "profile": ("profiler", "time configurations on this board against a server"),
+    "whatif": ("profiler", "a run at other link rates and server speeds, and where they break even"),
     "energy": ("energy", "power and joules alone"),
     "report": ("reports", "runs -> tables and figures"),
     "doctor": ("device_configs", "what this machine can do, and what would add the rest"),

@@ -214,9 +214,17 @@ def evaluate(argv: List[str]) -> int:
     return command(argv)
 
 
+def whatif(argv: List[str]) -> int:
+    """`splitwatt whatif RUN`: see `profiler.whatif.cli`."""
+    from profiler.whatif.cli import whatif as command
+
+    return command(argv)
+
+
 VERBS: Dict[str, Command] = {
     "profile": profile,
     "serve": serve,
     "infer": infer,
     "evaluate": evaluate,
+    "whatif": whatif,
 }

@@ -60,7 +60,8 @@ from profiler.traced import RailJoules
 from profiler.waterfall import Bar, waterfall
 
 __all__ = [
-    "Bar", "BlockEnergy", "ClockEstimate", "LinkRate", "ESTIMATED", "FAILED", "FIELDS", "FORMAT", "Field", "IDLE", "INFERENCES", "Link",
+    "Bar", "BlockEnergy", "ClockEstimate", "ESTIMATED", "FAILED", "FIELDS", "FORMAT", "Field",
+    "IDLE", "INFERENCES", "Link", "LinkRate",
     "Memory", "OK", "PUBLISHED", "RailJoules", "Request", "Run", "Sample", "Spread",
     "StageBlock", "StageEnergy", "Start", "Throughput", "Window",
     "downlink_s", "end_to_end_s", "energy_of", "local_s", "network_s",

@@ -111,8 +111,10 @@ def offset_at(
     before = [e for e in known if e.monotonic_s <= monotonic_s]
     after = [e for e in known if e.monotonic_s > monotonic_s]
     around = before[-1:] + after[:1]
-    if len(around) == 2 and not _run_on(*around, around[1].monotonic_s - around[0].monotonic_s):
-        return None
+    if len(around) == 2:
+        passed_s = around[1].monotonic_s - around[0].monotonic_s
+        if not _run_on(around[0], around[1], passed_s):
+            return None
     return min(around, key=lambda e: e.uncertainty_s or 0.0) if around else None
 
 

@@ -1,0 +1,136 @@
+"""What-if against arithmetic done by hand, and against NumPy's and SciPy's own."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from device_configs.errors import UsageError
+from profiler.links.parse import parse_link
+from profiler.records import end_to_end_s, read_run
+from profiler.whatif.breakeven import break_even
+from profiler.whatif.model import cases
+from tests.profiler.conftest import command
+from tests.profiler.runs import made_run
+
+TIMES = {"LC1": (2.0, 0.0, None), "SC1": (1.0, 0.4, 20000), "Ours1": (0.5, 0.1, 10000)}
+
+
+@pytest.fixture
+def run(tmp_path):
+    return made_run(tmp_path / "run", TIMES)
+
+
+def case(run, config):
+    return next(c for c in cases(read_run(str(run))) if c.config == config)
+
+
+def test_latency_at_any_rate_is_that_of_a_simulated_link_of_that_rate(run):
+    read = read_run(str(run))
+    for rate in ("lora", "100kbit", "4g", "123.4kbit"):
+        link = parse_link("simulated:" + rate)
+        for one in cases(read):
+            expected = [end_to_end_s(s, link) for s in read.measured(one.config)]
+            assert one.median_s(link.rate_kbit_s, 1.0) == pytest.approx(np.median(expected))
+
+
+def test_a_faster_server_shortens_its_own_part_alone(run):
+    split, local = case(run, "SC1"), case(run, "LC1")
+    assert split.median_s(100, 1) - split.median_s(100, 2) == pytest.approx(0.2)
+    assert local.median_s(100, 1) == local.median_s(100, 50) == local.median_s(5, 1)
+
+
+def test_break_even_is_where_both_take_the_same_time(run):
+    ours, local = case(run, "Ours1"), case(run, "LC1")
+    found = break_even(ours, local, 1.0)
+    # 0.501 + 80000 / r = 2.001
+    assert found.kbit_s == pytest.approx(80.0 / 1.5, rel=1e-6)
+    assert (found.fast, found.other, found.certain) == ("Ours1", "LC1", 1.0)
+    assert found.low_kbit_s <= found.kbit_s <= found.high_kbit_s
+    for one, two in ((ours, local), (local, ours)):
+        assert break_even(one, two, 1.0) == found
+    at = found.kbit_s
+    assert ours.median_s(at, 1) == pytest.approx(local.median_s(at, 1), rel=1e-6)
+    assert ours.median_s(1.1 * at, 1) < local.median_s(1.1 * at, 1)
+
+
+def test_no_break_even_is_told_as_such(run):
+    worse = break_even(case(run, "SC1"), case(run, "Ours1"), 1.0)
+    assert worse.kbit_s is worse.low_kbit_s is worse.high_kbit_s is None and worse.certain == 0.0
+    assert worse.sentence == "SC1 is slower than Ours1 at any rate"
+
+
+def test_intervals_are_bootstrap_intervals_of_the_median(tmp_path):
+    run = made_run(tmp_path / "run", TIMES)
+    rng = np.random.default_rng(1)
+    path = run / "samples.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        row["total_s"] += float(rng.gamma(2.0, 0.05))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    one = case(run, "Ours1")
+    low, high = one.interval_s(100.0, 1.0)
+    yardstick = stats.bootstrap(
+        (one.times_s(100.0, 1.0),), np.median, n_resamples=4000, method="percentile",
+        random_state=np.random.default_rng(2),
+    ).confidence_interval  # fmt: skip
+    width = yardstick.high - yardstick.low
+    assert abs(low - yardstick.low) < 0.2 * width and abs(high - yardstick.high) < 0.2 * width
+    found = break_even(one, case(run, "LC1"), 1.0)
+    assert found.low_kbit_s < found.kbit_s < found.high_kbit_s
+
+
+def test_energy_is_measured_joules_and_idle_power_while_waiting(run):
+    one = case(run, "Ours1")._replace(joules=3.0, idle_watts=2.0)
+    assert one.energy_j(100.0, 1.0) == pytest.approx(3.0 + 2.0 * 0.8)
+    assert one.energy_j(100.0, 2.0) == pytest.approx(3.0 + 2.0 * (0.8 - 0.05))
+    assert case(run, "LC1")._replace(joules=3.0).energy_j(1.0, 9.0) == 3.0
+    assert one._replace(idle_watts=None).energy_j(100.0, 1.0) is None
+    assert one._replace(joules=None).energy_j(100.0, 1.0) is None
+
+
+def test_a_shaped_run_leaves_its_own_link_out(tmp_path):
+    from tests.profiler.runs import CONFIG
+
+    config = dict(CONFIG, links=[{"kind": "shaped", "preset": "100kbit"}])
+    one = case(made_run(tmp_path / "run", TIMES, config), "Ours1")
+    framed = 10300 + 8 * 66
+    assert one.median_s(50.0, 1.0) == pytest.approx(0.501 - 0.002 + 8 * framed / 50e3)
+
+
+def test_the_command_prints_a_table_a_picture_and_break_evens(run):
+    code, out, err = command("whatif", run)
+    assert code == 0, err
+    assert "LoRa 37.5 kbit/s, s" in out and "Ours1 is faster than LC1 from 53.33 kbit/s on" in out
+    assert "L the best of LC, S the best of SC, O the best of Ours" in out
+    code, out, _ = command(
+        "whatif", run, "--json", "--rate", "53.3333kbit", "--server-speed", "1", "--server-speed",
+        "2", "--pair", "LC1,SC1",
+    )  # fmt: skip
+    document = json.loads(out)
+    assert code == 0 and [e["server_speed"] for e in document["configurations"][0]["at"]] == [1, 2]
+    ours = next(c for c in document["configurations"] if c["config"] == "Ours1")
+    assert ours["at"][0]["median_s"] == pytest.approx(2.001, rel=1e-4)
+    assert [e["kbit_s"] for e in document["break_even"]] == pytest.approx([160, 160 / 1.2])
+
+
+@pytest.mark.parametrize(
+    "wrong, sentence",
+    [
+        (["--rate", "fast"], "'fast' is no rate"),
+        (["--pair", "LC1"], "must name two configurations"),
+        (["--pair", "LC1,LC9"], "did you mean LC1"),
+        (["--server-speed", "0"], "must be from 0.001"),
+    ],
+)
+def test_wrong_flags_are_told_in_a_sentence(run, wrong, sentence):
+    code, _, err = command("whatif", run, *wrong)
+    assert code == 2 and sentence in err and "Traceback" not in err
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    code, _, err = command("whatif", tmp_path)
+    assert code == 1 and "there is no run" in err
+    with pytest.raises(UsageError):
+        parse_link("shaped:")
