@@ -24,9 +24,13 @@ VERBS = {
     "infer": ("profiler", "images through a bundle: answers, pictures, bytes, stage times"),
     "evaluate": ("profiler", "accuracy and bytes of a deployed bundle on a data set"),
     "profile": ("profiler", "time configurations on this board against a server"),
-    "whatif": ("profiler", "a run at other link rates and server speeds, and where they break even"),
+    "whatif": (
+        "profiler",
+        "a run at other link rates and server speeds, and where they break even",
+    ),
     "energy": ("energy", "power and joules alone"),
     "report": ("reports", "runs -> tables and figures"),
+    "compare": ("reports", "two runs side by side, or one beside the papers; a gate for CI"),
     "doctor": ("device_configs", "what this machine can do, and what would add the rest"),
 }
 

@@ -1,10 +1,11 @@
-"""The command of this room: `splitwatt report`."""
+"""The commands of this room: `splitwatt report`, `splitwatt compare`."""
 # board: no
 
 import sys
 from pathlib import Path
 
 from device_configs.cli import Command, parser, print_json
+from reports.compare_cli import compare
 
 
 def report(argv: list[str]) -> int:
@@ -53,4 +54,4 @@ def report(argv: list[str]) -> int:
     return 0
 
 
-VERBS: dict[str, Command] = {"report": report}
+VERBS: dict[str, Command] = {"report": report, "compare": compare}

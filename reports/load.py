@@ -7,6 +7,7 @@ from pathlib import Path
 from device_configs.cli import note
 from device_configs.errors import RunError, UsageError
 from profiler.records import Run, read_run
+from reports.model import Series, series_of
 
 
 @dataclass(frozen=True)
@@ -44,3 +45,41 @@ def load_runs(paths: list[Path]) -> Loaded:
     for sentence in left_out:
         note(f"splitwatt: {sentence}")
     return Loaded(list(runs.values()), left_out)
+
+
+def load_pair(first: str, second: str) -> tuple[Series, Series]:
+    """The two sides of a comparison: RUN or RUN:BACKEND each.
+
+    Where neither names a backend, the first one that both have is compared, or the only ones.
+
+    Raises:
+        RunError: a run cannot be read.
+        UsageError: a backend that its run does not have, or no way to tell which are meant.
+    """
+    sides = [_named(first), _named(second)]
+    runs = [read_run(str(path)) for path, _ in sides]
+    backends = [run.config.backends for run in runs]
+    shared = [name for name in backends[0] if name in backends[1]]
+    chosen = []
+    for (path, wanted), known in zip(sides, backends, strict=True):
+        if wanted is not None and wanted not in known:
+            raise UsageError(f"{path} has no backend '{wanted}'", f"it has {', '.join(known)}")
+        name = wanted or (known[0] if len(known) == 1 else shared[0] if shared else None)
+        if name is None:
+            raise UsageError(
+                f"{path} has several backends: {', '.join(known)}", f"name one: {path}:{known[0]}"
+            )
+        chosen.append(name)
+    found = [
+        next(s for s in series_of([run]) if s.backend == name)
+        for run, name in zip(runs, chosen, strict=True)
+    ]
+    return found[0], found[1]
+
+
+def _named(text: str) -> tuple[Path, str | None]:
+    """RUN:BACKEND, or a path alone, which may itself have a colon."""
+    path, colon, backend = text.rpartition(":")
+    if colon and not Path(text).exists():
+        return Path(path), backend
+    return Path(text), None

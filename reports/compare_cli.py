@@ -1,0 +1,108 @@
+"""`splitwatt compare A B`: what changed; `--fail-over 5%`: is it too much? `--against published`."""
+# board: no
+
+import argparse
+import sys
+from pathlib import Path
+
+from device_configs.cli import parser, print_json
+from device_configs.errors import RunError, UsageError
+
+_AGAINST = ("published",)
+
+
+def compare(argv: list[str]) -> int:
+    """Put two runs, boards, versions or backends side by side."""
+    arguments = parser(
+        "compare",
+        "Put two runs side by side: change, interval, verdict. RUN:BACKEND names one of its "
+        "backends. Exit code 1: something is worse by more than --fail-over.",
+        "splitwatt compare runs/before runs/after --fail-over 5%\n"
+        "  splitwatt compare runs/nano:cpu runs/nano:tensorrt --out side-by-side\n"
+        "  splitwatt compare runs/nano --against published",
+    )
+    arguments.add_argument("runs", metavar="RUN", nargs="+", help="a run folder, or RUN:BACKEND")
+    arguments.add_argument(
+        "--fail-over",
+        metavar="PERCENT",
+        help="exit with 1 where B is shown to be worse than A by more than that",
+    )
+    arguments.add_argument("--against", choices=_AGAINST, help="what stands beside the run")
+    arguments.add_argument(
+        "--out", metavar="DIR", help="also write Markdown, CSV, JSON and a figure there"
+    )
+    options = arguments.parse_args(argv)
+    if options.against:
+        return _published(options)
+    if len(options.runs) != 2:
+        raise UsageError(
+            f"compare needs two runs, not {len(options.runs)}",
+            "name A and B, or one run and --against published",
+        )
+    return _two(options)
+
+
+def _two(options: argparse.Namespace) -> int:
+    from reports.accuracy import read_accuracy
+    from reports.compare import compare as compared
+    from reports.compare import gate as gated
+    from reports.compare_table import compare_table, gate_sentences, to_json
+    from reports.compare_write import change_figure, write_comparison
+    from reports.load import load_pair
+    from reports.terminal import show
+
+    a, b = load_pair(*options.runs)
+    names = f"{a.run.name} ({a.label}, {a.run.path})", f"{b.run.name} ({b.label}, {b.run.path})"
+    pairs, notes = compared(a, b, read_accuracy([a.run]), read_accuracy([b.run]))
+    if not any(pair.change for pair in pairs):
+        raise RunError(
+            "the two runs have no measured figure in common", "compare runs of one config"
+        )
+    table = compare_table(pairs, names, notes)
+    gate = gated(pairs, _limit(options.fail_over)) if options.fail_over else None
+    lines = gate_sentences(gate) if gate else []
+    document = to_json(table, names, gate, lines)
+    if options.out:
+        write_comparison(
+            Path(options.out), table, document, lines, change_figure(pairs, ("A", "B"))
+        )
+    if options.json:
+        print_json(document)
+    else:
+        show(table, sys.stdout)
+        print("\n".join(lines))
+    return 0 if gate is None or gate.passed else 1
+
+
+def _published(options: argparse.Namespace) -> int:
+    from reports.accuracy import read_accuracy
+    from reports.against import against_published
+    from reports.compare_write import ratio_figure, write_comparison
+    from reports.load import load_runs
+    from reports.model import series_of
+    from reports.terminal import show
+
+    if options.fail_over:
+        raise UsageError(
+            "--fail-over is for two runs", "a paper's boards are not yours: no gate is drawn"
+        )
+    runs = load_runs([Path(run) for run in options.runs]).runs
+    table = against_published(series_of(runs), read_accuracy(runs))
+    document = {"format": 1, "against": "published", "table": table.to_json()}
+    if options.out:
+        write_comparison(Path(options.out), table, document, [], ratio_figure(table))
+    if options.json:
+        print_json(document)
+    else:
+        show(table, sys.stdout)
+    return 0
+
+
+def _limit(text: str) -> float:
+    try:
+        limit = float(text.strip().removesuffix("%"))
+    except ValueError:
+        limit = -1.0
+    if not 0 <= limit < float("inf"):
+        raise UsageError(f"--fail-over takes a percentage, not '{text}'", "as in --fail-over 5%")
+    return limit

@@ -1,0 +1,61 @@
+"""Changes or ratios with their intervals, one row each: a panel for each metric."""
+# board: no
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from reports.figures.style import BLUE, GREY, ORANGE, new_figure, page_in
+from reports.values import Value
+
+_ROW_IN = 0.13
+_ACROSS = 3
+
+
+@dataclass(frozen=True)
+class Forest:
+    """A panel: its title and (label, value, is it worse: None where not told) rows."""
+
+    title: str
+    rows: Sequence[tuple[str, Value, bool | None]]
+
+
+def forest(panels: Sequence[Forest], xlabel: str, none: float, notes: list[str]) -> Figure:
+    """Dots with intervals around the line of no change, `none`: 0 for percent, 1 for ratios.
+
+    Ratios are drawn on a logarithmic axis. Worse: orange squares; better: blue dots; not told:
+    grey, hollow.
+    """
+    across = min(_ACROSS, len(panels))
+    down = -(-len(panels) // across)
+    most = max(len(panel.rows) for panel in panels)
+    figure, axes = new_figure(down, page_in(), notes, 0.5 + _ROW_IN * most, across)
+    for panel, axis in zip(panels, axes, strict=False):
+        for i, (_, value, worse) in enumerate(panel.rows):
+            if value.value is None:
+                continue
+            ends = None
+            if value.low is not None and value.high is not None:
+                ends = [[max(0.0, value.value - value.low)], [max(0.0, value.high - value.value)]]
+            colour, marker = {True: (ORANGE, "s"), False: (BLUE, "o"), None: (GREY, "o")}[worse]
+            axis.errorbar(
+                value.value, i, xerr=ends, color=colour, marker=marker, markersize=3.2,
+                markerfacecolor="white" if worse is None else colour, elinewidth=0.8, capsize=1.5,
+                linestyle="",
+            )  # fmt: skip
+        axis.axvline(none, color="black", linewidth=0.7)
+        axis.set_yticks(range(len(panel.rows)), [label for label, _, _ in panel.rows], fontsize=6)
+        axis.set_ylim(len(panel.rows) - 0.4, -0.6)
+        axis.grid(axis="x")
+        axis.grid(axis="y", visible=False)
+        if none == 1:
+            axis.set_xscale("log")
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
+            axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.set_title(panel.title, loc="left")
+        axis.set_xlabel(xlabel)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    return figure
