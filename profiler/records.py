@@ -56,7 +56,7 @@ from profiler.sample import (
 )
 from profiler.stage_energy import StageBlock, StageEnergy, stage_energies
 from profiler.statistics import Spread, outside, spread
-from profiler.traced import RailJoules
+from profiler.traced import RailJoules, pooled_interval
 from profiler.waterfall import Bar, waterfall
 
 __all__ = [
@@ -65,7 +65,7 @@ __all__ = [
     "Memory", "OK", "PUBLISHED", "RailJoules", "Request", "Run", "Sample", "Spread",
     "StageBlock", "StageEnergy", "Start", "Throughput", "Window",
     "downlink_s", "end_to_end_s", "energy_of", "local_s", "network_s",
-    "read_clock", "read_rates", "read_run", "read_stages",
+    "read_clock", "read_rates", "read_run", "read_stages", "pooled_interval",
     "server_energy_of", "server_s", "stage_energy_of",
     "outside", "spread", "throttled_blocks",
     "uplink_delay", "uplink_payload_s", "uplink_s", "uplink_wire_s", "waiting_joules",
