@@ -196,3 +196,15 @@ def detection_transform(
         std=std,
         normalize="before_resize",
     )
+
+
+# How the SC2 benchmark sees an image for each task, and what becomes of its answer.
+SC2_TASKS: dict[str, tuple[str, Preprocess, Head]] = {
+    "classification": (
+        "ic", shorter(256, crop=(224, 224)), Head("classifier", "imagenet1k", top_k=5)
+    ),
+    "detection": (
+        "od", detection_transform(800, 1333, 32), Head("detector", "coco91", score_threshold=0.05)
+    ),
+    "segmentation": ("ss", shorter(513), Head("segmenter", "voc21")),
+}  # fmt: skip

@@ -15,7 +15,8 @@ from export.spec import Checkpoint
 # Where the papers' archives unpack to, under the folder that a user names.
 PLACE = "resource/ckpt"
 _LAYOUTS = ("", PLACE, "ckpt")
-_BETA = re.compile(r"beta(\d+(?:\.\d+)?)")
+_BETA = re.compile(r"beta(\d+(?:\.\d+)?(?:e-?\d+)?)")
+_CHANNELS = re.compile(r"-bq(\d+)ch")
 
 
 def hub_folder() -> str:
@@ -138,10 +139,11 @@ def _role(given: str, checkpoints: Sequence[Checkpoint]) -> str:
 
 
 def _check_rate(path: str, rate: str | None) -> None:
-    """Refuse a file whose name says another beta than `rate`."""
-    said = _BETA.search(os.path.basename(path))
-    if rate is not None and said and float(said.group(1)) != float(rate):
-        raise CheckpointError(
-            f"{path} is for beta {said.group(1)}, not {rate}",
-            "give the file of that rate point, or export the other one",
-        )
+    """Refuse a file whose name says another beta, or other channels, than `rate`."""
+    for what, pattern in (("beta", _BETA), ("channels:", _CHANNELS)):
+        said = pattern.search(os.path.basename(path))
+        if rate is not None and said and float(said.group(1)) != float(rate):
+            raise CheckpointError(
+                f"{path} is for {what} {said.group(1)}, not {rate}",
+                "give the file of that rate point, or export the other one",
+            )

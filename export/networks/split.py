@@ -19,9 +19,10 @@ from export.graphs.bottleneck import Body
 from export.graphs.rcnn import Rcnn
 from export.graphs.segmentation import Segmenter
 from export.networks import ports
+from export.networks.bottlenecks import Bottleneck
 from export.networks.detection import detections, fit_rcnn
 from export.networks.segmentation import LOGIT_SPREAD as MASK_SPREAD
-from export.networks.trunks import Trunk
+from export.networks.trunks import Trunk, resnet
 from export.photos import squares
 from export.random_weights import (
     fit_batch_norms,
@@ -59,6 +60,27 @@ def deeplab(model: Any) -> Any:
     """
     body = FeatureExtractionBackbone(model, {"layer4": "out"}, [])
     return create_deeplabv3(body, num_input_channels=2048, num_classes=21)
+
+
+def on_resnet50(task: str, bottleneck: Bottleneck, bits: float, shared: str) -> SplitNetwork:
+    """A system of one task on ResNet-50, as the SC2 benchmark builds it.
+
+    Args:
+        task: classification; detection by Faster R-CNN; segmentation by DeepLabv3.
+        bits, shared: as `SplitNetwork`'s.
+    """
+    more: dict[str, Any] = {}
+    if task == "segmentation":
+        more["replace_stride_with_dilation"] = [False, True, True]
+    trunk = resnet(bottleneck, **more)
+    return SplitNetwork(
+        trunk,
+        bits,
+        shared,
+        rcnn=faster_rcnn(trunk.model) if task == "detection" else None,
+        segmenter=deeplab(trunk.model) if task == "segmentation" else None,
+        classifies=task == "classification",
+    )
 
 
 class SplitNetwork(Network):

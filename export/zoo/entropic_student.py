@@ -35,22 +35,12 @@ _FILES = {
 
 
 def _build(task: str, rate: str | None) -> Network:
-    from export.networks import bottlenecks, split, trunks
+    from export.networks import bottlenecks, split
     from export.random_weights import bits_at
 
-    dilation: dict[str, Any] = {"replace_stride_with_dilation": [False, True, True]}
-    trunk = trunks.resnet(
-        bottlenecks.Factorized(num_bottleneck_channels=24),
-        **(dilation if task == "segmentation" else {}),
-    )
-    return split.SplitNetwork(
-        trunk,
-        bits_at(str(rate)),
-        f"entropic_student@{rate}/encoder",
-        rcnn=split.faster_rcnn(trunk.model) if task == "detection" else None,
-        segmenter=split.deeplab(trunk.model) if task == "segmentation" else None,
-        classifies=task == "classification",
-    )
+    bottleneck = bottlenecks.Factorized(num_bottleneck_channels=24)
+    shared = f"entropic_student@{rate}/encoder"
+    return split.on_resnet50(task, bottleneck, bits_at(str(rate)), shared)
 
 
 def _system(
