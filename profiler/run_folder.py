@@ -169,6 +169,7 @@ class RunFolder:
         except OSError as error:
             raise storage_error(path, error)
         folder.hold()
+        folder.clean()
         folder.write_document(document)
         return folder
 
@@ -184,9 +185,7 @@ class RunFolder:
         folder.hold()
         for name in _APPENDED:
             _cut_torn_line(folder.file(name))
-        for name in os.listdir(folder.path):
-            if name.startswith("." + RUN_FILE):  # a killed writer had not put it in its place yet
-                os.unlink(folder.file(name))
+        folder.clean()
         return folder
 
     def file(self, name: str) -> str:
@@ -275,6 +274,12 @@ class RunFolder:
                         "wait until it ends, or choose another --out",
                     )
                 time.sleep(0.1)
+
+    def clean(self) -> None:
+        """Remove what a killed writer of run.json had not put in its place yet."""
+        for name in os.listdir(self.path):
+            if name.startswith("." + RUN_FILE):
+                os.unlink(self.file(name))
 
     def lock_number(self) -> int:
         """The file descriptor of the lock, for a child that is to hold it as well."""
