@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo table3 test check bench format lint types wheel-board wheelhouse-board clean
+.PHONY: help demo table3 test check bench soak format lint types wheel-board wheelhouse-board clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ types: $(VENV)/.dev ## mypy's findings
 
 bench: $(VENV)/.dev ## the figures that the documentation states
 	$(BIN)/python -m tests.bench
+
+soak: $(VENV)/.dev ## long trials: a thousand kills, and others
+	$(BIN)/python -m tests.soak
 
 $(VENV)/.cross: $(VENV)/.user
 	$(PIP) ziglang pyelftools
