@@ -379,6 +379,12 @@ class Manifest(NamedTuple):
         """Whether a board part and a server part make the answer together."""
         return self.codec is not None
 
+    @property
+    def own_rounding(self) -> Optional[Rounding]:
+        """What its own precision costs; None in fp32."""
+        own = [entry for entry in self.rounding if entry.deployed]
+        return own[0] if own else None
+
     def part(self, name: str) -> Part:
         """The part of that name.
 
@@ -421,8 +427,8 @@ class Manifest(NamedTuple):
                 raise BundleError(
                     "%s: key 'compat' names '%s', which is no part" % (file, fit.part)
                 )
-        stated = ["fp32"] + [entry.precision for entry in self.rounding if entry.deployed]
-        if self.precision not in stated:
+        stated = [entry.precision for entry in self.rounding if entry.deployed] or ["fp32"]
+        if [self.precision] != stated:
             raise BundleError(
                 "%s: key 'rounding' does not state the error of its precision, %s"
                 % (file, self.precision),

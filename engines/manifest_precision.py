@@ -26,8 +26,8 @@ class PartError(NamedTuple):
 
 
 class LatentMove(NamedTuple):
-    """What becomes of the latent: the share of its values that are coded as another symbol, by how
-    many steps at most, and how many percent more (less: negative) bytes that takes.
+    """What becomes of the latent: the share of its values that arrive as another (a step of 1 is a
+    symbol's), the largest step, and how many percent more (negative: less) bytes that takes.
     """
 
     moved_percent: float

@@ -5,9 +5,11 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from device_configs.errors import BundleError
+from engines.agreement import agreement, moved
 from engines.bundle import Bundle, SampleFiles, load_arrays
-from engines.codecs.base import Codec
+from engines.codecs.base import ROUNDING_SHARE, Codec
 from engines.image import decode_image
+from engines.manifest_precision import Rounding
 from engines.pipeline import LocalPipeline, Request, whole
 from engines.postprocess import Answer
 from engines.rangecoder.golden import run_golden
@@ -19,6 +21,8 @@ Arrays = Dict[str, np.ndarray]
 TOLERANCE = 1e-3
 _SCORE_FLOOR = 1e-2
 MASK_DISAGREEMENT = 1e-3
+# Percentage points of the answers that may be fp32's less often than the manifest states.
+AGREEMENT_MARGIN = 10.0
 
 
 class Check(NamedTuple):
@@ -39,6 +43,9 @@ def verify(
     Where a board's engine rounds a few latents otherwise than the machine that exported, the bytes
     differ; that is a check of its own, and the server's half is then fed the bundle's bytes.
 
+    Board parts in another precision than fp32 are held against fp32's outputs, which such a bundle
+    carries: they must be about as near to them as the manifest states.
+
     Args:
         bundle: opened with all its parts.
         backend: what runs the parts.
@@ -52,7 +59,11 @@ def verify(
         raise BundleError("%s has no sample photographs to verify" % bundle.path, "export it again")
     if bundle.manifest.codec is not None and bundle.manifest.codec.tables:
         yield from _coder()
+    rounding = bundle.manifest.own_rounding
     with whole(bundle, backend, server_backend) as pipeline:
+        if rounding is not None and isinstance(pipeline.halves, LocalPipeline):
+            yield from _agree(bundle, pipeline.halves, rounding)
+            return
         for sample in bundle.samples():
             expected = _expected(bundle, sample)
             rgb = decode_image(sample.photo)
@@ -61,11 +72,31 @@ def verify(
             else:
                 board, server = pipeline.halves
                 request = board.run(rgb)
-                yield _compare_request(sample.name, request, expected, board.codec)
+                yield _compare_request(sample.name, request, expected, board.codec, rounding)
                 answer = server.run(expected["payload"].tobytes(), expected["sizes"])[0]
             longer_side = max(rgb.shape[:2])
             for task in bundle.manifest.tasks:
                 yield compare_task(sample.name, task, answer, expected, longer_side)
+
+
+def _agree(bundle: Bundle, pipeline: LocalPipeline, rounding: Rounding) -> Iterator[Check]:
+    """One check for each task of a local model: how many answers are fp32's, over all photographs.
+
+    A few less than stated pass: another machine rounds otherwise.
+    """
+    counts = {task: [] for task in bundle.manifest.tasks}  # type: Dict[str, List[Tuple[int, int]]]
+    for sample in bundle.samples():
+        expected = _expected(bundle, sample)
+        answer = pipeline.run(decode_image(sample.photo))[0]
+        for task, found in counts.items():
+            found.append(agreement(task, answer[task], _due(expected, task)))
+    for task, found in counts.items():
+        same, total = (sum(column) for column in zip(*found))
+        share = 100.0 * same / total if total else 100.0
+        stated = rounding.agreement.get(task, 100.0)
+        allowed = max(AGREEMENT_MARGIN, 100.0 / max(1, total))
+        detail = "%.1f %% as in fp32, %.1f %% where it was exported" % (share, stated)
+        yield Check("%s in %s" % (task, rounding.precision), share >= stated - allowed, detail)
 
 
 def _coder() -> Iterator[Check]:
@@ -88,8 +119,7 @@ def compare_task(name: str, task: str, answer: Answer, expected: Arrays, longer_
         expected: "TASK.FIELD" -> array.
         longer_side: of the image in pixels, which boxes are measured by.
     """
-    prefix = task + "."
-    due = {key[len(prefix) :]: expected[key] for key in expected if key.startswith(prefix)}
+    due = _due(expected, task)
     if task == "segmentation":
         passed, detail = _compare_masks(answer[task]["mask"], due["mask"])
     elif task == "detection":
@@ -99,8 +129,19 @@ def compare_task(name: str, task: str, answer: Answer, expected: Arrays, longer_
     return Check("%s %s" % (name, task), passed, detail)
 
 
-def _compare_request(name: str, request: Request, expected: Arrays, codec: Codec) -> Check:
-    """The board's bytes: equal, or what the codec takes for the same thing from another machine."""
+def _due(expected: Arrays, task: str) -> Arrays:
+    """What is expected of one task."""
+    prefix = task + "."
+    return {key[len(prefix) :]: expected[key] for key in expected if key.startswith(prefix)}
+
+
+def _compare_request(
+    name: str, request: Request, expected: Arrays, codec: Codec, rounding: Optional[Rounding]
+) -> Check:
+    """The board's bytes: equal, or what the codec takes for the same thing from another machine.
+
+    In another precision than fp32: no more values move than twice as many as the manifest states.
+    """
     name += " payload"
     due = expected["payload"].tobytes()
     if not np.array_equal(request.sizes, expected["sizes"]):
@@ -111,7 +152,13 @@ def _compare_request(name: str, request: Request, expected: Arrays, codec: Codec
         return Check(name, True, "the same %d bytes" % len(due))
     input_size = (int(request.sizes[4]), int(request.sizes[5]))
     found, wanted = (codec.decode(data, input_size) for data in (request.payload, due))
-    return Check(name, *codec.alike(found, wanted))
+    if rounding is None or rounding.latent is None:
+        return Check(name, *codec.alike(found, wanted))
+    changed, values, step = moved(found, wanted)
+    share, stated = 100.0 * changed / max(1, values), rounding.latent.moved_percent
+    detail = "%.2g %% of the latent's values move, by at most %.2g; %.2g %% where it was exported"
+    passed = share <= 2 * stated + 100 * ROUNDING_SHARE
+    return Check("%s in %s" % (name, rounding.precision), passed, detail % (share, step, stated))
 
 
 def _compare_classes(found: Arrays, due: Arrays) -> Tuple[bool, str]:

@@ -106,6 +106,10 @@ def export(argv: list[str]) -> int:
     flags.add_argument("--weights", metavar="random|PATH",
                        help="a checkpoint, a folder of them (the papers' layout), or random; left "
                             "out: ./resource/ckpt and torch.hub's cache are searched")  # fmt: skip
+    flags.add_argument("--precision", help="of the board's parts: fp32 (the default), fp16 or int8; "
+                                           "the same as a name that ends in -fp16")  # fmt: skip
+    flags.add_argument("--calibration", metavar="DIR", help="images that int8's ranges are taken "
+                       "from (the packaged photographs)")  # fmt: skip
     flags.add_argument("--out", help="the bundle's folder, for one model")
     flags.add_argument("--bundles", default="bundles", help="the folder of all bundles (bundles)")
     flags.add_argument("--force", action="store_true", help="make bundles that are there anew")
@@ -126,6 +130,7 @@ def export(argv: list[str]) -> int:
 def _requests(options: Any) -> list[Request]:
     """What the flags ask for, checked before anything slow happens."""
     from export import experiment
+    from export.precision_names import split_name
     from export.request import prepare
 
     names = list(options.model)
@@ -146,8 +151,10 @@ def _requests(options: Any) -> list[Request]:
             options.weights,
             options.bundles,
             options.out,
+            options.precision,
+            options.calibration,
         )
-        if request.name != name and request.name not in requests:
+        if split_name(name, None)[0] != request.base and request.name not in requests:
             note(f"{name}: its first rate point, {request.name}")
         requests.setdefault(request.name, request)
     return list(requests.values())

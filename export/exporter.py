@@ -16,6 +16,7 @@ import torch
 from device_configs.files import sha256_file, storage_error, write_atomic
 from device_configs.targets import Target
 from engines import manifest as schema
+from engines.bundle import Bundle
 from engines.fields import Fields
 from engines.manifest_compat import PartFit
 from engines.samples import make_samples, write_manifest
@@ -27,6 +28,9 @@ from export.onnx_export import to_onnx
 from export.parity import Difference
 from export.photos import photos, samples
 from export.pieces import Placed, Run, open_session, params_after, place, ports_of
+from export.precision_bundle import convert, state_trials
+from export.precision_error import lines_of
+from export.precision_names import FP32
 from export.random_weights import seeded
 from export.request import Request, made_by
 from export.spec import Network, Part, Photo
@@ -66,8 +70,10 @@ def export(request: Request, report: Report) -> tuple[schema.Manifest, list[str]
         manifest = _manifest(request, parts, fits, codec, size, notes)
         write_manifest(str(folder), manifest)
         taken = [photo.path for photo in samples(request.system.preprocess)]
-        manifest = make_samples(str(folder), taken)
-        return manifest, [line for fit in fits for line in fit.lines()]
+        make_samples(str(folder), taken)
+        manifest = _state_rounding(request, folder, taken)
+        told = [line for fit in fits for line in fit.lines()]
+        return manifest, told + [line for entry in manifest.rounding for line in lines_of(entry)]
 
 
 @contextmanager
@@ -102,10 +108,10 @@ def _sweep(out: Path) -> None:
 
 
 def _network(request: Request) -> tuple[Network, list[str]]:
-    with seeded(request.name):
+    with seeded(request.base):
         network = request.system.build(request.rate)
         if request.files is None:
-            network.fit_random(photos(request.system.preprocess), request.name)
+            network.fit_random(photos(request.system.preprocess), request.base)
             return network, [
                 "random weights, seeded and fitted to the packaged photographs: bytes, answers and "
                 "accuracy mean nothing"
@@ -252,6 +258,16 @@ def _entropy(
         files.append(schema.TablesFile(file, sha256_file(str(path)), tables.id))
     size = schema.EncoderSize(4 * parameters(network.encoder_modules), deployed)
     return schema.CodecSpec(coding.kind, files, coding.quality), size
+
+
+def _state_rounding(request: Request, folder: Path, photos: list[str]) -> schema.Manifest:
+    """Put the bundle in the precision asked for, and state what rounding does to it."""
+    bundle = Bundle.open(str(folder))
+    if request.precision != FP32:
+        return convert(bundle, request.precision, photos, request.calibration)
+    if bundle.manifest.split and bundle.manifest.placed("board"):
+        return state_trials(bundle, photos)
+    return bundle.manifest
 
 
 def _manifest(

@@ -17,6 +17,8 @@ from engines.bundle import Bundle
 from engines.manifest import Manifest
 from engines.photos import default_photos
 from export import zoo
+from export.calibration import calibration_images
+from export.precision_names import FP32, check_precision, join_name, split_name
 from export.spec import System
 from export.weight_files import PLACE, digest, locate
 
@@ -29,16 +31,25 @@ _PACKAGES = ("torch", "torchvision", "timm", "compressai", "sc2bench", "onnx", "
 class Request:
     """One bundle to make.
 
+    base: the model's name without a precision; name: with it.
     files: role -> checkpoint; None for random weights.
+    calibration: a folder of images for int8; the packaged photographs when None.
     """
 
-    name: str
+    base: str
     system: System
     rate: str | None
     target: Target
     server_target: Target
     files: dict[str, str] | None
     out: Path
+    precision: str = FP32
+    calibration: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the bundle is called."""
+        return join_name(self.base, self.precision)
 
     @property
     def source(self) -> str:
@@ -64,9 +75,17 @@ class Request:
             and manifest.server_target == self.server_target.name
             and manifest.weights.source == self.source
             and manifest.weights.sha256 == self.sha256
+            and self._calibrated(manifest)
             and {k: v for k, v in manifest.made.items() if k != "at"} == made_by()
         )
         return manifest if same and manifest.samples else None
+
+    def _calibrated(self, manifest: Manifest) -> bool:
+        """Whether its ranges are of the images asked for."""
+        if self.precision != "int8":
+            return True
+        _, named = calibration_images(self.calibration)
+        return any(entry.calibration == named for entry in manifest.rounding)
 
 
 def prepare(
@@ -76,25 +95,33 @@ def prepare(
     weights: str | None,
     bundles: str,
     out: str | None = None,
+    precision: str | None = None,
+    calibration: str | None = None,
 ) -> Request:
     """Check everything that can be checked before PyTorch is loaded.
 
     Raises:
-        UsageError: an unknown model or target; no weights given and none found.
+        UsageError: an unknown model or target; no weights given and none found; a precision that
+            the target has no fast path for.
         CheckpointError: the weights given lack a file.
     """
-    system, rate = zoo.find(name)
+    base, precision = split_name(name, precision)
+    system, rate = zoo.find(base)
     full = zoo.full_name(system, rate)
     board = load_target(target)
+    check_precision(precision, board)
+    if calibration is not None:
+        if precision != "int8":
+            raise UsageError("--calibration is for int8", "give --precision int8 too")
+        calibration_images(calibration)
     server = load_target(server_target or board.server_target_default)
     files = None
     if weights != RANDOM:
         files = locate(system.checkpoints(rate), weights, full, rate)
         if files is None:
             raise UsageError(f"{full} needs weights, and none were found", remedies(system, rate))
-    return Request(
-        full, system, rate, board, server, files, Path(out or os.path.join(bundles, target, full))
-    )
+    place = out or os.path.join(bundles, target, join_name(full, precision))
+    return Request(full, system, rate, board, server, files, Path(place), precision, calibration)
 
 
 def remedies(system: System, rate: str | None) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from device_configs.errors import BundleError, ConfigError
 from device_configs.names import suggestion
 from engines.bundle import Bundle
+from engines.manifest import PRECISIONS
 from profiler.config import SPLIT, Config, packaged
 
 DEFAULT_FOLDER = "bundles"
@@ -23,14 +24,23 @@ class Found(NamedTuple):
 
 
 def find_folder(folder: str, target: str, model: str) -> Optional[str]:
-    """The bundle's folder of a model, or None; of a name without a rate the first rate there is."""
+    """The bundle's folder of a model, or None; of a name without a rate the first rate there is.
+
+    A model in another precision than fp32 ends in it: `ladon_r50@0.32-fp16`, `ladon_r50-fp16`.
+    """
     root = os.path.join(folder, target)
     exact = os.path.join(root, model)
     if os.path.isfile(os.path.join(exact, "manifest.json")):
         return exact
-    prefix = model + "@"
+    endings = ["-" + precision for precision in PRECISIONS if model.endswith("-" + precision)]
+    ending = endings[0] if endings else ""
+    prefix = model[: len(model) - len(ending)] + "@"
     names = os.listdir(root) if os.path.isdir(root) and "@" not in model else []
-    rates = sorted((_rate(name[len(prefix) :]), name) for name in names if name.startswith(prefix))
+    rates = sorted(
+        (_rate(name[len(prefix) : len(name) - len(ending)]), name)
+        for name in names
+        if name.startswith(prefix) and name.endswith(ending)
+    )
     return os.path.join(root, rates[0][1]) if rates else None
 
 

@@ -114,8 +114,9 @@ def check_precision(precision: str, target: Target) -> None:
 def flags_for(precision: str, version: str, exported: str) -> List[str]:
     """The builder flags of a precision, by their names in `BuilderFlag`.
 
-    fp32 is fp32: TF32, which rounds products to 10 bits, is never set here. int8 engines may use
-    fp16 where a layer has no int8 kernel.
+    fp32 is fp32: TF32, which rounds products to 10 bits, is never set here. A graph in fp32 may be
+    built in fp16 where that is a flag; a graph in fp16 or int8 is built in that. int8 engines may
+    use fp16 where a layer has no int8 kernel.
 
     Args:
         precision: to build in.
@@ -123,15 +124,16 @@ def flags_for(precision: str, version: str, exported: str) -> List[str]:
         exported: the precision of the graph itself, as the manifest says.
 
     Raises:
-        EngineError: this TensorRT takes the precision from the graph, which has another.
+        EngineError: the graph is in another precision, and no flag makes up for that.
     """
-    if not has_precision_flags(version):
-        if precision != exported:
-            raise EngineError(
-                "TensorRT %s takes the precision from the graph, which was exported in %s, not %s"
-                % (short_version(version), exported, precision),
-                "export the bundle again with --precision %s" % precision,
-            )
+    flagged = has_precision_flags(version)
+    if precision != exported and not (flagged and (exported, precision) == ("fp32", "fp16")):
+        raise EngineError(
+            "the graph was exported in %s, and TensorRT %s cannot build it in %s"
+            % (exported, short_version(version), precision),
+            "export the bundle again with --precision %s" % precision,
+        )
+    if not flagged:
         return []
     return {"fp32": [], "fp16": ["FP16"], "int8": ["INT8", "FP16"]}[precision]
 

@@ -88,9 +88,14 @@ def test_precisions():
     assert versions.flags_for("fp16", "10.3", "fp32") == ["FP16"]
     assert versions.flags_for("int8", "8.5.2", "int8") == ["INT8", "FP16"]
     assert versions.flags_for("fp16", "11.1", "fp16") == []
-    with pytest.raises(EngineError) as error:
-        versions.flags_for("fp16", "11.1", "fp32")
-    assert "--precision fp16" in str(error.value)
+    assert versions.flags_for("fp16", "8.2.1", "fp16") == ["FP16"]
+    for precision, version, exported in (
+        ("fp16", "11.1", "fp32"), ("int8", "8.5.2", "fp32"), ("fp32", "8.5.2", "fp16"),
+    ):  # fmt: skip
+        with pytest.raises(EngineError) as error:
+            versions.flags_for(precision, version, exported)
+        assert "exported in " + exported in str(error.value)
+        assert "--precision " + precision in str(error.value)
 
 
 def test_the_key_differs_whenever_the_engine_would():
