@@ -1,6 +1,7 @@
 """The verbs of this room: `profile` and `serve`."""
 
 import argparse
+import importlib
 from typing import Any, Dict, List, Optional, Tuple
 
 from device_configs.cli import Command, note, parser, print_json
@@ -9,6 +10,12 @@ from device_configs.errors import SplitwattError, UsageError
 EXAMPLE = "splitwatt profile --config table3.yaml --only LC1,SC1,Ours1"
 SERVE_EXAMPLE = "splitwatt serve --bundles bundles --port 8080"
 DEFAULT_TARGET = "cpu"
+# What serves: its module, its function, and the extra that it needs.
+_ENGINES = {
+    "embedded": ("profiler.server.main", "run_server", "serve"),
+    "ray": ("profiler.server.ray_engine", "run_ray", "cluster"),
+    "triton": ("profiler.server.triton_engine", "run_triton", "cluster"),
+}
 
 
 def profile(argv: List[str]) -> int:
@@ -51,14 +58,15 @@ def serve(argv: List[str]) -> int:
     from profiler.own_server import check_python
 
     check_python()
+    module, function, extra = _ENGINES[options.engine]
     try:
-        from profiler.server.main import run_server
+        run_server = getattr(importlib.import_module(module), function)
     except ImportError as error:
         raise UsageError(
             "the server needs the package %s, which is not installed" % error.name,
-            "pip install 'splitwatt[serve]'",
+            "pip install 'splitwatt[%s]'" % extra,
         )
-    return run_server(options)  # type: ignore[no-any-return,unused-ignore]
+    return run_server(options)  # type: ignore[no-any-return]
 
 
 def what_to_export(argv: List[str]) -> List[str]:
@@ -160,6 +168,8 @@ def _profile_parser() -> argparse.ArgumentParser:
 def _serve_parser() -> argparse.ArgumentParser:
     result = parser("serve", "Run the server's parts of split models, over HTTP.", SERVE_EXAMPLE)
     add = result.add_argument
+    add("--engine", choices=sorted(_ENGINES), default="embedded", help="default: embedded")
+    add("--cluster", metavar="FILE", help="replicas and autoscaling of --engine ray, YAML")
     add("--bundles", metavar="DIR", default="bundles", help="the folder of bundles")
     add("--target", help="whose bundles to serve (default: the only one there, or cpu)")
     add("--host", default=None, help="the address to listen on (default: 127.0.0.1)")
@@ -221,10 +231,18 @@ def whatif(argv: List[str]) -> int:
     return command(argv)
 
 
+def check(argv: List[str]) -> int:
+    """`splitwatt check RUN`: see `profiler.audit.cli`."""
+    from profiler.audit.cli import check as command
+
+    return command(argv)
+
+
 VERBS: Dict[str, Command] = {
     "profile": profile,
     "serve": serve,
     "infer": infer,
     "evaluate": evaluate,
     "whatif": whatif,
+    "check": check,
 }

@@ -111,7 +111,12 @@ class Client:
         packed = response.tensors.get("answer")
         if packed is None or packed.datatype != "UINT8":
             raise ServerError("%s answered without the output 'answer'" % self.endpoint.url)
-        times = read_times(response.parameters.get("stages", ""))
+        told = response.parameters.get("stages", "")
+        if "stages" in response.tensors:  # a Triton's answers have no parameters of their own
+            told = response.tensors["stages"].data.decode("utf-8", "replace")
+            if not packed.data:
+                raise ServerError("%s refused: %s" % (self.endpoint.url, told[:500]))
+        times = read_times(told)
         up, down = self._connection.sent_bytes, self._connection.received_bytes
         return Reply(
             packed.data, times.stages, times.total_s, up, down, self._attempts,
@@ -127,9 +132,9 @@ class Client:
         self, model: str, payload: bytes, sizes: Sequence[int]
     ) -> Tuple[str, Dict[str, str], bytes]:
         """Path, headers and body of the request for one image."""
-        bitstream = Tensor("bitstream", "UINT8", (len(payload),), payload)
+        bitstream = Tensor("bitstream", "UINT8", (1, len(payload)), payload)
         size = b"".join(int(n).to_bytes(4, "little", signed=True) for n in sizes)
-        plain = [Tensor("sizes", "INT32", (len(sizes),), size)]
+        plain = [Tensor("sizes", "INT32", (1, len(sizes)), size)]
         message = encode_request([bitstream], plain, self._ask_binary)
         headers = {HEADER_LENGTH: str(message.header_length)}
         return "/v2/models/%s/infer" % _quoted(model), headers, message.body
@@ -187,7 +192,7 @@ class Client:
         A server that does not know the request loads as it pleases: that is no error.
         """
         path = "/v2/repository/models/%s/load" % _quoted(model)
-        self._ask("POST", path, {}, b"{}", optional=(400, 404, 405))
+        self._ask("POST", path, {}, b"{}", optional=(400, 403, 404, 405))
 
     def ready(self) -> bool:
         """Whether the server takes requests."""

@@ -5,33 +5,25 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 from collections.abc import Callable
 from typing import Any
 
-import psutil
 import uvicorn
 
 from device_configs.errors import UsageError
-from device_configs.names import check_known
-from engines.backends import BACKENDS
-from engines.backends.cores import usable_cores
-from profiler.bundles import check_target, targets
 from profiler.process import die_with_parent
 from profiler.server.app import Server
 from profiler.server.guard import GuardedProtocol
-from profiler.server.models import Models
 from profiler.server.place import Place, announce, listen, place_of
 from profiler.server.runner import Runner
+from profiler.server.setup import models_of, target_of
 from profiler.server_energy import EnergyApp
 from profiler.server_recorder import PowerRecorder
 from profiler.tokens import read_token
 
 _KEEP_ALIVE_S = 900  # a slow board is silent for minutes while it runs something else
 _STOP_WITHIN_S = 30
-# Backends whose engines may run from several threads at once.
-_THREADED = ("cpu", "cuda")
 
 
 def run_server(options: argparse.Namespace) -> int:
@@ -44,14 +36,14 @@ def run_server(options: argparse.Namespace) -> int:
     """
     if options.parent is not None:
         die_with_parent(options.parent, signal.SIGTERM)
-    check_known("backend", options.backend, BACKENDS)
     target = target_of(options.bundles, options.target)
+    models = models_of(options, target)
     place = place_of(options)
     token = read_token(place.token_file)
-    runner = _runner(options, target)
+    runner = Runner(models, options.workers, options.queue, options.batch)
     listener = listen(place.host, options.port)
     url = place.url(listener.getsockname()[1])
-    count = len(runner.models.names())
+    count = len(models.names())
     app = EnergyApp(Server(runner, options.backend, token), token, _recorder(options))
     serve_app(app, listener, place, lambda: announce(options, place, url, target, count))
     return 0
@@ -84,28 +76,6 @@ def serve_app(app: Any, listener: Any, place: Place, ready: Callable[[], None]) 
         # uvicorn raises a signal again once it has stopped: told to stop, it did what it should.
         signal.signal(number, server.handle_exit)
     server.run([listener])
-
-
-def target_of(folder: str, target: str | None) -> str:
-    """Whose bundles are served: the named target, else the only one there, else cpu."""
-    if target is None:
-        known = targets(folder)
-        target = known[0] if len(known) == 1 else "cpu"
-    check_target(folder, target)
-    return target
-
-
-def _runner(options: argparse.Namespace, target: str) -> Runner:
-    workers, threads = options.workers, options.threads
-    if workers > 1 and options.backend not in _THREADED:
-        raise UsageError(
-            "the backend %s runs one inference at a time" % options.backend, "leave out --workers"
-        )
-    if workers > 1 and threads is None:
-        threads = max(1, usable_cores() // workers)
-    budget = options.memory_mb * 10**6 if options.memory_mb else psutil.virtual_memory().total // 2
-    models = Models(os.path.join(options.bundles, target), options.backend, threads, budget)
-    return Runner(models, workers, options.queue, options.batch)
 
 
 def _recorder(options: argparse.Namespace) -> PowerRecorder | None:

@@ -1,0 +1,56 @@
+"""What every kind of server is made of: whose bundles, which models, how many threads."""
+
+# board: no
+
+from __future__ import annotations
+
+import argparse
+import os
+
+import psutil
+
+from device_configs.errors import UsageError
+from device_configs.names import check_known
+from engines.backends import BACKENDS
+from engines.backends.cores import usable_cores
+from profiler.bundles import check_target, targets
+from profiler.server.models import Models
+
+# Backends whose engines may run from several threads at once.
+_THREADED = ("cpu", "cuda")
+
+
+def target_of(folder: str, target: str | None) -> str:
+    """Whose bundles are served: the named target, else the only one there, else cpu.
+
+    Raises:
+        BundleError: there are none.
+    """
+    if target is None:
+        known = targets(folder)
+        target = known[0] if len(known) == 1 else "cpu"
+    check_target(folder, target)
+    return target
+
+
+def models_of(options: argparse.Namespace, target: str) -> Models:
+    """The models that the command line names, none of them loaded.
+
+    Raises:
+        UsageError: an unknown backend, or one that does not take several workers.
+    """
+    check_known("backend", options.backend, BACKENDS)
+    workers, threads = options.workers, options.threads
+    if workers > 1 and options.backend not in _THREADED:
+        raise UsageError(
+            "the backend %s runs one inference at a time" % options.backend, "leave out --workers"
+        )
+    if workers > 1 and threads is None:
+        threads = max(1, usable_cores() // workers)
+    folder = os.path.join(options.bundles, target)
+    return Models(folder, options.backend, threads, budget_bytes(options.memory_mb))
+
+
+def budget_bytes(memory_mb: int | None) -> int:
+    """What loaded models may have: half of the machine's memory where nothing else is said."""
+    return memory_mb * 10**6 if memory_mb else int(psutil.virtual_memory().total // 2)

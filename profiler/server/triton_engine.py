@@ -1,0 +1,243 @@
+"""`splitwatt serve --engine triton`: the same pipelines behind a real Triton Inference Server.
+
+NVIDIA's pytriton carries one. Triton speaks HTTP, queues and batches; its Python backend hands the
+requests to this process. Triton's own interface has neither token nor TLS: it listens on loopback.
+"""
+
+# board: no
+
+from __future__ import annotations
+
+import argparse
+import ctypes.util
+import functools
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import sysconfig
+import threading
+import time
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from device_configs.cli import note
+from device_configs.errors import SplitwattError, UsageError
+from device_configs.files import write_atomic
+from engines.answer import pack
+from profiler.process import die_with_parent
+from profiler.server.models import Models, UnknownModelError
+from profiler.server.place import LOOPBACK, is_loopback
+from profiler.server.setup import models_of, target_of
+from profiler.server.watchdog import Watchdog
+from profiler.wire_times import write_stages
+
+log = logging.getLogger("splitwatt.server")
+# How long Triton keeps a request for others to join it, where there is a batch to fill.
+QUEUE_DELAY_US = 2000
+_EXIT_TIMEOUT_S = 10
+_PORTS = 3
+
+
+def run_triton(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        UsageError: pytriton cannot run here, or something is asked of it that Triton has not.
+    """
+    if options.parent is not None:
+        die_with_parent(options.parent, signal.SIGTERM)
+    _check(options)
+    pytriton = _import()
+    target = target_of(options.bundles, options.target)
+    models = models_of(options, target)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    ports = _free_ports(options.port)
+    config = pytriton.config(
+        http_address=options.host or LOOPBACK,
+        http_port=ports[0],
+        metrics_address=options.host or LOOPBACK,
+        metrics_port=ports[1],
+        grpc_port=ports[2],
+        allow_grpc=False,
+        allow_gpu_metrics=False,
+        exit_timeout_secs=_EXIT_TIMEOUT_S,
+        log_verbose=0,
+    )
+    with Watchdog() as watchdog, pytriton.server(config=config) as server:
+        count = sum(_bind(pytriton, server, models, name, options) for name in models.names())
+        server.run()
+        watchdog.guard_children()
+        _announce(options, target, count, ports)
+        while not stop.wait(0.5):
+            if not server.is_alive():
+                raise SplitwattError("Triton has ended by itself", "see its messages above")
+    models.close()
+    return 0
+
+
+def answer_all(models: Models, name: str, requests: Any) -> list[dict[str, Any]]:
+    """The answers to the requests that Triton hands over together, each (1, n) bytes.
+
+    A request that is refused has an empty answer and its sentence in the place of the stages:
+    an exception would be told to every request of the batch.
+    """
+    answers = []
+    with models.use(name) as pipeline:
+        for request in requests:
+            start_s = time.perf_counter()
+            try:
+                bitstream, sizes = request["bitstream"], request["sizes"]
+                if len(bitstream) != 1:
+                    raise SplitwattError("a request holds one image, not %d" % len(bitstream))
+                answer, stages = pipeline.run(bitstream[0].tobytes(), sizes[0])
+                data = pack(answer)
+                text = write_stages(stages, time.perf_counter() - start_s)
+            except SplitwattError as error:
+                data, text = b"", str(error)
+            except Exception as error:  # whatever a stranger's bytes make of it
+                log.error("an inference of %r failed", name, exc_info=error)
+                data, text = b"", "the server failed at this request (%s)" % type(error).__name__
+            answers.append({"answer": _bytes(data), "stages": _bytes(text.encode())})
+    return answers
+
+
+def _bind(pytriton: Any, server: Any, models: Models, name: str, options: Any) -> int:
+    """Make a model known to Triton; 0 for one that runs on the board alone."""
+    try:
+        models.bundle(name)
+    except UnknownModelError:
+        return 0
+    functions = [functools.partial(answer_all, models, name) for _ in range(options.workers)]
+    delay_us = QUEUE_DELAY_US if options.batch > 1 else 0
+    server.bind(
+        model_name=name,
+        infer_func=functions,
+        inputs=[
+            pytriton.tensor(name="bitstream", dtype=np.uint8, shape=(-1,)),
+            pytriton.tensor(name="sizes", dtype=np.int32, shape=(6,)),
+        ],
+        outputs=[
+            pytriton.tensor(name="answer", dtype=np.uint8, shape=(-1,)),
+            pytriton.tensor(name="stages", dtype=np.uint8, shape=(-1,)),
+        ],
+        config=pytriton.model(
+            max_batch_size=options.batch,
+            batcher=pytriton.batcher(max_queue_delay_microseconds=delay_us),
+        ),
+    )
+    return 1
+
+
+class _Pytriton:
+    """What is used of pytriton, with limits lifted that Triton itself does not have."""
+
+    def __init__(self) -> None:
+        import pytriton.models.model as bound
+        import tritonclient.http._client as http
+        from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
+        from pytriton.model_config.generator import ModelConfigGenerator
+        from pytriton.triton import Triton, TritonConfig
+
+        class AnyName(Triton):  # type: ignore[misc,unused-ignore]
+            """Takes names such as ladon_r50@0.32."""
+
+            @classmethod
+            def _validate_model_name(cls, model_name: str) -> None:
+                pass
+
+        class Ragged(ModelConfigGenerator):  # type: ignore[misc,unused-ignore]
+            """Lets bitstreams of different lengths share a batch."""
+
+            def get_config(self) -> dict[str, Any]:
+                config: dict[str, Any] = super().get_config()
+                for tensor in config["input"]:
+                    if -1 in tensor["dims"] and config["max_batch_size"]:
+                        tensor["allow_ragged_batch"] = True
+                return config
+
+        # Triton takes a name in an address as it stands there, and does not undo a %40.
+        http.quote = functools.partial(urllib.parse.quote, safe="/@+")
+        bound.ModelConfigGenerator = Ragged  # type: ignore[attr-defined,misc,unused-ignore]
+        self.server, self.config = AnyName, TritonConfig
+        self.tensor, self.model, self.batcher = Tensor, ModelConfig, DynamicBatcher
+
+
+def _import() -> _Pytriton:
+    try:
+        return _Pytriton()
+    except ImportError as error:
+        raise UsageError(
+            "Triton needs the package %s, which is not installed" % error.name,
+            "pip install 'splitwatt[cluster]'",
+        )
+
+
+def _check(options: argparse.Namespace) -> None:
+    asked = [options.lan, options.token_file, options.cert, options.key]
+    if any(asked) or not is_loopback(options.host or LOOPBACK):
+        raise UsageError(
+            "Triton's interface has neither token nor TLS: it listens to this machine alone",
+            "leave out --lan, --host, --token-file and --cert, or use another --engine",
+        )
+    if options.energy:
+        raise UsageError("Triton samples no power", "leave out --energy, or --engine triton")
+    version = "%d.%d" % sys.version_info[:2]
+    library = "libpython%s.so.1.0" % version
+    beside = Path(sysconfig.get_config_var("LIBDIR") or "/") / library
+    if not beside.exists() and ctypes.util.find_library("python" + version) is None:
+        raise UsageError(
+            "Triton's Python backend needs %s, which is not here" % library,
+            "use the Python of your distribution: apt-get install python3-venv libpython%s"
+            % version,
+        )
+
+
+def _free_ports(first: int) -> list[int]:
+    """Ports for HTTP (the given one unless it is 0), metrics, and what pytriton also asks for."""
+    sockets = [socket.socket() for _ in range(_PORTS)]
+    try:
+        for place, one in enumerate(sockets):
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind((LOOPBACK, first if place == 0 else 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SplitwattError(
+            "%s:%d cannot be listened to: %s" % (LOOPBACK, first, reason), "choose another --port"
+        )
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def _announce(options: argparse.Namespace, target: str, count: int, ports: list[int]) -> None:
+    url = "http://%s:%d" % (options.host or LOOPBACK, ports[0])
+    command = "splitwatt profile --config table3.yaml --server %s" % url
+    about = {
+        "url": url,
+        "metrics": "http://%s:%d/metrics" % (options.host or LOOPBACK, ports[1]),
+        "pid": os.getpid(),
+        "target": target,
+        "models": count,
+        "command": command,
+    }
+    if options.ready_file:
+        write_atomic(options.ready_file, json.dumps(about))
+    if options.json:
+        print(json.dumps(about), flush=True)
+        return
+    note("Triton serves %d bundles of %s at %s" % (count, target, url))
+    note("its metrics are at %s; profile against it with:" % about["metrics"])
+    note("  " + command)
+
+
+def _bytes(data: bytes) -> Any:
+    return np.frombuffer(data, np.uint8).reshape(1, -1)
