@@ -88,20 +88,11 @@ def fit_bottleneck(layer: Any, images: Tensor, bits: float) -> Tensor:
     with torch.no_grad():
         encoder = layer.encoder.double()
         latent = encoder(images.double())
-        deviation = latent.std(dim=(0, 2, 3))
-        wanted = 2.0 ** (bits - _LOGISTIC_BITS) * math.pi / math.sqrt(3.0)
-        # Channels differ, as trained ones do.
-        wanted = wanted * torch.linspace(0.4, 1.3, len(deviation)).double()
-        factor = _rounded(wanted / deviation)
+        factor = widening(latent, bits)
         encoder[-1].weight.mul_(factor[:, None, None, None])
         encoder.float()
         latent = latent * factor[:, None, None]
-        _fit_logistic(
-            layer.entropy_bottleneck,
-            _rounded(latent.mean(dim=(0, 2, 3))),
-            _rounded(latent.std(dim=(0, 2, 3)) * math.sqrt(3.0) / math.pi),
-        )
-        layer.entropy_bottleneck.update(force=True, update_quantiles=True)
+        fit_entropy(layer.entropy_bottleneck, latent)
         rounded = quantised(layer.entropy_bottleneck, latent.float())
         features = layer.decoder(rounded)
         layer.decoder[-1].weight.div_(features.std())
@@ -145,6 +136,26 @@ def fit_entropy_bottleneck(bottleneck: Any, latents: Tensor) -> None:
     with torch.no_grad():
         _fit_logistic(bottleneck, latents.mean(dim=(0, 2, 3)).double(), scale.double())
         bottleneck.update(force=True, update_quantiles=True)
+
+
+def widening(latent: Tensor, bits: float) -> Tensor:
+    """What to multiply each channel of a double latent (N, C, H, W) by, so that its values hold
+    about `bits` once rounded; the same on every number of threads.
+    """
+    deviation = latent.std(dim=(0, 2, 3))
+    wanted = 2.0 ** (bits - _LOGISTIC_BITS) * math.pi / math.sqrt(3.0)
+    # Channels differ, as trained ones do.
+    return _rounded(wanted * torch.linspace(0.4, 1.3, len(deviation)).double() / deviation)
+
+
+def fit_entropy(bottleneck: Any, latent: Tensor) -> None:
+    """Fit CompressAI's entropy bottleneck to a double latent (N, C, H, W), and make its tables."""
+    _fit_logistic(
+        bottleneck,
+        _rounded(latent.mean(dim=(0, 2, 3))),
+        _rounded(latent.std(dim=(0, 2, 3)) * math.sqrt(3.0) / math.pi),
+    )
+    bottleneck.update(force=True, update_quantiles=True)
 
 
 def quantised(bottleneck: Any, latent: Tensor) -> Tensor:

@@ -1,0 +1,206 @@
+"""FrankenSplit: one small encoder on the board; decoder and the rest of a backbone on the server."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from compressai.entropy_models import EntropyBottleneck
+from torch import Tensor, nn
+
+from device_configs.errors import CheckpointError
+from engines.manifest import Port
+from engines.rangecoder import Tables
+from export.checkpoints import fill, subset
+from export.graphs import frankensplit as graphs
+from export.networks import ports
+from export.networks.backbones import SIDE, enliven, load_timm, make_timm
+from export.photos import squares
+from export.random_weights import (
+    fit_batch_norms,
+    fit_entropy,
+    level,
+    quantised,
+    seeded,
+    widening,
+)
+from export.spec import Coding, LoadedFile, Network, Part, Photo
+
+LOGIT_SPREAD = 6.0
+# Bits a symbol at the smallest and the largest beta: the paper's lossless files hold 1.1 to 1.5.
+_BITS = (2.0, 0.8)
+_BETAS = (0.015, 1.024)
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """A decoder's kind and sizes: widths of its stages, then the width behind them; blocks each."""
+
+    kind: str
+    widths: tuple[int, ...]
+    depths: tuple[int, int]
+    heads: tuple[int, int] = (0, 0)
+
+    def decoder(self, channels: int) -> nn.Sequential:
+        """For a latent of so many channels."""
+        if self.kind == "swin":
+            return graphs.swin_decoder(channels, self.widths, self.depths, self.heads)
+        make = {"convnext": graphs.convnext_decoder, "resnet": graphs.resnet_decoder}[self.kind]
+        return make(channels, self.widths, self.depths)
+
+
+_SWIN = Blueprint("swin", (96, 192, 384), (2, 2), (3, 6))
+_CONVNEXT = Blueprint("convnext", (96, 192, 384), (3, 4))
+# Backbone -> blueprint. A depth or width that differs from the backbone's own makes the overhead
+# that the paper's Table 5 states, which prints no sizes.
+BLUEPRINTS = {
+    "swin_s3_tiny_224": _SWIN,
+    "swin_s3_small_224": _SWIN,
+    "swin_s3_base_224": _SWIN,
+    "convnext_tiny": _CONVNEXT,
+    "convnext_small": _CONVNEXT,
+    "convnext_base": Blueprint("convnext", (96, 256, 512), (3, 3)),
+    "resnet50": Blueprint("resnet", (64, 128), (3, 5)),
+    "resnet101": Blueprint("resnet", (64, 128), (3, 5)),
+    "resnet152": Blueprint("resnet", (64, 128), (3, 9)),
+}
+
+
+class FrankenSplit(Network):
+    """image -> latent | latent -> features -> logits.
+
+    Args:
+        backbone: timm's name, a key of `BLUEPRINTS`.
+        channels: of the latent: 48 (S), 96 (M), 128 (L).
+        rate: the beta, as text.
+        shared: what the encoder's random weights are seeded by: all backbones have the same.
+    """
+
+    fixed_size = True
+
+    def __init__(self, backbone: str, channels: int, rate: str, shared: str) -> None:
+        self.rate, self.shared, self.channels = rate, shared, channels
+        self.backbone: Any = make_timm(backbone)
+        self.backbone_parameters = sum(p.numel() for p in self.backbone.parameters())
+        self.replaced = graphs.shallow(self.backbone)
+        self.encoder = graphs.Encoder(channels).eval()
+        self.bottleneck: Any = EntropyBottleneck(channels).eval()
+        self.decoder = BLUEPRINTS[backbone].decoder(channels).eval()
+        self.tail = graphs.Tail(self.backbone).eval()
+
+    @property
+    def encoder_modules(self) -> Sequence[nn.Module]:  # type: ignore[override]
+        """Encoder and entropy model."""
+        return (self.encoder, self.bottleneck)
+
+    def coding(self) -> Coding:
+        """The range coder under the bottleneck's tables."""
+        return Coding("rangecoder", (Tables.from_compressai(self.bottleneck),))
+
+    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The latent as it comes out of the coder."""
+        return {n: quantised(self.bottleneck, t) for n, t in found.items() if n == "latent"}
+
+    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
+        """`compressor`: a state_dict of encoder, entropy_bottleneck and decoder; `backbone`: timm's.
+
+        Raises:
+            CheckpointError: weights that do not fit.
+        """
+        loaded = states["compressor"]
+        known = ("encoder.", "entropy_bottleneck.", "decoder.")
+        modules = (self.encoder, self.bottleneck, self.decoder)
+        for prefix, module in zip(known, modules, strict=True):
+            fill(module, subset(loaded.state, prefix), loaded)
+        unknown = [key for key in loaded.state if not key.startswith(known)]
+        if unknown:
+            raise CheckpointError(
+                f"{loaded.path} has weights of neither encoder, entropy_bottleneck nor decoder: "
+                f"{unknown[0]}",
+                "save the state_dicts of these three under those names",
+            )
+        self.bottleneck.update(force=True)
+        whole: Any = make_timm(self.backbone.default_cfg["architecture"])
+        load_timm(whole, states["backbone"])
+        nn.Module.load_state_dict(self.backbone, whole.state_dict(), strict=False)
+        return []
+
+    def fit_random(self, photos: Sequence[Photo], key: str) -> None:
+        """An encoder seeded by what shares it; statistics and classes that spread."""
+        images = torch.from_numpy(squares())
+        with torch.no_grad():
+            latent = self._fit_encoder(images)
+            enliven(self.decoder)
+            enliven(self.backbone)
+            features: list[Tensor] = []
+            fit_batch_norms([self.decoder], lambda: features.append(self.decoder(latent)))
+            logits: list[Tensor] = []
+            fit_batch_norms([self.tail], lambda: logits.append(self.tail(features[0])))
+            level(self.backbone.get_classifier(), logits[0], LOGIT_SPREAD)
+
+    def _fit_encoder(self, images: Tensor) -> Tensor:
+        """The rounded latents of `images` after fitting, computed in double precision and rounded:
+        the bundles of a rate hold the same encoder and tables, byte for byte.
+        """
+        with seeded(self.shared):
+            for module in self.encoder.modules():
+                if isinstance(module, nn.Conv2d):
+                    module.reset_parameters()
+            fresh = EntropyBottleneck(self.channels)
+        self.bottleneck.load_state_dict(fresh.state_dict(), strict=False)
+        encoder = self.encoder.double()
+        latent = encoder(images.double())
+        factor = widening(latent, _bits(self.rate))
+        last: Any = encoder[-1]
+        for layer in (last.conv2, last.skip):
+            layer.weight.mul_(factor[:, None, None, None])
+            layer.bias.mul_(factor)
+        encoder.float()
+        latent = latent * factor[:, None, None]
+        fit_entropy(self.bottleneck, latent)
+        return quantised(self.bottleneck, latent.float())
+
+    def parts(self) -> list[Part]:
+        """encoder | decoder, tail."""
+        latent = Port("latent", "float32", tuple(graphs.latent_shape(self.channels)))
+        made = self.decoder(torch.zeros(graphs.latent_shape(self.channels)))
+        features = Port("features", "float32", tuple(made.shape))
+        return [
+            Part(
+                "encoder",
+                "board",
+                self.encoder,
+                (ports.image((SIDE, SIDE)),),
+                (latent,),
+                lambda tensors: {"latent": self.encoder(tensors["image"])},
+                [self.encoder],
+            ),
+            Part(
+                "decoder",
+                "server",
+                self.decoder,
+                (latent,),
+                (features,),
+                lambda tensors: {"features": self.decoder(tensors["latent"])},
+                [self.decoder],
+            ),
+            Part(
+                "tail",
+                "server",
+                self.tail,
+                (features,),
+                (ports.LOGITS,),
+                lambda tensors: {"logits": self.tail(tensors["features"])},
+                [self.tail],
+            ),
+        ]
+
+
+def _bits(rate: str) -> float:
+    """Bits a symbol that random latents of a rate point are spread over."""
+    low, high = (math.log2(beta) for beta in _BETAS)
+    share = (math.log2(float(rate)) - low) / (high - low)
+    return _BITS[0] + share * (_BITS[1] - _BITS[0])
