@@ -85,10 +85,11 @@ def block_energy(
 
     Returns:
         {"duration_s", "inferences", "provenance", "rails": {label: FIGURES}, "total": FIGURES or
-        None, "events", "failed_reads"}. FIGURES: "joules" (of what was measured),
+        None, "events" (how many of each kind), "failed_reads"}. FIGURES: "joules" (of what was measured),
         "joules_per_image", "net_joules_per_image" (None: no idle window),
         "interval_joules_per_image" (95 %, bootstrap over equal pieces of the block, around
-        "joules_per_image"; None: too few readings), "pieces", "idle_watts", "effective_hz",
+        "joules_per_image"; None: too few readings), "pieces",
+        "joules_per_image_of_pieces", "idle_watts", "effective_hz",
         "largest_gap_s", "excluded", "gap_s", "refused". All joules are None where the block was
         refused; joules per image also where more than a hundredth of it was not measured, which
         "refused" then says.
@@ -109,7 +110,7 @@ def block_energy(
         "provenance": trace.metadata.get("provenance"),
         "rails": {label: _figures([part]) for label, part in parts.items()},
         "total": _total(trace, parts),
-        "events": len(trace.metadata.get("events", ())),
+        "events": _counted(trace.metadata.get("events", ())),
         "failed_reads": sum(e.excluded["failed"] for e in found.values()),
     }
 
@@ -176,6 +177,7 @@ def _figures(parts: List[_Part]) -> Dict[str, Any]:
         "net_joules_per_image": _sum([part.net for part in parts]),
         "interval_joules_per_image": _interval(gross, pieces),
         "pieces": len(pieces),
+        "joules_per_image_of_pieces": pieces,
         "idle_watts": _sum([part.idle_w for part in parts]),
         "effective_hz": limits.effective_hz,
         "largest_gap_s": limits.largest_gap_s,
@@ -201,6 +203,12 @@ def _interval(value: Optional[float], pieces: List[float]) -> Optional[List[floa
 def _sum(values: List[Optional[float]]) -> Optional[float]:
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(values) else None
+
+
+def _counted(events: Sequence[Dict[str, Any]]) -> Dict[str, int]:
+    """How often each kind of event was noted."""
+    kinds = [str(event.get("what")) for event in events]
+    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
 def _total(trace: Trace, parts: Dict[str, _Part]) -> Optional[Dict[str, Any]]:

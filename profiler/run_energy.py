@@ -24,6 +24,7 @@ class BlockEnergy(NamedTuple):
         total: the board's; None where there is none.
         rails: each rail's, total and parts; empty where there is none.
         why_not: why there is none; None where there is.
+        events: what the sampler noted, and how often: suspended, wall clock stepped, blocked, ...
     """
 
     config: str
@@ -34,6 +35,7 @@ class BlockEnergy(NamedTuple):
     total: Optional[RailJoules]
     rails: List[RailJoules]
     why_not: Optional[str]
+    events: Optional[Dict[str, int]] = None
 
 
 def block_energies(
@@ -107,7 +109,7 @@ def _of_window(
     why = found.total.why_not if found.total else NO_TOTAL
     return BlockEnergy(
         window.config, window.backend, window.block, good, found.provenance,
-        found.total, found.rails, why,
+        found.total, found.rails, why, found.events,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ the server's own clock.
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from device_configs.errors import SensorError
+from energy.confidence import LEAST_REPETITIONS, bootstrap_mean
 from energy.monitor import Window
 from energy.per_image import block_energy, shifted
 from energy.traces import Trace, read_trace
@@ -24,6 +25,8 @@ class RailJoules(NamedTuple):
         interval: the 95 % interval of `joules_per_image`, or None.
         idle_watts: mean power of the block's idle windows, or None.
         why_not: why there are no joules, or None.
+        pieces: joules per image of equal pieces of the block; () of too few.
+        excluded: readings of the trace that were left out: failed, negative, absurd, clock.
     """
 
     rail: str
@@ -33,16 +36,19 @@ class RailJoules(NamedTuple):
     interval: Optional[Tuple[float, float]]
     idle_watts: Optional[float]
     why_not: Optional[str]
+    pieces: Tuple[float, ...] = ()
+    excluded: Optional[Dict[str, int]] = None
 
 
 class Joules(NamedTuple):
     """What a trace tells of an interval: "measured", "generated" or "replayed"; the total (None
-    where the target tells none), and each rail.
+    where the target tells none), each rail, and how many events of each kind the sampler noted.
     """
 
     provenance: str
     total: Optional[RailJoules]
     rails: List[RailJoules]
+    events: Dict[str, int]
 
 
 def traces_of(power: Dict[str, str], block: str, server: bool = False) -> List[str]:
@@ -91,7 +97,26 @@ def joules(
         found["provenance"],
         _rail("+".join(labels), True, total) if total else None,
         [_rail(label, label in labels, row) for label, row in found["rails"].items()],
+        found["events"],
     )
+
+
+def pooled_interval(rails: Sequence[RailJoules]) -> Optional[Tuple[float, float]]:
+    """The 95 % interval of the mean of several blocks' joules per image; None of too few.
+
+    Over the blocks where there are five, which tells what differs between them; else over the
+    pieces of all of them.
+    """
+    values = [rail.joules_per_image for rail in rails if rail.joules_per_image is not None]
+    if len(rails) == 1 or not values:
+        return rails[0].interval if rails else None
+    many = values if len(values) >= LEAST_REPETITIONS else [p for r in rails for p in r.pieces]
+    mean = bootstrap_mean(many)
+    if mean is None or mean.interval is None:
+        return None
+    middle = sum(values) / len(values)
+    low, high = mean.interval
+    return middle + min(0.0, low - mean.mean), middle + max(0.0, high - mean.mean)
 
 
 def clock_offset_s(trace: Trace) -> float:
@@ -113,6 +138,8 @@ def _rail(label: str, total: bool, figures: Dict[str, Any]) -> RailJoules:
         (interval[0], interval[1]) if interval else None,
         figures["idle_watts"],
         figures["refused"],
+        tuple(figures["joules_per_image_of_pieces"]),
+        figures["excluded"],
     )
 
 

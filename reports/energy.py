@@ -1,10 +1,18 @@
 """Joules of a configuration: pooled over its blocks, per rail and of the board as a whole."""
 # board: no
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from profiler.records import BlockEnergy, Link, RailJoules, uplink_s, waiting_joules
+from profiler.records import (
+    BlockEnergy,
+    Link,
+    RailJoules,
+    pooled_interval,
+    uplink_s,
+    waiting_joules,
+)
 from reports import stats
 from reports.latency import byte_sources
 from reports.model import NO_LINK, Entry
@@ -18,7 +26,8 @@ NOTHING = "no power sensor was recorded"
 class Energy:
     """Joules per image of one rail or of the board: gross, less idle power, and that power (W).
 
-    `role`: "total", "in the total" (a summand of it) or "part".
+    `role`: "total", "in the total" (a summand of it) or "part". `left_out`: readings that are in no
+    integral, by why: failed, negative, absurd, clock.
     """
 
     rail: str
@@ -26,6 +35,7 @@ class Energy:
     gross: Value
     net: Value
     idle_w: Value
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 def board_energy(entry: Entry) -> Energy:
@@ -74,6 +84,24 @@ def waiting_j(entry: Entry, link: Link) -> Value:
     return stats.median(known, "estimated", *byte_sources(entry), *idle_w.sources)
 
 
+def flagged(entry: Entry) -> list[str]:
+    """What a reader must know of a configuration's traces, counted; empty where nothing is."""
+    found = []
+    for energy in rail_energies(entry):
+        if energy.left_out:
+            found.append(f"{_listed(energy.left_out)} readings of {energy.rail} were left out")
+    events: Counter[str] = Counter()
+    for block in (*entry.energy, *entry.server_energy):
+        events.update(block.events or {})
+    if events:
+        found.append(f"the sampler noted: {_listed(events)}")
+    return found
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
+
+
 def is_made_up(entry: Entry) -> bool:
     """Does it have joules that no sensor of this run measured?"""
     return bool(_made_up(entry.energy))
@@ -85,8 +113,9 @@ _Found = list[tuple[BlockEnergy, RailJoules | None]]
 def _energy(entry: Entry, rail: str, role: str, found: _Found) -> Energy:
     known = [(block, r) for block, r in found if r and r.joules_per_image is not None]
     gross = _pooled(entry, known, lambda r: r.joules_per_image, _why(entry, found))
-    if gross.value is not None and len(known) == 1 and known[0][1].interval:
-        low, high = known[0][1].interval
+    interval = pooled_interval([r for _, r in known]) if known else None
+    if gross.value is not None and interval:
+        low, high = min(interval[0], gross.value), max(interval[1], gross.value)
         gross = Value(gross.value, gross.sources, low, high, gross.n)
     net = _pooled(
         entry, known, lambda r: r.net_joules_per_image, gross.why or "idle power was not measured"
@@ -97,7 +126,10 @@ def _energy(entry: Entry, rail: str, role: str, found: _Found) -> Energy:
         lambda r: r.idle_watts,
         gross.why or "idle power was not measured",
     )
-    return Energy(rail, role, gross, net, idle_w)
+    left_out: Counter[str] = Counter()
+    for _, r in found:
+        left_out.update(r.excluded if r and r.excluded else {})
+    return Energy(rail, role, gross, net, idle_w, +left_out)
 
 
 def _pooled(

@@ -2,10 +2,10 @@
 # board: no
 
 from reports import notes
-from reports.energy import Energy, rows_of, waiting_j
+from reports.energy import Energy, flagged, rows_of, waiting_j
 from reports.model import NO_LINK, Entry, Link, Series, links_of_all, slug
-from reports.table import Cell, Column, Row, Table
-from reports.values import Value, missing
+from reports.table import Cell, Column, Row, Table, whole
+from reports.values import Value, exact, missing
 
 _NO_WAITING = missing("told for the board's total only")
 
@@ -23,6 +23,7 @@ def energy_table(series: list[Series]) -> Table:
         Column("gross_j", "Gross", "J", interval=True),
         Column("net_j", "Net of idle", "J"),
         Column("idle_w", "Idle power", "W"),
+        Column("left_out", "Left out", quiet=True, text=whole),
         *(Column(_key(link), f"Waiting at {link.name}", "J") for link in links),
     ]
     rows = [row for s in series for entry in s.entries for row in _rows(s, entry, links)]
@@ -30,15 +31,24 @@ def energy_table(series: list[Series]) -> Table:
         "Joules for one image: the block's window of inferences, divided by its images. The total "
         "is what the target's data says; rails of the role part are in it already and are never "
         "added to it. Net: less idle power, measured before and after each block, times the time. "
-        "In brackets: 95 % bootstrap interval over equal pieces of the block.",
+        "In brackets: 95 % bootstrap interval over equal pieces of the blocks, or over the blocks "
+        "where there are five. Left out: readings that failed, were negative or absurd, or came "
+        "when the clock stepped; they are in no integral.",
         "Waiting: idle power times the simulated link's time. It is estimated, and is in no other "
         "figure: nobody waited.",
+        *_flagged(series),
         *notes.made_up_energy(series),
         *notes.published_payload(series),
         *notes.assumed(series),
         *notes.untrained(series),
     ]
     return Table("energy", "Energy", columns, rows, under)
+
+
+def _flagged(series: list[Series]) -> list[str]:
+    entries = [(entry, flagged(entry)) for s in series for entry in s.entries]
+    told = [f"{entry.label}: {'; '.join(found)}" for entry, found in entries if found]
+    return ["Flagged in the traces. " + ". ".join(told) + "."] if told else []
 
 
 def _key(link: Link) -> str:
@@ -67,5 +77,6 @@ def _row(s: Series, entry: Entry, energy: Energy, waiting: dict[str, Value]) -> 
         "gross_j": energy.gross,
         "net_j": energy.net,
         "idle_w": energy.idle_w,
+        "left_out": exact(float(energy.left_out.total()), "measured"),
     }
     return {**row, **waiting}

@@ -170,3 +170,38 @@ def test_stages_and_the_servers_end_have_tables_of_their_own(tmp_path):
     assert len(missing) >= 3 and missing.gross_j.isna().all()
     assert "## Energy of stages" in made.markdown
     assert "## Energy of the server" not in made.markdown  # no block's server was sampled
+
+
+def test_what_is_flagged_is_counted(tmp_path):
+    config = make_config(["LC1", "Ours1"], inferences=8, repeats=6, payload="published")
+    run = write_run(tmp_path / "run", config, "nano", same_machine=False, trained=True)
+    add_power(run)
+    path = run / "power" / "LC1-cpu-0.csv"
+    lines = path.read_text().splitlines()
+    for i, bad in ((40, "-3"), (60, "900"), (61, "")):
+        cells = lines[i].split(",")
+        lines[i] = ",".join([cells[0], bad, *cells[2:]])
+    path.write_text("\n".join(lines) + "\n")
+    about = json.loads(path.with_suffix(".json").read_text())
+    about["events"] = [{"what": "suspended", "at_s": 1.0, "seconds": 3.0}] * 2
+    path.with_suffix(".json").write_text(json.dumps(about))
+    made = report(tmp_path / "report", run)
+    table = pd.read_csv(made.folder / "energy.csv").set_index(["config", "rail"])
+    assert table.left_out["LC 1", "POM_5V_IN"] == 3 and table.left_out["Ours 1", "POM_5V_IN"] == 0
+    assert (
+        "LC 1: 1 absurd, 1 failed, 1 negative readings of POM_5V_IN were left out; the sampler "
+        "noted: 2 suspended."
+    ) in made.markdown
+    # Six blocks: their own spread gives the interval, and it holds the mean.
+    for row in table.itertuples():
+        assert row.gross_j_low <= row.gross_j <= row.gross_j_high
+    own = [expected_of_block(run, i) for i in range(6)]
+    low, high = table.gross_j_low["LC 1", "POM_5V_IN"], table.gross_j_high["LC 1", "POM_5V_IN"]
+    assert min(own) * 0.9 < low < high < max(own) * 1.1
+
+
+def expected_of_block(run, number):
+    windows = pd.read_json(run / "windows.jsonl", lines=True)
+    own = windows[(windows.block == f"LC1-cpu-{number}") & (windows["name"] == "inferences")]
+    (work,) = own.itertuples()
+    return (work.end_s - work.start_s) * 7.0 / 8
