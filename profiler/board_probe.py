@@ -84,7 +84,7 @@ class BoardProbe:
         self._budget_s = budget_s
         self._items = _signs(sysfs) + _values(sysfs)
         self._next = 0
-        self._log = _KernelLog(os.path.join(os.path.dirname(os.path.abspath(sysfs)), "dev/kmsg"))
+        self._log = _KernelLog(sysfs)
         tells = any(item.kind != VALUE for item in self._items) or self._log.open
         self._tells_throttling = tells
         self._named = [item for item in self._items if item.kind != COUNT]
@@ -125,10 +125,16 @@ class BoardProbe:
 
 
 class _KernelLog:
-    """The lines that the kernel's log gets from now on."""
+    """The lines that the kernel's log gets from now on.
 
-    def __init__(self, path: str) -> None:
+    On boards alone, which have a device tree: elsewhere the log's silence would tell nothing.
+    """
+
+    def __init__(self, sysfs: str) -> None:
         self._handle = -1
+        if not os.path.exists(os.path.join(sysfs, "firmware/devicetree/base/model")):
+            return
+        path = os.path.join(os.path.dirname(os.path.abspath(sysfs)), "dev/kmsg")
         try:
             self._handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             os.lseek(self._handle, 0, os.SEEK_END)

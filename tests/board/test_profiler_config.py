@@ -8,6 +8,7 @@ import yaml
 from device_configs.errors import ConfigError, UsageError
 from profiler.config import find_config, from_document, load_config, packaged, schema
 from profiler.link import Link
+from profiler.steady import Until, WarmupUntil
 
 GOOD = {
     "format": 1,
@@ -65,6 +66,32 @@ def test_defaults_are_filled_in():
     assert (config.warmup, config.repeats, config.seed) == (2, 1, 2025)
     assert (config.backends, config.payload, config.links) == (("cpu",), "measured", ())
     assert config.configuration("Ours1").assumed and not config.configuration("LC1").assumed
+
+
+def test_rules_of_warm_up_and_repetition():
+    config = from_document(copy.deepcopy(GOOD), "my.yaml")
+    assert (config.warmup_until, config.until) == (None, None)
+    assert (config.throttled_again, config.pipelined) == (1, False)
+    rules = {"warmup_until": {"within": 0.1}, "until": {"relative_width": 0.02}}
+    config = from_document(dict(GOOD, **rules), "my.yaml")
+    assert config.warmup_until == WarmupUntil(0.1, 6, 3, 100)
+    assert config.until == Until(0.02, 0.95, 1000, None)
+    assert from_document(json.loads(json.dumps(config.to_json())), "my.yaml") == config
+
+
+def test_rules_that_cannot_be_kept_are_named():
+    assert "'until' needs 'relative_width' or 'max_s'" in wrong(until={})
+    assert "'until.max_inferences' is 2, less than 'inferences', 3" in wrong(
+        until={"max_s": 1, "max_inferences": 2}
+    )
+    assert "'warmup_until.max_inferences' is 1, less than 'warmup', 2" in wrong(
+        warmup_until={"max_inferences": 1}
+    )
+    assert "did you mean relative_width" in wrong(until={"relative_with": 0.1})
+    assert "'until.relative_width' must be a number or null" in wrong(until={"relative_width": "a"})
+    assert "'until' must be a mapping or null, not 5" in wrong(until=5)
+    assert "'throttled_again' must be a whole number of at most 10" in wrong(throttled_again=11)
+    assert "'pipelined' must be true or false" in wrong(pipelined=1)
 
 
 def test_links_are_typed():

@@ -14,6 +14,7 @@ from profiler.memory import BoardMeter
 
 # A Jetson Orin's and a Nano's files, as their kernels' drivers name them.
 JETSON = {
+    "firmware/devicetree/base/model": "NVIDIA Jetson Nano Developer Kit",
     "class/thermal/thermal_zone0/type": "CPU-therm",
     "class/thermal/thermal_zone0/temp": "41500",
     "class/thermal/thermal_zone1/type": "GPU-therm",
@@ -89,6 +90,8 @@ def test_what_an_x86_counts(tmp_path):
 
 
 def test_a_machine_that_tells_nothing(tmp_path):
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "kmsg").write_text("")
     with probe(tmp_path) as probe_:
         assert probe_.read() == (None, None, None) and not probe_.hot()
 
