@@ -43,7 +43,7 @@ def against_published(series: list[Series], accuracy: Accuracy) -> Table:
         *notes.untrained(series),
     ]
     kept = [row for row in rows if isinstance(row["ours"], Value) and row["ours"].value is not None]
-    return Table("against", "Beside the papers", columns, kept, under)
+    return Table("against", "Beside the papers", columns, kept, under, "quantity")
 
 
 def _row(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import stats
 
 from reports.stats import LEVEL, MIN_SAMPLES, RESAMPLES, SEED
 
@@ -24,7 +25,10 @@ METHOD = (
 
 @dataclass(frozen=True)
 class Change:
-    """From a to b in percent of a: the effect, its interval, its p-value (None: not known)."""
+    """From a to b in percent of a: the effect, its interval, its p-value (None: not known).
+
+    `blocks`: blocks were resampled as well.
+    """
 
     percent: float
     low: float | None = None
@@ -34,10 +38,8 @@ class Change:
 
     @property
     def shown(self) -> bool | None:
-        """Does the interval exclude no change? None where there is no interval."""
-        if self.low is None or self.high is None:
-            return None
-        return self.low > 0 or self.high < 0
+        """Is it shown not to be chance? None where that cannot be told."""
+        return None if self.p is None else self.p < 1 - LEVEL
 
 
 Blocks = Sequence[Sequence[float]]
@@ -58,9 +60,11 @@ def of_medians(a: Blocks, b: Blocks) -> Change | None:
     dice = np.random.default_rng(SEED)
     pooled = (a, b) if two_stage else ([all_a.tolist()], [all_b.tolist()])
     sides = [_medians(side, dice) for side in pooled]
-    changes = 100 * (sides[1] / sides[0] - 1)
-    low, high = np.quantile(changes, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Change(percent, float(low), float(high), _p(changes), two_stage)
+    ratios = sides[1] / sides[0]
+    low, high = 100 * (np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - 1)
+    spread = float(np.std(np.log(ratios)))
+    p = _p(math.log1p(percent / 100) / spread) if spread else float(percent == 0)
+    return Change(percent, float(low), float(high), p, two_stage)
 
 
 def of_values(
@@ -74,7 +78,8 @@ def of_values(
         return Change(percent)
     # Independent errors of a ratio, to first order.
     half = 100 * abs(b / a) * math.hypot(errors[0] / a, errors[1] / b if b else 0.0)
-    return Change(percent, percent - half, percent + half)
+    p = _p(percent / half * stats.norm.ppf((1 + LEVEL) / 2)) if half else float(b == a)
+    return Change(percent, percent - half, percent + half, p)
 
 
 def _medians(blocks: Blocks, dice: np.random.Generator) -> np.ndarray:
@@ -96,10 +101,9 @@ def _medians(blocks: Blocks, dice: np.random.Generator) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _p(changes: np.ndarray) -> float:
-    """Two-sided: how often the resampled change is on the other side of none."""
-    tail = min(float(np.mean(changes <= 0)), float(np.mean(changes >= 0)))
-    return min(1.0, 2 * max(tail, 1 / (len(changes) + 1)))
+def _p(z: float) -> float:
+    """Two-sided, of a standard normal deviate."""
+    return float(2 * stats.norm.sf(abs(z)))
 
 
 def holm(changes: Sequence[Change | None]) -> list[Change | None]:

@@ -12,6 +12,8 @@ from reports.latency import latency
 from reports.model import Entry, Series
 from reports.values import Value, missing
 
+_SAMPLED = ("End-to-end latency", "Local", "Server", "Data size")
+_ORDER = {name: i for i, name in enumerate((*_SAMPLED, "Energy", "Peak memory", "Local GMAC"))}
 _CHANGED = {True: "worse", False: "better"}
 UNSURE = "no difference shown"
 FEW = "too few samples to tell"
@@ -73,9 +75,14 @@ def compare(
     """Every figure that both sides have, and a sentence for what only one of them has."""
     pairs = [pair for x, y in _shared(a, b) for pair in _entries(a, b, x, y)]
     pairs += _accuracies(a, b, accuracy_a, accuracy_b)
-    changes = holm([pair.change for pair in pairs])
-    pairs = [_judged(pair, change) for pair, change in zip(pairs, changes, strict=True)]
-    return pairs, _differences(a, b)
+    families: dict[tuple[str, str], list[Pair]] = {}
+    for pair in sorted(pairs, key=lambda pair: _ORDER.get(pair.metric, len(_ORDER))):
+        families.setdefault((pair.metric, pair.link), []).append(pair)
+    judged = []
+    for family in families.values():
+        changes = holm([pair.change for pair in family])
+        judged += [_judged(pair, change) for pair, change in zip(family, changes, strict=True)]
+    return judged, _differences(a, b)
 
 
 def gate(pairs: list[Pair], limit_percent: float) -> Gate:
@@ -193,11 +200,10 @@ def _judged(pair: Pair, change: Change | None) -> Pair:
     verdict = pair.verdict
     if change is not None:
         worse = (change.percent > 0) != pair.higher_is_better
-        sampled = pair.metric in ("End-to-end latency", "Local", "Server", "Data size")
         if change.percent == 0:
             verdict = "equal"
         elif change.shown is None:
-            verdict = FEW if sampled else _CHANGED[worse]
+            verdict = FEW if pair.metric in _SAMPLED else _CHANGED[worse]
         else:
             verdict = _CHANGED[worse] if change.shown else UNSURE
     return Pair(

@@ -24,13 +24,13 @@ def compare_table(pairs: list[Pair], names: tuple[str, str], notes: list[str]) -
         Column("p_holm", "p (Holm)"),
         Column("verdict", "B is", number=False),
     ]
-    order = {name: i for i, name in enumerate(dict.fromkeys((p.metric, p.link) for p in pairs))}
-    rows = [_row(pair) for pair in sorted(pairs, key=lambda p: order[p.metric, p.link])]
+    rows = [_row(pair) for pair in pairs]
     under = [
         f"A: {names[0]}. B: {names[1]}. Change: from A to B, in percent of A. In brackets: "
-        f"{METHOD}. p: from the same resampling, adjusted for the number of rows (Holm). A change "
-        "is told to be worse or better where its interval excludes none; energy, memory and counts "
-        "have an interval only where the records hold one.",
+        f"{METHOD}. p: normal, from the spread of the same resampling, adjusted for "
+        "the number of configurations (Holm, for each metric and link). A change is told to be "
+        "worse or better where p is below 5 %; energy, memory and counts are judged by their value "
+        "where the records hold no interval.",
         *notes,
     ]
     return Table("compare", "Comparison", columns, rows, under)

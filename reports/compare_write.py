@@ -35,10 +35,10 @@ def write_comparison(
 
 
 def change_figure(pairs: list[Pair], names: tuple[str, str]) -> Figure | None:
-    """The changes of each metric with their intervals; None where nothing was compared."""
+    """The changes of each metric with their intervals; None where nothing changed."""
     panels: dict[str, list[tuple[str, Value, bool | None]]] = {}
     for pair in pairs:
-        if pair.change is None:
+        if pair.change is None or pair.change.percent == 0:
             continue
         title = pair.metric + (f", {pair.link}" if pair.link else "")
         worse = {"worse": True, "better": False}.get(pair.verdict)

@@ -1,0 +1,207 @@
+"""`splitwatt compare`: effects and intervals against scipy, the gate, and the papers' figures."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from device_configs.cli import guarded
+from reports import change
+from reports.compare_cli import compare
+from tests.reports.power import add_power
+from tests.reports.synthetic import make_config, write_run
+
+ROWS = ["LC1", "LC20", "SC1", "Ours1", "Ours6"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The same thing measured twice, a third time slower, and a Nano with two backends."""
+    folder = tmp_path_factory.mktemp("compare")
+    config = make_config(ROWS, links=2, inferences=12, repeats=3)
+    before = write_run(folder / "before", config, seed=1)
+    again = write_run(folder / "again", config, seed=2)
+    slower = write_run(folder / "slower", config, seed=3)
+    edit(slower, lambda line: slow(line, 1.3))
+    nano = write_run(
+        folder / "nano",
+        make_config(ROWS, backends=("cpu", "tensorrt"), inferences=8),
+        "nano",
+        same_machine=False,
+    )
+    add_power(nano)
+    return {"before": before, "again": again, "slower": slower, "nano": nano}
+
+
+def edit(run, change_line):
+    lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
+    kept = [change_line(line) for line in lines]
+    (run / "samples.jsonl").write_text("".join(json.dumps(x) + "\n" for x in kept if x))
+
+
+def slow(line, factor):
+    line["stages"] = {name: s * factor for name, s in line["stages"].items()}
+    line["total_s"] *= factor
+    return line
+
+
+def run(capsys, *arguments):
+    code = guarded(compare, [str(a) for a in arguments])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def as_json(capsys, *arguments):
+    code, out, err = run(capsys, *arguments, "--json")
+    return code, json.loads(out)
+
+
+def test_the_same_twice_passes(runs, capsys):
+    code, document = as_json(capsys, runs["before"], runs["again"], "--fail-over", "10%")
+    assert code == 0 and document["gate"]["passed"]
+    verdicts = [
+        r["verdict"] for r in document["table"]["rows"] if r["metric"] in ("Local", "Server")
+    ]
+    assert verdicts and set(verdicts) == {"no difference shown"}
+
+
+def test_what_is_slower_fails_with_the_effect_and_its_interval(runs, capsys):
+    code, out, _ = run(capsys, runs["before"], runs["slower"], "--fail-over", "5%")
+    assert code == 1
+    assert re.search(r"LC 1: End-to-end latency at 100 kbit/s is worse by [23]\d\.", out)
+    assert "Failed: " in out
+    _, document = as_json(capsys, runs["before"], runs["slower"])
+    assert document["gate"] is None
+    before, after = (
+        pd.read_json(runs[n] / "samples.jsonl", lines=True) for n in ("before", "slower")
+    )
+    seen = 0
+    for row in document["table"]["rows"]:
+        if row["metric"] != "End-to-end latency" or not row["config"].startswith("LC"):
+            continue
+        id = row["config"].replace(" ", "")
+        a, b = (s[(s.config == id) & ~s.warmup].total_s for s in (before, after))
+        found = row["change_percent"]
+        assert found["value"] == pytest.approx(100 * (b.median() / a.median() - 1))
+        assert row["a"]["value"] == pytest.approx(a.median())
+        assert found["low"] < 30 < found["high"] and found["low"] > 20
+        assert row["verdict"] == "worse" and row["p_holm"]["value"] < 0.05
+        seen += 1
+    assert seen == 2
+
+
+def test_faster_is_better_and_passes(runs, capsys):
+    code, document = as_json(capsys, runs["slower"], runs["before"], "--fail-over", "0%")
+    rows = {(r["metric"], r["config"]): r for r in document["table"]["rows"]}
+    assert rows["Local", "LC 1"]["verdict"] == "better"
+    failed = {f["metric"] for f in document["gate"]["failed"]}
+    assert "Local" not in failed and "Server" not in failed
+
+
+def test_two_backends_of_one_run(runs, capsys, tmp_path):
+    nano = runs["nano"]
+    code, out, _ = run(capsys, f"{nano}:cpu", f"{nano}:tensorrt", "--out", tmp_path)
+    assert code == 0 and "backend tensorrt" in out
+    rows = pd.read_csv(tmp_path / "compare.csv")
+    energy = rows[rows.metric == "Energy"]
+    assert len(energy) == len(ROWS) and energy.change_percent.notna().all()
+    for name in ("compare.md", "compare.json", "compare.png", "compare.pdf", "compare.svg"):
+        assert (tmp_path / name).stat().st_size > 1000
+
+
+def test_a_configuration_that_broke_fails_the_gate(runs, capsys, tmp_path):
+    config = make_config(ROWS, links=2, inferences=12, repeats=3)
+    broken = write_run(tmp_path / "broken", config, seed=4, skip=("Ours1",))
+    code, out, _ = run(capsys, runs["before"], broken, "--fail-over", "50")
+    assert code == 1 and "Ours 1: End-to-end latency at 100 kbit/s is gone: the run stopped" in out
+
+
+def test_too_few_samples_are_not_judged_and_said(capsys, tmp_path):
+    config = make_config(["LC1", "Ours1"], inferences=3)
+    a = write_run(tmp_path / "a", config, seed=1)
+    b = write_run(tmp_path / "b", config, seed=2)
+    edit(b, lambda line: slow(line, 3))
+    code, out, _ = run(capsys, a, b, "--fail-over", "5%")
+    assert "too few samples to tell" in out and "were not judged: measure 6 or more" in out
+
+
+def test_the_papers_figures_stand_beside_ours_with_the_ratio(runs, capsys, tmp_path):
+    code, document = as_json(capsys, runs["nano"], "--against", "published", "--out", tmp_path)
+    rows = document["table"]["rows"]
+    memory = pd.read_json(runs["nano"] / "memory.jsonl", lines=True)
+    stated = {"LC 1": (2.17, 0.785), "Ours 1": (0.409, 0.560)}
+    seen = 0
+    for row in (r for r in rows if r["quantity"] == "Peak memory" and r["config"] in stated):
+        cuda = "tensorrt" in row["series"]
+        own = memory[(memory.config == row["config"].replace(" ", ""))]
+        own = own[own.backend == ("tensorrt" if cuda else "cpu")].process_peak_bytes.max() / 1e9
+        assert row["published"]["value"] == stated[row["config"]][cuda]
+        assert row["ratio"]["value"] == pytest.approx(own / stated[row["config"]][cuda])
+        assert "published" in row["ratio"]["sources"] and "Table S1" in row["where"]
+        seen += 1
+    assert seen == 4
+    quantities = {row["quantity"] for row in rows}
+    assert {"Mean data size", "Encoder size", "Parameters"} <= quantities
+    assert any("saved" in quantity for quantity in quantities)
+    assert (tmp_path / "against.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["{before}"], "compare needs two runs, not 1"),
+        (["{before}:cuda", "{again}"], "has no backend 'cuda'"),
+        (["{before}", "{again}", "--fail-over", "much"], "--fail-over takes a percentage"),
+        (
+            ["{before}", "--against", "published", "--fail-over", "5%"],
+            "--fail-over is for two runs",
+        ),
+    ],
+)
+def test_bad_usage_is_one_sentence(runs, capsys, arguments, words):
+    code, _, err = run(capsys, *(a.format(**runs) for a in arguments))
+    assert code == 2 and words in err and "Traceback" not in err
+
+
+def test_runs_without_anything_in_common_are_refused(runs, capsys, tmp_path):
+    other = write_run(tmp_path / "other", make_config(["LC7"]))
+    code, _, err = run(capsys, runs["before"], other)
+    assert code == 1 and "no measured figure in common" in err
+
+
+def test_the_interval_is_scipys():
+    dice = np.random.default_rng(1)
+    a, b = dice.lognormal(0, 0.1, 40), dice.lognormal(0.05, 0.1, 40)
+    found = change.of_medians([a], [b])
+    wanted = stats.bootstrap(
+        (a, b), lambda x, y, axis: 100 * (np.median(y, axis=axis) / np.median(x, axis=axis) - 1),
+        n_resamples=2000, method="percentile", vectorized=True, rng=np.random.default_rng(3),
+    ).confidence_interval  # fmt: skip
+    assert found.low == pytest.approx(wanted.low, abs=1.0)
+    assert found.high == pytest.approx(wanted.high, abs=1.0)
+
+
+def test_blocks_that_differ_widen_the_interval_and_keep_its_promise():
+    """Processes differ by 5 %: pooled samples promise too much, resampled blocks do not."""
+    dice = np.random.default_rng(11)
+    wrong = {False: 0, True: 0}
+    trials = 60
+    for _ in range(trials):
+        sides = [
+            [dice.lognormal(dice.normal(0, 0.05), 0.02, 10) for _ in range(8)] for _ in range(2)
+        ]
+        for blocks in (False, True):
+            given = sides if blocks else [[np.concatenate(side)] for side in sides]
+            found = change.of_medians(*given)
+            assert found.blocks == blocks
+            wrong[blocks] += not found.low <= 0 <= found.high
+    assert wrong[False] > 2 * wrong[True]
+    assert stats.binomtest(wrong[True], trials, 0.10, alternative="greater").pvalue > 0.01
+
+
+def test_p_values_are_adjusted_as_holm_says():
+    changes = [change.Change(1.0, 0, 1, p) for p in (0.01, 0.04, 0.03)] + [None, change.Change(2.0)]
+    assert [c and c.p for c in change.holm(changes)] == [0.03, 0.06, 0.06, None, None]
