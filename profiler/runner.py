@@ -2,7 +2,7 @@
 
 import time
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from device_configs.cli import note
 from device_configs.errors import ServerError
@@ -176,7 +176,7 @@ class _Session:
         stages = stages_left(self._config, self._folder)
         if any(self._is_split(spec) for spec in stages) and self._server is None:
             self._meet_server()  # all that this session ran was local
-        around = Around(self._endpoint, self._power)
+        around = Around(self._endpoint, self._power, self._prefix)
         run_stage_blocks(stages, self._config, self._folder, self._options, around)
 
     def _cool_down(self, progress: Progress) -> None:
@@ -250,9 +250,6 @@ class _Session:
         ]  # fmt: skip
         arguments += ["--threads", str(options.threads)] if options.threads else []
         gpu = GpuMemory(sysfs=options.sysfs)
-        shaped = self._shaped if split else None
-        if shaped is not None:
-            shaped.lead_to(self._endpoint().url)
         with self._power(spec), BoardMeter(gpu=gpu) as meter:
             ended = run_block(
                 arguments,
@@ -262,9 +259,16 @@ class _Session:
                 self._folder.file(BLOCK_LOG),
                 heard,
                 meter.watch,
-                prefix=shaped.prefix if shaped is not None else (),
+                prefix=self._prefix(split),
             )
         return ended, meter
+
+    def _prefix(self, split: bool) -> Sequence[str]:
+        """What goes before the command of a block, to have it use the shaped link."""
+        if self._shaped is None or not split:
+            return ()
+        self._shaped.lead_to(self._endpoint().url)
+        return self._shaped.prefix
 
     @contextmanager
     def _power(self, spec: AnySpec) -> Iterator[Optional[BlockPower]]:

@@ -1,6 +1,6 @@
 """Runs a run's stage blocks: after all others, where the power of board or server is sampled."""
 
-from typing import Any, Callable, ContextManager, Dict, List, NamedTuple, Set
+from typing import Any, Callable, ContextManager, Dict, List, NamedTuple, Sequence, Set
 
 from device_configs.cli import note
 from profiler.block_process import run_block
@@ -26,10 +26,12 @@ class Around(NamedTuple):
         endpoint: tells where the server is, once it was met.
         power: called with a block; samples power for as long as it is entered, and gives what
             samples (None: nothing does, and stages are not repeated for nothing).
+        prefix: what goes before the command of a split block, as on a shaped link.
     """
 
     endpoint: Callable[[], Endpoint]
     power: Callable[[Any], ContextManager[Any]]
+    prefix: Callable[[bool], Sequence[str]]
 
 
 def stages_left(config: Config, folder: RunFolder) -> Dict[StageSpec, Set[str]]:
@@ -69,6 +71,7 @@ def run_stage_blocks(
                 folder.file(LOG),
                 lambda told: None,
                 lambda process: None,
+                prefix=around.prefix(split),
                 module=_MODULE,
             )
         if ended.died is not None:
