@@ -45,10 +45,11 @@ def to_fp16(model: onnx.ModelProto, tables: Collection[Table]) -> onnx.ModelProt
 
     kept = set(DEFAULT_OP_BLOCK_LIST)
     while True:
-        made = _copy(model)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of weights that underflow: the error is measured
-            made = convert_float_to_float16(made, keep_io_types=True, op_block_list=sorted(kept))
+            made: onnx.ModelProto = convert_float_to_float16(
+                _copy(model), keep_io_types=True, op_block_list=sorted(kept)
+            )
         made.ir_version = model.ir_version
         found = [finding for table in tables for finding in check_model(made, table)]
         more = {finding.op_type for finding in found} - kept
