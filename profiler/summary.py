@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Optional
 from profiler.records import (
     Run,
     Sample,
+    Spread,
     end_to_end_s,
     local_s,
     network_s,
@@ -30,7 +31,6 @@ def short_table(path: str) -> str:
         "network ms",
         "total ms",
         "+- %",
-        "p90 ms",
     ]
     header += ["images/s"] if flows else []
     header += ["payload B"] + ["at %s, s" % link.name for link in run.config.links]
@@ -39,7 +39,29 @@ def short_table(path: str) -> str:
         for row in run.config.configurations
         for backend in run.config.backends
     ]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    return "\n\n".join([_columns(rows)] + _tails(run))
+
+
+def _tails(run: Run) -> List[str]:
+    """Quantiles of total_s with their bounds, where there are samples enough for any bound."""
+    rows = [["config", "backend", "total: p50 ms", "p90 ms", "at most", "p99 ms", "at most"]]
+    for row in run.config.configurations:
+        for backend in run.config.backends:
+            known = _spread(run, row.id, backend)
+            if known is not None and known.p90_bound_s is not None:
+                times = [known.p50_s, known.p90_s, known.p90_bound_s, known.p99_s]
+                bound = "-" if known.p99_bound_s is None else "%.1f" % (1000 * known.p99_bound_s)
+                rows.append([row.id, backend] + ["%.1f" % (1000 * t) for t in times] + [bound])
+    return [_columns(rows)] if len(rows) > 1 else []
+
+
+def _spread(run: Run, config: str, backend: str) -> Optional[Spread]:
+    times = [s.total_s for s in run.measured(config, backend)]
+    return spread([t for t in times if t is not None])
+
+
+def _columns(rows: List[List[str]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join(
         "  ".join(
             cell.ljust(width) if i < 2 else cell.rjust(width)
@@ -109,10 +131,9 @@ def _row(run: Run, config: str, backend: str, flows: Dict[str, Optional[float]])
     tried = [s for s in run.samples if (s.config, s.backend, s.warmup) == (config, backend, False)]
     cells = [config, backend, str(len(good)), str(len(tried) - len(good))]
     cells += [_ms(good, local_s), _ms(good, server_s), _ms(good, network_s), _ms(good, _total)]
-    known = spread([s.total_s for s in good if s.total_s is not None])
+    known = _spread(run, config, backend)
     width = known.p50_relative_width if known else None
     cells.append("-" if width is None else "%.1f" % (100 * width))
-    cells.append("%.1f" % (1000 * known.p90_s) if known else "-")
     if flows:
         rates = [flows.get(s.block) for s in {s.block: s for s in good}.values()]
         rate = _median(rates)

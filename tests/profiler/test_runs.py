@@ -78,6 +78,13 @@ def test_a_profile_starts_and_stops_its_own_server(profiled):
         http.client.HTTPConnection(urlsplit(about["url"]).netloc, timeout=5).connect()
 
 
+def test_blocks_run_in_the_order_that_was_drawn(profiled):
+    inferences = [w for w in profiled.windows if w.name == "inferences"]
+    order = [w.block for w in sorted(inferences, key=lambda w: w.start_s)]
+    assert order == [row["id"] for row in profiled.document["blocks"]]
+    assert {block[:-2] for block in order[:2]} == {"LC1.cpu", "Ours1.cpu"}  # one of each first
+
+
 def test_stages_add_up_to_the_total(profiled):
     for sample in profiled.samples:
         missing = sample.total_s - sum(sample.stages.values())
