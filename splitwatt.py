@@ -28,6 +28,7 @@ VERBS = {
         "profiler",
         "a run at other link rates and server speeds, and where they break even",
     ),
+    "check": ("profiler", "a run's figures worked out anew, its hashes and records looked at"),
     "energy": ("energy", "power and joules alone"),
     "report": ("reports", "runs -> tables and figures"),
     "compare": ("reports", "two runs side by side, or one beside the papers; a gate for CI"),

@@ -12,6 +12,7 @@ from profiler.board_probe import BoardProbe
 from profiler.client import Client
 from profiler.config import SPLIT, Config, from_document
 from profiler.connection import Endpoint
+from profiler.digests import digests
 from profiler.gpu_memory import GpuMemory
 from profiler.link import SHAPED
 from profiler.links.shaped import Shaped
@@ -95,7 +96,7 @@ def resume_run(path: str, options: Options, config: Optional[Config] = None) -> 
         document = folder.document()
         check_resumable(document, options, config)
         document["resumed"].append({"wall": wall(), "monotonic_s": time.monotonic()})
-        document["finished_wall"] = None
+        document["finished_wall"] = document["files"] = None
         return _Session(folder, document, options, folder.lines()).run()
 
 
@@ -139,6 +140,7 @@ class _Session:
             if self._shaped is not None:
                 self._shaped.close()
         self._document["finished_wall"] = wall()
+        self._document["files"] = digests(self._folder.path)
         self._folder.write_document(self._document)
         return self._result()
 
