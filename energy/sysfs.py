@@ -2,7 +2,8 @@
 
 import errno
 import os
-from typing import Optional
+import shlex
+from typing import Optional, Sequence
 
 from energy.rails import UnavailableError
 
@@ -30,6 +31,17 @@ def unavailable(path: str, error: OSError) -> UnavailableError:
     if error.errno == errno.ENOENT:
         return UnavailableError("there is no %s" % path)
     return UnavailableError("%s cannot be read: %s" % (path, error.strerror or error))
+
+
+def require_readable(paths: Sequence[str]) -> None:
+    """Raise UnavailableError, with one command that grants them all, if a file may not be read."""
+    denied = [path for path in paths if os.path.lexists(path) and not os.access(path, os.R_OK)]
+    if denied:
+        more = " (and %d more)" % (len(denied) - 1) if len(denied) > 1 else ""
+        raise UnavailableError(
+            "%s may be read by root only%s" % (denied[0], more),
+            "sudo chmod a+r " + " ".join(shlex.quote(path) for path in denied),
+        )
 
 
 class NumberFile(object):

@@ -30,6 +30,7 @@ class BlockPower:
         block: the block's id.
         target: the board's target, whose rails are looked for.
         window: called with name, start and end of the idle windows before and after the block.
+        idle_s: how long nothing runs before and after, at the least; None: `IDLE_S`.
         sampling: for `energy.monitor.open_for`; tests name a driver.
         server: where the block's server is; None for a block that uses none.
         timeout_s: of one request to it.
@@ -45,7 +46,7 @@ class BlockPower:
         block: str,
         target: str,
         window: Callable[[str, float, float], None],
-        idle_s: float = IDLE_S,
+        idle_s: Optional[float] = None,
         sampling: Optional[Dict[str, Any]] = None,
         server: Optional[Endpoint] = None,
         timeout_s: float = 60.0,
@@ -53,7 +54,7 @@ class BlockPower:
         self.why_not: List[str] = []
         self.server_why_not: List[str] = []
         self._window = window
-        self._idle_s = idle_s
+        self._idle_s = IDLE_S if idle_s is None else idle_s
         self._monitor: Optional[EnergyMonitor] = None
         self._server: Optional[RemotePower] = None
         path = _free(run, block)

@@ -9,7 +9,7 @@ import os
 from typing import List, Optional
 
 from energy import rails
-from energy.sysfs import NumberFile, read_text
+from energy.sysfs import NumberFile, read_text, require_readable
 
 _CHANNELS = range(3)
 
@@ -26,6 +26,8 @@ class Driver(rails.Driver):
         folders = sorted(glob.glob(pattern))
         if not folders:
             raise rails.UnavailableError("there is no %s" % pattern)
+        names = ["rail_name_%d" % channel for channel in _CHANNELS]
+        require_readable([os.path.join(folder, name) for folder in folders for name in names])
         self.rails = []
         self._power: List[NumberFile] = []
         self._volts: List[Optional[NumberFile]] = []

@@ -10,7 +10,7 @@ import os
 from typing import Dict, List, Optional, Tuple
 
 from energy import rails
-from energy.sysfs import NumberFile, read_text
+from energy.sysfs import NumberFile, read_text, require_readable
 
 
 class Driver(rails.Driver):
@@ -23,6 +23,7 @@ class Driver(rails.Driver):
         folders = sorted(f for f in glob.glob(pattern) if os.path.exists(os.path.join(f, "name")))
         if not folders:
             raise rails.UnavailableError("there is no %s" % pattern)
+        require_readable([os.path.join(folder, "energy_uj") for folder in folders])
         self.rails = []
         self._counters: List[_Counter] = []
         for folder, label in _labels(folders):

@@ -168,6 +168,22 @@ def test_without_permission_the_file_and_the_command_are_named(tmp_path, which):
     assert "sudo chmod a+r %s" % path in message
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_one_command_grants_all_files(tmp_path):
+    root = str(tmp_path / "a tree")
+    paths = trees.build_laptop(root)
+    for path in paths.values():
+        os.chmod(path, stat.S_IRUSR)
+    folder = str(tmp_path)
+    while folder != "/":
+        os.chmod(folder, os.stat(folder).st_mode | 0o055)
+        folder = os.path.dirname(folder)
+    message = as_nobody("laptop", root)
+    assert "(and 3 more)" in message
+    subprocess.check_call(message[message.index("chmod a+r") :], shell=True)
+    assert as_nobody("laptop", root) == "no error"
+
+
 def test_rapl_labels_units_and_total(tmp_path):
     paths = trees.build_laptop(str(tmp_path))
     with open_rails("laptop", str(tmp_path)) as rails:

@@ -13,6 +13,7 @@ import pytest
 
 from device_configs.errors import ConfigError
 from energy.drivers.generated import joules as generated_joules
+from profiler import power
 from profiler.config import load_config
 from profiler.prepare import Options
 from profiler.records import (
@@ -70,6 +71,8 @@ def elsewhere(tiny, tmp_path_factory):
 @pytest.fixture(scope="module")
 def profiled(tiny, elsewhere, tmp_path_factory):
     """A run with blocks of stages that are shorter than a config may ask for."""
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(power, "IDLE_S", 0.5)
     folder = tmp_path_factory.mktemp("stages")
     (folder / "c.yaml").write_text(
         "format: 1\nname: stages\nwarmup: 1\ninferences: 40\nlinks: []\nconfigurations:\n"
@@ -81,7 +84,8 @@ def profiled(tiny, elsewhere, tmp_path_factory):
         driver="generated",
     )  # fmt: skip
     result = start_run(config, options, str(folder / "run"))
-    return result, options
+    yield result, options
+    monkeypatch.undo()
 
 
 def test_every_stage_has_joules(profiled):
