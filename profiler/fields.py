@@ -1,5 +1,6 @@
 """What a run's files hold: every field's type, unit and meaning, and the check of a record."""
 
+import math
 from typing import Any, Dict, NamedTuple, Tuple
 
 from device_configs.errors import RunError
@@ -219,6 +220,9 @@ def check_record(record: Any, fields: Dict[str, Field], where: str) -> Dict[str,
             raise RunError("%s lacks the field '%s'" % (where, name))
         value = record[name]
         if value is None and field.nullable:
+            continue
+        if field.nullable and isinstance(value, float) and not math.isfinite(value):
+            record[name] = None  # NaN: it was not measured
             continue
         kinds = _TYPES[field.type]
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):

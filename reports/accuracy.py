@@ -12,7 +12,7 @@ from typing import Any
 from device_configs.errors import RunError
 from reports.costs import KIB, MIB
 from reports.model import Run
-from reports.values import Value, missing, ordered
+from reports.values import NOT_FINITE, Value, missing, ordered
 
 FORMAT = 1
 # Task -> the metric that the papers' figures show, and its name on an axis.
@@ -161,7 +161,7 @@ def _figure(found: Any, unit: float, sources: tuple[str, ...]) -> Value:
         return missing(_NOTHING_SENT)
     value = float(found["value"])
     if not math.isfinite(value):
-        return missing("its record holds no finite number")
+        return missing(NOT_FINITE)
     ends = [found.get("low"), found.get("high")]
     finite = all(isinstance(end, (int, float)) and math.isfinite(end) for end in ends)
     low, high = (float(end) / unit for end in ends) if finite else (None, None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device_configs.cli import note
-from device_configs.errors import RunError, UsageError
+from device_configs.errors import ConfigError, RunError, UsageError
 from profiler.records import Run, read_run
 from reports.model import Series, series_of
 
@@ -22,16 +22,16 @@ def load_runs(paths: list[Path]) -> Loaded:
     """Read run folders; one that cannot be read is left out where another one can.
 
     Raises:
-        RunError: none of them can be read; the first one's reason.
+        RunError, ConfigError: none of them can be read; the first one's reason.
         UsageError: the same run stands twice.
     """
     runs: dict[str, Run] = {}
     left_out: list[str] = []
-    first: RunError | None = None
+    first: RunError | ConfigError | None = None
     for path in paths:
         try:
             run = read_run(str(path))
-        except RunError as error:
+        except (RunError, ConfigError) as error:
             first = first or error
             left_out.append(f"{path} is left out: {error}.")
             continue

@@ -1,6 +1,7 @@
 """Medians and savings with their 95 % intervals."""
 # board: no
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from reports.values import Value, missing, ordered
+from reports.values import NOT_FINITE, Value, missing, ordered
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -30,11 +31,12 @@ SAVING_METHOD = (
 
 
 def median(samples: Sequence[float], *sources: str, why: str = "no sample succeeded") -> Value:
-    """The samples' median with its exact interval; missing where there is no sample."""
-    if not samples:
-        return missing(why)
-    centre, low, high = _median(tuple(samples))
-    return Value(centre, ordered(sources), low, high, len(samples))
+    """The samples' median with its exact interval; missing where there is no finite sample."""
+    finite = tuple(sample for sample in samples if math.isfinite(sample))
+    if not finite:
+        return missing(NOT_FINITE if samples else why)
+    centre, low, high = _median(finite)
+    return Value(centre, ordered(sources), low, high, len(finite))
 
 
 def saving(ours: Sequence[float], theirs: Sequence[float], *sources: str, why: str = "") -> Value:

@@ -1,6 +1,7 @@
 """One number of a report: what it is, how sure, and where it comes from."""
 # board: no
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -52,6 +53,9 @@ class Value:
         return replace(self, sources=ordered(names))
 
 
+NOT_FINITE = "its record holds no finite number"
+
+
 def ordered(names: Iterable[str]) -> tuple[str, ...]:
     """Source names without repetitions, in the order of SOURCES; KeyError for an unknown one."""
     given = set(names)
@@ -69,7 +73,9 @@ def missing(why: str) -> Value:
 def exact(
     value: float | None, *sources: str, why: str = "not recorded", n: int | None = None
 ) -> Value:
-    """A number without an interval; None becomes a missing value with its reason."""
+    """A number without an interval; None, NaN and infinity become a missing value with a reason."""
     if value is None:
         return missing(why)
+    if not math.isfinite(value):
+        return missing(NOT_FINITE)
     return Value(float(value), ordered(sources), n=n)

@@ -1,0 +1,125 @@
+"""Accuracy: what accuracy.json says stands in table, figures and page; what it lacks is told."""
+
+import copy
+import csv
+import json
+
+import jsonschema
+import pandas as pd
+import pytest
+
+from reports.accuracy import Accuracy, read_accuracy, split_name
+from reports.tradeoffs import curves
+from tests.conftest import ROOT, splitwatt
+from tests.reports.accuracy_file import accuracy, write
+from tests.reports.synthetic import make_config, write_run
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("accuracy")
+    run = write_run(folder / "run", make_config(["LC1", "Ours1", "Ours2"], links=1), trained=True)
+    write(run / "accuracy.json", accuracy())
+    splitwatt("report", run, "--out", folder / "report", "--columns", "1")
+    return folder / "report"
+
+
+def read(tmp_path, document) -> Accuracy:
+    return read_accuracy([], [write(tmp_path / "accuracy.json", document)])
+
+
+def test_the_file_keeps_to_the_published_schema():
+    schema = json.loads((ROOT / "profiler" / "configs" / "accuracy.schema.json").read_text())
+    jsonschema.validate(accuracy(), schema)
+
+
+def test_every_number_is_in_the_table(made):
+    rows = pd.read_csv(made / "accuracy.csv").set_index(["model", "task"])
+    seen = 0
+    for model, bundle in accuracy()["bundles"].items():
+        for result in bundle["results"]:
+            row = rows.loc[model, result["task"]]
+            ((metric, found),) = result["metrics"].items()
+            assert row[metric] == found["value"] and row[f"{metric}_low"] == found["low"]
+            assert row[f"{metric}_source"] == "measured"
+            sent = result["payload_bytes"]
+            assert (
+                pd.isna(row.payload_mean_kib)
+                if sent is None
+                else row.payload_mean_kib == (pytest.approx(sent["value"] / 1024))
+            )
+            seen += 1
+    assert seen == len(rows) == 12
+
+
+def test_published_points_stand_beside_them_as_published(made):
+    with open(ROOT / "profiler" / "published.csv", newline="") as stream:
+        stated = [
+            r for r in csv.DictReader(stream) if (r["backbone"], r["beta"]) == ("resnet50", "1.28")
+        ]
+    rows = pd.read_csv(made / "accuracy.csv").set_index(["model", "data_set"])
+    for line in stated:
+        row = rows.loc["ladon_r50@1.28", line["dataset"]]
+        assert row.published_percent == float(line["value"])
+        assert row.published_kib == float(line["data_size_kb_mean"])
+        assert row.published_percent_source == row.published_kib_source == "published"
+
+
+def test_each_task_has_its_figures_one_column_wide(made):
+    figures = {f["name"]: f for f in json.loads((made / "report.json").read_text())["figures"]}
+    for task in ("classification", "detection", "segmentation"):
+        for kind in ("rate_distortion", "three_way"):
+            figure = figures[f"{kind}_{task}"]
+            assert "published" in figure["sources"] and "Error bars: invented" in figure["caption"]
+            for file in figure["files"]:
+                assert (made / file).stat().st_size > 5000
+    assert "## Accuracy" in (made / "report.md").read_text()
+
+
+def test_curves_are_systems_by_data_size(tmp_path):
+    found = {c.label: c for c in curves(read(tmp_path, accuracy()), "classification")}
+    ladon = found["Ladon R50"]
+    assert [p.rate for p in ladon.points] == ["5.12", "1.28", "0.32"] and not ladon.published
+    point = ladon.points[-1]
+    assert point.exr.value == pytest.approx(60000 / 1024 * 560_000 / 2**20)
+    assert found["jpeg+resnet50"].points[0].encoder_mib.value is None
+    assert found["mobilenet_v3_large"].local
+    assert found["Ladon R50 (published)"].published
+    assert found["MobileNetV3 Large 1.0 (published)"].points[0].percent.value == 74.0
+
+
+def test_another_data_set_is_not_compared_with_published_figures(tmp_path):
+    document = accuracy()
+    for bundle in document["bundles"].values():
+        for result in bundle["results"]:
+            result["data_set"] = "mine"
+    assert not any(c.published for c in curves(read(tmp_path, document), "detection"))
+
+
+def test_untrained_weights_make_generated_accuracy(tmp_path):
+    found = read(tmp_path, accuracy(trained=False))
+    assert {r.main.sources for r in found.results} == {("measured", "generated")}
+
+
+def test_damaged_entries_are_left_out_and_told(tmp_path):
+    document = copy.deepcopy(accuracy())
+    results = document["bundles"]["ladon_r50@0.32"]["results"]
+    del results[0]["metrics"]
+    results[1]["metrics"]["map_50_95_percent"]["value"] = float("nan")
+    results[2]["task"] = "weather"
+    found = read(tmp_path, document)
+    assert len(found.problems) == 2 and "ladon_r50@0.32" in found.problems[0]
+    (nan,) = (r for r in found.results if r.model == "ladon_r50@0.32")
+    assert nan.main.value is None and "no finite number" in nan.main.why
+    assert "format 1" in read(tmp_path, {"format": 7}).problems[0]
+
+
+def test_a_rate_stands_anywhere_in_a_models_name():
+    assert split_name("jpeg@50+resnet50") == ("jpeg+resnet50", "50")
+    assert split_name("ladon_r50@0.32") == ("ladon_r50", "0.32")
+    assert split_name("mobilenet_v2") == ("mobilenet_v2", "")
+
+
+def test_without_accuracy_the_report_says_so(half):
+    assert any(line.startswith("Accuracy: no run has") for line in half.json["missing"])
+    assert not half.json["tables"]["accuracy"]["rows"]

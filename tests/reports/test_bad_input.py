@@ -1,0 +1,127 @@
+"""Damaged, mixed and partial runs: the report is made of what is there, and says what is not."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from reports.write import make_report
+from tests.reports.power import add_power
+from tests.reports.synthetic import make_config, write_run
+
+NAN = float("nan")
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_run(tmp_path / "run", make_config(["LC1", "LC20", "SC1", "Ours1"], inferences=7))
+
+
+def with_lines(file, change):
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for i, line in enumerate(lines):
+        change(i, line)
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def texts(folder):
+    names = [
+        "report.md",
+        "report.html",
+        "report.json",
+        *(f"latex/{n}" for n in ("report.tex", "macros.tex")),
+    ]
+    return {name: (folder / name).read_text(encoding="utf-8") for name in names}
+
+
+def test_nan_everywhere_is_never_a_number(run, tmp_path):
+    def spoil(i, line):
+        if line["config"] == "Ours1" and not line["warmup"]:
+            line.update(payload_bytes=NAN, wire_up_bytes=NAN, wire_down_bytes=NAN)
+        if line["config"] == "LC1":
+            line["total_s"] = NAN
+        if line["config"] == "SC1" and i % 2:
+            line["stages"] = {**line["stages"], "ic.encoder": NAN}
+
+    with_lines(run / "samples.jsonl", spoil)
+    with_lines(run / "memory.jsonl", lambda i, line: line.update(process_peak_bytes=NAN))
+    document = json.loads((run / "run.json").read_text())
+    document["board_state"]["temperature_c"] = NAN
+    for bundle in document["bundles"].values():
+        bundle["parts"][0]["gmac"] = NAN
+        if bundle["encoder_size_bytes"]:
+            bundle["encoder_size_bytes"]["fp32_params"] = NAN
+    (run / "run.json").write_text(json.dumps(document))
+    folder = tmp_path / "r"
+    report = make_report([run], folder)
+    for name, text in texts(folder).items():
+        assert "NaN" not in text.replace("isNaN", ""), name
+    rows = pd.read_csv(folder / "summary.csv").set_index("config")
+    assert rows[["local_gmac", "peak_memory_gb", "encoder_fp32_mib"]].isna().all(axis=None)
+    assert pd.isna(rows.loc["LC 1", "end_to_end_s_100_kbit_s"])
+    assert pd.isna(rows.loc["Ours 1", "payload_kib"])
+    assert rows.loc["LC 20", "end_to_end_s_100_kbit_s"] > 0
+    assert any("its record holds no finite time" in line for line in report.shortfalls)
+
+
+def test_half_a_power_trace_and_damaged_readings(tmp_path):
+    config = make_config(["LC20", "Ours1"], inferences=6)
+    run = write_run(tmp_path / "run", config, "nano", same_machine=False)
+    add_power(run)
+    traces = sorted((run / "power").glob("*.csv"))
+    cut = traces[0].read_text().splitlines()
+    traces[0].write_text("\n".join(cut[: len(cut) // 4]) + "\n1.2,na")
+    folder = tmp_path / "r"
+    report = make_report([run], folder)
+    energy = pd.read_csv(folder / "summary.csv").energy_j
+    assert energy.isna().any() and energy.notna().any()
+    assert any("no energy of" in line for line in report.shortfalls)
+
+
+def test_boards_links_and_configurations_that_differ_stand_side_by_side(tmp_path):
+    a = write_run(tmp_path / "a", make_config(["LC1", "SC1"], links=1))
+    b = write_run(
+        tmp_path / "b",
+        make_config(["LC1", "Ours1"], links=2, backends=("tensorrt",)),
+        "nano",
+        seed=2,
+    )
+    folder = tmp_path / "r"
+    make_report([a, b], folder)
+    rows = {(r["board"], r["config"]): r for r in json.loads((folder / "report.json").read_text())
+            ["tables"]["summary"]["rows"]}  # fmt: skip
+    assert set(rows) == {("cpu", "LC 1"), ("cpu", "SC 1"), ("nano", "LC 1"), ("nano", "Ours 1")}
+    assert (
+        rows["cpu", "SC 1"]["end_to_end_s_lora_37_5_kbit_s"]["why"] == "this run has no such link"
+    )
+
+
+def test_no_good_sample_at_all_is_a_report_without_numbers(tmp_path):
+    config = make_config(["LC1", "SC1"])
+    run = write_run(tmp_path / "run", config, finished=False, skip=("LC1", "SC1"))
+    folder = tmp_path / "r"
+    report = make_report([run], folder)
+    assert report.headlines and "Local GMAC" not in report.headlines[0] or not report.headlines
+    rows = pd.read_csv(folder / "summary.csv")
+    assert (
+        rows[[c for c in rows if c.startswith("end_to_end") and not c.endswith("source")]]
+        .isna()
+        .all(axis=None)
+    )
+    assert "-" in (folder / "latex" / "table_summary.tex").read_text()
+
+
+def test_text_with_markup_stays_text(run, tmp_path):
+    odd = "</script><b>a&b</b> {{DATA}} 100%_$"
+
+    def fail(i, line):
+        if i % 2:
+            line.update(status="failed", reason=odd)
+        line["image"] = odd
+
+    with_lines(run / "samples.jsonl", fail)
+    folder = tmp_path / "r"
+    make_report([run], folder)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "<b>a" not in page and page.count("</script>") == 2 and "&lt;b&gt;a&amp;b" in page
+    assert r"100\%\_\$" in (folder / "latex" / "report.tex").read_text()
