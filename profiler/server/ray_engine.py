@@ -1,0 +1,218 @@
+"""`splitwatt serve --engine ray`: the server's ASGI application on many machines, by Ray Serve.
+
+This process is the front: it listens, asks for the token, bounds what arrives, and hands whole
+requests to replicas. A request is an inference without any trace, so that one whose replica has
+died is simply asked of another.
+"""
+
+# board: no
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hmac
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable
+
+import ray
+from ray import serve
+from ray.exceptions import RayActorError, RayError
+from ray.serve.exceptions import BackPressureError, RayServeException
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from device_configs.errors import UsageError
+from profiler.process import die_with_parent, module_environment
+from profiler.server.body import ClientGoneError, read_body
+from profiler.server.cluster_file import Cluster, read_cluster
+from profiler.server.main import serve_app
+from profiler.server.place import LOOPBACK, announce, listen, place_of
+from profiler.server.refusals import Refused, refusal
+from profiler.server.replica import Answer, Replica, Request
+from profiler.server.setup import budget_bytes, models_of, target_of
+from profiler.server.watchdog import Watchdog
+from profiler.tokens import read_token
+
+log = logging.getLogger("splitwatt.server")
+APP = "splitwatt"
+# Replicas that may die under one request before it is given up.
+_ATTEMPTS = 5
+_PAUSE_S = 0.2
+
+Ask = Callable[[Request], Awaitable[Answer]]
+
+
+def run_ray(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT; what was taken is finished first.
+
+    Raises:
+        ConfigError: the cluster's file is wrong.
+        UsageError: something is asked of it that it has not.
+    """
+    if options.parent is not None:
+        die_with_parent(options.parent, signal.SIGTERM)
+    if options.energy:
+        raise UsageError("a cluster samples no power", "leave out --energy, or --engine ray")
+    cluster = read_cluster(options.cluster)
+    target = target_of(options.bundles, options.target)
+    models = models_of(options, target)
+    place = place_of(options)
+    token = read_token(place.token_file)
+    listener = listen(place.host, options.port)
+    url = place.url(listener.getsockname()[1])
+    with Watchdog() as watchdog:
+        _connect(cluster)
+        try:
+            watchdog.guard_children()
+            front = Front(deploy(cluster, options, target), token, cluster.most * options.queue)
+            watchdog.guard_children()
+            count = len(models.names())
+            serve_app(front, listener, place, lambda: announce(options, place, url, target, count))
+        finally:
+            serve.delete(APP)
+            if cluster.ray == "local":
+                serve.shutdown()
+            ray.shutdown()
+    return 0
+
+
+def deploy(cluster: Cluster, options: argparse.Namespace, target: str) -> Ask:
+    """Start the replicas; what asks one of them.
+
+    Args:
+        cluster: as its file says; Ray is connected to.
+        options: of `splitwatt serve`.
+        target: whose bundles.
+    """
+    deployment = serve.deployment(
+        name="replica",
+        ray_actor_options={"num_cpus": cluster.cores},
+        max_ongoing_requests=max(2, 2 * options.batch) * cluster.workers,
+        max_queued_requests=cluster.most * options.queue,
+        autoscaling_config={
+            "min_replicas": cluster.least,
+            "max_replicas": cluster.most,
+            "initial_replicas": cluster.least,
+            "target_ongoing_requests": cluster.requests,
+            "upscale_delay_s": cluster.add_after_s,
+            "downscale_delay_s": cluster.remove_after_s,
+        },
+        graceful_shutdown_timeout_s=30.0,
+        health_check_period_s=2.0,
+    )(Replica)
+    application = deployment.bind(
+        os.path.abspath(os.path.join(options.bundles, target)),
+        options.backend,
+        max(1, cluster.cores // cluster.workers),
+        cluster.workers,
+        budget_bytes(options.memory_mb),
+        options.queue,
+        options.batch,
+    )
+    handle = serve.run(application, name=APP, route_prefix=None)
+
+    async def ask(request: Request) -> Answer:
+        answer: Answer = await handle.answer.remote(request)
+        return answer
+
+    return ask
+
+
+class Front:
+    """The ASGI application that the boards see: it checks, and asks a replica.
+
+    Args:
+        ask: a request of any replica.
+        token: that a client must show; None for any client.
+        limit: requests that may be on their way at once.
+    """
+
+    def __init__(self, ask: Ask, token: str | None, limit: int) -> None:
+        self._ask = ask
+        self._expected = None if token is None else b"Bearer " + token.encode()
+        self._limit = limit
+        self._asked = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        response: Response | _Whole
+        try:
+            response = await self._answer(scope, receive)
+        except ClientGoneError:
+            return
+        except Exception as error:
+            response = refusal(error, "%s %.100r" % (scope["method"], scope["path"]))
+        await response(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> "_Whole":
+        headers = dict(scope["headers"])
+        given = headers.get(b"authorization", b"")
+        if self._expected is not None and not hmac.compare_digest(given, self._expected):
+            raise Refused(401, "the token is missing or wrong")
+        body = await read_body(headers, receive)
+        kept = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
+        request = (scope["method"], scope["path"], scope.get("query_string", b""), kept, body)
+        if self._asked >= self._limit:
+            raise Refused(503, "the cluster is busy: %d requests wait" % self._asked)
+        self._asked += 1
+        try:
+            return _Whole(*await self._until_answered(request))
+        finally:
+            self._asked -= 1
+
+    async def _until_answered(self, request: Request) -> Answer:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return await self._ask(request)
+            except BackPressureError:
+                raise Refused(503, "the cluster is busy: every replica has requests waiting")
+            except (RayActorError, RayServeException) as error:
+                log.warning("a replica has ended under a request: %s", type(error).__name__)
+                await asyncio.sleep(_PAUSE_S * attempt)
+            except RayError as error:
+                log.error("a replica failed", exc_info=error)
+                raise Refused(503, "a replica failed at this request")
+        raise Refused(503, "no replica lives long enough to answer")
+
+
+class _Whole:
+    """An answer as a replica made it."""
+
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self._status, self._headers, self._body = status, headers, body
+        self.status_code = status
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start = {"type": "http.response.start", "status": self._status, "headers": self._headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": self._body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+def _connect(cluster: Cluster) -> None:
+    environment = {"PYTHONPATH": module_environment()["PYTHONPATH"]}
+    # A cluster of this machine alone, which nobody else can reach.
+    own = {"include_dashboard": False, "_node_ip_address": LOOPBACK}
+    if cluster.ray != "local":
+        own = {}
+    ray.init(
+        address=None if cluster.ray == "local" else cluster.ray,
+        log_to_driver=False,
+        logging_level=logging.WARNING,
+        runtime_env={"env_vars": environment},
+        **own,
+    )
+    serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})

@@ -1,0 +1,74 @@
+"""A replica of a cluster: the server's whole ASGI application in a process of Ray's."""
+
+# board: no
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from profiler.server.app import Server
+from profiler.server.models import Models
+from profiler.server.runner import Runner
+
+# Of a request: method, path, query, headers, body. Of an answer: status, headers, body.
+Request = tuple[str, str, bytes, list[tuple[bytes, bytes]], bytes]
+Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+
+
+class Replica:
+    """What Ray Serve makes as many of as are needed.
+
+    Args:
+        folder: bundles of one target, at the same place on every machine.
+        backend: what runs the parts.
+        threads: of one inference.
+        workers: inferences at once in a replica.
+        budget_bytes: of a replica's models.
+        queue: requests that may wait in a replica.
+        batch: requests for one model that may run together.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        backend: str,
+        threads: int,
+        workers: int,
+        budget_bytes: int,
+        queue: int,
+        batch: int,
+    ) -> None:
+        models = Models(folder, backend, threads, budget_bytes)
+        self._runner = Runner(models, workers, queue, batch)
+        self._app = Server(self._runner, backend)
+
+    async def answer(self, request: Request) -> Answer:
+        """What the application answers to a request."""
+        method, path, query, headers, body = request
+        status, found, pieces, taken = 503, [], [], False
+
+        async def receive() -> dict[str, Any]:
+            nonlocal taken
+            if taken:
+                await asyncio.Event().wait()  # the front knows whether its client is there
+            taken = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Any) -> None:
+            nonlocal status, found
+            if message["type"] == "http.response.start":
+                status, found = message["status"], list(message["headers"])
+            else:
+                pieces.append(message.get("body", b""))
+
+        scope = {
+            "type": "http", "http_version": "1.1", "method": method, "path": path,
+            "raw_path": path.encode(), "query_string": query, "headers": headers,
+            "root_path": "", "scheme": "http", "client": None, "server": None,
+        }  # fmt: skip
+        await self._app(scope, receive, send)
+        return status, found, b"".join(pieces)
+
+    def __del__(self) -> None:
+        self._runner.close()

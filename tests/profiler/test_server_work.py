@@ -1,0 +1,270 @@
+"""The server's queue, threads, memory budget and limits, each by itself and over the wire."""
+
+import asyncio
+import json
+import shutil
+import socket
+import threading
+import time
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+from engines.answer import unpack
+from engines.bundle import Bundle
+from engines.image import decode_image
+from engines.pipeline import BoardPipeline, whole
+from profiler.client import Client
+from profiler.connection import Endpoint
+from profiler.server.models import Models
+from profiler.server.refusals import Refused
+from profiler.server.work import Work
+from tests.profiler.conftest import RunningServer, start
+from tests.profiler.test_server import MODEL, ask, message, same
+
+
+@pytest.fixture(scope="module")
+def requests(tiny, photographs):
+    """(payload, sizes, expected answer) of every photograph."""
+    bundle = Bundle.open(str(tiny / "cpu" / MODEL))
+    with BoardPipeline(bundle) as board, whole(bundle) as both:
+        made = []
+        for path in photographs:
+            rgb = decode_image(str(path))
+            request = board.run(rgb)
+            made.append((request.payload, request.sizes.tolist(), both.run(rgb).answer))
+    return made
+
+
+def test_a_full_queue_is_told_with_a_time_to_come_back():
+    async def main():
+        work, gate = Work(1, 2), threading.Event()
+        running = work.submit(gate.wait)
+        while work.waiting:
+            await asyncio.sleep(0.001)
+        waiting = [work.submit(lambda: 7) for _ in range(2)]
+        with pytest.raises(Refused, match="busy: 2 requests wait") as refused:
+            work.submit(lambda: 8)
+        assert refused.value.status == 503 and refused.value.retry_after_s >= 1
+        gate.set()
+        assert await work.result(running) is True
+        assert [await work.result(job) for job in waiting] == [7, 7]
+        work.close()
+        with pytest.raises(Refused):
+            work.submit(lambda: 9)
+
+    asyncio.run(main())
+
+
+def test_a_deadline_ends_what_waits_and_what_runs():
+    async def main():
+        work, gate, ran = Work(1, 8), threading.Event(), []
+        running = work.submit(gate.wait)
+        waiting = work.submit(ran.append, 1)
+        soon = time.perf_counter() + 0.05
+        for job in (running, waiting):
+            with pytest.raises(Refused, match="deadline passed after") as refused:
+                await work.result(job, soon)
+            assert refused.value.status == 503
+        gate.set()
+        assert await work.result(work.submit(lambda: 3), time.perf_counter() + 5) == 3
+        work.close()
+        assert ran == []  # what had not begun never ran
+
+    asyncio.run(main())
+
+
+def test_what_queued_up_goes_together_and_closing_finishes_it():
+    async def main():
+        work, gate, calls = Work(1, 20, batch=3), threading.Event(), []
+
+        def run(arguments):
+            calls.append([a for (a,) in arguments])
+            return [a * 10 if a != 4 else ValueError(a) for (a,) in arguments]
+
+        first = work.submit(gate.wait)
+        jobs = [work.submit(run, n, key="ab"[n % 2]) for n in range(8)]
+        threading.Timer(0.05, gate.set).start()
+        await asyncio.get_running_loop().run_in_executor(None, work.close)
+        assert calls == [[0, 2, 4], [1, 3, 5], [6], [7]]
+        assert await work.result(first)
+        results = await asyncio.gather(*map(work.result, jobs), return_exceptions=True)
+        assert isinstance(results.pop(4), ValueError) and results == [0, 10, 20, 30, 50, 60, 70]
+
+    asyncio.run(main())
+
+
+def test_the_memory_budget_lets_the_oldest_idle_model_go(tiny, tmp_path):
+    for name in ("a@1", "b@1", "c@1"):
+        shutil.copytree(tiny / "cpu" / MODEL, tmp_path / name)
+    size = sum(p.bytes for p in Bundle.open(str(tmp_path / "a@1")).manifest.placed("server"))
+    models = Models(str(tmp_path), "cpu", 1, 2 * size)
+    with models.use("a@1"):
+        models.load("b@1")
+        models.load("c@1")  # b goes: a is in use
+        assert models.is_loaded("a@1") and models.is_loaded("c@1")
+        assert not models.is_loaded("b@1")
+        models.unload("a@1")  # it stays until its user has done
+        assert models.usage()[:2] == (1, 2 * size)
+    assert models.usage() == (1, size, 3, 1)
+    waited = []
+    with models.use("b@1"), models.use("c@1"):  # no room before one of them is given back
+        thread = threading.Thread(target=lambda: waited.append(models.load("a@1")))
+        thread.start()
+        thread.join(0.1)
+        assert thread.is_alive()
+    thread.join(5)
+    assert waited == [None] and models.usage().bytes == 2 * size
+    models.close()
+    assert models.usage().bytes == 0
+    small = Models(str(tmp_path), "cpu", 1, size - 1)
+    with pytest.raises(Exception, match="memory budget is 0 MB; start it with a larger --memory"):
+        small.load("a@1")
+
+
+def test_several_workers_answer_as_one(tiny, requests):
+    running = RunningServer(tiny, "--port", "0", "--workers", "2", "--batch", "4")
+    failures = []
+
+    def board(number):
+        with Client(Endpoint(running.url)) as client:
+            for turn in range(10):
+                payload, sizes, expected = requests[(number + turn) % len(requests)]
+                reply = client.infer(MODEL, payload, sizes)
+                try:
+                    same(unpack(reply.answer), expected)
+                except AssertionError as error:
+                    failures.append(error)
+
+    try:
+        threads = [threading.Thread(target=board, args=(n,)) for n in range(8)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        assert not failures
+        text = ask(running.url, "GET", "/metrics")[1].decode()
+    finally:
+        assert running.stop() == 0
+    families = pytest.importorskip("prometheus_client.parser").text_string_to_metric_families(text)
+    values = {(s.name, *sorted(s.labels.items())): s.value for f in families for s in f.samples}
+    assert values["splitwatt_requests_total", ("model", MODEL), ("status", "200")] == 80
+    assert values["splitwatt_request_seconds_count", ("model", MODEL)] == 80
+    assert 0 < values["splitwatt_models_bytes",] <= values["splitwatt_models_budget_bytes",]
+    assert values["splitwatt_models_loaded",] == 1 and values["splitwatt_model_loads_total",] == 1
+    assert values["splitwatt_stage_seconds_total", ("model", MODEL), ("stage", "body")] > 0
+
+
+def test_a_deadline_travels_in_the_request(server, requests):
+    payload, sizes, _ = requests[0]
+    body, headers = message(payload, sizes)
+    length = int(headers["Inference-Header-Content-Length"])
+    for timeout, status, words in ((1, 503, "deadline passed"), (60_000_000, 200, "")):
+        document = json.loads(body[:length])
+        document["parameters"]["timeout"] = timeout
+        head = json.dumps(document).encode()
+        headers["Inference-Header-Content-Length"] = str(len(head))
+        found, content, response = ask(
+            server.url, "POST", f"/v2/models/{MODEL}/infer", head + body[length:], headers
+        )
+        assert found == status and words.encode() in content
+        assert (response.getheader("Retry-After") is not None) == (status == 503)
+
+
+def test_heads_and_times_are_bounded(server):
+    parts = urlsplit(server.url)
+
+    def talk(*pieces):
+        with socket.create_connection((parts.hostname, parts.port), 10) as stream:
+            for data in pieces:
+                stream.sendall(data)
+                time.sleep(0.05)
+            return stream.recv(65536)
+
+    assert talk(b"GET /v2 HTTP/1.1\r\nx: ", b"a" * 20000).startswith(b"HTTP/1.1 431")
+    many = b"".join(b"h%d: 1\r\n" % n for n in range(3000))
+    assert talk(b"GET /v2 HTTP/1.1\r\n" + many + b"\r\n").startswith(b"HTTP/1.1 431")
+    found = talk(b"no request\r\n\r\n")
+    assert found.startswith(b"HTTP/1.1 400") and b'{"error": "this is no HTTP request"}' in found
+
+
+def test_slow_and_silent_clients_are_let_go():
+    """The guard's own times, shortened, on the bare protocol."""
+    import uvicorn
+
+    from profiler.server.guard import GuardedProtocol
+
+    class Hasty(GuardedProtocol):
+        arrival_timeout_s, silence_timeout_s, max_connections = 0.2, 0.2, 2
+
+    async def app(scope, receive, send):
+        while (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, http=Hasty, ws="none", lifespan="off", log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    try:
+        for data in (b"", b"GET / HT", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nab"):
+            with socket.create_connection(listener.getsockname(), 10) as stream:
+                stream.sendall(data)
+                began = time.monotonic()
+                assert stream.recv(4096).startswith(b"HTTP/1.1 408")
+                assert time.monotonic() - began < 5 and stream.recv(4096) == b""
+        with socket.create_connection(listener.getsockname(), 10) as stream:  # in time, twice
+            for _ in range(2):
+                stream.sendall(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n")
+                time.sleep(0.05)
+                stream.sendall(b"ab")
+                assert stream.recv(4096).startswith(b"HTTP/1.1 200")
+                time.sleep(0.3)
+            others = [socket.create_connection(listener.getsockname(), 10) for _ in range(2)]
+            assert others[1].recv(4096).startswith(b"HTTP/1.1 503")
+            [other.close() for other in others]
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def test_sigterm_finishes_what_was_taken(tiny, requests):
+    running = RunningServer(tiny, "--port", "0")
+    payload, sizes, expected = requests[0]
+    with Client(Endpoint(running.url)) as client:
+        client.load(MODEL)
+    answers = []
+
+    def board():
+        with Client(Endpoint(running.url), retry_after_s=()) as client:
+            barrier.wait()
+            answers.append(unpack(client.infer(MODEL, payload, sizes).answer))
+
+    barrier = threading.Barrier(9)
+    threads = [threading.Thread(target=board) for _ in range(8)]
+    [thread.start() for thread in threads]
+    barrier.wait()
+    time.sleep(0.03)  # all are at the server, most of them wait
+    assert running.stop() == 0
+    [thread.join() for thread in threads]
+    assert len(answers) == 8
+    for answer in answers:
+        same(answer, expected)
+
+
+def test_two_boards_profile_at_once(tiny, server, config, tmp_path):
+    path = config(inferences=3)
+    runs = [tmp_path / "one", tmp_path / "two"]
+    boards = [
+        start("profile", "--config", path, "--bundles", tiny, "--out", run, "--server", server.url)
+        for run in runs
+    ]
+    for board in boards:
+        _, err = board.communicate(timeout=120)
+        assert board.returncode == 0, err
+    for run in runs:
+        lines = (run / "samples.jsonl").read_text().splitlines()
+        samples = [json.loads(line) for line in lines]
+        assert samples and all(sample["status"] == "ok" for sample in samples)
+        assert np.isfinite([sample["total_s"] for sample in samples]).all()
