@@ -6,7 +6,6 @@ import sys
 import time
 from typing import Callable, Iterator, List, NamedTuple, Optional
 
-from device_configs.errors import EngineError
 from engines.backends import tensorrt_records as records
 from engines.build_part import place_on_cpu
 from engines.bundle import Bundle
@@ -79,7 +78,7 @@ def _build(
             tell,
             None if rate is None else rate * part.gmac,
         )
-    except EngineError:
+    except BaseException:
         remove_partial(folder, part.name)
         raise
     return output.strip().splitlines()[-1]
