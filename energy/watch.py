@@ -14,7 +14,10 @@ from energy.total import add_up
 
 _BARS = "▁▂▃▄▅▆▇█"
 _PLAIN_BARS = "_.-~=+*#"  # for terminals that are told no encoding, as over a bare ssh
+# Bars of a sparkline at most and at least, and the columns that stand beside them.
 _WIDTH = 40
+_NARROWEST = 8
+_BESIDE = 45
 
 
 def sparkline(values: List[Optional[float]], bars: str = _BARS) -> str:
@@ -64,6 +67,7 @@ def _loop(
 ) -> Dict[str, Any]:
     history: List[Deque[Optional[float]]] = [deque(maxlen=_WIDTH) for _ in about["rails"]]
     end = None if seconds is None else time.monotonic() + seconds
+    bars = bars_of(sys.stdout.encoding)  # before rich puts something without one in its place
     screen = _Screen() if show else None
     latest: Optional[Latest] = None
     try:
@@ -77,7 +81,7 @@ def _loop(
             for line, watts in zip(history, latest.watts):
                 line.append(watts)
             if screen is not None:
-                screen.draw(_lines(about, latest, history))
+                screen.draw(_lines(about, latest, history, bars))
     except KeyboardInterrupt:
         pass  # that is how it ends
     finally:
@@ -86,18 +90,22 @@ def _loop(
     return _document(about, latest)
 
 
-def _lines(about: Dict[str, Any], latest: Latest, history: List[Any]) -> List[str]:
+def _lines(about: Dict[str, Any], latest: Latest, history: List[Any], bars: str) -> List[str]:
     wide = max([len(rail["label"]) for rail in about["rails"]] + [5])
+    room = shutil.get_terminal_size().columns - wide - _BESIDE
+    room = max(_NARROWEST, min(_WIDTH, room))
     lines = []
     for rail, watts, joules, past in zip(about["rails"], latest.watts, latest.joules, history):
         lines.append(
-            "%-*s %9s %12s  %s"
+            "%-*s %9s %12s  %-*s  %s"
             % (
                 wide,
                 rail["label"],
                 "-" if watts is None else "%.3f W" % watts,
                 "-" if joules is None else "%.2f J" % joules,
-                sparkline(list(past), bars_of(sys.stdout.encoding)),
+                room,
+                sparkline(list(past)[-room:], bars),
+                _range(past),
             )
         )
     watts_of = {r["label"]: w for r, w in zip(about["rails"], latest.watts)}
@@ -116,6 +124,12 @@ def _lines(about: Dict[str, Any], latest: Latest, history: List[Any]) -> List[st
         )
     )
     return lines
+
+
+def _range(past: Deque[Optional[float]]) -> str:
+    """What the least and the greatest bar stand for."""
+    known = [watts for watts in past if watts is not None]
+    return "%.2f to %.2f W" % (min(known), max(known)) if known else ""
 
 
 def _document(about: Dict[str, Any], latest: Optional[Latest]) -> Dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import pty
 import random
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from energy.confidence import bootstrap_mean
 from energy.endpoint import Endpoint
 from energy.integration import integrate_file
 from energy.opening import open_rails
+from tests.conftest import ROOT
 from tests.energy import trees
 
 
@@ -204,3 +206,29 @@ def test_scraping_ten_times_a_second_costs_no_sample(tmp_path):
             time.sleep(max(0.0, start + (i + 1) * 0.1 - time.monotonic()))
     assert endpoint.stats["lost"] == 0
     assert endpoint.stats["samples"] >= 290
+
+
+def test_sparklines_on_a_terminal(tmp_path):
+    """In a terminal of its own, with rich: bars of eight heights, drawn in place."""
+    trees.build(str(tmp_path), "xavier_nx", "hwmon")
+    main, side = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "splitwatt.py"), "energy", "watch", "--sysfs", str(tmp_path),
+         "--seconds", "1.5", "--interval", "0.2"],
+        stdout=side, stderr=side, env={**os.environ, "TERM": "xterm", "PYTHONIOENCODING": "utf-8"},
+    )  # fmt: skip
+    os.close(side)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(main, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(main)
+    assert process.wait(20) == 0
+    text = shown.decode("utf-8")
+    assert "VDD_IN" in text and "\u2581" in text and "4.00 to 4.00 W" in text
+    assert "\x1b[" in text  # in place
