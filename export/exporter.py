@@ -150,8 +150,10 @@ def _small(photo: Photo, request: Request, network: Network) -> Photo:
     rule = request.system.preprocess.resize
     if rule.rule == "exact" or network.fixed_size:
         return photo
-    tensor = np.ascontiguousarray(photo.tensor[:, :, : _TRACE_SIZE[0], : _TRACE_SIZE[1]])
-    return Photo(photo.name, photo.path, tensor, _TRACE_SIZE, _TRACE_SIZE)
+    multiple = request.system.preprocess.pad_multiple or 1
+    height, width = (-(-side // multiple) * multiple for side in _TRACE_SIZE)
+    tensor = np.ascontiguousarray(photo.tensor[:, :, :height, :width])
+    return Photo(photo.name, photo.path, tensor, (height, width), (height, width))
 
 
 def _part(
