@@ -21,6 +21,8 @@ TIMEOUT_S = 60.0
 # Waited before the second, the third, ... attempt; a time-out is not tried again.
 RETRY_AFTER_S = (0.1, 0.4)
 _OLDER = "it is of an older version: both ends cannot be put on one clock"
+# The answer of a Triton that refuses, its sentence in the place of the stages.
+REFUSED = b"!"
 _REMEDY = "is 'splitwatt serve' running there?"
 
 
@@ -114,7 +116,7 @@ class Client:
         told = response.parameters.get("stages", "")
         if "stages" in response.tensors:  # a Triton's answers have no parameters of their own
             told = response.tensors["stages"].data.decode("utf-8", "replace")
-            if not packed.data:
+            if packed.data == REFUSED:
                 raise ServerError("%s refused: %s" % (self.endpoint.url, told[:500]))
         times = read_times(told)
         up, down = self._connection.sent_bytes, self._connection.received_bytes

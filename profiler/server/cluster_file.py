@@ -59,7 +59,7 @@ def read_cluster(path: str | None) -> Cluster:
     top = _keys(path, "", document, _TOP)
     if top.get("format") != 1:
         raise ConfigError("%s: 'format' must be 1" % path)
-    values = {key: top[key] for key in ("ray", "cores", "workers") if key in top}
+    values: dict[str, Any] = {key: top[key] for key in ("ray", "cores", "workers") if key in top}
     values.update(_keys(path, "replicas.", top.get("replicas", {}), _REPLICAS))
     cluster = Cluster(**values)
     for key, value in cluster._asdict().items():

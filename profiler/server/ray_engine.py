@@ -16,6 +16,7 @@ import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import ray
 from ray import serve
@@ -75,7 +76,7 @@ def run_ray(options: argparse.Namespace) -> int:
             serve.delete(APP)
             if cluster.ray == "local":
                 serve.shutdown()
-            ray.shutdown()
+            ray.shutdown()  # type: ignore[no-untyped-call,unused-ignore]
     return 0
 
 
@@ -205,7 +206,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 def _connect(cluster: Cluster) -> None:
     environment = {"PYTHONPATH": module_environment()["PYTHONPATH"]}
     # A cluster of this machine alone, which nobody else can reach.
-    own = {"include_dashboard": False, "_node_ip_address": LOOPBACK}
+    own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": LOOPBACK}
     if cluster.ray != "local":
         own = {}
     ray.init(

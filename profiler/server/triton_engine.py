@@ -30,6 +30,7 @@ from device_configs.cli import note
 from device_configs.errors import SplitwattError, UsageError
 from device_configs.files import write_atomic
 from engines.answer import pack
+from profiler.client import REFUSED
 from profiler.process import die_with_parent
 from profiler.server.models import Models, UnknownModelError
 from profiler.server.place import LOOPBACK, is_loopback
@@ -86,8 +87,8 @@ def run_triton(options: argparse.Namespace) -> int:
 def answer_all(models: Models, name: str, requests: Any) -> list[dict[str, Any]]:
     """The answers to the requests that Triton hands over together, each (1, n) bytes.
 
-    A request that is refused has an empty answer and its sentence in the place of the stages:
-    an exception would be told to every request of the batch.
+    A request that is refused has `REFUSED` for an answer and its sentence in the place of the
+    stages: an exception would be told to every request of the batch.
     """
     answers = []
     with models.use(name) as pipeline:
@@ -101,10 +102,13 @@ def answer_all(models: Models, name: str, requests: Any) -> list[dict[str, Any]]
                 data = pack(answer)
                 text = write_stages(stages, time.perf_counter() - start_s)
             except SplitwattError as error:
-                data, text = b"", str(error)
+                data, text = REFUSED, str(error)
             except Exception as error:  # whatever a stranger's bytes make of it
                 log.error("an inference of %r failed", name, exc_info=error)
-                data, text = b"", "the server failed at this request (%s)" % type(error).__name__
+                data, text = (
+                    REFUSED,
+                    "the server failed at this request (%s)" % type(error).__name__,
+                )
             answers.append({"answer": _bytes(data), "stages": _bytes(text.encode())})
     return answers
 

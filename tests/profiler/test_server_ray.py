@@ -1,0 +1,153 @@
+"""A real Ray cluster of several nodes on this machine, and the server spread over it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+from device_configs.errors import ConfigError
+from engines.answer import unpack
+from profiler.client import Client
+from profiler.connection import Endpoint
+from profiler.server.cluster_file import read_cluster
+from tests.conftest import ROOT
+from tests.profiler.conftest import command, start
+from tests.profiler.test_server import MODEL, ask, same
+from tests.profiler.test_server_work import requests  # noqa: F401  (a fixture)
+
+CLUSTER = """
+format: 1
+ray: "{address}"
+replicas: {{least: 2, most: 2, requests: 2}}
+cores: 1
+"""
+# The nodes live in a process of their own, as Ray's driver would otherwise be this one.
+NODES = """
+import sys, time
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+for _ in range(2):
+    cluster.add_node(num_cpus=1)
+print(cluster.address, flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster_server(tiny, tmp_path_factory):
+    pytest.importorskip("ray.serve")
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
+    nodes = subprocess.Popen(
+        [sys.executable, "-c", NODES], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, universal_newlines=True, env=environment,
+    )  # fmt: skip
+    server = None
+    try:
+        address = nodes.stdout.readline().strip()
+        assert address, "the cluster did not start"
+        folder = tmp_path_factory.mktemp("ray")
+        (folder / "cluster.yaml").write_text(CLUSTER.format(address=address))
+        ready = folder / "ready.json"
+        server = start(
+            "serve", "--engine", "ray", "--cluster", folder / "cluster.yaml", "--bundles", tiny,
+            "--port", 0, "--ready-file", ready, "--json", env=environment,
+        )  # fmt: skip
+        line = server.stdout.readline()
+        while line and not line.startswith("{"):
+            line = server.stdout.readline()
+        assert line, server.stderr.read()
+        yield json.loads(line)["url"]
+        server.terminate()
+        server.communicate(timeout=60)
+        assert server.returncode == 0
+    finally:
+        if server is not None and server.poll() is None:
+            server.kill()
+            server.communicate()
+        nodes.stdin.close()
+        nodes.wait(60)
+        nodes.stdout.close()
+
+
+def replicas():
+    """The replicas' processes."""
+    return {
+        process.pid: process
+        for process in psutil.process_iter(["cmdline"])
+        if "ServeReplica:splitwatt:replica" in " ".join(process.info["cmdline"] or [])
+    }
+
+
+def test_replicas_on_several_nodes_answer_as_one_server(cluster_server, requests):  # noqa: F811
+    found = replicas()
+    assert len({process.ppid() for process in found.values()}) == 2  # a raylet each
+    with Client(Endpoint(cluster_server)) as client:
+        assert client.metadata()["name"] == "splitwatt"
+        assert client.model_metadata(MODEL)["parameters"]["tables_id"]
+        for payload, sizes, expected in requests:
+            same(unpack(client.infer(MODEL, payload, sizes).answer), expected)
+        with pytest.raises(Exception, match=r"\(404\): unknown model 'tiny@2'; did you mean"):
+            client.infer("tiny@2", b"x", sizes)
+        with pytest.raises(Exception, match=r"\(400\)"):
+            client.infer(MODEL, b"x", sizes)
+    assert ask(cluster_server, "POST", "/v2/health/live")[0] == 405
+
+
+def test_a_replica_killed_under_load_loses_nothing(cluster_server, requests):  # noqa: F811
+    answered, wrong, stop = [0] * 6, [], threading.Event()
+
+    def board(number):
+        # No attempt of the client's own: what the server takes it must answer.
+        with Client(Endpoint(cluster_server), retry_after_s=()) as client:
+            while not stop.is_set():
+                payload, sizes, expected = requests[(number + answered[number]) % len(requests)]
+                try:
+                    same(unpack(client.infer(MODEL, payload, sizes).answer), expected)
+                    answered[number] += 1
+                except Exception as error:
+                    wrong.append(error)
+                    return
+
+    threads = [threading.Thread(target=board, args=(n,)) for n in range(len(answered))]
+    [thread.start() for thread in threads]
+    time.sleep(1)
+    before = replicas()
+    os.kill(next(iter(before)), signal.SIGKILL)
+    at_kill = sum(answered)
+    until = time.monotonic() + 30
+    while time.monotonic() < until and (sum(answered) < at_kill + 200 or len(replicas()) < 2):
+        time.sleep(0.2)
+    stop.set()
+    [thread.join() for thread in threads]
+    assert not wrong, wrong[:2]
+    assert min(answered) > 0 and sum(answered) >= at_kill + 200
+    assert set(replicas()) != set(before)  # another has taken its place
+
+
+def test_a_wrong_cluster_file_is_told(tiny, tmp_path):
+    pytest.importorskip("ray.serve")
+    path = tmp_path / "cluster.yaml"
+    for text, sentence in (
+        ("format: 2", "'format' must be 1"),
+        ("format: 1\nreplica: {}", "unknown key 'replica'; did you mean replicas"),
+        ("format: 1\nreplicas: {least: 0}", "'replicas.least' must be a whole number from 1"),
+        ("format: 1\nreplicas: {least: 3, most: 2}", "'replicas.most' must be at least"),
+        ("[", "cannot be read"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=re.escape(sentence)):
+            read_cluster(str(path))
+    code, _, err = command(
+        "serve", "--engine", "ray", "--cluster", path, "--bundles", tiny, "--port", 0
+    )
+    assert code == 2 and sentence in err and "Traceback" not in err, err
+    path.write_text("format: 1\nreplicas: {least: 2, most: 4}\ncores: 2\n")
+    assert read_cluster(str(path))[:3] == ("local", 2, 4)
