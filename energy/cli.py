@@ -142,7 +142,7 @@ def _record(argv: List[str]) -> int:
     if options.json:
         print_json(result)
     else:
-        print("\n".join(as_lines(result)))
+        print("\n".join(as_lines(result, sys.stdout.encoding)))
     return 0 if all(run["exit_code"] == 0 for run in result["runs"]) else 1
 
 

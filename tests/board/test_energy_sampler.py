@@ -389,6 +389,18 @@ def test_command_record(tmp_path):
     assert run["total_net_joules"] == pytest.approx(0.0, abs=0.05)
     assert result["sampler"]["lost"] == 0
     assert os.path.exists(kept)
+    assert all(0 <= run["user_s"] < run["seconds"] for run in result["runs"])
+    assert result["user_s"]["mean"] > 0
+    code, out, err = energy(
+        "record", "--sysfs", tmp_path / "sys", "--runs", "3", "--", sys.executable, "-c",
+        "import time; time.sleep(0.8)", env=dict(os.environ, PYTHONIOENCODING="utf-8"),
+    )  # fmt: skip
+    assert code == 0 and "run 2 of 3 is done, about" in err
+    lines = out.splitlines()
+    assert lines[0].startswith("Benchmark: ")
+    assert lines[1].startswith("  Time (mean \u00b1 \u03c3):") and "[User: " in lines[1]
+    assert lines[2].startswith("  Range (min \u2026 max):") and "3 runs" in lines[2]
+    assert lines[3].startswith("  Energy (mean \u00b1 \u03c3):") and "(POM_5V_IN)" in lines[3]
     code, out, _ = energy("record", "--driver", "generated", "--", "false")
     assert code == 1 and "exit code 1" in out
     assert energy("record", "--driver", "generated")[0] == 2
