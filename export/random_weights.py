@@ -84,7 +84,7 @@ def fit_bottleneck(layer: Any, images: Tensor, bits: float) -> Tensor:
     Returns:
         The rounded latents of `images`.
     """
-    _mix_gdns(layer)
+    mix_gdns(layer)
     with torch.no_grad():
         encoder = layer.encoder.double()
         latent = encoder(images.double())
@@ -104,7 +104,7 @@ def fit_hyperprior(layer: Any, images: Tensor, bits: float) -> None:
 
     The synthesis has no biases: positive weights behind rectifiers make positive scales.
     """
-    _mix_gdns(layer)
+    mix_gdns(layer)
     with torch.no_grad():
         latent = layer.g_a(images)
         # A Gaussian of deviation s holds about log2(s) + 2.05 bits once rounded to integers.
@@ -165,7 +165,7 @@ def quantised(bottleneck: Any, latent: Tensor) -> Tensor:
     return rounded
 
 
-def _mix_gdns(layer: Any) -> None:
+def mix_gdns(layer: Any) -> None:
     """A little of every channel in every other's norm: an untouched GDN normalises each alone."""
     with torch.no_grad():
         for module in layer.modules():

@@ -95,6 +95,28 @@ def fixed(layers: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*(FixedGdn(m) if isinstance(m, GDN) else m for m in layers))
 
 
+class Analysis(nn.Module):
+    """image in 0 to 1 -> latent, and with a hyperprior its side latent.
+
+    Args:
+        h_a: the side latent's encoder, where there is one.
+        of_sizes: whether it takes the latent without its signs.
+    """
+
+    def __init__(
+        self, g_a: nn.Sequential, h_a: nn.Module | None = None, of_sizes: bool = False
+    ) -> None:
+        super().__init__()
+        self.g_a, self.h_a, self.of_sizes = fixed(g_a), h_a, of_sizes
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """(latent,) or (latent, side)."""
+        latent = self.g_a(image)
+        if self.h_a is None:
+            return (latent,)
+        return latent, self.h_a(latent.abs() if self.of_sizes else latent)
+
+
 class Synthesis(nn.Module):
     """latent -> image in 0 to 1."""
 

@@ -35,7 +35,7 @@ class Compressor(ABC):
         """What the bundle says of it."""
 
     @abstractmethod
-    def coded(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """What comes out of the coder of the tensors in `found` that are sent."""
 
     def parts(self) -> list[Part]:
@@ -47,8 +47,8 @@ class Compressor(ABC):
         """Take the checkpoint `codec`, which a file format has not."""
 
     @abstractmethod
-    def fit_random(self, images: Tensor) -> None:
-        """Random weights that spread `images` (N, 3, H, W), in 0 to 1, over some bits."""
+    def fit_random(self) -> None:
+        """Random weights that spread photographs over some bits, the same before every model."""
 
 
 class FileCompressor(Compressor):
@@ -66,10 +66,10 @@ class FileCompressor(Compressor):
     def load(self, states: Mapping[str, LoadedFile]) -> None:
         """Nothing to load."""
 
-    def fit_random(self, images: Tensor) -> None:
+    def fit_random(self) -> None:
         """Nothing to fit."""
 
-    def coded(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """At the start, the image as the file gives it back."""
         if "valid_size" not in found:
             return {}
@@ -110,7 +110,7 @@ class InputCompression(Network):
 
     def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """What comes out of the compressor's coder."""
-        return self.compressor.coded(found)
+        return self.compressor.coded(found, tensors)
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """The checkpoints `codec`, where the codec is neural, and `model`."""
@@ -119,9 +119,7 @@ class InputCompression(Network):
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
         """The model's own random weights, and the codec's."""
-        self.compressor.fit_random(
-            torch.cat([torch.from_numpy(p.tensor[:, :, :192, :256]) for p in photos])
-        )
+        self.compressor.fit_random()
         with seeded(self._name):
             self.inner.fit_random(views(self.system.preprocess), self._name)
 
