@@ -132,8 +132,8 @@ START_FIELDS = {
     "open_s": Field("number", "s", "checking the bundles' files and opening the engines"),
     "server_load_s": Field("number", "s", "until the server had loaded the models; null in local "
                            "computing", True),
-    "first_inference_s": Field("number", "s", "total_s of the first inference; null where it "
-                               "failed", True),
+    "first_inference_s": Field("number", "s", "total_s of the warm-up's first inference; "
+                               "null where it failed, and without a warm-up", True),
     "warmups": Field("integer", "", "inferences of the warm-up, the first included"),
     "steady": Field("boolean", "", "whether the warm-up's rule was met; null without one", True),
     "fallbacks": Field("list", "", "parts that another backend runs by a recorded rule, and why"),

@@ -1,16 +1,15 @@
 """The run folder, written: append-only, whole after a kill at any moment, one writer at a time."""
 
-import contextlib
 import errno
 import fcntl
 import json
 import os
-import threading
 import time
 from typing import IO, Any, Dict, Optional
 
 from device_configs.errors import RunError, SplitwattError
 from device_configs.files import storage_error, write_atomic
+from profiler.appending import Appender
 from profiler.network_records import CLOCK_FILE, LINKS_FILE
 from profiler.records import (
     MEMORY_FILE,
@@ -27,117 +26,15 @@ from profiler.records import (
 )
 from profiler.work import Done
 
+__all__ = ["Appender", "RunFolder"]
+
 _LOCK_FILE = ".lock"
 _APPENDED = (
     SAMPLES_FILE, WINDOWS_FILE, MEMORY_FILE, STARTS_FILE, THROUGHPUT_FILE, STAGES_FILE,
     CLOCK_FILE, LINKS_FILE,
 )  # fmt: skip
-# At most so much of a run is lost with the power.
-SYNC_EVERY_S = 1.0
 # A resumed run waits this long for the processes of a killed one to be gone.
 _LOCK_WAIT_S = 5.0
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-
-
-class Appender:
-    """Appends records to a file, one JSON object a line, each written before it returns.
-
-    Args:
-        path: the file.
-        sync: have each on the disk, too; else a kill of this process loses nothing, and the power
-            may lose what no `Syncer` has put there.
-    """
-
-    def __init__(self, path: str, sync: bool = True) -> None:
-        self._path = path
-        self._sync = sync
-        try:
-            self._stream = open(path, "ab", buffering=0)  # noqa: SIM115
-        except OSError as error:
-            raise storage_error(path, error)
-
-    def append(self, record: Dict[str, Any]) -> None:
-        """Add a line.
-
-        Raises:
-            SplitwattError: the disk is full or failed; the file ends with the last whole line.
-        """
-        line = (_encode(record) + "\n").encode("utf-8")
-        end = self._stream.seek(0, os.SEEK_END)
-        try:
-            written = self._stream.write(line)
-            if written != len(line):
-                raise OSError(errno.ENOSPC, "no space left")
-            if self._sync:
-                os.fsync(self._stream.fileno())
-        except OSError as error:
-            self._cut(end)
-            raise storage_error(self._path, error)
-
-    def _cut(self, end: int) -> None:
-        # A reader leaves out what stands after the last whole line, and so does a resume.
-        with contextlib.suppress(OSError):
-            self._stream.truncate(end)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
-
-    def __enter__(self) -> "Appender":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.close()
-
-
-class Syncer:
-    """Puts on the disk what another process appends to a file, now and then and at the end.
-
-    A context manager with a thread of its own: what is timed never waits for the disk.
-    """
-
-    def __init__(self, path: str, every_s: float = SYNC_EVERY_S) -> None:
-        self._path = path
-        self._every_s = every_s
-        self._size = -1
-        self._error: Optional[OSError] = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
-
-    def __enter__(self) -> "Syncer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        """Sync what is left.
-
-        Raises:
-            SplitwattError: the disk failed.
-        """
-        self._stop.set()
-        self._thread.join()
-        self._sync()
-        if self._error is not None and error[0] is None:
-            raise storage_error(self._path, self._error)
-
-    def _work(self) -> None:
-        while not self._stop.wait(self._every_s):
-            self._sync()
-
-    def _sync(self) -> None:
-        try:
-            size = os.stat(self._path).st_size
-            if size != self._size:
-                handle = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
-                try:
-                    os.fsync(handle)
-                finally:
-                    os.close(handle)
-                self._size = size
-        except FileNotFoundError:  # nothing was recorded yet
-            pass
-        except OSError as error:
-            self._error = error
 
 
 class RunFolder:

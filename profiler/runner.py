@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Se
 
 from device_configs.cli import note
 from device_configs.errors import ServerError
+from profiler.appending import Syncer
 from profiler.block_process import Ended, run_block
 from profiler.block_records import throttled_blocks
 from profiler.board_probe import BoardProbe
@@ -32,7 +33,7 @@ from profiler.prepare import (
 from profiler.progress import Progress, open_progress
 from profiler.recording import Recorder, Spec
 from profiler.records import SAMPLES_FILE, Window, read_run
-from profiler.run_folder import RunFolder, Syncer
+from profiler.run_folder import RunFolder
 from profiler.stage_plan import StageSpec
 from profiler.stage_runner import Around, run_stage_blocks, stages_left
 from profiler.steady import WarmUp
