@@ -58,6 +58,7 @@ def to_booktabs(table: Table) -> str:
         for row in table.rows
     ]
     lines = [f"% {escape(table.title)}. Sources: {escape(table.sources())}"]
+    lines.append("% Columns: " + " ".join(column.key for column in columns))
     body = _with_rules(table, rows)
     if len(rows) > _PAGE_ROWS:
         lines += [rf"\begin{{longtable}}{{@{{}}{spec}@{{}}}}", r"\toprule", head, r"\midrule"]

@@ -123,6 +123,7 @@ def costs_table(series: list[Series]) -> Table:
         Column("board_files_mib", "All graphs on the board", "MiB"),
         Column("peak_memory_gb", "Process peak memory", "GB"),
         Column("board_peak_memory_gb", "Board peak memory", "GB"),
+        Column("gpu_peak_memory_gb", "Process peak GPU memory", "GB", quiet=True),
         Column("energy_j", "Energy", "J"),
     ]
     rows = []
@@ -138,6 +139,7 @@ def costs_table(series: list[Series]) -> Table:
                 board_files_mib=costs.board_files_mib(entry),
                 peak_memory_gb=costs.peak_memory_gb(entry),
                 board_peak_memory_gb=costs.peak_memory_gb(entry, "board_peak_bytes"),
+                gpu_peak_memory_gb=costs.peak_memory_gb(entry, "gpu_process_peak_bytes"),
                 energy_j=costs.energy_j(entry),
             )
             rows.append(row)
@@ -263,10 +265,15 @@ def _all_notes(series: list[Series]) -> list[str]:
 
 
 def _link_notes(series: list[Series]) -> list[str]:
-    return unique(
-        f"{link.name}: {link.kind}, {link.rate_kbit_s:g} kbit/s (1 kbit = 1000 bits), "
-        f"counts the {link.bytes}; {link.source}."
-        for s in series
-        for link in s.links
-        if link != NO_LINK
-    )
+    return unique(_link_note(link) for s in series for link in s.links if link != NO_LINK)
+
+
+def _link_note(link: Link) -> str:
+    """A link as its config has it."""
+    rate = f"{link.rate_kbit_s:g} kbit/s (1 kbit = 1000 bits)" if link.rate_kbit_s else "no limit"
+    words = [f"{link.name}: {link.kind}, {rate}"]
+    words += [] if link.measured else [f"counts the {link.bytes}"]
+    words += [f"downlink {link.downlink_kbit_s:g} kbit/s"] if link.downlink_kbit_s else []
+    words += [f"latency {link.latency_ms:g} ms +- {link.jitter_ms:g} ms"] if link.latency_ms else []
+    words += [f"{100 * link.loss:g} % of segments lost"] if link.loss else []
+    return f"{', '.join(words)}; {link.source}."

@@ -21,6 +21,12 @@ from reports.model import series_of
 from reports.overview import accuracy_shortfalls, shortfalls
 from reports.page import to_html
 from reports.paper_tables import configurations_table, devices_table, models_table
+from reports.runtime_tables import (
+    links_table,
+    quantiles_table,
+    starts_table,
+    throughput_table,
+)
 from reports.savings_rows import savings_by_row
 from reports.savings_tables import paper_table, savings_table
 from reports.tables import (
@@ -45,6 +51,10 @@ _TABLES = (
     savings_by_row,
     paper_table,
     breakeven_table,
+    quantiles_table,
+    throughput_table,
+    starts_table,
+    links_table,
     samples_table,
 )
 _FRANKENSPLIT = (backbones_table, components_table, wireless_table)

@@ -1,9 +1,10 @@
 """What the page's figures are drawn from: the records behind them, small enough to travel."""
 # board: no
 
+from functools import lru_cache
 from typing import Any
 
-from profiler.records import uplink_s
+from profiler.records import ClockEstimate, read_clock, uplink_s, waterfall
 from reports import costs
 from reports.accuracy import MAIN_METRIC
 from reports.breakeven import (
@@ -105,17 +106,22 @@ def _waterfalls(entry: Entry) -> list[dict[str, Any]]:
         "fastest": ordered[0],
         "slowest": ordered[-1],
     }
-    return [_waterfall(name, sample) for name, sample in chosen.items()]
+    clock = _clock(entry.run.path)
+    return [_waterfall(name, sample, clock) for name, sample in chosen.items()]
 
 
-def _waterfall(name: str, sample: Sample) -> dict[str, Any]:
+@lru_cache(maxsize=16)
+def _clock(path: str) -> list[ClockEstimate]:
+    return read_clock(path)
+
+
+def _waterfall(name: str, sample: Sample, clock: list[ClockEstimate]) -> dict[str, Any]:
     return {
         "name": name,
         "image": sample.image,
-        "repeat": sample.repeat,
         "inference": sample.inference,
         "total": sample.total_s,
-        "stages": [[stage, seconds] for stage, seconds in sample.stages.items()],
+        "bars": [list(bar) for bar in waterfall(sample, clock)],
         "shares": _shares(sample),
         "payload": _bits(sample, "payload"),
         "wire": _bits(sample, "wire"),

@@ -1,64 +1,55 @@
-// One image, stage by stage, in the order in which the stages happen.
-const RANK = { preprocess: 0, encoder: 1, model: 1, encode: 2, network: 4, answer: 6, postprocess: 6 };
-
-function rank(stage) {
-  const name = stage.split(".").slice(1).join(".");
-  return name.startsWith("server.") ? 5 : name in RANK ? RANK[name] : 3;
-}
-
-function inOrder(stages) {
-  const slots = [...new Set(stages.map(([stage]) => stage.split(".")[0]))];
-  return slots.flatMap((slot) => {
-    const own = stages.filter(([stage]) => stage.split(".")[0] === slot);
-    return own.map((s, i) => [rank(s[0]), i, s]).sort((a, b) => a[0] - b[0] || a[1] - b[1]).map(([, , s]) => s);
+// One image, stage by stage, on the board's clock; the simulated link's time put in between.
+function withLink(entry, sample) {
+  const bits = entry.split && D.series[state.series].slider ? sample[state.charges] : null;
+  const ways = sample.bars.filter(([stage]) => stage.endsWith(".uplink")).length;
+  let later = 0, way = 0;
+  return sample.bars.flatMap(([stage, end, start, seconds, uncertainty]) => {
+    const bars = [];
+    if (bits && stage.endsWith(".uplink")) {
+      const share = sample.shares[way] === undefined ? 1 / ways : sample.shares[way];
+      const link = (bits * share) / (1000 * state.rate);
+      bars.push({ stage: stage.replace(".uplink", ".link"), end: "link", start: start + later, seconds: link, simulated: true });
+      later += link;
+      way += 1;
+    }
+    bars.push({ stage, end, start: start + later, seconds, uncertainty });
+    return bars;
   });
 }
 
-function withUplink(entry, sample) {
-  const stages = inOrder(sample.stages);
-  if (!entry.split || !D.series[state.series].slider) return stages;
-  const uplink = sample[state.charges] / (1000 * state.rate);
-  const slots = stages.filter(([stage]) => stage.endsWith(".network")).map(([stage]) => stage);
-  return stages.flatMap((s) => {
-    const i = slots.indexOf(s[0]);
-    if (i < 0) return [s];
-    const share = sample.shares[i] === undefined ? 1 / slots.length : sample.shares[i];
-    return [[s[0].replace(".network", ".uplink"), uplink * share], s];
-  });
-}
+const ENDS = { board: "local", link: "transfer", server: "server" };
 
-function stageClass(stage) {
-  if (stage.includes(".server.")) return "server";
-  return stage.endsWith(".network") || stage.endsWith(".uplink") ? "transfer" : "local";
+function waterfallTip(bar, entry) {
+  const sure = bar.uncertainty === null ? "\nboth ends' clocks were not compared: the two ways are drawn as equal"
+    : bar.uncertainty ? "\nits start is sure to " + significant(1000 * bar.uncertainty) + " ms" : "";
+  const sources = bar.simulated ? ["simulated", ...entry.sources.filter((s) => s !== "measured" && s !== "simulated")] : ["measured"];
+  return bar.stage + ": " + significant(1000 * bar.seconds) + " ms, from " + significant(1000 * bar.start) + " ms" + sure + "\n" + words(sources);
 }
 
 function drawWaterfall() {
   const entry = D.series[state.series].entries.find((e) => e.id === $("waterfall-config").value);
   const sample = entry && entry.samples[Number($("waterfall-sample").value) || 0];
   if (!sample) return $("waterfall-chart").replaceChildren();
-  const stages = withUplink(entry, sample);
-  const total = stages.reduce((sum, [, seconds]) => sum + seconds, 0) || 1;
+  const bars = withLink(entry, sample);
+  const total = Math.max(...bars.map((bar) => bar.start + bar.seconds), 1e-9);
   const width = Math.max(300, $("waterfall-chart").clientWidth), row = 18, left = 132, right = 60;
   const x = (s) => left + (s / total) * (width - left - right);
-  const height = stages.length * row + 26;
+  const height = bars.length * row + 26;
   const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
     "aria-label": "Stages of one image through " + entry.label });
   for (const at of ticks(total * 1000, width < 500 ? 2 : 6)) {
     chart.append(svg("line", { x1: x(at / 1000), x2: x(at / 1000), y1: 0, y2: height - 20, class: "grid" }));
     chart.append(svg("text", { x: x(at / 1000), y: height - 6, "text-anchor": "middle", class: "quiet" }, plain(at) + " ms"));
   }
-  let from = 0;
-  stages.forEach(([stage, seconds], i) => {
-    const y = i * row, kind = stageClass(stage), group = svg("g", {});
-    const bar = svg("rect", { x: x(from), y: y + 3, width: Math.max(1, x(from + seconds) - x(from)), height: row - 5, class: kind });
-    group.append(svg("text", { x: left - 6, y: y + 14, "text-anchor": "end" }, stage), bar,
-      svg("text", { x: x(from + seconds) + 4, y: y + 14, class: "quiet" }, significant(1000 * seconds) + " ms"));
-    const simulated = stage.endsWith(".uplink");
-    group.dataset.tip = stage + ": " + significant(1000 * seconds) + " ms, from " + significant(1000 * from) + " ms\n" +
-      words(simulated ? ["simulated", ...entry.sources.filter((s) => s !== "measured" && s !== "simulated")] : ["measured"]);
-    group.dataset.stage = stage;
+  bars.forEach((bar, i) => {
+    const y = i * row, group = svg("g", {}), end = bar.start + bar.seconds;
+    const box = svg("rect", { x: x(bar.start), y: y + 3, width: Math.max(1, x(end) - x(bar.start)), height: row - 5, class: ENDS[bar.end] });
+    if (bar.simulated) box.setAttribute("style", "fill: url(#hatch)");
+    group.append(svg("text", { x: left - 6, y: y + 14, "text-anchor": "end" }, bar.stage), box,
+      svg("text", { x: x(end) + 4, y: y + 14, class: "quiet" }, significant(1000 * bar.seconds) + " ms"));
+    group.dataset.tip = waterfallTip(bar, entry);
+    group.dataset.stage = bar.stage;
     chart.append(group);
-    from += seconds;
   });
   $("waterfall-chart").replaceChildren(chart);
 }

@@ -242,3 +242,18 @@ def test_json_holds_what_the_tables_hold(made):
                 if value["value"] is not None:
                     assert cells[f"{key}_source"] == "+".join(value["sources"])
                     assert value["sources"] and set(value["sources"]) <= set(made.json["sources"])
+
+
+def test_quantiles(made):
+    rows = table(made, "quantiles")
+    for _, _, _, key, samples in expected_rows(made):
+        if not len(samples):
+            assert key not in rows.index
+            continue
+        row = rows.loc[key]
+        assert same(row.p50_s, samples.total_s.median())
+        assert same(row.p90_s, samples.total_s.quantile(0.9))
+        assert same(row.p99_s, samples.total_s.quantile(0.99))
+        low, high = interval(samples.total_s)
+        assert same(row.p50_s_low, low) and same(row.p50_s_high, high)
+        assert pd.isna(row.p99_bound_s) and row.samples == len(samples)
