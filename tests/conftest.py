@@ -11,13 +11,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# One model of each kind: local with and without boxes, three encoders in one, one encoder for three.
+# One model of each kind: local with and without boxes, one encoder for three models or three tasks,
+# two bitstreams.
 BUNDLES = [
     "mobilenet_v3_large",
     "ssdlite320_mobilenet_v3_large",
     "lraspp_mobilenet_v3_large",
     "entropic_student_ic@5.12",
     "ladon_r50@20.48",
+    "entropic_student_ic_mshp@3.84",
 ]
 # Target -> models whose parts are cut there: between memories, and between TensorRT and onnxruntime.
 # Each with the target of its server.

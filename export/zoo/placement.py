@@ -69,9 +69,9 @@ def _entropic(place: str) -> System:
 
 def _images(place: str, format: str) -> System:
     def build(rate: str | None) -> Network:
-        from export.networks.placement import FeatureImageResNet
+        from export.networks.placement import feature_images
 
-        return FeatureImageResNet(place, format, int(str(rate)))
+        return feature_images(place, format, int(str(rate)))
 
     checkpoint = Checkpoint(
         "classification",

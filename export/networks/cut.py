@@ -1,0 +1,117 @@
+"""A classifier cut in two: its first layers on the board, a codec, and the others on the server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from export.checkpoints import fill
+from export.networks import ports
+from export.networks.latent_codecs import LatentCodec
+from export.networks.split import LOGIT_SPREAD
+from export.photos import squares
+from export.random_weights import fit_batch_norms, level, seeded
+from export.spec import Coding, LoadedFile, Network, Part, Photo
+
+
+class CutClassifier(Network):
+    """image -> latent -> (features ->) logits.
+
+    Args:
+        model: the whole; a checkpoint `classification` fills it.
+        encoder: its first layers.
+        body: the layers behind them, None where the head takes the latent itself.
+        head: (1, C, H, W) -> logits.
+        channels: of the latent, and of what the head takes.
+        codec: between encoder and body.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        encoder: nn.Module,
+        body: nn.Module | None,
+        head: nn.Module,
+        channels: tuple[int, int],
+        codec: LatentCodec,
+    ) -> None:
+        self.model = model.eval()
+        self.encoder, self.head = encoder.eval(), head.eval()
+        self.body = None if body is None else body.eval()
+        self.channels, self.codec = channels, codec
+
+    @property
+    def encoder_modules(self) -> Sequence[nn.Module]:  # type: ignore[override]
+        """The layers on the board and the codec's."""
+        return (self.encoder, *self.codec.modules)
+
+    def coding(self) -> Coding:
+        """The codec's."""
+        return self.codec.coding()
+
+    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The latent as the server gets it."""
+        return {name: self.codec.received(t) for name, t in found.items() if name == "latent"}
+
+    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
+        """The whole model's tensors: a plain state_dict, or torchdistill's."""
+        loaded = states["classification"]
+        fill(self.model, loaded.state, loaded)
+        return []
+
+    def fit_random(self, photos: Sequence[Photo], key: str) -> None:
+        """Fitted statistics; classes that differ from photograph to photograph."""
+        images = torch.from_numpy(squares())
+        with seeded(key), torch.no_grad():
+            fit_batch_norms([self.model], lambda: self.model(images))
+            latents = self.encoder(images)
+            self.codec.fit(latents)
+            features = self.codec.received(latents)
+            features = features if self.body is None else self.body(features)
+            last = [m for m in self.head.modules() if isinstance(m, nn.Linear)][-1]
+            level(last, self.head(features), LOGIT_SPREAD)
+
+    def parts(self) -> list[Part]:
+        """encoder; body, where a layer is left for it; classifier."""
+        latent, features = (
+            ports.maps("latent", self.channels[0]),
+            ports.maps("f4", self.channels[1]),
+        )
+        parts = [
+            Part(
+                "encoder",
+                "board",
+                self.encoder,
+                (ports.image(),),
+                (latent,),
+                lambda tensors: {"latent": self.encoder(tensors["image"])},
+                [self.encoder],
+            )
+        ]
+        if self.body is None:
+            features = latent
+        else:
+            body = self.body
+            parts.append(
+                Part(
+                    "body",
+                    "server",
+                    body,
+                    (latent,),
+                    (features,),
+                    lambda tensors: {"f4": body(tensors["latent"])},
+                    [body],
+                )
+            )
+        classifier = Part(
+            "classifier",
+            "server",
+            self.head,
+            (features,),
+            (ports.LOGITS,),
+            lambda tensors: {"logits": self.head(tensors[features.name])},
+            [self.head],
+        )
+        return [*parts, classifier]

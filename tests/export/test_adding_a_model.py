@@ -1,0 +1,36 @@
+"""docs/adding-a-model.md does what it says: one file makes a model that exports and verifies."""
+
+import re
+import sys
+
+import pytest
+
+from engines.bundle import Bundle
+from engines.verify import verify
+from export import cli, zoo
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def example(tmp_path, monkeypatch):
+    """The page's file as if it lay in export/zoo/; the name of the model that the page exports."""
+    page = (ROOT / "docs" / "adding-a-model.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    module = re.search(r"`export/zoo/(\w+)\.py`", page).group(1)
+    (tmp_path / f"{module}.py").write_text(code)
+    monkeypatch.setattr(zoo, "__path__", [*zoo.__path__, str(tmp_path)])
+    zoo.systems.cache_clear()
+    yield re.search(r"export --model (\S+)", page).group(1)
+    zoo.systems.cache_clear()
+    sys.modules.pop(f"export.zoo.{module}", None)
+
+
+def test_the_page_s_model_exports_and_verifies(example, tmp_path, capsys):
+    assert cli.models([]) == 0
+    assert example.split("@")[0] in capsys.readouterr().out
+    arguments = ["--model", example, "--target", "cpu", "--weights", "random"]
+    assert cli.export([*arguments, "--bundles", str(tmp_path / "bundles")]) == 0
+    bundle = Bundle.open(str(tmp_path / "bundles" / "cpu" / example))
+    checks = list(verify(bundle))
+    assert checks and all(check.passed for check in checks), checks
+    assert [part.placement for part in bundle.manifest.parts] == ["board", "server", "server"]
