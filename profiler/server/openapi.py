@@ -94,6 +94,10 @@ def document(version: str) -> dict[str, Any]:
         "/v2/repository/models/{model}/unload": {
             "post": _post("let a model go", {"description": "it is not loaded"}, _MODEL)
         },
+        "/v2/clock": {
+            "get": _get("the server's monotonic clock", _json(_TIMES), _BYTES),
+            "post": _post("the same for a request with bytes", _json(_TIMES), _BYTES),
+        },
         "/metrics": {
             "get": _get(
                 "for Prometheus",
@@ -129,6 +133,19 @@ def _in_path(name: str) -> list[dict[str, Any]]:
     return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}}]
 
 
+_BYTES = [
+    {
+        "name": "bytes",
+        "in": "query",
+        "required": False,
+        "schema": {"type": "integer", "minimum": 0, "maximum": 1 << 20},
+    }
+]
+_TIMES = {
+    "type": "object",
+    "required": ["received_s", "sent_s"],
+    "properties": {"received_s": {"type": "number"}, "sent_s": {"type": "number"}},
+}
 _MODEL = _in_path("model")
 _VERSION = _in_path("version")
 
@@ -138,7 +155,7 @@ def _json(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _get(summary: str, found: dict[str, Any], parameters: Any = ()) -> dict[str, Any]:
-    statuses = ("400", "401", "404", "408", "431", "503")
+    statuses = ("400", "401", "404", "408", "413", "415", "431", "503")
     responses = {"200": found, **dict.fromkeys(statuses, _ERROR)}
     return {"summary": summary, "parameters": list(parameters), "responses": responses}
 
@@ -151,7 +168,6 @@ def _infer(parameters: list[dict[str, Any]]) -> dict[str, Any]:
     answer = _json(_ANSWER)
     answer["content"]["application/octet-stream"] = {"schema": _BINARY}
     operation = _get("an inference", answer, parameters)
-    operation["responses"].update(dict.fromkeys(("413", "415"), _ERROR))
     operation["requestBody"] = {
         "required": True,
         "description": "JSON, or JSON and binary tensors after it, whose JSON's length is told "

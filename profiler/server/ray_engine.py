@@ -75,8 +75,8 @@ def run_ray(options: argparse.Namespace) -> int:
         finally:
             serve.delete(APP)
             if cluster.ray == "local":
-                serve.shutdown()
-            ray.shutdown()  # type: ignore[no-untyped-call,unused-ignore]
+                serve.shutdown()  # type: ignore[no-untyped-call,unused-ignore]
+            ray.shutdown()
     return 0
 
 

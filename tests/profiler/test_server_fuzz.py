@@ -1,0 +1,46 @@
+"""The HTTP interface under a fuzzer that reads its OpenAPI document, and under bad clients."""
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from profiler.server.app import Server
+from profiler.server.models import Models
+from profiler.server.openapi import document
+from profiler.server.runner import Runner
+from tests.profiler.test_server import MODEL, ask
+
+schemathesis = pytest.importorskip("schemathesis")
+# What the server says of itself, with a model that is there among those that are not.
+DOCUMENT = document("0")
+for path in DOCUMENT["paths"].values():
+    for operation in path.values():
+        for parameter in operation.get("parameters", []):
+            known = [MODEL, "tiny_local", "1", "2"]
+            parameter["schema"] = {"anyOf": [{"enum": known}, {"type": "string"}]}
+schema = schemathesis.openapi.from_dict(DOCUMENT)
+
+
+@schema.parametrize()
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_request_breaks_it(case, server):
+    response = case.call(base_url=server.url, timeout=20)
+    assert response.status_code < 500 or response.status_code == 503, response.content
+    if response.status_code >= 400 and case.method != "HEAD":
+        assert list(response.json()) == ["error"], response.content
+        assert response.headers["content-type"] == ["application/json"]
+    case.validate_response(
+        response,
+        checks=(
+            schemathesis.checks.response_schema_conformance,
+            schemathesis.checks.content_type_conformance,
+        ),
+    )
+
+
+def test_the_document_is_that_of_the_routes(server):
+    status, content, _ = ask(server.url, "GET", "/openapi.json")
+    assert status == 200 and b"3.0.3" in content
+    runner = Runner(Models("/nowhere", "cpu", 1))
+    routes = {route.path for route in Server(runner)._routes.routes}
+    runner.close()
+    assert routes == set(document("0")["paths"])
