@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from datetime import datetime, timezone
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from device_configs.cli import guarded
 from device_configs.errors import EngineError
@@ -31,7 +31,8 @@ from engines.backends.tensorrt_versions import (
     short_version,
 )
 from engines.bundle import Bundle
-from engines.manifest import Part
+from engines.manifest import Part, Port
+from engines.rangecoder.words import LATENT, LENGTH, WORDS
 
 _MB = 1 << 20
 
@@ -91,14 +92,14 @@ def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Optio
         precision = options.precision or part.precision
         check_precision(precision, target)
         flags = flags_for(precision, trt.__version__, part.precision)
-        path = bundle.part_path(part.name)
+        path = bundle.tensorrt_path(part.name)
         folder = records.folder_of(path)
         log = Log()
         logger = builder.make_logger(trt, log)
         with open(path, "rb") as stream:
             version = plugin.load_plugin(trt, logger) if _needs_plugin(stream.read()) else None
         profile = shapes.profile_of(bundle, part, options.aspect)
-        key = records.cache_key(part.sha256, machine, precision, version, profile)
+        key = records.cache_key(sha256_file(path), machine, precision, version, profile)
         name = records.stem(part.name, machine, precision, key)
         record_path = os.path.join(folder, name + ".json")
         if not options.again and records.is_whole(record_path):
@@ -151,6 +152,15 @@ def workspace_bytes(options: Options, target: Target) -> int:
     return (asked or target.workspace_mb or 256) * _MB
 
 
+def outputs_of(part: Part) -> Tuple[Port, ...]:
+    """What an engine of a part gives: the string instead of the latent where the coder is in it."""
+    if part.with_coder is None:
+        return tuple(part.outputs)
+    kept = [port for port in part.outputs if port.name != LATENT]
+    words = Port(WORDS, "int32", (1, None))
+    return (*kept, words, Port(LENGTH, "int32", (1,)))
+
+
 def _needs_plugin(onnx_bytes: bytes) -> bool:
     return bool(plugin.operators_in(onnx_bytes))
 
@@ -179,7 +189,7 @@ def _common(
         "plugin": version,
         "profile": profile,
         "inputs": tuple(part.inputs),
-        "outputs": tuple(part.outputs),
+        "outputs": outputs_of(part),
         "engine": None,
         "engine_sha256": None,
         "build_s": None,

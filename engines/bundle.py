@@ -62,6 +62,8 @@ class Bundle:
             if placement is None or part.placement in (placement, "both"):
                 _check_size(location, part.bytes)
                 _check_sha256(location, part.sha256)
+                if part.with_coder is not None:
+                    _check_sha256(bundle._inside(part.with_coder.file), part.with_coder.sha256)
         if manifest.codec is not None:
             for tables in manifest.codec.tables:
                 _check_sha256(bundle._inside(tables.file), tables.sha256)
@@ -77,6 +79,11 @@ class Bundle:
     def part_path(self, name: str) -> str:
         """The ONNX file of a part."""
         return self._inside(self.part(name).file)
+
+    def tensorrt_path(self, name: str) -> str:
+        """The ONNX file that TensorRT builds a part from: the one with the coder, if there is one."""
+        part = self.part(name)
+        return self._inside(part.with_coder.file if part.with_coder else part.file)
 
     def codec(self, engine_of: EngineOf) -> Codec:
         """The codec of a split model, its tables loaded.

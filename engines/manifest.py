@@ -68,12 +68,28 @@ class Parity(NamedTuple):
         return parity
 
 
+class GraphFile(NamedTuple):
+    """A graph's file."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+    @classmethod
+    def from_json(cls, fields: Fields) -> "GraphFile":
+        """Read one."""
+        graph = cls(fields.text("file"), fields.digest("sha256"), fields.integer("bytes", 1))
+        fields.done()
+        return graph
+
+
 class Part(NamedTuple):
     """One exported graph; `gmac` is counted with the inputs of the shapes in `gmac_at`.
 
     name: `NAME.2` is what comes after the cut of a part NAME; its parity is that of the whole.
     runtime: `tensorrt` where TensorRT can run it (onnxruntime always can), else `onnxruntime`.
     precision: what the graph computes in; its inputs and outputs are float32 in any.
+    with_coder: the same graph with the range coder behind its latent, which TensorRT alone runs.
     """
 
     name: str
@@ -92,6 +108,7 @@ class Part(NamedTuple):
     gmac: float
     gmac_at: Dict[str, List[int]]
     parity: Parity
+    with_coder: Optional[GraphFile]
 
     @classmethod
     def from_json(cls, fields: Fields) -> "Part":
@@ -114,6 +131,9 @@ class Part(NamedTuple):
             gmac=fields.number("gmac"),
             gmac_at={name: list(at.integers(name)) for name in at.names()},
             parity=Parity.from_json(fields.object("parity")),
+            with_coder=fields.optional(
+                "with_coder", lambda name: GraphFile.from_json(fields.object(name))
+            ),
         )
         fields.done()
         return part

@@ -25,6 +25,7 @@ from engines.pipeline import BoardPipeline
 from engines.rangecoder import RangeCoder, Tables
 from engines.rangecoder.tables import PRECISION, TOTAL
 from engines.samples import make_samples, write_manifest
+from export.in_graph import add_coder
 from export.replacing import replacing
 
 # Of this many images one is held out, to see what the tables do for images they were not fitted to.
@@ -201,5 +202,7 @@ def _write(
         )
         write_manifest(str(folder), manifest)
         made_again = make_samples(str(folder), photos)
+        if any(part.with_coder is not None for part in manifest.parts):
+            made_again = add_coder(folder, made_again)
         if made_again.codec is None or made_again.codec.tables[0].id != tables.id:
             raise ExportError(f"{out} does not hold the tables that were fitted", "try again")

@@ -88,6 +88,8 @@ STEPS = 8.0
 
 def export(argv: list[str]) -> int:
     """Export models to bundles."""
+    from export.coder_place import CODERS, OUTSIDE
+
     flags = parser(
         "export",
         "PyTorch models -> ONNX bundles for a target.",
@@ -110,6 +112,9 @@ def export(argv: list[str]) -> int:
                                            "the same as a name that ends in -fp16")  # fmt: skip
     flags.add_argument("--calibration", metavar="DIR", help="images that int8's ranges are taken "
                        "from (the packaged photographs)")  # fmt: skip
+    flags.add_argument("--coder", choices=CODERS, default=OUTSIDE,
+                       help="in-graph: also a graph with the range coder in it, from image to "
+                            "bytes, for TensorRT (outside)")  # fmt: skip
     flags.add_argument("--out", help="the bundle's folder, for one model")
     flags.add_argument("--bundles", default="bundles", help="the folder of all bundles (bundles)")
     flags.add_argument("--force", action="store_true", help="make bundles that are there anew")
@@ -153,6 +158,7 @@ def _requests(options: Any) -> list[Request]:
             options.out,
             options.precision,
             options.calibration,
+            options.coder,
         )
         if split_name(name, None)[0] != request.base and request.name not in requests:
             note(f"{name}: its first rate point, {request.name}")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from device_configs.files import sha256_file, storage_error, write_atomic
+from device_configs.files import sha256_file, write_atomic
 from device_configs.targets import Target
 from engines import manifest as schema
 from engines.bundle import Bundle
@@ -22,8 +18,10 @@ from engines.manifest_compat import PartFit
 from engines.samples import make_samples, write_manifest
 from export.checkpoints import read
 from export.cleanup import keep_outputs
+from export.coder_place import IN_GRAPH
 from export.compat import Report as Fit
 from export.cost import Counter, parameters
+from export.in_graph import add_coder
 from export.onnx_export import to_onnx
 from export.parity import Difference
 from export.photos import photos, samples
@@ -32,6 +30,7 @@ from export.precision_bundle import convert, state_trials
 from export.precision_error import lines_of
 from export.precision_names import FP32
 from export.random_weights import seeded
+from export.replacing import replacing
 from export.request import Request, made_by
 from export.spec import Network, Part, Photo
 
@@ -53,7 +52,7 @@ def export(request: Request, report: Report) -> tuple[schema.Manifest, list[str]
         CheckpointError, ExportError: weights that do not fit, a graph that is not what PyTorch
             computes.
     """
-    with _replacing(request.out) as folder, torch.no_grad():
+    with replacing(request.out) as folder, torch.no_grad():
         report("weights", 2.0)
         network, notes = _network(request)
         views = [_View(photo, network) for photo in samples(request.system.preprocess)]
@@ -72,39 +71,10 @@ def export(request: Request, report: Report) -> tuple[schema.Manifest, list[str]
         taken = [photo.path for photo in samples(request.system.preprocess)]
         make_samples(str(folder), taken)
         manifest = _state_rounding(request, folder, taken)
+        if request.coder == IN_GRAPH and manifest.split:
+            manifest = add_coder(folder, manifest)
         told = [line for fit in fits for line in fit.lines()]
         return manifest, told + [line for entry in manifest.rounding for line in lines_of(entry)]
-
-
-@contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    """A new folder beside `out` that takes its place when all went well, and is gone otherwise."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(out)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.{os.getpid()}.", dir=out.parent))
-    except OSError as error:
-        raise storage_error(str(out), error)
-    try:
-        folder.chmod(0o755)
-        yield folder
-        before = Path(f"{folder}.old")
-        if out.exists():
-            out.rename(before)
-        folder.rename(out)
-        shutil.rmtree(before, ignore_errors=True)
-    except OSError as error:
-        raise storage_error(str(out), error)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sweep(out: Path) -> None:
-    """Remove what exports of the same bundle left behind when they were killed."""
-    for leftover in out.parent.glob(f".{out.name}.*.*"):
-        pid = leftover.name[len(out.name) + 2 :].split(".")[0]
-        if pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _network(request: Request) -> tuple[Network, list[str]]:
@@ -238,6 +208,7 @@ def _entries(
                 gmac=round(own / 1e9, 6),
                 gmac_at={name: list(array.shape) for name, array in feed.items()},
                 parity=parity,
+                with_coder=None,
             )
         )
     return entries[::-1]

@@ -18,6 +18,7 @@ from engines.manifest import Manifest
 from engines.photos import default_photos
 from export import zoo
 from export.calibration import calibration_images
+from export.coder_place import IN_GRAPH, OUTSIDE, check_target
 from export.precision_names import FP32, check_precision, join_name, split_name
 from export.spec import System
 from export.weight_files import PLACE, digest, locate
@@ -34,6 +35,7 @@ class Request:
     base: the model's name without a precision; name: with it.
     files: role -> checkpoint; None for random weights.
     calibration: a folder of images for int8; the packaged photographs when None.
+    coder: `in-graph` puts the range coder into the encoder's graph too, for TensorRT.
     """
 
     base: str
@@ -45,6 +47,7 @@ class Request:
     out: Path
     precision: str = FP32
     calibration: str | None = None
+    coder: str = OUTSIDE
 
     @property
     def name(self) -> str:
@@ -76,9 +79,15 @@ class Request:
             and manifest.weights.source == self.source
             and manifest.weights.sha256 == self.sha256
             and self._calibrated(manifest)
+            and self._coded(manifest)
             and {k: v for k, v in manifest.made.items() if k != "at"} == made_by()
         )
         return manifest if same and manifest.samples else None
+
+    def _coded(self, manifest: Manifest) -> bool:
+        """Whether it has the coder in a graph as asked for."""
+        found = any(part.with_coder is not None for part in manifest.parts)
+        return found == (self.coder == IN_GRAPH and manifest.split)
 
     def _calibrated(self, manifest: Manifest) -> bool:
         """Whether its ranges are of the images asked for."""
@@ -97,12 +106,13 @@ def prepare(
     out: str | None = None,
     precision: str | None = None,
     calibration: str | None = None,
+    coder: str = OUTSIDE,
 ) -> Request:
     """Check everything that can be checked before PyTorch is loaded.
 
     Raises:
         UsageError: an unknown model or target; no weights given and none found; a precision that
-            the target has no fast path for.
+            the target has no fast path for; the coder in a graph that nothing there runs.
         CheckpointError: the weights given lack a file.
     """
     base, precision = split_name(name, precision)
@@ -110,6 +120,8 @@ def prepare(
     full = zoo.full_name(system, rate)
     board = load_target(target)
     check_precision(precision, board)
+    if coder == IN_GRAPH:
+        check_target(board)
     if calibration is not None:
         if precision != "int8":
             raise UsageError("--calibration is for int8", "give --precision int8 too")
@@ -121,7 +133,10 @@ def prepare(
         if files is None:
             raise UsageError(f"{full} needs weights, and none were found", remedies(system, rate))
     place = out or os.path.join(bundles, target, join_name(full, precision))
-    return Request(full, system, rate, board, server, files, Path(place), precision, calibration)
+    out_folder = Path(place)
+    return Request(
+        full, system, rate, board, server, files, out_folder, precision, calibration, coder
+    )
 
 
 def remedies(system: System, rate: str | None) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from device_configs.errors import BitstreamError
 
 # The outputs of the encoder's node, which take the latent's place.
+LATENT = "latent"
 WORDS, LENGTH = "words", "length"
 
 

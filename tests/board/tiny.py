@@ -67,6 +67,7 @@ def _part(folder, name):
         "params": 100,
         "gmac": 0.001,
         "gmac_at": {"image": [1, 3, 320, 416]},
+        "with_coder": None,
         "parity": {"max_abs": 1e-6, "tolerance": 1e-3, "sizes": [[320, 416]]},
     }
 
