@@ -172,7 +172,8 @@ class HyperpriorCompressor(NeuralCompressor):
 
     def _widen(self, latent: Tensor) -> Tensor:
         wanted = 2.0 ** (self._bits - _GAUSSIAN_BITS)
-        return wanted / latent.std(dim=(0, 2, 3))
+        factor: Tensor = wanted / latent.std(dim=(0, 2, 3))
+        return factor
 
     def _fit_entropy(self, latent: Tensor) -> Tensor:
         model = self.model
@@ -183,7 +184,7 @@ class HyperpriorCompressor(NeuralCompressor):
         side = side * factor[:, None, None]
         fit_entropy(model.entropy_bottleneck, side)
         made: list[Tensor] = []
-        last = [m for m in model.h_s if isinstance(m, nn.Conv2d)][-1]
+        last: Any = [m for m in model.h_s if isinstance(m, nn.Conv2d)][-1]
         hook = last.register_forward_hook(lambda _m, _x, out: made.append(out))
         model.h_s(quantised(model.entropy_bottleneck, side.float()))
         hook.remove()
