@@ -15,6 +15,7 @@ from profiler.protocol import (
     load_json,
     read_header_length,
 )
+from profiler.short_names import SHORT_NAMES, short_name
 from profiler.wire_times import read_times
 
 TIMEOUT_S = 60.0
@@ -95,6 +96,7 @@ class Client:
         self._attempts = 0
         self._sent_s = 0.0
         self._ask_binary = False
+        self._short: Dict[str, str] = {}
 
     def infer(self, model: str, payload: bytes, sizes: Sequence[int]) -> Reply:
         """Send a codec's bytes and the six sizes of an image; blocks until the answer is there.
@@ -139,7 +141,8 @@ class Client:
         plain = [Tensor("sizes", "INT32", (1, len(sizes)), size)]
         message = encode_request([bitstream], plain, self._ask_binary)
         headers = {HEADER_LENGTH: str(message.header_length)}
-        return "/v2/models/%s/infer" % _quoted(model), headers, message.body
+        name = self._short.get(model) or _quoted(model)
+        return "/v2/models/%s/infer" % name, headers, message.body
 
     def drain(self) -> Optional[float]:
         """Empty a shaped link's token bucket before a request; None where there is none to empty.
@@ -191,8 +194,13 @@ class Client:
     def load(self, model: str) -> None:
         """Have the server load a model now, so that no sample waits for it.
 
-        A server that does not know the request loads as it pleases: that is no error.
+        A server that does not know the request loads as it pleases: that is no error. One that
+        takes short names is asked by them from now on.
         """
+        extensions = self.metadata().get("extensions")
+        short = short_name(model)
+        if short and isinstance(extensions, list) and SHORT_NAMES in extensions:
+            self._short[model] = short
         path = "/v2/repository/models/%s/load" % _quoted(model)
         self._ask("POST", path, {}, b"{}", optional=(400, 403, 404, 405))
 

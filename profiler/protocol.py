@@ -10,9 +10,10 @@ import struct
 from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
 from device_configs.errors import ServerError
+from profiler.short_names import SHORT_NAMES
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-EXTENSIONS = ["binary_tensor_data", "model_repository"]
+EXTENSIONS = ["binary_tensor_data", "model_repository", SHORT_NAMES]
 
 # datatype -> bytes of an element, and its struct letter (None: no JSON form)
 DATATYPES: Dict[str, Tuple[int, Optional[str]]] = {

@@ -11,6 +11,7 @@ from profiler.links.presets import PRESETS
 # Units of a rate, in kilobits a second. As everywhere here, k is 1000.
 _UNITS = {"bit": 0.001, "kbit": 1.0, "mbit": 1e3, "gbit": 1e6}
 _RATE = re.compile(r"(\d+(?:\.\d+)?) ?(bit|kbit|mbit|gbit)(?:/s|ps)?$")
+_BOTH_WAYS = re.compile(r"/(?!s\b)")  # not the one of Mbit/s
 _TIME = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s)$")
 _EXAMPLE = "write as in --link shaped:100kbit, --link simulated:lora,loss=1% or --link none"
 _LEAST_KBIT_S, _MOST_KBIT_S = 0.001, 1e9
@@ -74,7 +75,7 @@ def parse_link(text: str) -> Link:
         raise UsageError("'%s' is no kind of link; %s" % (kind, suggestion(kind, KINDS)), _EXAMPLE)
     row: Dict[str, Any] = {"kind": kind, "source": "--link " + text.strip()}
     if rates:
-        up, _, down = rates.partition("/")
+        up, down = (_BOTH_WAYS.split(rates, 1) + [""])[:2]
         if up in PRESETS:
             row.update(preset=up, source=PRESETS[up].source)
         else:

@@ -28,6 +28,7 @@ from profiler.server.openapi import document
 from profiler.server.refusals import STATUS_OF, Refused, json_response, object_of, refusal
 from profiler.server.runner import Answered, Asked, Runner
 from profiler.server.work import Job
+from profiler.short_names import long_names
 from profiler.versions import machine_id, versions
 
 _INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
@@ -61,6 +62,7 @@ class Server:
         self._metrics = Metrics(models.usage, models.budget_bytes, lambda: runner.work.waiting)
         runner.on_batch = self._metrics.batch
         self._names: set[str] = set()
+        self._long_names: dict[str, str] = {}
         self._routes = self._starlette()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,6 +100,7 @@ class Server:
         """The answer, and what counts it."""
         if version not in (None, "1"):
             raise Refused(404, "every model has the version 1 alone")
+        model = self._long(model)
         body = await read_body(headers, receive)
         start_s = time.perf_counter()
         length = headers.get(_HEADER_LENGTH)
@@ -215,6 +218,14 @@ class Server:
             return
         if not hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
             raise Refused(401, "the token is missing or wrong")
+
+    def _long(self, model: str) -> str:
+        """The model that a short name stands for; bundles may have come since it was last asked."""
+        if not model.startswith("~"):
+            return model
+        if model not in self._long_names:
+            self._long_names = long_names(self._runner.models.names())
+        return self._long_names.get(model, model)
 
     def _known(self, model: str) -> str:
         """The name under which a failed inference counts."""

@@ -1,10 +1,9 @@
-"""`/v2/clock`: when the server had a request and when it answered, on its monotonic clock.
-
-For NTP's exchange, and for the rate of a link: a request may carry bytes that nobody reads, and ask
-for an answer with so many more, which are blanks.
-"""
+"""`/v2/clock`: when the server had a request and when it answered, on its monotonic clock."""
 
 # board: no
+
+# For NTP's exchange, and for the rate of a link: a request may carry bytes that nobody reads, and
+# ask for an answer with so many more, which are blanks.
 
 from __future__ import annotations
 
