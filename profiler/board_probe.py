@@ -9,10 +9,11 @@ import glob
 import os
 import re
 import time
-from typing import Dict, List, NamedTuple, Optional
+from typing import Callable, Dict, List, NamedTuple, Optional
 
 from energy.rails import UnavailableError
 from energy.sysfs import NumberFile, read_text
+from profiler.nvml_probe import LIBRARY, NvmlProbe
 
 BUDGET_S = 1e-4
 
@@ -46,31 +47,29 @@ class Reading(NamedTuple):
 
 
 class _Item:
-    """A file, and what its number means."""
+    """Something that is read, and what its number means."""
 
-    def __init__(self, name: str, path: str, kind: str, scale: float = 1.0) -> None:
-        self.name, self.kind, self._scale = name, kind, scale
-        self._file = NumberFile(path)
-        self._last = self._file.read()
-        if self._last is None:
-            self._file.close()
-            raise UnavailableError("%s holds no number" % path)
+    def __init__(
+        self, name: str, kind: str, read: Callable[[], Optional[float]], scale: float = 1.0
+    ) -> None:
+        self.name, self.kind, self._read, self._scale = name, kind, read, scale
+        self._last = read()
 
     @property
     def value(self) -> Optional[float]:
         return None if self._last is None else self._last * self._scale
 
     def read(self) -> bool:
-        """Read it; whether it says that the board throttles."""
-        before, self._last = self._last, self._file.read()
-        if self._last is None or self.kind == VALUE:
+        """Read it; whether it is a count that has grown."""
+        before, self._last = self._last, self._read()
+        if self.kind != COUNT or self._last is None or before is None:
             return False
-        if self.kind == STATE:
-            return self._last > 0
-        return before is not None and self._last > before
+        return self._last > before
 
-    def close(self) -> None:
-        self._file.close()
+    @property
+    def on(self) -> bool:
+        """Whether it is a state that slows the board down, as last read."""
+        return self.kind == STATE and self._last is not None and self._last > 0
 
 
 class BoardProbe:
@@ -78,11 +77,17 @@ class BoardProbe:
 
     Args:
         sysfs: the tree that stands for /sys; the kernel's log is looked for beside it, in dev/kmsg.
+        budget_s: how long a reading may take, but for the one file that it is at.
+        library: NVIDIA's driver library; None: only where the tree is this machine's own.
     """
 
-    def __init__(self, sysfs: str = "/sys", budget_s: float = BUDGET_S) -> None:
+    def __init__(
+        self, sysfs: str = "/sys", budget_s: float = BUDGET_S, library: Optional[str] = None
+    ) -> None:
         self._budget_s = budget_s
-        self._items = _signs(sysfs) + _values(sysfs)
+        self._files: List[NumberFile] = []
+        self._nvml = NvmlProbe(library or LIBRARY) if library or sysfs == "/sys" else None
+        self._items = self._signs(sysfs) + self._of_gpus() + self._values(sysfs)
         self._next = 0
         self._log = _KernelLog(sysfs)
         tells = any(item.kind != VALUE for item in self._items) or self._log.open
@@ -102,20 +107,75 @@ class BoardProbe:
                 signs.append(item.name)
             if time.perf_counter() > until:
                 break
+        signs += [item.name for item in self._items if item.on]
         values = {i.name: i.value for i in self._named if i.value is not None}
         throttled = bool(signs) if self._tells_throttling else None
         return Reading(values or None, throttled, "; ".join(signs) or None)
 
     def hot(self) -> bool:
         """Whether something slows the board down right now, as far as it can be told."""
-        readings = [item.read() for item in self._items if item.kind == STATE]
-        return any(readings)
+        for item in self._items:
+            if item.kind == STATE:
+                item.read()
+        return any(item.on for item in self._items)
 
     def close(self) -> None:
         """Close the files."""
-        for item in self._items:
-            item.close()
+        for file in self._files:
+            file.close()
+        if self._nvml is not None:
+            self._nvml.close()
         self._log.close()
+
+    def _of_gpus(self) -> List[_Item]:
+        sources = self._nvml.sources if self._nvml is not None else []
+        return [_Item(s.name, STATE if s.sign else VALUE, s.read) for s in sources]
+
+    def _values(self, sysfs: str) -> List[_Item]:
+        found = []
+        for path in _sorted(sysfs, "devices/system/cpu/cpufreq/policy[0-9]*/scaling_cur_freq"):
+            core = os.path.basename(os.path.dirname(path))[len("policy") :]
+            found += self._item("cpu%s_khz" % core, path, VALUE)
+        for pattern in ("*gpu*", "*.gv11b", "*.gp10b", "*.ga10b"):
+            for path in _sorted(sysfs, "class/devfreq/%s/cur_freq" % pattern)[:1]:
+                if not any(item.name == "gpu_hz" for item in found):
+                    found += self._item("gpu_hz", path, VALUE)
+        for folder in _sorted(sysfs, "class/thermal/thermal_zone[0-9]*"):
+            name = "%s_c" % (_label(folder, "type") or os.path.basename(folder))
+            if any(item.name == name for item in found):
+                name = "%s_%s" % (os.path.basename(folder), name)
+            found += self._item(name, os.path.join(folder, "temp"), VALUE, 1e-3)
+        return found
+
+    def _signs(self, sysfs: str) -> List[_Item]:
+        found = []
+        for folder in _sorted(sysfs, "class/thermal/cooling_device[0-9]*"):
+            name = _label(folder, "type") or ""
+            if _SLOWS_DOWN.search(name) and not _FAN.search(name):
+                label = "cooling %s %s" % (re.sub(r"\D", "", os.path.basename(folder)), name)
+                found += self._item(label, os.path.join(folder, "cur_state"), STATE)
+        for folder in _sorted(sysfs, "class/hwmon/hwmon[0-9]*"):
+            if _label(folder, "name") == "soctherm_oc":
+                for number, what in _OC.items():
+                    path = os.path.join(folder, "oc%d_event_cnt" % number)
+                    found += self._item("OC%d event (%s)" % (number, what), path, COUNT)
+        for path in _sorted(
+            sysfs, "devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count"
+        ):
+            core = path.split(os.sep)[-3]
+            found += self._item(
+                "%s %s" % (core, os.path.basename(path)[: -len("_count")]), path, COUNT
+            )
+        return found
+
+    def _item(self, name: str, path: str, kind: str, scale: float = 1.0) -> List[_Item]:
+        try:
+            file = NumberFile(path)
+        except UnavailableError:
+            return []
+        self._files.append(file)
+        item = _Item(name, kind, file.read, scale)
+        return [item] if item.value is not None else []
 
     def __enter__(self) -> "BoardProbe":
         return self
@@ -167,46 +227,6 @@ class _KernelLog:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
-
-
-def _values(sysfs: str) -> List[_Item]:
-    found = []
-    for path in _sorted(sysfs, "devices/system/cpu/cpufreq/policy[0-9]*/scaling_cur_freq"):
-        core = os.path.basename(os.path.dirname(path))[len("policy") :]
-        found += _item("cpu%s_khz" % core, path, VALUE)
-    for pattern in ("*gpu*", "*.gv11b", "*.gp10b", "*.ga10b"):
-        for path in _sorted(sysfs, "class/devfreq/%s/cur_freq" % pattern)[:1]:
-            if not any(item.name == "gpu_hz" for item in found):
-                found += _item("gpu_hz", path, VALUE)
-    for folder in _sorted(sysfs, "class/thermal/thermal_zone[0-9]*"):
-        name = "%s_c" % (_label(folder, "type") or os.path.basename(folder))
-        found += _item(name, os.path.join(folder, "temp"), VALUE, 1e-3)
-    return found
-
-
-def _signs(sysfs: str) -> List[_Item]:
-    found = []
-    for folder in _sorted(sysfs, "class/thermal/cooling_device[0-9]*"):
-        name = _label(folder, "type") or ""
-        if _SLOWS_DOWN.search(name) and not _FAN.search(name):
-            label = "cooling %s %s" % (re.sub(r"\D", "", os.path.basename(folder)), name)
-            found += _item(label, os.path.join(folder, "cur_state"), STATE)
-    for folder in _sorted(sysfs, "class/hwmon/hwmon[0-9]*"):
-        if _label(folder, "name") == "soctherm_oc":
-            for number, what in _OC.items():
-                path = os.path.join(folder, "oc%d_event_cnt" % number)
-                found += _item("OC%d event (%s)" % (number, what), path, COUNT)
-    for path in _sorted(sysfs, "devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count"):
-        core = path.split(os.sep)[-3]
-        found += _item("%s %s" % (core, os.path.basename(path)[: -len("_count")]), path, COUNT)
-    return found
-
-
-def _item(name: str, path: str, kind: str, scale: float = 1.0) -> List[_Item]:
-    try:
-        return [_Item(name, path, kind, scale)]
-    except UnavailableError:
-        return []
 
 
 def _label(folder: str, name: str) -> Optional[str]:

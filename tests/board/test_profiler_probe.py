@@ -96,6 +96,14 @@ def test_a_machine_that_tells_nothing(tmp_path):
         assert probe_.read() == (None, None, None) and not probe_.hot()
 
 
+def test_zones_of_one_type_are_told_apart(tmp_path):
+    for n in range(2):
+        write(tmp_path, "class/thermal/thermal_zone%d/type" % n, "acpitz")
+        write(tmp_path, "class/thermal/thermal_zone%d/temp" % n, "%d000" % (20 + n))
+    with probe(tmp_path) as probe_:
+        assert probe_.read().values == {"acpitz_c": 20.0, "thermal_zone1_acpitz_c": 21.0}
+
+
 def test_a_sensor_that_goes_and_comes(board):
     with probe(board) as probe_:
         zone = board / "sys/class/thermal/thermal_zone0/temp"
@@ -160,6 +168,11 @@ int nvmlInit_v2(void) { return 0; }
 int nvmlShutdown(void) { return 0; }
 int nvmlDeviceGetCount_v2(u32 *n) { *n = 1; return 0; }
 int nvmlDeviceGetHandleByIndex_v2(u32 i, void **d) { *d = (void *)(u64)(i + 1); return 0; }
+int nvmlDeviceGetCurrentClocksThrottleReasons(void *d, u64 *r) {
+  static int calls = 0; *r = 4 | (calls++ >= 4 ? 0x40 : 0); return 0;  /* a cap; later heat */
+}
+int nvmlDeviceGetClockInfo(void *d, int which, u32 *mhz) { *mhz = 1530; return 0; }
+int nvmlDeviceGetTemperature(void *d, int where, u32 *c) { return 3; }  /* not supported */
 int nvmlDeviceGetMemoryInfo(void *d, memory *m) { m->used = 5000; return 0; }
 int nvmlDeviceGetComputeRunningProcesses_v3(void *d, u32 *n, process *p) {
   *n = 2; p[0].pid = 7; p[0].used = 1500; p[1].pid = 8; p[1].used = ~0ull; return 0;
@@ -188,6 +201,17 @@ def test_calls_of_nvidias_libraries(tmp_path):
     assert gpu.read(9) == Used(5000, 0)
     gpu.close()
     assert 0 <= cuda_init_s("tensorrt", libraries["cuda"]) < 1
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
+def test_a_gpu_that_its_driver_slows_down(tmp_path):
+    (tmp_path / "nvml.c").write_text(NVML)
+    library = str(tmp_path / "libnvml.so")
+    subprocess.check_call(["gcc", "-shared", "-fPIC", "-o", library, str(tmp_path / "nvml.c")])
+    with BoardProbe(str(tmp_path), budget_s=1.0, library=library) as probe_:
+        reading = probe_.read()  # the fifth and sixth call: two when opened, two more then
+        assert reading.values["gpu0_hz"] == 1.53e9 and "gpu0_c" not in reading.values
+        assert reading.throttled and reading.by == "gpu0 slowed down by heat"
 
 
 def test_the_meter_keeps_the_peaks_of_a_process_that_is_gone(tmp_path):
