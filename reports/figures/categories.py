@@ -91,19 +91,25 @@ class Categories:
         self, axis: Any, positions: Any, values: Sequence[Value], caps: bool = True
     ) -> None:
         """The values' intervals as thin black lines; nothing where a value has none."""
-        for x, value in zip(positions, values, strict=True):
-            if value.value is None or value.low is None or value.high is None:
-                continue
-            axis.errorbar(
-                x,
-                value.value,
-                [[value.value - value.low], [value.high - value.value]],
-                color="black",
-                elinewidth=0.7,
-                capsize=1.5 if caps else 0,
-                capthick=0.7,
-                zorder=4 if caps else 2,
-            )
+        kept = [
+            (x, value.value, value.value - value.low, value.high - value.value)
+            for x, value in zip(positions, values, strict=True)
+            if value.value is not None and value.low is not None and value.high is not None
+        ]
+        if not kept:
+            return
+        x, y, down, up = zip(*kept, strict=True)
+        axis.errorbar(
+            x,
+            y,
+            [down, up],
+            color="black",
+            linestyle="",
+            elinewidth=0.7,
+            capsize=1.5 if caps else 0,
+            capthick=0.7,
+            zorder=4 if caps else 2,
+        )
 
 
 def _top(value: Value) -> float:

@@ -108,6 +108,8 @@ def new_figure(
 def save(figure: Figure, folder: Path, name: str) -> list[str]:
     """Write a figure as PNG, PDF and SVG; the file names."""
     names = [f"{name}.{suffix}" for suffix in FORMATS]
+    figure.draw_without_rendering()  # lays it out once, not again for each format
+    figure.set_layout_engine("none")
     for suffix, file in zip(FORMATS, names, strict=True):
         stream = io.BytesIO()
         # No date: the same records give the same bytes.
