@@ -16,6 +16,7 @@ from device_configs.errors import ServerError, UsageError
 from profiler.links.way import Drain, Paced, Way
 
 _ANSWER_LIMIT_BYTES = 256 << 20
+_PIECE_BYTES = 64 << 10
 
 
 class Endpoint(NamedTuple):
@@ -140,11 +141,7 @@ class Connection:
         response = http.client.HTTPResponse(_Counted(stream, self), method=method)  # type: ignore
         try:
             response.begin()
-            body = response.read(_ANSWER_LIMIT_BYTES + 1)
-            if len(body) > _ANSWER_LIMIT_BYTES:
-                raise ServerError(
-                    "the server's answer is larger than %d bytes" % _ANSWER_LIMIT_BYTES
-                )
+            body = _body(response)
             if response.length:  # Python's read(n) does not complain about a body cut short
                 raise http.client.IncompleteRead(body, response.length)
             names = {name.lower(): value for name, value in response.getheaders()}
@@ -176,6 +173,18 @@ class Connection:
                 "the server's certificate has another fingerprint (%s...)" % found[:16],
                 "copy the one that 'splitwatt serve --lan' printed",
             )
+
+
+def _body(response: http.client.HTTPResponse) -> bytes:
+    """The body, in pieces: an older Python sets aside (and clears) as much as it is asked for."""
+    pieces, size = [], 0
+    while size <= _ANSWER_LIMIT_BYTES:
+        piece = response.read(_PIECE_BYTES)
+        if not piece:
+            return b"".join(pieces)
+        pieces.append(piece)
+        size += len(piece)
+    raise ServerError("the server's answer is larger than %d bytes" % _ANSWER_LIMIT_BYTES)
 
 
 class _Counted(io.RawIOBase):
