@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from engines import build_part as work
 from engines.backends import load_engine
 from engines.backends import tensorrt as backend
 from engines.backends.tensorrt_builder import RefusedError
+from engines.build import left_to_onnxruntime
 from engines.bundle import Bundle
 from engines.verify import verify
 from tests.board.tiny import read_document, tiny_bundle, write_document
@@ -229,6 +231,29 @@ def test_a_refused_part_falls_back_only_when_asked_to_and_is_recorded(here, tmp_
     assert json.loads(Path(record).read_text())["rule"] == "refused"
     with load_engine("tensorrt", path) as engine:
         assert "refused" in engine.fallback and "knows an operator neither" in engine.fallback
+
+
+def test_a_bundle_that_was_cut_runs_on_both_runtimes(here, cut_bundles):
+    """INT64 is INT32 on TensorRT 8.2; what crosses the cut arrives, and the answer is the export's."""
+    _, driver, module = here("8.2.1")
+    bundle = Bundle.open(str(cut_bundles / "nano" / "ssdlite320_mobilenet_v3_large"))
+    try:
+        for part in bundle.manifest.parts:
+            reason = left_to_onnxruntime(part)
+            if reason:
+                work.place_on_cpu(bundle, part, reason)
+            else:
+                work.build_part(module, driver, bundle, part, OPTIONS)
+        checks = list(verify(bundle, "tensorrt"))
+        assert len(checks) == 2 and all(check.passed for check in checks), checks
+        crossing = bundle.part("model.2").inputs
+        assert [port.dtype for port in crossing] == ["float32", "float32", "int32"]
+        record = json.loads(
+            next((Path(bundle.path) / "engines").glob("model.2-*.json")).read_text()
+        )
+        assert record["rule"] == "placed" and "after the cut" in record["reason"]
+    finally:
+        shutil.rmtree(Path(bundle.path) / "engines", ignore_errors=True)
 
 
 def test_what_the_export_placed_after_a_cut_runs_in_onnxruntime_on_every_machine(here, tmp_path):
