@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from device_configs.errors import ServerError, SplitwattError, UsageError
 from device_configs.names import check_known
+from engines.batching import BatchPipeline
 from engines.bundle import MANIFEST, Bundle
-from engines.pipeline import ServerPipeline
 from profiler.server.tensors import metadata
 
 
@@ -39,7 +39,7 @@ class _Loaded:
         self.users = 0
         self.gone = False
         self.loading = threading.Lock()
-        self.pipeline: ServerPipeline | None = None
+        self.pipeline: BatchPipeline | None = None
 
     def close(self) -> None:
         if self.pipeline is not None:
@@ -109,7 +109,7 @@ class Models:
             return self._bundles[name]
 
     @contextmanager
-    def use(self, name: str) -> Iterator[ServerPipeline]:
+    def use(self, name: str) -> Iterator[BatchPipeline]:
         """A model's pipeline, loaded where it is not, and kept for as long as it is in use.
 
         Raises:
@@ -174,11 +174,11 @@ class Models:
     def _bytes(self) -> int:
         return sum(one.bytes for one in (*self._loaded.values(), *self._leaving))
 
-    def _pipeline(self, name: str, loaded: _Loaded, bundle: Bundle) -> ServerPipeline:
+    def _pipeline(self, name: str, loaded: _Loaded, bundle: Bundle) -> BatchPipeline:
         with loaded.loading:
             if loaded.pipeline is None:
                 try:
-                    loaded.pipeline = ServerPipeline(bundle, self._backend, self._threads)
+                    loaded.pipeline = BatchPipeline(bundle, self._backend, self._threads)
                 except BaseException:
                     with self._changed:
                         if self._loaded.get(name) is loaded:

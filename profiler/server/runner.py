@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
+from device_configs.errors import SplitwattError
+from engines.bundle import Bundle
 from profiler.protocol import InferRequest, Message, Wanted, encode_response
 from profiler.server.models import Models
 from profiler.server.tensors import check_outputs, read_inputs, write_output
@@ -68,26 +70,27 @@ class Runner:
         self.models.close()
 
     def _run(self, jobs: list[tuple[Asked, bytes, Any]]) -> list[Any]:
-        model = jobs[0][0].model
-        results: list[Any] = []
-        with self.models.use(model) as pipeline:
+        with self.models.use(jobs[0][0].model) as pipeline:
             self.on_batch(len(jobs))
-            wanted = []
-            for asked, payload, sizes in jobs:
-                try:
-                    wanted = asked.request.wanted or [Wanted("answer", asked.request.binary)]
-                    check_outputs([output.name for output in wanted], pipeline.bundle)
-                    answer, stages = pipeline.run(payload, sizes)
-                    chosen = [(write_output(w.name, answer), w.binary) for w in wanted]
-                    results.append(_answered(asked, chosen, stages))
-                except Exception as error:
-                    results.append(error)
-        return results
+            outcomes = pipeline.run_all([(payload, sizes) for _, payload, sizes in jobs])
+            return [
+                _answered(asked, pipeline.bundle, outcome)
+                for (asked, _, _), outcome in zip(jobs, outcomes, strict=True)
+            ]
 
 
-def _answered(asked: Asked, outputs: Any, stages: dict[str, float]) -> Answered:
-    parameters = {
-        "stages": write_stages(stages, time.perf_counter() - asked.start_s, asked.start_s)
-    }
-    message = encode_response(asked.model, outputs, parameters, asked.request.id)
+def _answered(asked: Asked, bundle: Bundle, outcome: Any) -> Answered | Exception:
+    """What a request's client is told, or the error that it is told of."""
+    if isinstance(outcome, Exception):
+        return outcome
+    answer, stages = outcome
+    try:
+        wanted = asked.request.wanted or [Wanted("answer", asked.request.binary)]
+        check_outputs([output.name for output in wanted], bundle)
+        outputs = [(write_output(output.name, answer), output.binary) for output in wanted]
+        total_s = time.perf_counter() - asked.start_s
+        parameters = {"stages": write_stages(stages, total_s, asked.start_s)}
+        message = encode_response(asked.model, outputs, parameters, asked.request.id)
+    except SplitwattError as error:
+        return error
     return Answered(message, stages)

@@ -16,7 +16,7 @@ from engines.backends.cores import usable_cores
 from profiler.bundles import check_target, targets
 from profiler.server.models import Models
 
-# Backends whose engines may run from several threads at once.
+# Backends whose engines may run from several threads at once, and on batches.
 _THREADED = ("cpu", "cuda")
 
 
@@ -44,6 +44,10 @@ def models_of(options: argparse.Namespace, target: str) -> Models:
     if workers > 1 and options.backend not in _THREADED:
         raise UsageError(
             "the backend %s runs one inference at a time" % options.backend, "leave out --workers"
+        )
+    if options.batch > 1 and options.backend not in _THREADED:
+        raise UsageError(
+            "the backend %s runs one image at a time" % options.backend, "leave out --batch"
         )
     if workers > 1 and threads is None:
         threads = max(1, usable_cores() // workers)

@@ -12,7 +12,6 @@ import argparse
 import ctypes.util
 import functools
 import json
-import logging
 import os
 import signal
 import socket
@@ -38,7 +37,6 @@ from profiler.server.setup import models_of, target_of
 from profiler.server.watchdog import Watchdog
 from profiler.wire_times import write_stages
 
-log = logging.getLogger("splitwatt.server")
 # How long Triton keeps a request for others to join it, where there is a batch to fill.
 QUEUE_DELAY_US = 2000
 _EXIT_TIMEOUT_S = 10
@@ -92,25 +90,23 @@ def answer_all(models: Models, name: str, requests: Any) -> list[dict[str, Any]]
     """
     answers = []
     with models.use(name) as pipeline:
-        for request in requests:
-            start_s = time.perf_counter()
+        start_s = time.perf_counter()
+        for outcome in pipeline.run_all([_payload(request) for request in requests]):
             try:
-                bitstream, sizes = request["bitstream"], request["sizes"]
-                if len(bitstream) != 1:
-                    raise SplitwattError("a request holds one image, not %d" % len(bitstream))
-                answer, stages = pipeline.run(bitstream[0].tobytes(), sizes[0])
-                data = pack(answer)
-                text = write_stages(stages, time.perf_counter() - start_s)
+                if isinstance(outcome, SplitwattError):
+                    raise outcome
+                data = pack(outcome[0])
+                text = write_stages(outcome[1], time.perf_counter() - start_s)
             except SplitwattError as error:
                 data, text = REFUSED, str(error)
-            except Exception as error:  # whatever a stranger's bytes make of it
-                log.error("an inference of %r failed", name, exc_info=error)
-                data, text = (
-                    REFUSED,
-                    "the server failed at this request (%s)" % type(error).__name__,
-                )
             answers.append({"answer": _bytes(data), "stages": _bytes(text.encode())})
     return answers
+
+
+def _payload(request: Any) -> tuple[bytes, Any]:
+    """The codec's bytes and the sizes of an image; unsound ones, to be refused, of several."""
+    bitstream, sizes = request["bitstream"], request["sizes"]
+    return (bitstream[0].tobytes(), sizes[0]) if len(bitstream) == 1 else (b"", sizes[0])
 
 
 def _bind(pytriton: Any, server: Any, models: Models, name: str, options: Any) -> int:

@@ -11,7 +11,10 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
+from device_configs.errors import BitstreamError
+from device_configs.files import sha256_file
 from engines.answer import unpack
+from engines.batching import BatchPipeline, takes_batch
 from engines.bundle import Bundle
 from engines.image import decode_image
 from engines.pipeline import BoardPipeline, whole
@@ -268,3 +271,36 @@ def test_two_boards_profile_at_once(tiny, server, config, tmp_path):
         samples = [json.loads(line) for line in lines]
         assert samples and all(sample["status"] == "ok" for sample in samples)
         assert np.isfinite([sample["total_s"] for sample in samples]).all()
+
+
+def test_parts_that_take_a_batch_run_it_and_answer_the_same(tiny, tmp_path, requests):
+    onnx = pytest.importorskip("onnx")
+    folder = tmp_path / "batched@1"
+    shutil.copytree(tiny / "cpu" / MODEL, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for part in manifest["parts"]:
+        if part["name"] in ("body", "classifier"):
+            path = folder / part["file"]
+            model = onnx.load(str(path))
+            del model.graph.value_info[:]
+            for port in (*model.graph.input, *model.graph.output):
+                port.type.tensor_type.shape.dim[0].dim_param = "batch"
+            onnx.save(model, str(path))
+            part.update(sha256=sha256_file(str(path)), bytes=path.stat().st_size)
+            for port in (*part["inputs"], *part["outputs"]):
+                port["shape"][0] = None
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with BatchPipeline(Bundle.open(str(folder), "server")) as pipeline:
+        parts = {part.name: takes_batch(engine) for part, engine in pipeline._chain}
+        assert parts == {
+            "body": True, "classifier": True, "detector": False, "segmenter": False,
+        }  # fmt: skip
+        sizes_of = [(payload, np.array(sizes, np.int32)) for payload, sizes, _ in requests]
+        bad = (b"no bitstream", sizes_of[0][1])
+        found = pipeline.run_all([*sizes_of, bad, *sizes_of])
+        assert isinstance(found.pop(len(requests)), BitstreamError)
+        for (answer, stages), (_, _, expected) in zip(found, [*requests, *requests], strict=True):
+            same(answer, expected)
+            assert set(stages) == {
+                "decode", "body", "classifier", "detector", "segmenter", "postprocess",
+            }  # fmt: skip
