@@ -156,13 +156,21 @@ class ServerPipeline(PartsPipeline):
         """
         laps = Laps()
         checked = read_sizes(sizes)
-        tensors = _inputs(checked)
-        tensors.update(self.codec.decode(payload, checked.input))
+        decoded = self.codec.decode(payload, checked.input)
         laps.lap("decode")
+        return self._finish(decoded, checked, laps), laps.stages
+
+    def run_decoded(self, decoded: Tensors, sizes: np.ndarray) -> Answer:
+        """The answer to what another machine's codec decoded from a request of these sizes."""
+        return self._finish(decoded, read_sizes(sizes), Laps())
+
+    def _finish(self, decoded: Tensors, sizes: Sizes, laps: Laps) -> Answer:
+        tensors = _inputs(sizes)
+        tensors.update(decoded)
         self._run_parts(tensors, laps)
-        answer = self._answer(tensors, checked)
+        answer = self._answer(tensors, sizes)
         laps.lap("postprocess")
-        return answer, laps.stages
+        return answer
 
 
 class Outcome(NamedTuple):

@@ -13,7 +13,7 @@ from device_configs.files import sha256_file, write_atomic, write_atomic_with
 from engines.bundle import MANIFEST, Bundle, save_arrays
 from engines.image import decode_image
 from engines.manifest import Manifest, Sample
-from engines.pipeline import Outcome, WholePipeline, whole
+from engines.pipeline import LocalPipeline, Outcome, WholePipeline, whole
 from engines.postprocess import Answer
 
 
@@ -80,11 +80,22 @@ def flat(answer: Answer) -> Dict[str, np.ndarray]:
     }
 
 
+def _decoded(pipeline: WholePipeline, payload: bytes, sizes: np.ndarray) -> Dict[str, np.ndarray]:
+    """`decoded`, where other machines' libraries may decode the payload to other pixels."""
+    if isinstance(pipeline.halves, LocalPipeline) or not pipeline.halves[1].codec.drifts:
+        return {}
+    image = pipeline.halves[1].codec.decode(payload, (int(sizes[4]), int(sizes[5])))["image"]
+    return {"decoded": np.rint(image * 255).astype(np.uint8)}
+
+
 def _make_sample(folder: str, photo: str, pipeline: WholePipeline) -> Sample:
     name = os.path.splitext(os.path.basename(photo))[0]
     file, expected = "samples/%s.png" % name, "samples/%s.npz" % name
     rgb = decode_image(photo)
-    arrays = expected_arrays(pipeline.run(rgb))
+    outcome = pipeline.run(rgb)
+    arrays = expected_arrays(outcome)
+    if outcome.payload is not None and outcome.sizes is not None:
+        arrays.update(_decoded(pipeline, outcome.payload, outcome.sizes))
     write_atomic_with(
         os.path.join(folder, file), lambda stream: Image.fromarray(rgb).save(stream, "PNG")
     )

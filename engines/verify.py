@@ -73,7 +73,12 @@ def verify(
                 board, server = pipeline.halves
                 request = board.run(rgb)
                 yield _compare_request(sample.name, request, expected, board.codec, rounding)
-                answer = server.run(expected["payload"].tobytes(), expected["sizes"])[0]
+                if "decoded" in expected:
+                    yield _compare_decoded(sample.name, expected, server.codec)
+                    decoded = {"image": _levels(expected["decoded"])}
+                    answer = server.run_decoded(decoded, expected["sizes"])
+                else:
+                    answer = server.run(expected["payload"].tobytes(), expected["sizes"])[0]
             longer_side = max(rgb.shape[:2])
             for task in bundle.manifest.tasks:
                 yield compare_task(sample.name, task, answer, expected, longer_side)
@@ -159,6 +164,21 @@ def _compare_request(
     detail = "%.2g %% of the latent's values move, by at most %.2g; %.2g %% where it was exported"
     passed = share <= 2 * stated + 100 * ROUNDING_SHARE
     return Check("%s in %s" % (name, rounding.precision), passed, detail % (share, step, stated))
+
+
+def _compare_decoded(name: str, expected: Arrays, codec: Codec) -> Check:
+    """The picture in the bundle's bytes: what this machine's library makes of it."""
+    size = (int(expected["sizes"][4]), int(expected["sizes"][5]))
+    found = codec.decode(expected["payload"].tobytes(), size)
+    due = {"image": _levels(expected["decoded"])}
+    if np.array_equal(found["image"], due["image"]):
+        return Check(name + " decoded", True, "the same pixels")
+    return Check(name + " decoded", *codec.alike(found, due))
+
+
+def _levels(pixels: np.ndarray) -> np.ndarray:
+    """uint8 as a codec gives it: float32 in 0 to 1."""
+    return pixels.astype(np.float32) / np.float32(255)
 
 
 def _compare_classes(found: Arrays, due: Arrays) -> Tuple[bool, str]:

@@ -22,10 +22,12 @@ class Codec:
     Attributes:
         takes: names of the board's tensors that `encode` needs.
         gives: names of the tensors that `decode` makes for the server.
+        drifts: whether it decodes with a library, whose other versions give other pixels.
     """
 
     takes: Tuple[str, ...] = ("latent",)
     gives: Tuple[str, ...] = ("latent",)
+    drifts = False
 
     def encode(self, tensors: Tensors) -> bytes:
         """The bytes of the tensors that it takes.

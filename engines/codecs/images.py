@@ -54,6 +54,7 @@ class ImageCodec(Codec):
 
     def __init__(self, spec: CodecSpec, tables: List[str], engine_of: EngineOf) -> None:
         self._quality = spec.quality
+        self.drifts = spec.quality is not None
         if self.qualities is None or spec.quality is None:
             sound = self.lossless and spec.quality is None
         else:
@@ -104,7 +105,7 @@ class ImageCodec(Codec):
         if found["image"].shape != due["image"].shape:
             return False, "images of another size"
         gap = np.abs(found["image"] - due["image"]) * 255
-        detail = "another %s library's bytes: %.2f of 255 levels apart on average, at most %.0f"
+        detail = "another %s library: %.2f of 255 levels apart on average, at most %.0f"
         return bool(gap.mean() <= _LIBRARIES), detail % (self.name, gap.mean(), gap.max())
 
     def _larger(self, size: Size, limit: Size) -> BitstreamError:
