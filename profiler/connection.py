@@ -9,7 +9,7 @@ import io
 import socket
 import ssl
 import time
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from device_configs.errors import ServerError, UsageError
@@ -177,7 +177,8 @@ class Connection:
 
 def _body(response: http.client.HTTPResponse) -> bytes:
     """The body, in pieces: an older Python sets aside (and clears) as much as it is asked for."""
-    pieces, size = [], 0
+    pieces: List[bytes] = []
+    size = 0
     while size <= _ANSWER_LIMIT_BYTES:
         piece = response.read(_PIECE_BYTES)
         if not piece:
