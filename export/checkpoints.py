@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 from compressai.models.utils import remap_old_keys
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from device_configs.errors import CheckpointError
@@ -36,6 +38,8 @@ def read(path: str) -> LoadedFile:
     Raises:
         CheckpointError: no checkpoint, a truncated one, or one that holds more than data.
     """
+    if path.endswith(".safetensors"):
+        return LoadedFile(path, _safetensors(path))
     try:
         # torchdistill stores its command line, a plain argparse.Namespace, beside the weights.
         with torch.serialization.safe_globals([argparse.Namespace]):
@@ -70,6 +74,17 @@ def read(path: str) -> LoadedFile:
         key.removeprefix("module."): value for key, value in getattr(state, "_metadata", {}).items()
     }
     return LoadedFile(path, tensors)
+
+
+def _safetensors(path: str) -> dict[str, Tensor]:
+    """timm's files of today: tensors and nothing else."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path} is no file of safetensors: {str(error)[:120]}",
+            "download it again: it may be truncated",
+        )
 
 
 def subset(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -183,10 +198,38 @@ def recognise(state: Mapping[str, Any]) -> str:
         kind = "an SSD"
     elif any(".convs." in k or k.startswith("aux_classifier.") for k in keys):
         kind = "a DeepLabv3"
-    for key in keys:
-        if key.endswith("bottleneck_layer.encoder.4.weight"):
-            return f"{kind} with a bottleneck of {state[key].shape[0]} channels"
-    return kind
+    return kind + _trunk(keys) + _bottleneck(state)
+
+
+# A tensor that one backbone alone has, the largest of a family first.
+_TRUNKS = (
+    ("layer3.35.conv1.weight", "ResNet-152"),
+    ("layer3.22.conv1.weight", "ResNet-101"),
+    ("layer3.5.conv1.weight", "ResNet-50"),
+    ("s2.b1.conv1.conv.weight", "RegNet"),
+    ("blocks.0.attn.qkv.weight", "ViT"),
+)
+
+
+def _trunk(keys: Sequence[str]) -> str:
+    for tensor, name in _TRUNKS:
+        if any(key == tensor or key.endswith("." + tensor) for key in keys):
+            return f" on a {name}"
+    return ""
+
+
+def _bottleneck(state: Mapping[str, Any]) -> str:
+    """The bottleneck's prior and channels, by its encoder's last layer."""
+    priors = {
+        "bottleneck_layer.encoder.4.weight": "",
+        "bottleneck_layer.g_a.4.weight": ", with a hyperprior,",
+        "bottleneck_layer.encoder.11.weight": ", of 8 bits,",
+    }
+    for key, value in state.items():
+        for last, prior in priors.items():
+            if key.endswith(last) and value.dim() == 4:
+                return f" with a bottleneck{prior} of {value.shape[0]} channels"
+    return ""
 
 
 def _free(key: str) -> bool:

@@ -32,6 +32,7 @@ class Checkpoint:
     url: the page or file to download.
     archive: whether `url` is a page of archives to unpack, rather than the file itself.
     bytes: the size of the download, None where the page does not say.
+    hub: its repository on Hugging Face's hub, in whose cache timm keeps it.
     """
 
     role: str
@@ -39,6 +40,7 @@ class Checkpoint:
     url: str
     archive: bool = False
     bytes: int | None = None
+    hub: str | None = None
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
@@ -26,14 +27,21 @@ def hub_folder() -> str:
     return os.path.join(os.path.expanduser(home), "hub", "checkpoints")
 
 
+def timm_folder() -> str:
+    """Where Hugging Face's hub keeps what timm downloads."""
+    cache = os.getenv("XDG_CACHE_HOME", os.path.join("~", ".cache"))
+    home = os.getenv("HF_HOME", os.path.join(cache, "huggingface"))
+    return os.path.expanduser(os.getenv("HF_HUB_CACHE", os.path.join(home, "hub")))
+
+
 def locate(
     checkpoints: Sequence[Checkpoint], given: str | None, model: str, rate: str | None
 ) -> dict[str, str] | None:
     """The file of each role.
 
     Args:
-        given: a file or folder that the user named; None searches ./resource/ckpt and the cache of
-            torch.hub.
+        given: a file or folder that the user named; None searches ./resource/ckpt, the cache of
+            torch.hub and that of timm.
 
     Returns:
         Role -> path, in the checkpoints' order; None when nothing was given and a file is missing.
@@ -119,13 +127,25 @@ def _roots(given: str | None) -> list[str]:
     return above
 
 
-def _first(checkpoint: Checkpoint, roots: Iterable[str]) -> str | None:
+def _first(checkpoint: Checkpoint, roots: Sequence[str]) -> str | None:
     for root in roots:
         for path in checkpoint.paths:
             places = [os.path.join(root, layout, path) for layout in _LAYOUTS]
             for candidate in [*places, os.path.join(root, os.path.basename(path))]:
                 if os.path.isfile(candidate):
                     return candidate
+    return _in_timms_cache(checkpoint) if hub_folder() in roots else None
+
+
+def _in_timms_cache(checkpoint: Checkpoint) -> str | None:
+    """The newest snapshot of the checkpoint's repository that is there."""
+    if checkpoint.hub is None:
+        return None
+    repository = "models--" + checkpoint.hub.replace("/", "--")
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        found = glob.glob(os.path.join(timm_folder(), repository, "snapshots", "*", name))
+        if found:
+            return max(found, key=os.path.getmtime)
     return None
 
 

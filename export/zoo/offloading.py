@@ -39,7 +39,8 @@ def _build(module: str, kind: str, *arguments: Any) -> Any:
 def _system(
     name: str, paper: str, citation: str, url: str, build: Any, preprocess: Preprocess, **more: Any
 ) -> System:
-    checkpoint = Checkpoint("model", (*more.get("others", ()), url.rsplit("/", 1)[1]), url)
+    files = (*more.get("others", ()), url.rsplit("/", 1)[1])
+    checkpoint = Checkpoint("model", files, url, hub=more.get("hub"))
     head = more.get("head", Head("model", "imagenet1k", top_k=5))
     task = more.get("task", "classification")
     return System(
@@ -68,6 +69,7 @@ def _classifier(
         _build(*kind, name, fixed),
         shorter(256, crop=(224, 224)),
         notes=(_RESIZE,) if not name.startswith("resnet") else (),
+        hub=f"timm/{name}.ms_in1k" if timm else None,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from sc2bench.models.backbone import splittable_resnet
 from torchvision import models
 
@@ -20,7 +21,7 @@ from export.networks import split
 from export.photos import squares
 from export.random_weights import seeded
 from export.request import prepare
-from export.spec import LoadedFile
+from export.spec import Checkpoint, LoadedFile
 from export.weight_files import locate
 from tests.conftest import splitwatt
 
@@ -248,3 +249,66 @@ def test_a_state_is_never_changed_by_loading(student, tmp_path):
     system, rate = zoo.find("entropic_student_ic@0.32")
     system.build(rate).load({"classification": LoadedFile("c.pt", state)})
     assert set(state) == set(student.state_dict())
+
+
+def test_timms_cache_is_searched(tmp_path, monkeypatch):
+    """A safetensors file where Hugging Face's hub leaves what timm downloads."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.chdir(tmp_path)
+    checkpoint = Checkpoint("model", ("x.pth",), "https://example.org/x.pth", hub="timm/x.in1k")
+    assert locate((checkpoint,), None, "x", None) is None
+    file = tmp_path / "hub" / "models--timm--x.in1k" / "snapshots" / "abc" / "model.safetensors"
+    file.parent.mkdir(parents=True)
+    save_file({"fc.weight": torch.ones(2, 3)}, str(file))
+    files = locate((checkpoint,), None, "x", None)
+    assert files == {"model": str(file)}
+    assert torch.equal(read(str(file)).state["fc.weight"], torch.ones(2, 3))
+    file.write_bytes(file.read_bytes()[:20])
+    with pytest.raises(CheckpointError, match="safetensors"):
+        read(str(file))
+
+
+def _named_only(*names):
+    return {name: torch.zeros(4, 4, 1, 1) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "said"),
+    [
+        ("entropic_student_ic_mshp@0.32", None, "lacks"),
+        ("entropic_student_ic@0.32", _named_only("layer3.22.conv1.weight"), "ResNet-101"),
+        ("entropic_student_ic@0.32", _named_only("s2.b1.conv1.conv.weight"), "RegNet"),
+        ("entropic_student_ic@0.32", _named_only("blocks.0.attn.qkv.weight"), "ViT"),
+        (
+            "entropic_student_ic@0.32",
+            _named_only("bottleneck_layer.g_a.4.weight"),
+            "with a hyperprior, of 4 channels",
+        ),
+        (
+            "entropic_student_od@0.32",
+            _named_only("backbone.body.bottleneck_layer.encoder.11.weight"),
+            "of 8 bits, of 4 channels",
+        ),
+    ],
+    ids=["another prior", "ResNet-101", "RegNet", "ViT", "hyperprior", "8 bits"],
+)
+def test_a_file_of_another_system_is_told_for_what_it_is(student, tmp_path, name, state, said):
+    path = tmp_path / "c.pt"
+    torch.save(student.state_dict() if state is None else state, path)
+    (role,) = zoo.find(name)[0].tasks
+    with pytest.raises(CheckpointError) as error:
+        _loaded(name, {role: path})
+    assert said in str(error.value) and str(path) in str(error.value)
+
+
+def test_an_export_of_a_wrong_file_is_one_sentence_and_leaves_nothing(student, tmp_path):
+    path = tmp_path / "c.pt"
+    torch.save({**student.state_dict(), "fc.bias": torch.zeros(10)}, path)
+    result = splitwatt(
+        "export", "--model", "entropic_student_ic@0.32", "--target", "cpu", "--weights", path,
+        "--bundles", tmp_path / "b", check=False,
+    )  # fmt: skip
+    assert result.returncode == 1 and "[10] instead of [1000]" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list((tmp_path / "b").rglob("*.*"))
