@@ -26,6 +26,8 @@ def short_table(path: str) -> str:
         "backend",
         "ok",
         "failed",
+        "open s",
+        "first ms",
         "board ms",
         "server ms",
         "network ms",
@@ -130,6 +132,7 @@ def _row(run: Run, config: str, backend: str, flows: Dict[str, Optional[float]])
     good = run.measured(config, backend)
     tried = [s for s in run.samples if (s.config, s.backend, s.warmup) == (config, backend, False)]
     cells = [config, backend, str(len(good)), str(len(tried) - len(good))]
+    cells += _starting(run, config, backend)
     cells += [_ms(good, local_s), _ms(good, server_s), _ms(good, network_s), _ms(good, _total)]
     known = _spread(run, config, backend)
     width = known.p50_relative_width if known else None
@@ -144,6 +147,18 @@ def _row(run: Run, config: str, backend: str, flows: Dict[str, Optional[float]])
         seconds = _median([end_to_end_s(sample, link) for sample in good])
         cells.append("-" if seconds is None else "%.3f" % seconds)
     return cells
+
+
+def _starting(run: Run, config: str, backend: str) -> List[str]:
+    """Until a process was ready to run, and its first inference: in no other figure."""
+    own = [row for row in run.starts if (row.config, row.backend) == (config, backend)]
+    ready = [(s.cuda_init_s or 0.0) + s.open_s + (s.server_load_s or 0.0) for s in own]
+    first = _median([start.first_inference_s for start in own])
+    opened = _median(ready)
+    return [
+        "-" if opened is None else "%.2f" % opened,
+        "-" if first is None else "%.1f" % (1000 * first),
+    ]
 
 
 def _total(sample: Sample) -> Optional[float]:
