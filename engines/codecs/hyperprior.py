@@ -20,6 +20,7 @@ from engines.codecs.base import ROUNDING_SHARE, Codec, EngineOf, Tensors, load_t
 from engines.codecs.factorized import latent_size
 from engines.manifest import CodecSpec
 from engines.rangecoder import RangeCoder
+from engines.rangecoder.bits import symbol_bits
 from engines.rangecoder.coder import not_codable
 from engines.rangecoder.container import parse, read_varint, varint
 from engines.rangecoder.reference import quantize
@@ -73,6 +74,25 @@ class HyperpriorCodec(Codec):
 
     def decode(self, payload: bytes, input_size: Tuple[int, int]) -> Tensors:
         """See `Codec.decode`; DesyncError where the two ends' indexes differ."""
+        stream, _, indexes, means = self._opened(payload, input_size)
+        latent = self._latent.decode([stream], _size(indexes), indexes)
+        return {"latent": latent + means}
+
+    def bits(self, payload: bytes, input_size: Tuple[int, int]) -> List[np.ndarray]:
+        """See `Codec.bits`: the latent's, then the side latent's."""
+        stream, side, indexes, _ = self._opened(payload, input_size)
+        symbols = self._latent.decode_symbols([stream], _size(indexes), indexes)
+        medians = self._side.tables.medians.reshape(-1, 1, 1)
+        side_symbols = np.rint(side[0] - medians).astype(np.int64)
+        return [
+            symbol_bits(self._latent.tables, symbols[0], indexes[0]).sum(0),
+            symbol_bits(self._side.tables, side_symbols).sum(0),
+        ]
+
+    def _opened(
+        self, payload: bytes, input_size: Tuple[int, int]
+    ) -> Tuple[bytes, np.ndarray, np.ndarray, np.ndarray]:
+        """The latent's bitstream, the side latent, and the indexes and means that it tells of."""
         crc, side_stream, stream = unframe(payload)
         header = parse(stream)
         size = latent_size(stream, input_size)
@@ -90,7 +110,7 @@ class HyperpriorCodec(Codec):
                 "latent: their floating point differs",
                 "run the part '%s' on one backend and at one precision on both ends" % PART,
             )
-        return {"latent": self._latent.decode([stream], size, indexes) + means}
+        return stream, side, indexes, means
 
     def alike(self, found: Tensors, due: Tensors) -> Tuple[bool, str]:
         """See `Codec.alike`: a value counts where it is another symbol, not for its mean's rounding."""
@@ -107,6 +127,10 @@ class HyperpriorCodec(Codec):
         made = self._engine.run({"side": side})
         indexes = np.clip(made["indexes"], 0, self._latent.tables.count - 1)
         return indexes, made.get("means", np.zeros((), np.float32))
+
+
+def _size(maps: np.ndarray) -> Tuple[int, int]:
+    return maps.shape[2], maps.shape[3]
 
 
 def crc_of(indexes: np.ndarray) -> int:

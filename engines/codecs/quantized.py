@@ -68,6 +68,11 @@ class QuantizedCodec(Codec):
         values = np.frombuffer(body, np.uint8).reshape(1, -1, height, width)
         return {"latent": dequantize(values, scale, zero)}
 
+    def bits(self, payload: bytes, input_size: Tuple[int, int]) -> List[np.ndarray]:
+        """See `Codec.bits`: as many everywhere."""
+        latent = self.decode(payload, input_size)["latent"]
+        return [np.full(latent.shape[2:], 8.0 * latent.shape[1], np.float32)]
+
     def alike(self, found: Tensors, due: Tensors) -> Tuple[bool, str]:
         """See `Codec.alike`: a step is a 255th of the latent's range."""
         a, b = found["latent"], due["latent"]

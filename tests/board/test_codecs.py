@@ -95,6 +95,29 @@ def test_a_hyperpriors_latent_comes_back_rounded(hyperprior, tensors, means):
     np.testing.assert_array_equal(codec.decode(payload, INPUT)["latent"], due)
 
 
+def test_bits_add_up_to_the_payload(hyperprior, tensors):
+    codec = hyperprior(Parameters())
+    payload = codec.encode(tensors)
+    latent, side = codec.bits(payload, INPUT)
+    assert latent.shape == (20, 24) and side.shape == (5, 6)
+    total = float(latent.sum() + side.sum()) / 8
+    assert 0 < len(payload) - total < 60  # both headers, the lanes' states and the frame
+    payload = _plain("quantized").encode(tensors)
+    (even,) = _plain("quantized").bits(payload, INPUT)
+    assert even.sum() == 8 * tensors["latent"].size
+
+
+def test_two_machines_payloads_are_alike_but_for_rounding(hyperprior, tensors):
+    near = dict(tensors, latent=tensors["latent"] + np.float32(1e-5))
+    far = dict(tensors, latent=tensors["latent"] + np.float32(0.2))
+    for codec in (hyperprior(Parameters()), _plain("quantized"), _plain("feature_webp", 90)):
+        due = codec.decode(codec.encode(tensors), INPUT)
+        for other, alike in ((near, True), (far, False)):
+            found = codec.decode(codec.encode(other), INPUT)
+            assert codec.alike(found, due)[0] == alike, codec
+        assert not codec.alike({"latent": due["latent"][:, :, :3]}, due)[0]
+
+
 def test_another_machines_indexes_are_a_desync_and_never_a_latent(hyperprior, tensors):
     payload = hyperprior(Parameters()).encode(tensors)
     for error in (1e-3, -1e-3, 1e-5):
