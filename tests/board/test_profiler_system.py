@@ -1,0 +1,65 @@
+"""What a system tells of its engines: the accelerator's own time, and what fell back."""
+
+import sys
+import types
+
+import pytest
+
+from engines.backends import BACKENDS, ort_cpu
+from engines.photos import default_photos
+from profiler.bundles import open_bundles
+from profiler.config import from_document
+from profiler.system import LocalSystem
+from tests.board.tiny import tiny_bundle
+
+
+def timed(onnx_path, threads):
+    """A backend with a clock of its own, which runs parts by another one."""
+    engine = ort_cpu.open_engine(onnx_path, threads)
+    inner = engine._run
+
+    def run(feeds):
+        outputs = inner(feeds)
+        engine.device_s = 0.25
+        return outputs
+
+    engine._run = run
+    engine.fallback = "cpu: the graph has a node that this backend lacks"
+    return engine
+
+
+@pytest.fixture
+def found(tmp_path, monkeypatch):
+    module = types.ModuleType("timed_backend")
+    module.open_engine = timed
+    monkeypatch.setitem(sys.modules, "timed_backend", module)
+    monkeypatch.setitem(BACKENDS, "timed", "timed_backend")
+    (tmp_path / "cpu").mkdir()
+    tiny_bundle(tmp_path / "cpu" / "tiny_local", split=False)
+    rows = {"LC1": {"local": ["tiny_local"]}}
+    config = from_document(
+        {"format": 1, "name": "a", "inferences": 1, "configurations": rows}, "config"
+    )
+    return list(open_bundles(config, str(tmp_path), "cpu").values())
+
+
+def test_an_accelerators_own_time_goes_into_the_sample(found):
+    system = LocalSystem(found, "timed", 1)
+    try:
+        outcome = system.run(default_photos()[0])
+        assert outcome.device_s == {"ic.model": 0.25} and set(outcome.device_s) <= set(
+            outcome.stages
+        )
+        assert system.fallbacks == [
+            "tiny_local: model: cpu: the graph has a node that this backend lacks"
+        ]
+    finally:
+        system.close()
+
+
+def test_where_there_is_none_there_is_no_figure(found):
+    system = LocalSystem(found, "cpu", 1)
+    try:
+        assert system.run(default_photos()[0]).device_s is None and system.fallbacks == []
+    finally:
+        system.close()
