@@ -1,4 +1,5 @@
-"""Every system of the zoo exported with random weights: seconds, and the largest resident memory.
+"""Every system of the zoo exported with random weights: seconds, seconds of processors (what is left of
+it on a machine with other work), and the largest resident memory.
 
 One process exports them one after the other, each at its first rate point (all of them with
 SPLITWATT_BENCH_ALL=1: the rate points of a system differ in their weights, not in their size).
@@ -27,31 +28,40 @@ def main() -> None:
     folder = tempfile.mkdtemp(prefix="splitwatt-zoo-")
     try:
         for index, name in enumerate(names, 1):
-            begin = time.perf_counter()
+            begin, cpu_begin = time.perf_counter(), time.process_time()
             problem = _export(name, folder)
             seconds, peak = time.perf_counter() - begin, _peak_gib()
+            cpu = time.process_time() - cpu_begin
             size = _size(folder)
             shutil.rmtree(os.path.join(folder, "cpu"), ignore_errors=True)
             print(f"{index}/{len(names)} {name}: {problem or f'{seconds:.1f} s'}, "
-                  f"peak {peak:.2f} GiB", flush=True)  # fmt: skip
+                  f"{cpu:.1f} s of processors, peak {peak:.2f} GiB", flush=True)  # fmt: skip
             if problem:
                 failed.append({"model": name, "problem": problem})
             else:
-                rows.append({"model": name, "seconds": seconds, "bytes": size, "peak_gib": peak})
+                rows.append({"model": name, "seconds": seconds, "cpu_s": cpu, "bytes": size,
+                             "peak_gib": peak})  # fmt: skip
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     total = time.perf_counter() - started
     table = [
-        [row["model"], f"{row['seconds']:.1f}", f"{row['bytes'] / 1e6:.0f}"]
+        [
+            row["model"],
+            f"{row['seconds']:.1f}",
+            f"{row['cpu_s']:.1f}",
+            f"{row['bytes'] / 1e6:.0f}",
+        ]
         for row in sorted(rows, key=lambda row: -row["seconds"])
     ]
-    table.append([f"all {len(rows)}", f"{total:.0f}", f"peak {_peak_gib():.2f} GiB"])
-    table += [[entry["model"], "failed", entry["problem"]] for entry in failed]
+    cpu_total = sum(row["cpu_s"] for row in rows)
+    peak = f"peak {_peak_gib():.2f} GiB"
+    table.append([f"all {len(rows)}", f"{total:.0f}", f"{cpu_total:.0f}", peak])
+    table += [[entry["model"], "failed", "", entry["problem"]] for entry in failed]
     publish(
         "zoo",
         f"Exporting the zoo ({len(os.sched_getaffinity(0))} cores; {LIMIT_S // 60} minutes and "
         f"{LIMIT_GIB:.0f} GiB are allowed)",
-        ["model", "s", "MB"],
+        ["model", "s", "s of processors", "MB"],
         table,
         {"total_s": total, "peak_gib": _peak_gib(), "rows": rows, "failed": failed},
     )
