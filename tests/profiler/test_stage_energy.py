@@ -205,3 +205,17 @@ def test_a_server_without_a_sensor_says_why(tiny, tmp_path):
     )  # fmt: skip
     assert result.returncode == 1 and "no power sensor of this machine" in result.stderr
     assert "rapl: there is no" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_with_both_ends_on_one_machine_no_stage_is_repeated(tiny, server, tmp_path, capfd):
+    (tmp_path / "c.yaml").write_text(
+        "format: 1\nname: one\nwarmup: 0\ninferences: 1\nstage_energy_s: 10\n"
+        "configurations: {Ours1: {split: [tiny@1]}}\n"
+    )
+    options = Options(bundles=str(tiny), target="cpu", server=server.url, driver="generated")
+    result = start_run(load_config(str(tmp_path / "c.yaml")), options, str(tmp_path / "run"))
+    assert result.ok == 1 and "no stage is repeated" in capfd.readouterr().err
+    run = read_run(result.path)
+    assert read_stages(result.path) == [] and stage_energy_of(run) == []
+    for energy in energy_of(run) + server_energy_of(run):
+        assert energy.total is None and "same machine" in energy.why_not
