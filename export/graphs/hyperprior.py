@@ -17,14 +17,15 @@ class Parameters(nn.Module):
     Args:
         h_s: the synthesis of scales, or of scales and then means, from the side latent.
         gaussian: CompressAI's GaussianConditional, its scale table filled.
+        channels: of the latent: how many of what `h_s` makes are scales.
         means: whether `h_s` makes means.
     """
 
     steps: Tensor
 
-    def __init__(self, h_s: nn.Module, gaussian: Any, means: bool) -> None:
+    def __init__(self, h_s: nn.Module, gaussian: Any, channels: int, means: bool) -> None:
         super().__init__()
-        self.h_s, self.means = h_s, means
+        self.h_s, self.channels, self.means = h_s, channels, means
         steps = gaussian.scale_table[:-1].detach().clone()
         self.bits = max(1, len(steps).bit_length())
         padding = torch.full(((1 << self.bits) - 1 - len(steps),), float("inf"))
@@ -38,7 +39,7 @@ class Parameters(nn.Module):
         made = self.h_s(side)
         if not self.means:
             return (self._indexes(made),)
-        scales, means = made.chunk(2, 1)
+        scales, means = torch.split(made, self.channels, dim=1)
         return self._indexes(scales), means
 
     def _indexes(self, scales: Tensor) -> Tensor:

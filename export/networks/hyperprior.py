@@ -76,7 +76,7 @@ class HyperpriorModel:
         return Part(
             PART,
             "both",
-            Parameters(self.h_s, self.gaussian, self.means).eval(),
+            Parameters(self.h_s, self.gaussian, self.channels, self.means).eval(),
             (self.side_port,),
             tuple(outputs),
             lambda tensors: self.parameters(tensors["side"]),
