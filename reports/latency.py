@@ -14,7 +14,7 @@ from profiler.records import (
     uplink_s,
 )
 from reports import stats
-from reports.model import Entry, Link
+from reports.model import NO_LINK, Entry, Link
 from reports.values import Value, missing
 
 _NOTHING_SENT = "local computing sends nothing"
@@ -48,7 +48,7 @@ def latency(entry: Entry, link: Link) -> Latency:
     """The latency of an entry on one link; a measured one adds nothing to what was measured."""
     real = link.measured
     totals = _seconds(entry, lambda s: s.total_s if real else end_to_end_s(s, link))
-    uplink = missing("no link is simulated") if real else _uplink(entry, link)
+    uplink = _uplink(entry, link)
     return Latency(
         total=stats.median(totals, "measured", *uplink.sources, why=entry.why_no_sample),
         local=_median(entry, local_s),
@@ -65,6 +65,8 @@ def latency(entry: Entry, link: Link) -> Latency:
 def _uplink(entry: Entry, link: Link) -> Value:
     if not entry.split:
         return missing(_NOTHING_SENT)
+    if link == NO_LINK:
+        return missing("no link is simulated")
     if link.measured:
         return missing("the link was there while it was measured: it is in the network's time")
     seconds = _seconds(entry, lambda sample: uplink_s(sample, link))

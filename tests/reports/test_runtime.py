@@ -1,0 +1,78 @@
+"""Tables of what blocks record besides samples: throughput, cold starts, measured links."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from profiler.fields import START_FIELDS, THROUGHPUT_FIELDS, check_record
+from profiler.network_records import LINK_FIELDS
+from reports.write import make_report
+from tests.reports.synthetic import make_config, write_run
+
+
+def append(file, fields, rows):
+    with open(file, "a") as stream:
+        for row in rows:
+            stream.write(json.dumps(check_record(row, fields, file.name)) + "\n")
+
+
+def start(block, opened, cuda):
+    return {"config": "Ours1", "backend": "cpu", "block": block, "cuda_init_s": cuda,
+            "open_s": opened, "server_load_s": 2.5, "first_inference_s": None, "warmups": 4,
+            "steady": True, "fallbacks": []}  # fmt: skip
+
+
+def throughput(block, images, seconds):
+    return {"config": "Ours1", "backend": "cpu", "block": block, "pipelined": True,
+            "images": images, "failed": 1, "duration_s": seconds,
+            "images_per_s": images / seconds}  # fmt: skip
+
+
+def rate(when, up):
+    return {"block": "Ours1-cpu-0", "when": when, "monotonic_s": 1.0, "uplink_kbit_s": up,
+            "downlink_kbit_s": None, "uplink_bytes": 10_000, "downlink_bytes": 0,
+            "why_not": None}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runtime")
+    config = make_config(["LC1", "Ours1"], links=1, inferences=6)
+    shaped = config.links[0]._replace(name="shaped 100", kind="shaped")
+    run = write_run(folder / "run", config._replace(links=(shaped,)))
+    starts = [start("Ours1-cpu-0", 0.5, None), start("Ours1-cpu-1", 0.7, None)]
+    append(run / "starts.jsonl", START_FIELDS, starts)
+    append(run / "throughput.jsonl", THROUGHPUT_FIELDS, [throughput("Ours1-cpu-0", 40, 10.0),
+                                                          throughput("Ours1-cpu-1", 20, 20.0)])  # fmt: skip
+    append(run / "links.jsonl", LINK_FIELDS, [rate("before", 99.0), rate("after", 97.0)])
+    make_report([run], folder / "report")
+    return run, folder / "report"
+
+
+def test_starts_are_means_over_processes(made):
+    row = pd.read_csv(made[1] / "starts.csv").iloc[0]
+    assert row.config == "Ours 1" and row.open_s == pytest.approx(0.6)
+    assert row.server_load_s == 2.5 and row.warmups == 4
+    assert pd.isna(row.cuda_init_s) and pd.isna(row.first_inference_s)
+
+
+def test_throughput_pools_images_and_seconds(made):
+    row = pd.read_csv(made[1] / "throughput.csv").iloc[0]
+    assert row.images_per_s == pytest.approx(60 / 30) and row.images == 60 and row.failed == 2
+
+
+def test_a_shaped_link_is_measured_and_adds_nothing(made):
+    run, folder = made
+    row = pd.read_csv(folder / "links.csv").iloc[0]
+    assert row.uplink_kbit_s == 98.0 and row.nominal_kbit_s == 100 and pd.isna(row.downlink_kbit_s)
+    found = json.loads((folder / "report.json").read_text())["tables"]["latency"]["rows"]
+    ours = next(r for r in found if r["config"] == "Ours 1")
+    assert ours["end_to_end_s"]["sources"] == ["measured"]
+    assert "in the network's time" in ours["uplink_s"]["why"]
+    samples = pd.read_json(run / "samples.jsonl", lines=True)
+    own = samples[(samples.config == "Ours1") & ~samples.warmup]
+    assert ours["end_to_end_s"]["value"] == pytest.approx(own.total_s.median())
+    text = (folder / "report.md").read_text()
+    assert "shaped 100: shaped, 100 kbit/s" in text
+    assert not json.loads((folder / "report.json").read_text())["tables"]["breakeven"]["rows"]
