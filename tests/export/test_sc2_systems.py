@@ -31,6 +31,7 @@ from engines.manifest import CodecSpec, TablesFile
 from engines.rangecoder import RangeCoder, Tables
 from export import zoo
 from export.checkpoints import read
+from export.networks import split
 from export.photos import squares
 from export.random_weights import fit_hyperprior, seeded
 from export.request import prepare
@@ -234,6 +235,27 @@ def test_channel_reductions_answers_and_bytes_are_sc2benchs(tmp_path, image):
     assert len(payload) - sent.tensor.numel() == 12
     with pytest.raises(CheckpointError, match=r"channels: 6, not 3"):
         prepare("cr_bq_ic@3", "cpu", None, str(_place(name, tmp_path)), "bundles")
+
+
+@pytest.mark.parametrize(
+    ("name", "trunk", "head"),
+    [
+        ("cr_bq_od@2", lambda: _released_cr_bq(2), split.faster_rcnn),
+        (
+            "end_to_end_ss@2.048e-7",
+            lambda: splittable_resnet(_fp(num_bottleneck_channels=24), **_HEADS),
+            split.deeplab,
+        ),
+    ],
+)
+def test_a_body_and_its_head_are_loaded_whole(name, trunk, head, tmp_path):
+    """Detection and segmentation files: every tensor of sc2bench's model is in ours."""
+    model = head(_made(name, trunk))
+    _saved(model, _place(name, tmp_path))
+    network = _loaded(name, tmp_path)
+    ours = (network.segmenter or network.rcnn).state_dict()
+    for key, value in model.state_dict().items():
+        assert torch.equal(ours[key], value), key
 
 
 _LAYERS = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool"]

@@ -57,6 +57,9 @@ def test_models_prints_the_contract():
     rows = json.loads(splitwatt("models", "--json").stdout)
     assert {"name", "family", "paper", "tasks", "rates"} <= set(rows[0])
     assert [row["name"] for row in rows] == list(zoo.systems())
+    for row in rows:
+        assert len(row["paper"]) > 20 and row["citation"] and "\n" not in row["citation"], row
+        assert row["tasks"] and isinstance(row["rates"], list)
     text = splitwatt("models").stdout
     assert "5.2 M" in text and "3.4 M" in text  # SSDLite: torchvision's and the paper's
 
