@@ -13,7 +13,6 @@ from sc2bench.models.layer import (
     SimpleBottleneck,
     larger_resnet_layer1_bottleneck,
 )
-from sc2bench.transforms.misc import SimpleDequantizer, SimpleQuantizer
 from torch import Tensor, nn
 from torchvision.models import resnet50
 
@@ -22,6 +21,7 @@ from export.checkpoints import fill_bottleneck
 from export.graphs.bottleneck import Encoders, fixed
 from export.networks import ports
 from export.networks.hyperprior import HyperpriorModel
+from export.networks.latent_codecs import EightBits
 from export.random_weights import (
     fit_batch_norms,
     fit_bottleneck,
@@ -202,26 +202,23 @@ class ChannelReduction(Bottleneck):
         stem = resnet50(weights=None)
         rest = larger_resnet_layer1_bottleneck(bottleneck_channel=channels)
         encoder = nn.Sequential(stem.conv1, stem.bn1, stem.relu, stem.maxpool, *rest.encoder)
-        layer = SimpleBottleneck(encoder, rest.decoder, SimpleQuantizer(8), SimpleDequantizer(8))
+        layer = SimpleBottleneck(encoder, rest.decoder)
         super().__init__(layer, channels)
+        self._codec = EightBits()
 
     def coding(self) -> Coding:
         """One byte a value."""
-        return Coding("quantized")
+        return self._codec.coding()
 
     def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The latent on its own scale of 256 steps, item by item."""
-        return {n: self._received(t) for n, t in found.items() if n == "latent"}
-
-    def _received(self, latent: Tensor) -> Tensor:
-        compress, decompress = self.layer.compressor, self.layer.decompressor
-        return torch.cat([decompress(compress(item)) for item in torch.split(latent, 1)])
+        return {n: self._codec.received(t) for n, t in found.items() if n == "latent"}
 
     def fit(self, images: Tensor, bits: float) -> Tensor:
         """See `Bottleneck.fit`; `bits` are always 8."""
         fit_batch_norms([self.encoder], lambda: self.encoder(images))
         with torch.no_grad():
-            latents = self._received(self.encoder(images))
+            latents = self._codec.received(self.encoder(images))
         fit_batch_norms([self.decoder], lambda: self.decoder(latents))
         return latents
 

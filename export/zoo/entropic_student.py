@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from engines.manifest import Head, Preprocess
-from export.spec import Checkpoint, Network, System, detection_transform, shorter
+from engines.manifest import Preprocess
+from export.spec import SC2_TASKS, Checkpoint, Network, System, shorter
 
 _PAPER = (
     "Matsubara, Yang, Levorato, Mandt: SC2 Benchmark: Supervised Compression for Split Computing"
@@ -43,9 +43,9 @@ def _build(task: str, rate: str | None) -> Network:
     return split.on_resnet50(task, bottleneck, bits_at(str(rate)), shared)
 
 
-def _system(
-    name: str, task: str, preprocess: Preprocess, head: Head, more: tuple[str, ...]
-) -> System:
+def _system(task: str, more: tuple[str, ...]) -> System:
+    short, preprocess, head = SC2_TASKS[task]
+
     def checkpoints(rate: str | None) -> tuple[Checkpoint, ...]:
         if rate in _ASSUMED:
             return ()
@@ -53,7 +53,7 @@ def _system(
         return (Checkpoint(task, (path,), _PAGE, archive=True),)
 
     return System(
-        name=name,
+        name=f"entropic_student_{short}",
         family="entropic_student",
         paper=_PAPER,
         citation=_CITATION,
@@ -68,8 +68,7 @@ def _system(
     )
 
 
-_IC = shorter(256, crop=(224, 224))
-_CLASSIFIER = Head("classifier", "imagenet1k", top_k=5)
+_, _IC, _CLASSIFIER = SC2_TASKS["classification"]
 _HALF = (0.5, 0.5, 0.5)
 _SMALL = ("0.08", "0.16", "0.32", "0.64", "1.28", "2.56")
 
@@ -159,10 +158,8 @@ def _classifier(backbone: str, prior: str) -> System:
 
 
 SYSTEMS = [
-    _system("entropic_student_ic", "classification", _IC, _CLASSIFIER, ("0.08", "0.16")),
-    _system("entropic_student_od", "detection", detection_transform(800, 1333, 32),
-            Head("detector", "coco91", score_threshold=0.05), ("0.08", "0.16")),
-    _system("entropic_student_ss", "segmentation", shorter(513), Head("segmenter", "voc21"),
-            ("0.16",)),
+    _system("classification", ("0.08", "0.16")),
+    _system("detection", ("0.08", "0.16")),
+    _system("segmentation", ("0.16",)),
     *(_classifier(backbone, prior) for backbone, prior in _POINTS),
-]  # fmt: skip
+]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 from torchvision.models.detection.transform import GeneralizedRCNNTransform, resize_boxes
-from torchvision.transforms import functional
+from torchvision.transforms import InterpolationMode, functional
 from torchvision.transforms._presets import ImageClassification, SemanticSegmentation
 
 from engines.image import decode_image
@@ -84,6 +84,16 @@ def test_pillow_bilinear_is_the_classification_preset(size, resize, crop):
     preset = ImageClassification(crop_size=crop, resize_size=resize)
     expected = preset(Image.fromarray(rgb))[None].numpy()
     result = preprocess(rgb, spec("shorter", resize, None, "pillow-bilinear", (crop, crop)))
+    assert np.abs(result.tensor - expected).max() <= 1e-6
+
+
+@pytest.mark.parametrize("size", [s for s in SIZES if s not in ((3, 700), (49, 2))])
+def test_pillow_bicubic_is_the_classification_preset(size):
+    rgb = picture(size)
+    cubic = InterpolationMode.BICUBIC
+    preset = ImageClassification(crop_size=224, resize_size=248, interpolation=cubic)
+    expected = preset(Image.fromarray(rgb))[None].numpy()
+    result = preprocess(rgb, spec("shorter", 248, None, "pillow-bicubic", (224, 224)))
     assert np.abs(result.tensor - expected).max() <= 1e-6
 
 
