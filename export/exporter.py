@@ -23,7 +23,7 @@ from export.compat import Report as Fit
 from export.cost import Counter, parameters
 from export.in_graph import add_coder
 from export.onnx_export import to_onnx
-from export.parity import Difference
+from export.parity import Difference, check_batch
 from export.photos import photos, samples
 from export.pieces import Placed, Run, open_session, params_after, place, ports_of
 from export.precision_bundle import convert, state_trials
@@ -158,6 +158,8 @@ def _part(
             if counter.unknown:
                 notes.append(f"GMAC of {part.name} leave out {', '.join(sorted(counter.unknown))}")
     notes += difference.notes
+    if part.inputs[0].shape[0] is None:
+        check_batch(session, part, runs[0].given, difference.tolerance)
     del session
     keep_outputs(model, [port.name for port in part.outputs])
     placed = place(model, part, target, runs)

@@ -8,7 +8,7 @@ rounding decides: at a threshold, at the end of the list, or (one in fifty) in a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -167,3 +167,29 @@ def _unmatched(found: np.ndarray, due: np.ndarray) -> int:
         gaps = np.abs(found[None] - due[start : start + 128, None]).max(axis=2)
         count += int((gaps.min(axis=1) > PIXELS).sum()) if len(found) else len(gaps)
     return count
+
+
+def check_batch(session: Any, part: Part, feed: Arrays, tolerance: float) -> None:
+    """Two images in one run of a graph must give what two runs give.
+
+    Args:
+        session: onnxruntime's, of the part's graph.
+        part: whose inputs are all maps of any number of images.
+        feed: one image's inputs; the second image is the first one turned around.
+        tolerance: of values.
+
+    Raises:
+        ExportError: they do not.
+    """
+    names = [port.name for port in part.outputs]
+    turned = {name: np.ascontiguousarray(array[..., ::-1]) for name, array in feed.items()}
+    both = {name: np.concatenate([feed[name], turned[name]]) for name in feed}
+    alone = [session.run(names, one) for one in (feed, turned)]
+    for name, pair, first, second in zip(names, session.run(names, both), *alone, strict=True):
+        due = np.concatenate([first, second])
+        gap = float(np.abs(pair - due).max()) if pair.shape == due.shape else float("inf")
+        if not gap <= tolerance:
+            raise ExportError(
+                f"the part '{part.name}' gives another {name} for two images at once: a difference "
+                f"of {gap:.3g} where {tolerance:.3g} is allowed"
+            )

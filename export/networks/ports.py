@@ -26,3 +26,8 @@ MASK = Port("mask", "int32", (1, None, None))
 def maps(name: str, channels: int) -> Port:
     """Feature maps of any size."""
     return Port(name, "float32", (1, channels, None, None))
+
+
+def batched(port: Port) -> Port:
+    """The same port for any number of images: of server parts, which then may share a run."""
+    return port._replace(shape=(None, *port.shape[1:]))

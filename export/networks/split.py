@@ -206,8 +206,8 @@ class SplitNetwork(Network):
             "body",
             "server",
             Body(decoder, stages, every),
-            (ports.maps("latent", self.bottleneck.channels),),
-            outputs,
+            (self._batched(ports.maps("latent", self.bottleneck.channels)),),
+            tuple(map(self._batched, outputs)),
             reference,
             [decoder, *stages],
         )
@@ -218,11 +218,15 @@ class SplitNetwork(Network):
             "classifier",
             "server",
             trunk.head,
-            (trunk.f4,),
-            (ports.LOGITS,),
+            (self._batched(trunk.f4),),
+            (self._batched(ports.LOGITS),),
             lambda tensors: {"logits": trunk.head(tensors["f4"])},
             [trunk.fc],
         )
+
+    def _batched(self, port: Port) -> Port:
+        """Of any number of images, unless the trunk's features are of one size."""
+        return port if self.trunk.fixed_size else ports.batched(port)
 
     def _detector(self) -> Part:
         def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
