@@ -1,0 +1,151 @@
+"""The joint autoregressive prior: each place of the latent is told of by those before it.
+
+Both ends compute, place by place in raster order, the tables' indexes and the means of a place's
+channels from the side latent and from the 5x5 places around it that are there already. That is
+sequential, as the papers that measured it found: thousands of small graphs an image.
+
+The payload is framed as a hyperprior's is (docs/bitstream.md); its second bitstream is CompressAI's
+string of all symbols, place by place. The indexes hang on every symbol before them: their CRC-32
+proves the whole latent.
+"""
+
+from typing import List, Tuple
+
+import numpy as np
+
+from device_configs.errors import BitstreamError, BundleError, DesyncError
+from engines.backends.base import Engine
+from engines.codecs.base import Codec, EngineOf, Tensors, load_tables
+from engines.codecs.factorized import latent_size
+from engines.codecs.hyperprior import crc_of, frame, unframe
+from engines.manifest import CodecSpec
+from engines.rangecoder import RangeCoder
+from engines.rangecoder.coder import not_codable
+from engines.rangecoder.compressai_format import StringDecoder
+from engines.rangecoder.reference import quantize
+
+# Parts on both ends: `side` -> `hyper` (1, P, H, W); `window` (1, C, 5, 5) and `place` (1, P, 1, 1)
+# -> `indexes` and `means` (1, C, 1, 1).
+HYPER, CONTEXT = "hyper", "context"
+KERNEL = 5
+# A latent's side is at most this part of the input's.
+_DOWN = 8
+
+
+class AutoregressiveCodec(Codec):
+    """`latent` (1, C, H, W) and `side` (1, S, h, w), float32; the server gets the decoded latent."""
+
+    takes = ("latent", "side")
+    gives = ("latent",)
+
+    def __init__(self, spec: CodecSpec, tables: List[str], engine_of: EngineOf) -> None:
+        side, latent = load_tables(spec, tables)
+        self._side, self._latent = RangeCoder(side), RangeCoder(latent, "compressai")
+        self._hyper: Engine = engine_of(HYPER)
+        self._context: Engine = engine_of(CONTEXT)
+        needs = {"window", "place"}
+        if set(self._hyper.inputs) != {"side"} or set(self._context.inputs) != needs:
+            raise BundleError(
+                "the parts '%s' and '%s' must take 'side', and 'window' and 'place'"
+                % (HYPER, CONTEXT),
+                "export the bundle again",
+            )
+
+    def encode(self, tensors: Tensors) -> bytes:
+        """See `Codec.encode`."""
+        side, latent = tensors["side"], tensors["latent"]
+        medians = self._side.tables.medians.reshape(1, -1, 1, 1)
+        symbols = quantize(side, medians)
+        if symbols is None:
+            raise not_codable(side)
+        if not np.isfinite(latent).all():
+            raise not_codable(latent)
+        hyper = self._hyper.run({"side": symbols.astype(np.float32) + medians})["hyper"]
+        if latent.ndim != 4 or hyper.shape[2:] != latent.shape[2:]:
+            raise BitstreamError(
+                "a side latent of %s does not tell of a latent of %s"
+                % (side.shape[1:], latent.shape[1:])
+            )
+        walk = _Walk(self._context, hyper, latent.shape[1], self._latent.tables.count)
+        values = [
+            walk.put(y, x, np.rint(latent[0, :, y, x] - walk.means(y, x)).astype(np.int32))
+            for y, x in walk.places()
+        ]
+        flat = np.concatenate(values).reshape(1, -1, 1, 1)
+        indexes = walk.indexes()
+        string = self._latent.encode_symbols(flat, indexes.reshape(1, -1, 1, 1))[0]
+        return frame(crc_of(indexes), self._side.encode_symbols(symbols)[0], string)
+
+    def decode(self, payload: bytes, input_size: Tuple[int, int]) -> Tensors:
+        """See `Codec.decode`; DesyncError where the two ends' indexes differ."""
+        crc, side_stream, string = unframe(payload)
+        side = self._side.decode([side_stream], latent_size(side_stream, input_size))
+        hyper = self._hyper.run({"side": side})["hyper"]
+        if hyper.shape[2] * _DOWN > input_size[0] or hyper.shape[3] * _DOWN > input_size[1]:
+            raise BitstreamError(
+                "the payload's latent of %d x %d does not come from an input of %d x %d"
+                % (tuple(hyper.shape[2:]) + tuple(input_size))
+            )
+        channels = int(self._context.inputs["window"].shape[1] or 0)
+        walk = _Walk(self._context, hyper, channels, self._latent.tables.count)
+        stream = StringDecoder(string, self._latent.tables)
+        for y, x in walk.places():
+            walk.means(y, x)
+            walk.put(y, x, stream.read(walk.last_indexes()))
+        stream.finish()
+        if crc_of(walk.indexes()) != crc:
+            raise DesyncError(
+                "the board and the server computed different table indexes from the same latent: "
+                "their floating point differs, or the payload is damaged",
+                "run the parts '%s' and '%s' on one backend on both ends" % (HYPER, CONTEXT),
+            )
+        return {"latent": walk.latent()}
+
+
+class _Walk:
+    """The places of a latent in raster order, with what is known so far around each."""
+
+    def __init__(self, context: Engine, hyper: np.ndarray, channels: int, tables: int) -> None:
+        self._context, self._hyper, self._tables = context, hyper, tables
+        self._size = (int(hyper.shape[2]), int(hyper.shape[3]))
+        edge = KERNEL // 2
+        self._known = np.zeros(
+            (1, channels, self._size[0] + 2 * edge, self._size[1] + 2 * edge), np.float32
+        )
+        self._edge = edge
+        self._indexes: List[np.ndarray] = []
+        self._means = np.zeros(channels, np.float32)
+
+    def places(self) -> List[Tuple[int, int]]:
+        return [(y, x) for y in range(self._size[0]) for x in range(self._size[1])]
+
+    def means(self, y: int, x: int) -> np.ndarray:
+        """The means of a place's channels; its indexes are kept."""
+        made = self._context.run(
+            {
+                "window": np.ascontiguousarray(self._known[:, :, y : y + KERNEL, x : x + KERNEL]),
+                "place": np.ascontiguousarray(self._hyper[:, :, y : y + 1, x : x + 1]),
+            }
+        )
+        self._indexes.append(np.clip(made["indexes"].ravel(), 0, self._tables - 1))
+        self._means = made["means"].ravel()
+        return self._means
+
+    def put(self, y: int, x: int, symbols: np.ndarray) -> np.ndarray:
+        """Enter a place's symbols, whose means were asked for last; returns them."""
+        values = symbols.astype(np.float32) + self._means
+        self._known[0, :, y + self._edge, x + self._edge] = values
+        return symbols
+
+    def last_indexes(self) -> np.ndarray:
+        return self._indexes[-1]
+
+    def indexes(self) -> np.ndarray:
+        """All places' indexes, place by place."""
+        every: np.ndarray = np.concatenate(self._indexes).astype(np.int32)
+        return every
+
+    def latent(self) -> np.ndarray:
+        """What was entered, (1, C, H, W)."""
+        edge = self._edge
+        return np.ascontiguousarray(self._known[:, :, edge:-edge, edge:-edge])
