@@ -78,16 +78,16 @@ def _published(options: argparse.Namespace) -> int:
     from reports.accuracy import read_accuracy
     from reports.against import against_published
     from reports.compare_write import ratio_figure, write_comparison
-    from reports.load import load_runs
-    from reports.model import series_of
+    from reports.load import load_series
+    from reports.model import runs_of
     from reports.terminal import show
 
     if options.fail_over:
         raise UsageError(
             "--fail-over is for two runs", "a paper's boards are not yours: no gate is drawn"
         )
-    runs = load_runs([Path(run) for run in options.runs]).runs
-    table = against_published(series_of(runs), read_accuracy(runs))
+    series = load_series(options.runs)
+    table = against_published(series, read_accuracy(runs_of(series)))
     document = {"format": 1, "against": "published", "table": table.to_json()}
     if options.out:
         write_comparison(Path(options.out), table, document, [], ratio_figure(table))

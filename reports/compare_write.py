@@ -57,11 +57,13 @@ def change_figure(pairs: list[Pair], names: tuple[str, str]) -> Figure | None:
 def ratio_figure(table: Table) -> Figure | None:
     """Ours / the paper's, a panel for each quantity; None where no ratio is positive."""
     panels: dict[str, list[tuple[str, Value, bool | None]]] = {}
-    several = len({row["series"] for row in table.rows}) > 1
+    named = {str(row["series"]) for row in table.rows if row["series"]}
     for row in table.rows:
         ratio = row["ratio"]
         if isinstance(ratio, Value) and ratio.value is not None and ratio.value > 0:
-            label = str(row["config"]) + (f", {row['series']}" if several and row["series"] else "")
+            label = str(row["config"])
+            if len(named) > 1 and row["series"]:
+                label += ", " + str(row["series"]).replace("board ", "").replace("backend ", "")
             panels.setdefault(_panel(str(row["quantity"])), []).append((label, ratio, None))
     if not panels:
         return None

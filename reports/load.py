@@ -77,6 +77,23 @@ def load_pair(first: str, second: str) -> tuple[Series, Series]:
     return found[0], found[1]
 
 
+def load_series(names: list[str]) -> list[Series]:
+    """All backends of each RUN, or the one of RUN:BACKEND.
+
+    Raises:
+        RunError: none of the runs can be read.
+        UsageError: a backend that its run does not have.
+    """
+    sides = [_named(name) for name in names]
+    wanted = {str(path): backend for path, backend in sides}
+    found = series_of(load_runs([path for path, _ in sides]).runs)
+    kept = [s for s in found if wanted.get(s.run.path) in (None, s.backend)]
+    for path, backend in sides:
+        if backend and not any(s.run.path == str(path) for s in kept):
+            raise UsageError(f"{path} has no backend '{backend}'", "leave it out for all of them")
+    return kept
+
+
 def _named(text: str) -> tuple[Path, str | None]:
     """RUN:BACKEND, or a path alone, which may itself have a colon."""
     path, colon, backend = text.rpartition(":")

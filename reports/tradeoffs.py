@@ -1,6 +1,7 @@
 """Tradeoff curves of a task: accuracy against data size, against encoder size, against both."""
 # board: no
 
+import re
 from dataclasses import dataclass
 
 from reports.accuracy import MAIN_METRIC, Accuracy, Result
@@ -8,13 +9,29 @@ from reports.published import data_set_of, rate_accuracy
 from reports.published import rows as printed
 from reports.values import Value, exact, missing, ordered
 
+# The beginning of a system's name -> how it prints; what comes after follows in brackets.
 _NAMES = {
     "ladon_r50": "Ladon R50",
     "ladon_resnest269e": "Ladon RSt269e",
-    "entropic_student_ic": "Entropic Student",
-    "entropic_student_od": "Entropic Student",
-    "entropic_student_ss": "Entropic Student",
+    "entropic_student": "Entropic Student",
+    "end_to_end": "End to end",
+    "cr_bq": "CR+BQ",
+    "frankensplit": "FrankenSplit",
+    "bmshj2018_factorized": "Factorized prior",
+    "bmshj2018_hyperprior": "Scale hyperprior",
+    "mbt2018_mean": "Mean-scale hyperprior",
+    "mbt2018": "Joint autoregressive",
 }
+_SLOT = re.compile(r"_(ic|od|ss)(?=_|$)")
+# Systems that the SC2 paper draws in figures of their own, beside the plain Entropic Student:
+# name of the figure, its number, which systems.
+_APART = (
+    ("placement", "SC2 Fig. 8", re.compile(r"resnet50_\w+_eb$")),
+    ("codec_placement", "SC2 Fig. 9", re.compile(r"resnet50_\w+_(jpeg|webp)$")),
+    ("architectures", "SC2 Fig. 10", re.compile(r"entropic_student_ic_\w+$")),
+    ("frankensplit", "FrankenSplit Figs. 13, 15", re.compile(r"frankensplit_\w+$")),
+)
+_BESIDE = "entropic_student_ic"
 
 
 @dataclass(frozen=True)
@@ -42,6 +59,7 @@ class Point:
 class Curve:
     """A system's points in the order of data size; a model that sends nothing is a level line."""
 
+    system: str
     label: str
     points: tuple[Point, ...]
     published: bool
@@ -69,15 +87,40 @@ def _differs(found: list[Result], name: str) -> bool:
 
 def _own(key: tuple[str, ...], results: list[Result]) -> Curve:
     points = [Point(r.model, r.rate, r.main, r.payload_kib, r.encoder_mib) for r in results]
-    label = ", ".join([_NAMES.get(key[0], key[0]), *key[1:]])
-    return _curve(label, points, published=False)
+    label = ", ".join([printed_name(key[0]), *key[1:]])
+    return _curve(key[0], label, points, published=False)
 
 
-def _curve(label: str, points: list[Point], published: bool) -> Curve:
+def printed_name(system: str) -> str:
+    """A system as figures print it: `Entropic Student (resnet101 mshp)`; its task is not told."""
+    for name, shown in _NAMES.items():
+        if system == name or system.startswith((f"{name}_", f"{name}+")):
+            more = _SLOT.sub("", system)[len(name) :].strip("_+").replace("_", " ")
+            return f"{shown} ({more})" if more else shown
+    return system
+
+
+def subsets(found: list[Curve]) -> list[tuple[str, str, list[Curve]]]:
+    """The curves by the figures that the papers have: name, paper's figure, curves.
+
+    The first, without a name, has all that no other figure is for.
+    """
+    apart = [c for c in found if any(pattern.match(c.system) for _, _, pattern in _APART)]
+    plain = [curve for curve in found if curve not in apart]
+    result = [("", "", plain)] if any(not c.published for c in plain) else []
+    for name, paper, pattern in _APART:
+        own = [curve for curve in found if pattern.match(curve.system)]
+        if own:
+            beside = [curve for curve in plain if curve.system == _BESIDE]
+            result.append((name, paper, beside + own))
+    return result
+
+
+def _curve(system: str, label: str, points: list[Point], published: bool) -> Curve:
     sent = sorted(
         (p for p in points if p.data_kib.value is not None), key=lambda p: p.data_kib.value or 0.0
     )
-    return Curve(label, tuple(sent or points), published, local=not sent)
+    return Curve(system, label, tuple(sent or points), published, local=not sent)
 
 
 def _published(task: str, found: list[Result]) -> list[Curve]:
@@ -98,7 +141,7 @@ def _published(task: str, found: list[Result]) -> list[Curve]:
             )
         )
     result = [
-        _curve(f"{_NAMES[system]} (published)", points, published=True)
+        _curve(system, f"{printed_name(system)} (published)", points, published=True)
         for system, points in systems.items()
     ]
     models = {r.model for r in found}
@@ -108,7 +151,9 @@ def _published(task: str, found: list[Result]) -> list[Curve]:
             point = Point(
                 row["model"], "", exact(float(row["value"]), "published"), nothing, nothing
             )
-            result.append(_curve(f"{row['name']} (published)", [point], published=True))
+            result.append(
+                _curve(row["model"], f"{row['name']} (published)", [point], published=True)
+            )
     return result
 
 

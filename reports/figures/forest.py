@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports.figures.style import BLUE, GREY, ORANGE, new_figure, page_in
 from reports.values import Value
 
 _ROW_IN = 0.13
 _ACROSS = 3
+# Worse, better (and ratios, which are neither), not told.
+_LOOKS = {True: (ORANGE, "s"), False: (BLUE, "o"), None: (GREY, "o")}
 
 
 @dataclass(frozen=True)
@@ -30,30 +32,36 @@ def forest(panels: Sequence[Forest], xlabel: str, none: float, notes: list[str])
     """
     across = min(_ACROSS, len(panels))
     down = -(-len(panels) // across)
-    most = max(len(panel.rows) for panel in panels)
-    figure, axes = new_figure(down, page_in(), notes, 0.5 + _ROW_IN * most, across)
-    for panel, axis in zip(panels, axes, strict=False):
+    longest = [
+        max(len(panel.rows) for panel in panels[i * across : (i + 1) * across]) for i in range(down)
+    ]
+    rows_in = [0.5 + _ROW_IN * count for count in longest]
+    figure, axes = new_figure(down, page_in(), notes, across=across, rows_in=rows_in)
+    for place, (panel, axis) in enumerate(zip(panels, axes, strict=False)):
         for i, (_, value, worse) in enumerate(panel.rows):
             if value.value is None:
                 continue
             ends = None
             if value.low is not None and value.high is not None:
                 ends = [[max(0.0, value.value - value.low)], [max(0.0, value.high - value.value)]]
-            colour, marker = {True: (ORANGE, "s"), False: (BLUE, "o"), None: (GREY, "o")}[worse]
+            colour, marker = _LOOKS[None if none == 0 and worse is None else bool(worse)]
             axis.errorbar(
                 value.value, i, xerr=ends, color=colour, marker=marker, markersize=3.2,
-                markerfacecolor="white" if worse is None else colour, elinewidth=0.8, capsize=1.5,
+                markerfacecolor="white" if colour == GREY else colour, elinewidth=0.8, capsize=1.5,
                 linestyle="",
             )  # fmt: skip
         axis.axvline(none, color="black", linewidth=0.7)
         axis.set_yticks(range(len(panel.rows)), [label for label, _, _ in panel.rows], fontsize=6)
-        axis.set_ylim(len(panel.rows) - 0.4, -0.6)
+        axis.set_ylim(longest[place // across] - 0.4, -0.6)
         axis.grid(axis="x")
         axis.grid(axis="y", visible=False)
         if none == 1:
             axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axis.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
             axis.xaxis.set_minor_formatter(NullFormatter())
+            low, high = axis.get_xlim()
+            axis.set_xlim(min(low, 0.45), max(high, 2.2))
         axis.set_title(panel.title, loc="left")
         axis.set_xlabel(xlabel)
     for axis in axes[len(panels) :]:

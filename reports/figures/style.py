@@ -90,16 +90,22 @@ def page_in() -> float:
 
 
 def new_figure(
-    panels: int, width: float, notes: list[str], panel_in: float = PANEL_IN, across: int = 1
+    panels: int,
+    width: float,
+    notes: list[str],
+    panel_in: float = PANEL_IN,
+    across: int = 1,
+    rows_in: list[float] | None = None,
 ) -> tuple[Figure, list[Any]]:
     """An empty figure of `panels` rows of axes, `across` in each, with `notes` in small print
-    below; the axes row by row.
+    below; the axes row by row. Rows are `panel_in` inches high, or as `rows_in` says.
     """
+    heights = rows_in or [panel_in] * panels
     text = "\n".join(textwrap.fill(note, int(width * 27)) for note in notes)
-    height = 0.55 + panel_in * panels + 0.095 * len(text.splitlines())
+    height = 0.55 + sum(heights) + 0.095 * len(text.splitlines())
     engine = ConstrainedLayoutEngine(h_pad=0.03, w_pad=0.02)
     figure = Figure(figsize=(width, height), layout=engine)
-    axes = figure.subplots(panels, across, squeeze=False)
+    axes = figure.subplots(panels, across, squeeze=False, height_ratios=heights)
     if text:
         figure.supxlabel(text, fontsize=6, color="#333333", x=0.01, ha="left")
     return figure, list(axes.flat)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from reports.accuracy import Accuracy, read_accuracy, split_name
-from reports.tradeoffs import curves
+from reports.tradeoffs import curves, subsets
 from tests.conftest import ROOT, splitwatt
 from tests.reports.accuracy_file import accuracy, write
 from tests.reports.synthetic import make_config, write_run
@@ -86,6 +86,23 @@ def test_curves_are_systems_by_data_size(tmp_path):
     assert found["mobilenet_v3_large"].local
     assert found["Ladon R50 (published)"].published
     assert found["MobileNetV3 Large 1.0 (published)"].points[0].percent.value == 74.0
+
+
+def test_systems_that_the_papers_set_apart_have_figures_of_their_own(tmp_path):
+    document = accuracy()
+    of_jpeg = document["bundles"].pop("jpeg@10+resnet50")
+    for name in ("resnet50_layer1_eb@1.0e-4", "resnet50_layer4_webp@50", "frankensplit_swin_b@0.032",
+                 "entropic_student_ic@0.32", "entropic_student_ic_resnet101_mshp@0.32"):  # fmt: skip
+        document["bundles"][name] = of_jpeg
+    found = subsets(curves(read(tmp_path, document), "classification"))
+    labels = {name: [curve.label for curve in shown] for name, _, shown in found}
+    assert [(name, paper) for name, paper, _ in found] == [
+        ("", ""), ("placement", "SC2 Fig. 8"), ("codec_placement", "SC2 Fig. 9"),
+        ("architectures", "SC2 Fig. 10"), ("frankensplit", "FrankenSplit Figs. 13, 15"),
+    ]  # fmt: skip
+    assert labels["placement"] == ["Entropic Student", "resnet50_layer1_eb"]
+    assert labels["architectures"] == ["Entropic Student", "Entropic Student (resnet101 mshp)"]
+    assert "Ladon R50 (published)" in labels[""] and "jpeg+resnet50" in labels[""]
 
 
 def test_another_data_set_is_not_compared_with_published_figures(tmp_path):

@@ -168,6 +168,23 @@ def test_it_fits_a_phone(page, tmp_path):
     assert width and int(width.group(1)) <= 390
 
 
+def test_a_tap_on_a_number_tells_where_it_comes_from(page, two_boards, tmp_path):
+    frame = tmp_path / "tap.html"
+    frame.write_text(
+        f'<iframe id=f src="file://{page}" width=800 height=800></iframe><script>'
+        'onload = () => setTimeout(() => { const d = document.getElementById("f").contentDocument;'
+        """d.querySelector('table[data-name=summary] td[data-s]').click();"""
+        'document.title = d.getElementById("tip").textContent; }, 500);</script>'
+    )
+    told = re.search(
+        r"<title>(.*?)</title>", dom(frame, "", 900, "--allow-file-access-from-files"), re.S
+    )
+    first = pd.read_csv(two_boards.folder / "summary.csv").iloc[0]
+    assert told.group(1).startswith(f"{first.end_to_end_s_100_kbit_s:.6g}"[:6])
+    for words in ("95 % interval: ", "from 14 samples", "measured: timed or counted"):
+        assert words in told.group(1)
+
+
 def test_the_energy_trace_is_in_the_page_with_its_windows(tmp_path):
     from tests.conftest import splitwatt
     from tests.reports.power import add_power
