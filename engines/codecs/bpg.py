@@ -30,8 +30,7 @@ class BpgCodec(ImageCodec):
         missing = [tool for tool in TOOLS if shutil.which(tool) is None]
         if missing:
             raise EngineError(
-                "the codec bpg needs libbpg's tools, and %s is not on the PATH"
-                % " and ".join(missing),
+                "the codec bpg needs libbpg's tools, and the PATH lacks %s" % " and ".join(missing),
                 REMEDY,
             )
 
