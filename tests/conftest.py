@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,9 @@ CUT_BUNDLES = {
     "nano": [("ssdlite320_mobilenet_v3_large", None), ("ladon_r50@20.48", "nano")],
     "xavier_nx": [("fasterrcnn_mobilenet_v3_large_320_fpn", None)],
 }
+# Target -> a precision that it has a fast path for; the model is one of `BUNDLES`.
+IN_A_PRECISION = {"nano": "fp16", "xavier_nx": "int8"}
+PRECISION_MODEL = "entropic_student_ic@5.12"
 
 
 def splitwatt(*args: str, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
@@ -77,6 +81,21 @@ def cut_bundles() -> Path:
             splitwatt("export", "--model", name, "--target", target, "--weights", "random",
                       "--bundles", folder / "boards", *more)  # fmt: skip
     return folder / "boards"
+
+
+@pytest.fixture(scope="session")
+def precision_bundles(photographs) -> Path:
+    """`IN_A_PRECISION` with random weights, int8 calibrated on two photographs. Kept likewise."""
+    folder = ROOT / "build" / "test-bundles" / _sources_digest() / "precisions"
+    two = folder / "two"
+    two.mkdir(parents=True, exist_ok=True)
+    for photo in photographs[:2]:
+        shutil.copy(photo, two)
+    for target, precision in IN_A_PRECISION.items():
+        more = ["--calibration", two] if precision == "int8" else []
+        splitwatt("export", "--model", PRECISION_MODEL, "--precision", precision, "--target", target,
+                  "--weights", "random", "--bundles", folder, *more)  # fmt: skip
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CUT_BUNDLES, ROOT
+from tests.conftest import CUT_BUNDLES, IN_A_PRECISION, PRECISION_MODEL, ROOT
 from tests.test_rooms import BOARD_ROOMS, files, for_board
 
 VERSIONS = ("3.6", "3.8")
@@ -103,3 +103,10 @@ def test_bundles_for_a_board_verify_on_its_python(board_python, cut_bundles):
         bundle = cut_bundles / BOARD_PYTHON[version] / name
         output = run([board_python, "splitwatt.py", "verify", bundle])
         assert "[ ]" not in output and "boxes" in output
+
+
+def test_a_board_s_precision_verifies_on_its_python(board_python, precision_bundles):
+    target = BOARD_PYTHON[board_python.parts[-3].split("-")[1]]
+    name = f"{PRECISION_MODEL}-{IN_A_PRECISION[target]}"
+    output = run([board_python, "splitwatt.py", "verify", precision_bundles / target / name])
+    assert f"payload in {IN_A_PRECISION[target]}" in output and "[ ]" not in output

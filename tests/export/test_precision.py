@@ -22,11 +22,12 @@ from export.calibration import calibration_images
 from export.compat import check_model, load_table
 from export.pieces import open_session
 from export.precision import _round_tf32, to_fp16, to_int8, to_tf32
+from export.precision_error import lines_of
 from export.precision_names import check_precision, join_name, split_name
 from profiler.bundles import find_folder
-from tests.conftest import splitwatt
+from tests.conftest import IN_A_PRECISION, PRECISION_MODEL, splitwatt
 
-MODEL = "entropic_student_ic@5.12"
+MODEL = PRECISION_MODEL
 NANO = [load_table("tensorrt", "8.2"), load_table("onnxruntime", "1.10")]
 XAVIER = [load_table("tensorrt", "8.5"), load_table("onnxruntime", "1.10")]
 
@@ -181,24 +182,13 @@ def test_calibration_images(tmp_path, photographs):
     assert result.returncode == 2 and "--calibration is for int8" in result.stderr
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory, photographs):
+@pytest.fixture
+def exported(precision_bundles):
     """The same model in fp16 for a Nano and in int8 for a Xavier NX, calibrated on two images."""
-    folder = tmp_path_factory.mktemp("precisions")
-    two = folder / "two"
-    two.mkdir()
-    for photo in photographs[:2]:
-        shutil.copy(photo, two)
-    for name, target, more in ((f"{MODEL}-fp16", "nano", []),
-                               (MODEL, "xavier_nx", ["--precision", "int8", "--calibration", two])):  # fmt: skip
-        done = splitwatt("export", "--model", name, "--target", target, "--weights", "random",
-                         "--bundles", folder, "--json", *more)  # fmt: skip
-        assert json.loads(done.stdout)["bundle"].endswith(("-fp16", "-int8"))
-        assert "against fp32" in done.stderr or "(2 images of two" in done.stderr
-    return folder
+    return precision_bundles
 
 
-CASES = [("nano", "fp16"), ("xavier_nx", "int8")]
+CASES = list(IN_A_PRECISION.items())
 
 
 @pytest.mark.parametrize(("target", "precision"), CASES)
@@ -214,7 +204,10 @@ def test_a_bundle_states_what_its_precision_costs(exported, bundles, target, pre
     assert stated.parts[0].part == "encoder" and 1e-5 < stated.parts[0].relative < 0.2
     assert 0 < stated.latent.moved_percent < (1 if precision == "fp16" else 30)
     assert set(stated.agreement) == {"classification"} and stated.photographs == 2
-    assert (stated.calibration is None) == (precision == "fp16")
+    assert (stated.calibration or "").startswith("" if precision == "fp16" else "2 images of two")
+    lines = lines_of(stated)
+    assert lines[0].startswith(precision) and "against fp32, on 2 photographs" in lines[0]
+    assert any("of its values move" in line for line in lines)
     # The tables and the answers that the bundle carries are those of fp32.
     assert manifest.codec == due.manifest.codec
     for a, b in zip(bundle.samples(), due.samples(), strict=True):
