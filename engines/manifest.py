@@ -24,6 +24,7 @@ FILTERS = ("pillow-bilinear", "pillow-bicubic", "bilinear")
 CODECS = {
     "rangecoder": 1,
     "hyperprior": 2,
+    "autoregressive": 2,
     "quantized": 0,
     "feature_jpeg": 0,
     "feature_webp": 0,

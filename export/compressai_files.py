@@ -35,4 +35,22 @@ FILES = {
         7: "mbt2018-mean-7-d5d441d1.pth.tar",
         8: "mbt2018-mean-8-8089ae3e.pth.tar",
     },
+    "mbt2018": {
+        1: "mbt2018-1-3f36cd77.pth.tar",
+        2: "mbt2018-2-43b70cdd.pth.tar",
+        3: "mbt2018-3-22901978.pth.tar",
+        4: "mbt2018-4-456e2af9.pth.tar",
+        5: "mbt2018-5-b4a046dd.pth.tar",
+        6: "mbt2018-6-7052e5ea.pth.tar",
+        7: "mbt2018-7-8ba2bf82.pth.tar",
+        8: "mbt2018-8-dd0097aa.pth.tar",
+    },
+    "cheng2020_anchor": {
+        1: "cheng2020-anchor-1-dad2ebff.pth.tar",
+        2: "cheng2020-anchor-2-a29008eb.pth.tar",
+        3: "cheng2020-anchor-3-e49be189.pth.tar",
+        4: "cheng2020-anchor-4-98b0b468.pth.tar",
+        5: "cheng2020-anchor-5-23852949.pth.tar",
+        6: "cheng2020-anchor-6-4c052b1a.pth.tar",
+    },
 }

@@ -10,6 +10,7 @@ from engines.manifest import CodecSpec
 _KINDS = {
     "rangecoder": ("factorized", "FactorizedCodec"),
     "hyperprior": ("hyperprior", "HyperpriorCodec"),
+    "autoregressive": ("autoregressive", "AutoregressiveCodec"),
     "quantized": ("quantized", "QuantizedCodec"),
     "feature_jpeg": ("feature_images", "FeatureImageCodec"),
     "feature_webp": ("feature_images", "FeatureImageCodec"),

@@ -56,31 +56,52 @@ def decode(data: bytes, indexes: np.ndarray, tables: Tables) -> np.ndarray:
         BitstreamError: the string cannot be CompressAI's.
         DesyncError: it does not end where a sound string ends.
     """
-    if len(data) < 8 or len(data) % 4:
-        raise BitstreamError(
-            "a CompressAI string has 8 bytes or more in words of 4, not %d bytes" % len(data),
-            "send it again",
-        )
-    cdfs = _rows(tables)
-    offsets = tables.offset.tolist()
-    state = _State(np.frombuffer(data, "<u4").tolist())
-    out = []
-    for t in indexes.tolist():
-        cdf = cdfs[t]
-        slot = state.x & 65535
-        entry = bisect.bisect_right(cdf, slot) - 1
-        state.advance((cdf[entry + 1] - cdf[entry]) * (state.x >> 16) + slot - cdf[entry])
-        last = len(cdf) - 2
-        if entry == last:
-            distance = _distance(state)
-            entry = -((distance + 1) // 2) if distance & 1 else last + distance // 2
-        symbol = entry + offsets[t]
-        if not INT32_MIN <= symbol <= INT32_MAX:
+    stream = StringDecoder(data, tables)
+    symbols = stream.read(indexes)
+    stream.finish()
+    return symbols
+
+
+class StringDecoder:
+    """One string read piece by piece, for a prior whose tables hang on the symbols before.
+
+    Raises:
+        BitstreamError: the string cannot be CompressAI's.
+    """
+
+    def __init__(self, data: bytes, tables: Tables) -> None:
+        if len(data) < 8 or len(data) % 4:
+            raise BitstreamError(
+                "a CompressAI string has 8 bytes or more in words of 4, not %d bytes" % len(data),
+                "send it again",
+            )
+        self._cdfs = _rows(tables)
+        self._offsets = tables.offset.tolist()
+        self._state = _State(np.frombuffer(data, "<u4").tolist())
+
+    def read(self, indexes: np.ndarray) -> np.ndarray:
+        """The next int32 symbols, of the tables `indexes` (flat); DesyncError for a damaged one."""
+        state, offsets = self._state, self._offsets
+        out = []
+        for t in indexes.tolist():
+            cdf = self._cdfs[t]
+            slot = state.x & 65535
+            entry = bisect.bisect_right(cdf, slot) - 1
+            state.advance((cdf[entry + 1] - cdf[entry]) * (state.x >> 16) + slot - cdf[entry])
+            last = len(cdf) - 2
+            if entry == last:
+                distance = _distance(state)
+                entry = -((distance + 1) // 2) if distance & 1 else last + distance // 2
+            symbol = entry + offsets[t]
+            if not INT32_MIN <= symbol <= INT32_MAX:
+                raise desync()
+            out.append(symbol)
+        return np.array(out, np.int32)
+
+    def finish(self) -> None:
+        """Raise DesyncError unless this is where a sound string ends."""
+        if self._state.x != LOW or self._state.at != len(self._state.words):
             raise desync()
-        out.append(symbol)
-    if state.x != LOW or state.at != len(state.words):
-        raise desync()
-    return np.array(out, np.int32)
 
 
 class _State:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from compressai.layers import GDN
 from torch import Tensor, nn
 
 from engines.manifest import Preprocess
+from export.graphs.hyperprior import Parameters
 
 
 class Normalised(nn.Module):
@@ -91,8 +93,35 @@ class FixedGdn(nn.Module):
 
 
 def fixed(layers: nn.Sequential) -> nn.Sequential:
-    """The same layers (shared, not copied) with every GDN fixed."""
-    return nn.Sequential(*(FixedGdn(m) if isinstance(m, GDN) else m for m in layers))
+    """A copy of the layers with every GDN fixed, wherever it is."""
+    made = copy.deepcopy(layers)
+    for module in list(made.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, GDN):
+                setattr(module, name, FixedGdn(child))
+    return made
+
+
+class Context(nn.Module):
+    """What is known around a place, and the side latent's word on it -> its indexes and means.
+
+    Args:
+        model: CompressAI's joint autoregressive one.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        masked = model.context_prediction.weight * model.context_prediction.mask
+        self.register_buffer("weight", masked.detach().clone())
+        self.register_buffer("bias", model.context_prediction.bias.detach().clone())
+        self.parameters_of = Parameters(
+            model.entropy_parameters, model.gaussian_conditional, int(model.M), True
+        )
+
+    def forward(self, window: Tensor, place: Tensor) -> tuple[Tensor, ...]:
+        """window (1, C, 5, 5), place (1, P, 1, 1); indexes int32 and means, (1, C, 1, 1)."""
+        around = F.conv2d(window, self.weight, self.bias)  # type: ignore[arg-type]
+        return self.parameters_of(torch.cat((place, around), 1))  # type: ignore[no-any-return]
 
 
 class Analysis(nn.Module):

@@ -34,15 +34,20 @@ from export.spec import IMAGENET_MEAN, IMAGENET_STD, Coding, LoadedFile, Part
 # Of photographs in 0 to 1, give or take: what random weights decode to.
 _MIDDLE, _CONTRAST = 0.5, 0.2
 # A side latent's deviation, and a scale's and a mean's, relative to the latent's own.
-_SIDE, _VARIATION = 3.0, 0.3
+SIDE, VARIATION = 3.0, 0.3
 # A Gaussian of deviation s holds about log2(s) + 2.05 bits once rounded to integers.
-_GAUSSIAN_BITS = 2.05
+GAUSSIAN_BITS = 2.05
 
 
 def neural(name: str, rate: str) -> NeuralCompressor:
     """A codec by the zoo's name (`mbt2018_mean`) and CompressAI's quality."""
-    kind = FactorizedCompressor if name == "bmshj2018_factorized" else HyperpriorCompressor
-    return kind(name, rate)
+    if name == "bmshj2018_factorized":
+        return FactorizedCompressor(name, rate)
+    if name in ("bmshj2018_hyperprior", "mbt2018_mean"):
+        return HyperpriorCompressor(name, rate)
+    from export.networks.autoregressive import AutoregressiveCompressor
+
+    return AutoregressiveCompressor(name, rate)
 
 
 class NeuralCompressor(Compressor):
@@ -73,14 +78,12 @@ class NeuralCompressor(Compressor):
             images = _unit_squares()
             latent = self.model.g_a.double()(images.double())
             factor = self._widen(latent)
-            _scale(self.model.g_a[-1], factor)
+            scale_channels(self.model.g_a[-1], factor)
             self.model.g_a.float()
             latent = self._fit_entropy(latent * factor[:, None, None])
             made = self.model.g_s(latent)
             wanted = _CONTRAST / made.std(dim=(0, 2, 3))
-            last = self.model.g_s[-1]
-            last.weight.mul_(wanted[None, :, None, None])
-            last.bias.sub_(made.mean(dim=(0, 2, 3))).mul_(wanted).add_(_MIDDLE)
+            _brighten(self.model.g_s[-1], made.mean(dim=(0, 2, 3)), wanted)
 
     def _widen(self, latent: Tensor) -> Tensor:
         return widening(latent, self._bits)
@@ -171,15 +174,15 @@ class HyperpriorCompressor(NeuralCompressor):
         return self._prior.coded(found, tensors)
 
     def _widen(self, latent: Tensor) -> Tensor:
-        wanted = 2.0 ** (self._bits - _GAUSSIAN_BITS)
+        wanted = 2.0 ** (self._bits - GAUSSIAN_BITS)
         factor: Tensor = wanted / latent.std(dim=(0, 2, 3))
         return factor
 
     def _fit_entropy(self, latent: Tensor) -> Tensor:
         model = self.model
         side = self._side(model.h_a.double(), latent)
-        factor = _SIDE / side.std(dim=(0, 2, 3)).clamp(min=1e-9)
-        _scale(model.h_a[-1], factor)
+        factor = SIDE / side.std(dim=(0, 2, 3)).clamp(min=1e-9)
+        scale_channels(model.h_a[-1], factor)
         model.h_a.float()
         side = side * factor[:, None, None]
         fit_entropy(model.entropy_bottleneck, side)
@@ -190,7 +193,7 @@ class HyperpriorCompressor(NeuralCompressor):
         hook.remove()
         level(last, pixels(made[0]), 1.0)
         deviation = latent.std(dim=(0, 2, 3)).float()
-        _scale(last, _VARIATION * deviation.repeat(2 if self._means else 1))
+        scale_channels(last, VARIATION * deviation.repeat(2 if self._means else 1))
         last.bias[: model.M].add_(deviation)
         model.update(force=True)
         return latent.float().round()
@@ -219,13 +222,24 @@ class HyperpriorCompressor(NeuralCompressor):
         return [encoder, self._prior.part(), self._decoder(model.M)]
 
 
-def _scale(layer: Any, factor: Tensor) -> None:
+def _brighten(last: Any, mean: Tensor, factor: Tensor) -> None:
+    """Make a synthesis' last layer give (x - mean) * factor, in the middle of 0 to 1."""
+    if isinstance(last, nn.Sequential):  # a convolution whose channels become pixels
+        last, each = last[0], last[1].upscale_factor ** 2
+        mean, factor = mean.repeat_interleave(each), factor.repeat_interleave(each)
+        last.weight.mul_(factor[:, None, None, None])
+    else:
+        last.weight.mul_(factor[None, :, None, None])
+    last.bias.sub_(mean).mul_(factor).add_(_MIDDLE)
+
+
+def scale_channels(layer: Any, factor: Tensor) -> None:
     """Multiply the output channels of a convolution."""
     layer.weight.mul_(factor[:, None, None, None])
     layer.bias.mul_(factor)
 
 
-def _unit_squares(count: int = 6, side: int = 192) -> Tensor:
+def _unit_squares(count: int = 6, side: int = 128) -> Tensor:
     """Some packaged photographs in 0 to 1, (count, 3, side, side); 64 divides the side."""
     shape = (1, 3, 1, 1)
     mean, std = np.reshape(IMAGENET_MEAN, shape), np.reshape(IMAGENET_STD, shape)
