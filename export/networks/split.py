@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from compressai.models.utils import remap_old_keys
 from sc2bench.models.backbone import FeatureExtractionBackbone
 from sc2bench.models.detection.rcnn import create_faster_rcnn_fpn
 from sc2bench.models.segmentation.deeplabv3 import create_deeplabv3
@@ -14,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from engines.manifest import Port
-from export.checkpoints import differences, fill, subset
 from export.graphs.bottleneck import Body
 from export.graphs.rcnn import Rcnn
 from export.graphs.segmentation import Segmenter
@@ -22,6 +20,7 @@ from export.networks import ports
 from export.networks.bottlenecks import Bottleneck
 from export.networks.detection import detections, fit_rcnn
 from export.networks.segmentation import LOGIT_SPREAD as MASK_SPREAD
+from export.networks.split_files import LOADERS
 from export.networks.trunks import Trunk, resnet
 from export.photos import squares
 from export.random_weights import (
@@ -37,8 +36,6 @@ LOGIT_SPREAD = 4.0
 FEATURES = {"f1": 256, "f2": 512, "f3": 1024, "f4": 2048}
 # The stages whose outputs are f1 to f4, as the papers' configurations return them to the pyramid.
 _RETURNED = {"bottleneck_layer": "1", "layer2": "2", "layer3": "3", "layer4": "4"}
-# Of a ResNet: what detection and segmentation files repeat of the body.
-_LAYERS = ("layer2", "layer3", "layer4")
 
 
 def faster_rcnn(model: Any, **more: Any) -> Any:
@@ -140,7 +137,7 @@ class SplitNetwork(Network):
         notes: list[str] = []
         for role, loaded in states.items():
             is_body = not notes and role == next(iter(states))
-            notes += _LOADERS[role](self, loaded, is_body)
+            notes += LOADERS[role](self, loaded, is_body)
         return notes
 
     # -- random weights --------------------------------------------------------------------------
@@ -279,51 +276,3 @@ class _SplitRcnn(nn.Module):
     ) -> tuple[Tensor, ...]:
         """As `Rcnn.forward`."""
         return self.rcnn([f1, f2, f3, f4], input_size, valid_size)  # type: ignore[no-any-return]
-
-
-def _load_body(network: SplitNetwork, loaded: LoadedFile, prefix: str) -> None:
-    """The bottleneck and layer2 to layer4 from the entries below `prefix`."""
-    state = subset(loaded.state, prefix)
-    network.bottleneck.load(subset(state, "bottleneck_layer."), loaded)
-    layers = nn.ModuleDict({name: getattr(network.model, name) for name in _LAYERS})
-    own = {k: v for k, v in state.items() if k.startswith(_LAYERS)}
-    fill(layers, own, loaded)
-
-
-def _compare_body(network: SplitNetwork, loaded: LoadedFile, prefix: str) -> list[str]:
-    state = remap_old_keys(
-        "bottleneck_layer.entropy_bottleneck", dict(subset(loaded.state, prefix))
-    )
-    return differences(state, network.model, loaded.path)
-
-
-def _classification(network: SplitNetwork, loaded: LoadedFile, is_body: bool) -> list[str]:
-    network.bottleneck.load(subset(loaded.state, "bottleneck_layer."), loaded)
-    # The layers that the bottleneck replaces may still be in the file: sc2bench drops them.
-    replaced = network.trunk.replaced
-    fill(network.model, loaded.state, loaded, replaced, ("bottleneck_layer.",))
-    return []
-
-
-def _detection(network: SplitNetwork, loaded: LoadedFile, is_body: bool) -> list[str]:
-    prefix = "backbone.body."
-    if is_body:
-        _load_body(network, loaded, prefix)
-    fill(network.rcnn, loaded.state, loaded, handled=(prefix,))
-    return [] if is_body else _compare_body(network, loaded, prefix)
-
-
-def _segmentation(network: SplitNetwork, loaded: LoadedFile, is_body: bool) -> list[str]:
-    prefix = "backbone."
-    if is_body:
-        _load_body(network, loaded, prefix)
-    fill(network.segmenter, loaded.state, loaded, ("aux_classifier.",), (prefix,))
-    return [] if is_body else _compare_body(network, loaded, prefix)
-
-
-_Loader = Callable[[SplitNetwork, LoadedFile, bool], list[str]]
-_LOADERS: dict[str, _Loader] = {
-    "classification": _classification,
-    "detection": _detection,
-    "segmentation": _segmentation,
-}
