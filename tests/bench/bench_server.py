@@ -1,26 +1,45 @@
 """The server: what a request costs by the protocol alone, and its throughput against the engine's.
 
-    python -m tests.bench.bench_server [--quick] [protocol throughput batch ray]
+    python -m tests.bench.bench_server [--quick] [protocol throughput ray]
 
 $SPLITWATT_TRITON_PYTHON names a Python with nvidia-pytriton for the row of a real Triton.
 """
 
 import argparse
+import contextlib
+import json
 import os
+import shutil
 import signal
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
+from device_configs.errors import BundleError
+from engines.backends import load_engine
+from engines.backends.cores import usable_cores
+from engines.bundle import Bundle
+from engines.image import decode_image
+from engines.photos import default_photos
+from engines.pipeline import BoardPipeline
+from export.cli import export
+from profiler.client import Client
+from profiler.connection import Endpoint
 from profiler.protocol import HEADER_LENGTH, Tensor, encode_request
-from tests.bench.measure import publish
+from tests.bench.measure import OUT, publish
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAYLOAD = bytes(range(250)) * 20
+LADON = "ladon_r50@0.32"
+MODEL = "ladon_body@0.32"
 
 
 class Contender:
@@ -114,7 +133,144 @@ def protocol(quick: bool) -> None:
     publish("server_protocol", title, ["server", "median [ms]", "against bare"], rows, medians)
 
 
-PARTS = {"protocol": protocol}
+def throughput(quick: bool) -> None:
+    """Ladon's body by 16 clients through the server, against its engine in a loop, turn by turn."""
+    folder, payload, sizes = body_bundle()
+    path = Bundle.open(str(folder / "cpu" / MODEL)).part_path("body")
+    seconds, turns = (10.0, 1) if quick else (20.0, 5)
+    cores = usable_cores()
+    ways = {
+        "1 worker, all cores": ["--workers", "1"],
+        f"{cores} workers, 1 core each": ["--workers", str(cores)],
+        "1 worker, up to 4 a batch": ["--workers", "1", "--batch", "4"],
+    }
+    with load_engine("cpu", path) as engine, contextlib.ExitStack() as stack:
+        latent = np.zeros([n or m for n, m in zip(engine.inputs["latent"].shape, (1, 24, 77, 103))],
+                          np.float32)  # fmt: skip
+        servers = {name: stack.enter_context(Serving(folder, *more)) for name, more in ways.items()}
+        rates: dict[str, list[float]] = {name: [] for name in ["bare engine in a loop", *ways]}
+        for _ in range(turns):
+            rates["bare engine in a loop"].append(
+                loop_rate(lambda: engine.run({"latent": latent}), seconds)
+            )
+            for name, server in servers.items():
+                rates[name].append(server.rate(payload, sizes, 16, seconds))
+    publish_rates("server_throughput", "Ladon's body (with its classifier), 16 clients", rates)
+
+
+def ray(quick: bool) -> None:
+    """The same body on Ray Serve, one thread a replica: one replica, and two."""
+    folder, payload, sizes = body_bundle()
+    seconds, turns = (10.0, 1) if quick else (20.0, 5)
+    rates: dict[str, list[float]] = {"1 replica": [], "2 replicas": []}
+    for _ in range(turns):
+        for count, name in ((1, "1 replica"), (2, "2 replicas")):
+            file = folder / f"cluster-{count}.yaml"
+            file.write_text(
+                f"format: 1\nreplicas: {{least: {count}, most: {count}, requests: 2}}\ncores: 1\n"
+            )
+            with Serving(folder, "--engine", "ray", "--cluster", str(file)) as server:
+                server.rate(payload, sizes, 8, 2.0)  # loads the model in every replica
+                rates[name].append(server.rate(payload, sizes, 8, seconds))
+    publish_rates("server_ray", "Ladon's body on Ray Serve, one thread a replica", rates)
+
+
+class Serving:
+    """`splitwatt serve` on a folder of bundles; a context manager."""
+
+    def __init__(self, folder: Path, *more: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "profiler", "serve", "--bundles", str(folder), "--port", "0",
+             "--json", "--parent", str(os.getpid()), *more],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+        )  # fmt: skip
+        line = b"-"
+        while line and not line.startswith(b"{"):
+            line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError("the server did not start")
+        self.url = json.loads(line)["url"]
+
+    def rate(self, payload: bytes, sizes: list[int], clients: int, seconds: float) -> float:
+        """Answers a second to so many clients that ask without a pause."""
+        done, start = [0] * clients, threading.Barrier(clients + 1)
+        until = [0.0]
+
+        def client(number: int) -> None:
+            with Client(Endpoint(self.url)) as one:
+                one.infer(MODEL, payload, sizes)
+                start.wait()
+                while time.perf_counter() < until[0]:
+                    one.infer(MODEL, payload, sizes)
+                    done[number] += 1
+
+        threads = [threading.Thread(target=client, args=(n,)) for n in range(clients)]
+        for thread in threads:
+            thread.start()
+        until[0] = time.perf_counter() + 3600.0
+        while start.n_waiting < clients:
+            time.sleep(0.01)
+        began = time.perf_counter()
+        until[0] = began + seconds
+        start.wait()
+        for thread in threads:
+            thread.join()
+        return sum(done) / (time.perf_counter() - began)
+
+    def __enter__(self) -> "Serving":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.terminate()
+        self.process.wait(90)
+        self.process.stdout.close()
+
+
+def loop_rate(call: Callable[[], object], seconds: float) -> float:
+    """Calls a second."""
+    call()
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        call()
+        count += 1
+    return count / (time.perf_counter() - start)
+
+
+def body_bundle() -> tuple[Path, bytes, list[int]]:
+    """A bundle of Ladon's encoder, body and classifier alone, and a photograph's request."""
+    folder = OUT / "server"
+    source, target = OUT / "bundles" / "cpu" / LADON, folder / "cpu" / MODEL
+    try:
+        Bundle.open(str(source))
+    except BundleError:
+        command = ["--model", LADON, "--target", "cpu", "--weights", "random"]
+        if export([*command, "--bundles", str(OUT / "bundles")]):
+            sys.exit(1)
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
+    manifest = json.loads((target / "manifest.json").read_text())
+    kept = ("encoder", "body", "classifier")
+    manifest["tasks"] = ["classification"]
+    manifest["parts"] = [part for part in manifest["parts"] if part["name"] in kept]
+    manifest["postprocess"] = {"classification": manifest["postprocess"]["classification"]}
+    manifest["samples"] = []
+    manifest["compat"] = [row for row in manifest["compat"] or [] if row["part"] in kept]
+    (target / "manifest.json").write_text(json.dumps(manifest))
+    with BoardPipeline(Bundle.open(str(target), "board")) as board:
+        request = board.run(decode_image(default_photos()[0]))
+    return folder, request.payload, request.sizes.tolist()
+
+
+def publish_rates(name: str, title: str, rates: dict[str, list[float]]) -> None:
+    """Medians, each against the first."""
+    medians = {way: statistics.median(values) for way, values in rates.items()}
+    first = next(iter(medians.values()))
+    rows = [[way, f"{rate:.2f}", f"{rate / first:.2f}x"] for way, rate in medians.items()]
+    publish(name, title, ["", "images/s", "against the first"], rows, rates)
+
+
+PARTS = {"protocol": protocol, "throughput": throughput, "ray": ray}
 
 
 def main(arguments: tuple[str, ...] = ()) -> None:
