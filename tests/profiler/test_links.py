@@ -139,7 +139,7 @@ def test_nothing_is_left_of_a_link_whose_process_is_killed(config, tiny, tmp_pat
     run = tmp_path / "run"
     process = start(
         "profile", "--config", config, "--bundles", tiny, "--out", run, "--only", "Ours1",
-        "--link", "shaped:100kbit,via=kernel",
+        "--link", "shaped:500kbit,via=kernel",
     )  # fmt: skip
     wait_until(lambda: (run / "samples.jsonl").exists() and (run / "samples.jsonl").read_bytes())
     children = psutil.Process(process.pid).children(recursive=True)
