@@ -13,7 +13,7 @@ from profiler.connection import Endpoint
 from profiler.process import module_command, module_environment
 
 _START_TIMEOUT_S = 60.0
-_STOP_TIMEOUT_S = 15.0
+_STOP_TIMEOUT_S = 35.0
 _LEAST_PYTHON = (3, 10)
 
 

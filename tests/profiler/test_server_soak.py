@@ -1,0 +1,12 @@
+"""The short form of `python -m tests.soak server`."""
+
+from tests.soak.server import CLIENTS, run
+
+
+def test_64_clients_and_two_kills_lose_no_request():
+    found = run(20.0)
+    assert not found["wrong"], found["wrong"][:3]
+    counts = found["counts"]
+    assert counts["answered"] > CLIENTS and counts["sent"] >= counts["answered"]
+    for what in ("hung up", "cut short", "rubbish", "sent slowly"):
+        assert counts[what] > 0, counts
