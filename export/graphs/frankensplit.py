@@ -145,7 +145,11 @@ def resnet_decoder(channels: int, widths: Sequence[int], depths: Sequence[int]) 
 
 
 class Tail(nn.Module):
-    """A timm backbone from its third stage on, behind that stage's reduction."""
+    """A timm backbone from its third stage on, behind that stage's reduction.
+
+    Attributes:
+        counted: the modules that it runs; the backbone's others are replaced.
+    """
 
     def __init__(self, backbone: Any) -> None:
         super().__init__()
@@ -159,6 +163,8 @@ class Tail(nn.Module):
         else:
             self.stages = nn.Sequential(backbone.layer3, backbone.layer4)
             self.norm = nn.Identity()
+        head = backbone.head if hasattr(backbone, "head") else backbone.fc
+        self.counted: list[nn.Module] = [self.stages, self.norm, head]
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (1, classes)."""

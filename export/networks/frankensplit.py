@@ -84,8 +84,6 @@ class FrankenSplit(Network):
     def __init__(self, backbone: str, channels: int, rate: str, shared: str) -> None:
         self.rate, self.shared, self.channels = rate, shared, channels
         self.backbone: Any = make_timm(backbone)
-        self.backbone_parameters = sum(p.numel() for p in self.backbone.parameters())
-        self.replaced = graphs.shallow(self.backbone)
         self.encoder = graphs.Encoder(channels).eval()
         self.bottleneck: Any = EntropyBottleneck(channels).eval()
         self.decoder = BLUEPRINTS[backbone].decoder(channels).eval()
@@ -194,7 +192,7 @@ class FrankenSplit(Network):
                 (features,),
                 (ports.LOGITS,),
                 lambda tensors: {"logits": self.tail(tensors["features"])},
-                [self.tail],
+                self.tail.counted,
             ),
         ]
 

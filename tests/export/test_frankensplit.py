@@ -1,5 +1,6 @@
 """FrankenSplit against its paper's Tables 2, 5 and 6, and one encoder for every backbone."""
 
+import copy
 import functools
 
 import pytest
@@ -50,8 +51,11 @@ def test_parameters_and_overhead_are_those_of_tables_2_and_5(name):
         decoder = BLUEPRINTS[timm_name].decoder(48)
     whole = parameters([backbone])
     added = encoder_parameters(48) + parameters([decoder])
-    overhead = 100 * (added - parameters(graphs.shallow(backbone))) / whole
+    replaced = parameters(graphs.shallow(backbone))
+    overhead = 100 * (added - replaced) / whole
     assert whole / 1e6 == pytest.approx(millions, abs=0.006)
+    rest = parameters(graphs.Tail(copy.copy(backbone)).counted)
+    assert whole == rest + replaced
     assert overhead == pytest.approx(percent, rel=TABLE_5_TOLERANCE)
 
 
