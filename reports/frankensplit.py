@@ -63,7 +63,7 @@ def backbones_table(series: list[Series]) -> Table:
         paper = stated.get(split_name(entry.models[0])[0], {})
         row = _which(s, entry)
         row.update(
-            overhead_percent=_overhead(entry),
+            overhead_percent=_overhead(entry, paper),
             inference_ms=_ms(entry, _is_inference),
             published_overhead_percent=_published(paper, "overhead_percent", "5"),
             published_nx_ms=_published(paper, "nx_ms", "5"),
@@ -72,8 +72,8 @@ def backbones_table(series: list[Series]) -> Table:
         rows.append(row)
     under = [
         f"Medians; in brackets the {stats.METHOD}. As in the paper, entropy coding and transfer "
-        "are not counted. Parameters added: encoder and decoder, of those of the other server "
-        "parts.",
+        "are not counted. Parameters added: those of all parts beyond the unmodified backbone's, "
+        "which the paper's Table 2 states, of these: the decoder replaces its shallow layers.",
         *notes.untrained(series),
     ]
     return Table(
@@ -227,15 +227,13 @@ def _params(entry: Entry, chosen: Callable[[str, bool], bool]) -> Value:
     return exact(sum(found) / 1e6, "measured")
 
 
-def _overhead(entry: Entry) -> Value:
-    added = [
-        _params(entry, lambda n, b: b).value,
-        _params(entry, lambda n, b: n == "decoder").value,
-    ]
-    rest = _params(entry, lambda n, b: not b and n != "decoder").value
-    if added[0] is None or added[1] is None or not rest:
+def _overhead(entry: Entry, paper: dict[str, str]) -> Value:
+    whole = _params(entry, lambda name, board: True).value
+    if whole is None:
         return missing(_NO_PART)
-    return exact(100 * (added[0] + added[1]) / rest, "measured")
+    if "params_m" not in paper:
+        return missing("not a backbone of FrankenSplit's Table 2")
+    return exact(100 * (whole / float(paper["params_m"]) - 1), "measured")
 
 
 def _published(paper: dict[str, str], key: str, table: str) -> Value:
