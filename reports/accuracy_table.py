@@ -13,6 +13,8 @@ _METRICS = {
     "map_50_percent": "mAP 50",
     "miou_percent": "mIoU",
 }
+# The preprocessing of the papers' own accuracy figures.
+PUBLISHED = "published"
 _OTHER = "not a metric of this task, or not evaluated"
 
 
@@ -44,6 +46,11 @@ def accuracy_table(accuracy: Accuracy) -> Table:
         under.append(
             f"Evaluated on part of the data set only: {', '.join(dict.fromkeys(partly))}; not "
             "comparable with published figures."
+        )
+    other = [r.model for r in accuracy.results if r.preprocess != PUBLISHED and published_of(r)]
+    if other:
+        under.append(
+            f"{', '.join(dict.fromkeys(other))}: not with the preprocessing of the published figures."
         )
     if any(not r.trained for r in accuracy.results):
         under.append("Accuracy of untrained (random) weights means nothing; its source says so.")

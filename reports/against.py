@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from reports import costs, frankensplit, notes, stats
 from reports.accuracy import Accuracy
-from reports.accuracy_table import published_of
+from reports.accuracy_table import PUBLISHED, published_of
 from reports.model import Entry, Series
 from reports.paper_tables import models_table
 from reports.published import peak_memory_gb, rate_accuracy
@@ -112,7 +112,9 @@ def _accuracies(accuracy: Accuracy) -> Iterator[Row]:
     for result in accuracy.results:
         stated = published_of(result)
         if stated is not None:
-            mind = "" if result.whole else "ours is of a part of the data set"
+            words = [] if result.whole else ["ours is of a part of the data set"]
+            words += [] if result.preprocess == PUBLISHED else ["ours has another preprocessing"]
+            mind = "; ".join(words)
             yield _row(
                 f"Accuracy, {result.task}", result.origin, result.model, "%", result.main,
                 stated.percent, "Ladon's logs", mind,

@@ -46,11 +46,12 @@ def report(argv: list[str]) -> int:
         tuple(Path(file) for file in options.accuracy),
     )
     if options.json:
-        print_json({"report": str(folder / "report.md"), "json": str(folder / "report.json")})
+        names = {"report": "report.md", "page": "report.html", "json": "report.json"}
+        print_json({key: str(folder / name) for key, name in names.items()})
         return 0
     show(made.table("summary"), sys.stdout)
     print("\n" + "\n".join(made.headlines))
-    print(f"\nThe report: {folder / 'report.md'}")
+    print(f"\nThe report: {folder / 'report.md'}, as a page: {folder / 'report.html'}")
     return 0
 
 
