@@ -228,13 +228,6 @@ def waiting(idle_w: Optional[float], seconds: float) -> Dict[str, Any]:
     return {"joules": joules, "seconds": seconds, "provenance": "estimated"}
 
 
-def clock_offset(sent_s: float, received_s: float, answered_s: float, back_s: float) -> float:
-    """The other machine's clock minus ours, from one exchange: ours at sending, theirs at receiving
-    and at answering, ours when the answer is back (all s). Take it from the exchange with the
-    shortest round trip."""
-    return ((received_s - sent_s) + (answered_s - back_s)) / 2
-
-
 def shifted(windows: Sequence[Window], offset_s: float) -> List[Window]:
     """Windows of our clock on the other machine's: to take its joules for our intervals."""
     return [Window(w.name, w.start_s + offset_s, w.end_s + offset_s) for w in windows]

@@ -1,21 +1,20 @@
-"""What a server of ours offers beside the protocol, as a board uses it: its clock, an echo, a
-model's work repeated, and its own power. Any other server offers nothing, and that is no error.
+"""What a server of ours offers beside the protocol, as a board uses it: an echo, a model's work
+repeated, and its own power. Any other server offers nothing, and that is no error.
 """
 
 import http.client
-from typing import Any, Dict, List, NamedTuple, Optional
+import time
+from typing import Any, Dict, List, NamedTuple
 
 from device_configs.errors import ServerError
-from energy.per_image import clock_offset
+from profiler.client import Client
+from profiler.clock import EXCHANGES, best
 from profiler.connection import Answer, Connection, Endpoint
 from profiler.protocol import load_json
 
-CLOCK = "clock"
 STAGES = "stages"
 ENERGY = "energy"
 _PREFIX = "/v2/splitwatt"
-# Of so many exchanges the one with the shortest round trip tells the clocks' offset.
-_EXCHANGES = 8
 # A server that is told to begin looks at its sensors for some seconds first.
 _PATIENCE_S = 30.0
 
@@ -58,24 +57,15 @@ class Remote:
         names = _document(answer).get("offers") if answer.status == 200 else None
         return [str(name) for name in names] if isinstance(names, list) else []
 
-    def offset(self, now: Any) -> Offset:
-        """The clocks' offset; `now` is this machine's clock (time.monotonic).
+    def offset(self) -> Offset:
+        """The clocks' offset.
 
         Raises:
             ServerError: the server is gone or has no clock.
         """
-        found: Optional[Offset] = None
-        for _ in range(_EXCHANGES):
-            sent = now()
-            answer = self._ask("GET", "/clock")
-            back = now()
-            received, answered = _number(answer, "received_s"), _number(answer, "answered_s")
-            offset = clock_offset(sent, received, answered, back)
-            trip = max(0.0, (back - sent) - (answered - received))
-            if found is None or trip < found.round_trip_s:
-                found = Offset(back, offset, trip)
-        assert found is not None  # for the type checker
-        return found
+        with Client(self._endpoint, self._timeout_s) as client:
+            offset_s, uncertainty_s = best([client.clock(free=True) for _ in range(EXCHANGES)])
+        return Offset(time.monotonic(), offset_s, 2 * uncertainty_s)
 
     def echo(self, headers: Dict[str, str], body: bytes, count: int) -> None:
         """Send this and get so many bytes back: a request without the server's work."""

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import time
 import zlib
 from typing import Any, Dict, List, Optional
 
@@ -41,7 +40,7 @@ class RemotePower:
                 self.why_not = ["the server samples no power: 'splitwatt serve --energy' does"]
                 return
             begun = self._remote.begin_power()
-            self._before = self._remote.offset(time.monotonic)
+            self._before = self._remote.offset()
             self._trace, self.about = str(begun.get("trace")), dict(begun.get("about") or {})
         except (ServerError, TypeError, ValueError) as error:
             self.why_not = [str(error)]
@@ -50,7 +49,7 @@ class RemotePower:
         """Fetch the trace and keep it."""
         try:
             if self.about is not None:
-                after = self._remote.offset(time.monotonic)
+                after = self._remote.offset()
                 self._keep(self._remote.end_power(self._trace), after)
         except SplitwattError as error:
             self.why_not = [str(error)]

@@ -1,5 +1,5 @@
-"""What a server of ours offers to a board that measures energy, beside the protocol: its clock, an
-echo, a model's work repeated, and the trace of its own power rails while a block runs.
+"""What a server of ours offers to a board that measures energy, beside the protocol: an echo, a
+model's work repeated, and the trace of its own power rails while a block runs.
 
 All of it lies under /v2/splitwatt/, behind the same token as everything else.
 """
@@ -45,7 +45,6 @@ class EnergyApp:
         self._recorder = recorder
         routes = [
             Route(_PREFIX, self._offers, methods=["GET"]),
-            Route(_PREFIX + "/clock", self._clock, methods=["GET"]),
             Route(_PREFIX + "/echo/{count:int}", self._echo, methods=["POST"]),
             Route(_PREFIX + "/repeat/{model}/{seconds:float}", self._repeat, methods=["POST"]),
             Route(_PREFIX + "/energy/begin", self._begin, methods=["POST"]),
@@ -72,12 +71,8 @@ class EnergyApp:
                 self._recorder.close()
 
     async def _offers(self, request: Request) -> Response:
-        names = ["clock", "stages"] + (["energy"] if self._recorder is not None else [])
+        names = ["stages"] + (["energy"] if self._recorder is not None else [])
         return JSONResponse({"offers": names})
-
-    async def _clock(self, request: Request) -> Response:
-        received = time.monotonic()
-        return JSONResponse({"received_s": received, "answered_s": time.monotonic()})
 
     async def _echo(self, request: Request) -> Response:
         """As many bytes as were asked for, whatever came: a round trip without any work."""

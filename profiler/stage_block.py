@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import sys
-import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from device_configs.errors import SplitwattError
@@ -126,7 +125,7 @@ class StageWork:
             headers, body = _request(*bodies[0])
             for _ in range(_WARMUP):
                 self._client.infer(model, *bodies[0])
-            offset = remote.offset(time.monotonic)
+            offset = remote.offset()
             done = remote.repeat(model, self._seconds, headers, body, offset.offset_s)
             return Repetitions(done.repetitions, done.start_s, done.end_s)
 

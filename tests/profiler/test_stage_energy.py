@@ -173,8 +173,8 @@ def ask(server, method, path, token=TOKEN, body=None):
 
 def test_what_a_server_refuses(elsewhere):
     own = "/v2/splitwatt"
-    assert json.loads(ask(elsewhere, "GET", own)[1]) == {"offers": ["clock", "stages", "energy"]}
-    for path in (own, own + "/clock", own + "/nothing"):
+    assert json.loads(ask(elsewhere, "GET", own)[1]) == {"offers": ["stages", "energy"]}
+    for path in (own, own + "/nothing"):
         assert ask(elsewhere, "GET", path, token="wrong")[0] == 401
     assert ask(elsewhere, "GET", own + "/nothing")[0] == 404
     assert ask(elsewhere, "POST", own + "/echo/5", body=b"abc") == (200, b"\0" * 5)
