@@ -78,7 +78,9 @@ class PartsPipeline(Closing):
     @property
     def fallbacks(self) -> List[str]:
         """Of each part that another backend runs: the part, the rule and its reason."""
-        return ["%s: %s" % (p.name, engine.fallback) for p, engine in self._chain if engine.fallback]
+        return [
+            "%s: %s" % (p.name, engine.fallback) for p, engine in self._chain if engine.fallback
+        ]
 
     def close(self) -> None:
         """Close the engines, unless they came from a store that somebody else closes."""

@@ -1,10 +1,9 @@
+# board: no
 """What a server of ours offers to a board that measures energy, beside the protocol: an echo, a
 model's work repeated, and the trace of its own power rails while a block runs.
 
 All of it lies under /v2/splitwatt/, behind the same token as everything else.
 """
-
-# board: no
 
 from __future__ import annotations
 

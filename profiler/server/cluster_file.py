@@ -1,3 +1,4 @@
+# board: no
 """The one YAML of a cluster: where Ray is, how many replicas there are, when there are more.
 
 ```yaml
@@ -13,8 +14,6 @@ cores: 1              # of a replica: its threads
 workers: 1            # inferences at once in a replica
 ```
 """
-
-# board: no
 
 from __future__ import annotations
 

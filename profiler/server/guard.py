@@ -1,10 +1,9 @@
+# board: no
 """Limits on what arrives at the socket: connections, size of a head, time of a request.
 
 uvicorn bounds none of them. What is refused here never reaches the application, and is told with the
 protocol's error object all the same.
 """
-
-# board: no
 
 from __future__ import annotations
 
