@@ -170,7 +170,7 @@ def ray(quick: bool) -> None:
                 f"format: 1\nreplicas: {{least: {count}, most: {count}, requests: 2}}\ncores: 1\n"
             )
             with Serving(folder, "--engine", "ray", "--cluster", str(file)) as server:
-                server.rate(payload, sizes, 8, 2.0)  # loads the model in every replica
+                server.rate(payload, sizes, 8, 5.0)  # loads the model in every replica
                 rates[name].append(server.rate(payload, sizes, 8, seconds))
     publish_rates("server_ray", "Ladon's body on Ray Serve, one thread a replica", rates)
 
