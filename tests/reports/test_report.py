@@ -145,8 +145,9 @@ def test_the_figures_are_pictures_of_the_sizes_of_papers(two_boards):
 
 def test_the_same_records_give_the_same_files(two_boards, tmp_path):
     splitwatt("report", *two_boards.runs, "--out", tmp_path)
-    for file in sorted(two_boards.folder.iterdir()):
-        assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
+    for file in sorted(path for path in two_boards.folder.rglob("*") if path.is_file()):
+        name = file.relative_to(two_boards.folder)
+        assert (tmp_path / name).read_bytes() == file.read_bytes(), name
 
 
 def test_json_prints_one_document(two_boards, tmp_path):
