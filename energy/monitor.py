@@ -50,7 +50,7 @@ class EnergyMonitor(object):
 
     Args:
         trace_path: where the trace is kept; None: it is thrown away after `close`.
-        others: as for `energy.sampler.Sampler`.
+        **sampling: as for `energy.sampler.Sampler`.
 
     Attributes:
         windows: the windows that were ended, in the order of their ends.

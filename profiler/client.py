@@ -104,7 +104,8 @@ class Client:
         Raises:
             ServerError: the server is gone, refused, or answered nonsense.
         """
-        path, headers, body = self._inference(model, payload, sizes)
+        name = self._short.get(model) or _quoted(model)
+        path, headers, body = self._inference(name, payload, sizes)
         self._connection.sent_bytes = self._connection.received_bytes = 0
         answer = self._ask("POST", path, headers, body)
         received_s = time.perf_counter()
@@ -128,20 +129,20 @@ class Client:
         )  # fmt: skip
 
     def request_bytes(self, model: str, payload: bytes, sizes: Sequence[int]) -> int:
-        """What `infer` would send, in bytes; nothing is sent."""
-        path, headers, body = self._inference(model, payload, sizes)
+        """What `infer` would send to a server of ours, in bytes; nothing is sent."""
+        name = short_name(model) or _quoted(model)
+        path, headers, body = self._inference(name, payload, sizes)
         return len(self._connection.message("POST", path, headers, body))
 
     def _inference(
-        self, model: str, payload: bytes, sizes: Sequence[int]
+        self, name: str, payload: bytes, sizes: Sequence[int]
     ) -> Tuple[str, Dict[str, str], bytes]:
-        """Path, headers and body of the request for one image."""
+        """Path, headers and body of the request for one image, under a model's name in URLs."""
         bitstream = Tensor("bitstream", "UINT8", (1, len(payload)), payload)
         size = b"".join(int(n).to_bytes(4, "little", signed=True) for n in sizes)
         plain = [Tensor("sizes", "INT32", (1, len(sizes)), size)]
         message = encode_request([bitstream], plain, self._ask_binary)
         headers = {HEADER_LENGTH: str(message.header_length)}
-        name = self._short.get(model) or _quoted(model)
         return "/v2/models/%s/infer" % name, headers, message.body
 
     def drain(self) -> Optional[float]:

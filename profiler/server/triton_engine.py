@@ -58,6 +58,9 @@ def run_triton(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     ports = _free_ports(options.port)
+    # The Python inside Triton looks for its standard library beside the first python3 of the PATH,
+    # which may be of another version than this one.
+    os.environ["PATH"] = os.pathsep.join([os.path.join(sys.base_prefix, "bin"), os.environ["PATH"]])
     config = pytriton.config(
         http_address=options.host or LOOPBACK,
         http_port=ports[0],

@@ -1,17 +1,15 @@
 """Rails are found by label on every board's tree, in the right unit, with the right total."""
 
 import os
-import re
 import shutil
 import stat
 import subprocess
 import time
 
 import pytest
-import yaml
 
 from device_configs.errors import SensorError, UsageError
-from device_configs.targets import known_targets, load_target, parse_target
+from device_configs.targets import known_targets, load_target
 from energy import drivers
 from energy.opening import NoSensorError, detect_target, open_rails
 from energy.rails import COUNTER, Context
@@ -351,28 +349,3 @@ def test_every_driver_that_a_target_names_exists():
         power = load_target(name).power
         for driver in [d for group in power.drivers for d in group] + list(power.sensors):
             assert drivers.load(driver).name == driver
-
-
-def test_the_documented_example_of_a_new_driver(tmp_path, monkeypatch):
-    """docs/energy.md: a new driver is a file and lines in a target's YAML."""
-    with open(os.path.join(ROOT, "docs", "energy.md"), encoding="utf-8") as stream:
-        page = stream.read()
-    code = re.search(r"```python\n# energy/drivers/battery.py\n(.*?)```", page, re.S).group(1)
-    lines = re.search(r"```yaml\n# device_configs/laptop.yaml\n(.*?)```", page, re.S).group(1)
-    (tmp_path / "battery.py").write_text(code)
-    monkeypatch.setattr(drivers, "__path__", list(drivers.__path__) + [str(tmp_path)])
-    with open(os.path.join(ROOT, "device_configs", "laptop.yaml"), encoding="utf-8") as stream:
-        document = yaml.safe_load(stream)
-    added = yaml.safe_load(lines)
-    document["power"]["drivers"] += added["power"]["drivers"]
-    document["power"]["rails"] += added["power"]["rails"]
-    document["power"]["sensors"].update(added["power"]["sensors"])
-    document["sources"].update(added["sources"])
-    power = parse_target(document, "laptop.yaml").power
-    trees.write(str(tmp_path / "sys/class/power_supply/BAT0/power_now"), 12500000)
-    driver = drivers.load("battery")(Context(power, str(tmp_path / "sys")))
-    assert driver.read() == [12.5]
-    assert driver.rails[0].period_s == 2.0
-    driver.close()
-    with pytest.raises(Exception, match="there is no"):
-        drivers.load("battery")(Context(power, str(tmp_path / "none")))

@@ -63,9 +63,10 @@ def _mutations(document):
     for key in [*document["links"][0], "unknown"]:
         for value in values:
             yield ("links", 0, key), value
+    first = next(id for id, row in document["configurations"].items() if "split" in row)
     for key in ("split", "assumed", "note", "unknown"):
         for value in values:
-            yield ("configurations", "Ours1", key), value
+            yield ("configurations", first, key), value
 
 
 def _with(document, path, value):

@@ -1,5 +1,6 @@
 """docs/adding-a-sensor.md does what it says: one file and some lines of YAML make a sensor."""
 
+import os
 import re
 
 import pytest
@@ -10,7 +11,13 @@ import energy.opening
 from device_configs.errors import SensorError
 from device_configs.targets import read_target
 from energy.opening import NoSensorError, open_rails
-from tests.conftest import ROOT
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def text_of(*names):
+    with open(os.path.join(ROOT, *names), encoding="utf-8") as stream:
+        return stream.read()
 
 
 @pytest.fixture
@@ -24,13 +31,13 @@ def sysfs(tmp_path):
 
 @pytest.fixture
 def target(tmp_path, monkeypatch):
-    page = (ROOT / "docs" / "adding-a-sensor.md").read_text()
+    page = text_of("docs", "adding-a-sensor.md")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     power, source = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     (tmp_path / "battery.py").write_text(code)
     # As if the file lay in energy/drivers/, and the YAML in device_configs/.
-    monkeypatch.setattr(energy.drivers, "__path__", [*energy.drivers.__path__, str(tmp_path)])
-    document = yaml.safe_load((ROOT / "device_configs" / "laptop.yaml").read_text())
+    monkeypatch.setattr(energy.drivers, "__path__", list(energy.drivers.__path__) + [str(tmp_path)])
+    document = yaml.safe_load(text_of("device_configs", "laptop.yaml"))
     document["name"] = "mylaptop"
     document.update(yaml.safe_load(power))
     document["sources"].update(yaml.safe_load(source))
