@@ -7,15 +7,22 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+
+import psutil
 
 from device_configs.errors import ServerError, SplitwattError, UsageError
 from device_configs.names import check_known
 from engines.batching import BatchPipeline
 from engines.bundle import MANIFEST, Bundle
 from profiler.server.tensors import metadata
+
+
+def process_bytes() -> int:
+    """What this process takes of the machine's memory."""
+    return int(psutil.Process().memory_info().rss)
 
 
 class UnknownModelError(ServerError):
@@ -56,15 +63,23 @@ class Models:
         threads: of one inference; None leaves it to the backend.
         budget_bytes: of the loaded models' parts, as their files' sizes; the model that was not
             used for longest goes first. None keeps every model.
+        resident_bytes: what the process takes. A model takes several times its files (weights laid
+            out anew, tensors of large images): idle ones go while this is over the budget.
     """
 
     def __init__(
-        self, folder: str, backend: str, threads: int | None, budget_bytes: int | None = None
+        self,
+        folder: str,
+        backend: str,
+        threads: int | None,
+        budget_bytes: int | None = None,
+        resident_bytes: Callable[[], int] = lambda: 0,
     ) -> None:
         self._folder = folder
         self._backend = backend
         self._threads = threads
         self.budget_bytes = budget_bytes
+        self._resident_bytes = resident_bytes
         self._changed = threading.Condition()
         self._opening = threading.Lock()
         self._bundles: dict[str, Bundle] = {}
@@ -165,7 +180,7 @@ class Models:
         if self.budget_bytes is None:
             return True
         for name in [n for n, loaded in self._loaded.items() if not loaded.users]:
-            if self._bytes() + size <= self.budget_bytes:
+            if max(self._bytes(), self._resident_bytes()) + size <= self.budget_bytes:
                 break
             self._let_go(name)
             self._evictions += 1

@@ -8,7 +8,7 @@ import asyncio
 from typing import Any
 
 from profiler.server.app import Server
-from profiler.server.models import Models
+from profiler.server.models import Models, process_bytes
 from profiler.server.runner import Runner
 
 # Of a request: method, path, query, headers, body. Of an answer: status, headers, body.
@@ -39,7 +39,7 @@ class Replica:
         queue: int,
         batch: int,
     ) -> None:
-        models = Models(folder, backend, threads, budget_bytes)
+        models = Models(folder, backend, threads, budget_bytes, process_bytes)
         self._runner = Runner(models, workers, queue, batch)
         self._app = Server(self._runner, backend)
 

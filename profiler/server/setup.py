@@ -14,7 +14,7 @@ from device_configs.names import check_known
 from engines.backends import BACKENDS
 from engines.backends.cores import usable_cores
 from profiler.bundles import check_target, targets
-from profiler.server.models import Models
+from profiler.server.models import Models, process_bytes
 
 # Backends whose engines may run from several threads at once, and on batches.
 _THREADED = ("cpu", "cuda")
@@ -52,7 +52,7 @@ def models_of(options: argparse.Namespace, target: str) -> Models:
     if workers > 1 and threads is None:
         threads = max(1, usable_cores() // workers)
     folder = os.path.join(options.bundles, target)
-    return Models(folder, options.backend, threads, budget_bytes(options.memory_mb))
+    return Models(folder, options.backend, threads, budget_bytes(options.memory_mb), process_bytes)
 
 
 def budget_bytes(memory_mb: int | None) -> int:

@@ -126,6 +126,21 @@ def test_the_memory_budget_lets_the_oldest_idle_model_go(tiny, tmp_path):
         small.load("a@1")
 
 
+def test_idle_models_go_while_the_process_is_over_the_budget(tiny, tmp_path):
+    for name in ("a@1", "b@1", "c@1"):
+        shutil.copytree(tiny / "cpu" / MODEL, tmp_path / name)
+    resident = [0]
+    models = Models(str(tmp_path), "cpu", 1, 10**9, lambda: resident[0])
+    models.load("a@1")
+    models.load("b@1")
+    assert models.usage().models == 2
+    resident[0] = 2 * 10**9  # what their tensors took; letting them go frees nothing here
+    models.load("c@1")
+    assert models.usage().models == 1 and models.is_loaded("c@1")
+    assert models.usage().evictions == 2
+    models.close()
+
+
 def test_several_workers_answer_as_one(tiny, requests):
     running = RunningServer(tiny, "--port", "0", "--workers", "2", "--batch", "4")
     failures = []
