@@ -40,7 +40,8 @@ def triton_python():
     given = os.environ.get("SPLITWATT_TRITON_PYTHON")
     if given:
         return given
-    candidates = [sys.executable, *sorted(glob.glob("/usr/bin/python3.1[0-3]"))]
+    # The distribution's first: its libpython is the one that the loader finds.
+    candidates = [*sorted(glob.glob("/usr/bin/python3.1[0-3]")), sys.executable]
     for candidate in candidates:
         if subprocess.call([candidate, "-c", PROBE], stderr=subprocess.DEVNULL) == 0:
             break
