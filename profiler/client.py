@@ -22,8 +22,6 @@ TIMEOUT_S = 60.0
 # Waited before the second, the third, ... attempt; a time-out is not tried again.
 RETRY_AFTER_S = (0.1, 0.4)
 _OLDER = "it is of an older version: both ends cannot be put on one clock"
-# The answer of a Triton that refuses, its sentence in the place of the stages.
-REFUSED = b"!"
 _REMEDY = "is 'splitwatt serve' running there?"
 
 
@@ -104,7 +102,7 @@ class Client:
         Raises:
             ServerError: the server is gone, refused, or answered nonsense.
         """
-        name = self._short.get(model) or _quoted(model)
+        name = self._short.get(model) or quoted(model)
         path, headers, body = self._inference(name, payload, sizes)
         self._connection.sent_bytes = self._connection.received_bytes = 0
         answer = self._ask("POST", path, headers, body)
@@ -119,8 +117,6 @@ class Client:
         told = response.parameters.get("stages", "")
         if "stages" in response.tensors:  # a Triton's answers have no parameters of their own
             told = response.tensors["stages"].data.decode("utf-8", "replace")
-            if packed.data == REFUSED:
-                raise ServerError("%s refused: %s" % (self.endpoint.url, told[:500]))
         times = read_times(told)
         up, down = self._connection.sent_bytes, self._connection.received_bytes
         return Reply(
@@ -130,7 +126,7 @@ class Client:
 
     def request_bytes(self, model: str, payload: bytes, sizes: Sequence[int]) -> int:
         """What `infer` would send to a server of ours, in bytes; nothing is sent."""
-        name = short_name(model) or _quoted(model)
+        name = short_name(model) or quoted(model)
         path, headers, body = self._inference(name, payload, sizes)
         return len(self._connection.message("POST", path, headers, body))
 
@@ -190,7 +186,7 @@ class Client:
 
     def model_metadata(self, model: str) -> Dict[str, Any]:
         """What the server says about a model (`GET /v2/models/MODEL`)."""
-        return self._get("/v2/models/" + _quoted(model))
+        return self._get("/v2/models/" + quoted(model))
 
     def load(self, model: str) -> None:
         """Have the server load a model now, so that no sample waits for it.
@@ -202,7 +198,7 @@ class Client:
         short = short_name(model)
         if short and isinstance(extensions, list) and SHORT_NAMES in extensions:
             self._short[model] = short
-        path = "/v2/repository/models/%s/load" % _quoted(model)
+        path = "/v2/repository/models/%s/load" % quoted(model)
         self._ask("POST", path, {}, b"{}", optional=(400, 403, 404, 405))
 
     def ready(self) -> bool:
@@ -279,5 +275,6 @@ def _timed_out(error: Exception) -> bool:
     return isinstance(error, TimeoutError) or "timed out" in str(error)
 
 
-def _quoted(model: str) -> str:
-    return quote(model, safe="@+")
+def quoted(model: str) -> str:
+    """A model's name as it stands in an address, which is how Triton's own client writes it."""
+    return quote(model, safe="")

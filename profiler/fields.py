@@ -75,7 +75,7 @@ REQUEST_FIELDS = {
     "payload_bytes": Field("integer", "B", "what the codec made"),
     "wire_up_bytes": Field("integer", "B", "the HTTP request, every attempt counted"),
     "wire_down_bytes": Field("integer", "B", "the HTTP response"),
-    "legacy_pickled_bytes": Field("integer", "B", "the size that sc2bench reports for it", True),
+    "legacy_pickled_bytes": Field("integer", "B", "the size that sc2bench reports for it; null where that hangs on the version of torch", True),
     "attempts": Field("integer", "", "1, or more where the server was not reached at once"),
     "sent_monotonic_s": Field("number", "s", "when its sending began, on the board's monotonic "
                               "clock", True, True),

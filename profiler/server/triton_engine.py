@@ -18,7 +18,6 @@ import sys
 import sysconfig
 import threading
 import time
-import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from device_configs.cli import note
 from device_configs.errors import SplitwattError, UsageError
 from device_configs.files import write_atomic
 from engines.answer import pack
-from profiler.client import REFUSED
+from profiler.client import quoted
 from profiler.process import die_with_parent
 from profiler.server.models import Models, UnknownModelError
 from profiler.server.place import LOOPBACK, is_loopback
@@ -40,6 +39,25 @@ from profiler.wire_times import write_stages
 QUEUE_DELAY_US = 2000
 _EXIT_TIMEOUT_S = 10
 _PORTS = 3
+# pytriton tells an exception to every request of a batch. This one answer, its sentence in the place
+# of the stages, is made into an error of its own request by what is put behind pytriton's script.
+_REFUSED = b"!"
+_REFUSING = (
+    """
+
+_answered = _wrap_response
+
+
+def _wrap_response(response, requested_outputs_names, model_outputs_dict):
+    data = response.data
+    if data is None or data["answer"].tobytes() != %r:
+        return _answered(response, requested_outputs_names, model_outputs_dict)
+    sentence = data["stages"].tobytes().decode("utf-8")
+    error = pb_utils.TritonError(sentence, pb_utils.TritonError.INVALID_ARG)
+    return pb_utils.InferenceResponse(output_tensors=[], error=error)
+"""
+    % _REFUSED
+)
 
 
 def run_triton(options: argparse.Namespace) -> int:
@@ -87,8 +105,7 @@ def run_triton(options: argparse.Namespace) -> int:
 def answer_all(models: Models, name: str, requests: Any) -> list[dict[str, Any]]:
     """The answers to the requests that Triton hands over together, each (1, n) bytes.
 
-    A request that is refused has `REFUSED` for an answer and its sentence in the place of the
-    stages: an exception would be told to every request of the batch.
+    A request that is refused has `_REFUSED` for an answer and its sentence for the stages.
     """
     answers = []
     with models.use(name) as pipeline:
@@ -100,7 +117,7 @@ def answer_all(models: Models, name: str, requests: Any) -> list[dict[str, Any]]
                 data = pack(outcome[0])
                 text = write_stages(outcome[1], time.perf_counter() - start_s)
             except SplitwattError as error:
-                data, text = REFUSED, str(error)
+                data, text = _REFUSED, str(error)
             answers.append({"answer": _bytes(data), "stages": _bytes(text.encode())})
     return answers
 
@@ -120,7 +137,8 @@ def _bind(pytriton: Any, server: Any, models: Models, name: str, options: Any) -
     functions = [functools.partial(answer_all, models, name) for _ in range(options.workers)]
     delay_us = QUEUE_DELAY_US if options.batch > 1 else 0
     server.bind(
-        model_name=name,
+        # As clients write it in addresses: Triton takes a name as it stands there, and undoes no %40.
+        model_name=quoted(name),
         infer_func=functions,
         inputs=[
             pytriton.tensor(name="bitstream", dtype=np.uint8, shape=(-1,)),
@@ -143,13 +161,14 @@ class _Pytriton:
 
     def __init__(self) -> None:
         import pytriton.models.model as bound
+        import pytriton.triton as main
         import tritonclient.http._client as http
         from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
         from pytriton.model_config.generator import ModelConfigGenerator
         from pytriton.triton import Triton, TritonConfig
 
         class AnyName(Triton):  # type: ignore[misc,unused-ignore]
-            """Takes names such as ladon_r50@0.32."""
+            """Takes names such as ladon_r50%400.32."""
 
             @classmethod
             def _validate_model_name(cls, model_name: str) -> None:
@@ -165,9 +184,17 @@ class _Pytriton:
                         tensor["allow_ragged_batch"] = True
                 return config
 
-        # Triton takes a name in an address as it stands there, and does not undo a %40.
-        http.quote = functools.partial(urllib.parse.quote, safe="/@+")
+        class Refusing(bound.Model):  # type: ignore[misc,unused-ignore]
+            """Answers a refused request with an error, and those beside it with their answers."""
+
+            def get_proxy_model_files(self) -> dict[str, bytes]:
+                files: dict[str, bytes] = super().get_proxy_model_files()
+                script = next(name for name in files if name.endswith("/model.py"))
+                return {**files, script: files[script] + _REFUSING.encode()}
+
+        http.quote = lambda name: name  # names are bound as they stand in addresses
         bound.ModelConfigGenerator = Ragged  # type: ignore[attr-defined,misc,unused-ignore]
+        main.Model = Refusing  # type: ignore[attr-defined,misc,unused-ignore]
         self.server, self.config = AnyName, TritonConfig
         self.tensor, self.model, self.batcher = Tensor, ModelConfig, DynamicBatcher
 

@@ -171,5 +171,5 @@ def test_the_boards_state_is_null_where_nothing_tells(tmp_path):
 
 
 def test_the_legacy_size_grows_with_the_payload():
-    assert pickled_bytes(500, 79, 103) == 606
-    assert pickled_bytes(500, 300, 103) == 607
+    assert pickled_bytes([500], 79, 103) == 606
+    assert pickled_bytes([500], 300, 103) == 607

@@ -14,8 +14,11 @@ import sys
 import threading
 import urllib.request
 
+import numpy as np
 import psutil
 import pytest
+from tritonclient import http
+from tritonclient.utils import InferenceServerException
 
 from device_configs.errors import ServerError
 from engines.answer import unpack
@@ -102,12 +105,51 @@ def test_the_boards_client_talks_to_triton(triton, requests):  # noqa: F811
             same(unpack(reply.answer), expected)
             assert reply.total_s >= sum(reply.stages.values()) - 1e-3 and "body" in reply.stages
         damaged = payload[:20] + bytes([payload[20] ^ 1]) + payload[21:]
-        with pytest.raises(ServerError, match="refused: the bitstream") as refused:
+        with pytest.raises(ServerError, match=r"refused \(400\): the bitstream") as refused:
             client.infer(MODEL, damaged, sizes)
         assert "Traceback" not in str(refused.value)
         with pytest.raises(ServerError, match=r"\(404\)"):
             client.infer("tiny@2", payload, sizes)
         same(unpack(client.infer(MODEL, payload, sizes).answer), expected)
+
+
+def test_tritons_own_client_reaches_a_model_with_a_rate(triton, requests):  # noqa: F811
+    payload, sizes, expected = requests[0]
+    with http.InferenceServerClient(triton["url"].split("//")[1]) as client:
+        assert client.is_model_ready(MODEL)
+        inputs = []
+        for name, kind, array in (
+            ("bitstream", "UINT8", np.frombuffer(payload, np.uint8).reshape(1, -1)),
+            ("sizes", "INT32", np.asarray(sizes, np.int32).reshape(1, 6)),
+        ):
+            inputs.append(http.InferInput(name, array.shape, kind))
+            inputs[-1].set_data_from_numpy(array)
+        answer = client.infer(MODEL, inputs).as_numpy("answer")
+        same(unpack(answer.tobytes()), expected)
+        inputs[0].set_data_from_numpy(np.frombuffer(payload, np.uint8).reshape(1, -1) ^ 1)
+        with pytest.raises(InferenceServerException, match="splitwatt bitstream|the bitstream"):
+            client.infer(MODEL, inputs)
+
+
+def test_a_refusal_leaves_the_others_of_its_batch_alone(triton, requests):  # noqa: F811
+    """Sound and damaged requests at once: each is answered for itself."""
+    outcomes = []
+
+    def board(number):
+        payload, sizes, expected = requests[number % len(requests)]
+        payload = payload[:-1] if number % 2 else payload
+        with Client(Endpoint(triton["url"])) as client:
+            for _ in range(5):
+                try:
+                    same(unpack(client.infer(MODEL, payload, sizes).answer), expected)
+                    outcomes.append(number % 2 == 0)
+                except ServerError as error:
+                    outcomes.append(number % 2 == 1 and "(400)" in str(error))
+
+    threads = [threading.Thread(target=board, args=(n,)) for n in range(8)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert outcomes == [True] * 40
 
 
 def test_triton_batches_and_counts(triton, requests):  # noqa: F811

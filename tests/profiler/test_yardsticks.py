@@ -1,15 +1,19 @@
 """Against what we did not write: sc2bench's analyser, the jsonschema package, a power trace."""
 
 import copy
+import io
 import json
 import math
 
 import pytest
 import yaml
+from PIL import Image
 
 from device_configs.errors import ConfigError
 from profiler.config import find_config, from_document, packaged, schema
-from profiler.legacy import pickled_bytes
+from engines.codecs.hyperprior import frame
+from engines.rangecoder.container import wrap
+from profiler.legacy import legacy_bytes, pickled_bytes
 from profiler.power import BlockPower
 from tests.conftest import ROOT
 
@@ -37,7 +41,33 @@ def test_the_legacy_size_is_sc2benchs():
         for shape in ((55, 55), (79, 103), (199, 303), (255, 256), (300, 500)):
             analyzer.clear()
             analyzer.analyze({"strings": [[bytes(size)]], "shape": torch.Size(shape)})
-            assert pickled_bytes(size, *shape) == analyzer.file_size_list[0], (size, shape)
+            assert pickled_bytes([size], *shape) == analyzer.file_size_list[0], (size, shape)
+    for sizes in ((1, 2), (300, 20), (4000, 300), (65490, 60), (66000, 500), (500, 66000),
+                  (40000, 40000), (70000, 70000)):  # fmt: skip
+        for shape in ((4, 4), (300, 5)):
+            analyzer.clear()
+            strings = [[bytes([place]) * size] for place, size in enumerate(sizes)]
+            analyzer.analyze({"strings": strings, "shape": torch.Size(shape)})
+            assert pickled_bytes(sizes, *shape) == analyzer.file_size_list[0], (sizes, shape)
+
+
+def test_the_legacy_size_goes_by_what_a_payload_is():
+    torch = pytest.importorskip("torch")
+    analysis = pytest.importorskip("sc2bench.analysis")
+    side, latent = wrap(1, "00000000", 4, 6, b"side"), wrap(32, "00000000", 16, 24, bytes(900))
+    analyzer = analysis.FileSizeAnalyzer(unit="B")
+    analyzer.analyze({"strings": [[latent], [side]], "shape": torch.Size((4, 6))})
+    assert legacy_bytes(frame(7, side, latent)) == analyzer.file_size_list[0]
+    pytest.importorskip("torchvision.datasets")  # sc2bench's packages look for it in sys.modules
+    codecs = pytest.importorskip("sc2bench.transforms.codec")
+    for kind, keys in (("JPEG", {"quality": 50}), ("PNG", {}), ("WEBP", {"quality": 50})):
+        codec = codecs.PILImageModule(returns_file_size=True, format=kind, **keys)
+        image = Image.effect_noise((64, 48), 60).convert("RGB")
+        stream = io.BytesIO()
+        image.save(stream, kind, **keys)
+        assert legacy_bytes(stream.getvalue()) == codec(image)[1]
+    assert legacy_bytes(b"\xd1rubbish") is None  # eight bits a value: torch's own text is in it
+    assert legacy_bytes(b"\xc1cut") is None
 
 
 def test_the_published_schema_is_a_json_schema_that_means_the_same():

@@ -150,7 +150,7 @@ def _sample(config, row, backend, block, repeat, place, speed, dice, failing) ->
         stages[f"{s}.server.body"] = 0.12 * noise
         size = int(24 * height * width * bits_per_symbol(model) / 8 * dice.uniform(0.9, 1.1))
         requests.append(
-            Request(model, size, size + 390, 2900, pickled_bytes(size, height, width), 1)
+            Request(model, size, size + 390, 2900, pickled_bytes([size], height, width), 1)
         )
     charge = published_total(row.models) if config.payload == "published" and requests else None
     return Sample(
