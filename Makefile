@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo table3 test check bench docs soak format lint types wheel-board wheelhouse-board clean
+.PHONY: help demo table3 test check coverage bench docs soak format lint types wheel-board wheelhouse-board clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ test: $(VENV)/.dev ## the whole test suite
 
 check: format lint types test ## what CI runs: format, lint, types, README commands, tests
 
+coverage: $(VENV)/.dev ## how much of each room its tests run
+	$(BIN)/python .ci/room_coverage.py
+
 format: $(VENV)/.dev ## is every file formatted?
 	$(BIN)/ruff format --check $(SOURCES)
 
@@ -68,5 +71,5 @@ wheel-board: $(VENV)/.cross ## one wheel for every aarch64 board, in dist/
 wheelhouse-board: wheel-board ## that wheel and all it needs, for boards without internet, in wheelhouse/
 	$(BIN)/python .ci/wheelhouse.py --wheel dist/splitwatt-*-py3-none-linux_aarch64.whl --out wheelhouse
 
-clean: ## remove what make made
+clean: ## remove what make made, but bundles/, runs/ and paper/: yours may be there too
 	rm -rf $(VENV) build demo dist wheelhouse .mypy_cache .ruff_cache .pytest_cache

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import importlib.util
+import shlex
 import sys
 from typing import List, Optional
 
@@ -72,7 +73,15 @@ def _export_missing(argv: List[str]) -> bool:
     wanted = importlib.import_module("profiler.cli").what_to_export(argv)
     # The profile's own output may be read by a program.
     with contextlib.redirect_stdout(sys.stderr):
-        return not wanted or _run("export", wanted) == 0
+        try:
+            return not wanted or _run("export", wanted) == 0
+        except UsageError as error:
+            if "--weights" not in error.remedy:
+                raise
+            # `profile` takes no --weights: what to type instead.
+            again = " ".join(shlex.quote(word) for word in wanted)
+            remedy = "%s, before profiling: splitwatt export %s --weights random"
+            raise UsageError(error.message, remedy % (error.remedy, again))
 
 
 def _run(verb: str, argv: List[str]) -> int:

@@ -30,6 +30,13 @@ def interpreter(version):
     return None
 
 
+def missing(what):
+    """Skip for want of an interpreter; in continuous integration (.ci/run) that is a failure."""
+    if os.environ.get("SPLITWATT_CI") == "1":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
 def run(command, **kwargs):
     result = subprocess.run(
         [str(part) for part in command],
@@ -48,7 +55,7 @@ def run(command, **kwargs):
 def board_python(request) -> Path:
     python = interpreter(request.param)
     if python is None:
-        pytest.skip(f"no CPython {request.param} on this machine: install one to run these")
+        missing(f"no CPython {request.param} on this machine: install one to run these")
     requirements = ROOT / "tests" / "board" / f"requirements-{request.param}.txt"
     key = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
     folder = ROOT / "build" / f"python-{request.param}-{key}"
@@ -60,6 +67,16 @@ def board_python(request) -> Path:
         run([folder / "bin" / "python", "-m", "pip", "install", "-q", "-r", requirements])
         (folder / "ready").touch()
     return folder / "bin" / "python"
+
+
+def test_a_missing_interpreter_is_a_skip_and_in_ci_a_failure(monkeypatch):
+    monkeypatch.delenv("SPLITWATT_CI", raising=False)
+    with pytest.raises(pytest.skip.Exception):
+        missing("no CPython")
+    monkeypatch.setenv("SPLITWATT_CI", "1")
+    with pytest.raises(pytest.fail.Exception):
+        missing("no CPython")
+    assert "export SPLITWATT_CI=1\n" in (ROOT / ".ci" / "run").read_text()
 
 
 IMPORT_ALL = """

@@ -1,4 +1,7 @@
-"""The documentation of the formats names what the code reads and writes."""
+"""The documentation names what the code has: its formats, its configs, its commands.
+
+`python -m tests.test_docs` writes the tables of a config's keys and of the packaged configs anew.
+"""
 
 import json
 import os
@@ -6,9 +9,13 @@ import re
 import subprocess
 import sys
 
+import pytest
+
+import splitwatt as umbrella
 from engines.manifest import Manifest
+from profiler.config import load_config
 from profiler.fields import FIELDS
-from tests.conftest import ROOT
+from tests.conftest import ROOT, splitwatt
 
 
 def formats():
@@ -43,3 +50,150 @@ def test_links_between_documents_lead_somewhere():
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+CONFIGS = ROOT / "profiler" / "configs"
+
+
+def config_keys(schema=None, prefix=""):
+    """(key, its schema, whether it must be there) of everything that a config may hold."""
+    schema = schema or json.loads((CONFIGS / "schema.json").read_text())
+    for name, about in schema.get("properties", {}).items():
+        yield prefix + name, about, name in schema.get("required", ())
+        yield from config_keys(about, prefix + name + ".")
+        yield from config_keys(about.get("items", {"type": ""}), prefix + name + "[].")
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from config_keys(schema["additionalProperties"], prefix + "ID.")
+
+
+def config_table():
+    rows = "\n| key | type | default | meaning |\n|---|---|---|---|\n"
+    for key, about, required in config_keys():
+        types = about.get("type", "any")
+        types = " or ".join(types) if isinstance(types, list) else types
+        if "enum" in about:
+            types = ", ".join(f"`{value}`" for value in about["enum"])
+        default = "must be there" if required else ""
+        if "default" in about:
+            default = f"`{json.dumps(about['default'])}`"
+        meaning = about["description"].replace("|", "\\|")
+        rows += f"| `{key}` | {types} | {default} | {meaning} |\n"
+    return rows + "\n"
+
+
+def packaged_table():
+    rows = "\n| config | configurations | models | what it is |\n|---|---|---|---|\n"
+    for path in sorted(CONFIGS.glob("*.yaml")):
+        comment = re.match(r"((?:# .*\n)+)", path.read_text()).group(1)
+        about = " ".join(line[2:] for line in comment.splitlines())
+        config = load_config(path.name)
+        rows += (
+            f"| `{path.name}` | {len(config.configurations)} | {len(config.models())} | {about} |\n"
+        )
+    return rows + "\n"
+
+
+# Page -> the mark that a table lies behind, and what makes it.
+TABLES = {
+    "formats.md": ("config keys", config_table),
+    "profiling.md": ("configs", packaged_table),
+}
+
+
+def with_table(page):
+    mark, made = TABLES[page]
+    text = (ROOT / "docs" / page).read_text()
+    between = re.compile(rf"(?s)(<!-- {mark} -->\n).*?(<!-- end of {mark} -->)")
+    assert len(between.findall(text)) == 1, page
+    return between.sub(lambda marks: marks.group(1) + made() + marks.group(2), text)
+
+
+@pytest.mark.parametrize("page", TABLES)
+def test_tables_of_the_pages_are_those_of_the_code(page):
+    """Every key of a config with its schema's own description; every packaged config."""
+    assert (ROOT / "docs" / page).read_text() == with_table(page), "python -m tests.test_docs"
+
+
+def test_the_table_of_keys_reaches_all_of_the_schema():
+    """Counted by another way: every description below the top one."""
+    text = (CONFIGS / "schema.json").read_text()
+    assert len(list(config_keys())) == text.count('"description":') - 1
+    keys = {key for key, _, _ in config_keys()}
+    assert {"until.max_s", "links[].via", "configurations.ID.split"} <= keys
+
+
+def test_every_packaged_config_is_named_in_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"`{path.name}`" in readme for path in CONFIGS.glob("*.yaml"))
+
+
+def test_the_first_report_says_how_many_bundles_the_demo_makes():
+    words = {15: "fifteen"}
+    models = len(load_config("demo.yaml").models())
+    assert f"exports {words[models]} models" in (ROOT / "docs" / "first-report.md").read_text()
+
+
+PAGES = ["README.md", "examples/README.md", "CONTRIBUTING.md"]
+PAGES += [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
+HELPS = {}
+
+
+def helped(*verbs):
+    if verbs not in HELPS:
+        HELPS[verbs] = splitwatt(*verbs, "--help").stdout
+    return HELPS[verbs]
+
+
+def shown_commands(text):
+    """The commands that a page shows in blocks, and those between backquotes; a verb at least."""
+    blocks = re.findall(r"(?ms)^```[^`\n]*\n(.*?)^```", text)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    prose = re.sub(r"(?ms)^```.*?^```", "", text)
+    lines += [quoted.replace("\n", " ") for quoted in re.findall(r"`([^`]+)`", prose)]
+    for line in lines:
+        if "\\n" in line:  # bytes of a format, as docs/bitstream.md has them
+            continue
+        # At a line's start, behind a prompt, an assignment, sudo or a path: no mention in a comment.
+        found = re.match(r"\s*(?:\w+\$ +)?(?:\w+=\S+ +|sudo +)*(?:\S*/)?splitwatt +(\S.*)", line)
+        if found:
+            command = re.split(r" #| -- |[|;&]", found.group(1))[0].split()
+            yield line.strip(), command
+
+
+def faults(text):
+    found = []
+    for line, words in shown_commands(text):
+        verbs = words[:1]
+        if not re.fullmatch(r"[a-z]+", verbs[0]):  # --version, or VERB in a sentence
+            continue
+        if verbs[0] not in umbrella.VERBS:
+            found.append(f"{line}: no such verb")
+            continue
+        if verbs[0] == "energy" and len(words) > 1 and words[1].isalpha():
+            verbs = words[:2]
+            if f"  {verbs[1]} " not in helped("energy"):
+                found.append(f"{line}: no such verb of energy")
+                continue
+        flags = set(re.findall(r"--[a-z][a-z-]*", helped(*verbs)))
+        given = [re.match(r"--[a-z-]*", word).group() for word in words if word.startswith("--")]
+        found += [f"{line}: no {flag}" for flag in given if flag not in flags]
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_page_has_its_verb_and_flags(page):
+    assert faults((ROOT / page).read_text()) == []
+
+
+def test_a_command_that_is_not_there_is_found():
+    page = "```\nsplitwatt profile --weights random\nboard$ splitwatt energy red \\\n --x\n```\n"
+    page += "`splitwatt exprot`, `sudo splitwatt verify B --backend cpu`, `splitwatt VERB --help`"
+    found = faults(page)
+    assert [fault.split(": ")[1] for fault in found] == [
+        "no --weights", "no such verb of energy", "no such verb",
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    for name in TABLES:
+        (ROOT / "docs" / name).write_text(with_table(name))

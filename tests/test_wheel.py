@@ -35,6 +35,8 @@ def test_it_holds_every_file_of_the_rooms(installed):
     with zipfile.ZipFile(installed[0]) as archive:
         names = set(archive.namelist())
     assert [name for name in tracked if name and name not in names] == []
+    # Authors and licences of the photographs go where the photographs go.
+    assert any(name.endswith(".dist-info/licenses/docs/photographs.md") for name in names)
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.startswith("splitwatt")} == set(ROOMS)
 

@@ -1,0 +1,56 @@
+"""What part of each room's statements its tests run, as one table: `make coverage`."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("device_configs", "engines", "energy", "profiler", "export", "reports")
+# The boards' tests serve four rooms; the others lie in folders of the room's name or of its parts.
+TESTS = ("board", *ROOMS, "export_compat", "rangecoder")
+DATA = ROOT / "build" / "coverage"
+
+
+def rooms(files: dict) -> dict[str, tuple[int, int]]:
+    """Room -> its statements and how many of them ran, of coverage.py's JSON `files`."""
+    found = {}
+    for room in ROOMS:
+        summaries = [file["summary"] for path, file in files.items() if Path(path).parts[0] == room]
+        statements = sum(summary["num_statements"] for summary in summaries)
+        found[room] = (statements, sum(summary["covered_lines"] for summary in summaries))
+    return found
+
+
+def table(found: dict[str, tuple[int, int]]) -> str:
+    """The table that is printed: a row a room, and all of them together."""
+    total = tuple(map(sum, zip(*found.values())))
+    lines = ["%-16s %10s %8s %8s" % ("room", "statements", "ran", "")]
+    for name, (statements, ran) in [*found.items(), ("all", total)]:
+        percent = "%.1f %%" % (100 * ran / statements) if statements else "-"
+        lines.append("%-16s %10d %8d %8s" % (name, statements, ran, percent))
+    return "\n".join(lines)
+
+
+def coverage(*arguments: str) -> int:
+    """Run coverage.py, which reads its settings from pyproject.toml."""
+    return subprocess.call([sys.executable, "-m", "coverage", *arguments], cwd=ROOT)
+
+
+def main(argv: list[str]) -> int:
+    """Run the tests (or those that `argv` names) and print the table; pytest's exit code."""
+    shutil.rmtree(DATA, ignore_errors=True)
+    DATA.mkdir(parents=True)
+    tests = argv or [f"tests/{name}" for name in TESTS if (ROOT / "tests" / name).is_dir()]
+    failed = coverage("run", "-m", "pytest", *tests)
+    report = DATA / "coverage.json"
+    made = coverage("combine", "--quiet") or coverage("json", "--quiet", "-o", str(report))
+    if made:
+        return made
+    print(table(rooms(json.loads(report.read_text())["files"])))
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
