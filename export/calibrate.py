@@ -26,7 +26,9 @@ from engines.rangecoder import RangeCoder, Tables
 from engines.rangecoder.tables import PRECISION, TOTAL
 from engines.samples import make_samples, write_manifest
 from export.in_graph import add_coder
-from export.replacing import replacing
+from export.precision_bundle import state_trials
+from export.precision_names import FP32
+from export.replacing import check_place, replacing
 
 # Of this many images one is held out, to see what the tables do for images they were not fitted to.
 HOLD_OUT_EVERY = 5
@@ -64,7 +66,7 @@ def calibrate(
         advance: called after each image.
 
     Raises:
-        UsageError: too few images, or another kind of model.
+        UsageError: too few images, another kind of model, or `out` holds something else.
         ImageError, EngineError: as the pipeline raises them.
     """
     spec = bundle.manifest.codec
@@ -78,6 +80,7 @@ def calibrate(
             f"{len(images)} images are too few to fit tables and to check them",
             f"give at least {MIN_IMAGES}, better some hundreds",
         )
+    check_place(out)
     with BoardPipeline(bundle) as board:
         old = Tables.load(str(Path(bundle.path) / spec.tables[0].file))
         fitted, held_out = _latents(board, images, old, advance)
@@ -192,9 +195,17 @@ def _write(
             f"tables refitted to {images} images: {saving.percent:.2f} % fewer bytes for "
             f"{len(saving.before_bytes)} of them that were held out"
         )
-        made: dict[str, Any] = {**manifest.made, "calibrated": time.strftime("%Y-%m-%dT%H:%M:%SZ")}
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        made: dict[str, Any] = {**manifest.made, "calibrated": stamp}
         photos = [sample.photo for sample in bundle.samples()]
+        size = manifest.encoder_size_bytes
+        if size is not None:
+            longer = (folder / file).stat().st_size - (Path(bundle.path) / file).stat().st_size
+            size = size._replace(deployed=size.deployed + longer)
+        in_graph = any(part.with_coder is not None for part in manifest.parts)
         manifest = manifest._replace(
+            parts=[part._replace(with_coder=None) for part in manifest.parts],
+            encoder_size_bytes=size,
             codec=spec._replace(tables=[entry]),
             weights=manifest.weights._replace(notes=[*manifest.weights.notes, note]),
             samples=[],
@@ -202,7 +213,9 @@ def _write(
         )
         write_manifest(str(folder), manifest)
         made_again = make_samples(str(folder), photos)
-        if any(part.with_coder is not None for part in manifest.parts):
+        if manifest.rounding and manifest.precision == FP32:
+            made_again = state_trials(Bundle.open(str(folder)), photos)
+        if in_graph:
             made_again = add_coder(folder, made_again)
         if made_again.codec is None or made_again.codec.tables[0].id != tables.id:
             raise ExportError(f"{out} does not hold the tables that were fitted", "try again")

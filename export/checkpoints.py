@@ -6,11 +6,11 @@ import argparse
 import os
 import pickle
 import re
-import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from compressai.models.utils import remap_old_keys
 from safetensors import SafetensorError
@@ -24,6 +24,17 @@ _TABLE_BUFFERS = ("_quantized_cdf", "_offset", "_cdf_length")
 # Of a GaussianConditional: which of them a file holds depends on CompressAI's version.
 _SCALES = ("gaussian_conditional.scale_table", "gaussian_conditional.scale_bound",
            "gaussian_conditional.lower_bound_scale.bound")  # fmt: skip
+
+# What torchdistill stores beside the weights: its command line, and the best score so far, which is
+# numpy's for a detector (pycocotools'). Data alone; the scalar under its names of numpy 1 and 2.
+_SCALAR = np.float64(0).__reduce__()[0]
+_PLAIN: list[Any] = [
+    argparse.Namespace,
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    type(np.dtype(np.float64)),
+]
 
 
 class _State(OrderedDict[str, Tensor]):
@@ -41,8 +52,7 @@ def read(path: str) -> LoadedFile:
     if path.endswith(".safetensors"):
         return LoadedFile(path, _safetensors(path))
     try:
-        # torchdistill stores its command line, a plain argparse.Namespace, beside the weights.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals(_PLAIN):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         kind = re.search(r"(?:GLOBAL|global) (\S+)", str(error))
@@ -51,8 +61,8 @@ def read(path: str) -> LoadedFile:
             f"{kind.group(1) if kind else 'code'}, or is damaged",
             "download it again from its authors, or save its state_dict alone",
         )
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        reason = str(error).strip().split("\n")[0][:120]
+    except Exception as error:  # a parser of foreign bytes raises whatever they make it do
+        reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
         raise CheckpointError(
             f"{path} is no PyTorch checkpoint: {reason}", "download it again: it may be truncated"
         )

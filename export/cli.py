@@ -29,7 +29,8 @@ def models(argv: list[str]) -> int:
         rates = "@ " + " ".join(row["rates"]) if row["rates"] else ""
         print(f"{row['name']:<40} {', '.join(row['tasks'])}  {rates}".rstrip())
         unavailable = (f"not to be exported: {row['unavailable']}",) if row["unavailable"] else ()
-        for line in (row["citation"], *row["notes"], *unavailable):
+        paper = () if row["paper"] in row["citation"] else (f"paper: {row['paper']}",)
+        for line in (row["citation"], *paper, *row["notes"], *unavailable):
             print(f"    {line}")
     return 0
 
@@ -72,7 +73,8 @@ def weights(argv: list[str]) -> int:
     for row in rows:
         size = f"{row.bytes / 1e6:.0f} MB" if row.bytes else "its page does not state the size"
         where = "one of the archives of " if row.archive else ""
-        print(f"{name}, {row.role}: {where}{row.url} ({size})")
+        what = f"{where}{row.url} ({size})" if row.url else "published by nobody: train it"
+        print(f"{name}, {row.role}: {what}")
         print(f"    put it here: {row.put}")
         if not row.archive:
             print(f"    or where torchvision keeps it: {hub_folder()}")

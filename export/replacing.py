@@ -9,12 +9,37 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from device_configs.errors import UsageError
 from device_configs.files import storage_error
+from engines.bundle import MANIFEST
+
+
+def check_place(out: Path) -> None:
+    """Refuse a place that holds something else than a bundle, which would be lost.
+
+    Raises:
+        UsageError: a file, or a folder with files but no manifest.
+        StorageError: it cannot be read.
+    """
+    try:
+        if out.is_dir():
+            foreign = any(out.iterdir()) and not (out / MANIFEST).is_file()
+        else:
+            foreign = os.path.lexists(out)
+    except OSError as error:
+        raise storage_error(str(out), error)
+    if foreign:
+        raise UsageError(f"{out} holds something else than a bundle", "name another folder")
 
 
 @contextmanager
 def replacing(out: Path) -> Iterator[Path]:
-    """A new folder beside `out` that takes its place when all went well, and is gone otherwise."""
+    """A new folder beside `out` that takes its place when all went well, and is gone otherwise.
+
+    Raises:
+        UsageError, StorageError: see `check_place`.
+    """
+    check_place(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _sweep(out)

@@ -20,8 +20,9 @@ from export import zoo
 from export.calibration import calibration_images
 from export.coder_place import IN_GRAPH, OUTSIDE, check_target
 from export.precision_names import FP32, check_precision, join_name, split_name
+from export.replacing import check_place
 from export.spec import System
-from export.weight_files import PLACE, digest, locate
+from export.weight_files import PLACE, digest, locate, other_rates
 
 RANDOM = "random"
 SEED = 2025
@@ -112,7 +113,8 @@ def prepare(
 
     Raises:
         UsageError: an unknown model or target; no weights given and none found; a precision that
-            the target has no fast path for; the coder in a graph that nothing there runs.
+            the target has no fast path for; the coder in a graph that nothing there runs; a place
+            that holds something else than a bundle.
         CheckpointError: the weights given lack a file.
     """
     base, precision = split_name(name, precision)
@@ -129,11 +131,12 @@ def prepare(
     server = load_target(server_target or board.server_target_default)
     files = None
     if weights != RANDOM:
-        files = locate(system.checkpoints(rate), weights, full, rate)
+        files = locate(system.checkpoints(rate), weights, full, rate, other_rates(system, rate))
         if files is None:
             raise UsageError(f"{full} needs weights, and none were found", remedies(system, rate))
     place = out or os.path.join(bundles, target, join_name(full, precision))
     out_folder = Path(place)
+    check_place(out_folder)
     return Request(
         full, system, rate, board, server, files, out_folder, precision, calibration, coder
     )
@@ -151,6 +154,8 @@ def remedies(system: System, rate: str | None) -> str:
         put = f"put it here as {first.paths[-1]}, or anywhere and give --weights PATH"
     elif len(checkpoints) > 1:
         put += f" and {len(checkpoints) - 1} more ('splitwatt weights' lists them)"
+    if first.url is None:
+        return f"nobody published its {first.role}: train it and {put}, or {random}"
     return f"download {first.url} and {put}, or {random}"
 
 

@@ -29,7 +29,7 @@ class Checkpoint:
     role: what the network uses it for.
     paths: where it lies under a folder of checkpoints, the names that papers' configurations use
         for the same file, best first.
-    url: the page or file to download.
+    url: the page or file to download, None where nobody published it.
     archive: whether `url` is a page of archives to unpack, rather than the file itself.
     bytes: the size of the download, None where the page does not say.
     hub: its repository on Hugging Face's hub, in whose cache timm keeps it.
@@ -37,7 +37,7 @@ class Checkpoint:
 
     role: str
     paths: tuple[str, ...]
-    url: str
+    url: str | None
     archive: bool = False
     bytes: int | None = None
     hub: str | None = None

@@ -6,12 +6,12 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from device_configs.errors import CheckpointError, UsageError
 from device_configs.files import sha256_file
-from export.spec import Checkpoint
+from export.spec import Checkpoint, System
 
 # Where the papers' archives unpack to, under the folder that a user names.
 PLACE = "resource/ckpt"
@@ -35,13 +35,18 @@ def timm_folder() -> str:
 
 
 def locate(
-    checkpoints: Sequence[Checkpoint], given: str | None, model: str, rate: str | None
+    checkpoints: Sequence[Checkpoint],
+    given: str | None,
+    model: str,
+    rate: str | None,
+    elsewhere: Mapping[str, str] | None = None,
 ) -> dict[str, str] | None:
     """The file of each role.
 
     Args:
         given: a file or folder that the user named; None searches ./resource/ckpt, the cache of
             torch.hub and that of timm.
+        elsewhere: names of files of other rate points, see `other_rates`.
 
     Returns:
         Role -> path, in the checkpoints' order; None when nothing was given and a file is missing.
@@ -58,6 +63,13 @@ def locate(
         if given is None:
             return None
         raise UsageError(f"no checkpoint of {model} was published", "give --weights random")
+    if given is not None and os.path.isfile(given):
+        _check_rate(
+            given, next(c for c in checkpoints if c.role == _role(given, checkpoints)), rate
+        )
+        other = (elsewhere or {}).get(os.path.basename(given))
+        if other is not None:
+            raise _another_rate(given, f"rate point {other}", rate)
     found = {c.role: _first(c, _roots(given)) for c in checkpoints}
     if given is not None and os.path.isfile(given):
         found[_role(given, checkpoints)] = given
@@ -69,10 +81,19 @@ def locate(
             f"{given} holds no {missing[0].role} checkpoint of {model} ({missing[0].paths[0]})",
             f"'splitwatt weights {model}' says where to get it",
         )
-    paths = {role: path for role, path in found.items() if path is not None}
-    for path in paths.values():
-        _check_rate(path, rate)
-    return paths
+    return {role: path for role, path in found.items() if path is not None}
+
+
+def other_rates(system: System, rate: str | None) -> dict[str, str]:
+    """File name -> rate point, of a system's checkpoints that are not those of `rate`."""
+    own = {os.path.basename(path) for c in system.checkpoints(rate) for path in c.paths}
+    return {
+        os.path.basename(path): other
+        for other in system.rates
+        for checkpoint in system.checkpoints(other)
+        for path in checkpoint.paths
+        if os.path.basename(path) not in own
+    }
 
 
 @dataclass(frozen=True)
@@ -80,7 +101,7 @@ class Advice:
     """What to do about one checkpoint; `put` and `also` are places, `found` where it is by now."""
 
     role: str
-    url: str
+    url: str | None
     archive: bool
     bytes: int | None
     put: str
@@ -115,16 +136,17 @@ def digest(paths: Iterable[str]) -> str:
 
 
 def _roots(given: str | None) -> list[str]:
-    """The folders to search: of a file, its own and those above it that an archive made."""
+    """The folders to search: of a file, its own, those above it that an archive made, the usual."""
+    usual = [".", hub_folder()]
     if given is None:
-        return [".", hub_folder()]
+        return usual
     if os.path.isdir(given):
         return [given]
     folder = os.path.dirname(os.path.abspath(given))
     above = [folder]
     for _ in range(3):
         above.append(os.path.dirname(above[-1]))
-    return above
+    return above + usual
 
 
 def _first(checkpoint: Checkpoint, roots: Sequence[str]) -> str | None:
@@ -158,12 +180,17 @@ def _role(given: str, checkpoints: Sequence[Checkpoint]) -> str:
     return checkpoints[0].role
 
 
-def _check_rate(path: str, rate: str | None) -> None:
-    """Refuse a file whose name says another beta, or other channels, than `rate`."""
+def _check_rate(path: str, checkpoint: Checkpoint, rate: str | None) -> None:
+    """Refuse a file whose name says another beta, or other channels, than the checkpoint's own."""
     for what, pattern in (("beta", _BETA), ("channels:", _CHANNELS)):
         said = pattern.search(os.path.basename(path))
-        if rate is not None and said and float(said.group(1)) != float(rate):
-            raise CheckpointError(
-                f"{path} is for {what} {said.group(1)}, not {rate}",
-                "give the file of that rate point, or export the other one",
-            )
+        due = pattern.search(os.path.basename(checkpoint.paths[0]))
+        if said and due and float(said.group(1)) != float(due.group(1)):
+            raise _another_rate(path, f"{what} {said.group(1)}", rate)
+
+
+def _another_rate(path: str, said: str, rate: str | None) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is for {said}, not {rate}",
+        "give the file of that rate point, or export the other one",
+    )

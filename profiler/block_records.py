@@ -39,7 +39,8 @@ class Throughput(NamedTuple):
 def replaced_blocks(document: Dict[str, Any], samples: Sequence[Sample], least: int) -> Set[str]:
     """Blocks that the board throttled in and that a later one stands for.
 
-    A block that was run again counts no longer as soon as the later one has all its inferences.
+    A block that was run again counts no longer as soon as the later one has all its inferences; one
+    that failed, but for its image, is none.
 
     Args:
         document: run.json.
@@ -48,7 +49,7 @@ def replaced_blocks(document: Dict[str, Any], samples: Sequence[Sample], least: 
     """
     counts: Dict[str, int] = {}
     for sample in samples:
-        if not sample.warmup:
+        if not sample.warmup and (sample.ok or sample.failed_by == "image"):
             counts[sample.block] = counts.get(sample.block, 0) + 1
     later = [row for row in document["blocks"] if row.get("again")]
     whole = [row for row in later if counts.get(row["id"], 0) >= least]

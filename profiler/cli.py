@@ -35,7 +35,7 @@ def profile(argv: List[str]) -> int:
         try:
             result = start_run(config, settings, path)
         except (SplitwattError, KeyboardInterrupt):
-            _tell_how_to_resume(path)
+            _tell_how_to_resume(path, options)
             raise
     if options.json:
         print_json({"run": result.path, "ok": result.ok, "failed": result.failed + result.again})
@@ -48,7 +48,7 @@ def profile(argv: List[str]) -> int:
         note("%d samples failed because of their image: see samples.jsonl" % result.failed)
     if result.again:
         note("%d samples failed: %s" % (result.again, result.reason))
-        note("run them again: splitwatt profile --resume %s" % result.path)
+        note("run them again: " + _resume_command(result.path, options))
     return 1 if result.again or not result.ok else 0
 
 
@@ -133,11 +133,20 @@ def _known_server(document: Dict[str, Any]) -> Optional[str]:
     return None if server.get("started_by_profile", True) else server.get("url")
 
 
-def _tell_how_to_resume(path: Optional[str]) -> None:
+def _tell_how_to_resume(path: str, options: argparse.Namespace) -> None:
     import os
 
-    if path and os.path.isfile(os.path.join(path, "run.json")):
-        note("what was measured is kept: splitwatt profile --resume %s" % path)
+    samples = os.path.join(path, "samples.jsonl")
+    if os.path.isfile(samples) and os.path.getsize(samples):
+        note("what was measured is kept: " + _resume_command(path, options))
+
+
+def _resume_command(path: str, options: argparse.Namespace) -> str:
+    """The command that goes on with a run: run.json knows the rest, but not how to be let in."""
+    flags = (("--token-file", options.token_file), ("--cert", options.cert),
+             ("--fingerprint", options.fingerprint))  # fmt: skip
+    more = "".join(" %s %s" % (flag, value) for flag, value in flags if value)
+    return "splitwatt profile --resume %s%s" % (path, more)
 
 
 def _profile_parser() -> argparse.ArgumentParser:

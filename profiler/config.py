@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import yaml
@@ -103,6 +104,12 @@ class Config(NamedTuple):
             raise UsageError("no configuration is named", suggestion("", known.values()))
         rows = tuple(row for row in self.configurations if row.id in wanted)
         return self._replace(configurations=rows)
+
+
+def group_of(id: str) -> str:
+    """What an id begins with, which names its method: LC1 -> LC, Ours10 -> Ours, ES-IC -> ES."""
+    found = re.match("[A-Za-z]+", id)
+    return found.group() if found else id
 
 
 def schema() -> Dict[str, Any]:

@@ -4,10 +4,12 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
+from device_configs.errors import ServerError
 from engines.answer import unpack
 from engines.bundle import Bundle
 from engines.closing import Closing
 from engines.codecs.base import Codec
+from engines.manifest import Manifest
 from engines.pipeline import BoardPipeline, WholePipeline
 from engines.postprocess import Answer
 from profiler.client import Client
@@ -48,6 +50,7 @@ class Deployed(Closing):
 
     Raises:
         BundleError, EngineError: as the pipelines raise them.
+        ServerError: the server has other entropy tables, or not this model.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Deployed(Closing):
             self._pipeline = WholePipeline(bundle, backend, server_backend)
         else:
             self._pipeline = BoardPipeline(bundle, backend)
+            served(self._client, bundle.manifest)
             self._client.load(bundle.manifest.model)
 
     def run(self, rgb: np.ndarray) -> Answered:
@@ -97,6 +101,24 @@ class Deployed(Closing):
     def close(self) -> None:
         """Close the engines; the client is its owner's."""
         self._pipeline.close()
+
+
+def served(client: Client, manifest: Manifest) -> Dict[str, Any]:
+    """What a server says of its bundle of a model; empty where it says nothing.
+
+    Raises:
+        ServerError: its entropy tables are others, or it does not have the model.
+    """
+    parameters = client.model_metadata(manifest.model).get("parameters")
+    theirs: Dict[str, Any] = parameters if isinstance(parameters, dict) else {}
+    own = manifest.codec.tables_id if manifest.codec else None
+    if "tables_id" in theirs and theirs["tables_id"] != own:
+        raise ServerError(
+            "the server's bundle of %s has the entropy tables %s and the board's has %s"
+            % (manifest.model, theirs["tables_id"], own),
+            "copy one bundle to both",
+        )
+    return theirs
 
 
 def sized(answered: Answered) -> Tuple[Optional[int], Optional[int]]:

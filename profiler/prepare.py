@@ -97,13 +97,20 @@ def new_document(config: Config, options: Options) -> Dict[str, Any]:
         "bundles": {model: describe(f.bundle) for model, f in found.items()},
         "versions": versions(),
         "board_state": board_state(),
-        "server": None,
+        "server": _server_asked_for(config, options),
         "sensors": {"sysfs": options.sysfs, "driver": options.driver},
         "power": None,
         "images_folder": os.path.dirname(os.path.abspath(paths[0])),
         "images": describe_images(paths),
         "blocks": [dict(spec._asdict()) for spec in plan_blocks(config)],
     }
+
+
+def _server_asked_for(config: Config, options: Options) -> Optional[Dict[str, Any]]:
+    """What a resume needs to know of the server, before it was met; None where none is needed."""
+    if not needs_server(config):
+        return None
+    return {"url": options.server, "started_by_profile": options.server is None}
 
 
 def check_resumable(document: Dict[str, Any], options: Options, config: Optional[Config]) -> None:

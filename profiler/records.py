@@ -10,7 +10,7 @@ from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, T
 from device_configs.errors import RunError
 from energy.per_image import LEAST_BLOCK_S
 from profiler.block_records import Start, Throughput, replaced_blocks, throttled_blocks
-from profiler.config import SPLIT, Config, from_document
+from profiler.config import SPLIT, Config, from_document, group_of
 from profiler.fields import (
     FIELDS,
     MEMORY_FIELDS,
@@ -64,7 +64,7 @@ __all__ = [
     "IDLE", "INFERENCES", "Link", "LinkRate",
     "Memory", "OK", "PUBLISHED", "RailJoules", "Request", "Run", "Sample", "Spread",
     "StageBlock", "StageEnergy", "Start", "Throughput", "Window",
-    "downlink_s", "end_to_end_s", "energy_of", "local_s", "network_s",
+    "downlink_s", "end_to_end_s", "energy_of", "group_of", "local_s", "network_s",
     "read_clock", "read_rates", "read_run", "read_stages", "pooled_interval",
     "server_energy_of", "server_s", "stage_energy_of",
     "outside", "spread", "throttled_blocks",
@@ -82,6 +82,16 @@ THROUGHPUT_FILE = "throughput.jsonl"
 STAGES_FILE = "stages.jsonl"
 ACCURACY_FILE = "accuracy.json"
 POWER_FOLDER = "power"
+_FILES = {
+    SAMPLES_FILE: SAMPLE_FIELDS,
+    WINDOWS_FILE: WINDOW_FIELDS,
+    MEMORY_FILE: MEMORY_FIELDS,
+    STARTS_FILE: START_FIELDS,
+    THROUGHPUT_FILE: THROUGHPUT_FIELDS,
+    STAGES_FILE: STAGE_FIELDS,
+    CLOCK_FILE: CLOCK_FIELDS,
+    LINKS_FILE: LINK_FIELDS,
+}
 
 
 class Run(NamedTuple):
@@ -104,6 +114,7 @@ class Run(NamedTuple):
         throughput: images per second of each block, where they were asked for.
         replaced: blocks that the board throttled in and that a later one stands for: their samples
             are here, and do not count.
+        damaged: a sentence on each whole line that is no such record and was left out.
     """
 
     path: str
@@ -120,6 +131,7 @@ class Run(NamedTuple):
     starts: List[Start] = []
     throughput: List[Throughput] = []
     replaced: FrozenSet[str] = frozenset()
+    damaged: Tuple[str, ...] = ()
 
     @property
     def bundles(self) -> Dict[str, Any]:
@@ -150,7 +162,8 @@ def read_run(path: str) -> Run:
     """Read a run folder; the folder may still be written to, or have been cut off anywhere.
 
     Raises:
-        RunError: there is no run, or a file of it is damaged otherwise than by a cut-off last line.
+        RunError: there is no run, or its run.json or accuracy.json is damaged. A damaged line of
+            another file is left out and told in `damaged`.
     """
     path = str(path)
     document = read_document(path)
@@ -174,6 +187,7 @@ def read_run(path: str) -> Run:
         starts=[Start(**row) for row in _rows(path, STARTS_FILE, START_FIELDS)],
         throughput=list({row.block: row for row in read_throughput(path)}.values()),
         replaced=frozenset(replaced_blocks(document, samples, config.inferences)),
+        damaged=_damaged(path),
     )
 
 
@@ -204,9 +218,7 @@ def read_document(path: str) -> Dict[str, Any]:
 def read_samples(path: str) -> Iterator[Sample]:
     """Every line of samples.jsonl in order, a sample's second attempt as another one."""
     for row in _rows(path, SAMPLES_FILE, SAMPLE_FIELDS):
-        where = "%s, block %s, inference %s" % (SAMPLES_FILE, row["block"], row["inference"])
-        requests = [check_record(entry, REQUEST_FIELDS, where) for entry in row["requests"]]
-        row["requests"] = [Request(**_known(entry, REQUEST_FIELDS)) for entry in requests]
+        row["requests"] = [Request(**_known(entry, REQUEST_FIELDS)) for entry in row["requests"]]
         yield Sample(**row)
 
 
@@ -302,9 +314,34 @@ def _accuracy(path: str) -> Optional[Any]:
 
 
 def _rows(path: str, name: str, fields: Dict[str, Field]) -> Iterator[Dict[str, Any]]:
-    for number, record in read_lines(os.path.join(path, name)):
-        row = check_record(record, fields, "%s, line %d" % (os.path.join(path, name), number))
-        yield _known(row, fields)
+    """The records of a file; a damaged line is left out, and `Run.damaged` tells it."""
+    for _, row in _lines(os.path.join(path, name), fields):
+        if row is not None:
+            yield _known(row, fields)
+
+
+def _damaged(path: str) -> Tuple[str, ...]:
+    """A sentence on each line that `_rows` leaves out."""
+    return tuple(
+        "%s, line %d is damaged and left out" % (os.path.join(path, name), number)
+        for name, fields in _FILES.items()
+        for number, row in _lines(os.path.join(path, name), fields)
+        if row is None
+    )
+
+
+def _lines(file: str, fields: Dict[str, Field]) -> Iterator[Tuple[int, Optional[Dict[str, Any]]]]:
+    """Line number and record of every whole line; None where it is damaged."""
+    for number, line in _whole_lines(file):
+        try:
+            row = check_record(json.loads(line.decode("utf-8")), fields, file)
+            if fields is SAMPLE_FIELDS:
+                for entry in row["requests"]:
+                    check_record(entry, REQUEST_FIELDS, file)
+        except (ValueError, RunError):
+            yield number, None
+        else:
+            yield number, row
 
 
 def _known(row: Dict[str, Any], fields: Dict[str, Field]) -> Dict[str, Any]:
@@ -317,16 +354,21 @@ def read_lines(file: str) -> Iterator[Tuple[int, Any]]:
     Raises:
         RunError: a whole line is no JSON.
     """
+    for number, line in _whole_lines(file):
+        try:
+            yield number, json.loads(line.decode("utf-8"))
+        except ValueError:
+            raise RunError("%s, line %d is damaged" % (file, number), "it cannot be used")
+
+
+def _whole_lines(file: str) -> Iterator[Tuple[int, bytes]]:
     if not os.path.exists(file):
         return
     with open(file, "rb") as stream:
         for number, line in enumerate(stream, 1):
             if not line.endswith(b"\n"):
                 return
-            try:
-                yield number, json.loads(line.decode("utf-8"))
-            except ValueError:
-                raise RunError("%s, line %d is damaged" % (file, number), "it cannot be used")
+            yield number, line
 
 
 def _json(file: str) -> Any:

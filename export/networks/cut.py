@@ -56,10 +56,20 @@ class CutClassifier(Network):
         return {name: self.codec.received(t) for name, t in found.items() if name == "latent"}
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
-        """The whole model's tensors: a plain state_dict, or torchdistill's."""
+        """The whole model's tensors: a plain state_dict, or torchdistill's.
+
+        They say nothing of a codec that learns: it is fitted to the packaged photographs.
+        """
         loaded = states["classification"]
         fill(self.model, loaded.state, loaded)
-        return []
+        if not self.codec.modules:
+            return []
+        with torch.no_grad():
+            self.codec.fit(self.encoder(torch.from_numpy(squares())))
+        return [
+            "entropy tables fitted to the packaged photographs; 'splitwatt calibrate' refits them "
+            "to a deployment's own"
+        ]
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
         """Fitted statistics; classes that differ from photograph to photograph."""

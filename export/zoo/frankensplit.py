@@ -13,7 +13,6 @@ from export.zoo.offloading import FRANKENSPLIT
 _CITATION = (
     "Furutanpey, Raith, Dustdar: FrankenSplit, IEEE Transactions on Mobile Computing 23(12), 2024"
 )
-_PAGE = "https://github.com/rezafuru/FrankenSplit"
 # Betas of the authors' training configurations; the paper's figures print none.
 _RATES = ("0.015", "0.032", "0.064", "0.128", "0.256", "0.512", "1.024")
 _CHANNELS = {"s": 48, "m": 96, "l": 128}
@@ -32,9 +31,13 @@ _BACKBONES = {
     "resnet152": ("resnet152", _TIMM + "v0.1-rsb-weights/resnet152_a1_0-2eee8a7a.pth"),
 }
 
+# Which of timm's weights these files are, as its repositories on Hugging Face's hub are named.
+_TAGS = {"swin": "ms_in1k", "convnext": "fb_in1k", "resnet": "a1_in1k"}
+
 
 def _system(short: str, size: str) -> System:
     timm_name, url = _BACKBONES[short]
+    kind = timm_name.rstrip("0123456789").split("_")[0]
     prefix = "frankensplit_" if size == "s" else f"frankensplit_{size}_"
     shared = prefix.rstrip("_")
 
@@ -47,8 +50,10 @@ def _system(short: str, size: str) -> System:
     def checkpoints(rate: str | None) -> tuple[Checkpoint, ...]:
         own = f"ilsvrc2012/frankensplit/{prefix}{short}-beta{rate}.pt"
         return (
-            Checkpoint("compressor", (own,), _PAGE, archive=True),
-            Checkpoint("backbone", (url.rsplit("/", 1)[1],), url),
+            Checkpoint("compressor", (own,), None, archive=True),
+            Checkpoint(
+                "backbone", (url.rsplit("/", 1)[1],), url, hub=f"timm/{timm_name}.{_TAGS[kind]}"
+            ),
         )
 
     return System(

@@ -6,13 +6,13 @@ on the body of the classification one.
 
 from __future__ import annotations
 
-from engines.manifest import Head
+from engines.manifest import Head, Resize
 from export.spec import Checkpoint, Network, System, detection_transform, shorter
 
 _PAPER = (
     "Matsubara, Mendula, Levorato: A Multi-Task Supervised Compression Model for Split Computing"
 )
-_CITATION = "Matsubara, Mendula, Levorato, WACV 2025, pages 4913-4922"
+_CITATION = f"{_PAPER}, WACV 2025, pages 4913-4922"
 _PAGE = "https://github.com/yoshitomo-matsubara/ladon-multi-task-sc2/releases/tag/wacv2025"
 _RATES = ("0.32", "1.28", "5.12", "10.24", "20.48")
 
@@ -59,10 +59,13 @@ def _system(name: str, kind: str, channels: int) -> System:
         build=build,
         checkpoints=checkpoints,
         rates=_RATES,
-        # Sections 4.2 to 4.4: each task alone; detection's is the runtime's own.
+        # Section 4.2, and the authors' configurations of segmentation, which resize to a square
+        # (CustomRandomResize, square: True); detection's is the runtime's own.
         published_preprocess={
             "classification": shorter(448, crop=(416, 416)),
-            "segmentation": shorter(416),
+            "segmentation": shorter(416)._replace(
+                resize=Resize("exact", (416, 416), None, "pillow-bilinear")
+            ),
         },
     )
 

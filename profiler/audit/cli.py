@@ -6,7 +6,7 @@ from typing import List
 from device_configs.cli import parser, print_json
 from device_configs.errors import SplitwattError
 from profiler.audit import figures, files, measured, plan
-from profiler.audit.raw import Check, read_raw
+from profiler.audit.raw import Check, read_raw, verdict
 from profiler.records import read_run
 
 EXAMPLE = "splitwatt check runs/table3-20261121-101500"
@@ -38,12 +38,18 @@ def audit(path: str) -> List[Check]:
         RunError: there is no run.
     """
     raw = read_raw(path)
-    found = plan.checks(raw)
+    try:
+        found = plan.checks(raw)
+    except (SplitwattError, TypeError, KeyError, AttributeError) as error:
+        why = "run.json: its 'config', 'blocks' or 'images' cannot be used: %s" % error
+        return [Check("run.json holds a plan", False, why), files.own(raw)]
     try:
         run = read_run(path)
     except SplitwattError as error:
         found.append(Check("the run can be read by reports", False, error.message))
     else:
+        if run.damaged:
+            found.append(verdict("the run can be read by reports", list(run.damaged), ""))
         found += figures.checks(raw, run) + measured.checks(raw, run)
     return found + files.checks(raw)
 

@@ -85,7 +85,9 @@ def _links(raw: Raw, run: Run) -> Check:
     for sample in run.samples:
         if not sample.ok or not sample.requests:
             continue
-        row = rows[sample.key]
+        row = rows.get(sample.key)
+        if row is None:  # its line cannot be read, which another check tells
+            continue
         for link in rated:
             payload_s, wire_s = _by_hand(row, link.rate_kbit_s)
             found = uplink_payload_s(sample, link), uplink_wire_s(sample, link)

@@ -14,10 +14,11 @@ from profiler.digests import digests
 
 def checks(raw: Raw) -> List[Check]:
     """The checks of this page."""
-    return [_own(raw), _bundles(raw), _images(raw)]
+    return [own(raw), _bundles(raw), _images(raw)]
 
 
-def _own(raw: Raw) -> Check:
+def own(raw: Raw) -> Check:
+    """The run's own files."""
     name = "files are those that the run ended with"
     known = raw.document.get("files")
     if not known:

@@ -22,7 +22,12 @@ def evaluate(argv: List[str]) -> int:
     add("--data", action="append", required=True, metavar="KIND:DIR",
         help="imagenet:DIR, coco:DIR, voc:DIR, or folder:DIR for bytes alone; "
              "one for each task of a model with several")  # fmt: skip
-    add("--limit", type=_positive, metavar="N", help="the first N images of each")
+    add(
+        "--limit",
+        type=_positive,
+        metavar="N",
+        help="N images of each: the first ones, ImageNet's over all classes",
+    )
     add("--preprocess", choices=("runtime", "paper"), default="runtime",
         help="the bundle's own, or what the paper's accuracy of the task has (default: runtime)")  # fmt: skip
     add("--backend", default="cpu", help="what runs the board's parts (default: cpu)")
@@ -32,6 +37,7 @@ def evaluate(argv: List[str]) -> int:
     add_server_flags(arguments)
     options = arguments.parse_args(argv)
 
+    from device_configs.errors import UsageError
     from device_configs.names import check_known
     from engines.backends import BACKENDS
     from engines.bundle import Bundle
@@ -44,6 +50,11 @@ def evaluate(argv: List[str]) -> int:
     for backend in filter(None, (options.backend, options.server_backend)):
         check_known("backend", backend, BACKENDS)
     client = client_of(options)
+    if client is not None and options.server_backend:
+        raise UsageError(
+            "--server-backend is for a server's parts that run here, and --server gives one",
+            "leave out --server-backend: the server's own backend is recorded",
+        )
     bundle = Bundle.open(options.bundle, "board" if client else None)
     preprocess = PUBLISHED if options.preprocess == "paper" else RUNTIME
     settings = Settings(options.backend, options.server_backend, preprocess, client)

@@ -1,5 +1,6 @@
 """Data sets as their authors lay them out: KIND:DIR, checked before anything is run."""
 
+import itertools
 import json
 import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
@@ -31,6 +32,7 @@ class DataSet(NamedTuple):
         items: in their order, as many as were asked for.
         whole: whether that is all of them.
         annotations: COCO's file; None elsewhere.
+        path: its folder.
     """
 
     kind: str
@@ -39,6 +41,7 @@ class DataSet(NamedTuple):
     items: List[Item]
     whole: bool
     annotations: Optional[str]
+    path: str = ""
 
 
 def open_data_set(text: str, limit: Optional[int] = None) -> DataSet:
@@ -46,7 +49,8 @@ def open_data_set(text: str, limit: Optional[int] = None) -> DataSet:
 
     Args:
         text: as `coco:/data/coco2017`.
-        limit: the first so many images only.
+        limit: the first so many images only; of ImageNet, the first of each class, the second of
+            each, and so on.
 
     Raises:
         UsageError: no such kind or folder, or it is not laid out as that data set is.
@@ -60,9 +64,18 @@ def open_data_set(text: str, limit: Optional[int] = None) -> DataSet:
     found = _KINDS[kind](folder)
     if not found.items:
         raise UsageError("%s holds no image of a %s data set" % (folder, kind))
+    found = found._replace(path=os.path.abspath(folder))
     if limit is None or limit >= len(found.items):
         return found
-    return found._replace(items=found.items[:limit], whole=False)
+    items = _round_robin(found.items) if found.task == CLASSIFICATION else found.items
+    return found._replace(items=items[:limit], whole=False)
+
+
+def _round_robin(items: Sequence[Item]) -> List[Item]:
+    """The first of each class, the second of each, ...: the first N alone would be a few classes."""
+    classes = [list(group) for _, group in itertools.groupby(items, lambda item: item.truth)]
+    rounds = itertools.zip_longest(*classes)
+    return [item for one in rounds for item in one if item is not None]
 
 
 def _imagenet(folder: str) -> DataSet:
@@ -120,8 +133,16 @@ def _read_annotations(path: str) -> Dict[str, Any]:
                 raise ValueError("'%s' is no list" % key)
         for row in document["images"]:
             int(row["id"]), str(row["file_name"])
+        categories = [(int(row["id"]), str(row["name"])) for row in document["categories"]]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError("%s holds no annotations of COCO: %s" % (path, error), remedy)
+    names = labels("coco91")
+    for number, name in categories:
+        if not 0 < number < len(names) or names[number] != name:
+            raise UsageError(
+                "%s has the category %d '%s', which is none of COCO's" % (path, number, name),
+                "give categories the numbers and names that COCO has",
+            )
     return document  # type: ignore[no-any-return]
 
 

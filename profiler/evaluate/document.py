@@ -18,7 +18,7 @@ _SAME = ("task", "data_set", "preprocess")
 def add_results(folder: str, bundle: Bundle, results: List[Dict[str, Any]]) -> str:
     """Write a bundle's results into a folder's accuracy.json; its path.
 
-    A result of the same bundle, task, data set and preprocessing is replaced; results of another
+    A result of the same bundle, task, data set (of `folder:`, the folder) and preprocessing is replaced; results of another
     bundle under the same model's name go.
 
     Raises:
@@ -49,7 +49,7 @@ def add_results(folder: str, bundle: Bundle, results: List[Dict[str, Any]]) -> s
 
 
 def _key(result: Dict[str, Any]) -> List[Any]:
-    return [result[name] for name in _SAME]
+    return [result[name] for name in _SAME] + [result.get("folder")]
 
 
 def _read(path: str) -> Dict[str, Any]:

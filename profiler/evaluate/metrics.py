@@ -73,6 +73,9 @@ def _confusion(item: Item, mask: np.ndarray) -> List[List[int]]:
     if truth.ndim != 2:
         raise ImageError("the mask %s holds no class ids: it is no palette image" % item.truth)
     known = truth != _IGNORED
+    if known.any() and int(truth[known].max()) >= _CLASSES:
+        raise ImageError("the mask %s holds the class %d, and VOC has %d"
+                         % (item.truth, truth[known].max(), _CLASSES))  # fmt: skip
     pairs = truth[known].astype(np.int64) * 256 + mask[known]
     values, counts = np.unique(pairs, return_counts=True)
     rows = zip((values // 256).tolist(), (values % 256).tolist(), counts.tolist())

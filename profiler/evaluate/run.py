@@ -3,11 +3,12 @@
 import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from device_configs.errors import UsageError
+from device_configs.errors import ImageError, UsageError
+from device_configs.files import sha256_file
 from engines.bundle import Bundle
 from engines.image import decode_image
 from profiler.client import Client
-from profiler.deployed import Answered, Deployed, sized
+from profiler.deployed import Answered, Deployed, served, sized
 from profiler.evaluate import metrics
 from profiler.evaluate.data_sets import DataSet, Item
 from profiler.evaluate.intervals import Figure, mean
@@ -80,7 +81,8 @@ def evaluate(
     """
     tasks = tasks_on(bundle, data)
     bundle = prepared(bundle, tasks[0], settings.preprocess)
-    records = _records(bundle, data, settings, folder)
+    server = _server(bundle, settings)
+    records = _records(bundle, data, settings, server, folder)
     try:
         found = [_record(records, item) for item in data.items]
         for _ in filter(None, found):
@@ -96,31 +98,67 @@ def evaluate(
                         advance()
     finally:
         records.close()
-    return [_result(bundle, data, task, settings, found) for task in tasks]
+    return [_result(bundle, data, task, settings, server, found) for task in tasks]
 
 
-def _records(bundle: Bundle, data: DataSet, settings: Settings, folder: str) -> Records:
+def _server(bundle: Bundle, settings: Settings) -> Optional[Dict[str, Any]]:
+    """What a server says of itself and its bundle; None where none is asked.
+
+    Raises:
+        ServerError: it has other entropy tables, or is gone.
+    """
+    if settings.client is None or not bundle.manifest.split:
+        return None
+    backend = settings.client.metadata().get("backend")
+    theirs = served(settings.client, bundle.manifest)
+    return {
+        "backend": backend if isinstance(backend, str) else None,
+        "manifest_sha256": theirs.get("manifest_sha256"),
+    }
+
+
+def _records(
+    bundle: Bundle,
+    data: DataSet,
+    settings: Settings,
+    server: Optional[Dict[str, Any]],
+    folder: str,
+) -> Records:
     heading = {
         "format": 1,
         "model": bundle.manifest.model,
         "manifest_sha256": bundle.manifest_sha256,
         "data_set": data.name,
+        "folder": data.path,
+        "annotations_sha256": sha256_file(data.annotations) if data.annotations else None,
         "preprocess": settings.preprocess,
         "backend": settings.backend,
         "server_backend": settings.server_backend,
-        "server": settings.client is not None,
+        "server": server,
     }
     name = "%s.%s.%s.jsonl" % (bundle.manifest.model, data.name, settings.preprocess)
     return Records(os.path.join(folder, "evaluation", name), heading)
 
 
 def _record(records: Records, item: Item) -> Optional[Dict[str, Any]]:
-    return records.found.get(item.name)
+    """An item's record, where its files are those that it was made of."""
+    record: Optional[Dict[str, Any]] = records.found.get(item.name)
+    return record if record is not None and record.get("files") == _files(item) else None
+
+
+def _files(item: Item) -> List[List[int]]:
+    """Size and time of change of an item's image, and of its mask where it has one."""
+    paths = [item.path] + ([item.truth] if isinstance(item.truth, str) else [])
+    try:
+        found = [os.stat(path) for path in paths]
+    except OSError as error:
+        raise ImageError("%s cannot be read: %s" % (error.filename, error.strerror))
+    return [[one.st_size, one.st_mtime_ns] for one in found]
 
 
 def _of_image(deployed: Deployed, task: Optional[str], item: Item) -> Dict[str, Any]:
     answered = deployed.run(decode_image(item.path))
-    record: Dict[str, Any] = {"name": item.name}
+    record: Dict[str, Any] = {"name": item.name, "files": _files(item)}
     record.update(_sizes(answered))
     if task is not None:
         record[task] = metrics.of_image(task, item, answered.answer)
@@ -140,7 +178,12 @@ def _sizes(answered: Answered) -> Dict[str, Any]:
 
 
 def _result(
-    bundle: Bundle, data: DataSet, task: str, settings: Settings, records: Sequence[Any]
+    bundle: Bundle,
+    data: DataSet,
+    task: str,
+    settings: Settings,
+    server: Optional[Dict[str, Any]],
+    records: Sequence[Any],
 ) -> Dict[str, Any]:
     result: Dict[str, Any] = {
         "task": task,
@@ -150,10 +193,15 @@ def _result(
         "preprocess": settings.preprocess,
         "backend": settings.backend,
         "server_backend": settings.server_backend or settings.backend,
+        "server": server,
         "metrics": {},
     }
+    if server is not None:
+        result["server_backend"] = server["backend"]
     if not bundle.manifest.split:
         result["server_backend"] = None
+    if data.kind == "folder":  # its name says little of which pictures these are
+        result["folder"] = data.path
     if data.task is not None:
         result["metrics"] = metrics.figures(task, data, [record[task] for record in records])
     for name in _BYTES:

@@ -25,13 +25,20 @@ from profiler.server.body import ClientGoneError, read_body, until_gone
 from profiler.server.clock import clock
 from profiler.server.metrics import CONTENT_TYPE, Metrics
 from profiler.server.openapi import document
-from profiler.server.refusals import STATUS_OF, Refused, json_response, object_of, refusal
+from profiler.server.refusals import (
+    STATUS_OF,
+    Refused,
+    json_response,
+    object_of,
+    refusal,
+    stopped,
+)
 from profiler.server.runner import Answered, Asked, Runner
 from profiler.server.work import Job
 from profiler.short_names import long_names
 from profiler.versions import machine_id, versions
 
-_INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
+INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 _HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -76,7 +83,7 @@ class Server:
         except Refused as error:
             await refusal(error, "")(scope, receive, send)
             return
-        found = _INFER.fullmatch(scope["path"]) if scope["method"] == "POST" else None
+        found = INFER.fullmatch(scope["path"]) if scope["method"] == "POST" else None
         if found is None:
             await self._routes(scope, receive, send)
             return
@@ -87,6 +94,9 @@ class Server:
         except ClientGoneError:
             self._metrics.failed(self._known(model), 499)
             return
+        except asyncio.CancelledError:  # by uvicorn, whose time to stop is over
+            response = stopped()
+            count = functools.partial(self._metrics.failed, self._known(model), 503)
         except Exception as error:
             response = refusal(error, "an inference of %.100r" % model)
             status = response.status_code
@@ -187,23 +197,23 @@ class Server:
     def _starlette(self) -> Starlette:
         one = "/v2/models/{model}"
         routes = [
-            _route("/v2", self.about),
-            _route("/v2/health/live", self.live),
-            _route("/v2/health/ready", self.live),
-            _route("/v2/repository/index", self.index, "POST"),
-            _route("/v2/repository/models/{model}/load", self.load, "POST"),
-            _route("/v2/repository/models/{model}/unload", self.unload, "POST"),
-            _route("/v2/clock", clock),
-            _route("/v2/clock", clock, "POST"),
-            _route("/metrics", self.metrics),
-            _route("/openapi.json", self.openapi),
+            route("/v2", self.about),
+            route("/v2/health/live", self.live),
+            route("/v2/health/ready", self.live),
+            route("/v2/repository/index", self.index, "POST"),
+            route("/v2/repository/models/{model}/load", self.load, "POST"),
+            route("/v2/repository/models/{model}/unload", self.unload, "POST"),
+            route("/v2/clock", clock),
+            route("/v2/clock", clock, "POST"),
+            route("/metrics", self.metrics),
+            route("/openapi.json", self.openapi),
         ]
         for path in (one, one + "/versions/{version}"):
-            routes.append(_route(path, self.model))
-            routes.append(_route(path + "/ready", self.model_ready))
+            routes.append(route(path, self.model))
+            routes.append(route(path + "/ready", self.model_ready))
             # Where a request is no POST: that is told.
-            routes.append(_route(path + "/infer", self.live, "POST"))
-        handlers: dict[Any, Any] = {HTTPException: _http_error}
+            routes.append(route(path + "/infer", self.live, "POST"))
+        handlers: dict[Any, Any] = {HTTPException: http_error}
 
         @asynccontextmanager
         async def lifespan(app: Starlette) -> Any:
@@ -229,13 +239,18 @@ class Server:
 
     def _known(self, model: str) -> str:
         """The name under which a failed inference counts."""
-        return model if model in self._names else ""
+        name = self._long(model)
+        return name if name in self._names or name in self._runner.models.names() else ""
 
 
-def _route(path: str, handler: Handler, method: str = "GET") -> Route:
+def route(path: str, handler: Handler, method: str = "GET") -> Route:
+    """A route whose handler's errors are told as the protocol's object."""
+
     async def answered(request: Request) -> Response:
         try:
             return await handler(request)
+        except asyncio.CancelledError:
+            return stopped()
         except Exception as error:
             return refusal(error, "%s %.100r" % (method, request.url.path))
 
@@ -247,7 +262,8 @@ def _check_version(request: Request) -> None:
         raise Refused(404, "every model has the version 1 alone")
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
+async def http_error(request: Request, error: Exception) -> Response:
+    """What Starlette itself refuses, as the protocol's object."""
     status = error.status_code if isinstance(error, HTTPException) else 400
     response = object_of(status, STATUS_OF.get(status, "the request cannot be read"))
     response.headers.update(getattr(error, "headers", None) or {})

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -80,6 +80,45 @@ class Metrics:
     def batch(self, size: int) -> None:
         """So many requests ran together."""
         self._batches.observe(size)
+
+    def text(self) -> bytes:
+        """Everything, as `CONTENT_TYPE` says."""
+        return generate_latest(self._registry)
+
+
+class FrontMetrics:
+    """Counters of a cluster's front, whose replicas hold the models.
+
+    Args:
+        asked: tells how many requests are at replicas.
+    """
+
+    def __init__(self, asked: Callable[[], int]) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._requests = Counter(
+            "splitwatt_requests",
+            "Inference requests by HTTP status; those for unknown models under the name ''.",
+            ["model", "status"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "splitwatt_request_seconds",
+            "From a request's arrival at the front to its replica's answer.",
+            ["model"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        gauge = Gauge(
+            "splitwatt_replica_requests", "Requests at replicas.", registry=self._registry
+        )
+        gauge.set_function(asked)
+
+    def ended(self, model: str, status: int, total_s: float) -> None:
+        """A request was answered, with whatever status."""
+        self._requests.labels(model, str(status)).inc()
+        if status == 200:
+            self._seconds.labels(model).observe(total_s)
 
     def text(self) -> bytes:
         """Everything, as `CONTENT_TYPE` says."""

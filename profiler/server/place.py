@@ -9,6 +9,7 @@ import ipaddress
 import json
 import os
 import socket
+import ssl
 from typing import NamedTuple
 
 from device_configs.cli import note
@@ -38,7 +39,8 @@ def place_of(options: argparse.Namespace) -> Place:
     """Where the command line wants the server.
 
     Raises:
-        UsageError: an address other than loopback without token and certificate.
+        UsageError: an address other than loopback without token and certificate, or files that
+            are no certificate and its key.
     """
     host = options.host or ("0.0.0.0" if options.lan else LOOPBACK)
     address = own_address() if host in ("0.0.0.0", "::") else host
@@ -55,7 +57,25 @@ def place_of(options: argparse.Namespace) -> Place:
         )
     if bool(given.cert) != bool(given.key):
         raise UsageError("--cert and --key go together")
+    if given.cert and given.key:
+        _check_pair(given.cert, given.key)
     return Place(host, address, *given)
+
+
+def _check_pair(cert: str, key: str) -> None:
+    for path in (cert, key):
+        if not os.path.isfile(path):
+            raise UsageError("there is no file %s" % path, "--cert and --key are PEM files")
+    try:
+        # A key under a password would be asked for at the terminal.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key, password=lambda: "")
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        reason = getattr(error, "reason", None) or error
+        raise UsageError(
+            "%s and %s are no certificate and its key: %s" % (cert, key, reason),
+            "give a certificate and the key that it was made with, as PEM, without a password",
+        )
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -14,26 +14,34 @@ import hmac
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import ray
 from ray import serve
 from ray.exceptions import RayActorError, RayError
 from ray.serve.exceptions import BackPressureError, RayServeException
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from device_configs.errors import UsageError
+from device_configs.errors import SplitwattError, UsageError
 from profiler.process import die_with_parent, module_environment
+from profiler.server.app import INFER, http_error, route
 from profiler.server.body import ClientGoneError, read_body
+from profiler.server.clock import clock
 from profiler.server.cluster_file import Cluster, read_cluster
 from profiler.server.main import serve_app
+from profiler.server.metrics import CONTENT_TYPE, FrontMetrics
 from profiler.server.place import LOOPBACK, announce, listen, place_of
-from profiler.server.refusals import Refused, refusal
+from profiler.server.refusals import Refused, refusal, stopped
 from profiler.server.replica import Answer, Replica, Request
 from profiler.server.setup import budget_bytes, models_of, target_of
 from profiler.server.watchdog import Watchdog
+from profiler.short_names import long_names
 from profiler.tokens import read_token
 
 log = logging.getLogger("splitwatt.server")
@@ -50,7 +58,8 @@ def run_ray(options: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: the cluster's file is wrong.
-        UsageError: something is asked of it that it has not.
+        UsageError: something is asked of it that it has not, or that the cluster has not.
+        SplitwattError: there is no cluster, or the replicas do not start.
     """
     if options.parent is not None:
         die_with_parent(options.parent, signal.SIGTERM)
@@ -67,7 +76,9 @@ def run_ray(options: argparse.Namespace) -> int:
         _connect(cluster)
         try:
             watchdog.guard_children()
-            front = Front(deploy(cluster, options, target), token, cluster.most * options.queue)
+            check_cores(cluster, _cores_of_nodes())
+            limit = cluster.most * options.queue
+            front = Front(_deployed(cluster, options, target), token, limit, models.names)
             watchdog.guard_children()
             count = len(models.names())
             serve_app(front, listener, place, lambda: announce(options, place, url, target, count))
@@ -77,6 +88,42 @@ def run_ray(options: argparse.Namespace) -> int:
                 serve.shutdown()  # type: ignore[no-untyped-call,unused-ignore]
             ray.shutdown()
     return 0
+
+
+def check_cores(cluster: Cluster, nodes: Iterable[float]) -> None:
+    """Ray waits for ever for cores that no machine has; say so instead.
+
+    Args:
+        cluster: as its file says.
+        nodes: cores of each machine; a replica lies on one.
+
+    Raises:
+        UsageError: the least number of replicas does not fit.
+    """
+    found = list(nodes)
+    fit = sum(int(cores // cluster.cores) for cores in found)
+    if fit < cluster.least:
+        raise UsageError(
+            "%d replicas of %d cores are asked for, and the cluster's machines (%s cores) take %d"
+            % (cluster.least, cluster.cores, ", ".join("%g" % c for c in found) or "no", fit),
+            "lower 'replicas: least' or 'cores' in the cluster's file, or add machines",
+        )
+
+
+def _cores_of_nodes() -> list[float]:
+    nodes = ray.nodes()  # type: ignore[no-untyped-call,unused-ignore]
+    return [node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]]
+
+
+def _deployed(cluster: Cluster, options: argparse.Namespace, target: str) -> Ask:
+    try:
+        return deploy(cluster, options, target)
+    except (RuntimeError, RayError, RayServeException) as error:
+        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise SplitwattError(
+            "the replicas do not start: %s" % reason[0],
+            "are splitwatt and the bundles at the same path on every machine?",
+        )
 
 
 def deploy(cluster: Cluster, options: argparse.Namespace, target: str) -> Ask:
@@ -128,10 +175,25 @@ class Front:
         ask: a request of any replica.
         token: that a client must show; None for any client.
         limit: requests that may be on their way at once.
+        names: tells the models' names, under which requests count.
+
+    Replicas are many and may be on other machines: their clocks and counters are not one. Boards
+    ask the front for both.
     """
 
-    def __init__(self, ask: Ask, token: str | None, limit: int) -> None:
+    def __init__(
+        self, ask: Ask, token: str | None, limit: int, names: Callable[[], Iterable[str]]
+    ) -> None:
         self._ask = ask
+        self._names = names
+        self._known: dict[str, str] = {}
+        self._metrics = FrontMetrics(lambda: self._asked)
+        routes = [
+            route("/v2/clock", clock),
+            route("/v2/clock", clock, "POST"),
+            route("/metrics", self.metrics),
+        ]
+        self._own = Starlette(routes=routes, exception_handlers={HTTPException: http_error})
         self._expected = None if token is None else b"Bearer " + token.encode()
         self._limit = limit
         self._asked = 0
@@ -141,20 +203,52 @@ class Front:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
+        found = INFER.fullmatch(scope["path"]) if scope["method"] == "POST" else None
+        start_s = time.perf_counter()
+        status = 499  # its client is gone
         response: Response | _Whole
         try:
+            self._check_token(scope)
+            if scope["path"] in ("/v2/clock", "/metrics"):
+                await self._own(scope, receive, send)
+                return
             response = await self._answer(scope, receive)
+            status = response.status_code
         except ClientGoneError:
             return
+        except asyncio.CancelledError:  # by uvicorn, whose time to stop is over
+            response = stopped()
+            status = response.status_code
         except Exception as error:
             response = refusal(error, "%s %.100r" % (scope["method"], scope["path"]))
+            status = response.status_code
+        finally:
+            if found is not None:
+                total_s = time.perf_counter() - start_s
+                self._metrics.ended(self._counted(found.group(1)), status, total_s)
         await response(scope, receive, send)
+
+    async def metrics(self, request: HttpRequest) -> Response:
+        """GET /metrics."""
+        return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+    def _counted(self, model: str) -> str:
+        """The name under which an inference counts; an address may hold a short one."""
+        if model not in self._known:
+            names = list(self._names())
+            name = long_names(names).get(model, model)
+            if name not in names:
+                return ""
+            self._known[model] = name
+        return self._known[model]
+
+    def _check_token(self, scope: Scope) -> None:
+        given = dict(scope["headers"]).get(b"authorization", b"")
+        if self._expected is not None and not hmac.compare_digest(given, self._expected):
+            raise Refused(401, "the token is missing or wrong")
 
     async def _answer(self, scope: Scope, receive: Receive) -> "_Whole":
         headers = dict(scope["headers"])
-        given = headers.get(b"authorization", b"")
-        if self._expected is not None and not hmac.compare_digest(given, self._expected):
-            raise Refused(401, "the token is missing or wrong")
         body = await read_body(headers, receive)
         kept = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
         request = (scope["method"], scope["path"], scope.get("query_string", b""), kept, body)
@@ -208,11 +302,22 @@ def _connect(cluster: Cluster) -> None:
     own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": LOOPBACK}
     if cluster.ray != "local":
         own = {}
-    ray.init(
-        address=None if cluster.ray == "local" else cluster.ray,
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-        runtime_env={"env_vars": environment},
-        **own,
-    )
-    serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
+    else:
+        # Ray has its workers yield to every other program; here they are what the machine is for.
+        os.environ.setdefault("RAY_worker_niceness", "0")
+    try:
+        ray.init(
+            address=None if cluster.ray == "local" else cluster.ray,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+            runtime_env={"env_vars": environment},
+            **own,
+        )
+        serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        ray.shutdown()
+        raise SplitwattError(
+            "the Ray cluster 'ray: %s' cannot be used: %s" % (cluster.ray, reason[0]),
+            "start one with 'ray start --head', or write 'ray: local' into the cluster's file",
+        )

@@ -37,6 +37,11 @@ class Refused(Exception):  # noqa: N818  (not an error of ours: an answer)
         self.retry_after_s = retry_after_s
 
 
+def stopped() -> Response:
+    """The answer for a request that the end of the server cuts off."""
+    return object_of(503, "the server stops before this request could run")
+
+
 def refusal(error: Exception, what: str) -> Response:
     """The answer for whatever a handler raised.
 

@@ -40,7 +40,8 @@ class Replica:
         batch: int,
     ) -> None:
         models = Models(folder, backend, threads, budget_bytes, process_bytes)
-        self._runner = Runner(models, workers, queue, batch)
+        # Its clock is not the front's, which is the one that boards ask for.
+        self._runner = Runner(models, workers, queue, batch, tells_time=False)
         self._app = Server(self._runner, backend)
 
     async def answer(self, request: Request) -> Answer:

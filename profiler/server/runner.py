@@ -42,10 +42,19 @@ class Runner:
         workers: threads, each with an inference of its own.
         queue: requests that may wait.
         batch: requests for one model that may run together.
+        tells_time: whether answers say when their request was there, on this process's clock.
     """
 
-    def __init__(self, models: Models, workers: int = 1, queue: int = 64, batch: int = 1) -> None:
+    def __init__(
+        self,
+        models: Models,
+        workers: int = 1,
+        queue: int = 64,
+        batch: int = 1,
+        tells_time: bool = True,
+    ) -> None:
         self.models = models
+        self._tells_time = tells_time
         self.work = Work(workers, queue, batch)
         self.on_batch: Callable[[int], None] = lambda size: None
 
@@ -74,12 +83,12 @@ class Runner:
             self.on_batch(len(jobs))
             outcomes = pipeline.run_all([(payload, sizes) for _, payload, sizes in jobs])
             return [
-                _answered(asked, pipeline.bundle, outcome)
+                _answered(asked, pipeline.bundle, outcome, self._tells_time)
                 for (asked, _, _), outcome in zip(jobs, outcomes, strict=True)
             ]
 
 
-def _answered(asked: Asked, bundle: Bundle, outcome: Any) -> Answered | Exception:
+def _answered(asked: Asked, bundle: Bundle, outcome: Any, tells_time: bool) -> Answered | Exception:
     """What a request's client is told, or the error that it is told of."""
     if isinstance(outcome, Exception):
         return outcome
@@ -89,7 +98,8 @@ def _answered(asked: Asked, bundle: Bundle, outcome: Any) -> Answered | Exceptio
         check_outputs([output.name for output in wanted], bundle)
         outputs = [(write_output(output.name, answer), output.binary) for output in wanted]
         total_s = time.perf_counter() - asked.start_s
-        parameters = {"stages": write_stages(stages, total_s, asked.start_s)}
+        at_s = asked.start_s if tells_time else None
+        parameters = {"stages": write_stages(stages, total_s, at_s)}
         message = encode_response(asked.model, outputs, parameters, asked.request.id)
     except SplitwattError as error:
         return error

@@ -118,7 +118,7 @@ class Work:
         try:
             return await job.future
         except asyncio.CancelledError:
-            job.dropped = True
+            self._drop(job)
             raise
         finally:
             if timer is not None:
@@ -133,8 +133,15 @@ class Work:
         for thread in self._threads:
             thread.join()
 
+    def _drop(self, job: Job) -> None:
+        """Nobody waits for it: it gives up its place, where it has not begun."""
+        with self._lock:
+            job.dropped = True
+            if job in self._waiting:
+                self._waiting.remove(job)
+
     def _expire(self, job: Job) -> None:
-        job.dropped = True
+        self._drop(job)
         if not job.future.done():
             waited_s = time.perf_counter() - job.taken_s
             sentence = "the request's deadline passed after %.0f ms" % (1e3 * waited_s)

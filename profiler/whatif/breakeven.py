@@ -1,10 +1,10 @@
 """The link rate at which two configurations take the same time, and how sure it is."""
 
-import re
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from profiler.records import group_of
 from profiler.whatif.model import LEVEL, Case
 
 LOWEST_KBIT_S, HIGHEST_KBIT_S = 1e-3, 1e9
@@ -66,11 +66,6 @@ def pairs(all_cases: Sequence[Case], speed: float) -> List[Tuple[Case, Case]]:
     best = [min((c for c in split if group_of(c.config) == g), key=_bits) for g in groups]
     found += [(a, b) for i, a in enumerate(best) for b in best[i + 1 :]]
     return [(a, b) for a, b in found if b is not None]
-
-
-def group_of(config: str) -> str:
-    """LC1 -> LC, Ours10 -> Ours."""
-    return re.sub(r"[0-9]+$", "", config)
 
 
 def _rates(

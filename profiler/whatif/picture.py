@@ -3,12 +3,12 @@
 import math
 from typing import List, Sequence
 
-from profiler.whatif.breakeven import group_of
+from profiler.records import group_of
 from profiler.whatif.model import Case
 
 _WIDTH, _HEIGHT = 64, 16
 _LOW_KBIT_S, _HIGH_KBIT_S = 10.0, 100000.0
-_MARKS = "LSO*+x#@"
+_MARKS = "LSO*+x#@" + "ABCDEFGHIJKMNPQRTUVWXYZ"
 
 
 def picture(shown: Sequence[Case], speed: float) -> str:
@@ -62,5 +62,5 @@ def _marks(groups: Sequence[str]) -> List[str]:
     found: List[str] = []
     for group in groups:
         own = group[:1].upper() or "?"
-        found.append(own if own not in found else next(m for m in _MARKS if m not in found))
+        found.append(own if own not in found else next((m for m in _MARKS if m not in found), "?"))
     return found

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from device_configs.errors import RunError, SplitwattError
+from profiler.block_records import replaced_blocks
 from profiler.config import load_config
 from profiler.estimated import bits_per_element, estimated_bytes
 from profiler.link import Link, framed_bytes
@@ -249,11 +250,6 @@ def test_a_run_is_never_written_over(tmp_path):
     [
         ("run.json", "{}", "is no run of format 1"),
         ("run.json", "{", "cannot be read"),
-        ("samples.jsonl", "{}\n", "lacks the field 'config'"),
-        ("samples.jsonl", "nonsense\n" + line(), "line 1 is damaged"),
-        ("samples.jsonl", line(total_s="long"), "'total_s' must be of type number"),
-        ("samples.jsonl", line(warmup=1), "'warmup' must be of type boolean"),
-        ("windows.jsonl", "[]\n", "is no JSON object"),
     ],
 )
 def test_a_damaged_run_is_told(tmp_path, name, content, sentence):
@@ -263,6 +259,40 @@ def test_a_damaged_run_is_told(tmp_path, name, content, sentence):
     with pytest.raises(RunError) as error:
         read_run(str(path))
     assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("samples.jsonl", "{}\n"),
+        ("samples.jsonl", "nonsense\n"),
+        ("samples.jsonl", line(total_s="long")),
+        ("samples.jsonl", line(warmup=1)),
+        ("samples.jsonl", line().replace('"wire_up_bytes": 2350, "wire_down', '"wire_down')),
+        ("windows.jsonl", "[]\n"),
+        ("memory.jsonl", "{}\n"),
+        ("stages.jsonl", "\n"),
+    ],
+)
+def test_a_damaged_line_is_left_out_and_told(tmp_path, name, content):
+    path = tmp_path / "run"
+    RunFolder.create(str(path), document()).close()
+    write(str(path), line(inference=0), line(inference=1))
+    good = (path / name).read_text() if (path / name).exists() else ""
+    (path / name).write_text(content + good)
+    run = read_run(str(path))
+    assert run.damaged == ("%s, line 1 is damaged and left out" % (path / name),)
+    assert [s.inference for s in run.samples] == [0, 1]
+    assert set(RunFolder(str(path)).done("Ours1.cpu.0", 0).inferences) == {0, 1}
+
+
+def test_a_repetition_that_failed_replaces_no_block():
+    blocks = {"blocks": [{"id": "A.cpu.0", "again": 0}, {"id": "A.cpu.0.again1", "again": 1}]}
+    again = [sample(block="A.cpu.0.again1", inference=n) for n in range(2)]
+    gone = sample(block="A.cpu.0.again1", inference=1, status="failed", failed_by="server")
+    assert replaced_blocks(blocks, again, 2) == {"A.cpu.0"}
+    assert replaced_blocks(blocks, [again[0], gone], 2) == set()
+    assert replaced_blocks(blocks, [again[0], gone._replace(failed_by="image")], 2) == {"A.cpu.0"}
 
 
 def test_no_run_there(tmp_path):

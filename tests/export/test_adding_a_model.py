@@ -4,10 +4,13 @@ import re
 import sys
 
 import pytest
+import torch
+from torchvision import models
 
 from engines.bundle import Bundle
 from engines.verify import verify
 from export import cli, zoo
+from export.random_weights import seeded
 from tests.conftest import ROOT
 
 
@@ -23,6 +26,21 @@ def example(tmp_path, monkeypatch):
     yield re.search(r"export --model (\S+)", page).group(1)
     zoo.systems.cache_clear()
     sys.modules.pop(f"export.zoo.{module}", None)
+
+
+@pytest.mark.parametrize("rate", ["8bit", "entropic"])
+def test_the_page_s_model_takes_torchvisions_weights(example, rate, tmp_path):
+    with seeded("torchvision's"):
+        model = models.mobilenet_v2(weights=None)
+    path = tmp_path / "mobilenet_v2-b0353104.pth"
+    torch.save(model.state_dict(), path)
+    name = f"{example.split('@')[0]}@{rate}"
+    arguments = ["--model", name, "--target", "cpu", "--weights", str(path)]
+    assert cli.export([*arguments, "--bundles", str(tmp_path / "bundles")]) == 0
+    weights = Bundle.open(str(tmp_path / "bundles" / "cpu" / name)).manifest.weights
+    assert weights.trained
+    fitted = [note for note in weights.notes if "entropy tables fitted" in note]
+    assert len(fitted) == (rate == "entropic")
 
 
 def test_the_page_s_model_exports_and_verifies(example, tmp_path, capsys):

@@ -1,6 +1,9 @@
 """`splitwatt calibrate`: fewer bytes for one's own images, and the same answers."""
 
+import calendar
 import json
+import os
+import time
 
 import numpy as np
 import pytest
@@ -61,6 +64,30 @@ def test_the_new_bundle_answers_as_the_old_one(made, bundles, folder):
                 assert np.array_equal(array, second.answer["classification"][name])
     assert all(second < first for first, second in sizes)
     assert splitwatt("verify", out).returncode == 0
+
+
+def test_the_new_manifest_states_what_is_there(made, bundles):
+    """Bytes on the board, the time in UTC, and the bytes of rounding under the new tables."""
+    out, _ = made
+    before, after = (Bundle.open(str(path)) for path in (bundles / MODEL, out))
+    manifest = after.manifest
+    files = [after.part_path(part.name) for part in manifest.parts if part.placement != "server"]
+    files += [str(out / entry.file) for entry in manifest.codec.tables]
+    assert manifest.encoder_size_bytes.deployed == sum(os.path.getsize(file) for file in files)
+    at = time.strptime(manifest.made["calibrated"], "%Y-%m-%dT%H:%M:%SZ")
+    assert 0 <= time.time() - calendar.timegm(at) < 3600
+    old, new = ([r.latent for r in m.rounding] for m in (before.manifest, manifest))
+    assert [r.moved_percent for r in old] == [r.moved_percent for r in new]
+    assert [r.bytes_percent for r in old] != [r.bytes_percent for r in new]
+
+
+def test_a_folder_of_something_else_survives(bundles, folder):
+    had = sorted(path.name for path in folder.iterdir())
+    result = splitwatt(
+        "calibrate", bundles / MODEL, "--images", folder, "--out", folder, check=False
+    )
+    assert result.returncode == 2 and "something else than a bundle" in result.stderr
+    assert sorted(path.name for path in folder.iterdir()) == had
 
 
 def test_tables_come_near_the_entropy_of_what_they_were_fitted_to():

@@ -57,11 +57,23 @@ def student():
     return _student("student")
 
 
-def _save(state, path, **more):
+def _save(state, path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(
-        {"model": state, "best_value": 76.1, "args": argparse.Namespace(seed=1), **more}, path
-    )
+    torch.save(_torchdistills(state), path)
+
+
+def _torchdistills(state):
+    """What torchdistill's save_ckpt writes; a detector's best value is pycocotools', so numpy's."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1, momentum=0.9)
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(2)
+    optimizer.step()
+    return {
+        "model": state,
+        "optimizer": optimizer.state_dict(),
+        "lr_scheduler": torch.optim.lr_scheduler.MultiStepLR(optimizer, [5, 15]).state_dict(),
+        "best_value": np.float64(0.36),
+        "args": argparse.Namespace(seed=1),
+    }
 
 
 def _loaded(name, files):
@@ -198,11 +210,84 @@ def test_no_code_of_a_file_runs_and_damage_is_told(student, tmp_path):
         read(str(tmp_path / "no_weights.pt"))
 
 
+def test_numpys_scalar_is_read_under_both_of_its_names(tmp_path):
+    path = tmp_path / "c.pt"
+    torch.save(_torchdistills({"a": torch.ones(2)}), path, _use_new_zipfile_serialization=False)
+    raw = path.read_bytes()
+    names = (b"numpy._core.multiarray", b"numpy.core.multiarray")
+    assert sum(name in raw for name in names) == 1
+    for name in names:
+        path.write_bytes(raw.replace(names[0], name).replace(names[1], name))
+        assert torch.equal(read(str(path)).state["a"], torch.ones(2))
+
+
+def test_any_bytes_are_one_sentence(tmp_path):
+    """Texts that begin like a pickle, and a file of the older layout, cut anywhere."""
+    path = tmp_path / "c.pt"
+    torch.save({"a": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    wrong = [bytes([first]) + b" is no checkpoint\n" for first in range(256)]
+    for content in wrong + [whole[:end] for end in range(len(whole))]:
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError) as error:
+            read(str(path))
+        assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
 def test_another_rate_point_is_recognised_by_name(tmp_path):
     path = tmp_path / "ilsvrc2012-splittable_resnet50-fp-beta1.28_from_resnet50.pt"
     torch.save({"fc.weight": torch.zeros(1)}, path)
     with pytest.raises(CheckpointError, match=r"beta 1.28, not 0.32"):
         prepare("entropic_student_ic@0.32", "cpu", None, str(path), str(tmp_path))
+
+
+def test_another_quality_of_a_neural_codec_is_recognised_by_its_file(tmp_path, monkeypatch):
+    """Qualities of equal shapes would fit."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "resnet50-0676ba61.pth").touch()
+    path = tmp_path / "bmshj2018-factorized-prior-4-1ed4405a.pth.tar"
+    path.touch()
+    name = "bmshj2018_factorized@{}+resnet50"
+    with pytest.raises(CheckpointError, match="for rate point 4, not 1"):
+        prepare(name.format(1), "cpu", None, str(path), str(tmp_path / "b"))
+    files = prepare(name.format(4), "cpu", None, str(path), str(tmp_path / "b")).files
+    assert files["codec"] == str(path)
+
+
+@pytest.mark.parametrize("name", ["webp@lossless+resnet50", "jpeg@50+resnet50"])
+def test_a_beta_in_the_name_of_a_file_without_one_says_nothing(tmp_path, name):
+    path = tmp_path / "my-beta0.3.pt"
+    path.touch()
+    assert prepare(name, "cpu", None, str(path), str(tmp_path / "b")).files == {"model": str(path)}
+
+
+def test_a_compressor_of_ones_own_finds_its_backbone_in_timms_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="nobody published its compressor: train it"):
+        prepare("frankensplit_swin_b", "cpu", None, None, "b")
+    (tmp_path / "own").mkdir()
+    path = tmp_path / "own" / "my_compressor.pt"
+    path.touch()
+    repository = "models--timm--swin_s3_base_224.ms_in1k"
+    file = tmp_path / "hub" / repository / "snapshots" / "abc" / "model.safetensors"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    files = prepare("frankensplit_swin_b", "cpu", None, str(path), "b").files
+    assert files == {"compressor": str(path), "backbone": str(file)}
+
+
+def test_frankensplits_backbones_are_timms_repositories():
+    from timm.models import get_pretrained_cfg
+
+    for system in zoo.systems().values():
+        if system.family == "frankensplit":
+            backbone = system.checkpoints(system.rates[0])[1]
+            theirs = get_pretrained_cfg(backbone.hub.removeprefix("timm/"))
+            assert theirs.hf_hub_id == backbone.hub
+            assert theirs.url.rsplit("/", 1)[1] == backbone.paths[0]
 
 
 def test_missing_weights_name_both_remedies(tmp_path, monkeypatch):

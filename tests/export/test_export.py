@@ -16,6 +16,8 @@ from engines.bundle import Bundle
 from export import experiment, zoo
 from export.photos import photos
 from export.random_weights import seeded
+from export.replacing import replacing
+from export.request import prepare
 from tests.conftest import BUNDLES, ROOT, splitwatt
 
 SMALL = "mnasnet0_5"
@@ -27,6 +29,22 @@ def test_parity_is_measured_at_two_sizes_and_within_its_tolerance(bundles):
             assert 0 <= part.parity.max_abs <= part.parity.tolerance
             assert len(part.parity.sizes) == 2
             assert part.params >= 0 and part.gmac > 0
+
+
+def test_out_takes_the_place_of_a_bundle_alone(tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "empty").mkdir()
+    mine = tmp_path / "results" / "mine.csv"
+    mine.write_text("1\n")
+    for out in (tmp_path / "results", mine):
+        with pytest.raises(UsageError, match="something else than a bundle"):
+            prepare(SMALL, "cpu", None, "random", "bundles", str(out))
+        with pytest.raises(UsageError, match="something else than a bundle"), replacing(out):
+            pass
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["mine.csv"]
+    assert mine.read_text() == "1\n"
+    for out in ("empty", "new"):
+        assert prepare(SMALL, "cpu", None, "random", "bundles", str(tmp_path / out)).files is None
 
 
 def test_a_split_bundle_is_complete(bundles):

@@ -6,8 +6,10 @@ import functools
 import pytest
 import torch
 
+from device_configs.errors import CheckpointError
 from engines.rangecoder import Tables
 from export import zoo
+from export.checkpoints import read
 from export.cost import parameters
 from export.graphs import frankensplit as graphs
 from export.networks.backbones import make_timm
@@ -85,6 +87,36 @@ def two():
             network._fit_encoder(torch.rand(2, 3, 224, 224, generator=generator))
         made.append(network)
     return made
+
+
+def test_weights_are_loaded_and_unknown_ones_refused(two, tmp_path):
+    """The three state_dicts and a timm file of one network make another give the same."""
+    source, _ = two
+    names = {"encoder": source.encoder, "entropy_bottleneck": source.bottleneck,
+             "decoder": source.decoder}  # fmt: skip
+    state = {f"{n}.{k}": v for n, module in names.items() for k, v in module.state_dict().items()}
+    torch.manual_seed(7)
+    whole = make_timm("resnet50").eval()
+    torch.save(state, tmp_path / "compressor.pt")
+    torch.save(whole.state_dict(), tmp_path / "backbone.pt")
+    files = {role: read(str(tmp_path / f"{role}.pt")) for role in ("compressor", "backbone")}
+    target = FrankenSplit("resnet50", 48, "0.256", "another")
+    assert target.load(files) == []
+    image = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        torch.testing.assert_close(target.encoder(image), source.encoder(image), rtol=0, atol=0)
+        latent = source.encoder(image).round()
+        torch.testing.assert_close(target.decoder(latent), source.decoder(latent), rtol=0, atol=0)
+        features = whole.maxpool(whole.act1(whole.bn1(whole.conv1(image))))
+        features = whole.layer2(whole.layer1(features))
+        torch.testing.assert_close(target.tail(features), whole(image), rtol=0, atol=1e-5)
+    ids = [Tables.from_compressai(network.bottleneck).id for network in (source, target)]
+    assert ids[0] == ids[1]
+    torch.save({**state, "student.weight": torch.zeros(2)}, tmp_path / "compressor.pt")
+    files["compressor"] = read(str(tmp_path / "compressor.pt"))
+    with pytest.raises(CheckpointError, match=r"neither .* student\.weight") as error:
+        target.load(files)
+    assert "\n" not in str(error.value)
 
 
 def test_every_backbone_of_a_rate_has_the_same_encoder_and_tables(two):

@@ -4,10 +4,14 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
+from torchvision.transforms import functional
 
 from device_configs.errors import UsageError
-from export import zoo
+from engines.preprocess import preprocess as run
+from export import experiment, zoo
 from tests.conftest import ROOT, splitwatt
 
 LOCAL = [
@@ -53,6 +57,27 @@ def test_an_unknown_name_gets_the_nearest(name, meant):
     assert meant in str(error.value)
 
 
+@pytest.mark.parametrize("config", sorted((ROOT / "profiler" / "configs").glob("*.yaml")))
+def test_every_model_of_a_packaged_config_is_found(config):
+    names = experiment.models(str(config))
+    assert names
+    for name in names:
+        system, rate = zoo.find(name)
+        assert zoo.full_name(system, rate) == name
+
+
+def test_ladons_published_segmentation_is_a_square():
+    """As resized by its authors' configurations: torchvision's resize to (416, 416), normalised."""
+    photo = Image.fromarray(np.random.default_rng(1).integers(0, 256, (375, 500, 3), np.uint8))
+    preprocess = zoo.systems()["ladon_r50"].published_preprocess["segmentation"]
+    due = functional.normalize(
+        functional.to_tensor(functional.resize(photo, [416, 416])),
+        [0.485, 0.456, 0.406], [0.229, 0.224, 0.225],
+    )  # fmt: skip
+    found = run(np.asarray(photo), preprocess)
+    np.testing.assert_allclose(found.tensor[0], due.numpy(), atol=1e-5)
+
+
 def test_models_prints_the_contract():
     rows = json.loads(splitwatt("models", "--json").stdout)
     assert {"name", "family", "paper", "tasks", "rates"} <= set(rows[0])
@@ -61,6 +86,8 @@ def test_models_prints_the_contract():
         assert len(row["paper"]) > 20 and row["citation"] and "\n" not in row["citation"], row
         assert row["tasks"] and isinstance(row["rates"], list)
     text = splitwatt("models").stdout
+    for row in rows:
+        assert row["paper"] in text
     assert "5.2 M" in text and "3.4 M" in text  # SSDLite: torchvision's and the paper's
 
 

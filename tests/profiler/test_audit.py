@@ -227,3 +227,43 @@ def test_a_run_that_was_cut_off_is_no_damaged_one(sound, tmp_path):
     assert not [one for one in audit(str(copy)) if one.met is False]
     code, _, err = command("check", tmp_path)
     assert code == 1 and "there is no run" in err
+
+
+@pytest.fixture(scope="module")
+def simulated(bundles, tmp_path_factory):
+    """A run with a simulated link."""
+    folder = tmp_path_factory.mktemp("simulated")
+    config = folder / "c.yaml"
+    config.write_text(CONFIG.format(inferences=6, repeats=1))
+    run = folder / "run"
+    code, _, err = command("profile", "--config", config, "--bundles", bundles, "--out", run,
+                           "--link", "simulated:lora")  # fmt: skip
+    assert code == 0, err
+    return run
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (set_(payload_bytes=-5), "every line can be read"),
+        (set_(started_monotonic_s=float("nan")), "every line can be read"),
+        (set_(payload_bytes=77), "bytes add up"),
+    ],
+)
+def test_a_run_over_a_link_that_was_tampered_with(simulated, tmp_path, change, name):
+    assert not failed(simulated)
+    assert name in failed(tampered(simulated, tmp_path, "samples", change, split))
+
+
+@pytest.mark.parametrize("key", ["blocks", "config", "images"])
+def test_a_plan_that_was_tampered_with_is_told(sound, tmp_path, key):
+    copy = tmp_path / "copy"
+    shutil.copytree(sound, copy)
+    document = json.loads((copy / "run.json").read_text())
+    if key == "config":
+        document["config"]["no_such_key"] = 1
+    else:
+        document[key][0] = {"nonsense": 1}
+    (copy / "run.json").write_text(json.dumps(document))
+    code, out, err = command("check", copy)
+    assert code == 1 and "[ ] run.json" in out and "Traceback" not in err

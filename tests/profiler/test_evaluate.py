@@ -16,10 +16,13 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from device_configs.errors import ImageError, UsageError
 from engines.bundle import Bundle
 from engines.image import decode_image
 from engines.labels import labels
 from engines.pipeline import whole
+from profiler.evaluate.data_sets import open_data_set
+from profiler.evaluate.metrics import of_image
 from tests.conftest import ROOT, splitwatt
 
 CLASSIFIER = "mobilenet_v3_large"
@@ -224,10 +227,17 @@ def test_a_server_gives_the_same_figures(bundles, photographs, tmp_path):
             time.sleep(0.05)
         url = json.loads(ready.read_text())["url"]
         there = evaluate(bundles / LADON, *flags, tmp_path / "there", "--server", url)
+        other = ("--server", url, "--server-backend", "cpu")
+        told = evaluate(bundles / LADON, *flags, tmp_path / "no", *other, check=False)
+        assert told.returncode == 2 and "leave out --server-backend" in told.stderr
     finally:
         process.terminate()
         process.wait()
     found = json.loads(there.stdout)["results"]
+    manifest_sha256 = Bundle.open(str(bundles / LADON)).manifest_sha256
+    for result in found:
+        assert result["server_backend"] == "cpu"
+        assert result["server"] == {"backend": "cpu", "manifest_sha256": manifest_sha256}
     for name in ("payload_bytes", "legacy_pickled_bytes", "bits_per_pixel"):
         assert [r[name] for r in found] == [r[name] for r in here]
     # The port of the URL may have another number of digits.
@@ -292,3 +302,48 @@ def test_a_data_set_of_another_task_is_told(bundles, coco, tmp_path):
         bundles / CLASSIFIER, "--data", f"coco:{coco}", "--out", tmp_path / "o", check=False
     )
     assert made.returncode == 2 and "detection" in made.stderr
+
+
+def test_another_folder_of_the_same_name_is_another_data_set(bundles, photographs, tmp_path):
+    for name, photo in zip("ab", photographs, strict=False):
+        (tmp_path / name / "photos").mkdir(parents=True)
+        shutil.copy(photo, tmp_path / name / "photos" / "1.jpg")
+    found = {}
+    for name in "aba":
+        data = f"folder:{tmp_path / name / 'photos'}"
+        made = evaluate(bundles / LADON, "--data", data, "--out", tmp_path / "out")
+        found.setdefault(name, []).append(json.loads(made.stdout)["results"][0]["payload_bytes"])
+    assert found["a"][0] == found["a"][1] != found["b"][0]
+    document = json.loads((tmp_path / "out" / "accuracy.json").read_text())
+    results = document["bundles"][LADON]["results"]
+    assert len({result["folder"] for result in results}) == 2
+    # A picture that was replaced is run again.
+    shutil.copy(photographs[1], tmp_path / "a" / "photos" / "1.jpg")
+    data = f"folder:{tmp_path / 'a' / 'photos'}"
+    made = evaluate(bundles / LADON, "--data", data, "--out", tmp_path / "out")
+    assert json.loads(made.stdout)["results"][0]["payload_bytes"] == found["b"][0]
+
+
+def test_a_limit_takes_every_class_in_turn(tmp_path):
+    for synset, count in zip(labels("imagenet1k_synsets")[:3], (3, 1, 2), strict=True):
+        (tmp_path / "val" / synset).mkdir(parents=True)
+        for number in range(count):
+            (tmp_path / "val" / synset / f"{number}.jpg").write_bytes(b"")
+    data = open_data_set(f"imagenet:{tmp_path}", 5)
+    assert [item.truth for item in data.items] == [0, 1, 2, 0, 2] and not data.whole
+
+
+def test_classes_that_the_data_set_does_not_have_are_told(coco, voc, tmp_path):
+    shutil.copytree(coco, tmp_path / "coco")
+    path = tmp_path / "coco" / "annotations" / "instances_val2017.json"
+    document = json.loads(path.read_text())
+    document["categories"][1]["name"] = "zebra crossing"
+    path.write_text(json.dumps(document))
+    with pytest.raises(UsageError, match="has the category 2 'zebra crossing'"):
+        open_data_set(f"coco:{tmp_path / 'coco'}")
+    item = open_data_set(f"voc:{voc}").items[0]
+    mask = Image.fromarray(np.full((4, 4), 21, np.uint8))
+    mask.save(tmp_path / "mask.png")
+    answer = {"segmentation": {"mask": np.zeros((4, 4), np.uint8)}}
+    with pytest.raises(ImageError, match=r"mask\.png holds the class 21, and VOC has 21"):
+        of_image("segmentation", item._replace(truth=str(tmp_path / "mask.png")), answer)

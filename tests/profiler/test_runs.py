@@ -359,3 +359,12 @@ def test_what_is_missing_is_told_to_the_umbrella(tiny, config):
     assert what_to_export([*arguments, "--target", "nano"]) == [
         "--model", "tiny_local", "--model", "tiny@1", "--target", "nano", "--bundles", str(tiny),
     ]  # fmt: skip
+
+
+def test_a_server_that_is_not_there_stays_the_run_s_server(tiny, tmp_path, config):
+    run = tmp_path / "run"
+    arguments = ("profile", "--config", config(), "--bundles", tiny, "--out", run)
+    code, _, err = command(*arguments, "--server", "http://127.0.0.1:9")
+    assert code == 1 and "--resume" not in err  # nothing was measured
+    code, _, err = command("profile", "--resume", run)
+    assert code == 1 and "http://127.0.0.1:9 cannot be reached" in err

@@ -19,6 +19,7 @@ from engines.pipeline import BoardPipeline, whole
 from profiler.client import Client
 from profiler.connection import Endpoint
 from profiler.protocol import Tensor, encode_request
+from profiler.server.lan import make_credentials
 from tests.profiler.conftest import RunningServer, command
 
 MODEL = "tiny@1"
@@ -294,3 +295,36 @@ def test_a_killed_server_is_gone_for_the_client(tiny, request_of_a_photograph):
             assert client.reachable
         finally:
             again.stop()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [("", "holds no token"), (" \n", "holds no token"), ("a b", "characters")]
+)
+def test_a_token_file_without_a_token_lets_nobody_in(tiny, tmp_path, content, words):
+    (tmp_path / "token").write_text(content)
+    code, _, err = command("serve", "--bundles", tiny, "--port", 0, "--token-file",
+                           tmp_path / "token")  # fmt: skip
+    assert code == 2 and words in err and "Traceback" not in err
+
+
+def test_files_that_are_no_certificate_and_key_are_told(tiny, tmp_path):
+    one, two = (make_credentials(str(tmp_path / name), "127.0.0.1") for name in "ab")
+    (tmp_path / "empty").write_text("")
+    for cert, key, words in (
+        (tmp_path / "missing.pem", one.key, "there is no file"),
+        (tmp_path / "empty", one.key, "are no certificate and its key"),
+        (one.cert, two.key, "are no certificate and its key"),
+    ):
+        code, _, err = command("serve", "--bundles", tiny, "--port", 0, "--cert", cert,
+                               "--key", key)  # fmt: skip
+        assert code == 2 and words in err and "Traceback" not in err
+
+
+def test_failures_count_under_their_model(server, request_of_a_photograph):
+    _, sizes, _ = request_of_a_photograph
+    with Client(Endpoint(server.url)) as client:
+        client.load(MODEL)
+        with pytest.raises(ServerError, match=r"\(400\)"):
+            client.infer(MODEL, b"damaged", sizes)
+    counted = ask(server.url, "GET", "/metrics")[1].decode()
+    assert f'splitwatt_requests_total{{model="{MODEL}",status="400"}}' in counted

@@ -12,7 +12,7 @@ import time
 import psutil
 import pytest
 
-from device_configs.errors import ConfigError
+from device_configs.errors import ConfigError, SplitwattError, UsageError
 from engines.answer import unpack
 from profiler.client import Client
 from profiler.connection import Endpoint
@@ -151,3 +151,42 @@ def test_a_wrong_cluster_file_is_told(tiny, tmp_path):
     assert code == 2 and sentence in err and "Traceback" not in err, err
     path.write_text("format: 1\nreplicas: {least: 2, most: 4}\ncores: 2\n")
     assert read_cluster(str(path))[:3] == ("local", 2, 4)
+
+
+def test_the_front_tells_its_own_time_and_counters(cluster_server, requests):  # noqa: F811
+    payload, sizes, _ = requests[0]
+    before = time.monotonic()
+    status, body, _ = ask(cluster_server, "POST", "/v2/clock?bytes=5", b"x")
+    assert status == 200 and before <= json.loads(body)["received_s"] <= time.monotonic()
+
+    def counted():
+        text = ask(cluster_server, "GET", "/metrics")[1].decode()
+        found = re.search(r'requests_total\{model="tiny@1",status="200"\} (\S+)', text)
+        return float(found.group(1)) if found else 0.0
+
+    was = counted()
+    with Client(Endpoint(cluster_server)) as client:
+        replies = [client.infer(MODEL, payload, sizes) for _ in range(6)]
+    assert [reply.server_at_s for reply in replies] == [None] * 6
+    assert [counted() for _ in range(4)] == [was + 6] * 4
+
+
+def test_too_few_cores_and_no_cluster_are_told(tmp_path, monkeypatch):
+    pytest.importorskip("ray.serve")
+    import ray
+
+    from profiler.server.ray_engine import _connect, check_cores
+
+    path = tmp_path / "cluster.yaml"
+    path.write_text("format: 1\nray: local\nreplicas: {least: 3, most: 3}\ncores: 2\n")
+    cluster = read_cluster(str(path))
+    check_cores(cluster, [2.0, 5.0])
+    with pytest.raises(UsageError, match="3 replicas of 2 cores are asked for"):
+        check_cores(cluster, [3.0, 3.0])
+
+    def none(**options):
+        raise ConnectionError("Could not find any running Ray instance.\nMore of it.")
+
+    monkeypatch.setattr(ray, "init", none)
+    with pytest.raises(SplitwattError, match=r"'ray: local' cannot be used: Could not find any"):
+        _connect(cluster)

@@ -20,8 +20,10 @@ from engines.image import decode_image
 from engines.pipeline import BoardPipeline, whole
 from profiler.client import Client
 from profiler.connection import Endpoint
+from profiler.server.app import Server
 from profiler.server.models import Models
 from profiler.server.refusals import Refused
+from profiler.server.runner import Runner
 from profiler.server.work import Work
 from tests.profiler.conftest import RunningServer, start
 from tests.profiler.test_server import MODEL, ask, message, same
@@ -319,3 +321,57 @@ def test_parts_that_take_a_batch_run_it_and_answer_the_same(tiny, tmp_path, requ
             assert set(stages) == {
                 "decode", "body", "classifier", "detector", "segmenter", "postprocess",
             }  # fmt: skip
+
+
+def test_what_nobody_waits_for_gives_up_its_place():
+    async def main():
+        work, gate = Work(1, 1), threading.Event()
+        running = work.submit(gate.wait)
+        while work.waiting:
+            await asyncio.sleep(0.001)
+        with pytest.raises(Refused, match="deadline passed after"):
+            await work.result(work.submit(lambda: 1), time.perf_counter() + 0.01)
+        gone = asyncio.ensure_future(work.result(work.submit(lambda: 2)))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.wait([gone])
+        taken = work.submit(lambda: 3)
+        gate.set()
+        assert await work.result(running) and await work.result(taken) == 3
+        work.close()
+
+    asyncio.run(main())
+
+
+def test_what_a_forced_stop_cuts_off_is_told(tiny, requests):
+    async def main():
+        gate, sent = threading.Event(), []
+        runner = Runner(Models(str(tiny / "cpu"), "cpu", 1, None))
+        app = Server(runner)
+        running = runner.work.submit(gate.wait)
+        payload, sizes, _ = requests[0]
+        body, given = message(payload, sizes)
+
+        async def receive():
+            if receive.taken:
+                await asyncio.Event().wait()
+            receive.taken = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message):
+            sent.append(message)
+
+        receive.taken = False
+        path = "/v2/models/%s/infer" % MODEL
+        headers = [(name.lower().encode(), value.encode()) for name, value in given.items()]
+        scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
+        task = asyncio.ensure_future(app(scope, receive, send))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await task
+        assert sent[0]["status"] == 503 and b"stops" in sent[1]["body"]
+        gate.set()
+        await runner.work.result(running)
+        runner.close()
+
+    asyncio.run(main())

@@ -7,9 +7,11 @@ import pytest
 from scipy import stats
 
 from device_configs.errors import UsageError
+from profiler.config import load_config, packaged
 from profiler.links.parse import parse_link
 from profiler.records import end_to_end_s, read_run
 from profiler.whatif.breakeven import break_even
+from profiler.whatif.cli import whatif
 from profiler.whatif.model import cases
 from tests.profiler.conftest import command
 from tests.profiler.runs import made_run
@@ -134,3 +136,14 @@ def test_a_folder_that_is_no_run(tmp_path):
     assert code == 1 and "there is no run" in err
     with pytest.raises(UsageError):
         parse_link("shaped:")
+
+
+@pytest.mark.parametrize("name", packaged())
+def test_every_packaged_config_can_be_drawn(tmp_path, capsys, name):
+    config = load_config(name)
+    kinds = {"local": TIMES["LC1"], "split": TIMES["Ours1"]}
+    times = {row.id: kinds[row.kind] for row in config.configurations}
+    document = {**config.to_json(), "warmup": 0, "inferences": 2}
+    run = made_run(tmp_path / "run", times, document)
+    assert whatif([str(run)]) == 0
+    assert "the best of" in capsys.readouterr().out

@@ -10,9 +10,9 @@ import yaml
 from PIL import Image
 
 from device_configs.errors import ConfigError
-from profiler.config import find_config, from_document, packaged, schema
 from engines.codecs.hyperprior import frame
 from engines.rangecoder.container import wrap
+from profiler.config import find_config, from_document, packaged, schema
 from profiler.legacy import legacy_bytes, pickled_bytes
 from profiler.power import BlockPower
 from tests.conftest import ROOT
