@@ -8,6 +8,17 @@ from typing import Any, Callable, Dict, List, Optional
 from device_configs.errors import SplitwattError
 
 Command = Callable[[List[str]], int]
+_OURS = ("device_configs", "energy", "engines", "export", "profiler", "reports", "splitwatt")
+# extra -> packages that it brings beyond the board runtime's, as they are imported
+_EXTRAS = {
+    "export": ("torch", "torchvision", "timm", "safetensors", "compressai", "sc2bench", "onnx",
+               "pillow_heif"),
+    "report": ("matplotlib", "scipy"),
+    "serve": ("starlette", "uvicorn", "httptools", "uvloop", "cryptography", "prometheus_client"),
+    "cluster": ("ray", "pytriton"),
+    "cuda": ("tensorrt", "pycuda"),
+    "jetson": ("jtop",),
+}  # fmt: skip
 
 
 def parser(verb: str, summary: str, example: str) -> argparse.ArgumentParser:
@@ -47,12 +58,25 @@ def guarded(command: Command, argv: List[str]) -> int:
             raise
         note("splitwatt: %s" % error)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if "--debug" in argv or package in _OURS:  # one of our own files: no fault of the machine
+            raise
+        note("splitwatt: the package %s is not installed: %s" % (package, _remedy(package)))
+        return 2
     except KeyboardInterrupt:
         note("splitwatt: interrupted")
         return 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away: nothing to tell it
         return 1
+
+
+def _remedy(package: str) -> str:
+    for extra, packages in _EXTRAS.items():
+        if package in packages:
+            return "pip install 'splitwatt[%s]'" % extra
+    return "pip install splitwatt"
 
 
 def _targets(argv: List[str]) -> int:

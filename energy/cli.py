@@ -149,7 +149,7 @@ def _record(argv: List[str]) -> int:
 def _integrate(argv: List[str]) -> int:
     from energy.integration import as_lines, integrate_file
 
-    arguments = _parser("integrate", "splitwatt energy integrate run/power/LC1-cpu-0.csv --json")
+    arguments = _parser("integrate", "splitwatt energy integrate run/power/LC1.cpu.0.csv --json")
     arguments.add_argument("trace", metavar="TRACE", help="a CSV with t_s and a column a rail, W")
     arguments.add_argument("--from", dest="start", type=float, metavar="S", help="begin here (t_s)")
     arguments.add_argument("--to", dest="end", type=float, metavar="S", help="end here (t_s)")
@@ -193,7 +193,7 @@ def _serve(argv: List[str]) -> int:
         note("serving %s (Ctrl-C ends it)" % url)
         end = None if options.seconds is None else time.monotonic() + options.seconds
         try:
-            while end is None or time.monotonic() < end:
+            while (end is None or time.monotonic() < end) and endpoint.alive:
                 time.sleep(0.2)
         except KeyboardInterrupt:
             pass  # that is how it ends

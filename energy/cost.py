@@ -4,7 +4,6 @@ import time
 from typing import Any, Dict, Optional
 
 from energy.monitor import EnergyMonitor
-from energy.rails import COUNTER
 from energy.summary import LEAST_READINGS, trace_energy
 
 # "Off" still has to read the sensor now and then: so often, and so many readings at least.
@@ -45,9 +44,6 @@ def _mean_watts(
     try:
         with monitor:
             time.sleep(seconds)
-        return {
-            label: energy.mean_watts if energy.kind != COUNTER or energy.joules else None
-            for label, energy in trace_energy(monitor.trace()).items()
-        }
+        return {label: energy.mean_watts for label, energy in trace_energy(monitor.trace()).items()}
     finally:
         monitor.close()

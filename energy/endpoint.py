@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import ThreadingMixIn
 from typing import Any, Optional
@@ -28,7 +29,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.split("?")[0] in ("/", "/metrics"):
-            self._send(200, CONTENT_TYPE, self.server.page_of())  # type: ignore[attr-defined]
+            try:
+                text = self.server.page_of()  # type: ignore[attr-defined]
+            except SensorError as error:
+                self._send(503, "text/plain", "%s\n" % error)
+                return
+            self._send(200, CONTENT_TYPE, text)
         else:
             self._send(404, "text/plain", "the figures are at /metrics\n")
 
@@ -107,7 +113,15 @@ class Endpoint(object):
     def _page(self) -> str:
         with self._lock:  # SystemFacts remembers processor times
             latest = self._latest.read() if self._latest is not None else None
-            return page(self._sampler.about, latest, self._facts)
+            about = self._sampler.about
+            if latest is not None and not latest.fresh(time.monotonic(), about["hz"]):
+                latest = latest.stale()
+            return page(about, latest, self._facts)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the sampler's process runs."""
+        return self._sampler.alive
 
     def close(self) -> None:
         """Stop serving and sampling."""
@@ -116,8 +130,10 @@ class Endpoint(object):
                 self._server.shutdown()
             self._server.server_close()
             self._server = None
-        self._sampler.stop()
-        if self._latest is not None:
-            self._latest.close()
-            self._latest = None
-        shutil.rmtree(self._folder, ignore_errors=True)
+        try:
+            self._sampler.stop()
+        finally:
+            if self._latest is not None:
+                self._latest.close()
+                self._latest = None
+            shutil.rmtree(self._folder, ignore_errors=True)

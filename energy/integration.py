@@ -43,6 +43,10 @@ def integrate_file(
                 "%g s is outside the trace" % bound,
                 "it goes from %.6f s to %.6f s" % (min(trace.times), max(trace.times)),
             )
+    if start_s is not None and end_s is not None and start_s >= end_s:
+        raise UsageError(
+            "the part from %g s to %g s has no length" % (start_s, end_s), "--from before --to"
+        )
     rails = trace_energy(trace, start_s, end_s)
     joules = total_joules(trace.total, rails)
     any_rail = next(iter(rails.values()))
@@ -133,7 +137,7 @@ def _windows(trace: Trace, path: str) -> List[Dict[str, Any]]:
             for line in stream:
                 if line.strip():
                     row = json.loads(line)
-                    windows.append(Window(row["name"], row["start_s"], row["end_s"]))
+                    windows.append(Window(row["name"], float(row["start_s"]), float(row["end_s"])))
     except OSError as error:
         raise SensorError("%s cannot be read: %s" % (path, error.strerror or error))
     except (ValueError, KeyError, TypeError) as error:
@@ -153,9 +157,17 @@ def _windows(trace: Trace, path: str) -> List[Dict[str, Any]]:
     ]
 
 
+def not_measured(provenance: Optional[str]) -> List[str]:
+    """A line that says so where no sensor measured the joules; none where one did."""
+    if provenance in (None, "measured"):
+        return []
+    return ["%s: no sensor measured these joules" % provenance]
+
+
 def as_lines(result: Dict[str, Any]) -> List[str]:
     """A result of `integrate_file` for people."""
-    lines = ["%s: %.3f s" % (result["trace"], result["duration_s"])]
+    lines = not_measured(result["provenance"])
+    lines += ["%s: %.3f s" % (result["trace"], result["duration_s"])]
     lines.append(
         "%-20s %12s %12s %24s %9s %10s"
         % ("rail", "joules", "trapezoid", "95 % interval", "readings/s", "largest gap")

@@ -32,6 +32,15 @@ class Latest(NamedTuple):
     volts: List[Optional[float]]
     joules: List[Optional[float]]
 
+    def fresh(self, now_s: float, hz: float) -> bool:
+        """Whether it is at most a second, or ten sampling periods, old: else nothing samples now."""
+        return now_s - self.t_s <= max(1.0, 10.0 / hz)
+
+    def stale(self) -> "Latest":
+        """Without the watts and volts, which are of another time; what was counted stays."""
+        nothing: List[Optional[float]] = [None] * len(self.watts)
+        return self._replace(watts=nothing, volts=list(nothing))
+
 
 class LatestFile(object):
     """The mapped file; `create` on the writer's side first."""

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from device_configs.errors import SensorError
 from energy.opening import NoSensorError, Tried, open_rails
 from energy.sampler import Sampler
-from energy.summary import RailEnergy, energies, readings_of, total_joules
+from energy.summary import RailEnergy, energies, readings_of, total_joules, unmeasured
 from energy.traces import Trace, read_trace
 
 # The name of windows in which nothing runs.
@@ -143,12 +143,16 @@ class EnergyMonitor(object):
 
 
 def window_energies(trace: Trace, windows: List[Window]) -> List[WindowEnergy]:
-    """The energy of each window of a trace, gross and net of its `idle` windows' mean power."""
+    """The energy of each window of a trace, gross and net of its `idle` windows' mean power.
+
+    A rail of which more than a hundredth of a window was not measured has no joules in it.
+    """
     readings = readings_of(trace)
     found = [(w, energies(trace, readings, w.start_s, w.end_s)) for w in windows]
     idle = idle_watts([rails for window, rails in found if window.name == IDLE])
     results = []
-    for window, rails in found:
+    for window, measured in found:
+        rails = {label: _of_all(energy) for label, energy in measured.items()}
         net = {
             label: _less(energy.joules, idle.get(label), energy.covered_s)
             for label, energy in rails.items()
@@ -158,6 +162,21 @@ def window_energies(trace: Trace, windows: List[Window]) -> List[WindowEnergy]:
         total_net = None if not parts or None in parts else sum(parts)  # type: ignore[arg-type]
         results.append(WindowEnergy(window, rails, gross, net, total_net))
     return results
+
+
+def _of_all(energy: RailEnergy) -> RailEnergy:
+    """Refused where the joules of what was measured are not those of the window."""
+    why = unmeasured(energy)
+    if energy.refused is not None or why is None:
+        return energy
+    return energy._replace(
+        joules=None,
+        interval_joules=None,
+        joules_simpson=None,
+        joules_trapezoid=None,
+        joules_rectangle=None,
+        refused=why,
+    )
 
 
 def idle_watts(idle: List[Dict[str, RailEnergy]]) -> Dict[str, Optional[float]]:

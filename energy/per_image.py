@@ -17,7 +17,14 @@ from energy.confidence import bootstrap_mean
 from energy.monitor import EnergyMonitor, Window, idle_watts
 from energy.rails import Rail
 from energy.readings import Readings
-from energy.summary import LEAST_READINGS, RailEnergy, energies, rail_energy, readings_of
+from energy.summary import (
+    LEAST_READINGS,
+    RailEnergy,
+    energies,
+    rail_energy,
+    readings_of,
+    unmeasured,
+)
 from energy.traces import Trace, read_trace
 
 # The shortest block of which anything is claimed, s.
@@ -25,8 +32,6 @@ LEAST_BLOCK_S = 10.0
 # A block is cut into at most so many equal pieces, whose spread gives the interval.
 _PIECES = 20
 _FEWEST_PIECES = 5
-# A block of which a larger part than this was not measured has no joules per image.
-MOST_UNMEASURED = 0.01
 
 
 class Repetitions(NamedTuple):
@@ -134,11 +139,7 @@ def _part(
     inferences: int,
 ) -> _Part:
     idle = idle_w.get(rail.label)
-    refused = energy.refused
-    if refused is None and energy.gap_s > MOST_UNMEASURED * energy.duration_s:
-        refused = "%s: %.3g s of %.3g s were not measured" % (
-            rail.label, energy.gap_s, energy.duration_s
-        )  # fmt: skip
+    refused = energy.refused or unmeasured(energy)
     if refused is not None or energy.joules is None:
         return _Part(energy, None, None, idle, [], refused)
     measured = inferences * energy.covered_s / energy.duration_s
@@ -156,7 +157,8 @@ def _pieces(readings: Readings, rail: Rail, energy: RailEnergy, inferences: int)
     step = (end - start) / count
     per_image_s = (end - start) / inferences
     pieces = [
-        rail_energy(readings, rail, start + i * step, start + (i + 1) * step) for i in range(count)
+        rail_energy(readings, rail, start + i * step, start + (i + 1) * step, driver_moved=True)
+        for i in range(count)
     ]
     if any(piece.mean_watts is None for piece in pieces):
         return []

@@ -44,15 +44,17 @@ def _energon_power(
 ) -> List[Tuple[str, str, Optional[float]]]:
     rails = about["rails"]
     watts, volts = _by_label(about, latest, "watts"), _by_label(about, latest, "volts")
+    # Energon's gauges have no labels: where no sensor measures, the help text says so.
+    said = "" if about["provenance"] == "measured" else " (%s)" % about["provenance"]
     rows: List[Tuple[str, str, Optional[float]]] = []
     for kind in _KINDS:
         labels = [r["label"] for r in rails if r["energon"] == kind]
         power = add_up(about["total"] if kind == "total" else labels, watts)
         # Several rails have no one voltage.
         voltage = volts.get(labels[0]) if len(labels) == 1 else None
-        rows.append((kind + "_in_power_mW", "power", None if power is None else power * 1e3))
+        rows.append((kind + "_in_power_mW", "power" + said, None if power is None else power * 1e3))
         rows.append(
-            (kind + "_in_voltage_mV", "voltage", None if voltage is None else voltage * 1e3)
+            (kind + "_in_voltage_mV", "voltage" + said, None if voltage is None else voltage * 1e3)
         )
     return rows
 
@@ -83,7 +85,7 @@ def _ours(lines: List[str], about: Dict[str, Any], latest: Optional[Latest]) -> 
         return
     total = add_up(about["total"], _by_label(about, latest, "watts"))
     if total is not None:
-        labels = _labels([("rails", "+".join(about["total"]))])
+        labels = _labels([("rails", "+".join(about["total"])), ("provenance", about["provenance"])])
         _metric(
             lines, "splitwatt_board_power_watts", "gauge", "the board's total", [(labels, total)]
         )

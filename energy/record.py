@@ -9,7 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from device_configs.cli import note
 from device_configs.errors import SensorError
 from energy.confidence import bootstrap_mean
-from energy.integration import figures
+from energy.integration import figures, not_measured
 from energy.monitor import IDLE, EnergyMonitor, WindowEnergy
 
 _RUN = "run"
@@ -166,7 +166,8 @@ def as_lines(result: Dict[str, Any], encoding: Optional[str] = None) -> List[str
     """A result of `record` for people, as hyperfine shows its own."""
     plus, dots = signs_of(encoding)
     runs = result["runs"]
-    lines = ["Benchmark: %s" % " ".join(result["command"])]
+    lines = not_measured(result["provenance"])
+    lines += ["Benchmark: %s" % " ".join(result["command"])]
     user, system = result["user_s"]["mean"], result["system_s"]["mean"]
     times = [run["seconds"] for run in runs]
     lines += _rows(
@@ -193,6 +194,8 @@ def as_lines(result: Dict[str, Any], encoding: Optional[str] = None) -> List[str
             "  Sampler: %d samples, %d lost, %.2f %% of a core"
             % (sampler["samples"], sampler["lost"], 100 * sampler["core_fraction"])
         )
+    else:
+        lines.append("  Sampler: it hung in a sensor and was killed")
     if result["sampler_power"]:
         for label, change in result["sampler_power"]["change_watts"].items():
             text = "-" if change is None else "%+.4f W" % change

@@ -95,6 +95,11 @@ class Sampler(object):
             raise SensorError("the sampler did not start", "run: splitwatt energy read")
         self.about = answer["ready"]
 
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self._process is not None and self._process.poll() is None
+
     def stop(self) -> Optional[Dict[str, Any]]:
         """End it; returns its `stats` (None if it hung in a sensor and was killed).
 

@@ -11,6 +11,8 @@ from energy.traces import Trace
 
 # A window with fewer distinct readings than this is refused.
 LEAST_READINGS = 10
+# Where a larger part of a window than this was not measured, nobody knows what ran in it.
+MOST_UNMEASURED = 0.01
 
 Segments = List[Tuple[List[float], List[float]]]
 
@@ -51,13 +53,19 @@ class RailEnergy(NamedTuple):
     enough_s: Optional[float]
 
 
-def rail_energy(readings: Readings, rail: Rail, start_s: float, end_s: float) -> RailEnergy:
-    """The energy of one rail between two moments of the trace's clock (s)."""
+def rail_energy(
+    readings: Readings, rail: Rail, start_s: float, end_s: float, driver_moved: bool = False
+) -> RailEnergy:
+    """The energy of one rail between two moments of the trace's clock (s).
+
+    An energy counter that stood still is 0 J only if `driver_moved`: another counter of its driver
+    moved, then or in the window that this one is a piece of. Else it is refused.
+    """
     pieces = _pieces(readings.segments, rail, start_s, end_s)
     counted = pieces
     if readings.counted is not readings.segments:
         counted = _pieces(readings.counted, rail, start_s, end_s)
-    distinct = _count_distinct(readings, rail, start_s, end_s)
+    distinct = _count_distinct(readings, rail, start_s, end_s, driver_moved)
     duration = end_s - start_s
     covered = sum(t[-1] - t[0] for t, _ in pieces)
     shared: Dict[str, Any] = {
@@ -78,7 +86,9 @@ def rail_energy(readings: Readings, rail: Rail, start_s: float, end_s: float) ->
         "excluded": dict(readings.excluded),
     }
     if distinct < LEAST_READINGS or not pieces:
-        enough = _enough(readings, rail, distinct, duration)
+        still = rail.kind == COUNTER and not distinct and bool(pieces)
+        enough = None if still else _enough(readings, rail, distinct, duration)
+        refused = _refusal(rail, distinct, duration, enough)
         return RailEnergy(
             joules=None,
             interval_joules=None,
@@ -86,7 +96,7 @@ def rail_energy(readings: Readings, rail: Rail, start_s: float, end_s: float) ->
             joules_trapezoid=None,
             joules_rectangle=None,
             mean_watts=None,
-            refused=_refusal(rail, distinct, duration, enough),
+            refused="%s: the counter stood still" % rail.label if still else refused,
             enough_s=enough,
             **shared,
         )
@@ -122,7 +132,9 @@ def _pieces(segments: Segments, rail: Rail, start_s: float, end_s: float) -> Seg
     return pieces
 
 
-def _count_distinct(readings: Readings, rail: Rail, start_s: float, end_s: float) -> int:
+def _count_distinct(
+    readings: Readings, rail: Rail, start_s: float, end_s: float, driver_moved: bool
+) -> int:
     inside = [
         (watts, bisect_left(times, start_s), bisect_right(times, end_s))
         for times, watts in readings.counted
@@ -131,8 +143,16 @@ def _count_distinct(readings: Readings, rail: Rail, start_s: float, end_s: float
     if rail.kind != COUNTER:
         return count
     moved = sum(1 for watts, low, high in inside for value in watts[low:high] if value > 0)
-    # A counter that stood still all along is a part that used nothing, if it was read often enough.
-    return moved or (count if rail.part_of else 0)
+    return moved or (count if driver_moved else 0)
+
+
+def unmeasured(energy: RailEnergy) -> Optional[str]:
+    """Why the joules of what was measured are not the window's; None where they are."""
+    if energy.gap_s <= MOST_UNMEASURED * energy.duration_s:
+        return None
+    return "%s: %.3g s of %.3g s were not measured" % (
+        energy.label, energy.gap_s, energy.duration_s
+    )  # fmt: skip
 
 
 def _enough(readings: Readings, rail: Rail, distinct: int, duration: float) -> Optional[float]:
@@ -180,7 +200,16 @@ def energies(
     """Like `trace_energy`, with the readings found before."""
     begin = min(trace.times, default=0.0) if start_s is None else start_s
     end = max(trace.times, default=0.0) if end_s is None else end_s
-    return {r.label: rail_energy(readings[r.label], r, begin, end) for r in trace.rails}
+    moved = {
+        rail.driver
+        for rail in trace.rails
+        if rail.kind == COUNTER
+        and _count_distinct(readings[rail.label], rail, begin, end, driver_moved=False)
+    }
+    return {
+        r.label: rail_energy(readings[r.label], r, begin, end, r.driver in moved)
+        for r in trace.rails
+    }
 
 
 def total_joules(total: Tuple[str, ...], rails: Dict[str, RailEnergy]) -> Optional[float]:

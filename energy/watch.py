@@ -78,6 +78,8 @@ def _loop(
             latest = latest_file.read() or latest
             if latest is None:
                 continue
+            if not latest.fresh(time.monotonic(), about["hz"]):
+                latest = latest.stale()
             for line, watts in zip(history, latest.watts):
                 line.append(watts)
             if screen is not None:

@@ -49,7 +49,7 @@ class BatchPipeline(ServerPipeline):
             laps = Laps()
             try:
                 checked = read_sizes(sizes)
-                tensors = self.codec.decode(payload, checked.input)
+                tensors = self.decode(payload, checked)
             except SplitwattError as error:
                 results[place] = error
                 continue

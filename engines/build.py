@@ -6,8 +6,9 @@ import sys
 import time
 from typing import Callable, Iterator, List, NamedTuple, Optional
 
+from device_configs.targets import load_target
 from engines.backends import tensorrt_records as records
-from engines.build_part import place_on_cpu
+from engines.build_part import place_on_cpu, workspace_mb
 from engines.bundle import Bundle
 from engines.manifest import Part
 from engines.running import run_child
@@ -26,7 +27,11 @@ class Built(NamedTuple):
 
 
 def build_engines(
-    bundle: Bundle, placement: str, arguments: List[str], tell: Tell
+    bundle: Bundle,
+    placement: str,
+    arguments: List[str],
+    tell: Tell,
+    workspace: Optional[int] = None,
 ) -> Iterator[Built]:
     """Build every part of one end of the link, one after the other, each in its own process.
 
@@ -35,6 +40,7 @@ def build_engines(
         placement: board or server.
         arguments: for `python -m engines.build_part`.
         tell: takes a line for people.
+        workspace: MB for one kernel; the target's when None.
 
     Raises:
         EngineError: a part cannot be built; what it had written is gone.
@@ -49,7 +55,8 @@ def build_engines(
             path = place_on_cpu(bundle, part, reason)
         else:
             rate = spent_s / done_gmac if done_gmac else None
-            path = _build(bundle, part, arguments, tell, rate)
+            most = workspace_mb(workspace, load_target(part.target))
+            path = _build(bundle, part, arguments, tell, rate, most)
             spent_s += time.monotonic() - started
             done_gmac += part.gmac
         yield Built(part.name, path, round(time.monotonic() - started, 3))
@@ -65,15 +72,22 @@ def left_to_onnxruntime(part: Part) -> str:
 
 
 def _build(
-    bundle: Bundle, part: Part, arguments: List[str], tell: Tell, rate: Optional[float]
+    bundle: Bundle,
+    part: Part,
+    arguments: List[str],
+    tell: Tell,
+    rate: Optional[float],
+    workspace: int,
 ) -> str:
     folder = records.folder_of(bundle.part_path(part.name))
-    short = memory_warning(_available_mb(), _workspace_of(arguments))
+    short = memory_warning(_available_mb(), workspace)
     if short:
         tell(short)
     try:
         output = run_child(
-            [sys.executable, "-m", "engines.build_part", bundle.path, part.name] + arguments,
+            [sys.executable, "-m", "engines.build_part", bundle.path, part.name]
+            + ["--workspace-mb", str(workspace)]
+            + arguments,
             part.name,
             tell,
             None if rate is None else rate * part.gmac,
@@ -102,12 +116,6 @@ def memory_warning(available_mb: Optional[int], workspace_mb: int) -> str:
         "warning: %d MB of memory are free and about %d may be needed: close the desktop and other "
         "programs, or add swap (docs/board-guide.md)" % (available_mb, needed)
     )
-
-
-def _workspace_of(arguments: List[str]) -> int:
-    if "--workspace-mb" in arguments:
-        return int(arguments[arguments.index("--workspace-mb") + 1])
-    return 256
 
 
 def _available_mb(meminfo: str = "/proc/meminfo") -> Optional[int]:

@@ -10,7 +10,7 @@ def build(argv: List[str]) -> int:
     arguments = parser(
         "build",
         "Make bundles ready on the machine that runs them: compile the range coder (where CUDA is,\n"
-        "its kernels and TensorRT plugin too), then build TensorRT engines where the bundle's\n"
+        "its TensorRT plugin too), then build TensorRT engines where the bundle's\n"
         "target has TensorRT. What is there already is kept.",
         "splitwatt build bundles/nano/ladon_r50@0.32",
     )
@@ -63,7 +63,10 @@ def _build_bundle(path: str, options: Any, tell: Any) -> Dict[str, Any]:
         return found
     import_tensorrt()  # its absence is said once, here, before a process per part says it
     tell("%s: engines for %s" % (path, target.name))
-    for built in work.build_engines(bundle, options.placement, _arguments(options), tell):
+    engines = work.build_engines(
+        bundle, options.placement, _arguments(options), tell, options.workspace_mb
+    )
+    for built in engines:
         found["parts"].append(dict(built._asdict()))
         tell("      %s: %s (%.0f s)" % (built.part, built.record, built.seconds))
     return found
@@ -71,10 +74,10 @@ def _build_bundle(path: str, options: Any, tell: Any) -> Dict[str, Any]:
 
 def _arguments(options: Any) -> List[str]:
     result: List[str] = []
-    for name in ("precision", "workspace_mb", "aspect"):
+    for name in ("precision", "aspect"):
         value = getattr(options, name)
         if value is not None:
-            result += ["--" + name.replace("_", "-"), str(value)]
+            result += ["--" + name, str(value)]
     for name in ("fall_back", "again", "debug"):
         if getattr(options, name):
             result.append("--" + name.replace("_", "-"))

@@ -1,7 +1,7 @@
-"""Compile what is native on the machine that runs it: the range coder, its GPU library, its plugin.
+"""Compile what is native on the machine that runs it: the range coder and its TensorRT plugin.
 
-The range coder needs a C++ compiler alone. The GPU's library and the TensorRT plugin need CUDA's
-nvcc and CMake 3.10 (a JetPack's are enough), and TensorRT's headers for the plugin.
+The range coder needs a C++ compiler alone. The plugin needs CUDA's nvcc, CMake 3.10 (a JetPack's are
+enough) and TensorRT's headers.
 """
 
 import glob
@@ -9,21 +9,22 @@ import os
 import shutil
 import sys
 import tempfile
-from typing import Callable, Iterator, List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 
 from device_configs.files import write_atomic_with
+from engines.rangecoder import native
 from engines.running import run_child
 
 Tell = Callable[[str], None]
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "rangecoder")
-CODER, KERNELS, PLUGIN = "_rangecoder.so", "_rangecoder_cuda.so", "_rangecoder_trt.so"
+CODER, PLUGIN = "_rangecoder.so", "_rangecoder_trt.so"
 _CUDA_FOLDER = "/usr/local/cuda/bin"
 
 
 def compile_native(
     tell: Tell, again: bool = False, cuda: Optional[bool] = None, folder: str = HERE
 ) -> List[str]:
-    """Compile the range coder, and for a GPU its kernels and plugin.
+    """Compile the range coder, and for a GPU its TensorRT plugin.
 
     Args:
         tell: takes a line for people.
@@ -38,7 +39,7 @@ def compile_native(
         EngineError: a compiler is missing, or refuses the sources.
     """
     coder = os.path.join(folder, CODER)
-    if os.path.isfile(coder) and not again:
+    if loads(coder) and not again:
         tell("range coder: is there")
     else:
         tell("range coder: compiling")
@@ -46,29 +47,47 @@ def compile_native(
         run_child(command, "the range coder", tell)
     made = [coder]
     if cuda if cuda is not None else bool(gpu_devices()):
-        made += _compile_cuda(tell, again, folder)
+        made += _compile_plugin(tell, again, folder)
     return made
 
 
-def _compile_cuda(tell: Tell, again: bool, folder: str) -> List[str]:
-    paths = [os.path.join(folder, name) for name in (KERNELS, PLUGIN)]
-    there = [path for path in paths if os.path.isfile(path)]
-    if len(there) == len(paths) and not again:
-        tell("CUDA kernels, TensorRT plugin: are there")
+def loads(path: str) -> bool:
+    """Whether the range coder's library is there, for this machine and of this version."""
+    try:
+        native.Library(path)
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+def _compile_plugin(tell: Tell, again: bool, folder: str) -> List[str]:
+    path = os.path.join(folder, PLUGIN)
+    there = [path] if os.path.isfile(path) else []
+    if there and not again:
+        tell("TensorRT plugin: is there")
         return there
     nvcc, cmake = find_nvcc(), shutil.which("cmake")
     if nvcc is None or cmake is None:
         missing = "nvcc" if nvcc is None else "cmake"
-        tell("CUDA kernels, TensorRT plugin: not built, %s is missing (splitwatt doctor)" % missing)
+        tell("TensorRT plugin: not built, %s is missing (splitwatt doctor)" % missing)
         return there
-    tell("CUDA kernels, TensorRT plugin: compiling (some minutes on a board)")
     with tempfile.TemporaryDirectory() as build:
-        for command in cmake_commands(cmake, build, nvcc, this_sm()):
-            run_child(command, "the GPU's library", tell)
-        found = list(_collect(build, folder))
-    if os.path.join(folder, PLUGIN) not in found:
-        tell("TensorRT plugin: not built, TensorRT's headers are missing")
-    return found
+        configure, compile_it = cmake_commands(cmake, build, nvcc, this_sm())
+        run_child(configure, "the TensorRT plugin", tell)
+        if not has_headers(build):
+            tell("TensorRT plugin: not built, TensorRT's headers are missing")
+            return there
+        tell("TensorRT plugin: compiling (some minutes on a board)")
+        run_child(compile_it, "the TensorRT plugin", tell)
+        _keep(os.path.join(build, PLUGIN), path)
+    return [path]
+
+
+def has_headers(build: str) -> bool:
+    """Whether CMake found TensorRT's headers when it configured the folder `build`."""
+    with open(os.path.join(build, "CMakeCache.txt"), encoding="utf-8") as stream:
+        found = [line for line in stream if line.startswith("TENSORRT_INCLUDE_DIR:")]
+    return bool(found) and "NOTFOUND" not in found[0]
 
 
 def cmake_commands(cmake: str, build: str, nvcc: str, sm: Optional[str]) -> List[List[str]]:
@@ -86,21 +105,24 @@ def cmake_commands(cmake: str, build: str, nvcc: str, sm: Optional[str]) -> List
     # `cmake -S -B` and `--parallel` came later than a Nano's CMake.
     return [
         configure + ["-H" + HERE, "-B" + build],
-        [cmake, "--build", build, "--", "-j%d" % max(1, (os.cpu_count() or 1) // 2)],
+        [
+            cmake,
+            "--build",
+            build,
+            "--target",
+            "_rangecoder_trt",
+            "--",
+            "-j%d" % max(1, (os.cpu_count() or 1) // 2),
+        ],
     ]
 
 
-def _collect(build: str, folder: str) -> Iterator[str]:
-    """Copy the libraries to where they are looked for, each whole or not at all."""
-    for name in (KERNELS, PLUGIN):
-        made = os.path.join(build, name)
-        if os.path.isfile(made):
-            path = os.path.join(folder, name)
-            with open(made, "rb") as stream:
-                content = stream.read()
-            write_atomic_with(path, lambda out, data=content: out.write(data))  # type: ignore[misc]
-            os.chmod(path, 0o755)
-            yield path
+def _keep(made: str, path: str) -> None:
+    """Copy a library to where it is looked for, whole or not at all."""
+    with open(made, "rb") as stream:
+        content = stream.read()
+    write_atomic_with(path, lambda out: out.write(content))  # type: ignore[arg-type,return-value]
+    os.chmod(path, 0o755)
 
 
 def find_nvcc() -> Optional[str]:

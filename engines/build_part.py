@@ -9,7 +9,6 @@ import argparse
 import os
 import sys
 import time
-from datetime import datetime, timezone
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from device_configs.cli import guarded
@@ -103,6 +102,7 @@ def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Optio
         name = records.stem(part.name, machine, precision, key)
         record_path = os.path.join(folder, name + ".json")
         if not options.again and records.is_whole(record_path):
+            records.choose_again(record_path)
             return record_path
         cache_path = os.path.join(folder, records.timing_cache_name(machine))
         recipe = builder.Recipe(
@@ -145,11 +145,15 @@ def place_on_cpu(bundle: Bundle, part: Part, reason: str) -> str:
 
 
 def workspace_bytes(options: Options, target: Target) -> int:
-    """The most that a kernel may take: as asked for, else the target's, else 256 MB."""
-    asked = options.workspace_mb
+    """The most that a kernel may take."""
+    return workspace_mb(options.workspace_mb, target) * _MB
+
+
+def workspace_mb(asked: Optional[int], target: Target) -> int:
+    """MB that a kernel may take: as asked for, else the target's, else 256."""
     if asked is not None and asked < 1:
         raise EngineError("--workspace-mb must be at least 1, not %d" % asked)
-    return (asked or target.workspace_mb or 256) * _MB
+    return asked or target.workspace_mb or 256
 
 
 def outputs_of(part: Part) -> Tuple[Port, ...]:
@@ -193,7 +197,7 @@ def _common(
         "engine": None,
         "engine_sha256": None,
         "build_s": None,
-        "made_at": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "made_at": records.now(),
     }
 
 

@@ -23,6 +23,8 @@ Step = Tuple[str, Callable[[], Any]]
 class PartsPipeline(Closing):
     """What all pipelines have: parts of one placement as engines, closed together.
 
+    A codec's own parts run in onnxruntime on the CPU, whatever the backend of the others is.
+
     Attributes:
         bundle: what they are of.
     """
@@ -45,8 +47,9 @@ class PartsPipeline(Closing):
             ]
             self._codec: Optional[Codec] = None
             if bundle.manifest.split:
+                # Both ends compute with one library: another's floating point gives other indexes.
                 self._codec = bundle.codec(
-                    lambda name: engines.get(bundle, bundle.part(name), backend, threads)
+                    lambda name: engines.get(bundle, bundle.part(name), "cpu", threads)
                 )
             given: Tuple[str, ...] = ("image",)
             if placement == "server" and self._codec is not None:

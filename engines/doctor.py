@@ -112,8 +112,8 @@ def _cuda_remedy() -> str:
 def _nvcc() -> Check:
     path = find_nvcc()
     if path is None:
-        return Check("nvcc", False, "not found (CUDA kernels, plugin)", _cuda_remedy())
-    return Check("nvcc", True, "%s (CUDA kernels, plugin)" % path, "")
+        return Check("nvcc", False, "not found (TensorRT plugin)", _cuda_remedy())
+    return Check("nvcc", True, "%s (TensorRT plugin)" % path, "")
 
 
 def _native() -> List[Check]:

@@ -9,6 +9,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 import numpy as np
 
 from device_configs.errors import BitstreamError, BundleError
+from engines.backends.base import fits
 from engines.bundle import Bundle
 from engines.chain import PartsPipeline, Step, Tensors
 from engines.closing import Closing
@@ -156,9 +157,29 @@ class ServerPipeline(PartsPipeline):
         """
         laps = Laps()
         checked = read_sizes(sizes)
-        decoded = self.codec.decode(payload, checked.input)
+        decoded = self.decode(payload, checked)
         laps.lap("decode")
         return self._finish(decoded, checked, laps), laps.stages
+
+    def decode(self, payload: bytes, sizes: Sizes) -> Tensors:
+        """What the codec makes of bytes from anywhere, as the parts take it.
+
+        Raises:
+            BitstreamError: unsound bytes, or those of another model.
+        """
+        decoded = self.codec.decode(payload, sizes.input)
+        left = dict(decoded)
+        for part, engine in self._chain:
+            for name in [name for name in engine.inputs if name in left]:
+                if not fits(engine.inputs[name], left[name]):
+                    raise BitstreamError(
+                        "the payload holds a %s of shape %s, which the part '%s' does not take"
+                        % (name, left[name].shape, part.name),
+                        "check that both ends run the same model",
+                    )
+            for name in engine.outputs:
+                left.pop(name, None)
+        return decoded
 
     def run_decoded(self, decoded: Tensors, sizes: np.ndarray) -> Answer:
         """The answer to what another machine's codec decoded from a request of these sizes."""

@@ -19,6 +19,8 @@ class Driver(rails.Driver):
         if not path:
             raise rails.UnavailableError("no trace was named", "--replay TRACE names one")
         self._trace = read_trace(path)
+        if not self._trace.times:
+            raise rails.UnavailableError("%s has no samples" % path, "record for longer")
         self._start_s: Optional[float] = None
         self.rails = [
             rail._replace(driver=self.name, path=path, kind=_played(rail.kind))

@@ -74,6 +74,15 @@ class Engine(Closing):
         raise NotImplementedError
 
 
+def fits(port: Port, array: np.ndarray) -> bool:
+    """Whether an array has a port's dtype, its rank and its fixed sides."""
+    return (
+        array.dtype.name == port.dtype
+        and array.ndim == len(port.shape)
+        and all(due is None or due == found for due, found in zip(port.shape, array.shape))
+    )
+
+
 def _check(engine: str, port: Port, array: np.ndarray) -> None:
     if not isinstance(array, np.ndarray) or array.dtype.name != port.dtype:
         found = array.dtype.name if isinstance(array, np.ndarray) else type(array).__name__
@@ -81,10 +90,7 @@ def _check(engine: str, port: Port, array: np.ndarray) -> None:
             "the input '%s' of %s must be an array of %s, not %s"
             % (port.name, engine, port.dtype, found)
         )
-    fits = array.ndim == len(port.shape) and all(
-        due is None or due == found for due, found in zip(port.shape, array.shape)
-    )
-    if not fits:
+    if not fits(port, array):
         due = ", ".join("?" if d is None else str(d) for d in port.shape)
         raise EngineError(
             "the input '%s' of %s must have the shape (%s), not %s"

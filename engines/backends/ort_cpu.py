@@ -74,14 +74,15 @@ def _options(threads: Optional[int]) -> "ort.SessionOptions":
     # Workers that spin while they wait for work are a little faster. After a run they only take
     # the cores from whatever comes next: with the server on the same machine, half the speed. So
     # they stop when a run ends; where onnxruntime is too old for that, they never spin.
-    if _version() >= _STOPS_SPINNING:
+    if version() >= _STOPS_SPINNING:
         options.add_session_config_entry("session.force_spinning_stop", "1")
     else:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
 
-def _version() -> Tuple[int, ...]:
+def version() -> Tuple[int, ...]:
+    """onnxruntime's, its first two numbers."""
     return tuple(int(number) for number in re.findall(r"\d+", ort.__version__)[:2])
 
 

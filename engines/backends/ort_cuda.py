@@ -6,8 +6,10 @@ import onnxruntime as ort
 
 from device_configs.errors import EngineError
 from engines.backends.base import Engine
-from engines.backends.ort_cpu import OrtEngine
+from engines.backends.ort_cpu import OrtEngine, version
 
+# The first version whose CUDA provider has the option use_tf32.
+_KNOWS_TF32 = (1, 18)
 _REMEDY = (
     "install onnxruntime-gpu instead of onnxruntime (on a Jetson: NVIDIA's own wheel for the"
     " JetPack, see docs/board-guide.md)"
@@ -16,7 +18,13 @@ _REMEDY = (
 
 def open_engine(onnx_path: str, threads: Optional[int]) -> Engine:
     """An engine of onnxruntime's CUDA provider; nodes without a CUDA kernel run on the CPU."""
-    return open_with(["CUDAExecutionProvider"], onnx_path, threads)
+    return open_with([cuda_provider()], onnx_path, threads)
+
+
+def cuda_provider() -> Any:
+    """The CUDA provider with TF32 off: fp32 is fp32. Older versions know no such option."""
+    name = "CUDAExecutionProvider"
+    return (name, {"use_tf32": "0"}) if version() >= _KNOWS_TF32 else name
 
 
 def open_with(wanted: List[Any], onnx_path: str, threads: Optional[int]) -> Engine:

@@ -11,7 +11,7 @@ import onnxruntime as ort
 
 from device_configs.errors import EngineError
 from engines.backends.base import Engine
-from engines.backends.ort_cuda import check_provider, open_with
+from engines.backends.ort_cuda import check_provider, cuda_provider, open_with
 from engines.backends.tensorrt_records import folder_of
 
 _PROVIDER = "TensorrtExecutionProvider"
@@ -28,12 +28,15 @@ def open_engine(onnx_path: str, threads: Optional[int]) -> Engine:
             "%s cannot be made for TensorRT's engines: %s" % (cache, error.strerror),
             "make the bundle's folder writable",
         )
-    providers: List[Any] = [(_PROVIDER, options(cache)), "CUDAExecutionProvider"]
+    providers: List[Any] = [(_PROVIDER, options(cache)), cuda_provider()]
     return open_with(providers, onnx_path, threads)
 
 
 def options(cache: str) -> Dict[str, str]:
-    """The provider's options: fp32, engines kept in `cache`. Named alike since onnxruntime 1.8."""
+    """The provider's options, named alike since onnxruntime 1.8: no fp16, engines kept in `cache`.
+
+    It has none for TF32, which TensorRT may use on Ampere and later GPUs.
+    """
     return {
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": cache,

@@ -1,7 +1,7 @@
 """The library of TensorRT plugins (the range coder's operators): found, loaded, of one version.
 
-The library registers its operators when it is loaded. What was built for another TensorRT does not
-load, or registers nothing: both are one sentence here.
+The library registers its operators when it is loaded, from TensorRT 10 on when the registry loads it.
+What was built for another TensorRT does not load, or registers nothing: both are one sentence here.
 """
 
 import ctypes
@@ -57,10 +57,26 @@ def load_plugin(trt: Any, logger: Any, path: Optional[str] = None) -> str:
         )
     trt.init_libnvinfer_plugins(logger, "")
     registry = trt.get_plugin_registry()
+    if loads_libraries(trt.__version__) and not _ours(registry):
+        # From 10 on loading registers nothing: the registry asks the library for its creators.
+        registry.load_library(path)
+    return registered_version(_creators(registry), path)
+
+
+def loads_libraries(version: str) -> bool:
+    """Whether this TensorRT's registry has to load a library of plugins itself."""
+    return int(version.split(".")[0]) >= 10
+
+
+def _creators(registry: Any) -> List[Tuple[str, str]]:
     # TensorRT 10 lists there what its newer kind of plugin registers, beside the older ones.
     new = hasattr(registry, "all_creators")
     creators = registry.all_creators if new else registry.plugin_creator_list
-    return registered_version([(each.name, each.plugin_version) for each in creators], path)
+    return [(each.name, each.plugin_version) for each in creators]
+
+
+def _ours(registry: Any) -> bool:
+    return any(name in OPERATORS for name, _ in _creators(registry))
 
 
 def registered_version(creators: Iterable[Tuple[str, str]], path: str) -> str:

@@ -9,6 +9,7 @@ rule that it falls back by: nothing falls back without one.
 import hashlib
 import json
 import os
+from datetime import datetime, timezone
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from device_configs.errors import EngineError
@@ -34,7 +35,7 @@ class Record(NamedTuple):
     precision: fp32, fp16 or int8. plugins: interface version of the plugin library the engine
     needs, None where it needs none. profile: input -> (smallest, usual, largest) shape, or values
     of a shape tensor. inputs, outputs: as in the manifest. engine: file beside the record.
-    build_s: how long building took. made_at: UTC.
+    build_s: how long building took. made_at: UTC, when it was built or last asked for.
     """
 
     part: str
@@ -170,6 +171,17 @@ def is_whole(path: str) -> bool:
     except EngineError:
         return False
     return True
+
+
+def choose_again(path: str) -> None:
+    """Make a record that is kept the newest of its part: the last build that was asked for runs."""
+    name = os.path.splitext(os.path.basename(path))[0]
+    write_record(os.path.dirname(path), name, _read(path)._replace(made_at=now()))
+
+
+def now() -> str:
+    """This moment as a record's `made_at`."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _fits(record: Record, found: Machine) -> bool:

@@ -97,7 +97,8 @@ class AutoregressiveCodec(Codec):
             raise DesyncError(
                 "the board and the server computed different table indexes from the same latent: "
                 "their floating point differs, or the payload is damaged",
-                "run the parts '%s' and '%s' on one backend on both ends" % (HYPER, CONTEXT),
+                "install the same onnxruntime on both ends: it runs the parts '%s' and '%s'"
+                % (HYPER, CONTEXT),
             )
         return {"latent": walk.latent()}
 

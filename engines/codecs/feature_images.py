@@ -81,7 +81,10 @@ class FeatureImageCodec(Codec):
             at += length
         if at != len(body):
             raise BitstreamError("bytes are left over after the last feature image", _AGAIN)
-        return {"latent": np.concatenate(maps)[np.newaxis]}
+        latent = np.concatenate(maps)[np.newaxis]
+        if not np.isfinite(latent).all():
+            raise BitstreamError("the range of a feature image is none", _AGAIN)
+        return {"latent": latent}
 
     def alike(self, found: Tensors, due: Tensors) -> Tuple[bool, str]:
         """See `Codec.alike`: two libraries' files may differ by a level on average."""
@@ -131,7 +134,8 @@ def _opened(data: bytes, count: int, size: Tuple[int, int], low: float, high: fl
         raise BitstreamError("a feature image cannot be decoded: %s" % error, _AGAIN)
     planes = pixels[np.newaxis] if count == 1 else pixels.transpose(2, 0, 1)
     values = planes.astype(np.float32) / np.float32(255)
-    return np.asarray(values * np.float32(high) + np.float32(low))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(values * np.float32(high) + np.float32(low))
 
 
 def _crc(body: bytes) -> bytes:

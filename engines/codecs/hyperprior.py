@@ -108,7 +108,7 @@ class HyperpriorCodec(Codec):
             raise DesyncError(
                 "the board and the server computed different table indexes from the same side "
                 "latent: their floating point differs",
-                "run the part '%s' on one backend and at one precision on both ends" % PART,
+                "install the same onnxruntime on both ends: it runs the part '%s'" % PART,
             )
         return stream, side, indexes, means
 

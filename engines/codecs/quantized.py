@@ -66,7 +66,11 @@ class QuantizedCodec(Codec):
             raise BitstreamError("the quantised latent has no whole channels", _AGAIN)
         scale, zero = _SCALE.unpack_from(payload, at)
         values = np.frombuffer(body, np.uint8).reshape(1, -1, height, width)
-        return {"latent": dequantize(values, scale, zero)}
+        with np.errstate(over="ignore", invalid="ignore"):
+            latent = dequantize(values, scale, zero)
+        if not np.isfinite(latent).all():
+            raise BitstreamError("the quantised latent's scale %g is none" % scale, _AGAIN)
+        return {"latent": latent}
 
     def bits(self, payload: bytes, input_size: Tuple[int, int]) -> List[np.ndarray]:
         """See `Codec.bits`: as many everywhere."""

@@ -398,7 +398,7 @@ def test_what_is_compiled_for_a_gpu():
 
 
 def test_without_cuda_s_tools_the_rest_is_built(tmp_path, monkeypatch):
-    (tmp_path / build_native.CODER).write_bytes(b"x")
+    monkeypatch.setattr(build_native, "loads", lambda path: True)
     monkeypatch.setattr(build_native, "find_nvcc", lambda: None)
     said = []
     assert len(build_native.compile_native(said.append, cuda=True, folder=str(tmp_path))) == 1
@@ -411,3 +411,98 @@ def test_a_program_that_is_missing_or_fails_is_one_sentence():
             running.run_child(command, "x", print)
         assert "\n" not in str(error.value)
     assert running.run_child([sys.executable, "-c", "print(1)"], "x", print) == "1\n"
+
+
+def test_a_library_that_does_not_load_is_compiled_again(tmp_path, monkeypatch):
+    coder = tmp_path / build_native.CODER
+    coder.write_bytes(b"of another machine")
+    ran = []
+    monkeypatch.setattr(build_native, "run_child", lambda command, what, tell: ran.append(command))
+    build_native.compile_native(str, cuda=False, folder=str(tmp_path))
+    assert ran and str(coder) in ran[0]
+
+
+def test_without_tensorrts_headers_nothing_is_compiled_for_a_gpu(tmp_path, monkeypatch):
+    def configure(command, what, tell):
+        assert "--build" not in command
+        build = [word[2:] for word in command if word.startswith("-B")][0]
+        with open(os.path.join(build, "CMakeCache.txt"), "w") as stream:
+            stream.write("TENSORRT_INCLUDE_DIR:PATH=TENSORRT_INCLUDE_DIR-NOTFOUND\n")
+
+    monkeypatch.setattr(build_native, "loads", lambda path: True)
+    monkeypatch.setattr(build_native, "find_nvcc", lambda: "/cuda/bin/nvcc")
+    monkeypatch.setattr(build_native.shutil, "which", lambda name: "/usr/bin/" + name)
+    monkeypatch.setattr(build_native, "run_child", configure)
+    said = []
+    build_native.compile_native(said.append, cuda=True, folder=str(tmp_path))
+    assert "headers are missing" in said[-1] and not os.listdir(str(tmp_path))
+
+
+def test_the_warning_knows_the_targets_workspace(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(build, "run_child", lambda *given: ran.append(given[0]) or "x.json")
+    monkeypatch.setattr(build, "left_to_onnxruntime", lambda part: "")
+    monkeypatch.setattr(build, "_available_mb", lambda: 1000)
+    monkeypatch.setattr(build, "load_target", lambda name: load_target("agx_orin"))
+    bundle = Bundle.open(tiny_bundle(tmp_path / "b", photos=1), "board")
+    most = load_target("agx_orin").workspace_mb
+    assert most > 256
+    for asked, due in ((None, most), (64, 64)):
+        said = []
+        list(build.build_engines(bundle, "board", [], said.append, asked))
+        words = ran.pop()
+        assert words[words.index("--workspace-mb") + 1] == str(due)
+        assert any("warning" in line for line in said) == (due > 300)
+
+
+def test_the_last_build_that_was_asked_for_is_the_one_that_runs(tmp_path):
+    def record(precision, made_at):
+        return records.Record(
+            part="encoder", onnx_sha256="0", runs_on="tensorrt", rule=None, reason="",
+            tensorrt="8.2.1", sm="5.3", precision=precision, plugin=None, profile=PROFILE,
+            inputs=(), outputs=(), engine="e", engine_sha256=None, build_s=None, made_at=made_at,
+        )  # fmt: skip
+
+    first = records.write_record(str(tmp_path), "a", record("fp32", "2025-01-01T00:00:00Z"))
+    records.write_record(str(tmp_path), "b", record("fp16", "2025-01-02T00:00:00Z"))
+    found = Machine("8.2.1", "5.3", "")
+    assert records.choose(records.read_records(str(tmp_path)), "e", "0", found).precision == "fp16"
+    records.choose_again(first)
+    assert records.choose(records.read_records(str(tmp_path)), "e", "0", found).precision == "fp32"
+
+
+def test_the_cuda_provider_computes_without_tf32_where_it_can_be_told(monkeypatch):
+    for version, due in (((1, 10), "CUDAExecutionProvider"),
+                         ((1, 18), ("CUDAExecutionProvider", {"use_tf32": "0"}))):  # fmt: skip
+        monkeypatch.setattr(ort_cuda, "version", lambda version=version: version)
+        assert ort_cuda.cuda_provider() == due
+
+
+def test_from_tensorrt_10_on_the_registry_loads_the_library(tmp_path, monkeypatch):
+    class Creator:
+        plugin_version = "1"
+
+        def __init__(self, name):
+            self.name = name
+
+    class Registry:
+        def __init__(self, known):
+            self.plugin_creator_list = [Creator(name) for name in known]
+            self.loaded = []
+
+        def load_library(self, path):
+            self.loaded.append(path)
+            self.plugin_creator_list = [Creator(name) for name in plugin.OPERATORS]
+
+    class Trt:
+        init_libnvinfer_plugins = staticmethod(lambda logger, space: True)
+        get_plugin_registry = staticmethod(lambda: registry)
+
+    monkeypatch.setattr(plugin.ctypes, "CDLL", lambda path, mode: None)
+    path = str(tmp_path / "p.so")
+    (tmp_path / "p.so").write_bytes(b"")
+    for version, known, loads in (("8.6.1", plugin.OPERATORS, 0), ("10.3.0", (), 1),
+                                  ("11.1.0", plugin.OPERATORS, 0)):  # fmt: skip
+        registry, Trt.__version__ = Registry(known), version
+        assert plugin.load_plugin(Trt, None, path) == "1"
+        assert registry.loaded == [path] * loads

@@ -5,7 +5,7 @@ import pytest
 
 from device_configs.errors import BitstreamError, BundleError, DesyncError
 from engines.backends.base import Engine
-from engines.codecs import open_codec
+from engines.codecs import feature_images, open_codec, quantized
 from engines.codecs.feature_images import groups
 from engines.codecs.hyperprior import crc_of, frame, unframe
 from engines.manifest import CODECS, CodecSpec, Port, TablesFile
@@ -249,3 +249,52 @@ def test_every_kind_of_codec_is_known_to_the_manifest():
     from engines import codecs
 
     assert set(codecs._KINDS) == set(CODECS)
+
+
+def test_scales_and_ranges_that_are_none_are_refused_although_their_crc_is_right(tensors):
+    """The CRC is the sender's: it says nothing of what the bytes mean."""
+    for value in (np.nan, np.inf, 3e38):
+        payload = _plain("quantized").encode({"latent": tensors["latent"]})
+        head, body = payload[:3] + quantized._SCALE.pack(value, 0), payload[12:]
+        forged = head + quantized._crc(head, body) + body
+        with pytest.raises(BitstreamError, match="scale"):
+            _plain("quantized").decode(forged, INPUT)
+    codec = _plain("feature_webp", 90)
+    body = codec.encode({"latent": tensors["latent"]})[:-4]
+    for value in (np.nan, np.inf):
+        forged = body[:4] + feature_images._RANGE.pack(value, 1.0) + body[12:]
+        with pytest.raises(BitstreamError, match="range"):
+            codec.decode(forged + feature_images._crc(forged), INPUT)
+
+
+def test_drift_is_a_desync_or_moves_the_latent_by_no_more_than_a_mean(hyperprior, tensors):
+    """Scales and means off by growing relative amounts, as another machine's would be.
+
+    Smooth scales and means of the side latent, the index the number of steps below a scale.
+    """
+    steps = (0.3 * 1.3 ** np.arange(SCALES - 1)).astype(np.float32)
+
+    class Drifting(Parameters):
+        def _run(self, feeds):
+            side = np.repeat(np.repeat(feeds["side"], 4, 2), 4, 3)
+            side = np.repeat(side, CHANNELS, 1)[:, :CHANNELS]
+            ripple = np.sin(np.arange(side.size, dtype=np.float32)).reshape(side.shape)
+            off = np.float32(1) + np.float32(self.error)
+            scales = np.exp(0.3 * side + 0.2 * ripple).astype(np.float32) * off
+            means = (side + ripple).astype(np.float32) * off
+            indexes = (scales[..., np.newaxis] > steps).sum(-1).astype(np.int32)
+            return {"indexes": indexes, "means": means}
+
+    codec = hyperprior(Drifting())
+    payload = codec.encode(tensors)
+    due = codec.decode(payload, INPUT)["latent"]
+    told = []
+    for off in (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2):
+        try:
+            latent = hyperprior(Drifting(off)).decode(payload, INPUT)["latent"]
+        except DesyncError as error:
+            assert "different table indexes" in str(error)
+            told.append(off)
+            continue
+        assert np.abs(latent - due).max() < 1e-3, off
+    assert 1e-2 in told and 1e-7 not in told

@@ -94,3 +94,20 @@ def test_profiler_s_checks_read_the_given_root(tmp_path):
     (proc / "meminfo").write_text("MemTotal: 4059000 kB\nSwapTotal: 4194300 kB\n")
     checks = {check.name: check for check in profiler_doctor.checks(str(tmp_path))}
     assert checks["memory"].ok and checks["clocks"].ok
+
+
+def test_a_missing_package_is_one_sentence_with_what_brings_it(capsys):
+    def needs(package):
+        def command(argv):
+            raise ModuleNotFoundError("No module named " + package, name=package + ".sub")
+
+        return command
+
+    for missing, due in (("yaml", "pip install splitwatt"), ("torch", "'splitwatt[export]'"),
+                         ("starlette", "'splitwatt[serve]'")):  # fmt: skip
+        assert guarded(needs(missing), []) == 2
+        said = capsys.readouterr().err
+        assert missing in said and said.strip().endswith(due) and said.count("\n") == 1
+    for room, argv in (("energy", []), ("yaml", ["--debug"])):
+        with pytest.raises(ModuleNotFoundError):
+            guarded(needs(room), argv)

@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from device_configs.errors import SensorError
+from device_configs.errors import SensorError, UsageError
 from energy import integrate
 from energy.confidence import bootstrap_mean
-from energy.integration import integrate_file
+from energy.integration import integrate_file, not_measured
 from energy.monitor import Window, window_energies
 from energy.per_image import block_energy, shifted, waiting
 from energy.readings import estimate_period, sound_readings
@@ -406,3 +406,60 @@ def test_bootstrap_interval():
         low, high = bootstrap_mean([rng.gauss(5, 1) for _ in range(20)], resamples=500).interval
         covered += low <= 5 <= high
     assert covered >= 90
+
+
+def counters(path, still, moving=None):
+    """A trace of RAPL's zones as a laptop without psys has them: joules a second of each."""
+    labels = ["package-0", "core"]
+    rails = [
+        unknown_rail(label, "rapl")._replace(kind="counter", driver="rapl", part_of="psys")
+        for label in labels
+    ]
+    writer = TraceWriter(str(path), labels, {"rails": rail_records(rails), "total": labels[:1]})
+    for i in range(2000):
+        writer.row(i * 0.01, [moving if moving is not None else still, still])
+    writer.close({})
+    return str(path)
+
+
+def test_counters_that_all_stand_still_are_no_reading_of_zero_joules(tmp_path):
+    path = counters(tmp_path / "still.csv", 0.0)
+    for rail in trace_energy(read_trace(path)).values():
+        assert rail.joules is None and "the counter stood still" in rail.refused
+    block = block_energy(path, 2.0, 18.0, 100)
+    assert block["total"]["joules_per_image"] is None
+    assert "stood still" in block["total"]["refused"]
+
+
+def test_a_counter_that_stands_still_beside_one_that_moves_used_nothing(tmp_path):
+    path = counters(tmp_path / "moves.csv", 0.0, 3.0)
+    rails = trace_energy(read_trace(path))
+    assert rails["core"].joules == 0.0 and rails["package-0"].joules > 0
+    block = block_energy(path, 2.0, 18.0, 100)
+    assert block["rails"]["core"]["joules_per_image"] == 0.0
+    assert block["rails"]["core"]["pieces"] == block["rails"]["package-0"]["pieces"] > 0
+
+
+def test_a_window_that_was_measured_in_part_has_no_joules(tmp_path):
+    times = uneven(10, 200)
+    watts = [None if 4.0 < t < 6.0 else smooth(t) for t in times]
+    trace = read_trace(write_csv(tmp_path / "gap.csv", times, watts))
+    trace = trace._replace(total=("VDD_IN",))
+    half, whole = window_energies(trace, [Window("run", 3.0, 7.0), Window("run", 6.5, 9.5)])
+    assert half.total_joules is None and "were not measured" in half.rails["VDD_IN"].refused
+    assert whole.total_joules == pytest.approx(smooth_joules(6.5, 9.5), rel=5e-3)
+
+
+def test_bounds_in_the_wrong_order_and_windows_that_are_none(tmp_path):
+    times = uneven(10, 100)
+    path = write_csv(tmp_path / "t.csv", times, [smooth(t) for t in times])
+    with pytest.raises(UsageError, match="--from before --to"):
+        integrate_file(path, start_s=8.0, end_s=5.0)
+    (tmp_path / "w.jsonl").write_text('{"name": "a", "start_s": null, "end_s": 3.0}\n')
+    with pytest.raises(SensorError, match="no window"):
+        integrate_file(path, windows_path=str(tmp_path / "w.jsonl"))
+
+
+def test_joules_that_no_sensor_measured_say_so():
+    assert not_measured("measured") == []
+    assert not_measured("replayed") == ["replayed: no sensor measured these joules"]

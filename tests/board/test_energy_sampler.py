@@ -419,3 +419,36 @@ def test_commands_watch_and_serve():
     )  # fmt: skip
     assert code == 0 and json.loads(out)["url"].startswith("http://127.0.0.1:")
     assert energy("serve", "--driver", "generated", "--port", "99999")[0] == 2
+
+
+def test_a_dead_samplers_last_reading_is_not_served_as_power():
+    endpoint = Endpoint(driver="generated", host="127.0.0.1", port=0, hz=100)
+    with pytest.raises(SensorError, match="ended by itself"), endpoint:
+        url = "http://127.0.0.1:%d/metrics" % endpoint.port
+        time.sleep(0.3)
+        assert endpoint.alive
+        os.kill(endpoint._sampler._process.pid, signal.SIGKILL)
+        time.sleep(1.5)
+        assert not endpoint.alive
+        with urllib.request.urlopen(url) as answer:
+            text = answer.read().decode("utf-8")
+    assert "energon_total_in_power_mW NaN" in text
+    assert "splitwatt_rail_power_watts" not in text
+    assert "splitwatt_sampler_samples_total" in text
+    assert not os.path.exists(endpoint._folder)
+
+
+def test_an_empty_trace_is_not_played(tmp_path):
+    (tmp_path / "empty.csv").write_text("t_s,VDD_IN\n")
+    code, _, err = energy("read", "--replay", tmp_path / "empty.csv")
+    assert code == 1 and "no samples" in err
+
+
+def test_a_replayed_trace_is_no_measurement_of_a_command(tmp_path):
+    path = str(tmp_path / "t.csv")
+    with open(path, "w") as stream:
+        stream.write("t_s,VDD_IN\n")
+        for i in range(1000):
+            stream.write("%f,4.0\n" % (i * 0.01))
+    code, out, _ = energy("record", "--replay", path, "--", sys.executable, "-c", "pass")
+    assert code == 0 and out.startswith("replayed: no sensor measured these joules")

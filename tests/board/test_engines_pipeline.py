@@ -9,6 +9,7 @@ import pytest
 from device_configs.errors import BitstreamError, BundleError, ImageError
 from engines.answer import pack, unpack
 from engines.bundle import Bundle
+from engines.codecs.quantized import QuantizedCodec
 from engines.image import decode_image
 from engines.photos import default_photos
 from engines.pipeline import (
@@ -18,6 +19,7 @@ from engines.pipeline import (
     open_board,
     open_local,
     open_server,
+    read_sizes,
     whole,
 )
 from engines.preprocess import preprocess
@@ -186,3 +188,34 @@ def test_stages_can_be_repeated_one_by_one(split, local, raccoon):
         assert [name for name, _ in steps] == list(stages)
         again = [[call() for _, call in steps][-1] for _ in range(2)][1]["classification"]
         assert again["labels"].tolist() == answer["classification"]["labels"].tolist()
+
+
+def test_a_payload_that_fits_no_part_is_the_senders_fault(split, raccoon):
+    """Sound bytes of a latent with other channels: BitstreamError."""
+    bundle = Bundle.open(split)
+    with BoardPipeline(bundle) as board, ServerPipeline(bundle) as server:
+        request = board.run(raccoon)
+        sizes = read_sizes(request.sizes)
+        latent = server.codec.decode(request.payload, sizes.input)["latent"]
+        server._codec = QuantizedCodec(None, [], None)
+        wrong = server.codec.encode({"latent": np.concatenate([latent, latent], 1)})
+        with pytest.raises(BitstreamError, match="does not take"):
+            server.run(wrong, request.sizes)
+
+
+def test_a_codecs_own_parts_run_on_the_cpu_whatever_the_backend(split, monkeypatch):
+    asked = []
+
+    class Store(EngineStore):
+        def get(self, bundle, part, backend, threads):
+            asked.append((part.name, backend))
+            return super().get(bundle, part, "cpu", threads)
+
+    def codec(bundle, engine_of):
+        engine_of("body")  # stands for a hyperprior's part `parameters`
+        return made(bundle, engine_of)
+
+    made = Bundle.codec
+    monkeypatch.setattr(Bundle, "codec", codec)
+    with Store() as store, BoardPipeline(Bundle.open(split), "tensorrt", store=store):
+        assert asked == [("encoder", "tensorrt"), ("body", "cpu")]

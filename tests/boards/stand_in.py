@@ -73,6 +73,7 @@ class StandIn:
         self.version = VERSIONS[tag]
         self.int64 = int(self.version.split(".")[0]) >= 10
         self.built = []
+        self.loaded = []  # libraries of plugins, which register nothing else from 10 on
         self.room = lambda address: 1 << 60
 
     def module(self):
@@ -137,7 +138,11 @@ class _Registry:
         return [
             types.SimpleNamespace(name=name, plugin_version=version)
             for name, version in self._of.plugins
+            if self._of.loaded or not self._of.int64
         ]
+
+    def load_library(self, path):
+        self._of.loaded.append(path)
 
 
 class _Builder:

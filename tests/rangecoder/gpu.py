@@ -9,9 +9,7 @@ import numpy as np
 from engines.rangecoder import Tables
 
 SOURCES = Path(__file__).resolve().parents[2] / "engines" / "rangecoder"
-_LIBRARY = ["cuda/launch.cu", "cuda/blob.cpp"] + [
-    "src/%s.cpp" % name for name in ("api", "codec", "crc32", "scalar", "tables")
-]
+_LIBRARY = ["cuda/launch.cu", "cuda/blob.cpp", "src/tables.cpp"]
 
 
 def nvcc_command(output: Path) -> list[str]:

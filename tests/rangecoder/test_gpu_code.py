@@ -91,3 +91,17 @@ def test_the_kernels_compile_for_the_boards(architecture):
 def test_nvcc_compiles_the_kernels(tmp_path):
     run("nvcc", "-std=c++14", "-O3", "-arch=sm_87", "-Werror", "all-warnings", "-c",
         CODER / "cuda" / "launch.cu", "-o", tmp_path / "launch.o")  # fmt: skip
+
+
+@pytest.mark.parametrize("compiler", ["g++", "aarch64-linux-gnu-g++"])
+def test_what_the_plugin_takes_of_the_coder_is_complete_on_every_processor(tmp_path, compiler):
+    """As CMake links it, with the launches on a processor: no name may be left open."""
+    if not shutil.which(compiler):
+        pytest.skip("needs " + compiler)
+    text = (CODER / "CMakeLists.txt").read_text()
+    words = text.split("add_library(_rangecoder_trt SHARED", 1)[1].split(")", 1)[0].split()
+    taken = [CODER / name for name in words if name.split("/")[0] in ("src", "cuda")]
+    taken = [path for path in taken if path.suffix == ".cpp"]
+    assert CODER / "src" / "tables.cpp" in taken
+    run(compiler, "-std=c++14", "-O0", "-shared", "-fPIC", "-ffp-contract=off", "-Wl,-z,defs",
+        *INCLUDES, "-I%s" % HERE, HERE / "cuda_fake.cpp", *taken, "-o", tmp_path / "x.so")  # fmt: skip

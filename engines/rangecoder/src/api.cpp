@@ -1,6 +1,4 @@
-// Tables over the C interface, and which loops this machine can run.
-#include <new>
-
+// Which loops this machine can run.
 #include "rangecoder.h"
 #include "streams.h"
 
@@ -68,20 +66,3 @@ int sw_best_path(void) {
 uint32_t sw_crc32(uint32_t crc, const uint8_t* data, size_t size) {
   return data ? sw::crc32(crc, data, size) : crc;
 }
-
-int sw_tables_new(const int32_t* cdf, size_t count, size_t width, const int32_t* length,
-                  const int32_t* offset, const float* median, const uint8_t id[4],
-                  sw_tables** tables) {
-  if (!cdf || !length || !offset || !median || !id || !tables) return SW_BAD_ARGUMENT;
-  *tables = nullptr;
-  try {
-    std::unique_ptr<sw_tables> made(new sw_tables);
-    if (!sw::build(*made, cdf, count, width, length, offset, median, id)) return SW_BAD_ARGUMENT;
-    *tables = made.release();
-    return SW_OK;
-  } catch (const std::bad_alloc&) {
-    return SW_NO_MEMORY;
-  }
-}
-
-void sw_tables_free(sw_tables* tables) { delete tables; }

@@ -5,6 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <memory>
+#include <new>
+
+#include "rangecoder.h"
 
 namespace sw {
 namespace {
@@ -130,3 +134,20 @@ bool build(sw_tables& out, const int32_t* cdf, size_t count, size_t width, const
 }
 
 }  // namespace sw
+
+int sw_tables_new(const int32_t* cdf, size_t count, size_t width, const int32_t* length,
+                  const int32_t* offset, const float* median, const uint8_t id[4],
+                  sw_tables** tables) {
+  if (!cdf || !length || !offset || !median || !id || !tables) return SW_BAD_ARGUMENT;
+  *tables = nullptr;
+  try {
+    std::unique_ptr<sw_tables> made(new sw_tables);
+    if (!sw::build(*made, cdf, count, width, length, offset, median, id)) return SW_BAD_ARGUMENT;
+    *tables = made.release();
+    return SW_OK;
+  } catch (const std::bad_alloc&) {
+    return SW_NO_MEMORY;
+  }
+}
+
+void sw_tables_free(sw_tables* tables) { delete tables; }
