@@ -36,16 +36,6 @@ VERBS = {
     "doctor": ("device_configs", "what this machine can do, and what would add the rest"),
 }
 
-# room -> the extra that brings what it may need beyond the board runtime
-_EXTRAS = {
-    "export": "export",
-    "reports": "report",
-    "profiler": "serve",
-    "engines": "cuda",
-    "energy": "jetson",
-    "device_configs": "dev",
-}
-
 _USAGE = "usage: splitwatt VERB [options]      (splitwatt VERB --help tells more)\n\n%s\n\nexample:\n  %s"
 _EXAMPLE = "splitwatt export --model ladon_r50 --target cpu --weights random"
 
@@ -85,17 +75,7 @@ def _export_missing(argv: List[str]) -> bool:
 
 
 def _run(verb: str, argv: List[str]) -> int:
-    room = VERBS[verb][0]
-    try:
-        return int(importlib.import_module(room + ".cli").VERBS[verb](argv))
-    except ModuleNotFoundError as error:
-        package = (error.name or "").split(".")[0]
-        if package in _EXTRAS:  # one of our own files: a fault of ours, not of the installation
-            raise
-        raise UsageError(
-            "'splitwatt %s' needs the package %s, which is not installed" % (verb, package),
-            "pip install 'splitwatt[%s]'" % _EXTRAS[room],
-        )
+    return int(importlib.import_module(VERBS[verb][0] + ".cli").VERBS[verb](argv))
 
 
 def main(argv: Optional[List[str]] = None) -> int:

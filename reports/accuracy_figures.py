@@ -40,7 +40,7 @@ def _of_task(
     first, second = (paper, paper) if name else _PAPER[task]
     ylabel, suffix = axis_name(task), f"_{name}" if name else ""
     about = task + (f", {name.replace('_', ' ')}" if name else "")
-    notes = _notes(found, shown, told)
+    notes = _notes(found, shown, told, bars)
     result = [
         Drawing(
             f"rate_distortion_{task}{suffix}",
@@ -71,9 +71,9 @@ def _bars(found: list[Result]) -> str:
     return f" Error bars: {', '.join(said)}." if said else " No interval was recorded."
 
 
-def _notes(found: list[Result], shown: list[Curve], told: str) -> list[str]:
+def _notes(found: list[Result], shown: list[Curve], told: str, bars: str) -> list[str]:
     """What stands in the figure itself."""
-    notes = [f"Sources: {told}."]
+    notes = [f"Sources: {told}.{bars}"]
     if any(curve.published for curve in shown):
         notes.append("Hollow markers and dashed lines: published, not of this run.")
     if any(not result.trained for result in found):

@@ -42,12 +42,12 @@ def can_be_simulated(series: Series) -> bool:
     return all(not link.measured or link.kind == "none" for link in series.run.config.links)
 
 
-def break_even_kbit_s(entry: Entry, baseline: Entry) -> Value:
+def break_even_kbit_s(entry: Entry, baseline: Entry, charges: str = "payload") -> Value:
     """The rate from which on `entry` has the smaller median latency; missing where there is none.
 
     The split configuration's latency falls with the rate, so there is at most one.
     """
-    pairs = bits(entry)
+    pairs = bits(entry, charges)
     local_s = latency(baseline, NO_LINK).total.value
     if not pairs or local_s is None:
         return missing("one of the two was not measured")

@@ -2,14 +2,14 @@
 # board: no
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from profiler.records import Link, Sample, end_to_end_s, local_s, server_s
 from reports import costs
 from reports.accuracy import MAIN_METRIC, Accuracy
 from reports.change import Change, holm, of_medians, of_values
 from reports.latency import latency
-from reports.model import Entry, Series
+from reports.model import NO_LINK, Entry, Series
 from reports.values import Value, missing
 
 _SAMPLED = ("End-to-end latency", "Local", "Server", "Data size")
@@ -108,6 +108,10 @@ def _differences(a: Series, b: Series) -> list[str]:
         absent = [e.label for e in one.entries if other.entry(e.id) is None]
         if absent:
             lines.append(f"Not in {name}: {', '.join(absent)}.")
+        alone = [link.name for link in one.links if link not in other.links]
+        if alone:
+            lines.append(f"Links not in {name}: {', '.join(alone)}.")
+        lines += [f"{sentence}." for sentence in one.run.damaged]
     for x, y in _shared(a, b):
         if x.models != y.models:
             lines.append(f"{x.label} runs other models in B: {', '.join(y.models)}.")
@@ -125,6 +129,8 @@ def _entries(a: Series, b: Series, x: Entry, y: Entry) -> Iterator[Pair]:
     links = [link for link in a.links if link in b.links]
     for metric in _metrics(x, links):
         yield _sampled(metric, x, y)
+    if x.split and not links:
+        yield _without_link(x, y)
     for name, unit, of in (
         ("Energy", "J", costs.energy_j),
         ("Peak memory", "GB", costs.peak_memory_gb),
@@ -135,6 +141,14 @@ def _entries(a: Series, b: Series, x: Entry, y: Entry) -> Iterator[Pair]:
             yield found
 
 
+def _without_link(x: Entry, y: Entry) -> Pair:
+    """What stands for the latency of a split configuration that no link lets compare."""
+    measured = latency(x, NO_LINK).total, latency(y, NO_LINK).total
+    absent = missing("A and B have no link in common, so their latency was not compared")
+    pair = _pair(x.label, "End-to-end latency", "", "s", absent, absent, None)
+    return replace(pair, broken=all(total.value is not None for total in measured))
+
+
 def _metrics(entry: Entry, links: list[Link]) -> list[_Metric]:
     found = [
         _Metric(
@@ -142,16 +156,13 @@ def _metrics(entry: Entry, links: list[Link]) -> list[_Metric]:
             "s",
             lambda sample, at=link: end_to_end_s(sample, at),  # type: ignore[misc]
             lambda e, at=link: latency(e, at).total,  # type: ignore[misc]
-            link.name,
+            link.name if links else "",
         )
-        for link in (links if entry.split else links[:1])
+        for link in (links if entry.split else links[:1] or [NO_LINK])
     ]
-    where = links[0] if links else None
-    if where is not None:
-        found.append(_Metric("Local", "s", local_s, lambda e: latency(e, where).local))
-    if entry.split and where is not None:
-        found.append(_Metric("Server", "s", server_s, lambda e: latency(e, where).server))
+    found.append(_Metric("Local", "s", local_s, lambda e: latency(e, NO_LINK).local))
     if entry.split:
+        found.append(_Metric("Server", "s", server_s, lambda e: latency(e, NO_LINK).server))
         found.append(_Metric("Data size", "KiB", _payload_kib, costs.payload_kib))
     return found
 

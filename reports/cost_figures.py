@@ -31,8 +31,8 @@ class CostFigure:
     """A figure: its file name, its words, and the value that each set of bars shows.
 
     `sets`: the values of each set; one set is drawn as bars, several as dots on a logarithmic
-    scale. `shows_bytes`: untrained weights are told in it;
-    `shows_energy`: a made-up sensor is.
+    scale. `error_bars`: what they are, for caption and figure. `shows_bytes`: untrained weights
+    are told in it; `shows_energy`: a made-up sensor is.
     """
 
     name: str
@@ -40,6 +40,7 @@ class CostFigure:
     caption: str
     ylabel: str
     sets: Mapping[str, Callable[[Entry], Value]]
+    error_bars: str = ""
     series: Callable[[list[Series]], list[Series]] = every
     only_split: bool = False
     shows_bytes: bool = False
@@ -60,8 +61,8 @@ COST_FIGURES = (
         name="energy",
         title="Energy (Figs. 7, 8)",
         caption="Energy of the board for one image, gross: its total rail over the block's "
-        "inferences, waiting for a simulated link not included. Error bars: 95 % bootstrap "
-        "interval over equal pieces of the block.",
+        "inferences, waiting for a simulated link not included.",
+        error_bars="Error bars: 95 % bootstrap interval over equal pieces of the block.",
         ylabel="Energy [J]",
         sets={"": costs.energy_j},
         shows_energy=True,
@@ -80,7 +81,9 @@ COST_FIGURES = (
         title="Data size",
         caption="Median bytes for one image, all its requests together, logarithmic scale: the "
         "bitstreams, what went up the wire with headers, the pickled object that sc2bench "
-        f"measures, and the published mean, or the estimate of it, where the run charges it to the link. {INTERVAL}",
+        "measures, and the published mean, or the estimate of it, where the run charges it to the "
+        "link.",
+        error_bars=INTERVAL,
         ylabel="Data size [KiB]",
         sets={
             "Payload": costs.payload_kib,

@@ -33,15 +33,11 @@ from reports.values import Value, missing
 from reports.words import by_source
 
 
-def draw_all(
-    series: list[Series], accuracy: Accuracy, folder: Path, columns: int = 2
-) -> list[tuple[Drawing, list[str]]]:
-    """Draw every figure into `folder`, for papers of 1 or 2 columns; each with its files' names."""
-    result = []
+def draw_all(found: list[Drawing], folder: Path, columns: int = 2) -> None:
+    """Draw the figures into `folder`, for papers of 1 or 2 columns."""
     with paper_style(columns):
-        for drawing in each(drawings(series, accuracy), "drawing figures"):
-            result.append((drawing, save(drawing.draw(), folder, drawing.name)))
-    return result
+        for drawing in each(found, "drawing figures"):
+            save(drawing.draw(), folder, drawing.name)
 
 
 def drawings(series: list[Series], accuracy: Accuracy = NONE) -> list[Drawing]:
@@ -79,15 +75,15 @@ def _latency(series: list[Series], link: Link, board: str) -> Drawing:
     caption = (
         f"Median end-to-end latency, link {link.name}: local computing, transfer (the simulated "
         "uplink and the HTTP round trip as measured) and server. The parts' medians are scaled by "
-        f"at most {100 * stretch:.1f} % to add up to the median of the whole. {INTERVAL}"
+        f"at most {100 * stretch:.1f} % to add up to the median of the whole."
     )
     paper = paper_figure(shown[0].board, link.rate_kbit_s)
     return Drawing(
         f"latency_{slug(link)}" + (f"_{file_name(board)}" if board else ""),
         f"End-to-end latency, {link.name}" + (f", {board}" if board else "") + paper,
-        caption,
+        f"{caption} {INTERVAL}",
         by_source((label, value.source) for label, value in labelled),
-        lambda: stacked(stacks, _small_print(shown, labelled, shows_bytes=True)),
+        lambda: stacked(stacks, _small_print(shown, labelled, INTERVAL, shows_bytes=True)),
     )
 
 
@@ -100,7 +96,8 @@ def _all_links(series: list[Series], links: list[Link]) -> Drawing:
         CostFigure(
             name="latency_all",
             title="End-to-end latency, all links",
-            caption=f"Median end-to-end latency on every link, logarithmic scale. {INTERVAL}",
+            caption="Median end-to-end latency on every link, logarithmic scale.",
+            error_bars=INTERVAL,
             ylabel="End-to-end latency [s]",
             sets=sets,
             shows_bytes=True,
@@ -113,7 +110,7 @@ def _without_link(entry: Entry) -> Value:
 
 
 def _on_link(link: Link, entry: Entry) -> Value:
-    if not entry.split or link not in (entry.run.config.links or (NO_LINK,)):
+    if not entry.split or link not in entry.links:
         return missing("another link, or none")
     return latency(entry, link).total
 
@@ -132,14 +129,14 @@ def _dots_or_bars(series: list[Series], what: CostFigure) -> Drawing:
         for values in panel.sets.values()
         for place, value in zip(places, values, strict=True)
     ]
-    small = _small_print(shown, labelled, what.shows_bytes, what.shows_energy)
+    small = _small_print(shown, labelled, what.error_bars, what.shows_bytes, what.shows_energy)
     drawn = partial(bars if len(what.sets) == 1 else dots, places)
     told = by_source((label, value.source) for label, value in labelled)
     more = {"spread": True} if what.only_split else {}
     return Drawing(
         what.name,
         what.title,
-        what.caption,
+        f"{what.caption} {what.error_bars}".strip(),
         told,
         lambda: drawn(_with_numbers(panels), what.ylabel, small, **more),
     )
@@ -150,7 +147,8 @@ def _wireless() -> CostFigure:
         name="wireless",
         title="Latency over wireless standards (FrankenSplit's Fig. 20)",
         caption="Median latency of one image at the rates of wireless standards, logarithmic "
-        f"scale, the link simulated. {INTERVAL}",
+        "scale, the link simulated.",
+        error_bars=INTERVAL,
         ylabel="Latency [ms]",
         sets={
             f"{link.name}, {link.rate_kbit_s / 1000:g} Mbit/s": partial(_over, link)
@@ -213,14 +211,17 @@ def _bars(s: Series, link: Link, axis: list[Entry]) -> list[Bar]:
 def _small_print(
     series: list[Series],
     labelled: list[tuple[str, Value]],
+    error_bars: str,
     shows_bytes: bool,
     shows_energy: bool = False,
 ) -> list[str]:
-    """What stands in the figure itself: sources, daggers, untrained weights."""
+    """What stands in the figure itself: sources, error bars, daggers, untrained weights."""
     lines = [f"Sources: {by_source((label, value.source) for label, value in labelled)}."]
     numbers = {label for label, value in labelled if value.value is not None}
     if any(label not in numbers for label, _ in labelled):
         lines[0] += ' "-": not measured.'
+    if error_bars and any(value.low is not None for _, value in labelled):
+        lines.append(error_bars)
     lines += notes.assumed(series)
     if shows_energy:
         lines += notes.made_up_energy(series)

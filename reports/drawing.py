@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from reports.figures.style import file_names
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -16,3 +18,8 @@ class Drawing:
     caption: str
     sources: str
     draw: Callable[[], Figure]
+
+    @property
+    def files(self) -> list[str]:
+        """The names of its files, in every format."""
+        return file_names(self.name)

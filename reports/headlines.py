@@ -33,7 +33,7 @@ def _sentence(top: Saving) -> str:
     else:
         words = f"costs {significant(1 - saved / 100)} times as much as"
     pair = f"{top.entry.marked} {words} {top.heaviest.marked}"
-    stated = sorted({statement.percent for statement in top.metric.published(top.baseline)})
+    stated = sorted({statement.percent for statement in top.published})
     paper = ", ".join(percent(value) for value in stated)
     beside = f" (the paper states up to {paper} % for its {top.baseline} rows)" if paper else ""
     return f"{top.metric.name}: {pair}{beside}; {top.most.source}."

@@ -2,9 +2,7 @@
 # board: no
 
 import textwrap
-from pathlib import Path
 
-from device_configs.files import write_atomic
 from reports.document import Report
 from reports.drawing import Drawing
 from reports.macros import macros, to_tex
@@ -36,16 +34,15 @@ _HEAD = r"""\documentclass[10pt]{article}
 """
 
 
-def write_latex(report: Report, folder: Path, title: str) -> None:
-    """Write the LaTeX files into `folder`/latex; three times `pdflatex report` there shows all of them (long tables find their
-    widths in several passes).
+def latex_files(report: Report, title: str) -> dict[str, str]:
+    """The LaTeX files by their names; three times `pdflatex report` in latex/ shows all of them
+    (long tables find their widths in several passes).
     """
-    target = folder / FOLDER
-    write_atomic(str(target / "macros.tex"), to_tex(macros(report.series, report.table("summary"))))
     shown = [table for table in report.tables if table.rows]
-    for table in shown:
-        write_atomic(str(target / f"table_{table.name}.tex"), to_booktabs(table))
-    write_atomic(str(target / "report.tex"), _document(report, shown, title))
+    files = {"macros.tex": to_tex(macros(report.series, report.table("summary")))}
+    files.update({f"table_{table.name}.tex": to_booktabs(table) for table in shown})
+    files["report.tex"] = _document(report, shown, title)
+    return {f"{FOLDER}/{name}": text for name, text in files.items()}
 
 
 def to_booktabs(table: Table) -> str:

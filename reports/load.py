@@ -7,7 +7,7 @@ from pathlib import Path
 from device_configs.cli import note
 from device_configs.errors import ConfigError, RunError, UsageError
 from profiler.records import Run, read_run
-from reports.model import Series, series_of
+from reports.model import Series, printed_links, series_of
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,9 @@ def load_pair(first: str, second: str) -> tuple[Series, Series]:
                 f"{path} has several backends: {', '.join(known)}", f"name one: {path}:{known[0]}"
             )
         chosen.append(name)
+    links = printed_links(runs)
     found = [
-        next(s for s in series_of([run]) if s.backend == name)
+        next(s for s in series_of([run], links) if s.backend == name)
         for run, name in zip(runs, chosen, strict=True)
     ]
     return found[0], found[1]

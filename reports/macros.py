@@ -1,11 +1,13 @@
 """macros.tex: every headline number as a LaTeX macro, so that a text cites it and never copies it."""
 # board: no
 
-from dataclasses import dataclass
+import string
+from dataclasses import dataclass, replace
 
-from reports.model import Series
+from reports.model import Series, links_of_all
 from reports.savings import BASELINES, Saving, best, savings
 from reports.table import Column, Table, percent
+from reports.tables import END_TO_END, total_key
 from reports.tex import escape, macro
 from reports.values import Value
 
@@ -14,6 +16,9 @@ _WORDS = {
     "end_to_end": "Latency", "gmac": "Gmac", "memory": "Memory", "energy": "Energy",
     "payload": "DataSize",
 }  # fmt: skip
+
+
+_LETTERS = [*string.ascii_uppercase[1:], *(a + b for a in "AB" for b in string.ascii_uppercase)]
 
 
 @dataclass(frozen=True)
@@ -26,10 +31,15 @@ class Macro:
 
 
 def macros(series: list[Series], summary: Table) -> list[Macro]:
-    """The savings in words, and the summary's numbers; no name twice."""
+    """The savings in words, and the summary's numbers; no name twice: where two things have the
+    same letters in their names, the second one's ends in B.
+    """
     found: dict[str, Macro] = {}
     for made in [*_savings(series), *_numbers(series, summary)]:
-        found.setdefault(made.name, made)
+        name, more = made.name, iter(_LETTERS)
+        while name in found and found[name].text != made.text:
+            name = made.name + next(more)
+        found.setdefault(name, replace(made, name=name))
     return list(found.values())
 
 
@@ -81,6 +91,7 @@ def _best(found: list[Saving], *words: str) -> list[Macro]:
 
 def _numbers(series: list[Series], summary: Table) -> list[Macro]:
     """The summary's cells: configuration, column, and board and backend where there are several."""
+    words = {total_key(link): (*END_TO_END.split("_"), link.name) for link in links_of_all(series)}
     entries = [(s, entry) for s in series for entry in s.entries]
     found = []
     for (s, entry), row in zip(entries, summary.rows, strict=True):
@@ -89,7 +100,7 @@ def _numbers(series: list[Series], summary: Table) -> list[Macro]:
             value = row[column.key]
             if not isinstance(value, Value) or value.value is None:
                 continue
-            name = macro(entry.id, *column.key.split("_"), *more)
+            name = macro(entry.id, *words.get(column.key, column.key.split("_")), *more)
             found.append(
                 Macro(name, column.text(value.value), _what(entry.label, column, value, s))
             )

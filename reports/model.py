@@ -4,6 +4,7 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -30,7 +31,8 @@ class Entry:
     """One configuration in one series: its samples that count, and those that failed.
 
     `id` is as `LC1`; `split`: does it send anything; `note`: the footnote of an assumed one.
-    `failed` pairs a sample with the reason of its failure; `energy` is that of its blocks,
+    `failed` pairs a sample with the reason of its failure; `links` are those of its series;
+    `energy` is that of its blocks,
     `server_energy` the server's own meanwhile, `stage_energy` that of stages repeated alone.
     """
 
@@ -43,6 +45,7 @@ class Entry:
     note: str
     samples: tuple[Sample, ...]
     failed: tuple[tuple[Sample, str], ...]
+    links: tuple[Link, ...]
     energy: tuple[BlockEnergy, ...] = ()
     server_energy: tuple[BlockEnergy, ...] = ()
     stage_energy: tuple[StageEnergy, ...] = ()
@@ -52,6 +55,13 @@ class Entry:
         """LC, SC or Ours; the letters that a user's own id begins with."""
         found = re.match(r"[A-Za-z]+", self.id)
         return found.group() if found else self.id
+
+    @property
+    def baseline(self) -> str:
+        """What it is a baseline as: LC (without a split model, whatever its id), SC (by its id);
+        empty for what savings are told of.
+        """
+        return "LC" if not self.split else "SC" if self.group == "SC" else ""
 
     @property
     def label(self) -> str:
@@ -123,30 +133,26 @@ class Entry:
 
 @dataclass(frozen=True)
 class Series:
-    """One backend of one run: what a panel of a figure shows."""
+    """One backend of one run: what a panel of a figure shows.
+
+    `links`: those of the run, as `printed_links` names them; where it names none, the network as
+    it was.
+    """
 
     run: Run
     backend: str
     label: str
     entries: tuple[Entry, ...]
+    links: tuple[Link, ...]
 
     @property
     def board(self) -> str:
         """The target that stood for the board."""
         return board_of(self.run)
 
-    @property
-    def links(self) -> tuple[Link, ...]:
-        """The links of the run; where it names none, the network as it was."""
-        return self.run.config.links or (NO_LINK,)
-
     def entry(self, id: str) -> Entry | None:
         """The entry of a configuration; None where this run does not have it."""
         return next((e for e in self.entries if e.id == id), None)
-
-    def of_group(self, group: str) -> list[Entry]:
-        """The entries of a group."""
-        return [entry for entry in self.entries if entry.group == group]
 
 
 # What stands in for a link where a run names none: nothing is added to what was measured.
@@ -161,6 +167,58 @@ def board_of(run: Run) -> str:
 def slug(link: Link) -> str:
     """A link's name as part of a file's or column's: `100_kbit_s`."""
     return file_name(link.name)
+
+
+# What tells two links of one name apart, in the order in which it is tried.
+_DIFFERENCES: tuple[Callable[[Link], str], ...] = (
+    lambda link: link.kind,
+    lambda link: f"{link.rate_kbit_s:g} kbit/s",
+    lambda link: f"{link.bytes} bytes",
+    lambda link: f"downlink {link.downlink_kbit_s or 0:g} kbit/s",
+    lambda link: f"latency {link.latency_ms:g} ms",
+    lambda link: f"jitter {link.jitter_ms:g} ms",
+    lambda link: f"loss {100 * link.loss:g} %",
+    lambda link: f"seed {link.seed}",
+    lambda link: f"via {link.via}",
+)
+
+
+def printed_links(runs: Iterable[Run]) -> dict[Link, Link]:
+    """Each link of the runs as a report has it: links that differ never have one name or slug.
+
+    Links that differ in their source alone are one link, and where others have one name, what
+    differs is appended to it: `100 kbit/s, shaped`.
+    """
+    of_key = {_unsourced(NO_LINK): NO_LINK}
+    names: dict[Link, Link] = {}
+    for link in dict.fromkeys(link for run in runs for link in run.config.links):
+        names[link] = of_key.setdefault(_unsourced(link), link)
+    same: dict[str, list[Link]] = {}
+    for link in dict.fromkeys(names.values()):
+        same.setdefault(slug(link), []).append(link)
+    renamed = {link: told for links in same.values() for link, told in _told_apart(links)}
+    return {link: renamed[known] for link, known in names.items()}
+
+
+def _unsourced(link: Link) -> Link:
+    return link._replace(source="")
+
+
+def _told_apart(links: list[Link]) -> list[tuple[Link, Link]]:
+    """Links of one slug, each with the link that has a name of its own."""
+    found = {link: link for link in links}
+    for difference in _DIFFERENCES:
+        if len({slug(link) for link in found.values()}) == len(links):
+            break
+        if len({difference(link) for link in links}) > 1:
+            for link in links:
+                found[link] = found[link]._replace(name=f"{found[link].name}, {difference(link)}")
+    if len({slug(link) for link in found.values()}) < len(links):  # names differ in punctuation
+        found = {
+            link: t._replace(name=f"{t.name} ({i + 1})")
+            for i, (link, t) in enumerate(found.items())
+        }
+    return [(link, link if link == NO_LINK else told) for link, told in found.items()]
 
 
 def file_name(text: str) -> str:
@@ -186,8 +244,12 @@ def runs_of(series: list[Series]) -> list[Run]:
     return list({s.run.path: s.run for s in series}.values())
 
 
-def series_of(runs: list[Run]) -> list[Series]:
-    """Every backend of every run, named so that no two have the same label."""
+def series_of(runs: list[Run], links: dict[Link, Link] | None = None) -> list[Series]:
+    """Every backend of every run, named so that no two have the same label.
+
+    `links`: their `printed_links`, where they were made for more runs than these.
+    """
+    printed = printed_links(runs) if links is None else links
     pairs = [(run, backend) for run in runs for backend in run.config.backends]
     times = Counter((board_of(run), backend) for run, backend in pairs)
     names = Counter((board_of(run), backend, run.name) for run, backend in pairs)
@@ -198,11 +260,15 @@ def series_of(runs: list[Run]) -> list[Series]:
         if times[board_of(run), backend] > 1:
             same_name = names[board_of(run), backend, run.name] > 1
             label += f" ({run.id if same_name else run.name})"
-        result.append(Series(run, backend, label, _entries(run, backend, energy[run.path])))
+        own = tuple(printed[link] for link in run.config.links) or (NO_LINK,)
+        entries = _entries(run, backend, energy[run.path], own)
+        result.append(Series(run, backend, label, entries, own))
     return result
 
 
-def _entries(run: Run, backend: str, energy: "_Energies") -> tuple[Entry, ...]:
+def _entries(
+    run: Run, backend: str, energy: "_Energies", links: tuple[Link, ...]
+) -> tuple[Entry, ...]:
     good: dict[str, list[Sample]] = {}
     failed: dict[str, list[tuple[Sample, str]]] = {}
     for sample in run.samples:
@@ -227,6 +293,7 @@ def _entries(run: Run, backend: str, energy: "_Energies") -> tuple[Entry, ...]:
             note=c.note or "",
             samples=tuple(good.get(c.id, ())),
             failed=tuple(failed.get(c.id, ())),
+            links=links,
             energy=_own(energy.board, c.id, backend),
             server_energy=_own(energy.server, c.id, backend),
             stage_energy=_own(energy.stages, c.id, backend),

@@ -73,6 +73,7 @@ def shortfalls(series: list[Series]) -> list[str]:
                 f"{run.name}: the run is not finished; "
                 f"`splitwatt profile --resume {run.path}` goes on with it."
             )
+        found += [f"{run.name}: {sentence}." for sentence in run.damaged]
     for s in series:
         for entry in s.entries:
             if entry.failed or entry.missing:

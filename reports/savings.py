@@ -10,7 +10,7 @@ from reports.model import NO_LINK, Entry, Link, Series
 from reports.published import Statement, stated
 from reports.values import Value, exact, missing, ordered
 
-# Savings are told for every group that is none of these: Ladon's rows (Ours), a user's own.
+# Savings are told for every entry that is none of these: Ladon's rows (Ours), a user's own.
 BASELINES = ("LC", "SC")
 
 
@@ -65,10 +65,16 @@ class Saving:
     lightest: Entry | None
     least: Value
 
+    @property
+    def published(self) -> list[Statement]:
+        """What the paper states on it; nothing where the baseline's row is none of its own."""
+        own = self.heaviest is None or self.heaviest.group == self.baseline
+        return self.metric.published(self.baseline) if own else []
+
 
 def savings(series: Series) -> list[Saving]:
     """Every saving of a series, by metric, then by configuration."""
-    ours = [e for e in series.entries if e.group not in BASELINES]
+    ours = [e for e in series.entries if not e.baseline]
     return [
         _saving(series, entry, metric, baseline)
         for metric in metrics(series)
@@ -101,7 +107,7 @@ def _end_to_end(link: Link) -> Callable[[Entry], Quantity]:
 
 def _saving(series: Series, entry: Entry, metric: Metric, baseline: str) -> Saving:
     own = metric.of(entry)
-    rows = [(row, metric.of(row)) for row in series.of_group(baseline)]
+    rows = [(row, metric.of(row)) for row in series.entries if row.baseline == baseline]
     known = [(row, q) for row, q in rows if q.value.value is not None]
     if own.value.value is None:
         absent = missing(own.value.why or "not measured")

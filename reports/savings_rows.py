@@ -7,7 +7,6 @@ from reports import notes, stats
 from reports.latency import latency
 from reports.model import Entry, Link, Series
 from reports.published import stated
-from reports.savings import BASELINES
 from reports.table import Cell, Column, Row, Table, percent
 from reports.values import Value, exact, missing, ordered
 from reports.words import unique
@@ -15,7 +14,7 @@ from reports.words import unique
 
 def savings_by_row(series: list[Series]) -> Table:
     """A row for each baseline row and link, a column for each Ladon row, the paper's beside."""
-    ours = unique(e.id for s in series for e in s.entries if e.group not in BASELINES)
+    ours = unique(e.id for s in series for e in s.entries if not e.baseline)
     marked = {e.id: e.marked for s in series for e in s.entries}
     columns = [
         Column("run", "Run", number=False, quiet=True),
@@ -31,7 +30,7 @@ def savings_by_row(series: list[Series]) -> Table:
         for s in series
         for link in s.links
         for baseline in s.entries
-        if ours and baseline.group in BASELINES
+        if ours and baseline.baseline
     ]
     under = [
         "What the column's configuration saves of the row's end-to-end latency: 1 - ours / theirs, "

@@ -41,7 +41,8 @@ def savings_table(series: list[Series]) -> Table:
             rows.append(_row(s, saving, lc))
     under = [
         "Saving: 1 - ours / theirs, of medians, in percent; negative: ours costs more. Heaviest: "
-        "the baseline's row with the largest figure of that metric. In brackets: "
+        "the baseline's row with the largest figure of that metric; LC: without a split model. In "
+        "brackets: "
         f"{stats.SAVING_METHOD}.",
         "Paper: the largest saving that its text states for that metric and link rate, over all "
         "its rows, on its own boards and servers.",
@@ -103,6 +104,7 @@ def _ours(found: list[Saving], statement: Statement) -> tuple[str, Value, str]:
         for saving in found
         if saving.metric.key == statement.metric
         and statement.baseline in ("any", saving.baseline)
+        and (saving.heaviest is None or saving.heaviest.group == saving.baseline)
         and _same_link(saving, statement)
     ]
     link = f"{statement.link_kbit_s:g} kbit/s" if statement.link_kbit_s else ""
@@ -140,8 +142,8 @@ def _row(s: Series, sc: Saving, lc: Saving | None) -> Row:
         "sc_row": sc.heaviest.marked if sc.heaviest else "",
         "sc_least_percent": sc.least,
         "sc_least_row": sc.lightest.marked if sc.lightest else "",
-        "lc_published_percent": _largest(sc.metric.published("LC")),
-        "sc_published_percent": _largest(sc.metric.published("SC")),
+        "lc_published_percent": _largest(lc.published if lc else []),
+        "sc_published_percent": _largest(sc.published),
     }
 
 

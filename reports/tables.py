@@ -15,14 +15,19 @@ _WHICH = [
     Column("backend", "Backend", number=False, quiet=True),
 ]
 _CONFIG = Column("config", "Config.", number=False)
+END_TO_END = "end_to_end_s"
+
+
+def total_key(link: Link) -> str:
+    """The key of the summary's column of a link."""
+    return f"{END_TO_END}_{slug(link)}"
 
 
 def summary(series: list[Series]) -> Table:
     """One row for each configuration: what the terminal shows and a report opens with."""
     links = links_of_all(series)
     totals = [
-        Column(f"end_to_end_s_{slug(link)}", f"End to end at {link.name}", "s", interval=True)
-        for link in links
+        Column(total_key(link), f"End to end at {link.name}", "s", interval=True) for link in links
     ]
     columns = [
         *_WHICH,

@@ -9,12 +9,12 @@ from reports.accuracy import read_accuracy
 from reports.accuracy_table import accuracy_table
 from reports.breakeven import breakeven_table
 from reports.document import Report, to_json
-from reports.draw import draw_all
+from reports.draw import draw_all, drawings
 from reports.energy_apart import server_energy_table, stage_energy_table
 from reports.energy_table import energy_table
 from reports.frankensplit import backbones_table, components_table, wireless_table
 from reports.headlines import headlines
-from reports.latex import write_latex
+from reports.latex import latex_files
 from reports.load import load_runs
 from reports.markdown import title, to_markdown
 from reports.model import series_of
@@ -92,16 +92,23 @@ def make_report(
         series=series,
         accuracy=accuracy,
         tables=tables,
-        figures=draw_all(series, accuracy, folder, columns),
+        figures=[(drawing, drawing.files) for drawing in drawings(series, accuracy)],
         headlines=headlines(series),
         shortfalls=[*loaded.left_out, *shortfalls(series), *accuracy_shortfalls(accuracy)],
     )
-    for table in tables:
-        write_atomic(str(folder / f"{table.name}.csv"), table.to_csv())
-    write_atomic(
-        str(folder / "report.json"), json.dumps(to_json(report), indent=1, allow_nan=False) + "\n"
-    )
-    write_atomic(str(folder / "report.md"), to_markdown(report))
-    write_atomic(str(folder / "report.html"), to_html(report, title(report)))
-    write_latex(report, folder, title(report))
+    files = _texts(report)  # all of them before the first is written: no half report
+    draw_all([drawing for drawing, _ in report.figures], folder, columns)
+    for name, text in files.items():
+        write_atomic(str(folder / name), text)
     return report
+
+
+def _texts(report: Report) -> dict[str, str]:
+    """Every file of the report but the figures, by its name."""
+    return {
+        **{f"{table.name}.csv": table.to_csv() for table in report.tables},
+        "report.json": json.dumps(to_json(report), indent=1, allow_nan=False) + "\n",
+        "report.md": to_markdown(report),
+        "report.html": to_html(report, title(report)),
+        **latex_files(report, title(report)),
+    }

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from reports.figures.style import small_pt, tiny_pt, width_in
 from reports.table import significant
 from reports.values import Value
 
 _GROUP_GAP = 0.6
-# From so many places on, labels stand upright.
+# From so many places on, labels stand upright; and where the widest one has no room.
 _CROWDED = 12
+# Of a figure's width the part that places have, and of a font's size a letter's mean width.
+_AXIS_PART, _LETTER_EM = 0.85, 0.45
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,16 @@ class Categories:
                 position += 1 + (_GROUP_GAP if place.group != self.places[i - 1].group else 0)
             x.append(position)
         self.x = np.array(x)
-        self.crowded = len(self.places) > _CROWDED
+        room_pt = 72 * _AXIS_PART * width_in(len(x)) / (position + 1.4)
+        widest = max((len(place.label) for place in self.places), default=0)
+        self.crowded = len(x) > _CROWDED or widest * _LETTER_EM * small_pt() > room_pt
 
     def name_places(self, axis: Any, last: bool) -> None:
         """Ticks, limits and the lines between groups; names under the `last` axis only."""
         axis.set_xlim(self.x[0] - 0.7, self.x[-1] + 0.7)
         names = [place.label if last else "" for place in self.places]
         axis.set_xticks(self.x, names, rotation=90 if self.crowded else 0)
-        axis.tick_params(axis="x", length=0, pad=2, labelsize=6.5 if self.crowded else 7)
+        axis.tick_params(axis="x", length=0, pad=2, labelsize=small_pt())
         for i in range(1, len(self.places)):
             if self.places[i - 1].group != self.places[i].group:
                 middle = (self.x[i - 1] + self.x[i]) / 2
@@ -83,7 +88,7 @@ class Categories:
             ha="center",
             va="bottom",
             rotation=90 if self.crowded and value.value is not None else 0,
-            fontsize=8 if value.value is None else 5.5 if self.crowded else 6,
+            fontsize=small_pt() if value.value is None else tiny_pt(),
             annotation_clip=False,
         )
 

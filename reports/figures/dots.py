@@ -8,20 +8,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from reports.figures.categories import Categories, Panel, Place
-from reports.figures.style import BLUE, GREEN, GREY, ORANGE, SKY, new_figure, width_in
+from reports.figures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    SKY,
+    look_at,
+    new_figure,
+    plain_log_axis,
+    width_in,
+)
 from reports.values import Value
 
 # Colour, marker and filling of a set: told apart by shape where there is no colour.
-_LOOKS = (
-    (BLUE, "D", "full"),
-    (ORANGE, "o", "full"),
-    (GREEN, "^", "none"),
-    (SKY, "s", "full"),
-    (GREY, "v", "none"),
-)
+_COLOURS = (BLUE, ORANGE, GREEN, SKY, GREY)
+_MARKERS = (("D", "full"), ("o", "full"), ("^", "none"), ("s", "full"), ("v", "none"))
 # The sets of a place stand side by side within this part of it.
 _SPREAD = 0.5
 _ROOM = 1.6
@@ -63,7 +67,7 @@ def dots(
 def _draw(axis: Any, categories: Categories, panel: Panel, spread: bool) -> None:
     count = len(panel.sets)
     for i, (name, values) in enumerate(panel.sets.items()):
-        colour, marker, filling = _LOOKS[i % len(_LOOKS)]
+        colour, (marker, filling) = look_at(i, _COLOURS, _MARKERS)
         offset = _SPREAD * (i / (count - 1) - 0.5) if spread and count > 1 else 0.0
         x = categories.x + offset
         categories.error_bars(axis, x, values, caps=False)
@@ -95,8 +99,7 @@ def _decades(axis: Any, panel: Panel) -> None:
     ]
     if ends:
         axis.set_ylim(min(ends) / _ROOM, max(ends) * _ROOM)
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
-    axis.yaxis.set_minor_formatter(NullFormatter())
+    plain_log_axis(axis.yaxis)
 
 
 def _ends(value: Value) -> list[float]:

@@ -5,9 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from reports.figures.style import BLUE, GREY, ORANGE, new_figure, page_in
+from reports.figures.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    new_figure,
+    page_in,
+    plain_log_axis,
+    tiny_pt,
+)
 from reports.values import Value
 
 _ROW_IN = 0.13
@@ -51,15 +58,15 @@ def forest(panels: Sequence[Forest], xlabel: str, none: float, notes: list[str])
                 linestyle="",
             )  # fmt: skip
         axis.axvline(none, color="black", linewidth=0.7)
-        axis.set_yticks(range(len(panel.rows)), [label for label, _, _ in panel.rows], fontsize=6)
+        axis.set_yticks(
+            range(len(panel.rows)), [label for label, _, _ in panel.rows], fontsize=tiny_pt()
+        )
         axis.set_ylim(longest[place // across] - 0.4, -0.6)
         axis.grid(axis="x")
         axis.grid(axis="y", visible=False)
         if none == 1:
             axis.set_xscale("log")
-            axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axis.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
-            axis.xaxis.set_minor_formatter(NullFormatter())
+            plain_log_axis(axis.xaxis)
             low, high = axis.get_xlim()
             axis.set_xlim(min(low, 0.45), max(high, 2.2))
         axis.set_title(panel.title, loc="left")

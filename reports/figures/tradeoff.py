@@ -5,18 +5,27 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from reports.figures.style import BLUE, GREEN, GREY, ORANGE, SKY, new_figure, page_in, width_in
+from reports.figures.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    SKY,
+    look_at,
+    new_figure,
+    page_in,
+    plain_log_axis,
+    tiny_pt,
+    width_in,
+)
 from reports.tradeoffs import Curve, Point
 from reports.values import Value
 
 PURPLE, RED, YELLOW = "#CC79A7", "#D55E00", "#B8A800"
 # Told apart by marker where there is no colour; a published curve is dashed, its markers hollow.
-_LOOKS = (
-    (BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PURPLE, "D"), (RED, "v"), (SKY, "P"), (YELLOW, "X"),
-    (GREY, "p"), ("#000000", "*"),
-)  # fmt: skip
+_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY, YELLOW, GREY, "#000000")
+_MARKERS = "os^DvPXp*"
 _LINES = ("--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
 
 
@@ -24,7 +33,7 @@ def rate_distortion(curves: Sequence[Curve], ylabel: str, notes: list[str]) -> F
     """Ladon's Figs. 2 to 4: a column wide, data size on a logarithmic axis."""
     figure, axes = new_figure(1, width_in(1), notes, panel_in=2.4)
     _draw(axes[0], curves, lambda p: p.data_kib, "Compressed data size [KiB]", ylabel)
-    axes[0].legend(loc="best", handlelength=2.4, fontsize=5.5)
+    axes[0].legend(loc="best", handlelength=2.4, fontsize=tiny_pt())
     return figure
 
 
@@ -39,7 +48,9 @@ def three_way(curves: Sequence[Curve], ylabel: str, notes: list[str]) -> Figure:
     space = figure.add_subplot(spec, projection="3d")
     _draw_space(space, curves, ylabel)
     handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=4, handlelength=2.4, fontsize=6)
+    figure.legend(
+        handles, labels, loc="outside upper left", ncols=4, handlelength=2.4, fontsize=tiny_pt()
+    )
     return figure
 
 
@@ -49,7 +60,7 @@ def _looks(curves: Sequence[Curve]) -> list[tuple[Any, str]]:
     found = []
     for curve in curves:
         name = curve.label.split(",")[0].removesuffix(" (published)")
-        look = names.setdefault(name, _LOOKS[len(names) % len(_LOOKS)])
+        look = names.setdefault(name, look_at(len(names), _COLOURS, _MARKERS))
         found.append(look)
     return found
 
@@ -95,8 +106,7 @@ def _draw(
             label=curve.label,
             zorder=2 if curve.published else 3,
         )
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    plain_log_axis(axis.xaxis)
     axis.set_xlabel(xlabel)
     axis.set_ylabel(ylabel)
 
@@ -141,8 +151,8 @@ def _draw_space(axis: Any, curves: Sequence[Curve], ylabel: str) -> None:
                 linestyle="--" if curve.published else "-",
                 markerfacecolor="white" if curve.published else colour,
             )  # fmt: skip
-    axis.set_xlabel("Encoder [MiB]", fontsize=6, labelpad=-8)
-    axis.set_ylabel("Data [KiB]", fontsize=6, labelpad=-8)
-    axis.set_zlabel(ylabel, fontsize=6, labelpad=-8)
-    axis.tick_params(labelsize=5, pad=-3)
+    axis.set_xlabel("Encoder [MiB]", fontsize=tiny_pt(), labelpad=-8)
+    axis.set_ylabel("Data [KiB]", fontsize=tiny_pt(), labelpad=-8)
+    axis.set_zlabel(ylabel, fontsize=tiny_pt(), labelpad=-8)
+    axis.tick_params(labelsize=tiny_pt(), pad=-3)
     axis.view_init(elev=22, azim=-55)

@@ -19,10 +19,11 @@ from reports.latency import byte_sources, latency
 from reports.model import NO_LINK, Entry, Sample, Series
 from reports.page.traces import traces
 from reports.tradeoffs import Curve, curves
-from reports.values import SOURCES, Value
+from reports.values import SOURCES, Value, missing
 
 # Of a configuration with more samples, so many stand for all: every k-th in the order of latency.
 MOST_SAMPLES = 200
+_MEASURED = "its samples were taken over a shaped link: no other rate is added to them"
 
 
 def explorer(report: Report) -> dict[str, Any]:
@@ -48,7 +49,9 @@ def _series(s: Series) -> dict[str, Any]:
         "links": [_link(link) for link in s.links if not link.measured],
         "fastest": ends[0].id if ends else None,
         "slowest": ends[1].id if ends else None,
-        "entries": [_entry(entry, ends[0] if ends else None) for entry in s.entries],
+        "entries": [
+            _entry(entry, ends[0] if ends else None, can_be_simulated(s)) for entry in s.entries
+        ],
     }
 
 
@@ -56,7 +59,8 @@ def _link(link: Any) -> dict[str, Any]:
     return {"name": link.name, "rate": link.rate_kbit_s, "bytes": link.bytes}
 
 
-def _entry(entry: Entry, fastest: Entry | None) -> dict[str, Any]:
+def _entry(entry: Entry, fastest: Entry | None, simulated: bool) -> dict[str, Any]:
+    """A configuration; `simulated`: may a simulated link's time be added to its samples?"""
     found = latency(entry, NO_LINK)
     document: dict[str, Any] = {
         "id": entry.id,
@@ -69,22 +73,24 @@ def _entry(entry: Entry, fastest: Entry | None) -> dict[str, Any]:
         "network": _number(found.network),
         "server": _number(found.server),
         "n": len(entry.samples),
-        "sources": ["measured", *byte_sources(entry)] if entry.split else ["measured"],
+        "sources": ["measured", *byte_sources(entry)]
+        if entry.split and simulated
+        else ["measured"],
         "samples": _waterfalls(entry),
         "energy": _number(costs.energy_j(entry)),
     }
     if not entry.split:
         document["total"] = _number(found.total)
         return document
-    if fastest is not None:
-        even = break_even_kbit_s(entry, fastest)
-        document.update(breakeven=even.value, breakeven_why=even.why or "")
     for charges in ("payload", "wire"):
         pairs = _thin(bits(entry, charges))
         document[charges] = {
             "total": [round(total, 7) for total, _ in pairs],
-            "bits": [count for _, count in pairs],
+            "bits": [count if simulated else 0.0 for _, count in pairs],
         }
+        if fastest is not None:
+            even = break_even_kbit_s(entry, fastest, charges) if simulated else missing(_MEASURED)
+            document[charges].update(breakeven=even.value, breakeven_why=even.why or "")
     return document
 
 

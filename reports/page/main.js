@@ -10,12 +10,13 @@ function setTheme(name) {
 function choose() {
   const wanted = chosen();
   if (wanted.theme) setTheme(wanted.theme);
-  if (wanted.charges) state.charges = $("charges").value = wanted.charges;
-  if (wanted.series) $("series").value = Number(wanted.series);
+  if (["payload", "wire"].includes(wanted.charges)) state.charges = $("charges").value = wanted.charges;
+  const series = D.series[Number(wanted.series)] ? Number(wanted.series) : 0;
+  if (wanted.series) $("series").value = series;
   if (wanted.fit) state.fit = $("fit").checked = wanted.fit === "1";
-  if (D.series.length) chooseSeries(Number(wanted.series) || 0);
+  if (D.series.length) chooseSeries(series);
   if (wanted.config) { $("waterfall-config").value = wanted.config; fillSamples(); }
-  if (wanted.rate) setRate(Number(wanted.rate));
+  if (Number(wanted.rate) && D.series.length) setRate(Number(wanted.rate));
   if (wanted.open) document.querySelectorAll(wanted.open === "all" ? "details" : "#table-" + wanted.open).forEach((d) => (d.open = true));
   if (wanted.sort) {
     const [name, index, down] = wanted.sort.split(",");

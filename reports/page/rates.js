@@ -36,13 +36,14 @@ function partsAt(entry, rate) {
 }
 
 function barTip(entry, found, fastest) {
-  const sources = entry.split ? ["simulated", ...entry.sources] : entry.sources;
+  const simulated = entry.split && D.series[state.series].slider;
+  const sources = simulated ? ["simulated", ...entry.sources] : entry.sources;
   const lines = [
     entry.label + " (" + entry.models + "): " + significant(found.total) + " s",
     "local " + significant(found.parts[0]) + " s, transfer " + significant(found.parts[1]) +
       " s, server " + significant(found.parts[2]) + " s; " + entry.n + " samples",
   ];
-  if (entry.split && fastest !== null) {
+  if (simulated && fastest !== null) {
     const room = ((fastest - (found.total - uplinkAt(entry, state.rate))) * state.rate * 1000) / 8 / 1024;
     lines.push(room > 0 ? "may send up to " + significant(room) + " KiB and still beat the fastest local one"
       : "its computing alone is slower than the fastest local one");
@@ -132,12 +133,13 @@ function drawCurves(series) {
     const curve = svg("path", { d: path, fill: "none", stroke: colour, "stroke-width": 1.4,
       "stroke-dasharray": entry.group === "SC" ? "4 2" : "none" });
     const wide = svg("path", { d: path, fill: "none", stroke: "transparent", "stroke-width": 9 });
-    wide.dataset.tip = entry.label + ": " + entry.models + (entry.breakeven ? "\nbeats the fastest local one from " +
-      rateText(entry.breakeven) : "\n" + entry.breakeven_why);
+    const even = entry[state.charges].breakeven;
+    wide.dataset.tip = entry.label + ": " + entry.models + (even ? "\nbeats the fastest local one from " +
+      rateText(even) : "\n" + (entry[state.charges].breakeven_why || ""));
     chart.append(curve, wide);
-    if (entry.breakeven >= LOWEST && entry.breakeven <= HIGHEST && local.length) {
-      const dot = svg("circle", { cx: x(entry.breakeven), cy: y(local[0].total), r: 4, fill: colour, stroke: "var(--paper)" });
-      dot.dataset.tip = entry.label + " beats " + local[0].label + " from " + rateText(entry.breakeven) + "\n" + words(["simulated", ...entry.sources]);
+    if (even >= LOWEST && even <= HIGHEST && local.length) {
+      const dot = svg("circle", { "data-breakeven": even, cx: x(even), cy: y(local[0].total), r: 4, fill: colour, stroke: "var(--paper)" });
+      dot.dataset.tip = entry.label + " beats " + local[0].label + " from " + rateText(even) + "\n" + words(["simulated", ...entry.sources]);
       chart.append(dot);
     }
   });
@@ -187,7 +189,11 @@ function startRates() {
   if (first) Object.assign(state, { rate: first.rate, charges: first.bytes });
   $("charges").value = state.charges;
   $("series").addEventListener("change", (event) => chooseSeries(Number(event.target.value)));
-  $("charges").addEventListener("change", (event) => { state.charges = event.target.value; drawRates(); });
+  $("charges").addEventListener("change", (event) => {
+    state.charges = event.target.value;
+    drawRates();
+    drawWaterfall();
+  });
   $("fit").addEventListener("change", (event) => { state.fit = event.target.checked; drawRates(); });
   $("rate").addEventListener("input", (event) => {
     state.rate = sliderRate(Number(event.target.value));

@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from device_configs.errors import RunError
 from reports.write import make_report
 from tests.reports.power import add_power
 from tests.reports.synthetic import make_config, write_run
@@ -125,3 +126,47 @@ def test_text_with_markup_stays_text(run, tmp_path):
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "<b>a" not in page and page.count("</script>") == 2 and "&lt;b&gt;a&amp;b" in page
     assert r"100\%\_\$" in (folder / "latex" / "report.tex").read_text()
+
+
+def test_links_of_one_name_keep_a_column_and_a_figure_each(tmp_path):
+    """A shaped link is profiled as a run of its own, and has the name of the simulated one."""
+    config = make_config(["LC1", "Ours1"], links=1, inferences=7)
+    link = config.links[0]
+    shaped = link._replace(kind="shaped", source="profiled over it")
+    runs = [
+        write_run(tmp_path / "simulated", config, seed=1),
+        write_run(tmp_path / "shaped", config._replace(links=(shaped,)), seed=2),
+        write_run(tmp_path / "again", config._replace(links=(link._replace(source="a"),)), seed=3),
+    ]
+    folder = tmp_path / "r"
+    make_report(runs, folder)
+    document = json.loads((folder / "report.json").read_text())
+    keys = [c["key"] for c in document["tables"]["summary"]["columns"] if "end_to" in c["key"]]
+    assert keys == ["end_to_end_s_100_kbit_s_simulated", "end_to_end_s_100_kbit_s_shaped"]
+    rows = [r for r in document["tables"]["summary"]["rows"] if r["config"] == "Ours 1"]
+    found = [[row[key]["value"] is not None for key in keys] for row in rows]
+    assert found == [[True, False], [False, True], [True, False]]
+    names = [figure["name"] for figure in document["figures"]]
+    assert len(set(names)) == len(names)
+    assert {"latency_100_kbit_s_simulated", "latency_100_kbit_s_shaped"} <= set(names)
+    assert "100 kbit/s, shaped: shaped, 100 kbit/s" in (folder / "report.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["clock", "links", "stages", "starts", "memory", "windows"])
+def test_a_damaged_line_of_a_side_file_is_told_and_the_rest_is_there(run, tmp_path, name):
+    with open(run / f"{name}.jsonl", "a") as stream:
+        stream.write('{"block": 1}\nno JSON\n')
+    report = make_report([run], tmp_path / "r")
+    told = [line for line in report.shortfalls if f"{name}.jsonl" in line]
+    assert len(told) == 2 and all("damaged and left out" in line for line in told)
+    assert pd.read_csv(tmp_path / "r" / "summary.csv").end_to_end_s_100_kbit_s.notna().all()
+
+
+def test_what_cannot_be_told_leaves_no_half_report(run, tmp_path, monkeypatch):
+    def broken(*_):
+        raise RunError("a text cannot be made")
+
+    monkeypatch.setattr("reports.write.to_html", broken)
+    with pytest.raises(RunError):
+        make_report([run], tmp_path / "r")
+    assert not (tmp_path / "r").exists()

@@ -205,3 +205,31 @@ def test_blocks_that_differ_widen_the_interval_and_keep_its_promise():
 def test_p_values_are_adjusted_as_holm_says():
     changes = [change.Change(1.0, 0, 1, p) for p in (0.01, 0.04, 0.03)] + [None, change.Change(2.0)]
     assert [c and c.p for c in change.holm(changes)] == [0.03, 0.06, 0.06, None, None]
+
+
+def test_runs_without_a_link_in_common_fail_the_gate_and_say_so(capsys, tmp_path):
+    config = make_config(["LC1", "Ours1"], links=1, inferences=8)
+    other = config.links[0]._replace(kind="shaped")
+    a = write_run(tmp_path / "a", config, seed=1)
+    b = write_run(tmp_path / "b", config._replace(links=(other,)), seed=2)
+    code, out, _ = run(capsys, a, b, "--fail-over", "400%")
+    assert code == 1 and "Ours 1: End-to-end latency is gone: A and B have no link" in out
+    _, document = as_json(capsys, a, b)
+    metrics = {(r["metric"], r["config"]): r for r in document["table"]["rows"]}
+    assert metrics["Local", "Ours 1"]["change_percent"]["value"] is not None
+    assert metrics["Server", "Ours 1"]["change_percent"]["value"] is not None
+    assert metrics["End-to-end latency", "LC 1"]["change_percent"]["value"] is not None
+    notes = " ".join(document["table"]["notes"])
+    assert "Links not in B: 100 kbit/s, simulated." in notes
+    assert "Links not in A: 100 kbit/s, shaped." in notes
+
+
+def test_links_that_differ_in_their_source_alone_are_compared(capsys, tmp_path):
+    config = make_config(["Ours1"], links=1, inferences=8)
+    told = config.links[0]._replace(source="told otherwise")
+    a = write_run(tmp_path / "a", config, seed=1)
+    b = write_run(tmp_path / "b", config._replace(links=(told,)), seed=2)
+    _, document = as_json(capsys, a, b)
+    rows = [r for r in document["table"]["rows"] if r["metric"] == "End-to-end latency"]
+    assert [row["link"] for row in rows] == ["100 kbit/s"]
+    assert rows[0]["change_percent"]["value"] is not None

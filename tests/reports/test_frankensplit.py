@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from reports.published import rows
 from reports.write import make_report
 from tests.reports.synthetic import make_config, write_run
 
@@ -68,3 +69,39 @@ def test_fig_20_is_drawn(made):
 def test_a_run_without_its_systems_has_none_of_this(half):
     assert not half.json["tables"]["frankensplit_wireless"]["rows"]
     assert not (half.folder / "wireless.svg").exists()
+
+
+def test_the_total_as_the_paper_counts_has_no_coding_and_no_handcrafted_codec(made):
+    folder, samples = made
+    rows = pd.read_csv(folder / "frankensplit_wireless.csv")
+    for _, row in rows.iterrows():
+        own = samples[samples.config == row.config.replace(" ", "")]
+        transfer = 8 * own.payload_bytes / (1e6 * RATES[row.standard])
+        parts = ["all.server.body"] + ["all.encoder"] * (row.config == "Ours 1")
+        seconds = own.stages.map(lambda s, parts=parts: sum(s[p] for p in parts)) + transfer
+        assert row.total_without_coding_ms == pytest.approx(1000 * seconds.median())
+
+
+def test_its_printed_systems_are_those_of_the_zoo():
+    from export import zoo
+    from export.zoo.input_compression import CODEC_ROWS
+
+    printed = [r["system"] for n in ("components", "wireless") for r in rows(f"frankensplit_{n}")]
+    printed += [r["model"] for r in rows("frankensplit_backbones")]
+    known = {*CODEC_ROWS, *zoo.systems()}
+    assert {name for name in printed if name} <= known
+    assert CODEC_ROWS["lu2022"].unavailable and CODEC_ROWS["chen2021"].unavailable
+
+
+def test_another_backbone_has_no_figure_of_swin_b_beside_it(tmp_path):
+    run = write_run(tmp_path / "run", make_config(["Ours1", "Ours2"], links=1, inferences=6))
+    for name in ("run.json", "samples.jsonl"):
+        text = (run / name).read_text().replace("ladon_r50@0.32", "frankensplit_convnext_t@0.32")
+        (run / name).write_text(text.replace("ladon_r50@1.28", "mbt2018_mean@6+swin_s3_base_224"))
+    make_report([run], tmp_path / "r")
+    printed = pd.read_csv(tmp_path / "r" / "frankensplit_components.csv").set_index("config")
+    assert pd.isna(printed.published_full_nx_ms["Ours 1"])
+    assert printed.published_full_nx_ms["Ours 2"] == 44.17
+    wireless = pd.read_csv(tmp_path / "r" / "frankensplit_wireless.csv")
+    assert wireless[wireless.config == "Ours 1"].published_total_nx_ms.isna().all()
+    assert wireless[wireless.config == "Ours 2"].published_total_nx_ms.notna().all()

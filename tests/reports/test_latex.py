@@ -104,3 +104,28 @@ def test_tex_compiles_it(folder, tmp_path):
         assert made.returncode == 0, made.stdout[-2000:]
     assert (here / "report.pdf").read_bytes().startswith(b"%PDF")
     assert "Undefined control sequence" not in made.stdout and "LaTeX Error" not in made.stdout
+
+
+def test_rates_that_share_their_digits_have_a_macro_each(tmp_path):
+    from reports.write import make_report
+    from tests.reports.synthetic import make_config, write_run
+
+    config = make_config(["LC1", "Ours1"], links=1, inferences=6)
+    links = tuple(
+        config.links[0]._replace(name=name, rate_kbit_s=rate)
+        for name, rate in (("37.5 kbit/s", 37.5), ("375 kbit/s", 375.0), ("3-75 kbit/s", 50.0))
+    )
+    run = write_run(tmp_path / "run", config._replace(links=links))
+    make_report([run], tmp_path / "r")
+    found = macros(tmp_path / "r" / "latex")
+    row = pd.read_csv(tmp_path / "r" / "summary.csv").set_index("config").loc["Ours 1"]
+    totals = [c for c in row.index if c.startswith("end_to_end") and c.endswith("kbit_s")]
+    assert len(totals) == 3 and len({significant(row[key]) for key in totals}) == 3
+    name = "OursOneEndToEndSThreeSeven"
+    ends = ("PointFiveKbitS", "FiveKbitS", "FiveKbitSB")
+    assert [found[name + end] for end in ends] == [significant(row[key]) for key in totals]
+
+
+def test_a_link_is_spelled_one_way(folder):
+    names = [name for name in macros(folder) if "LoRa" in name or "Lora" in name]
+    assert names and all("LoRaThreeSevenPointFiveKbitS" in name for name in names)

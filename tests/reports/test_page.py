@@ -207,3 +207,50 @@ def test_the_energy_trace_is_in_the_page_with_its_windows(tmp_path):
         assert lasts == pytest.approx(list(own.end_s - own.start_s), abs=1e-3)
         assert max(trace["w"][0]) == pytest.approx(full[trace["rails"][0]].max(), rel=1e-3)
     assert "Readings: generated" in dom(page)
+
+
+def test_a_page_of_a_shaped_link_adds_no_link(tmp_path):
+    from reports.write import make_report
+    from tests.reports.synthetic import make_config, write_run
+
+    config = make_config(["LC1", "Ours1"], links=1, inferences=7)
+    shaped = config._replace(links=(config.links[0]._replace(kind="shaped"),))
+    run = write_run(tmp_path / "run", shaped)
+    make_report([run], tmp_path / "r")
+    text = dom(tmp_path / "r" / "report.html", "rate=1")
+    _, samples = raw(run)
+    found = bars(text)
+    for id, own in samples.groupby("id"):
+        assert found[id] == pytest.approx(own.total_s.median(), abs=2e-6)
+    assert 'data-breakeven="' not in text and "simulated" not in str(data(text)["series"][0])
+
+
+def data(text):
+    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.S).group(1))
+
+
+def test_what_the_link_carries_moves_waterfall_and_break_even(two_boards, page, tmp_path):
+    frame = tmp_path / "charges.html"
+    frame.write_text(
+        f'<iframe id=f src="file://{page}#series=1&config=SC1&rate=100" width=900 height=800>'
+        "</iframe><script>onload = () => setTimeout(() => {"
+        'const d = document.getElementById("f").contentDocument; const c = d.getElementById("charges");'
+        'c.value = "wire"; c.dispatchEvent(new Event("change"));'
+        'document.title = d.querySelector("[data-stage=\\"ic.link\\"]").textContent + "|" +'
+        '[...d.querySelectorAll("[data-breakeven]")].map((x) => x.dataset.breakeven).join(); }, 500);'
+        "</script>"
+    )
+    text = dom(frame, "", 900, "--allow-file-access-from-files")
+    link, _, dots = re.search(r"<title>(.*?)</title>", text, re.S).group(1).partition("|")
+    entries = {e["id"]: e for e in data(dom(page))["series"][1]["entries"]}
+    sample = entries["SC1"]["samples"][0]
+    assert sample["wire"] > 1.001 * sample["payload"]
+    assert significant(sample["wire"] * sample["shares"][0] / 100) + " ms" in link
+    wanted = [e["wire"]["breakeven"] for e in entries.values() if e["split"]]
+    wanted = [rate for rate in wanted if rate and 1 <= rate <= 1e6]
+    assert wanted and [float(dot) for dot in dots.split(",")] == pytest.approx(wanted)
+
+
+def test_an_address_with_a_series_that_is_not_there_shows_the_first(page):
+    assert bars(dom(page, "series=9&rate=100")) == bars(dom(page, "series=0&rate=100"))
+    assert 'data-ready-ms="' in dom(page, "series=9&charges=all&rate=none")

@@ -5,9 +5,14 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from scipy import stats as scipy_stats
 
 from reports import stats
+from reports.figures import dots, style, tradeoff
+from reports.figures.bars import bars
+from reports.figures.categories import Categories, Panel, Place
 from reports.published import peak_memory_gb, stated, statements
 from reports.table import Column, Table, significant
 from reports.values import SOURCES, Value, exact, missing, ordered
@@ -87,3 +92,36 @@ def test_the_paper_is_quoted_as_it_is_printed():
         "nano_gb": 0.682, "nano_cuda_gb": 0.543, "xavier_nx_gb": 1.12, "xavier_nx_cuda_gb": 2.14
     }  # fmt: skip
     assert "published" in SOURCES
+
+
+def test_no_two_of_25_curves_look_the_same():
+    for module in (tradeoff, dots):
+        found = [style.look_at(i, module._COLOURS, module._MARKERS) for i in range(25)]
+        assert len(set(found)) == 25
+        assert [c for c, _ in found[:5]] == list(module._COLOURS[:5])
+
+
+@pytest.mark.parametrize("low, high", [(12.0, 18.0), (12.0, 66.0), (0.04, 120.0), (1.0, 1e6)])
+def test_a_logarithmic_axis_has_numbers(low, high):
+    axis = Figure().subplots()
+    axis.set_xscale("log")
+    style.plain_log_axis(axis.xaxis)
+    axis.set_xlim(low, high)
+    axis.figure.draw_without_rendering()
+    shown = [t.get_text() for t in axis.get_xticklabels() if low <= t.get_position()[0] <= high]
+    assert 2 <= len(shown) <= 12 and all(float(text) > 0 for text in shown)
+
+
+def test_labels_that_do_not_fit_stand_upright():
+    few = [Place(f"FS-ConvNeXt-{i}", "FS") for i in range(8)]
+    assert Categories(few).crowded and not Categories(few[:2]).crowded
+    assert not Categories([Place(f"LC {i}", "LC") for i in range(1, 11)]).crowded
+
+
+def test_sizes_of_letters_are_the_papers():
+    value = Value(12.3, ("measured",), 12.0, 13.0, 9)
+    for columns, paper in style.PAPERS.items():
+        with style.paper_style(columns):
+            figure = bars([Place("LC 1", "LC")], [Panel("", {"": [value]})], "y", ["note"])
+            sizes = {text.get_fontsize() for text in figure.findobj(Text) if text.get_text()}
+        assert sizes <= {paper.font_pt, paper.small_pt, paper.tiny_pt}

@@ -6,9 +6,14 @@ import subprocess
 import sys
 
 import pytest
+from matplotlib.container import ErrorbarContainer
 from PIL import Image
 
+from profiler.records import read_run
+from reports.draw import drawings
+from reports.model import series_of
 from tests.conftest import ROOT, splitwatt
+from tests.reports.power import add_power
 from tests.reports.synthetic import make_config, write_run
 
 UNTRAINED = "Untrained (random) weights"
@@ -229,3 +234,36 @@ def test_the_best_savings_are_told_with_the_papers(two_boards):
     assert all(line in two_boards.markdown for line in two_boards.json["headlines"])
     costly = [line for line in two_boards.json["headlines"] if "times as much as" in line]
     assert all(float(line.split(" costs ")[1].split()[0]) > 2 for line in costly)
+
+
+def test_a_figure_with_error_bars_says_in_itself_what_they_are(tmp_path):
+    config = make_config(["LC1", "SC1", "Ours1"], links=2, inferences=7)
+    run = write_run(tmp_path / "run", config, "nano", same_machine=False)
+    add_power(run)
+    with_bars = set()
+    for drawing in drawings(series_of([read_run(str(run))])):
+        figure = drawing.draw()
+        bars = any(
+            isinstance(c, ErrorbarContainer) for axis in figure.axes for c in axis.containers
+        )
+        told = " ".join(figure.get_supxlabel().split())
+        assert ("Error bars: " in told) == bars, drawing.name
+        with_bars |= {drawing.name} if bars else set()
+    assert {"latency_100_kbit_s", "latency_all", "data_size", "energy"} <= with_bars
+
+
+def test_what_runs_no_split_model_is_a_baseline_whatever_its_name(tmp_path):
+    config = make_config(["LC1", "LC20", "Ours1"], links=1, inferences=7)
+    run = write_run(tmp_path / "run", config)
+    for name in ("run.json", "samples.jsonl", "memory.jsonl"):
+        text = (run / name).read_text().replace('"LC20"', '"Tiny"').replace('"LC1"', '"Phone"')
+        (run / name).write_text(text)
+    splitwatt("report", run, "--out", tmp_path / "r")
+    document = json.loads((tmp_path / "r" / "report.json").read_text())
+    assert any("Ours 1" in line and "Phone" in line for line in document["headlines"])
+    assert not any("the paper states" in line for line in document["headlines"])
+    rows = document["tables"]["savings"]["rows"]
+    assert {row["lc_row"] for row in rows if row["lc_row"]} == {"Phone"}
+    assert all(row["lc_published_percent"]["value"] is None for row in rows)
+    assert "SavingLC" in (tmp_path / "r" / "latex" / "macros.tex").read_text()
+    assert {r["against"] for r in document["tables"]["savings_by_row"]["rows"]} == {"Tiny", "Phone"}
