@@ -184,7 +184,6 @@ def _serve_parser() -> argparse.ArgumentParser:
     add("--host", default=None, help="the address to listen on (default: 127.0.0.1)")
     add("--port", type=int, default=8080, help="0 takes a free one (default: 8080)")
     add("--backend", default="cpu", help="what runs the server's parts (default: cpu)")
-    add("--pipelined", action="store_true", help="measure throughput beside latency")
     add("--threads", type=_positive, help="of one inference (default: the backend's choice)")
     add("--workers", type=_positive, default=1, help="inferences at once (default: 1)")
     add("--queue", type=_positive, default=64, help="requests that may wait (default: 64)")

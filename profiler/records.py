@@ -162,8 +162,8 @@ def read_run(path: str) -> Run:
     """Read a run folder; the folder may still be written to, or have been cut off anywhere.
 
     Raises:
-        RunError: there is no run, or its run.json or accuracy.json is damaged. A damaged line of
-            another file is left out and told in `damaged`.
+        RunError: there is no run, or its run.json is damaged. A damaged line of another file is left
+            out and told in `damaged`, and so is a damaged accuracy.json.
     """
     path = str(path)
     document = read_document(path)
@@ -172,6 +172,7 @@ def read_run(path: str) -> Run:
         records[row.key] = row  # a later one replaces one that failed before a resume
     config = from_document(document["config"], os.path.join(path, RUN_FILE))
     samples = list(records.values())
+    accuracy, told = _accuracy(path)
     return Run(
         path=path,
         id=document["id"],
@@ -183,11 +184,11 @@ def read_run(path: str) -> Run:
         memory=_merged([Memory(**row) for row in _rows(path, MEMORY_FILE, MEMORY_FIELDS)]),
         same_machine=document["same_machine"],
         power=_power(path),
-        accuracy=_accuracy(path),
+        accuracy=accuracy,
         starts=[Start(**row) for row in _rows(path, STARTS_FILE, START_FIELDS)],
         throughput=list({row.block: row for row in read_throughput(path)}.values()),
         replaced=frozenset(replaced_blocks(document, samples, config.inferences)),
-        damaged=_damaged(path),
+        damaged=_damaged(path) + told,
     )
 
 
@@ -308,9 +309,15 @@ def _power(path: str) -> Dict[str, str]:
     return {name[:-4]: os.path.join(folder, name) for name in names if name.endswith(".csv")}
 
 
-def _accuracy(path: str) -> Optional[Any]:
+def _accuracy(path: str) -> Tuple[Optional[Any], Tuple[str, ...]]:
+    """accuracy.json where there is a sound one, and a sentence where there is a damaged one."""
     file = os.path.join(path, ACCURACY_FILE)
-    return _json(file) if os.path.exists(file) else None
+    if not os.path.exists(file):
+        return None, ()
+    try:
+        return _json(file), ()
+    except RunError:
+        return None, ("%s is damaged and left out" % file,)
 
 
 def _rows(path: str, name: str, fields: Dict[str, Field]) -> Iterator[Dict[str, Any]]:

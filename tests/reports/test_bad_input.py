@@ -170,3 +170,11 @@ def test_what_cannot_be_told_leaves_no_half_report(run, tmp_path, monkeypatch):
     with pytest.raises(RunError):
         make_report([run], tmp_path / "r")
     assert not (tmp_path / "r").exists()
+
+
+def test_a_damaged_accuracy_file_costs_accuracy_alone(run, tmp_path):
+    (run / "accuracy.json").write_text("{")
+    report = make_report([run], tmp_path / "r")
+    assert any("accuracy.json is damaged and left out" in line for line in report.shortfalls)
+    rows = pd.read_csv(tmp_path / "r" / "summary.csv").set_index("config")
+    assert rows.loc["LC 1", "end_to_end_s_100_kbit_s"] > 0
