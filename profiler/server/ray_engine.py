@@ -137,7 +137,7 @@ def deploy(cluster: Cluster, options: argparse.Namespace, target: str) -> Ask:
     deployment = serve.deployment(
         name="replica",
         ray_actor_options={"num_cpus": cluster.cores},
-        max_ongoing_requests=max(2, 2 * options.batch) * cluster.workers,
+        max_ongoing_requests=options.queue + cluster.workers * options.batch,
         max_queued_requests=cluster.most * options.queue,
         autoscaling_config={
             "min_replicas": cluster.least,
