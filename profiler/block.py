@@ -4,8 +4,6 @@ Started by the runner as `python -m profiler.block`; it appends to the run folde
 the runner how far it is in one JSON document a line on standard output.
 """
 
-import argparse
-import os
 import sys
 import time
 from contextlib import ExitStack
@@ -13,26 +11,22 @@ from typing import Any, Dict, List, NamedTuple, Optional, Union
 
 from device_configs.errors import ServerError, SplitwattError
 from profiler.block_records import PIPELINED
+from profiler.block_start import Begun, block_parser, run_main
 from profiler.board_probe import BoardProbe
 from profiler.bundles import Found, open_bundles
-from profiler.client import TIMEOUT_S, Client
-from profiler.config import SPLIT, Config, from_document
-from profiler.connection import Endpoint
+from profiler.client import Client
+from profiler.config import SPLIT, Config
 from profiler.cuda_start import cuda_init_s
-from profiler.links.way import way_of
 from profiler.memory import process_peak_bytes
 from profiler.network_notes import measured_links
 from profiler.pipelined import flow
-from profiler.process import die_with_parent
 from profiler.recording import Record, Recorder, Spec
 from profiler.run_folder import RunFolder
 from profiler.steady import WarmUp
 from profiler.survey import Survey
 from profiler.system import Charge, LocalSystem, SplitSystem, published_total
 from profiler.telling import Teller, tell
-from profiler.tokens import read_token
 
-FATAL_EXIT = 3
 # After so many samples in a row that no server answered, the rest of the block is not tried.
 GIVE_UP_AFTER = 2
 
@@ -52,16 +46,23 @@ class Block:
     """Runs what is left of a block and records it."""
 
     def __init__(
-        self, folder: RunFolder, config: Config, spec: Spec, images: List[str], retry_before: int
+        self,
+        folder: RunFolder,
+        config: Config,
+        spec: Spec,
+        images: List[str],
+        retry_before: int,
+        session: int,
     ) -> None:
         self._folder = folder
         self._config = config
         self._spec = spec
+        self._session = session
         self._row = config.configuration(spec.config)
         self._done = folder.done(spec.id, retry_before)
         self._repetition = self._done.repetition(config, len(images))
         self._warm_up = WarmUp(config.warmup, config.warmup_until, len(images))
-        self._recorder = Recorder(config, spec, images, self._warm_up.images)
+        self._recorder = Recorder(config, spec, images, self._warm_up.images, session)
         self._teller = Teller()
         self._unreached = 0
         self._published: Optional[Charge] = None
@@ -80,7 +81,7 @@ class Block:
         self._client = client
         asked = client if self._row.kind == SPLIT else None
         link = next(iter(measured_links(self._config)), None)
-        self._survey = Survey(self._folder, self._spec.id, asked, link)
+        self._survey = Survey(self._folder, self._spec.id, asked, link, self._session)
         with ExitStack() as stack:
             self._samples = stack.enter_context(self._folder.samples())
             self._windows = stack.enter_context(self._folder.windows())
@@ -204,56 +205,29 @@ class Block:
     def _window(self, name: str, start_s: float, count: int) -> None:
         if count:
             row = {"name": name, "start_s": start_s, "end_s": time.monotonic()}
-            self._windows.append(self._of_block(row))
+            self._windows.append(self._of_block(dict(row, session=self._session)))
 
     def _of_block(self, row: Dict[str, Any]) -> Dict[str, Any]:
         spec = self._spec
         return dict(row, config=spec.config, backend=spec.backend, block=spec.id)
 
 
-def _arguments(argv: Optional[List[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="profiler.block", description=__doc__.split("\n")[0])
-    parser.add_argument("--run", required=True)
-    parser.add_argument("--block", required=True)
-    parser.add_argument("--bundles", required=True)
-    parser.add_argument("--target", required=True)
-    parser.add_argument("--parent", type=int, required=True)
-    parser.add_argument("--retry-before", type=int, default=0)
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--sysfs", default="/sys")
-    parser.add_argument("--server", default="http://127.0.0.1:9")
-    parser.add_argument("--token-file")
-    parser.add_argument("--cert")
-    parser.add_argument("--fingerprint")
-    parser.add_argument("--timeout", type=float, default=TIMEOUT_S)
-    return parser.parse_args(argv)
+def _work(options: Any, begun: Begun) -> None:
+    spec = next(Spec(**row) for row in begun.document["blocks"] if row["id"] == options.block)
+    client = Client(begun.endpoint, options.timeout)
+    block = Block(
+        begun.folder, begun.config, spec, begun.images, options.retry_before, begun.session
+    )
+    block.run(options.bundles, options.target, options.threads, client, options.sysfs)
+    tell({"process_peak_bytes": process_peak_bytes()})
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run a block; exit code 0, or 3 where the run cannot go on."""
-    options = _arguments(argv)
-    try:
-        die_with_parent(options.parent)
-        folder = RunFolder(options.run)
-        document = folder.document()
-        config = from_document(document["config"], "run.json")
-        spec = next(Spec(**row) for row in document["blocks"] if row["id"] == options.block)
-        images = [
-            os.path.join(document["images_folder"], row["file"]) for row in document["images"]
-        ]
-        token = read_token(options.token_file)
-        way = way_of(document.get("link"))
-        endpoint = Endpoint(options.server, token, options.cert, options.fingerprint, way)
-        client = Client(endpoint, options.timeout)
-        block = Block(folder, config, spec, images, options.retry_before)
-        block.run(options.bundles, options.target, options.threads, client, options.sysfs)
-    except SplitwattError as error:
-        tell({"fatal": error.message, "remedy": error.remedy})
-        return FATAL_EXIT
-    except KeyboardInterrupt:
-        return 130
-    tell({"process_peak_bytes": process_peak_bytes()})
-    return 0
+    parser = block_parser("profiler.block", __doc__.split("\n")[0])
+    parser.add_argument("--retry-before", type=int, default=0)
+    parser.add_argument("--sysfs", default="/sys")
+    return run_main(parser, argv, _work)
 
 
 if __name__ == "__main__":

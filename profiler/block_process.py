@@ -6,7 +6,7 @@ import signal
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from device_configs.errors import SplitwattError
-from profiler.block import FATAL_EXIT
+from profiler.block_start import FATAL_EXIT
 from profiler.connection import Endpoint
 from profiler.process import start_module
 

@@ -96,6 +96,7 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
     from profiler.config import load_config
     from profiler.prepare import SYSFS, Options, override
     from profiler.records import read_document
+    from profiler.resumed import last_server
 
     if not options.config and not options.resume:
         raise UsageError("--config is missing", "example: " + EXAMPLE)
@@ -117,7 +118,7 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
         bundles=options.bundles or known.get("bundles_folder") or DEFAULT_FOLDER,
         target=options.target or known.get("targets", {}).get("board") or DEFAULT_TARGET,
         threads=options.threads or known.get("threads"),
-        server=options.server or _known_server(known),
+        server=options.server or _known_server(last_server(known)),
         token_file=options.token_file,
         certificate=options.cert,
         fingerprint=options.fingerprint,
@@ -127,10 +128,10 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
     )
 
 
-def _known_server(document: Dict[str, Any]) -> Optional[str]:
-    """The server that a run was begun with, unless the profile had started it itself."""
-    server = document.get("server") or {}
-    return None if server.get("started_by_profile", True) else server.get("url")
+def _known_server(server: Optional[Dict[str, Any]]) -> Optional[str]:
+    """The URL of the server that a run was last taken on with; None of one that profile started."""
+    known = server or {}
+    return None if known.get("started_by_profile", True) else known.get("url")
 
 
 def _tell_how_to_resume(path: str, options: argparse.Namespace) -> None:
@@ -166,7 +167,8 @@ def _profile_parser() -> argparse.ArgumentParser:
     add("--token-file", metavar="FILE", help="the token of a server in the network")
     add("--cert", metavar="FILE", help="the certificate to trust")
     add("--fingerprint", metavar="SHA256", help="of the server's certificate, instead of --cert")
-    add("--timeout", type=_seconds, default=60.0, help="seconds a request may take (default: 60)")
+    add("--timeout", type=_seconds, default=60.0, help="seconds a request may take, beside its "
+        "bytes over a shaped link (default: 60)")  # fmt: skip
     add("--sysfs", metavar="DIR", help="where power sensors are looked for (default: /sys)")
     add("--driver", metavar="NAME", help="read power by this one only, as generated")
     add("--out", metavar="RUN", help="the run folder (default: a new one in runs/)")

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import quote
 
 from device_configs.errors import ServerError
-from profiler.connection import Answer, Connection, Endpoint
+from profiler.connection import Answer, Connection, Endpoint, timed_out
 from profiler.protocol import (
     HEADER_LENGTH,
     Tensor,
@@ -19,10 +19,12 @@ from profiler.short_names import SHORT_NAMES, short_name
 from profiler.wire_times import read_times
 
 TIMEOUT_S = 60.0
-# Waited before the second, the third, ... attempt; a time-out is not tried again.
+# Waited before the second, the third, ... attempt, or as long as a busy server says, within a bound; a
+# time-out is not tried again.
 RETRY_AFTER_S = (0.1, 0.4)
+_LONGEST_WAIT_S = 10.0
+_INFER = "/v2/models/%s/infer"
 _OLDER = "it is of an older version: both ends cannot be put on one clock"
-_REMEDY = "is 'splitwatt serve' running there?"
 
 
 class Reply(NamedTuple):
@@ -89,7 +91,6 @@ class Client:
         self.endpoint = endpoint
         self.reachable = True
         self._connection = Connection(endpoint, timeout_s)
-        self._timeout_s = timeout_s
         self._retry_after_s = list(retry_after_s)
         self._attempts = 0
         self._sent_s = 0.0
@@ -103,9 +104,9 @@ class Client:
             ServerError: the server is gone, refused, or answered nonsense.
         """
         name = self._short.get(model) or quoted(model)
-        path, headers, body = self._inference(name, payload, sizes)
+        headers, body = self.message(payload, sizes)
         self._connection.sent_bytes = self._connection.received_bytes = 0
-        answer = self._ask("POST", path, headers, body)
+        answer = self._ask("POST", _INFER % name, headers, body)
         received_s = time.perf_counter()
         length = read_header_length(answer.headers.get(HEADER_LENGTH.lower()))
         response = decode_response(answer.body, length)
@@ -127,19 +128,16 @@ class Client:
     def request_bytes(self, model: str, payload: bytes, sizes: Sequence[int]) -> int:
         """What `infer` would send to a server of ours, in bytes; nothing is sent."""
         name = short_name(model) or quoted(model)
-        path, headers, body = self._inference(name, payload, sizes)
-        return len(self._connection.message("POST", path, headers, body))
+        headers, body = self.message(payload, sizes)
+        return len(self._connection.message("POST", _INFER % name, headers, body))
 
-    def _inference(
-        self, name: str, payload: bytes, sizes: Sequence[int]
-    ) -> Tuple[str, Dict[str, str], bytes]:
-        """Path, headers and body of the request for one image, under a model's name in URLs."""
+    def message(self, payload: bytes, sizes: Sequence[int]) -> Tuple[Dict[str, str], bytes]:
+        """Headers and body of the request for one image, whatever the model."""
         bitstream = Tensor("bitstream", "UINT8", (1, len(payload)), payload)
         size = b"".join(int(n).to_bytes(4, "little", signed=True) for n in sizes)
         plain = [Tensor("sizes", "INT32", (1, len(sizes)), size)]
         message = encode_request([bitstream], plain, self._ask_binary)
-        headers = {HEADER_LENGTH: str(message.header_length)}
-        return "/v2/models/%s/infer" % name, headers, message.body
+        return {HEADER_LENGTH: str(message.header_length)}, message.body
 
     def drain(self) -> Optional[float]:
         """Empty a shaped link's token bucket before a request; None where there is none to empty.
@@ -242,23 +240,17 @@ class Client:
                 answer = self._connection.exchange(method, path, headers, body, free)
             except (OSError, http.client.HTTPException) as error:
                 self.reachable = False
-                if last or _timed_out(error):
-                    raise self._gone(error)
+                if last or timed_out(error):
+                    raise self._connection.gone(error)
             else:
                 self.reachable = True
                 if answer.status == 200 or answer.status in optional:
                     return answer
                 if answer.status != 503 or last:
                     raise _refusal(answer, method, self.endpoint.url + path)
+                wait_s = max(wait_s, min(_told_to_wait_s(answer), _LONGEST_WAIT_S))
             time.sleep(wait_s)
         raise ServerError("%s was not asked" % self.endpoint.url)
-
-    def _gone(self, error: Exception) -> ServerError:
-        if _timed_out(error):
-            reason = "gave no answer within %g s" % self._timeout_s
-        else:
-            reason = "cannot be reached: %s" % (getattr(error, "strerror", None) or error)
-        return ServerError("the server %s %s" % (self.endpoint.url, reason), _REMEDY)
 
 
 def _refusal(answer: Answer, method: str, url: str) -> ServerError:
@@ -271,8 +263,10 @@ def _refusal(answer: Answer, method: str, url: str) -> ServerError:
     return ServerError("%s %s was refused (%d): %s" % (method, url, answer.status, sentence))
 
 
-def _timed_out(error: Exception) -> bool:
-    return isinstance(error, TimeoutError) or "timed out" in str(error)
+def _told_to_wait_s(answer: Answer) -> float:
+    """What a busy server says in Retry-After; 0 where it does not."""
+    told = answer.headers.get("retry-after", "")
+    return float(told) if told.isdecimal() else 0.0
 
 
 def quoted(model: str) -> str:

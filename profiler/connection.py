@@ -13,10 +13,13 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from device_configs.errors import ServerError, UsageError
+from profiler.link import framed_bytes, seconds
 from profiler.links.way import Drain, Paced, Way
 
 _ANSWER_LIMIT_BYTES = 256 << 20
 _PIECE_BYTES = 64 << 10
+_REMEDY = "is 'splitwatt serve' running there?"
+_SLOW = "see whether 'splitwatt serve' runs there, or have 'profile' wait longer with --timeout"
 
 
 class Endpoint(NamedTuple):
@@ -51,9 +54,15 @@ class Connection:
 
     No space follows the colon of a header: HTTP needs none, and slow links pay for each.
 
+    Args:
+        endpoint: where to.
+        timeout_s: of connecting, and of one exchange, to which comes what its bytes take on a link
+            whose rate is known.
+
     Attributes:
         sent_bytes: request lines, headers and bodies since the counter was set to 0.
         received_bytes: status lines, headers and bodies since the counter was set to 0.
+        limit_s: how long the last exchange might take.
     """
 
     def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
@@ -75,7 +84,10 @@ class Connection:
         self._fixed = "Host:%s\r\n" % _host_header(host, self._port, secure)
         if endpoint.token:
             self._fixed += "Authorization:Bearer %s\r\n" % _checked_token(endpoint.token)
+        self._url = endpoint.url
         self._timeout_s = timeout_s
+        self.limit_s = timeout_s
+        self._until = 0.0
         self._socket: Optional[Any] = None
         self._way = endpoint.way
         self._drain: Optional[Drain] = None
@@ -92,16 +104,53 @@ class Connection:
             ServerError: it is not the server that was meant, or its answer is too large.
         """
         data = self.message(method, path, headers, body)
+        self.limit_s = self._timeout_s + self._link_s(len(data), up=True)
+        self._until = time.monotonic() + self.limit_s
         try:
             stream = self._connected()
             if isinstance(stream, Paced):
                 stream.free = free
+            stream.settimeout(self.left_s())
             stream.sendall(data)
             self.sent_bytes += len(data)
             return self._receive(stream, method)
         except BaseException:
             self.close()
             raise
+
+    def left_s(self) -> float:
+        """Seconds that are left of the exchange.
+
+        Raises:
+            OSError: none are.
+        """
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise socket.timeout("timed out")
+        return left
+
+    def received(self, count: int) -> None:
+        """Count bytes of an answer, which may take as long as the link takes for them."""
+        self.received_bytes += count
+        more_s = self._link_s(count, up=False)
+        self.limit_s += more_s
+        self._until += more_s
+
+    def gone(self, error: Exception) -> ServerError:
+        """What to tell of an exchange that failed with this error."""
+        if timed_out(error):
+            reason, remedy = "gave no answer within %.3g s" % self.limit_s, _SLOW
+        else:
+            why = getattr(error, "strerror", None) or error
+            reason, remedy = "cannot be reached: %s" % why, _REMEDY
+        return ServerError("the server %s %s" % (self._url, reason), remedy)
+
+    def _link_s(self, size: int, up: bool) -> float:
+        """What a link of known rate takes for so many bytes; 0 of one that nobody knows."""
+        if self._way is None:
+            return 0.0
+        rate = self._way.up_kbit_s if up else self._way.down_kbit_s
+        return seconds(framed_bytes(size), rate) if rate else 0.0
 
     def message(self, method: str, path: str, headers: Dict[str, str], body: bytes) -> bytes:
         """A request as it is sent: its line, its headers, its body."""
@@ -205,9 +254,15 @@ class _Counted(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Read into `buffer`; how many bytes came, 0 at the end."""
+        self._stream.settimeout(self._connection.left_s())
         count = int(self._stream.recv_into(buffer))
-        self._connection.received_bytes += count
+        self._connection.received(count)
         return count
+
+
+def timed_out(error: Exception) -> bool:
+    """Whether an exchange failed because it took too long."""
+    return isinstance(error, socket.timeout) or "timed out" in str(error)
 
 
 def _tls_context(endpoint: Endpoint) -> ssl.SSLContext:

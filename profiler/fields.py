@@ -36,6 +36,8 @@ class Field(NamedTuple):
 _CONFIG = Field("text", "", "the configuration, as LC1")
 _BACKEND = Field("text", "", "what ran the board's parts")
 _BLOCK = Field("text", "", "the block: one process, one configuration, one backend")
+SESSION = Field("integer", "", "0 from the run's start, n from its n-th resume on, which may be on "
+                "another clock", True, True)  # fmt: skip
 
 SAMPLE_FIELDS = {
     "config": _CONFIG,
@@ -68,6 +70,7 @@ SAMPLE_FIELDS = {
     "throttled": Field("boolean", "", "whether the board throttled since the sample before; null "
                        "where it cannot tell", True, True),
     "throttled_by": Field("text", "", "the signs of that", True, True),
+    "session": SESSION,
 }  # fmt: skip
 
 REQUEST_FIELDS = {
@@ -94,6 +97,7 @@ WINDOW_FIELDS = {
     "block": _BLOCK,
     "start_s": Field("number", "s", "start on the machine's monotonic clock"),
     "end_s": Field("number", "s", "end on the machine's monotonic clock"),
+    "session": SESSION,
 }
 
 STAGE_FIELDS = {
@@ -107,6 +111,7 @@ STAGE_FIELDS = {
     "images": Field("integer", "", "on so many images in turn"),
     "status": Field("text", "", "ok or failed"),
     "reason": Field("text", "", "why it failed", True),
+    "session": SESSION,
 }
 
 MEMORY_FIELDS = {

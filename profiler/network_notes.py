@@ -9,6 +9,7 @@ from typing import Any, Dict, List
 from profiler.config import Config
 from profiler.link import NONE, SHAPED, Link
 from profiler.links.probe import deviation
+from profiler.network_records import NO_SERVER
 from profiler.records import read_clock, read_rates
 from profiler.waterfall import jumps
 
@@ -23,7 +24,7 @@ def network_notes(path: str, document: Dict[str, Any], config: Config) -> List[s
     """
     notes = _version(document)
     estimates, rates = read_clock(path), read_rates(path)
-    notes += [e.why_not for e in estimates if e.why_not]
+    notes += [e.why_not for e in estimates if e.why_not and e.why_not != NO_SERVER]
     notes += jumps(estimates)
     for link in measured_links(config):
         for rate in rates:
@@ -39,8 +40,11 @@ def measured_links(config: Config) -> List[Link]:
 
 
 def _version(document: Dict[str, Any]) -> List[str]:
-    theirs = (document.get("server") or {}).get("version")
-    own = document["versions"].get("splitwatt")
-    if theirs is None or own is None or theirs == own:
-        return []
-    return ["the server is splitwatt %s and the board %s" % (theirs, own)]
+    """Of each session in which a server of ours was of another version than the board."""
+    notes = []
+    for session in [document] + list(document.get("resumed") or []):
+        server = session.get("server") or {}
+        theirs, own = server.get("version"), (session.get("versions") or {}).get("splitwatt")
+        if server.get("name") == "splitwatt" and theirs and own and theirs != own:
+            notes.append("the server is splitwatt %s and the board %s" % (theirs, own))
+    return notes

@@ -2,10 +2,12 @@
 
 from typing import Dict, NamedTuple, Optional
 
-from profiler.fields import Field
+from profiler.fields import SESSION, Field
 
 CLOCK_FILE = "clock.jsonl"
 LINKS_FILE = "links.jsonl"
+# Why a block of local computing has no offset: it is nothing odd.
+NO_SERVER = "no server in local computing"
 
 
 class ClockEstimate(NamedTuple):
@@ -19,6 +21,7 @@ class ClockEstimate(NamedTuple):
     exchanges: int
     wall_s: float
     why_not: Optional[str]
+    session: Optional[int] = None
 
 
 class LinkRate(NamedTuple):
@@ -48,6 +51,7 @@ CLOCK_FIELDS: Dict[str, Field] = {
     "exchanges": Field("integer", "", "exchanges of times, of which the quickest counts"),
     "wall_s": Field("number", "s", "the board's wall clock then, since 1970"),
     "why_not": _WHY_NOT,
+    "session": SESSION,
 }
 
 LINK_FIELDS: Dict[str, Field] = {

@@ -1,12 +1,15 @@
 """A block's power traces, where board or server has a sensor and they are two machines."""
 
+import json
 import os
 import time
 from typing import Any, Callable, Dict, List, Optional
 
 from device_configs.errors import SensorError
+from device_configs.files import write_atomic
 from energy.monitor import IDLE, EnergyMonitor, open_for
 from energy.opening import Tried
+from energy.traces import metadata_path
 from profiler.connection import Endpoint
 from profiler.records import POWER_FOLDER
 from profiler.remote_power import RemotePower
@@ -34,6 +37,7 @@ class BlockPower:
         sampling: for `energy.monitor.open_for`; tests name a driver.
         server: where the block's server is; None for a block that uses none.
         timeout_s: of one request to it.
+        session: of the run, which the traces say.
 
     Attributes:
         why_not: why there is no trace, a sentence a driver; empty where there is one.
@@ -50,16 +54,18 @@ class BlockPower:
         sampling: Optional[Dict[str, Any]] = None,
         server: Optional[Endpoint] = None,
         timeout_s: float = 60.0,
+        session: int = 0,
     ) -> None:
         self.why_not: List[str] = []
         self.server_why_not: List[str] = []
         self._window = window
+        self._session = session
         self._idle_s = IDLE_S if idle_s is None else idle_s
         self._monitor: Optional[EnergyMonitor] = None
         self._server: Optional[RemotePower] = None
         path = _free(run, block)
         if server is not None:
-            self._server = RemotePower(server, timeout_s, _of_server(path))
+            self._server = RemotePower(server, timeout_s, _of_server(path), session)
         try:
             opened = open_for(target, trace_path=path, **(sampling or {}))
             self._monitor = opened.monitor
@@ -115,6 +121,16 @@ class BlockPower:
             monitor.stop()
         except SensorError as sensor:  # the trace says how far it goes
             self.why_not = [str(sensor)]
+        _say_session(monitor.trace_path, self._session)
+
+
+def _say_session(trace: str, session: int) -> None:
+    """Put the run's session into a trace's metadata, which the sampler has written."""
+    path = metadata_path(trace)
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as stream:
+            about = json.load(stream)
+        write_atomic(path, json.dumps(dict(about, session=session), indent=1) + "\n")
 
 
 def _enough_s(about: Dict[str, Any]) -> float:

@@ -114,7 +114,7 @@ def _server_asked_for(config: Config, options: Options) -> Optional[Dict[str, An
 
 
 def check_resumable(document: Dict[str, Any], options: Options, config: Optional[Config]) -> None:
-    """Raise RunError unless bundles, images and config are those that the run began with.
+    """Raise RunError unless threads, bundles, images and config are those that the run began with.
 
     Args:
         document: run.json.
@@ -128,6 +128,12 @@ def check_resumable(document: Dict[str, Any], options: Options, config: Optional
         raise RunError(
             "the config differs from the run's in %s" % ", ".join(keys),
             "resume without --config, or begin another run",
+        )
+    threads = document.get("threads", options.threads)
+    if options.threads != threads:
+        raise RunError(
+            "the run began with --threads %s, not %s" % (threads or "left out", options.threads),
+            "resume without --threads, or begin another run",
         )
     found = open_bundles(own, options.bundles, options.target)
     for model, one in found.items():

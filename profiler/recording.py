@@ -35,15 +35,19 @@ class Recorder:
     Args:
         images: paths, or file names, of the run's images.
         warm_images: the warm-up runs so many of them.
+        session: of the run.
     """
 
-    def __init__(self, config: Config, spec: Spec, images: List[str], warm_images: int) -> None:
+    def __init__(
+        self, config: Config, spec: Spec, images: List[str], warm_images: int, session: int = 0
+    ) -> None:
         self._config = config
         self._spec = spec
         self._images = images
         self._warm_images = warm_images
         nothing = dict.fromkeys(Sample._fields)
         nothing.update(config=spec.config, repeat=spec.repeat, backend=spec.backend, block=spec.id)
+        nothing["session"] = session
         self._nothing: Record = nothing
 
     def image(self, inference: int, warmup: bool) -> str:

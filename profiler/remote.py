@@ -128,7 +128,7 @@ class Remote:
         try:
             return connection.exchange(method, path, headers, body)
         except (OSError, http.client.HTTPException) as error:
-            raise ServerError("the server %s cannot be reached: %s" % (self._url, error))
+            raise connection.gone(error)
 
     def _refused(self, answer: Answer) -> ServerError:
         try:

@@ -23,12 +23,14 @@ class RemotePower:
         endpoint: the server.
         timeout_s: of one request.
         path: the CSV to write.
+        session: of the run.
     """
 
-    def __init__(self, endpoint: Endpoint, timeout_s: float, path: str) -> None:
+    def __init__(self, endpoint: Endpoint, timeout_s: float, path: str, session: int) -> None:
         self.why_not: List[str] = []
         self.about: Optional[Dict[str, Any]] = None
         self._path = path
+        self._session = session
         self._remote = Remote(endpoint, timeout_s)
         self._trace = ""
         self._before: Optional[Offset] = None
@@ -68,5 +70,6 @@ class RemotePower:
             raise ServerError("the server's trace is none")
         offsets = [self._before, after] if self._before is not None else [after]
         about["clock"] = [dict(offset._asdict()) for offset in offsets]
+        about["session"] = self._session
         write_atomic(self._path, text)
         write_atomic(metadata_path(self._path), json.dumps(about, indent=1) + "\n")

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from device_configs.errors import SensorError
 from energy.per_image import waiting
-from profiler.sample import IDLE, INFERENCES, Sample, Window
+from profiler.sample import IDLE, INFERENCES, Sample, Window, same_session
 from profiler.traced import RailJoules, joules, traces_of
 
 NO_TOTAL = "the target does not tell which rails make the board's total"
@@ -58,7 +58,7 @@ def block_energies(
     for window in windows:
         if window.name == INFERENCES:
             inside = [s for s in samples if s.block == window.block and _in(s, window)]
-            idle = idle_of(windows, window.block)
+            idle = idle_of(windows, window.block, window.session)
             traces = traces_of(power, window.block, server)
             found.append(_of_window(window, inside, idle, traces, why_none))
     whole = {energy.block for energy in found}
@@ -70,9 +70,12 @@ def block_energies(
     return found
 
 
-def idle_of(windows: Sequence[Window], block: str) -> List[Tuple[float, float]]:
-    """The intervals of a block in which nothing ran."""
-    return [(w.start_s, w.end_s) for w in windows if (w.name, w.block) == (IDLE, block)]
+def idle_of(
+    windows: Sequence[Window], block: str, session: Optional[int]
+) -> List[Tuple[float, float]]:
+    """The intervals of a block in which nothing ran in a session of the run."""
+    own = [w for w in windows if (w.name, w.block) == (IDLE, block)]
+    return [(w.start_s, w.end_s) for w in own if same_session(w.session, session)]
 
 
 def waiting_joules(idle_watts: Optional[float], seconds: float) -> Optional[float]:
@@ -83,7 +86,8 @@ def waiting_joules(idle_watts: Optional[float], seconds: float) -> Optional[floa
 
 
 def _in(sample: Sample, window: Window) -> bool:
-    return window.start_s <= sample.started_monotonic_s <= window.end_s
+    inside = window.start_s <= sample.started_monotonic_s <= window.end_s
+    return inside and same_session(sample.session, window.session)
 
 
 def _of_window(
@@ -103,7 +107,7 @@ def _of_window(
     if not good:
         return _none(window, good, "no inference gave an answer")
     try:
-        found = joules(traces, window.start_s, window.end_s, good, idle)
+        found = joules(traces, window.start_s, window.end_s, good, idle, window.session)
     except SensorError as error:
         return _none(window, good, error.message)
     why = found.total.why_not if found.total else NO_TOTAL

@@ -57,17 +57,19 @@ class RunFolder:
             SplitwattError: it cannot be written.
         """
         folder = cls(path)
-        if os.path.exists(folder.file(RUN_FILE)):
-            raise RunError(
-                "%s holds a run already" % path, "use --resume %s, or another --out" % path
-            )
+        folder._check_new(path)
         try:
             os.makedirs(folder.file(POWER_FOLDER), exist_ok=True)
         except OSError as error:
             raise storage_error(path, error)
         folder.hold()
-        folder.clean()
-        folder.write_document(document)
+        try:
+            folder._check_new(path)  # another process may have made one while this one waited
+            folder.clean()
+            folder.write_document(document)
+        except BaseException:
+            folder.close()
+            raise
         return folder
 
     @classmethod
@@ -80,8 +82,7 @@ class RunFolder:
         read_document(path)
         folder = cls(path)
         folder.hold()
-        for name in _APPENDED:
-            _cut_torn_line(folder.file(name))
+        folder.mend()
         folder.clean()
         return folder
 
@@ -172,11 +173,28 @@ class RunFolder:
                     )
                 time.sleep(0.1)
 
+    def mend(self) -> None:
+        """Cut off last lines that were never finished; no block's process may be writing."""
+        for name in _APPENDED:
+            _cut_torn_line(self.file(name))
+
     def clean(self) -> None:
         """Remove what a killed writer of run.json had not put in its place yet."""
         for name in os.listdir(self.path):
             if name.startswith("." + RUN_FILE):
                 os.unlink(self.file(name))
+
+    def _check_new(self, path: str) -> None:
+        if os.path.exists(self.file(RUN_FILE)):
+            raise RunError(
+                "%s holds a run already" % path, "use --resume %s, or another --out" % path
+            )
+        known = [name for name in _APPENDED if os.path.exists(self.file(name))]
+        if known:
+            raise RunError(
+                "%s holds %s of a run that has lost its %s" % (path, known[0], RUN_FILE),
+                "choose another --out",
+            )
 
     def lock_number(self) -> int:
         """The file descriptor of the lock, for a child that is to hold it as well."""

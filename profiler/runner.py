@@ -33,6 +33,7 @@ from profiler.prepare import (
 from profiler.progress import Progress, open_progress
 from profiler.recording import Recorder, Spec
 from profiler.records import SAMPLES_FILE, Window, read_run
+from profiler.resumed import other_conditions, resume_row, session_of
 from profiler.run_folder import RunFolder
 from profiler.stage_plan import StageSpec
 from profiler.stage_runner import Around, run_stage_blocks, stages_left
@@ -96,7 +97,8 @@ def resume_run(path: str, options: Options, config: Optional[Config] = None) -> 
     with RunFolder.reopen(path) as folder:
         document = folder.document()
         check_resumable(document, options, config)
-        document["resumed"].append({"wall": wall(), "monotonic_s": time.monotonic()})
+        sensors = {"sysfs": options.sysfs, "driver": options.driver}
+        document["resumed"].append(resume_row(wall(), sensors))
         document["finished_wall"] = document["files"] = None
         return _Session(folder, document, options, folder.lines()).run()
 
@@ -117,6 +119,8 @@ class _Session:
         self._given_up: Set[str] = set()
         self._server: Optional[OwnServer] = None
         self._server_starts = 0
+        self._number = session_of(document)
+        self._met = False
         self._told_why_no_power = False
         self._shaped: Optional[Shaped] = None
 
@@ -129,6 +133,7 @@ class _Session:
             if any(self._is_split(spec) for spec in todo):
                 self._meet_server()
             self._folder.write_document(self._document)
+            self._tell_of_conditions()
             expected = sum(work.samples(self._config) for work in todo.values())
             with open_progress(expected) as progress, Syncer(self._folder.file(SAMPLES_FILE)):
                 for spec in todo:
@@ -144,6 +149,12 @@ class _Session:
         self._document["files"] = digests(self._folder.path)
         self._folder.write_document(self._document)
         return self._result()
+
+    def _tell_of_conditions(self) -> None:
+        if self._number:
+            differing = other_conditions(self._document, self._document["resumed"][-1])
+            if differing:
+                note("this resume goes on under other conditions: %s" % "; ".join(differing))
 
     def _is_split(self, spec: AnySpec) -> bool:
         return self._config.configuration(spec.config).kind == SPLIT
@@ -162,8 +173,8 @@ class _Session:
             more = plan_again(self._config, self._blocks, hot)
             if not more:
                 return
-            if self._server is None and any(self._is_split(spec) for spec in more):
-                self._meet_server()  # all that was left when this session began was local
+            if any(self._is_split(spec) for spec in more):
+                self._meet_server()
             self._blocks += more
             self._document["blocks"] = [dict(spec._asdict()) for spec in self._blocks]
             self._folder.write_document(self._document)
@@ -176,9 +187,9 @@ class _Session:
 
     def _run_stage_blocks(self) -> None:
         """Blocks of single stages, for their joules, where the config asks for them."""
-        stages = stages_left(self._config, self._folder)
-        if any(self._is_split(spec) for spec in stages) and self._server is None:
-            self._meet_server()  # all that this session ran was local
+        stages = stages_left(self._config, self._folder, self._document["bundles"])
+        if any(self._is_split(one.spec) for one in stages):
+            self._meet_server()
         around = Around(self._endpoint, self._power, self._prefix)
         run_stage_blocks(stages, self._config, self._folder, self._options, around)
 
@@ -191,9 +202,12 @@ class _Session:
                 time.sleep(1.0)
 
     def _meet_server(self) -> None:
+        """Make the link and meet the server, once a session; run.json has both from then on."""
+        if self._met:
+            return
         options = self._options
         for link in measured_links(self._config):
-            if link.kind == SHAPED and self._shaped is None:
+            if link.kind == SHAPED:
                 self._shaped = Shaped(link)
                 self._document["link"] = self._shaped.record
                 note(self._shaped.sentence)
@@ -201,8 +215,13 @@ class _Session:
             self._server = self._start_server()
         with Client(self._endpoint(), options.timeout_s) as client:
             about = describe_server(client, self._document, self._server is not None)
-        self._document["server"] = about
+        if "name" not in (self._document["server"] or {}):
+            self._document["server"] = about  # until now it was only asked for
+        if self._number:
+            self._document["resumed"][-1]["server"] = about
         self._document["same_machine"] = self._document["same_machine"] or about["same_machine"]
+        self._folder.write_document(self._document)
+        self._met = True
 
     def _start_server(self) -> OwnServer:
         options = self._options
@@ -230,6 +249,7 @@ class _Session:
             self._tell_of_network(progress)
             if ended.died is None:
                 return
+            self._folder.mend()
             deaths += 1
             before, work = work, self._left(spec)
             stuck = stuck + 1 if work == before else 0
@@ -285,7 +305,7 @@ class _Session:
             return
 
         def window(name: str, start_s: float, end_s: float) -> None:
-            row = Window(name, spec.config, spec.backend, spec.id, start_s, end_s)
+            row = Window(name, spec.config, spec.backend, spec.id, start_s, end_s, self._number)
             with self._folder.windows() as windows:
                 windows.append(dict(row._asdict()))
 
@@ -299,6 +319,7 @@ class _Session:
             sampling=sensors,
             server=self._endpoint() if self._is_split(spec) else None,
             timeout_s=self._options.timeout_s,
+            session=self._number,
         ) as power:
             yield power if power.sampled else None
         self._no_power(power.why_not, power.server_why_not)
@@ -353,7 +374,7 @@ class _Session:
         """Record as failed what a block's process would not survive: the next sample, or all."""
         config, images = self._config, self._images
         warm = WarmUp(config.warmup, config.warmup_until, len(images))
-        recorder = Recorder(config, spec, images, warm.images)
+        recorder = Recorder(config, spec, images, warm.images, self._number)
         while True:
             work = self._left(spec)
             missing = [(True, k) for k in work.warmups] + [(False, k) for k in work.inferences]

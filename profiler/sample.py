@@ -59,6 +59,7 @@ class Sample(NamedTuple):
     board: Optional[Dict[str, float]] = None
     throttled: Optional[bool] = None
     throttled_by: Optional[str] = None
+    session: Optional[int] = None
 
     @property
     def ok(self) -> bool:
@@ -80,6 +81,7 @@ class Window(NamedTuple):
     block: str
     start_s: float
     end_s: float
+    session: Optional[int] = None
 
 
 class Memory(NamedTuple):
@@ -93,6 +95,11 @@ class Memory(NamedTuple):
     source: str
     gpu_process_peak_bytes: Optional[int] = None
     gpu_peak_bytes: Optional[int] = None
+
+
+def same_session(a: Optional[int], b: Optional[int]) -> bool:
+    """Whether two records may be on one clock; those of earlier versions do not say their session."""
+    return a is None or b is None or a == b
 
 
 def uplink_payload_s(sample: Sample, link: Link) -> Optional[float]:

@@ -36,6 +36,7 @@ class StageBlock(NamedTuple):
     images: int
     status: str
     reason: Optional[str]
+    session: Optional[int] = None
 
 
 class StageEnergy(NamedTuple):
@@ -132,5 +133,5 @@ def _joules(
     """None without a trace."""
     if not traces or stage.start_s is None or stage.end_s is None or not stage.repetitions:
         return None
-    idle = idle_of(windows, stage.block)
-    return joules(traces, stage.start_s, stage.end_s, stage.repetitions, idle)
+    idle = idle_of(windows, stage.block, stage.session)
+    return joules(traces, stage.start_s, stage.end_s, stage.repetitions, idle, stage.session)

@@ -1,8 +1,10 @@
-"""Which stage blocks a run has: one for each configuration and backend, after all other blocks."""
+"""Which stage blocks a run has, one for each configuration and backend, and which stages they have."""
 
-from typing import List, NamedTuple
+from typing import Any, Dict, List, NamedTuple
 
-from profiler.config import Config
+from profiler.bundles import slot
+from profiler.config import SPLIT, Config
+from profiler.stage_energy import SERVER, TRANSMIT
 
 SUFFIX = ".stages"
 
@@ -24,3 +26,22 @@ def stage_specs(config: Config) -> List[StageSpec]:
         for row in config.configurations
         for backend in config.backends
     ]
+
+
+def stage_names(config: Config, spec: StageSpec, bundles: Dict[str, Any]) -> Dict[str, List[str]]:
+    """Model -> its stages in their order, for each model of a stage block.
+
+    Args:
+        config: the run's.
+        spec: the block.
+        bundles: run.json's: a part on the board is a stage, and the two of one that was cut are one.
+    """
+    row = config.configuration(spec.config)
+    last = ["encode", TRANSMIT, SERVER] if row.kind == SPLIT else ["postprocess"]
+    found = {}
+    for model in row.models:
+        bundle = bundles[model]
+        parts = [part["name"] for part in bundle["parts"] if part["placement"] == "board"]
+        names = ["preprocess"] + [part.split(".")[0] for part in parts] + last
+        found[model] = ["%s.%s" % (slot(bundle["tasks"]), name) for name in dict.fromkeys(names)]
+    return found

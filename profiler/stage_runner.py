@@ -10,8 +10,7 @@ from profiler.prepare import Options
 from profiler.records import read_stages
 from profiler.run_folder import RunFolder
 from profiler.sample import OK
-from profiler.stage_energy import SERVER, TRANSMIT
-from profiler.stage_plan import StageSpec, stage_specs
+from profiler.stage_plan import StageSpec, stage_names, stage_specs
 
 LOG = "stages.log"
 _MODULE = "profiler.stage_block"
@@ -34,29 +33,41 @@ class Around(NamedTuple):
     prefix: Callable[[bool], Sequence[str]]
 
 
-def stages_left(config: Config, folder: RunFolder) -> Dict[StageSpec, Set[str]]:
-    """The stage blocks that are not done, each with the stages of it that are."""
+class StagesLeft(NamedTuple):
+    """A stage block with stages that are not done: which of its stages are, and how many are not."""
+
+    spec: StageSpec
+    done: Set[str]
+    missing: int
+
+
+def stages_left(config: Config, folder: RunFolder, bundles: Dict[str, Any]) -> List[StagesLeft]:
+    """The stage blocks that are not done.
+
+    Args:
+        config: the run's.
+        folder: the run's.
+        bundles: run.json's.
+    """
     done: Dict[str, Set[str]] = {}
     for row in read_stages(folder.path):
         if row.status == OK:
             done.setdefault(row.block, set()).add(row.stage)
-    specs = {spec: done.get(spec.id, set()) for spec in stage_specs(config)}
-    return {s: known for s, known in specs.items() if len(known) < _least(config, s)}
+    found = []
+    for spec in stage_specs(config):
+        known = done.get(spec.id, set())
+        names = sum(stage_names(config, spec, bundles).values(), [])
+        found.append(StagesLeft(spec, known, len(set(names) - known)))
+    return [one for one in found if one.missing]
 
 
 def run_stage_blocks(
-    left: Dict[StageSpec, Set[str]],
-    config: Config,
-    folder: RunFolder,
-    options: Options,
-    around: Around,
+    left: List[StagesLeft], config: Config, folder: RunFolder, options: Options, around: Around
 ) -> None:
     """Run them one after the other; one that dies is left as it is, for a resume."""
-    seconds = sum(_AROUND_S + _least(config, s) * (config.stage_energy_s or 0.0) for s in left)
-    for spec, done in left.items():
-        own_s = _AROUND_S + _least(config, spec) * (config.stage_energy_s or 0.0)
-        note("stages of %s on %s, %s" % (spec.config, spec.backend, _about(seconds)))
-        seconds -= own_s
+    each_s = [_AROUND_S + one.missing * (config.stage_energy_s or 0.0) for one in left]
+    for i, (spec, done, _) in enumerate(left):
+        note("stages of %s on %s, %s" % (spec.config, spec.backend, _about(sum(each_s[i:]))))
         split = config.configuration(spec.config).kind == SPLIT
         with around.power(spec) as sampled:
             if sampled is None:
@@ -75,6 +86,7 @@ def run_stage_blocks(
                 module=_MODULE,
             )
         if ended.died is not None:
+            folder.mend()
             note("%s: %s" % (spec.id, ended.died))
 
 
@@ -85,12 +97,6 @@ def _arguments(folder: RunFolder, spec: StageSpec, options: Options, done: Set[s
         "--done", ",".join(sorted(done)),
     ]  # fmt: skip
     return arguments + (["--threads", str(options.threads)] if options.threads else [])
-
-
-def _least(config: Config, spec: StageSpec) -> int:
-    """How many stages a block has: of each model, at least three."""
-    row = config.configuration(spec.config)
-    return len(row.models) * (3 + (len((TRANSMIT, SERVER)) if row.kind == SPLIT else 0))
 
 
 def _about(seconds: float) -> str:

@@ -1,6 +1,6 @@
 """The short table at the end of a profile; `splitwatt report` makes the real ones."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from profiler.records import (
     Run,
@@ -15,6 +15,7 @@ from profiler.records import (
     spread,
     throttled_blocks,
 )
+from profiler.resumed import other_conditions
 
 
 def short_table(path: str) -> str:
@@ -77,6 +78,12 @@ def remarks(path: str) -> List[str]:
     """What a reader of the table must know, a sentence each."""
     run = read_run(path)
     told = []
+    for row in run.document.get("resumed") or []:
+        differing = other_conditions(run.document, row)
+        if differing:
+            told.append(
+                "resumed %s under other conditions: %s" % (row["wall"], "; ".join(differing))
+            )
     hot = throttled_blocks(run.samples)
     for block in sorted(hot - run.replaced):
         signs = [s.throttled_by for s in run.samples if s.block == block and s.throttled_by]
@@ -88,25 +95,37 @@ def remarks(path: str) -> List[str]:
         told.append("not stable when the warm-up reached its cap: %s" % ", ".join(cold))
     for text in sorted({"%s: %s" % (s.config, text) for s in run.starts for text in s.fallbacks}):
         told.append(text)
-    apart = _outliers(run)
+    apart = _counted(run, _outliers)
     if apart:
         rows = ", ".join("%s %d" % row for row in apart.items())
         told.append("outliers, which count: %s (3 interquartile ranges outside quartiles)" % rows)
+    again = _counted(run, lambda samples: sum(_attempts(s) > 1 for s in samples))
+    if again:
+        rows = ", ".join("%s %d" % row for row in again.items())
+        told.append("took more than one request, which counts in their time: %s" % rows)
     told += _too_wide(run)
     failed = [row for row in run.throughput if row.failed]
     told += ["%s: %d images failed in throughput" % (row.block, row.failed) for row in failed]
     return told
 
 
-def _outliers(run: Run) -> Dict[str, int]:
+def _counted(run: Run, of: Callable[[List[Sample]], int]) -> Dict[str, int]:
+    """CONFIG on BACKEND -> what there is of its samples, where there is any."""
     found = {}
     for config in run.config.configurations:
         for backend in run.config.backends:
-            times = [s.total_s for s in run.measured(config.id, backend) if s.total_s is not None]
-            count = sum(outside(times))
+            count = of(run.measured(config.id, backend))
             if count:
                 found["%s on %s" % (config.id, backend)] = count
     return found
+
+
+def _outliers(samples: List[Sample]) -> int:
+    return sum(outside([s.total_s for s in samples if s.total_s is not None]))
+
+
+def _attempts(sample: Sample) -> int:
+    return max([request.attempts for request in sample.requests] or [1])
 
 
 def _too_wide(run: Run) -> List[str]:

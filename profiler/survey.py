@@ -11,7 +11,7 @@ from device_configs.errors import ServerError
 from profiler.clock import estimate
 from profiler.link import Link
 from profiler.links.probe import probe
-from profiler.network_records import CLOCK_FILE, LINKS_FILE, ClockEstimate
+from profiler.network_records import CLOCK_FILE, LINKS_FILE, NO_SERVER, ClockEstimate
 from profiler.run_folder import Appender, RunFolder
 
 BEFORE, DURING, AFTER = "before", "during", "after"
@@ -25,22 +25,29 @@ class Survey:
     Args:
         folder: the run's.
         block: its id.
-        client: asks the server; None for a block without one.
+        client: asks the server; None for a block without one, whose own clocks are kept.
         link: the one that the samples are taken over, whose rate is measured; None measures none.
+        session: of the run.
     """
 
     def __init__(
-        self, folder: RunFolder, block: str, client: Optional[Any], link: Optional[Link]
+        self,
+        folder: RunFolder,
+        block: str,
+        client: Optional[Any],
+        link: Optional[Link],
+        session: int,
     ) -> None:
         self._folder = folder
         self._block = block
         self._client = client
         self._link = link
+        self._session = session
         self._last_s = 0.0
 
     def begin(self) -> None:
         """Compare the clocks and measure the link, before the first sample."""
-        self._take(BEFORE, self._link is not None)
+        self._take(BEFORE, True)
 
     def between(self) -> None:
         """Compare the clocks between two samples, where that was long ago."""
@@ -49,21 +56,27 @@ class Survey:
 
     def end(self) -> None:
         """As `begin`, after the last sample."""
-        self._take(AFTER, self._link is not None)
+        self._take(AFTER, True)
 
     def _take(self, when: str, rate: bool) -> None:
-        if self._client is None:
-            return
         rows: List[Tuple[str, Any]] = []
         try:
-            rows.append((CLOCK_FILE, estimate(self._client, self._block, when)))
-            if rate:
+            rows.append((CLOCK_FILE, self._clocks(when)))
+            if rate and self._client is not None and self._link is not None:
                 rows.append((LINKS_FILE, probe(self._client, self._block, when)))
         except ServerError as error:
-            now = time.monotonic()
-            gone = ClockEstimate(self._block, when, now, None, None, 0, time.time(), error.message)
-            rows.append((CLOCK_FILE, gone))
+            rows.append((CLOCK_FILE, self._unknown(when, error.message)))
         for name, row in rows:
             with Appender(self._folder.file(name)) as lines:
                 lines.append(dict(row._asdict()))
         self._last_s = time.monotonic()
+
+    def _clocks(self, when: str) -> ClockEstimate:
+        if self._client is None:
+            return self._unknown(when, NO_SERVER)
+        return estimate(self._client, self._block, when)._replace(session=self._session)
+
+    def _unknown(self, when: str, why_not: str) -> ClockEstimate:
+        return ClockEstimate(
+            self._block, when, time.monotonic(), None, None, 0, time.time(), why_not, self._session
+        )

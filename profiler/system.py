@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 from engines.answer import unpack
 from engines.chain import PartsPipeline
 from engines.image import decode_image
+from engines.manifest import PRECISIONS
 from engines.pipeline import BoardPipeline, LocalPipeline
 from engines.pipeline import Request as BoardRequest
 from engines.store import EngineStore
@@ -191,17 +192,24 @@ def finished(requests: Sequence[Request], payloads: Sequence[bytes]) -> List[Req
 
 def published_total(models: Sequence[str]) -> Optional[Charge]:
     """The published mean bytes of all models together, estimated for those without a published
-    figure; None where one of them has neither.
+    figure; None where one of them has neither. A model in fp16 or int8 has the sizes of the
+    same model in fp32.
     """
     total, source = 0, PUBLISHED
     for model in models:
-        size = published_bytes(model)
+        name = _without_precision(model)
+        size = published_bytes(name)
         if size is None:
-            size, source = estimated_bytes(model), ESTIMATED
+            size, source = estimated_bytes(name), ESTIMATED
         if size is None:
             return None
         total += size
     return Charge(total, source) if models else None
+
+
+def _without_precision(model: str) -> str:
+    endings = [len("-" + name) for name in PRECISIONS if model.endswith("-" + name)]
+    return model[: -endings[0]] if endings else model
 
 
 def _request(model: str, payload: bytes, reply: Reply, drain_s: Optional[float]) -> Request:

@@ -2,13 +2,15 @@
 the server's own clock.
 """
 
+import json
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from device_configs.errors import SensorError
 from energy.confidence import LEAST_REPETITIONS, bootstrap_mean
 from energy.monitor import Window
 from energy.per_image import block_energy, shifted
-from energy.traces import Trace, read_trace
+from energy.traces import Trace, metadata_path, read_trace
+from profiler.sample import same_session
 
 # What follows a block's name in the name of its server's trace.
 SERVER_SUFFIX = ".server"
@@ -73,6 +75,7 @@ def joules(
     end_s: float,
     images: int,
     idle: Sequence[Tuple[float, float]],
+    session: Optional[int] = None,
 ) -> Joules:
     """Joules per image of an interval on the board's clock.
 
@@ -80,11 +83,17 @@ def joules(
         traces: of which one covers it.
         images: what the joules are divided by.
         idle: intervals in which nothing ran.
+        session: of the run, whose traces are on the clock of these times; None where none is known.
 
     Raises:
         SensorError: there is no figure, and why.
     """
-    path = _covering(traces, start_s, end_s)
+    sessions = {path: _session(path) for path in traces}
+    named = [path for path in traces if session is not None and sessions[path] == session]
+    named = named or [path for path in traces if same_session(sessions[path], session)]
+    if not named:
+        raise SensorError("no trace is of the session of the run in which it ran")
+    path = _covering(named, start_s, end_s)
     offset = clock_offset_s(read_trace(path))
     own = shifted([Window("", a, b) for a, b in [(start_s, end_s), *idle]], offset)
     (begin, end), *rest = [(window.start_s, window.end_s) for window in own]
@@ -141,6 +150,16 @@ def _rail(label: str, total: bool, figures: Dict[str, Any]) -> RailJoules:
         tuple(figures["joules_per_image_of_pieces"]),
         figures["excluded"],
     )
+
+
+def _session(trace: str) -> Optional[int]:
+    """The session of the run that a trace is of; None of a killed one and of earlier versions."""
+    try:
+        with open(metadata_path(trace), encoding="utf-8") as stream:
+            found = json.load(stream)
+    except (OSError, ValueError):
+        return None
+    return found.get("session") if isinstance(found, dict) else None
 
 
 def _covering(traces: Sequence[str], start_s: float, end_s: float) -> str:

@@ -7,7 +7,7 @@ between them and how sure it is.
 from typing import List, NamedTuple, Optional, Sequence
 
 from profiler.network_records import ClockEstimate
-from profiler.sample import Sample
+from profiler.sample import Sample, same_session
 
 # What two clocks may drift apart: crystals within 100 ppm at each end.
 DRIFT = 200e-6
@@ -65,7 +65,7 @@ def _round_trip(
 ) -> List[Bar]:
     network_s = sample.stages[slot + ".network"]
     up_s, sure_s = network_s / 2, None
-    clock = None if sent_s is None else offset_at(estimates, sent_s)
+    clock = None if sent_s is None else offset_at(estimates, sent_s, session=sample.session)
     if clock is not None and server_s is not None and sent_s is not None:
         up_s = min(max(0.0, server_s - (clock.offset_s or 0.0) - sent_s), network_s)
         sure_s = clock.uncertainty_s
@@ -87,27 +87,36 @@ def jumps(estimates: Sequence[ClockEstimate]) -> List[str]:
     told = []
     for before, after in zip(estimates, estimates[1:]):
         passed_s = after.monotonic_s - before.monotonic_s
-        place = "between %s (%s) and %s (%s)" % (
-            before.block, before.when, after.block, after.when,
-        )  # fmt: skip
+        place = _between(before, after)
         if passed_s < 0:
             told.append("the board's monotonic clock began anew %s" % place)
             continue
         if abs(after.wall_s - before.wall_s - passed_s) > WALL_JUMP_S + DRIFT * passed_s:
             told.append("the board's wall clock was set %s" % place)
-        if not _run_on(before, after, passed_s):
-            told.append("the server's clock jumped %s" % place)
+    known = [e for e in estimates if e.offset_s is not None]  # it may have been gone in between
+    for before, after in zip(known, known[1:]):
+        passed_s = after.monotonic_s - before.monotonic_s
+        if passed_s >= 0 and not _run_on(before, after, passed_s):
+            told.append("the server's clock jumped %s" % _between(before, after))
     return told
 
 
+def _between(before: ClockEstimate, after: ClockEstimate) -> str:
+    return "between %s (%s) and %s (%s)" % (before.block, before.when, after.block, after.when)
+
+
 def offset_at(
-    estimates: Sequence[ClockEstimate], monotonic_s: float, block: Optional[str] = None
+    estimates: Sequence[ClockEstimate],
+    monotonic_s: float,
+    block: Optional[str] = None,
+    session: Optional[int] = None,
 ) -> Optional[ClockEstimate]:
-    """The estimate to use at a time: of the two around it the one of less uncertainty.
+    """The estimate to use at a time in a session: of the two around it the one of less uncertainty.
 
     None where there is no estimate, or where the server's clock jumped between the two around it.
     """
     known = [e for e in estimates if e.offset_s is not None and block in (None, e.block)]
+    known = [e for e in known if same_session(e.session, session)]
     before = [e for e in known if e.monotonic_s <= monotonic_s]
     after = [e for e in known if e.monotonic_s > monotonic_s]
     around = before[-1:] + after[:1]

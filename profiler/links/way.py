@@ -29,7 +29,8 @@ class Way(NamedTuple):
     Attributes:
         via: "kernel" or "user".
         connect: the gate's address, connected to instead of the server's; None without a gate.
-        up_kbit_s, down_kbit_s: rates that the client itself keeps; None where it keeps none.
+        up_kbit_s, down_kbit_s: the link's rates; None where it has none. Without a gate the
+            client itself keeps them.
     """
 
     via: str
@@ -42,10 +43,11 @@ def way_of(record: Optional[Dict[str, Any]]) -> Optional[Way]:
     """The way that run.json's `link` tells; None over the network as it is."""
     if not record or record.get("via") not in (KERNEL, USER):
         return None
+    rates = record["rate_kbit_s"], record["downlink_kbit_s"]
     if record["via"] == KERNEL:
         host, port = record["gate"]
-        return Way(KERNEL, (str(host), int(port)), None, None)
-    return Way(USER, None, record["rate_kbit_s"], record["downlink_kbit_s"])
+        return Way(KERNEL, (str(host), int(port)), *rates)
+    return Way(USER, None, *rates)
 
 
 class Drain:
@@ -120,6 +122,10 @@ class Paced:
         self._down_at = max(self._down_at, now) + seconds(framed_bytes(count), rate)
         _sleep_until(self._down_at)
         return count
+
+    def settimeout(self, seconds: float) -> None:
+        """Of each piece sent or received."""
+        self._stream.settimeout(seconds)
 
     def getpeercert(self, binary_form: bool = False) -> Any:
         """As the TLS socket below has it."""

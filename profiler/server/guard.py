@@ -15,8 +15,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 MAX_CONNECTIONS = 1024
 MAX_HEAD_BYTES = 16 << 10
-# From the first byte of a request to its last; 64 MB at 4 Mbit/s.
+# From the first byte of a request to its last, and longer for what has arrived of it at this rate: a
+# large body takes long over a slow link, and a client that hardly sends is let go.
 ARRIVAL_TIMEOUT_S = 120.0
+LEAST_BYTES_S = 1000.0
 # Until the first byte of a connection.
 SILENCE_TIMEOUT_S = 30.0
 # For a client that does not read its answer.
@@ -32,6 +34,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
 
     max_connections = MAX_CONNECTIONS
     arrival_timeout_s = ARRIVAL_TIMEOUT_S
+    least_bytes_s = LEAST_BYTES_S
     silence_timeout_s = SILENCE_TIMEOUT_S
     write_timeout_s = WRITE_TIMEOUT_S
 
@@ -42,6 +45,8 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         self._in_head = False
         self._arriving = False
         self._large = False
+        self._arrived_bytes = 0
+        self._began_s = 0.0
         self._late: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
         if len(self.connections) > self.max_connections:
@@ -64,6 +69,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         if self._in_head:
             self._unparsed_bytes += len(data)
         super().data_received(data)
+        self._arrived_bytes += len(data)
         if self.transport.is_closing():
             self._expect(None)
         elif self._in_head and self._unparsed_bytes > MAX_HEAD_BYTES:
@@ -77,6 +83,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
     def on_message_begin(self) -> None:
         """A request begins."""
         self._in_head = self._arriving = True
+        self._began_s, self._arrived_bytes = self.loop.time(), 0
         self._head_bytes = self._unparsed_bytes = 0
         super().on_message_begin()
 
@@ -134,6 +141,11 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
 
     def _too_late(self) -> None:
         self._late = None
+        if self._arriving:
+            allowed_s = self.arrival_timeout_s + self._arrived_bytes / self.least_bytes_s
+            left_s = self._began_s + allowed_s - self.loop.time()
+            if left_s > 0:
+                return self._expect(left_s)
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             self._refuse(408, "the request did not arrive in time")
         else:

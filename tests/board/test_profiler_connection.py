@@ -1,14 +1,19 @@
-"""An answer costs the memory that it has, on every Python."""
+"""An answer costs the memory that it has, on every Python; how long an exchange may take."""
 
 import threading
+import time
 import tracemalloc
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from socketserver import ThreadingMixIn
 
 import pytest
 
 from device_configs.errors import ServerError
-from profiler import connection
+from profiler import client, connection
+from profiler.client import Client
 from profiler.connection import Connection, Endpoint
+from profiler.link import KERNEL, framed_bytes, seconds
+from profiler.links.way import Way
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -52,3 +57,89 @@ def test_too_large_an_answer_is_not_read_to_its_end(server, monkeypatch):
     assert len(server.exchange("GET", "/100000", {}, b"").body) == 100000
     with pytest.raises(ServerError, match="larger than"):
         server.exchange("GET", "/400000", {}, b"")
+
+
+class _Threads(ThreadingMixIn, HTTPServer):
+    daemon_threads = True
+
+
+class _Slow(BaseHTTPRequestHandler):
+    """Answers late, a byte at a time, or with what is queued in `busy` first."""
+
+    protocol_version = "HTTP/1.1"
+    late_s, drops, busy = 0.0, 0, []
+
+    def do_GET(self):
+        if self.busy:
+            return self._answer(503, b"{}", self.busy.pop(0))
+        self._answer(200, b"{}")
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        time.sleep(self.late_s)
+        if not self.drops:
+            return self._answer(200, b"{}")
+        self.send_response(200)
+        self.send_header("Content-Length", str(self.drops))
+        self.end_headers()
+        for _ in range(self.drops):
+            try:
+                self.wfile.write(b"x")
+            except OSError:
+                return
+            time.sleep(0.1)
+
+    def _answer(self, status, body, wait=None):
+        self.send_response(status)
+        if wait is not None:
+            self.send_header("Retry-After", wait)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture()
+def slow():
+    kind = type("Slow", (_Slow,), {"busy": []})
+    http = _Threads(("127.0.0.1", 0), kind)
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    kind.url = "http://127.0.0.1:%d" % http.server_address[1]
+    kind.address = http.server_address
+    yield kind
+    http.shutdown()
+    http.server_close()
+
+
+def test_an_exchange_may_take_what_its_bytes_take_on_a_link_of_known_rate(slow):
+    slow.late_s = 1.0  # what a gate would take for the request
+    body = bytes(3000)
+    with pytest.raises(ServerError) as error:
+        Client(Endpoint(slow.url), 0.4)._ask("POST", "/", {}, body)
+    assert "gave no answer within 0.4 s" in str(error.value) and "--timeout" in str(error.value)
+    way = Way(KERNEL, slow.address, 12.0, None)
+    over = Connection(Endpoint(slow.url, way=way), 0.4)
+    assert over.exchange("POST", "/", {}, body).status == 200
+    sent = over.sent_bytes
+    assert over.limit_s == pytest.approx(0.4 + seconds(framed_bytes(sent), 12.0))
+    over.close()
+
+
+def test_a_server_that_answers_a_byte_at_a_time_is_not_waited_for_without_end(slow):
+    slow.drops = 100
+    began = time.monotonic()
+    with pytest.raises(OSError, match="timed out"):
+        Connection(Endpoint(slow.url), 0.5).exchange("POST", "/", {}, b"")
+    assert time.monotonic() - began < 3.0
+
+
+def test_a_busy_server_is_waited_for_as_it_says_within_a_bound(slow, monkeypatch):
+    for told, least_s, most_s in (("1", 1.0, 5.0), ("9999", 0.3, 5.0), ("soon", 0.01, 5.0)):
+        monkeypatch.setattr(client, "_LONGEST_WAIT_S", 0.3 if told == "9999" else 10.0)
+        slow.busy.append(told)
+        began = time.monotonic()
+        with Client(Endpoint(slow.url), 10.0, retry_after_s=(0.01,)) as one:
+            assert one.metadata() == {} and one._attempts == 2
+        assert least_s <= time.monotonic() - began < most_s

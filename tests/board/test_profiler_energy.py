@@ -44,7 +44,7 @@ def write_trace(run, block=BLOCK, start=99.5, end=116.5, hz=40.0, provenance="me
             stream.write("%.6f,%r,%r\n" % (at, watts["POM_5V_IN"], watts["POM_5V_CPU"]))
 
 
-def write_run(path, samples=(), windows=None, power=None, **changes):
+def write_run(path, samples=(), windows=None, power=None, session=None, **changes):
     RunFolder.create(str(path), dict(document(), power=power, **changes)).close()
     samples = samples or [inference(i) for i in range(10)]
     with open(str(path / "samples.jsonl"), "w") as stream:
@@ -55,6 +55,7 @@ def write_run(path, samples=(), windows=None, power=None, **changes):
     with open(str(path / "windows.jsonl"), "w") as stream:
         for name, start_s, end_s in rows:
             window = {"name": name, "config": "LC1", "backend": "cpu", "block": BLOCK}
+            window["session"] = session
             stream.write(json.dumps(dict(window, start_s=start_s, end_s=end_s)) + "\n")
     return path
 
@@ -166,3 +167,22 @@ def test_a_block_that_was_resumed_has_a_figure_for_each_session(tmp_path):
 def test_a_block_that_was_cut_off_says_so(tmp_path):
     write_trace(write_run(tmp_path / "run", windows=[("idle", 100.0, 102.0)]))
     assert "cut off" in only(tmp_path / "run").why_not
+
+
+def test_after_a_reboot_joules_are_of_the_session_that_ran_it(tmp_path):
+    """The clock began anew: what was cut off before lies in the same seconds."""
+    samples = [inference(i, session=0) for i in range(5)]
+    samples += [inference(i + 5, at=WORK[0] + i, session=1) for i in range(10)]
+    run = write_run(tmp_path / "run", samples, session=1)
+    write_trace(run, provenance="generated")  # killed: it does not say its session
+    write_trace(run, BLOCK + "~2", session=1)
+    with open(str(run / "windows.jsonl"), "a") as stream:  # while the second session works
+        row = {"name": "idle", "config": "LC1", "backend": "cpu", "block": BLOCK, "session": 0}
+        stream.write(json.dumps(dict(row, start_s=104.0, end_s=106.0)) + "\n")
+    energy = only(run)
+    assert energy.inferences == 10 and energy.provenance == "measured"
+    assert energy.total.joules_per_image == pytest.approx(4.0)
+    assert energy.total.idle_watts == pytest.approx(IDLE["POM_5V_IN"])
+    os.unlink(str(run / "power" / (BLOCK + "~2.csv")))
+    write_trace(run, session=0)
+    assert "no trace is of the session" in only(run).why_not

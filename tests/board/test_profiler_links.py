@@ -1,5 +1,6 @@
 import json
 import random
+import time
 
 import pytest
 
@@ -9,8 +10,12 @@ from profiler.link import Link, framed_bytes
 from profiler.links.parse import parse_link, parse_links
 from profiler.links.presets import PRESETS
 from profiler.links.simulated import delay
+from profiler.network_notes import network_notes
 from profiler.network_records import ClockEstimate
+from profiler.records import read_clock
+from profiler.run_folder import RunFolder
 from profiler.sample import Request, Sample, downlink_s, end_to_end_s, uplink_delay, uplink_s
+from profiler.survey import Survey
 from profiler.waterfall import jumps, offset_at, waterfall
 
 CONFIG = {"format": 1, "name": "a", "inferences": 1, "configurations": {"A": {"split": ["m@1"]}}}
@@ -168,6 +173,35 @@ def test_clocks_that_jump_are_told():
     assert "began anew" in told
     gone = estimate(50, None)._replace(uncertainty_s=None, why_not="gone")
     assert jumps([estimate(0, 7.0), gone, estimate(100, 7.0)]) == []
+    (told,) = jumps([estimate(0, 7.0), gone, gone, estimate(100, 9.0)])  # it was started again
+    assert "the server's clock jumped between A.cpu.0" in told
+
+
+def test_a_block_without_a_server_keeps_its_own_clocks(tmp_path, monkeypatch):
+    survey = Survey(RunFolder(str(tmp_path)), "LC1.cpu.0", None, None, 2)
+    survey.begin()
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 100.0)
+    survey.end()
+    rows = read_clock(str(tmp_path))
+    assert [(r.when, r.offset_s, r.session) for r in rows] == [
+        ("before", None, 2),
+        ("after", None, 2),
+    ]
+    run = {"server": None, "versions": {"splitwatt": "0.1.0"}}
+    (told,) = network_notes(str(tmp_path), run, from_document(CONFIG, "c.yaml"))
+    assert "the board's wall clock was set" in told
+
+
+def test_only_a_server_of_ours_can_be_of_another_version(tmp_path):
+    run = {"server": {"name": "triton", "version": "2.54"}, "versions": {"splitwatt": "0.1.0"}}
+    config = from_document(CONFIG, "c.yaml")
+    assert network_notes(str(tmp_path), run, config) == []
+    ours = {"name": "splitwatt", "version": "0.0.9"}
+    told = ["the server is splitwatt 0.0.9 and the board 0.1.0"]
+    assert network_notes(str(tmp_path), dict(run, server=ours), config) == told
+    later = dict(run, resumed=[{"server": ours, "versions": run["versions"]}])
+    assert network_notes(str(tmp_path), later, config) == told
 
 
 def test_an_estimate_is_used_only_where_the_clock_ran_on():
@@ -175,6 +209,8 @@ def test_an_estimate_is_used_only_where_the_clock_ran_on():
     assert offset_at(few, 50).uncertainty_s == 0.001
     assert offset_at(few, 150) is None and offset_at(few, 300).offset_s == 9.0
     assert offset_at([], 1) is None and offset_at(few, 50, "B.cpu.0") is None
+    later = estimate(60, 99.0)._replace(session=1)  # after a reboot
+    assert offset_at([few[0]._replace(session=0), later], 61, session=0).offset_s == 7.0
 
 
 def test_a_waterfall_puts_the_server_between_the_two_ways():

@@ -27,6 +27,7 @@ from profiler.records import (
     uplink_wire_s,
 )
 from profiler.run_folder import Appender, RunFolder
+from profiler.summary import remarks
 
 SLOW = Link("slow", "simulated", 100.0, "payload", "")
 WIRE = SLOW._replace(bytes="wire")
@@ -245,6 +246,27 @@ def test_a_run_is_never_written_over(tmp_path):
         RunFolder.create(str(tmp_path / "run"), document())
 
 
+def test_of_two_that_begin_one_run_the_second_is_refused(tmp_path, monkeypatch):
+    path, hold = str(tmp_path / "run"), RunFolder.hold
+
+    def waited(folder):
+        monkeypatch.setattr(RunFolder, "hold", hold)
+        RunFolder.create(path, dict(document(), id="first")).close()  # while this one waits
+        hold(folder)
+
+    monkeypatch.setattr(RunFolder, "hold", waited)
+    with pytest.raises(RunError, match="holds a run already"):
+        RunFolder.create(path, document())
+    with RunFolder.reopen(path) as folder:  # whose lock is free
+        assert folder.document()["id"] == "first"
+
+
+def test_records_that_have_lost_their_run_are_not_mixed_with_another(tmp_path):
+    write(str(tmp_path), line())
+    with pytest.raises(RunError, match="samples.jsonl of a run that has lost its run.json"):
+        RunFolder.create(str(tmp_path), document())
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
@@ -298,3 +320,12 @@ def test_a_repetition_that_failed_replaces_no_block():
 def test_no_run_there(tmp_path):
     with pytest.raises(RunError, match="there is no run in"):
         read_run(str(tmp_path))
+
+
+def test_samples_that_took_more_than_one_request_are_told(tmp_path):
+    path = str(tmp_path / "run")
+    RunFolder.create(path, dict(document(), config=load_config("demo.yaml").to_json())).close()
+    again = [Request("m", 2000, 2350, 900, 2106, attempts) for attempts in (1, 2)]
+    write(path, line(inference=0), line(inference=1, requests=again), line(inference=2))
+    (told,) = remarks(path)
+    assert "took more than one request" in told and told.endswith(": Ours1 on cpu 1")

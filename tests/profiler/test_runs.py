@@ -171,6 +171,9 @@ def test_published_bytes_are_recorded_where_there_are_some():
     assert published_total(["ladon_r50@0.32"]) == (67086, "published")
     both = published_total(["ladon_r50@0.32", "entropic_student_ic@0.32"])
     assert both == (67086 + 24940, "estimated")  # as soon as any part is
+    for ending in ("-fp16", "-int8"):
+        names = ["ladon_r50@0.32" + ending, "entropic_student_ic@0.32" + ending]
+        assert published_total(names) == both and published_total(names[:1])[1] == "published"
     assert published_total(["ladon_r50@0.32", "tiny@1"]) is None
     assert published_total([]) is None
 
@@ -209,11 +212,15 @@ def test_a_killed_block_is_started_again(tiny, tmp_path, config):
         for child in psutil.Process(process.pid).children()
         if "profiler.block" in child.cmdline()
     ]
+    block.suspend()
+    with open(run / "samples.jsonl", "ab") as stream:
+        stream.write(b'{"config":"Ou')  # it died while it wrote a line
     block.kill()
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "ended by SIGKILL" in err
-    assert all(s.ok for s in check_whole(run, 100).samples)
+    read = check_whole(run, 100)
+    assert all(s.ok for s in read.samples) and read.damaged == ()
 
 
 def test_a_block_that_never_survives_fails_and_the_run_goes_on(tiny, tmp_path, config):
@@ -302,6 +309,8 @@ def test_a_resume_with_other_things_is_refused(tiny, tmp_path, config):
     code, _, err = command("profile", "--resume", run, "--config", config(inferences=2),
                            "--images", images)  # fmt: skip
     assert code == 1 and "differs from the run's in inferences" in err
+    code, _, err = command("profile", "--resume", run, "--threads", 2)
+    assert code == 1 and "began with --threads left out, not 2" in err
     assert command("profile", "--resume", run, "--config", config(inferences=1),
                    "--images", images)[0] == 0  # fmt: skip
     manifest = bundles / "cpu" / "tiny_local" / "manifest.json"
@@ -315,6 +324,38 @@ def test_a_resume_with_other_things_is_refused(tiny, tmp_path, config):
     code, _, err = command("profile", "--resume", run, "--bundles", tiny)
     assert code == 1 and "the images in" in err
     assert (run / "samples.jsonl").read_bytes() == before
+
+
+def test_a_resume_under_other_conditions_is_recorded_and_told(tiny, tmp_path, server, config):
+    run = tmp_path / "run"
+    code, _, err = command(
+        "profile", "--config", config(inferences=2), "--bundles", tiny, "--out", run
+    )
+    assert code == 0 and "other conditions" not in err, err
+    document = json.loads((run / "run.json").read_text())
+    document["versions"]["numpy"] = "0.1"
+    document["board_state"]["governors"] = ["another"]
+    (run / "run.json").write_text(json.dumps(document))
+    split = [line for line in (run / "samples.jsonl").open() if '"config":"Ours1"' in line]
+    kept = [line for line in (run / "samples.jsonl").open() if line != split[-1]]
+    (run / "samples.jsonl").write_text("".join(kept))
+    code, out, err = command("profile", "--resume", run, "--server", server.url)
+    assert code == 0, err
+    for told in (err, out):
+        assert "under other conditions" in told and "numpy" in told and "(it was 0.1)" in told
+        assert "governors" in told and "server's started_by_profile False (it was True)" in told
+    after = json.loads((run / "run.json").read_text())
+    assert after["server"] == document["server"]
+    (row,) = after["resumed"]
+    assert row["server"]["url"] == server.url and row["versions"]["numpy"] != "0.1"
+    assert row["board_state"]["governors"] != ["another"] and row["machine"] == after["machine"]
+    read = check_whole(run, 2)
+    assert [s.session for s in read.samples if s.config == "LC1"] == [0, 0, 0]
+    assert sorted(s.session for s in read.samples if s.config == "Ours1") == [0, 0, 1]
+    windows = [w for w in read.windows if (w.config, w.name) == ("Ours1", "inferences")]
+    assert [w.session for w in windows] == [0, 1]
+    assert command("profile", "--resume", run)[0] == 0
+    assert json.loads((run / "run.json").read_text())["resumed"][1]["server"] is None
 
 
 def test_two_profiles_do_not_write_one_run(tiny, tmp_path, config):

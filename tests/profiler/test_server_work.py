@@ -234,6 +234,12 @@ def test_slow_and_silent_clients_are_let_go():
                 began = time.monotonic()
                 assert stream.recv(4096).startswith(b"HTTP/1.1 408")
                 assert time.monotonic() - began < 5 and stream.recv(4096) == b""
+        with socket.create_connection(listener.getsockname(), 10) as stream:  # slow, and not still
+            stream.sendall(b"POST / HTTP/1.1\r\nContent-Length: 5000\r\n\r\n")
+            for _ in range(10):
+                time.sleep(0.1)
+                stream.sendall(bytes(500))
+            assert stream.recv(4096).startswith(b"HTTP/1.1 200")
         with socket.create_connection(listener.getsockname(), 10) as stream:  # in time, twice
             for _ in range(2):
                 stream.sendall(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n")

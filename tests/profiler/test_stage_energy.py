@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,10 @@ import pytest
 
 from device_configs.errors import ConfigError
 from energy.drivers.generated import joules as generated_joules
+from engines.photos import default_photos
 from profiler import power
-from profiler.config import load_config
+from profiler.config import from_document, load_config
+from profiler.link import framed_bytes, seconds
 from profiler.prepare import Options
 from profiler.records import (
     energy_of,
@@ -23,8 +26,13 @@ from profiler.records import (
     server_energy_of,
     stage_energy_of,
 )
+from profiler.run_folder import Appender
 from profiler.runner import resume_run, start_run
+from profiler.stage_energy import StageBlock
+from profiler.stage_plan import stage_names, stage_specs
+from profiler.stage_runner import stages_left
 from tests.conftest import ROOT
+from tests.profiler.test_links import needs_kernel
 
 # A server is of another machine if it says so: here it has another boot's id.
 ELSEWHERE = """
@@ -148,6 +156,83 @@ def test_a_resume_repeats_only_what_is_missing(profiled):
     assert Path(result.path, "power", "Ours1.cpu.stages~2.csv").exists()
     for energy in stage_energy_of(read_run(result.path), least_s=0.3):
         assert energy.total.joules_per_image is not None
+
+
+@pytest.mark.parametrize("via", ["user", pytest.param("kernel", marks=needs_kernel)])
+def test_stages_of_split_models_go_over_the_shaped_link(
+    tiny, elsewhere, tmp_path, monkeypatch, via
+):
+    monkeypatch.setattr(power, "IDLE_S", 0.1)
+    (tmp_path / "c.yaml").write_text(
+        "format: 1\nname: shaped\nwarmup: 0\ninferences: 6\n"
+        f"links: [{{kind: shaped, rate_kbit_s: 1000, via: {via}}}]\n"
+        "configurations: {Ours1: {split: [tiny@1]}}\n"
+    )
+    config = load_config(str(tmp_path / "c.yaml"))._replace(stage_energy_s=0.5)
+    options = Options(
+        bundles=str(tiny), target="cpu", server=elsewhere.url, token_file=elsewhere.token_file,
+        driver="generated",
+    )  # fmt: skip
+    result = start_run(config, options, str(tmp_path / "run"))
+    rows = {row.stage: row for row in read_stages(result.path)}
+    assert len(rows) == 5 and all(row.status == "ok" for row in rows.values()), rows
+    sent = rows["all.transmit"]
+    took_s = (sent.end_s - sent.start_s) / sent.repetitions
+    wire = [framed_bytes(s.wire_up_bytes) for s in read_run(result.path).measured()]
+    assert 0.9 * seconds(min(wire), 1000.0) < took_s < 2 * seconds(max(wire), 1000.0)
+
+
+def test_a_damaged_image_or_an_engine_that_does_not_open_costs_its_own_stages(
+    tiny, elsewhere, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(power, "IDLE_S", 0.1)
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a.jpg").write_bytes(b"no image")
+    shutil.copy(default_photos()[0], images / "b.jpg")
+    (tmp_path / "c.yaml").write_text(
+        f"format: 1\nname: odd\nimages: {images}\nwarmup: 0\ninferences: 2\nlinks: []\n"
+        "backends: [cpu, tensorrt]\nconfigurations: {LC1: {local: [tiny_local]}}\n"
+    )
+    config = load_config(str(tmp_path / "c.yaml"))._replace(stage_energy_s=0.1)
+    options = Options(bundles=str(tiny), target="cpu", driver="generated")
+    result = start_run(config, options, str(tmp_path / "run"))
+    run, rows = read_run(result.path), read_stages(result.path)
+    assert run.finished and result.failed == 1 and "tensorrt" in result.reason
+    assert {row.backend: row.images for row in rows} == {"cpu": 1, "tensorrt": 0}
+    assert [row.stage for row in rows] == 2 * ["ic.preprocess", "ic.model", "ic.postprocess"]
+    for row in rows:
+        assert row.status == ("ok" if row.backend == "cpu" else "failed")
+        assert (row.reason is None) == (row.backend == "cpu")
+    assert resume_run(result.path, options).failed == 1  # what failed is tried again, and fails
+    assert read_run(result.path).finished and len(read_stages(result.path)) == 6
+    assert not Path(result.path, "power", "LC1.cpu.stages~2.csv").exists()
+
+
+def test_an_image_codecs_stage_block_gets_done(tmp_path):
+    config = from_document(
+        {"format": 1, "name": "a", "inferences": 1, "stage_energy_s": 10,
+         "configurations": {"JPEG": {"split": ["jpeg@50+m"]}}}, "c.yaml",
+    )  # fmt: skip
+    bundles = {
+        "jpeg@50+m": {"tasks": ["classification"], "parts": [
+            {"name": "classifier", "placement": "server"}, {"name": "x", "placement": "both"},
+        ]}
+    }  # fmt: skip
+    (spec,) = stage_specs(config)
+    names = stage_names(config, spec, bundles)["jpeg@50+m"]
+    assert names == ["ic.preprocess", "ic.encode", "ic.transmit", "ic.server"]
+
+    class Folder:
+        path = str(tmp_path)
+
+    with Appender(str(tmp_path / "stages.jsonl")) as records:
+        for name in names:
+            (left,) = stages_left(config, Folder, bundles)
+            assert left.missing == 4 - len(left.done)
+            row = StageBlock("JPEG", "cpu", spec.id, name, 1.0, 2.0, 3, 4, "ok", None)
+            records.append(dict(row._asdict()))
+    assert stages_left(config, Folder, bundles) == []
 
 
 def test_a_config_asks_for_ten_seconds_or_more(tmp_path):
