@@ -175,7 +175,7 @@ class Block:
             self._survey.between()
         started = time.monotonic()
         if self._unreached >= GIVE_UP_AFTER:
-            gone = ServerError("the server was gone for %d samples before" % self._unreached)
+            gone = ServerError("no server answered the %d samples before" % self._unreached)
             return self._recorder.failed(inference, warmup, started, gone)
         try:
             outcome = system.run(path)
