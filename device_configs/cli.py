@@ -36,6 +36,37 @@ def parser(verb: str, summary: str, example: str) -> argparse.ArgumentParser:
     return result
 
 
+def positive(text: str) -> int:
+    """What argparse makes of a count: a whole number from 1 on."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be a whole number from 1 on, not '%s'" % text)
+    return value
+
+
+def number(low: float, high: float) -> Callable[[str], float]:
+    """What makes a number from `low` to `high` of an argument, for argparse."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            bounds = "from %.12g to %.12g" % (low, high)
+            raise argparse.ArgumentTypeError("must be %s, not '%s'" % (bounds, text))
+        return value
+
+    return read
+
+
+# A week, more than anything here takes; sockets wait for 24 days at most.
+seconds = number(0.001, 7 * 86400.0)
+
+
 def print_json(document: Any) -> None:
     """Print `document` on standard output as JSON, NaN refused."""
     print(json.dumps(document, indent=2, allow_nan=False))

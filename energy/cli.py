@@ -5,10 +5,11 @@ import sys
 import time
 from typing import Any, Dict, List, Optional
 
-from device_configs.cli import note, parser, print_json
+from device_configs.cli import note, number, parser, print_json, seconds
 from device_configs.errors import SensorError, UsageError
 from device_configs.names import suggestion
 
+_HZ = number(0.001, 1e6)
 _SUMMARIES = [
     ("read", "one reading of every rail"),
     ("watch", "the rails live, with sparklines"),
@@ -96,8 +97,8 @@ def _watch(argv: List[str]) -> int:
     from energy.watch import watch
 
     arguments = _parser("watch", "splitwatt energy watch --target nano")
-    arguments.add_argument("--seconds", type=_positive, metavar="S", help="stop after so long")
-    arguments.add_argument("--interval", type=_positive, default=0.5, metavar="S", help="refresh")
+    arguments.add_argument("--seconds", type=seconds, metavar="S", help="stop after so long")
+    arguments.add_argument("--interval", type=seconds, default=0.5, metavar="S", help="refresh")
     options = arguments.parse_args(argv)
     last = watch(_sources(options), options.interval, options.seconds, not options.json)
     if options.json:
@@ -115,7 +116,7 @@ def _record(argv: List[str]) -> int:
     )
     arguments.add_argument("--idle", type=float, default=0.0, metavar="S",
                            help="measure idle power for S seconds before and after")  # fmt: skip
-    arguments.add_argument("--hz", type=_positive, metavar="HZ", help="samples a second")
+    arguments.add_argument("--hz", type=_HZ, metavar="HZ", help="samples a second")
     arguments.add_argument("--output", metavar="TRACE", help="keep the trace (a CSV)")
     arguments.add_argument("--sampler-cost", type=float, default=0.0, metavar="S",
                            help="measure first, for 2 x S, what sampling itself draws")  # fmt: skip
@@ -176,9 +177,9 @@ def _serve(argv: List[str]) -> int:
     arguments = _parser("serve", "splitwatt energy serve --target nano --port 9877")
     arguments.add_argument("--port", type=int, default=PORT, metavar="N", help="default: %d" % PORT)
     arguments.add_argument("--host", default="", metavar="ADDRESS", help="default: every interface")
-    arguments.add_argument("--hz", type=_positive, metavar="HZ", help="samples a second")
+    arguments.add_argument("--hz", type=_HZ, metavar="HZ", help="samples a second")
     arguments.add_argument("--procfs", metavar="DIR", default="/proc", help="what stands for /proc")
-    arguments.add_argument("--seconds", type=_positive, metavar="S", help="stop after so long")
+    arguments.add_argument("--seconds", type=seconds, metavar="S", help="stop after so long")
     options = arguments.parse_args(argv)
     if not 0 <= options.port <= 65535:
         raise UsageError("there is no port %d" % options.port, "choose one from 1 to 65535")
@@ -198,10 +199,3 @@ def _serve(argv: List[str]) -> int:
         except KeyboardInterrupt:
             pass  # that is how it ends
     return 0
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError("must be above 0")
-    return value

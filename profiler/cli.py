@@ -4,7 +4,7 @@ import argparse
 import importlib
 from typing import Any, Dict, List, Optional, Tuple
 
-from device_configs.cli import Command, note, parser, print_json
+from device_configs.cli import Command, note, parser, positive, print_json, seconds
 from device_configs.errors import SplitwattError, UsageError
 
 EXAMPLE = "splitwatt profile --config table3.yaml --only LC1,SC1,Ours1"
@@ -159,7 +159,7 @@ def _profile_parser() -> argparse.ArgumentParser:
     add("--target", help="whose bundles to run (default: %s)" % DEFAULT_TARGET)
     add("--backend", help="what runs the board's parts, instead of the config's")
     add("--pipelined", action="store_true", help="measure throughput beside latency")
-    add("--threads", type=_positive, help="of one inference (default: the backend's choice)")
+    add("--threads", type=positive, help="of one inference (default: the backend's choice)")
     add("--bundles", metavar="DIR", help="the folder of bundles (default: bundles)")
     add("--link", metavar="KIND:RATE", action="append", default=[], help="simulated:lora, "
         "shaped:100kbit, none, ... instead of the config's (docs/links.md); may be repeated")  # fmt: skip
@@ -167,7 +167,7 @@ def _profile_parser() -> argparse.ArgumentParser:
     add("--token-file", metavar="FILE", help="the token of a server in the network")
     add("--cert", metavar="FILE", help="the certificate to trust")
     add("--fingerprint", metavar="SHA256", help="of the server's certificate, instead of --cert")
-    add("--timeout", type=_seconds, default=60.0, help="seconds a request may take, beside its "
+    add("--timeout", type=seconds, default=60.0, help="seconds a request may take, beside its "
         "bytes over a shaped link (default: 60)")  # fmt: skip
     add("--sysfs", metavar="DIR", help="where power sensors are looked for (default: /sys)")
     add("--driver", metavar="NAME", help="read power by this one only, as generated")
@@ -186,11 +186,11 @@ def _serve_parser() -> argparse.ArgumentParser:
     add("--host", default=None, help="the address to listen on (default: 127.0.0.1)")
     add("--port", type=int, default=8080, help="0 takes a free one (default: 8080)")
     add("--backend", default="cpu", help="what runs the server's parts (default: cpu)")
-    add("--threads", type=_positive, help="of one inference (default: the backend's choice)")
-    add("--workers", type=_positive, default=1, help="inferences at once (default: 1)")
-    add("--queue", type=_positive, default=64, help="requests that may wait (default: 64)")
-    add("--batch", type=_positive, default=1, help="requests of a model run together (default: 1)")
-    add("--memory-mb", type=_positive, metavar="MB", help="of loaded models (default: half of all)")
+    add("--threads", type=positive, help="of one inference (default: the backend's choice)")
+    add("--workers", type=positive, default=1, help="inferences at once (default: 1)")
+    add("--queue", type=positive, default=64, help="requests that may wait (default: 64)")
+    add("--batch", type=positive, default=1, help="requests of a model run together (default: 1)")
+    add("--memory-mb", type=positive, metavar="MB", help="of loaded models (default: half of all)")
     add(
         "--lan", action="store_true", help="listen to the network, with a new token and certificate"
     )
@@ -204,20 +204,6 @@ def _serve_parser() -> argparse.ArgumentParser:
     add("--ready-file", metavar="FILE", help="write the URL here once it listens")
     add("--parent", type=int, help="end with the process of this id")
     return result
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 86400:
-        raise argparse.ArgumentTypeError("must be above 0")
-    return value
 
 
 def infer(argv: List[str]) -> int:

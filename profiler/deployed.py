@@ -48,6 +48,9 @@ class Deployed(Closing):
         client: of the server that runs the others; None runs them here.
         server_backend: what runs them here; the board's when None.
 
+    Attributes:
+        server: what is recorded of the server, see `server_of`; None without a client.
+
     Raises:
         BundleError, EngineError: as the pipelines raise them.
         ServerError: the server has other entropy tables, or not this model.
@@ -62,12 +65,13 @@ class Deployed(Closing):
     ) -> None:
         self.bundle = bundle
         self._client = client if bundle.manifest.split else None
+        self.server: Optional[Dict[str, Any]] = None
         self._pipeline: Union[WholePipeline, BoardPipeline]
         if self._client is None:
             self._pipeline = WholePipeline(bundle, backend, server_backend)
         else:
             self._pipeline = BoardPipeline(bundle, backend)
-            served(self._client, bundle.manifest)
+            self.server = server_of(self._client, bundle)
             self._client.load(bundle.manifest.model)
 
     def run(self, rgb: np.ndarray) -> Answered:
@@ -101,6 +105,21 @@ class Deployed(Closing):
     def close(self) -> None:
         """Close the engines; the client is its owner's."""
         self._pipeline.close()
+
+
+def server_of(client: Client, bundle: Bundle) -> Dict[str, Any]:
+    """What is recorded of a server that runs a bundle's parts: its backend, and its own bundle's
+    manifest; None of what it does not tell.
+
+    Raises:
+        ServerError: it has other entropy tables, not the model, or is gone.
+    """
+    backend = client.metadata().get("backend")
+    theirs = served(client, bundle.manifest)
+    return {
+        "backend": backend if isinstance(backend, str) else None,
+        "manifest_sha256": theirs.get("manifest_sha256"),
+    }
 
 
 def served(client: Client, manifest: Manifest) -> Dict[str, Any]:

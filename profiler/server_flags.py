@@ -3,14 +3,16 @@
 import argparse
 from typing import Any, Optional
 
+from device_configs.errors import UsageError
 from profiler.client import TIMEOUT_S, Client
 from profiler.connection import Endpoint
 from profiler.tokens import read_token
 
 
 def add_server_flags(arguments: argparse.ArgumentParser) -> None:
-    """Add --server and what goes with it."""
+    """Add --server, what goes with it, and --server-backend for where there is none."""
     add = arguments.add_argument
+    add("--server-backend", metavar="BACKEND", help="what runs the server's, where that is here")
     add("--server", metavar="URL", help="a running server (default: its parts run here)")
     add("--token-file", metavar="FILE", help="the token of a server in the network")
     add("--cert", metavar="FILE", help="the certificate to trust")
@@ -25,6 +27,11 @@ def client_of(options: Any) -> Optional[Client]:
     """
     if options.server is None:
         return None
+    if options.server_backend:
+        raise UsageError(
+            "--server-backend is for a server's parts that run here, and --server gives one",
+            "leave out --server-backend: the server's own backend is recorded",
+        )
     token = read_token(options.token_file)
     endpoint = Endpoint(options.server, token, options.cert, options.fingerprint)
     return Client(endpoint, TIMEOUT_S)

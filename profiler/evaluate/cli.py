@@ -1,9 +1,8 @@
 """`splitwatt evaluate`: accuracy and bytes of deployed bundles."""
 
-import argparse
 from typing import Any, Dict, List
 
-from device_configs.cli import note, parser, print_json
+from device_configs.cli import note, parser, positive, print_json
 
 EXAMPLE = "splitwatt evaluate bundles/cpu/ladon_r50@0.32 --data imagenet:/data/ilsvrc2012"
 _SHOWN = {
@@ -24,20 +23,18 @@ def evaluate(argv: List[str]) -> int:
              "one for each task of a model with several")  # fmt: skip
     add(
         "--limit",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="N images of each: the first ones, ImageNet's over all classes",
     )
     add("--preprocess", choices=("runtime", "paper"), default="runtime",
         help="the bundle's own, or what the paper's accuracy of the task has (default: runtime)")  # fmt: skip
     add("--backend", default="cpu", help="what runs the board's parts (default: cpu)")
-    add("--server-backend", metavar="BACKEND", help="what runs the server's, where that is here")
     add("--out", default="evaluation", metavar="DIR",
         help="a run folder, or any other: accuracy.json is written or added to there")  # fmt: skip
     add_server_flags(arguments)
     options = arguments.parse_args(argv)
 
-    from device_configs.errors import UsageError
     from device_configs.names import check_known
     from engines.backends import BACKENDS
     from engines.bundle import Bundle
@@ -50,11 +47,6 @@ def evaluate(argv: List[str]) -> int:
     for backend in filter(None, (options.backend, options.server_backend)):
         check_known("backend", backend, BACKENDS)
     client = client_of(options)
-    if client is not None and options.server_backend:
-        raise UsageError(
-            "--server-backend is for a server's parts that run here, and --server gives one",
-            "leave out --server-backend: the server's own backend is recorded",
-        )
     bundle = Bundle.open(options.bundle, "board" if client else None)
     preprocess = PUBLISHED if options.preprocess == "paper" else RUNTIME
     settings = Settings(options.backend, options.server_backend, preprocess, client)
@@ -106,10 +98,3 @@ def _figure(figure: Dict[str, Any], form: str) -> str:
             figure["interval"],
         )
     return text
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value

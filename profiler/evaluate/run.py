@@ -8,7 +8,7 @@ from device_configs.files import sha256_file
 from engines.bundle import Bundle
 from engines.image import decode_image
 from profiler.client import Client
-from profiler.deployed import Answered, Deployed, served, sized
+from profiler.deployed import Answered, Deployed, server_of, sized
 from profiler.evaluate import metrics
 from profiler.evaluate.data_sets import DataSet, Item
 from profiler.evaluate.intervals import Figure, mean
@@ -81,7 +81,8 @@ def evaluate(
     """
     tasks = tasks_on(bundle, data)
     bundle = prepared(bundle, tasks[0], settings.preprocess)
-    server = _server(bundle, settings)
+    asked = settings.client if bundle.manifest.split else None
+    server = None if asked is None else server_of(asked, bundle)
     records = _records(bundle, data, settings, server, folder)
     try:
         found = [_record(records, item) for item in data.items]
@@ -99,22 +100,6 @@ def evaluate(
     finally:
         records.close()
     return [_result(bundle, data, task, settings, server, found) for task in tasks]
-
-
-def _server(bundle: Bundle, settings: Settings) -> Optional[Dict[str, Any]]:
-    """What a server says of itself and its bundle; None where none is asked.
-
-    Raises:
-        ServerError: it has other entropy tables, or is gone.
-    """
-    if settings.client is None or not bundle.manifest.split:
-        return None
-    backend = settings.client.metadata().get("backend")
-    theirs = served(settings.client, bundle.manifest)
-    return {
-        "backend": backend if isinstance(backend, str) else None,
-        "manifest_sha256": theirs.get("manifest_sha256"),
-    }
 
 
 def _records(

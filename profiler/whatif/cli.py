@@ -3,15 +3,15 @@
 import argparse
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from device_configs.cli import parser, print_json
+from device_configs.cli import number, parser, print_json
 from device_configs.errors import RunError, UsageError
-from device_configs.names import suggestion
+from device_configs.names import check_known, suggestion
 from profiler.link import PAYLOAD, SIMULATED, WIRE
 from profiler.links.parse import parse_rate
 from profiler.links.presets import PRESETS
-from profiler.records import Run, read_run
+from profiler.records import ESTIMATED, PUBLISHED, Run, read_run
 from profiler.whatif.breakeven import BreakEven, break_even, pairs
-from profiler.whatif.model import Case, cases, charged_by, over_shaped
+from profiler.whatif.model import Case, cases, charged_by, over_measured
 from profiler.whatif.picture import picture
 
 EXAMPLE = "splitwatt whatif runs/table3-20261121-101500 --rate 250kbit --server-speed 4"
@@ -22,6 +22,8 @@ def whatif(argv: List[str]) -> int:
     options = _parser().parse_args(argv)
     run = read_run(options.run)
     charged = options.bytes or charged_by(run)
+    if options.backend is not None:
+        check_known("backend", options.backend, run.config.backends)
     found = [c for c in cases(run, charged) if options.backend in (None, c.backend)]
     if not found:
         raise RunError("%s has no samples to work with" % options.run, "profile first")
@@ -114,12 +116,12 @@ def _told(event: BreakEven, with_speed: bool) -> str:
 
 def _notes(run: Run, charged: str, found: Sequence[Case]) -> List[str]:
     notes = ["links are charged with the %s" % _CHARGED[charged]]
-    if over_shaped(run):
-        notes.append("the samples were taken over a shaped link: its time is left out of them")
+    taken = over_measured(run)
+    if taken:
+        notes.append("samples were taken over the link '%s': its time is left out of them" % taken[0])
     if any(link.latency_ms or link.loss or link.downlink_kbit_s for link in run.config.links):
         notes.append("latency, loss and downlinks of the run's links are left out")
-    if run.config.payload != "measured":
-        notes.append("payloads are the published sizes")
+    notes += _published(run, found)
     if any(not bundle["trained"] for bundle in run.bundles.values()):
         notes.append("some weights are untrained: their bytes mean nothing")
     if any(case.joules is not None for case in found):
@@ -129,6 +131,31 @@ def _notes(run: Run, charged: str, found: Sequence[Case]) -> List[str]:
         notes.append("fewer than 5 samples of %s: intervals say little" % ", ".join(sorted(few)))
     return notes
 
+
+def _published(run: Run, found: Sequence[Case]) -> List[str]:
+    """Whose sizes links carry, where the config says `payload: published`."""
+    if run.config.payload != PUBLISHED:
+        return []
+    whose: Dict[Optional[str], List[str]] = {}
+    for case in found:
+        sources = {s.published_payload_source for s in run.measured(case.config, case.backend)}
+        if case.split:
+            # As reports have it: of both kinds, the lesser one.
+            source = next((s for s in (None, ESTIMATED) if s in sources), PUBLISHED)
+            whose.setdefault(source, []).append(case.config)
+    notes = []
+    for source, what in _SIZES.items():
+        if source in whose:
+            configs = sorted(set(whose[source]), key=whose[source].index)
+            notes.append("payloads of %s are %s" % (", ".join(configs), what))
+    return notes
+
+
+_SIZES = {
+    PUBLISHED: "the published means",
+    ESTIMATED: "estimated, for nobody has published them",
+    None: "the measured ones, for nobody has published them and nothing estimates them",
+}
 
 _CHARGED = {PAYLOAD: "payload alone", WIRE: "payload, headers and framing"}
 
@@ -179,17 +206,10 @@ def _parser() -> argparse.ArgumentParser:
     add("run", metavar="RUN", help="a run folder")
     add("--rate", metavar="RATE", action="append", default=[],
         help="as 250kbit, or a preset's name; may be repeated (default: the run's and presets)")  # fmt: skip
-    add("--server-speed", metavar="X", action="append", type=_speed,
+    add("--server-speed", metavar="X", action="append", type=number(0.001, 1e6),
         help="a server X times as fast as the run's; may be repeated (default: 1)")  # fmt: skip
     add("--bytes", choices=(PAYLOAD, WIRE), help="what links are charged with (default: the run's)")
     add("--backend", help="of this backend alone")
     add("--pair", metavar="A,B", action="append", default=[],
         help="the break-even of these two instead of the default ones; may be repeated")  # fmt: skip
     return result
-
-
-def _speed(text: str) -> float:
-    value: Optional[float] = float(text)
-    if value is None or not 1e-3 <= value <= 1e6:
-        raise argparse.ArgumentTypeError("must be from 0.001 to 1000000")
-    return value

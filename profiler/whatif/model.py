@@ -5,7 +5,7 @@ and bits. At a rate r and with a server s times as fast as the run's, it would h
 
     rest_s + server_s / s + bits / r.
 
-Over a shaped link the network's own time is the link's and is left out of the rest: it is worked
+Over a measured link the network's own time is the link's and is left out of the rest: it is worked
 out anew from the bytes, framing counted.
 """
 
@@ -13,7 +13,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from profiler.link import NONE, PAYLOAD, SHAPED, SIMULATED, WIRE, Link
+from profiler.link import PAYLOAD, SIMULATED, WIRE, Link
 from profiler.records import (
     Run,
     Sample,
@@ -96,7 +96,7 @@ def cases(run: Run, charged: Optional[str] = None) -> List[Case]:
         run: the run.
         charged: "payload" or "wire"; None takes what the run's own links say.
     """
-    shaped = over_shaped(run)
+    measured = bool(over_measured(run))
     charged = charged or charged_by(run)
     joules = _joules(run)
     found = []
@@ -105,20 +105,21 @@ def cases(run: Run, charged: Optional[str] = None) -> List[Case]:
             samples = [s for s in run.measured(row.id, backend) if s.total_s is not None]
             if samples:
                 energy = joules.get((row.id, backend), (None, None))
-                found.append(_case(row.id, backend, samples, charged, shaped, energy))
+                found.append(_case(row.id, backend, samples, charged, measured, energy))
     return found
 
 
-def over_shaped(run: Run) -> bool:
-    """Whether the run's samples were taken over a shaped link."""
-    return any(link.kind == SHAPED for link in run.config.links)
+def over_measured(run: Run) -> List[str]:
+    """Names of the links that the run's samples were taken over, so that their time is in them."""
+    return [link.name for link in run.config.links if link.measured]
 
 
 def charged_by(run: Run) -> str:
-    """What the run's links charge: payload, unless they say wire or are shaped."""
-    if over_shaped(run):
-        return WIRE
-    return next((link.bytes for link in run.config.links if link.kind != NONE), PAYLOAD)
+    """What the run's simulated links charge; without any, what measured ones carried."""
+    simulated = [link.bytes for link in run.config.links if not link.measured]
+    if simulated:
+        return simulated[0]
+    return WIRE if over_measured(run) else PAYLOAD
 
 
 def _case(
@@ -126,13 +127,13 @@ def _case(
     backend: str,
     samples: Sequence[Sample],
     charged: str,
-    shaped: bool,
+    measured: bool,
     energy: Tuple[Optional[float], Optional[float]],
 ) -> Case:
     link = Link("1 kbit/s", SIMULATED, 1.0, charged, "")
     of = uplink_payload_s if charged == PAYLOAD else uplink_wire_s
     server = np.array([server_s(s) or 0.0 for s in samples])
-    network = np.array([network_s(s) or 0.0 for s in samples]) if shaped else np.zeros(len(samples))
+    network = np.array([network_s(s) or 0.0 if measured else 0.0 for s in samples])
     total = np.array([s.total_s for s in samples], dtype=float)
     bits = np.array([1000.0 * (of(s, link) or 0.0) for s in samples])
     split = any(s.requests for s in samples)

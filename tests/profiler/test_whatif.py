@@ -101,6 +101,34 @@ def test_a_shaped_run_leaves_its_own_link_out(tmp_path):
     assert one.median_s(50.0, 1.0) == pytest.approx(0.501 - 0.002 + 8 * framed / 50e3)
 
 
+def test_a_run_over_the_network_as_it_is_leaves_the_network_out(tmp_path):
+    from tests.profiler.runs import CONFIG
+
+    one = case(made_run(tmp_path / "run", TIMES, dict(CONFIG, links=[{"kind": "none"}])), "Ours1")
+    assert one.median_s(50.0, 1.0) == pytest.approx(0.501 - 0.002 + 8 * (10300 + 8 * 66) / 50e3)
+    both = [{"kind": "none"}, {"kind": "simulated", "preset": "lora"}]
+    one = case(made_run(tmp_path / "both", TIMES, dict(CONFIG, links=both)), "Ours1")
+    assert one.median_s(50.0, 1.0) == pytest.approx(0.501 - 0.002 + 80 / 50)
+    _, out, _ = command("whatif", tmp_path / "run")
+    assert "over the link 'network as it is': its time is left out" in out
+
+
+def test_estimated_sizes_are_not_called_published(tmp_path):
+    from tests.profiler.runs import CONFIG
+
+    run = made_run(tmp_path / "run", TIMES, dict(CONFIG, payload="published"))
+    path = run / "samples.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        if row["config"] == "SC1":
+            row.update(published_payload_bytes=700, published_payload_source="estimated")
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    notes = json.loads(command("whatif", run, "--json")[1])["notes"]
+    assert "payloads of SC1 are estimated, for nobody has published them" in notes
+    assert any(text.startswith("payloads of Ours1 are the measured ones") for text in notes)
+    assert not any("published means" in text for text in notes)
+
+
 def test_the_command_prints_a_table_a_picture_and_break_evens(run):
     code, out, err = command("whatif", run)
     assert code == 0, err
@@ -124,6 +152,8 @@ def test_the_command_prints_a_table_a_picture_and_break_evens(run):
         (["--pair", "LC1"], "must name two configurations"),
         (["--pair", "LC1,LC9"], "did you mean LC1"),
         (["--server-speed", "0"], "must be from 0.001"),
+        (["--server-speed", "fast"], "must be from 0.001 to 1000000, not 'fast'"),
+        (["--backend", "cup"], "unknown backend 'cup'; did you mean cpu?"),
     ],
 )
 def test_wrong_flags_are_told_in_a_sentence(run, wrong, sentence):
