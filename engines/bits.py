@@ -8,6 +8,11 @@ from engines.codecs.base import Codec
 from engines.pipeline import read_sizes
 
 
+def tells_bits(codec: Codec) -> bool:
+    """Whether a codec can say where a payload's bits go."""
+    return type(codec).bits is not Codec.bits
+
+
 def bits_per_pixel(codec: Codec, payload: bytes, sizes: np.ndarray) -> Optional[np.ndarray]:
     """Where the bits of a payload go.
 

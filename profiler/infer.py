@@ -1,7 +1,8 @@
 """`splitwatt infer`: photographs through a bundle, and what came out of it to look at."""
 
 import os
-from typing import Any, Dict, List, Optional
+from contextlib import ExitStack
+from typing import Any, Dict, List, Set
 
 from device_configs.cli import note, parser, print_json
 from device_configs.errors import SplitwattError, UsageError
@@ -23,7 +24,6 @@ def infer(argv: List[str]) -> int:
     add("--bitmap", nargs="?", const="", metavar="BUNDLE2",
         help="also draw where the bits of each image go; with a second bundle, the difference")  # fmt: skip
     add("--backend", default="cpu", help="what runs the board's parts (default: cpu)")
-    add("--server-backend", metavar="BACKEND", help="what runs the server's, where that is here")
     add_server_flags(arguments)
     options = arguments.parse_args(argv)
 
@@ -34,6 +34,7 @@ def infer(argv: List[str]) -> int:
     for backend in filter(None, (options.backend, options.server_backend)):
         check_known("backend", backend, BACKENDS)
     images = _files(options.images)
+    targets = _targets(images, options.out, options.bitmap is not None)
     client = client_of(options)
     bundle = Bundle.open(options.bundle, "board" if client else None)
     if options.bitmap is not None and not bundle.manifest.split:
@@ -44,22 +45,33 @@ def infer(argv: List[str]) -> int:
     except OSError as error:
         raise UsageError("%s cannot be made: %s" % (options.out, error.strerror))
 
+    from engines.pipeline import BoardPipeline
     from profiler.deployed import Deployed
 
     failed = 0
     rows: List[Dict[str, Any]] = []
-    with Deployed(bundle, options.backend, client, options.server_backend) as deployed:
-        for path in images:
+    with ExitStack() as opened:
+        deployed = opened.enter_context(
+            Deployed(bundle, options.backend, client, options.server_backend)
+        )
+        drawn: List[Any] = []  # whose bits are drawn
+        if options.bitmap is not None:
+            drawn.append(deployed)
+        if other is not None:
+            drawn.append(opened.enter_context(BoardPipeline(other, options.backend)))
+        _check_codecs(drawn)
+        for path, target in zip(images, targets):
             try:
-                row = _one(deployed, path, options, other)
+                row = _one(deployed, path, target, options.min_score, drawn)
             except SplitwattError as error:
                 failed += 1
                 row = {"image": path, "error": str(error)}
             rows.append(row)
             if not options.json:
                 _show(row)
+        server = deployed.server
     if options.json:
-        print_json({"model": bundle.manifest.model, "images": rows})
+        print_json({"model": bundle.manifest.model, "server": server, "images": rows})
     elif not bundle.manifest.weights.trained:
         note("%s has random weights: its answers mean nothing" % bundle.manifest.model)
     return 1 if failed else 0
@@ -74,7 +86,52 @@ def _files(images: List[str]) -> List[str]:
     return found
 
 
-def _one(deployed: Any, path: str, options: Any, other: Optional[Any]) -> Dict[str, Any]:
+def _targets(images: List[str], out: str, bitmap: bool) -> List[str]:
+    """Where each image's picture goes, without its ending; none on another's.
+
+    Raises:
+        UsageError: one would take the place of an image that was given.
+    """
+    inputs = {os.path.realpath(path) for path in images}
+    taken: Set[str] = set()
+    found = []
+    for path in images:
+        stem = os.path.splitext(os.path.basename(path))[0]
+        name, count = stem, 1
+        while not taken.isdisjoint(_written(name)):
+            count += 1
+            name = "%s-%d" % (stem, count)
+        taken.update(_written(name))
+        target = os.path.join(out, name)
+        for written in _written(target)[: 2 if bitmap else 1]:
+            if os.path.realpath(written) in inputs:
+                raise UsageError(
+                    "the picture %s would replace the image of that name" % written,
+                    "give another folder with --out",
+                )
+        found.append(target)
+    return found
+
+
+def _written(target: str) -> List[str]:
+    """The files that an image's target stands for: its picture, and the map of its bits."""
+    return [target + ".png", target + ".bits.png"]
+
+
+def _check_codecs(drawn: List[Any]) -> None:
+    from engines.bits import tells_bits
+
+    for one in drawn:
+        if not tells_bits(one.codec):
+            raise UsageError(
+                "the codec of %s cannot tell where its bits go" % one.bundle.manifest.model,
+                "--bitmap is for latents under the range coder",
+            )
+
+
+def _one(
+    deployed: Any, path: str, target: str, min_score: float, drawn: List[Any]
+) -> Dict[str, Any]:
     from engines.image import decode_image
     from engines.overlay import overlay
     from profiler.deployed import plain
@@ -82,10 +139,9 @@ def _one(deployed: Any, path: str, options: Any, other: Optional[Any]) -> Dict[s
 
     rgb = decode_image(path)
     answered = deployed.run(rgb)
-    stem = os.path.splitext(os.path.basename(path))[0]
     heads = deployed.bundle.manifest.postprocess
-    picture = os.path.join(options.out, stem + ".png")
-    _save(overlay(rgb, answered.answer, heads, options.min_score), picture)
+    picture, bits = _written(target)
+    _save(overlay(rgb, answered.answer, heads, min_score), picture)
     row = {
         "image": path,
         "answer": _named(plain(answered.answer), heads),
@@ -98,37 +154,22 @@ def _one(deployed: Any, path: str, options: Any, other: Optional[Any]) -> Dict[s
     if answered.payload is not None:
         row["payload_bytes"] = len(answered.payload)
         row["legacy_pickled_bytes"] = legacy_bytes(answered.payload)
-    if options.bitmap is not None:
-        row["bitmap"] = _bitmap(deployed, rgb, answered, other, options, stem)
+    if drawn:
+        requests = [answered] + [board.run(rgb) for board in drawn[1:]]
+        _bitmap(bits, rgb, drawn, requests)
+        row["bitmap"] = bits
     return row
 
 
-def _bitmap(
-    deployed: Any, rgb: Any, answered: Any, other: Optional[Any], options: Any, stem: str
-) -> str:
+def _bitmap(path: str, rgb: Any, drawn: List[Any], requests: List[Any]) -> None:
     from engines.bits import bits_per_pixel
-    from engines.pipeline import BoardPipeline
     from profiler.bitmap import draw_bitmap
 
-    maps = []
-
-    def add(bundle: Any, codec: Any, payload: bytes, sizes: Any) -> None:
-        found = bits_per_pixel(codec, payload, sizes)
-        if found is None:
-            raise UsageError(
-                "the codec of %s cannot tell where its bits go" % bundle.manifest.model,
-                "--bitmap is for latents under the range coder",
-            )
-        maps.append((bundle.manifest.model, found, len(payload)))
-
-    add(deployed.bundle, deployed.codec, answered.payload, answered.sizes)
-    if other is not None:
-        with BoardPipeline(other, options.backend) as board:
-            request = board.run(rgb)
-            add(other, board.codec, request.payload, request.sizes)
-    path = os.path.join(options.out, stem + ".bits.png")
+    maps: List[Any] = []
+    for one, request in zip(drawn, requests):
+        found = bits_per_pixel(one.codec, request.payload, request.sizes)
+        maps.append((one.bundle.manifest.model, found, len(request.payload)))
     draw_bitmap(path, rgb, maps)
-    return path
 
 
 def _save(picture: Any, path: str) -> None:

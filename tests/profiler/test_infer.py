@@ -1,16 +1,22 @@
 """`splitwatt infer` on real photographs."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from device_configs.errors import UsageError
 from engines.bits import bits_per_pixel
 from engines.bundle import Bundle
+from engines.codecs.base import Codec
 from engines.image import decode_image
-from engines.pipeline import open_board
+from engines.pipeline import BoardPipeline, open_board
+from profiler.infer import infer
 from tests.conftest import splitwatt
+from tests.profiler.conftest import command
 
 LADON = "ladon_r50@20.48"
 
@@ -73,3 +79,58 @@ def test_a_local_model_has_no_bits(bundles, photographs, tmp_path):
         check=False,
     )  # fmt: skip
     assert result.returncode == 2 and "no bits" in result.stderr
+
+
+def test_no_picture_takes_the_place_of_an_image(tiny, photographs, tmp_path):
+    bundle = tiny / "cpu" / "tiny@1"
+    with Image.open(photographs[0]) as photo:
+        photo.save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    code, _, err = command("infer", bundle, tmp_path / "a.png", "--out", tmp_path)
+    assert code == 2 and "would replace the image" in err and "--out" in err
+    assert (tmp_path / "a.png").read_bytes() == before
+
+    (tmp_path / "other").mkdir()
+    shutil.copy(photographs[1], tmp_path / "other" / "a.jpg")
+    images = [tmp_path / "a.png", tmp_path / "other" / "a.jpg"]
+    code, out, _ = command("infer", bundle, *images, "--out", tmp_path / "drawn", "--json")
+    drawn = [Path(row["picture"]) for row in json.loads(out)["images"]]
+    assert code == 0 and [path.name for path in drawn] == ["a.png", "a-2.png"]
+    for path, image in zip(drawn, images, strict=True):
+        with Image.open(path) as picture, Image.open(image) as plain:
+            assert picture.size == plain.size
+
+
+def test_the_other_bundle_is_opened_once_for_all_images(tiny, photographs, tmp_path, monkeypatch):
+    made = []
+
+    class Counted(BoardPipeline):
+        def __init__(self, *arguments):
+            made.append(self)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr("engines.pipeline.BoardPipeline", Counted)
+    bundle, images = str(tiny / "cpu" / "tiny@1"), [str(path) for path in photographs[:2]]
+    assert infer([bundle, *images, "--bitmap", bundle, "--out", str(tmp_path), "--json"]) == 0
+    assert len(made) == 2  # its own, and the other's
+
+
+def test_a_codec_that_tells_no_bits_is_refused_before_anything_runs(
+    tiny, photographs, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("engines.codecs.factorized.FactorizedCodec.bits", Codec.bits)
+    with pytest.raises(UsageError, match="cannot tell where its bits go"):
+        infer([str(tiny / "cpu" / "tiny@1"), str(photographs[0]), "--bitmap", "--out",
+               str(tmp_path)])  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_server_says_of_itself_is_told(tiny, server, photographs, tmp_path):
+    bundle = tiny / "cpu" / "tiny@1"
+    more = ("--out", tmp_path, "--server", server.url)
+    code, out, err = command("infer", bundle, photographs[0], *more, "--json")
+    assert code == 0, err
+    manifest_sha256 = Bundle.open(str(bundle)).manifest_sha256
+    assert json.loads(out)["server"] == {"backend": "cpu", "manifest_sha256": manifest_sha256}
+    code, _, err = command("infer", bundle, photographs[0], *more, "--server-backend", "cpu")
+    assert code == 2 and "leave out --server-backend" in err
