@@ -213,7 +213,7 @@ class Block:
 
 
 def _work(options: Any, begun: Begun) -> None:
-    spec = next(Spec(**row) for row in begun.document["blocks"] if row["id"] == options.block)
+    spec = next(Spec.of(row) for row in begun.document["blocks"] if row["id"] == options.block)
     client = Client(begun.endpoint, options.timeout)
     block = Block(
         begun.folder, begun.config, spec, begun.images, options.retry_before, begun.session

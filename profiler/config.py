@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import yaml
 
@@ -167,6 +167,7 @@ def from_document(document: Any, file: str) -> Config:
     """
     document = check(document, schema(), file)
     rows = document.pop("configurations")
+    _check_ids(rows, file)
     backends = document.pop("backends")
     links = [
         link_from_row(row, file, "links[%d]." % i) for i, row in enumerate(document.pop("links"))
@@ -194,6 +195,17 @@ def _check_limits(least: int, rule: Any, name: str, count: str, file: str) -> No
         )
     if name == "until" and rule and rule["relative_width"] is None and rule["max_s"] is None:
         raise ConfigError("%s: 'until' needs 'relative_width' or 'max_s'" % file)
+
+
+def _check_ids(ids: Iterable[str], file: str) -> None:
+    known: Dict[str, str] = {}
+    for id in ids:
+        other = known.setdefault(id.lower(), id)
+        if other != id:
+            raise ConfigError(
+                "%s: 'configurations' holds both '%s' and '%s'" % (file, other, id),
+                "name them apart by more than capital letters: --only does not tell those",
+            )
 
 
 def _configuration(id: str, row: Dict[str, Any], file: str) -> Configuration:

@@ -9,7 +9,7 @@ import io
 import socket
 import ssl
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
 
 from device_configs.errors import ServerError, UsageError
@@ -71,13 +71,7 @@ class Connection:
         Raises:
             UsageError: the URL, the token or the certificate is unusable.
         """
-        try:
-            parts = urlsplit(endpoint.url)
-            secure, host, port = parts.scheme == "https", parts.hostname, parts.port
-        except ValueError:
-            secure, host, port = False, None, None
-        if parts.scheme not in ("http", "https") or not host or parts.path.strip("/"):
-            raise UsageError("'%s' is no server URL" % endpoint.url, "write http://HOST:PORT")
+        secure, host, port = _read_url(endpoint.url)
         self._host, self._port = host, port or (443 if secure else 80)
         self._context = _tls_context(endpoint) if secure else None
         self._fingerprint = (endpoint.fingerprint or "").replace(":", "").lower()
@@ -222,6 +216,20 @@ class Connection:
                 "the server's certificate has another fingerprint (%s...)" % found[:16],
                 "copy the one that 'splitwatt serve --lan' printed",
             )
+
+
+def _read_url(url: str) -> Tuple[bool, str, Optional[int]]:
+    """Whether a server is asked over TLS, its host as DNS and headers have it, and its port."""
+    remedy = "write http://HOST:PORT"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = (parts.hostname or "").encode("idna").decode("ascii")
+    except ValueError as error:  # UnicodeError is one
+        raise UsageError("'%s' is no server URL: %s" % (url, error), remedy)
+    if parts.scheme not in ("http", "https") or not host or parts.path.strip("/"):
+        raise UsageError("'%s' is no server URL" % url, remedy)
+    return parts.scheme == "https", host, port
 
 
 def _body(response: http.client.HTTPResponse) -> bytes:

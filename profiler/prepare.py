@@ -204,6 +204,7 @@ def override(
 
     Raises:
         UsageError: an unknown configuration or backend, or no link.
+        ConfigError: a value that no config may have, such as one backend twice.
     """
     if links:
         config = config._replace(links=parse_links(links))
@@ -219,7 +220,7 @@ def override(
     if pipelined:
         config = config._replace(pipelined=True)
     check_backends(config)
-    return config
+    return from_document(config.to_json(), "the command line")
 
 
 def _check_model(client: Client, own: Dict[str, Any]) -> None:

@@ -28,6 +28,11 @@ class Spec(NamedTuple):
     repeat: int
     again: int = 0
 
+    @classmethod
+    def of(cls, row: Dict[str, Any]) -> "Spec":
+        """A row of run.json's `blocks`; keys of a later version are passed over."""
+        return cls(**{name: row[name] for name in cls._fields if name in row})
+
 
 class Recorder:
     """Makes the records of one block.

@@ -24,6 +24,7 @@ from profiler.fields import (
     check_record,
 )
 from profiler.link import Link
+from profiler.memory import larger
 from profiler.network_records import (
     CLOCK_FIELDS,
     CLOCK_FILE,
@@ -82,6 +83,8 @@ THROUGHPUT_FILE = "throughput.jsonl"
 STAGES_FILE = "stages.jsonl"
 ACCURACY_FILE = "accuracy.json"
 POWER_FOLDER = "power"
+# What every row of run.json's `blocks` has.
+_BLOCK = {"id": str, "config": str, "backend": str, "repeat": int}
 _FILES = {
     SAMPLES_FILE: SAMPLE_FIELDS,
     WINDOWS_FILE: WINDOW_FIELDS,
@@ -213,6 +216,12 @@ def read_document(path: str) -> Dict[str, Any]:
     for name, kind in wanted.items():
         if not isinstance(document.get(name), kind):
             raise RunError("%s: the key '%s' is missing or of another type" % (file, name))
+    if not isinstance(document.get("finished_wall", 0), (str, type(None))):
+        raise RunError("%s: the key 'finished_wall' is missing or of another type" % file)
+    for row in document["blocks"]:
+        known = row if isinstance(row, dict) else {}
+        if not all(isinstance(known.get(name), kind) for name, kind in _BLOCK.items()):
+            raise RunError("%s: the key 'blocks' holds what is no block: %.80r" % (file, row))
     return document
 
 
@@ -288,19 +297,14 @@ def _merged(rows: List[Memory]) -> List[Memory]:
     for row in rows:
         known = blocks.get(row.block, row)
         blocks[row.block] = row._replace(
-            process_peak_bytes=_larger(known.process_peak_bytes, row.process_peak_bytes),
-            board_peak_bytes=_larger(known.board_peak_bytes, row.board_peak_bytes),
-            gpu_process_peak_bytes=_larger(
+            process_peak_bytes=larger(known.process_peak_bytes, row.process_peak_bytes),
+            board_peak_bytes=larger(known.board_peak_bytes, row.board_peak_bytes),
+            gpu_process_peak_bytes=larger(
                 known.gpu_process_peak_bytes, row.gpu_process_peak_bytes
             ),
-            gpu_peak_bytes=_larger(known.gpu_peak_bytes, row.gpu_peak_bytes),
+            gpu_peak_bytes=larger(known.gpu_peak_bytes, row.gpu_peak_bytes),
         )
     return list(blocks.values())
-
-
-def _larger(a: Optional[int], b: Optional[int]) -> Optional[int]:
-    known = [value for value in (a, b) if value is not None]
-    return max(known) if known else None
 
 
 def _power(path: str) -> Dict[str, str]:

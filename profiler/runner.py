@@ -114,7 +114,7 @@ class _Session:
         self._options = options
         self._retry_before = retry_before
         self._config = from_document(document["config"], "run.json")
-        self._blocks = [Spec(**row) for row in document["blocks"]]
+        self._blocks = [Spec.of(row) for row in document["blocks"]]
         self._images = [row["file"] for row in document["images"]]
         self._given_up: Set[str] = set()
         self._server: Optional[OwnServer] = None

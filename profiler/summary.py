@@ -16,6 +16,7 @@ from profiler.records import (
     throttled_blocks,
 )
 from profiler.resumed import other_conditions
+from profiler.statistics import quantile
 
 
 def short_table(path: str) -> str:
@@ -42,7 +43,7 @@ def short_table(path: str) -> str:
         for row in run.config.configurations
         for backend in run.config.backends
     ]
-    return "\n\n".join([_columns(rows)] + _tails(run))
+    return "\n\n".join([columns(rows)] + _tails(run))
 
 
 def _tails(run: Run) -> List[str]:
@@ -55,7 +56,7 @@ def _tails(run: Run) -> List[str]:
                 times = [known.p50_s, known.p90_s, known.p90_bound_s, known.p99_s]
                 bound = "-" if known.p99_bound_s is None else "%.1f" % (1000 * known.p99_bound_s)
                 rows.append([row.id, backend] + ["%.1f" % (1000 * t) for t in times] + [bound])
-    return [_columns(rows)] if len(rows) > 1 else []
+    return [columns(rows)] if len(rows) > 1 else []
 
 
 def _spread(run: Run, config: str, backend: str) -> Optional[Spread]:
@@ -63,7 +64,8 @@ def _spread(run: Run, config: str, backend: str) -> Optional[Spread]:
     return spread([t for t in times if t is not None])
 
 
-def _columns(rows: List[List[str]]) -> str:
+def columns(rows: List[List[str]]) -> str:
+    """Rows of cells below each other: the first two columns to the left, numbers to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join(
         "  ".join(
@@ -190,8 +192,5 @@ def _ms(samples: List[Sample], of: Any) -> str:
 
 
 def _median(values: List[Any]) -> Optional[float]:
-    known = sorted(value for value in values if value is not None)
-    if not known:
-        return None
-    middle = len(known) // 2
-    return float(known[middle] if len(known) % 2 else (known[middle - 1] + known[middle]) / 2)
+    known = [value for value in values if value is not None]
+    return quantile(known, 0.5) if known else None

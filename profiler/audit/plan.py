@@ -64,7 +64,7 @@ def _single(raw: Raw) -> Check:
 
 def _planned(raw: Raw) -> Check:
     config = from_document(raw.document["config"], "run.json")
-    blocks = {row["id"]: Spec(**row) for row in raw.document["blocks"]}
+    blocks = {row["id"]: Spec.of(row) for row in raw.document["blocks"]}
     images = [row["file"] for row in raw.document["images"]]
     warm = WarmUp(config.warmup, config.warmup_until, len(images)).images
     wrong = []

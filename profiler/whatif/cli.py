@@ -10,6 +10,7 @@ from profiler.link import PAYLOAD, SIMULATED, WIRE
 from profiler.links.parse import parse_rate
 from profiler.links.presets import PRESETS
 from profiler.records import ESTIMATED, PUBLISHED, Run, read_run
+from profiler.summary import columns
 from profiler.whatif.breakeven import BreakEven, break_even, pairs
 from profiler.whatif.model import Case, cases, charged_by, over_measured
 from profiler.whatif.picture import picture
@@ -98,11 +99,7 @@ def _table(found: Sequence[Case], rates: Sequence[Tuple[str, float]], speed: flo
             joules = [case.energy_j(rate, speed) for _, rate in rates]
             cells += ["-" if value is None else "%.3f" % value for value in joules]
         rows.append(cells)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-    return "\n".join(
-        "  ".join(c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths)))
-        for row in rows
-    )
+    return columns(rows)
 
 
 def _told(event: BreakEven, with_speed: bool) -> str:

@@ -110,6 +110,8 @@ def test_wrong_keys_and_values_are_named():
     assert "'backends' must be a list, each item text, not 'cpu'" in wrong(backends="cpu")
     assert "'backends' must be a list that is not empty" in wrong(backends=[])
     assert "backends holds 'cpu' twice" in wrong(backends=["cpu", "cpu"])
+    row = {"local": ["a"]}
+    assert "holds both 'LC1' and 'lc1'" in wrong(configurations={"LC1": row, "lc1": row})
     assert "'payload' must be 'measured' or 'published'" in wrong(payload="publishd")
     assert "'format' must be 1, not 2" in wrong(format=2)
     assert "'name' must be text of the form" in wrong(name="../up")

@@ -1,4 +1,4 @@
-"""An answer costs the memory that it has, on every Python; how long an exchange may take."""
+"""A connection to a server: its URL, how long an exchange may take, what an answer costs."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from socketserver import ThreadingMixIn
 
 import pytest
 
-from device_configs.errors import ServerError
+from device_configs.errors import ServerError, UsageError
 from profiler import client, connection
 from profiler.client import Client
 from profiler.connection import Connection, Endpoint
@@ -143,3 +143,17 @@ def test_a_busy_server_is_waited_for_as_it_says_within_a_bound(slow, monkeypatch
         with Client(Endpoint(slow.url), 10.0, retry_after_s=(0.01,)) as one:
             assert one.metadata() == {} and one._attempts == 2
         assert least_s <= time.monotonic() - began < most_s
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1:8080", "http://host:port", "http://a..b", "ftp://host", "http://h/path", ""]
+)
+def test_what_is_no_url_is_told(url):
+    with pytest.raises(UsageError) as error:
+        Connection(Endpoint(url), 1.0)
+    assert "is no server URL" in str(error.value) and "http://HOST:PORT" in str(error.value)
+
+
+def test_a_host_beyond_ascii_is_asked_for_as_dns_has_it():
+    message = Connection(Endpoint("http://bücher.example:8080"), 1.0).message("GET", "/", {}, b"")
+    assert b"\r\nHost:xn--bcher-kva.example:8080\r\n" in message

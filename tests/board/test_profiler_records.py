@@ -12,6 +12,7 @@ from profiler.estimated import bits_per_element, estimated_bytes
 from profiler.link import Link, framed_bytes
 from profiler.plan import plan_blocks
 from profiler.published import published_bytes
+from profiler.recording import Spec
 from profiler.records import (
     FIELDS,
     Memory,
@@ -272,6 +273,8 @@ def test_records_that_have_lost_their_run_are_not_mixed_with_another(tmp_path):
     [
         ("run.json", "{}", "is no run of format 1"),
         ("run.json", "{", "cannot be read"),
+        ("run.json", json.dumps(dict(document(), blocks=[{"id": "A"}])), "is no block"),
+        ("run.json", json.dumps(dict(document(), finished_wall=1)), "'finished_wall'"),
     ],
 )
 def test_a_damaged_run_is_told(tmp_path, name, content, sentence):
@@ -290,6 +293,8 @@ def test_a_damaged_run_is_told(tmp_path, name, content, sentence):
         ("samples.jsonl", "nonsense\n"),
         ("samples.jsonl", line(total_s="long")),
         ("samples.jsonl", line(warmup=1)),
+        ("samples.jsonl", line(stages={"decode": None})),
+        ("samples.jsonl", line(board={"gpu_hz": "fast"})),
         ("samples.jsonl", line().replace('"wire_up_bytes": 2350, "wire_down', '"wire_down')),
         ("windows.jsonl", "[]\n"),
         ("memory.jsonl", "{}\n"),
@@ -306,6 +311,11 @@ def test_a_damaged_line_is_left_out_and_told(tmp_path, name, content):
     assert run.damaged == ("%s, line 1 is damaged and left out" % (path / name),)
     assert [s.inference for s in run.samples] == [0, 1]
     assert set(RunFolder(str(path)).done("Ours1.cpu.0", 0).inferences) == {0, 1}
+
+
+def test_a_block_of_a_later_version_is_read_without_its_new_keys():
+    row = dict(plan_blocks(load_config("demo"))[0]._asdict(), priority=3)
+    assert Spec.of(row) == plan_blocks(load_config("demo"))[0]
 
 
 def test_a_repetition_that_failed_replaces_no_block():
