@@ -34,6 +34,7 @@ class Result:
     task: str
     data_set: str
     preprocess: str
+    backend: str
     images: int
     whole: bool
     trained: bool
@@ -142,6 +143,7 @@ def _result(origin: str, model: str, bundle: dict[str, Any], entry: dict[str, An
         task=entry["task"],
         data_set=str(entry["data_set"]),
         preprocess=str(entry["preprocess"]),
+        backend=_backends(entry),
         images=int(entry["images"]),
         whole=entry.get("whole", True) is True,
         trained=trained,
@@ -153,6 +155,12 @@ def _result(origin: str, model: str, bundle: dict[str, Any], entry: dict[str, An
         encoder_mib=encoder,
         intervals=tuple(dict.fromkeys(str(text) for text in said if text)),
     )
+
+
+def _backends(entry: dict[str, Any]) -> str:
+    """What ran it: the board's backend, and the server's where that is another one."""
+    board, server = (entry.get(key) for key in ("backend", "server_backend"))
+    return str(board or "") + (f" + {server}" if server not in (None, board) else "")
 
 
 def _figure(found: Any, unit: float, sources: tuple[str, ...]) -> Value:

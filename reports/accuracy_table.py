@@ -20,12 +20,14 @@ _OTHER = "not a metric of this task, or not evaluated"
 
 def accuracy_table(accuracy: Accuracy) -> Table:
     """A row for each result; empty where nothing was evaluated."""
+    backends = {result.backend for result in accuracy.results}
     columns = [
         Column("run", "Run", number=False, quiet=True),
         Column("model", "Model", number=False),
         Column("task", "Task", number=False),
         Column("data_set", "Data set", number=False),
         Column("preprocess", "Preprocessing", number=False, quiet=True),
+        *([Column("backend", "Backend", number=False, quiet=True)] if len(backends) > 1 else []),
         Column("images", "Images", text=whole),
         *(Column(k, title, "%", interval=True, text=percent) for k, title in _METRICS.items()),
         Column("payload_mean_kib", "Mean payload", "KiB", interval=True),
@@ -81,6 +83,7 @@ def _row(result: Result) -> Row:
         "task": result.task,
         "data_set": result.data_set,
         "preprocess": result.preprocess,
+        "backend": result.backend,
         "images": exact(result.images, "measured"),
         "payload_mean_kib": result.payload_kib,
         "wire_mean_kib": result.wire_kib,

@@ -55,12 +55,16 @@ def evaluate(argv: List[str]) -> int:
         tasks_on(bundle, data)  # says now what would fail later
     results: List[Dict[str, Any]] = []
     path = ""
+    told: List[str] = []
     with open_progress(sum(len(data.items) for data in data_sets)) as progress:
         for data in data_sets:
             progress.block(data.name)
             found = run(bundle, data, settings, options.out, progress.advance)
-            path = add_results(options.out, bundle, found)
+            path, held = add_results(options.out, bundle, found)
+            told += held
             results += found
+    for sentence in told:
+        note(sentence)
     if options.json:
         print_json({"accuracy": path, "model": bundle.manifest.model, "results": results})
         return 0

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 from device_configs.errors import RunError
 from device_configs.files import write_atomic
@@ -12,14 +12,23 @@ from profiler.versions import versions
 
 FILE = "accuracy.json"
 _FORMAT = 1
-_SAME = ("task", "data_set", "preprocess")
+_SAME = ("task", "data_set", "preprocess", "backend", "server_backend", "folder")
+_HELD = (
+    "%s keeps the result of all of %s, not this one of %d images; give another --out to write it"
+)
 
 
-def add_results(folder: str, bundle: Bundle, results: List[Dict[str, Any]]) -> str:
-    """Write a bundle's results into a folder's accuracy.json; its path.
+def add_results(
+    folder: str, bundle: Bundle, results: List[Dict[str, Any]]
+) -> Tuple[str, List[str]]:
+    """Write a bundle's results into a folder's accuracy.json.
 
-    A result of the same bundle, task, data set (of `folder:`, the folder) and preprocessing is replaced; results of another
-    bundle under the same model's name go.
+    A result of the same bundle, task, data set (of `folder:`, the folder), preprocessing and backends is
+    replaced, but that of a whole data set by none of a part; results of another bundle under the same
+    model's name go.
+
+    Returns:
+        Its path, and a sentence on each result that did not replace one of the whole data set.
 
     Raises:
         RunError: the file that is there is none of ours.
@@ -31,6 +40,9 @@ def add_results(folder: str, bundle: Bundle, results: List[Dict[str, Any]]) -> s
     before = entry.get("results", [])
     if entry.get("manifest_sha256") != bundle.manifest_sha256:
         before = []
+    whole = [_key(result) for result in before if result.get("whole", True)]
+    kept = [result for result in results if not result["whole"] and _key(result) in whole]
+    results = [result for result in results if result not in kept]
     keys = [_key(result) for result in results]
     size = manifest.encoder_size_bytes
     document["bundles"][manifest.model] = {
@@ -45,11 +57,11 @@ def add_results(folder: str, bundle: Bundle, results: List[Dict[str, Any]]) -> s
     document["target"] = manifest.target
     document["versions"] = versions()
     write_atomic(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
-    return path
+    return path, [_HELD % (path, result["data_set"], result["images"]) for result in kept]
 
 
 def _key(result: Dict[str, Any]) -> List[Any]:
-    return [result[name] for name in _SAME] + [result.get("folder")]
+    return [result.get(name) for name in _SAME]
 
 
 def _read(path: str) -> Dict[str, Any]:

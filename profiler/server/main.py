@@ -11,13 +11,12 @@ from typing import Any
 
 import uvicorn
 
-from device_configs.errors import UsageError
 from profiler.process import die_with_parent
 from profiler.server.app import Server
 from profiler.server.guard import GuardedProtocol
 from profiler.server.place import Place, announce, listen, place_of
 from profiler.server.runner import Runner
-from profiler.server.setup import models_of, target_of
+from profiler.server.setup import check_flags, models_of, target_of
 from profiler.server_energy import EnergyApp
 from profiler.server_recorder import PowerRecorder
 from profiler.tokens import read_token
@@ -36,11 +35,13 @@ def run_server(options: argparse.Namespace) -> int:
     """
     if options.parent is not None:
         die_with_parent(options.parent, signal.SIGTERM)
+    check_flags(options)
     target = target_of(options.bundles, options.target)
-    models = models_of(options, target)
+    workers = options.workers or 1
+    models = models_of(options, target, workers, options.threads)
     place = place_of(options)
     token = read_token(place.token_file)
-    runner = Runner(models, options.workers, options.queue, options.batch)
+    runner = Runner(models, workers, options.queue, options.batch)
     listener = listen(place.host, options.port)
     url = place.url(listener.getsockname()[1])
     count = len(models.names())
@@ -79,11 +80,9 @@ def serve_app(app: Any, listener: Any, place: Place, ready: Callable[[], None]) 
 
 
 def _recorder(options: argparse.Namespace) -> PowerRecorder | None:
-    if options.energy:
-        return PowerRecorder(options.energy_target, options.sysfs, options.driver)
-    if options.energy_target or options.driver:
-        raise UsageError("--energy-target and --driver are for --energy", "add --energy")
-    return None
+    if not options.energy:
+        return None
+    return PowerRecorder(options.energy_target, options.sysfs or "/sys", options.driver)
 
 
 class _Announced(uvicorn.Server):  # type: ignore[misc,unused-ignore]

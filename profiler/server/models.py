@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections import OrderedDict
@@ -83,16 +84,33 @@ class Models:
         self._changed = threading.Condition()
         self._opening = threading.Lock()
         self._bundles: dict[str, Bundle] = {}
+        self._split: dict[str, tuple[int, bool]] = {}  # name -> its manifest's time, and whether
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
         self._leaving: set[_Loaded] = set()
         self._loads = 0
         self._evictions = 0
 
     def names(self) -> list[str]:
-        """The bundles there are."""
+        """The models whose server's parts this can run. A damaged bundle is among them: who asks
+        for it is told.
+        """
+        return [name for name in self._there() if self._is_split(name)]
+
+    def _there(self) -> list[str]:
         folder = self._folder
         names = os.listdir(folder) if os.path.isdir(folder) else []
         return sorted(n for n in names if os.path.isfile(os.path.join(folder, n, MANIFEST)))
+
+    def _is_split(self, name: str) -> bool:
+        path = os.path.join(self._folder, name, MANIFEST)
+        try:
+            changed = os.stat(path).st_mtime_ns
+            if self._split.get(name, (None, True))[0] != changed:
+                with open(path, encoding="utf-8") as stream:
+                    self._split[name] = changed, json.load(stream)["codec"] is not None
+            return self._split[name][1]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return True
 
     def is_loaded(self, name: str) -> bool:
         """Whether a model is loaded now."""
@@ -114,7 +132,7 @@ class Models:
         with self._opening:
             if name not in self._bundles:
                 try:
-                    check_known("model", name, self.names())
+                    check_known("model", name, self._there())
                 except UsageError as error:
                     raise UnknownModelError(error.message, error.remedy)
                 bundle = Bundle.open(os.path.join(self._folder, name), "server")

@@ -84,32 +84,32 @@ def document(version: str) -> dict[str, Any]:
     """
     one = "/v2/models/{model}"
     paths = {
-        "/v2": {"get": _get("the server", _json({"type": "object"}))},
-        "/v2/health/live": {"get": _get("whether it runs", {"description": "it does"})},
-        "/v2/health/ready": {"get": _get("whether it takes requests", {"description": "it does"})},
-        "/v2/repository/index": {"post": _post("the models there are", _json({"type": "array"}))},
+        "/v2": {"get": _operation("the server", _json({"type": "object"}))},
+        "/v2/health/live": {"get": _operation("whether it runs", {"description": "it does"})},
+        "/v2/health/ready": {"get": _operation("whether it takes requests", {"description": "it does"})},
+        "/v2/repository/index": {"post": _operation("the models there are", _json({"type": "array"}))},
         "/v2/repository/models/{model}/load": {
-            "post": _post("load a model now", {"description": "it is loaded"}, _MODEL)
+            "post": _operation("load a model now", {"description": "it is loaded"}, _MODEL)
         },
         "/v2/repository/models/{model}/unload": {
-            "post": _post("let a model go", {"description": "it is not loaded"}, _MODEL)
+            "post": _operation("let a model go", {"description": "it is not loaded"}, _MODEL)
         },
         "/v2/clock": {
-            "get": _get("the server's monotonic clock", _json(_TIMES), _BYTES),
-            "post": _post("the same for a request with bytes", _json(_TIMES), _BYTES),
+            "get": _operation("the server's monotonic clock", _json(_TIMES), _BYTES),
+            "post": _operation("the same for a request with bytes", _json(_TIMES), _BYTES),
         },
         "/metrics": {
-            "get": _get(
+            "get": _operation(
                 "for Prometheus",
                 {"description": "text", "content": {"text/plain": {"schema": {"type": "string"}}}},
             )
         },
-        "/openapi.json": {"get": _get("this document", _json({"type": "object"}))},
+        "/openapi.json": {"get": _operation("this document", _json({"type": "object"}))},
     }
     for path, parameters in ((one, _MODEL), (one + "/versions/{version}", [*_MODEL, *_VERSION])):
-        paths[path] = {"get": _get("a model", _json(_METADATA), parameters)}
+        paths[path] = {"get": _operation("a model", _json(_METADATA), parameters)}
         paths[path + "/ready"] = {
-            "get": _get("whether a model can be asked", {"description": "it can"}, parameters)
+            "get": _operation("whether a model can be asked", {"description": "it can"}, parameters)
         }
         paths[path + "/infer"] = {"post": _infer(parameters)}
     return {
@@ -154,20 +154,16 @@ def _json(schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": "it", "content": {"application/json": {"schema": schema}}}
 
 
-def _get(summary: str, found: dict[str, Any], parameters: Any = ()) -> dict[str, Any]:
+def _operation(summary: str, found: dict[str, Any], parameters: Any = ()) -> dict[str, Any]:
     statuses = ("400", "401", "404", "408", "413", "415", "431", "503")
     responses = {"200": found, **dict.fromkeys(statuses, _ERROR)}
     return {"summary": summary, "parameters": list(parameters), "responses": responses}
 
 
-def _post(summary: str, found: dict[str, Any], parameters: Any = ()) -> dict[str, Any]:
-    return _get(summary, found, parameters)
-
-
 def _infer(parameters: list[dict[str, Any]]) -> dict[str, Any]:
     answer = _json(_ANSWER)
     answer["content"]["application/octet-stream"] = {"schema": _BINARY}
-    operation = _get("an inference", answer, parameters)
+    operation = _operation("an inference", answer, parameters)
     operation["requestBody"] = {
         "required": True,
         "description": "JSON, or JSON and binary tensors after it, whose JSON's length is told "

@@ -99,16 +99,32 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def announce(options: argparse.Namespace, place: Place, url: str, target: str, count: int) -> None:
-    """Tell people, and programs that wait for `--ready-file` or read `--json`, that it listens."""
+def announce(
+    options: argparse.Namespace,
+    place: Place,
+    url: str,
+    target: str,
+    count: int,
+    metrics: str | None = None,
+) -> None:
+    """Tell people, and programs that wait for `--ready-file` or read `--json`, that it listens.
+
+    Args:
+        options: of `splitwatt serve`.
+        place, url: where.
+        target: whose bundles.
+        count: how many of them.
+        metrics: the address of its metrics; None where that is its own /metrics.
+    """
     digest = fingerprint(place.cert) if place.cert else None
-    command = "splitwatt profile --config table3.yaml --server %s" % url
+    command = "splitwatt profile --config table3.yaml --target %s --server %s" % (target, url)
     if place.token_file:
         command += " --token-file token"
     if digest:
         command += " --fingerprint %s" % digest
     about = {
         "url": url,
+        "metrics": metrics or url + "/metrics",
         "pid": os.getpid(),
         "target": target,
         "models": count,
@@ -123,6 +139,8 @@ def announce(options: argparse.Namespace, place: Place, url: str, target: str, c
         print(json.dumps(about), flush=True)
         return
     note("serving %d bundles of %s at %s" % (count, os.path.join(options.bundles, target), url))
+    if metrics:
+        note("its metrics are at " + metrics)
     if place.token_file:
         note("copy %s to the board as the file 'token', and run there:" % place.token_file)
     else:

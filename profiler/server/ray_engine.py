@@ -39,7 +39,7 @@ from profiler.server.metrics import CONTENT_TYPE, FrontMetrics
 from profiler.server.place import LOOPBACK, announce, listen, place_of
 from profiler.server.refusals import Refused, refusal, stopped
 from profiler.server.replica import Answer, Replica, Request
-from profiler.server.setup import budget_bytes, models_of, target_of
+from profiler.server.setup import budget_bytes, check_flags, models_of, target_of
 from profiler.server.watchdog import Watchdog
 from profiler.short_names import long_names
 from profiler.tokens import read_token
@@ -63,11 +63,10 @@ def run_ray(options: argparse.Namespace) -> int:
     """
     if options.parent is not None:
         die_with_parent(options.parent, signal.SIGTERM)
-    if options.energy:
-        raise UsageError("a cluster samples no power", "leave out --energy, or --engine ray")
+    check_flags(options)
     cluster = read_cluster(options.cluster)
     target = target_of(options.bundles, options.target)
-    models = models_of(options, target)
+    models = models_of(options, target, cluster.workers, threads_of(cluster))
     place = place_of(options)
     token = read_token(place.token_file)
     listener = listen(place.host, options.port)
@@ -108,6 +107,11 @@ def check_cores(cluster: Cluster, nodes: Iterable[float]) -> None:
             % (cluster.least, cluster.cores, ", ".join("%g" % c for c in found) or "no", fit),
             "lower 'replicas: least' or 'cores' in the cluster's file, or add machines",
         )
+
+
+def threads_of(cluster: Cluster) -> int:
+    """Threads of one inference in a replica."""
+    return max(1, cluster.cores // cluster.workers)
 
 
 def _cores_of_nodes() -> list[float]:
@@ -153,7 +157,7 @@ def deploy(cluster: Cluster, options: argparse.Namespace, target: str) -> Ask:
     application = deployment.bind(
         os.path.abspath(os.path.join(options.bundles, target)),
         options.backend,
-        max(1, cluster.cores // cluster.workers),
+        threads_of(cluster),
         cluster.workers,
         budget_bytes(options.memory_mb),
         options.queue,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
+import re
 from typing import Any
 
 from starlette.responses import Response
@@ -15,6 +15,8 @@ from device_configs.errors import BitstreamError, ServerError, SplitwattError
 from profiler.server.models import UnknownModelError
 
 log = logging.getLogger("splitwatt.server")
+# A path, absolute or not, in quotes or brackets or neither; its last name is kept.
+_PATH = re.compile(r"[^\s'\"()<>,;:=]*/([^\s'\"()<>,;:=/]*)")
 STATUS_OF = {
     404: "there is nothing at this address",
     405: "this method is not taken here",
@@ -78,5 +80,4 @@ def json_response(
 
 def without_paths(sentence: str) -> str:
     """A sentence for strangers: folders of this machine are none of their business."""
-    words = [os.path.basename(word) if word.startswith("/") else word for word in sentence.split()]
-    return " ".join(words)
+    return _PATH.sub(r"\1", " ".join(sentence.split()))

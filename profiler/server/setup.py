@@ -18,6 +18,38 @@ from profiler.server.models import Models, process_bytes
 
 # Backends whose engines may run from several threads at once, and on batches.
 _THREADED = ("cpu", "cuda")
+_ENERGY = ("energy", "energy_target", "sysfs", "driver")
+# What an engine of `serve` does not take: flags as options, and why.
+_NOT_TAKEN: dict[str, list[tuple[tuple[str, ...], str]]] = {
+    "embedded": [(("cluster",), "it is one process, without replicas")],
+    "ray": [
+        (("workers", "threads"), "'workers' and 'cores' of the --cluster file say that"),
+        (_ENERGY, "a cluster samples no power"),
+    ],
+    "triton": [
+        (("cluster",), "it is one process, without replicas"),
+        (
+            ("lan", "token_file", "cert", "key"),
+            "Triton's interface has neither token nor TLS: it listens to this machine alone",
+        ),
+        (_ENERGY, "Triton samples no power"),
+    ],
+}
+
+
+def check_flags(options: argparse.Namespace) -> None:
+    """Raise UsageError for a flag that the chosen engine does not take, or that lacks another."""
+    for names, why in _NOT_TAKEN[options.engine]:
+        for name in names:
+            if getattr(options, name):
+                flag = "--" + name.replace("_", "-")
+                raise UsageError(
+                    "--engine %s takes no %s: %s" % (options.engine, flag, why),
+                    "leave out %s, or use another --engine" % flag,
+                )
+    for name in _ENERGY[1:]:
+        if getattr(options, name) and not options.energy:
+            raise UsageError("--%s is for --energy" % name.replace("_", "-"), "add --energy")
 
 
 def target_of(folder: str, target: str | None) -> str:
@@ -33,17 +65,23 @@ def target_of(folder: str, target: str | None) -> str:
     return target
 
 
-def models_of(options: argparse.Namespace, target: str) -> Models:
+def models_of(options: argparse.Namespace, target: str, workers: int, threads: int | None) -> Models:
     """The models that the command line names, none of them loaded.
+
+    Args:
+        options: of `splitwatt serve`.
+        target: whose bundles.
+        workers: inferences at once.
+        threads: of one inference; None shares the cores between the workers.
 
     Raises:
         UsageError: an unknown backend, or one that does not take several workers.
     """
     check_known("backend", options.backend, BACKENDS)
-    workers, threads = options.workers, options.threads
     if workers > 1 and options.backend not in _THREADED:
         raise UsageError(
-            "the backend %s runs one inference at a time" % options.backend, "leave out --workers"
+            "the backend %s runs one inference at a time" % options.backend,
+            "have one worker: --workers 1, or 'workers: 1' in the --cluster file",
         )
     if options.batch > 1 and options.backend not in _THREADED:
         raise UsageError(

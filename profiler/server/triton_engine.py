@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import ctypes.util
 import functools
-import json
 import os
 import signal
 import socket
@@ -23,15 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from device_configs.cli import note
 from device_configs.errors import SplitwattError, UsageError
-from device_configs.files import write_atomic
 from engines.answer import pack
 from profiler.client import quoted
 from profiler.process import die_with_parent
-from profiler.server.models import Models, UnknownModelError
-from profiler.server.place import LOOPBACK, is_loopback
-from profiler.server.setup import models_of, target_of
+from profiler.server.models import Models
+from profiler.server.place import LOOPBACK, Place, announce, is_loopback
+from profiler.server.setup import check_flags, models_of, target_of
 from profiler.server.watchdog import Watchdog
 from profiler.wire_times import write_stages
 
@@ -68,21 +65,25 @@ def run_triton(options: argparse.Namespace) -> int:
     """
     if options.parent is not None:
         die_with_parent(options.parent, signal.SIGTERM)
+    check_flags(options)
     _check(options)
     pytriton = _import()
     target = target_of(options.bundles, options.target)
-    models = models_of(options, target)
+    workers = options.workers or 1
+    models = models_of(options, target, workers, options.threads)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    ports = _free_ports(options.port)
+    host = options.host or LOOPBACK
+    place = Place(host, host, None, None, None)
+    ports = _free_ports(host, options.port)
     # The Python inside Triton looks for its standard library beside the first python3 of the PATH,
     # which may be of another version than this one.
     os.environ["PATH"] = os.pathsep.join([os.path.join(sys.base_prefix, "bin"), os.environ["PATH"]])
     config = pytriton.config(
-        http_address=options.host or LOOPBACK,
+        http_address=host,
         http_port=ports[0],
-        metrics_address=options.host or LOOPBACK,
+        metrics_address=host,
         metrics_port=ports[1],
         grpc_port=ports[2],
         allow_grpc=False,
@@ -91,10 +92,13 @@ def run_triton(options: argparse.Namespace) -> int:
         log_verbose=0,
     )
     with Watchdog() as watchdog, pytriton.server(config=config) as server:
-        count = sum(_bind(pytriton, server, models, name, options) for name in models.names())
+        names = models.names()
+        for name in names:
+            _bind(pytriton, server, models, name, options)
         server.run()
         watchdog.guard_children()
-        _announce(options, target, count, ports)
+        metrics = place.url(ports[1]) + "/metrics"
+        announce(options, place, place.url(ports[0]), target, len(names), metrics)
         while not stop.wait(0.5):
             if not server.is_alive():
                 raise SplitwattError("Triton has ended by itself", "see its messages above")
@@ -128,13 +132,10 @@ def _payload(request: Any) -> tuple[bytes, Any]:
     return (bitstream[0].tobytes(), sizes[0]) if len(bitstream) == 1 else (b"", sizes[0])
 
 
-def _bind(pytriton: Any, server: Any, models: Models, name: str, options: Any) -> int:
-    """Make a model known to Triton; 0 for one that runs on the board alone."""
-    try:
-        models.bundle(name)
-    except UnknownModelError:
-        return 0
-    functions = [functools.partial(answer_all, models, name) for _ in range(options.workers)]
+def _bind(pytriton: Any, server: Any, models: Models, name: str, options: Any) -> None:
+    """Make a model known to Triton; BundleError where its bundle is damaged."""
+    models.bundle(name)
+    functions = [functools.partial(answer_all, models, name) for _ in range(options.workers or 1)]
     delay_us = QUEUE_DELAY_US if options.batch > 1 else 0
     server.bind(
         # As clients write it in addresses: Triton takes a name as it stands there, and undoes no %40.
@@ -150,10 +151,12 @@ def _bind(pytriton: Any, server: Any, models: Models, name: str, options: Any) -
         ],
         config=pytriton.model(
             max_batch_size=options.batch,
-            batcher=pytriton.batcher(max_queue_delay_microseconds=delay_us),
+            batcher=pytriton.batcher(
+                max_queue_delay_microseconds=delay_us,
+                default_queue_policy=pytriton.policy(max_queue_size=options.queue),
+            ),
         ),
     )
-    return 1
 
 
 class _Pytriton:
@@ -163,7 +166,7 @@ class _Pytriton:
         import pytriton.models.model as bound
         import pytriton.triton as main
         import tritonclient.http._client as http
-        from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
+        from pytriton.model_config import DynamicBatcher, ModelConfig, QueuePolicy, Tensor
         from pytriton.model_config.generator import ModelConfigGenerator
         from pytriton.triton import Triton, TritonConfig
 
@@ -197,6 +200,7 @@ class _Pytriton:
         main.Model = Refusing  # type: ignore[attr-defined,misc,unused-ignore]
         self.server, self.config = AnyName, TritonConfig
         self.tensor, self.model, self.batcher = Tensor, ModelConfig, DynamicBatcher
+        self.policy = QueuePolicy
 
 
 def _import() -> _Pytriton:
@@ -210,14 +214,11 @@ def _import() -> _Pytriton:
 
 
 def _check(options: argparse.Namespace) -> None:
-    asked = [options.lan, options.token_file, options.cert, options.key]
-    if any(asked) or not is_loopback(options.host or LOOPBACK):
+    if not is_loopback(options.host or LOOPBACK):
         raise UsageError(
             "Triton's interface has neither token nor TLS: it listens to this machine alone",
-            "leave out --lan, --host, --token-file and --cert, or use another --engine",
+            "leave out --host, or use another --engine",
         )
-    if options.energy:
-        raise UsageError("Triton samples no power", "leave out --energy, or --engine triton")
     version = "%d.%d" % sys.version_info[:2]
     library = "libpython%s.so.1.0" % version
     beside = Path(sysconfig.get_config_var("LIBDIR") or "/") / library
@@ -229,43 +230,23 @@ def _check(options: argparse.Namespace) -> None:
         )
 
 
-def _free_ports(first: int) -> list[int]:
+def _free_ports(host: str, first: int) -> list[int]:
     """Ports for HTTP (the given one unless it is 0), metrics, and what pytriton also asks for."""
-    sockets = [socket.socket() for _ in range(_PORTS)]
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sockets = [socket.socket(family) for _ in range(_PORTS)]
     try:
         for place, one in enumerate(sockets):
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            one.bind((LOOPBACK, first if place == 0 else 0))
+            one.bind((host, first if place == 0 else 0))
         return [int(one.getsockname()[1]) for one in sockets]
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise SplitwattError(
-            "%s:%d cannot be listened to: %s" % (LOOPBACK, first, reason), "choose another --port"
+            "%s:%d cannot be listened to: %s" % (host, first, reason), "choose another --port"
         )
     finally:
         for one in sockets:
             one.close()
-
-
-def _announce(options: argparse.Namespace, target: str, count: int, ports: list[int]) -> None:
-    url = "http://%s:%d" % (options.host or LOOPBACK, ports[0])
-    command = "splitwatt profile --config table3.yaml --server %s" % url
-    about = {
-        "url": url,
-        "metrics": "http://%s:%d/metrics" % (options.host or LOOPBACK, ports[1]),
-        "pid": os.getpid(),
-        "target": target,
-        "models": count,
-        "command": command,
-    }
-    if options.ready_file:
-        write_atomic(options.ready_file, json.dumps(about))
-    if options.json:
-        print(json.dumps(about), flush=True)
-        return
-    note("Triton serves %d bundles of %s at %s" % (count, target, url))
-    note("its metrics are at %s; profile against it with:" % about["metrics"])
-    note("  " + command)
 
 
 def _bytes(data: bytes) -> Any:

@@ -22,6 +22,7 @@ from engines.image import decode_image
 from engines.labels import labels
 from engines.pipeline import whole
 from profiler.evaluate.data_sets import open_data_set
+from profiler.evaluate.document import add_results
 from profiler.evaluate.metrics import of_image
 from tests.conftest import ROOT, splitwatt
 
@@ -347,3 +348,19 @@ def test_classes_that_the_data_set_does_not_have_are_told(coco, voc, tmp_path):
     answer = {"segmentation": {"mask": np.zeros((4, 4), np.uint8)}}
     with pytest.raises(ImageError, match=r"mask\.png holds the class 21, and VOC has 21"):
         of_image("segmentation", item._replace(truth=str(tmp_path / "mask.png")), answer)
+
+
+def test_a_part_replaces_no_whole_and_another_backend_nothing(tiny, tmp_path):
+    bundle = Bundle.open(str(tiny / "cpu" / "tiny@1"))
+    result = {
+        "task": "classification", "data_set": "ilsvrc2012", "images": 9, "whole": True,
+        "preprocess": "runtime", "backend": "cpu", "server_backend": "cpu", "metrics": {},
+    }  # fmt: skip
+    part, other = dict(result, images=2, whole=False), dict(result, backend="cuda")
+    add_results(str(tmp_path), bundle, [part])
+    path, told = add_results(str(tmp_path), bundle, [result, other])
+    assert told == []
+    path, told = add_results(str(tmp_path), bundle, [part])
+    assert "keeps the result of all of ilsvrc2012, not this one of 2 images" in told[0]
+    with open(path, encoding="utf-8") as stream:
+        assert json.load(stream)["bundles"]["tiny@1"]["results"] == [result, other]

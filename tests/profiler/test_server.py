@@ -1,6 +1,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -11,15 +12,18 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from device_configs.errors import ServerError
+from device_configs.errors import ServerError, UsageError
 from engines.answer import unpack
 from engines.bundle import Bundle
 from engines.image import decode_image
 from engines.pipeline import BoardPipeline, whole
+from profiler.cli import _serve_parser
 from profiler.client import Client
 from profiler.connection import Endpoint
 from profiler.protocol import Tensor, encode_request
 from profiler.server.lan import make_credentials
+from profiler.server.refusals import without_paths
+from profiler.server.setup import check_flags, models_of
 from tests.profiler.conftest import RunningServer, command
 
 MODEL = "tiny@1"
@@ -328,3 +332,50 @@ def test_failures_count_under_their_model(server, request_of_a_photograph):
             client.infer(MODEL, b"damaged", sizes)
     counted = ask(server.url, "GET", "/metrics")[1].decode()
     assert f'splitwatt_requests_total{{model="{MODEL}",status="400"}}' in counted
+
+
+def test_only_what_is_served_is_listed(server):
+    rows = json.loads(ask(server.url, "POST", "/v2/repository/index")[1])
+    assert [row["name"] for row in rows] == [MODEL] and server.about["models"] == 1
+    assert f"--target cpu --server {server.url}" in server.about["command"]
+
+
+@pytest.mark.parametrize(
+    ("engine", "flags", "sentence"),
+    [
+        ("embedded", ["--cluster", "c.yaml"], "--engine embedded takes no --cluster"),
+        ("embedded", ["--driver", "generated"], "--driver is for --energy"),
+        ("embedded", ["--sysfs", "/sys"], "--sysfs is for --energy"),
+        ("ray", ["--workers", "2"], "--engine ray takes no --workers: 'workers' and 'cores'"),
+        ("ray", ["--threads", "2"], "--engine ray takes no --threads"),
+        ("ray", ["--energy"], "a cluster samples no power"),
+        ("triton", ["--cluster", "c.yaml"], "--engine triton takes no --cluster"),
+        ("triton", ["--lan"], "neither token nor TLS"),
+        ("triton", ["--energy-target", "nano"], "Triton samples no power"),
+    ],
+)
+def test_a_flag_that_does_nothing_is_refused(engine, flags, sentence):
+    options = _serve_parser().parse_args(["--engine", engine, *flags])
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        check_flags(options)
+
+
+def test_a_backend_that_runs_one_at_a_time_takes_one_worker_of_a_cluster_too(tiny):
+    options = _serve_parser().parse_args(["--bundles", str(tiny), "--backend", "tensorrt"])
+    models_of(options, "cpu", 1, 1)
+    with pytest.raises(UsageError, match="'workers: 1' in the --cluster file"):
+        models_of(options, "cpu", 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "told"),
+    [
+        ("/data/b/cpu/m/body.onnx is truncated", "body.onnx is truncated"),
+        ("'/data/b/m' is none", "'m' is none"),
+        ("no bundle (../b/cpu/m): export it", "no bundle (m): export it"),
+        ("run splitwatt build bundles/cpu/m@1", "run splitwatt build m@1"),
+        ("the model has 2 parts", "the model has 2 parts"),
+    ],
+)
+def test_strangers_hear_of_no_folder(sentence, told):
+    assert without_paths(sentence) == told

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from reports.accuracy import Accuracy, read_accuracy, split_name
+from reports.accuracy_table import accuracy_table
 from reports.tradeoffs import curves, subsets
 from tests.conftest import ROOT, splitwatt
 from tests.reports.accuracy_file import accuracy, write
@@ -140,3 +141,15 @@ def test_a_rate_stands_anywhere_in_a_models_name():
 def test_without_accuracy_the_report_says_so(half):
     assert any(line.startswith("Accuracy: no run has") for line in half.json["missing"])
     assert not half.json["tables"]["accuracy"]["rows"]
+
+
+def test_results_of_two_backends_are_told_apart(tmp_path):
+    document = accuracy()
+    results = document["bundles"]["mobilenet_v3_large"]["results"]
+    assert "backend" not in [c.key for c in accuracy_table(read(tmp_path, document)).columns]
+    results[0].update(backend="cpu", server_backend=None)
+    results.append(dict(results[0], backend="tensorrt", server_backend="cuda"))
+    table = accuracy_table(read(tmp_path, document))
+    found = [r["backend"] for r in table.rows if r["model"] == "mobilenet_v3_large"]
+    assert found == ["cpu", "tensorrt + cuda"]
+    assert "backend" in [c.key for c in table.columns]
