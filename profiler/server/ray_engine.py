@@ -13,6 +13,7 @@ import asyncio
 import hmac
 import logging
 import os
+import re
 import signal
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -49,6 +50,7 @@ APP = "splitwatt"
 # Replicas that may die under one request before it is given up.
 _ATTEMPTS = 5
 _PAUSE_S = 0.2
+_LOAD = re.compile(r"/v2/repository/models/([^/]+)/(load|unload)")
 
 Ask = Callable[[Request], Awaitable[Answer]]
 
@@ -182,7 +184,8 @@ class Front:
         names: tells the models' names, under which requests count.
 
     Replicas are many and may be on other machines: their clocks and counters are not one. Boards
-    ask the front for both.
+    ask the front for both. A load that one replica has done is told to each other with the next request
+    that it gets, also to those that are added later.
     """
 
     def __init__(
@@ -201,6 +204,8 @@ class Front:
         self._expected = None if token is None else b"Bearer " + token.encode()
         self._limit = limit
         self._asked = 0
+        self._loads = 0
+        self._wanted: dict[str, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -255,14 +260,22 @@ class Front:
         headers = dict(scope["headers"])
         body = await read_body(headers, receive)
         kept = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
-        request = (scope["method"], scope["path"], scope.get("query_string", b""), kept, body)
+        method, path, query = scope["method"], scope["path"], scope.get("query_string", b"")
+        request = (method, path, query, kept, body, tuple(self._wanted.items()))
         if self._asked >= self._limit:
             raise Refused(503, "the cluster is busy: %d requests wait" % self._asked)
         self._asked += 1
         try:
-            return _Whole(*await self._until_answered(request))
+            answer = _Whole(*await self._until_answered(request))
         finally:
             self._asked -= 1
+        found = _LOAD.fullmatch(path) if method == "POST" else None
+        if found is not None and answer.status_code == 200:
+            self._wanted.pop(found.group(1), None)
+            if found.group(2) == "load":
+                self._loads += 1
+                self._wanted[found.group(1)] = self._loads
+        return answer
 
     async def _until_answered(self, request: Request) -> Answer:
         for attempt in range(1, _ATTEMPTS + 1):

@@ -5,14 +5,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
+from device_configs.errors import SplitwattError
 from profiler.server.app import Server
 from profiler.server.models import Models, process_bytes
+from profiler.server.refusals import Refused
 from profiler.server.runner import Runner
 
-# Of a request: method, path, query, headers, body. Of an answer: status, headers, body.
-Request = tuple[str, str, bytes, list[tuple[bytes, bytes]], bytes]
+# Models that boards asked to have loaded, each with the number of its last load.
+Wanted = tuple[tuple[str, int], ...]
+# Of a request: method, path, query, headers, body, and what is wanted.
+# Of an answer: status, headers, body.
+Request = tuple[str, str, bytes, list[tuple[bytes, bytes]], bytes, Wanted]
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
@@ -43,10 +49,12 @@ class Replica:
         # Its clock is not the front's, which is the one that boards ask for.
         self._runner = Runner(models, workers, queue, batch, tells_time=False)
         self._app = Server(self._runner, backend)
+        self._followed: dict[str, int] = {}
 
     async def answer(self, request: Request) -> Answer:
-        """What the application answers to a request."""
-        method, path, query, headers, body = request
+        """What the application answers to a request, once it has the models that are wanted."""
+        method, path, query, headers, body, wanted = request
+        await self._follow(wanted)
         status, found, pieces, taken = 503, [], [], False
 
         async def receive() -> dict[str, Any]:
@@ -70,6 +78,14 @@ class Replica:
         }  # fmt: skip
         await self._app(scope, receive, send)
         return status, found, b"".join(pieces)
+
+    async def _follow(self, wanted: Wanted) -> None:
+        """Load what another replica was asked to; who asks for the model is told why it cannot be."""
+        later = [(name, number) for name, number in wanted if number > self._followed.get(name, 0)]
+        self._followed.update(later)
+        for name, _ in later:
+            with contextlib.suppress(SplitwattError, Refused):
+                await self._runner.call(self._runner.models.load, name)
 
     def __del__(self) -> None:
         self._runner.close()

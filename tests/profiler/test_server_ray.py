@@ -1,5 +1,6 @@
 """A real Ray cluster of several nodes on this machine, and the server spread over it."""
 
+import asyncio
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from engines.answer import unpack
 from profiler.client import Client
 from profiler.connection import Endpoint
 from profiler.server.cluster_file import read_cluster
+from profiler.server.replica import Replica
 from tests.conftest import ROOT
 from tests.profiler.conftest import command, start
 from tests.profiler.test_server import MODEL, ask, same
@@ -190,3 +192,35 @@ def test_too_few_cores_and_no_cluster_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr(ray, "init", none)
     with pytest.raises(SplitwattError, match=r"'ray: local' cannot be used: Could not find any"):
         _connect(cluster)
+
+
+def test_a_load_reaches_every_replica(tiny):
+    pytest.importorskip("ray.serve")
+    from profiler.server.ray_engine import Front
+
+    one, two = (Replica(str(tiny / "cpu"), "cpu", 1, 1, 10**9, 8, 1) for _ in range(2))
+    turns = iter([one, one, two, two])
+
+    async def talk():
+        async def receive():
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message):
+            pass
+
+        front = Front(lambda request: next(turns).answer(request), None, 8, lambda: [MODEL])
+        found = []
+        for method, path in (
+            ("GET", "/v2"),
+            ("POST", f"/v2/repository/models/{MODEL}/load"),
+            ("GET", "/v2/health/ready"),
+            ("POST", "/v2/repository/models/tiny@2/load"),
+        ):
+            await front({"type": "http", "method": method, "path": path, "headers": []},
+                        receive, send)  # fmt: skip
+            found.append([r._runner.models.is_loaded(MODEL) for r in (one, two)])
+        return found, front._wanted
+
+    found, wanted = asyncio.run(talk())
+    assert found == [[False, False], [True, False], [True, True], [True, True]]
+    assert wanted == {MODEL: 1}
