@@ -13,6 +13,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional
 
 from energy.rails import UnavailableError
 from energy.sysfs import NumberFile, read_text
+from profiler.board_state import GPU_CLOCKS
 from profiler.nvml_probe import LIBRARY, NvmlProbe
 
 BUDGET_S = 1e-4
@@ -136,7 +137,7 @@ class BoardProbe:
         for path in _sorted(sysfs, "devices/system/cpu/cpufreq/policy[0-9]*/scaling_cur_freq"):
             core = os.path.basename(os.path.dirname(path))[len("policy") :]
             found += self._item("cpu%s_khz" % core, path, VALUE)
-        for pattern in ("*gpu*", "*.gv11b", "*.gp10b", "*.ga10b"):
+        for pattern in GPU_CLOCKS:
             for path in _sorted(sysfs, "class/devfreq/%s/cur_freq" % pattern)[:1]:
                 if not any(item.name == "gpu_hz" for item in found):
                     found += self._item("gpu_hz", path, VALUE)

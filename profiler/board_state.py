@@ -9,6 +9,9 @@ import subprocess
 from typing import Any, Dict, List, Optional
 
 _NVPMODEL_TIMEOUT_S = 5
+# A GPU's clock below class/devfreq, by the names that Jetsons give it: Nano and later kernels; Xavier,
+# TX2, Orin.
+GPU_CLOCKS = ("*gpu*", "*.gv11b", "*.gp10b", "*.ga10b")
 
 
 def board_state(root: str = "/") -> Dict[str, Any]:
@@ -32,8 +35,7 @@ def board_state(root: str = "/") -> Dict[str, Any]:
         "governors": sorted({name for name in governors if name}) or None,
         "cpu_khz": _numbers(os.path.join(cpufreq, "scaling_cur_freq")),
         "cpu_max_khz": _numbers(os.path.join(cpufreq, "scaling_max_freq")),
-        "gpu_hz": _numbers(os.path.join(root, "sys/class/devfreq/*gpu*/cur_freq"))
-        or _numbers(os.path.join(root, "sys/class/devfreq/*.gv11b/cur_freq")),
+        "gpu_hz": _gpu_hz(root),
         "temperatures_c": temperatures_c(root),
         "loadavg": _loadavg(root),
         "memory_total_bytes": _memory_total(root),
@@ -46,8 +48,15 @@ def temperatures_c(root: str = "/") -> Optional[Dict[str, float]]:
     for folder in _sorted(os.path.join(root, "sys/class/thermal/thermal_zone[0-9]*")):
         name, value = _text(os.path.join(folder, "type")), _number(os.path.join(folder, "temp"))
         if value is not None:
-            zones[name or os.path.basename(folder)] = value / 1000.0
+            own = os.path.basename(folder)
+            name = name or own
+            zones[name if name not in zones else "%s_%s" % (own, name)] = value / 1000.0
     return zones or None
+
+
+def _gpu_hz(root: str) -> Optional[List[float]]:
+    found = (_numbers(os.path.join(root, "sys/class/devfreq", n, "cur_freq")) for n in GPU_CLOCKS)
+    return next((clocks for clocks in found if clocks), None)
 
 
 def _cpu_model(root: str) -> Optional[str]:

@@ -81,13 +81,14 @@ def nvmap_used_bytes(meminfo: str = "/proc/meminfo") -> Optional[int]:
 
 
 def _of_client(tables: List[str], process: Optional[int]) -> Optional[int]:
-    """A process's bytes in nvmap's table of clients."""
+    """A process's bytes in nvmap's table of clients; None where it is in none."""
     for path in tables:
         try:
             with open(path, encoding="ascii", errors="replace") as stream:
                 rows = [_CLIENT.match(line) for line in stream]
             sizes = [int(row.group(2)) for row in rows if row and row.group(1) == str(process)]
-            return 1024 * sum(sizes)
+            if sizes:
+                return 1024 * sum(sizes)
         except (OSError, ValueError):
             continue
     return None
@@ -150,10 +151,12 @@ class _Nvml:
         return sum(used) if used else None
 
     def process(self, process: Optional[int]) -> Optional[int]:
-        """Bytes of a process on all GPUs; None where the driver does not tell."""
+        """Bytes of a process on all GPUs; None where the driver does not tell, or does not list the
+        process, as in a container, which has ids of its own.
+        """
         if self._processes is None or process is None:
             return None
-        used = 0
+        used: Optional[int] = None
         for device in self._devices:
             rows = (_ProcessInfo * _MOST_PROCESSES)()
             count = ctypes.c_uint(_MOST_PROCESSES)
@@ -163,7 +166,7 @@ class _Nvml:
                 if row.pid == process:
                     if row.used == _NOT_AVAILABLE:
                         return None
-                    used += int(row.used)
+                    used = (used or 0) + int(row.used)
         return used
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from device_configs.errors import ServerError, UsageError
+from profiler.board_probe import BoardProbe
 from profiler.board_state import board_state
 from profiler.client import Client
 from profiler.connection import Connection, Endpoint
@@ -171,6 +172,23 @@ def test_the_boards_state_is_null_where_nothing_tells(tmp_path):
     state = board_state(str(tmp_path))
     assert state["temperatures_c"] == {"zone-0": 41.5, "zone-1": 38.0}
     assert (state["governors"], state["cpu_khz"]) == (["schedutil"], [1479000])
+
+
+@pytest.mark.parametrize("name", ["57000000.gpu", "17000000.gv11b", "17000000.gp10b", "17000000.ga10b"])
+def test_a_jetsons_gpu_clock_is_found_by_state_and_probe(tmp_path, name):
+    folder = tmp_path / "sys/class/devfreq" / name
+    folder.mkdir(parents=True)
+    (folder / "cur_freq").write_text("624750000\n")
+    for n in range(2):
+        zone = tmp_path / "sys/class/thermal" / ("thermal_zone%d" % n)
+        zone.mkdir(parents=True)
+        (zone / "type").write_text("acpitz\n")
+        (zone / "temp").write_text("%d000\n" % (20 + n))
+    state = board_state(str(tmp_path))
+    assert state["gpu_hz"] == [624750000.0]
+    assert state["temperatures_c"] == {"acpitz": 20.0, "thermal_zone1_acpitz": 21.0}
+    with BoardProbe(str(tmp_path / "sys")) as probe:
+        assert probe.read().values["gpu_hz"] == 624750000.0
 
 
 def test_the_legacy_size_grows_with_the_payload():

@@ -149,7 +149,7 @@ def test_a_jetsons_shared_memory(tmp_path):
     table.write_text(TABLE.format(pid=77))
     root = GpuMemory(str(meminfo), str(tmp_path), "libnothing.so")
     assert root.read(77) == Used(300000 * 1024, 2048 * 1024) and "clients" in root.source
-    assert root.read(78) == Used(300000 * 1024, 0)
+    assert root.read(78) == Used(300000 * 1024, None)  # not in the table: not 0
 
 
 def test_no_gpu_no_figure(tmp_path):
@@ -198,7 +198,7 @@ def test_calls_of_nvidias_libraries(tmp_path):
     assert gpu.source == "NVML"
     assert gpu.read(7) == Used(5000, 1500)
     assert gpu.read(8) == Used(5000, None)  # the driver does not tell
-    assert gpu.read(9) == Used(5000, 0)
+    assert gpu.read(9) == Used(5000, None)  # not listed, as in a container: not 0
     gpu.close()
     assert 0 <= cuda_init_s("tensorrt", libraries["cuda"]) < 1
 
