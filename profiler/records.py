@@ -299,9 +299,7 @@ def _merged(rows: List[Memory]) -> List[Memory]:
         blocks[row.block] = row._replace(
             process_peak_bytes=larger(known.process_peak_bytes, row.process_peak_bytes),
             board_peak_bytes=larger(known.board_peak_bytes, row.board_peak_bytes),
-            gpu_process_peak_bytes=larger(
-                known.gpu_process_peak_bytes, row.gpu_process_peak_bytes
-            ),
+            gpu_process_peak_bytes=larger(known.gpu_process_peak_bytes, row.gpu_process_peak_bytes),
             gpu_peak_bytes=larger(known.gpu_peak_bytes, row.gpu_peak_bytes),
         )
     return list(blocks.values())

@@ -86,8 +86,12 @@ def document(version: str) -> dict[str, Any]:
     paths = {
         "/v2": {"get": _operation("the server", _json({"type": "object"}))},
         "/v2/health/live": {"get": _operation("whether it runs", {"description": "it does"})},
-        "/v2/health/ready": {"get": _operation("whether it takes requests", {"description": "it does"})},
-        "/v2/repository/index": {"post": _operation("the models there are", _json({"type": "array"}))},
+        "/v2/health/ready": {
+            "get": _operation("whether it takes requests", {"description": "it does"})
+        },
+        "/v2/repository/index": {
+            "post": _operation("the models there are", _json({"type": "array"}))
+        },
         "/v2/repository/models/{model}/load": {
             "post": _operation("load a model now", {"description": "it is loaded"}, _MODEL)
         },

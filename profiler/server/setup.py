@@ -65,7 +65,9 @@ def target_of(folder: str, target: str | None) -> str:
     return target
 
 
-def models_of(options: argparse.Namespace, target: str, workers: int, threads: int | None) -> Models:
+def models_of(
+    options: argparse.Namespace, target: str, workers: int, threads: int | None
+) -> Models:
     """The models that the command line names, none of them loaded.
 
     Args:

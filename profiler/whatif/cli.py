@@ -115,7 +115,9 @@ def _notes(run: Run, charged: str, found: Sequence[Case]) -> List[str]:
     notes = ["links are charged with the %s" % _CHARGED[charged]]
     taken = over_measured(run)
     if taken:
-        notes.append("samples were taken over the link '%s': its time is left out of them" % taken[0])
+        notes.append(
+            "samples were taken over the link '%s': its time is left out of them" % taken[0]
+        )
     if any(link.latency_ms or link.loss or link.downlink_kbit_s for link in run.config.links):
         notes.append("latency, loss and downlinks of the run's links are left out")
     notes += _published(run, found)

@@ -174,7 +174,9 @@ def test_the_boards_state_is_null_where_nothing_tells(tmp_path):
     assert (state["governors"], state["cpu_khz"]) == (["schedutil"], [1479000])
 
 
-@pytest.mark.parametrize("name", ["57000000.gpu", "17000000.gv11b", "17000000.gp10b", "17000000.ga10b"])
+@pytest.mark.parametrize(
+    "name", ["57000000.gpu", "17000000.gv11b", "17000000.gp10b", "17000000.ga10b"]
+)
 def test_a_jetsons_gpu_clock_is_found_by_state_and_probe(tmp_path, name):
     folder = tmp_path / "sys/class/devfreq" / name
     folder.mkdir(parents=True)

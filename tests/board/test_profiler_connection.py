@@ -146,7 +146,8 @@ def test_a_busy_server_is_waited_for_as_it_says_within_a_bound(slow, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "url", ["http://[::1:8080", "http://host:port", "http://a..b", "ftp://host", "http://h/path", ""]
+    "url",
+    ["http://[::1:8080", "http://host:port", "http://a..b", "ftp://host", "http://h/path", ""],
 )
 def test_what_is_no_url_is_told(url):
     with pytest.raises(UsageError) as error:
