@@ -232,7 +232,7 @@ def check_record(record: Any, fields: Dict[str, Field], where: str) -> Dict[str,
         kinds = _TYPES[field.type]
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise RunError("%s: '%s' must be of type %s, not %r" % (where, name, field.type, value))
-        if field.type == "mapping" and not all(_is_number(one) for one in value.values()):
+        if isinstance(value, dict) and not all(_is_number(one) for one in value.values()):
             raise RunError("%s: '%s' must hold numbers alone, not %r" % (where, name, value))
     return record
 

@@ -3,7 +3,7 @@
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Union
 
-from device_configs.errors import ImageError, ServerError
+from device_configs.errors import ImageError, RunError, ServerError
 from profiler.board_probe import Reading
 from profiler.config import Config
 from profiler.images import image_of
@@ -30,8 +30,15 @@ class Spec(NamedTuple):
 
     @classmethod
     def of(cls, row: Dict[str, Any]) -> "Spec":
-        """A row of run.json's `blocks`; keys of a later version are passed over."""
-        return cls(**{name: row[name] for name in cls._fields if name in row})
+        """A row of run.json's `blocks`; keys of a later version are passed over.
+
+        Raises:
+            RunError: it is none.
+        """
+        try:
+            return cls(**{name: row[name] for name in cls._fields if name in row})
+        except TypeError:
+            raise RunError("run.json: the key 'blocks' holds what is no block: %.80r" % (row,))
 
 
 class Recorder:

@@ -170,6 +170,7 @@ def read_run(path: str) -> Run:
     """
     path = str(path)
     document = read_document(path)
+    _check_blocks(document["blocks"], os.path.join(path, RUN_FILE))
     records = {}
     for row in read_samples(path):
         records[row.key] = row  # a later one replaces one that failed before a resume
@@ -218,11 +219,14 @@ def read_document(path: str) -> Dict[str, Any]:
             raise RunError("%s: the key '%s' is missing or of another type" % (file, name))
     if not isinstance(document.get("finished_wall", 0), (str, type(None))):
         raise RunError("%s: the key 'finished_wall' is missing or of another type" % file)
-    for row in document["blocks"]:
+    return document
+
+
+def _check_blocks(blocks: List[Any], file: str) -> None:
+    for row in blocks:
         known = row if isinstance(row, dict) else {}
         if not all(isinstance(known.get(name), kind) for name, kind in _BLOCK.items()):
             raise RunError("%s: the key 'blocks' holds what is no block: %.80r" % (file, row))
-    return document
 
 
 def read_samples(path: str) -> Iterator[Sample]:

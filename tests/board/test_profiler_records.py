@@ -316,6 +316,8 @@ def test_a_damaged_line_is_left_out_and_told(tmp_path, name, content):
 def test_a_block_of_a_later_version_is_read_without_its_new_keys():
     row = dict(plan_blocks(load_config("demo"))[0]._asdict(), priority=3)
     assert Spec.of(row) == plan_blocks(load_config("demo"))[0]
+    with pytest.raises(RunError, match="holds what is no block"):
+        Spec.of({"id": "LC1.cpu.0"})
 
 
 def test_a_repetition_that_failed_replaces_no_block():
