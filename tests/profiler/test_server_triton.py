@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -24,6 +25,8 @@ from device_configs.errors import ServerError
 from engines.answer import unpack
 from profiler.client import Client
 from profiler.connection import Endpoint
+from profiler.server.models import Models
+from profiler.server.triton_engine import _bind
 from tests.conftest import ROOT
 from tests.profiler.conftest import command, start
 from tests.profiler.test_server import MODEL, same
@@ -186,6 +189,17 @@ def test_a_board_profiles_against_triton(triton, tiny, config, tmp_path):
     assert split and all(sample["status"] == "ok" for sample in samples)
     assert all("all.server.body" in sample["stages"] for sample in split)
     assert json.loads((run / "run.json").read_text())["server"]["name"] == "triton"
+
+
+def test_tritons_queue_is_bounded(tiny):
+    asked = []
+    kinds = SimpleNamespace(
+        tensor=dict, model=dict, batcher=dict, policy=lambda **given: asked.append(given)
+    )
+    server = SimpleNamespace(bind=lambda **model: None)
+    options = SimpleNamespace(workers=None, batch=2, queue=7)
+    _bind(kinds, server, Models(str(tiny / "cpu"), "cpu", 1), MODEL, options)
+    assert asked == [{"max_queue_size": 7}]
 
 
 def test_what_triton_has_not_is_told(tiny, triton_python):
