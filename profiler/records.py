@@ -68,7 +68,7 @@ __all__ = [
     "downlink_s", "end_to_end_s", "energy_of", "group_of", "local_s", "network_s",
     "read_clock", "read_rates", "read_run", "read_stages", "pooled_interval",
     "server_energy_of", "server_s", "stage_energy_of",
-    "outside", "spread", "throttled_blocks",
+    "outside", "remarks", "spread", "throttled_blocks",
     "uplink_delay", "uplink_payload_s", "uplink_s", "uplink_wire_s", "waiting_joules",
     "waterfall",
 ]  # fmt: skip
@@ -244,6 +244,13 @@ def read_clock(path: str) -> List[ClockEstimate]:
 def read_rates(path: str) -> List[LinkRate]:
     """Every measurement of the link in order; none where a run has no such file."""
     return [LinkRate(**row) for row in _rows(path, LINKS_FILE, LINK_FIELDS)]
+
+
+def remarks(path: str) -> List[str]:
+    """What a reader of a run's figures must know, a sentence each without its full stop."""
+    from profiler.summary import remarks as told  # it reads runs through this file
+
+    return told(path)
 
 
 def read_throughput(path: str) -> List[Throughput]:

@@ -32,7 +32,7 @@ class CostFigure:
 
     `sets`: the values of each set; one set is drawn as bars, several as dots on a logarithmic
     scale. `error_bars`: what they are, for caption and figure. `shows_bytes`: untrained weights
-    are told in it; `shows_energy`: a made-up sensor is.
+    are told in it; `shows_energy`: a made-up sensor is; `shows_time` and that: throttling is.
     """
 
     name: str
@@ -45,6 +45,7 @@ class CostFigure:
     only_split: bool = False
     shows_bytes: bool = False
     shows_energy: bool = False
+    shows_time: bool = False
 
 
 COST_FIGURES = (

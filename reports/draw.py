@@ -83,7 +83,10 @@ def _latency(series: list[Series], link: Link, board: str) -> Drawing:
         f"End-to-end latency, {link.name}" + (f", {board}" if board else "") + paper,
         f"{caption} {INTERVAL}",
         by_source((label, value.source) for label, value in labelled),
-        lambda: stacked(stacks, _small_print(shown, labelled, INTERVAL, shows_bytes=True)),
+        lambda: stacked(
+            stacks,
+            _small_print(shown, labelled, INTERVAL, shows_bytes=True, shows_time=True),
+        ),
     )
 
 
@@ -101,6 +104,7 @@ def _all_links(series: list[Series], links: list[Link]) -> Drawing:
             ylabel="End-to-end latency [s]",
             sets=sets,
             shows_bytes=True,
+            shows_time=True,
         ),
     )
 
@@ -129,7 +133,9 @@ def _dots_or_bars(series: list[Series], what: CostFigure) -> Drawing:
         for values in panel.sets.values()
         for place, value in zip(places, values, strict=True)
     ]
-    small = _small_print(shown, labelled, what.error_bars, what.shows_bytes, what.shows_energy)
+    small = _small_print(
+        shown, labelled, what.error_bars, what.shows_bytes, what.shows_energy, what.shows_time
+    )
     drawn = partial(bars if len(what.sets) == 1 else dots, places)
     told = by_source((label, value.source) for label, value in labelled)
     more = {"spread": True} if what.only_split else {}
@@ -156,6 +162,7 @@ def _wireless() -> CostFigure:
         },
         only_split=True,
         shows_bytes=True,
+        shows_time=True,
     )
 
 
@@ -214,14 +221,17 @@ def _small_print(
     error_bars: str,
     shows_bytes: bool,
     shows_energy: bool = False,
+    shows_time: bool = False,
 ) -> list[str]:
-    """What stands in the figure itself: sources, error bars, daggers, untrained weights."""
+    """What stands in the figure itself: sources, error bars, daggers, what to mind."""
     lines = [f"Sources: {by_source((label, value.source) for label, value in labelled)}."]
     numbers = {label for label, value in labelled if value.value is not None}
     if any(label not in numbers for label, _ in labelled):
         lines[0] += ' "-": not measured.'
     if error_bars and any(value.low is not None for _, value in labelled):
         lines.append(error_bars)
+    if shows_time or shows_energy:
+        lines += notes.unsettled(series)
     lines += notes.assumed(series)
     if shows_energy:
         lines += notes.made_up_energy(series)

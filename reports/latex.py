@@ -6,6 +6,7 @@ import textwrap
 from reports.document import Report
 from reports.drawing import Drawing
 from reports.macros import macros, to_tex
+from reports.overview import SHORTFALLS
 from reports.table import Column, Row, Table
 from reports.tex import cell, escape
 
@@ -97,7 +98,7 @@ def _document(report: Report, shown: list[Table], title: str) -> str:
     lines += [rf"\item {escape(line)}" for line in report.headlines]
     lines += [r"\end{itemize}"] if report.headlines else []
     if report.shortfalls:
-        lines += [r"\subsection*{What is missing}", r"\begin{itemize}"]
+        lines += [rf"\subsection*{{{SHORTFALLS}}}", r"\begin{itemize}"]
         lines += [rf"\item {escape(line)}" for line in report.shortfalls] + [r"\end{itemize}"]
     for drawing, _ in report.figures:
         lines += _figure(drawing)

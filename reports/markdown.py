@@ -6,7 +6,7 @@ from typing import Any
 
 from reports.document import Report, versions
 from reports.model import Run, board_of, runs_of
-from reports.overview import facts_for_people, run_facts
+from reports.overview import SHORTFALLS, facts_for_people, run_facts
 from reports.values import SOURCES
 from reports.words import unique
 
@@ -93,7 +93,7 @@ def _missing(report: Report) -> list[str]:
     found = report.shortfalls
     if not found:
         return []
-    return ["## What is missing", "", *(f"- {sentence}" for sentence in found), ""]
+    return [f"## {SHORTFALLS}", "", *(f"- {sentence}" for sentence in found), ""]
 
 
 def _figures(report: Report, prefix: str) -> list[str]:

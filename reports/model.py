@@ -16,6 +16,7 @@ from profiler.records import (
     Run,
     Sample,
     StageEnergy,
+    Start,
     energy_of,
     server_energy_of,
     stage_energy_of,
@@ -98,6 +99,26 @@ class Entry:
         if not found or None in found:
             return None
         return PUBLISHED if found == {PUBLISHED} else ESTIMATED
+
+    @property
+    def throttled(self) -> int | None:
+        """How many of its samples the board throttled in; None where it cannot tell."""
+        told = [s.throttled for s in self.samples if s.throttled is not None]
+        return sum(told) if told else None
+
+    @property
+    def starts(self) -> list[Start]:
+        """How its blocks' processes started."""
+        own = self.id, self.backend
+        return [start for start in self.run.starts if (start.config, start.backend) == own]
+
+    @property
+    def unsteady(self) -> int | None:
+        """How many of its blocks were not stable when their warm-up reached its cap; None where
+        none says.
+        """
+        known = [s for s in self.starts if s.steady is not None and s.block not in self.run.replaced]
+        return len({start.block for start in known if not start.steady}) if known else None
 
     @property
     def expected(self) -> int:

@@ -67,6 +67,17 @@ _HOW_ESTIMATED = (
 )
 
 
+def unsettled(series: list[Series]) -> list[str]:
+    """Says in whose samples the board throttled, and whose warm-up ended before it was stable."""
+    entries = [entry for s in series for entry in s.entries]
+    hot = [entry for entry in entries if entry.throttled]
+    cold = [entry for entry in entries if entry.unsteady]
+    told = [f"The board throttled in samples of {_labels(hot)}."] if hot else []
+    if cold:
+        told.append(f"Not stable when the warm-up reached its cap: blocks of {_labels(cold)}.")
+    return told
+
+
 def made_up_energy(series: list[Series]) -> list[str]:
     """Says whose joules no sensor of the run has measured."""
     strange: dict[str, list[Entry]] = {}

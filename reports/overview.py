@@ -3,10 +3,15 @@
 
 from typing import Any
 
+from profiler.records import remarks
 from reports.accuracy import Accuracy
 from reports.energy import board_energy
 from reports.model import Run, Series, board_of, runs_of
 from reports.words import ranges, unique
+
+
+# What the list of them is called.
+SHORTFALLS = "What is missing, and what to mind"
 
 
 def run_facts(run: Run) -> dict[str, Any]:
@@ -65,7 +70,9 @@ def facts_for_people(facts: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def shortfalls(series: list[Series]) -> list[str]:
-    """One sentence for each thing that is not there, with its reason; empty for a whole run."""
+    """A sentence on each thing that is not there, with its reason, and on what the records say is
+    odd: throttling, an unsteady warm-up, outliers, clocks and links; empty where nothing is.
+    """
     found: list[str] = []
     for run in runs_of(series):
         if not run.finished:
@@ -73,7 +80,8 @@ def shortfalls(series: list[Series]) -> list[str]:
                 f"{run.name}: the run is not finished; "
                 f"`splitwatt profile --resume {run.path}` goes on with it."
             )
-        found += [f"{run.name}: {sentence}." for sentence in run.damaged]
+        odd = [*run.damaged, *remarks(run.path), *(run.document.get("network_notes") or [])]
+        found += [f"{run.name}: {sentence}." for sentence in odd]
     for s in series:
         for entry in s.entries:
             if entry.failed or entry.missing:

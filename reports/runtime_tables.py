@@ -103,7 +103,7 @@ def starts_table(series: list[Series]) -> Table:
     rows: list[Row] = []
     for s in series:
         for entry in s.entries:
-            found = [x for x in s.run.starts if (x.config, x.backend) == (entry.id, s.backend)]
+            found = entry.starts
             if not found:
                 continue
             row = _which(s, entry)

@@ -219,7 +219,7 @@ def memory_table(series: list[Series]) -> Table:
 
 
 def samples_table(series: list[Series]) -> Table:
-    """How many samples each configuration should have, has, and lost, and why."""
+    """How many samples each configuration should have, has, and lost, and why; and which are odd."""
     columns = [
         *_WHICH,
         _CONFIG,
@@ -228,6 +228,8 @@ def samples_table(series: list[Series]) -> Table:
             for key in ("expected", "good", "failed", "missing")
         ),
         Column("reasons", "Reasons", number=False),
+        Column("throttled", "Throttled", text=whole),
+        Column("unsteady", "Unsteady blocks", text=whole),
     ]
     rows = []
     for s in series:
@@ -241,8 +243,14 @@ def samples_table(series: list[Series]) -> Table:
             row = _which(s, entry)
             row.update({key: exact(count, "measured") for key, count in counts.items()})
             row["reasons"] = entry.reasons
+            row["throttled"] = exact(entry.throttled, "measured", why="the board does not tell")
+            row["unsteady"] = exact(entry.unsteady, "measured", why="no warm-up until stable")
             rows.append(row)
-    return Table("samples", "Samples", columns, rows, ["Warm-up samples are not counted."])
+    under = [
+        "Warm-up samples are not counted. Throttled: good samples in which the board slowed itself "
+        "down. Unsteady blocks: not stable when their warm-up reached its cap."
+    ]
+    return Table("samples", "Samples", columns, rows, under)
 
 
 def _total(s: Series, entry: Entry, link: Link) -> Value:
@@ -262,6 +270,7 @@ def _which(s: Series, entry: Entry) -> Row:
 
 def _all_notes(series: list[Series]) -> list[str]:
     return [
+        *notes.unsettled(series),
         *notes.made_up_energy(series),
         *notes.published_payload(series),
         *notes.assumed(series),

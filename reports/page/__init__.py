@@ -6,6 +6,7 @@ import json
 from importlib import resources
 
 from reports.document import Report
+from reports.overview import SHORTFALLS
 from reports.page.data import explorer
 from reports.page.tables import provenance_words, section
 
@@ -30,7 +31,7 @@ def to_html(report: Report, title: str) -> str:
         "TITLE": html.escape(title),
         "STYLE": _read("style.css"),
         "HEADLINES": _folding("Savings in words", report.headlines),
-        "MISSING": _folding("What is missing, and why", report.shortfalls),
+        "MISSING": _folding(SHORTFALLS, report.shortfalls),
         "RUNS": section(report, "runs"),
         "SECTIONS": "\n".join(body),
         "SOURCES": words,

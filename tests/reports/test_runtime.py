@@ -76,3 +76,28 @@ def test_a_shaped_link_is_measured_and_adds_nothing(made):
     text = (folder / "report.md").read_text()
     assert "shaped 100: shaped, 100 kbit/s" in text
     assert not json.loads((folder / "report.json").read_text())["tables"]["breakeven"]["rows"]
+
+
+def test_throttling_an_unsteady_warm_up_and_an_odd_link_are_told(tmp_path):
+    run = write_run(tmp_path / "run", make_config(["LC1", "Ours1"], links=1, inferences=7))
+    lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
+    for line in lines:
+        hot = line["config"] == "LC1" and line["inference"] >= 4 and not line["warmup"]
+        line.update(throttled=hot, throttled_by="cooling device 0" if hot else None)
+    (run / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    cold = {**start("Ours1-cpu-0", 0.5, None), "steady": False}
+    append(run / "starts.jsonl", START_FIELDS, [cold])
+    document = json.loads((run / "run.json").read_text())
+    slow = "Ours1-cpu-0, before: the uplink has 80 kbit/s, slower than the 100 asked for"
+    (run / "run.json").write_text(json.dumps({**document, "network_notes": [slow]}))
+    report = make_report([run], tmp_path / "r")
+    told = "\n".join(report.shortfalls)
+    assert "LC1-cpu-0: the board throttled (cooling device 0)." in told
+    assert "not stable when the warm-up reached its cap: Ours1-cpu-0." in told and slow in told
+    rows = pd.read_csv(tmp_path / "r" / "samples.csv").set_index("config")
+    assert list(rows.throttled) == [3, 0]
+    assert pd.isna(rows.unsteady["LC 1"]) and rows.unsteady["Ours 1"] == 1
+    assert "The board throttled in samples of LC 1." in report.table("latency").notes
+    (figure,) = (drawing for drawing, _ in report.figures if drawing.name == "latency_100_kbit_s")
+    small = " ".join(figure.draw().get_supxlabel().split())
+    assert "throttled in samples of LC 1." in small and "blocks of Ours 1." in small
