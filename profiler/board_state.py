@@ -8,6 +8,8 @@ import shutil
 import subprocess
 from typing import Any, Dict, List, Optional
 
+# What `hardware` tells, and a server of itself.
+HARDWARE = ("cpu_model", "cpus", "gpu", "memory_total_bytes")
 _NVPMODEL_TIMEOUT_S = 5
 # A GPU's clock below class/devfreq, by the names that Jetsons give it: Nano and later kernels; Xavier,
 # TX2, Orin.
@@ -21,16 +23,15 @@ def board_state(root: str = "/") -> Dict[str, Any]:
         root: where /proc and /sys are; another folder in tests.
 
     Returns:
-        nvpmodel (mode's name), cpu_model, cpus, governors (each once), cpu_khz (each CPU's clock),
-        cpu_max_khz, gpu_hz, temperatures_c (zone -> degrees), loadavg, memory_total_bytes, machine.
+        What `hardware` tells; nvpmodel (mode's name), governors (each once), cpu_khz (each CPU's
+        clock), cpu_max_khz, gpu_hz, temperatures_c (zone -> degrees), loadavg, machine.
         What this machine does not tell is None.
     """
     cpufreq = os.path.join(root, "sys/devices/system/cpu/cpu[0-9]*/cpufreq")
     governors = [_text(path) for path in _sorted(os.path.join(cpufreq, "scaling_governor"))]
     return {
+        **hardware(root),
         "machine": platform.machine(),
-        "cpu_model": _cpu_model(root),
-        "cpus": os.cpu_count(),
         "nvpmodel": _nvpmodel() if root == "/" else None,
         "governors": sorted({name for name in governors if name}) or None,
         "cpu_khz": _numbers(os.path.join(cpufreq, "scaling_cur_freq")),
@@ -38,8 +39,13 @@ def board_state(root: str = "/") -> Dict[str, Any]:
         "gpu_hz": _gpu_hz(root),
         "temperatures_c": temperatures_c(root),
         "loadavg": _loadavg(root),
-        "memory_total_bytes": _memory_total(root),
     }
+
+
+def hardware(root: str = "/") -> Dict[str, Any]:
+    """What this machine is, by HARDWARE's names; None where it does not tell."""
+    found = _cpu_model(root), os.cpu_count(), _gpu(root), _memory_total(root)
+    return dict(zip(HARDWARE, found))
 
 
 def temperatures_c(root: str = "/") -> Optional[Dict[str, float]]:
@@ -65,6 +71,17 @@ def _cpu_model(root: str) -> Optional[str]:
         return device_tree.rstrip("\0")
     found = re.search(r"model name\s*: (.+)", _text(os.path.join(root, "proc/cpuinfo")) or "")
     return found.group(1) if found else None
+
+
+def _gpu(root: str) -> Optional[str]:
+    """The GPUs that NVIDIA's driver names; on a Jetson, whose GPU has no name, the chip it is part of."""
+    paths = _sorted(os.path.join(root, "proc/driver/nvidia/gpus/*/information"))
+    names = [re.search(r"Model:\s*(.+)", _text(path) or "") for path in paths]
+    if any(names):
+        return ", ".join(name.group(1).strip() for name in names if name)
+    compatible = _text(os.path.join(root, "proc/device-tree/compatible")) or ""
+    chip = re.search(r"nvidia,(tegra\d+)", compatible)
+    return "part of the " + chip.group(1) if chip else None
 
 
 def _nvpmodel() -> Optional[str]:

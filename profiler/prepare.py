@@ -9,7 +9,7 @@ from device_configs.errors import RunError, ServerError, UsageError
 from device_configs.names import check_known
 from energy.drivers import available
 from engines.backends import BACKENDS
-from profiler.board_state import board_state
+from profiler.board_state import HARDWARE, board_state
 from profiler.bundles import Found, describe, open_bundles
 from profiler.client import Client
 from profiler.config import SPLIT, Config, from_document
@@ -167,6 +167,7 @@ def describe_server(client: Client, document: Dict[str, Any], started: bool) -> 
                 _check_model(client, document["bundles"][model])
     machine = about.get("machine")
     return {
+        **{key: about.get(key) for key in HARDWARE},
         "url": client.endpoint.url,
         "started_by_profile": started,
         "name": about.get("name"),

@@ -10,7 +10,7 @@ from reports.accuracy import MAIN_METRIC, Accuracy
 from reports.costs import MIB
 from reports.model import Run, Series, board_of, runs_of
 from reports.published import rows as printed
-from reports.table import Column, Row, Table, percent
+from reports.table import Column, Row, Table, percent, whole
 from reports.values import Value, exact, missing
 from reports.words import unique
 
@@ -25,7 +25,8 @@ def devices_table(series: list[Series]) -> Table:
         Column("target", "Target", number=False),
         Column("device", "Device", number=False),
         Column("cpu", "CPU", number=False),
-        Column("cores", "Cores", text=lambda number: f"{number:.0f}"),
+        Column("gpu", "GPU", number=False),
+        Column("cores", "Cores", text=whole),
         Column("ram_gib", "RAM", "GiB"),
         Column("mode", "Power mode", number=False),
         Column("paper", "In the paper's Table 1", number=False),
@@ -37,9 +38,8 @@ def devices_table(series: list[Series]) -> Table:
         rows.append(_machine(f"board{same}", board_of(run), state))
         if not run.same_machine:
             server = run.document.get("server")
-            found = server if isinstance(server, dict) else {}
             target = str(run.document["targets"].get("server") or "server")
-            rows.append(_machine("server", target, found.get("machine_state") or found))
+            rows.append(_machine("server", target, server if isinstance(server, dict) else {}))
     kept = list({tuple(str(cell) for cell in row.values()): row for row in rows}.values())
     under = ['What a machine did not tell of itself prints as "-".']
     return Table("devices", "Devices (Table 1)", columns, kept, under, "target")
@@ -53,6 +53,7 @@ def _machine(role: str, target: str, state: dict[str, Any]) -> Row:
         "target": target,
         "device": _title(target),
         "cpu": str(state.get("cpu_model") or ""),
+        "gpu": str(state.get("gpu") or ""),
         "cores": exact(cores, "measured", why="the machine did not tell"),
         "ram_gib": exact(memory and memory / GIB, "measured", why="the machine did not tell"),
         "mode": str(state.get("nvpmodel") or ""),

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from profiler.board_state import hardware
 from profiler.protocol import EXTENSIONS, HEADER_LENGTH, decode_request, read_header_length
 from profiler.server.body import ClientGoneError, read_body, until_gone
 from profiler.server.clock import clock
@@ -64,6 +65,7 @@ class Server:
             "extensions": EXTENSIONS,
             "backend": backend,
             "machine": machine_id(),
+            **hardware(),
         }
         models = runner.models
         self._metrics = Metrics(models.usage, models.budget_bytes, lambda: runner.work.waiting)

@@ -9,7 +9,7 @@ import pytest
 
 from device_configs.errors import ServerError, UsageError
 from profiler.board_probe import BoardProbe
-from profiler.board_state import board_state
+from profiler.board_state import board_state, hardware
 from profiler.client import Client
 from profiler.connection import Connection, Endpoint
 from profiler.legacy import pickled_bytes
@@ -191,6 +191,19 @@ def test_a_jetsons_gpu_clock_is_found_by_state_and_probe(tmp_path, name):
     assert state["temperatures_c"] == {"acpitz": 20.0, "thermal_zone1_acpitz": 21.0}
     with BoardProbe(str(tmp_path / "sys")) as probe:
         assert probe.read().values["gpu_hz"] == 624750000.0
+
+
+def test_a_gpu_has_the_drivers_name_or_that_of_its_jetsons_chip(tmp_path):
+    assert hardware(str(tmp_path))["gpu"] is None
+    tree = tmp_path / "proc/device-tree"
+    tree.mkdir(parents=True)
+    (tree / "compatible").write_bytes(b"nvidia,p3450-0000\0nvidia,jetson-nano\0nvidia,tegra210\0")
+    assert hardware(str(tmp_path))["gpu"] == "part of the tegra210"
+    for bus in ("0000:17:00.0", "0000:65:00.0"):
+        gpu = tmp_path / "proc/driver/nvidia/gpus" / bus
+        gpu.mkdir(parents=True)
+        (gpu / "information").write_text("Model: \t\t NVIDIA A2\nIRQ:   \t\t 42\n")
+    assert hardware(str(tmp_path))["gpu"] == "NVIDIA A2, NVIDIA A2"
 
 
 def test_the_legacy_size_grows_with_the_payload():

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from profiler.board_state import hardware
 from profiler.records import end_to_end_s, local_s, network_s, read_run, server_s, uplink_payload_s
 from tests.profiler.conftest import RunningServer, command, start, wait_until
 
@@ -272,6 +273,8 @@ def test_the_server_is_killed_in_the_middle(tiny, tmp_path, config):
     read = check_whole(run, 150)
     assert all(s.ok for s in read.samples)
     assert all(s == kept[s.key] for s in read.samples if s.key in kept)
+    own, theirs = hardware(), read.document["server"]
+    assert own["cpus"] and {key: theirs[key] for key in own} == own
 
 
 def test_its_own_server_is_started_again(tiny, tmp_path, config):

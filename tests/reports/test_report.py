@@ -267,3 +267,19 @@ def test_what_runs_no_split_model_is_a_baseline_whatever_its_name(tmp_path):
     assert all(row["lc_published_percent"]["value"] is None for row in rows)
     assert "SavingLC" in (tmp_path / "r" / "latex" / "macros.tex").read_text()
     assert {r["against"] for r in document["tables"]["savings_by_row"]["rows"]} == {"Tiny", "Phone"}
+
+
+def test_table_1_has_the_server_and_the_gpus(tmp_path):
+    run = write_run(tmp_path / "run", make_config(["LC1"], links=1), "nano", same_machine=False)
+    document = json.loads((run / "run.json").read_text())
+    document["board_state"]["gpu"] = "part of the tegra210"
+    document["server"].update(
+        cpu_model="Core i9", cpus=16, gpu="NVIDIA A2", memory_total_bytes=32 * 2**30
+    )
+    (run / "run.json").write_text(json.dumps(document))
+    splitwatt("report", run, "--out", tmp_path / "r")
+    found = json.loads((tmp_path / "r" / "report.json").read_text())["tables"]["devices"]["rows"]
+    board, server = found
+    assert board["gpu"] == "part of the tegra210" and board["cores"]["value"] is None
+    assert (server["cpu"], server["gpu"], server["cores"]["value"]) == ("Core i9", "NVIDIA A2", 16)
+    assert server["ram_gib"]["value"] == 32
