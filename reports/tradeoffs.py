@@ -5,24 +5,11 @@ import re
 from dataclasses import dataclass
 
 from reports.accuracy import MAIN_METRIC, Accuracy, Result
+from reports.printed_names import printed_name
 from reports.published import data_set_of, rate_accuracy
 from reports.published import rows as printed
 from reports.values import Value, exact, missing, ordered
 
-# The beginning of a system's name -> how it prints; what comes after follows in brackets.
-_NAMES = {
-    "ladon_r50": "Ladon R50",
-    "ladon_resnest269e": "Ladon RSt269e",
-    "entropic_student": "Entropic Student",
-    "end_to_end": "End to end",
-    "cr_bq": "CR+BQ",
-    "frankensplit": "FrankenSplit",
-    "bmshj2018_factorized": "Factorized prior",
-    "bmshj2018_hyperprior": "Scale hyperprior",
-    "mbt2018_mean": "Mean-scale hyperprior",
-    "mbt2018": "Joint autoregressive",
-}
-_SLOT = re.compile(r"_(ic|od|ss)(?=_|$)")
 # Systems that the SC2 paper draws in figures of their own, beside the plain Entropic Student:
 # name of the figure, its number, which systems.
 _APART = (
@@ -89,15 +76,6 @@ def _own(key: tuple[str, ...], results: list[Result]) -> Curve:
     points = [Point(r.model, r.rate, r.main, r.payload_kib, r.encoder_mib) for r in results]
     label = ", ".join([printed_name(key[0]), *key[1:]])
     return _curve(key[0], label, points, published=False)
-
-
-def printed_name(system: str) -> str:
-    """A system as figures print it: `Entropic Student (resnet101 mshp)`; its task is not told."""
-    for name, shown in _NAMES.items():
-        if system == name or system.startswith((f"{name}_", f"{name}+")):
-            more = _SLOT.sub("", system)[len(name) :].strip("_+").replace("_", " ")
-            return f"{shown} ({more})" if more else shown
-    return system
 
 
 def subsets(found: list[Curve]) -> list[tuple[str, str, list[Curve]]]:

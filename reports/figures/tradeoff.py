@@ -55,12 +55,13 @@ def three_way(curves: Sequence[Curve], ylabel: str, notes: list[str]) -> Figure:
 
 
 def _looks(curves: Sequence[Curve]) -> list[tuple[Any, str]]:
-    """A published curve has the colour and marker of the system's own."""
-    names: dict[str, tuple[Any, str]] = {}
+    """A published curve has the colour and marker of the system's own, every other its own."""
+    looks: dict[str, tuple[Any, str]] = {}
     found = []
     for curve in curves:
-        name = curve.label.split(",")[0].removesuffix(" (published)")
-        look = names.setdefault(name, look_at(len(names), _COLOURS, _MARKERS))
+        key = curve.system if curve.published and curve.system in looks else curve.label
+        look = looks.setdefault(key, look_at(len(set(looks.values())), _COLOURS, _MARKERS))
+        looks.setdefault(curve.system, look)
         found.append(look)
     return found
 

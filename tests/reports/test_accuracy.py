@@ -83,8 +83,8 @@ def test_curves_are_systems_by_data_size(tmp_path):
     assert [p.rate for p in ladon.points] == ["5.12", "1.28", "0.32"] and not ladon.published
     point = ladon.points[-1]
     assert point.exr.value == pytest.approx(60000 / 1024 * 560_000 / 2**20)
-    assert found["jpeg+resnet50"].points[0].encoder_mib.value is None
-    assert found["mobilenet_v3_large"].local
+    assert found["JPEG (ResNet-50)"].points[0].encoder_mib.value is None
+    assert found["MobileNetV3 Large 1.0"].local
     assert found["Ladon R50 (published)"].published
     assert found["MobileNetV3 Large 1.0 (published)"].points[0].percent.value == 74.0
 
@@ -101,9 +101,12 @@ def test_systems_that_the_papers_set_apart_have_figures_of_their_own(tmp_path):
         ("", ""), ("placement", "SC2 Fig. 8"), ("codec_placement", "SC2 Fig. 9"),
         ("architectures", "SC2 Fig. 10"), ("frankensplit", "FrankenSplit Figs. 13, 15"),
     ]  # fmt: skip
-    assert labels["placement"] == ["Entropic Student", "resnet50_layer1_eb"]
-    assert labels["architectures"] == ["Entropic Student", "Entropic Student (resnet101 mshp)"]
-    assert "Ladon R50 (published)" in labels[""] and "jpeg+resnet50" in labels[""]
+    assert labels["placement"] == ["Entropic Student", "ResNet-50 (layer1, entropy bottleneck)"]
+    assert labels["architectures"] == [
+        "Entropic Student",
+        "Entropic Student (ResNet-101, MSHP)",
+    ]
+    assert "Ladon R50 (published)" in labels[""] and "JPEG (ResNet-50)" in labels[""]
 
 
 def test_another_data_set_is_not_compared_with_published_figures(tmp_path):

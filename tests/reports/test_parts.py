@@ -13,8 +13,10 @@ from reports import stats
 from reports.figures import dots, style, tradeoff
 from reports.figures.bars import bars
 from reports.figures.categories import Categories, Panel, Place
+from reports.printed_names import printed_name
 from reports.published import peak_memory_gb, stated, statements
 from reports.table import Column, Table, significant
+from reports.tradeoffs import Curve
 from reports.values import SOURCES, Value, exact, missing, ordered
 from reports.words import by_source, ranges
 
@@ -125,3 +127,29 @@ def test_sizes_of_letters_are_the_papers():
             figure = bars([Place("LC 1", "LC")], [Panel("", {"": [value]})], "y", ["note"])
             sizes = {text.get_fontsize() for text in figure.findobj(Text) if text.get_text()}
         assert sizes <= {paper.font_pt, paper.small_pt, paper.tiny_pt}
+
+
+def test_systems_have_a_name_in_print():
+    from export import zoo
+
+    for name in zoo.systems():
+        shown = printed_name(name)
+        assert shown != name and "_" not in shown and "(ic" not in shown, name
+    assert printed_name("webp+swin_s3_base_224") == "WebP (Swin-S3-B)"
+    assert printed_name("mbt2018+deeplabv3_resnet50") == "Joint autoregressive (DeepLabv3 w/ ResNet-50)"
+    assert printed_name("frankensplit_m_swin_b") == "FrankenSplit (M, Swin-B)"
+    assert printed_name("resnet50_avgpool_jpeg") == "ResNet-50 (avgpool, JPEG)"
+    assert printed_name("my_net_v2") == "my_net_v2" and printed_name("") == ""
+
+
+def test_variants_of_a_system_look_apart_and_published_ones_as_their_own():
+    def curve(system, label, published=False):
+        return Curve(system, label, (), published, local=False)
+
+    shown = [
+        curve("es_a", "ES (A, FP)"), curve("es_b", "ES (A, MSHP)"), curve("l", "Ladon, nano"),
+        curve("l", "Ladon, cpu"), curve("l", "Ladon (published)", True),
+        curve("x", "X (published)", True),
+    ]  # fmt: skip
+    looks = tradeoff._looks(shown)
+    assert len(set(looks)) == 5 and looks[4] == looks[2]
