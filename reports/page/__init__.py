@@ -13,6 +13,7 @@ from reports.page.tables import provenance_words, section
 _SCRIPTS = (
     "base.js",
     "tables.js",
+    "bars.js",
     "rates.js",
     "waterfall.js",
     "trace.js",

@@ -64,13 +64,22 @@ function words(sources) {
   return sources.map((name) => name + ": " + D.sources[name]).join("\n");
 }
 
-function cellTip(cell) {
-  const d = cell.dataset;
-  if (d.why !== undefined) return "Not there: " + d.why + ".";
-  const lines = [plain(Number(d.v))];
-  if (d.low !== undefined) lines.push("95 % interval: " + plain(Number(d.low)) + " to " + plain(Number(d.high)));
-  if (d.n !== undefined) lines.push("from " + d.n + " samples");
-  return lines.join("\n") + "\n" + words(d.s.split("+"));
+function missingTip(why) {
+  return "Not there: " + why + ".";
+}
+
+// A value as report.json has it, in words.
+function numberTip({ value, low, high, n, sources }) {
+  const lines = [plain(value)];
+  if (low !== undefined) lines.push("95 % interval: " + plain(low) + " to " + plain(high));
+  if (n !== undefined) lines.push("from " + n + " samples");
+  return lines.join("\n") + "\n" + words(sources);
+}
+
+function cellTip({ dataset: { v, low, high, n, s, why } }) {
+  if (why !== undefined) return missingTip(why);
+  const ends = low === undefined ? {} : { low: Number(low), high: Number(high) };
+  return numberTip({ value: Number(v), ...ends, n, sources: s.split("+") });
 }
 
 function showTip(target, x, y) {

@@ -1,11 +1,11 @@
 """What the page's figures are drawn from: the records behind them, small enough to travel."""
 # board: no
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 from profiler.records import ClockEstimate, read_clock, uplink_s, waterfall
-from reports import costs
 from reports.accuracy import MAIN_METRIC
 from reports.breakeven import (
     bits,
@@ -18,19 +18,26 @@ from reports.document import Report
 from reports.latency import byte_sources, latency
 from reports.model import NO_LINK, Entry, Sample, Series
 from reports.page.traces import traces
+from reports.table import Cell, Row, Table
 from reports.tradeoffs import Curve, curves
 from reports.values import SOURCES, Value, missing
 
 # Of a configuration with more samples, so many stand for all: every k-th in the order of latency.
 MOST_SAMPLES = 200
+# Columns of the summary that the bars can show besides latency.
+COSTS = ("local_gmac", "peak_memory_gb", "encoder_fp32_mib", "payload_kib", "energy_j")
 _MEASURED = "its samples were taken over a shaped link: no other rate is added to them"
 
 
 def explorer(report: Report) -> dict[str, Any]:
     """Everything that the page's scripts read."""
+    summary = report.table("summary")
+    shown = [c for c in summary.columns if c.key in COSTS and _any(summary, c.key)]
+    rows = iter(summary.rows)  # an entry each, in the order of the series
     return {
         "sources": SOURCES,
-        "series": [_series(s) for s in report.series],
+        "costs": [{"key": c.key, "title": c.heading, "unit": c.unit} for c in shown],
+        "series": [_series(s, [c.key for c in shown], rows) for s in report.series],
         "traces": traces(report.series),
         "tradeoffs": [
             {"task": task, "name": MAIN_METRIC[task][1], "curves": [_curve(c) for c in found]}
@@ -40,17 +47,29 @@ def explorer(report: Report) -> dict[str, Any]:
     }
 
 
-def _series(s: Series) -> dict[str, Any]:
+def _any(table: Table, key: str) -> bool:
+    """Is there any number in a column?"""
+    return any(_json(row[key])["value"] is not None for row in table.rows)
+
+
+def _json(cell: Cell) -> dict[str, Any]:
+    return cell.to_json() if isinstance(cell, Value) else {"value": None}
+
+
+def _series(s: Series, costs: list[str], rows: Iterator[Row]) -> dict[str, Any]:
     ends = local_extremes(s)
     return {
         "label": s.label,
-        "board": s.board,
         "slider": can_be_simulated(s),
         "links": [_link(link) for link in s.links if not link.measured],
         "fastest": ends[0].id if ends else None,
         "slowest": ends[1].id if ends else None,
         "entries": [
-            _entry(entry, ends[0] if ends else None, can_be_simulated(s)) for entry in s.entries
+            {
+                **_entry(entry, ends[0] if ends else None, can_be_simulated(s)),
+                "costs": {key: _json(row[key]) for key in costs},
+            }
+            for entry, row in zip(s.entries, rows, strict=False)  # the next ones
         ],
     }
 
@@ -69,18 +88,17 @@ def _entry(entry: Entry, fastest: Entry | None, simulated: bool) -> dict[str, An
         "split": entry.split,
         "models": ", ".join(entry.models),
         "why": entry.why_no_sample if not entry.samples else "",
-        "local": _number(found.local),
-        "network": _number(found.network),
-        "server": _number(found.server),
+        "local": found.local.value,
+        "network": found.network.value,
+        "server": found.server.value,
         "n": len(entry.samples),
         "sources": ["measured", *byte_sources(entry)]
         if entry.split and simulated
         else ["measured"],
         "samples": _waterfalls(entry),
-        "energy": _number(costs.energy_j(entry)),
     }
     if not entry.split:
-        document["total"] = _number(found.total)
+        document["total"] = found.total.value
         return document
     for charges in ("payload", "wire"):
         pairs = _thin(bits(entry, charges))
@@ -162,7 +180,3 @@ def _curve(curve: Curve) -> dict[str, Any]:
             for point in curve.points
         ],
     }
-
-
-def _number(value: Value) -> float | None:
-    return value.value

@@ -1,4 +1,4 @@
-// Start everything; the address after # may choose: #series=1&rate=37.5&charges=wire&config=SC1&theme=dark
+// Start everything; the address after # may choose: #series=1&rate=37.5&charges=wire&shows=energy_j&config=SC1&theme=dark
 function chosen() {
   return Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
 }
@@ -13,6 +13,7 @@ function choose() {
   if (["payload", "wire"].includes(wanted.charges)) state.charges = $("charges").value = wanted.charges;
   const series = D.series[Number(wanted.series)] ? Number(wanted.series) : 0;
   if (wanted.series) $("series").value = series;
+  if (D.costs.some((c) => c.key === wanted.shows)) state.shows = $("shows").value = wanted.shows;
   if (wanted.fit) state.fit = $("fit").checked = wanted.fit === "1";
   if (D.series.length) chooseSeries(series);
   if (wanted.config) { $("waterfall-config").value = wanted.config; fillSamples(); }

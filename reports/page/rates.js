@@ -1,6 +1,6 @@
-// Latency at any rate: bars of local, transfer and server time, and latency against the rate.
+// Latency at any rate: what the bars show of it, and its curves against the rate.
 const LOWEST = 1, HIGHEST = 1e6; // kbit/s, of the slider
-const state = { series: 0, rate: 100, charges: "payload", fit: false };
+const state = { series: 0, rate: 100, charges: "payload", fit: false, shows: "latency" };
 
 function sliderRate(position) {
   return LOWEST * (HIGHEST / LOWEST) ** (position / 600);
@@ -33,71 +33,6 @@ function partsAt(entry, rate) {
   const parts = [entry.local || 0, (entry.network || 0) + uplinkAt(entry, rate), entry.server || 0];
   const sum = parts[0] + parts[1] + parts[2];
   return { total, parts: parts.map((part) => (sum > 0 ? (part * total) / sum : 0)) };
-}
-
-function barTip(entry, found, fastest) {
-  const simulated = entry.split && D.series[state.series].slider;
-  const sources = simulated ? ["simulated", ...entry.sources] : entry.sources;
-  const lines = [
-    entry.label + " (" + entry.models + "): " + significant(found.total) + " s",
-    "local " + significant(found.parts[0]) + " s, transfer " + significant(found.parts[1]) +
-      " s, server " + significant(found.parts[2]) + " s; " + entry.n + " samples",
-  ];
-  if (simulated && fastest !== null) {
-    const room = ((fastest - (found.total - uplinkAt(entry, state.rate))) * state.rate * 1000) / 8 / 1024;
-    lines.push(room > 0 ? "may send up to " + significant(room) + " KiB and still beat the fastest local one"
-      : "its computing alone is slower than the fastest local one");
-  }
-  return lines.join("\n") + "\n" + words([...new Set(sources)]);
-}
-
-function drawBars(series) {
-  const width = Math.max(300, $("bars").clientWidth), row = 19, left = 62, right = 58;
-  const found = series.entries.map((entry) => [entry, partsAt(entry, state.rate)]);
-  const fast = series.entries.find((entry) => entry.id === series.fastest);
-  const even = fast ? fast.total : null;
-  const totals = found.filter(([entry, parts]) => parts && (!state.fit || !entry.split)).map(([, parts]) => parts.total);
-  const highest = Math.max(...totals, 1e-9) * (state.fit ? 1.25 : 1);
-  const x = (seconds) => left + (Math.min(seconds, highest) / highest) * (width - left - right);
-  const height = found.length * row + 26;
-  const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
-    "aria-label": "End-to-end latency of each configuration at " + rateText(state.rate) });
-  chart.append(svg("defs", {}, svg("pattern", { id: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse",
-    patternTransform: "rotate(45)" }, svg("rect", { width: 6, height: 6, class: "transfer" }),
-    svg("line", { x1: 0, y1: 0, x2: 0, y2: 6, class: "hatch" }))));
-  for (const at of ticks(highest, width < 500 ? 3 : 6)) {
-    chart.append(svg("line", { x1: x(at), x2: x(at), y1: 0, y2: height - 20, class: "grid" }));
-    chart.append(svg("text", { x: x(at), y: height - 6, "text-anchor": "middle", class: "quiet" }, plain(at) + " s"));
-  }
-  found.forEach(([entry, parts], i) => {
-    const y = i * row;
-    const group = svg("g", { "data-config": entry.id });
-    group.append(svg("text", { x: left - 6, y: y + 14, "text-anchor": "end" }, entry.label));
-    if (!parts) {
-      group.append(svg("text", { x: left + 4, y: y + 14, class: "quiet" }, "-"));
-      group.dataset.tip = "Not there: " + entry.why + ".";
-    } else {
-      let from = 0;
-      parts.parts.forEach((part, k) => {
-        const bar = svg("rect", { x: x(from), y: y + 3, width: Math.max(0, x(from + part) - x(from)), height: row - 6,
-          class: ["local", "transfer", "server"][k] });
-        if (k === 1) bar.setAttribute("style", "fill: url(#hatch)");
-        group.append(bar);
-        from += part;
-      });
-      const over = parts.total > highest ? " \u2192" : "";
-      group.append(svg("text", { x: x(parts.total) + 4, y: y + 14, class: "total" }, significant(parts.total) + over));
-      group.dataset.total = parts.total;
-      group.dataset.tip = barTip(entry, parts, even);
-    }
-    chart.append(group);
-  });
-  if (even !== null) {
-    const line = svg("line", { x1: x(even), x2: x(even), y1: 0, y2: height - 20, class: "even" });
-    line.dataset.seconds = even;
-    chart.append(line);
-  }
-  $("bars").replaceChildren(chart);
 }
 
 function drawCurves(series) {
@@ -154,7 +89,7 @@ function drawRates() {
   drawBars(series);
   drawCurves(series);
   $("rates-note").textContent = series.slider
-    ? "The link's time is simulated: 8 x bytes / rate, added to each sample before the median is taken; loss, latency and the way back are not in it."
+    ? "The link's time is simulated: 8 x bytes / rate, added to each sample before the median is taken; a link's latency, loss and way back, which the tables charge where its config states them, are not in it."
     : "These samples were taken over a shaped link, whose time is in the network's: the rate adds nothing to what was measured here.";
 }
 
@@ -194,6 +129,8 @@ function startRates() {
     drawRates();
     drawWaterfall();
   });
+  options($("shows"), [["latency", "latency at the rate below"], ...D.costs.map((c) => [c.key, c.title])]);
+  $("shows").addEventListener("change", (event) => { state.shows = event.target.value; drawRates(); });
   $("fit").addEventListener("change", (event) => { state.fit = event.target.checked; drawRates(); });
   $("rate").addEventListener("input", (event) => {
     state.rate = sliderRate(Number(event.target.value));

@@ -207,6 +207,9 @@ def test_the_energy_trace_is_in_the_page_with_its_windows(tmp_path):
         assert lasts == pytest.approx(list(own.end_s - own.start_s), abs=1e-3)
         assert max(trace["w"][0]) == pytest.approx(full[trace["rails"][0]].max(), rel=1e-3)
     assert "Readings: generated" in dom(page)
+    shown = dom(page, "shows=energy_j")
+    joules = pd.read_csv(tmp_path / "r" / "summary.csv").energy_j
+    assert sorted(bars(shown).values()) == sorted(joules) and 'class="interval"' in shown
 
 
 def test_a_page_of_a_shaped_link_adds_no_link(tmp_path):
@@ -254,3 +257,20 @@ def test_what_the_link_carries_moves_waterfall_and_break_even(two_boards, page, 
 def test_an_address_with_a_series_that_is_not_there_shows_the_first(page):
     assert bars(dom(page, "series=9&rate=100")) == bars(dom(page, "series=0&rate=100"))
     assert 'data-ready-ms="' in dom(page, "series=9&charges=all&rate=none")
+
+
+@pytest.mark.parametrize("key", ["local_gmac", "peak_memory_gb", "payload_kib"])
+def test_the_bars_show_the_summarys_costs_with_their_sources(two_boards, page, key):
+    text = dom(page, f"series=1&shows={key}")
+    rows = pd.read_csv(two_boards.folder / "summary.csv")
+    rows = rows[(rows.board == "nano") & (rows.backend == "cpu")].dropna(subset=[key])
+    found = bars(text)
+    labels = {label.replace(" ", "").rstrip("†"): i for i, label in zip(rows.index, rows.config)}
+    assert found.keys() == labels.keys()
+    for id, value in found.items():
+        row = rows.loc[labels[id]]
+        assert value == row[key]
+        tip = html.unescape(re.search(rf'data-config="{id}".*?data-tip="([^"]*)"', text).group(1))
+        for source in row[f"{key}_source"].split("+"):
+            assert f"\n{source}: " in tip
+    assert 'class="even" data-seconds' not in text and '<option value="energy_j"' not in text
