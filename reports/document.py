@@ -35,8 +35,8 @@ class Report:
         return {table.name: table for table in self.tables}[name]
 
 
-def to_json(report: Report) -> dict[str, Any]:
-    """The report as one JSON document, without NaN."""
+def to_json(report: Report, files: list[str]) -> dict[str, Any]:
+    """The report as one JSON document, without NaN; `files`: the names of all that it is written as."""
     return {
         "format": FORMAT,
         "made_with": versions(),
@@ -56,6 +56,7 @@ def to_json(report: Report) -> dict[str, Any]:
             for drawing, files in report.figures
         ],
         "published_statements": [vars(statement) for statement in statements()],
+        "files": files,
     }
 
 

@@ -72,9 +72,11 @@ def _latency(series: list[Series], link: Link, board: str) -> Drawing:
     bars = [bar for stack in stacks for bar in stack.bars]
     stretch = max((abs(bar.scale - 1) for bar in bars), default=0.0)
     labelled = [(bar.place.label, bar.total) for bar in bars]
+    way = "the HTTP round trip as measured"
+    way += "" if link.measured else ", and the simulated link"
     caption = (
-        f"Median end-to-end latency, link {link.name}: local computing, transfer (the simulated "
-        "uplink and the HTTP round trip as measured) and server. The parts' medians are scaled by "
+        f"Median end-to-end latency, link {link.name}: local computing, transfer ({way}) and "
+        "server. The parts' medians are scaled by "
         f"at most {100 * stretch:.1f} % to add up to the median of the whole."
     )
     paper = paper_figure(shown[0].board, link.rate_kbit_s)

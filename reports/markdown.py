@@ -124,8 +124,8 @@ def _limits(report: Report) -> list[str]:
     return [
         "## Limits",
         "",
-        "- A simulated link adds the time that the bytes would take at its rate; loss, retries and "
-        "latency of a real link are not in it.",
+        "- A simulated link adds the time that the bytes would take at its rate, and the latency, "
+        "jitter and loss that its config states; what else a real link does is not in it.",
         "- Samples of one block follow each other on one warm machine; the intervals treat them as "
         "independent, cover the variety of the photographs, and do not cover differences between "
         "boards of a kind or between days.",

@@ -122,8 +122,13 @@ class Entry:
 
     @property
     def expected(self) -> int:
-        """How many samples there should be, warm-up not counted."""
-        return self.run.config.inferences * self.run.config.repeats
+        """How many samples there should be, warm-up not counted. Where a block runs until its median
+        is known (`until`), so many at least: what came beyond them is expected as well.
+        """
+        least = self.run.config.inferences * self.run.config.repeats
+        if self.run.config.until is None:
+            return least
+        return max(least, len(self.samples) + len(self.failed))
 
     @property
     def missing(self) -> int:

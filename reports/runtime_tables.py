@@ -120,7 +120,7 @@ def links_table(series: list[Series]) -> Table:
     columns = [
         *_WHICH[:-1],
         Column("link", "Link", number=False),
-        Column("nominal_kbit_s", "Nominal uplink", "kbit/s"),
+        Column("asked_kbit_s", "Uplink asked for", "kbit/s", number=False),
         Column("uplink_kbit_s", "Measured uplink", "kbit/s"),
         Column("downlink_kbit_s", "Measured downlink", "kbit/s"),
         Column("measurements", "Measurements", text=whole),
@@ -141,7 +141,7 @@ def links_table(series: list[Series]) -> Table:
                 "board": s.board,
                 "backend": s.backend,
                 "link": ", ".join(link.name for link in measured),
-                "nominal_kbit_s": exact(measured[0].rate_kbit_s or None, "assumed", why="no rate"),
+                "asked_kbit_s": f"{measured[0].rate_kbit_s:g}" if measured[0].rate_kbit_s else "",
                 "uplink_kbit_s": _mean([rate.uplink_kbit_s for rate in rates]),
                 "downlink_kbit_s": _mean([rate.downlink_kbit_s for rate in rates]),
                 "measurements": exact(len(rates), "measured"),

@@ -10,6 +10,7 @@ _ESCAPES = {
     "→": r"$\rightarrow$", "≤": r"$\leq$", "≥": r"$\geq$", "β": r"$\beta$", "µ": r"\textmu{}",
     '"': "''", "+": r"+\allowbreak{}",
 }  # fmt: skip
+_QUOTED = re.compile(r'"([^"]*)"')
 # Beyond Latin letters a plain LaTeX has no glyphs.
 _LAST_LATIN = 0x24F
 _DIGITS = ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"]
@@ -17,7 +18,7 @@ _DIGITS = ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight
 
 def escape(text: str) -> str:
     """A text as LaTeX prints it; a character that it has no glyph for becomes a question mark."""
-    text = " ".join(text.split())
+    text = _QUOTED.sub(r"``\1''", " ".join(text.split()))
     return "".join(_ESCAPES.get(c, c if ord(c) <= _LAST_LATIN else "?") for c in text)
 
 

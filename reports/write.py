@@ -65,6 +65,8 @@ def make_report(
 ) -> Report:
     """Read the runs, write the report into `folder` (made where it is not there), and return it.
 
+    Files that a report was written as before and this one does not have are removed.
+
     A run that cannot be read is left out, and the report says why, as long as another one can.
 
     Args:
@@ -96,18 +98,33 @@ def make_report(
         headlines=headlines(series),
         shortfalls=[*loaded.left_out, *shortfalls(series), *accuracy_shortfalls(accuracy)],
     )
-    files = _texts(report)  # all of them before the first is written: no half report
+    texts = _texts(report)  # all of them before the first is written: no half report
+    pictures = [file for _, files in report.figures for file in files]
+    names = sorted(["report.json", *texts, *pictures])
+    texts["report.json"] = json.dumps(to_json(report, names), indent=1, allow_nan=False) + "\n"
+    before = _listed(folder)
     draw_all([drawing for drawing, _ in report.figures], folder, columns)
-    for name, text in files.items():
+    for name, text in texts.items():
         write_atomic(str(folder / name), text)
+    for name in sorted(before - set(names)):
+        (folder / name).unlink()
     return report
 
 
+def _listed(folder: Path) -> set[str]:
+    """The files of the report that is in the folder, as its report.json lists them."""
+    try:
+        found = list(json.loads((folder / "report.json").read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError):  # none, or of an earlier version
+        return set()
+    inside = (name for name in found if isinstance(name, str) and ".." not in name.split("/"))
+    return {name for name in inside if name[:1] != "/" and (folder / name).is_file()}
+
+
 def _texts(report: Report) -> dict[str, str]:
-    """Every file of the report but the figures, by its name."""
+    """Every file of the report but the figures and report.json, by its name."""
     return {
         **{f"{table.name}.csv": table.to_csv() for table in report.tables},
-        "report.json": json.dumps(to_json(report), indent=1, allow_nan=False) + "\n",
         "report.md": to_markdown(report),
         "report.html": to_html(report, title(report)),
         **latex_files(report, title(report)),

@@ -129,3 +129,7 @@ def test_rates_that_share_their_digits_have_a_macro_each(tmp_path):
 def test_a_link_is_spelled_one_way(folder):
     names = [name for name in macros(folder) if "LoRa" in name or "Lora" in name]
     assert names and all("LoRaThreeSevenPointFiveKbitS" in name for name in names)
+
+
+def test_quotes_open_and_close():
+    assert escape('"-": not measured, "a" and 5"') == "``-'': not measured, ``a'' and 5''"

@@ -269,7 +269,7 @@ def test_the_bars_show_the_summarys_costs_with_their_sources(two_boards, page, k
     assert found.keys() == labels.keys()
     for id, value in found.items():
         row = rows.loc[labels[id]]
-        assert value == row[key]
+        assert same(value, row[key])
         tip = html.unescape(re.search(rf'data-config="{id}".*?data-tip="([^"]*)"', text).group(1))
         for source in row[f"{key}_source"].split("+"):
             assert f"\n{source}: " in tip

@@ -9,6 +9,7 @@ import pytest
 from matplotlib.container import ErrorbarContainer
 from PIL import Image
 
+from profiler.config import Until
 from profiler.records import read_run
 from reports.draw import drawings
 from reports.model import series_of
@@ -283,3 +284,56 @@ def test_table_1_has_the_server_and_the_gpus(tmp_path):
     assert board["gpu"] == "part of the tegra210" and board["cores"]["value"] is None
     assert (server["cpu"], server["gpu"], server["cores"]["value"]) == ("Core i9", "NVIDIA A2", 16)
     assert server["ram_gib"]["value"] == 32
+
+
+def test_a_smaller_report_leaves_no_file_of_the_larger_one(tmp_path):
+    config = make_config(["LC1", "Ours1"], links=2, inferences=6)
+    large = write_run(tmp_path / "large", config, "nano", same_machine=False)
+    add_power(large)
+    small = write_run(tmp_path / "small", config._replace(links=config.links[:1]), seed=2)
+    folder, fresh = tmp_path / "r", tmp_path / "fresh"
+    splitwatt("report", large, "--out", folder)
+    for mine in ("latency_of_mine.png", "latex/paper.tex"):
+        (folder / mine).write_text("mine")
+    assert (folder / "energy.pdf").is_file() and (folder / "latex/table_energy.tex").is_file()
+    splitwatt("report", small, "--out", folder)
+    splitwatt("report", small, "--out", fresh)
+
+    def files(path):
+        return {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
+
+    assert files(folder) == files(fresh) | {"latency_of_mine.png", "latex/paper.tex"}
+    assert files(fresh) == set(json.loads((fresh / "report.json").read_text())["files"])
+
+
+def test_a_list_of_files_reaches_nothing_outside_of_the_report(run, tmp_path):
+    folder = tmp_path / "r"
+    folder.mkdir()
+    (tmp_path / "other").write_text("mine")
+    for listed in (["../other", str(tmp_path / "other"), "x/../../other", 7], "other", None):
+        (folder / "report.json").write_text(json.dumps({"files": listed}))
+        splitwatt("report", run, "--out", folder)
+        assert (tmp_path / "other").read_text() == "mine"
+
+
+def test_where_blocks_run_until_the_median_is_known_no_sample_is_too_many(tmp_path):
+    until = Until(relative_width=0.05, level=0.95, max_inferences=50, max_s=None)
+    config = make_config(["LC1", "Ours1"], links=1, inferences=9)
+    run = write_run(tmp_path / "run", config)
+    document = json.loads((run / "run.json").read_text())
+    document["config"].update(inferences=4, until=dict(until._asdict()))
+    (run / "run.json").write_text(json.dumps(document))
+    splitwatt("report", run, "--out", tmp_path / "r")
+    document = json.loads((tmp_path / "r" / "report.json").read_text())
+    rows = document["tables"]["samples"]["rows"]
+    assert [row["expected"]["value"] for row in rows] == [9, 9]
+    assert not any("of 4 samples" in line for line in document["missing"])
+
+
+def test_captions_name_what_a_link_adds(tmp_path):
+    config = make_config(["LC1", "Ours1"], links=1, inferences=6)
+    shaped = config.links[0]._replace(name="shaped", kind="shaped")
+    run = write_run(tmp_path / "run", config._replace(links=(shaped, *config.links)))
+    captions = {d.name: d.caption for d in drawings(series_of([read_run(str(run))]))}
+    assert "simulated" not in captions["latency_shaped"]
+    assert "and the simulated link) and server" in captions["latency_100_kbit_s"]

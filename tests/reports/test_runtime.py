@@ -65,7 +65,7 @@ def test_throughput_pools_images_and_seconds(made):
 def test_a_shaped_link_is_measured_and_adds_nothing(made):
     run, folder = made
     row = pd.read_csv(folder / "links.csv").iloc[0]
-    assert row.uplink_kbit_s == 98.0 and row.nominal_kbit_s == 100 and pd.isna(row.downlink_kbit_s)
+    assert row.uplink_kbit_s == 98.0 and row.asked_kbit_s == 100 and pd.isna(row.downlink_kbit_s)
     found = json.loads((folder / "report.json").read_text())["tables"]["latency"]["rows"]
     ours = next(r for r in found if r["config"] == "Ours 1")
     assert ours["end_to_end_s"]["sources"] == ["measured"]
