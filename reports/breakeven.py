@@ -12,13 +12,13 @@ from reports.model import NO_LINK, Entry, Series
 from reports.table import Column, Row, Table
 from reports.values import Value, exact, missing
 
-# A link that carries payloads alone, and nothing else: what the papers' are.
-BASELINE_GROUP = "LC"
 LOWEST_KBIT_S, HIGHEST_KBIT_S = 1e-3, 1e9
 
 
 def plain_link(rate_kbit_s: float, charges: str = "payload") -> Link:
-    """A simulated link of a rate, without latency, loss or a charge for the way back."""
+    """A simulated link of a rate, without latency, loss or a charge for the way back, as the papers'
+    are.
+    """
     return Link(f"{rate_kbit_s:g} kbit/s", "simulated", rate_kbit_s, charges, "any rate")
 
 
@@ -109,8 +109,19 @@ def breakeven_table(series: list[Series]) -> Table:
     under = [
         "The rate of a simulated uplink that carries the payload alone, at which both have the "
         "same median end-to-end latency; above it the split configuration is the faster one.",
+        *_shared(rows),
         *notes.published_payload(series),
         *notes.assumed(series),
         *notes.untrained(series),
     ]
     return Table("breakeven", "Break-even link rates", columns, rows, under)
+
+
+def _shared(rows: list[Row]) -> list[str]:
+    """The reason of all rows where there is one: its column says nothing then, and is not shown."""
+    told = []
+    for name in ("fastest", "slowest"):
+        reasons = {str(row[f"{name}_why"]) for row in rows}
+        if len(reasons) == 1 and "" not in reasons:
+            told.append(f"No row has a rate against the {name} LC: {reasons.pop()}.")
+    return told

@@ -3,7 +3,7 @@
 
 from reports import notes, stats
 from reports.model import Series
-from reports.published import Statement, statements
+from reports.published import Statement, is_papers, statements
 from reports.savings import Saving, best, savings
 from reports.table import Column, Row, Table, percent
 from reports.values import Value, exact, missing
@@ -67,6 +67,8 @@ def paper_table(series: list[Series]) -> Table:
     ]
     rows: list[Row] = []
     for s in series:
+        if not any(is_papers(entry.id) for entry in s.entries):
+            continue  # another paper's rows: the statements are not on them
         found = savings(s)
         for statement in statements():
             link, value, pair = _ours(found, statement)

@@ -4,7 +4,7 @@
 from reports import costs, notes, stats
 from reports.latency import latency
 from reports.model import NO_LINK, Entry, Link, Series, links_of_all, slug
-from reports.published import peak_memory_gb
+from reports.published import is_papers, peak_memory_gb
 from reports.table import Cell, Column, Row, Table, whole
 from reports.values import Value, exact, missing
 from reports.words import unique
@@ -187,6 +187,12 @@ def data_size_table(series: list[Series]) -> Table:
     return Table("data_size", "Data size", columns, rows, under)
 
 
+_HOW_TABLE_S1 = (
+    "The paper's columns are its Table S1, which may include background jobs of the board: another "
+    "quantity than a process's peak, and other machines."
+)
+
+
 def memory_table(series: list[Series]) -> Table:
     """The paper's Table S1: a row for each configuration, a column for each board and backend."""
     ours = [
@@ -199,6 +205,8 @@ def memory_table(series: list[Series]) -> Table:
         Column("xavier_nx_cuda_gb", "Paper: Xavier NX CUDA", "GB"),
     ]
     found = {(s.label, e.id): e for s in series for e in s.entries}
+    if not any(is_papers(id) for _, id in found):
+        theirs = []
     rows: list[Row] = []
     for id, shown in {e.id: e.marked for e in found.values()}.items():
         row: dict[str, Cell] = {"config": shown}
@@ -209,12 +217,7 @@ def memory_table(series: list[Series]) -> Table:
         for column in theirs:
             row[column.key] = exact(stated.get(column.key), "published", why="not in Table S1")
         rows.append(row)
-    under = [
-        _HOW_MEMORY,
-        "The paper's columns are its Table S1, which may include background jobs of the board: "
-        "another quantity than a process's peak, and other machines.",
-        *_all_notes(series),
-    ]
+    under = [_HOW_MEMORY, *([_HOW_TABLE_S1] if theirs else []), *_all_notes(series)]
     return Table("memory", "Peak memory (Table S1)", [_CONFIG, *ours, *theirs], rows, under)
 
 

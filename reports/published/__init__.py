@@ -57,6 +57,11 @@ def peak_memory_gb() -> dict[str, dict[str, float]]:
     }
 
 
+def is_papers(id: str) -> bool:
+    """Is it a configuration of the Ladon paper's Table 3?"""
+    return id in peak_memory_gb()
+
+
 @dataclass(frozen=True)
 class Published:
     """Data size and accuracy of a model, as the Ladon paper's own logs state them."""

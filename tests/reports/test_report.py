@@ -9,8 +9,8 @@ import pytest
 from matplotlib.container import ErrorbarContainer
 from PIL import Image
 
-from profiler.config import Until
 from profiler.records import read_run
+from profiler.steady import Until
 from reports.draw import drawings
 from reports.model import series_of
 from tests.conftest import ROOT, splitwatt
@@ -337,3 +337,39 @@ def test_captions_name_what_a_link_adds(tmp_path):
     captions = {d.name: d.caption for d in drawings(series_of([read_run(str(run))]))}
     assert "simulated" not in captions["latency_shaped"]
     assert "and the simulated link) and server" in captions["latency_100_kbit_s"]
+
+
+def renamed(run, **names):
+    """The run with other ids of configurations."""
+    for file in ("run.json", "samples.jsonl", "memory.jsonl"):
+        text = (run / file).read_text()
+        for id, name in names.items():
+            text = text.replace(f'"{id}"', f'"{name}"')
+        (run / file).write_text(text)
+    return run
+
+
+def test_rows_of_nobodys_paper_have_no_papers_figures_beside_them(tmp_path):
+    config = make_config(["LC1", "SC1", "Ours1"], links=1)
+    run = write_run(tmp_path / "run", config)
+    splitwatt("report", run, "--out", tmp_path / "own")
+    splitwatt("report", renamed(run, LC1="Phone", SC1="Other", Ours1="Mine"), "--out", tmp_path / "r")
+    papers, mine = (
+        json.loads((tmp_path / name / "report.json").read_text())["tables"] for name in ("own", "r")
+    )
+    assert len(papers["paper"]["rows"]) == 12 and not mine["paper"]["rows"]
+    keys = [[c["key"] for c in found["memory"]["columns"]] for found in (papers, mine)]
+    assert "nano_gb" in keys[0] and keys[1] == ["config", "peak_memory_gb_0"]
+    assert "Table S1" in str(papers["memory"]["notes"])
+    assert "Table S1" not in str(mine["memory"]["notes"])
+
+
+def test_the_one_reason_of_all_break_evens_is_told(tmp_path):
+    run = write_run(tmp_path / "run", make_config(["LC1", "SC1", "Ours1"], links=1))
+    lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
+    for line in lines:
+        line["total_s"] += 100.0 if line["requests"] else 0.0
+    (run / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    splitwatt("report", run, "--out", tmp_path / "r")
+    told = section((tmp_path / "r" / "report.md").read_text(), "Break-even link rates")
+    assert "No row has a rate against the fastest LC: slower than it at any rate" in told
