@@ -150,7 +150,7 @@ def wireless_table(series: list[Series]) -> Table:
                 rate_mbit_s=exact(link.rate_kbit_s / 1000, "published"),
                 transfer_ms=_of(entry, partial(_uplink, link), simulated=True),
                 total_ms=total_ms(entry, link),
-                total_without_coding_ms=_paper_total_ms(entry, link),
+                total_without_coding_ms=paper_total_ms(entry, link),
                 published_transfer_ms=_published(paper, "transfer_ms", "7"),
                 published_total_nx_ms=_published(paper, "total_nx_ms", "7"),
             )
@@ -174,8 +174,10 @@ def total_ms(entry: Entry, link: Link) -> Value:
     return _of(entry, lambda sample: end_to_end_s(sample, link), measured=True, simulated=True)
 
 
-def _paper_total_ms(entry: Entry, link: Link) -> Value:
+def paper_total_ms(entry: Entry, link: Link) -> Value:
     """The same as the paper counts: encoder, server parts and transfer, no entropy coding."""
+    if not entry.split:
+        return missing("local computing sends nothing")
 
     def seconds(sample: Sample) -> float | None:
         times = [

@@ -5,6 +5,9 @@ import json
 import pandas as pd
 import pytest
 
+from profiler.records import read_run
+from reports.draw import drawings
+from reports.model import series_of
 from reports.published import rows
 from reports.write import make_report
 from tests.reports.synthetic import make_config, write_run
@@ -63,6 +66,7 @@ def test_fig_20_is_drawn(made):
     folder, _ = made
     figures = {f["name"]: f for f in json.loads((folder / "report.json").read_text())["figures"]}
     assert "Fig. 20" in figures["wireless"]["title"]
+    assert "Fig. 20" in figures["wireless_without_coding"]["title"]
     assert (folder / "wireless.svg").stat().st_size > 5000
 
 
@@ -105,3 +109,14 @@ def test_another_backbone_has_no_figure_of_swin_b_beside_it(tmp_path):
     wireless = pd.read_csv(tmp_path / "r" / "frankensplit_wireless.csv")
     assert wireless[wireless.config == "Ours 1"].published_total_nx_ms.isna().all()
     assert wireless[wireless.config == "Ours 2"].published_total_nx_ms.notna().all()
+
+
+def test_fig_20_shows_both_totals_of_the_table(made):
+    folder, _ = made
+    stated = pd.read_csv(folder / "frankensplit_wireless.csv")
+    run = read_run(str(folder.parent / "run"))
+    found = {drawing.name: drawing.draw() for drawing in drawings(series_of([run]))}
+    for name, key in (("wireless", "total_ms"), ("wireless_without_coding", "total_without_coding_ms")):
+        lines = [line for line in found[name].axes[0].lines if line.get_marker() in "Do^s"]
+        drawn = sorted(float(y) for line in lines for y in line.get_ydata())
+        assert drawn == pytest.approx(sorted(stated[key]))
