@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from device_configs.cli import Command, parser, print_json
-from reports.compare_cli import compare
+from reports.compare_cli import add_columns, compare
 
 
 def report(argv: list[str]) -> int:
@@ -19,13 +19,7 @@ def report(argv: list[str]) -> int:
     arguments.add_argument(
         "--out", metavar="DIR", default="report", help="where to write (default: ./report)"
     )
-    arguments.add_argument(
-        "--columns",
-        type=int,
-        choices=(1, 2),
-        default=2,
-        help="of the paper that the figures are for: their widths and fonts (default: 2)",
-    )
+    add_columns(arguments)
     arguments.add_argument(
         "--accuracy",
         metavar="FILE",

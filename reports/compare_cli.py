@@ -31,6 +31,7 @@ def compare(argv: list[str]) -> int:
     arguments.add_argument(
         "--out", metavar="DIR", help="also write Markdown, CSV, JSON and a figure there"
     )
+    add_columns(arguments)
     options = arguments.parse_args(argv)
     if options.against:
         return _published(options)
@@ -40,6 +41,17 @@ def compare(argv: list[str]) -> int:
             "name A and B, or one run and --against published",
         )
     return _two(options)
+
+
+def add_columns(arguments: argparse.ArgumentParser) -> None:
+    """The option that says what paper figures are for."""
+    arguments.add_argument(
+        "--columns",
+        type=int,
+        choices=(1, 2),
+        default=2,
+        help="of the paper that the figures are for: their widths and fonts (default: 2)",
+    )
 
 
 def _two(options: argparse.Namespace) -> int:
@@ -64,7 +76,12 @@ def _two(options: argparse.Namespace) -> int:
     document = to_json(table, names, gate, lines)
     if options.out:
         write_comparison(
-            Path(options.out), table, document, lines, change_figure(pairs, ("A", "B"))
+            Path(options.out),
+            table,
+            document,
+            lines,
+            lambda: change_figure(pairs, ("A", "B")),
+            options.columns,
         )
     if options.json:
         print_json(document)
@@ -90,7 +107,9 @@ def _published(options: argparse.Namespace) -> int:
     table = against_published(series, read_accuracy(runs_of(series)))
     document = {"format": 1, "against": "published", "table": table.to_json()}
     if options.out:
-        write_comparison(Path(options.out), table, document, [], ratio_figure(table))
+        write_comparison(
+            Path(options.out), table, document, [], lambda: ratio_figure(table), options.columns
+        )
     if options.json:
         print_json(document)
     else:

@@ -2,6 +2,7 @@
 # board: no
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,23 @@ from reports.values import Value
 
 
 def write_comparison(
-    folder: Path, table: Table, document: dict[str, Any], lines: list[str], figure: Figure | None
+    folder: Path,
+    table: Table,
+    document: dict[str, Any],
+    lines: list[str],
+    draw: Callable[[], Figure | None],
+    columns: int = 2,
 ) -> None:
-    """Write NAME.md, .csv, .json of the table's name, and the figure, where there is one."""
+    """Write NAME.md, .csv, .json of the table's name, and the figure that `draw` makes, where there
+    is one, for papers of 1 or 2 columns.
+    """
     name = table.name
     picture = []
-    if figure is not None:
-        with paper_style():
+    with paper_style(columns):
+        figure = draw()
+        if figure is not None:
             save(figure, folder, name)
+    if figure is not None:
         picture = [f"![{table.title}]({name}.png)", ""]
     text = [f"# {table.title}", "", *(f"- {line}" for line in lines), "", *picture]
     write_atomic(str(folder / f"{name}.md"), "\n".join([*text, table.to_markdown()]))
@@ -50,8 +60,7 @@ def change_figure(pairs: list[Pair], names: tuple[str, str]) -> Figure | None:
         f"A: {names[0]}. B: {names[1]}. Orange squares: B is worse; blue dots: better; grey, "
         "hollow: no difference shown. Lines: 95 % intervals, where the records allow one."
     ]
-    with paper_style():
-        return forest(shown, "Change from A to B [%]", 0, notes)
+    return forest(shown, "Change from A to B [%]", 0, notes)
 
 
 def ratio_figure(table: Table) -> Figure | None:
@@ -69,8 +78,7 @@ def ratio_figure(table: Table) -> Figure | None:
         return None
     shown = [Forest(title, rows) for title, rows in panels.items()]
     notes = ["1: as the paper states. The paper's boards, servers and photographs are its own."]
-    with paper_style():
-        return forest(shown, "Ours / the paper's", 1, notes)
+    return forest(shown, "Ours / the paper's", 1, notes)
 
 
 def _panel(quantity: str) -> str:

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from scipy import stats
 
 from device_configs.cli import guarded
@@ -233,3 +234,15 @@ def test_links_that_differ_in_their_source_alone_are_compared(capsys, tmp_path):
     rows = [r for r in document["table"]["rows"] if r["metric"] == "End-to-end latency"]
     assert [row["link"] for row in rows] == ["100 kbit/s"]
     assert rows[0]["change_percent"]["value"] is not None
+
+
+@pytest.mark.parametrize("columns, wide", [(1, 1650), (2, 2100)])
+def test_its_figure_is_as_wide_as_the_papers_page(runs, capsys, tmp_path, columns, wide):
+    nano = runs["nano"]
+    sides = f"{nano}:cpu", f"{nano}:tensorrt"
+    for arguments in (sides, (nano, "--against", "published")):
+        code, _, _ = run(capsys, *arguments, "--out", tmp_path, "--columns", columns)
+        assert code == 0
+    for name in ("compare", "against"):
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            assert picture.width == wide
