@@ -11,6 +11,7 @@ from reports.latency import byte_sources, latency
 from reports.model import NO_LINK, Entry, Series
 from reports.table import Column, Row, Table
 from reports.values import Value, exact, missing
+from reports.which import CONFIG, SERIES, of_entry
 
 LOWEST_KBIT_S, HIGHEST_KBIT_S = 1e-3, 1e9
 
@@ -80,10 +81,8 @@ def local_extremes(series: Series) -> tuple[Entry, Entry] | None:
 def breakeven_table(series: list[Series]) -> Table:
     """A row for each split configuration: its break-even with the fastest and slowest local one."""
     columns = [
-        Column("run", "Run", number=False, quiet=True),
-        Column("board", "Board", number=False, quiet=True),
-        Column("backend", "Backend", number=False, quiet=True),
-        Column("config", "Config.", number=False),
+        *SERIES,
+        CONFIG,
         Column("fastest_kbit_s", "Beats the fastest LC from", "kbit/s"),
         Column("fastest_row", "Fastest LC", number=False),
         Column("fastest_why", "Where none", number=False, quiet=True),
@@ -97,9 +96,7 @@ def breakeven_table(series: list[Series]) -> Table:
         if ends is None or not can_be_simulated(s):
             continue
         for entry in (e for e in s.entries if e.split):
-            row: Row = {
-                "run": s.run.name, "board": s.board, "backend": s.backend, "config": entry.marked,
-            }  # fmt: skip
+            row = of_entry(s, entry)
             for name, baseline in zip(("fastest", "slowest"), ends, strict=True):
                 found = break_even_kbit_s(entry, baseline)
                 row[f"{name}_kbit_s"] = found

@@ -102,11 +102,6 @@ def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
 
 
-def is_made_up(entry: Entry) -> bool:
-    """Does it have joules that no sensor of this run measured?"""
-    return bool(_made_up(entry.energy))
-
-
 _Found = list[tuple[BlockEnergy, RailJoules | None]]
 
 
@@ -148,7 +143,7 @@ def _pooled(
     return exact(mean, *(_made_up([b for b, _ in pairs]) or ("measured",)), n=images)
 
 
-def _made_up(blocks: list[BlockEnergy] | tuple[BlockEnergy, ...]) -> tuple[str, ...]:
+def _made_up(blocks: list[BlockEnergy]) -> tuple[str, ...]:
     strange = [b for b in blocks if b.provenance not in (None, "measured")]
     return ("generated",) if strange else ()
 

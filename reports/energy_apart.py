@@ -7,16 +7,24 @@ from profiler.records import BlockEnergy, StageEnergy
 from reports import notes
 from reports.energy import NOTHING, Energy, board_energy, rows_of
 from reports.model import Entry, Series
-from reports.table import Cell, Column, Row, Table
+from reports.table import Cell, Column, Row, Table, whole
 from reports.values import Value, missing
+from reports.which import CONFIG, SERIES, of_entry
 
 _BOARD, _SERVER = "board", "server"
 _ON_BOARD = ("preprocess", "encoder", "encode", "model", "postprocess")
+_LAST = [
+    Column("rail", "Rail", number=False),
+    Column("role", "Role", number=False),
+    Column("gross_j", "Gross", "J", interval=True),
+    Column("net_j", "Net of idle", "J"),
+    Column("idle_w", "Idle power", "W"),
+]
 
 
 def server_energy_table(series: list[Series]) -> Table:
     """The joules per image of the server's own rails, where it sampled them."""
-    columns = [*_first(), *_last("Gross", interval=True)]
+    columns = [*SERIES, CONFIG, *_LAST]
     rows = [
         _row(s, entry, energy, {})
         for s in series
@@ -37,13 +45,13 @@ def server_energy_table(series: list[Series]) -> Table:
 def stage_energy_table(series: list[Series]) -> Table:
     """The joules of each stage for one image, from blocks that repeat it alone."""
     columns = [
-        *_first(),
+        *SERIES,
+        CONFIG,
         Column("stage", "Stage", number=False),
         Column("end", "At the", number=False),
-        *_last("Gross", interval=True),
-        Column("repetitions", "Repeated", text=lambda number: f"{number:.0f}"),
+        *_LAST,
+        Column("repetitions", "Repeated", text=whole),
     ]
-    columns.sort(key=lambda column: column.key in _LATE)
     rows = [row for s in series for entry in s.entries for row in _stage_rows(s, entry)]
     under = [
         "Joules of one stage for one image: the stage alone was repeated for the time that the "
@@ -68,28 +76,6 @@ def _made_up(provenances: Iterable[str | None]) -> list[str]:
 
 def _provenances(stages: Iterable[StageEnergy]) -> list[str | None]:
     return [word for stage in stages for word in (stage.provenance, stage.server_provenance)]
-
-
-_LATE = ("rail", "role", "gross_j", "net_j", "idle_w", "repetitions")
-
-
-def _first() -> list[Column]:
-    return [
-        Column("run", "Run", number=False, quiet=True),
-        Column("board", "Board", number=False, quiet=True),
-        Column("backend", "Backend", number=False, quiet=True),
-        Column("config", "Config.", number=False),
-    ]
-
-
-def _last(gross: str, interval: bool) -> list[Column]:
-    return [
-        Column("rail", "Rail", number=False),
-        Column("role", "Role", number=False),
-        Column("gross_j", gross, "J", interval=interval),
-        Column("net_j", "Net of idle", "J"),
-        Column("idle_w", "Idle power", "W"),
-    ]
 
 
 def _stage_rows(s: Series, entry: Entry) -> list[Row]:
@@ -148,10 +134,7 @@ def _empty(s: Series, entry: Entry, stage: str, why: str, repeated: Value | None
 
 def _row(s: Series, entry: Entry, energy: Energy, more: Row) -> Row:
     row: dict[str, Cell] = {
-        "run": s.run.name,
-        "board": s.board,
-        "backend": s.backend,
-        "config": entry.marked,
+        **of_entry(s, entry),
         "rail": energy.rail,
         "role": energy.role,
         "gross_j": energy.gross,

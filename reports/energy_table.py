@@ -6,6 +6,7 @@ from reports.energy import Energy, flagged, rows_of, waiting_j
 from reports.model import NO_LINK, Entry, Link, Series, links_of_all, slug
 from reports.table import Cell, Column, Row, Table, whole
 from reports.values import Value, exact, missing
+from reports.which import CONFIG, SERIES, of_entry
 
 _NO_WAITING = missing("told for the board's total only")
 
@@ -14,10 +15,8 @@ def energy_table(series: list[Series]) -> Table:
     """A row for the board's total of each configuration, and one for each rail; none without."""
     links = [link for link in links_of_all(series) if link != NO_LINK]
     columns = [
-        Column("run", "Run", number=False, quiet=True),
-        Column("board", "Board", number=False, quiet=True),
-        Column("backend", "Backend", number=False, quiet=True),
-        Column("config", "Config.", number=False),
+        *SERIES,
+        CONFIG,
         Column("rail", "Rail", number=False),
         Column("role", "Role", number=False),
         Column("gross_j", "Gross", "J", interval=True),
@@ -68,10 +67,7 @@ def _waiting(s: Series, entry: Entry, link: Link) -> Value:
 
 def _row(s: Series, entry: Entry, energy: Energy, waiting: dict[str, Value]) -> Row:
     row: dict[str, Cell] = {
-        "run": s.run.name,
-        "board": s.board,
-        "backend": s.backend,
-        "config": entry.marked,
+        **of_entry(s, entry),
         "rail": energy.rail,
         "role": energy.role,
         "gross_j": energy.gross,

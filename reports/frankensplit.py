@@ -12,17 +12,12 @@ from reports.model import Entry, Series
 from reports.published import rows as printed
 from reports.table import Column, Row, Table
 from reports.values import Value, exact, missing
+from reports.which import CONFIG, SERIES, of_entry
 
 FAMILY = "frankensplit"
 # Codecs that the paper takes at 0 ms.
 _HANDCRAFTED = ("png", "jpeg", "webp", "bpg", "heic")
-_WHICH = [
-    Column("run", "Run", number=False, quiet=True),
-    Column("board", "Board", number=False, quiet=True),
-    Column("backend", "Backend", number=False, quiet=True),
-    Column("config", "Config.", number=False),
-    Column("models", "Models", number=False),
-]
+_WHICH = [*SERIES, CONFIG, Column("models", "Models", number=False)]
 _NO_PART = "the bundle has no part of that kind"
 
 
@@ -202,13 +197,7 @@ def _uplink(link: Link, sample: Sample) -> float | None:
 
 
 def _which(s: Series, entry: Entry) -> Row:
-    return {
-        "run": s.run.name,
-        "board": s.board,
-        "backend": s.backend,
-        "config": entry.marked,
-        "models": ", ".join(entry.models),
-    }
+    return {**of_entry(s, entry), "models": ", ".join(entry.models)}
 
 
 def _is_coding(stage: str) -> bool:

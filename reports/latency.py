@@ -46,8 +46,7 @@ class Latency:
 
 def latency(entry: Entry, link: Link) -> Latency:
     """The latency of an entry on one link; a measured one adds nothing to what was measured."""
-    real = link.measured
-    totals = _seconds(entry, lambda s: s.total_s if real else end_to_end_s(s, link))
+    totals = _seconds(entry, lambda s: end_to_end_s(s, link))
     uplink = _uplink(entry, link)
     return Latency(
         total=stats.median(totals, "measured", *uplink.sources, why=entry.why_no_sample),

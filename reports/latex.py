@@ -7,7 +7,7 @@ from reports.document import Report
 from reports.drawing import Drawing
 from reports.macros import macros, to_tex
 from reports.overview import SHORTFALLS
-from reports.table import Column, Row, Table
+from reports.table import Column, Table, group_of
 from reports.tex import cell, escape
 
 FOLDER = "latex"
@@ -80,16 +80,12 @@ def _with_rules(table: Table, rows: list[str]) -> list[str]:
     lines: list[str] = []
     previous = ""
     for row, text in zip(table.rows, rows, strict=True):
-        group = _group(row)
+        group = group_of(row)
         if previous and group != previous:
             lines.append(r"\addlinespace")
         previous = group
         lines.append(text)
     return lines
-
-
-def _group(row: Row) -> str:
-    return "".join(c for c in str(row.get("config", "")) if c.isalpha())
 
 
 def _document(report: Report, shown: list[Table], title: str) -> str:

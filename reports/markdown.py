@@ -7,43 +7,9 @@ from typing import Any
 from reports.document import Report, versions
 from reports.model import Run, board_of, runs_of
 from reports.overview import SHORTFALLS, facts_for_people, run_facts
+from reports.table import Table
 from reports.values import SOURCES
 from reports.words import unique
-
-_FIGURES_OF = {
-    "latency": ("latency",),
-    "costs": ("gmac",),
-    "energy": ("energy",),
-    "data_size": ("data_size",),
-    "memory": ("memory",),
-    "accuracy": ("rate", "three"),
-    "frankensplit_wireless": ("wireless",),
-}
-_ORDER = (
-    "latency",
-    "costs",
-    "energy",
-    "energy_server",
-    "energy_stages",
-    "data_size",
-    "memory",
-    "accuracy",
-    "breakeven",
-    "savings",
-    "savings_by_row",
-    "paper",
-    "quantiles",
-    "throughput",
-    "starts",
-    "links",
-    "frankensplit_backbones",
-    "frankensplit_components",
-    "frankensplit_wireless",
-    "devices",
-    "models",
-    "configurations",
-    "samples",
-)
 
 
 def to_markdown(report: Report) -> str:
@@ -55,14 +21,10 @@ def to_markdown(report: Report) -> str:
     lines += [f"- {line}" for line in report.headlines] + [""]
     lines += [report.table("summary").to_markdown()]
     lines += _missing(report)
-    for name in _ORDER:
-        table = report.table(name)
-        if not table.rows:
+    for table in report.tables:
+        if not table.rows or table.name == "summary":
             continue
-        lines += [f"## {table.title}", ""]
-        for prefix in _FIGURES_OF.get(name, ()):
-            lines += _figures(report, prefix)
-        lines += [table.to_markdown()]
+        lines += [f"## {table.title}", "", *_figures(report, table), table.to_markdown()]
     lines += _legend() + _limits(report)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -96,10 +58,10 @@ def _missing(report: Report) -> list[str]:
     return [f"## {SHORTFALLS}", "", *(f"- {sentence}" for sentence in found), ""]
 
 
-def _figures(report: Report, prefix: str) -> list[str]:
+def _figures(report: Report, table: Table) -> list[str]:
     lines = []
     for drawing, files in report.figures:
-        if drawing.name.split("_")[0] == prefix or drawing.name == prefix:
+        if {drawing.name, drawing.name.split("_")[0]} & set(table.figures):
             lines += [f"![{drawing.title}]({files[0]})", ""]
             lines += [f"*{drawing.title}.* {drawing.caption} Sources: {drawing.sources}.", ""]
             lines += [" ".join(f"[{Path(f).suffix[1:].upper()}]({f})" for f in files[1:]), ""]

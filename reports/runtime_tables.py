@@ -6,21 +6,17 @@ from reports.latency import latency
 from reports.model import NO_LINK, Entry, Series
 from reports.table import Column, Row, Table, whole
 from reports.values import Value, exact, missing
+from reports.which import CONFIG, SERIES, of_entry, of_series
 from reports.words import unique
 
-_WHICH = [
-    Column("run", "Run", number=False, quiet=True),
-    Column("board", "Board", number=False, quiet=True),
-    Column("backend", "Backend", number=False, quiet=True),
-    Column("config", "Config.", number=False),
-]
 _BOUNDLESS = "too few samples to bound it with 99 % confidence"
 
 
 def quantiles_table(series: list[Series]) -> Table:
     """Median, p90 and p99 of what was measured, simulated links not included."""
     columns = [
-        *_WHICH,
+        *SERIES,
+        CONFIG,
         Column("p50_s", "Median", "s", interval=True),
         Column("p90_s", "p90", "s"),
         Column("p90_bound_s", "p90 at the most", "s"),
@@ -37,7 +33,7 @@ def quantiles_table(series: list[Series]) -> Table:
             if found is None:
                 continue
             n = found.samples
-            row = _which(s, entry)
+            row = of_entry(s, entry)
             row.update(
                 p50_s=Value(found.p50_s, ("measured",), found.p50_low_s, found.p50_high_s, n),
                 p90_s=exact(found.p90_s, "measured", n=n),
@@ -59,7 +55,8 @@ def quantiles_table(series: list[Series]) -> Table:
 def throughput_table(series: list[Series]) -> Table:
     """Images per second, where the config asked for it."""
     columns = [
-        *_WHICH,
+        *SERIES,
+        CONFIG,
         Column("pipelined", "Pipelined", number=False),
         Column("images_per_s", "Throughput", "1/s"),
         Column("images", "Images", text=whole),
@@ -71,7 +68,7 @@ def throughput_table(series: list[Series]) -> Table:
             found = [t for t in s.run.throughput if _is_of(t, s, entry)]
             if not found:
                 continue
-            row = _which(s, entry)
+            row = of_entry(s, entry)
             images, seconds = sum(t.images for t in found), sum(t.duration_s for t in found)
             row.update(
                 pipelined="yes" if found[0].pipelined else "no",
@@ -92,7 +89,8 @@ def throughput_table(series: list[Series]) -> Table:
 def starts_table(series: list[Series]) -> Table:
     """How long blocks take until they are warm: the mean over a configuration's processes."""
     columns = [
-        *_WHICH,
+        *SERIES,
+        CONFIG,
         Column("cuda_init_s", "GPU context", "s"),
         Column("open_s", "Opening", "s"),
         Column("server_load_s", "Server's loading", "s"),
@@ -106,7 +104,7 @@ def starts_table(series: list[Series]) -> Table:
             found = entry.starts
             if not found:
                 continue
-            row = _which(s, entry)
+            row = of_entry(s, entry)
             for key in ("cuda_init_s", "open_s", "server_load_s", "first_inference_s", "warmups"):
                 row[key] = _mean([getattr(start, key) for start in found])
             row["fallbacks"] = "; ".join(unique(str(f) for x in found for f in x.fallbacks))
@@ -118,7 +116,7 @@ def starts_table(series: list[Series]) -> Table:
 def links_table(series: list[Series]) -> Table:
     """The rate that a measured link had, before, during and after blocks: the mean."""
     columns = [
-        *_WHICH[:-1],
+        *SERIES,
         Column("link", "Link", number=False),
         Column("asked_kbit_s", "Uplink asked for", "kbit/s", number=False),
         Column("uplink_kbit_s", "Measured uplink", "kbit/s"),
@@ -137,9 +135,7 @@ def links_table(series: list[Series]) -> Table:
             continue
         rows.append(
             {
-                "run": s.run.name,
-                "board": s.board,
-                "backend": s.backend,
+                **of_series(s),
                 "link": ", ".join(link.name for link in measured),
                 "asked_kbit_s": f"{measured[0].rate_kbit_s:g}" if measured[0].rate_kbit_s else "",
                 "uplink_kbit_s": _mean([rate.uplink_kbit_s for rate in rates]),
@@ -160,12 +156,3 @@ def _mean(values: list[float | None]) -> Value:
     if not known:
         return missing("not recorded, or not needed here")
     return exact(sum(known) / len(known), "measured", n=len(known))
-
-
-def _which(s: Series, entry: Entry) -> Row:
-    return {
-        "run": s.run.name,
-        "board": s.board,
-        "backend": s.backend,
-        "config": entry.marked,
-    }

@@ -126,12 +126,18 @@ def _saving(series: Series, entry: Entry, metric: Metric, baseline: str) -> Savi
 
 
 def _percent(ours: Quantity, theirs: Quantity) -> Value:
-    sources = ordered((*ours.value.sources, *theirs.value.sources))
     if ours.samples and theirs.samples:
+        sources = ordered((*ours.value.sources, *theirs.value.sources))
         return stats.saving(ours.samples, theirs.samples, *sources)
-    if ours.value.value is None or not theirs.value.value:
-        return missing("nothing to compare with")
-    return exact(100 * (1 - ours.value.value / theirs.value.value), *sources)
+    return saved(ours.value, theirs.value)
+
+
+def saved(ours: Value, theirs: Value) -> Value:
+    """What `ours` saves of `theirs`, in percent and without an interval."""
+    if ours.value is None or not theirs.value:
+        return missing(ours.why or theirs.why or "nothing to compare with")
+    sources = ordered((*ours.sources, *theirs.sources))
+    return exact(100 * (1 - ours.value / theirs.value), *sources)
 
 
 def best(found: list[Saving]) -> Saving | None:

@@ -1,14 +1,14 @@
 """Savings of the end-to-end latency row by row: every Ladon row against every LC and SC row."""
 # board: no
 
-import re
-
 from reports import notes, stats
 from reports.latency import latency
-from reports.model import Entry, Link, Series
+from reports.model import Entry, Link, Series, file_name
 from reports.published import stated
+from reports.savings import saved
 from reports.table import Cell, Column, Row, Table, percent
-from reports.values import Value, exact, missing, ordered
+from reports.values import Value, exact, missing
+from reports.which import SERIES, of_series
 from reports.words import unique
 
 
@@ -17,9 +17,7 @@ def savings_by_row(series: list[Series]) -> Table:
     ours = unique(e.id for s in series for e in s.entries if not e.baseline)
     marked = {e.id: e.marked for s in series for e in s.entries}
     columns = [
-        Column("run", "Run", number=False, quiet=True),
-        Column("board", "Board", number=False, quiet=True),
-        Column("backend", "Backend", number=False, quiet=True),
+        *SERIES,
         Column("link", "Link", number=False),
         Column("against", "Against", number=False),
         *(Column(_key(id), marked[id], "%", text=percent) for id in ours),
@@ -48,14 +46,12 @@ def savings_by_row(series: list[Series]) -> Table:
 
 
 def _key(id: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", id.lower()) + "_percent"
+    return f"{file_name(id)}_percent"
 
 
 def _row(s: Series, link: Link, baseline: Entry, ours: list[str]) -> Row:
     row: dict[str, Cell] = {
-        "run": s.run.name,
-        "board": s.board,
-        "backend": s.backend,
+        **of_series(s),
         "link": link.name,
         "against": baseline.marked,
     }
@@ -72,7 +68,4 @@ def _row(s: Series, link: Link, baseline: Entry, ours: list[str]) -> Row:
 def _saved(entry: Entry | None, theirs: Value, link: Link) -> Value:
     if entry is None:
         return missing("not in this run")
-    own = latency(entry, link).total
-    if own.value is None or not theirs.value:
-        return missing(own.why or theirs.why or "not measured")
-    return exact(100 * (1 - own.value / theirs.value), *ordered((*own.sources, *theirs.sources)))
+    return saved(latency(entry, link).total, theirs)

@@ -7,19 +7,15 @@ from reports.published import Statement, is_papers, statements
 from reports.savings import Saving, best, savings
 from reports.table import Column, Row, Table, percent
 from reports.values import Value, exact, missing
+from reports.which import SERIES, of_series
 
-_SERIES = [
-    Column("run", "Run", number=False, quiet=True),
-    Column("board", "Board", number=False, quiet=True),
-    Column("backend", "Backend", number=False, quiet=True),
-]
 _WHAT = [Column("metric", "Metric", number=False), Column("link", "Link", number=False)]
 
 
 def savings_table(series: list[Series]) -> Table:
     """Each Ladon row against the heaviest LC row, and against the heaviest and lightest SC row."""
     columns = [
-        *_SERIES,
+        *SERIES,
         *_WHAT,
         Column("config", "Config.", number=False),
         Column("lc_percent", "Saved against heaviest LC", "%", interval=True, text=percent),
@@ -61,7 +57,7 @@ def paper_table(series: list[Series]) -> Table:
         Column("paper_board", "Paper's board", number=False),
         Column("published_percent", "Paper up to", "%", text=percent),
         Column("where", "Where", number=False),
-        *_SERIES,
+        *SERIES,
         Column("ours_percent", "This report up to", "%", interval=True, text=percent),
         Column("pair", "By", number=False),
     ]
@@ -80,9 +76,7 @@ def paper_table(series: list[Series]) -> Table:
                     "paper_board": statement.board,
                     "published_percent": exact(statement.percent, "published"),
                     "where": statement.where,
-                    "run": s.run.name,
-                    "board": s.board,
-                    "backend": s.backend,
+                    **of_series(s),
                     "ours_percent": value,
                     "pair": pair,
                 }
@@ -132,9 +126,7 @@ def _same(a: Saving, b: Saving) -> bool:
 def _row(s: Series, sc: Saving, lc: Saving | None) -> Row:
     nothing = missing("local computing sends nothing")
     return {
-        "run": s.run.name,
-        "board": s.board,
-        "backend": s.backend,
+        **of_series(s),
         "metric": sc.metric.title,
         "link": sc.metric.link_name,
         "config": sc.entry.marked,

@@ -14,6 +14,11 @@ Cell = Value | str
 Row = dict[str, Cell]
 
 
+def group_of(row: Row) -> str:
+    """The letters of a row's configuration, as `SC`: what stands together."""
+    return "".join(c for c in str(row.get("config", "")) if c.isalpha())
+
+
 def significant(number: float, digits: int = 3) -> str:
     """A number with `digits` significant digits and no exponent: 0.00123, 12.3, 4567."""
     if number == 0:
@@ -63,7 +68,9 @@ class Column:
 
 @dataclass
 class Table:
-    """A table: `name` is its CSV file's, `notes` go under it, `label` is a row's naming key."""
+    """A table: `name` is its CSV file's, `notes` go under it, `label` is a row's naming key, `figures`
+    are the names, or the first words of the names, of the figures that belong to it.
+    """
 
     name: str
     title: str
@@ -71,6 +78,7 @@ class Table:
     rows: list[Row]
     notes: list[str] = field(default_factory=list)
     label: str = "config"
+    figures: tuple[str, ...] = ()
 
     def to_csv(self) -> str:
         """RFC 4180 text. A number's neighbour says its source, empty where it is missing."""

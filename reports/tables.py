@@ -7,14 +7,9 @@ from reports.model import NO_LINK, Entry, Link, Series, links_of_all, slug
 from reports.published import is_papers, peak_memory_gb
 from reports.table import Cell, Column, Row, Table, whole
 from reports.values import Value, exact, missing
+from reports.which import CONFIG, SERIES, of_entry
 from reports.words import unique
 
-_WHICH = [
-    Column("run", "Run", number=False, quiet=True),
-    Column("board", "Board", number=False, quiet=True),
-    Column("backend", "Backend", number=False, quiet=True),
-]
-_CONFIG = Column("config", "Config.", number=False)
 END_TO_END = "end_to_end_s"
 
 
@@ -30,8 +25,8 @@ def summary(series: list[Series]) -> Table:
         Column(total_key(link), f"End to end at {link.name}", "s", interval=True) for link in links
     ]
     columns = [
-        *_WHICH,
-        _CONFIG,
+        *SERIES,
+        CONFIG,
         *totals,
         Column("local_gmac", "Local GMAC"),
         Column("peak_memory_gb", "Peak memory", "GB"),
@@ -44,7 +39,7 @@ def summary(series: list[Series]) -> Table:
     rows = []
     for s in series:
         for entry in s.entries:
-            row = _which(s, entry)
+            row = of_entry(s, entry)
             for link, column in zip(links, totals, strict=True):
                 row[column.key] = _total(s, entry, link)
             row.update(
@@ -76,9 +71,9 @@ _HOW_ENCODER = (
 def latency_table(series: list[Series]) -> Table:
     """End-to-end latency and its parts, for each link."""
     columns = [
-        *_WHICH,
+        *SERIES,
         Column("link", "Link", number=False),
-        _CONFIG,
+        CONFIG,
         Column("end_to_end_s", "End to end", "s", interval=True),
         Column("local_s", "Local", "s"),
         Column("network_s", "Network", "s"),
@@ -92,7 +87,7 @@ def latency_table(series: list[Series]) -> Table:
         for link in s.links:
             for entry in s.entries:
                 found = latency(entry, link)
-                row = _which(s, entry)
+                row = of_entry(s, entry)
                 row.update(
                     link=link.name,
                     end_to_end_s=found.total,
@@ -118,8 +113,8 @@ def latency_table(series: list[Series]) -> Table:
 def costs_table(series: list[Series]) -> Table:
     """Local GMAC (Fig. S3), peak memory, encoder size, energy."""
     columns = [
-        *_WHICH,
-        _CONFIG,
+        *SERIES,
+        CONFIG,
         Column("models", "Models", number=False),
         Column("local_gmac", "Local GMAC"),
         Column("gmac_at", "Counted at", number=False),
@@ -134,7 +129,7 @@ def costs_table(series: list[Series]) -> Table:
     rows = []
     for s in series:
         for entry in s.entries:
-            row = _which(s, entry)
+            row = of_entry(s, entry)
             row.update(
                 models=", ".join(entry.models),
                 local_gmac=costs.local_gmac(entry),
@@ -155,8 +150,8 @@ def costs_table(series: list[Series]) -> Table:
 def data_size_table(series: list[Series]) -> Table:
     """What one image sends: payload, wire, and what sc2bench would state."""
     columns = [
-        *_WHICH,
-        _CONFIG,
+        *SERIES,
+        CONFIG,
         Column("payload_kib", "Payload", "KiB", interval=True),
         Column("payload_mean_kib", "Mean payload", "KiB"),
         Column("wire_up_kib", "Wire up", "KiB"),
@@ -167,7 +162,7 @@ def data_size_table(series: list[Series]) -> Table:
     rows = []
     for s in series:
         for entry in (e for e in s.entries if e.split):
-            row = _which(s, entry)
+            row = of_entry(s, entry)
             row.update(
                 payload_kib=costs.payload_kib(entry),
                 payload_mean_kib=costs.payload_mean_kib(entry),
@@ -218,14 +213,14 @@ def memory_table(series: list[Series]) -> Table:
             row[column.key] = exact(stated.get(column.key), "published", why="not in Table S1")
         rows.append(row)
     under = [_HOW_MEMORY, *([_HOW_TABLE_S1] if theirs else []), *_all_notes(series)]
-    return Table("memory", "Peak memory (Table S1)", [_CONFIG, *ours, *theirs], rows, under)
+    return Table("memory", "Peak memory (Table S1)", [CONFIG, *ours, *theirs], rows, under)
 
 
 def samples_table(series: list[Series]) -> Table:
     """How many samples each configuration should have, has, and lost, and why; and which are odd."""
     columns = [
-        *_WHICH,
-        _CONFIG,
+        *SERIES,
+        CONFIG,
         *(
             Column(key, key.capitalize(), text=whole)
             for key in ("expected", "good", "failed", "missing")
@@ -243,7 +238,7 @@ def samples_table(series: list[Series]) -> Table:
                 "failed": len(entry.failed),
                 "missing": entry.missing,
             }
-            row = _which(s, entry)
+            row = of_entry(s, entry)
             row.update({key: exact(count, "measured") for key, count in counts.items()})
             row["reasons"] = entry.reasons
             row["throttled"] = exact(entry.throttled, "measured", why="the board does not tell")
@@ -260,15 +255,6 @@ def _total(s: Series, entry: Entry, link: Link) -> Value:
     if link not in s.links:
         return missing("this run has no such link")
     return latency(entry, link).total
-
-
-def _which(s: Series, entry: Entry) -> Row:
-    return {
-        "run": s.run.name,
-        "board": s.board,
-        "backend": s.backend,
-        "config": entry.marked,
-    }
 
 
 def _all_notes(series: list[Series]) -> list[str]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from reports.table import Table
+from reports.table import Table, group_of
 
 # A pipe has no width of its own: as wide as the table needs.
 _PIPE_COLUMNS = 200
@@ -45,7 +45,7 @@ def _draw(table: Table, intervals: bool) -> RichTable:
         drawn.add_column(Text(heading), justify="right" if column.number else "left")
     previous = ""
     for row in table.rows:
-        group = "".join(c for c in str(row["config"]) if c.isalpha())
+        group = group_of(row)
         if previous and group != previous:
             drawn.add_section()
         previous = group

@@ -3,7 +3,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 # Where a number may come from; several of them where a number is made of several.
@@ -47,10 +47,6 @@ class Value:
         if self.value is not None:
             document["sources"] = list(self.sources)
         return document
-
-    def from_sources(self, *names: str) -> "Value":
-        """The same number with these sources in place of its own."""
-        return replace(self, sources=ordered(names))
 
 
 NOT_FINITE = "its record holds no finite number"

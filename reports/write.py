@@ -6,13 +6,9 @@ from pathlib import Path
 
 from device_configs.files import write_atomic
 from reports.accuracy import read_accuracy
-from reports.accuracy_table import accuracy_table
-from reports.breakeven import breakeven_table
+from reports.contents import tables
 from reports.document import Report, to_json
 from reports.draw import draw_all, drawings
-from reports.energy_apart import server_energy_table, stage_energy_table
-from reports.energy_table import energy_table
-from reports.frankensplit import backbones_table, components_table, wireless_table
 from reports.headlines import headlines
 from reports.latex import latex_files
 from reports.load import load_runs
@@ -20,44 +16,6 @@ from reports.markdown import title, to_markdown
 from reports.model import series_of
 from reports.overview import accuracy_shortfalls, shortfalls
 from reports.page import to_html
-from reports.paper_tables import configurations_table, devices_table, models_table
-from reports.runtime_tables import (
-    links_table,
-    quantiles_table,
-    starts_table,
-    throughput_table,
-)
-from reports.savings_rows import savings_by_row
-from reports.savings_tables import paper_table, savings_table
-from reports.tables import (
-    costs_table,
-    data_size_table,
-    latency_table,
-    memory_table,
-    samples_table,
-    summary,
-)
-
-_TABLES = (
-    summary,
-    latency_table,
-    costs_table,
-    energy_table,
-    server_energy_table,
-    stage_energy_table,
-    data_size_table,
-    memory_table,
-    savings_table,
-    savings_by_row,
-    paper_table,
-    breakeven_table,
-    quantiles_table,
-    throughput_table,
-    starts_table,
-    links_table,
-    samples_table,
-)
-_FRANKENSPLIT = (backbones_table, components_table, wireless_table)
 
 
 def make_report(
@@ -82,18 +40,10 @@ def make_report(
     loaded = load_runs(paths)
     series = series_of(loaded.runs)
     accuracy = read_accuracy(loaded.runs, accuracy_files)
-    tables = [
-        *(table(series) for table in _TABLES),
-        accuracy_table(accuracy),
-        devices_table(series),
-        models_table(series, accuracy),
-        configurations_table(series),
-        *(table(series) for table in _FRANKENSPLIT),
-    ]
     report = Report(
         series=series,
         accuracy=accuracy,
-        tables=tables,
+        tables=tables(series, accuracy),
         figures=[(drawing, drawing.files) for drawing in drawings(series, accuracy)],
         headlines=headlines(series),
         shortfalls=[*loaded.left_out, *shortfalls(series), *accuracy_shortfalls(accuracy)],

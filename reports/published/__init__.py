@@ -71,7 +71,6 @@ class Published:
     metric: str
     percent: float
     data_size_kib: float | None
-    data_size_std_kib: float | None
     note: str
 
 
@@ -93,7 +92,6 @@ def rate_accuracy() -> tuple[Published, ...]:
             metric=row["metric"],
             percent=float(row["value"]),
             data_size_kib=_number(row["data_size_kb_mean"]),
-            data_size_std_kib=_number(row["data_size_kb_std"]),
             note=row["note"] or "",
         )
         for row in _rows("published.csv", "profiler")

@@ -373,3 +373,10 @@ def test_the_one_reason_of_all_break_evens_is_told(tmp_path):
     splitwatt("report", run, "--out", tmp_path / "r")
     told = section((tmp_path / "r" / "report.md").read_text(), "Break-even link rates")
     assert "No row has a rate against the fastest LC: slower than it at any rate" in told
+
+
+def test_every_figure_and_table_stands_in_the_text(two_boards):
+    for figure in two_boards.json["figures"]:
+        assert two_boards.markdown.count(f"]({figure['files'][0]})") == 1
+    for table in two_boards.json["tables"].values():
+        assert (f"\n## {table['title']}\n" in two_boards.markdown) == bool(table["rows"])
