@@ -5,7 +5,18 @@ What was not measured is None, never 0.
 
 import json
 import os
-from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Dict,
+    FrozenSet,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from device_configs.errors import RunError
 from energy.per_image import LEAST_BLOCK_S
@@ -60,12 +71,15 @@ from profiler.statistics import Spread, outside, spread
 from profiler.traced import RailJoules, pooled_interval
 from profiler.waterfall import Bar, waterfall
 
+if TYPE_CHECKING:
+    from profiler.whatif.breakeven import BreakEven
+
 __all__ = [
     "Bar", "BlockEnergy", "ClockEstimate", "ESTIMATED", "FAILED", "FIELDS", "FORMAT", "Field",
     "IDLE", "INFERENCES", "Link", "LinkRate",
     "Memory", "OK", "PUBLISHED", "RailJoules", "Request", "Run", "Sample", "Spread",
     "StageBlock", "StageEnergy", "Start", "Throughput", "Window",
-    "downlink_s", "end_to_end_s", "energy_of", "group_of", "local_s", "network_s",
+    "break_even", "downlink_s", "end_to_end_s", "energy_of", "group_of", "local_s", "network_s",
     "read_clock", "read_rates", "read_run", "read_stages", "pooled_interval",
     "server_energy_of", "server_s", "stage_energy_of",
     "outside", "remarks", "spread", "throttled_blocks",
@@ -251,6 +265,27 @@ def remarks(path: str) -> List[str]:
     from profiler.summary import remarks as told  # it reads runs through this file
 
     return told(path)
+
+
+def break_even(
+    split: Sequence[Tuple[float, float]], local_s: Sequence[float]
+) -> "BreakEven":
+    """The link rate from which on a split configuration is faster than a local one, and how sure.
+
+    Args:
+        split: of each sample, the seconds as measured and the bits that the link is charged with.
+        local_s: the seconds of each sample of the local one.
+    """
+    import numpy as np
+
+    from profiler.whatif.breakeven import break_even as found  # it reads runs through this file
+    from profiler.whatif.model import Case
+
+    def case(name: str, pairs: Sequence[Tuple[float, float]]) -> Case:
+        seconds, bits = np.array(pairs, dtype=float).T
+        return Case(name, "", bits.any(), seconds, 0.0 * seconds, bits, None, None, 0.0, 0.0)
+
+    return found(case("it", split), case("the local one", [(s, 0.0) for s in local_s]), 1.0)
 
 
 def read_throughput(path: str) -> List[Throughput]:

@@ -1,19 +1,16 @@
 """Break-even rates: from which link rate on is a split configuration faster than a local one?"""
 # board: no
 
-import math
+from functools import lru_cache
 
-import numpy as np
-
-from profiler.records import Link, uplink_s
+from profiler.records import Link, break_even, uplink_s
 from reports import notes
 from reports.latency import byte_sources, latency
 from reports.model import NO_LINK, Entry, Series
+from reports.stats import MIN_SAMPLES
 from reports.table import Column, Row, Table
-from reports.values import Value, exact, missing
+from reports.values import Value, missing, ordered
 from reports.which import CONFIG, SERIES, of_entry
-
-LOWEST_KBIT_S, HIGHEST_KBIT_S = 1e-3, 1e9
 
 
 def plain_link(rate_kbit_s: float, charges: str = "payload") -> Link:
@@ -33,37 +30,37 @@ def bits(entry: Entry, charges: str = "payload") -> list[tuple[float, float]]:
     return found
 
 
-def at_rate(pairs: list[tuple[float, float]], rate_kbit_s: float) -> float:
-    """The median latency, in s, at a rate."""
-    return float(np.median([total + count / (1000.0 * rate_kbit_s) for total, count in pairs]))
-
-
 def can_be_simulated(series: Series) -> bool:
     """Were its samples taken without a shaped link, so that a simulated one may be added?"""
     return all(not link.measured or link.kind == "none" for link in series.run.config.links)
 
 
 def break_even_kbit_s(entry: Entry, baseline: Entry, charges: str = "payload") -> Value:
-    """The rate from which on `entry` has the smaller median latency; missing where there is none.
+    """The rate from which on `entry` has the smaller median latency, with its interval; missing
+    where there is none.
 
-    The split configuration's latency falls with the rate, so there is at most one.
+    The split configuration's latency falls with the rate, so there is at most one. An end of the
+    interval is None where it is open to that side.
     """
-    pairs = bits(entry, charges)
-    local_s = latency(baseline, NO_LINK).total.value
-    if not pairs or local_s is None:
+    pairs = tuple(bits(entry, charges))
+    local_s = latency(baseline, NO_LINK).totals_s
+    if not pairs or not local_s:
         return missing("one of the two was not measured")
-    if at_rate(pairs, HIGHEST_KBIT_S) >= local_s:
-        return missing("slower than it at any rate: its computing alone takes longer")
-    if at_rate(pairs, LOWEST_KBIT_S) <= local_s:
-        return missing("faster than it at any rate")
-    low, high = math.log(LOWEST_KBIT_S), math.log(HIGHEST_KBIT_S)
-    for _ in range(80):
-        middle = (low + high) / 2
-        if at_rate(pairs, math.exp(middle)) > local_s:
-            low = middle
-        else:
-            high = middle
-    return exact(math.exp(high), "measured", *byte_sources(entry), n=len(pairs))
+    rate, low, high, told = _break_even(pairs, local_s)
+    if rate is None:
+        return missing(told)
+    return Value(rate, ordered(("measured", *byte_sources(entry))), low, high, len(pairs))
+
+
+@lru_cache(maxsize=None)
+def _break_even(
+    pairs: tuple[tuple[float, float], ...], local_s: tuple[float, ...]
+) -> tuple[float | None, float | None, float | None, str]:
+    """The rate, the ends of its interval, and what it means."""
+    found = break_even(pairs, local_s)
+    if min(len(pairs), len(local_s)) < MIN_SAMPLES:
+        return found.kbit_s, None, None, found.sentence
+    return found.kbit_s, found.low_kbit_s, found.high_kbit_s, found.sentence
 
 
 def local_extremes(series: Series) -> tuple[Entry, Entry] | None:
@@ -83,10 +80,10 @@ def breakeven_table(series: list[Series]) -> Table:
     columns = [
         *SERIES,
         CONFIG,
-        Column("fastest_kbit_s", "Beats the fastest LC from", "kbit/s"),
+        Column("fastest_kbit_s", "Beats the fastest LC from", "kbit/s", interval=True),
         Column("fastest_row", "Fastest LC", number=False),
         Column("fastest_why", "Where none", number=False, quiet=True),
-        Column("slowest_kbit_s", "Beats the slowest LC from", "kbit/s"),
+        Column("slowest_kbit_s", "Beats the slowest LC from", "kbit/s", interval=True),
         Column("slowest_row", "Slowest LC", number=False),
         Column("slowest_why", "Where none ", number=False, quiet=True),
     ]
@@ -105,7 +102,9 @@ def breakeven_table(series: list[Series]) -> Table:
             rows.append(row)
     under = [
         "The rate of a simulated uplink that carries the payload alone, at which both have the "
-        "same median end-to-end latency; above it the split configuration is the faster one.",
+        "same median end-to-end latency; above it the split configuration is the faster one. In "
+        "brackets: 95 % percentile bootstrap interval, samples of both resampled (as `splitwatt "
+        f"whatif` does; none below {MIN_SAMPLES} samples, or where it is open to a side).",
         *_shared(rows),
         *notes.published_payload(series),
         *notes.assumed(series),

@@ -1,6 +1,6 @@
 """The link rate at which two configurations take the same time, and how sure it is."""
 
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from profiler.records import group_of
 from profiler.whatif.model import LEVEL, Case
 
 LOWEST_KBIT_S, HIGHEST_KBIT_S = 1e-3, 1e9
-_STEPS = 60
+_STEPS = 45
 
 
 class BreakEven(NamedTuple):
@@ -72,14 +72,22 @@ def _rates(
     more: Case, less: Case, speed: float, more_at: np.ndarray, less_at: np.ndarray
 ) -> np.ndarray:
     """The rate of each resample, by halving; an end of the range where there is none."""
+    more_s, less_s = _medians(more, speed, more_at), _medians(less, speed, less_at)
+
+    def gap(log: np.ndarray) -> np.ndarray:
+        """Seconds that `more` takes longer, of each resample at its own rate."""
+        rate = 1000.0 * np.exp(log)[:, None]
+        found: np.ndarray = more_s(rate) - less_s(rate)
+        return found
+
     count = len(more_at)
     low = np.full(count, np.log(LOWEST_KBIT_S))
     high = np.full(count, np.log(HIGHEST_KBIT_S))
-    never = _gap(more, less, speed, more_at, less_at, high) >= 0
-    always = _gap(more, less, speed, more_at, less_at, low) <= 0
+    never = gap(high) >= 0
+    always = gap(low) <= 0
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        slower = _gap(more, less, speed, more_at, less_at, middle) > 0
+        slower = gap(middle) > 0
         low, high = np.where(slower, middle, low), np.where(slower, high, middle)
     rates = np.exp(high)
     rates[never] = HIGHEST_KBIT_S
@@ -88,19 +96,13 @@ def _rates(
     return found
 
 
-def _gap(
-    more: Case, less: Case, speed: float, more_at: np.ndarray, less_at: np.ndarray, log: np.ndarray
-) -> np.ndarray:
-    """Seconds that `more` takes longer, of each resample at its own rate."""
-    rate = 1000.0 * np.exp(log)[:, None]
-
-    def medians(case: Case, at: np.ndarray) -> np.ndarray:
-        fixed = (case.rest_s + case.server_s / speed)[at]
-        found: np.ndarray = np.median(fixed + case.bits[at] / rate, axis=1)
-        return found
-
-    gap: np.ndarray = medians(more, more_at) - medians(less, less_at)
-    return gap
+def _medians(case: Case, speed: float, at: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """What gives the median seconds of each resample at its own bit/s."""
+    fixed, bits = (case.rest_s + case.server_s / speed)[at], case.bits[at]
+    if not bits.any():  # it sends nothing: one median for every rate
+        local = np.median(fixed, axis=1)
+        return lambda rate: local
+    return lambda rate: np.median(fixed + bits / rate, axis=1)
 
 
 def _as_they_are() -> dict:  # type: ignore[type-arg]

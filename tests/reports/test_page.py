@@ -274,3 +274,24 @@ def test_the_bars_show_the_summarys_costs_with_their_sources(two_boards, page, k
         for source in row[f"{key}_source"].split("+"):
             assert f"\n{source}: " in tip
     assert 'class="even" data-seconds' not in text and '<option value="energy_j"' not in text
+
+
+def test_break_evens_and_their_intervals_are_those_of_whatif(two_boards):
+    from profiler.records import read_run
+    from profiler.whatif.breakeven import break_even
+    from profiler.whatif.model import cases
+
+    found = {case.config: case for case in cases(read_run(str(two_boards.runs[0])), "payload")}
+    rows = pd.read_csv(two_boards.folder / "breakeven.csv")
+    seen = 0
+    for _, row in rows[rows.board == "cpu"].iterrows():
+        split = found[row.config.replace(" ", "").rstrip("†")]
+        for name in ("fastest", "slowest"):
+            told = break_even(split, found[row[f"{name}_row"].replace(" ", "")], 1.0)
+            rate, low, high = (row[f"{name}_kbit_s{end}"] for end in ("", "_low", "_high"))
+            assert same(rate, np.nan if told.kbit_s is None else told.kbit_s)
+            if told.kbit_s is not None:
+                ends = (told.low_kbit_s, told.high_kbit_s)
+                assert (low, high) == pytest.approx(ends, rel=1e-9) and low <= rate <= high
+                seen += 1
+    assert seen >= 2

@@ -372,7 +372,7 @@ def test_the_one_reason_of_all_break_evens_is_told(tmp_path):
     (run / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     splitwatt("report", run, "--out", tmp_path / "r")
     told = section((tmp_path / "r" / "report.md").read_text(), "Break-even link rates")
-    assert "No row has a rate against the fastest LC: slower than it at any rate" in told
+    assert "No row has a rate against the fastest LC: it is slower than the local one" in told
 
 
 def test_every_figure_and_table_stands_in_the_text(two_boards):
