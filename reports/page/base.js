@@ -50,9 +50,11 @@ function ticks(highest, wanted = 5) {
   return found;
 }
 
+// Round numbers of a logarithmic axis: whole decades, and 2 and 5 of each where there are few.
 function decades(low, high) {
-  const found = [];
-  for (let e = Math.ceil(Math.log10(low)); e <= Math.floor(Math.log10(high)); e++) found.push(10 ** e);
+  const steps = high / low < 100 ? [1, 2, 5] : [1], found = [];
+  for (let e = Math.floor(Math.log10(low)); e <= Math.log10(high); e++)
+    found.push(...steps.map((s) => Number((s * 10 ** e).toPrecision(1))).filter((v) => v >= low && v <= high));
   return found;
 }
 
