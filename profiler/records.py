@@ -267,9 +267,7 @@ def remarks(path: str) -> List[str]:
     return told(path)
 
 
-def break_even(
-    split: Sequence[Tuple[float, float]], local_s: Sequence[float]
-) -> "BreakEven":
+def break_even(split: Sequence[Tuple[float, float]], local_s: Sequence[float]) -> "BreakEven":
     """The link rate from which on a split configuration is faster than a local one, and how sure.
 
     Args:

@@ -80,7 +80,7 @@ def _two(options: argparse.Namespace) -> int:
             table,
             document,
             lines,
-            lambda: change_figure(pairs, ("A", "B")),
+            lambda: change_figure(pairs, (f"{a.run.name}, {a.label}", f"{b.run.name}, {b.label}")),
             options.columns,
         )
     if options.json:

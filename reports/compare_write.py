@@ -9,11 +9,13 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from device_configs.files import write_atomic
+from reports.accuracy import split_name
 from reports.compare import Pair
 from reports.compare_table import change_value
 from reports.figures.forest import Forest, forest
 from reports.figures.style import paper_style, save
-from reports.table import Table
+from reports.printed_names import printed_name
+from reports.table import Row, Table
 from reports.values import Value
 
 
@@ -65,20 +67,40 @@ def change_figure(pairs: list[Pair], names: tuple[str, str]) -> Figure | None:
 
 def ratio_figure(table: Table) -> Figure | None:
     """Ours / the paper's, a panel for each quantity; None where no ratio is positive."""
-    panels: dict[str, list[tuple[str, Value, bool | None]]] = {}
-    named = {str(row["series"]) for row in table.rows if row["series"]}
+    panels: dict[str, list[tuple[Row, Value]]] = {}
     for row in table.rows:
         ratio = row["ratio"]
         if isinstance(ratio, Value) and ratio.value is not None and ratio.value > 0:
-            label = str(row["config"])
-            if len(named) > 1 and row["series"]:
-                label += ", " + str(row["series"]).replace("board ", "").replace("backend ", "")
-            panels.setdefault(_panel(str(row["quantity"])), []).append((label, ratio, None))
+            panels.setdefault(_panel(str(row["quantity"])), []).append((row, ratio))
     if not panels:
         return None
-    shown = [Forest(title, rows) for title, rows in panels.items()]
+    shown = [
+        Forest(
+            title,
+            [(label, ratio, None) for label, (_, ratio) in zip(_labels(rows), rows, strict=True)],
+        )
+        for title, rows in panels.items()
+    ]
     notes = ["1: as the paper states. The paper's boards, servers and photographs are its own."]
     return forest(shown, "Ours / the paper's", 1, notes)
+
+
+def _labels(rows: list[tuple[Row, Value]]) -> list[str]:
+    """What each row is of, with its series where a panel has several."""
+    series = [str(row["series"]).replace("board ", "").replace("backend ", "") for row, _ in rows]
+    several = len(set(series)) > 1
+    return [
+        _label(row) + (f", {name}" if several and name else "")
+        for (row, _), name in zip(rows, series, strict=True)
+    ]
+
+
+def _label(row: Row) -> str:
+    """A configuration as it is, a model by its printed name and rate, a saving by what is saved."""
+    if " saved" in str(row["quantity"]):
+        return str(row["quantity"]).replace(" saved", "").replace("End-to-end latency", "Latency")
+    system, rate = split_name(str(row["config"]))
+    return printed_name(system) + (f", {rate}" if rate else "")
 
 
 def _panel(quantity: str) -> str:

@@ -117,7 +117,9 @@ class Entry:
         """How many of its blocks were not stable when their warm-up reached its cap; None where
         none says.
         """
-        known = [s for s in self.starts if s.steady is not None and s.block not in self.run.replaced]
+        known = [
+            s for s in self.starts if s.steady is not None and s.block not in self.run.replaced
+        ]
         return len({start.block for start in known if not start.steady}) if known else None
 
     @property

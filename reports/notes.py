@@ -17,7 +17,7 @@ def untrained(series: list[Series]) -> list[str]:
     marked = [entry for entry in entries if entry.untrained]
     if not marked:
         return []
-    who = "all SC and Ladon rows" if len(marked) == len(entries) else _labels(marked)
+    who = "all split rows" if len(marked) == len(entries) else _labels(marked)
     transfer = " the transfer time that follows from their bytes,"
     if all(entry.charged for entry in marked):
         transfer = ""  # no link carries their bytes

@@ -9,7 +9,6 @@ from reports.energy import board_energy
 from reports.model import Run, Series, board_of, runs_of
 from reports.words import ranges, unique
 
-
 # What the list of them is called.
 SHORTFALLS = "What is missing, and what to mind"
 

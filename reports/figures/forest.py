@@ -18,7 +18,8 @@ from reports.figures.style import (
 from reports.values import Value
 
 _ROW_IN = 0.13
-_ACROSS = 3
+# The least width of a panel with its labels, in inches, and of letters in a title.
+_PANEL_IN, _TITLE_CHARACTERS = 2.3, 26
 # Worse, better (and ratios, which are neither), not told.
 _LOOKS = {True: (ORANGE, "s"), False: (BLUE, "o"), None: (GREY, "o")}
 
@@ -37,12 +38,12 @@ def forest(panels: Sequence[Forest], xlabel: str, none: float, notes: list[str])
     Ratios are drawn on a logarithmic axis. Worse: orange squares; better: blue dots; not told:
     grey, hollow.
     """
-    across = min(_ACROSS, len(panels))
+    across = min(int(page_in() // _PANEL_IN), len(panels))
     down = -(-len(panels) // across)
     longest = [
         max(len(panel.rows) for panel in panels[i * across : (i + 1) * across]) for i in range(down)
     ]
-    rows_in = [0.5 + _ROW_IN * count for count in longest]
+    rows_in = [0.6 + _ROW_IN * count for count in longest]
     figure, axes = new_figure(down, page_in(), notes, across=across, rows_in=rows_in)
     for place, (panel, axis) in enumerate(zip(panels, axes, strict=False)):
         for i, (_, value, worse) in enumerate(panel.rows):
@@ -69,7 +70,8 @@ def forest(panels: Sequence[Forest], xlabel: str, none: float, notes: list[str])
             plain_log_axis(axis.xaxis)
             low, high = axis.get_xlim()
             axis.set_xlim(min(low, 0.45), max(high, 2.2))
-        axis.set_title(panel.title, loc="left")
+        wide = len(panel.title) > _TITLE_CHARACTERS
+        axis.set_title(panel.title.replace(", ", ",\n", 1) if wide else panel.title, loc="left")
         axis.set_xlabel(xlabel)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)

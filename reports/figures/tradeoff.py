@@ -26,14 +26,17 @@ PURPLE, RED, YELLOW = "#CC79A7", "#D55E00", "#B8A800"
 # Told apart by marker where there is no colour; a published curve is dashed, its markers hollow.
 _COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY, YELLOW, GREY, "#000000")
 _MARKERS = "os^DvPXp*"
+# Columns of a legend in a column of the paper; over the page twice as many.
+_ACROSS = 2
 _LINES = ("--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
 
 
 def rate_distortion(curves: Sequence[Curve], ylabel: str, notes: list[str]) -> Figure:
     """Ladon's Figs. 2 to 4: a column wide, data size on a logarithmic axis."""
-    figure, axes = new_figure(1, width_in(1), notes, panel_in=2.4)
+    rows = -(-len(curves) // _ACROSS)
+    figure, axes = new_figure(1, width_in(1), notes, panel_in=2.2 + 0.02 * tiny_pt() * rows)
     _draw(axes[0], curves, lambda p: p.data_kib, "Compressed data size [KiB]", ylabel)
-    axes[0].legend(loc="best", handlelength=2.4, fontsize=tiny_pt())
+    _legend(figure, axes[0], _ACROSS)
     return figure
 
 
@@ -47,11 +50,22 @@ def three_way(curves: Sequence[Curve], ylabel: str, notes: list[str]) -> Figure:
     axes[2].remove()
     space = figure.add_subplot(spec, projection="3d")
     _draw_space(space, curves, ylabel)
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside upper left", ncols=4, handlelength=2.4, fontsize=tiny_pt()
-    )
+    _legend(figure, left, 2 * _ACROSS)
     return figure
+
+
+def _legend(figure: Figure, axis: Any, columns: int) -> None:
+    """Above the figure, where no curve runs through it."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside upper left",
+        ncols=columns,
+        handlelength=2.4,
+        columnspacing=1.0,
+        fontsize=tiny_pt(),
+    )
 
 
 def _looks(curves: Sequence[Curve]) -> list[tuple[Any, str]]:

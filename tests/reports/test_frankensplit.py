@@ -116,7 +116,10 @@ def test_fig_20_shows_both_totals_of_the_table(made):
     stated = pd.read_csv(folder / "frankensplit_wireless.csv")
     run = read_run(str(folder.parent / "run"))
     found = {drawing.name: drawing.draw() for drawing in drawings(series_of([run]))}
-    for name, key in (("wireless", "total_ms"), ("wireless_without_coding", "total_without_coding_ms")):
+    for name, key in (
+        ("wireless", "total_ms"),
+        ("wireless_without_coding", "total_without_coding_ms"),
+    ):
         lines = [line for line in found[name].axes[0].lines if line.get_marker() in [*"Do^s"]]
         drawn = sorted(float(y) for line in lines for y in line.get_ydata())
         assert drawn == pytest.approx(sorted(stated[key]))

@@ -13,10 +13,11 @@ from reports import stats
 from reports.figures import dots, style, tradeoff
 from reports.figures.bars import bars
 from reports.figures.categories import Categories, Panel, Place
+from reports.figures.forest import Forest, forest
 from reports.printed_names import printed_name
 from reports.published import peak_memory_gb, stated, statements
 from reports.table import Column, Table, significant
-from reports.tradeoffs import Curve
+from reports.tradeoffs import Curve, Point
 from reports.values import SOURCES, Value, exact, missing, ordered
 from reports.words import by_source, ranges
 
@@ -136,7 +137,10 @@ def test_systems_have_a_name_in_print():
         shown = printed_name(name)
         assert shown != name and "_" not in shown and "(ic" not in shown, name
     assert printed_name("webp+swin_s3_base_224") == "WebP (Swin-S3-B)"
-    assert printed_name("mbt2018+deeplabv3_resnet50") == "Joint autoregressive (DeepLabv3 w/ ResNet-50)"
+    assert (
+        printed_name("mbt2018+deeplabv3_resnet50")
+        == "Joint autoregressive (DeepLabv3 w/ ResNet-50)"
+    )
     assert printed_name("frankensplit_m_swin_b") == "FrankenSplit (M, Swin-B)"
     assert printed_name("resnet50_avgpool_jpeg") == "ResNet-50 (avgpool, JPEG)"
     assert printed_name("my_net_v2") == "my_net_v2" and printed_name("") == ""
@@ -153,3 +157,41 @@ def test_variants_of_a_system_look_apart_and_published_ones_as_their_own():
     ]  # fmt: skip
     looks = tradeoff._looks(shown)
     assert len(set(looks)) == 5 and looks[4] == looks[2]
+
+
+def test_no_curve_runs_through_a_legend():
+    def value(number):
+        return Value(number, ("measured",))
+
+    shown = [
+        Curve(f"s{i}", f"System {i} (ResNet-50)",
+              tuple(Point("m", "", value(60.0 + i + k), value(5.0 * k), value(1.0)) for k in (1, 2)),
+              False, False)
+        for i in range(14)
+    ]  # fmt: skip
+    for columns in (1, 2):
+        with style.paper_style(columns):
+            for figure in (
+                tradeoff.rate_distortion(shown, "Top-1 [%]", ["note"]),
+                tradeoff.three_way(shown, "Top-1 [%]", ["note"]),
+            ):
+                figure.draw_without_rendering()
+                box = figure.legends[0].get_window_extent()
+                assert not any(box.overlaps(axis.get_window_extent()) for axis in figure.axes)
+                assert box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1
+
+
+def test_panels_of_changes_stay_apart_and_in_the_figure():
+    value = Value(1.2, ("measured",), 1.1, 1.3, 9)
+    rows = [(f"Ours {i}, nano, cpu", value, None) for i in range(9)]
+    long = [(f"Latency at 100 kbit/s, against LC {i}", value, None) for i in range(9)]
+    titles = ("End-to-end latency, LoRa 37.5 kbit/s", "Peak memory", "Local", "Server", "Savings")
+    panels = [Forest(title, long if title == "Savings" else rows) for title in titles]
+    for columns in (1, 2):
+        with style.paper_style(columns):
+            figure = forest(panels, "Ours / the paper's", 1, ["note"])
+            figure.draw_without_rendering()
+            boxes = [axis.get_tightbbox() for axis in figure.axes if axis.get_visible()]
+        assert all(box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1 for box in boxes)
+        for i, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[i + 1 :])

@@ -13,6 +13,7 @@ from profiler.records import read_run
 from profiler.steady import Until
 from reports.draw import drawings
 from reports.model import series_of
+from reports.write import _listed, make_report
 from tests.conftest import ROOT, splitwatt
 from tests.reports.power import add_power
 from tests.reports.synthetic import make_config, write_run
@@ -292,12 +293,12 @@ def test_a_smaller_report_leaves_no_file_of_the_larger_one(tmp_path):
     add_power(large)
     small = write_run(tmp_path / "small", config._replace(links=config.links[:1]), seed=2)
     folder, fresh = tmp_path / "r", tmp_path / "fresh"
-    splitwatt("report", large, "--out", folder)
+    make_report([large], folder)
     for mine in ("latency_of_mine.png", "latex/paper.tex"):
         (folder / mine).write_text("mine")
     assert (folder / "energy.pdf").is_file() and (folder / "latex/table_energy.tex").is_file()
-    splitwatt("report", small, "--out", folder)
-    splitwatt("report", small, "--out", fresh)
+    make_report([small], folder)
+    make_report([small], fresh)
 
     def files(path):
         return {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
@@ -306,14 +307,16 @@ def test_a_smaller_report_leaves_no_file_of_the_larger_one(tmp_path):
     assert files(fresh) == set(json.loads((fresh / "report.json").read_text())["files"])
 
 
-def test_a_list_of_files_reaches_nothing_outside_of_the_report(run, tmp_path):
+def test_a_list_of_files_reaches_nothing_outside_of_the_report(tmp_path):
     folder = tmp_path / "r"
     folder.mkdir()
     (tmp_path / "other").write_text("mine")
+    (folder / "old.csv").write_text("")
     for listed in (["../other", str(tmp_path / "other"), "x/../../other", 7], "other", None):
         (folder / "report.json").write_text(json.dumps({"files": listed}))
-        splitwatt("report", run, "--out", folder)
-        assert (tmp_path / "other").read_text() == "mine"
+        assert _listed(folder) == set()
+    (folder / "report.json").write_text(json.dumps({"files": ["old.csv", "gone.csv"]}))
+    assert _listed(folder) == {"old.csv"}
 
 
 def test_where_blocks_run_until_the_median_is_known_no_sample_is_too_many(tmp_path):
@@ -333,8 +336,12 @@ def test_where_blocks_run_until_the_median_is_known_no_sample_is_too_many(tmp_pa
 def test_captions_name_what_a_link_adds(tmp_path):
     config = make_config(["LC1", "Ours1"], links=1, inferences=6)
     shaped = config.links[0]._replace(name="shaped", kind="shaped")
-    run = write_run(tmp_path / "run", config._replace(links=(shaped, *config.links)))
-    captions = {d.name: d.caption for d in drawings(series_of([read_run(str(run))]))}
+    paths = [
+        write_run(tmp_path / "simulated", config),
+        write_run(tmp_path / "shaped", config._replace(links=(shaped,)), seed=2),
+    ]
+    runs = [read_run(str(path)) for path in paths]
+    captions = {drawing.name: drawing.caption for drawing in drawings(series_of(runs))}
     assert "simulated" not in captions["latency_shaped"]
     assert "and the simulated link) and server" in captions["latency_100_kbit_s"]
 
@@ -352,8 +359,10 @@ def renamed(run, **names):
 def test_rows_of_nobodys_paper_have_no_papers_figures_beside_them(tmp_path):
     config = make_config(["LC1", "SC1", "Ours1"], links=1)
     run = write_run(tmp_path / "run", config)
-    splitwatt("report", run, "--out", tmp_path / "own")
-    splitwatt("report", renamed(run, LC1="Phone", SC1="Other", Ours1="Mine"), "--out", tmp_path / "r")
+    make_report([run], tmp_path / "own")
+    splitwatt(
+        "report", renamed(run, LC1="Phone", SC1="Other", Ours1="Mine"), "--out", tmp_path / "r"
+    )
     papers, mine = (
         json.loads((tmp_path / name / "report.json").read_text())["tables"] for name in ("own", "r")
     )
