@@ -5,7 +5,7 @@ from typing import List
 
 from device_configs.cli import parser, print_json
 from device_configs.errors import SplitwattError
-from profiler.audit import figures, files, measured, plan
+from profiler.audit import accuracy, figures, files, measured, plan, power
 from profiler.audit.raw import Check, read_raw, verdict
 from profiler.records import read_run
 
@@ -50,8 +50,8 @@ def audit(path: str) -> List[Check]:
     else:
         if run.damaged:
             found.append(verdict("the run can be read by reports", list(run.damaged), ""))
-        found += figures.checks(raw, run) + measured.checks(raw, run)
-    return found + files.checks(raw)
+        found += figures.checks(raw, run) + measured.checks(raw, run) + power.checks(raw, run)
+    return found + accuracy.checks(raw) + files.checks(raw)
 
 
 def _parser() -> argparse.ArgumentParser:

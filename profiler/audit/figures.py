@@ -3,9 +3,10 @@
 import math
 from typing import Any, Dict, List, Optional, Tuple
 
+from profiler.audit import order
 from profiler.audit.raw import Check, Raw, Row, nothing, place, verdict
 from profiler.link import SIMULATED
-from profiler.records import Run, end_to_end_s, outside, spread, uplink_payload_s, uplink_wire_s
+from profiler.records import Run, end_to_end_s, spread, uplink_payload_s, uplink_wire_s
 
 # Stages are additive by construction; what lies between two calls is missing.
 _MISSING_PART, _MISSING_S = 0.02, 0.5e-3
@@ -116,7 +117,7 @@ def _by_hand(row: Row, rate_kbit_s: float) -> Tuple[float, float]:
 
 
 def _summary(raw: Raw, run: Run) -> Check:
-    """Counts, medians, p90 and outliers of each configuration and backend."""
+    """Every figure of each configuration's row on each backend."""
     wrong = []
     groups: Dict[Any, Dict[Any, float]] = {}
     for row in raw.rows["samples"]:
@@ -134,11 +135,9 @@ def _summary(raw: Raw, run: Run) -> Check:
             wrong.append("%s on %s has %d samples, not %d"
                          % (config, backend, len(times), len(known)))  # fmt: skip
         elif told is not None:
-            for name, found, p in (("median", told.p50_s, 0.5), ("p90", told.p90_s, 0.9)):
-                if not _same(found, _at(times, p)):
-                    wrong.append("the %s of %s on %s" % (name, config, backend))
-            if told.outliers is not None and told.outliers != sum(outside(times)):
-                wrong.append("the outliers of %s on %s" % (config, backend))
+            for name, expected in order.summary(times).items():
+                if not _same(getattr(told, name), expected):
+                    wrong.append("%s of %s on %s" % (name, config, backend))
     return verdict("the summary follows from the samples", wrong, "%d rows of it" % len(groups))
 
 
@@ -172,14 +171,6 @@ def _starts(raw: Raw) -> Check:
         if once and not any(_same(row["first_inference_s"], first) for first in firsts):
             wrong.append("%s: its first inference took another time" % row["block"])
     return verdict(name, wrong, "%d processes" % len(rows)) if rows else nothing(name, "none tells")
-
-
-def _at(values: List[float], p: float) -> float:
-    ordered = sorted(values)
-    at = p * (len(ordered) - 1)
-    low = int(math.floor(at))
-    part = at - low
-    return ordered[low] * (1 - part) + ordered[min(low + 1, len(ordered) - 1)] * part
 
 
 def _is_time(value: Any) -> bool:

@@ -1,26 +1,22 @@
-"""What sensors and clocks gave: memory, power, both ends' clocks, the link's rate."""
+"""What memory and clocks gave: peaks, both ends' clocks, the link's rate."""
 
-import csv
-import math
-from typing import List, Optional, Sequence, Tuple
+from typing import List
 
 from profiler.audit.raw import Check, Raw, nothing, place, verdict
 from profiler.network_notes import network_notes
-from profiler.records import Run, energy_of, read_clock
+from profiler.records import Run, read_clock
 from profiler.waterfall import offset_at
 
-# Simpson's rule against a plain trapezoid over the same readings.
-_TRAPEZOID = 0.05
 _CLOCK_S = 2e-3
+_PEAKS = ("process_peak_bytes", "board_peak_bytes", "gpu_process_peak_bytes", "gpu_peak_bytes")
 
 
 def checks(raw: Raw, run: Run) -> List[Check]:
     """The checks of this page."""
-    return [_memory(raw), _traces(raw, run), _joules(raw, run), _clocks(raw), _causal(raw, run),
-            _told(raw, run)]  # fmt: skip
+    return [_memory(raw, run), _clocks(raw), _causal(raw, run), _told(raw, run)]
 
 
-def _memory(raw: Raw) -> Check:
+def _memory(raw: Raw, run: Run) -> Check:
     name = "memory peaks are sound"
     rows = raw.rows["memory"]
     if not rows:
@@ -40,55 +36,17 @@ def _memory(raw: Raw) -> Check:
             why = "the server ran beside it" if same else "the board has fewer"
             wrong.append("%s: the board had %d bytes, and %s" % (row["block"], board, why))
     ended = {row["block"] for row in rows}
+    for merged in run.memory:
+        own = [row for row in rows if row["block"] == merged.block]
+        for field in _PEAKS:
+            known = [row[field] for row in own if row[field] is not None]
+            if getattr(merged, field) != (max(known) if known else None):
+                wrong.append("%s: %s is not the largest of its processes" % (merged.block, field))
+    if ended != {merged.block for merged in run.memory}:
+        wrong.append("blocks have lost their peaks")
     if raw.finished:
         wrong += ["%s has none" % block for block in sorted(blocks - ended)]
     return verdict(name, wrong, "%d processes" % len(rows))
-
-
-def _traces(raw: Raw, run: Run) -> Check:
-    name = "power traces are whole"
-    if not run.power:
-        return nothing(name, _why_no_power(raw))
-    wrong, count = [], 0
-    for block, path in sorted(run.power.items()):
-        times, columns, bad = _trace(path)
-        count += len(times)
-        if bad:
-            wrong.append("power/%s.csv: line %d is damaged" % (block, bad[0]))
-        if any(b <= a for a, b in zip(times, times[1:])):
-            wrong.append("power/%s.csv: its times do not go forward" % block)
-        if any(value is not None and not -50 < value < 5000 for c in columns for value in c):
-            wrong.append("power/%s.csv holds watts that no board draws" % block)
-    return verdict(name, wrong, "%d readings in %d traces" % (count, len(run.power)))
-
-
-def _joules(raw: Raw, run: Run) -> Check:
-    """The energy of each block's rails against a plain trapezoid over the same readings."""
-    name = "joules follow from the power traces"
-    blocks = [block for block in energy_of(run) if block.rails]
-    if not blocks:
-        return nothing(name, _why_no_power(raw))
-    wrong, count = [], 0
-    for block in blocks:
-        windows = [
-            (row["start_s"], row["end_s"])
-            for row in raw.rows["windows"]
-            if (row["block"], row["name"]) == (block.block, "inferences")
-        ]
-        paths = [p for n, p in run.power.items() if n.split("~")[0] == block.block]
-        for rail in block.rails:
-            if rail.joules_per_image is None:
-                continue
-            count += 1
-            found = [_trapezoid(p, rail.rail, *w) for p in paths for w in windows]
-            per_image = [j / block.inferences for j in found if j is not None]
-            limit = _TRAPEZOID * abs(rail.joules_per_image) + 1e-6
-            if not any(abs(j - rail.joules_per_image) <= limit for j in per_image):
-                wrong.append("%s, %s: %.4g J an image, and a trapezoid gives %s" % (
-                    block.block, rail.rail, rail.joules_per_image,
-                    ", ".join("%.4g" % j for j in per_image) or "nothing",
-                ))  # fmt: skip
-    return verdict(name, wrong, "%d rails of blocks, within 5 %% of a trapezoid" % count)
 
 
 def _clocks(raw: Raw) -> Check:
@@ -142,58 +100,3 @@ def _told(raw: Raw, run: Run) -> Check:
     ]
     said = "; ".join(known) if known else "nothing was odd"
     return verdict("what was odd about the network is told", wrong, said)
-
-
-def _why_no_power(raw: Raw) -> str:
-    return "; ".join((raw.document.get("power") or {}).get("why_not") or ["no power was recorded"])
-
-
-def _trace(path: str) -> Tuple[List[float], List[List[Optional[float]]], List[int]]:
-    """Times, a column a rail, and the numbers of lines that are damaged."""
-    times: List[float] = []
-    columns: List[List[Optional[float]]] = []
-    bad: List[int] = []
-    with open(path, newline="", encoding="utf-8", errors="replace") as stream:
-        rows = [(n, row) for n, row in enumerate(csv.reader(stream), 1) if _counts(row)]
-    header = rows[0][1] if rows else []
-    columns = [[] for _ in header[1:]]
-    for number, row in rows[1:]:
-        try:
-            values = [float(cell) if cell.strip() else None for cell in row]
-            whole = len(row) == len(header) and values[0] is not None
-        except ValueError:
-            whole = False
-        if not whole or any(v is not None and not math.isfinite(v) for v in values):
-            bad.append(number)
-            continue
-        times.append(values[0] or 0.0)
-        for column, value in zip(columns, values[1:]):
-            column.append(value)
-    return times, columns, bad
-
-
-def _counts(row: Sequence[str]) -> bool:
-    return bool(row) and not row[0].startswith("#")
-
-
-def _trapezoid(path: str, label: str, start: float, end: float) -> Optional[float]:
-    """Joules of a rail between two times, its edges interpolated; None where it is not there."""
-    with open(path, newline="", encoding="utf-8", errors="replace") as stream:
-        header = next((row for row in csv.reader(stream) if _counts(row)), [])
-    if label not in header:
-        return None
-    times, columns, _ = _trace(path)
-    column = columns[header.index(label) - 1]
-    points = [(t, w) for t, w in zip(times, column) if w is not None]
-    inside = [(t, w) for t, w in points if start < t < end]
-    if len(inside) < 2 or points[0][0] > end or points[-1][0] < start:
-        return None
-    inside = [(start, _between(points, start))] + inside + [(end, _between(points, end))]
-    return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in zip(inside, inside[1:]))
-
-
-def _between(points: Sequence[Tuple[float, float]], at: float) -> float:
-    for a, b in zip(points, points[1:]):
-        if a[0] <= at <= b[0]:
-            return a[1] + (b[1] - a[1]) * (at - a[0]) / (b[0] - a[0])
-    return points[0][1] if at < points[0][0] else points[-1][1]

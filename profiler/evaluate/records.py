@@ -1,8 +1,9 @@
 """What evaluation has found so far, one image a line, so that a killed one goes on where it was."""
 
+import hashlib
 import json
 import os
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 from device_configs.errors import RunError
 from device_configs.files import storage_error
@@ -16,6 +17,7 @@ class Records:
         heading: what the evaluation is of; a file of another is begun anew.
 
     Attributes:
+        path: the file.
         found: image name -> its record.
 
     Raises:
@@ -23,7 +25,8 @@ class Records:
     """
 
     def __init__(self, path: str, heading: Dict[str, Any]) -> None:
-        self._path = path
+        self.path = path
+        self._heading = heading
         self.found: Dict[str, Any] = {}
         lines = self._lines()
         sound = _sound(lines)
@@ -31,37 +34,56 @@ class Records:
             self.found = {row["name"]: row for row in sound[1:]}
         else:
             sound = [heading]
-        try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            # What a kill left of the last line is cut off, then the rest is appended.
-            temporary = path + ".new"
-            with open(temporary, "w", encoding="utf-8") as stream:
-                stream.writelines(json.dumps(row) + "\n" for row in sound)
-            os.replace(temporary, path)
-            self._stream = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
-        except OSError as error:
-            raise storage_error(path, error)
+        # What a kill left of the last line is cut off, then the rest is appended.
+        self._write(sound)
 
     def add(self, record: Dict[str, Any]) -> None:
         """Keep an image's record; it is on its way to the disk when this returns."""
         try:
             self._stream.write(json.dumps(record, allow_nan=False) + "\n")
         except OSError as error:
-            raise storage_error(self._path, error)
+            raise storage_error(self.path, error)
         self.found[record["name"]] = record
+
+    def settle(self, names: Sequence[str]) -> str:
+        """Put the records of these images first, in this order: a figure is of the first so many lines,
+        whatever another evaluation adds after them.
+
+        Returns:
+            The SHA-256 of the heading and those lines.
+        """
+        counted = set(names)
+        first = [self._heading] + [self.found[name] for name in names]
+        rest = [row for name, row in self.found.items() if name not in counted]
+        self.close()
+        self._write(first + rest)
+        text = "".join(json.dumps(row) + "\n" for row in first)
+        return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
 
+    def _write(self, rows: List[Any]) -> None:
+        """Replace the file by these lines and open it for more."""
+        try:
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            temporary = self.path + ".new"
+            with open(temporary, "w", encoding="utf-8") as stream:
+                stream.writelines(json.dumps(row) + "\n" for row in rows)
+            os.replace(temporary, self.path)
+            self._stream = open(self.path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
+        except OSError as error:
+            raise storage_error(self.path, error)
+
     def _lines(self) -> List[str]:
-        if not os.path.exists(self._path):
+        if not os.path.exists(self.path):
             return []
         try:
-            with open(self._path, encoding="utf-8") as stream:
+            with open(self.path, encoding="utf-8") as stream:
                 return stream.read().split("\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise RunError("%s cannot be read: %s" % (self._path, error), "delete it")
+            raise RunError("%s cannot be read: %s" % (self.path, error), "delete it")
 
 
 def _sound(lines: List[str]) -> List[Any]:

@@ -1,5 +1,6 @@
 """One bundle on one data set: every image through the deployed engines, and what that says."""
 
+import hashlib
 import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
@@ -97,9 +98,15 @@ def evaluate(
                         record = found[place] = _of_image(deployed, data.task, item)
                         records.add(record)
                         advance()
+        kept = {
+            "file": os.path.relpath(records.path, folder),
+            "sha256": records.settle([item.name for item in data.items]),
+        }
     finally:
         records.close()
-    return [_result(bundle, data, task, settings, server, found) for task in tasks]
+    return [
+        dict(_result(bundle, data, task, settings, server, found), records=kept) for task in tasks
+    ]
 
 
 def _records(
@@ -121,7 +128,10 @@ def _records(
         "server_backend": settings.server_backend,
         "server": server,
     }
-    name = "%s.%s.%s.jsonl" % (bundle.manifest.model, data.name, settings.preprocess)
+    of = data.name
+    if data.kind == "folder":  # its name says little of which pictures these are
+        of += "-" + hashlib.sha256(data.path.encode()).hexdigest()[:8]
+    name = "%s.%s.%s.jsonl" % (bundle.manifest.model, of, settings.preprocess)
     return Records(os.path.join(folder, "evaluation", name), heading)
 
 
@@ -185,7 +195,7 @@ def _result(
         result["server_backend"] = server["backend"]
     if not bundle.manifest.split:
         result["server_backend"] = None
-    if data.kind == "folder":  # its name says little of which pictures these are
+    if data.kind == "folder":
         result["folder"] = data.path
     if data.task is not None:
         result["metrics"] = metrics.figures(task, data, [record[task] for record in records])

@@ -21,6 +21,9 @@ from engines.bundle import Bundle
 from engines.image import decode_image
 from engines.labels import labels
 from engines.pipeline import whole
+from profiler.audit import accuracy
+from profiler.audit.boxes import average_precisions
+from profiler.audit.raw import Raw
 from profiler.evaluate.data_sets import open_data_set
 from profiler.evaluate.document import add_results
 from profiler.evaluate.metrics import of_image
@@ -137,6 +140,7 @@ def test_wilsons_interval_is_scipys():
 
 def test_map_is_pycocotools(bundles, coco, photographs, tmp_path):
     made = evaluate(bundles / DETECTOR, "--data", f"coco:{coco}", "--out", tmp_path)
+    assert audited(tmp_path) == [True, True]
     (result,) = json.loads(made.stdout)["results"]
     rows = []
     for number, answer in enumerate(answers(bundles / DETECTOR, photographs)):
@@ -160,6 +164,7 @@ def test_map_is_pycocotools(bundles, coco, photographs, tmp_path):
 def test_miou_is_the_definitions(bundles, voc, photographs, tmp_path):
     made = evaluate(bundles / SEGMENTER, "--data", f"voc:{voc}", "--out", tmp_path)
     (result,) = json.loads(made.stdout)["results"]
+    assert audited(tmp_path) == [True, True]
     truths, found = [], []
     for photo, answer in zip(photographs, answers(bundles / SEGMENTER, photographs), strict=True):
         mask = answer["segmentation"]["mask"]
@@ -364,3 +369,94 @@ def test_a_part_replaces_no_whole_and_another_backend_nothing(tiny, tmp_path):
     assert "keeps the result of all of ilsvrc2012, not this one of 2 images" in told[0]
     with open(path, encoding="utf-8") as stream:
         assert json.load(stream)["bundles"]["tiny@1"]["results"] == [result, other]
+
+
+def audited(folder):
+    """Whether each check of `splitwatt check` on accuracy is met."""
+    return [one.met for one in accuracy.checks(Raw(str(folder), {}, {}, []))]
+
+
+@pytest.fixture(scope="module")
+def evaluated(bundles, imagenet, tmp_path_factory):
+    """A split classifier on four images, of which figures are of two."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    for count in ("4", "2"):
+        evaluate(bundles / LADON, "--data", f"imagenet:{imagenet[0]}", "--limit", count,
+                 "--out", folder)  # fmt: skip
+    assert audited(folder) == [True, True]
+    return folder
+
+
+def a_figure(name, **values):
+    def change(result):
+        result["metrics"].get(name, result.get(name)).update(values)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        a_figure("top1_percent", value=99.0), a_figure("top5_percent", low=99.0),
+        a_figure("top5_percent", n=3), a_figure("payload_bytes", value=7.0),
+        a_figure("wire_bytes", value=7.0), a_figure("legacy_pickled_bytes", value=7.0),
+        a_figure("bits_per_pixel", high=0.0), lambda result: result.update(payload_bytes=None),
+    ],
+)  # fmt: skip
+def test_an_accuracy_that_was_tampered_with(evaluated, tmp_path, change):
+    copy = tmp_path / "copy"
+    shutil.copytree(evaluated, copy)
+    document = json.loads((copy / "accuracy.json").read_text())
+    change(document["bundles"][LADON]["results"][0])
+    (copy / "accuracy.json").write_text(json.dumps(document))
+    assert audited(copy) == [False, True]
+
+
+def test_records_of_accuracy_that_were_tampered_with(evaluated, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(evaluated, copy)
+    (path,) = (copy / "evaluation").iterdir()
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:3], *lines[4:]]))  # what is not counted may go
+    assert audited(copy) == [True, True]
+    row = json.loads(lines[1])
+    row["payload_bytes"] += 1
+    path.write_text("".join([lines[0], json.dumps(row) + "\n", *lines[2:]]))
+    assert audited(copy) == [False, False]
+    path.write_text("".join(lines[:2]))
+    assert audited(copy)[0] is False
+    path.unlink()
+    assert audited(copy)[0] is False
+
+
+def test_map_by_hand_is_pycocotools():
+    """With crowds, several images and categories, and boxes that are equally sure."""
+    dice = np.random.RandomState(7)
+
+    def box():
+        return [*dice.uniform(0, 60, 2).tolist(), *dice.uniform(10, 50, 2).tolist()]
+
+    truths = [
+        {"id": k + 1, "image_id": int(dice.randint(6)), "category_id": int(dice.randint(1, 4)),
+         "bbox": box(), "area": 900.0, "iscrowd": int(dice.rand() < 0.2)}
+        for k in range(60)
+    ]  # fmt: skip
+    found = []
+    for truth in truths * 3:
+        moved = (np.array(truth["bbox"]) + dice.uniform(-9, 9, 4)).clip(1).tolist()
+        kind = truth["category_id"] if dice.rand() < 0.8 else int(dice.randint(1, 5))
+        found.append({"image_id": truth["image_id"], "category_id": kind, "bbox": moved,
+                      "score": round(float(dice.rand()), 1)})  # fmt: skip
+    document = {"images": [{"id": k} for k in range(6)], "annotations": truths,
+                "categories": [{"id": k, "name": str(k)} for k in range(1, 5)]}  # fmt: skip
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = json.loads(json.dumps(document))
+        coco.createIndex()
+        meter = COCOeval(coco, coco.loadRes(json.loads(json.dumps(found))), "bbox")
+        meter.evaluate()
+        meter.accumulate()
+        meter.summarize()
+    due = [100 * meter.stats[0], 100 * meter.stats[1]]
+    assert 5 < due[0] < due[1] < 95
+    assert average_precisions(document, range(6), found) == pytest.approx(due)
