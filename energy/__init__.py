@@ -26,9 +26,8 @@ For the profiler, which records a trace per block and goes on without one:
 `t_s` and the windows are CLOCK_MONOTONIC of this machine, so the run's own windows.jsonl fits the
 trace. Afterwards, from the files alone, here or on another machine:
 
-    from energy.per_image import block_energy, waiting
+    from energy.per_image import block_energy
     block_energy("RUN/power/BLOCK.csv", start_s, end_s, inferences, idle=[(start_s, end_s), ...])
-    waiting(idle_watts, uplink_s)                   # a simulated link's wait: estimated, apart
 
 Joules of one stage need a block of that stage alone (`energy.per_image.repeat_stage`, >= 10 s): a
 Nano's sensor changes every 54 ms, and nothing shorter than ten of its readings is claimed.

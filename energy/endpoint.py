@@ -16,11 +16,29 @@ from energy.sampler import Sampler
 from energy.system_facts import SystemFacts
 
 PORT = 9877
+# Connections at once, each a thread; those beyond are closed.
+MOST_CONNECTIONS = 32
 
 
 class _Server(ThreadingMixIn, HTTPServer):
     daemon_threads = True
     page_of: Any = None
+
+    def __init__(self, *arguments: Any) -> None:
+        self._free = threading.Semaphore(MOST_CONNECTIONS)
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -68,9 +86,8 @@ class Endpoint(object):
         procfs: str = "/proc",
         **sampling: Any,
     ) -> None:
-        self._folder = tempfile.mkdtemp(prefix="splitwatt-")
-        self._path = os.path.join(self._folder, "latest")
-        self._sampler = Sampler(target, sysfs, latest=self._path, **sampling)
+        self._folder: Optional[str] = None
+        self._sampler = Sampler(target, sysfs, **sampling)
         self._address = (host, port)
         self._facts = SystemFacts(sysfs, procfs)
         self._lock = threading.Lock()
@@ -89,8 +106,10 @@ class Endpoint(object):
                 )
             self._server.page_of = self._page
             self.port = self._server.server_address[1]
+            self._folder = tempfile.mkdtemp(prefix="splitwatt-")
+            self._sampler.latest = os.path.join(self._folder, "latest")
             self._sampler.start()
-            self._latest = LatestFile(self._path, len(self._sampler.about["rails"]))
+            self._latest = LatestFile(self._sampler.latest, len(self._sampler.about["rails"]))
             threading.Thread(target=self._server.serve_forever, daemon=True).start()
         except BaseException:
             self.close()
@@ -136,4 +155,5 @@ class Endpoint(object):
             if self._latest is not None:
                 self._latest.close()
                 self._latest = None
-            shutil.rmtree(self._folder, ignore_errors=True)
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)

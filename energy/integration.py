@@ -5,7 +5,9 @@ from typing import Any, Dict, List, Optional
 
 from device_configs.errors import SensorError, UsageError
 from device_configs.targets import find_rail, load_target
+from energy import drivers
 from energy.monitor import Window, window_energies
+from energy.rails import Rail
 from energy.summary import RailEnergy, total_joules, trace_energy
 from energy.total import total_of
 from energy.traces import Trace, read_trace
@@ -85,17 +87,22 @@ def figures(energy: RailEnergy) -> Dict[str, Any]:
 def _of_target(trace: Trace, name: str) -> Trace:
     """The trace with its rails as the target knows them; an unknown one is refused."""
     power = load_target(name).power
+    if not any(_needs_target(rail) for rail in trace.rails):
+        return trace
     rails = []
     for rail in trace.rails:
         known = find_rail(power, rail.label)
-        if known is None and rail.label != "generated":
+        if known is None:
             raise SensorError(
                 "the trace has a rail '%s' that the target '%s' does not know" % (rail.label, name),
                 "it knows: %s" % ", ".join(r.label for r in power.rails),
             )
-        part_of = known.part_of if known else None
-        rails.append(rail._replace(part_of=part_of, absurd_above_w=power.absurd_above_w))
+        rails.append(rail._replace(part_of=known.part_of, absurd_above_w=power.absurd_above_w))
     return trace._replace(rails=rails, total=total_of(power, [r.label for r in rails]))
+
+
+def _needs_target(rail: Rail) -> bool:
+    return rail.driver not in drivers.available() or drivers.load(rail.driver).needs_target
 
 
 def _warnings(trace: Trace, rails: Dict[str, RailEnergy]) -> List[str]:

@@ -54,6 +54,7 @@ class EnergyMonitor(object):
 
     Attributes:
         windows: the windows that were ended, in the order of their ends.
+        trace_path: where the trace is, after `start`.
         about, stats: the sampler's (see `energy.sampler.Sampler`).
     """
 
@@ -64,13 +65,12 @@ class EnergyMonitor(object):
         trace_path: Optional[str] = None,
         **sampling: Any,
     ) -> None:
-        self._folder = None if trace_path else tempfile.mkdtemp(prefix="splitwatt-")
-        self.trace_path = trace_path or os.path.join(str(self._folder), "trace.csv")
-        self._sampler = Sampler(target, sysfs, trace=self.trace_path, **sampling)
+        self._folder: Optional[str] = None
+        self.trace_path = trace_path or ""
+        self._sampler = Sampler(target, sysfs, **sampling)
         self._open: List[Tuple[str, float]] = []
         self._trace: Optional[Trace] = None
         self.windows: List[Window] = []
-        self.tried: List[Tried] = []
 
     @property
     def about(self) -> Dict[str, Any]:
@@ -92,6 +92,10 @@ class EnergyMonitor(object):
     def start(self) -> None:
         """Start the sampler; returns when it samples. Raises SensorError if it cannot."""
         try:
+            if not self.trace_path:
+                self._folder = tempfile.mkdtemp(prefix="splitwatt-")
+                self.trace_path = os.path.join(self._folder, "trace.csv")
+            self._sampler.trace = self.trace_path
             self._sampler.start()
         except BaseException:
             self.close()
@@ -219,6 +223,4 @@ def open_for(
             tried = list(found.tried)
     except NoSensorError as no:
         return Opened(None, no.tried)
-    monitor = EnergyMonitor(target, sysfs, trace_path, **sampling)
-    monitor.tried = tried
-    return Opened(monitor, tried)
+    return Opened(EnergyMonitor(target, sysfs, trace_path, **sampling), tried)

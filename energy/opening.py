@@ -23,10 +23,6 @@ class Tried(NamedTuple):
     remedy: str
 
 
-# Drivers that need an option and therefore no target: they are used only when asked for.
-_WITHOUT_TARGET = ("replay", "generated")
-
-
 class NoSensorError(SensorError):
     """No driver has rails here; `tried` says why, driver by driver."""
 
@@ -58,7 +54,8 @@ class RailSet(object):
         if twice:
             self.close()
             raise SensorError("two sensors have the label '%s'" % twice[0])
-        self.total = total_of(power, labels)
+        own = found[0].total
+        self.total = total_of(power, labels) if own is None else own
         self.provenance = found[0].provenance
 
     def read(self) -> List[Optional[float]]:
@@ -120,8 +117,8 @@ def open_rails(
         for opened in found:
             opened.close()
         raise
-    without = driver in _WITHOUT_TARGET
-    return RailSet(found, tried, None if without and not target else known.name, known.power)
+    name = known.name if target or found[0].needs_target else None
+    return RailSet(found, tried, name, known.power)
 
 
 def _open_first(

@@ -90,7 +90,7 @@ def block_energy(
 
     Returns:
         {"duration_s", "inferences", "provenance", "rails": {label: FIGURES}, "total": FIGURES or
-        None, "events" (how many of each kind), "failed_reads"}. FIGURES: "joules" (of what was measured),
+        None, "events" (how many of each kind)}. FIGURES: "joules" (of what was measured),
         "joules_per_image", "net_joules_per_image" (None: no idle window),
         "interval_joules_per_image" (95 %, bootstrap over equal pieces of the block, around
         "joules_per_image"; None: too few readings), "pieces",
@@ -116,7 +116,6 @@ def block_energy(
         "rails": {label: _figures([part]) for label, part in parts.items()},
         "total": _total(trace, parts),
         "events": _counted(trace.metadata.get("events", ())),
-        "failed_reads": sum(e.excluded["failed"] for e in found.values()),
     }
 
 
@@ -219,15 +218,6 @@ def _total(trace: Trace, parts: Dict[str, _Part]) -> Optional[Dict[str, Any]]:
         return None
     figures = _figures([parts[label] for label in trace.total])
     return dict(figures, rails=list(trace.total))
-
-
-def waiting(idle_w: Optional[float], seconds: float) -> Dict[str, Any]:
-    """The energy of waiting for a simulated link: idle power x time, which nobody measured.
-
-    It stands apart from local joules: {"joules", "seconds", "provenance": "estimated"}.
-    """
-    joules = None if idle_w is None else idle_w * seconds
-    return {"joules": joules, "seconds": seconds, "provenance": "estimated"}
 
 
 def shifted(windows: Sequence[Window], offset_s: float) -> List[Window]:

@@ -5,7 +5,7 @@ its files open, because a sampler reads them a thousand times a second.
 """
 
 import os
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from device_configs.errors import SensorError
 from device_configs.targets import Power, SensorConfig, find_rail
@@ -50,6 +50,10 @@ class Driver(object):
     rails: List[Rail] = []
     # What a record of it may be called: measured, generated or replayed.
     provenance = "measured"
+    # Whether its rails are a target's; else it is used only when asked for.
+    needs_target = True
+    # The labels that make the total, where the driver knows; None: the target's data tell.
+    total: Optional[Tuple[str, ...]] = None
 
     def __init__(self, context: "Context") -> None:
         raise NotImplementedError

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any, Dict, Optional
 
-from device_configs.errors import SensorError
+from device_configs.errors import SensorError, SplitwattError, UsageError
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # A sampler is ready after it has started Python and probed the sensors.
@@ -26,13 +26,12 @@ class Sampler(object):
         sysfs: the root of the tree that stands for /sys.
         trace: the CSV to write; None: no trace.
         latest: a file for the newest reading (see `energy.latest`); None: none.
-        hz: samples a second; None: twice the rate at which the sensor changes.
-        probe: look how often it changes before starting; else the target's YAML is believed.
+        hz: samples a second; None: twice the rate at which the sensor changes, which is looked at
+            before starting.
         driver, options: as for `energy.opening.open_rails`.
-        core: the core to stay on; None: the last one.
-        real_time: ask for real-time scheduling.
 
     Attributes:
+        trace, latest: as given; they may be set until `start`.
         about: after `start`, what is sampled: `rails`, `total`, `hz`, `probed_period_s`, ...
         stats: after `stop`, what the sampler did and what it cost; None if it had to be killed.
     """
@@ -44,26 +43,20 @@ class Sampler(object):
         trace: Optional[str] = None,
         latest: Optional[str] = None,
         hz: Optional[float] = None,
-        probe: bool = True,
         driver: Optional[str] = None,
         options: Optional[Dict[str, Any]] = None,
-        core: Optional[int] = None,
-        real_time: bool = True,
     ) -> None:
         if hz is not None and not 0 < hz <= 10000:
-            raise SensorError("a sampling rate of %g Hz is not possible" % hz, "ask for 1 to 1000")
+            raise UsageError("a sampling rate of %g Hz is not possible" % hz, "ask for 1 to 1000")
         self._spec = {
             "target": target,
             "sysfs": sysfs,
-            "trace": trace,
-            "latest": latest,
             "hz": hz,
-            "probe": probe and hz is None,
             "driver": driver,
             "options": options,
-            "core": core,
-            "real_time": real_time,
         }
+        self.trace = trace
+        self.latest = latest
         self._process: Optional[subprocess.Popen] = None
         self._buffer = b""
         self.about: Dict[str, Any] = {}
@@ -73,6 +66,7 @@ class Sampler(object):
         """Start it and wait until it samples.
 
         Raises:
+            UsageError: an unknown target or driver.
             SensorError: no sensor, or the process did not come up.
         """
         if self._process is not None:
@@ -81,8 +75,9 @@ class Sampler(object):
         environment["PYTHONPATH"] = os.pathsep.join(
             [_ROOT] + [p for p in [environment.get("PYTHONPATH")] if p]
         )
+        spec = dict(self._spec, trace=self.trace, latest=self.latest)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "energy.sampler_process", json.dumps(self._spec)],
+            [sys.executable, "-m", "energy.sampler_process", json.dumps(spec)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -91,7 +86,7 @@ class Sampler(object):
         if answer is None or "ready" not in answer:
             self._kill()
             if answer is not None and "error" in answer:
-                raise SensorError(answer["error"], answer["remedy"])
+                raise _told(answer)
             raise SensorError("the sampler did not start", "run: splitwatt energy read")
         self.about = answer["ready"]
 
@@ -119,7 +114,7 @@ class Sampler(object):
         if answer is not None and "stats" in answer:
             self.stats = answer["stats"]
         elif answer is not None and "error" in answer:
-            raise SensorError(answer["error"], answer["remedy"])
+            raise _told(answer)
         elif gone:
             raise SensorError("the sampler ended by itself: its trace is not complete")
         return self.stats
@@ -165,3 +160,9 @@ class Sampler(object):
 
     def __exit__(self, *exc: Any) -> None:
         self.stop()
+
+
+def _told(answer: Dict[str, Any]) -> SplitwattError:
+    """The error that the process ended with, as one of this process."""
+    kind = UsageError if answer["exit_code"] == UsageError.exit_code else SensorError
+    return kind(answer["error"], answer["remedy"])

@@ -53,26 +53,24 @@ class Sampling(object):
         self._limits = [rail.absurd_above_w for rail in rails.rails]
         self._clocks = _clock_offsets()
         self._looked_s = 0.0
+        self._kept_s = 0.0
 
-    def run(self, stop: Any, seconds: Optional[float]) -> None:
-        """Sample until `stop` is readable (or at its end) or `seconds` are over.
+    def run(self, stop: Any) -> None:
+        """Sample until `stop` is readable (or at its end).
 
         And once more then: a window that ends with the sampler is covered to its end.
         """
-        self._loop(stop, seconds)
+        self._loop(stop)
         self.take(time.monotonic())
 
-    def _loop(self, stop: Any, seconds: Optional[float]) -> None:
-        start = time.monotonic()
-        due, last = start, start
+    def _loop(self, stop: Any) -> None:
+        due = last = time.monotonic()
         while True:
             now = time.monotonic()
             while now < due:
                 if select.select([stop], [], [], due - now)[0]:
                     return
                 now = time.monotonic()
-            if seconds is not None and now - start > seconds:
-                return
             late = now - due
             if now - last > max(_HOLE_S, 10 * self.period_s):
                 due += self._hole(late, (last + now) / 2)
@@ -101,6 +99,8 @@ class Sampling(object):
         self.event("fell behind", {"seconds": round(behind, 3), "lost": skipped})
         if self.writer is not None:
             self.writer.row(at, [None] * len(self.rails.rails))
+        # What a counter counted meanwhile, it tells.
+        self._watts = [w if c else None for w, c in zip(self._watts, self._counter)]
         return skipped * self.period_s
 
     def _pause(self, stop: Any, seconds: float) -> None:
@@ -136,7 +136,9 @@ class Sampling(object):
             self._look(done)
 
     def _to_watts(self, values: List[Optional[float]], at: float) -> List[Optional[float]]:
-        """Counters become the mean power since the sample before; the others are watts already."""
+        """Counters become the mean power since they were read before, and their joules are added to
+        those so far; the others are watts already.
+        """
         watts = list(values)
         for i, value in enumerate(values):
             if not self._counter[i]:
@@ -144,7 +146,10 @@ class Sampling(object):
             if value is None:
                 continue  # the next reading covers this interval too: nothing is lost
             before = self._before[i]
-            watts[i] = None if before is None else (value - before) / (at - self._before_s[i])
+            mean = None if before is None else (value - before) / (at - self._before_s[i])
+            if before is not None and mean is not None and 0 <= mean <= self._limits[i]:
+                self._joules[i] += value - before
+            watts[i] = mean
             self._before[i], self._before_s[i] = value, at
         return watts
 
@@ -157,9 +162,9 @@ class Sampling(object):
             if value is None or not 0 <= value <= self._limits[i]:
                 self._watts[i] = None
                 continue
-            if self._watts[i] is not None:
-                before = value if self._counter[i] else self._watts[i]
-                self._joules[i] += (value + before) / 2 * (at - self._kept_s)  # type: ignore
+            before = self._watts[i]
+            if before is not None and not self._counter[i]:
+                self._joules[i] += (value + before) / 2 * (at - self._kept_s)
             self._watts[i] = value
         self._kept_s = at
         latest.write(
@@ -175,8 +180,6 @@ class Sampling(object):
                 list(self._joules),
             )
         )
-
-    _kept_s = 0.0
 
     def _look(self, now: float) -> None:
         """Now and then: the clocks, the volts, the buffer."""
@@ -239,19 +242,19 @@ def main(argv: List[str]) -> int:
     """Run a sampler; `argv[0]` is its specification as JSON."""
     spec = json.loads(argv[0])
     try:
-        granted = be_punctual(spec.get("core"), spec.get("real_time", True))
+        granted = be_punctual()
         with open_rails(
             spec["target"], spec["sysfs"], spec.get("driver"), spec.get("options")
         ) as rails:
             _sample(rails, spec, granted)
     except SplitwattError as error:
-        _tell({"error": error.message, "remedy": error.remedy})
+        _tell({"error": error.message, "remedy": error.remedy, "exit_code": error.exit_code})
         return 1
     return 0
 
 
 def _sample(rails: RailSet, spec: Dict[str, Any], granted: Dict[str, Any]) -> None:
-    probed = probe_periods(rails) if spec.get("probe", True) else {}
+    probed = {} if spec.get("hz") else probe_periods(rails)
     hz = spec.get("hz") or sampling_rate(rails, probed)
     writer: Optional[TraceWriter] = None
     about = {
@@ -277,7 +280,7 @@ def _sample(rails: RailSet, spec: Dict[str, Any], granted: Dict[str, Any]) -> No
     _tell({"ready": about})
     # Ctrl-C goes to the whole group: end as if told to.
     with contextlib.suppress(KeyboardInterrupt):
-        sampling.run(sys.stdin, spec.get("seconds"))
+        sampling.run(sys.stdin)
     stats = sampling.stats(cpu, wall)
     if writer is not None:
         writer.close(stats)

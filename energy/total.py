@@ -10,11 +10,8 @@ def total_of(power: Power, labels: Sequence[str]) -> Tuple[str, ...]:
     """The labels whose sum is the board's total: () where the target's data tells none.
 
     The first line of the target's `total` whose rails are all among `labels` counts; a label there
-    may be a pattern (`package-*`) and may be missing if it ends in `?`. `generated` is its own
-    total.
+    may be a pattern (`package-*`) and may be missing if it ends in `?`.
     """
-    if list(labels) == ["generated"]:
-        return ("generated",)
     for line in power.total:
         chosen: List[str] = []
         for wanted in line:

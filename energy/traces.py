@@ -120,7 +120,7 @@ def _assemble(
     metadata: Dict[str, Any],
 ) -> Trace:
     try:
-        described = {r["label"]: Rail(**r) for r in metadata.get("rails", [])}
+        described = {r["label"]: Rail(**r) for r in metadata.get("rails") or []}
     except (TypeError, KeyError):
         beside = metadata_path(path)
         raise SensorError("%s describes a rail in another way" % beside, "delete it or repair it")
@@ -130,7 +130,7 @@ def _assemble(
         times=times,
         columns=columns,
         rails=rails,
-        total=tuple(metadata.get("total", ())),
+        total=tuple(metadata.get("total") or ()),
         period_s={r.label: probed.get(r.label) or r.period_s for r in rails},
         metadata=metadata,
         garbage=garbage,

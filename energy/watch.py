@@ -43,9 +43,9 @@ def watch(
     sources: Dict[str, Any], interval_s: float, seconds: Optional[float], show: bool
 ) -> Dict[str, Any]:
     """Show the rails until Ctrl-C or for `seconds`; returns the last reading as JSON."""
+    sampler = Sampler(**sources)
     folder = tempfile.mkdtemp(prefix="splitwatt-")
-    path = os.path.join(folder, "latest")
-    sampler = Sampler(latest=path, **sources)
+    sampler.latest = path = os.path.join(folder, "latest")
     try:
         with sampler:
             about = sampler.about

@@ -7,7 +7,6 @@ when there is no figure: then a sentence says why.
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from device_configs.errors import SensorError
-from energy.per_image import waiting
 from profiler.sample import IDLE, INFERENCES, Sample, Window, same_session
 from profiler.traced import RailJoules, joules, traces_of
 
@@ -82,7 +81,7 @@ def waiting_joules(idle_watts: Optional[float], seconds: float) -> Optional[floa
     """Joules of waiting so long for a simulated link: idle power x time, estimated, in no other
     figure; None without the board's idle power.
     """
-    return waiting(idle_watts, seconds)["joules"]  # type: ignore[no-any-return]
+    return None if idle_watts is None else idle_watts * seconds
 
 
 def _in(sample: Sample, window: Window) -> bool:

@@ -31,6 +31,8 @@ class Driver(rails.Driver):
 
     name = "generated"
     provenance = "generated"
+    needs_target = False
+    total = ("generated",)
 
     def __init__(self, context: rails.Context) -> None:
         self.rails = [

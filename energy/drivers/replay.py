@@ -13,6 +13,7 @@ class Driver(rails.Driver):
 
     name = "replay"
     provenance = "replayed"
+    needs_target = False
 
     def __init__(self, context: rails.Context) -> None:
         path = context.options.get("trace")
@@ -21,6 +22,7 @@ class Driver(rails.Driver):
         self._trace = read_trace(path)
         if not self._trace.times:
             raise rails.UnavailableError("%s has no samples" % path, "record for longer")
+        self.total = self._trace.total or None
         self._start_s: Optional[float] = None
         self.rails = [
             rail._replace(driver=self.name, path=path, kind=_played(rail.kind))

@@ -11,7 +11,7 @@ from energy import integrate
 from energy.confidence import bootstrap_mean
 from energy.integration import integrate_file, not_measured
 from energy.monitor import Window, window_energies
-from energy.per_image import block_energy, shifted, waiting
+from energy.per_image import block_energy, shifted
 from energy.readings import estimate_period, sound_readings
 from energy.summary import LEAST_READINGS, rail_energy, trace_energy
 from energy.trace_writer import TraceWriter, rail_records
@@ -390,9 +390,7 @@ def test_the_interval_holds_its_own_value(tmp_path):
         assert total["pieces"] == 20
 
 
-def test_waiting_is_estimated_and_clocks_are_aligned():
-    assert waiting(1.5, 4.0) == {"joules": 6.0, "seconds": 4.0, "provenance": "estimated"}
-    assert waiting(None, 4.0)["joules"] is None
+def test_clocks_are_aligned():
     assert shifted([Window("server", 1.0, 2.0)], 100.0) == [Window("server", 101.0, 102.0)]
 
 

@@ -4,15 +4,18 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
 
 import pytest
 
-from device_configs.errors import SensorError
+from device_configs.errors import SensorError, UsageError
+from energy import endpoint as energy_endpoint
 from energy.drivers.generated import joules
 from energy.endpoint import Endpoint
 from energy.latest import Latest, LatestFile
@@ -20,10 +23,12 @@ from energy.monitor import EnergyMonitor, open_for
 from energy.opening import open_rails
 from energy.per_image import repeat_stage
 from energy.probe import sampling_rate
+from energy.rails import COUNTER, INSTANT, Rail
 from energy.sampler import Sampler
+from energy.sampler_process import Sampling
 from energy.summary import trace_energy
 from energy.traces import read_trace
-from energy.watch import _BARS, _PLAIN_BARS, bars_of, sparkline
+from energy.watch import _BARS, _PLAIN_BARS, bars_of, sparkline, watch
 from tests.energy import trees
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -345,7 +350,11 @@ def test_command_read(tmp_path):
     (tmp_path / "empty").mkdir()
     code, out, err = energy("read", "--sysfs", tmp_path / "empty", "--target", "nano", "--json")
     assert code == 1 and out == "" and "ina3221_iio: there is no" in err
-    assert energy("read", "--target", "nanno")[0] == 2
+    for verb in ("read", "watch", "serve"):
+        assert energy(verb, "--target", "nanno")[0] == 2
+        code, _, err = energy(verb, "--driver", "rappl")
+        assert code == 2 and "rapl" in err
+    assert energy("record", "--driver", "generated", "--hz", "20000", "--", "true")[0] == 2
     assert energy("raed")[0] == 2
     assert energy()[0] == 2
     assert energy("--help")[0] == 0
@@ -370,6 +379,12 @@ def test_command_integrate(tmp_path):
     code, _, err = energy("integrate", path, "--from", "0.5", "--to", "0.52")
     assert code == 1 and "refused" in err and "measure for at least" in err
     assert energy("integrate", path, "--to", "99")[0] == 2
+    assert energy("integrate", path, "--from", "0.7", "--to", "0.2")[0] == 2
+    (tmp_path / "windows.jsonl").write_text('{"name": "a", "start_s": null, "end_s": 1}\n')
+    code, _, err = energy("integrate", path, "--windows", tmp_path / "windows.jsonl")
+    assert code == 1 and "windows.jsonl" in err and "Traceback" not in err
+    (tmp_path / "t.json").write_text('{"format": 1, "rails": null, "total": null}')
+    assert energy("integrate", path)[0] == 0
     assert energy("integrate", str(tmp_path / "none.csv"))[0] == 1
 
 
@@ -452,3 +467,100 @@ def test_a_replayed_trace_is_no_measurement_of_a_command(tmp_path):
             stream.write("%f,4.0\n" % (i * 0.01))
     code, out, _ = energy("record", "--replay", path, "--", sys.executable, "-c", "pass")
     assert code == 0 and out.startswith("replayed: no sensor measured these joules")
+
+
+class _Fake(object):
+    """Two rails, a power and a counter, whose readings are given."""
+
+    def __init__(self, *readings):
+        kinds = (("watts", INSTANT), ("count", COUNTER))
+        self.rails = [
+            Rail(label, "fake", kind, "", None, None, None, "", 1000.0) for label, kind in kinds
+        ]
+        self._readings = list(readings)
+
+    def read(self):
+        return list(self._readings.pop(0))
+
+    def volts(self):
+        return [None, None]
+
+
+class _Kept(object):
+    def write(self, latest):
+        self.joules = latest.joules
+
+
+def _sampled(steps, *readings):
+    """Joules so far of a sampler that took these readings at these times; None: a hole."""
+    sampling = Sampling(_Fake(*readings), 10.0, None)
+    sampling.latest = kept = _Kept()
+    clock = [0.0]
+    for at in steps:
+        if at is None:
+            sampling._hole(0.0, clock[0])
+            continue
+        clock[0] = at
+        watts = sampling._to_watts(sampling.rails.read(), at)
+        sampling._keep(at, watts)
+    return kept.joules
+
+
+def test_live_joules_do_not_grow_over_gaps_and_counters_lose_nothing():
+    even = [(2.0, 10.0), (2.0, 13.0), (2.0, 16.0), (2.0, 19.0)]
+    assert _sampled([0.0, 1.0, 2.0, 3.0], *even) == pytest.approx([6.0, 9.0])
+    # Across a hole nobody knows the power; what a counter counted it tells.
+    assert _sampled([0.0, 1.0, None, 2.0, 3.0], *even) == pytest.approx([4.0, 9.0])
+    # A counter that fails every other time has still counted.
+    failing = [(2.0, 10.0), (None, None), (2.0, 16.0), (None, None), (2.0, 22.0)]
+    assert _sampled([0.0, 1.0, 2.0, 3.0, 4.0], *failing) == pytest.approx([0.0, 12.0])
+    # What falls back, or leaps, is no energy.
+    odd = [(2.0, 10.0), (2.0, 4.0), (2.0, 9e9), (2.0, 9e9 + 3)]
+    assert _sampled([0.0, 1.0, 2.0, 3.0], *odd) == pytest.approx([6.0, 3.0])
+
+
+def test_a_refused_start_leaves_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for made in (EnergyMonitor, Endpoint):
+        with pytest.raises(UsageError, match="20000 Hz"):
+            made(driver="generated", hz=20000)
+        made(driver="generated")  # never started
+    with pytest.raises(UsageError, match="20000 Hz"):
+        watch({"driver": "generated", "hz": 20000}, 0.1, 0.1, False)
+    with pytest.raises(SensorError), EnergyMonitor("nano", str(tmp_path)):
+        pass
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_a_replayed_trace_has_its_own_total(tmp_path):
+    path = str(tmp_path / "t.csv")
+    with open(path, "w") as stream:
+        stream.write("t_s,A,B\n0,1,2\n1,1,2\n")
+    rails = [
+        dict(Rail(label, "rapl", INSTANT, "", None, None, None, "", 100.0)._asdict())
+        for label in "AB"
+    ]
+    with open(str(tmp_path / "t.json"), "w") as stream:
+        json.dump({"format": 1, "rails": rails, "total": ["A", "B"]}, stream)
+    with open_rails("laptop", driver="replay", options={"trace": path}) as found:
+        assert found.total == ("A", "B")
+    code, out, _ = energy("read", "--replay", path, "--json")
+    assert code == 0 and json.loads(out)["total_watts"] == 3.0
+    with open_rails(driver="generated") as found:
+        assert found.total == ("generated",) and found.target is None
+
+
+def test_an_endpoint_closes_what_it_cannot_serve(monkeypatch):
+    monkeypatch.setattr(energy_endpoint, "MOST_CONNECTIONS", 2)
+    with Endpoint(driver="generated", host="127.0.0.1", port=0, hz=100) as endpoint:
+        address = ("127.0.0.1", endpoint.port)
+        held = [socket.create_connection(address) for _ in range(2)]
+        time.sleep(0.3)
+        with socket.create_connection(address, 10) as third:
+            third.settimeout(10)
+            assert third.recv(10) == b""
+        for connection in held:
+            connection.close()
+        time.sleep(0.5)
+        with urllib.request.urlopen("http://127.0.0.1:%d/metrics" % endpoint.port) as answer:
+            assert answer.status == 200
