@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 import numpy as np
 
 from device_configs.errors import BundleError
-from engines.backends.base import Engine
+from engines.backends.base import Built, Engine
 from engines.bundle import Bundle
 from engines.closing import Closing
 from engines.codecs.base import Codec
@@ -85,6 +85,13 @@ class PartsPipeline(Closing):
             "%s: %s" % (p.name, engine.fallback) for p, engine in self._chain if engine.fallback
         ]
 
+    @property
+    def built(self) -> List[str]:
+        """Of each part whose engine was built on this machine: the part, with what, in which precision,
+        and the bundle's where that is another.
+        """
+        return [_built(part, engine.built) for part, engine in self._chain if engine.built]
+
     def close(self) -> None:
         """Close the engines, unless they came from a store that somebody else closes."""
         if self._own_store is not None:
@@ -119,6 +126,11 @@ class PartsPipeline(Closing):
             task: answer_of(task, tensors, manifest.postprocess[task], sizes)
             for task in manifest.tasks
         }
+
+
+def _built(part: Part, built: Built) -> str:
+    other = "" if built.precision == part.precision else " and not %s" % part.precision
+    return "%s: %s, %s%s" % (part.name, built.runtime, built.precision, other)
 
 
 def _check_flow(

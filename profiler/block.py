@@ -135,7 +135,8 @@ class Block:
             row = {"cuda_init_s": opened.cuda_init_s, "open_s": opened.open_s,
                    "server_load_s": opened.server_load_s, "first_inference_s": first_s,
                    "warmups": count, "steady": self._warm_up.steady,
-                   "fallbacks": opened.system.fallbacks}  # fmt: skip
+                   "fallbacks": opened.system.fallbacks,
+                   "built": opened.system.built}  # fmt: skip
             starts.append(self._of_block(row))
 
     def _inferences(self, system: System) -> None:

@@ -21,6 +21,7 @@ class Start(NamedTuple):
     warmups: int
     steady: Optional[bool]
     fallbacks: List[str]
+    built: Optional[List[str]] = None
 
 
 class Throughput(NamedTuple):

@@ -142,6 +142,8 @@ START_FIELDS = {
     "warmups": Field("integer", "", "inferences of the warm-up, the first included"),
     "steady": Field("boolean", "", "whether the warm-up's rule was met; null without one", True),
     "fallbacks": Field("list", "", "parts that another backend runs by a recorded rule, and why"),
+    "built": Field("list", "", "parts that were built on the board: with which TensorRT, in which "
+                   "precision, and the bundle's where that is another", True, True),
 }  # fmt: skip
 
 THROUGHPUT_FIELDS = {

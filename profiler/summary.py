@@ -97,6 +97,8 @@ def remarks(path: str) -> List[str]:
         told.append("not stable when the warm-up reached its cap: %s" % ", ".join(cold))
     for text in sorted({"%s: %s" % (s.config, text) for s in run.starts for text in s.fallbacks}):
         told.append(text)
+    built = {"%s: %s" % (s.config, text) for s in run.starts for text in s.built or []}
+    told += sorted(text for text in built if " and not " in text)
     apart = _counted(run, _outliers)
     if apart:
         rows = ", ".join("%s %d" % row for row in apart.items())

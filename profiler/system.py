@@ -1,7 +1,7 @@
 """A configuration made runnable: an image file goes in, stage times and bytes come out."""
 
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from engines.answer import unpack
 from engines.chain import PartsPipeline
@@ -86,7 +86,12 @@ class LocalSystem:
     @property
     def fallbacks(self) -> List[str]:
         """Parts that another backend runs by a recorded rule, and why."""
-        return _fallbacks(self._models)
+        return _of_parts(self._models, lambda pipeline: pipeline.fallbacks)
+
+    @property
+    def built(self) -> List[str]:
+        """Parts whose engines were built on this machine: with what, in which precision."""
+        return _of_parts(self._models, lambda pipeline: pipeline.built)
 
     def close(self) -> None:
         """Close the engines."""
@@ -174,7 +179,12 @@ class SplitSystem:
     @property
     def fallbacks(self) -> List[str]:
         """Parts that another backend runs by a recorded rule, and why."""
-        return _fallbacks(self._models)
+        return _of_parts(self._models, lambda pipeline: pipeline.fallbacks)
+
+    @property
+    def built(self) -> List[str]:
+        """Parts whose engines were built on this machine: with what, in which precision."""
+        return _of_parts(self._models, lambda pipeline: pipeline.built)
 
     def close(self) -> None:
         """Close the engines and the connection."""
@@ -230,8 +240,10 @@ def _network(reply: Reply, round_trip_s: float) -> Dict[str, float]:
     return stages
 
 
-def _fallbacks(models: Sequence[Tuple[str, str, PartsPipeline]]) -> List[str]:
-    return ["%s: %s" % (model, text) for model, _, p in models for text in p.fallbacks]
+def _of_parts(
+    models: Sequence[Tuple[str, str, PartsPipeline]], tell: Callable[[PartsPipeline], List[str]]
+) -> List[str]:
+    return ["%s: %s" % (model, text) for model, _, p in models for text in tell(p)]
 
 
 def _add(stages: Dict[str, float], prefix: str, own: Dict[str, float]) -> None:

@@ -97,6 +97,7 @@ def starts_table(series: list[Series]) -> Table:
         Column("first_inference_s", "First inference", "s"),
         Column("warmups", "Warm-ups"),
         Column("fallbacks", "Fallbacks", number=False, quiet=True),
+        Column("built", "Built by", number=False, quiet=True),
     ]
     rows: list[Row] = []
     for s in series:
@@ -108,6 +109,9 @@ def starts_table(series: list[Series]) -> Table:
             for key in ("cuda_init_s", "open_s", "server_load_s", "first_inference_s", "warmups"):
                 row[key] = _mean([getattr(start, key) for start in found])
             row["fallbacks"] = "; ".join(unique(str(f) for x in found for f in x.fallbacks))
+            # MODEL: PART: what it was built by.
+            built = [str(text).split(": ", 2)[-1] for x in found for text in x.built or ()]
+            row["built"] = "; ".join(unique(built))
             rows.append(row)
     under = ["Mean over the configuration's processes. None of it is in any latency."]
     return Table("starts", "Cold starts", columns, rows, under)

@@ -1,6 +1,6 @@
 """The interface of every engine: the public method checks, the private one works."""
 
-from typing import Dict, Mapping, Optional, Sequence
+from typing import Dict, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -8,6 +8,13 @@ from device_configs.errors import EngineError
 from device_configs.names import suggestion
 from engines.closing import Closing
 from engines.manifest import Port
+
+
+class Built(NamedTuple):
+    """With what an engine was built on this machine ("tensorrt 8.2.1"), and in which precision."""
+
+    runtime: str
+    precision: str
 
 
 class Engine(Closing):
@@ -19,10 +26,12 @@ class Engine(Closing):
         name: of the graph's file, for the sentences.
         inputs, outputs: the graph's ports by name.
         fallback: where another backend runs the part by a recorded rule, that rule and its reason.
+        built: of an engine that was built before it is run, with what and in which precision.
         device_s: what the last run took on the accelerator by its own clock, where it has one.
     """
 
     fallback: Optional[str] = None
+    built: Optional[Built] = None
     device_s: Optional[float] = None
 
     def __init__(self, name: str, inputs: Sequence[Port], outputs: Sequence[Port]) -> None:

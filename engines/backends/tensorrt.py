@@ -13,7 +13,7 @@ import numpy as np
 from device_configs.errors import EngineError
 from device_configs.files import sha256_file
 from engines.backends import tensorrt_plugin as plugin
-from engines.backends.base import Engine
+from engines.backends.base import Built, Engine
 from engines.backends.tensorrt_bindings import BindingsRunner
 from engines.backends.tensorrt_builder import make_logger
 from engines.backends.tensorrt_log import Log, explain
@@ -94,6 +94,7 @@ class TensorRTEngine(Engine):
         super().__init__(os.path.basename(path), record.inputs, record.outputs)
         self.device_s: Optional[float] = None
         self.record = record
+        self.built = Built("tensorrt " + record.tensorrt, record.precision)
         self._device = device
         self._log = Log()
         self._lock = threading.Lock()

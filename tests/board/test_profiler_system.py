@@ -6,6 +6,7 @@ import types
 import pytest
 
 from engines.backends import BACKENDS, ort_cpu
+from engines.backends.base import Built
 from engines.photos import default_photos
 from profiler.bundles import open_bundles
 from profiler.config import from_document
@@ -25,6 +26,7 @@ def timed(onnx_path, threads):
 
     engine._run = run
     engine.fallback = "cpu: the graph has a node that this backend lacks"
+    engine.built = Built("tensorrt 8.2.1", "fp16")
     return engine
 
 
@@ -53,6 +55,7 @@ def test_an_accelerators_own_time_goes_into_the_sample(found):
         assert system.fallbacks == [
             "tiny_local: model: cpu: the graph has a node that this backend lacks"
         ]
+        assert system.built == ["tiny_local: model: tensorrt 8.2.1, fp16 and not fp32"]
     finally:
         system.close()
 
@@ -61,5 +64,6 @@ def test_where_there_is_none_there_is_no_figure(found):
     system = LocalSystem(found, "cpu", 1)
     try:
         assert system.run(default_photos()[0]).device_s is None and system.fallbacks == []
+        assert system.built == []
     finally:
         system.close()

@@ -18,6 +18,7 @@ from engines.backends import tensorrt as backend
 from engines.backends.tensorrt_builder import RefusedError
 from engines.build import left_to_onnxruntime
 from engines.bundle import Bundle
+from engines.pipeline import LocalPipeline
 from engines.verify import verify
 from tests.board.tiny import read_document, tiny_bundle, write_document
 from tests.boards.stand_in import DOCUMENT, TAGS, Driver, StandIn
@@ -231,6 +232,16 @@ def test_a_refused_part_falls_back_only_when_asked_to_and_is_recorded(here, tmp_
     assert json.loads(Path(record).read_text())["rule"] == "refused"
     with load_engine("tensorrt", path) as engine:
         assert "refused" in engine.fallback and "knows an operator neither" in engine.fallback
+
+
+@pytest.mark.parametrize("precision, said", [("fp16", "fp16 and not fp32"), (None, "fp32")])
+def test_a_run_is_told_in_which_precision_its_engines_were_built(here, tmp_path, precision, said):
+    _, driver, module = here("8.2.1")
+    bundle = bundle_for(tmp_path / "b", "nano", split=False)
+    options = OPTIONS._replace(precision=precision)
+    work.build_part(module, driver, bundle, bundle.part("model"), options)
+    with LocalPipeline(bundle, "tensorrt") as pipeline:
+        assert pipeline.built == ["model: tensorrt 8.2.1, " + said]
 
 
 def test_a_bundle_that_was_cut_runs_on_both_runtimes(here, cut_bundles):

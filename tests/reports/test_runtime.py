@@ -20,7 +20,8 @@ def append(file, fields, rows):
 def start(block, opened, cuda):
     return {"config": "Ours1", "backend": "cpu", "block": block, "cuda_init_s": cuda,
             "open_s": opened, "server_load_s": 2.5, "first_inference_s": None, "warmups": 4,
-            "steady": True, "fallbacks": []}  # fmt: skip
+            "steady": True, "fallbacks": [],
+            "built": ["small@1: encoder: tensorrt 8.2.1, fp16 and not fp32"]}  # fmt: skip
 
 
 def throughput(block, images, seconds):
@@ -54,6 +55,7 @@ def test_starts_are_means_over_processes(made):
     row = pd.read_csv(made[1] / "starts.csv").iloc[0]
     assert row.config == "Ours 1" and row.open_s == pytest.approx(0.6)
     assert row.server_load_s == 2.5 and row.warmups == 4
+    assert row.built == "tensorrt 8.2.1, fp16 and not fp32"
     assert pd.isna(row.cuda_init_s) and pd.isna(row.first_inference_s)
 
 
