@@ -9,11 +9,12 @@ import os
 from typing import Any, Iterable, List, Optional, Tuple
 
 from device_configs.errors import EngineError
+from engines.rangecoder.words import DECODER_NODE, ENCODER_NODE
 
 _FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "rangecoder")
 LIBRARY = "_rangecoder_trt.so"
 # The operators that the library brings, as the graphs name them.
-OPERATORS = ("SplitRangeEncode", "SplitRangeDecode")
+OPERATORS = (ENCODER_NODE, DECODER_NODE)
 _BUILD = "build it on this machine: splitwatt build BUNDLE"
 
 

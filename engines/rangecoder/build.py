@@ -16,7 +16,7 @@ from typing import List, Optional, Tuple
 
 from device_configs.cli import guarded, note, parser, print_json
 from device_configs.errors import EngineError
-from device_configs.files import storage_error
+from device_configs.files import write_atomic
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCES = os.path.join(HERE, "src")
@@ -61,13 +61,10 @@ def build(destination: str = "", compiler: str = "") -> str:
             objects.append(output)
         library = os.path.join(folder, "library")
         _run([compiler] + objects + _LINK + ["-o", library], "the library")
-        try:
-            temporary = "%s.%d" % (destination, os.getpid())
-            shutil.copyfile(library, temporary)
-            os.chmod(temporary, 0o755)
-            os.replace(temporary, destination)
-        except OSError as error:
-            raise storage_error(destination, error)
+        with open(library, "rb") as stream:
+            content = stream.read()
+        write_atomic(destination, content)
+        os.chmod(destination, 0o755)
     return destination
 
 

@@ -8,7 +8,7 @@ array is padded to a multiple of 4 bytes.
 """
 
 import os
-from typing import Any, List, NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
 import numpy as np
 
@@ -92,9 +92,20 @@ class _Cursor:
 
 
 def read(path: str) -> Vector:
-    """One vector."""
+    """One vector.
+
+    Raises:
+        BundleError: it is damaged.
+    """
     with open(path, "rb") as stream:
         data = stream.read()
+    try:
+        return _vector(path, data)
+    except (ValueError, IndexError, OverflowError):  # cut off, or another number than was written
+        raise BundleError("%s is damaged" % path, "install splitwatt again")
+
+
+def _vector(path: str, data: bytes) -> Vector:
     if data[: len(MAGIC)] != MAGIC:
         raise BundleError("%s is no golden vector" % path, "install splitwatt again")
     cursor = _Cursor(data)
@@ -115,26 +126,3 @@ def read(path: str) -> Vector:
     strings = [cursor.take("u1", n).tobytes() for n in cursor.take("<i4", items).tolist()]
     name = os.path.splitext(os.path.basename(path))[0]
     return Vector(name, FORMATS[kind], tables, latent.reshape(shape), indexes, strings)
-
-
-def write(path: str, vector: Vector) -> None:
-    """Write what `read` reads; `latent` must be numbers of 1/128 but for few."""
-    latent = vector.latent.ravel()
-    fixed = np.clip(np.nan_to_num(np.rint(latent * 128)), -32768, 32767).astype("<i2")
-    odd = np.flatnonzero(fixed.astype(np.float32) / np.float32(128) != latent)
-    tables = vector.tables
-    parts: List[Any] = []
-    head = [FORMATS.index(vector.format), tables.count, tables.cdf.shape[1]]
-    head += list(vector.latent.shape) + [int(vector.indexes is not None), len(odd)]
-    parts += [np.array(head, "<i4"), tables.cdf.astype("<i4"), tables.cdf_length.astype("<i4")]
-    parts += [tables.offset.astype("<i4"), tables.medians.astype("<f4"), bytes.fromhex(tables.id)]
-    parts.append(fixed)
-    for position in odd.tolist():
-        parts += [np.array([position], "<i4"), latent[position : position + 1].astype("<f4")]
-    if vector.indexes is not None:
-        parts.append(vector.indexes.astype("u1"))
-    parts.append(np.array([len(data) for data in vector.strings], "<i4"))
-    parts += vector.strings
-    raw = [part if isinstance(part, bytes) else part.tobytes() for part in parts]
-    with open(path, "wb") as stream:
-        stream.write(MAGIC + b"".join(part + bytes(-len(part) % 4) for part in raw))

@@ -9,10 +9,7 @@ from typing import Any
 
 from device_configs.errors import ExportError
 from engines.rangecoder.tables import Tables
-from engines.rangecoder.words import LENGTH, WORDS
-
-ENCODER_NODE = "SplitRangeEncode"
-DECODER_NODE = "SplitRangeDecode"
+from engines.rangecoder.words import ENCODER_NODE, LENGTH, WORDS
 
 
 def node_attributes(tables: Tables) -> dict[str, Any]:
@@ -26,11 +23,6 @@ def node_attributes(tables: Tables) -> dict[str, Any]:
         "medians": tables.medians.tolist(),
         "tables_id": [int.from_bytes(bytes.fromhex(tables.id), "little", signed=True)],
     }
-
-
-def words_of_shape(channels: int, height: int, width: int) -> int:
-    """M: the INT32 words that hold any string of such a latent without escapes."""
-    return (2 * channels * height * width + 164) // 4
 
 
 def append_encoder(model: Any, tables: Tables, latent: str = "latent") -> Any:

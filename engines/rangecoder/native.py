@@ -35,7 +35,11 @@ _ERRORS: Dict[int, Tuple[type, str, str]] = {
         "the bitstream is truncated or has bytes beyond its end",
         "send it again",
     ),
-    -6: (BitstreamError, "the bitstream is damaged: its CRC does not match", "send it again"),
+    -6: (
+        BitstreamError,
+        "the bitstream is damaged: its CRC does not match, or a number in it is malformed",
+        "send it again",
+    ),
     -7: (
         DesyncError,
         "the bitstream was written with other tables",
@@ -118,7 +122,7 @@ def reason() -> str:
 
 
 def _load() -> Tuple[Optional[Library], str]:
-    why = "the range coder's library is not built: python -m engines.rangecoder.build"
+    why = "the range coder's library is not built: splitwatt build --no-engines"
     for path in _candidates():
         try:
             return Library(path), ""

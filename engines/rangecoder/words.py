@@ -6,6 +6,8 @@ import numpy as np
 
 from device_configs.errors import BitstreamError
 
+# The operators, as graphs and the TensorRT plugin name them.
+ENCODER_NODE, DECODER_NODE = "SplitRangeEncode", "SplitRangeDecode"
 # The outputs of the encoder's node, which take the latent's place.
 LATENT = "latent"
 WORDS, LENGTH = "words", "length"

@@ -1,10 +1,13 @@
 """Every path writes the reference's bytes and reads them back."""
 
+import os
+
 import numpy as np
 import pytest
 from coder_cases import entropy_bytes, fitting_latent, random_tables, rounded
 
-from engines.rangecoder import RangeCoder, native
+from device_configs.errors import BundleError
+from engines.rangecoder import RangeCoder, golden, native
 from engines.rangecoder.golden import run_golden
 
 LIBRARY = native.library()
@@ -34,6 +37,18 @@ def test_golden_vectors_agree_on_every_path():
     checks = run_golden()
     assert len(checks) >= 7 * (1 + len(PATHS))
     assert [check for check in checks if not check.passed] == []
+
+
+def test_a_damaged_golden_vector_is_told(tmp_path):
+    name = sorted(name for name in os.listdir(golden.FOLDER) if name.endswith(".bin"))[0]
+    with open(os.path.join(golden.FOLDER, name), "rb") as stream:
+        sound = stream.read()
+    path = str(tmp_path / "v.bin")
+    for content in (sound[:40], sound[: len(sound) // 2], sound[:8] + b"\7\0\0\0" + sound[12:]):
+        with open(path, "wb") as stream:
+            stream.write(content)
+        with pytest.raises(BundleError, match="v.bin"):
+            golden.read(path)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from engines.image import decode_image
 from engines.pipeline import BoardPipeline, open_board
 from engines.preprocess import preprocess
 from engines.rangecoder import RangeCoder, Tables
-from engines.rangecoder.graph import words_of_shape
 from engines.rangecoder.words import strings_of
 from engines.samples import write_manifest
 from export.in_graph import add_coder
@@ -37,7 +36,7 @@ class SplitRangeEncode(OpRun):
         )  # fmt: skip
         assert np.array(tables_id, "<i4").tobytes().hex() == tables.id
         string = RangeCoder(tables).encode(latent)[0]
-        words = np.zeros((1, words_of_shape(*latent.shape[1:])), np.int32)
+        words = np.zeros((1, (2 * latent.size + 164) // 4), np.int32)
         words[0].view(np.uint8)[: len(string)] = np.frombuffer(string, np.uint8)
         return words, np.array([len(string)], np.int32)
 

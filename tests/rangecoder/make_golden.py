@@ -8,7 +8,8 @@ import os
 import numpy as np
 
 from engines.rangecoder import RangeCoder, Tables
-from engines.rangecoder.golden import FOLDER, Vector, write
+from engines.rangecoder.coder import FORMATS
+from engines.rangecoder.golden import FOLDER, MAGIC, Vector
 from engines.rangecoder.tables import TOTAL
 
 
@@ -33,6 +34,29 @@ def laplacian(rng, sigmas, shape):
     scale = np.asarray(sigmas)[:, None, None]
     latent = rng.laplace(size=shape) * scale[: shape[1]]
     return (np.rint(latent * 128) / 128).astype(np.float32)
+
+
+def write(path, vector):
+    """Write what `read` reads; `latent` must be numbers of 1/128 but for few."""
+    latent = vector.latent.ravel()
+    fixed = np.clip(np.nan_to_num(np.rint(latent * 128)), -32768, 32767).astype("<i2")
+    odd = np.flatnonzero(fixed.astype(np.float32) / np.float32(128) != latent)
+    tables = vector.tables
+    parts = []
+    head = [FORMATS.index(vector.format), tables.count, tables.cdf.shape[1]]
+    head += list(vector.latent.shape) + [int(vector.indexes is not None), len(odd)]
+    parts += [np.array(head, "<i4"), tables.cdf.astype("<i4"), tables.cdf_length.astype("<i4")]
+    parts += [tables.offset.astype("<i4"), tables.medians.astype("<f4"), bytes.fromhex(tables.id)]
+    parts.append(fixed)
+    for position in odd.tolist():
+        parts += [np.array([position], "<i4"), latent[position : position + 1].astype("<f4")]
+    if vector.indexes is not None:
+        parts.append(vector.indexes.astype("u1"))
+    parts.append(np.array([len(data) for data in vector.strings], "<i4"))
+    parts += vector.strings
+    raw = [part if isinstance(part, bytes) else part.tobytes() for part in parts]
+    with open(path, "wb") as stream:
+        stream.write(MAGIC + b"".join(part + bytes(-len(part) % 4) for part in raw))
 
 
 def main():
