@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hmac
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,23 +16,18 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from profiler.board_state import hardware
 from profiler.protocol import EXTENSIONS, HEADER_LENGTH, decode_request, read_header_length
 from profiler.server.body import ClientGoneError, read_body, until_gone
 from profiler.server.clock import clock
+from profiler.server.energy import EnergyRoutes
 from profiler.server.metrics import CONTENT_TYPE, Metrics
 from profiler.server.openapi import document
-from profiler.server.refusals import (
-    STATUS_OF,
-    Refused,
-    json_response,
-    object_of,
-    refusal,
-    stopped,
-)
+from profiler.server.recorder import PowerRecorder
+from profiler.server.refusals import Refused, json_response, refusal, stopped
+from profiler.server.routes import TokenCheck, http_error, route
 from profiler.server.runner import Answered, Asked, Runner
 from profiler.server.work import Job
 from profiler.short_names import long_names
@@ -42,7 +36,6 @@ from profiler.versions import machine_id, versions
 INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 _HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 
-Handler = Callable[[Request], Awaitable[Response]]
 Headers = Mapping[bytes, bytes]
 
 
@@ -53,11 +46,20 @@ class Server:
         runner: the models and their threads; closed at the end of the lifespan.
         backend: what runs the parts, for clients to know.
         token: that a client must show; None for any client.
+        recorder: where this machine's power may be sampled; None where not. Closed at the end, too.
     """
 
-    def __init__(self, runner: Runner, backend: str = "cpu", token: str | None = None) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        backend: str = "cpu",
+        token: str | None = None,
+        recorder: PowerRecorder | None = None,
+    ) -> None:
         self._runner = runner
-        self._expected = None if token is None else b"Bearer " + token.encode()
+        self._check_token = TokenCheck(token)
+        self._recorder = recorder
+        self._energy = EnergyRoutes(self._repeated, runner.tells_time, recorder)
         self._version = str(versions()["splitwatt"])
         self._about = {
             "name": "splitwatt",
@@ -114,6 +116,15 @@ class Server:
             raise Refused(404, "every model has the version 1 alone")
         model = self._long(model)
         body = await read_body(headers, receive)
+        return await self._answer(model, headers, body, receive)
+
+    async def _repeated(self, model: str, headers: Headers, body: bytes, receive: Receive) -> None:
+        _, count = await self._answer(self._long(model), headers, body, receive)
+        count()
+
+    async def _answer(
+        self, model: str, headers: Headers, body: bytes, receive: Receive
+    ) -> tuple[Response, Callable[[], None]]:
         start_s = time.perf_counter()
         length = headers.get(_HEADER_LENGTH)
         asked = decode_request(
@@ -209,6 +220,7 @@ class Server:
             route("/v2/clock", clock, "POST"),
             route("/metrics", self.metrics),
             route("/openapi.json", self.openapi),
+            *self._energy.routes(),
         ]
         for path in (one, one + "/versions/{version}"):
             routes.append(route(path, self.model))
@@ -222,14 +234,10 @@ class Server:
             yield
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(None, self._runner.close)
+            if self._recorder is not None:
+                await loop.run_in_executor(None, self._recorder.close)
 
         return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
-
-    def _check_token(self, headers: Headers) -> None:
-        if self._expected is None:
-            return
-        if not hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
-            raise Refused(401, "the token is missing or wrong")
 
     def _long(self, model: str) -> str:
         """The model that a short name stands for; bundles may have come since it was last asked."""
@@ -245,28 +253,6 @@ class Server:
         return name if name in self._names or name in self._runner.models.names() else ""
 
 
-def route(path: str, handler: Handler, method: str = "GET") -> Route:
-    """A route whose handler's errors are told as the protocol's object."""
-
-    async def answered(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except asyncio.CancelledError:
-            return stopped()
-        except Exception as error:
-            return refusal(error, "%s %.100r" % (method, request.url.path))
-
-    return Route(path, answered, methods=[method])
-
-
 def _check_version(request: Request) -> None:
     if request.path_params.get("version", "1") != "1":
         raise Refused(404, "every model has the version 1 alone")
-
-
-async def http_error(request: Request, error: Exception) -> Response:
-    """What Starlette itself refuses, as the protocol's object."""
-    status = error.status_code if isinstance(error, HTTPException) else 400
-    response = object_of(status, STATUS_OF.get(status, "the request cannot be read"))
-    response.headers.update(getattr(error, "headers", None) or {})
-    return response

@@ -15,10 +15,9 @@ from profiler.process import die_with_parent
 from profiler.server.app import Server
 from profiler.server.guard import GuardedProtocol
 from profiler.server.place import Place, announce, listen, place_of
+from profiler.server.recorder import PowerRecorder
 from profiler.server.runner import Runner
 from profiler.server.setup import check_flags, models_of, target_of
-from profiler.server_energy import EnergyApp
-from profiler.server_recorder import PowerRecorder
 from profiler.tokens import read_token
 
 _KEEP_ALIVE_S = 900  # a slow board is silent for minutes while it runs something else
@@ -45,7 +44,7 @@ def run_server(options: argparse.Namespace) -> int:
     listener = listen(place.host, options.port)
     url = place.url(listener.getsockname()[1])
     count = len(models.names())
-    app = EnergyApp(Server(runner, options.backend, token), token, _recorder(options))
+    app = Server(runner, options.backend, token, _recorder(options))
     serve_app(app, listener, place, lambda: announce(options, place, url, target, count))
     return 0
 

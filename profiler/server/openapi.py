@@ -109,6 +109,7 @@ def document(version: str) -> dict[str, Any]:
             )
         },
         "/openapi.json": {"get": _operation("this document", _json({"type": "object"}))},
+        **_energy(),
     }
     for path, parameters in ((one, _MODEL), (one + "/versions/{version}", [*_MODEL, *_VERSION])):
         paths[path] = {"get": _operation("a model", _json(_METADATA), parameters)}
@@ -159,7 +160,7 @@ def _json(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _operation(summary: str, found: dict[str, Any], parameters: Any = ()) -> dict[str, Any]:
-    statuses = ("400", "401", "404", "408", "413", "415", "431", "503")
+    statuses = ("400", "401", "404", "408", "409", "413", "415", "431", "503")
     responses = {"200": found, **dict.fromkeys(statuses, _ERROR)}
     return {"summary": summary, "parameters": list(parameters), "responses": responses}
 
@@ -181,3 +182,39 @@ def _infer(parameters: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 _BINARY = {"type": "string", "format": "binary"}
+
+
+def _energy() -> dict[str, Any]:
+    """What a board that measures energy is offered."""
+    whole = _json({"type": "object"})
+    zeros = {"description": "zeros", "content": {"application/octet-stream": {"schema": _BINARY}}}
+    repeat = _infer([*_MODEL, *_in_path("seconds")])
+    repeat["summary"] = "an inference again and again for so many seconds"
+    repeat["responses"]["200"] = _json(_REPEATED)
+    return {
+        "/v2/splitwatt": {"get": _operation("what is offered here", _json(_OFFERS))},
+        "/v2/splitwatt/echo/{bytes}": {
+            "post": _operation("so many bytes back", zeros, _in_path("bytes"))
+        },
+        "/v2/splitwatt/repeat/{model}/{seconds}": {"post": repeat},
+        "/v2/splitwatt/energy/begin": {"post": _operation("sample the server's power", whole)},
+        "/v2/splitwatt/energy/end/{trace}": {
+            "post": _operation("the trace of its power", whole, _in_path("trace"))
+        },
+    }
+
+
+_OFFERS = {
+    "type": "object",
+    "required": ["offers"],
+    "properties": {"offers": {"type": "array", "items": {"enum": ["stages", "energy"]}}},
+}
+_REPEATED = {
+    "type": "object",
+    "required": ["repetitions", "start_s", "end_s"],
+    "properties": {
+        "repetitions": {"type": "integer", "minimum": 1},
+        "start_s": {"type": "number"},
+        "end_s": {"type": "number"},
+    },
+}

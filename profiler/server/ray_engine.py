@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hmac
 import logging
 import os
 import re
@@ -31,7 +30,7 @@ from starlette.types import Receive, Scope, Send
 
 from device_configs.errors import SplitwattError, UsageError
 from profiler.process import die_with_parent, module_environment
-from profiler.server.app import INFER, http_error, route
+from profiler.server.app import INFER
 from profiler.server.body import ClientGoneError, read_body
 from profiler.server.clock import clock
 from profiler.server.cluster_file import Cluster, read_cluster
@@ -40,6 +39,7 @@ from profiler.server.metrics import CONTENT_TYPE, FrontMetrics
 from profiler.server.place import LOOPBACK, announce, listen, place_of
 from profiler.server.refusals import Refused, refusal, stopped
 from profiler.server.replica import Answer, Replica, Request
+from profiler.server.routes import TokenCheck, http_error, route
 from profiler.server.setup import budget_bytes, check_flags, models_of, target_of
 from profiler.server.watchdog import Watchdog
 from profiler.short_names import long_names
@@ -201,7 +201,7 @@ class Front:
             route("/metrics", self.metrics),
         ]
         self._own = Starlette(routes=routes, exception_handlers={HTTPException: http_error})
-        self._expected = None if token is None else b"Bearer " + token.encode()
+        self._check_token = TokenCheck(token)
         self._limit = limit
         self._asked = 0
         self._loads = 0
@@ -217,7 +217,7 @@ class Front:
         status = 499  # its client is gone
         response: Response | _Whole
         try:
-            self._check_token(scope)
+            self._check_token(dict(scope["headers"]))
             if scope["path"] in ("/v2/clock", "/metrics"):
                 await self._own(scope, receive, send)
                 return
@@ -250,11 +250,6 @@ class Front:
                 return ""
             self._known[model] = name
         return self._known[model]
-
-    def _check_token(self, scope: Scope) -> None:
-        given = dict(scope["headers"]).get(b"authorization", b"")
-        if self._expected is not None and not hmac.compare_digest(given, self._expected):
-            raise Refused(401, "the token is missing or wrong")
 
     async def _answer(self, scope: Scope, receive: Receive) -> "_Whole":
         headers = dict(scope["headers"])

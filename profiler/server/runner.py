@@ -54,7 +54,7 @@ class Runner:
         tells_time: bool = True,
     ) -> None:
         self.models = models
-        self._tells_time = tells_time
+        self.tells_time = tells_time
         self.work = Work(workers, queue, batch)
         self.on_batch: Callable[[int], None] = lambda size: None
 
@@ -83,7 +83,7 @@ class Runner:
             self.on_batch(len(jobs))
             outcomes = pipeline.run_all([(payload, sizes) for _, payload, sizes in jobs])
             return [
-                _answered(asked, pipeline.bundle, outcome, self._tells_time)
+                _answered(asked, pipeline.bundle, outcome, self.tells_time)
                 for (asked, _, _), outcome in zip(jobs, outcomes, strict=True)
             ]
 

@@ -171,6 +171,9 @@ def test_the_front_tells_its_own_time_and_counters(cluster_server, requests):  #
         replies = [client.infer(MODEL, payload, sizes) for _ in range(6)]
     assert [reply.server_at_s for reply in replies] == [None] * 6
     assert [counted() for _ in range(4)] == [was + 6] * 4
+    # Work is repeated on one clock alone, and a replica's is not the front's.
+    assert json.loads(ask(cluster_server, "GET", "/v2/splitwatt")[1]) == {"offers": []}
+    assert ask(cluster_server, "POST", "/v2/splitwatt/repeat/tiny@1/1", b"")[0] == 404
 
 
 def test_too_few_cores_and_no_cluster_are_told(tmp_path, monkeypatch):

@@ -16,6 +16,8 @@ from device_configs.errors import ConfigError
 from energy.drivers.generated import joules as generated_joules
 from engines.photos import default_photos
 from profiler import power
+from profiler.audit import power as audited
+from profiler.audit.raw import read_raw
 from profiler.config import from_document, load_config
 from profiler.link import framed_bytes, seconds
 from profiler.prepare import Options
@@ -144,6 +146,29 @@ def test_the_servers_joules_stand_apart(profiled):
         assert abs(clock["offset_s"]) < 0.01 and 0 <= clock["round_trip_s"] < 0.1
 
 
+@pytest.mark.parametrize("of", ["server_energy_of", "stage_energy_of"])
+@pytest.mark.parametrize("field", ["joules_per_image", "net_joules_per_image", "idle_watts"])
+def test_the_audit_works_joules_of_stages_and_of_the_server_out(profiled, monkeypatch, of, field):
+    raw, run = read_raw(profiled[0].path), read_run(profiled[0].path)
+    told = {
+        "server_energy_of": server_energy_of(run),
+        "stage_energy_of": stage_energy_of(run, least_s=0.3),
+    }
+    for name, found in told.items():
+        monkeypatch.setattr(audited, name, lambda run, found=found: found)
+    assert [one.met for one in audited.checks(raw, run)] == [True, True]
+    last = "server_rails" if of == "stage_energy_of" else "rails"
+    wrong = [
+        one._replace(**{last: [
+            rail._replace(**{field: 1.3 * getattr(rail, field) + 0.5}) for rail in getattr(one, last)
+        ]})
+        for one in told[of]
+    ]  # fmt: skip
+    monkeypatch.setattr(audited, of, lambda run: wrong)
+    whole, joules = audited.checks(raw, run)
+    assert whole.met and joules.met is False and "the server" in joules.said
+
+
 def test_a_resume_repeats_only_what_is_missing(profiled):
     result, options = profiled
     path = Path(result.path, "stages.jsonl")
@@ -246,9 +271,11 @@ def test_a_config_asks_for_ten_seconds_or_more(tmp_path):
                 load_config(str(tmp_path / "c.yaml"))
 
 
-def ask(server, method, path, token=TOKEN, body=None):
+def ask(server, method, path, token=TOKEN, body=None, packed=None):
     request = urllib.request.Request(server.url + path, data=body, method=method)
     request.add_header("Authorization", "Bearer " + token)
+    if packed:
+        request.add_header("Content-Encoding", packed)
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, answer.read()
@@ -264,6 +291,11 @@ def test_what_a_server_refuses(elsewhere):
     assert ask(elsewhere, "GET", own + "/nothing")[0] == 404
     assert ask(elsewhere, "POST", own + "/echo/5", body=b"abc") == (200, b"\0" * 5)
     assert ask(elsewhere, "POST", own + "/echo/99999999999", body=b"")[0] == 413
+    assert ask(elsewhere, "POST", own + "/echo/" + "9" * 5000, body=b"")[0] == 413
+    assert ask(elsewhere, "POST", own + "/echo/a", body=b"")[0] == 400
+    assert ask(elsewhere, "POST", own + "/repeat/tiny@1/nan", body=b"")[0] == 400
+    assert ask(elsewhere, "POST", own + "/echo/5", body=b"abc", packed="gzip")[0] == 415
+    assert ask(elsewhere, "GET", own + "/energy/begin")[0] == 405
     assert ask(elsewhere, "POST", own + "/repeat/tiny@1/99999.0", body=b"")[0] == 400
     assert ask(elsewhere, "POST", own + "/repeat/tiny@1/0.1", body=b"nonsense")[0] == 400
     assert ask(elsewhere, "POST", own + "/repeat/nothing/0.1", body=b"{}")[0] in (400, 404)

@@ -1,0 +1,116 @@
+"""What the server offers to a board that measures energy, beside the protocol: an echo, a model's
+work repeated, and the trace of its own power rails while a block runs.
+"""
+
+# board: no
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive
+
+from device_configs.errors import SensorError
+from profiler.server.body import BODY_LIMIT_BYTES, ClientGoneError, read_body
+from profiler.server.recorder import PowerRecorder
+from profiler.server.refusals import Refused, json_response, without_paths
+from profiler.server.routes import route
+
+# A request may keep the server at one model's work for so long, s.
+LONGEST_REPEAT_S = 3600.0
+_PREFIX = "/v2/splitwatt"
+_LOOK_EVERY_S = 1.0
+
+Headers = Mapping[bytes, bytes]
+Infer = Callable[[str, Headers, bytes, Receive], Awaitable[None]]
+
+
+class EnergyRoutes:
+    """The handlers of what lies under /v2/splitwatt.
+
+    Args:
+        infer: answers a model's infer request of these headers and this body.
+        stages: whether work is repeated here: a replica's clock is not the one that boards ask for.
+        recorder: where this machine's power may be sampled; None where not.
+    """
+
+    def __init__(self, infer: Infer, stages: bool, recorder: PowerRecorder | None) -> None:
+        self._infer = infer
+        self._stages = stages
+        self._recorder = recorder
+
+    def routes(self) -> list[Route]:
+        """For the server's application."""
+        return [
+            route(_PREFIX, self.offers),
+            route(_PREFIX + "/echo/{bytes}", self.echo, "POST"),
+            route(_PREFIX + "/repeat/{model}/{seconds}", self.repeat, "POST"),
+            route(_PREFIX + "/energy/begin", self.begin, "POST"),
+            route(_PREFIX + "/energy/end/{trace}", self.end, "POST"),
+        ]
+
+    async def offers(self, request: Request) -> Response:
+        """GET /v2/splitwatt."""
+        names = ["stages"] if self._stages else []
+        return json_response({"offers": names + (["energy"] if self._recorder else [])})
+
+    async def echo(self, request: Request) -> Response:
+        """As many bytes as were asked for, whatever came: a round trip without any work."""
+        asked = request.path_params["bytes"]
+        if not (asked.isascii() and asked.isdigit()):
+            raise Refused(400, "an echo has a number of bytes")
+        if len(asked) > len(str(BODY_LIMIT_BYTES)) or int(asked) > BODY_LIMIT_BYTES:
+            raise Refused(413, "an answer larger than %d bytes is not made" % BODY_LIMIT_BYTES)
+        await read_body(dict(request.scope["headers"]), request.receive)
+        return Response(b"\0" * int(asked), media_type="application/octet-stream")
+
+    async def repeat(self, request: Request) -> Response:
+        """The infer request in the body, answered again and again for so many seconds."""
+        if not self._stages:
+            raise Refused(404, "this server repeats no work")
+        seconds = _seconds(request.path_params["seconds"])
+        headers = dict(request.scope["headers"])
+        body = await read_body(headers, request.receive)
+        count, start = 0, time.monotonic()
+        looked = now = start
+        while count == 0 or now - start < seconds:
+            await self._infer(request.path_params["model"], headers, body, request.receive)
+            count, now = count + 1, time.monotonic()
+            if now - looked > _LOOK_EVERY_S:
+                looked = now
+                if await request.is_disconnected():
+                    raise ClientGoneError()
+        return json_response({"repetitions": count, "start_s": start, "end_s": now})
+
+    async def begin(self, request: Request) -> Response:
+        """POST .../energy/begin: sample this machine's power from here on."""
+        return await self._recorded(lambda recorder: recorder.begin())
+
+    async def end(self, request: Request) -> Response:
+        """POST .../energy/end/TRACE: its trace."""
+        trace = request.path_params["trace"]
+        return await self._recorded(lambda recorder: recorder.end(trace))
+
+    async def _recorded(self, work: Callable[[PowerRecorder], dict[str, Any]]) -> Response:
+        if self._recorder is None:
+            raise Refused(404, "this server samples no power: start it with --energy")
+        try:
+            return json_response(await run_in_threadpool(work, self._recorder))
+        except SensorError as error:
+            raise Refused(409, without_paths(error.message))
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= LONGEST_REPEAT_S:
+        raise Refused(400, "work is repeated for 0 to %g s" % LONGEST_REPEAT_S)
+    return seconds
