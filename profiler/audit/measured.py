@@ -75,7 +75,9 @@ def _causal(raw: Raw, run: Run) -> Check:
         for request in row["requests"]:
             sent, back = request["sent_monotonic_s"], request["received_monotonic_s"]
             there = request["server_monotonic_s"]
-            clock = None if sent is None else offset_at(estimates, sent, row["block"])
+            clock = (
+                None if sent is None else offset_at(estimates, sent, row["block"], row["session"])
+            )
             if clock is None or None in (sent, back, there):
                 continue
             count += 1

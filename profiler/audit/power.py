@@ -7,17 +7,19 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 from profiler.audit.raw import Check, Raw, nothing, verdict
 from profiler.records import RailJoules, Run, energy_of, server_energy_of, stage_energy_of
+from profiler.sample import same_session
 
 # Simpson's rule over distinct readings against a plain trapezoid over all; idle windows are short.
 _TRAPEZOID, _IDLE = 0.05, 0.1
 _SUM = 1e-9
 
-Window = Tuple[float, float]
+# Start and end on the board's clock, and the session of the run, where it is known.
+Window = Tuple[float, float, Optional[int]]
 
 
 class _Trace(NamedTuple):
-    """A trace: its times, label -> watts, lines that are damaged, the labels that make the total, and
-    its clock less the board's.
+    """A trace: its times, label -> watts, lines that are damaged, the labels that make the total,
+    its clock less the board's, and the session of the run.
     """
 
     times: List[float]
@@ -25,6 +27,7 @@ class _Trace(NamedTuple):
     bad: List[int]
     total: List[str]
     offset_s: float
+    session: Optional[int]
 
 
 class _Told(NamedTuple):
@@ -101,7 +104,7 @@ def _all_told(raw: Raw, run: Run) -> List[_Told]:
         row = rows.get((stage.block, stage.stage))
         if row is None or None in (row["start_s"], row["end_s"], row["repetitions"]):
             continue
-        own = [(row["start_s"], row["end_s"])]
+        own = [(row["start_s"], row["end_s"], row["session"])]
         idle = _windows(raw, stage.block, "idle")
         for server, total, rails in (
             (False, stage.total, stage.rails),
@@ -116,7 +119,7 @@ def _all_told(raw: Raw, run: Run) -> List[_Told]:
 
 def _windows(raw: Raw, block: str, name: str) -> List[Window]:
     rows = [row for row in raw.rows["windows"] if (row["block"], row["name"]) == (block, name)]
-    return [(row["start_s"], row["end_s"]) for row in rows]
+    return [(row["start_s"], row["end_s"], row["session"]) for row in rows]
 
 
 def _of(traces: Dict[str, str], block: str, server: bool) -> List[str]:
@@ -157,7 +160,12 @@ def _total(one: _Told, traces: List[_Trace]) -> List[str]:
 
 def _rail(one: _Told, rail: RailJoules, traces: List[_Trace]) -> List[str]:
     """A block that was resumed has several traces and windows: one of them must give the figures."""
-    tried = [_odd(one, rail, trace, window) for trace in traces for window in one.windows]
+    tried = [
+        _odd(one, rail, trace, window)
+        for trace in traces
+        for window in one.windows
+        if same_session(trace.session, window[2])
+    ]
     if None in tried:
         return []
     return ["%s, %s: %s" % (one.name, rail.rail, tried[0] if tried else "there is no trace of it")]
@@ -175,7 +183,8 @@ def _odd(one: _Told, rail: RailJoules, trace: _Trace, window: Window) -> Optiona
         return "%.4g J an image, and a trapezoid gives %.4g" % (told, mean_w * lasted_s)
     if rail.idle_watts is None:
         return None if rail.net_joules_per_image is None else "net joules without idle watts"
-    known = [_mean_watts(trace, rail.rail, idle) for idle in one.idle]
+    idle = [other for other in one.idle if same_session(other[2], window[2])]
+    known = [_mean_watts(trace, rail.rail, other) for other in idle]
     watts = [w for w in known if w is not None]
     idle_w = sum(watts) / len(watts) if watts else None
     idle_limit = _IDLE * abs(rail.idle_watts) + 1e-6
@@ -238,7 +247,7 @@ def _trace(path: str) -> _Trace:
     offsets = [float(row["offset_s"]) for row in about.get("clock") or []]
     offset_s = sum(offsets) / len(offsets) if offsets else 0.0
     named = dict(zip(header[1:], columns))
-    return _Trace(times, named, bad, list(about.get("total") or []), offset_s)
+    return _Trace(times, named, bad, list(about.get("total") or []), offset_s, about.get("session"))
 
 
 def _about(path: str) -> Dict[str, Any]:
