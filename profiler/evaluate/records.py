@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from typing import Any, Dict, List, Sequence
+from typing import IO, Any, Dict, List, Sequence, Tuple
 
 from device_configs.errors import RunError
 from device_configs.files import storage_error
@@ -35,7 +35,7 @@ class Records:
         else:
             sound = [heading]
         # What a kill left of the last line is cut off, then the rest is appended.
-        self._write(sound)
+        self._stream = _written(path, sound)
 
     def add(self, record: Dict[str, Any]) -> None:
         """Keep an image's record; it is on its way to the disk when this returns."""
@@ -45,36 +45,30 @@ class Records:
             raise storage_error(self.path, error)
         self.found[record["name"]] = record
 
-    def settle(self, names: Sequence[str]) -> str:
-        """Put the records of these images first, in this order: a figure is of the first so many lines,
-        whatever another evaluation adds after them.
+    def settle(self, names: Sequence[str], whole: bool) -> Tuple[str, str]:
+        """Put the records of these images first in the file, in this order: a figure is of the first so
+        many lines, whatever another evaluation adds after them. Those of a part of a data set go into
+        a file of their own.
 
         Returns:
-            The SHA-256 of the heading and those lines.
+            The file's path, and the SHA-256 of the heading and those lines.
         """
-        counted = set(names)
         first = [self._heading] + [self.found[name] for name in names]
-        rest = [row for name, row in self.found.items() if name not in counted]
-        self.close()
-        self._write(first + rest)
+        path = self.path
+        if whole:
+            counted = set(names)
+            rest = [row for name, row in self.found.items() if name not in counted]
+            self.close()
+            self._stream = _written(path, first + rest)
+        else:
+            path = "%s-first-%d.jsonl" % (os.path.splitext(self.path)[0], len(names))
+            _written(path, first).close()
         text = "".join(json.dumps(row) + "\n" for row in first)
-        return hashlib.sha256(text.encode("utf-8")).hexdigest()
+        return path, hashlib.sha256(text.encode("utf-8")).hexdigest()
 
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
-
-    def _write(self, rows: List[Any]) -> None:
-        """Replace the file by these lines and open it for more."""
-        try:
-            os.makedirs(os.path.dirname(self.path), exist_ok=True)
-            temporary = self.path + ".new"
-            with open(temporary, "w", encoding="utf-8") as stream:
-                stream.writelines(json.dumps(row) + "\n" for row in rows)
-            os.replace(temporary, self.path)
-            self._stream = open(self.path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
-        except OSError as error:
-            raise storage_error(self.path, error)
 
     def _lines(self) -> List[str]:
         if not os.path.exists(self.path):
@@ -95,3 +89,16 @@ def _sound(lines: List[str]) -> List[Any]:
         except ValueError:
             break
     return documents
+
+
+def _written(path: str, rows: List[Any]) -> IO[str]:
+    """The file with these lines instead of what it held, open for more."""
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        temporary = path + ".new"
+        with open(temporary, "w", encoding="utf-8") as stream:
+            stream.writelines(json.dumps(row) + "\n" for row in rows)
+        os.replace(temporary, path)
+        return open(path, "a", encoding="utf-8", buffering=1)
+    except OSError as error:
+        raise storage_error(path, error)

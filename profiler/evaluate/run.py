@@ -1,6 +1,7 @@
 """One bundle on one data set: every image through the deployed engines, and what that says."""
 
 import hashlib
+import json
 import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
@@ -98,12 +99,10 @@ def evaluate(
                         record = found[place] = _of_image(deployed, data.task, item)
                         records.add(record)
                         advance()
-        kept = {
-            "file": os.path.relpath(records.path, folder),
-            "sha256": records.settle([item.name for item in data.items]),
-        }
+        path, sha256 = records.settle([item.name for item in data.items], data.whole)
     finally:
         records.close()
+    kept = {"file": os.path.relpath(path, folder), "sha256": sha256}
     return [
         dict(_result(bundle, data, task, settings, server, found), records=kept) for task in tasks
     ]
@@ -128,10 +127,10 @@ def _records(
         "server_backend": settings.server_backend,
         "server": server,
     }
-    of = data.name
-    if data.kind == "folder":  # its name says little of which pictures these are
-        of += "-" + hashlib.sha256(data.path.encode()).hexdigest()[:8]
-    name = "%s.%s.%s.jsonl" % (bundle.manifest.model, of, settings.preprocess)
+    # Results of other folders, backends and bundles stand beside each other, and so do their records.
+    own = hashlib.sha256(json.dumps(heading, sort_keys=True).encode("utf-8")).hexdigest()[:8]
+    words = (bundle.manifest.model, data.name, settings.preprocess, own)
+    name = "%s.%s.%s.%s.jsonl" % words
     return Records(os.path.join(folder, "evaluation", name), heading)
 
 
