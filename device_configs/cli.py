@@ -77,6 +77,16 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def time_left(done: float, total: float, elapsed_s: float) -> str:
+    """The time left, in words, if the rest goes as fast; "" at the beginning and at the end."""
+    if not 0 < done < total:
+        return ""
+    left_s = elapsed_s / done * (total - done)
+    if left_s < 90:
+        return "about %d s left" % max(1, round(left_s))
+    return "about %d min left" % round(left_s / 60)
+
+
 def guarded(command: Command, argv: List[str]) -> int:
     """Run `command(argv)` and turn its errors into a sentence and an exit code.
 

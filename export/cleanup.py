@@ -10,6 +10,9 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper
 
+from export.compat.fold import drop_dead, refill
+from export.compat.view import uses_of
+
 _RANDOM = frozenset(("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike",
                      "Multinomial", "Bernoulli"))  # fmt: skip
 
@@ -47,27 +50,6 @@ def foldable(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     return found
 
 
-def drop_dead(graph: onnx.GraphProto) -> None:
-    """Remove nodes and initializers that no output needs."""
-    needed = {value.name for value in graph.output}
-    kept = []
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            kept.append(node)
-            needed.update(node.input)
-            for attribute in node.attribute:
-                if attribute.type == onnx.AttributeProto.GRAPH:
-                    needed.update(name for n in attribute.g.node for name in n.input)
-    _replace(graph.node, kept[::-1])
-    _replace(graph.initializer, [t for t in graph.initializer if t.name in needed])
-
-
-def _replace(repeated: object, items: list[object]) -> None:
-    items = list(items)
-    del repeated[:]  # type: ignore[attr-defined]
-    repeated.extend(items)  # type: ignore[attr-defined]
-
-
 def _constants_to_initializers(graph: onnx.GraphProto) -> None:
     kept = []
     for node in graph.node:
@@ -77,7 +59,7 @@ def _constants_to_initializers(graph: onnx.GraphProto) -> None:
             tensor.name = node.output[0]
         else:
             kept.append(node)
-    _replace(graph.node, kept)
+    refill(graph.node, kept)
 
 
 def _drop_identities(graph: onnx.GraphProto) -> None:
@@ -90,7 +72,7 @@ def _drop_identities(graph: onnx.GraphProto) -> None:
             same[node.output[0]] = node.input[0]
         else:
             kept.append(node)
-    _replace(graph.node, kept)
+    refill(graph.node, kept)
 
 
 def _fold_constants(model: onnx.ModelProto) -> bool:
@@ -102,7 +84,7 @@ def _fold_constants(model: onnx.ModelProto) -> bool:
     computed = {name for node in nodes for name in node.output if name}
     folded = {id(node) for node in nodes}
     rest = [node for node in graph.node if id(node) not in folded]
-    used = {name for node in rest for name in node.input}
+    used = {name for node in rest for name in uses_of(node)}
     used.update(value.name for value in graph.output)
     wanted = sorted(computed & used)
     if wanted:
@@ -123,7 +105,7 @@ def _fold_constants(model: onnx.ModelProto) -> bool:
         )
         for name, value in zip(wanted, session.run(wanted, {}), strict=True):
             graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
-    _replace(graph.node, rest)
+    refill(graph.node, rest)
     drop_dead(graph)
     return True
 
@@ -154,7 +136,7 @@ def _fuse_affine(graph: onnx.GraphProto) -> bool:
         renamed[node.output[0]] = source
         uses[source] = uses[node.output[0]]
         changed = True
-    _replace(graph.node, kept)
+    refill(graph.node, kept)
     return changed
 
 

@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import Any
 
+from device_configs.cli import time_left
+
 _LINE_EVERY_S = 10.0
 
 
@@ -33,7 +35,8 @@ class Progress:
             now = time.monotonic()
             if now - self._printed >= _LINE_EVERY_S:
                 self._printed = now
-                self.note(f"{title:<48} {self._left(now)}".rstrip())
+                left = time_left(self._done, self._total, now - self._start)
+                self.note(f"{title:<48} {left}".rstrip())
         self._done += weight
 
     def note(self, text: str) -> None:
@@ -42,14 +45,6 @@ class Progress:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             print(text, file=sys.stderr, flush=True)
-
-    def _left(self, now: float) -> str:
-        if not 0 < self._done < self._total:
-            return ""
-        left_s = (now - self._start) / self._done * (self._total - self._done)
-        if left_s < 90:
-            return f"about {max(1, round(left_s))} s left"
-        return f"about {round(left_s / 60)} min left"
 
     def __enter__(self) -> Progress:
         if sys.stderr.isatty():

@@ -4,6 +4,8 @@ import sys
 import time
 from typing import Any, Optional, TextIO
 
+from device_configs.cli import time_left
+
 _LINE_EVERY_S = 10.0
 
 
@@ -101,13 +103,3 @@ def open_progress(total: int) -> Progress:
         except ImportError:
             pass
     return Progress(total)
-
-
-def time_left(done: int, total: int, elapsed_s: float) -> str:
-    """The time left, in words, if the rest takes as long a sample; "" at the beginning."""
-    if not 0 < done < total:
-        return ""
-    left_s = elapsed_s / done * (total - done)
-    if left_s < 90:
-        return "about %d s left" % max(1, round(left_s))
-    return "about %d min left" % round(left_s / 60)

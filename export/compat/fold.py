@@ -54,14 +54,14 @@ def _fold_graph(model: ModelProto, graph: GraphProto, view: View, main: bool) ->
     constant = _constant_nodes(view, rest, known)
     known |= _compute(model, view, constant, known)
     rest = [n for n in rest if not all(name in known for name in n.output if name)]
-    _replace(graph.node, rest)
+    refill(graph.node, rest)
     needed = {name for node in rest for name in uses_of(node)} | {v.name for v in graph.output}
     tensors = [numpy_helper.from_array(v, n) for n, v in known.items() if n in needed]
     if main:
         graph.initializer.extend(tensors)
     else:
         constants = [helper.make_node("Constant", [], [t.name], value=t) for t in tensors]
-        _replace(graph.node, [*constants, *rest])
+        refill(graph.node, [*constants, *rest])
     return changed or bool(known)
 
 
@@ -149,11 +149,12 @@ def drop_dead(graph: GraphProto) -> None:
         if needed.intersection(node.output):
             kept.append(node)
             needed |= uses_of(node)
-    _replace(graph.node, kept[::-1])
-    _replace(graph.initializer, [t for t in graph.initializer if t.name in needed])
+    refill(graph.node, kept[::-1])
+    refill(graph.initializer, [t for t in graph.initializer if t.name in needed])
 
 
-def _replace(repeated: Any, items: Iterable[Any]) -> None:
+def refill(repeated: Any, items: Iterable[Any]) -> None:
+    """Let a repeated field of a message hold `items` and no others."""
     items = list(items)
     del repeated[:]
     repeated.extend(items)

@@ -5,34 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
-from compressai.layers import GDN1
 from torch import Tensor, nn
 
-
-class FixedGdn(nn.Module):
-    """CompressAI's GDN1 with its reparametrisation done once: x / (beta + gamma |x|), or times."""
-
-    gamma: Tensor
-    beta: Tensor
-
-    def __init__(self, gdn: GDN1) -> None:
-        super().__init__()
-        self.inverse = gdn.inverse
-        with torch.no_grad():
-            gamma = gdn.gamma_reparam(gdn.gamma)
-            self.register_buffer("gamma", gamma[:, :, None, None].clone())
-            self.register_buffer("beta", gdn.beta_reparam(gdn.beta).clone())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise x (N, C, H, W)."""
-        norm = F.conv2d(x.abs(), self.gamma, self.beta)
-        return x * norm if self.inverse else x / norm
-
-
-def fixed(layers: nn.Sequential) -> nn.Sequential:
-    """The same layers (shared, not copied) with every GDN1 fixed."""
-    return nn.Sequential(*(FixedGdn(m) if isinstance(m, GDN1) else m for m in layers))
+from export.graphs.gdn import fixed
 
 
 class Encoders(nn.Module):

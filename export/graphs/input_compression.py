@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from compressai.layers import GDN
 from torch import Tensor, nn
 
 from engines.manifest import Preprocess
+from export.graphs.gdn import fixed
 from export.graphs.hyperprior import Parameters
 
 
@@ -70,36 +69,6 @@ class Normalised(nn.Module):
             torch.div(valid_size + (step - 1), step, rounding_mode="floor") * step
         ).unbind()
         return image[:, :, :height, :width]
-
-
-class FixedGdn(nn.Module):
-    """CompressAI's GDN with its reparametrisation done once: x / sqrt(beta + gamma x^2), or times."""
-
-    gamma: Tensor
-    beta: Tensor
-
-    def __init__(self, gdn: GDN) -> None:
-        super().__init__()
-        self.inverse = gdn.inverse
-        with torch.no_grad():
-            gamma = gdn.gamma_reparam(gdn.gamma)
-            self.register_buffer("gamma", gamma[:, :, None, None].clone())
-            self.register_buffer("beta", gdn.beta_reparam(gdn.beta).clone())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise x (N, C, H, W)."""
-        norm = torch.sqrt(F.conv2d(x * x, self.gamma, self.beta))
-        return x * norm if self.inverse else x / norm
-
-
-def fixed(layers: nn.Sequential) -> nn.Sequential:
-    """A copy of the layers with every GDN fixed, wherever it is."""
-    made = copy.deepcopy(layers)
-    for module in list(made.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, GDN):
-                setattr(module, name, FixedGdn(child))
-    return made
 
 
 class Context(nn.Module):

@@ -18,7 +18,8 @@ from torchvision.models import resnet50
 
 from engines.rangecoder import Tables
 from export.checkpoints import fill_bottleneck
-from export.graphs.bottleneck import Encoders, fixed
+from export.graphs.bottleneck import Encoders
+from export.graphs.gdn import fixed
 from export.networks import ports
 from export.networks.hyperprior import HyperpriorModel
 from export.networks.latent_codecs import EightBits

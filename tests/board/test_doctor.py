@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from device_configs import doctor, doctor_cli
-from device_configs.cli import guarded
+from device_configs.cli import guarded, run_room, time_left
 from device_configs.diagnosis import Check, package
 
 
@@ -111,3 +111,17 @@ def test_a_missing_package_is_one_sentence_with_what_brings_it(capsys):
     for room, argv in (("energy", []), ("yaml", ["--debug"])):
         with pytest.raises(ModuleNotFoundError):
             guarded(needs(room), argv)
+
+
+def test_a_room_run_as_a_module_says_what_is_missing_too(capsys):
+    def needs(argv):
+        raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib.figure")
+
+    assert run_room({"report": needs}, "report", ["RUN"]) == 2
+    assert capsys.readouterr().err.strip().endswith("pip install 'splitwatt[report]'")
+
+
+def test_the_time_left_in_words():
+    assert time_left(0, 10, 5.0) == "" == time_left(10, 10, 5.0)
+    assert time_left(1, 10, 5.0) == "about 45 s left"
+    assert time_left(1.5, 150, 6.0) == "about 10 min left"

@@ -117,3 +117,32 @@ def test_cleaning_keeps_the_function_and_drops_the_rest(untidy):
     assert kinds == {"Conv": 2, "Relu": 1, "Mul": 1, "Add": 2}
     assert not foldable(cleaned.graph)
     assert "unused" not in {tensor.name for tensor in cleaned.graph.initializer}
+
+
+def test_what_a_graph_inside_a_graph_inside_takes_is_kept():
+    """An If in an If, whose branch alone takes what a node of the main graph makes."""
+
+    def branch(name, *nodes):
+        out = helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, [2])
+        return helper.make_graph(nodes, name, [], [out])
+
+    def chosen(output, *branches):
+        then, other = branches
+        return helper.make_node("If", ["c"], [output], then_branch=then, else_branch=other)
+
+    inner = chosen(
+        "i",
+        branch("a", helper.make_node("Identity", ["n"], ["p"])),
+        branch("b", helper.make_node("Abs", ["n"], ["q"])),
+    )
+    nodes = [
+        helper.make_node("Neg", ["x"], ["n"]),
+        chosen("y", branch("c", inner), branch("d", helper.make_node("Exp", ["x"], ["e"]))),
+    ]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])]
+    inputs.append(helper.make_tensor_value_info("c", TensorProto.BOOL, []))
+    out = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2])
+    graph = helper.make_graph(nodes, "nested", inputs, [out])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
+    feed = {"x": np.array([1, -2], np.float32), "c": np.array(True)}
+    np.testing.assert_array_equal(_run(clean(model, 7, "nested"), feed)[0], [-1, 2])
