@@ -9,7 +9,7 @@ from export.compat.extract import extract
 from export.compat.fit import Fitted, Piece, Report, fit, fit_to, tables_of
 from export.compat.fold import fold
 from export.compat.rewrites import REWRITES, Rewritten, rewrite
-from export.compat.tables import Table, known_tables, load_table, table_for
+from export.compat.tables import Table, known_tables, load_table
 
 __all__ = [
     "REWRITES",
@@ -30,6 +30,5 @@ __all__ = [
     "load_table",
     "plan_cut",
     "rewrite",
-    "table_for",
     "tables_of",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from device_configs.errors import ConfigError, TargetError
+from device_configs.errors import ConfigError
 from device_configs.names import check_known, suggestion
 from export.compat.rules import RULES
 
@@ -82,24 +82,7 @@ def known_tables(runtime: str) -> list[str]:
     """The versions of `runtime` that have a table, oldest first."""
     check_known("runtime", runtime, _TITLES)
     versions = [path.stem.split("-", 1)[1] for path in _FOLDER.glob(f"{runtime}-*.yaml")]
-    return sorted(versions, key=_numbers)
-
-
-def table_for(runtime: str, version: str) -> Table:
-    """The table for an installed `version`: the newest one that is not newer than it.
-
-    Raises:
-        TargetError: the version is older than every table.
-    """
-    versions = known_tables(runtime)
-    wanted = _numbers(version)
-    fitting = [v for v in versions if _numbers(v) <= wanted[: len(_numbers(v))]]
-    if not fitting:
-        raise TargetError(
-            f"nothing is known of the operators of {_TITLES[runtime]} {version}",
-            f"the oldest version that can be checked is {versions[0]}",
-        )
-    return load_table(runtime, fitting[-1])
+    return sorted(versions, key=lambda version: [int(number) for number in version.split(".")])
 
 
 @functools.cache
@@ -173,10 +156,3 @@ def _check_keys(
     for name in known if required is None else required:
         if name not in document:
             raise ConfigError(f"{file}: the key '{key}{name}' is missing", "add it")
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in version.split("."))
-    except ValueError:
-        raise TargetError(f"'{version}' is no version number", "write it like 8.2 or 1.10.0")
