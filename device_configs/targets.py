@@ -9,11 +9,13 @@ import json
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from device_configs.errors import ConfigError, TargetError
-from device_configs.names import check_known, suggestion
+from device_configs.errors import ConfigError, TargetError, UsageError
+from device_configs.names import suggestion
 from device_configs.schema import check
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
+# Targets that a command line gave by their files: name -> file.
+_FILES: Dict[str, str] = {}
 
 
 class Fact(NamedTuple):
@@ -123,18 +125,47 @@ def load_schema() -> Dict[str, Any]:
 
 
 def load_target(name: str) -> Target:
-    """The target called `name`.
+    """The target called `name`, or the one in the file `name` where that ends in .yaml.
+
+    A target from a file is known by its own name from then on, in this process: manifests and runs
+    name it so.
 
     Raises:
         UsageError: no such target; names the nearest ones.
-        ConfigError: its file is not of the form of `schema.json`.
+        ConfigError: its file is not of the form of `schema.json`, or has the name of another one.
     """
-    check_known("target", name, known_targets())
-    return read_target(os.path.join(_FOLDER, name + ".yaml"))
+    own = known_targets()
+    if name.endswith(".yaml"):
+        target = read_target(name)
+        if target.name in own and not os.path.samefile(name, _path(target.name)):
+            raise ConfigError(
+                "%s: name is '%s', which is a target of splitwatt's own" % (name, target.name),
+                "give it another name, and the file too",
+            )
+        _FILES[target.name] = name
+        return target
+    if name not in own and name not in _FILES:
+        remedy = "%s (one of your own is given by its file, %s.yaml)"
+        raise UsageError("unknown target '%s'" % name, remedy % (suggestion(name, own), name))
+    return read_target(_FILES.get(name) or _path(name))
+
+
+def target_name(given: str) -> str:
+    """The name of a target that is given by its name, which is taken as it is, or by its file."""
+    return load_target(given).name if given.endswith(".yaml") else given
+
+
+def spelling(name: str) -> str:
+    """What another process knows a target by: its file, where this one has it from a file."""
+    return _FILES.get(name, name)
+
+
+def _path(name: str) -> str:
+    return os.path.join(_FOLDER, name + ".yaml")
 
 
 def read_target(path: str) -> Target:
-    """The target in the YAML file at `path` (one that does not come with splitwatt, too).
+    """The target in the YAML file at `path`, whose name must be the file's.
 
     Raises:
         ConfigError: no such file, no YAML, or not of the form of `schema.json`.

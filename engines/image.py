@@ -1,20 +1,25 @@
-"""Photographs as arrays: whatever the file holds becomes uint8 RGB, or an ImageError."""
+"""Photographs as arrays: whatever the file holds becomes uint8 RGB, or an ImageError.
+
+And which files of a folder are photographs.
+"""
 
 import io
 import os
 import struct
 import warnings
-from typing import Union
+from typing import List, Union
 
 import numpy as np
 from PIL import Image
 
-from device_configs.errors import ImageError
+from device_configs.errors import ImageError, UsageError
 
 MAX_PIXELS = 100 * 1000 * 1000
 
 # Formats that decode inside this process; EPS, for one, would start another program.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
+# What their files are called.
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".jp2")
 _EXIF_ORIENTATION = 0x0112
 # EXIF orientation -> Pillow's number of the transposition that undoes it (PIL.Image.Transpose)
 _UPRIGHT = {
@@ -71,6 +76,26 @@ def decode_image(source: Union[str, bytes, "os.PathLike[str]"]) -> np.ndarray:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         reason = "not an image of a known format" if "cannot identify" in reason else reason
         raise ImageError("%s cannot be decoded: %s" % (name, reason))
+
+
+def image_names(folder: str) -> List[str]:
+    """File names of a folder's images, in order; hidden ones are none."""
+    names = [name for name in os.listdir(folder) if name.lower().endswith(_SUFFIXES)]
+    return sorted(name for name in names if not name.startswith("."))
+
+
+def list_images(folder: str) -> List[str]:
+    """Paths of a folder's images, in the order of their names.
+
+    Raises:
+        UsageError: no such folder, or no image in it.
+    """
+    if not os.path.isdir(folder):
+        raise UsageError("there is no folder of images %s" % folder)
+    paths = [os.path.join(folder, name) for name in image_names(folder)]
+    if not paths:
+        raise UsageError("%s holds no image" % folder, "known: *" + " *".join(_SUFFIXES))
+    return paths
 
 
 def _read(path: str) -> bytes:

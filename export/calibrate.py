@@ -21,13 +21,13 @@ from device_configs.files import sha256_file
 from engines.bundle import Bundle
 from engines.image import decode_image
 from engines.manifest import CodecSpec, TablesFile
+from engines.model_name import FP32
 from engines.pipeline import BoardPipeline
 from engines.rangecoder import RangeCoder, Tables
 from engines.rangecoder.tables import PRECISION, TOTAL
 from engines.samples import make_samples, write_manifest
 from export.in_graph import add_coder
 from export.precision_bundle import state_trials
-from export.precision_names import FP32
 from export.replacing import check_place, replacing
 
 # Of this many images one is held out, to see what the tables do for images they were not fitted to.

@@ -178,24 +178,41 @@ def _take_tables(model: Any, state: Mapping[str, Any], prefix: str) -> None:
             setattr(model, name, table.clone())  # type: ignore[union-attr]
 
 
-def differences(state: Mapping[str, Any], module: nn.Module, path: str) -> list[str]:
-    """One note when tensors of `state` differ from the module's own of the same names."""
+def differences(
+    state: Mapping[str, Any], module: nn.Module, path: str, left_out: Sequence[str] = ()
+) -> list[str]:
+    """Notes with every tensor of `state` that the module has otherwise, or does not have at all.
+
+    Args:
+        left_out: prefixes of tensors that the papers' own loader leaves out too.
+    """
     own = module.state_dict()
+    file = os.path.basename(path)
     found = {}
+    unknown = []
     for key, value in state.items():
-        if key in own and not _free(key):
+        if _free(key) or key.startswith(tuple(left_out)):
+            continue
+        if key not in own:
+            unknown.append(key)
+        else:
             same = own[key].shape == value.shape
             gap = float((own[key].float() - value.float()).abs().max()) if same else float("inf")
             if gap:
                 found[key] = gap
-    if not found:
-        return []
-    worst = max(found, key=lambda key: found[key])
-    return [
-        f"{os.path.basename(path)} repeats {len(found)} tensors of the body with other values "
-        f"(largest difference {found[worst]:.3g}, in {worst}), which are not used: "
-        + _few(list(found), 20)
-    ]
+    notes = []
+    if found:
+        worst = max(found, key=lambda key: found[key])
+        notes.append(
+            f"{file} repeats {len(found)} tensors of the body with other values (largest difference "
+            f"{found[worst]:.3g}, in {worst}), which are not used: {', '.join(found)}"
+        )
+    if unknown:
+        notes.append(
+            f"{file} has {len(unknown)} tensors that the body does not have, which are not used: "
+            + ", ".join(unknown)
+        )
+    return notes
 
 
 def recognise(state: Mapping[str, Any]) -> str:
@@ -247,6 +264,6 @@ def _free(key: str) -> bool:
     return key.endswith(("num_batches_tracked", *_TABLE_BUFFERS, *_SCALES))
 
 
-def _few(names: Sequence[str], count: int = 3) -> str:
-    shown = ", ".join(names[:count])
-    return shown if len(names) <= count else f"{shown} and {len(names) - count} more"
+def _few(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

@@ -15,6 +15,7 @@ from engines import manifest as schema
 from engines.bundle import Bundle
 from engines.fields import Fields
 from engines.manifest_compat import PartFit
+from engines.model_name import FP32
 from engines.samples import make_samples, write_manifest
 from export.checkpoints import read
 from export.cleanup import keep_outputs
@@ -28,7 +29,6 @@ from export.photos import photos, samples
 from export.pieces import Placed, Run, open_session, params_after, place, ports_of
 from export.precision_bundle import convert, state_trials
 from export.precision_error import lines_of
-from export.precision_names import FP32
 from export.random_weights import seeded
 from export.replacing import replacing
 from export.request import Request, made_by

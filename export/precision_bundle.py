@@ -20,12 +20,12 @@ from device_configs.files import sha256_file, write_atomic
 from device_configs.targets import load_target
 from engines.bundle import Bundle
 from engines.manifest import Manifest, Part
+from engines.model_name import FP32
 from engines.samples import write_manifest
-from export.calibration import calibration_images
 from export.compat import Table, tables_of
+from export.int8_images import calibration_images
 from export.precision import to_fp16, to_int8, to_tf32
 from export.precision_error import Board, measure
-from export.precision_names import FP32
 
 # What engines of fp32 graphs may be built or run in all the same.
 TRIALS = ("tf32", "fp16")

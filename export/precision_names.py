@@ -1,4 +1,4 @@
-"""What a model in another precision than fp32 is called: `ladon_r50@0.32-fp16`."""
+"""The precision that a model is asked for in: by its name (`ladon_r50@0.32-fp16`) or a flag."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from device_configs.errors import UsageError
 from device_configs.names import check_known
 from device_configs.targets import Target
 from engines.manifest import PRECISIONS
-
-FP32 = PRECISIONS[0]
+from engines.model_name import FP32, read_name
 
 
 def split_name(name: str, asked: str | None) -> tuple[str, str]:
@@ -18,17 +17,18 @@ def split_name(name: str, asked: str | None) -> tuple[str, str]:
     """
     if asked is not None:
         check_known("precision", asked, PRECISIONS)
-    for precision in PRECISIONS:
-        if name.endswith("-" + precision):
-            if asked not in (None, precision):
-                raise UsageError(f"the model '{name}' is in {precision}, not {asked}", "drop one")
-            return name[: -len(precision) - 1], precision
-    return name, asked or FP32
+    found = read_name(name)
+    base = str(found._replace(precision=FP32))
+    if not name.endswith("-" + found.precision):
+        return base, asked or FP32
+    if asked not in (None, found.precision):
+        raise UsageError(f"the model '{name}' is in {found.precision}, not {asked}", "drop one")
+    return base, found.precision
 
 
 def join_name(name: str, precision: str) -> str:
     """The name of a model in a precision; fp32 adds nothing."""
-    return name if precision == FP32 else f"{name}-{precision}"
+    return str(read_name(name)._replace(precision=precision))
 
 
 def check_precision(precision: str, target: Target) -> None:

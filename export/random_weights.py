@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from device_configs.errors import ExportError
+from export.spec import SEED
 
-SEED = 2025
 # Bits a symbol at the smallest and the largest beta of the papers, and what lies between.
 _BITS_AT_SMALLEST, _BITS_AT_LARGEST = 4.0, 1.2
 _SMALLEST_BETA, _LARGEST_BETA = 0.32, 20.48

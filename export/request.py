@@ -15,17 +15,17 @@ from device_configs.targets import Target, load_target
 from device_configs.version import __version__
 from engines.bundle import Bundle
 from engines.manifest import Manifest
+from engines.model_name import FP32
 from engines.photos import default_photos
 from export import zoo
-from export.calibration import calibration_images
 from export.coder_place import IN_GRAPH, OUTSIDE, check_target
-from export.precision_names import FP32, check_precision, join_name, split_name
+from export.int8_images import calibration_images
+from export.precision_names import check_precision, join_name, split_name
 from export.replacing import check_place
-from export.spec import System
-from export.weight_files import PLACE, digest, locate, other_rates
+from export.spec import SEED, System
+from export.weight_files import PLACE, as_downloaded, digest, locate, other_rates
 
 RANDOM = "random"
-SEED = 2025
 _PACKAGES = ("torch", "torchvision", "timm", "compressai", "sc2bench", "onnx", "onnxruntime")
 
 
@@ -134,7 +134,7 @@ def prepare(
         files = locate(system.checkpoints(rate), weights, full, rate, other_rates(system, rate))
         if files is None:
             raise UsageError(f"{full} needs weights, and none were found", remedies(system, rate))
-    place = out or os.path.join(bundles, target, join_name(full, precision))
+    place = out or os.path.join(bundles, board.name, join_name(full, precision))
     out_folder = Path(place)
     check_place(out_folder)
     return Request(
@@ -151,7 +151,7 @@ def remedies(system: System, rate: str | None) -> str:
     first = checkpoints[0]
     put = f"put {os.path.join(PLACE, first.paths[0])} here"
     if not first.archive:
-        put = f"put it here as {first.paths[-1]}, or anywhere and give --weights PATH"
+        put = f"put it here as {as_downloaded(first)}, or anywhere and give --weights PATH"
     elif len(checkpoints) > 1:
         put += f" and {len(checkpoints) - 1} more ('splitwatt weights' lists them)"
     if first.url is None:

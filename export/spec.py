@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Tensors = dict[str, Tensor]
     State = Mapping[str, Any]
 
+# Of random weights, as manifests state it.
+SEED = 2025
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 

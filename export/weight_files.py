@@ -77,8 +77,9 @@ def locate(
     if missing and given is None:
         return None
     if missing:
+        lacks = f"{given} holds no" if os.path.isdir(given or "") else f"beside {given} there is no"
         raise CheckpointError(
-            f"{given} holds no {missing[0].role} checkpoint of {model} ({missing[0].paths[0]})",
+            f"{lacks} {missing[0].role} checkpoint of {model} ({missing[0].paths[0]})",
             f"'splitwatt weights {model}' says where to get it",
         )
     return {role: path for role, path in found.items() if path is not None}
@@ -114,7 +115,7 @@ def advice(checkpoint: Checkpoint, model: str, rate: str | None) -> Advice:
     if checkpoint.archive:
         put, *also = (os.path.join(PLACE, path) for path in checkpoint.paths)
     else:
-        put, also = checkpoint.paths[-1], []
+        put, also = as_downloaded(checkpoint), []
     found = locate((checkpoint,), None, model, rate) or {}
     return Advice(
         checkpoint.role,
@@ -125,6 +126,12 @@ def advice(checkpoint: Checkpoint, model: str, rate: str | None) -> Advice:
         also,
         found.get(checkpoint.role),
     )
+
+
+def as_downloaded(checkpoint: Checkpoint) -> str:
+    """The one of its names that the file at its URL has, where that is a file's."""
+    name = os.path.basename(checkpoint.url or "")
+    return name if name in checkpoint.paths else checkpoint.paths[-1]
 
 
 def digest(paths: Iterable[str]) -> str:

@@ -5,8 +5,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from device_configs.errors import BundleError, ConfigError
 from device_configs.names import suggestion
+from device_configs.targets import spelling
 from engines.bundle import Bundle
-from engines.manifest import PRECISIONS
+from engines.model_name import read_name
 from profiler.config import SPLIT, Config, packaged
 
 DEFAULT_FOLDER = "bundles"
@@ -26,20 +27,24 @@ class Found(NamedTuple):
 def find_folder(folder: str, target: str, model: str) -> Optional[str]:
     """The bundle's folder of a model, or None; of a name without a rate the first rate there is.
 
-    A model in another precision than fp32 ends in it: `ladon_r50@0.32-fp16`, `ladon_r50-fp16`.
+    `jpeg+resnet50@70` is `jpeg@70+resnet50`, and `jpeg+resnet50` any rate of it. A model in another
+    precision than fp32 ends in it: `ladon_r50@0.32-fp16`, `ladon_r50-fp16`.
+
+    Raises:
+        UsageError: the name has two rate points.
     """
     root = os.path.join(folder, target)
-    exact = os.path.join(root, model)
+    asked = read_name(model)
+    exact = os.path.join(root, str(asked))
     if os.path.isfile(os.path.join(exact, "manifest.json")):
         return exact
-    endings = ["-" + precision for precision in PRECISIONS if model.endswith("-" + precision)]
-    ending = endings[0] if endings else ""
-    prefix = model[: len(model) - len(ending)] + "@"
-    names = os.listdir(root) if os.path.isdir(root) and "@" not in model else []
+    if asked.rate is not None or not os.path.isdir(root):
+        return None
+    known = [(read_name(name), name) for name in os.listdir(root) if name.count("@") == 1]
     rates = sorted(
-        (_rate(name[len(prefix) : len(name) - len(ending)]), name)
-        for name in names
-        if name.startswith(prefix) and name.endswith(ending)
+        (_rate(found.rate or ""), name)
+        for found, name in known
+        if found._replace(rate=None) == asked
     )
     return os.path.join(root, rates[0][1]) if rates else None
 
@@ -155,7 +160,7 @@ def _how_to_export(config: Config, models: Sequence[str], folder: str, target: s
     if len(models) > 3 and config.name + ".yaml" in packaged():
         what = "--config %s.yaml" % config.name
     where = "" if folder == DEFAULT_FOLDER else " --bundles %s" % folder
-    command = "splitwatt export %s --target %s%s" % (what, target, where)
+    command = "splitwatt export %s --target %s%s" % (what, spelling(target), where)
     return "make them on the host with '%s', and copy the folder here" % command
 
 

@@ -5,29 +5,19 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from PIL import Image
 
-from device_configs.errors import UsageError
 from device_configs.files import sha256_file
+from engines.image import list_images
 from engines.photos import default_photos
 from profiler.config import DEFAULT_IMAGES
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".jp2")
 
-
-def list_images(images: str) -> List[str]:
-    """Paths of the images of a folder, by name, or of the packaged photographs.
+def config_images(images: str) -> List[str]:
+    """Paths of the images that a config names: of a folder, or the packaged photographs.
 
     Raises:
         UsageError: no such folder, or no image in it.
     """
-    if images == DEFAULT_IMAGES:
-        return default_photos()
-    if not os.path.isdir(images):
-        raise UsageError("there is no folder of images %s" % images)
-    names = [name for name in os.listdir(images) if name.lower().endswith(SUFFIXES)]
-    paths = [os.path.join(images, name) for name in sorted(names) if not name.startswith(".")]
-    if not paths:
-        raise UsageError("%s holds no image" % images, "known: *" + " *".join(SUFFIXES))
-    return paths
+    return default_photos() if images == DEFAULT_IMAGES else list_images(images)
 
 
 def describe_images(paths: List[str]) -> List[Dict[str, Any]]:

@@ -78,7 +78,7 @@ def infer(argv: List[str]) -> int:
 
 
 def _files(images: List[str]) -> List[str]:
-    from profiler.images import list_images
+    from engines.image import list_images
 
     found: List[str] = []
     for path in images:

@@ -7,13 +7,14 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from device_configs.errors import RunError, ServerError, UsageError
 from device_configs.names import check_known
+from device_configs.targets import load_target
 from energy.drivers import available
 from engines.backends import BACKENDS
 from profiler.board_state import HARDWARE, board_state
 from profiler.bundles import Found, describe, open_bundles
 from profiler.client import Client
 from profiler.config import SPLIT, Config, from_document
-from profiler.images import describe_images, list_images
+from profiler.images import config_images, describe_images
 from profiler.links.parse import parse_links
 from profiler.plan import plan_blocks
 from profiler.records import FORMAT
@@ -59,6 +60,17 @@ def check_backends(config: Config) -> None:
         check_known("backend", backend, BACKENDS)
 
 
+def with_backends(config: Config, target: str) -> Config:
+    """The config as it runs on a target: on the target's default backends where it names none.
+
+    Raises:
+        UsageError: it names none, and nobody knows the target.
+    """
+    if config.backends:
+        return config
+    return config._replace(backends=load_target(target).default_backends)
+
+
 def check_sensors(options: Options) -> None:
     """Raise UsageError for a tree that is not there or a driver that nobody knows."""
     if not os.path.isdir(options.sysfs):
@@ -77,7 +89,8 @@ def new_document(config: Config, options: Options) -> Dict[str, Any]:
     """
     check_backends(config)
     check_sensors(options)
-    paths = list_images(config.images)
+    config = with_backends(config, options.target)
+    paths = config_images(config.images)
     found = open_bundles(config, options.bundles, options.target)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     return {
@@ -122,6 +135,7 @@ def check_resumable(document: Dict[str, Any], options: Options, config: Optional
         config: the one given on the command line; None where none was.
     """
     own = from_document(document["config"], "run.json")
+    config = None if config is None else with_backends(config, options.target)
     if config is not None and config != own:
         wanted, known = config.to_json(), own.to_json()
         keys = [key for key in known if wanted[key] != known[key]]

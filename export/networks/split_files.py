@@ -31,7 +31,7 @@ def _compare_body(network: SplitNetwork, loaded: LoadedFile, prefix: str) -> lis
     state = remap_old_keys(
         "bottleneck_layer.entropy_bottleneck", dict(subset(loaded.state, prefix))
     )
-    return differences(state, network.model, loaded.path)
+    return differences(state, network.model, loaded.path, network.trunk.replaced)
 
 
 def _classification(network: SplitNetwork, loaded: LoadedFile, is_body: bool) -> list[str]:

@@ -14,6 +14,7 @@ import pkgutil
 
 from device_configs.errors import UsageError
 from device_configs.names import check_known, suggestion
+from engines.model_name import ModelName, read_name
 from export.spec import System
 
 
@@ -42,10 +43,7 @@ def rates(system: System) -> tuple[str | None, ...]:
 
 def full_name(system: System, rate: str | None) -> str:
     """`ladon_r50@0.32`, `jpeg@50+resnet50`; the bare name where there are no rate points."""
-    if rate is None:
-        return system.name
-    codec, plus, model = system.name.partition("+")
-    return f"{codec}@{rate}{plus}{model}"
+    return str(ModelName(system.name, rate))
 
 
 def find(name: str) -> tuple[System, str | None]:
@@ -55,7 +53,7 @@ def find(name: str) -> tuple[System, str | None]:
         UsageError: an unknown name or rate point, with the nearest known ones; a row that cannot be
             exported.
     """
-    base, rate = _split(name)
+    base, rate, _ = read_name(name)
     known = systems()
     if "+" in base:
         system = importlib.import_module(f"{__name__}.input_compression").compose(base, known)
@@ -75,13 +73,3 @@ def find(name: str) -> tuple[System, str | None]:
             f"known: {points}" if points else f"it has none: write {base}",
         )
     return system, rate
-
-
-def _split(name: str) -> tuple[str, str | None]:
-    """`jpeg@50+resnet50`, or `jpeg+resnet50@50`, without its rate point, and that."""
-    codec, plus, model = name.partition("+")
-    codec, first, rate = codec.partition("@")
-    model, second, other = model.partition("@")
-    if first and second:
-        raise UsageError(f"the model '{name}' has two rate points", "drop one")
-    return codec + plus + model, (rate if first else other) if first or second else None

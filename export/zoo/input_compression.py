@@ -21,7 +21,7 @@ from export.spec import Checkpoint, Network, System
 from export.zoo.offloading import FRANKENSPLIT, SC2
 
 _TEN = ("50", "10", "20", "30", "40", "60", "70", "80", "90", "95", "100")
-_QUANTISERS = ("30", "20", "25", "35", "37", "40", "45", "50")
+_QUANTISERS = ("30", "5", "10", "15", "20", "25", "35", "37", "40", "45", "50")
 _BALLE17 = "Ballé, Laparra, Simoncelli: End-to-end Optimized Image Compression, ICLR 2017"
 _BALLE18 = "Ballé et al.: Variational Image Compression with a Scale Hyperprior, ICLR 2018"
 _MINNEN = "Minnen, Ballé, Toderici: Joint Autoregressive and Hierarchical Priors, NeurIPS 2018"
@@ -71,8 +71,8 @@ _CODECS = (
     InputCodec("heic", SC2, "HEVC-intra in HEIF (ISO/IEC 23008-12), by libheif through pillow-heif",
                _TEN, notes=("HEVC-intra, as BPG is, where libbpg's tools are missing; its bytes are "
                             "not BPG's, and its rates are libheif's qualities",)),
-    InputCodec("bmshj2018_factorized", SC2, _BALLE17, tuple("12345678"), 16,
-               ("CompressAI's; the rates are its qualities",)),
+    InputCodec("bmshj2018_factorized", SC2, _BALLE18, tuple("12345678"), 16,
+               ("CompressAI's; the rates are its qualities", f"FrankenSplit cites {_BALLE17}")),
     InputCodec("bmshj2018_hyperprior", SC2, _BALLE18, tuple("12345678"), 64,
                ("CompressAI's scale hyperprior; the rates are its qualities",)),
     InputCodec("mbt2018_mean", SC2, _MINNEN, tuple("12345678"), 64,

@@ -18,6 +18,8 @@ FRANKENSPLIT = (
     "Variational Bottleneck Injection for Mobile Edge Computing"
 )
 _TORCHVISION = "https://download.pytorch.org/models/"
+# What the SC2 benchmark's configurations of segmentation take, trained on PASCAL VOC 2012.
+_TORCHDISTILL = "https://github.com/yoshitomo-matsubara/torchdistill/releases/download/v0.2.8/"
 _TIMM = "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/"
 _NOTE = "behind an input codec the server runs all of it: png+{0}, jpeg@95+{0}"
 _RESIZE = "the papers' resizing (shorter side 256, bilinear); its own weights were tuned to another"
@@ -39,7 +41,7 @@ def _build(module: str, kind: str, *arguments: Any) -> Any:
 def _system(
     name: str, paper: str, citation: str, url: str, build: Any, preprocess: Preprocess, **more: Any
 ) -> System:
-    files = (*more.get("others", ()), url.rsplit("/", 1)[1])
+    files = (url.rsplit("/", 1)[1], *more.get("others", ()))
     checkpoint = Checkpoint("model", files, url, hub=more.get("hub"))
     head = more.get("head", Head("model", "imagenet1k", top_k=5))
     task = more.get("task", "classification")
@@ -79,12 +81,12 @@ def _deeplab(depth: int, file: str) -> System:
         name,
         SC2,
         "Chen et al.: Rethinking Atrous Convolution for Semantic Image Segmentation, 2017",
-        _TORCHVISION + file,
+        f"{_TORCHDISTILL}pascal_voc2012-{name}.pt",
         _build("segmentation", "Segmenter", name),
         shorter(513),
         task="segmentation",
         head=Head("model", "voc21"),
-        others=(f"pascal_voc2012/baseline/pascal_voc2012-{name}.pt",),
+        others=(file,),  # torchvision's, trained on COCO with VOC's classes
     )
 
 

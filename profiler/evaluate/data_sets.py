@@ -7,8 +7,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from device_configs.errors import UsageError
 from device_configs.names import check_known
+from engines.image import image_names
 from engines.labels import labels
-from profiler.images import SUFFIXES
 
 CLASSIFICATION, DETECTION, SEGMENTATION = "classification", "detection", "segmentation"
 _LIMIT_BYTES = 1 << 30
@@ -95,7 +95,7 @@ def _imagenet(folder: str) -> DataSet:
     items = [
         Item(synset + "/" + name, os.path.join(root, synset, name), synsets[synset])
         for synset in found
-        for name in _images(os.path.join(root, synset))
+        for name in image_names(os.path.join(root, synset))
     ]
     return DataSet("imagenet", "ilsvrc2012", CLASSIFICATION, items, True, None)
 
@@ -171,7 +171,7 @@ def _voc(folder: str) -> DataSet:
 def _folder(folder: str) -> DataSet:
     """Images alone: bytes can be counted, accuracy cannot."""
     name = os.path.basename(os.path.abspath(folder))
-    items = [Item(image, os.path.join(folder, image), None) for image in _images(folder)]
+    items = [Item(image, os.path.join(folder, image), None) for image in image_names(folder)]
     return DataSet("folder", name, None, items, True, None)
 
 
@@ -181,11 +181,6 @@ def _first(folder: str, below: Sequence[str]) -> str:
         if os.path.isdir(os.path.join(folder, name)):
             return os.path.join(folder, name)
     return folder
-
-
-def _images(folder: str) -> List[str]:
-    names = [name for name in os.listdir(folder) if name.lower().endswith(SUFFIXES)]
-    return sorted(name for name in names if not name.startswith("."))
 
 
 _KINDS: Dict[str, Callable[[str], DataSet]] = {

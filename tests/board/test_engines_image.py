@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, features
 
-from device_configs.errors import ImageError
-from engines.image import decode_image
+from device_configs.errors import ImageError, UsageError
+from engines.image import decode_image, image_names, list_images
 from engines.photos import default_photos
 
 RNG = np.random.RandomState(3)
@@ -163,3 +163,15 @@ def test_not_an_image(tmp_path):
     # PostScript would start another program.
     refused(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\n", "known format")
     assert os.path.isdir(str(tmp_path))
+
+
+def test_a_folders_images_are_the_same_for_every_command(tmp_path):
+    for name in ("b.PPM", "a.jp2", "c.gif", "._a.jpg", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    assert image_names(str(tmp_path)) == ["a.jp2", "b.PPM", "c.gif"]
+    assert list_images(str(tmp_path))[0] == str(tmp_path / "a.jp2")
+    with pytest.raises(UsageError, match="there is no folder of images"):
+        list_images(str(tmp_path / "none"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="empty holds no image"):
+        list_images(str(tmp_path / "empty"))

@@ -4,8 +4,9 @@ import copy
 
 import pytest
 
-from device_configs.errors import BundleError
+from device_configs.errors import BundleError, UsageError
 from engines.manifest import Manifest
+from engines.model_name import read_name
 from tests.board import tiny
 
 
@@ -89,3 +90,22 @@ def test_a_manifest_that_is_no_object(value):
     with pytest.raises(BundleError) as error:
         Manifest.from_json(value, "here.json")
     assert "here.json: the file must be an object" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name, pieces",
+    [
+        ("ladon_r50@0.32-fp16", ("ladon_r50", "0.32", "fp16")),
+        ("jpeg@50+resnet50", ("jpeg+resnet50", "50", "fp32")),
+        ("webp@lossless+swin_b-int8", ("webp+swin_b", "lossless", "int8")),
+        ("mobilenet_v2", ("mobilenet_v2", None, "fp32")),
+    ],
+)
+def test_a_models_name_comes_apart_and_together(name, pieces):
+    assert read_name(name) == pieces and str(read_name(name)) == name
+
+
+def test_a_rate_point_behind_a_codecs_model_is_the_codecs():
+    assert str(read_name("jpeg+resnet50@50")) == "jpeg@50+resnet50"
+    with pytest.raises(UsageError, match="jpeg@50.resnet50@50' has two rate points"):
+        read_name("jpeg@50+resnet50@50")

@@ -16,7 +16,7 @@ from device_configs.errors import CheckpointError, UsageError
 from engines.bundle import Bundle
 from engines.rangecoder import Tables
 from export import zoo
-from export.checkpoints import read
+from export.checkpoints import differences, read
 from export.networks import split
 from export.photos import squares
 from export.random_weights import seeded
@@ -143,6 +143,19 @@ def test_ladon_takes_its_body_from_classification_and_lists_what_differs(student
     assert torch.equal(network.model.layer3[0].bn1.running_mean, student.layer3[0].bn1.running_mean)
     assert torch.equal(network.rcnn.rpn.head.cls_logits.weight, rcnn.rpn.head.cls_logits.weight)
     assert torch.equal(network.segmenter.classifier[4].bias, seg.classifier[4].bias)
+
+
+def test_every_tensor_that_a_body_has_otherwise_or_not_at_all_is_named(student):
+    own = {k: v for k, v in student.state_dict().items() if k.startswith("layer3.") and v.dim()}
+    state = {key: value + 1 for key, value in own.items()}
+    state.update({"extra.weight": torch.zeros(2), "bn1.weight": torch.zeros(64)})
+    others, unknown = differences(state, student, "there/d.pt", ("bn1.",))
+    assert len(own) > 60 and f"d.pt repeats {len(own)} tensors" in others
+    assert all(key in others for key in own)
+    assert (
+        unknown
+        == "d.pt has 1 tensors that the body does not have, which are not used: extra.weight"
+    )
 
 
 def test_one_file_of_ladon_finds_the_others_beside_it(student, tmp_path):
@@ -302,6 +315,9 @@ def test_missing_weights_name_both_remedies(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match="holds no classification checkpoint"):
         prepare("ladon_r50", "cpu", None, "empty", "bundles")
+    (tmp_path / "mine.pt").touch()
+    with pytest.raises(CheckpointError, match="beside mine.pt there is no detection checkpoint"):
+        prepare("ladon_r50", "cpu", None, "mine.pt", "bundles")
 
 
 def test_a_trained_bundle_from_torch_hubs_cache(tmp_path, monkeypatch):

@@ -23,8 +23,11 @@ from export.networks.input_compression import FileCompressor
 from export.networks.neural_codecs import neural
 from export.onnx_export import to_onnx
 from export.photos import photos
+from export.request import prepare
 from export.spec import LoadedFile
+from export.weight_files import advice
 from export.zoo.offloading import SYSTEMS as WHOLE
+from profiler.bundles import find_folder
 
 
 @pytest.mark.parametrize(
@@ -46,6 +49,26 @@ def test_any_codec_stands_before_any_whole_model(given, full):
     assert system.tasks and system.preprocess.mean == (0, 0, 0)
     roles = [c.role for c in system.checkpoints(rate)]
     assert roles == (["codec", "model"] if full.startswith("mbt") else ["model"])
+
+
+@pytest.mark.parametrize("asked", ["jpeg@50+resnet50", "jpeg+resnet50@50", "jpeg+resnet50"])
+def test_a_profile_finds_what_an_export_makes_under_every_spelling(asked, tmp_path):
+    due = prepare(asked, "cpu", None, "random", str(tmp_path)).out
+    assert due == tmp_path / "cpu" / "jpeg@50+resnet50"
+    assert find_folder(str(tmp_path), "cpu", asked) is None
+    for made in (due, due.with_name("jpeg@70+resnet50-fp16"), due.with_name("jpeg@9+resnet501")):
+        made.mkdir(parents=True)
+        (made / "manifest.json").touch()
+    assert find_folder(str(tmp_path), "cpu", asked) == str(due)
+    fp16 = find_folder(str(tmp_path), "cpu", "jpeg+resnet50-fp16")
+    assert fp16 == str(due.with_name("jpeg@70+resnet50-fp16"))
+    assert find_folder(str(tmp_path), "cpu", asked + "-fp16") == (None if "@" in asked else fp16)
+
+
+def test_bpgs_rate_points_are_those_that_sc2_ran():
+    """Its scripts run the quantisers 5 to 50 in steps of 5; 37 is one more."""
+    points = zoo.systems()["bpg+resnet50"].rates
+    assert {int(point) for point in points} == {*range(5, 55, 5), 37}
 
 
 @pytest.mark.parametrize(
@@ -84,8 +107,18 @@ def test_files_are_those_that_the_packages_name():
         assert {q: compressai_files.PAGE + file for q, file in files.items()} == theirs
     for system in WHOLE:
         (checkpoint,) = system.checkpoints(None)
-        if "s3" not in system.name:
-            assert checkpoint.url in [weights.url for weights in get_model_weights(system.name)]
+        if "s3" in system.name:  # timm's
+            continue
+        theirs = [weights.url for weights in get_model_weights(system.name)]
+        if system.tasks == (
+            "segmentation",
+        ):  # SC2 takes torchdistill's; torchvision's are taken too
+            assert "torchdistill/releases/download/v0.2.8/pascal_voc2012-deeplab" in checkpoint.url
+            assert checkpoint.url.endswith("/" + checkpoint.paths[0])
+            assert [url.rsplit("/", 1)[1] for url in theirs] == [checkpoint.paths[1]]
+            assert advice(checkpoint, system.name, None).put == checkpoint.paths[0]
+        else:
+            assert checkpoint.url in theirs
 
 
 def test_the_order_is_sc2benchs_resize_crop_codec_normalise():

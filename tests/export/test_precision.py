@@ -18,8 +18,8 @@ from engines.image import decode_image
 from engines.manifest import Manifest
 from engines.pipeline import BoardPipeline, ServerPipeline
 from engines.verify import verify
-from export.calibration import calibration_images
 from export.compat import check_model, load_table
+from export.int8_images import calibration_images
 from export.pieces import open_session
 from export.precision import _round_tf32, to_fp16, to_int8, to_tf32
 from export.precision_error import lines_of
@@ -170,11 +170,15 @@ def test_a_precision_without_a_fast_path_is_refused(target, precision):
 
 def test_calibration_images(tmp_path, photographs):
     assert calibration_images(None)[1].endswith("packaged photographs")
-    with pytest.raises(UsageError, match="no images to calibrate on"):
+    with pytest.raises(UsageError, match="holds no image"):
         calibration_images(str(tmp_path))
     shutil.copy(photographs[0], tmp_path)
     found, first = calibration_images(str(tmp_path))
     assert len(found) == 1 and first.startswith("1 images of")
+    (tmp_path / "._raccoon.jpg").write_bytes(b"what a Mac leaves")
+    assert calibration_images(str(tmp_path)) == (found, first)
+    with pytest.raises(UsageError, match="there is no folder of images"):
+        calibration_images(str(tmp_path / "none"))
     shutil.copy(photographs[1], tmp_path)
     assert calibration_images(str(tmp_path))[1] != first
     result = splitwatt("export", "--model", "mobilenet_v2", "--target", "orin_nano", "--weights",

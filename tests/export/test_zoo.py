@@ -89,6 +89,10 @@ def test_models_prints_the_contract():
     for row in rows:
         assert row["paper"] in text
     assert "5.2 M" in text and "3.4 M" in text  # SSDLite: torchvision's and the paper's
+    factorized = next(row for row in rows if row["name"] == "bmshj2018_factorized+resnet50")
+    assert (
+        "Scale Hyperprior, ICLR 2018" in factorized["citation"]
+    )  # SC2's [18], as CompressAI's name
 
 
 def test_weights_tells_file_place_and_page():
