@@ -11,7 +11,7 @@ def targets(argv: List[str]) -> int:
     arguments = parser(
         "targets", "The machines that splitwatt knows.", "splitwatt targets nano --json"
     )
-    arguments.add_argument("name", nargs="?", metavar="NAME", help="show this target")
+    arguments.add_argument("name", nargs="?", metavar="NAME|FILE", help="show this target")
     options = arguments.parse_args(argv)
     if options.name is None:
         every = [load_target(name) for name in known_targets()]

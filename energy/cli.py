@@ -45,9 +45,11 @@ def _parser(verb: str, example: str) -> argparse.ArgumentParser:
     summary = dict(_SUMMARIES)[verb]
     result = parser("energy " + verb, summary[0].upper() + summary[1:] + ".", example)
     if verb == "integrate":
-        result.add_argument("--target", metavar="NAME", help="the machine whose rails they are")
+        result.add_argument("--target", metavar="NAME|FILE", help="the machine whose rails they are")
     else:
-        result.add_argument("--target", metavar="NAME", help="the machine (default: found out)")
+        result.add_argument(
+            "--target", metavar="NAME|FILE", help="the machine, or its YAML (default: found out)"
+        )
         result.add_argument("--sysfs", metavar="DIR", default="/sys", help="what stands for /sys")
         result.add_argument("--driver", metavar="NAME", help="read the rails by this one only")
         result.add_argument("--replay", metavar="TRACE", help="play this trace instead of a sensor")

@@ -4,7 +4,7 @@ import json
 from typing import Any, Dict, List, Optional
 
 from device_configs.errors import SensorError, UsageError
-from device_configs.targets import find_rail, load_target
+from device_configs.targets import find_rail, load_target, target_name
 from energy import drivers
 from energy.monitor import Window, window_energies
 from energy.rails import Rail
@@ -54,7 +54,7 @@ def integrate_file(
     any_rail = next(iter(rails.values()))
     result: Dict[str, Any] = {
         "trace": path,
-        "target": target or trace.metadata.get("target"),
+        "target": target_name(target) if target else trace.metadata.get("target"),
         "provenance": trace.metadata.get("provenance"),
         "duration_s": any_rail.duration_s,
         "rails": {label: figures(energy) for label, energy in rails.items()},

@@ -89,7 +89,7 @@ def open_rails(
     """The rails of a target, read by the first driver of each of its groups that works.
 
     Args:
-        target: the target's name; None finds it out from `sysfs` (see `detect_target`).
+        target: the target's name or file; None finds it out from `sysfs` (see `detect_target`).
         sysfs: the root of the tree that stands for /sys.
         driver: use this driver only.
         options: what a driver may need: `trace` (replay), `jtop`, `nvml_library`.

@@ -10,6 +10,7 @@ import time
 from typing import Any, Dict, Optional
 
 from device_configs.errors import SensorError, SplitwattError, UsageError
+from device_configs.targets import spelling
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # A sampler is ready after it has started Python and probed the sensors.
@@ -22,7 +23,7 @@ class Sampler(object):
     """A process of its own that samples the rails of a target until `stop`.
 
     Args:
-        target: the target's name; None: found out from `sysfs`.
+        target: the target's name or file; None: found out from `sysfs`.
         sysfs: the root of the tree that stands for /sys.
         trace: the CSV to write; None: no trace.
         latest: a file for the newest reading (see `energy.latest`); None: none.
@@ -49,7 +50,7 @@ class Sampler(object):
         if hz is not None and not 0 < hz <= 10000:
             raise UsageError("a sampling rate of %g Hz is not possible" % hz, "ask for 1 to 1000")
         self._spec = {
-            "target": target,
+            "target": spelling(target) if target else None,
             "sysfs": sysfs,
             "hz": hz,
             "driver": driver,

@@ -18,6 +18,8 @@ def build(argv: List[str]) -> int:
     add("bundle", metavar="BUNDLE", nargs="*", help="a bundle's folder")
     text = "which end's parts this machine runs (default: %(default)s)"
     add("--placement", choices=["board", "server"], default="board", help=text)
+    text = "the YAML of the bundle's target, where it is one of your own"
+    add("--target", metavar="FILE", help=text)
     text = "of the engines (default: what the bundle was exported in)"
     add("--precision", choices=["fp32", "fp16", "int8"], help=text)
     text = "memory for one kernel (default: the target's)"
@@ -33,8 +35,11 @@ def build(argv: List[str]) -> int:
     options = arguments.parse_args(argv)
 
     from device_configs.errors import UsageError
+    from device_configs.targets import load_target
     from engines.build_native import compile_native
 
+    if options.target:
+        load_target(options.target)  # a manifest has its name alone
     if not options.bundle and not options.no_engines:
         raise UsageError("build needs a BUNDLE", "or --no-engines for the native libraries alone")
     tell = _silent if options.json else note
@@ -74,7 +79,7 @@ def _build_bundle(path: str, options: Any, tell: Any) -> Dict[str, Any]:
 
 def _arguments(options: Any) -> List[str]:
     result: List[str] = []
-    for name in ("precision", "aspect"):
+    for name in ("precision", "aspect", "target"):
         value = getattr(options, name)
         if value is not None:
             result += ["--" + name, str(value)]

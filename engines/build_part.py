@@ -51,6 +51,7 @@ def main(argv: List[str]) -> int:
     arguments = argparse.ArgumentParser(prog="python -m engines.build_part")
     arguments.add_argument("bundle")
     arguments.add_argument("part")
+    arguments.add_argument("--target")
     arguments.add_argument("--precision")
     arguments.add_argument("--workspace-mb", type=int)
     arguments.add_argument("--aspect", type=float, default=shapes.ASPECT)
@@ -58,6 +59,8 @@ def main(argv: List[str]) -> int:
     arguments.add_argument("--again", action="store_true")
     arguments.add_argument("--debug", action="store_true")
     given = arguments.parse_args(argv)
+    if given.target:
+        load_target(given.target)
     options = Options(
         given.precision, given.workspace_mb, given.aspect, given.fall_back, given.again
     )

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from device_configs.cli import note, parser, print_json
-from device_configs.errors import UsageError
 
 EXAMPLE = "splitwatt calibrate bundles/cpu/ladon_r50@0.32 --images photos"
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".jp2")
 
 
 def calibrate(argv: list[str]) -> int:
@@ -21,16 +19,22 @@ def calibrate(argv: list[str]) -> int:
     )
     flags.add_argument("bundle", metavar="BUNDLE", help="the bundle's folder")
     flags.add_argument("--images", required=True, metavar="DIR", help="a folder of images")
+    flags.add_argument("--target", metavar="FILE",
+                       help="the YAML of the bundle's target, where it is one of your own")  # fmt: skip
     flags.add_argument("--out", metavar="DIR",
                        help="the new bundle (default: calibrated/TARGET/MODEL, for --bundles "
                             "calibrated); board and server both need it")  # fmt: skip
     options = flags.parse_args(argv)
 
+    from device_configs.targets import load_target
     from engines.bundle import Bundle
+    from engines.image import list_images
     from export.calibrate import calibrate as run
     from export.progress import Progress
 
-    images = _images(options.images)
+    images = list_images(options.images)
+    if options.target:
+        load_target(options.target)  # the manifest has its name alone
     bundle = Bundle.open(options.bundle)
     manifest = bundle.manifest
     out = Path(options.out or Path("calibrated", manifest.target, manifest.model))
@@ -63,13 +67,3 @@ def calibrate(argv: list[str]) -> int:
     if saving.percent <= 0:
         note("these tables save nothing: keep the ones that you have")
     return 0
-
-
-def _images(folder: str) -> list[str]:
-    path = Path(folder)
-    if not path.is_dir():
-        raise UsageError(f"there is no folder of images {folder}")
-    found = [p for p in sorted(path.iterdir()) if p.suffix.lower() in _SUFFIXES]
-    if not found:
-        raise UsageError(f"{folder} holds no image", "known: *" + " *".join(_SUFFIXES))
-    return [str(p) for p in found if not p.name.startswith(".")]

@@ -1,4 +1,4 @@
-"""The verbs of this room: models, weights, export."""
+"""The verbs of this room: models, weights, export, calibrate."""
 
 from __future__ import annotations
 
@@ -105,8 +105,10 @@ def export(argv: list[str]) -> int:
     flags.add_argument(
         "--only", metavar="IDS", help="of the config: these configurations (LC1,SC1)"
     )
-    flags.add_argument("--target", required=True, help="the board; 'splitwatt targets' lists them")
-    flags.add_argument("--server-target", help="the server; the target's own default if left out")
+    flags.add_argument("--target", required=True, metavar="NAME|FILE", help="the board: one of "
+                       "'splitwatt targets', or a YAML of your own")  # fmt: skip
+    flags.add_argument("--server-target", metavar="NAME|FILE",
+                       help="the server; the target's own default if left out")  # fmt: skip
     flags.add_argument("--weights", metavar="random|PATH",
                        help="a checkpoint, a folder of them (the papers' layout), or random; left "
                             "out: ./resource/ckpt and torch.hub's cache are searched")  # fmt: skip

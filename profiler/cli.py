@@ -81,17 +81,24 @@ def what_to_export(argv: List[str]) -> List[str]:
     options = _profile_parser().parse_args(argv)
     if options.resume:
         return []
+    from device_configs.targets import spelling
     from profiler.bundles import missing
 
     config, settings = _settings(options)
     assert config is not None  # for the type checker
     models = missing(config, settings.bundles, settings.target)
     wanted = [argument for model in models for argument in ("--model", model)]
-    return wanted and wanted + ["--target", settings.target, "--bundles", settings.bundles]
+    return wanted and wanted + [
+        "--target",
+        spelling(settings.target),
+        "--bundles",
+        settings.bundles,
+    ]
 
 
 def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
     """The config (None where only a run is named) and the runner's options."""
+    from device_configs.targets import target_name
     from profiler.bundles import DEFAULT_FOLDER
     from profiler.config import load_config
     from profiler.prepare import SYSFS, Options, override
@@ -116,7 +123,9 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
     sensors = known.get("sensors") or {}
     return config, Options(
         bundles=options.bundles or known.get("bundles_folder") or DEFAULT_FOLDER,
-        target=options.target or known.get("targets", {}).get("board") or DEFAULT_TARGET,
+        target=target_name(
+            options.target or known.get("targets", {}).get("board") or DEFAULT_TARGET
+        ),
         threads=options.threads or known.get("threads"),
         server=options.server or _known_server(last_server(known)),
         token_file=options.token_file,
@@ -143,9 +152,12 @@ def _tell_how_to_resume(path: str, options: argparse.Namespace) -> None:
 
 
 def _resume_command(path: str, options: argparse.Namespace) -> str:
-    """The command that goes on with a run: run.json knows the rest, but not how to be let in."""
+    """The command that goes on with a run: run.json knows the rest, but not how to be let in, nor
+    where a target of one's own is.
+    """
+    target = options.target if options.target and options.target.endswith(".yaml") else None
     flags = (("--token-file", options.token_file), ("--cert", options.cert),
-             ("--fingerprint", options.fingerprint))  # fmt: skip
+             ("--fingerprint", options.fingerprint), ("--target", target))  # fmt: skip
     more = "".join(" %s %s" % (flag, value) for flag, value in flags if value)
     return "splitwatt profile --resume %s%s" % (path, more)
 
@@ -156,7 +168,8 @@ def _profile_parser() -> argparse.ArgumentParser:
     add("--config", metavar="FILE", help="table3.yaml, demo.yaml, or a file of your own")
     add("--only", metavar="IDS", help="these configurations alone, as LC1,SC1,Ours1")
     add("--images", metavar="DIR", help="a folder of images instead of the config's")
-    add("--target", help="whose bundles to run (default: %s)" % DEFAULT_TARGET)
+    add("--target", metavar="NAME|FILE",
+        help="whose bundles to run, or its YAML (default: %s)" % DEFAULT_TARGET)  # fmt: skip
     add("--backend", help="what runs the board's parts, instead of the config's")
     add("--pipelined", action="store_true", help="measure throughput beside latency")
     add("--threads", type=positive, help="of one inference (default: the backend's choice)")
@@ -182,7 +195,8 @@ def _serve_parser() -> argparse.ArgumentParser:
     add("--engine", choices=sorted(_ENGINES), default="embedded", help="default: embedded")
     add("--cluster", metavar="FILE", help="replicas and autoscaling of --engine ray, YAML")
     add("--bundles", metavar="DIR", default="bundles", help="the folder of bundles")
-    add("--target", help="whose bundles to serve (default: the only one there, or cpu)")
+    add("--target", metavar="NAME|FILE",
+        help="whose bundles to serve (default: the only one there, or cpu)")  # fmt: skip
     add("--host", default=None, help="the address to listen on (default: 127.0.0.1)")
     add("--port", type=int, default=8080, help="0 takes a free one (default: 8080)")
     add("--backend", default="cpu", help="what runs the server's parts (default: cpu)")
@@ -198,7 +212,9 @@ def _serve_parser() -> argparse.ArgumentParser:
     add("--cert", metavar="FILE", help="the server's certificate, PEM")
     add("--key", metavar="FILE", help="the certificate's key, PEM")
     add("--energy", action="store_true", help="let boards sample this machine's power too")
-    add("--energy-target", metavar="NAME", help="whose power rails it has (default: found out)")
+    add(
+        "--energy-target", metavar="NAME|FILE", help="whose power rails it has (default: found out)"
+    )
     add("--sysfs", metavar="DIR", help="where they are looked for (default: /sys)")
     add("--driver", metavar="NAME", help="read them by this one only, as generated")
     add("--ready-file", metavar="FILE", help="write the URL here once it listens")

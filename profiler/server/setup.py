@@ -11,6 +11,7 @@ import psutil
 
 from device_configs.errors import UsageError
 from device_configs.names import check_known
+from device_configs.targets import target_name
 from engines.backends import BACKENDS
 from engines.backends.cores import usable_cores
 from profiler.bundles import check_target, targets
@@ -61,8 +62,9 @@ def target_of(folder: str, target: str | None) -> str:
     if target is None:
         known = targets(folder)
         target = known[0] if len(known) == 1 else "cpu"
-    check_target(folder, target)
-    return target
+    name = target_name(target)
+    check_target(folder, name)
+    return name
 
 
 def models_of(
