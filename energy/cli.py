@@ -45,7 +45,9 @@ def _parser(verb: str, example: str) -> argparse.ArgumentParser:
     summary = dict(_SUMMARIES)[verb]
     result = parser("energy " + verb, summary[0].upper() + summary[1:] + ".", example)
     if verb == "integrate":
-        result.add_argument("--target", metavar="NAME|FILE", help="the machine whose rails they are")
+        result.add_argument(
+            "--target", metavar="NAME|FILE", help="the machine whose rails they are"
+        )
     else:
         result.add_argument(
             "--target", metavar="NAME|FILE", help="the machine, or its YAML (default: found out)"
