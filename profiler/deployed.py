@@ -4,14 +4,13 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
-from device_configs.errors import ServerError
 from engines.answer import unpack
 from engines.bundle import Bundle
 from engines.closing import Closing
 from engines.codecs.base import Codec
-from engines.manifest import Manifest
 from engines.pipeline import BoardPipeline, WholePipeline
 from engines.postprocess import Answer
+from profiler.bundle_of_server import bundle_of_server
 from profiler.client import Client
 from profiler.connection import Endpoint
 
@@ -115,29 +114,12 @@ def server_of(client: Client, bundle: Bundle) -> Dict[str, Any]:
         ServerError: it has other entropy tables, not the model, or is gone.
     """
     backend = client.metadata().get("backend")
-    theirs = served(client, bundle.manifest)
+    codec = bundle.manifest.codec
+    theirs = bundle_of_server(client, bundle.manifest.model, codec.tables_id if codec else None)
     return {
         "backend": backend if isinstance(backend, str) else None,
         "manifest_sha256": theirs.get("manifest_sha256"),
     }
-
-
-def served(client: Client, manifest: Manifest) -> Dict[str, Any]:
-    """What a server says of its bundle of a model; empty where it says nothing.
-
-    Raises:
-        ServerError: its entropy tables are others, or it does not have the model.
-    """
-    parameters = client.model_metadata(manifest.model).get("parameters")
-    theirs: Dict[str, Any] = parameters if isinstance(parameters, dict) else {}
-    own = manifest.codec.tables_id if manifest.codec else None
-    if "tables_id" in theirs and theirs["tables_id"] != own:
-        raise ServerError(
-            "the server's bundle of %s has the entropy tables %s and the board's has %s"
-            % (manifest.model, theirs["tables_id"], own),
-            "copy one bundle to both",
-        )
-    return theirs
 
 
 def sized(answered: Answered) -> Tuple[Optional[int], Optional[int]]:

@@ -5,12 +5,13 @@ import time
 import uuid
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from device_configs.errors import RunError, ServerError, UsageError
+from device_configs.errors import RunError, UsageError
 from device_configs.names import check_known
 from device_configs.targets import load_target
 from energy.drivers import available
 from engines.backends import BACKENDS
 from profiler.board_state import HARDWARE, board_state
+from profiler.bundle_of_server import bundle_of_server
 from profiler.bundles import Found, describe, open_bundles
 from profiler.client import Client
 from profiler.config import SPLIT, Config, from_document
@@ -178,7 +179,8 @@ def describe_server(client: Client, document: Dict[str, Any], started: bool) -> 
     for row in config.configurations:
         if row.kind == SPLIT:
             for model in row.models:
-                _check_model(client, document["bundles"][model])
+                own = document["bundles"][model]
+                bundle_of_server(client, own["model"], own["tables_id"])
     machine = about.get("machine")
     return {
         **{key: about.get(key) for key in HARDWARE},
@@ -236,17 +238,6 @@ def override(
         config = config._replace(pipelined=True)
     check_backends(config)
     return from_document(config.to_json(), "the command line")
-
-
-def _check_model(client: Client, own: Dict[str, Any]) -> None:
-    parameters = client.model_metadata(own["model"]).get("parameters")
-    theirs = parameters if isinstance(parameters, dict) else {}
-    if "tables_id" in theirs and theirs["tables_id"] != own["tables_id"]:
-        raise ServerError(
-            "the server's bundle of %s has the entropy tables %s and the board's has %s"
-            % (own["model"], theirs["tables_id"], own["tables_id"]),
-            "copy one bundle to both",
-        )
 
 
 def _same_machine(machine: Any, url: str) -> bool:

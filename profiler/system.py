@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 from engines.answer import unpack
 from engines.chain import PartsPipeline
 from engines.image import decode_image
-from engines.manifest import PRECISIONS
+from engines.model_name import FP32, read_name
 from engines.pipeline import BoardPipeline, LocalPipeline
 from engines.pipeline import Request as BoardRequest
 from engines.store import EngineStore
@@ -207,7 +207,7 @@ def published_total(models: Sequence[str]) -> Optional[Charge]:
     """
     total, source = 0, PUBLISHED
     for model in models:
-        name = _without_precision(model)
+        name = str(read_name(model)._replace(precision=FP32))
         size = published_bytes(name)
         if size is None:
             size, source = estimated_bytes(name), ESTIMATED
@@ -215,11 +215,6 @@ def published_total(models: Sequence[str]) -> Optional[Charge]:
             return None
         total += size
     return Charge(total, source) if models else None
-
-
-def _without_precision(model: str) -> str:
-    endings = [len("-" + name) for name in PRECISIONS if model.endswith("-" + name)]
-    return model[: -endings[0]] if endings else model
 
 
 def _request(model: str, payload: bytes, reply: Reply, drain_s: Optional[float]) -> Request:
