@@ -86,9 +86,18 @@ class Entry:
         return any(bundle.get("trained") is False for bundle in self.bundles)
 
     @property
+    def random_bytes(self) -> bool:
+        """Do random weights make bytes of its payloads? An image file's they do not."""
+        return any(
+            bundle.get("trained") is False
+            and any(part["placement"] == "board" for part in bundle["parts"])
+            for bundle in self.bundles
+        )
+
+    @property
     def doubts(self) -> tuple[str, ...]:
         """The sources that its bytes have besides: an assumed rate, untrained weights."""
-        return ("assumed",) * self.assumed + ("generated",) * self.untrained
+        return ("assumed",) * self.assumed + ("generated",) * self.random_bytes
 
     @property
     def charged(self) -> str | None:

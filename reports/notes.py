@@ -12,19 +12,25 @@ PAPER_ROWS = 40
 
 
 def untrained(series: list[Series]) -> list[str]:
-    """The sentence on untrained weights; none where every split model is trained."""
-    entries = [e for s in series for e in s.entries if e.split]
-    marked = [entry for entry in entries if entry.untrained]
-    if not marked:
-        return []
-    who = "all split rows" if len(marked) == len(entries) else _labels(marked)
-    transfer = " the transfer time that follows from their bytes,"
-    if all(entry.charged for entry in marked):
-        transfer = ""  # no link carries their bytes
-    return [
-        f"Untrained (random) weights in {who}: their bytes,{transfer} and any accuracy mean "
-        "nothing."
-    ]
+    """The sentences on untrained weights; none where every split model is trained."""
+    entries = [e for s in series for e in s.entries if e.split and e.untrained]
+    made = [entry for entry in entries if entry.random_bytes]
+    files = [entry for entry in entries if not entry.random_bytes]
+    notes = []
+    if made:
+        transfer = " the transfer time that follows from their bytes,"
+        if all(entry.charged for entry in made):
+            transfer = ""  # no link carries their bytes
+        notes.append(
+            f"Untrained (random) weights in {_who(made, series)}: their bytes,{transfer} and any "
+            "accuracy mean nothing."
+        )
+    if files:
+        notes.append(
+            f"Untrained (random) weights in {_who(files, series)}: any accuracy means nothing; their "
+            "bytes are an image codec's, which has no weights."
+        )
+    return notes
 
 
 def assumed(series: list[Series]) -> list[str]:
@@ -96,11 +102,16 @@ def _labels(entries: Iterable[Entry]) -> str:
     return ranges(entry.label for entry in entries)
 
 
+def _who(marked: list[Entry], series: list[Series]) -> str:
+    split = [e for s in series for e in s.entries if e.split]
+    return "all split rows" if len(marked) == len(split) else _labels(marked)
+
+
 def _whose_bytes(series: list[Series]) -> list[str]:
     """Why transfer times are not the paper's, if there is anything to say."""
     sent = [entry for s in series for entry in s.entries if entry.split and entry.samples]
     reasons = []
-    if any(entry.untrained and not entry.charged for entry in sent):
+    if any(entry.random_bytes and not entry.charged for entry in sent):
         reasons.append("weights are random here, so bytes and transfer times are not the paper's")
     estimated = [entry for entry in sent if entry.charged == ESTIMATED]
     if estimated:

@@ -69,6 +69,21 @@ def test_trained_weights_are_not_called_untrained(tmp_path):
     assert found["data_size"]["rows"][0]["payload_kib"]["sources"] == ["measured"]
 
 
+def test_an_image_codecs_bytes_are_no_random_weights(tmp_path):
+    run = write_run(tmp_path / "run", make_config(["LC1", "SC1", "Ours1"]))
+    document = json.loads((run / "run.json").read_text())
+    model = document["bundles"]["ladon_r50@0.32"]
+    model["parts"] = [part for part in model["parts"] if part["placement"] == "server"]
+    (run / "run.json").write_text(json.dumps(document))
+    splitwatt("report", run, "--out", tmp_path / "report")
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert UNTRAINED + " in SC 1: their bytes" in text
+    assert UNTRAINED + " in Ours 1: any accuracy means nothing; their bytes are an image" in text
+    rows = json.loads((tmp_path / "report" / "report.json").read_text())["tables"]["data_size"]
+    sources = {row["config"]: row["payload_kib"]["sources"] for row in rows["rows"]}
+    assert sources["Ours 1"] == ["measured"] and "generated" in sources["SC 1"]
+
+
 def test_each_number_has_its_own_source(two_boards):
     rows = {
         (row["board"], row["config"]): row["end_to_end_s_100_kbit_s"]["sources"]
