@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from profiler.records import Link, Sample, end_to_end_s, local_s, server_s
 from reports import costs
-from reports.accuracy import MAIN_METRIC, Accuracy
+from reports.accuracy import MAIN_METRIC, Accuracy, Result
 from reports.change import Change, holm, of_medians, of_values
 from reports.latency import latency
 from reports.model import NO_LINK, Entry, Series
@@ -226,15 +226,29 @@ def _judged(pair: Pair, change: Change | None) -> Pair:
 def _accuracies(a: Series, b: Series, left: Accuracy, right: Accuracy) -> list[Pair]:
     found = []
     for result in left.results:
-        key = result.model, result.task, result.data_set, result.preprocess
-        other = next(
-            (r for r in right.results if (r.model, r.task, r.data_set, r.preprocess) == key), None
-        )
-        theirs = other.main if other else missing("not evaluated in B")
+        mine, theirs = _of_same(result, left), _of_same(result, right)
+        other = _partner(result, mine, theirs)
         name = f"{MAIN_METRIC[result.task][1].split(' [')[0]}, {result.data_set}"
-        pair = _single(result.model, name, "%", result.main, theirs, higher=True)
+        if max(len(mine), len(theirs)) > 1:
+            name += f", {result.backend}"
+        value = other.main if other else missing("not evaluated in B")
+        pair = _single(result.model, name, "%", result.main, value, higher=True)
         found.append(pair if other else _unbroken(pair))
     return found
+
+
+def _of_same(result: Result, accuracy: Accuracy) -> list[Result]:
+    """What was evaluated of the same model in the same way, on any backend."""
+    key = result.model, result.task, result.data_set, result.preprocess
+    return [r for r in accuracy.results if (r.model, r.task, r.data_set, r.preprocess) == key]
+
+
+def _partner(result: Result, mine: list[Result], theirs: list[Result]) -> Result | None:
+    """That of the same backend; of another where each side has one alone, as two boards have."""
+    same = [other for other in theirs if other.backend == result.backend]
+    if same:
+        return same[0]
+    return theirs[0] if len(mine) == len(theirs) == 1 else None
 
 
 def _unbroken(pair: Pair) -> Pair:

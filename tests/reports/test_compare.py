@@ -11,7 +11,10 @@ from scipy import stats
 
 from device_configs.cli import guarded
 from reports import change
+from reports.accuracy import read_accuracy
+from reports.compare import _accuracies
 from reports.compare_cli import compare
+from tests.reports.accuracy_file import accuracy, figure, write
 from tests.reports.power import add_power
 from tests.reports.synthetic import make_config, write_run
 
@@ -246,3 +249,30 @@ def test_its_figure_is_as_wide_as_the_papers_page(runs, capsys, tmp_path, column
     for name in ("compare", "against"):
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert picture.width == wide
+
+
+def test_accuracies_of_two_backends_are_not_mixed(tmp_path):
+    """Of one run with two backends against one with one; and of one backend against another."""
+
+    def found(*backends):
+        one = accuracy()
+        results = one["bundles"]["mobilenet_v3_large"]["results"]
+        one["bundles"] = {
+            "mobilenet_v3_large": {
+                "trained": True,
+                "results": [
+                    dict(results[0], backend=b, metrics={"top1_percent": figure(p, 0.5)})
+                    for b, p in backends
+                ],
+            }
+        }
+        return read_accuracy([], [write(tmp_path / "accuracy.json", one)])
+
+    both, cpu = found(("cpu", 70.0), ("tensorrt", 60.0)), found(("cpu", 71.0))
+    pairs = {pair.metric: pair for pair in _accuracies(None, None, both, cpu)}
+    ours = next(pair for name, pair in pairs.items() if name.endswith(", cpu"))
+    other = next(pair for name, pair in pairs.items() if name.endswith(", tensorrt"))
+    assert (ours.a.value, ours.b.value) == (70.0, 71.0)
+    assert other.a.value == 60.0 and other.b.value is None
+    (pair,) = _accuracies(None, None, found(("tensorrt", 60.0)), cpu)
+    assert (pair.a.value, pair.b.value) == (60.0, 71.0)
