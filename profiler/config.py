@@ -42,10 +42,7 @@ class Configuration(NamedTuple):
 
 
 class Config(NamedTuple):
-    """A whole config; every field is described in `configs/schema.json`.
-
-    `backends` is empty where it names none: `profiler.prepare` takes the target's.
-    """
+    """A whole config; every field is described in `configs/schema.json`."""
 
     format: int
     name: str
@@ -68,7 +65,7 @@ class Config(NamedTuple):
     def to_json(self) -> Dict[str, Any]:
         """The config as its file has it, defaults filled in; `from_document` reads it back."""
         document = dict(self._asdict())
-        document["backends"] = list(self.backends) or None
+        document["backends"] = list(self.backends)
         for name in ("warmup_until", "until"):
             rule = document[name]
             document[name] = None if rule is None else dict(rule._asdict())
@@ -180,7 +177,7 @@ def from_document(document: Any, file: str) -> Config:
     _check_limits(document["warmup"], warmup_until, "warmup_until", "warmup", file)
     _check_limits(document["inferences"], until, "until", "inferences", file)
     return Config(
-        backends=tuple(backends or ()),
+        backends=tuple(backends),
         warmup_until=None if warmup_until is None else WarmupUntil(**warmup_until),
         until=None if until is None else Until(**until),
         links=tuple(links),

@@ -8,7 +8,6 @@ import yaml
 from device_configs.errors import ConfigError, UsageError
 from profiler.config import find_config, from_document, load_config, packaged, schema
 from profiler.link import Link
-from profiler.prepare import with_backends
 from profiler.steady import Until, WarmupUntil
 
 GOOD = {
@@ -65,17 +64,8 @@ def test_a_config_survives_being_written_and_read():
 def test_defaults_are_filled_in():
     config = from_document(copy.deepcopy(GOOD), "my.yaml")
     assert (config.warmup, config.repeats, config.seed) == (2, 1, 2025)
-    assert (config.backends, config.payload, config.links) == ((), "measured", ())
+    assert (config.backends, config.payload, config.links) == (("cpu",), "measured", ())
     assert config.configuration("Ours1").assumed and not config.configuration("LC1").assumed
-
-
-def test_a_config_without_backends_runs_the_targets_own():
-    config = from_document(copy.deepcopy(GOOD), "my.yaml")
-    assert from_document(json.loads(json.dumps(config.to_json())), "run.json") == config
-    assert with_backends(config, "nano").backends == ("cpu", "tensorrt")
-    assert with_backends(config, "cpu").backends == ("cpu",)
-    named = config._replace(backends=("cpu",))
-    assert with_backends(named, "nano") == named
 
 
 def test_rules_of_warm_up_and_repetition():
@@ -117,8 +107,8 @@ def test_wrong_keys_and_values_are_named():
     assert "'inferences' must be a whole number of at least 1, not 0" in wrong(inferences=0)
     assert "'warmup' must be a whole number, not True" in wrong(warmup=True)
     assert "'warmup' must be a whole number, not 1.5" in wrong(warmup=1.5)
-    assert "'backends' must be a list or null, not 'cpu'" in wrong(backends="cpu")
-    assert "'backends' must be a list or null that is not empty" in wrong(backends=[])
+    assert "'backends' must be a list, each item text, not 'cpu'" in wrong(backends="cpu")
+    assert "'backends' must be a list that is not empty" in wrong(backends=[])
     assert "backends holds 'cpu' twice" in wrong(backends=["cpu", "cpu"])
     row = {"local": ["a"]}
     assert "holds both 'LC1' and 'lc1'" in wrong(configurations={"LC1": row, "lc1": row})

@@ -12,7 +12,6 @@ CONFIG = {
     "name": "made",
     "warmup": 1,
     "inferences": 8,
-    "backends": ["cpu"],
     "links": [{"kind": "simulated", "preset": "100kbit"}],
     "configurations": {
         "LC1": {"local": ["local"]},
