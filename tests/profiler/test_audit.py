@@ -178,6 +178,19 @@ def test_a_line_that_is_cut_off(sound, tmp_path):
     assert {"every line can be read", "no sample is missing"} <= failed(copy)
 
 
+@pytest.mark.parametrize("least, met", [(0, False), (10**6, True)])
+def test_a_gap_between_stages_may_be_of_one_sample_and_not_of_most(sound, tmp_path, least, met):
+    copy = tmp_path / "copy"
+    shutil.copytree(sound, copy)
+    path = copy / "samples.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    measured = [row for row in rows if row["status"] == "ok"]
+    for row in [row for row in measured if row["inference"] >= least] or measured[-1:]:
+        row["total_s"] = sum(row["stages"].values()) + 0.003
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert ("stages add up to the total" not in failed(copy)) == met
+
+
 def test_a_damaged_line_leaves_the_other_checks(sound, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(sound, copy)
