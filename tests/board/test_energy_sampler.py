@@ -110,15 +110,17 @@ def test_stage_blocks():
 
 def test_the_record_says_what_it_is(tmp_path):
     path = str(tmp_path / "power" / "block.csv")
+    began = time.monotonic()
     with EnergyMonitor(driver="generated", hz=100, trace_path=path):
         time.sleep(0.3)
+    took_s = time.monotonic() - began
     with open(str(tmp_path / "power" / "block.json")) as stream:
         about = json.load(stream)
     assert about["provenance"] == "generated" and about["format"] == 1
     assert about["rails"][0]["label"] == "generated"
     assert abs(about["wall_minus_monotonic_s"] - (time.time() - time.monotonic())) < 1
     stats = about["stats"]
-    assert stats["lost"] == 0 and 25 <= stats["samples"] <= 35
+    assert stats["lost"] == 0 and 25 <= stats["samples"] <= 100 * took_s + 1
     assert 0 <= stats["core_fraction"] < 0.5
     with open(path) as stream:
         assert stream.readline() == "t_s,generated\n"

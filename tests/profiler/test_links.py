@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from statistics import median
 from urllib.parse import quote
 
 import psutil
@@ -67,8 +68,15 @@ def check_link(alone, shaped, rate):
         assert abs(one.measured_s / own - 1) < 0.05, one
         if one.payload_bytes > 12288:
             assert one.measured_s / (one.own_s + one.payload_s) <= 1.08, one
-    for measured in read_rates(shaped.path):
-        assert measured.uplink_kbit_s == pytest.approx(rate, rel=0.03)
+    check_rates(shaped, uplink=rate)
+
+
+def check_rates(shaped, uplink, downlink=None):
+    """Of all probes: what takes the processor during a small request makes a larger seem faster."""
+    rates = read_rates(shaped.path)
+    assert median(one.uplink_kbit_s for one in rates) == pytest.approx(uplink, rel=0.03)
+    if downlink is not None:
+        assert median(one.downlink_kbit_s for one in rates) == pytest.approx(downlink, rel=0.05)
 
 
 @needs_kernel
@@ -89,9 +97,7 @@ def test_a_kernel_shaped_link_takes_what_the_records_derive(alone, config, tiny,
 def test_a_token_bucket_of_our_own_takes_the_same(alone, config, tiny, tmp_path):
     shaped, err = profiled(config, tiny, tmp_path / "run", "shaped:100kbit/500kbit,via=user")
     assert "a token bucket of our own" in err and shaped.document["link"]["gate"] is None
-    for measured in read_rates(shaped.path):
-        assert measured.downlink_kbit_s == pytest.approx(500.0, rel=0.05)
-        assert measured.uplink_kbit_s == pytest.approx(100.0, rel=0.03)
+    check_rates(shaped, uplink=100.0, downlink=500.0)
     one = next(iter(shaped.measured()))
     assert one.requests[0].drain_s is None
 
