@@ -44,7 +44,7 @@ def report(argv: list[str]) -> int:
         print_json({key: str(folder / name) for key, name in names.items()})
         return 0
     show(made.table("summary"), sys.stdout)
-    print("\n" + "\n".join(made.headlines))
+    print("\n" + "\n".join(headline.text for headline in made.headlines))
     print(f"\nThe report: {folder / 'report.md'}, as a page: {folder / 'report.html'}")
     return 0
 

@@ -1,4 +1,4 @@
-"""A comparison's files: Markdown, CSV, JSON, and a figure as PNG, PDF and SVG."""
+"""A comparison's files: Markdown, CSV with its Data Package, JSON, and a figure as PNG, PDF and SVG."""
 # board: no
 
 import json
@@ -12,6 +12,7 @@ from device_configs.files import write_atomic
 from reports.accuracy import split_name
 from reports.compare import Pair
 from reports.compare_table import change_value
+from reports.csv_files import data_package, to_csv
 from reports.figures.forest import Forest, forest
 from reports.figures.style import paper_style, save
 from reports.printed_names import printed_name
@@ -27,8 +28,8 @@ def write_comparison(
     draw: Callable[[], Figure | None],
     columns: int = 2,
 ) -> None:
-    """Write NAME.md, .csv, .json of the table's name, and the figure that `draw` makes, where there
-    is one, for papers of 1 or 2 columns.
+    """Write NAME.md, .csv, .json of the table's name, the CSV's Data Package, and the figure that
+    `draw` makes, where there is one, for papers of 1 or 2 columns.
     """
     name = table.name
     picture = []
@@ -40,7 +41,9 @@ def write_comparison(
         picture = [f"![{table.title}]({name}.png)", ""]
     text = [f"# {table.title}", "", *(f"- {line}" for line in lines), "", *picture]
     write_atomic(str(folder / f"{name}.md"), "\n".join([*text, table.to_markdown()]))
-    write_atomic(str(folder / f"{name}.csv"), table.to_csv())
+    write_atomic(str(folder / f"{name}.csv"), to_csv(table))
+    package = data_package(f"splitwatt-{name}", table.title, [table])
+    write_atomic(str(folder / f"{name}.datapackage.json"), package)
     write_atomic(
         str(folder / f"{name}.json"), json.dumps(document, indent=1, allow_nan=False) + "\n"
     )

@@ -10,6 +10,7 @@ from typing import Any
 from device_configs.version import __version__
 from reports.accuracy import Accuracy
 from reports.drawing import Drawing
+from reports.headlines import Headline
 from reports.model import Series, runs_of
 from reports.overview import run_facts
 from reports.published import statements
@@ -27,7 +28,7 @@ class Report:
     accuracy: Accuracy
     tables: list[Table]
     figures: list[tuple[Drawing, list[str]]]
-    headlines: list[str]
+    headlines: list[Headline]
     shortfalls: list[str]
 
     def table(self, name: str) -> Table:
@@ -42,7 +43,7 @@ def to_json(report: Report, files: list[str]) -> dict[str, Any]:
         "made_with": versions(),
         "sources": SOURCES,
         "runs": [_finite(run_facts(run)) for run in runs_of(report.series)],
-        "headlines": report.headlines,
+        "headlines": [headline.text for headline in report.headlines],
         "missing": report.shortfalls,
         "tables": {table.name: table.to_json() for table in report.tables},
         "figures": [

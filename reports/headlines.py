@@ -1,12 +1,23 @@
 """The best saving of each metric against each baseline, in sentences."""
 # board: no
 
+from dataclasses import dataclass
+
 from reports.model import Series
 from reports.savings import Saving, best, metrics, savings
 from reports.table import percent, significant
+from reports.values import Value
 
 
-def headlines(series: list[Series]) -> list[str]:
+@dataclass(frozen=True)
+class Headline:
+    """A sentence, and the number in it: what is saved, in percent."""
+
+    text: str
+    saved: Value
+
+
+def headlines(series: list[Series]) -> list[Headline]:
     """One sentence for each metric and baseline that was measured, the paper's beside it."""
     lines = []
     for s in series:
@@ -18,7 +29,7 @@ def headlines(series: list[Series]) -> list[str]:
                     [o for o in found if (o.metric.name, o.baseline) == (metric.name, baseline)]
                 )
                 if top:
-                    lines.append(prefix + _sentence(top))
+                    lines.append(Headline(prefix + _sentence(top), top.most))
     return lines
 
 

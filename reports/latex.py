@@ -91,7 +91,7 @@ def _with_rules(table: Table, rows: list[str]) -> list[str]:
 def _document(report: Report, shown: list[Table], title: str) -> str:
     lines = [_HEAD, r"\begin{document}", rf"\section*{{{escape(title)}}}"]
     lines += [r"\begin{itemize}\setlength{\itemsep}{0pt}"] if report.headlines else []
-    lines += [rf"\item {escape(line)}" for line in report.headlines]
+    lines += [rf"\item {escape(headline.text)}" for headline in report.headlines]
     lines += [r"\end{itemize}"] if report.headlines else []
     if report.shortfalls:
         lines += [rf"\subsection*{{{SHORTFALLS}}}", r"\begin{itemize}"]

@@ -18,7 +18,7 @@ def to_markdown(report: Report) -> str:
     lines = [f"# {title(report)}", ""]
     lines += _what_was_run(runs)
     lines += ["## Summary", ""]
-    lines += [f"- {line}" for line in report.headlines] + [""]
+    lines += [f"- {headline.text}" for headline in report.headlines] + [""]
     lines += [report.table("summary").to_markdown()]
     lines += _missing(report)
     for table in report.tables:

@@ -1,8 +1,6 @@
 """A table of a report, before it becomes Markdown, CSV or lines on a terminal."""
 # board: no
 
-import csv
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -80,15 +78,6 @@ class Table:
     label: str = "config"
     figures: tuple[str, ...] = ()
 
-    def to_csv(self) -> str:
-        """RFC 4180 text. A number's neighbour says its source, empty where it is missing."""
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(name for column in self.columns for name in _csv_names(column))
-        for row in self.rows:
-            writer.writerow(text for c in self.columns for text in _csv_cells(c, row[c.key]))
-        return stream.getvalue()
-
     def for_people(self) -> list[Column]:
         """The columns that are worth a reader's while."""
         return [
@@ -137,17 +126,3 @@ class Table:
         """The rows' labels and the sources of their numbers in this column."""
         cells = [(str(row[self.label]), row[column.key]) for row in self.rows]
         return [(label, cell.source) for label, cell in cells if isinstance(cell, Value)]
-
-
-def _csv_names(column: Column) -> list[str]:
-    if not column.number:
-        return [column.key]
-    ends = [f"{column.key}_low", f"{column.key}_high"] if column.interval else []
-    return [column.key, *ends, f"{column.key}_source"]
-
-
-def _csv_cells(column: Column, cell: Cell) -> list[str]:
-    if isinstance(cell, str):
-        return [cell]
-    numbers = [cell.value, cell.low, cell.high] if column.interval else [cell.value]
-    return [*("" if number is None else repr(number) for number in numbers), cell.source]

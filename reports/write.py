@@ -7,6 +7,7 @@ from pathlib import Path
 from device_configs.files import write_atomic
 from reports.accuracy import read_accuracy
 from reports.contents import tables
+from reports.csv_files import data_package, to_csv
 from reports.document import Report, to_json
 from reports.draw import draw_all, drawings
 from reports.headlines import headlines
@@ -74,7 +75,8 @@ def _listed(folder: Path) -> set[str]:
 def _texts(report: Report) -> dict[str, str]:
     """Every file of the report but the figures and report.json, by its name."""
     return {
-        **{f"{table.name}.csv": table.to_csv() for table in report.tables},
+        **{f"{table.name}.csv": to_csv(table) for table in report.tables},
+        "datapackage.json": data_package("splitwatt-report", title(report), report.tables),
         "report.md": to_markdown(report),
         "report.html": to_html(report, title(report)),
         **latex_files(report, title(report)),

@@ -8,7 +8,7 @@ from importlib import resources
 from reports.document import Report
 from reports.overview import SHORTFALLS
 from reports.page.data import explorer
-from reports.page.tables import provenance_words, section
+from reports.page.tables import headline, provenance_words, section
 
 _SCRIPTS = (
     "base.js",
@@ -31,8 +31,8 @@ def to_html(report: Report, title: str) -> str:
     places = {
         "TITLE": html.escape(title),
         "STYLE": _read("style.css"),
-        "HEADLINES": _folding("Savings in words", report.headlines),
-        "MISSING": _folding(SHORTFALLS, report.shortfalls),
+        "HEADLINES": _folding("Savings in words", [headline(h) for h in report.headlines]),
+        "MISSING": _folding(SHORTFALLS, [f"<li>{html.escape(line)}" for line in report.shortfalls]),
         "RUNS": section(report, "runs"),
         "SECTIONS": "\n".join(body),
         "SOURCES": words,
@@ -53,16 +53,13 @@ def _order(report: Report) -> list[str]:
     return [table.name for table in report.tables if table.rows]
 
 
-def _list(lines: list[str]) -> str:
-    return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in lines) + "</ul>"
-
-
-def _folding(title: str, lines: list[str]) -> str:
-    """A list that folds, and is open where it is short; nothing for no lines."""
-    if not lines:
+def _folding(title: str, items: list[str]) -> str:
+    """A list that folds, and is open where it is short; nothing for no items."""
+    if not items:
         return ""
-    opened = " open" if len(lines) <= _SHORT else ""
-    return f"<details{opened}><summary>{title} ({len(lines)})</summary>{_list(lines)}</details>"
+    opened = " open" if len(items) <= _SHORT else ""
+    listed = "".join(items)
+    return f"<details{opened}><summary>{title} ({len(items)})</summary><ul>{listed}</ul></details>"
 
 
 def _read(name: str) -> str:

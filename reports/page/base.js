@@ -95,7 +95,7 @@ function showTip(target, x, y) {
 
 function startTips() {
   const find = (event) =>
-    event.target instanceof Element ? event.target.closest("td[data-s], td[data-why], [data-tip]") : null;
+    event.target instanceof Element ? event.target.closest("[data-s], [data-why], [data-tip]") : null;
   const show = (event) => {
     const target = find(event);
     if (target) showTip(target, event.clientX, event.clientY);

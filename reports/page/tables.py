@@ -1,14 +1,15 @@
-"""The tables of the page: plain HTML, every number with its provenance beside it."""
+"""The tables and sentences of the page: plain HTML, every number with its provenance beside it."""
 # board: no
 
 import html
 from typing import Any
 
 from reports.document import Report
+from reports.headlines import Headline
 from reports.model import runs_of
 from reports.overview import facts_for_people, run_facts
 from reports.table import Cell, Column, Table
-from reports.values import SOURCES
+from reports.values import SOURCES, Value
 
 _OPEN = ("summary",)
 
@@ -16,7 +17,7 @@ _OPEN = ("summary",)
 def section(report: Report, name: str) -> str:
     """One table as a part of the page that folds, or "runs": what was run."""
     if name == "runs":
-        return "".join(_facts(run_facts(run)) for run in runs_of(report.series))
+        return "".join(_run(run_facts(run)) for run in runs_of(report.series))
     table = report.table(name)
     opened = " open" if name in _OPEN else ""
     notes = "".join(f"<p>{html.escape(note)}</p>" for note in table.notes)
@@ -35,7 +36,7 @@ def provenance_words() -> str:
     return f"<dl>{''.join(items)}</dl>"
 
 
-def _facts(facts: dict[str, Any]) -> str:
+def _run(facts: dict[str, Any]) -> str:
     rows = "".join(
         f"<tr><th scope=row>{html.escape(key)}<td>{html.escape(str(value or '-'))}"
         for key, value in facts_for_people(facts)
@@ -54,16 +55,25 @@ def _table(table: Table) -> str:
     return f'<table data-name="{table.name}"><thead><tr>{head}<tbody>{rows}</table>'
 
 
+def headline(told: Headline) -> str:
+    """A sentence as an item of a list, with the provenance of its number."""
+    return f"<li {_facts_of(told.saved)}>{html.escape(told.text)}"
+
+
 def _cell(column: Column, cell: Cell) -> str:
-    """A cell; a number has its full value, interval, count and sources as attributes."""
     shown = html.escape(column.show(cell))
     if isinstance(cell, str):
         return f"<td>{shown}"
-    if cell.value is None:
-        return f'<td class=n data-why="{html.escape(cell.why or "not measured")}">{shown}'
-    facts = [f'data-v="{cell.value!r}"', f'data-s="{cell.source}"']
-    if cell.low is not None and cell.high is not None:
-        facts.append(f'data-low="{cell.low!r}" data-high="{cell.high!r}"')
-    if cell.n is not None:
-        facts.append(f'data-n="{cell.n}"')
-    return f"<td class=n {' '.join(facts)}>{shown}"
+    return f"<td class=n {_facts_of(cell)}>{shown}"
+
+
+def _facts_of(value: Value) -> str:
+    """A number's full value, interval, count and sources as attributes; or why there is none."""
+    if value.value is None:
+        return f'data-why="{html.escape(value.why or "not measured")}"'
+    facts = [f'data-v="{value.value!r}"', f'data-s="{value.source}"']
+    if value.low is not None and value.high is not None:
+        facts.append(f'data-low="{value.low!r}" data-high="{value.high!r}"')
+    if value.n is not None:
+        facts.append(f'data-n="{value.n}"')
+    return " ".join(facts)

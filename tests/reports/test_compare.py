@@ -3,6 +3,7 @@
 import json
 import re
 
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,9 +16,11 @@ from reports.accuracy import read_accuracy
 from reports.compare import _accuracies
 from reports.compare_cli import compare
 from tests.reports.accuracy_file import accuracy, figure, write
+from tests.reports.formats import check_package, schema
 from tests.reports.power import add_power
 from tests.reports.synthetic import make_config, write_run
 
+SCHEMA = schema("compare.schema.json")
 ROWS = ["LC1", "LC20", "SC1", "Ours1", "Ours6"]
 
 
@@ -59,8 +62,18 @@ def run(capsys, *arguments):
 
 
 def as_json(capsys, *arguments):
+    """The printed document, which keeps to its published schema."""
     code, out, err = run(capsys, *arguments, "--json")
-    return code, json.loads(out)
+    document = json.loads(out)
+    SCHEMA.validate(document)
+    return code, document
+
+
+def test_the_schema_refuses_a_gate_without_a_verdict(runs, capsys):
+    _, document = as_json(capsys, runs["before"], runs["slower"], "--fail-over", "5%")
+    del document["gate"]["passed"]
+    with pytest.raises(jsonschema.ValidationError):
+        SCHEMA.validate(document)
 
 
 def test_the_same_twice_passes(runs, capsys):
@@ -114,6 +127,7 @@ def test_two_backends_of_one_run(runs, capsys, tmp_path):
     assert len(energy) == len(ROWS) and energy.change_percent.notna().all()
     for name in ("compare.md", "compare.json", "compare.png", "compare.pdf", "compare.svg"):
         assert (tmp_path / name).stat().st_size > 1000
+    check_package(tmp_path / "compare.datapackage.json", ["compare"])
 
 
 def test_a_configuration_that_broke_fails_the_gate(runs, capsys, tmp_path):

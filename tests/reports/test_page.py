@@ -168,21 +168,34 @@ def test_it_fits_a_phone(page, tmp_path):
     assert width and int(width.group(1)) <= 390
 
 
-def test_a_tap_on_a_number_tells_where_it_comes_from(page, two_boards, tmp_path):
+def tapped(page, what, tmp_path):
+    """What the tip says once an element of the page was tapped."""
     frame = tmp_path / "tap.html"
     frame.write_text(
         f'<iframe id=f src="file://{page}" width=800 height=800></iframe><script>'
         'onload = () => setTimeout(() => { const d = document.getElementById("f").contentDocument;'
-        """d.querySelector('table[data-name=summary] td[data-s]').click();"""
+        f"""d.querySelector('{what}').click();"""
         'document.title = d.getElementById("tip").textContent; }, 500);</script>'
     )
-    told = re.search(
-        r"<title>(.*?)</title>", dom(frame, "", 900, "--allow-file-access-from-files"), re.S
-    )
+    text = dom(frame, "", 900, "--allow-file-access-from-files")
+    return re.search(r"<title>(.*?)</title>", text, re.S).group(1)
+
+
+def test_a_tap_on_a_number_tells_where_it_comes_from(page, two_boards, tmp_path):
+    told = tapped(page, "table[data-name=summary] td[data-s]", tmp_path)
     first = pd.read_csv(two_boards.folder / "summary.csv").iloc[0]
-    assert told.group(1).startswith(f"{first.end_to_end_s_100_kbit_s:.6g}"[:6])
+    assert told.startswith(f"{first.end_to_end_s_100_kbit_s:.6g}"[:6])
     for words in ("95 % interval: ", "from 14 samples", "measured: timed or counted"):
-        assert words in told.group(1)
+        assert words in told
+
+
+def test_a_tap_on_a_headline_tells_where_its_number_comes_from(page, two_boards, tmp_path):
+    told = tapped(page, "section li[data-s]", tmp_path)
+    first = two_boards.json["headlines"][0]
+    saved = float(re.search(r" saves ([\d.]+) %", first).group(1))
+    assert float(told.split()[0]) == pytest.approx(saved, abs=0.05)
+    for words in ("95 % interval: ", "measured: timed or counted", "simulated: the link"):
+        assert words in told
 
 
 def test_the_energy_trace_is_in_the_page_with_its_windows(tmp_path):

@@ -10,6 +10,7 @@ from matplotlib.text import Text
 from scipy import stats as scipy_stats
 
 from reports import stats
+from reports.csv_files import to_csv
 from reports.figures import dots, style, tradeoff
 from reports.figures.bars import bars
 from reports.figures.categories import Categories, Panel, Place
@@ -78,7 +79,7 @@ def test_the_interval_covers_the_median_as_often_as_it_says(count):
 def test_csv_is_read_back_with_its_commas_and_quotes():
     columns = [Column("config", "Config.", number=False), Column("size_kib", "Size", interval=True)]
     rows = [{"config": 'a, "b"', "size_kib": Value(1.5, ("measured",), 1.0, 2.0, 9)}]
-    text = Table("t", "T", columns, rows).to_csv()
+    text = to_csv(Table("t", "T", columns, rows))
     assert list(csv.DictReader(io.StringIO(text))) == [
         {"config": 'a, "b"', "size_kib": "1.5", "size_kib_low": "1.0", "size_kib_high": "2.0",
          "size_kib_source": "measured"}
