@@ -184,8 +184,8 @@ class Front:
         names: tells the models' names, under which requests count.
 
     Replicas are many and may be on other machines: their clocks and counters are not one. Boards
-    ask the front for both. A load that one replica has done is told to each other with the next request
-    that it gets, also to those that are added later.
+    ask the front for both. A load or an unload that one replica has done is told to each other with the
+    next request that it gets, also to those that are added later.
     """
 
     def __init__(
@@ -205,7 +205,7 @@ class Front:
         self._limit = limit
         self._asked = 0
         self._loads = 0
-        self._wanted: dict[str, int] = {}
+        self._wanted: dict[str, tuple[str, int]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -256,7 +256,8 @@ class Front:
         body = await read_body(headers, receive)
         kept = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
         method, path, query = scope["method"], scope["path"], scope.get("query_string", b"")
-        request = (method, path, query, kept, body, tuple(self._wanted.items()))
+        wanted = tuple((name, *last) for name, last in self._wanted.items())
+        request = (method, path, query, kept, body, wanted)
         if self._asked >= self._limit:
             raise Refused(503, "the cluster is busy: %d requests wait" % self._asked)
         self._asked += 1
@@ -265,11 +266,10 @@ class Front:
         finally:
             self._asked -= 1
         found = _LOAD.fullmatch(path) if method == "POST" else None
-        if found is not None and answer.status_code == 200:
-            self._wanted.pop(found.group(1), None)
-            if found.group(2) == "load":
-                self._loads += 1
-                self._wanted[found.group(1)] = self._loads
+        name = self._counted(found.group(1)) if found and answer.status_code == 200 else ""
+        if found and name:
+            self._loads += 1
+            self._wanted[name] = found.group(2), self._loads
         return answer
 
     async def _until_answered(self, request: Request) -> Answer:

@@ -14,8 +14,8 @@ from profiler.server.models import Models, process_bytes
 from profiler.server.refusals import Refused
 from profiler.server.runner import Runner
 
-# Models that boards asked to have loaded, each with the number of its last load.
-Wanted = tuple[tuple[str, int], ...]
+# Models that boards asked for, each with "load" or "unload", whichever came last, and its number.
+Wanted = tuple[tuple[str, str, int], ...]
 # Of a request: method, path, query, headers, body, and what is wanted.
 # Of an answer: status, headers, body.
 Request = tuple[str, str, bytes, list[tuple[bytes, bytes]], bytes, Wanted]
@@ -80,12 +80,15 @@ class Replica:
         return status, found, b"".join(pieces)
 
     async def _follow(self, wanted: Wanted) -> None:
-        """Load what another replica was asked to; who asks for the model is told why it cannot be."""
-        later = [(name, number) for name, number in wanted if number > self._followed.get(name, 0)]
-        self._followed.update(later)
-        for name, _ in later:
+        """Load, or let go, what another replica was asked to; who asks for a model is told why it
+        cannot be.
+        """
+        models = self._runner.models
+        later = [one for one in wanted if one[2] > self._followed.get(one[0], 0)]
+        self._followed.update({name: number for name, _, number in later})
+        for name, what, _ in later:
             with contextlib.suppress(SplitwattError, Refused):
-                await self._runner.call(self._runner.models.load, name)
+                await self._runner.call(models.load if what == "load" else models.unload, name)
 
     def __del__(self) -> None:
         self._runner.close()
