@@ -7,14 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import numpy_helper
 
-from export.compat.fold import drop_dead, refill
+from export.compat.fold import RANDOM, drop_dead, refill, run_constants
 from export.compat.view import uses_of
-
-_RANDOM = frozenset(("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike",
-                     "Multinomial", "Bernoulli"))  # fmt: skip
 
 
 def clean(model: onnx.ModelProto, ir_version: int, name: str) -> onnx.ModelProto:
@@ -44,7 +40,7 @@ def foldable(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     found = []
     for node in graph.node:
         nested = any(a.type == onnx.AttributeProto.GRAPH for a in node.attribute)
-        if not nested and node.op_type not in _RANDOM and known.issuperset(node.input):
+        if not nested and node.op_type not in RANDOM and known.issuperset(node.input):
             found.append(node)
             known.update(node.output)
     return found
@@ -89,21 +85,8 @@ def _fold_constants(model: onnx.ModelProto) -> bool:
     wanted = sorted(computed & used)
     if wanted:
         inputs = {name for node in nodes for name in node.input}
-        constant = onnx.helper.make_model(
-            onnx.helper.make_graph(
-                nodes,
-                "constants",
-                [],
-                [onnx.helper.make_empty_tensor_value_info(name) for name in wanted],
-                [tensor for tensor in graph.initializer if tensor.name in inputs],
-            ),
-            opset_imports=model.opset_import,
-            ir_version=model.ir_version,
-        )
-        session = onnxruntime.InferenceSession(
-            constant.SerializeToString(), providers=["CPUExecutionProvider"]
-        )
-        for name, value in zip(wanted, session.run(wanted, {}), strict=True):
+        given = [tensor for tensor in graph.initializer if tensor.name in inputs]
+        for name, value in run_constants(model, nodes, given, wanted).items():
             graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
     refill(graph.node, rest)
     drop_dead(graph)

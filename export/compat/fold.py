@@ -8,15 +8,23 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, helper, numpy_helper
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    helper,
+    numpy_helper,
+)
 
 from export.compat.view import View, attribute_of, constant_value, uses_of, view_of
 
-# Folding one of these would freeze a random draw, or store what is quicker to compute than to read.
-_KEPT = frozenset(
-    ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial",
-     "Bernoulli", "DequantizeLinear")
-)  # fmt: skip
+# Folding one of these would freeze a random draw.
+RANDOM = frozenset(("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike",
+                    "Multinomial", "Bernoulli"))  # fmt: skip
+# What it gives is quicker to compute than to read.
+_KEPT = RANDOM | {"DequantizeLinear"}
 _LARGEST_ELEMENTS = 1 << 22
 
 
@@ -123,9 +131,20 @@ def _compute(
     for name in sorted(given):
         value = known.get(name, view.constant(name))
         initializers.append(numpy_helper.from_array(np.asarray(value), name))
-    wanted = sorted(made)
+    values = run_constants(model, nodes, initializers, sorted(made))
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, np.ndarray) and value.size <= _LARGEST_ELEMENTS
+    }
+
+
+def run_constants(
+    model: ModelProto, nodes: list[NodeProto], given: list[TensorProto], wanted: list[str]
+) -> dict[str, Any]:
+    """What `nodes` of `model` compute from the tensors `given`, by onnxruntime: `wanted` of it."""
     outputs = [helper.make_empty_tensor_value_info(name) for name in wanted]
-    graph = helper.make_graph(nodes, "constants", [], outputs, initializers)
+    graph = helper.make_graph(nodes, "constants", [], outputs, given)
     part = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -133,12 +152,7 @@ def _compute(
     session = onnxruntime.InferenceSession(
         part.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    values = dict(zip(wanted, session.run(wanted, {}), strict=True))
-    return {
-        name: value
-        for name, value in values.items()
-        if isinstance(value, np.ndarray) and value.size <= _LARGEST_ELEMENTS
-    }
+    return dict(zip(wanted, session.run(wanted, {}), strict=True))
 
 
 def drop_dead(graph: GraphProto) -> None:
