@@ -10,7 +10,7 @@ from device_configs.targets import load_target
 from engines.backends import tensorrt_records as records
 from engines.build_part import place_on_cpu, workspace_mb
 from engines.bundle import Bundle
-from engines.manifest import Part
+from engines.manifest_parts import Part
 from engines.running import run_child
 
 Tell = Callable[[str], None]

@@ -30,7 +30,7 @@ from engines.backends.tensorrt_versions import (
     short_version,
 )
 from engines.bundle import Bundle
-from engines.manifest import Part, Port
+from engines.manifest_parts import Part, Port
 from engines.rangecoder.words import LATENT, LENGTH, WORDS
 
 _MB = 1 << 20

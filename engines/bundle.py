@@ -12,7 +12,8 @@ from device_configs.errors import BundleError, SplitwattError
 from device_configs.files import inside, sha256_file
 from engines.codecs import open_codec
 from engines.codecs.base import Codec, EngineOf
-from engines.manifest import Manifest, Part, Sample
+from engines.manifest import Manifest, Sample
+from engines.manifest_parts import Part
 
 MANIFEST = "manifest.json"
 _MANIFEST_LIMIT_BYTES = 16 << 20

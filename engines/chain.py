@@ -9,7 +9,7 @@ from engines.backends.base import Built, Engine
 from engines.bundle import Bundle
 from engines.closing import Closing
 from engines.codecs.base import Codec
-from engines.manifest import Part
+from engines.manifest_parts import Part
 from engines.postprocess import TENSORS, Answer, Sizes, answer_of
 from engines.rangecoder.words import WORDS
 from engines.stages import Laps

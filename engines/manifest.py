@@ -1,143 +1,23 @@
 """manifest.json: what a bundle says about itself, typed and validated.
 
 Every record is a NamedTuple that reads itself from parsed JSON (`from_json`) and writes itself back
-(`to_json`), the keys being the fields' own names. Unknown keys are refused.
+(`to_json`), the keys being the fields' own names. Unknown keys are refused. Larger keys have files of
+their own beside this one.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from device_configs.errors import BundleError
 from engines.fields import Fields
+from engines.manifest_codec import CodecSpec
 from engines.manifest_compat import PartFit
+from engines.manifest_parts import PRECISIONS, Part
 from engines.manifest_precision import Rounding
+from engines.manifest_preprocess import Preprocess
 
 FORMAT = 1
 TASKS = ("classification", "detection", "segmentation")
-# A part on `both` ends is the codec's: it runs it, wherever it codes.
-PLACEMENTS = ("board", "server", "both")
-RUNTIMES = ("tensorrt", "onnxruntime")
-PRECISIONS = ("fp32", "fp16", "int8")
 LABEL_SETS = ("imagenet1k", "coco91", "voc21")
-DTYPES = ("float32", "float16", "int32", "int64", "uint8", "int8", "bool")
-FILTERS = ("pillow-bilinear", "pillow-bicubic", "bilinear")
-# Kinds of codecs, and how many files of tables each has.
-CODECS = {
-    "rangecoder": 1,
-    "hyperprior": 2,
-    "autoregressive": 2,
-    "quantized": 0,
-    "feature_jpeg": 0,
-    "feature_webp": 0,
-    "png": 0,
-    "jpeg": 0,
-    "webp": 0,
-    "bpg": 0,
-    "heic": 0,
-}
-
-
-class Port(NamedTuple):
-    """An input or output of a graph; a `None` in `shape` is a dimension that varies."""
-
-    name: str
-    dtype: str
-    shape: Tuple[Optional[int], ...]
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> "Port":
-        """Read one port."""
-        port = cls(fields.text("name"), fields.text("dtype", DTYPES), fields.shape("shape"))
-        fields.done()
-        return port
-
-
-class Parity(NamedTuple):
-    """How far a part is from its PyTorch module: the largest difference, at these image sizes."""
-
-    max_abs: float
-    tolerance: float
-    sizes: List[List[int]]
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> "Parity":
-        """Read a part's parity."""
-        sizes = fields.any("sizes")
-        if not isinstance(sizes, list) or not all(_is_size(size) for size in sizes):
-            raise fields.wrong("sizes", "a list of [height, width]", sizes)
-        parity = cls(fields.number("max_abs"), fields.number("tolerance"), sizes)
-        fields.done()
-        return parity
-
-
-class GraphFile(NamedTuple):
-    """A graph's file."""
-
-    file: str
-    sha256: str
-    bytes: int
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> "GraphFile":
-        """Read one."""
-        graph = cls(fields.text("file"), fields.digest("sha256"), fields.integer("bytes", 1))
-        fields.done()
-        return graph
-
-
-class Part(NamedTuple):
-    """One exported graph; `gmac` is counted with the inputs of the shapes in `gmac_at`.
-
-    name: `NAME.2` is what comes after the cut of a part NAME; its parity is that of the whole.
-    runtime: `tensorrt` where TensorRT can run it (onnxruntime always can), else `onnxruntime`.
-    precision: what the graph computes in; its inputs and outputs are float32 in any.
-    with_coder: the same graph with the range coder behind its latent, which TensorRT alone runs.
-    """
-
-    name: str
-    placement: str
-    target: str
-    runtime: str
-    precision: str
-    file: str
-    sha256: str
-    bytes: int
-    opset: int
-    ir_version: int
-    inputs: List[Port]
-    outputs: List[Port]
-    params: int
-    gmac: float
-    gmac_at: Dict[str, List[int]]
-    parity: Parity
-    with_coder: Optional[GraphFile]
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> "Part":
-        """Read one part."""
-        at = fields.object("gmac_at")
-        part = cls(
-            name=fields.text("name"),
-            placement=fields.text("placement", PLACEMENTS),
-            target=fields.text("target"),
-            runtime=fields.text("runtime", RUNTIMES),
-            precision=fields.text("precision", PRECISIONS),
-            file=fields.text("file"),
-            sha256=fields.digest("sha256"),
-            bytes=fields.integer("bytes", 1),
-            opset=fields.integer("opset", 1),
-            ir_version=fields.integer("ir_version", 1),
-            inputs=[Port.from_json(port) for port in fields.objects("inputs")],
-            outputs=[Port.from_json(port) for port in fields.objects("outputs")],
-            params=fields.integer("params"),
-            gmac=fields.number("gmac"),
-            gmac_at={name: list(at.integers(name)) for name in at.names()},
-            parity=Parity.from_json(fields.object("parity")),
-            with_coder=fields.optional(
-                "with_coder", lambda name: GraphFile.from_json(fields.object(name))
-            ),
-        )
-        fields.done()
-        return part
 
 
 class Weights(NamedTuple):
@@ -161,56 +41,6 @@ class Weights(NamedTuple):
         return weights
 
 
-class Resize(NamedTuple):
-    """To which size: `exact` is (height, width); `shorter` is the shorter side's pixels."""
-
-    rule: str
-    size: Union[int, Tuple[int, ...]]
-    max_size: Optional[int]
-    filter: str
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> "Resize":
-        """Read the key `preprocess.resize`."""
-        rule = fields.text("rule", ("shorter", "exact"))
-        exact = rule == "exact"
-        size = fields.integers("size", 2) if exact else fields.integer("size", 1)
-        max_size = fields.optional("max_size", lambda name: fields.integer(name, 1))
-        if exact and max_size is not None:
-            raise fields.wrong("max_size", "null where the rule is 'exact'", max_size)
-        resize = cls(rule, size, max_size, fields.text("filter", FILTERS))
-        fields.done()
-        return resize
-
-
-class Preprocess(NamedTuple):
-    """From an RGB image to a graph's input: see `engines.preprocess`."""
-
-    resize: Resize
-    crop: Optional[Tuple[int, ...]]
-    pad_multiple: Optional[int]
-    mean: Tuple[float, ...]
-    std: Tuple[float, ...]
-    normalize: str
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> "Preprocess":
-        """Read the key `preprocess`."""
-        std = fields.numbers("std", 3)
-        if min(std) <= 0:
-            raise fields.wrong("std", "a list of 3 numbers above 0", list(std))
-        preprocess = cls(
-            resize=Resize.from_json(fields.object("resize")),
-            crop=fields.optional("crop", lambda name: fields.integers(name, 2)),
-            pad_multiple=fields.optional("pad_multiple", lambda name: fields.integer(name, 1)),
-            mean=fields.numbers("mean", 3),
-            std=std,
-            normalize=fields.text("normalize", ("before_resize", "after_resize")),
-        )
-        fields.done()
-        return preprocess
-
-
 class EncoderSize(NamedTuple):
     """Bytes of encoder and entropy model: their fp32 parameters, and the files as deployed."""
 
@@ -223,50 +53,6 @@ class EncoderSize(NamedTuple):
         size = cls(fields.integer("fp32_params"), fields.integer("deployed"))
         fields.done()
         return size
-
-
-class TablesFile(NamedTuple):
-    """A file of entropy tables; `id` is what every bitstream under them repeats."""
-
-    file: str
-    sha256: str
-    id: str
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> "TablesFile":
-        """Read one entry."""
-        tables = cls(fields.text("file"), fields.digest("sha256"), fields.text("id"))
-        fields.done()
-        return tables
-
-
-class CodecSpec(NamedTuple):
-    """What turns a latent, or an image, into bytes and back.
-
-    tables: what both ends need: one for a factorized prior; for a hyperprior those of the hyper
-        latent, then those of the latent; none for an image's codec.
-    quality: of an image's codec, in that codec's own scale; None elsewhere.
-    """
-
-    kind: str
-    tables: List[TablesFile]
-    quality: Optional[int]
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> "CodecSpec":
-        """Read the key `codec`."""
-        kind = fields.text("kind", tuple(CODECS))
-        tables = [TablesFile.from_json(entry) for entry in fields.objects("tables")]
-        if len(tables) != CODECS[kind]:
-            raise fields.wrong("tables", "a list of %d" % CODECS[kind], [t.file for t in tables])
-        codec = cls(kind, tables, fields.optional("quality", fields.integer))
-        fields.done()
-        return codec
-
-    @property
-    def tables_id(self) -> Optional[str]:
-        """The ids of all its tables, None where it has none: both ends must have the same."""
-        return "+".join(tables.id for tables in self.tables) or None
 
 
 class Head(NamedTuple):
@@ -469,11 +255,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
     return value
-
-
-def _is_size(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 2
-        and all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in value)
-    )

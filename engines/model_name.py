@@ -3,7 +3,7 @@
 from typing import NamedTuple, Optional
 
 from device_configs.errors import UsageError
-from engines.manifest import PRECISIONS
+from engines.manifest_parts import PRECISIONS
 
 FP32 = PRECISIONS[0]
 

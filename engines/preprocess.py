@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from device_configs.errors import ImageError
-from engines.manifest import Preprocess, Resize
+from engines.manifest_preprocess import Preprocess, Resize
 
 Size = Tuple[int, int]
 

@@ -6,7 +6,7 @@ from engines.backends import load_engine
 from engines.backends.base import Engine
 from engines.bundle import Bundle
 from engines.closing import Closing
-from engines.manifest import Part
+from engines.manifest_parts import Part
 
 
 class EngineStore(Closing):

@@ -20,7 +20,7 @@ from device_configs.errors import ExportError, UsageError
 from device_configs.files import sha256_file
 from engines.bundle import Bundle
 from engines.image import decode_image
-from engines.manifest import CodecSpec, TablesFile
+from engines.manifest_codec import CodecSpec, TablesFile
 from engines.model_name import FP32
 from engines.pipeline import BoardPipeline
 from engines.rangecoder import RangeCoder, Tables

@@ -11,9 +11,11 @@ import torch
 
 from device_configs.files import sha256_file, write_atomic
 from device_configs.targets import Target
-from engines import manifest as schema
+from engines import manifest_parts
 from engines.bundle import Bundle
 from engines.fields import Fields
+from engines.manifest import EncoderSize, Manifest, Weights
+from engines.manifest_codec import CodecSpec, TablesFile
 from engines.manifest_compat import PartFit
 from engines.model_name import FP32
 from engines.samples import make_samples, write_manifest
@@ -39,7 +41,7 @@ Report = Callable[[str, float], None]
 _TRACE_SIZE = (96, 128)
 
 
-def export(request: Request, report: Report) -> tuple[schema.Manifest, list[str]]:
+def export(request: Request, report: Report) -> tuple[Manifest, list[str]]:
     """Make the bundle of a request; `request.out` holds all of it or what it held before.
 
     Args:
@@ -57,7 +59,7 @@ def export(request: Request, report: Report) -> tuple[schema.Manifest, list[str]
         network, notes = _network(request)
         views = [_View(photo, network) for photo in samples(request.system.preprocess)]
         trace = _View(_small(samples(request.system.preprocess)[0], request, network), network)
-        parts: list[schema.Part] = []
+        parts: list[manifest_parts.Part] = []
         fits: list[Fit] = []
         for part in network.parts():
             report(part.name, 1.0)
@@ -134,7 +136,7 @@ def _part(
     views: list[_View],
     network: Network,
     notes: list[str],
-) -> tuple[list[schema.Part], Fit]:
+) -> tuple[list[manifest_parts.Part], Fit]:
     """Trace, compare and write one part; its pieces, and what was done to it."""
     target = request.server_target if part.placement == "server" else request.target
     model = to_onnx(part, trace.tensors, target.opset, target.ir_version)
@@ -163,7 +165,7 @@ def _part(
     del session
     keep_outputs(model, [port.name for port in part.outputs])
     placed = place(model, part, target, runs)
-    parity = schema.Parity(
+    parity = manifest_parts.Parity(
         difference.max_abs,
         difference.tolerance,
         [list(view.photo.input_size) for view in views],
@@ -178,8 +180,8 @@ def _entries(
     target: Target,
     folder: Path,
     macs: int,
-    parity: schema.Parity,
-) -> list[schema.Part]:
+    parity: manifest_parts.Parity,
+) -> list[manifest_parts.Part]:
     """Write a part's pieces; their entries in the manifest, whose costs add up to the part's."""
     entries = []
     macs_left, params_left = macs, parameters(part.counted)
@@ -193,7 +195,7 @@ def _entries(
         data = piece.model.SerializeToString()
         write_atomic(str(folder / file), data)
         entries.append(
-            schema.Part(
+            manifest_parts.Part(
                 name=piece.name,
                 placement=part.placement,
                 target=target.name,
@@ -217,8 +219,8 @@ def _entries(
 
 
 def _entropy(
-    network: Network, folder: Path, parts: list[schema.Part]
-) -> tuple[schema.CodecSpec | None, schema.EncoderSize | None]:
+    network: Network, folder: Path, parts: list[manifest_parts.Part]
+) -> tuple[CodecSpec | None, EncoderSize | None]:
     """Write the entropy tables of a split system; its codec and the size of its encoder."""
     coding = network.coding()
     if coding is None:
@@ -230,12 +232,12 @@ def _entropy(
         path = folder / file
         tables.save(str(path))
         deployed += path.stat().st_size
-        files.append(schema.TablesFile(file, sha256_file(str(path)), tables.id))
-    size = schema.EncoderSize(4 * parameters(network.encoder_modules), deployed)
-    return schema.CodecSpec(coding.kind, files, coding.quality), size
+        files.append(TablesFile(file, sha256_file(str(path)), tables.id))
+    size = EncoderSize(4 * parameters(network.encoder_modules), deployed)
+    return CodecSpec(coding.kind, files, coding.quality), size
 
 
-def _state_rounding(request: Request, folder: Path, photos: list[str]) -> schema.Manifest:
+def _state_rounding(request: Request, folder: Path, photos: list[str]) -> Manifest:
     """Put the bundle in the precision asked for, and state what rounding does to it."""
     bundle = Bundle.open(str(folder))
     if request.precision != FP32:
@@ -247,14 +249,14 @@ def _state_rounding(request: Request, folder: Path, photos: list[str]) -> schema
 
 def _manifest(
     request: Request,
-    parts: list[schema.Part],
+    parts: list[manifest_parts.Part],
     fits: list[Fit],
-    codec: schema.CodecSpec | None,
-    size: schema.EncoderSize | None,
+    codec: CodecSpec | None,
+    size: EncoderSize | None,
     notes: list[str],
-) -> schema.Manifest:
+) -> Manifest:
     system = request.system
-    return schema.Manifest(
+    return Manifest(
         model=request.name,
         family=system.family,
         rate=request.rate,
@@ -263,7 +265,7 @@ def _manifest(
         target=request.target.name,
         server_target=request.server_target.name,
         precision="fp32",
-        weights=schema.Weights(
+        weights=Weights(
             request.source, request.sha256, request.files is not None, [*notes, *system.notes]
         ),
         preprocess=system.preprocess,

@@ -8,7 +8,8 @@ import onnx
 
 from device_configs.errors import UsageError
 from device_configs.files import sha256_file, write_atomic
-from engines.manifest import GraphFile, Manifest
+from engines.manifest import Manifest
+from engines.manifest_parts import GraphFile
 from engines.rangecoder import Tables
 from engines.rangecoder.graph import append_encoder
 from engines.rangecoder.words import LATENT

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from engines.image import decode_image
-from engines.manifest import Preprocess
+from engines.manifest_preprocess import Preprocess
 from engines.photos import default_photos
 from engines.preprocess import preprocess
 from export.spec import Photo, shorter

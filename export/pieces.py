@@ -16,7 +16,7 @@ from onnx import numpy_helper
 
 from device_configs.errors import ExportError
 from device_configs.targets import Target
-from engines.manifest import Port
+from engines.manifest_parts import Port
 from export.compat import Piece, Report, fit
 from export.compat.macs import PRODUCTS
 from export.parity import RELATIVE, match

@@ -19,7 +19,8 @@ from device_configs.errors import ExportError
 from device_configs.files import sha256_file, write_atomic
 from device_configs.targets import load_target
 from engines.bundle import Bundle
-from engines.manifest import Manifest, Part
+from engines.manifest import Manifest
+from engines.manifest_parts import Part
 from engines.model_name import FP32
 from engines.samples import write_manifest
 from export.compat import Table, tables_of

@@ -13,7 +13,7 @@ from engines.bundle import Bundle
 from engines.closing import Closing
 from engines.codecs.base import Codec
 from engines.image import decode_image
-from engines.manifest import Part
+from engines.manifest_parts import Part
 from engines.manifest_precision import LatentMove, PartError, Rounding
 from engines.pipeline import ServerPipeline
 from engines.postprocess import Answer, Sizes, answer_of

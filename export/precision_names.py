@@ -5,7 +5,7 @@ from __future__ import annotations
 from device_configs.errors import UsageError
 from device_configs.names import check_known
 from device_configs.targets import Target
-from engines.manifest import PRECISIONS
+from engines.manifest_parts import PRECISIONS
 from engines.model_name import FP32, read_name
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from engines.manifest import Head, Port, Preprocess, Resize
+from engines.manifest import Head
+from engines.manifest_parts import Port
+from engines.manifest_preprocess import Preprocess, Resize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +82,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Coding:
-    """What a bundle says of its codec: see `engines.manifest.CodecSpec`."""
+    """What a bundle says of its codec: see `engines.manifest_codec.CodecSpec`."""
 
     kind: str
     tables: tuple[Tables, ...] = ()

@@ -7,7 +7,7 @@ import numpy as np
 from device_configs.errors import EngineError
 from device_configs.names import suggestion
 from engines.closing import Closing
-from engines.manifest import Port
+from engines.manifest_parts import Port
 
 
 class Built(NamedTuple):

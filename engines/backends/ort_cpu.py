@@ -10,7 +10,7 @@ import onnxruntime as ort
 from device_configs.errors import EngineError
 from engines.backends.base import Engine
 from engines.backends.cores import usable_cores
-from engines.manifest import Port
+from engines.manifest_parts import Port
 
 # The first version that is known to have session.force_spinning_stop.
 _STOPS_SPINNING = (1, 16)

@@ -15,7 +15,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from device_configs.errors import EngineError
 from device_configs.files import sha256_file, write_atomic
 from engines.backends.tensorrt_versions import Machine, short_version
-from engines.manifest import Port
+from engines.manifest_parts import Port
 
 FORMAT = 1
 FOLDER = "engines"

@@ -13,7 +13,8 @@ from device_configs.errors import EngineError
 from engines.backends import load_engine
 from engines.backends.base import Engine
 from engines.bundle import Bundle
-from engines.manifest import Part, Port, Preprocess
+from engines.manifest_parts import Part, Port
+from engines.manifest_preprocess import Preprocess
 
 Shape = Tuple[int, ...]
 Range = Tuple[Shape, Shape, Shape]

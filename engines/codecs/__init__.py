@@ -4,7 +4,7 @@ import importlib
 from typing import List
 
 from engines.codecs.base import Codec, EngineOf
-from engines.manifest import CodecSpec
+from engines.manifest_codec import CodecSpec
 
 # kind -> (module, class)
 _KINDS = {

@@ -18,7 +18,7 @@ from engines.backends.base import Engine
 from engines.codecs.base import Codec, EngineOf, Tensors, load_tables
 from engines.codecs.factorized import latent_size
 from engines.codecs.hyperprior import crc_of, frame, unframe
-from engines.manifest import CodecSpec
+from engines.manifest_codec import CodecSpec
 from engines.rangecoder import RangeCoder
 from engines.rangecoder.coder import not_codable
 from engines.rangecoder.compressai_format import StringDecoder

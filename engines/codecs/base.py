@@ -6,7 +6,7 @@ import numpy as np
 
 from device_configs.errors import BundleError
 from engines.backends.base import Engine
-from engines.manifest import CodecSpec
+from engines.manifest_codec import CodecSpec
 from engines.rangecoder import Tables
 
 # Of a latent's values, by one step each: where two machines' engines round a value differently.

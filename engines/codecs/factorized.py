@@ -6,7 +6,7 @@ import numpy as np
 
 from device_configs.errors import BitstreamError
 from engines.codecs.base import Codec, EngineOf, Tensors, load_tables
-from engines.manifest import CodecSpec
+from engines.manifest_codec import CodecSpec
 from engines.rangecoder import RangeCoder
 from engines.rangecoder.bits import symbol_bits
 from engines.rangecoder.container import parse

@@ -18,7 +18,7 @@ from PIL import Image
 
 from device_configs.errors import BitstreamError
 from engines.codecs.base import Codec, EngineOf, Tensors
-from engines.manifest import CodecSpec
+from engines.manifest_codec import CodecSpec
 from engines.rangecoder.coder import not_codable
 from engines.rangecoder.container import read_varint, varint
 

@@ -18,7 +18,7 @@ from device_configs.errors import BitstreamError, BundleError, DesyncError
 from engines.backends.base import Engine
 from engines.codecs.base import ROUNDING_SHARE, Codec, EngineOf, Tensors, load_tables
 from engines.codecs.factorized import latent_size
-from engines.manifest import CodecSpec
+from engines.manifest_codec import CodecSpec
 from engines.rangecoder import RangeCoder
 from engines.rangecoder.bits import symbol_bits
 from engines.rangecoder.coder import not_codable

@@ -15,7 +15,7 @@ from PIL import Image
 
 from device_configs.errors import BitstreamError, BundleError, EngineError
 from engines.codecs.base import Codec, EngineOf, Tensors
-from engines.manifest import CodecSpec
+from engines.manifest_codec import CodecSpec
 
 Size = Tuple[int, int]
 

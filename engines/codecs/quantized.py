@@ -13,7 +13,7 @@ import numpy as np
 
 from device_configs.errors import BitstreamError
 from engines.codecs.base import ROUNDING_SHARE, Codec, EngineOf, Tensors
-from engines.manifest import CodecSpec
+from engines.manifest_codec import CodecSpec
 from engines.rangecoder.coder import not_codable
 from engines.rangecoder.container import read_varint, varint
 

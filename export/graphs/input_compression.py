@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engines.manifest import Preprocess
+from engines.manifest_preprocess import Preprocess
 from export.graphs.gdn import fixed
 from export.graphs.hyperprior import Parameters
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engines.codecs.autoregressive import CONTEXT, HYPER, KERNEL
-from engines.manifest import Port
+from engines.manifest_parts import Port
 from engines.rangecoder import Tables
 from export.graphs.input_compression import Analysis, Context
 from export.networks import ports

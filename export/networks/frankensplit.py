@@ -12,7 +12,7 @@ from compressai.entropy_models import EntropyBottleneck
 from torch import Tensor, nn
 
 from device_configs.errors import CheckpointError
-from engines.manifest import Port
+from engines.manifest_parts import Port
 from engines.rangecoder import Tables
 from export.checkpoints import fill, subset
 from export.graphs import frankensplit as graphs

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from engines.codecs.hyperprior import PART
-from engines.manifest import Port
+from engines.manifest_parts import Port
 from engines.rangecoder import Tables
 from export.graphs.hyperprior import Parameters
 from export.networks import ports

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from engines.backends.base import Engine
 from engines.codecs import open_codec
-from engines.manifest import CODECS, CodecSpec, Preprocess
+from engines.manifest_codec import CODECS, CodecSpec
+from engines.manifest_preprocess import Preprocess
 from export import zoo
 from export.graphs.input_compression import Normalised
 from export.networks import ports

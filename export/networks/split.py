@@ -12,7 +12,7 @@ from sc2bench.models.segmentation.deeplabv3 import create_deeplabv3
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from engines.manifest import Port
+from engines.manifest_parts import Port
 from export.graphs.bottleneck import Body
 from export.graphs.rcnn import Rcnn
 from export.graphs.segmentation import Segmenter

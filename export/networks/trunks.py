@@ -16,7 +16,7 @@ from timm.models import regnet, resnest, vision_transformer_hybrid
 from torch import Tensor, nn
 from torchvision import models
 
-from engines.manifest import Port
+from engines.manifest_parts import Port
 from export.graphs.bottleneck import PooledClassifier
 from export.networks import ports
 from export.networks.bottlenecks import Bottleneck

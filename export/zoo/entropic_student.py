@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engines.manifest import Preprocess
+from engines.manifest_preprocess import Preprocess
 from export.spec import SC2_TASKS, Checkpoint, Network, System, shorter
 
 _PAPER = (

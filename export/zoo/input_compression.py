@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 
 from device_configs.errors import UsageError
 from device_configs.names import check_known
-from engines.manifest import CODECS, Preprocess
+from engines.manifest_codec import CODECS
+from engines.manifest_preprocess import Preprocess
 from export.compressai_files import FILES, PAGE
 from export.spec import Checkpoint, Network, System
 from export.zoo.offloading import FRANKENSPLIT, SC2

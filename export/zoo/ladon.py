@@ -6,7 +6,8 @@ on the body of the classification one.
 
 from __future__ import annotations
 
-from engines.manifest import Head, Resize
+from engines.manifest import Head
+from engines.manifest_preprocess import Resize
 from export.spec import Checkpoint, Network, System, detection_transform, shorter
 
 _PAPER = (

@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from engines.manifest import Head, Preprocess
+from engines.manifest import Head
+from engines.manifest_preprocess import Preprocess
 from export.spec import Checkpoint, Network, System, detection_transform, shorter
 
 SC2 = "Matsubara, Yang, Levorato, Mandt: SC2 Benchmark: Supervised Compression for Split Computing"

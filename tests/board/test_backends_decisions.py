@@ -21,7 +21,7 @@ from engines.backends.tensorrt_names import as_dtype, numpy_dtype
 from engines.backends.tensorrt_versions import Machine
 from engines.build_part import Options, place_on_cpu, workspace_bytes
 from engines.bundle import Bundle
-from engines.manifest import Preprocess, Resize
+from engines.manifest_preprocess import Preprocess, Resize
 from tests.board.tiny import DATA, tiny_bundle
 
 NANO = Machine("8.2.1.8", "5.3", "Tegra X1")

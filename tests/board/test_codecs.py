@@ -8,7 +8,8 @@ from engines.backends.base import Engine
 from engines.codecs import feature_images, open_codec, quantized
 from engines.codecs.feature_images import groups
 from engines.codecs.hyperprior import crc_of, frame, unframe
-from engines.manifest import CODECS, CodecSpec, Port, TablesFile
+from engines.manifest_codec import CODECS, CodecSpec, TablesFile
+from engines.manifest_parts import Port
 from engines.rangecoder import Tables
 
 SCALES = 16

@@ -11,7 +11,7 @@ from PIL import Image
 from device_configs.errors import BitstreamError, BundleError, EngineError
 from engines.codecs import bpg, images, open_codec
 from engines.image import decode_image
-from engines.manifest import CODECS, CodecSpec
+from engines.manifest_codec import CODECS, CodecSpec
 from engines.photos import default_photos
 
 SIZE, INPUT = (150, 200), (160, 224)

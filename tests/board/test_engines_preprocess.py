@@ -12,7 +12,7 @@ from PIL import Image
 
 from device_configs.errors import ImageError
 from engines.image import decode_image
-from engines.manifest import Preprocess, Resize
+from engines.manifest_preprocess import Preprocess, Resize
 from engines.photos import default_photos
 from engines.preprocess import plan, preprocess
 

@@ -9,7 +9,8 @@ from torchvision.transforms import InterpolationMode, functional
 from torchvision.transforms._presets import ImageClassification, SemanticSegmentation
 
 from engines.image import decode_image
-from engines.manifest import Head, Preprocess, Resize
+from engines.manifest import Head
+from engines.manifest_preprocess import Preprocess, Resize
 from engines.postprocess import Sizes, classification, detection
 from engines.preprocess import preprocess
 

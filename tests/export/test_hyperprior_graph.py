@@ -16,7 +16,7 @@ from device_configs.errors import DesyncError, ExportError
 from engines.bundle import Bundle
 from engines.codecs.hyperprior import PART
 from engines.image import decode_image
-from engines.manifest import Port
+from engines.manifest_parts import Port
 from engines.pipeline import BoardPipeline, ServerPipeline, read_sizes
 from engines.samples import write_manifest
 from export.graphs.hyperprior import Parameters

@@ -14,7 +14,7 @@ from engines.backends import load_engine
 from engines.codecs import open_codec
 from engines.codecs.hyperprior import unframe
 from engines.image import decode_image
-from engines.manifest import CodecSpec, TablesFile
+from engines.manifest_codec import CodecSpec, TablesFile
 from engines.rangecoder import RangeCoder
 from export import compressai_files, zoo
 from export.cost import parameters

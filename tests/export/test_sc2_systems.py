@@ -27,7 +27,7 @@ from engines.backends.base import Engine
 from engines.codecs import open_codec
 from engines.codecs.hyperprior import unframe
 from engines.codecs.quantized import quantize
-from engines.manifest import CodecSpec, TablesFile
+from engines.manifest_codec import CodecSpec, TablesFile
 from engines.rangecoder import RangeCoder, Tables
 from export import zoo
 from export.checkpoints import read
