@@ -6,8 +6,11 @@ import math
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+import numpy as np
+
 from device_configs.files import sha256_file
-from profiler.audit.boxes import average_precisions
+from profiler.audit.boxes import Matches
+from profiler.audit.drawn import Weighted, ends, mean_of, miou_of
 from profiler.audit.raw import Check, Raw, nothing, verdict
 
 _FOLLOWS = "accuracy follows from its records"
@@ -15,7 +18,8 @@ _SAME = "records of accuracy are those that were counted"
 _BYTES = ("payload_bytes", "wire_bytes", "legacy_pickled_bytes", "bits_per_pixel")
 _ABOUT = ("data_set", "preprocess", "backend")
 _UNUSABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
-_CLOSE = 1e-9
+_CLOSE, _SAME_END = 1e-9, 1e-6
+_WILSON = "95 % Wilson"
 _Z = 1.959963984540054  # of 95 %
 
 
@@ -99,14 +103,12 @@ def _another(model: str, result: Dict[str, Any], records: _Records) -> Optional[
 
 def _compared(result: Dict[str, Any], records: _Records) -> Tuple[List[str], Optional[str]]:
     """What does not follow, a phrase each, and what could not be looked at."""
-    count = len(records.images)
     own = [record.get(result["task"]) for record in records.images]
-    expected: Dict[str, Optional[float]] = {}
+    expected: Dict[str, Optional[Weighted]] = {}
     why = None
     for name in _BYTES:
         values = [record[name] for record in records.images]
-        known = None not in values
-        expected[name] = math.fsum(values) / count if known else None
+        expected[name] = None if None in values else mean_of(values)
     told = {name: result[name] for name in _BYTES}
     if result["metrics"]:
         told.update(result["metrics"])
@@ -116,40 +118,42 @@ def _compared(result: Dict[str, Any], records: _Records) -> Tuple[List[str], Opt
             del told[name]
     wrong = []
     for name, figure in sorted(told.items()):
-        value = expected.get(name)
-        if (figure is None) != (value is None):
+        of = expected.get(name)
+        if (figure is None) != (of is None):
             wrong.append("%s is %r" % (name, figure))
-        elif figure is not None and value is not None:
-            wrong += _odd(name, figure, value, count)
+        elif figure is not None and of is not None:
+            wrong += _odd(name, figure, of, len(records.images))
     return wrong, why
 
 
-def _odd(name: str, figure: Dict[str, Any], value: float, count: int) -> List[str]:
+def _odd(name: str, figure: Dict[str, Any], of: Weighted, count: int) -> List[str]:
     """What is wrong with one figure."""
+    value = of(np.ones(count, int))
     if figure["n"] != count or abs(figure["value"] - value) > _CLOSE * max(1.0, abs(value)):
         return ["%s is %.6g of %s images, and %.6g of %d follows"
                 % (name, figure["value"], figure["n"], value, count)]  # fmt: skip
     if "low" not in figure:
         return []
-    ends = figure["low"], figure["high"]
-    if name.startswith("top"):
-        due = _wilson(value / 100, count)
-        if any(abs(a - b) > 1e-6 for a, b in zip(ends, due)):
-            return ["%s lies between %.6g and %.6g" % (name, due[0], due[1])]
-    return [] if ends[0] - 1e-6 <= value <= ends[1] + 1e-6 else ["%s is not in its interval" % name]
+    told = figure["low"], figure["high"]
+    kind = figure["interval"]
+    due = _wilson(value / 100, count) if kind == _WILSON else ends(kind, value, count, of)
+    if due is None:
+        return ["%s has an interval of an unknown kind, '%s'" % (name, kind)]
+    if any(abs(a - b) > _SAME_END * max(1.0, abs(b)) for a, b in zip(told, due)):
+        return ["%s lies between %.6g and %.6g, and not %.6g and %.6g" % (name, *due, *told)]
+    return []
 
 
 def _metrics(
     task: str, records: _Records, own: List[Any]
-) -> Tuple[Dict[str, float], Optional[str]]:
+) -> Tuple[Dict[str, Weighted], Optional[str]]:
     """Every figure of a task that the records give, in percent, and why there are not all."""
     if task == "classification":
-        first = sum(1 for row in own if row["labels"][:1] == [row["truth"]])
-        fifth = sum(1 for row in own if row["truth"] in row["labels"][:5])
-        share = 100.0 / len(own)
-        return {"top1_percent": first * share, "top5_percent": fifth * share}, None
+        first = [100.0 * (row["labels"][:1] == [row["truth"]]) for row in own]
+        fifth = [100.0 * (row["truth"] in row["labels"][:5]) for row in own]
+        return {"top1_percent": mean_of(first), "top5_percent": mean_of(fifth)}, None
     if task == "segmentation":
-        return {"miou_percent": _miou(own)}, None
+        return {"miou_percent": miou_of(own)}, None
     heading = records.heading
     path = os.path.join(heading["folder"], "annotations", "instances_val2017.json")
     if not os.path.isfile(path) or sha256_file(path) != heading["annotations_sha256"]:
@@ -158,22 +162,11 @@ def _metrics(
         annotations = json.load(stream)
     ids = {os.path.basename(row["file_name"]): row["id"] for row in annotations["images"]}
     images = [ids[record["name"]] for record in records.images]
-    boxes = [box for row in own for box in row]
-    both = average_precisions(annotations, images, boxes)
-    return {"map_50_95_percent": both[0], "map_50_percent": both[1]}, None
-
-
-def _miou(own: List[Any]) -> float:
-    """The mean over classes of pixels that are of a class both ways, over those that are either."""
-    hits: Dict[int, int] = {}
-    either: Dict[int, int] = {}
-    for rows in own:
-        for truth, found, pixels in rows:
-            for kind in {truth, found}:
-                either[kind] = either.get(kind, 0) + pixels
-            if truth == found:
-                hits[truth] = hits.get(truth, 0) + pixels
-    return 100.0 * math.fsum(hits.get(k, 0) / float(n) for k, n in either.items()) / len(either)
+    matches = Matches(annotations, images, [box for row in own for box in row])
+    return {
+        "map_50_95_percent": lambda weights: matches.average_precisions(weights)[0],
+        "map_50_percent": lambda weights: matches.average_precisions(weights)[1],
+    }, None
 
 
 def _wilson(part: float, count: int) -> Tuple[float, float]:

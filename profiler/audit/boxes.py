@@ -13,50 +13,67 @@ _MOST_BOXES = 100
 _HIT, _MISS, _LEFT_OUT = 1, 0, -1
 
 
-def average_precisions(
-    annotations: Dict[str, Any], ids: Sequence[int], found: Sequence[Dict[str, Any]]
-) -> Tuple[float, float]:
-    """mAP over overlaps of 0.5 to 0.95 and mAP at 0.5, in percent.
+# Of an image and category: true boxes, the scores of boxes, and what each is at each overlap.
+_Met = Tuple[int, List[float], List[List[int]]]
+
+
+class Matches:
+    """What every box of a detector is: a hit, a miss, or left out.
 
     Args:
         annotations: COCO's document.
         ids: of the images that count.
         found: boxes as {"image_id", "category_id", "bbox", "score"}.
     """
-    images = sorted(set(ids))
-    truths: Dict[Tuple[int, int], List[Tuple[Box, bool]]] = {}
-    for row in annotations["annotations"]:
-        key = row["category_id"], row["image_id"]
-        truths.setdefault(key, []).append((row["bbox"], bool(row.get("iscrowd"))))
-    boxes: Dict[Tuple[int, int], List[Tuple[float, Box]]] = {}
-    for row in found:
-        key = row["category_id"], row["image_id"]
-        boxes.setdefault(key, []).append((row["score"], row["bbox"]))
-    rows = []
-    for category in sorted({row["id"] for row in annotations["categories"]}):
-        keys = [(category, image) for image in images]
-        precision = _of_category([(truths.get(key, []), boxes.get(key, [])) for key in keys])
-        if precision is not None:
-            rows.append(precision)
-    if not rows:
-        return 0.0, 0.0
-    table = 100 * np.array(rows)
-    return float(table.mean()), float(table[:, 0].mean())
+
+    def __init__(
+        self, annotations: Dict[str, Any], ids: Sequence[int], found: Sequence[Dict[str, Any]]
+    ) -> None:
+        images = sorted(set(ids))
+        truths: Dict[Tuple[int, int], List[Tuple[Box, bool]]] = {}
+        for row in annotations["annotations"]:
+            key = row["category_id"], row["image_id"]
+            truths.setdefault(key, []).append((row["bbox"], bool(row.get("iscrowd"))))
+        boxes: Dict[Tuple[int, int], List[Tuple[float, Box]]] = {}
+        for row in found:
+            key = row["category_id"], row["image_id"]
+            boxes.setdefault(key, []).append((row["score"], row["bbox"]))
+        self._met: List[List[_Met]] = []
+        for category in sorted({row["id"] for row in annotations["categories"]}):
+            keys = [(category, image) for image in images]
+            self._met.append([_met(truths.get(key, []), boxes.get(key, [])) for key in keys])
+
+    def average_precisions(self, weights: np.ndarray) -> Tuple[float, float]:
+        """mAP over overlaps of 0.5 to 0.95 and mAP at 0.5, in percent.
+
+        Args:
+            weights: 0 for an image that does not count, in the order of the images' ids.
+        """
+        kept = np.flatnonzero(weights)
+        rows = []
+        for met in self._met:
+            precision = _of_category([met[place] for place in kept])
+            if precision is not None:
+                rows.append(precision)
+        if not rows:
+            return 0.0, 0.0
+        table = 100 * np.array(rows)
+        return float(table.mean()), float(table[:, 0].mean())
 
 
-def _of_category(
-    images: Sequence[Tuple[List[Tuple[Box, bool]], List[Tuple[float, Box]]]],
-) -> Optional[List[float]]:
+def _met(truths: List[Tuple[Box, bool]], boxes: List[Tuple[float, Box]]) -> _Met:
+    best = sorted(boxes, key=lambda row: -row[0])[:_MOST_BOXES]
+    count = sum(not crowd for _, crowd in truths)
+    return count, [score for score, _ in best], _matched(truths, [box for _, box in best])
+
+
+def _of_category(images: Sequence[_Met]) -> Optional[List[float]]:
     """The average precision at each overlap; None of a category without any true box."""
-    count = sum(not crowd for truths, _ in images for _, crowd in truths)
+    count = sum(true for true, _, _ in images)
     if not count:
         return None
-    scores: List[float] = []
-    rows: List[List[int]] = []
-    for truths, boxes in images:
-        best = sorted(boxes, key=lambda row: -row[0])[:_MOST_BOXES]
-        scores += [score for score, _ in best]
-        rows += _matched(truths, [box for _, box in best])
+    scores = [score for _, own, _ in images for score in own]
+    rows = [row for _, _, own in images for row in own]
     if not rows:
         return [0.0] * len(_OVERLAPS)
     ranked = np.array(rows)[np.argsort(-np.array(scores), kind="mergesort")]

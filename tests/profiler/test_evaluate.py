@@ -12,6 +12,7 @@ import time
 import jsonschema
 import numpy as np
 import pytest
+import scipy.stats
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -21,12 +22,13 @@ from engines.bundle import Bundle
 from engines.image import decode_image
 from engines.labels import labels
 from engines.pipeline import whole
-from profiler.audit import accuracy
-from profiler.audit.boxes import average_precisions
+from profiler.audit import accuracy, drawn
+from profiler.audit.boxes import Matches
 from profiler.audit.raw import Raw
-from profiler.evaluate.data_sets import open_data_set
+from profiler.evaluate.data_sets import DataSet, Item, open_data_set
 from profiler.evaluate.document import add_results
-from profiler.evaluate.metrics import of_image
+from profiler.evaluate.intervals import mean
+from profiler.evaluate.metrics import figures, of_image
 from tests.conftest import ROOT, splitwatt
 
 CLASSIFIER = "mobilenet_v3_large"
@@ -401,7 +403,8 @@ def a_figure(name, **values):
         a_figure("top1_percent", value=99.0), a_figure("top5_percent", low=99.0),
         a_figure("top5_percent", n=3), a_figure("payload_bytes", value=7.0),
         a_figure("wire_bytes", value=7.0), a_figure("legacy_pickled_bytes", value=7.0),
-        a_figure("bits_per_pixel", high=0.0), lambda result: result.update(payload_bytes=None),
+        a_figure("bits_per_pixel", high=0.0), a_figure("wire_bytes", low=1.0),
+        a_figure("wire_bytes", interval="95 % of something"), lambda result: result.update(payload_bytes=None),
     ],
 )  # fmt: skip
 def test_an_accuracy_that_was_tampered_with(evaluated, tmp_path, change):
@@ -432,17 +435,17 @@ def test_records_of_accuracy_that_were_tampered_with(evaluated, tmp_path):
     assert audited(copy)[0] is False
 
 
-def test_map_by_hand_is_pycocotools():
-    """With crowds, several images and categories, and boxes that are equally sure."""
+def boxes(images, count):
+    """COCO's document and what a detector might find: crowds, and boxes that are equally sure."""
     dice = np.random.RandomState(7)
 
     def box():
         return [*dice.uniform(0, 60, 2).tolist(), *dice.uniform(10, 50, 2).tolist()]
 
     truths = [
-        {"id": k + 1, "image_id": int(dice.randint(6)), "category_id": int(dice.randint(1, 4)),
+        {"id": k + 1, "image_id": int(dice.randint(images)), "category_id": int(dice.randint(1, 4)),
          "bbox": box(), "area": 900.0, "iscrowd": int(dice.rand() < 0.2)}
-        for k in range(60)
+        for k in range(count)
     ]  # fmt: skip
     found = []
     for truth in truths * 3:
@@ -450,8 +453,13 @@ def test_map_by_hand_is_pycocotools():
         kind = truth["category_id"] if dice.rand() < 0.8 else int(dice.randint(1, 5))
         found.append({"image_id": truth["image_id"], "category_id": kind, "bbox": moved,
                       "score": round(float(dice.rand()), 1)})  # fmt: skip
-    document = {"images": [{"id": k} for k in range(6)], "annotations": truths,
+    document = {"images": [{"id": k} for k in range(images)], "annotations": truths,
                 "categories": [{"id": k, "name": str(k)} for k in range(1, 5)]}  # fmt: skip
+    return document, found
+
+
+def test_map_by_hand_is_pycocotools():
+    document, found = boxes(images=6, count=60)
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = json.loads(json.dumps(document))
@@ -462,4 +470,38 @@ def test_map_by_hand_is_pycocotools():
         meter.summarize()
     due = [100 * meter.stats[0], 100 * meter.stats[1]]
     assert 5 < due[0] < due[1] < 95
-    assert average_precisions(document, range(6), found) == pytest.approx(due)
+    matches = Matches(document, range(6), found)
+    assert matches.average_precisions(np.ones(6, int)) == pytest.approx(due)
+
+
+def drawn_again(figure, of):
+    due = drawn.ends(figure["interval"], figure["value"], figure["n"], of)
+    assert due == pytest.approx((figure["low"], figure["high"]), rel=1e-9)
+    assert figure["low"] < figure["value"] < figure["high"]
+    return due
+
+
+def test_intervals_that_were_drawn_are_those_that_the_audit_draws(tmp_path):
+    document, found = boxes(images=45, count=300)
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(document))
+    items = [Item(str(k), "", k) for k in range(45)]
+    coco = DataSet("coco", "coco2017", "detection", items, True, str(path), str(tmp_path))
+    per_image = [[row for row in found if row["image_id"] == k] for k in range(45)]
+    given = figures("detection", coco, per_image)
+    matches = Matches(document, range(45), found)
+    for place, name in enumerate(("map_50_95_percent", "map_50_percent")):
+        drawn_again(given[name], lambda w, place=place: matches.average_precisions(w)[place])
+
+    dice = np.random.RandomState(3)
+    masks = [
+        [[int(t), int(f), int(dice.randint(1, 900))]
+         for t, f in {tuple(dice.randint(0, 21, 2)) for _ in range(6)} | {(4, 4), (0, 0)}]
+        for _ in range(30)
+    ]  # fmt: skip
+    drawn_again(figures("segmentation", coco, masks)["miou_percent"], drawn.miou_of(masks))
+
+    sizes = dice.lognormal(8, 1, 40)
+    low, high = drawn_again(mean(sizes), drawn.mean_of(sizes))
+    scipys = scipy.stats.bootstrap((sizes,), np.mean, method="percentile", random_state=1)
+    assert (low, high) == pytest.approx(scipys.confidence_interval, rel=0.05)
