@@ -71,17 +71,17 @@ function missingTip(why) {
 }
 
 // A value as report.json has it, in words.
-function numberTip({ value, low, high, n, sources }) {
-  const lines = [plain(value)];
+function numberTip({ value, unit, low, high, n, sources }) {
+  const lines = [unit ? plain(value) + " " + unit : plain(value)];
   if (low !== undefined) lines.push("95 % interval: " + plain(low) + " to " + plain(high));
   if (n !== undefined) lines.push("from " + n + " samples");
   return lines.join("\n") + "\n" + words(sources);
 }
 
-function cellTip({ dataset: { v, low, high, n, s, why } }) {
+function cellTip({ dataset: { v, unit, low, high, n, s, why } }) {
   if (why !== undefined) return missingTip(why);
   const ends = low === undefined ? {} : { low: Number(low), high: Number(high) };
-  return numberTip({ value: Number(v), ...ends, n, sources: s.split("+") });
+  return numberTip({ value: Number(v), unit, ...ends, n, sources: s.split("+") });
 }
 
 function showTip(target, x, y) {

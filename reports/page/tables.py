@@ -57,7 +57,7 @@ def _table(table: Table) -> str:
 
 def headline(told: Headline) -> str:
     """A sentence as an item of a list, with the provenance of its number."""
-    return f"<li {_facts_of(told.saved)}>{html.escape(told.text)}"
+    return f'<li data-unit="% saved" {_facts_of(told.saved)}>{html.escape(told.text)}'
 
 
 def _cell(column: Column, cell: Cell) -> str:

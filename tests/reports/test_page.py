@@ -194,7 +194,12 @@ def test_a_tap_on_a_headline_tells_where_its_number_comes_from(page, two_boards,
     first = two_boards.json["headlines"][0]
     saved = float(re.search(r" saves ([\d.]+) %", first).group(1))
     assert float(told.split()[0]) == pytest.approx(saved, abs=0.05)
-    for words in ("95 % interval: ", "measured: timed or counted", "simulated: the link"):
+    for words in (
+        "% saved\n",
+        "95 % interval: ",
+        "measured: timed or counted",
+        "simulated: the link",
+    ):
         assert words in told
 
 
