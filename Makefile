@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := splitwatt.py device_configs engines energy profiler export reports tests .ci
+SOURCES := splitwatt/__init__.py splitwatt/__main__.py device_configs engines energy profiler export reports tests tools
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 DEMO := demo
 PAYLOAD ?= measured
@@ -43,7 +43,7 @@ test: $(VENV)/.dev ## the whole test suite
 check: format lint types test ## what CI runs: format, lint, types, README commands, tests
 
 coverage: $(VENV)/.dev ## how much of each room its tests run
-	$(BIN)/python .ci/room_coverage.py
+	$(BIN)/python tools/room_coverage.py
 
 format: $(VENV)/.dev ## is every file formatted?
 	$(BIN)/ruff format --check $(SOURCES)
@@ -68,10 +68,10 @@ $(VENV)/.cross: $(VENV)/.user
 	@touch $@
 
 wheel-board: $(VENV)/.cross ## one wheel for every aarch64 board, in dist/
-	$(BIN)/python .ci/board_wheel.py --out dist
+	$(BIN)/python tools/board_wheel.py --out dist
 
 wheelhouse-board: wheel-board ## that wheel and all it needs, for boards without internet, in wheelhouse/
-	$(BIN)/python .ci/wheelhouse.py --wheel dist/splitwatt-*-py3-none-linux_aarch64.whl --out wheelhouse
+	$(BIN)/python tools/wheelhouse.py --wheel dist/splitwatt-*-py3-none-linux_aarch64.whl --out wheelhouse
 
 clean: ## remove what make made, but bundles/, runs/ and paper/: yours may be there too
 	rm -rf $(VENV) build demo dist wheelhouse .mypy_cache .ruff_cache .pytest_cache

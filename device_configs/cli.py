@@ -3,22 +3,12 @@
 import argparse
 import json
 import sys
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List
 
-from device_configs.errors import SplitwattError
+from splitwatt.device_configs.errors import SplitwattError
+from splitwatt.device_configs.install import install_for
 
 Command = Callable[[List[str]], int]
-_OURS = ("device_configs", "energy", "engines", "export", "profiler", "reports", "splitwatt")
-# extra -> packages that it brings beyond the board runtime's, as they are imported
-_EXTRAS = {
-    "export": ("torch", "torchvision", "timm", "safetensors", "compressai", "sc2bench", "onnx",
-               "pillow_heif"),
-    "report": ("matplotlib", "scipy"),
-    "serve": ("starlette", "uvicorn", "httptools", "uvloop", "cryptography", "prometheus_client"),
-    "cluster": ("ray", "pytriton"),
-    "cuda": ("tensorrt", "pycuda"),
-    "jetson": ("jtop",),
-}  # fmt: skip
 
 
 def parser(verb: str, summary: str, example: str) -> argparse.ArgumentParser:
@@ -101,9 +91,11 @@ def guarded(command: Command, argv: List[str]) -> int:
         return error.exit_code
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
-        if "--debug" in argv or package in _OURS:  # one of our own files: no fault of the machine
+        if (
+            "--debug" in argv or package == "splitwatt"
+        ):  # a file of our own: no fault of the machine
             raise
-        note("splitwatt: the package %s is not installed: %s" % (package, _remedy(package)))
+        note("splitwatt: the package %s is not installed: %s" % (package, install_for(package)))
         return 2
     except KeyboardInterrupt:
         note("splitwatt: interrupted")
@@ -113,31 +105,16 @@ def guarded(command: Command, argv: List[str]) -> int:
         return 1
 
 
-def _remedy(package: str) -> str:
-    for extra, packages in _EXTRAS.items():
-        if package in packages:
-            return "pip install 'splitwatt[%s]'" % extra
-    return "pip install splitwatt"
-
-
 def _targets(argv: List[str]) -> int:
-    from device_configs import targets_cli  # needs PyYAML, which other commands may not
+    from splitwatt.device_configs import targets_cli  # needs PyYAML, which other commands may not
 
     return targets_cli.targets(argv)
 
 
 def _doctor(argv: List[str]) -> int:
-    from device_configs.doctor_cli import doctor
+    from splitwatt.device_configs.doctor_cli import doctor
 
     return doctor(argv)
 
 
 VERBS: Dict[str, Command] = {"targets": _targets, "doctor": _doctor}
-
-
-def run_room(verbs: Dict[str, Command], default: str, argv: Optional[List[str]] = None) -> int:
-    """Run `python -m ROOM [VERB] ...`: a room's verb, its `default` one where none is given."""
-    argv = sys.argv[1:] if argv is None else argv
-    if argv and argv[0] in verbs:
-        return guarded(verbs[argv[0]], argv[1:])
-    return guarded(verbs[default], argv)

@@ -6,6 +6,8 @@ A room has a file `doctor.py` with `checks() -> List[Check]`; nothing else makes
 import importlib
 from typing import List, NamedTuple, Optional
 
+from splitwatt.device_configs.install import install_command
+
 Check = NamedTuple("Check", [("name", str), ("ok", bool), ("detail", str), ("remedy", str)])
 Check.__doc__ = """One thing: what it is, whether it is there, what was found, and the one command
 that would add it ("" where it is there, or where nothing can)."""
@@ -33,4 +35,4 @@ def package(module: str, purpose: str, remedy: str, name: Optional[str] = None) 
 def broken(room: str, error: BaseException) -> List[Check]:
     """The check for a room that cannot even say what is missing."""
     text = "%s: %s" % (type(error).__name__, " ".join(str(error).split())[:160])
-    return [Check(room, False, "cannot be asked: %s" % text, "pip install splitwatt")]
+    return [Check(room, False, "cannot be asked: %s" % text, install_command())]

@@ -5,8 +5,8 @@ import platform
 import sys
 from typing import List, Optional
 
-from device_configs.diagnosis import Check, package
-from device_configs.targets import Target, known_targets, load_target
+from splitwatt.device_configs.diagnosis import Check, package
+from splitwatt.device_configs.targets import Target, known_targets, load_target
 
 _GUIDE = "see docs/board-guide.md"
 

@@ -5,8 +5,8 @@ import importlib.util
 import sys
 from typing import Any, Dict, Iterator, List, Tuple
 
-from device_configs.cli import parser, print_json
-from device_configs.diagnosis import Check, broken
+from splitwatt.device_configs.cli import parser, print_json
+from splitwatt.device_configs.diagnosis import Check, broken
 
 # Asked by name and only where installed, so this room imports none of them.
 ROOMS = ("device_configs", "engines", "profiler", "energy", "export", "reports")
@@ -39,13 +39,13 @@ def doctor(argv: List[str]) -> int:
 def ask(rooms: Tuple[str, ...]) -> Iterator[Tuple[str, List[Check]]]:
     """Each room's checks; a room that fails to answer is a check of its own."""
     for room in rooms:
-        if importlib.util.find_spec(room) is None:
+        if importlib.util.find_spec("splitwatt." + room) is None:
             continue
         if room in _HOST_ROOMS and sys.version_info < _HOST_PYTHON:
             yield room, [Check(room, False, "runs on a host, with Python 3.10 or newer", "")]
             continue
         try:
-            checks = importlib.import_module(room + ".doctor").checks()
+            checks = importlib.import_module("splitwatt.%s.doctor" % room).checks()
         except Exception as error:  # the doctor must not die of what it looks for
             checks = broken(room, error)
         yield room, checks

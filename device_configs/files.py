@@ -6,7 +6,7 @@ import os
 import tempfile
 from typing import IO, Any, Callable, Union
 
-from device_configs.errors import SplitwattError
+from splitwatt.device_configs.errors import SplitwattError
 
 _CHUNK_BYTES = 1 << 20
 

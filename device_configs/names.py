@@ -3,7 +3,7 @@
 import difflib
 from typing import Iterable, List
 
-from device_configs.errors import UsageError
+from splitwatt.device_configs.errors import UsageError
 
 
 def nearest(name: str, known: Iterable[str]) -> List[str]:

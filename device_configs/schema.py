@@ -10,8 +10,8 @@ its end.
 import re
 from typing import Any, Callable, Dict, List, NoReturn, Tuple
 
-from device_configs.errors import ConfigError
-from device_configs.names import suggestion
+from splitwatt.device_configs.errors import ConfigError
+from splitwatt.device_configs.names import suggestion
 
 Schema = Dict[str, Any]
 

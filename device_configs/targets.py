@@ -9,9 +9,9 @@ import json
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from device_configs.errors import ConfigError, TargetError, UsageError
-from device_configs.names import suggestion
-from device_configs.schema import check
+from splitwatt.device_configs.errors import ConfigError, TargetError, UsageError
+from splitwatt.device_configs.names import suggestion
+from splitwatt.device_configs.schema import check
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 # Targets that a command line gave by their files: name -> file.

@@ -2,8 +2,8 @@
 
 from typing import Any, Dict, List
 
-from device_configs.cli import parser, print_json
-from device_configs.targets import Target, known_targets, load_target
+from splitwatt.device_configs.cli import parser, print_json
+from splitwatt.device_configs.targets import Target, known_targets, load_target
 
 
 def targets(argv: List[str]) -> int:

@@ -29,7 +29,7 @@ trace. Afterwards, from the files alone, here or on another machine:
     from energy.per_image import block_energy
     block_energy("RUN/power/BLOCK.csv", start_s, end_s, inferences, idle=[(start_s, end_s), ...])
 
-Joules of one stage need a block of that stage alone (`energy.per_image.repeat_stage`, >= 10 s): a
+Joules of one stage need a block of that stage alone (`splitwatt.energy.joules.per_image.repeat_stage`, >= 10 s): a
 Nano's sensor changes every 54 ms, and nothing shorter than ten of its readings is claimed.
 
 Modules: `rails` (the interface of a driver), `drivers/` (one file each), `opening` (which drivers

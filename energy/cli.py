@@ -5,9 +5,9 @@ import sys
 import time
 from typing import Any, Dict, List, Optional
 
-from device_configs.cli import note, number, parser, print_json, seconds
-from device_configs.errors import SensorError, UsageError
-from device_configs.names import suggestion
+from splitwatt.device_configs.cli import note, number, parser, print_json, seconds
+from splitwatt.device_configs.errors import SensorError, UsageError
+from splitwatt.device_configs.names import suggestion
 
 _HZ = number(0.001, 1e6)
 _SUMMARIES = [
@@ -70,8 +70,8 @@ def _sources(options: argparse.Namespace) -> Dict[str, Any]:
 
 
 def _read(argv: List[str]) -> int:
-    from energy.opening import open_rails
-    from energy.reading import read_once
+    from splitwatt.energy.commands.read import read_once
+    from splitwatt.energy.rails.opening import open_rails
 
     options = _parser("read", "splitwatt energy read --target nano --json").parse_args(argv)
     with open_rails(**_sources(options)) as rails:
@@ -100,7 +100,7 @@ def _watts(value: Optional[float]) -> str:
 
 
 def _watch(argv: List[str]) -> int:
-    from energy.watch import watch
+    from splitwatt.energy.commands.watch import watch
 
     arguments = _parser("watch", "splitwatt energy watch --target nano")
     arguments.add_argument("--seconds", type=seconds, metavar="S", help="stop after so long")
@@ -113,7 +113,7 @@ def _watch(argv: List[str]) -> int:
 
 
 def _record(argv: List[str]) -> int:
-    from energy.record import as_lines, record
+    from splitwatt.energy.commands.record import as_lines, record
 
     arguments = _parser("record", "splitwatt energy record --idle 2 --runs 5 -- ./my_program")
     arguments.add_argument("--runs", type=int, default=1, metavar="N", help="run it N times")
@@ -154,7 +154,7 @@ def _record(argv: List[str]) -> int:
 
 
 def _integrate(argv: List[str]) -> int:
-    from energy.integration import as_lines, integrate_file
+    from splitwatt.energy.joules.windows import as_lines, integrate_file
 
     arguments = _parser("integrate", "splitwatt energy integrate run/power/LC1.cpu.0.csv --json")
     arguments.add_argument("trace", metavar="TRACE", help="a CSV with t_s and a column a rail, W")
@@ -178,7 +178,7 @@ def _integrate(argv: List[str]) -> int:
 
 
 def _serve(argv: List[str]) -> int:
-    from energy.endpoint import PORT, Endpoint
+    from splitwatt.energy.endpoint.server import PORT, Endpoint
 
     arguments = _parser("serve", "splitwatt energy serve --target nano --port 9877")
     arguments.add_argument("--port", type=int, default=PORT, metavar="N", help="default: %d" % PORT)

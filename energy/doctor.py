@@ -2,8 +2,8 @@
 
 from typing import List
 
-from device_configs.diagnosis import Check
-from device_configs.errors import SensorError
+from splitwatt.device_configs.diagnosis import Check
+from splitwatt.device_configs.errors import SensorError
 
 
 def checks(sysfs: str = "/sys") -> List[Check]:
@@ -12,7 +12,7 @@ def checks(sysfs: str = "/sys") -> List[Check]:
     Args:
         sysfs: the root of the tree that stands for /sys.
     """
-    from energy.opening import detect_target, open_rails
+    from splitwatt.energy.rails.opening import detect_target, open_rails
 
     target = detect_target(sysfs) or "cpu"
     try:

@@ -6,11 +6,17 @@ import tempfile
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from device_configs.errors import SensorError
-from energy.opening import NoSensorError, Tried, open_rails
-from energy.sampler import Sampler
-from energy.summary import RailEnergy, energies, readings_of, total_joules, unmeasured
-from energy.traces import Trace, read_trace
+from splitwatt.device_configs.errors import SensorError
+from splitwatt.energy.joules.summary import (
+    RailEnergy,
+    energies,
+    readings_of,
+    total_joules,
+    unmeasured,
+)
+from splitwatt.energy.rails.opening import NoSensorError, Tried, open_rails
+from splitwatt.energy.sampler.sampler import Sampler
+from splitwatt.energy.trace.files import Trace, read_trace
 
 # The name of windows in which nothing runs.
 IDLE = "idle"
@@ -50,12 +56,12 @@ class EnergyMonitor(object):
 
     Args:
         trace_path: where the trace is kept; None: it is thrown away after `close`.
-        **sampling: as for `energy.sampler.Sampler`.
+        **sampling: as for `splitwatt.energy.sampler.sampler.Sampler`.
 
     Attributes:
         windows: the windows that were ended, in the order of their ends.
         trace_path: where the trace is, after `start`.
-        about, stats: the sampler's (see `energy.sampler.Sampler`).
+        about, stats: the sampler's (see `splitwatt.energy.sampler.sampler.Sampler`).
     """
 
     def __init__(

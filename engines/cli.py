@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List
 
-from device_configs.cli import Command, note, parser, print_json
+from splitwatt.device_configs.cli import Command, note, parser, print_json
 
 
 def verify(argv: List[str]) -> int:
@@ -23,15 +23,15 @@ def verify(argv: List[str]) -> int:
     )
     options = arguments.parse_args(argv)
 
-    from device_configs.names import check_known
-    from engines.backends import BACKENDS
+    from splitwatt.device_configs.names import check_known
+    from splitwatt.engines.backends import BACKENDS
 
     for name in {options.backend, options.server_backend or options.backend}:
         check_known("backend", name, BACKENDS)
 
-    from engines.bundle import Bundle
-    from engines.verify import Check
-    from engines.verify import verify as checks
+    from splitwatt.engines.bundle.bundle import Bundle
+    from splitwatt.engines.verify.verify import Check
+    from splitwatt.engines.verify.verify import verify as checks
 
     bundle = Bundle.open(options.bundle)
     opened = Check("files", True, "sizes and SHA-256 are what the manifest says")
@@ -64,8 +64,8 @@ def verify(argv: List[str]) -> int:
 
 
 def build(argv: List[str]) -> int:
-    """`splitwatt build BUNDLE`: see `engines.build_cli`."""
-    from engines.build_cli import build as command
+    """`splitwatt build BUNDLE`: see `splitwatt.engines.tensorrt.cli`."""
+    from splitwatt.engines.tensorrt.cli import build as command
 
     return command(argv)
 

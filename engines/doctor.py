@@ -7,9 +7,9 @@ import shutil
 import sys
 from typing import List, Optional
 
-from device_configs.diagnosis import Check, package
-from device_configs.errors import EngineError
-from engines.build_native import find_nvcc, gpu_devices
+from splitwatt.device_configs.diagnosis import Check, package
+from splitwatt.device_configs.errors import EngineError
+from splitwatt.engines.tensorrt.native import find_nvcc, gpu_devices
 
 _CUDA_LIBRARIES = (
     "/usr/local/cuda/lib64/libcudart.so*",
@@ -76,7 +76,7 @@ def _tensorrt() -> Check:
         return found
     import tensorrt
 
-    from engines.backends.tensorrt_versions import generation
+    from splitwatt.engines.tensorrt.versions import generation
 
     try:
         detail = "%s (backend tensorrt, its API's generation: %s)"
@@ -118,8 +118,8 @@ def _nvcc() -> Check:
 
 def _native() -> List[Check]:
     """The range coder: its library, what could compile it, its plugin."""
-    from engines.backends.tensorrt_plugin import library_path
-    from engines.rangecoder import native
+    from splitwatt.engines.rangecoder import native
+    from splitwatt.engines.tensorrt.plugin import library_path
 
     loaded = native.library()
     build = "splitwatt build --no-engines"

@@ -7,17 +7,17 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from device_configs.cli import Command, note, parser, print_json
-from device_configs.errors import UsageError
+from splitwatt.device_configs.cli import Command, note, parser, print_json
+from splitwatt.device_configs.errors import UsageError
 
 if TYPE_CHECKING:
-    from export.request import Request
-    from export.spec import System
+    from splitwatt.export.request import Request
+    from splitwatt.export.spec import System
 
 
 def models(argv: list[str]) -> int:
     """List the zoo."""
-    from export import zoo
+    from splitwatt.export import zoo
 
     flags = parser("models", "The models that can be exported.", "splitwatt models")
     options = flags.parse_args(argv)
@@ -50,8 +50,8 @@ def _row(system: System) -> dict[str, Any]:
 
 def weights(argv: list[str]) -> int:
     """Tell what to download for a model, from where, and where to put it."""
-    from export import zoo
-    from export.weight_files import advice, hub_folder
+    from splitwatt.export import zoo
+    from splitwatt.export.weights.files import advice, hub_folder
 
     flags = parser(
         "weights",
@@ -90,7 +90,7 @@ STEPS = 8.0
 
 def export(argv: list[str]) -> int:
     """Export models to bundles."""
-    from export.coder_place import CODERS, OUTSIDE
+    from splitwatt.export.tracing.coder_place import CODERS, OUTSIDE
 
     flags = parser(
         "export",
@@ -138,9 +138,9 @@ def export(argv: list[str]) -> int:
 
 def _requests(options: Any) -> list[Request]:
     """What the flags ask for, checked before anything slow happens."""
-    from export import experiment
-    from export.precision_names import split_name
-    from export.request import prepare
+    from splitwatt.export import experiment
+    from splitwatt.export.precision.names import split_name
+    from splitwatt.export.request import prepare
 
     names = list(options.model)
     if options.config:
@@ -189,14 +189,14 @@ def _export_all(requests: list[Request], force: bool) -> list[dict[str, Any]]:
 
 def _make(todo: list[Request]) -> dict[str, float]:
     """Make bundles, one after the other."""
-    from export.progress import Progress
+    from splitwatt.export.progress import Progress
 
     seconds: dict[str, float] = {}
     fits: dict[str, list[str]] = {}
     with Progress(STEPS * len(todo)) as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what packages say of each other's old ways, on import
         progress.step("loading PyTorch", 0.5)
-        from export.exporter import export as make
+        from splitwatt.export.exporter import export as make
 
         for index, request in enumerate(todo, 1):
             start = time.monotonic()
@@ -227,7 +227,7 @@ def _tell_fits(fits: dict[str, list[str]]) -> None:
 
 def calibrate(argv: list[str]) -> int:
     """Refit a bundle's entropy tables to images."""
-    from export.calibrate_cli import calibrate as command
+    from splitwatt.export.calibrate.cli import calibrate as command
 
     return command(argv)
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from device_configs.diagnosis import Check
+from splitwatt.device_configs.diagnosis import Check
+from splitwatt.device_configs.install import install_command
 
 _PACKAGES = ("torch", "torchvision", "timm", "compressai", "sc2bench", "onnx")
 
@@ -20,4 +21,4 @@ def _installed(name: str) -> Check:
     try:
         return Check(name, True, f"{metadata.version(name)} (export)", "")
     except metadata.PackageNotFoundError:
-        return Check(name, False, "not installed (export)", "pip install 'splitwatt[export]'")
+        return Check(name, False, "not installed (export)", install_command("export"))

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from device_configs.errors import ConfigError, UsageError
-from device_configs.names import suggestion
+from splitwatt.device_configs.errors import ConfigError, UsageError
+from splitwatt.device_configs.names import suggestion
 
 _PACKAGED = Path(__file__).resolve().parent.parent / "profiler" / "configs"
 _KINDS = ("local", "split")

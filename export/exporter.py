@@ -9,32 +9,32 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from device_configs.files import sha256_file, write_atomic
-from device_configs.targets import Target
-from engines import manifest_parts
-from engines.bundle import Bundle
-from engines.fields import Fields
-from engines.manifest import EncoderSize, Manifest, Weights
-from engines.manifest_codec import CodecSpec, TablesFile
-from engines.manifest_compat import PartFit
-from engines.model_name import FP32
-from engines.samples import make_samples, write_manifest
-from export.checkpoints import read
-from export.cleanup import keep_outputs
-from export.coder_place import IN_GRAPH
-from export.compat import Report as Fit
-from export.cost import Counter, parameters
-from export.in_graph import add_coder
-from export.onnx_export import to_onnx
-from export.parity import Difference, check_batch
-from export.photos import photos, samples
-from export.pieces import Placed, Run, open_session, params_after, place, ports_of
-from export.precision_bundle import convert, state_trials
-from export.precision_error import lines_of
-from export.random_weights import seeded
-from export.replacing import replacing
-from export.request import Request, made_by
-from export.spec import Network, Part, Photo
+from splitwatt.device_configs.files import sha256_file, write_atomic
+from splitwatt.device_configs.targets import Target
+from splitwatt.engines.bundle import parts as manifest_parts
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.bundle.codec import CodecSpec, TablesFile
+from splitwatt.engines.bundle.compat import PartFit
+from splitwatt.engines.bundle.fields import Fields
+from splitwatt.engines.bundle.manifest import EncoderSize, Manifest, Weights
+from splitwatt.engines.bundle.model_name import FP32
+from splitwatt.engines.verify.samples import make_samples, write_manifest
+from splitwatt.export.compat import Report as Fit
+from splitwatt.export.precision.bundle import convert, state_trials
+from splitwatt.export.precision.error import lines_of
+from splitwatt.export.replacing import replacing
+from splitwatt.export.request import Request, made_by
+from splitwatt.export.spec import Network, Part, Photo
+from splitwatt.export.tracing.cleanup import keep_outputs
+from splitwatt.export.tracing.coder_place import IN_GRAPH
+from splitwatt.export.tracing.cost import Counter, parameters
+from splitwatt.export.tracing.in_graph import add_coder
+from splitwatt.export.tracing.onnx_export import to_onnx
+from splitwatt.export.tracing.parity import Difference, check_batch
+from splitwatt.export.tracing.photos import photos, samples
+from splitwatt.export.tracing.pieces import Placed, Run, open_session, params_after, place, ports_of
+from splitwatt.export.weights.checkpoints import read
+from splitwatt.export.weights.random_weights import seeded
 
 Report = Callable[[str, float], None]
 # The graph is traced on a small image: it is the same at every size, which the comparison proves.

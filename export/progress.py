@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Any
 
-from device_configs.cli import time_left
+from splitwatt.device_configs.cli import time_left
 
 _LINE_EVERY_S = 10.0
 

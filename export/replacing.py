@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from device_configs.errors import UsageError
-from device_configs.files import storage_error
-from engines.bundle import MANIFEST
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.files import storage_error
+from splitwatt.engines.bundle.bundle import MANIFEST
 
 
 def check_place(out: Path) -> None:

@@ -10,20 +10,21 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from device_configs.errors import BundleError, UsageError
-from device_configs.targets import Target, load_target
-from device_configs.version import __version__
-from engines.bundle import Bundle
-from engines.manifest import Manifest
-from engines.model_name import FP32
-from engines.photos import default_photos
-from export import zoo
-from export.coder_place import IN_GRAPH, OUTSIDE, check_target
-from export.int8_images import calibration_images
-from export.precision_names import check_precision, join_name, split_name
-from export.replacing import check_place
-from export.spec import SEED, System
-from export.weight_files import PLACE, as_downloaded, digest, locate, other_rates
+from splitwatt.device_configs.errors import BundleError, UsageError
+from splitwatt.device_configs.install import install_command
+from splitwatt.device_configs.targets import Target, load_target
+from splitwatt.device_configs.version import __version__
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.bundle.manifest import Manifest
+from splitwatt.engines.bundle.model_name import FP32
+from splitwatt.engines.photos import default_photos
+from splitwatt.export import zoo
+from splitwatt.export.precision.int8_images import calibration_images
+from splitwatt.export.precision.names import check_precision, join_name, split_name
+from splitwatt.export.replacing import check_place
+from splitwatt.export.spec import SEED, System
+from splitwatt.export.tracing.coder_place import IN_GRAPH, OUTSIDE, check_target
+from splitwatt.export.weights.files import PLACE, as_downloaded, digest, locate, other_rates
 
 RANDOM = "random"
 _PACKAGES = ("torch", "torchvision", "timm", "compressai", "sc2bench", "onnx", "onnxruntime")
@@ -170,7 +171,7 @@ def made_by() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             raise UsageError(
                 f"'splitwatt export' needs the package {package}, which is not installed",
-                "pip install 'splitwatt[export]'",
+                install_command("export"),
             )
     return made
 

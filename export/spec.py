@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from engines.manifest import Head
-from engines.manifest_parts import Port
-from engines.manifest_preprocess import Preprocess, Resize
+from splitwatt.engines.bundle.manifest import Head
+from splitwatt.engines.bundle.parts import Port
+from splitwatt.engines.bundle.preprocess import Preprocess, Resize
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from engines.rangecoder import Tables
+    from splitwatt.engines.rangecoder import Tables
 
     Tensors = dict[str, Tensor]
     State = Mapping[str, Any]
@@ -82,7 +82,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Coding:
-    """What a bundle says of its codec: see `engines.manifest_codec.CodecSpec`."""
+    """What a bundle says of its codec: see `splitwatt.engines.bundle.codec.CodecSpec`."""
 
     kind: str
     tables: tuple[Tables, ...] = ()

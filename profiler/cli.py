@@ -4,31 +4,32 @@ import argparse
 import importlib
 from typing import Any, Dict, List, Optional, Tuple
 
-from device_configs.cli import Command, note, parser, positive, print_json, seconds
-from device_configs.errors import SplitwattError, UsageError
+from splitwatt.device_configs.cli import Command, note, parser, positive, print_json, seconds
+from splitwatt.device_configs.errors import SplitwattError, UsageError
+from splitwatt.device_configs.install import install_command
 
 EXAMPLE = "splitwatt profile --config table3.yaml --only LC1,SC1,Ours1"
 SERVE_EXAMPLE = "splitwatt serve --bundles bundles --port 8080"
 DEFAULT_TARGET = "cpu"
 # What serves: its module, its function, and the extra that it needs.
 _ENGINES = {
-    "embedded": ("profiler.server.main", "run_server", "serve"),
-    "ray": ("profiler.server.ray_engine", "run_ray", "cluster"),
-    "triton": ("profiler.server.triton_engine", "run_triton", "cluster"),
+    "embedded": ("splitwatt.profiler.server.main", "run_server", "serve"),
+    "ray": ("splitwatt.profiler.server.cluster.ray_engine", "run_ray", "cluster"),
+    "triton": ("splitwatt.profiler.server.cluster.triton_engine", "run_triton", "cluster"),
 }
 
 
 def profile(argv: List[str]) -> int:
     """`splitwatt profile`: time configurations on this board against a server."""
     options = _profile_parser().parse_args(argv)
-    from profiler.runner import resume_run, start_run
-    from profiler.summary import remarks, short_table
+    from splitwatt.profiler.analyse.summary import remarks, short_table
+    from splitwatt.profiler.execute.runner import resume_run, start_run
 
     config, settings = _settings(options)
     if options.resume:
         result = resume_run(options.resume, settings, config)
     else:
-        from profiler.prepare import default_path
+        from splitwatt.profiler.execute.prepare import default_path
 
         assert config is not None  # for the type checker
         path = options.out or default_path(config)
@@ -55,7 +56,7 @@ def profile(argv: List[str]) -> int:
 def serve(argv: List[str]) -> int:
     """`splitwatt serve`: the decoders and heads of a folder of bundles, over HTTP."""
     options = _serve_parser().parse_args(argv)
-    from profiler.own_server import check_python
+    from splitwatt.profiler.execute.own_server import check_python
 
     check_python()
     module, function, extra = _ENGINES[options.engine]
@@ -64,7 +65,7 @@ def serve(argv: List[str]) -> int:
     except ImportError as error:
         raise UsageError(
             "the server needs the package %s, which is not installed" % error.name,
-            "pip install 'splitwatt[%s]'" % extra,
+            install_command(extra),
         )
     return run_server(options)  # type: ignore[no-any-return]
 
@@ -81,8 +82,8 @@ def what_to_export(argv: List[str]) -> List[str]:
     options = _profile_parser().parse_args(argv)
     if options.resume:
         return []
-    from device_configs.targets import spelling
-    from profiler.bundles import missing
+    from splitwatt.device_configs.targets import spelling
+    from splitwatt.profiler.config.bundles import missing
 
     config, settings = _settings(options)
     assert config is not None  # for the type checker
@@ -98,12 +99,12 @@ def what_to_export(argv: List[str]) -> List[str]:
 
 def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
     """The config (None where only a run is named) and the runner's options."""
-    from device_configs.targets import target_name
-    from profiler.bundles import DEFAULT_FOLDER
-    from profiler.config import load_config
-    from profiler.prepare import SYSFS, Options, override
-    from profiler.records import read_document
-    from profiler.resumed import last_server
+    from splitwatt.device_configs.targets import target_name
+    from splitwatt.profiler.config.bundles import DEFAULT_FOLDER
+    from splitwatt.profiler.config.config import load_config
+    from splitwatt.profiler.execute.prepare import SYSFS, Options, override
+    from splitwatt.profiler.records.run import read_document
+    from splitwatt.profiler.records.sessions import last_server
 
     if not options.config and not options.resume:
         raise UsageError("--config is missing", "example: " + EXAMPLE)
@@ -223,29 +224,29 @@ def _serve_parser() -> argparse.ArgumentParser:
 
 
 def infer(argv: List[str]) -> int:
-    """`splitwatt infer BUNDLE IMAGE...`: see `profiler.infer`."""
-    from profiler.infer import infer as command
+    """`splitwatt infer BUNDLE IMAGE...`: see `splitwatt.profiler.infer.infer`."""
+    from splitwatt.profiler.infer.infer import infer as command
 
     return command(argv)
 
 
 def evaluate(argv: List[str]) -> int:
-    """`splitwatt evaluate BUNDLE --data KIND:DIR`: see `profiler.evaluate.cli`."""
-    from profiler.evaluate.cli import evaluate as command
+    """`splitwatt evaluate BUNDLE --data KIND:DIR`: see `splitwatt.profiler.evaluate.cli`."""
+    from splitwatt.profiler.evaluate.cli import evaluate as command
 
     return command(argv)
 
 
 def whatif(argv: List[str]) -> int:
-    """`splitwatt whatif RUN`: see `profiler.whatif.cli`."""
-    from profiler.whatif.cli import whatif as command
+    """`splitwatt whatif RUN`: see `splitwatt.profiler.whatif.cli`."""
+    from splitwatt.profiler.whatif.cli import whatif as command
 
     return command(argv)
 
 
 def check(argv: List[str]) -> int:
-    """`splitwatt check RUN`: see `profiler.audit.cli`."""
-    from profiler.audit.cli import check as command
+    """`splitwatt check RUN`: see `splitwatt.profiler.check.cli`."""
+    from splitwatt.profiler.check.cli import check as command
 
     return command(argv)
 

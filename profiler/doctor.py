@@ -6,9 +6,10 @@ import shutil
 import sys
 from typing import List, Optional
 
-from device_configs.diagnosis import Check, package
-from profiler.links.parse import parse_link
-from profiler.links.shaped import RIGHTS, Shaped
+from splitwatt.device_configs.diagnosis import Check, package
+from splitwatt.device_configs.install import install_command
+from splitwatt.profiler.links.parse import parse_link
+from splitwatt.profiler.links.shaped import RIGHTS, Shaped
 
 
 def checks(root: str = "/") -> List[Check]:
@@ -70,7 +71,7 @@ def _swap(root: str) -> Check:
 def _server() -> List[Check]:
     if sys.version_info < (3, 10):
         return [Check("serve", False, "the server needs Python 3.10 or newer", "")]
-    remedy = "pip install 'splitwatt[serve]'"
+    remedy = install_command("serve")
     return [package(name, "splitwatt serve", remedy) for name in ("starlette", "uvicorn")]
 
 

@@ -4,8 +4,8 @@
 import sys
 from pathlib import Path
 
-from device_configs.cli import Command, parser, print_json
-from reports.compare_cli import add_columns, compare
+from splitwatt.device_configs.cli import Command, parser, print_json
+from splitwatt.reports.compare.cli import add_columns, compare
 
 
 def report(argv: list[str]) -> int:
@@ -29,8 +29,10 @@ def report(argv: list[str]) -> int:
     )
     options = arguments.parse_args(argv)
 
-    from reports.terminal import show  # heavy imports wait until --help has been answered
-    from reports.write import make_report
+    from splitwatt.reports.write.terminal import (
+        show,  # heavy imports wait until --help has been answered
+    )
+    from splitwatt.reports.write.write import make_report
 
     folder = Path(options.out)
     made = make_report(

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from device_configs.diagnosis import Check, package
+from splitwatt.device_configs.diagnosis import Check, package
+from splitwatt.device_configs.install import install_command
 
-_REMEDY = "pip install 'splitwatt[report]'"
+_REMEDY = install_command("report")
 
 
 def checks() -> list[Check]:

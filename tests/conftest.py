@@ -4,13 +4,16 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import List
 
 import pytest
 
+from splitwatt.device_configs.child import module_command
+
 ROOT = Path(__file__).resolve().parent.parent
+# `splitwatt` as this Python runs it, whatever the working directory is.
+COMMAND = module_command("__main__")
 
 # One model of each kind: local with and without boxes, one encoder for three models or three tasks,
 # two bitstreams.
@@ -36,7 +39,7 @@ PRECISION_MODEL = "entropic_student_ic@5.12"
 def splitwatt(*args: str, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
     """Run the umbrella command as a user does; its standard output and error as text."""
     result = subprocess.run(
-        [sys.executable, str(ROOT / "splitwatt.py"), *map(str, args)],
+        [*COMMAND, *map(str, args)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         universal_newlines=True,

@@ -90,10 +90,10 @@ assert not host, host
 
 def test_every_board_module_imports(board_python):
     modules = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        "splitwatt." + ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for room in BOARD_ROOMS
         for path in files(room)
-        if for_board(path) and path.name not in ("__main__.py", "__init__.py")
+        if for_board(path) and path.name != "__init__.py"
     ]
     assert len(modules) > 20
     run([board_python, "-c", IMPORT_ALL, "splitwatt", *modules])
@@ -107,7 +107,7 @@ def test_board_tests_pass(board_python):
 
 def test_bundles_of_the_host_verify(board_python, bundles):
     for bundle in sorted(bundles.iterdir()):
-        run([board_python, "splitwatt.py", "verify", bundle])
+        run([board_python, "-m", "splitwatt", "verify", bundle])
 
 
 # The Python that each board's JetPack has.
@@ -118,12 +118,12 @@ def test_bundles_for_a_board_verify_on_its_python(board_python, cut_bundles):
     version = board_python.parts[-3].split("-")[1]
     for name, _ in CUT_BUNDLES[BOARD_PYTHON[version]]:
         bundle = cut_bundles / BOARD_PYTHON[version] / name
-        output = run([board_python, "splitwatt.py", "verify", bundle])
+        output = run([board_python, "-m", "splitwatt", "verify", bundle])
         assert "[ ]" not in output and "boxes" in output
 
 
 def test_a_board_s_precision_verifies_on_its_python(board_python, precision_bundles):
     target = BOARD_PYTHON[board_python.parts[-3].split("-")[1]]
     name = f"{PRECISION_MODEL}-{IN_A_PRECISION[target]}"
-    output = run([board_python, "splitwatt.py", "verify", precision_bundles / target / name])
+    output = run([board_python, "-m", "splitwatt", "verify", precision_bundles / target / name])
     assert f"payload in {IN_A_PRECISION[target]}" in output and "[ ]" not in output

@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-import splitwatt as umbrella
+import splitwatt.__main__ as umbrella
 from tests.conftest import ROOT, splitwatt
 
 
@@ -31,7 +31,7 @@ def test_changelog_has_the_version():
 
 @pytest.mark.parametrize("verb", umbrella.VERBS)
 def test_every_verb_exists_and_helps_with_an_example(verb):
-    room = importlib.import_module(umbrella.VERBS[verb][0] + ".cli")
+    room = importlib.import_module(f"splitwatt.{umbrella.VERBS[verb][0]}.cli")
     assert verb in room.VERBS
     result = splitwatt(verb, "--help")
     assert "example" in result.stdout

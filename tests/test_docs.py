@@ -11,10 +11,10 @@ import sys
 
 import pytest
 
-import splitwatt as umbrella
-from engines.manifest import Manifest
-from profiler.config import load_config
-from profiler.fields import FIELDS
+import splitwatt.__main__ as umbrella
+from splitwatt.engines.bundle.manifest import Manifest
+from splitwatt.profiler.config.config import load_config
+from splitwatt.profiler.records.fields import FIELDS
 from tests.conftest import ROOT, splitwatt
 
 

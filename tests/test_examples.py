@@ -6,8 +6,8 @@ import re
 import jsonschema
 import pytest
 
-import splitwatt as umbrella
-from profiler.config import load_config
+import splitwatt.__main__ as umbrella
+from splitwatt.profiler.config.config import load_config
 from tests.conftest import ROOT
 from tests.test_docs import faults, helped
 

@@ -19,7 +19,7 @@ def on_path(folder):
     """A `splitwatt` that runs this checkout, in a folder of its own."""
     script = folder / "splitwatt"
     script.parent.mkdir(parents=True)
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT}/splitwatt.py" "$@"\n')
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m splitwatt "$@"\n')
     script.chmod(0o755)
 
 

@@ -3,16 +3,16 @@
 import importlib
 from typing import Optional
 
-from device_configs.errors import EngineError
-from device_configs.names import check_known
-from engines.backends.base import Engine
+from splitwatt.device_configs.errors import EngineError
+from splitwatt.device_configs.names import check_known
+from splitwatt.engines.backends.base import Engine
 
 # name -> module with `open_engine(onnx_path, threads) -> Engine`, imported when it is asked for
 BACKENDS = {
-    "cpu": "engines.backends.ort_cpu",
-    "cuda": "engines.backends.ort_cuda",
-    "ort-tensorrt": "engines.backends.ort_tensorrt",
-    "tensorrt": "engines.backends.tensorrt",
+    "cpu": "splitwatt.engines.backends.ort_cpu",
+    "cuda": "splitwatt.engines.backends.ort_cuda",
+    "ort-tensorrt": "splitwatt.engines.backends.ort_tensorrt",
+    "tensorrt": "splitwatt.engines.tensorrt.engine",
 }
 
 

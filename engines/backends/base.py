@@ -4,10 +4,10 @@ from typing import Dict, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from device_configs.errors import EngineError
-from device_configs.names import suggestion
-from engines.closing import Closing
-from engines.manifest_parts import Port
+from splitwatt.device_configs.errors import EngineError
+from splitwatt.device_configs.names import suggestion
+from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.bundle.parts import Port
 
 
 class Built(NamedTuple):

@@ -7,10 +7,10 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import numpy as np
 import onnxruntime as ort
 
-from device_configs.errors import EngineError
-from engines.backends.base import Engine
-from engines.backends.cores import usable_cores
-from engines.manifest_parts import Port
+from splitwatt.device_configs.errors import EngineError
+from splitwatt.engines.backends.base import Engine
+from splitwatt.engines.backends.cores import usable_cores
+from splitwatt.engines.bundle.parts import Port
 
 # The first version that is known to have session.force_spinning_stop.
 _STOPS_SPINNING = (1, 16)
@@ -26,7 +26,7 @@ _DTYPES = {
 
 
 def open_engine(onnx_path: str, threads: Optional[int]) -> Engine:
-    """An engine of onnxruntime's CPU provider; see `engines.backends.load_engine`."""
+    """An engine of onnxruntime's CPU provider; see `splitwatt.engines.backends.load_engine`."""
     return OrtEngine(onnx_path, threads, ["CPUExecutionProvider"])
 
 

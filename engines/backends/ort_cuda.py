@@ -4,9 +4,9 @@ from typing import Any, List, Optional
 
 import onnxruntime as ort
 
-from device_configs.errors import EngineError
-from engines.backends.base import Engine
-from engines.backends.ort_cpu import OrtEngine, version
+from splitwatt.device_configs.errors import EngineError
+from splitwatt.engines.backends.base import Engine
+from splitwatt.engines.backends.ort_cpu import OrtEngine, version
 
 # The first version whose CUDA provider has the option use_tf32.
 _KNOWS_TF32 = (1, 18)

@@ -9,10 +9,10 @@ from typing import Any, Dict, List, Optional
 
 import onnxruntime as ort
 
-from device_configs.errors import EngineError
-from engines.backends.base import Engine
-from engines.backends.ort_cuda import check_provider, cuda_provider, open_with
-from engines.backends.tensorrt_records import folder_of
+from splitwatt.device_configs.errors import EngineError
+from splitwatt.engines.backends.base import Engine
+from splitwatt.engines.backends.ort_cuda import check_provider, cuda_provider, open_with
+from splitwatt.engines.tensorrt.records import folder_of
 
 _PROVIDER = "TensorrtExecutionProvider"
 

@@ -3,8 +3,8 @@
 import importlib
 from typing import List
 
-from engines.codecs.base import Codec, EngineOf
-from engines.manifest_codec import CodecSpec
+from splitwatt.engines.bundle.codec import CodecSpec
+from splitwatt.engines.codecs.base import Codec, EngineOf
 
 # kind -> (module, class)
 _KINDS = {

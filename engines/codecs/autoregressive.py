@@ -13,16 +13,16 @@ from typing import List, Tuple
 
 import numpy as np
 
-from device_configs.errors import BitstreamError, BundleError, DesyncError
-from engines.backends.base import Engine
-from engines.codecs.base import Codec, EngineOf, Tensors, load_tables
-from engines.codecs.factorized import latent_size
-from engines.codecs.hyperprior import crc_of, frame, unframe
-from engines.manifest_codec import CodecSpec
-from engines.rangecoder import RangeCoder
-from engines.rangecoder.coder import not_codable
-from engines.rangecoder.compressai_format import StringDecoder
-from engines.rangecoder.reference import quantize
+from splitwatt.device_configs.errors import BitstreamError, BundleError, DesyncError
+from splitwatt.engines.backends.base import Engine
+from splitwatt.engines.bundle.codec import CodecSpec
+from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors, load_tables
+from splitwatt.engines.codecs.factorized import latent_size
+from splitwatt.engines.codecs.hyperprior import crc_of, frame, unframe
+from splitwatt.engines.rangecoder import RangeCoder
+from splitwatt.engines.rangecoder.coder import not_codable
+from splitwatt.engines.rangecoder.compressai_format import StringDecoder
+from splitwatt.engines.rangecoder.reference import quantize
 
 # Parts on both ends: `side` -> `hyper` (1, P, H, W); `window` (1, C, 5, 5) and `place` (1, P, 1, 1)
 # -> `indexes` and `means` (1, C, 1, 1).

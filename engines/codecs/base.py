@@ -4,10 +4,10 @@ from typing import Callable, Dict, List, Tuple
 
 import numpy as np
 
-from device_configs.errors import BundleError
-from engines.backends.base import Engine
-from engines.manifest_codec import CodecSpec
-from engines.rangecoder import Tables
+from splitwatt.device_configs.errors import BundleError
+from splitwatt.engines.backends.base import Engine
+from splitwatt.engines.bundle.codec import CodecSpec
+from splitwatt.engines.rangecoder import Tables
 
 # Of a latent's values, by one step each: where two machines' engines round a value differently.
 ROUNDING_SHARE = 1e-3

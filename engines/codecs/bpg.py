@@ -8,8 +8,8 @@ from typing import List, Optional, Tuple
 
 from PIL import Image
 
-from device_configs.errors import BitstreamError, EngineError
-from engines.codecs.images import ImageCodec, Size
+from splitwatt.device_configs.errors import BitstreamError, EngineError
+from splitwatt.engines.codecs.images import ImageCodec, Size
 
 TOOLS = ("bpgenc", "bpgdec")
 REMEDY = (

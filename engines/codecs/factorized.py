@@ -4,13 +4,13 @@ from typing import List, Tuple
 
 import numpy as np
 
-from device_configs.errors import BitstreamError
-from engines.codecs.base import Codec, EngineOf, Tensors, load_tables
-from engines.manifest_codec import CodecSpec
-from engines.rangecoder import RangeCoder
-from engines.rangecoder.bits import symbol_bits
-from engines.rangecoder.container import parse
-from engines.rangecoder.words import LENGTH, WORDS, strings_of
+from splitwatt.device_configs.errors import BitstreamError
+from splitwatt.engines.bundle.codec import CodecSpec
+from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors, load_tables
+from splitwatt.engines.rangecoder import RangeCoder
+from splitwatt.engines.rangecoder.bits_per_symbol import symbol_bits
+from splitwatt.engines.rangecoder.container import parse
+from splitwatt.engines.rangecoder.words import LENGTH, WORDS, strings_of
 
 
 class FactorizedCodec(Codec):

@@ -16,11 +16,11 @@ from typing import Iterator, List, Tuple
 import numpy as np
 from PIL import Image
 
-from device_configs.errors import BitstreamError
-from engines.codecs.base import Codec, EngineOf, Tensors
-from engines.manifest_codec import CodecSpec
-from engines.rangecoder.coder import not_codable
-from engines.rangecoder.container import read_varint, varint
+from splitwatt.device_configs.errors import BitstreamError
+from splitwatt.engines.bundle.codec import CodecSpec
+from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors
+from splitwatt.engines.rangecoder.coder import not_codable
+from splitwatt.engines.rangecoder.container import read_varint, varint
 
 MAGIC = 0xF1
 MAX_CHANNELS = 4096

@@ -14,16 +14,16 @@ from typing import List, Tuple
 
 import numpy as np
 
-from device_configs.errors import BitstreamError, BundleError, DesyncError
-from engines.backends.base import Engine
-from engines.codecs.base import ROUNDING_SHARE, Codec, EngineOf, Tensors, load_tables
-from engines.codecs.factorized import latent_size
-from engines.manifest_codec import CodecSpec
-from engines.rangecoder import RangeCoder
-from engines.rangecoder.bits import symbol_bits
-from engines.rangecoder.coder import not_codable
-from engines.rangecoder.container import parse, read_varint, varint
-from engines.rangecoder.reference import quantize
+from splitwatt.device_configs.errors import BitstreamError, BundleError, DesyncError
+from splitwatt.engines.backends.base import Engine
+from splitwatt.engines.bundle.codec import CodecSpec
+from splitwatt.engines.codecs.base import ROUNDING_SHARE, Codec, EngineOf, Tensors, load_tables
+from splitwatt.engines.codecs.factorized import latent_size
+from splitwatt.engines.rangecoder import RangeCoder
+from splitwatt.engines.rangecoder.bits_per_symbol import symbol_bits
+from splitwatt.engines.rangecoder.coder import not_codable
+from splitwatt.engines.rangecoder.container import parse, read_varint, varint
+from splitwatt.engines.rangecoder.reference import quantize
 
 PART = "parameters"
 MAGIC = 0xC1

@@ -13,9 +13,9 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 from PIL import Image
 
-from device_configs.errors import BitstreamError, BundleError, EngineError
-from engines.codecs.base import Codec, EngineOf, Tensors
-from engines.manifest_codec import CodecSpec
+from splitwatt.device_configs.errors import BitstreamError, BundleError, EngineError
+from splitwatt.engines.bundle.codec import CodecSpec
+from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors
 
 Size = Tuple[int, int]
 

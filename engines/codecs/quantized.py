@@ -11,11 +11,11 @@ from typing import List, Tuple
 
 import numpy as np
 
-from device_configs.errors import BitstreamError
-from engines.codecs.base import ROUNDING_SHARE, Codec, EngineOf, Tensors
-from engines.manifest_codec import CodecSpec
-from engines.rangecoder.coder import not_codable
-from engines.rangecoder.container import read_varint, varint
+from splitwatt.device_configs.errors import BitstreamError
+from splitwatt.engines.bundle.codec import CodecSpec
+from splitwatt.engines.codecs.base import ROUNDING_SHARE, Codec, EngineOf, Tensors
+from splitwatt.engines.rangecoder.coder import not_codable
+from splitwatt.engines.rangecoder.container import read_varint, varint
 
 MAGIC = 0xD1
 _SCALE = struct.Struct("<fB")

@@ -3,7 +3,7 @@
 The format is specified in docs/bitstream.md and, readably, in `reference`.
 """
 
-from engines.rangecoder.coder import RangeCoder
-from engines.rangecoder.tables import Tables
+from splitwatt.engines.rangecoder.coder import RangeCoder
+from splitwatt.engines.rangecoder.tables import Tables
 
 __all__ = ["RangeCoder", "Tables"]

@@ -1,6 +1,6 @@
 """Compile the range coder's library with this machine's compiler, beside this file.
 
-    python -m engines.rangecoder.build
+    python -m splitwatt.engines.rangecoder.build
 
 For boards and for development; an installed wheel has the library already. The library appears
 whole or not at all.
@@ -14,9 +14,9 @@ import sys
 import tempfile
 from typing import List, Optional, Tuple
 
-from device_configs.cli import guarded, note, parser, print_json
-from device_configs.errors import EngineError
-from device_configs.files import write_atomic
+from splitwatt.device_configs.cli import guarded, note, parser, print_json
+from splitwatt.device_configs.errors import EngineError
+from splitwatt.device_configs.files import write_atomic
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCES = os.path.join(HERE, "src")
@@ -119,16 +119,16 @@ def _run(command: List[str], what: str) -> None:
         lines = [line for line in failure.splitlines() if "error" in line] or [failure.strip()]
         raise EngineError(
             "%s does not compile %s: %s" % (command[0], what, lines[0][:200]),
-            "try another compiler: CXX=... python -m engines.rangecoder.build",
+            "try another compiler: CXX=... python -m splitwatt.engines.rangecoder.build",
         )
 
 
 def command(argv: List[str]) -> int:
-    """`python -m engines.rangecoder.build`."""
+    """`python -m splitwatt.engines.rangecoder.build`."""
     arguments = parser(
         "build-rangecoder",
         "Compile the range coder's library.",
-        "python -m engines.rangecoder.build --compiler g++-9",
+        "python -m splitwatt.engines.rangecoder.build --compiler g++-9",
     )
     arguments.add_argument("--compiler", default="", help="a C++ compiler (default: $CXX or g++)")
     arguments.add_argument("--output", default="", help="the library's file")

@@ -6,10 +6,10 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from device_configs.errors import BitstreamError, EngineError, UsageError
-from device_configs.names import check_known
-from engines.rangecoder import compressai_format, container, native, reference
-from engines.rangecoder.tables import TOTAL, Tables
+from splitwatt.device_configs.errors import BitstreamError, EngineError, UsageError
+from splitwatt.device_configs.names import check_known
+from splitwatt.engines.rangecoder import compressai_format, container, native, reference
+from splitwatt.engines.rangecoder.tables import TOTAL, Tables
 
 FORMATS = ("interleaved", "compressai")
 MAX_SYMBOLS = (1 << 31) - 1  # of one item

@@ -11,9 +11,9 @@ from typing import List, Tuple
 
 import numpy as np
 
-from device_configs.errors import BitstreamError
-from engines.rangecoder.reference import INT32_MAX, INT32_MIN, desync
-from engines.rangecoder.tables import Tables
+from splitwatt.device_configs.errors import BitstreamError
+from splitwatt.engines.rangecoder.reference import INT32_MAX, INT32_MIN, desync
+from splitwatt.engines.rangecoder.tables import Tables
 
 LOW = 1 << 31
 _DIGIT_BITS = 4

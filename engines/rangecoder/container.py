@@ -15,7 +15,7 @@ and no needless last byte of zero.
 import zlib
 from typing import Any, NamedTuple, Tuple
 
-from device_configs.errors import BitstreamError, DesyncError
+from splitwatt.device_configs.errors import BitstreamError, DesyncError
 
 LANES = 32
 SINGLE, INTERLEAVED = 0xB0, 0xB5

@@ -12,10 +12,10 @@ from typing import List, NamedTuple, Optional
 
 import numpy as np
 
-from device_configs.errors import BundleError, SplitwattError
-from engines.rangecoder import native
-from engines.rangecoder.coder import FORMATS, RangeCoder
-from engines.rangecoder.tables import Tables
+from splitwatt.device_configs.errors import BundleError, SplitwattError
+from splitwatt.engines.rangecoder import native
+from splitwatt.engines.rangecoder.coder import FORMATS, RangeCoder
+from splitwatt.engines.rangecoder.tables import Tables
 
 MAGIC = b"SWGOLD1\0"
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")

@@ -7,9 +7,9 @@ plugin can run such a graph; the bundle's other graph, with the coder outside, r
 
 from typing import Any
 
-from device_configs.errors import ExportError
-from engines.rangecoder.tables import Tables
-from engines.rangecoder.words import ENCODER_NODE, LENGTH, WORDS
+from splitwatt.device_configs.errors import ExportError
+from splitwatt.engines.rangecoder.tables import Tables
+from splitwatt.engines.rangecoder.words import ENCODER_NODE, LENGTH, WORDS
 
 
 def node_attributes(tables: Tables) -> dict[str, Any]:

@@ -8,14 +8,14 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from device_configs.errors import (
+from splitwatt.device_configs.errors import (
     BitstreamError,
     BundleError,
     DesyncError,
     EngineError,
     SplitwattError,
 )
-from engines.rangecoder.tables import Tables
+from splitwatt.engines.rangecoder.tables import Tables
 
 NAME = "_rangecoder.so"
 ABI_VERSION = 1
@@ -134,7 +134,7 @@ def _load() -> Tuple[Optional[Library], str]:
 def _candidates() -> List[str]:
     """Beside this file, and where an editable installation put it."""
     found = [os.path.join(os.path.dirname(os.path.abspath(__file__)), NAME)]
-    spec = importlib.util.find_spec("engines.rangecoder._rangecoder")
+    spec = importlib.util.find_spec("splitwatt.engines.rangecoder._rangecoder")
     if spec is not None and spec.origin and spec.origin not in found:
         found.append(spec.origin)
     return [path for path in found if os.path.isfile(path)]

@@ -38,10 +38,10 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
-from device_configs.errors import BitstreamError, DesyncError
-from engines.rangecoder import container
-from engines.rangecoder.container import LANES
-from engines.rangecoder.tables import TOTAL, Tables
+from splitwatt.device_configs.errors import BitstreamError, DesyncError
+from splitwatt.engines.rangecoder import container
+from splitwatt.engines.rangecoder.container import LANES
+from splitwatt.engines.rangecoder.tables import TOTAL, Tables
 
 LOW = 1 << 24  # a lane's state is never below it
 SINGLE_LANE_MAX = 8192  # symbols

@@ -7,8 +7,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from device_configs.errors import BundleError
-from device_configs.files import write_atomic_with
+from splitwatt.device_configs.errors import BundleError
+from splitwatt.device_configs.files import write_atomic_with
 
 PRECISION = 16  # bits of a probability; every table sums to 1 << PRECISION
 TOTAL = 1 << PRECISION

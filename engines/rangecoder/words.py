@@ -4,7 +4,7 @@ from typing import List
 
 import numpy as np
 
-from device_configs.errors import BitstreamError
+from splitwatt.device_configs.errors import BitstreamError
 
 # The operators, as graphs and the TensorRT plugin name them.
 ENCODER_NODE, DECODER_NODE = "SplitRangeEncode", "SplitRangeDecode"

@@ -3,13 +3,13 @@
 `fit` is what export calls; the others are its steps. docs/compatibility.md explains the tables.
 """
 
-from export.compat.check import Finding, check_model
-from export.compat.cut import Crossing, Cut, plan_cut
-from export.compat.extract import extract
-from export.compat.fit import Fitted, Piece, Report, fit, fit_to, tables_of
-from export.compat.fold import fold
-from export.compat.rewrites import REWRITES, Rewritten, rewrite
-from export.compat.tables import Table, known_tables, load_table
+from splitwatt.export.compat.check import Finding, check_model
+from splitwatt.export.compat.cut import Crossing, Cut, plan_cut
+from splitwatt.export.compat.extract import extract
+from splitwatt.export.compat.fit import Fitted, Piece, Report, fit, fit_to, tables_of
+from splitwatt.export.compat.fold import fold
+from splitwatt.export.compat.rewrites import REWRITES, Rewritten, rewrite
+from splitwatt.export.compat.tables import Table, known_tables, load_table
 
 __all__ = [
     "REWRITES",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto, defs
 
-from export.compat.rules import RULES
-from export.compat.tables import Row, Rule, Table
-from export.compat.view import View, label_of, opset_of, view_of
+from splitwatt.export.compat.rules import RULES
+from splitwatt.export.compat.tables import Row, Rule, Table
+from splitwatt.export.compat.view import View, label_of, opset_of, view_of
 
 # Operators whose type is that of what they make, though they are given tensors of other types.
 _BY_OUTPUT = frozenset(("CastLike", "ConstantOfShape", "EyeLike", "If", "Constant"))

@@ -11,10 +11,10 @@ from onnx import ModelProto, NodeProto
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
-from export.compat.check import Finding, check_node
-from export.compat.macs import PRODUCTS, macs_of, sized
-from export.compat.tables import Table
-from export.compat.view import View, uses_of, view_of
+from splitwatt.export.compat.check import Finding, check_node
+from splitwatt.export.compat.macs import PRODUCTS, macs_of, sized
+from splitwatt.export.compat.tables import Table
+from splitwatt.export.compat.view import View, uses_of, view_of
 
 # A tensor that crosses costs a copy between two memories: so many bytes' worth of starting it.
 _COPY_OVERHEAD_BYTES = 64 * 1024

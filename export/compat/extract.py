@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto, helper
 
-from device_configs.errors import ExportError
-from export.compat.cut import Crossing, Cut
-from export.compat.view import uses_of
+from splitwatt.device_configs.errors import ExportError
+from splitwatt.export.compat.cut import Crossing, Cut
+from splitwatt.export.compat.view import uses_of
 
 
 def extract(model: ModelProto, cut: Cut, prefix: str = "cut") -> tuple[ModelProto, ModelProto]:

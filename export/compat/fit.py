@@ -9,14 +9,14 @@ from typing import Any
 
 from onnx import ModelProto
 
-from device_configs.errors import ExportError
-from device_configs.targets import Target
-from export.compat.check import Finding, check_model
-from export.compat.cut import Crossing, Cut, plan_cut
-from export.compat.extract import extract
-from export.compat.fold import fold
-from export.compat.rewrites import Rewritten, rewrite
-from export.compat.tables import Table, load_table
+from splitwatt.device_configs.errors import ExportError
+from splitwatt.device_configs.targets import Target
+from splitwatt.export.compat.check import Finding, check_model
+from splitwatt.export.compat.cut import Crossing, Cut, plan_cut
+from splitwatt.export.compat.extract import extract
+from splitwatt.export.compat.fold import fold
+from splitwatt.export.compat.rewrites import Rewritten, rewrite
+from splitwatt.export.compat.tables import Table, load_table
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from onnx import (
     numpy_helper,
 )
 
-from export.compat.view import View, attribute_of, constant_value, uses_of, view_of
+from splitwatt.export.compat.view import View, attribute_of, constant_value, uses_of, view_of
 
 # Folding one of these would freeze a random draw.
 RANDOM = frozenset(("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike",

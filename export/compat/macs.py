@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from onnx import ModelProto, NodeProto
 
-from export.compat.view import Shape, View, attribute_of, view_of
+from splitwatt.export.compat.view import Shape, View, attribute_of, view_of
 
 PRODUCTS = frozenset(("Conv", "ConvTranspose", "Gemm", "MatMul"))
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
-from export.compat.check import check_node
-from export.compat.tables import Table
-from export.compat.view import View, attribute_of, label_of, view_of
+from splitwatt.export.compat.check import check_node
+from splitwatt.export.compat.tables import Table
+from splitwatt.export.compat.view import View, attribute_of, label_of, view_of
 
 _FLOATS = ("float16", "float32", "float64")
 _INTEGERS = ("int8", "int32", "int64")

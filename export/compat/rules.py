@@ -13,7 +13,7 @@ from typing import Any
 
 from onnx import NodeProto
 
-from export.compat.view import Shape, View, attribute_of
+from splitwatt.export.compat.view import Shape, View, attribute_of
 
 Arguments = Mapping[str, Any]
 Check = Callable[[NodeProto, View, Arguments], "str | None"]

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from device_configs.errors import ConfigError
-from device_configs.names import check_known, suggestion
-from export.compat.rules import RULES
+from splitwatt.device_configs.errors import ConfigError
+from splitwatt.device_configs.names import check_known, suggestion
+from splitwatt.export.compat.rules import RULES
 
 _FOLDER = Path(__file__).parent / "tables"
 _FORMAT = 1

@@ -17,7 +17,7 @@ from onnx import (
     shape_inference,
 )
 
-from device_configs.errors import ExportError
+from splitwatt.device_configs.errors import ExportError
 
 Shape = tuple[int | None, ...]
 

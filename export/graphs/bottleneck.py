@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from export.graphs.gdn import fixed
+from splitwatt.export.graphs.gdn import fixed
 
 
 class Encoders(nn.Module):

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engines.manifest_preprocess import Preprocess
-from export.graphs.gdn import fixed
-from export.graphs.hyperprior import Parameters
+from splitwatt.engines.bundle.preprocess import Preprocess
+from splitwatt.export.graphs.gdn import fixed
+from splitwatt.export.graphs.hyperprior import Parameters
 
 
 class Normalised(nn.Module):

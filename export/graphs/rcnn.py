@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from export.graphs.boxes import at_least, best, clip, decode, nms
+from splitwatt.export.graphs.boxes import at_least, best, clip, decode, nms
 
 
 class Rcnn(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
-from export.graphs.boxes import best, clip, decode, nms
+from splitwatt.export.graphs.boxes import best, clip, decode, nms
 
 
 class Ssd(nn.Module):

@@ -9,20 +9,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engines.codecs.autoregressive import CONTEXT, HYPER, KERNEL
-from engines.manifest_parts import Port
-from engines.rangecoder import Tables
-from export.graphs.input_compression import Analysis, Context
-from export.networks import ports
-from export.networks.neural_codecs import (
+from splitwatt.engines.bundle.parts import Port
+from splitwatt.engines.codecs.autoregressive import CONTEXT, HYPER, KERNEL
+from splitwatt.engines.rangecoder import Tables
+from splitwatt.export.graphs.input_compression import Analysis, Context
+from splitwatt.export.networks import ports
+from splitwatt.export.networks.neural_codecs import (
     GAUSSIAN_BITS,
     SIDE,
     VARIATION,
     NeuralCompressor,
     scale_channels,
 )
-from export.random_weights import fit_entropy, level, pixels, quantised
-from export.spec import Coding, Part
+from splitwatt.export.spec import Coding, Part
+from splitwatt.export.weights.random_weights import fit_entropy, level, pixels, quantised
 
 
 class AutoregressiveCompressor(NeuralCompressor):

@@ -10,12 +10,12 @@ import torch
 from timm.layers.config import set_fused_attn
 from torch import nn
 
-from export.checkpoints import fill
-from export.networks import ports
-from export.networks.classification import LOGIT_SPREAD, Classifier
-from export.photos import squares
-from export.random_weights import fit_batch_norms, level
-from export.spec import LoadedFile, Part, Photo
+from splitwatt.export.networks import ports
+from splitwatt.export.networks.classification import LOGIT_SPREAD, Classifier
+from splitwatt.export.spec import LoadedFile, Part, Photo
+from splitwatt.export.tracing.photos import squares
+from splitwatt.export.weights.checkpoints import fill
+from splitwatt.export.weights.random_weights import fit_batch_norms, level
 
 SIDE = 224
 # Of random weights: the share of a block in its residual sum, and how much attention differs.
@@ -76,7 +76,7 @@ def load_timm(model: Any, loaded: LoadedFile) -> None:
     """A checkpoint of a timm model; its authors' names become timm's.
 
     Raises:
-        CheckpointError: see `export.checkpoints.fill`.
+        CheckpointError: see `splitwatt.export.weights.checkpoints.fill`.
     """
     from timm.models.convnext import ConvNeXt
     from timm.models.convnext import checkpoint_filter_fn as convnext_names

@@ -16,20 +16,20 @@ from sc2bench.models.layer import (
 from torch import Tensor, nn
 from torchvision.models import resnet50
 
-from engines.rangecoder import Tables
-from export.checkpoints import fill_bottleneck
-from export.graphs.bottleneck import Encoders
-from export.graphs.gdn import fixed
-from export.networks import ports
-from export.networks.hyperprior import HyperpriorModel
-from export.networks.latent_codecs import EightBits
-from export.random_weights import (
+from splitwatt.engines.rangecoder import Tables
+from splitwatt.export.graphs.bottleneck import Encoders
+from splitwatt.export.graphs.gdn import fixed
+from splitwatt.export.networks import ports
+from splitwatt.export.networks.hyperprior import HyperpriorModel
+from splitwatt.export.networks.latent_codecs import EightBits
+from splitwatt.export.spec import Coding, LoadedFile, Part
+from splitwatt.export.weights.checkpoints import fill_bottleneck
+from splitwatt.export.weights.random_weights import (
     fit_batch_norms,
     fit_bottleneck,
     fit_hyperprior,
     quantised,
 )
-from export.spec import Coding, LoadedFile, Part
 
 
 class Bottleneck(ABC):

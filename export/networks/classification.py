@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torchvision import models
 
-from export.checkpoints import fill
-from export.networks import ports
-from export.photos import squares
-from export.random_weights import fit_batch_norms, level
-from export.spec import LoadedFile, Network, Part, Photo
+from splitwatt.export.networks import ports
+from splitwatt.export.spec import LoadedFile, Network, Part, Photo
+from splitwatt.export.tracing.photos import squares
+from splitwatt.export.weights.checkpoints import fill
+from splitwatt.export.weights.random_weights import fit_batch_norms, level
 
 # Standard deviation of random logits: the best of 1000 classes then gets some tenths.
 LOGIT_SPREAD = 6.0

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from export.checkpoints import fill
-from export.networks import ports
-from export.networks.latent_codecs import LatentCodec
-from export.networks.split import LOGIT_SPREAD
-from export.photos import squares
-from export.random_weights import fit_batch_norms, level, seeded
-from export.spec import Coding, LoadedFile, Network, Part, Photo
+from splitwatt.export.networks import ports
+from splitwatt.export.networks.latent_codecs import LatentCodec
+from splitwatt.export.networks.split import LOGIT_SPREAD
+from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo
+from splitwatt.export.tracing.photos import squares
+from splitwatt.export.weights.checkpoints import fill
+from splitwatt.export.weights.random_weights import fit_batch_norms, level, seeded
 
 
 class CutClassifier(Network):

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.detection.image_list import ImageList
 
-from export.checkpoints import fill
-from export.graphs.rcnn import Rcnn
-from export.graphs.ssd import Ssd
-from export.networks import ports
-from export.random_weights import (
+from splitwatt.export.graphs.rcnn import Rcnn
+from splitwatt.export.graphs.ssd import Ssd
+from splitwatt.export.networks import ports
+from splitwatt.export.spec import LoadedFile, Network, Part, Photo
+from splitwatt.export.weights.checkpoints import fill
+from splitwatt.export.weights.random_weights import (
     class_offsets,
     fit_batch_norms,
     level,
@@ -25,7 +26,6 @@ from export.random_weights import (
     shift_bias,
     tune,
 )
-from export.spec import LoadedFile, Network, Part, Photo
 
 # Standard deviations of a random detector's logits and regressions.
 CLASS_SPREAD, OBJECT_SPREAD, BOX_SPREAD = 2.0, 1.5, 0.8

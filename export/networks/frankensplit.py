@@ -11,15 +11,16 @@ import torch
 from compressai.entropy_models import EntropyBottleneck
 from torch import Tensor, nn
 
-from device_configs.errors import CheckpointError
-from engines.manifest_parts import Port
-from engines.rangecoder import Tables
-from export.checkpoints import fill, subset
-from export.graphs import frankensplit as graphs
-from export.networks import ports
-from export.networks.backbones import SIDE, enliven, load_timm, make_timm
-from export.photos import squares
-from export.random_weights import (
+from splitwatt.device_configs.errors import CheckpointError
+from splitwatt.engines.bundle.parts import Port
+from splitwatt.engines.rangecoder import Tables
+from splitwatt.export.graphs import frankensplit as graphs
+from splitwatt.export.networks import ports
+from splitwatt.export.networks.backbones import SIDE, enliven, load_timm, make_timm
+from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo
+from splitwatt.export.tracing.photos import squares
+from splitwatt.export.weights.checkpoints import fill, subset
+from splitwatt.export.weights.random_weights import (
     fit_batch_norms,
     fit_entropy,
     level,
@@ -27,7 +28,6 @@ from export.random_weights import (
     seeded,
     widening,
 )
-from export.spec import Coding, LoadedFile, Network, Part, Photo
 
 LOGIT_SPREAD = 6.0
 # Bits a symbol at the smallest and the largest beta: the paper's lossless files hold 1.1 to 1.5.

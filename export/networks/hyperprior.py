@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engines.codecs.hyperprior import PART
-from engines.manifest_parts import Port
-from engines.rangecoder import Tables
-from export.graphs.hyperprior import Parameters
-from export.networks import ports
-from export.random_weights import quantised
-from export.spec import Coding, Part
+from splitwatt.engines.bundle.parts import Port
+from splitwatt.engines.codecs.hyperprior import PART
+from splitwatt.engines.rangecoder import Tables
+from splitwatt.export.graphs.hyperprior import Parameters
+from splitwatt.export.networks import ports
+from splitwatt.export.spec import Coding, Part
+from splitwatt.export.weights.random_weights import quantised
 
 
 class HyperpriorModel:

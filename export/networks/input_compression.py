@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from engines.backends.base import Engine
-from engines.codecs import open_codec
-from engines.manifest_codec import CODECS, CodecSpec
-from engines.manifest_preprocess import Preprocess
-from export import zoo
-from export.graphs.input_compression import Normalised
-from export.networks import ports
-from export.photos import photos as views
-from export.random_weights import seeded
-from export.spec import Coding, LoadedFile, Network, Part, Photo, System
+from splitwatt.engines.backends.base import Engine
+from splitwatt.engines.bundle.codec import CODECS, CodecSpec
+from splitwatt.engines.bundle.preprocess import Preprocess
+from splitwatt.engines.codecs import open_codec
+from splitwatt.export import zoo
+from splitwatt.export.graphs.input_compression import Normalised
+from splitwatt.export.networks import ports
+from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo, System
+from splitwatt.export.tracing.photos import photos as views
+from splitwatt.export.weights.random_weights import seeded
 
 LOSSLESS = "lossless"
 
@@ -53,7 +53,7 @@ class Compressor(ABC):
 
 
 class FileCompressor(Compressor):
-    """A format of image files; both ends code with `engines.codecs`."""
+    """A format of image files; both ends code with `splitwatt.engines.codecs`."""
 
     def __init__(self, kind: str, rate: str | None) -> None:
         quality = None if rate in (None, LOSSLESS) else int(rate)  # type: ignore[arg-type]
@@ -158,7 +158,7 @@ def network(codec: str, rate: str | None, inner: System, preprocess: Preprocess)
     """The network of CODEC@RATE+MODEL."""
     if codec in CODECS:
         return InputCompression(FileCompressor(codec, rate), inner, preprocess)
-    from export.networks.neural_codecs import neural
+    from splitwatt.export.networks.neural_codecs import neural
 
     return InputCompression(neural(codec, str(rate)), inner, preprocess)
 

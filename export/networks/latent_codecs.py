@@ -12,9 +12,9 @@ from sc2bench.transforms.codec import PILTensorModule
 from sc2bench.transforms.misc import SimpleDequantizer, SimpleQuantizer
 from torch import Tensor, nn
 
-from engines.rangecoder import Tables
-from export.random_weights import fit_entropy_bottleneck, quantised
-from export.spec import Coding
+from splitwatt.engines.rangecoder import Tables
+from splitwatt.export.spec import Coding
+from splitwatt.export.weights.random_weights import fit_entropy_bottleneck, quantised
 
 
 class LatentCodec(ABC):

@@ -12,14 +12,15 @@ from compressai.zoo.image import cfgs, model_architectures
 from compressai.zoo.pretrained import load_pretrained
 from torch import Tensor, nn
 
-from engines.rangecoder import Tables
-from export.checkpoints import fill
-from export.graphs.input_compression import Analysis, Synthesis
-from export.networks import ports
-from export.networks.hyperprior import HyperpriorModel
-from export.networks.input_compression import Compressor
-from export.photos import squares
-from export.random_weights import (
+from splitwatt.engines.rangecoder import Tables
+from splitwatt.export.graphs.input_compression import Analysis, Synthesis
+from splitwatt.export.networks import ports
+from splitwatt.export.networks.hyperprior import HyperpriorModel
+from splitwatt.export.networks.input_compression import Compressor
+from splitwatt.export.spec import IMAGENET_MEAN, IMAGENET_STD, Coding, LoadedFile, Part
+from splitwatt.export.tracing.photos import squares
+from splitwatt.export.weights.checkpoints import fill
+from splitwatt.export.weights.random_weights import (
     bits_between,
     fit_entropy,
     level,
@@ -29,7 +30,6 @@ from export.random_weights import (
     seeded,
     widening,
 )
-from export.spec import IMAGENET_MEAN, IMAGENET_STD, Coding, LoadedFile, Part
 
 # Of photographs in 0 to 1, give or take: what random weights decode to.
 _MIDDLE, _CONTRAST = 0.5, 0.2
@@ -45,7 +45,7 @@ def neural(name: str, rate: str) -> NeuralCompressor:
         return FactorizedCompressor(name, rate)
     if name in ("bmshj2018_hyperprior", "mbt2018_mean"):
         return HyperpriorCompressor(name, rate)
-    from export.networks.autoregressive import AutoregressiveCompressor
+    from splitwatt.export.networks.autoregressive import AutoregressiveCompressor
 
     return AutoregressiveCompressor(name, rate)
 

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torchvision.models import ResNet, resnet50
 
-from export.checkpoints import fill, fill_bottleneck, subset
-from export.graphs.bottleneck import PooledClassifier
-from export.networks.cut import CutClassifier
-from export.networks.latent_codecs import Entropic, FeatureImages, LatentCodec
-from export.spec import LoadedFile, Photo
+from splitwatt.export.graphs.bottleneck import PooledClassifier
+from splitwatt.export.networks.cut import CutClassifier
+from splitwatt.export.networks.latent_codecs import Entropic, FeatureImages, LatentCodec
+from splitwatt.export.spec import LoadedFile, Photo
+from splitwatt.export.weights.checkpoints import fill, fill_bottleneck, subset
 
 CHANNELS = {"layer1": 256, "layer2": 512, "layer3": 1024, "layer4": 2048, "avgpool": 2048}
 _LAYERS = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool")

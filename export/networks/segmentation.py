@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from export.checkpoints import fill
-from export.graphs.segmentation import WholeSegmenter
-from export.networks import ports
-from export.photos import squares
-from export.random_weights import fit_batch_norms, level_while
-from export.spec import LoadedFile, Network, Part, Photo
+from splitwatt.export.graphs.segmentation import WholeSegmenter
+from splitwatt.export.networks import ports
+from splitwatt.export.spec import LoadedFile, Network, Part, Photo
+from splitwatt.export.tracing.photos import squares
+from splitwatt.export.weights.checkpoints import fill
+from splitwatt.export.weights.random_weights import fit_batch_norms, level_while
 
 # Standard deviation of a random segmenter's logits, the same for every class.
 LOGIT_SPREAD = 2.0

@@ -12,24 +12,19 @@ from sc2bench.models.segmentation.deeplabv3 import create_deeplabv3
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from engines.manifest_parts import Port
-from export.graphs.bottleneck import Body
-from export.graphs.rcnn import Rcnn
-from export.graphs.segmentation import Segmenter
-from export.networks import ports
-from export.networks.bottlenecks import Bottleneck
-from export.networks.detection import detections, fit_rcnn
-from export.networks.segmentation import LOGIT_SPREAD as MASK_SPREAD
-from export.networks.split_files import LOADERS
-from export.networks.trunks import Trunk, resnet
-from export.photos import squares
-from export.random_weights import (
-    fit_batch_norms,
-    level,
-    level_while,
-    seeded,
-)
-from export.spec import Coding, LoadedFile, Network, Part, Photo
+from splitwatt.engines.bundle.parts import Port
+from splitwatt.export.graphs.bottleneck import Body
+from splitwatt.export.graphs.rcnn import Rcnn
+from splitwatt.export.graphs.segmentation import Segmenter
+from splitwatt.export.networks import ports
+from splitwatt.export.networks.bottlenecks import Bottleneck
+from splitwatt.export.networks.detection import detections, fit_rcnn
+from splitwatt.export.networks.segmentation import LOGIT_SPREAD as MASK_SPREAD
+from splitwatt.export.networks.split_files import LOADERS
+from splitwatt.export.networks.trunks import Trunk, resnet
+from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo
+from splitwatt.export.tracing.photos import squares
+from splitwatt.export.weights.random_weights import fit_batch_norms, level, level_while, seeded
 
 # Standard deviation of random logits: the best of 1000 classes then gets some tenths.
 LOGIT_SPREAD = 4.0
@@ -84,7 +79,7 @@ class SplitNetwork(Network):
     """An encoder, a body and a head per task, on one splittable backbone.
 
     Args:
-        trunk: from `export.networks.trunks`; its modules are shared with the heads' models.
+        trunk: from `splitwatt.export.networks.trunks`; its modules are shared with the heads' models.
         bits: a symbol that random latents are spread over.
         shared: what the encoder's random weights are seeded by.
         rcnn, segmenter: models on the trunk's from `faster_rcnn` and `deeplab`, where they are

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from compressai.models.utils import remap_old_keys
 from torch import nn
 
-from export.checkpoints import differences, fill, subset
-from export.spec import LoadedFile
+from splitwatt.export.spec import LoadedFile
+from splitwatt.export.weights.checkpoints import differences, fill, subset
 
 if TYPE_CHECKING:
-    from export.networks.split import SplitNetwork
+    from splitwatt.export.networks.split import SplitNetwork
 
 # Of a ResNet: what detection and segmentation files repeat of the body.
 _LAYERS = ("layer2", "layer3", "layer4")

@@ -16,10 +16,10 @@ from timm.models import regnet, resnest, vision_transformer_hybrid
 from torch import Tensor, nn
 from torchvision import models
 
-from engines.manifest_parts import Port
-from export.graphs.bottleneck import PooledClassifier
-from export.networks import ports
-from export.networks.bottlenecks import Bottleneck
+from splitwatt.engines.bundle.parts import Port
+from splitwatt.export.graphs.bottleneck import PooledClassifier
+from splitwatt.export.networks import ports
+from splitwatt.export.networks.bottlenecks import Bottleneck
 
 CLASSES = 1000
 

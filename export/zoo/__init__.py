@@ -12,10 +12,10 @@ import functools
 import importlib
 import pkgutil
 
-from device_configs.errors import UsageError
-from device_configs.names import check_known, suggestion
-from engines.model_name import ModelName, read_name
-from export.spec import System
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.names import check_known, suggestion
+from splitwatt.engines.bundle.model_name import ModelName, read_name
+from splitwatt.export.spec import System
 
 
 @functools.cache

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from export.spec import SC2_TASKS, Checkpoint, Network, System
+from splitwatt.export.spec import SC2_TASKS, Checkpoint, Network, System
 
 _PAGE = "https://github.com/yoshitomo-matsubara/sc2-benchmark/releases/tag/v0.0.3"
 _FOLDER = "supervised_compression/ghnd-bq"
@@ -22,7 +22,7 @@ def _system(task: str) -> System:
     name = f"cr_bq_{short}"
 
     def build(rate: str | None) -> Network:
-        from export.networks import bottlenecks, split
+        from splitwatt.export.networks import bottlenecks, split
 
         bottleneck = bottlenecks.ChannelReduction(int(str(rate)))
         return split.on_resnet50(task, bottleneck, 8.0, f"{name}@{rate}/encoder")

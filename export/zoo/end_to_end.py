@@ -4,7 +4,7 @@ Student's layers, as the SC2 benchmark trains and releases it.
 
 from __future__ import annotations
 
-from export.spec import SC2_TASKS, Checkpoint, Network, System
+from splitwatt.export.spec import SC2_TASKS, Checkpoint, Network, System
 
 _PAGE = "https://github.com/yoshitomo-matsubara/sc2-benchmark/releases/tag/v0.0.3"
 _FOLDER = "supervised_compression/end-to-end"
@@ -20,8 +20,8 @@ def _system(task: str) -> System:
     short, preprocess, head = SC2_TASKS[task]
 
     def build(rate: str | None) -> Network:
-        from export.networks import bottlenecks, split
-        from export.random_weights import bits_between
+        from splitwatt.export.networks import bottlenecks, split
+        from splitwatt.export.weights.random_weights import bits_between
 
         bottleneck = bottlenecks.Factorized(num_bottleneck_channels=24)
         bits = bits_between(_RATES.index(str(rate)), len(_RATES))

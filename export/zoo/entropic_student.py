@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from engines.manifest_preprocess import Preprocess
-from export.spec import SC2_TASKS, Checkpoint, Network, System, shorter
+from splitwatt.engines.bundle.preprocess import Preprocess
+from splitwatt.export.spec import SC2_TASKS, Checkpoint, Network, System, shorter
 
 _PAPER = (
     "Matsubara, Yang, Levorato, Mandt: SC2 Benchmark: Supervised Compression for Split Computing"
@@ -35,8 +35,8 @@ _FILES = {
 
 
 def _build(task: str, rate: str | None) -> Network:
-    from export.networks import bottlenecks, split
-    from export.random_weights import bits_at
+    from splitwatt.export.networks import bottlenecks, split
+    from splitwatt.export.weights.random_weights import bits_at
 
     bottleneck = bottlenecks.Factorized(num_bottleneck_channels=24)
     shared = f"entropic_student@{rate}/encoder"
@@ -109,8 +109,8 @@ _POINTS = {
 
 
 def _build_classifier(name: str, backbone: str, prior: str, rate: str | None) -> Network:
-    from export.networks import bottlenecks, split, trunks
-    from export.random_weights import bits_at
+    from splitwatt.export.networks import bottlenecks, split, trunks
+    from splitwatt.export.weights.random_weights import bits_at
 
     kind, _, sizes, _ = _BACKBONES[backbone]
     bottleneck: bottlenecks.Bottleneck

@@ -6,9 +6,9 @@ the S3 ones (2:2:30:2 blocks in the base), at 96 channels each.
 
 from __future__ import annotations
 
-from engines.manifest import Head
-from export.spec import Checkpoint, Network, System, shorter
-from export.zoo.offloading import FRANKENSPLIT
+from splitwatt.engines.bundle.manifest import Head
+from splitwatt.export.spec import Checkpoint, Network, System, shorter
+from splitwatt.export.zoo.offloading import FRANKENSPLIT
 
 _CITATION = (
     "Furutanpey, Raith, Dustdar: FrankenSplit, IEEE Transactions on Mobile Computing 23(12), 2024"
@@ -42,7 +42,7 @@ def _system(short: str, size: str) -> System:
     shared = prefix.rstrip("_")
 
     def build(rate: str | None) -> Network:
-        from export.networks import frankensplit
+        from splitwatt.export.networks import frankensplit
 
         channels = _CHANNELS[size]
         return frankensplit.FrankenSplit(timm_name, channels, str(rate), f"{shared}@{rate}/encoder")

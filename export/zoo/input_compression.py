@@ -13,13 +13,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from device_configs.errors import UsageError
-from device_configs.names import check_known
-from engines.manifest_codec import CODECS
-from engines.manifest_preprocess import Preprocess
-from export.compressai_files import FILES, PAGE
-from export.spec import Checkpoint, Network, System
-from export.zoo.offloading import FRANKENSPLIT, SC2
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.names import check_known
+from splitwatt.engines.bundle.codec import CODECS
+from splitwatt.engines.bundle.preprocess import Preprocess
+from splitwatt.export.spec import Checkpoint, Network, System
+from splitwatt.export.weights.compressai_files import FILES, PAGE
+from splitwatt.export.zoo.offloading import FRANKENSPLIT, SC2
 
 _TEN = ("50", "10", "20", "30", "40", "60", "70", "80", "90", "95", "100")
 _QUANTISERS = ("30", "5", "10", "15", "20", "25", "35", "37", "40", "45", "50")
@@ -118,7 +118,7 @@ def compose(name: str, known: Mapping[str, System]) -> System:
 
 def _system(codec: InputCodec, inner: System) -> System:
     def build(rate: str | None) -> Network:
-        from export.networks import input_compression
+        from splitwatt.export.networks import input_compression
 
         return input_compression.network(codec.name, rate, inner, _preprocess(codec, inner))
 
@@ -149,7 +149,7 @@ def _preprocess(codec: InputCodec, inner: System) -> Preprocess:
 
 def _row(codec: InputCodec) -> System:
     """A codec before ResNet-50, for the list."""
-    from export.zoo import offloading
+    from splitwatt.export.zoo import offloading
 
     inner = next(system for system in offloading.SYSTEMS if system.name == "resnet50")
     row = _system(codec, inner)

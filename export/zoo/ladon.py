@@ -6,9 +6,9 @@ on the body of the classification one.
 
 from __future__ import annotations
 
-from engines.manifest import Head
-from engines.manifest_preprocess import Resize
-from export.spec import Checkpoint, Network, System, detection_transform, shorter
+from splitwatt.engines.bundle.manifest import Head
+from splitwatt.engines.bundle.preprocess import Resize
+from splitwatt.export.spec import Checkpoint, Network, System, detection_transform, shorter
 
 _PAPER = (
     "Matsubara, Mendula, Levorato: A Multi-Task Supervised Compression Model for Split Computing"
@@ -20,8 +20,8 @@ _RATES = ("0.32", "1.28", "5.12", "10.24", "20.48")
 
 def _system(name: str, kind: str, channels: int) -> System:
     def build(rate: str | None) -> Network:
-        from export.networks import bottlenecks, split, trunks
-        from export.random_weights import bits_at
+        from splitwatt.export.networks import bottlenecks, split, trunks
+        from splitwatt.export.weights.random_weights import bits_at
 
         trunk = trunks.resnet(bottlenecks.Factorized(num_bottleneck_channels=channels), kind)
         return split.SplitNetwork(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from engines.manifest import Head
-from export.spec import Checkpoint, Network, System, detection_transform, shorter
+from splitwatt.engines.bundle.manifest import Head
+from splitwatt.export.spec import Checkpoint, Network, System, detection_transform, shorter
 
 _LADON = (
     "Matsubara, Mendula, Levorato: A Multi-Task Supervised Compression Model for Split Computing"
@@ -20,7 +20,7 @@ _FILES = "https://download.pytorch.org/models/"
 
 def _build(module: str, kind: str, name: str) -> Any:
     def build(_rate: str | None) -> Network:
-        networks = importlib.import_module("export.networks." + module)
+        networks = importlib.import_module("splitwatt.export.networks." + module)
         return getattr(networks, kind)(name)  # type: ignore[no-any-return]
 
     return build

@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from engines.manifest import Head
-from engines.manifest_preprocess import Preprocess
-from export.spec import Checkpoint, Network, System, detection_transform, shorter
+from splitwatt.engines.bundle.manifest import Head
+from splitwatt.engines.bundle.preprocess import Preprocess
+from splitwatt.export.spec import Checkpoint, Network, System, detection_transform, shorter
 
 SC2 = "Matsubara, Yang, Levorato, Mandt: SC2 Benchmark: Supervised Compression for Split Computing"
 FRANKENSPLIT = (
@@ -33,7 +33,7 @@ _CONVNEXT = "Liu et al.: A ConvNet for the 2020s, CVPR 2022"
 
 def _build(module: str, kind: str, *arguments: Any) -> Any:
     def build(_rate: str | None) -> Network:
-        networks = importlib.import_module("export.networks." + module)
+        networks = importlib.import_module("splitwatt.export.networks." + module)
         return getattr(networks, kind)(*arguments)  # type: ignore[no-any-return]
 
     return build

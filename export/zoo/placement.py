@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from export.spec import SC2_TASKS, Checkpoint, Network, System
+from splitwatt.export.spec import SC2_TASKS, Checkpoint, Network, System
 
 _PAGE = "https://github.com/yoshitomo-matsubara/sc2-benchmark/releases/tag/v0.0.3"
 _PAPER = (
@@ -43,8 +43,8 @@ def _entropic(place: str) -> System:
     rates = _BETAS[place]
 
     def build(rate: str | None) -> Network:
-        from export.networks.placement import EntropicResNet
-        from export.random_weights import bits_between
+        from splitwatt.export.networks.placement import EntropicResNet
+        from splitwatt.export.weights.random_weights import bits_between
 
         return EntropicResNet(place, bits_between(rates.index(str(rate)), len(rates)))
 
@@ -69,7 +69,7 @@ def _entropic(place: str) -> System:
 
 def _images(place: str, format: str) -> System:
     def build(rate: str | None) -> Network:
-        from export.networks.placement import feature_images
+        from splitwatt.export.networks.placement import feature_images
 
         return feature_images(place, format, int(str(rate)))
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List
 
-from device_configs.cli import note, parser, positive, print_json
+from splitwatt.device_configs.cli import note, parser, positive, print_json
 
 EXAMPLE = "splitwatt evaluate bundles/cpu/ladon_r50@0.32 --data imagenet:/data/ilsvrc2012"
 _SHOWN = {
@@ -13,7 +13,7 @@ _SHOWN = {
 
 def evaluate(argv: List[str]) -> int:
     """Evaluate a bundle on data sets; what was found before a kill is not run again."""
-    from profiler.server_flags import add_server_flags, client_of
+    from splitwatt.profiler.client.flags import add_server_flags, client_of
 
     arguments = parser("evaluate", "Accuracy and bytes of a deployed bundle.", EXAMPLE)
     add = arguments.add_argument
@@ -35,14 +35,14 @@ def evaluate(argv: List[str]) -> int:
     add_server_flags(arguments)
     options = arguments.parse_args(argv)
 
-    from device_configs.names import check_known
-    from engines.backends import BACKENDS
-    from engines.bundle import Bundle
-    from profiler.evaluate.data_sets import open_data_set
-    from profiler.evaluate.document import add_results
-    from profiler.evaluate.run import PUBLISHED, RUNTIME, Settings, tasks_on
-    from profiler.evaluate.run import evaluate as run
-    from profiler.progress import open_progress
+    from splitwatt.device_configs.names import check_known
+    from splitwatt.engines.backends import BACKENDS
+    from splitwatt.engines.bundle.bundle import Bundle
+    from splitwatt.profiler.evaluate.data_sets import open_data_set
+    from splitwatt.profiler.evaluate.document import add_results
+    from splitwatt.profiler.evaluate.run import PUBLISHED, RUNTIME, Settings, tasks_on
+    from splitwatt.profiler.evaluate.run import evaluate as run
+    from splitwatt.profiler.execute.progress import open_progress
 
     for backend in filter(None, (options.backend, options.server_backend)):
         check_known("backend", backend, BACKENDS)

@@ -5,10 +5,10 @@ import json
 import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from device_configs.errors import UsageError
-from device_configs.names import check_known
-from engines.image import image_names
-from engines.labels import labels
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.names import check_known
+from splitwatt.engines.labels import labels
+from splitwatt.engines.pipeline.image import image_names
 
 CLASSIFICATION, DETECTION, SEGMENTATION = "classification", "detection", "segmentation"
 _LIMIT_BYTES = 1 << 30

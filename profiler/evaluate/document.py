@@ -5,10 +5,10 @@ import os
 import time
 from typing import Any, Dict, List, Tuple
 
-from device_configs.errors import RunError
-from device_configs.files import write_atomic
-from engines.bundle import Bundle
-from profiler.versions import versions
+from splitwatt.device_configs.errors import RunError
+from splitwatt.device_configs.files import write_atomic
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.profiler.board.versions import versions
 
 FILE = "accuracy.json"
 _FORMAT = 1

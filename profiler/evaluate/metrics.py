@@ -12,10 +12,10 @@ from typing import Any, Dict, List
 import numpy as np
 from PIL import Image
 
-from device_configs.errors import ImageError, UsageError
-from engines.postprocess import Answer
-from profiler.evaluate.data_sets import CLASSIFICATION, DETECTION, DataSet, Item
-from profiler.evaluate.intervals import Figure, bootstrap, jackknife, resampled, share
+from splitwatt.device_configs.errors import ImageError, UsageError
+from splitwatt.engines.pipeline.postprocess import Answer
+from splitwatt.profiler.evaluate.data_sets import CLASSIFICATION, DETECTION, DataSet, Item
+from splitwatt.profiler.evaluate.intervals import Figure, bootstrap, jackknife, resampled, share
 
 _IGNORED = 255  # VOC's border between objects
 _CLASSES = 21

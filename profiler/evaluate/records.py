@@ -5,8 +5,8 @@ import json
 import os
 from typing import IO, Any, Dict, List, Sequence, Tuple
 
-from device_configs.errors import RunError
-from device_configs.files import storage_error
+from splitwatt.device_configs.errors import RunError
+from splitwatt.device_configs.files import storage_error
 
 
 class Records:

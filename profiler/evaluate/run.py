@@ -5,17 +5,17 @@ import json
 import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from device_configs.errors import ImageError, UsageError
-from device_configs.files import sha256_file
-from engines.bundle import Bundle
-from engines.image import decode_image
-from profiler.client import Client
-from profiler.deployed import Answered, Deployed, server_of, sized
-from profiler.evaluate import metrics
-from profiler.evaluate.data_sets import DataSet, Item
-from profiler.evaluate.intervals import Figure, mean
-from profiler.evaluate.records import Records
-from profiler.legacy import legacy_bytes
+from splitwatt.device_configs.errors import ImageError, UsageError
+from splitwatt.device_configs.files import sha256_file
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.evaluate import metrics
+from splitwatt.profiler.evaluate.data_sets import DataSet, Item
+from splitwatt.profiler.evaluate.intervals import Figure, mean
+from splitwatt.profiler.evaluate.records import Records
+from splitwatt.profiler.infer.deployed import Answered, Deployed, server_of, sized
+from splitwatt.profiler.records.legacy_size import legacy_bytes
 
 RUNTIME, PUBLISHED = "runtime", "published"
 _BYTES = ("payload_bytes", "wire_bytes", "legacy_pickled_bytes", "bits_per_pixel")

@@ -1,6 +1,6 @@
 """The gate: a kernel-shaped link between a network namespace for the board and this machine.
 
-Run as `python -m profiler.links.gate`. Two namespaces without a name are made, one for the board's
+Run as `python -m splitwatt.profiler.links.gate`. Two namespaces without a name are made, one for the board's
 process and one with a listening socket, and a pair of Ethernet interfaces between them whose ends
 the kernel shapes (tbf). The socket is handed out of its namespace to this process, which passes
 every connection on to the server; no interface or address of the machine itself is touched.
@@ -23,9 +23,9 @@ import sys
 import threading
 from typing import Any, List, Optional, Tuple
 
-from device_configs.errors import SplitwattError
-from profiler.link import BURST_BYTES
-from profiler.process import die_with_parent
+from splitwatt.device_configs.errors import SplitwattError
+from splitwatt.profiler.links.link import BURST_BYTES
+from splitwatt.profiler.links.process import die_with_parent
 
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
@@ -42,7 +42,9 @@ class GateError(Exception):
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Make the gate, tell where it is in a line of JSON, pass connections on until stdin ends."""
-    parser = argparse.ArgumentParser(prog="profiler.links.gate", description="A shaped link.")
+    parser = argparse.ArgumentParser(
+        prog="splitwatt.profiler.links.gate", description="A shaped link."
+    )
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--up", type=float, required=True, help="kbit/s")
     parser.add_argument("--down", type=float, help="kbit/s")

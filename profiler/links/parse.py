@@ -3,10 +3,21 @@
 import re
 from typing import Any, Dict, List, Sequence, Tuple
 
-from device_configs.errors import ConfigError, UsageError
-from device_configs.names import suggestion
-from profiler.link import AUTO, KERNEL, KINDS, NONE, PAYLOAD, SHAPED, SIMULATED, USER, WIRE, Link
-from profiler.links.presets import PRESETS
+from splitwatt.device_configs.errors import ConfigError, UsageError
+from splitwatt.device_configs.names import suggestion
+from splitwatt.profiler.links.link import (
+    AUTO,
+    KERNEL,
+    KINDS,
+    NONE,
+    PAYLOAD,
+    SHAPED,
+    SIMULATED,
+    USER,
+    WIRE,
+    Link,
+)
+from splitwatt.profiler.links.presets import PRESETS
 
 # Units of a rate, in kilobits a second. As everywhere here, k is 1000.
 _UNITS = {"bit": 0.001, "kbit": 1.0, "mbit": 1e3, "gbit": 1e6}

@@ -6,9 +6,9 @@ import subprocess
 from typing import Any, Dict, List, Optional
 from urllib.parse import urlsplit
 
-from device_configs.errors import SplitwattError, UsageError
-from profiler.link import BURST_BYTES, KERNEL, USER, Link
-from profiler.process import module_command, module_environment
+from splitwatt.device_configs.child import module_command
+from splitwatt.device_configs.errors import SplitwattError, UsageError
+from splitwatt.profiler.links.link import BURST_BYTES, KERNEL, USER, Link
 
 _STOP_TIMEOUT_S = 5.0
 # Where the kernel cannot: what to run to see why, and what gives the right.
@@ -71,7 +71,6 @@ class Shaped:
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=module_environment(),
             start_new_session=True,
         )
         assert gate.stdout is not None  # for the type checker

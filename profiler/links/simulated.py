@@ -7,7 +7,7 @@ gives the same seconds on every machine and in every order.
 import random
 from typing import NamedTuple, Sequence
 
-from profiler.link import (
+from splitwatt.profiler.links.link import (
     PAYLOAD,
     SEGMENT_CONTENT_BYTES,
     SEGMENT_FRAMING_BYTES,

@@ -6,7 +6,7 @@ import struct
 import time
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from profiler.link import (
+from splitwatt.profiler.links.link import (
     BURST_BYTES,
     KERNEL,
     SEGMENT_CONTENT_BYTES,

@@ -18,20 +18,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from profiler.board_state import hardware
-from profiler.protocol import EXTENSIONS, HEADER_LENGTH, decode_request, read_header_length
-from profiler.server.body import ClientGoneError, read_body, until_gone
-from profiler.server.clock import clock
-from profiler.server.energy import EnergyRoutes
-from profiler.server.metrics import CONTENT_TYPE, Metrics
-from profiler.server.openapi import document
-from profiler.server.recorder import PowerRecorder
-from profiler.server.refusals import Refused, json_response, refusal, stopped
-from profiler.server.routes import TokenCheck, http_error, route
-from profiler.server.runner import Answered, Asked, Runner
-from profiler.server.work import Job
-from profiler.short_names import long_names
-from profiler.versions import machine_id, versions
+from splitwatt.profiler.board.state import hardware
+from splitwatt.profiler.board.versions import machine_id, versions
+from splitwatt.profiler.client.protocol import (
+    EXTENSIONS,
+    HEADER_LENGTH,
+    decode_request,
+    read_header_length,
+)
+from splitwatt.profiler.client.short_names import long_names
+from splitwatt.profiler.server.body import ClientGoneError, read_body, until_gone
+from splitwatt.profiler.server.clock import clock
+from splitwatt.profiler.server.energy import EnergyRoutes
+from splitwatt.profiler.server.metrics import CONTENT_TYPE, Metrics
+from splitwatt.profiler.server.openapi import document
+from splitwatt.profiler.server.recorder import PowerRecorder
+from splitwatt.profiler.server.refusals import Refused, json_response, refusal, stopped
+from splitwatt.profiler.server.routes import TokenCheck, http_error, route
+from splitwatt.profiler.server.runner import Answered, Asked, Runner
+from splitwatt.profiler.server.work import Job
 
 INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 _HEADER_LENGTH = HEADER_LENGTH.lower().encode()

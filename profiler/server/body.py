@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from starlette.types import Receive
 
-from profiler.server.refusals import Refused
+from splitwatt.profiler.server.refusals import Refused
 
 BODY_LIMIT_BYTES = 64 << 20
 

@@ -16,11 +16,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive
 
-from device_configs.errors import SensorError
-from profiler.server.body import BODY_LIMIT_BYTES, ClientGoneError, read_body
-from profiler.server.recorder import PowerRecorder
-from profiler.server.refusals import Refused, json_response, without_paths
-from profiler.server.routes import route
+from splitwatt.device_configs.errors import SensorError
+from splitwatt.profiler.server.body import BODY_LIMIT_BYTES, ClientGoneError, read_body
+from splitwatt.profiler.server.recorder import PowerRecorder
+from splitwatt.profiler.server.refusals import Refused, json_response, without_paths
+from splitwatt.profiler.server.routes import route
 
 # A request may keep the server at one model's work for so long, s.
 LONGEST_REPEAT_S = 3600.0

@@ -15,7 +15,7 @@ import ssl
 import subprocess
 from typing import NamedTuple
 
-from device_configs.errors import SplitwattError, UsageError
+from splitwatt.device_configs.errors import SplitwattError, UsageError
 
 FOLDER = "splitwatt-lan"
 DAYS = 90

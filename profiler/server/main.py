@@ -11,14 +11,14 @@ from typing import Any
 
 import uvicorn
 
-from profiler.process import die_with_parent
-from profiler.server.app import Server
-from profiler.server.guard import GuardedProtocol
-from profiler.server.place import Place, announce, listen, place_of
-from profiler.server.recorder import PowerRecorder
-from profiler.server.runner import Runner
-from profiler.server.setup import check_flags, models_of, target_of
-from profiler.tokens import read_token
+from splitwatt.profiler.client.tokens import read_token
+from splitwatt.profiler.links.process import die_with_parent
+from splitwatt.profiler.server.app import Server
+from splitwatt.profiler.server.guard import GuardedProtocol
+from splitwatt.profiler.server.place import Place, announce, listen, place_of
+from splitwatt.profiler.server.recorder import PowerRecorder
+from splitwatt.profiler.server.runner import Runner
+from splitwatt.profiler.server.setup import check_flags, models_of, target_of
 
 _KEEP_ALIVE_S = 900  # a slow board is silent for minutes while it runs something else
 _STOP_WITHIN_S = 30

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from device_configs.errors import ServerError, SplitwattError, UsageError
-from device_configs.names import check_known
-from engines.batching import BatchPipeline
-from engines.bundle import MANIFEST, Bundle
-from profiler.server.tensors import metadata
+from splitwatt.device_configs.errors import ServerError, SplitwattError, UsageError
+from splitwatt.device_configs.names import check_known
+from splitwatt.engines.bundle.bundle import MANIFEST, Bundle
+from splitwatt.engines.pipeline.batching import BatchPipeline
+from splitwatt.profiler.server.tensors import metadata
 
 
 def process_bytes() -> int:

@@ -12,10 +12,16 @@ import socket
 import ssl
 from typing import NamedTuple
 
-from device_configs.cli import note
-from device_configs.errors import SplitwattError, UsageError
-from device_configs.files import write_atomic
-from profiler.server.lan import FOLDER, Credentials, fingerprint, make_credentials, own_address
+from splitwatt.device_configs.cli import note
+from splitwatt.device_configs.errors import SplitwattError, UsageError
+from splitwatt.device_configs.files import write_atomic
+from splitwatt.profiler.server.lan import (
+    FOLDER,
+    Credentials,
+    fingerprint,
+    make_credentials,
+    own_address,
+)
 
 LOOPBACK = "127.0.0.1"
 

@@ -13,10 +13,10 @@ import uuid
 import zlib
 from typing import Any
 
-from device_configs.errors import SensorError
-from energy.monitor import EnergyMonitor, open_for
-from energy.traces import metadata_path
-from profiler.protocol import load_json
+from splitwatt.device_configs.errors import SensorError
+from splitwatt.energy.monitor import EnergyMonitor, open_for
+from splitwatt.energy.trace.files import metadata_path
+from splitwatt.profiler.client.protocol import load_json
 
 # A board that never comes back leaves its trace behind: it is ended after so long, s.
 LONGEST_TRACE_S = 4 * 3600.0
@@ -28,7 +28,7 @@ class PowerRecorder:
 
     Args:
         target: whose rails they are; None finds it out.
-        sysfs, driver: as for `energy.opening.open_rails`.
+        sysfs, driver: as for `splitwatt.energy.rails.opening.open_rails`.
 
     Raises:
         SensorError: no sensor of this machine can be read: every driver's reason.

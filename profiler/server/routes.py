@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from profiler.server.body import ClientGoneError
-from profiler.server.refusals import STATUS_OF, Refused, object_of, refusal, stopped
+from splitwatt.profiler.server.body import ClientGoneError
+from splitwatt.profiler.server.refusals import STATUS_OF, Refused, object_of, refusal, stopped
 
 Handler = Callable[[Request], Awaitable[Response]]
 

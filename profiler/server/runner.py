@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from device_configs.errors import SplitwattError
-from engines.bundle import Bundle
-from profiler.protocol import InferRequest, Message, Wanted, encode_response
-from profiler.server.models import Models
-from profiler.server.tensors import check_outputs, read_inputs, write_output
-from profiler.server.work import Job, Work
-from profiler.wire_times import write_stages
+from splitwatt.device_configs.errors import SplitwattError
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.profiler.client.protocol import InferRequest, Message, Wanted, encode_response
+from splitwatt.profiler.client.wire_times import write_stages
+from splitwatt.profiler.server.models import Models
+from splitwatt.profiler.server.tensors import check_outputs, read_inputs, write_output
+from splitwatt.profiler.server.work import Job, Work
 
 _T = TypeVar("_T")
 

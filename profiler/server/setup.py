@@ -9,13 +9,13 @@ import os
 
 import psutil
 
-from device_configs.errors import UsageError
-from device_configs.names import check_known
-from device_configs.targets import target_name
-from engines.backends import BACKENDS
-from engines.backends.cores import usable_cores
-from profiler.bundles import check_target, targets
-from profiler.server.models import Models, process_bytes
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.names import check_known
+from splitwatt.device_configs.targets import target_name
+from splitwatt.engines.backends import BACKENDS
+from splitwatt.engines.backends.cores import usable_cores
+from splitwatt.profiler.config.bundles import check_target, targets
+from splitwatt.profiler.server.models import Models, process_bytes
 
 # Backends whose engines may run from several threads at once, and on batches.
 _THREADED = ("cpu", "cuda")

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from device_configs.errors import ServerError, UsageError
-from device_configs.names import check_known
-from engines.answer import pack
-from engines.bundle import Bundle
-from engines.postprocess import Answer
-from profiler.protocol import Tensor
+from splitwatt.device_configs.errors import ServerError, UsageError
+from splitwatt.device_configs.names import check_known
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.pipeline.answer import pack
+from splitwatt.engines.pipeline.postprocess import Answer
+from splitwatt.profiler.client.protocol import Tensor
 
 DATATYPES = {"int32": "INT32", "float32": "FP32", "uint8": "UINT8"}
 # output -> (task, field of the answer, datatype, shape in the model's metadata)

@@ -3,17 +3,17 @@
 import argparse
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from device_configs.cli import number, parser, print_json
-from device_configs.errors import RunError, UsageError
-from device_configs.names import check_known, suggestion
-from profiler.link import PAYLOAD, SIMULATED, WIRE
-from profiler.links.parse import parse_rate
-from profiler.links.presets import PRESETS
-from profiler.records import ESTIMATED, PUBLISHED, Run, read_run
-from profiler.summary import columns
-from profiler.whatif.breakeven import BreakEven, break_even, pairs
-from profiler.whatif.model import Case, cases, charged_by, over_measured
-from profiler.whatif.picture import picture
+from splitwatt.device_configs.cli import number, parser, print_json
+from splitwatt.device_configs.errors import RunError, UsageError
+from splitwatt.device_configs.names import check_known, suggestion
+from splitwatt.profiler.analyse.breakeven import BreakEven, break_even, pairs
+from splitwatt.profiler.analyse.rates import Case, cases, charged_by, over_measured
+from splitwatt.profiler.analyse.summary import columns
+from splitwatt.profiler.links.link import PAYLOAD, SIMULATED, WIRE
+from splitwatt.profiler.links.parse import parse_rate
+from splitwatt.profiler.links.presets import PRESETS
+from splitwatt.profiler.records.run import ESTIMATED, PUBLISHED, Run, read_run
+from splitwatt.profiler.whatif.picture import picture
 
 EXAMPLE = "splitwatt whatif runs/table3-20261121-101500 --rate 250kbit --server-speed 4"
 

@@ -3,8 +3,8 @@
 import math
 from typing import List, Sequence
 
-from profiler.records import group_of
-from profiler.whatif.model import Case
+from splitwatt.profiler.analyse.rates import Case
+from splitwatt.profiler.records.run import group_of
 
 _WIDTH, _HEIGHT = 64, 16
 _LOW_KBIT_S, _HIGH_KBIT_S = 10.0, 100000.0

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from reports.figures.categories import Categories, Panel, Place
-from reports.figures.style import BLUE, GREY, ORANGE, SKY, new_figure, width_in
+from splitwatt.reports.figures.categories import Categories, Panel, Place
+from splitwatt.reports.figures.style import BLUE, GREY, ORANGE, SKY, new_figure, width_in
 
 # Group -> colour and hatch; further groups, of a user's own configurations, take the last one.
 _GROUPS = {"LC": (GREY, ""), "SC": (ORANGE, "////"), "Ours": (BLUE, "")}

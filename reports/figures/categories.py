@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from reports.figures.style import small_pt, tiny_pt, width_in
-from reports.table import significant
-from reports.values import Value
+from splitwatt.reports.figures.style import small_pt, tiny_pt, width_in
+from splitwatt.reports.load.values import Value
+from splitwatt.reports.tables.table import significant
 
 _GROUP_GAP = 0.6
 # From so many places on, labels stand upright; and where the widest one has no room.

@@ -9,8 +9,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from reports.figures.categories import Categories, Panel, Place
-from reports.figures.style import (
+from splitwatt.reports.figures.categories import Categories, Panel, Place
+from splitwatt.reports.figures.style import (
     BLUE,
     GREEN,
     GREY,
@@ -21,7 +21,7 @@ from reports.figures.style import (
     plain_log_axis,
     width_in,
 )
-from reports.values import Value
+from splitwatt.reports.load.values import Value
 
 # Colour, marker and filling of a set: told apart by shape where there is no colour.
 _COLOURS = (BLUE, ORANGE, GREEN, SKY, GREY)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from reports.figures.style import (
+from splitwatt.reports.figures.style import (
     BLUE,
     GREY,
     ORANGE,
@@ -15,7 +15,7 @@ from reports.figures.style import (
     plain_log_axis,
     tiny_pt,
 )
-from reports.values import Value
+from splitwatt.reports.load.values import Value
 
 _ROW_IN = 0.13
 # The least width of a panel with its labels, in inches, and of letters in a title.

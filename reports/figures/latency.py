@@ -7,9 +7,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from reports.figures.categories import Categories, Place
-from reports.figures.style import BLUE, GREEN, ORANGE, new_figure, width_in
-from reports.values import Value
+from splitwatt.reports.figures.categories import Categories, Place
+from splitwatt.reports.figures.style import BLUE, GREEN, ORANGE, new_figure, width_in
+from splitwatt.reports.load.values import Value
 
 _PARTS = (("Local", BLUE, ""), ("Transfer", ORANGE, "////"), ("Server", GREEN, "...."))
 

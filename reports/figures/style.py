@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from device_configs.files import write_atomic
+from splitwatt.device_configs.files import write_atomic
 
 PANEL_IN = 1.75
 PNG_DPI = 300

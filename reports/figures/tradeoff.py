@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from reports.figures.style import (
+from splitwatt.reports.figures.style import (
     BLUE,
     GREEN,
     GREY,
@@ -19,8 +19,8 @@ from reports.figures.style import (
     tiny_pt,
     width_in,
 )
-from reports.tradeoffs import Curve, Point
-from reports.values import Value
+from splitwatt.reports.load.values import Value
+from splitwatt.reports.metrics.tradeoffs import Curve, Point
 
 PURPLE, RED, YELLOW = "#CC79A7", "#D55E00", "#B8A800"
 # Told apart by marker where there is no colour; a published curve is dashed, its markers hollow.

@@ -17,11 +17,11 @@ import urllib.request
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, ROOT)
 
-from energy import integrate  # noqa: E402
-from energy.endpoint import Endpoint  # noqa: E402
-from energy.monitor import EnergyMonitor  # noqa: E402
-from energy.sampler import Sampler  # noqa: E402
-from energy.traces import read_trace  # noqa: E402
+from splitwatt.energy.endpoint.server import Endpoint  # noqa: E402
+from splitwatt.energy.joules import simpson as integrate  # noqa: E402
+from splitwatt.energy.monitor import EnergyMonitor  # noqa: E402
+from splitwatt.energy.sampler.sampler import Sampler  # noqa: E402
+from splitwatt.energy.trace.files import read_trace  # noqa: E402
 from tests.energy import trees  # noqa: E402
 
 

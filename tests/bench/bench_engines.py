@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from engines.backends import load_engine
-from engines.bundle import Bundle
-from export.cli import export
-from export.photos import photos, samples
-from export.random_weights import quantised, seeded
-from export.spec import Network, Photo
-from export.zoo import find
+from splitwatt.engines.backends import load_engine
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.export.cli import export
+from splitwatt.export.spec import Network, Photo
+from splitwatt.export.tracing.photos import photos, samples
+from splitwatt.export.weights.random_weights import quantised, seeded
+from splitwatt.export.zoo import find
 from tests.bench.measure import OUT, publish, side_by_side
 
 LOCAL = [

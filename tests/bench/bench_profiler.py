@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from export.cli import export
-from profiler.config import from_document
-from profiler.prepare import Options
-from profiler.records import Run, read_run
-from profiler.runner import start_run
+from splitwatt.export.cli import export
+from splitwatt.profiler.config.config import from_document
+from splitwatt.profiler.execute.prepare import Options
+from splitwatt.profiler.execute.runner import start_run
+from splitwatt.profiler.records.run import Run, read_run
 from tests.bench.measure import OUT, publish
 from tests.board.tiny import tiny_bundle
 

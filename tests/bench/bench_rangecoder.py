@@ -19,9 +19,9 @@ from typing import Any, Callable
 
 import numpy as np
 
-from device_configs.files import write_atomic
-from engines.rangecoder import RangeCoder, Tables, native
-from engines.rangecoder.tables import TOTAL
+from splitwatt.device_configs.files import write_atomic
+from splitwatt.engines.rangecoder import RangeCoder, Tables, native
+from splitwatt.engines.rangecoder.tables import TOTAL
 from tests.bench.measure import publish
 
 CHANNELS = 24

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tests.bench.measure import publish
-from tests.conftest import ROOT
+from tests.conftest import COMMAND
 from tests.reports.accuracy_file import accuracy, write
 from tests.reports.power import add_power
 from tests.reports.synthetic import make_config, write_run
@@ -26,7 +26,7 @@ GOAL_S, GOAL_BYTES, GOAL_PAGE_BYTES, GOAL_READY_MS = 30, 2e9, 5e6, 2000
 def report(folder: Path, runs: list[Path]) -> tuple[float, float, float]:
     """Seconds, processor seconds and peak bytes of `splitwatt report`, a process of its own."""
     start = time.perf_counter()
-    command = [sys.executable, str(ROOT / "splitwatt.py"), "report", *map(str, runs)]
+    command = [*COMMAND, "report", *map(str, runs)]
     child = subprocess.Popen([*command, "--out", str(folder)], stdout=subprocess.DEVNULL)
     _, status, usage = _wait(child)
     if status:

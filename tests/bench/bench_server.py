@@ -21,18 +21,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from device_configs.errors import BundleError
-from engines.backends import load_engine
-from engines.backends.cores import usable_cores
-from engines.bundle import Bundle
-from engines.image import decode_image
-from engines.photos import default_photos
-from engines.pipeline import BoardPipeline, ServerPipeline
-from export.cli import export
-from profiler.client import Client
-from profiler.connection import Endpoint
-from profiler.protocol import HEADER_LENGTH, Tensor, encode_request
+from splitwatt.device_configs.errors import BundleError
+from splitwatt.engines.backends import load_engine
+from splitwatt.engines.backends.cores import usable_cores
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.photos import default_photos
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.pipeline import BoardPipeline, ServerPipeline
+from splitwatt.export.cli import export
+from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.client.connection import Endpoint
+from splitwatt.profiler.client.protocol import HEADER_LENGTH, Tensor, encode_request
 from tests.bench.measure import OUT, publish
+from tests.conftest import COMMAND
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAYLOAD = bytes(range(250)) * 20
@@ -178,7 +179,7 @@ class Serving:
 
     def __init__(self, folder: Path, *more: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "profiler", "serve", "--bundles", str(folder), "--port", "0",
+            [*COMMAND, "serve", "--bundles", str(folder), "--port", "0",
              "--json", "--parent", str(os.getpid()), *more],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},

@@ -17,10 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from device_configs.errors import SplitwattError
-from engines.bundle import Bundle
-from export import cli, zoo
-from profiler.records import read_run
+from splitwatt.device_configs.errors import SplitwattError
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.export import cli, zoo
+from splitwatt.profiler.records.run import read_run
 from tests.bench.measure import publish
 from tests.conftest import splitwatt
 

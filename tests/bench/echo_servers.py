@@ -12,20 +12,20 @@ import socket
 import sys
 import time
 
-from device_configs.files import write_atomic
-from profiler.process import die_with_parent
-from profiler.protocol import HEADER_LENGTH, Tensor, encode_response
+from splitwatt.device_configs.files import write_atomic
+from splitwatt.profiler.client.protocol import HEADER_LENGTH, Tensor, encode_response
+from splitwatt.profiler.links.process import die_with_parent
 
 MODEL = "echo"
 
 
 def ours() -> None:
     """The embedded server whole: guard, queue, threads, metrics; only the model is none."""
-    from profiler.server.app import Server
-    from profiler.server.main import serve_app
-    from profiler.server.models import Usage
-    from profiler.server.place import Place, listen
-    from profiler.server.runner import Runner
+    from splitwatt.profiler.server.app import Server
+    from splitwatt.profiler.server.main import serve_app
+    from splitwatt.profiler.server.models import Usage
+    from splitwatt.profiler.server.place import Place, listen
+    from splitwatt.profiler.server.runner import Runner
 
     class Pipeline:
         class bundle:  # noqa: N801

@@ -5,7 +5,7 @@ import statistics
 from pathlib import Path
 from typing import NamedTuple
 
-from profiler.records import (
+from splitwatt.profiler.records.run import (
     Run,
     Sample,
     end_to_end_s,
@@ -14,7 +14,7 @@ from profiler.records import (
     uplink_payload_s,
     uplink_wire_s,
 )
-from profiler.records import network_s as network_s_of
+from splitwatt.profiler.records.run import network_s as network_s_of
 from tests.conftest import splitwatt
 
 CONFIG = """

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
-from device_configs.files import write_atomic
+from splitwatt.device_configs.files import write_atomic
 
 OUT = Path(os.environ.get("SPLITWATT_BENCH_OUT", "build/bench"))
 

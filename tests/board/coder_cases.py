@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from engines.rangecoder import Tables
-from engines.rangecoder.tables import TOTAL
+from splitwatt.engines.rangecoder import Tables
+from splitwatt.engines.rangecoder.tables import TOTAL
 
 
 def random_tables(rng, sizes, offsets=None, medians=None):

@@ -6,9 +6,9 @@ import re
 import pytest
 import yaml
 
-import energy.drivers
-from device_configs.errors import SensorError
-from energy.opening import NoSensorError, open_rails
+from splitwatt.device_configs.errors import SensorError
+from splitwatt.energy import sources as drivers
+from splitwatt.energy.rails.opening import NoSensorError, open_rails
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -33,8 +33,8 @@ def target(tmp_path, monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     power, source = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     (tmp_path / "battery.py").write_text(code)
-    # As if the file lay in energy/drivers/.
-    monkeypatch.setattr(energy.drivers, "__path__", list(energy.drivers.__path__) + [str(tmp_path)])
+    # As if the file lay in energy/sources/.
+    monkeypatch.setattr(drivers, "__path__", list(drivers.__path__) + [str(tmp_path)])
     document = yaml.safe_load(text_of("device_configs", "laptop.yaml"))
     document["name"] = "mylaptop"
     document.update(yaml.safe_load(power))

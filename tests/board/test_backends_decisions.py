@@ -8,20 +8,17 @@ import sys
 import numpy as np
 import pytest
 
-from device_configs.errors import EngineError, TargetError
-from device_configs.targets import load_target
-from engines import build, build_native, running
-from engines.backends import load_engine, ort_cuda, ort_tensorrt
-from engines.backends import tensorrt_plugin as plugin
-from engines.backends import tensorrt_records as records
-from engines.backends import tensorrt_shapes as shapes
-from engines.backends import tensorrt_versions as versions
-from engines.backends.tensorrt_log import Log, explain
-from engines.backends.tensorrt_names import as_dtype, numpy_dtype
-from engines.backends.tensorrt_versions import Machine
-from engines.build_part import Options, place_on_cpu, workspace_bytes
-from engines.bundle import Bundle
-from engines.manifest_preprocess import Preprocess, Resize
+from splitwatt.device_configs.errors import EngineError, TargetError
+from splitwatt.device_configs.targets import load_target
+from splitwatt.engines.backends import load_engine, ort_cuda, ort_tensorrt
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.bundle.preprocess import Preprocess, Resize
+from splitwatt.engines.tensorrt import build, plugin, records, running, shapes, versions
+from splitwatt.engines.tensorrt import native as build_native
+from splitwatt.engines.tensorrt.build_part import Options, place_on_cpu, workspace_bytes
+from splitwatt.engines.tensorrt.log import Log, explain
+from splitwatt.engines.tensorrt.names import as_dtype, numpy_dtype
+from splitwatt.engines.tensorrt.versions import Machine
 from tests.board.tiny import DATA, tiny_bundle
 
 NANO = Machine("8.2.1.8", "5.3", "Tegra X1")
@@ -193,7 +190,7 @@ def test_the_range_of_images_follows_from_preprocessing(spec, due):
 
 
 def test_every_image_within_the_aspect_ratio_is_within_the_range():
-    from engines.preprocess import preprocess as run
+    from splitwatt.engines.pipeline.preprocess import preprocess as run
 
     rng = np.random.RandomState(4)
     for spec in (preprocess(416, 416, multiple=32), preprocess(320, 640), preprocess(416)):
@@ -344,7 +341,7 @@ def test_parts_after_a_cut_are_left_to_onnxruntime(tmp_path):
 
 
 def test_a_target_without_tensorrt_needs_no_engines(tmp_path, capfd):
-    from engines.build_cli import build as command
+    from splitwatt.engines.tensorrt.cli import build as command
 
     bundle = tiny_bundle(tmp_path / "b", split=False, photos=1)
     assert command([bundle, "--json"]) == 0

@@ -3,14 +3,13 @@
 import os
 import stat
 import subprocess
-import sys
 
 import pytest
 
-from device_configs.errors import EngineError
-from engines import build
-from engines.bundle import Bundle
-from tests.board.tiny import read_document, tiny_bundle, write_document
+from splitwatt.device_configs.errors import EngineError
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.tensorrt import build
+from tests.board.tiny import COMMAND, read_document, tiny_bundle, write_document
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # Writes what a build has written when it dies, then dies as its last line says.
@@ -47,7 +46,7 @@ def test_a_build_that_dies_leaves_nothing_half_written(tmp_path, monkeypatch, en
     program = tmp_path / "python"
     program.write_text(DYING.format(bundle=path, end=end))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(build.sys, "executable", str(program))
+    monkeypatch.setattr("splitwatt.device_configs.child.sys.executable", str(program))
     told = []
     with pytest.raises(EngineError) as error:
         list(build.build_engines(Bundle.open(path), "board", [], told.append))
@@ -61,7 +60,7 @@ def test_an_interrupted_build_leaves_nothing_half_written(tmp_path, monkeypatch)
     program = tmp_path / "python"
     program.write_text(DYING.format(bundle=path, end="sleep 60"))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(build.sys, "executable", str(program))
+    monkeypatch.setattr("splitwatt.device_configs.child.sys.executable", str(program))
     half = os.path.join(path, "engines", "model-other.engine")
 
     def interrupt(seconds):
@@ -69,7 +68,7 @@ def test_an_interrupted_build_leaves_nothing_half_written(tmp_path, monkeypatch)
             raise KeyboardInterrupt
         return 0.0
 
-    monkeypatch.setattr("engines.running.time.monotonic", lambda: interrupt(0))
+    monkeypatch.setattr("splitwatt.engines.tensorrt.running.time.monotonic", lambda: interrupt(0))
     with pytest.raises(KeyboardInterrupt):
         list(build.build_engines(Bundle.open(path), "board", [], lambda line: None))
     assert os.listdir(os.path.join(path, "engines")) == ["model-other.engine"]
@@ -88,7 +87,7 @@ def test_a_jetpack_that_is_too_old_is_one_sentence(tmp_path, version, words):
     (modules / "pycuda" / "__init__.py").write_text("")
     (modules / "pycuda" / "driver.py").write_text("")
     result = subprocess.run(
-        [sys.executable, os.path.join(ROOT, "splitwatt.py"), "build", path],
+        COMMAND + ["build", path],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         universal_newlines=True,
@@ -103,7 +102,7 @@ def test_a_jetpack_that_is_too_old_is_one_sentence(tmp_path, version, words):
 def test_a_machine_without_tensorrt_is_one_sentence(tmp_path):
     path = for_tensorrt(tmp_path / "b")
     result = subprocess.run(
-        [sys.executable, os.path.join(ROOT, "splitwatt.py"), "build", path],
+        COMMAND + ["build", path],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         universal_newlines=True,

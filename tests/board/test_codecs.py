@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from device_configs.errors import BitstreamError, BundleError, DesyncError
-from engines.backends.base import Engine
-from engines.codecs import feature_images, open_codec, quantized
-from engines.codecs.feature_images import groups
-from engines.codecs.hyperprior import crc_of, frame, unframe
-from engines.manifest_codec import CODECS, CodecSpec, TablesFile
-from engines.manifest_parts import Port
-from engines.rangecoder import Tables
+from splitwatt.device_configs.errors import BitstreamError, BundleError, DesyncError
+from splitwatt.engines.backends.base import Engine
+from splitwatt.engines.bundle.codec import CODECS, CodecSpec, TablesFile
+from splitwatt.engines.bundle.parts import Port
+from splitwatt.engines.codecs import feature_images, open_codec, quantized
+from splitwatt.engines.codecs.feature_images import groups
+from splitwatt.engines.codecs.hyperprior import crc_of, frame, unframe
+from splitwatt.engines.rangecoder import Tables
 
 SCALES = 16
 SIDE, CHANNELS = 3, 4
@@ -247,7 +247,7 @@ def test_unsound_bytes_are_refused(kind, tensors):
 
 
 def test_every_kind_of_codec_is_known_to_the_manifest():
-    from engines import codecs
+    from splitwatt.engines import codecs
 
     assert set(codecs._KINDS) == set(CODECS)
 

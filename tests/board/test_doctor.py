@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
-from device_configs import doctor, doctor_cli
-from device_configs.cli import guarded, run_room, time_left
-from device_configs.diagnosis import Check, package
+from splitwatt.device_configs import doctor, doctor_cli
+from splitwatt.device_configs.cli import guarded, time_left
+from splitwatt.device_configs.diagnosis import Check, package
+from splitwatt.device_configs.install import install_command
 
 
 def test_every_room_answers(capfd):
@@ -37,12 +38,12 @@ def test_people_see_boxes_and_commands(capsys):
 
 
 def test_a_room_that_fails_is_a_check_of_its_own(monkeypatch):
-    import engines.doctor
+    from splitwatt.engines import doctor
 
     def fail():
         raise ValueError("two\nlines")
 
-    monkeypatch.setattr(engines.doctor, "checks", fail)
+    monkeypatch.setattr(doctor, "checks", fail)
     ((room, checks),) = doctor_cli.ask(("engines",))
     assert room == "engines" and not checks[0].ok
     assert checks[0].detail == "cannot be asked: ValueError: two lines"
@@ -78,7 +79,7 @@ def test_the_board_is_known_by_its_device_tree(tmp_path, model, target):
 
 
 def test_profiler_s_checks_read_the_given_root(tmp_path):
-    from profiler import doctor as profiler_doctor
+    from splitwatt.profiler import doctor as profiler_doctor
 
     proc = tmp_path / "proc"
     (proc / "self").mkdir(parents=True)
@@ -103,22 +104,14 @@ def test_a_missing_package_is_one_sentence_with_what_brings_it(capsys):
 
         return command
 
-    for missing, due in (("yaml", "pip install splitwatt"), ("torch", "'splitwatt[export]'"),
-                         ("starlette", "'splitwatt[serve]'")):  # fmt: skip
+    for missing, due in (("yaml", install_command()), ("torch", install_command("export")),
+                         ("starlette", install_command("serve"))):  # fmt: skip
         assert guarded(needs(missing), []) == 2
         said = capsys.readouterr().err
         assert missing in said and said.strip().endswith(due) and said.count("\n") == 1
-    for room, argv in (("energy", []), ("yaml", ["--debug"])):
+    for room, argv in (("splitwatt", []), ("yaml", ["--debug"])):
         with pytest.raises(ModuleNotFoundError):
             guarded(needs(room), argv)
-
-
-def test_a_room_run_as_a_module_says_what_is_missing_too(capsys):
-    def needs(argv):
-        raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib.figure")
-
-    assert run_room({"report": needs}, "report", ["RUN"]) == 2
-    assert capsys.readouterr().err.strip().endswith("pip install 'splitwatt[report]'")
 
 
 def test_the_time_left_in_words():

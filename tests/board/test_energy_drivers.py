@@ -8,13 +8,13 @@ import time
 
 import pytest
 
-from device_configs.errors import SensorError, UsageError
-from device_configs.targets import known_targets, load_target
-from energy import drivers
-from energy.opening import NoSensorError, detect_target, open_rails
-from energy.rails import COUNTER, Context
-from energy.reading import read_once
-from energy.total import add_up, total_of
+from splitwatt.device_configs.errors import SensorError, UsageError
+from splitwatt.device_configs.targets import known_targets, load_target
+from splitwatt.energy import sources as drivers
+from splitwatt.energy.commands.read import read_once
+from splitwatt.energy.rails.opening import NoSensorError, detect_target, open_rails
+from splitwatt.energy.rails.rail import COUNTER, Context
+from splitwatt.energy.rails.total import add_up, total_of
 from tests.energy import trees
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

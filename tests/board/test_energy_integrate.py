@@ -6,16 +6,16 @@ import random
 
 import pytest
 
-from device_configs.errors import SensorError, UsageError
-from energy import integrate
-from energy.confidence import bootstrap_mean
-from energy.integration import integrate_file, not_measured
-from energy.monitor import Window, window_energies
-from energy.per_image import block_energy, shifted
-from energy.readings import estimate_period, sound_readings
-from energy.summary import LEAST_READINGS, rail_energy, trace_energy
-from energy.trace_writer import TraceWriter, rail_records
-from energy.traces import read_trace, unknown_rail
+from splitwatt.device_configs.errors import SensorError, UsageError
+from splitwatt.energy.joules import simpson as integrate
+from splitwatt.energy.joules.confidence import bootstrap_mean
+from splitwatt.energy.joules.per_image import block_energy, shifted
+from splitwatt.energy.joules.summary import LEAST_READINGS, rail_energy, trace_energy
+from splitwatt.energy.joules.windows import integrate_file, not_measured
+from splitwatt.energy.monitor import Window, window_energies
+from splitwatt.energy.trace.files import read_trace, unknown_rail
+from splitwatt.energy.trace.readings import estimate_period, sound_readings
+from splitwatt.energy.trace.writer import TraceWriter, rail_records
 
 RAIL = unknown_rail("VDD_IN", "a test")
 

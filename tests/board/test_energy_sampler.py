@@ -15,21 +15,22 @@ import urllib.request
 
 import pytest
 
-from device_configs.errors import SensorError, UsageError
-from energy import endpoint as energy_endpoint
-from energy.drivers.generated import joules
-from energy.endpoint import Endpoint
-from energy.latest import Latest, LatestFile
-from energy.monitor import EnergyMonitor, open_for
-from energy.opening import open_rails
-from energy.per_image import repeat_stage
-from energy.probe import sampling_rate
-from energy.rails import COUNTER, INSTANT, Rail
-from energy.sampler import Sampler
-from energy.sampler_process import Sampling
-from energy.summary import trace_energy
-from energy.traces import read_trace
-from energy.watch import _BARS, _PLAIN_BARS, bars_of, sparkline, watch
+from splitwatt.device_configs.errors import SensorError, UsageError
+from splitwatt.energy.commands.watch import _BARS, _PLAIN_BARS, bars_of, sparkline, watch
+from splitwatt.energy.endpoint import server as energy_endpoint
+from splitwatt.energy.endpoint.server import Endpoint
+from splitwatt.energy.joules.per_image import repeat_stage
+from splitwatt.energy.joules.summary import trace_energy
+from splitwatt.energy.monitor import EnergyMonitor, open_for
+from splitwatt.energy.rails.opening import open_rails
+from splitwatt.energy.rails.rail import COUNTER, INSTANT, Rail
+from splitwatt.energy.sampler.latest import Latest, LatestFile
+from splitwatt.energy.sampler.process import Sampling
+from splitwatt.energy.sampler.sampler import Sampler
+from splitwatt.energy.sampler.sensor_rate import sampling_rate
+from splitwatt.energy.sources.generated import joules
+from splitwatt.energy.trace.files import read_trace
+from tests.board.tiny import COMMAND
 from tests.energy import trees
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -38,8 +39,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 def energy(*arguments, **kwargs):
     """(exit code, standard output, standard error) of `splitwatt energy ...`."""
     process = subprocess.Popen(
-        [sys.executable, os.path.join(ROOT, "splitwatt.py"), "energy"]
-        + [str(a) for a in arguments],
+        COMMAND + ["energy"] + [str(a) for a in arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         universal_newlines=True,
@@ -194,7 +194,7 @@ def test_the_sampler_ends_with_its_parent(tmp_path):
     trace = str(tmp_path / "t.csv")
     code = (
         "import sys, time; sys.path.insert(0, %r)\n"
-        "from energy.sampler import Sampler\n"
+        "from splitwatt.energy.sampler.sampler import Sampler\n"
         "s = Sampler(driver='generated', hz=100, trace=%r); s.start()\n"
         "print(s._process.pid, flush=True); time.sleep(60)\n" % (ROOT, trace)
     )
@@ -240,7 +240,7 @@ def test_a_sampler_that_hangs_leaves_a_gap_and_then_is_killed(tmp_path):
 def test_a_full_disk_is_told(tmp_path):
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full")
-    from energy import trace_writer
+    from splitwatt.energy.trace import writer as trace_writer
 
     writer = trace_writer.TraceWriter(str(tmp_path / "t.csv"), ["a"], {})
     os.dup2(os.open("/dev/full", os.O_WRONLY), writer._handle)

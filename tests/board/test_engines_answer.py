@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from device_configs.errors import ServerError, SplitwattError
-from engines.answer import MAGIC, pack, unpack
+from splitwatt.device_configs.errors import ServerError, SplitwattError
+from splitwatt.engines.pipeline.answer import MAGIC, pack, unpack
 
 RNG = np.random.RandomState(11)
 

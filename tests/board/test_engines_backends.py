@@ -7,9 +7,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from device_configs.errors import EngineError, UsageError
-from engines.backends import load_engine
-from engines.backends.cores import usable_cores
+from splitwatt.device_configs.errors import EngineError, UsageError
+from splitwatt.engines.backends import load_engine
+from splitwatt.engines.backends.cores import usable_cores
 from tests.board.tiny import DATA
 
 ENCODER = os.path.join(DATA, "tiny_encoder.onnx")

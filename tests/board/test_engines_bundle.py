@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
-from device_configs.errors import BundleError
-from device_configs.files import sha256_file
-from engines.bundle import Bundle, load_arrays, save_arrays
+from splitwatt.device_configs.errors import BundleError
+from splitwatt.device_configs.files import sha256_file
+from splitwatt.engines.bundle.bundle import Bundle, load_arrays, save_arrays
 from tests.board import tiny
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from device_configs.errors import BitstreamError
-from engines.bundle import Bundle
-from engines.rangecoder import RangeCoder, Tables
+from splitwatt.device_configs.errors import BitstreamError
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.rangecoder import RangeCoder, Tables
 from tests.board import tiny
 
 

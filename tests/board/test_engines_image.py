@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, features
 
-from device_configs.errors import ImageError, UsageError
-from engines.image import decode_image, image_names, list_images
-from engines.photos import default_photos
+from splitwatt.device_configs.errors import ImageError, UsageError
+from splitwatt.engines.photos import default_photos
+from splitwatt.engines.pipeline.image import decode_image, image_names, list_images
 
 RNG = np.random.RandomState(3)
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from device_configs.errors import BitstreamError, BundleError, EngineError
-from engines.codecs import bpg, images, open_codec
-from engines.image import decode_image
-from engines.manifest_codec import CODECS, CodecSpec
-from engines.photos import default_photos
+from splitwatt.device_configs.errors import BitstreamError, BundleError, EngineError
+from splitwatt.engines.bundle.codec import CODECS, CodecSpec
+from splitwatt.engines.codecs import bpg, images, open_codec
+from splitwatt.engines.photos import default_photos
+from splitwatt.engines.pipeline.image import decode_image
 
 SIZE, INPUT = (150, 200), (160, 224)
 KINDS = [("png", None), ("jpeg", 90), ("webp", 90), ("webp", None)]

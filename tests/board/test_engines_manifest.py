@@ -4,9 +4,9 @@ import copy
 
 import pytest
 
-from device_configs.errors import BundleError, UsageError
-from engines.manifest import Manifest
-from engines.model_name import read_name
+from splitwatt.device_configs.errors import BundleError, UsageError
+from splitwatt.engines.bundle.manifest import Manifest
+from splitwatt.engines.bundle.model_name import read_name
 from tests.board import tiny
 
 

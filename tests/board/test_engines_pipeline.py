@@ -6,13 +6,13 @@ import time
 import numpy as np
 import pytest
 
-from device_configs.errors import BitstreamError, BundleError, ImageError
-from engines.answer import pack, unpack
-from engines.bundle import Bundle
-from engines.codecs.quantized import QuantizedCodec
-from engines.image import decode_image
-from engines.photos import default_photos
-from engines.pipeline import (
+from splitwatt.device_configs.errors import BitstreamError, BundleError, ImageError
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.codecs.quantized import QuantizedCodec
+from splitwatt.engines.photos import default_photos
+from splitwatt.engines.pipeline.answer import pack, unpack
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.pipeline import (
     BoardPipeline,
     LocalPipeline,
     ServerPipeline,
@@ -22,8 +22,8 @@ from engines.pipeline import (
     read_sizes,
     whole,
 )
-from engines.preprocess import preprocess
-from engines.store import EngineStore
+from splitwatt.engines.pipeline.preprocess import preprocess
+from splitwatt.engines.pipeline.store import EngineStore
 from tests.board import tiny
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from device_configs.errors import EngineError
-from engines.labels import labels
-from engines.manifest import Head
-from engines.postprocess import Sizes, classification, detection, segmentation
+from splitwatt.device_configs.errors import EngineError
+from splitwatt.engines.bundle.manifest import Head
+from splitwatt.engines.labels import labels
+from splitwatt.engines.pipeline.postprocess import Sizes, classification, detection, segmentation
 
 RNG = np.random.RandomState(2)
 TOP5 = Head("model", "imagenet1k", top_k=5)

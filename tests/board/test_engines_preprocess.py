@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from device_configs.errors import ImageError
-from engines.image import decode_image
-from engines.manifest_preprocess import Preprocess, Resize
-from engines.photos import default_photos
-from engines.preprocess import plan, preprocess
+from splitwatt.device_configs.errors import ImageError
+from splitwatt.engines.bundle.preprocess import Preprocess, Resize
+from splitwatt.engines.photos import default_photos
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.preprocess import plan, preprocess
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LADON = Preprocess(Resize("shorter", 416, 416, "bilinear"), None, 32, MEAN, STD, "before_resize")

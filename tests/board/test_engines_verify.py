@@ -6,14 +6,14 @@ import os
 import numpy as np
 import pytest
 
-from device_configs.cli import guarded
-from device_configs.errors import UsageError
-from device_configs.files import sha256_file
-from engines import cli
-from engines.bundle import Bundle, load_arrays, save_arrays
-from engines.rangecoder.golden import run_golden
-from engines.samples import make_samples
-from engines.verify import compare_task, verify
+from splitwatt.device_configs.cli import guarded
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.files import sha256_file
+from splitwatt.engines import cli
+from splitwatt.engines.bundle.bundle import Bundle, load_arrays, save_arrays
+from splitwatt.engines.rangecoder.golden import run_golden
+from splitwatt.engines.verify.samples import make_samples
+from splitwatt.engines.verify.verify import compare_task, verify
 from tests.board import tiny
 
 # The files, each path of the range coder, and of the one photograph the payload and three answers.

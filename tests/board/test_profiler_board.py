@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from device_configs.errors import ServerError, UsageError
-from profiler.board_probe import BoardProbe
-from profiler.board_state import board_state, hardware
-from profiler.client import Client
-from profiler.connection import Connection, Endpoint
-from profiler.legacy import pickled_bytes
-from profiler.memory import BoardMeter, board_used_bytes, process_peak_bytes
-from profiler.records import read_run
+from splitwatt.device_configs.errors import ServerError, UsageError
+from splitwatt.profiler.board.memory import BoardMeter, board_used_bytes, process_peak_bytes
+from splitwatt.profiler.board.probe import BoardProbe
+from splitwatt.profiler.board.state import board_state, hardware
+from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.client.connection import Connection, Endpoint
+from splitwatt.profiler.records.legacy_size import pickled_bytes
+from splitwatt.profiler.records.run import read_run
 from tests.board.tiny import tiny_bundle
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -27,10 +27,18 @@ configurations:
   LC1: {local: [tiny_local]}
 """
 
+# The profiler's room alone, as on a board: a host's `splitwatt profile` exports what is missing.
+PROFILE = [
+    sys.executable,
+    "-c",
+    "import sys; from splitwatt.device_configs.cli import guarded;"
+    "from splitwatt.profiler.cli import profile; sys.exit(guarded(profile, sys.argv[1:]))",
+]
+
 
 def profile(*arguments):
     process = subprocess.Popen(
-        [sys.executable, "-m", "profiler", "profile"] + [str(a) for a in arguments],
+        PROFILE + [str(a) for a in arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

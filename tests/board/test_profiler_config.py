@@ -5,10 +5,16 @@ import os
 import pytest
 import yaml
 
-from device_configs.errors import ConfigError, UsageError
-from profiler.config import find_config, from_document, load_config, packaged, schema
-from profiler.link import Link
-from profiler.steady import Until, WarmupUntil
+from splitwatt.device_configs.errors import ConfigError, UsageError
+from splitwatt.profiler.config.config import (
+    find_config,
+    from_document,
+    load_config,
+    packaged,
+    schema,
+)
+from splitwatt.profiler.config.steady import Until, WarmupUntil
+from splitwatt.profiler.links.link import Link
 
 GOOD = {
     "format": 1,

@@ -8,12 +8,12 @@ from socketserver import ThreadingMixIn
 
 import pytest
 
-from device_configs.errors import ServerError, UsageError
-from profiler import client, connection
-from profiler.client import Client
-from profiler.connection import Connection, Endpoint
-from profiler.link import KERNEL, framed_bytes, seconds
-from profiler.links.way import Way
+from splitwatt.device_configs.errors import ServerError, UsageError
+from splitwatt.profiler.client import client, connection
+from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.client.connection import Connection, Endpoint
+from splitwatt.profiler.links.link import KERNEL, framed_bytes, seconds
+from splitwatt.profiler.links.way import Way
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from profiler.records import energy_of, read_run, waiting_joules
-from profiler.run_folder import RunFolder
+from splitwatt.profiler.records.folder import RunFolder
+from splitwatt.profiler.records.run import energy_of, read_run, waiting_joules
 from tests.board.test_profiler_records import document, sample
 
 BLOCK = "LC1.cpu.0"

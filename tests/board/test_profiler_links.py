@@ -4,19 +4,26 @@ import time
 
 import pytest
 
-from device_configs.errors import ConfigError, UsageError
-from profiler.config import from_document
-from profiler.link import Link, framed_bytes
-from profiler.links.parse import parse_link, parse_links
-from profiler.links.presets import PRESETS
-from profiler.links.simulated import delay
-from profiler.network_notes import network_notes
-from profiler.network_records import ClockEstimate
-from profiler.records import read_clock
-from profiler.run_folder import RunFolder
-from profiler.sample import Request, Sample, downlink_s, end_to_end_s, uplink_delay, uplink_s
-from profiler.survey import Survey
-from profiler.waterfall import jumps, offset_at, waterfall
+from splitwatt.device_configs.errors import ConfigError, UsageError
+from splitwatt.profiler.analyse.network_notes import network_notes
+from splitwatt.profiler.analyse.waterfall import jumps, offset_at, waterfall
+from splitwatt.profiler.config.config import from_document
+from splitwatt.profiler.execute.block.survey import Survey
+from splitwatt.profiler.links.link import Link, framed_bytes
+from splitwatt.profiler.links.parse import parse_link, parse_links
+from splitwatt.profiler.links.presets import PRESETS
+from splitwatt.profiler.links.simulated import delay
+from splitwatt.profiler.records.folder import RunFolder
+from splitwatt.profiler.records.network import ClockEstimate
+from splitwatt.profiler.records.run import read_clock
+from splitwatt.profiler.records.sample import (
+    Request,
+    Sample,
+    downlink_s,
+    end_to_end_s,
+    uplink_delay,
+    uplink_s,
+)
 
 CONFIG = {"format": 1, "name": "a", "inferences": 1, "configurations": {"A": {"split": ["m@1"]}}}
 

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from device_configs.errors import ImageError, ServerError
-from profiler.pipelined import GIVE_UP_AFTER, flow
-from profiler.system import SplitSystem
+from splitwatt.device_configs.errors import ImageError, ServerError
+from splitwatt.profiler.execute.block.pipelined import GIVE_UP_AFTER, flow
+from splitwatt.profiler.execute.block.system import SplitSystem
 
 STEP_S = 0.02
 

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from profiler.board_probe import BoardProbe
-from profiler.cuda_start import cuda_init_s
-from profiler.gpu_memory import GpuMemory, Used
-from profiler.memory import BoardMeter
+from splitwatt.profiler.board.cuda_start import cuda_init_s
+from splitwatt.profiler.board.gpu_memory import GpuMemory, Used
+from splitwatt.profiler.board.memory import BoardMeter
+from splitwatt.profiler.board.probe import BoardProbe
 
 # A Jetson Orin's and a Nano's files, as their kernels' drivers name them.
 JETSON = {

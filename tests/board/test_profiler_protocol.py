@@ -5,8 +5,8 @@ import struct
 
 import pytest
 
-from device_configs.errors import ServerError
-from profiler.protocol import (
+from splitwatt.device_configs.errors import ServerError
+from splitwatt.profiler.client.protocol import (
     Tensor,
     decode_request,
     decode_response,
@@ -14,7 +14,7 @@ from profiler.protocol import (
     encode_response,
     read_header_length,
 )
-from profiler.wire_times import Times, read_times, write_stages
+from splitwatt.profiler.client.wire_times import Times, read_times, write_stages
 
 BYTES = Tensor("bitstream", "UINT8", (5,), b"\x00\x01\xfe\xffa")
 SIZES = Tensor("sizes", "INT32", (6,), struct.pack("<6i", 480, 640, 312, 416, 320, 416))

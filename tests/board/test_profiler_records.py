@@ -5,15 +5,17 @@ import sys
 
 import pytest
 
-from device_configs.errors import RunError, SplitwattError
-from profiler.block_records import replaced_blocks
-from profiler.config import load_config
-from profiler.estimated import bits_per_element, estimated_bytes
-from profiler.link import Link, framed_bytes
-from profiler.plan import plan_blocks
-from profiler.published import published_bytes
-from profiler.recording import Spec
-from profiler.records import (
+from splitwatt.device_configs.errors import RunError, SplitwattError
+from splitwatt.profiler.analyse.summary import remarks
+from splitwatt.profiler.config.config import load_config
+from splitwatt.profiler.config.estimated import bits_per_element, estimated_bytes
+from splitwatt.profiler.config.published import published_bytes
+from splitwatt.profiler.execute.block.recording import Spec
+from splitwatt.profiler.execute.plan import plan_blocks
+from splitwatt.profiler.links.link import Link, framed_bytes
+from splitwatt.profiler.records.blocks import replaced_blocks
+from splitwatt.profiler.records.folder import Appender, RunFolder
+from splitwatt.profiler.records.run import (
     FIELDS,
     Memory,
     Request,
@@ -27,8 +29,6 @@ from profiler.records import (
     uplink_payload_s,
     uplink_wire_s,
 )
-from profiler.run_folder import Appender, RunFolder
-from profiler.summary import remarks
 
 SLOW = Link("slow", "simulated", 100.0, "payload", "")
 WIRE = SLOW._replace(bytes="wire")
@@ -158,8 +158,8 @@ def test_a_full_disk_is_told_and_leaves_whole_lines(tmp_path):
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
-        "from profiler.run_folder import Appender\n"
-        "from device_configs.errors import SplitwattError\n"
+        "from splitwatt.profiler.records.folder import Appender\n"
+        "from splitwatt.device_configs.errors import SplitwattError\n"
         "lines = Appender(sys.argv[1])\n"
         "try:\n"
         "    for n in range(100): lines.append({'number': n})\n"
@@ -232,7 +232,7 @@ def test_reopening_cuts_off_a_torn_line_and_holds_the_folder(tmp_path, monkeypat
     path = str(tmp_path / "run")
     RunFolder.create(path, document()).close()
     write(path, line(), tail='{"config": "Ou')
-    monkeypatch.setattr("profiler.run_folder._LOCK_WAIT_S", 0.1)
+    monkeypatch.setattr("splitwatt.profiler.records.folder._LOCK_WAIT_S", 0.1)
     with RunFolder.reopen(path):
         with open(os.path.join(path, "samples.jsonl")) as stream:
             assert stream.read() == line()

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from profiler.statistics import (
+from splitwatt.profiler.analyse.statistics import (
     far_out,
     outside,
     quantile,
@@ -14,7 +14,7 @@ from profiler.statistics import (
     spread,
     upper_bound,
 )
-from profiler.steady import (
+from splitwatt.profiler.config.steady import (
     COUNT,
     LIMIT,
     NOTHING,

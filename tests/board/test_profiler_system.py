@@ -5,12 +5,12 @@ import types
 
 import pytest
 
-from engines.backends import BACKENDS, ort_cpu
-from engines.backends.base import Built
-from engines.photos import default_photos
-from profiler.bundles import open_bundles
-from profiler.config import from_document
-from profiler.system import LocalSystem
+from splitwatt.engines.backends import BACKENDS, ort_cpu
+from splitwatt.engines.backends.base import Built
+from splitwatt.engines.photos import default_photos
+from splitwatt.profiler.config.bundles import open_bundles
+from splitwatt.profiler.config.config import from_document
+from splitwatt.profiler.execute.block.system import LocalSystem
 from tests.board.tiny import tiny_bundle
 
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from coder_cases import fitting_latent, random_tables
 
-from device_configs.errors import (
+from splitwatt.device_configs.errors import (
     BitstreamError,
     BundleError,
     DesyncError,
     SplitwattError,
     UsageError,
 )
-from engines.rangecoder import RangeCoder, Tables, container, native
+from splitwatt.engines.rangecoder import RangeCoder, Tables, container, native
 
 LIBRARY = native.library()
 PATHS = ["reference"] + (LIBRARY.paths if LIBRARY is not None else [])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from coder_cases import entropy_bytes, fitting_latent, random_tables, rounded
 
-from device_configs.errors import BundleError
-from engines.rangecoder import RangeCoder, golden, native
-from engines.rangecoder.golden import run_golden
+from splitwatt.device_configs.errors import BundleError
+from splitwatt.engines.rangecoder import RangeCoder, golden, native
+from splitwatt.engines.rangecoder.golden import run_golden
 
 LIBRARY = native.library()
 PATHS = LIBRARY.paths if LIBRARY is not None else []

@@ -7,16 +7,19 @@ import shutil
 
 import numpy as np
 
-from device_configs.files import sha256_file
-from engines.photos import default_photos
-from engines.rangecoder import Tables
-from engines.samples import make_samples
+from splitwatt.device_configs.child import module_command
+from splitwatt.device_configs.files import sha256_file
+from splitwatt.engines.photos import default_photos
+from splitwatt.engines.rangecoder import Tables
+from splitwatt.engines.verify.samples import make_samples
 
 DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 CHANNELS = 4
 
 _FEATURE = {"dtype": "float32", "shape": [1, CHANNELS, None, None]}
+# `splitwatt` as this Python runs it, whatever the working directory is.
+COMMAND = module_command("__main__")
 _IMAGE = {"name": "image", "dtype": "float32", "shape": [1, 3, None, None]}
 _SIZE = {"dtype": "int64", "shape": [2]}
 _LOGITS = {"name": "logits", "dtype": "float32", "shape": [1, 30]}

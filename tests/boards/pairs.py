@@ -16,10 +16,10 @@ from pathlib import Path
 
 import onnx
 
-from device_configs.targets import load_target
-from engines.bundle import Bundle
-from export.compat import check_model, tables_of
-from export.experiment import models
+from splitwatt.device_configs.targets import load_target
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.export.compat import check_model, tables_of
+from splitwatt.export.experiment import models
 from tests.conftest import ROOT
 
 TARGETS = ("nano", "xavier_nx", "orin_nano", "laptop", "cpu")
@@ -45,7 +45,8 @@ def board_python(target: str) -> str | None:
 def run(python: str, *arguments: str) -> tuple[bool, str]:
     """Run the umbrella command on a Python."""
     result = subprocess.run(
-        [python, str(ROOT / "splitwatt.py"), *arguments],
+        [python, "-m", "splitwatt", *arguments],
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         universal_newlines=True,

@@ -35,12 +35,15 @@ def test_the_board_s_wheel(wheel, symbols):
     assert wheel.name.endswith("-py3-none-linux_aarch64.whl")
     assert symbols.faults(str(wheel)) == []
     ((name, content),) = symbols.libraries(str(wheel))
-    assert name == "engines/rangecoder/_rangecoder.so"
+    assert name == "splitwatt/engines/rangecoder/_rangecoder.so"
     assert symbols.needs(content)["GLIBC"] <= (2, 27)
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        assert "splitwatt.py" in names and "engines/photographs/raccoon.jpg" in names
-        assert not [n for n in names if n.startswith(("tests/", "docs/", ".ci/"))]
+        assert (
+            "splitwatt/__main__.py" in names
+            and "splitwatt/engines/photographs/raccoon.jpg" in names
+        )
+        assert not [n for n in names if n.startswith(("tests/", "docs/", ".ci/", "tools/"))]
         assert str(Path.home()).encode() not in content, "the library names this machine's folders"
 
 

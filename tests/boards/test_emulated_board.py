@@ -1,7 +1,7 @@
 """A board, emulated: the wheel installed in an aarch64 userland, profiled against a server here.
 
 Slow (minutes) and for root alone, so it runs where SPLITWATT_ARM64 names a folder that
-.ci/emulated_board.py made.
+tools/emulated_board.py made.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, splitwatt
+from tests.conftest import COMMAND, ROOT, splitwatt
 
 ARM64 = os.environ.get("SPLITWATT_ARM64")
 pytestmark = pytest.mark.skipif(not ARM64, reason="SPLITWATT_ARM64 names no emulated board")
@@ -119,7 +119,7 @@ def server(bundles, tmp_path):
     """A server on this machine: its URL."""
     ready = tmp_path / "ready"
     process = subprocess.Popen(
-        [sys.executable, ROOT / "splitwatt.py", "serve", "--bundles", bundles.parent,
+        [*COMMAND, "serve", "--bundles", bundles.parent,
          "--target", "cpu", "--port", "0", "--ready-file", ready],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip

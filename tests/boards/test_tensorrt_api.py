@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from device_configs.errors import EngineError, TargetError
-from engines import build_part as work
-from engines.backends import load_engine
-from engines.backends import tensorrt as backend
-from engines.backends.tensorrt_builder import RefusedError
-from engines.build import left_to_onnxruntime
-from engines.bundle import Bundle
-from engines.pipeline import LocalPipeline
-from engines.verify import verify
+from splitwatt.device_configs.errors import EngineError, TargetError
+from splitwatt.engines.backends import load_engine
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.pipeline.pipeline import LocalPipeline
+from splitwatt.engines.tensorrt import build_part as work
+from splitwatt.engines.tensorrt import engine as backend
+from splitwatt.engines.tensorrt.build import left_to_onnxruntime
+from splitwatt.engines.tensorrt.builder import RefusedError
+from splitwatt.engines.verify.verify import verify
 from tests.board.tiny import read_document, tiny_bundle, write_document
 from tests.boards.stand_in import DOCUMENT, TAGS, Driver, StandIn
 from tests.conftest import ROOT
@@ -29,8 +29,8 @@ OPTIONS = work.Options(None, None, 2.4, False, False)
 TARGETS = {"8.2.1": "nano", "8.5.2": "xavier_nx", "v8.6.1": "xavier_nx", "v10.3.0": "orin_nano",
            "v11.1": "orin_nano"}  # fmt: skip
 SM = {"nano": (5, 3), "xavier_nx": (7, 2), "orin_nano": (8, 7)}
-ADAPTER = ["tensorrt.py", "tensorrt_bindings.py", "tensorrt_tensors.py", "tensorrt_builder.py",
-           "tensorrt_plugin.py"]  # fmt: skip
+ADAPTER = ["engine.py", "bindings.py", "tensors.py", "builder.py",
+           "plugin.py"]  # fmt: skip
 
 
 def bundle_for(folder, target, split=True):
@@ -77,13 +77,13 @@ def test_every_name_that_is_used_exists_at_the_tag(tag, here, tmp_path):
 
 
 def test_every_listed_name_is_used_and_exists_somewhere():
-    text = "".join((ROOT / "engines" / "backends" / name).read_text() for name in ADAPTER)
+    text = "".join((ROOT / "engines" / "tensorrt" / name).read_text() for name in ADAPTER)
     attributes = {
         node.attr for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)
     }
     defined = {node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)}
     strings = {n.value for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Constant)}
-    text += (ROOT / "engines" / "backends" / "tensorrt_versions.py").read_text()
+    text += (ROOT / "engines" / "tensorrt" / "versions.py").read_text()
     strings |= {n.value for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Constant)}
     for key, tags in DOCUMENT["names"].items():
         assert tags, f"{key} is at no tag"
@@ -129,7 +129,7 @@ def test_no_attribute_of_the_adapter_is_unaccounted_for():
         "message",
     }
     for name in ADAPTER:
-        tree = ast.parse((ROOT / "engines" / "backends" / name).read_text())
+        tree = ast.parse((ROOT / "engines" / "tensorrt" / name).read_text())
         found = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         assert found <= known, f"{name}: {sorted(found - known)}"
 

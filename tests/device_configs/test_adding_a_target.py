@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from device_configs import targets
-from device_configs.errors import ConfigError, UsageError
-from energy.integration import integrate_file
-from engines.bundle import Bundle
+from splitwatt.device_configs import targets
+from splitwatt.device_configs.errors import ConfigError, UsageError
+from splitwatt.energy.joules.windows import integrate_file
+from splitwatt.engines.bundle.bundle import Bundle
 from tests.conftest import ROOT, splitwatt
 
 PAGE = (ROOT / "docs" / "adding-a-target.md").read_text()

@@ -8,10 +8,10 @@ import re
 import pytest
 import yaml
 
-from device_configs import targets
-from device_configs.cli import guarded
-from device_configs.errors import ConfigError, TargetError, UsageError
-from device_configs.targets_cli import targets as command
+from splitwatt.device_configs import targets
+from splitwatt.device_configs.cli import guarded
+from splitwatt.device_configs.errors import ConfigError, TargetError, UsageError
+from splitwatt.device_configs.targets_cli import targets as command
 
 FOLDER = os.path.dirname(targets.__file__)
 NAMES = [

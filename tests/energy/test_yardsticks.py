@@ -12,12 +12,12 @@ import urllib.request
 
 import pytest
 
-from energy import integrate
-from energy.confidence import bootstrap_mean
-from energy.endpoint import Endpoint
-from energy.integration import integrate_file
-from energy.opening import open_rails
-from tests.conftest import ROOT
+from splitwatt.energy.endpoint.server import Endpoint
+from splitwatt.energy.joules import simpson as integrate
+from splitwatt.energy.joules.confidence import bootstrap_mean
+from splitwatt.energy.joules.windows import integrate_file
+from splitwatt.energy.rails.opening import open_rails
+from tests.conftest import COMMAND
 from tests.energy import trees
 
 
@@ -213,7 +213,7 @@ def test_sparklines_on_a_terminal(tmp_path):
     trees.build(str(tmp_path), "xavier_nx", "hwmon")
     main, side = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "splitwatt.py"), "energy", "watch", "--sysfs", str(tmp_path),
+        [*COMMAND, "energy", "watch", "--sysfs", str(tmp_path),
          "--seconds", "1.5", "--interval", "0.2"],
         stdout=side, stderr=side, env={**os.environ, "TERM": "xterm", "PYTHONIOENCODING": "utf-8"},
     )  # fmt: skip

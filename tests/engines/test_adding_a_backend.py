@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-import engines.backends
-from device_configs.errors import EngineError
-from engines.bundle import Bundle
-from engines.verify import verify
+from splitwatt.device_configs.errors import EngineError
+from splitwatt.engines import backends
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.verify.verify import verify
 from tests.board.tiny import tiny_bundle
 from tests.conftest import ROOT
 
@@ -20,8 +20,8 @@ def backend(tmp_path, monkeypatch):
     ((name, module),) = ast.literal_eval(row).items()
     (tmp_path / (module.split(".")[-1] + ".py")).write_text(code)
     # As if the file lay in engines/backends/.
-    monkeypatch.setattr(engines.backends, "__path__", [*engines.backends.__path__, str(tmp_path)])
-    monkeypatch.setitem(engines.backends.BACKENDS, name, module)
+    monkeypatch.setattr(backends, "__path__", [*backends.__path__, str(tmp_path)])
+    monkeypatch.setitem(backends.BACKENDS, name, module)
     return name
 
 
@@ -35,4 +35,4 @@ def test_the_page_s_backend_runs_a_bundle(backend, tmp_path):
 def test_it_says_what_it_cannot_load(backend, tmp_path):
     (tmp_path / "x.onnx").write_bytes(b"nothing")
     with pytest.raises(EngineError):
-        engines.backends.load_engine(backend, str(tmp_path / "x.onnx"))
+        backends.load_engine(backend, str(tmp_path / "x.onnx"))

@@ -3,7 +3,7 @@
 import pytest
 from torchvision.models import get_model_weights
 
-from engines.labels import labels
+from splitwatt.engines.labels import labels
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform, res
 from torchvision.transforms import InterpolationMode, functional
 from torchvision.transforms._presets import ImageClassification, SemanticSegmentation
 
-from engines.image import decode_image
-from engines.manifest import Head
-from engines.manifest_preprocess import Preprocess, Resize
-from engines.postprocess import Sizes, classification, detection
-from engines.preprocess import preprocess
+from splitwatt.engines.bundle.manifest import Head
+from splitwatt.engines.bundle.preprocess import Preprocess, Resize
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.postprocess import Sizes, classification, detection
+from splitwatt.engines.pipeline.preprocess import preprocess
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 RNG = np.random.default_rng(9)

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torchvision import models
 
-from engines.bundle import Bundle
-from engines.verify import verify
-from export import cli, zoo
-from export.random_weights import seeded
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.verify.verify import verify
+from splitwatt.export import cli, zoo
+from splitwatt.export.weights.random_weights import seeded
 from tests.conftest import ROOT
 
 
@@ -25,7 +25,7 @@ def example(tmp_path, monkeypatch):
     zoo.systems.cache_clear()
     yield re.search(r"export --model (\S+)", page).group(1)
     zoo.systems.cache_clear()
-    sys.modules.pop(f"export.zoo.{module}", None)
+    sys.modules.pop(f"splitwatt.export.zoo.{module}", None)
 
 
 @pytest.mark.parametrize("rate", ["8bit", "entropic"])

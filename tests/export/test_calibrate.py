@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engines.bundle import Bundle
-from engines.image import decode_image
-from engines.pipeline import whole
-from engines.rangecoder import RangeCoder, Tables
-from export.calibrate import refit
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.pipeline import whole
+from splitwatt.engines.rangecoder import RangeCoder, Tables
+from splitwatt.export.calibrate.calibrate import refit
 from tests.conftest import splitwatt
 
 MODEL = "entropic_student_ic@5.12"

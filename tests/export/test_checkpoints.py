@@ -12,17 +12,17 @@ from safetensors.torch import save_file
 from sc2bench.models.backbone import splittable_resnet
 from torchvision import models
 
-from device_configs.errors import CheckpointError, UsageError
-from engines.bundle import Bundle
-from engines.rangecoder import Tables
-from export import zoo
-from export.checkpoints import differences, read
-from export.networks import split
-from export.photos import squares
-from export.random_weights import seeded
-from export.request import prepare
-from export.spec import Checkpoint, LoadedFile
-from export.weight_files import locate
+from splitwatt.device_configs.errors import CheckpointError, UsageError
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.rangecoder import Tables
+from splitwatt.export import zoo
+from splitwatt.export.networks import split
+from splitwatt.export.request import prepare
+from splitwatt.export.spec import Checkpoint, LoadedFile
+from splitwatt.export.tracing.photos import squares
+from splitwatt.export.weights.checkpoints import differences, read
+from splitwatt.export.weights.files import locate
+from splitwatt.export.weights.random_weights import seeded
 from tests.conftest import splitwatt
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torchvision.models import get_model_weights
 
-from export import zoo
-from export.cost import Counter, parameters
+from splitwatt.export import zoo
+from splitwatt.export.tracing.cost import Counter, parameters
 
 # Millions of parameters in Table 2 of the Ladon paper.
 TABLE_2 = {
@@ -64,7 +64,7 @@ def test_encoder_size(name, mib):
 
 def test_runtime_gmac_at_640x480(bundles):
     """The yardsticks: what the manifests say about the 640x480 photograph."""
-    from engines.bundle import Bundle
+    from splitwatt.engines.bundle.bundle import Bundle
 
     def board(name):
         bundle = Bundle.open(str(bundles / name))

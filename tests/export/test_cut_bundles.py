@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from device_configs.targets import load_target
-from engines import build
-from engines.bundle import Bundle, load_arrays
-from engines.image import decode_image
-from engines.pipeline import whole
-from engines.verify import compare_task
-from export.compat import check_model, tables_of
+from splitwatt.device_configs.targets import load_target
+from splitwatt.engines.bundle.bundle import Bundle, load_arrays
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.pipeline import whole
+from splitwatt.engines.tensorrt import build
+from splitwatt.engines.verify.verify import compare_task
+from splitwatt.export.compat import check_model, tables_of
 from tests.conftest import CUT_BUNDLES, splitwatt
 
 EVERY = [(target, name) for target, models in CUT_BUNDLES.items() for name, _ in models]

@@ -7,14 +7,14 @@ import torch
 from torchvision.ops import nms as torchvision_nms
 from torchvision.transforms.functional import to_tensor
 
-from engines.image import decode_image
-from engines.postprocess import Sizes, detection
-from export import zoo
-from export.graphs.boxes import nms
-from export.onnx_export import to_onnx
-from export.parity import match
-from export.photos import photos, samples
-from export.random_weights import seeded
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.postprocess import Sizes, detection
+from splitwatt.export import zoo
+from splitwatt.export.graphs.boxes import nms
+from splitwatt.export.tracing.onnx_export import to_onnx
+from splitwatt.export.tracing.parity import match
+from splitwatt.export.tracing.photos import photos, samples
+from splitwatt.export.weights.random_weights import seeded
 
 MODELS = ["ssdlite320_mobilenet_v3_large", "fasterrcnn_mobilenet_v3_large_320_fpn"]
 

@@ -4,21 +4,20 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import onnxruntime
 import pytest
 import torch
 
-from device_configs.errors import ConfigError, UsageError
-from engines.bundle import Bundle
-from export import experiment, zoo
-from export.photos import photos
-from export.random_weights import seeded
-from export.replacing import replacing
-from export.request import prepare
-from tests.conftest import BUNDLES, ROOT, splitwatt
+from splitwatt.device_configs.errors import ConfigError, UsageError
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.export import experiment, zoo
+from splitwatt.export.replacing import replacing
+from splitwatt.export.request import prepare
+from splitwatt.export.tracing.photos import photos
+from splitwatt.export.weights.random_weights import seeded
+from tests.conftest import BUNDLES, COMMAND, splitwatt
 
 SMALL = "mnasnet0_5"
 
@@ -112,7 +111,7 @@ def test_a_second_export_keeps_what_is_right_and_remakes_what_is_not(tmp_path):
 
 def test_a_killed_export_leaves_no_half_bundle(tmp_path):
     command = [
-        sys.executable, str(ROOT / "splitwatt.py"), "export", "--model", "ssd300_vgg16",
+        *COMMAND, "export", "--model", "ssd300_vgg16",
         "--target", "cpu", "--weights", "random", "--bundles", str(tmp_path),
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

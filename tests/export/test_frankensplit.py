@@ -6,15 +6,15 @@ import functools
 import pytest
 import torch
 
-from device_configs.errors import CheckpointError
-from engines.rangecoder import Tables
-from export import zoo
-from export.checkpoints import read
-from export.cost import parameters
-from export.graphs import frankensplit as graphs
-from export.networks.backbones import make_timm
-from export.networks.frankensplit import BLUEPRINTS, FrankenSplit
-from export.zoo.frankensplit import SYSTEMS
+from splitwatt.device_configs.errors import CheckpointError
+from splitwatt.engines.rangecoder import Tables
+from splitwatt.export import zoo
+from splitwatt.export.graphs import frankensplit as graphs
+from splitwatt.export.networks.backbones import make_timm
+from splitwatt.export.networks.frankensplit import BLUEPRINTS, FrankenSplit
+from splitwatt.export.tracing.cost import parameters
+from splitwatt.export.weights.checkpoints import read
+from splitwatt.export.zoo.frankensplit import SYSTEMS
 
 # Row -> timm's name, and of the paper: parameters in millions (Table 2), overhead in percent
 # (Table 5).

@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.bundle import Bundle
-from export.cleanup import clean, foldable
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.export.tracing.cleanup import clean, foldable
 from tests.conftest import BUNDLES
 
 FORBIDDEN = {

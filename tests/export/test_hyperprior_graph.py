@@ -12,16 +12,16 @@ from compressai.models.google import get_scale_table
 from onnx import numpy_helper
 from torch import nn
 
-from device_configs.errors import DesyncError, ExportError
-from engines.bundle import Bundle
-from engines.codecs.hyperprior import PART
-from engines.image import decode_image
-from engines.manifest_parts import Port
-from engines.pipeline import BoardPipeline, ServerPipeline, read_sizes
-from engines.samples import write_manifest
-from export.graphs.hyperprior import Parameters
-from export.parity import Difference
-from export.spec import Part
+from splitwatt.device_configs.errors import DesyncError, ExportError
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.bundle.parts import Port
+from splitwatt.engines.codecs.hyperprior import PART
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.pipeline import BoardPipeline, ServerPipeline, read_sizes
+from splitwatt.engines.verify.samples import write_manifest
+from splitwatt.export.graphs.hyperprior import Parameters
+from splitwatt.export.spec import Part
+from splitwatt.export.tracing.parity import Difference
 from tests.conftest import splitwatt
 
 

@@ -8,16 +8,16 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
-from device_configs.errors import BundleError, UsageError
-from engines.build_part import outputs_of
-from engines.bundle import Bundle
-from engines.image import decode_image
-from engines.pipeline import BoardPipeline, open_board
-from engines.preprocess import preprocess
-from engines.rangecoder import RangeCoder, Tables
-from engines.rangecoder.words import strings_of
-from engines.samples import write_manifest
-from export.in_graph import add_coder
+from splitwatt.device_configs.errors import BundleError, UsageError
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.pipeline import BoardPipeline, open_board
+from splitwatt.engines.pipeline.preprocess import preprocess
+from splitwatt.engines.rangecoder import RangeCoder, Tables
+from splitwatt.engines.rangecoder.words import strings_of
+from splitwatt.engines.tensorrt.build_part import outputs_of
+from splitwatt.engines.verify.samples import write_manifest
+from splitwatt.export.tracing.in_graph import add_coder
 from tests.conftest import splitwatt
 
 MODEL = "entropic_student_ic@5.12"

@@ -9,25 +9,26 @@ from torchvision.models import get_model_weights
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.transforms import functional
 
-from device_configs.errors import BitstreamError, CheckpointError, UsageError
-from engines.backends import load_engine
-from engines.codecs import open_codec
-from engines.codecs.hyperprior import unframe
-from engines.image import decode_image
-from engines.manifest_codec import CodecSpec, TablesFile
-from engines.rangecoder import RangeCoder
-from export import compressai_files, zoo
-from export.cost import parameters
-from export.networks import input_compression
-from export.networks.input_compression import FileCompressor
-from export.networks.neural_codecs import neural
-from export.onnx_export import to_onnx
-from export.photos import photos
-from export.request import prepare
-from export.spec import LoadedFile
-from export.weight_files import advice
-from export.zoo.offloading import SYSTEMS as WHOLE
-from profiler.bundles import find_folder
+from splitwatt.device_configs.errors import BitstreamError, CheckpointError, UsageError
+from splitwatt.engines.backends import load_engine
+from splitwatt.engines.bundle.codec import CodecSpec, TablesFile
+from splitwatt.engines.codecs import open_codec
+from splitwatt.engines.codecs.hyperprior import unframe
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.rangecoder import RangeCoder
+from splitwatt.export import zoo
+from splitwatt.export.networks import input_compression
+from splitwatt.export.networks.input_compression import FileCompressor
+from splitwatt.export.networks.neural_codecs import neural
+from splitwatt.export.request import prepare
+from splitwatt.export.spec import LoadedFile
+from splitwatt.export.tracing.cost import parameters
+from splitwatt.export.tracing.onnx_export import to_onnx
+from splitwatt.export.tracing.photos import photos
+from splitwatt.export.weights import compressai_files
+from splitwatt.export.weights.files import advice
+from splitwatt.export.zoo.offloading import SYSTEMS as WHOLE
+from splitwatt.profiler.config.bundles import find_folder
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_a_detectors_padding_is_zero_behind_the_normalisation():
         assert system.preprocess.pad_multiple == multiple
         photo = photos(system.preprocess, ["raccoon"])[0]
         inner = zoo.systems()["fasterrcnn_mobilenet_v3_large_320_fpn"]
-        from export.graphs.input_compression import Normalised
+        from splitwatt.export.graphs.input_compression import Normalised
 
         whole = Normalised(torch.nn.Identity(), inner.preprocess, multiple == 64, False)
         assert whole.needs_size

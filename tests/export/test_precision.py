@@ -11,20 +11,20 @@ import pytest
 import torch
 from onnx import TensorProto, numpy_helper
 
-from device_configs.errors import BundleError, ExportError, UsageError
-from device_configs.targets import load_target
-from engines.bundle import Bundle, load_arrays
-from engines.image import decode_image
-from engines.manifest import Manifest
-from engines.pipeline import BoardPipeline, ServerPipeline
-from engines.verify import verify
-from export.compat import check_model, load_table
-from export.int8_images import calibration_images
-from export.pieces import open_session
-from export.precision import _round_tf32, to_fp16, to_int8, to_tf32
-from export.precision_error import lines_of
-from export.precision_names import check_precision, join_name, split_name
-from profiler.bundles import find_folder
+from splitwatt.device_configs.errors import BundleError, ExportError, UsageError
+from splitwatt.device_configs.targets import load_target
+from splitwatt.engines.bundle.bundle import Bundle, load_arrays
+from splitwatt.engines.bundle.manifest import Manifest
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.pipeline import BoardPipeline, ServerPipeline
+from splitwatt.engines.verify.verify import verify
+from splitwatt.export.compat import check_model, load_table
+from splitwatt.export.precision.error import lines_of
+from splitwatt.export.precision.graph import _round_tf32, to_fp16, to_int8, to_tf32
+from splitwatt.export.precision.int8_images import calibration_images
+from splitwatt.export.precision.names import check_precision, join_name, split_name
+from splitwatt.export.tracing.pieces import open_session
+from splitwatt.profiler.config.bundles import find_folder
 from tests.conftest import IN_A_PRECISION, PRECISION_MODEL, splitwatt
 
 MODEL = PRECISION_MODEL

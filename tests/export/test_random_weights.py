@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from engines.bundle import Bundle
-from engines.image import decode_image
-from engines.pipeline import whole
-from export.photos import squares
-from export.random_weights import (
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.pipeline import whole
+from splitwatt.export.tracing.photos import squares
+from splitwatt.export.weights.random_weights import (
     bits_at,
     fit_bottleneck,
     level,

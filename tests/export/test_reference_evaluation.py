@@ -14,12 +14,12 @@ from PIL import Image
 from torchvision.transforms import functional as tv
 from torchvision.transforms._presets import ImageClassification, SemanticSegmentation
 
-from engines.bundle import Bundle
-from engines.pipeline import whole
-from export import zoo
-from export.photos import photos
-from export.random_weights import seeded
-from profiler.legacy import legacy_bytes
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.pipeline.pipeline import whole
+from splitwatt.export import zoo
+from splitwatt.export.tracing.photos import photos
+from splitwatt.export.weights.random_weights import seeded
+from splitwatt.profiler.records.legacy_size import legacy_bytes
 
 # Of the answers that may differ: a score at the edge of a threshold, a pixel between two classes.
 MASK_SHARE = 1e-3
@@ -124,7 +124,7 @@ def test_classes_and_bytes_are_sc2benchs(bundles, images):
 
 def test_a_jpeg_file_gives_the_same_as_its_pixels(bundles, images):
     """The reference reads files with Pillow; so do the engines."""
-    from engines.image import decode_image
+    from splitwatt.engines.pipeline.image import decode_image
 
     stream = io.BytesIO()
     images[0].save(stream, "JPEG", quality=90)

@@ -22,19 +22,19 @@ from timm.models import vision_transformer_hybrid
 from torch import nn
 from torchvision.models import resnet50
 
-from device_configs.errors import CheckpointError, DesyncError
-from engines.backends.base import Engine
-from engines.codecs import open_codec
-from engines.codecs.hyperprior import unframe
-from engines.codecs.quantized import quantize
-from engines.manifest_codec import CodecSpec, TablesFile
-from engines.rangecoder import RangeCoder, Tables
-from export import zoo
-from export.checkpoints import read
-from export.networks import split
-from export.photos import squares
-from export.random_weights import fit_hyperprior, seeded
-from export.request import prepare
+from splitwatt.device_configs.errors import CheckpointError, DesyncError
+from splitwatt.engines.backends.base import Engine
+from splitwatt.engines.bundle.codec import CodecSpec, TablesFile
+from splitwatt.engines.codecs import open_codec
+from splitwatt.engines.codecs.hyperprior import unframe
+from splitwatt.engines.codecs.quantized import quantize
+from splitwatt.engines.rangecoder import RangeCoder, Tables
+from splitwatt.export import zoo
+from splitwatt.export.networks import split
+from splitwatt.export.request import prepare
+from splitwatt.export.tracing.photos import squares
+from splitwatt.export.weights.checkpoints import read
+from splitwatt.export.weights.random_weights import fit_hyperprior, seeded
 
 INPUT = (224, 224)
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from torchvision.transforms import functional
 
-from device_configs.errors import UsageError
-from engines.preprocess import preprocess as run
-from export import experiment, zoo
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.engines.pipeline.preprocess import preprocess as run
+from splitwatt.export import experiment, zoo
 from tests.conftest import ROOT, splitwatt
 
 LOCAL = [
@@ -122,7 +122,7 @@ def test_torchvision_agrees_with_the_local_models_files():
 
 def test_listing_the_zoo_does_not_load_pytorch():
     code = (
-        "import sys; from export.cli import VERBS; VERBS['models']([]); "
+        "import sys; from splitwatt.export.cli import VERBS; VERBS['models']([]); "
         "VERBS['weights'](['ladon_r50@0.32']); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.PIPE)

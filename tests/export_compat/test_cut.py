@@ -12,10 +12,10 @@ import torch
 import torchvision
 from onnx import helper, numpy_helper
 
-from device_configs.errors import ExportError
-from device_configs.targets import load_target
-from export.compat import check_model, extract, fit, fold, load_table, plan_cut
-from export.compat.macs import macs_of, sized
+from splitwatt.device_configs.errors import ExportError
+from splitwatt.device_configs.targets import load_target
+from splitwatt.export.compat import check_model, extract, fit, fold, load_table, plan_cut
+from splitwatt.export.compat.macs import macs_of, sized
 from tests.export_compat.graphs import Constant, Input, graph
 
 DETECTORS = {

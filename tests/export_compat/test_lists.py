@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from export.compat import check_model, load_table
+from splitwatt.export.compat import check_model, load_table
 from tests.export_compat.graphs import one_op
 from tests.export_compat.lists import LISTS
 

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, defs, helper
 
-from export.compat import check_model, load_table
+from splitwatt.export.compat import check_model, load_table
 from tests.export_compat.graphs import Constant, Input, first_opset, graph, one_op
 from tests.test_board_pythons import board_python  # noqa: F401 - a fixture
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from export.compat import check_model, load_table
+from splitwatt.export.compat import check_model, load_table
 from tests.export_compat.cases import CASES
 
 VERSIONS = ("8.2", "8.5", "8.6", "10.1")

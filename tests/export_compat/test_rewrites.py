@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
-from export.compat import REWRITES, check_model, fold, load_table, rewrite
+from splitwatt.export.compat import REWRITES, check_model, fold, load_table, rewrite
 from tests.export_compat.graphs import Constant, Input, branching, graph
 
 RANDOM = np.random.RandomState(7)

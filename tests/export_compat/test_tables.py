@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from device_configs.errors import ConfigError, UsageError
-from device_configs.targets import known_targets, load_target
-from export.compat import known_tables, load_table, tables_of
-from export.compat import tables as module
-from export.compat.tables import parse_table
+from splitwatt.device_configs.errors import ConfigError, UsageError
+from splitwatt.device_configs.targets import known_targets, load_target
+from splitwatt.export.compat import known_tables, load_table, tables_of
+from splitwatt.export.compat import tables as module
+from splitwatt.export.compat.tables import parse_table
 
 FOLDER = Path(module.__file__).parent / "tables"
 

@@ -8,7 +8,7 @@ import os
 
 import numpy as np
 
-from engines.rangecoder import Tables, compressai_format, reference
+from splitwatt.engines.rangecoder import Tables, compressai_format, reference
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
 

@@ -1,7 +1,6 @@
 """A folder of small bundles, a real server on it, and commands as users run them."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.board.tiny import tiny_bundle
-from tests.conftest import ROOT
+from tests.conftest import COMMAND, ROOT
 
 CONFIG = """
 format: 1
@@ -52,7 +51,7 @@ def config(tmp_path):
 def start(*arguments, python=sys.executable, **kwargs):
     """Start a command of the profiler's room."""
     return subprocess.Popen(
-        [str(python), "-m", "profiler", *map(str, arguments)],
+        [str(python), "-m", "splitwatt", *map(str, arguments)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -73,10 +72,9 @@ class RunningServer:
 
     def __init__(self, tiny, *more, cwd=ROOT):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "profiler", "serve", "--bundles", str(tiny), "--json", *more],
+            [*COMMAND, "serve", "--bundles", str(tiny), "--json", *more],
             cwd=cwd,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         line = self.process.stdout.readline()
         assert line, "the server did not start"

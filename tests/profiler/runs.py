@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from profiler.config import from_document
-from profiler.plan import plan_blocks
-from profiler.sample import Sample
+from splitwatt.profiler.config.config import from_document
+from splitwatt.profiler.execute.plan import plan_blocks
+from splitwatt.profiler.records.sample import Sample
 
 CONFIG = {
     "format": 1,

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from energy.drivers import generated
-from profiler import records
-from profiler.audit import figures, order, power
-from profiler.audit.cli import audit
-from profiler.digests import digests
-from profiler.records import energy_of
-from profiler.statistics import spread
+from splitwatt.energy.sources import generated
+from splitwatt.profiler.analyse.statistics import spread
+from splitwatt.profiler.check import figures, order, power
+from splitwatt.profiler.check.cli import audit
+from splitwatt.profiler.records import run as records
+from splitwatt.profiler.records.digests import digests
+from splitwatt.profiler.records.run import energy_of
 from tests.board.tiny import tiny_bundle
 from tests.profiler.conftest import CONFIG, command
 

@@ -11,7 +11,7 @@ def test_a_board_profiles_against_a_host(board_python, tiny, server, config, tmp
     run = tmp_path / "run"
 
     def profile(*arguments):
-        command = [board_python, "-m", "profiler", "profile", "--config", config(inferences=3)]
+        command = [board_python, "-m", "splitwatt", "profile", "--config", config(inferences=3)]
         command += ["--bundles", tiny, "--out", run, *arguments]
         result = subprocess.run([str(c) for c in command], cwd=ROOT, capture_output=True, text=True)
         return result.returncode, result.stderr

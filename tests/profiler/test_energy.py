@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy.integrate import simpson
 
-from energy.drivers.generated import joules as generated_joules
-from profiler.records import energy_of, read_run
+from splitwatt.energy.sources.generated import joules as generated_joules
+from splitwatt.profiler.records.run import energy_of, read_run
 from tests.board.tiny import tiny_bundle
 from tests.energy.trees import build
 from tests.profiler.conftest import command

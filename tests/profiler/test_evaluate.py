@@ -6,7 +6,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import jsonschema
@@ -17,19 +16,19 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from device_configs.errors import ImageError, UsageError
-from engines.bundle import Bundle
-from engines.image import decode_image
-from engines.labels import labels
-from engines.pipeline import whole
-from profiler.audit import accuracy, drawn
-from profiler.audit.boxes import Matches
-from profiler.audit.raw import Raw
-from profiler.evaluate.data_sets import DataSet, Item, open_data_set
-from profiler.evaluate.document import add_results
-from profiler.evaluate.intervals import mean
-from profiler.evaluate.metrics import figures, of_image
-from tests.conftest import ROOT, splitwatt
+from splitwatt.device_configs.errors import ImageError, UsageError
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.labels import labels
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.pipeline import whole
+from splitwatt.profiler.check import accuracy, drawn
+from splitwatt.profiler.check.boxes import Matches
+from splitwatt.profiler.check.raw import Raw
+from splitwatt.profiler.evaluate.data_sets import DataSet, Item, open_data_set
+from splitwatt.profiler.evaluate.document import add_results
+from splitwatt.profiler.evaluate.intervals import mean
+from splitwatt.profiler.evaluate.metrics import figures, of_image
+from tests.conftest import COMMAND, ROOT, splitwatt
 
 CLASSIFIER = "mobilenet_v3_large"
 DETECTOR = "ssdlite320_mobilenet_v3_large"
@@ -132,7 +131,7 @@ def test_classification_counts_its_places(bundles, imagenet, tmp_path):
 def test_wilsons_interval_is_scipys():
     from scipy.stats import binomtest
 
-    from profiler.evaluate.intervals import share
+    from splitwatt.profiler.evaluate.intervals import share
 
     for hits, count in ((0, 7), (3, 7), (7, 7), (384, 500), (38000, 50000)):
         due = binomtest(hits, count).proportion_ci(0.95, method="wilson")
@@ -225,7 +224,7 @@ def test_a_server_gives_the_same_figures(bundles, photographs, tmp_path):
     here = json.loads(evaluate(bundles / LADON, *flags, tmp_path / "here").stdout)["results"]
     ready = tmp_path / "ready"
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "splitwatt.py"), "serve", "--bundles", str(bundles.parent),
+        [*COMMAND, "serve", "--bundles", str(bundles.parent),
          "--port", "0", "--ready-file", str(ready)],
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
@@ -256,7 +255,7 @@ def test_a_server_gives_the_same_figures(bundles, photographs, tmp_path):
 
 def test_a_killed_evaluation_goes_on(bundles, voc, tmp_path):
     arguments = ["evaluate", bundles / SEGMENTER, "--data", f"voc:{voc}", "--out", tmp_path]
-    process = subprocess.Popen([sys.executable, str(ROOT / "splitwatt.py"), *map(str, arguments)])
+    process = subprocess.Popen([*COMMAND, *map(str, arguments)])
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         made = list((tmp_path / "evaluation").glob(f"{SEGMENTER}.pascal_voc2012.runtime.*.jsonl"))

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from device_configs.errors import UsageError
-from engines.bits import bits_per_pixel
-from engines.bundle import Bundle
-from engines.codecs.base import Codec
-from engines.image import decode_image
-from engines.pipeline import BoardPipeline, open_board
-from profiler.infer import infer
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.codecs.base import Codec
+from splitwatt.engines.pipeline.bits_per_pixel import bits_per_pixel
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.pipeline import BoardPipeline, open_board
+from splitwatt.profiler.infer.infer import infer
 from tests.conftest import splitwatt
 from tests.profiler.conftest import command
 
@@ -109,7 +109,7 @@ def test_the_other_bundle_is_opened_once_for_all_images(tiny, photographs, tmp_p
             made.append(self)
             super().__init__(*arguments)
 
-    monkeypatch.setattr("engines.pipeline.BoardPipeline", Counted)
+    monkeypatch.setattr("splitwatt.engines.pipeline.pipeline.BoardPipeline", Counted)
     bundle, images = str(tiny / "cpu" / "tiny@1"), [str(path) for path in photographs[:2]]
     assert infer([bundle, *images, "--bitmap", bundle, "--out", str(tmp_path), "--json"]) == 0
     assert len(made) == 2  # its own, and the other's
@@ -118,7 +118,7 @@ def test_the_other_bundle_is_opened_once_for_all_images(tiny, photographs, tmp_p
 def test_a_codec_that_tells_no_bits_is_refused_before_anything_runs(
     tiny, photographs, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("engines.codecs.factorized.FactorizedCodec.bits", Codec.bits)
+    monkeypatch.setattr("splitwatt.engines.codecs.factorized.FactorizedCodec.bits", Codec.bits)
     with pytest.raises(UsageError, match="cannot tell where its bits go"):
         infer([str(tiny / "cpu" / "tiny@1"), str(photographs[0]), "--bitmap", "--out",
                str(tmp_path)])  # fmt: skip

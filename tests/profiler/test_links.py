@@ -13,15 +13,15 @@ from urllib.parse import quote
 import psutil
 import pytest
 
-from profiler.client import Client, NoClockError
-from profiler.clock import estimate
-from profiler.connection import Endpoint
-from profiler.link import BURST_BYTES, framed_bytes
-from profiler.links.parse import parse_link
-from profiler.links.probe import deviation, probe
-from profiler.links.shaped import Shaped
-from profiler.links.way import way_of
-from profiler.records import read_clock, read_rates, read_run, waterfall
+from splitwatt.profiler.client.client import Client, NoClockError
+from splitwatt.profiler.client.clock import estimate
+from splitwatt.profiler.client.connection import Endpoint
+from splitwatt.profiler.execute.link_probe import deviation, probe
+from splitwatt.profiler.links.link import BURST_BYTES, framed_bytes
+from splitwatt.profiler.links.parse import parse_link
+from splitwatt.profiler.links.shaped import Shaped
+from splitwatt.profiler.links.way import way_of
+from splitwatt.profiler.records.run import read_clock, read_rates, read_run, waterfall
 from tests.bench.links import compare
 from tests.board.tiny import read_document, tiny_bundle, write_document
 from tests.conftest import ROOT
@@ -109,10 +109,10 @@ def client_over(shaped, url):
 
 PROBE = """
 import json, sys
-from profiler.client import Client
-from profiler.connection import Endpoint
-from profiler.links.probe import probe
-from profiler.links.way import way_of
+from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.client.connection import Endpoint
+from splitwatt.profiler.execute.link_probe import probe
+from splitwatt.profiler.links.way import way_of
 way = way_of(json.loads(sys.argv[2]))
 with Client(Endpoint(sys.argv[1], way=way), 30.0) as client:
     print(json.dumps(probe(client, "A", "before")._asdict()))
@@ -150,7 +150,7 @@ def test_nothing_is_left_of_a_link_whose_process_is_killed(config, tiny, tmp_pat
     )  # fmt: skip
     wait_until(lambda: (run / "samples.jsonl").exists() and (run / "samples.jsonl").read_bytes())
     children = psutil.Process(process.pid).children(recursive=True)
-    gates = [c for c in children if "profiler.links.gate" in c.cmdline()]
+    gates = [c for c in children if "splitwatt.profiler.links.gate" in c.cmdline()]
     assert len(gates) == 3
     spaces = {os.readlink("/proc/%d/ns/net" % c.pid) for c in gates}
     assert len(spaces) == 3
@@ -276,10 +276,10 @@ def test_headers_and_json_are_400_bytes_at_most(tiny, tmp_path):
     )
     try:
         with Client(Endpoint(server.url, "t" * 22), 30.0) as client:
-            from engines.bundle import Bundle
-            from engines.image import decode_image
-            from engines.photos import default_photos
-            from engines.pipeline import BoardPipeline
+            from splitwatt.engines.bundle.bundle import Bundle
+            from splitwatt.engines.photos import default_photos
+            from splitwatt.engines.pipeline.image import decode_image
+            from splitwatt.engines.pipeline.pipeline import BoardPipeline
 
             pipeline = BoardPipeline(Bundle.open(str(folder)), "cpu", 1)
             request = pipeline.run(decode_image(default_photos()[0]))

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from profiler.records import read_run, spread
-from profiler.statistics import relative_width
+from splitwatt.profiler.analyse.statistics import relative_width
+from splitwatt.profiler.records.run import read_run, spread
 from tests.conftest import ROOT
 from tests.profiler.conftest import command, start, wait_until
 

@@ -12,8 +12,15 @@ from statistics import median
 import psutil
 import pytest
 
-from profiler.board_state import hardware
-from profiler.records import end_to_end_s, local_s, network_s, read_run, server_s, uplink_payload_s
+from splitwatt.profiler.board.state import hardware
+from splitwatt.profiler.records.run import (
+    end_to_end_s,
+    local_s,
+    network_s,
+    read_run,
+    server_s,
+    uplink_payload_s,
+)
 from tests.profiler.conftest import RunningServer, command, start, wait_until
 
 
@@ -45,7 +52,7 @@ def no_process_left(run):
     def gone():
         for process in psutil.process_iter(["cmdline"]):
             words = process.info["cmdline"] or []
-            if "profiler.block" in words and str(run) in words:
+            if "splitwatt.profiler.execute.block.block" in words and str(run) in words:
                 return False
         return True
 
@@ -172,7 +179,7 @@ def test_an_explicit_server_and_a_published_payload(tiny, tmp_path, server, conf
 
 
 def test_published_bytes_are_recorded_where_there_are_some():
-    from profiler.system import published_total
+    from splitwatt.profiler.execute.block.system import published_total
 
     assert published_total(["ladon_r50@0.32"]) == (67086, "published")
     both = published_total(["ladon_r50@0.32", "entropic_student_ic@0.32"])
@@ -216,7 +223,7 @@ def test_a_killed_block_is_started_again(tiny, tmp_path, config):
     (block,) = [
         child
         for child in psutil.Process(process.pid).children()
-        if "profiler.block" in child.cmdline()
+        if "splitwatt.profiler.execute.block.block" in child.cmdline()
     ]
     block.suspend()
     with open(run / "samples.jsonl", "ab") as stream:
@@ -307,7 +314,7 @@ def test_a_resume_with_other_things_is_refused(tiny, tmp_path, config):
     bundles, images = tmp_path / "bundles", tmp_path / "images"
     shutil.copytree(tiny, bundles)
     images.mkdir()
-    from engines.photos import default_photos
+    from splitwatt.engines.photos import default_photos
 
     shutil.copy(default_photos()[0], images / "a.jpg")
     common = ("--config", config(inferences=1), "--images", images)
@@ -401,7 +408,7 @@ def test_bare_names_take_the_first_rate(tiny, tmp_path, config):
 
 
 def test_what_is_missing_is_told_to_the_umbrella(tiny, config):
-    from profiler.cli import what_to_export
+    from splitwatt.profiler.cli import what_to_export
 
     arguments = ["--config", str(config()), "--bundles", str(tiny)]
     assert what_to_export(arguments) == []

@@ -12,18 +12,18 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from device_configs.errors import ServerError, UsageError
-from engines.answer import unpack
-from engines.bundle import Bundle
-from engines.image import decode_image
-from engines.pipeline import BoardPipeline, whole
-from profiler.cli import _serve_parser
-from profiler.client import Client
-from profiler.connection import Endpoint
-from profiler.protocol import Tensor, encode_request
-from profiler.server.lan import make_credentials
-from profiler.server.refusals import without_paths
-from profiler.server.setup import check_flags, models_of
+from splitwatt.device_configs.errors import ServerError, UsageError
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.pipeline.answer import unpack
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.pipeline import BoardPipeline, whole
+from splitwatt.profiler.cli import _serve_parser
+from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.client.connection import Endpoint
+from splitwatt.profiler.client.protocol import Tensor, encode_request
+from splitwatt.profiler.server.lan import make_credentials
+from splitwatt.profiler.server.refusals import without_paths
+from splitwatt.profiler.server.setup import check_flags, models_of
 from tests.profiler.conftest import RunningServer, command
 
 MODEL = "tiny@1"

@@ -13,12 +13,12 @@ import time
 import psutil
 import pytest
 
-from device_configs.errors import ConfigError, SplitwattError, UsageError
-from engines.answer import unpack
-from profiler.client import Client
-from profiler.connection import Endpoint
-from profiler.server.cluster_file import read_cluster
-from profiler.server.replica import Replica
+from splitwatt.device_configs.errors import ConfigError, SplitwattError, UsageError
+from splitwatt.engines.pipeline.answer import unpack
+from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.client.connection import Endpoint
+from splitwatt.profiler.server.cluster.cluster_file import read_cluster
+from splitwatt.profiler.server.cluster.replica import Replica
 from tests.conftest import ROOT
 from tests.profiler.conftest import command, start
 from tests.profiler.test_server import MODEL, ask, same
@@ -182,7 +182,7 @@ def test_too_few_cores_and_no_cluster_are_told(tmp_path, monkeypatch):
     pytest.importorskip("ray.serve")
     import ray
 
-    from profiler.server.ray_engine import _connect, check_cores
+    from splitwatt.profiler.server.cluster.ray_engine import _connect, check_cores
 
     path = tmp_path / "cluster.yaml"
     path.write_text("format: 1\nray: local\nreplicas: {least: 3, most: 3}\ncores: 2\n")
@@ -201,7 +201,7 @@ def test_too_few_cores_and_no_cluster_are_told(tmp_path, monkeypatch):
 
 def test_a_load_and_an_unload_reach_every_replica(tiny):
     pytest.importorskip("ray.serve")
-    from profiler.server.ray_engine import Front
+    from splitwatt.profiler.server.cluster.ray_engine import Front
 
     one, two = (Replica(str(tiny / "cpu"), "cpu", 1, 1, 10**9, 8, 1) for _ in range(2))
     turns = iter([one, one, two, two, one, two, two])

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from engines.answer import unpack
-from profiler.client import Client
-from profiler.connection import Endpoint
+from splitwatt.engines.pipeline.answer import unpack
+from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.client.connection import Endpoint
 from tests.conftest import ROOT
 from tests.profiler.conftest import start
 from tests.profiler.test_server import MODEL, same

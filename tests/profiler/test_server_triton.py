@@ -21,12 +21,12 @@ import pytest
 from tritonclient import http
 from tritonclient.utils import InferenceServerException
 
-from device_configs.errors import ServerError
-from engines.answer import unpack
-from profiler.client import Client
-from profiler.connection import Endpoint
-from profiler.server.models import Models
-from profiler.server.triton_engine import _bind
+from splitwatt.device_configs.errors import ServerError
+from splitwatt.engines.pipeline.answer import unpack
+from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.client.connection import Endpoint
+from splitwatt.profiler.server.cluster.triton_engine import _bind
+from splitwatt.profiler.server.models import Models
 from tests.conftest import ROOT
 from tests.profiler.conftest import command, start
 from tests.profiler.test_server import MODEL, same

@@ -11,20 +11,20 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from device_configs.errors import BitstreamError
-from device_configs.files import sha256_file
-from engines.answer import unpack
-from engines.batching import BatchPipeline, takes_batch
-from engines.bundle import Bundle
-from engines.image import decode_image
-from engines.pipeline import BoardPipeline, whole
-from profiler.client import Client
-from profiler.connection import Endpoint
-from profiler.server.app import Server
-from profiler.server.models import Models
-from profiler.server.refusals import Refused
-from profiler.server.runner import Runner
-from profiler.server.work import Work
+from splitwatt.device_configs.errors import BitstreamError
+from splitwatt.device_configs.files import sha256_file
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.pipeline.answer import unpack
+from splitwatt.engines.pipeline.batching import BatchPipeline, takes_batch
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.pipeline import BoardPipeline, whole
+from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.client.connection import Endpoint
+from splitwatt.profiler.server.app import Server
+from splitwatt.profiler.server.models import Models
+from splitwatt.profiler.server.refusals import Refused
+from splitwatt.profiler.server.runner import Runner
+from splitwatt.profiler.server.work import Work
 from tests.profiler.conftest import RunningServer, start
 from tests.profiler.test_server import MODEL, ask, message, same
 
@@ -211,7 +211,7 @@ def test_slow_and_silent_clients_are_let_go():
     """The guard's own times, shortened, on the bare protocol."""
     import uvicorn
 
-    from profiler.server.guard import GuardedProtocol
+    from splitwatt.profiler.server.guard import GuardedProtocol
 
     class Hasty(GuardedProtocol):
         arrival_timeout_s, silence_timeout_s, max_connections = 0.2, 0.2, 2

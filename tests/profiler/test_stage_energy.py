@@ -12,37 +12,37 @@ from pathlib import Path
 
 import pytest
 
-from device_configs.errors import ConfigError
-from energy.drivers.generated import joules as generated_joules
-from engines.photos import default_photos
-from profiler import power
-from profiler.audit import power as audited
-from profiler.audit.raw import read_raw
-from profiler.config import from_document, load_config
-from profiler.link import framed_bytes, seconds
-from profiler.prepare import Options
-from profiler.records import (
+from splitwatt.device_configs.errors import ConfigError
+from splitwatt.energy.sources.generated import joules as generated_joules
+from splitwatt.engines.photos import default_photos
+from splitwatt.profiler.analyse.stage_energy import StageBlock
+from splitwatt.profiler.check import power as audited
+from splitwatt.profiler.check.raw import read_raw
+from splitwatt.profiler.config.config import from_document, load_config
+from splitwatt.profiler.execute import power
+from splitwatt.profiler.execute.prepare import Options
+from splitwatt.profiler.execute.runner import resume_run, start_run
+from splitwatt.profiler.execute.stage_plan import stage_names, stage_specs
+from splitwatt.profiler.execute.stage_runner import stages_left
+from splitwatt.profiler.links.link import framed_bytes, seconds
+from splitwatt.profiler.records.folder import Appender
+from splitwatt.profiler.records.run import (
     energy_of,
     read_run,
     read_stages,
     server_energy_of,
     stage_energy_of,
 )
-from profiler.run_folder import Appender
-from profiler.runner import resume_run, start_run
-from profiler.stage_energy import StageBlock
-from profiler.stage_plan import stage_names, stage_specs
-from profiler.stage_runner import stages_left
-from tests.conftest import ROOT
+from tests.conftest import COMMAND, ROOT
 from tests.profiler.test_links import needs_kernel
 
 # A server is of another machine if it says so: here it has another boot's id.
 ELSEWHERE = """
 import sys
-import profiler.versions
-profiler.versions._BOOT_ID = sys.argv.pop(1)
-profiler.versions.machine_id.__defaults__ = (profiler.versions._BOOT_ID,)
-from profiler.cli import serve
+from splitwatt.profiler.board import versions
+versions._BOOT_ID = sys.argv.pop(1)
+versions.machine_id.__defaults__ = (versions._BOOT_ID,)
+from splitwatt.profiler.cli import serve
 sys.exit(serve(sys.argv[1:]))
 """
 TOKEN = "a-token-of-sixteen-characters-or-more"
@@ -316,7 +316,7 @@ def test_of_two_boards_the_later_one_has_the_trace(elsewhere):
 def test_a_server_without_a_sensor_says_why(tiny, tmp_path):
     (tmp_path / "sys").mkdir()
     result = subprocess.run(
-        [sys.executable, "-m", "profiler", "serve", "--bundles", str(tiny), "--port", "0",
+        [*COMMAND, "serve", "--bundles", str(tiny), "--port", "0",
          "--energy", "--sysfs", str(tmp_path / "sys")],
         cwd=ROOT, capture_output=True, text=True, timeout=60,
     )  # fmt: skip

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from device_configs.errors import UsageError
-from profiler.config import load_config, packaged
-from profiler.links.parse import parse_link
-from profiler.records import end_to_end_s, read_run
-from profiler.whatif.breakeven import break_even
-from profiler.whatif.cli import whatif
-from profiler.whatif.model import cases
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.profiler.analyse.breakeven import break_even
+from splitwatt.profiler.analyse.rates import cases
+from splitwatt.profiler.config.config import load_config, packaged
+from splitwatt.profiler.links.parse import parse_link
+from splitwatt.profiler.records.run import end_to_end_s, read_run
+from splitwatt.profiler.whatif.cli import whatif
 from tests.profiler.conftest import command
 from tests.profiler.runs import made_run
 

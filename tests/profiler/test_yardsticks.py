@@ -9,12 +9,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from device_configs.errors import ConfigError
-from engines.codecs.hyperprior import frame
-from engines.rangecoder.container import wrap
-from profiler.config import find_config, from_document, packaged, schema
-from profiler.legacy import legacy_bytes, pickled_bytes
-from profiler.power import BlockPower
+from splitwatt.device_configs.errors import ConfigError
+from splitwatt.engines.codecs.hyperprior import frame
+from splitwatt.engines.rangecoder.container import wrap
+from splitwatt.profiler.config.config import find_config, from_document, packaged, schema
+from splitwatt.profiler.execute.power import BlockPower
+from splitwatt.profiler.records.legacy_size import legacy_bytes, pickled_bytes
 from tests.conftest import ROOT
 
 

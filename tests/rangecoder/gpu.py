@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from engines.rangecoder import Tables
+from splitwatt.engines.rangecoder import Tables
 
 SOURCES = Path(__file__).resolve().parents[2] / "engines" / "rangecoder"
 _LIBRARY = ["cuda/launch.cu", "cuda/blob.cpp", "src/tables.cpp"]

@@ -7,10 +7,10 @@ import os
 
 import numpy as np
 
-from engines.rangecoder import RangeCoder, Tables
-from engines.rangecoder.coder import FORMATS
-from engines.rangecoder.golden import FOLDER, MAGIC, Vector
-from engines.rangecoder.tables import TOTAL
+from splitwatt.engines.rangecoder import RangeCoder, Tables
+from splitwatt.engines.rangecoder.coder import FORMATS
+from splitwatt.engines.rangecoder.golden import FOLDER, MAGIC, Vector
+from splitwatt.engines.rangecoder.tables import TOTAL
 
 
 def discretised(sigmas, widths):

@@ -5,8 +5,8 @@ import pytest
 import torch
 from compressai.entropy_models import EntropyBottleneck, GaussianConditional
 
-from device_configs.errors import BundleError
-from engines.rangecoder import RangeCoder, Tables, native
+from splitwatt.device_configs.errors import BundleError
+from splitwatt.engines.rangecoder import RangeCoder, Tables, native
 
 LIBRARY = native.library()
 PATHS = ["reference"] + (LIBRARY.paths[-1:] if LIBRARY is not None else [])

@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from engines.rangecoder import RangeCoder
+from splitwatt.engines.rangecoder import RangeCoder
 from tests.bench.bench_rangecoder import fitted
 from tests.rangecoder.gpu import GpuCoder, nvcc_command
 

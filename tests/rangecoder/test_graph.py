@@ -5,9 +5,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from device_configs.errors import BitstreamError, ExportError
-from engines.rangecoder import RangeCoder, Tables, graph
-from engines.rangecoder import words as coded_words
+from splitwatt.device_configs.errors import BitstreamError, ExportError
+from splitwatt.engines.rangecoder import RangeCoder, Tables, graph
+from splitwatt.engines.rangecoder import words as coded_words
 
 
 @pytest.fixture

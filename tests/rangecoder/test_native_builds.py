@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from device_configs.errors import EngineError
-from engines.rangecoder import build, golden, native
+from splitwatt.device_configs.errors import EngineError
+from splitwatt.engines.rangecoder import build, golden, native
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "engines" / "rangecoder" / "src"

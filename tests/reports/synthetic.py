@@ -7,12 +7,12 @@ import hashlib
 import random
 from pathlib import Path
 
-from profiler.config import Config, load_config
-from profiler.legacy import pickled_bytes
-from profiler.link import Link
-from profiler.records import Memory, Request, Sample
-from profiler.run_folder import RunFolder
-from profiler.system import published_total
+from splitwatt.profiler.config.config import Config, load_config
+from splitwatt.profiler.execute.block.system import published_total
+from splitwatt.profiler.links.link import Link
+from splitwatt.profiler.records.folder import RunFolder
+from splitwatt.profiler.records.legacy_size import pickled_bytes
+from splitwatt.profiler.records.run import Memory, Request, Sample
 
 # Model -> GMAC, parameters, seconds: of the right order, and invented.
 LOCAL = {

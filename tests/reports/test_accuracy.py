@@ -8,9 +8,9 @@ import jsonschema
 import pandas as pd
 import pytest
 
-from reports.accuracy import Accuracy, read_accuracy, split_name
-from reports.accuracy_table import accuracy_table
-from reports.tradeoffs import curves, subsets
+from splitwatt.reports.load.accuracy import Accuracy, read_accuracy, split_name
+from splitwatt.reports.metrics.tradeoffs import curves, subsets
+from splitwatt.reports.tables.accuracy import accuracy_table
 from tests.conftest import ROOT, splitwatt
 from tests.reports.accuracy_file import accuracy, write
 from tests.reports.synthetic import make_config, write_run
@@ -54,7 +54,7 @@ def test_every_number_is_in_the_table(made):
 
 
 def test_published_points_stand_beside_them_as_published(made):
-    with open(ROOT / "profiler" / "published.csv", newline="") as stream:
+    with open(ROOT / "profiler" / "config" / "published.csv", newline="") as stream:
         stated = [
             r for r in csv.DictReader(stream) if (r["backbone"], r["beta"]) == ("resnet50", "1.28")
         ]

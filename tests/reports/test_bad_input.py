@@ -5,8 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from device_configs.errors import RunError
-from reports.write import make_report
+from splitwatt.device_configs.errors import RunError
+from splitwatt.reports.write.write import make_report
 from tests.reports.power import add_power
 from tests.reports.synthetic import make_config, write_run
 
@@ -166,7 +166,7 @@ def test_what_cannot_be_told_leaves_no_half_report(run, tmp_path, monkeypatch):
     def broken(*_):
         raise RunError("a text cannot be made")
 
-    monkeypatch.setattr("reports.write.to_html", broken)
+    monkeypatch.setattr("splitwatt.reports.write.write.to_html", broken)
     with pytest.raises(RunError):
         make_report([run], tmp_path / "r")
     assert not (tmp_path / "r").exists()

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from device_configs.cli import guarded
-from reports import change
-from reports.accuracy import read_accuracy
-from reports.compare import _accuracies
-from reports.compare_cli import compare
+from splitwatt.device_configs.cli import guarded
+from splitwatt.reports.compare import change
+from splitwatt.reports.compare.cli import compare
+from splitwatt.reports.compare.compare import _accuracies
+from splitwatt.reports.load.accuracy import read_accuracy
 from tests.reports.accuracy_file import accuracy, figure, write
 from tests.reports.formats import check_package, schema
 from tests.reports.power import add_power

@@ -3,7 +3,7 @@
 import csv
 import json
 
-from reports.write import make_report
+from splitwatt.reports.write.write import make_report
 from tests.conftest import ROOT
 
 RUN = ROOT / "examples" / "table3-cpu" / "run"

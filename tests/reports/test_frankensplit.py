@@ -5,11 +5,11 @@ import json
 import pandas as pd
 import pytest
 
-from profiler.records import read_run
-from reports.draw import drawings
-from reports.model import series_of
-from reports.published import rows
-from reports.write import make_report
+from splitwatt.profiler.records.run import read_run
+from splitwatt.reports.figures.draw import drawings
+from splitwatt.reports.load.model import series_of
+from splitwatt.reports.papers.published import rows
+from splitwatt.reports.write.write import make_report
 from tests.reports.synthetic import make_config, write_run
 
 RATES = {"BLE": 0.27, "4G": 12.0, "Wi-Fi": 54.0, "5G": 66.9}
@@ -87,8 +87,8 @@ def test_the_total_as_the_paper_counts_has_no_coding_and_no_handcrafted_codec(ma
 
 
 def test_its_printed_systems_are_those_of_the_zoo():
-    from export import zoo
-    from export.zoo.input_compression import CODEC_ROWS
+    from splitwatt.export import zoo
+    from splitwatt.export.zoo.input_compression import CODEC_ROWS
 
     printed = [r["system"] for n in ("components", "wireless") for r in rows(f"frankensplit_{n}")]
     printed += [r["model"] for r in rows("frankensplit_backbones")]

@@ -7,8 +7,8 @@ import subprocess
 import pandas as pd
 import pytest
 
-from reports.table import percent, significant
-from reports.tex import cell, escape, macro
+from splitwatt.reports.tables.table import percent, significant
+from splitwatt.reports.write.tex import cell, escape, macro
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_tex_compiles_it(folder, tmp_path):
 
 
 def test_rates_that_share_their_digits_have_a_macro_each(tmp_path):
-    from reports.write import make_report
+    from splitwatt.reports.write.write import make_report
     from tests.reports.synthetic import make_config, write_run
 
     config = make_config(["LC1", "Ours1"], links=1, inferences=6)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy.optimize import brentq
 
-from reports.table import significant
+from splitwatt.reports.tables.table import significant
 from tests.reports.browser import dom
 from tests.reports.test_numbers import raw, same, uplink
 
@@ -231,7 +231,7 @@ def test_the_energy_trace_is_in_the_page_with_its_windows(tmp_path):
 
 
 def test_a_page_of_a_shaped_link_adds_no_link(tmp_path):
-    from reports.write import make_report
+    from splitwatt.reports.write.write import make_report
     from tests.reports.synthetic import make_config, write_run
 
     config = make_config(["LC1", "Ours1"], links=1, inferences=7)
@@ -295,9 +295,9 @@ def test_the_bars_show_the_summarys_costs_with_their_sources(two_boards, page, k
 
 
 def test_break_evens_and_their_intervals_are_those_of_whatif(two_boards):
-    from profiler.records import read_run
-    from profiler.whatif.breakeven import break_even
-    from profiler.whatif.model import cases
+    from splitwatt.profiler.analyse.breakeven import break_even
+    from splitwatt.profiler.analyse.rates import cases
+    from splitwatt.profiler.records.run import read_run
 
     found = {case.config: case for case in cases(read_run(str(two_boards.runs[0])), "payload")}
     rows = pd.read_csv(two_boards.folder / "breakeven.csv")

@@ -9,18 +9,18 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from scipy import stats as scipy_stats
 
-from reports import stats
-from reports.csv_files import to_csv
-from reports.figures import dots, style, tradeoff
-from reports.figures.bars import bars
-from reports.figures.categories import Categories, Panel, Place
-from reports.figures.forest import Forest, forest
-from reports.printed_names import printed_name
-from reports.published import peak_memory_gb, stated, statements
-from reports.table import Column, Table, significant
-from reports.tradeoffs import Curve, Point
-from reports.values import SOURCES, Value, exact, missing, ordered
-from reports.words import by_source, ranges
+from splitwatt.reports.figures import dots, style, tradeoff
+from splitwatt.reports.figures.bars import bars
+from splitwatt.reports.figures.categories import Categories, Panel, Place
+from splitwatt.reports.figures.forest import Forest, forest
+from splitwatt.reports.load.values import SOURCES, Value, exact, missing, ordered
+from splitwatt.reports.metrics import stats
+from splitwatt.reports.metrics.tradeoffs import Curve, Point
+from splitwatt.reports.papers.printed_names import printed_name
+from splitwatt.reports.papers.published import peak_memory_gb, stated, statements
+from splitwatt.reports.tables.table import Column, Table, significant
+from splitwatt.reports.write.csv_files import to_csv
+from splitwatt.reports.write.words import by_source, ranges
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_sizes_of_letters_are_the_papers():
 
 
 def test_systems_have_a_name_in_print():
-    from export import zoo
+    from splitwatt.export import zoo
 
     for name in zoo.systems():
         shown = printed_name(name)

@@ -9,12 +9,12 @@ import pytest
 from matplotlib.container import ErrorbarContainer
 from PIL import Image
 
-from profiler.records import read_run
-from profiler.steady import Until
-from reports.draw import drawings
-from reports.model import series_of
-from reports.write import _listed, make_report
-from tests.conftest import ROOT, splitwatt
+from splitwatt.profiler.config.steady import Until
+from splitwatt.profiler.records.run import read_run
+from splitwatt.reports.figures.draw import drawings
+from splitwatt.reports.load.model import series_of
+from splitwatt.reports.write.write import _listed, make_report
+from tests.conftest import COMMAND, splitwatt
 from tests.reports.power import add_power
 from tests.reports.synthetic import make_config, write_run
 
@@ -180,7 +180,7 @@ def test_json_prints_one_document(two_boards, tmp_path):
 
 def test_forty_configurations_and_three_links_within_thirty_seconds_and_two_gigabytes(tmp_path):
     run = write_run(tmp_path / "run", make_config(links=3))
-    command = [sys.executable, ROOT / "splitwatt.py", "report", run, "--out", tmp_path / "report"]
+    command = [*COMMAND, "report", run, "--out", tmp_path / "report"]
     measure = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
         "used = resource.getrusage(resource.RUSAGE_CHILDREN);"

@@ -5,9 +5,9 @@ import json
 import pandas as pd
 import pytest
 
-from profiler.fields import START_FIELDS, THROUGHPUT_FIELDS, check_record
-from profiler.network_records import LINK_FIELDS
-from reports.write import make_report
+from splitwatt.profiler.records.fields import START_FIELDS, THROUGHPUT_FIELDS, check_record
+from splitwatt.profiler.records.network import LINK_FIELDS
+from splitwatt.reports.write.write import make_report
 from tests.reports.synthetic import make_config, write_run
 
 

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 from frictionless import Package
 
-from reports.values import SOURCES
+from splitwatt.reports.load.values import SOURCES
 from tests.reports.formats import check_package, schema
 
 SCHEMA = schema("schema.json")

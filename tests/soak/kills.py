@@ -26,14 +26,14 @@ from typing import Any
 
 from PIL import Image
 
-import profiler.block
-import profiler.block_process
-from profiler.config import Config, from_document
-from profiler.prepare import Options
-from profiler.records import read_lines, read_run, read_throughput
-from profiler.run_folder import RunFolder
-from profiler.runner import resume_run, start_run
-from profiler.work import Done, left
+from splitwatt.profiler.config.config import Config, from_document
+from splitwatt.profiler.execute import block_process
+from splitwatt.profiler.execute.block import block
+from splitwatt.profiler.execute.prepare import Options
+from splitwatt.profiler.execute.runner import resume_run, start_run
+from splitwatt.profiler.execute.work import Done, left
+from splitwatt.profiler.records.folder import RunFolder
+from splitwatt.profiler.records.run import read_lines, read_run, read_throughput
 from tests.board.tiny import tiny_bundle
 
 POINTS = 1000
@@ -73,7 +73,7 @@ class Forked:
                 os.dup2(theirs, 1)
                 os.dup2(errors.fileno(), 2)
                 sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb", closefd=False))
-                code = profiler.block.main(arguments)
+                code = block.main(arguments)
                 sys.stdout.flush()
             except BaseException:
                 traceback.print_exc()
@@ -170,7 +170,7 @@ class Trial:
             os.dup2(log, 1)
             os.dup2(log, 2)
             sys.stderr = io.TextIOWrapper(os.fdopen(2, "wb", closefd=False), write_through=True)
-            profiler.block_process.start_module = Forked  # type: ignore[assignment]
+            block_process.start_module = Forked  # type: ignore[assignment]
             if (self.run / "run.json").exists():
                 resume_run(str(self.run), self.options)
             else:

@@ -23,15 +23,15 @@ from typing import Any
 
 import psutil
 
-from engines.bundle import Bundle
-from engines.image import decode_image
-from engines.photos import default_photos
-from engines.pipeline import BoardPipeline
-from profiler.client import Client
-from profiler.connection import Endpoint
-from profiler.protocol import HEADER_LENGTH, Tensor, encode_request
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.photos import default_photos
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.pipeline import BoardPipeline
+from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.client.connection import Endpoint
+from splitwatt.profiler.client.protocol import HEADER_LENGTH, Tensor, encode_request
 from tests.board.tiny import tiny_bundle
-from tests.conftest import ROOT
+from tests.conftest import COMMAND, ROOT
 
 CLIENTS = 64
 SECONDS = 300.0
@@ -76,7 +76,7 @@ class Trial:
     def start(self) -> subprocess.Popen:
         """A server, once it answers."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "profiler", "serve", "--bundles", self.folder, "--port",
+            [*COMMAND, "serve", "--bundles", self.folder, "--port",
              str(self.port), "--queue", "24", "--workers", "2", "--json", "--parent",
              str(os.getpid())],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,

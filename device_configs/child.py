@@ -1,0 +1,28 @@
+"""Python processes of ours, started on the very installation that starts them."""
+
+import sys
+from typing import List
+
+import splitwatt
+
+# `python -m` would put the working directory before everything else, and PYTHONPATH may name a
+# folder that holds a `splitwatt`. So a child is given the package by the path of its parent's.
+_START = (
+    "import sys, runpy, importlib.util as util\n"
+    "sys.path[:1] = [] if sys.path[0] == '' else sys.path[:1]\n"
+    "spec = util.spec_from_file_location('splitwatt', %r, submodule_search_locations=%r)\n"
+    "sys.modules['splitwatt'] = package = util.module_from_spec(spec)\n"
+    "spec.loader.exec_module(package)\n"
+    "runpy.run_module(%r, run_name='__main__', alter_sys=True)\n"
+)
+
+
+def module_command(module: str, *arguments: str) -> List[str]:
+    """The command that runs a module of ours in another process of this Python.
+
+    Args:
+        module: its name below `splitwatt`, as `engines.tensorrt.build_part`.
+        arguments: its own.
+    """
+    start = _START % (splitwatt.__file__, list(splitwatt.__path__), "splitwatt." + module)
+    return [sys.executable, "-c", start] + list(arguments)

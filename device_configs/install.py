@@ -1,0 +1,67 @@
+"""How packages that are missing are installed, as this copy of splitwatt was installed itself."""
+
+import glob
+import json
+import os
+import shlex
+import sys
+from typing import Optional, Tuple
+from urllib.parse import unquote, urlsplit
+
+import splitwatt
+
+# extra -> packages that it brings beyond the board runtime's, as they are imported
+EXTRAS = {
+    "export": ("torch", "torchvision", "timm", "safetensors", "compressai", "sc2bench", "onnx",
+               "pillow_heif"),
+    "report": ("matplotlib", "scipy"),
+    "serve": ("starlette", "uvicorn", "httptools", "uvloop", "cryptography", "prometheus_client"),
+    "cluster": ("ray", "pytriton"),
+    "cuda": ("tensorrt", "pycuda"),
+    "jetson": ("jtop",),
+}  # fmt: skip
+
+
+def install_command(extra: Optional[str] = None) -> str:
+    """The command that adds an extra to this installation: from its clone, its wheel, or an index.
+
+    Args:
+        extra: its name; None for what every installation needs.
+    """
+    extras = "[%s]" % extra if extra else ""
+    origin = _origin()
+    if origin is None:
+        return "pip install %s" % shlex.quote("splitwatt" + extras)
+    path, editable = origin
+    if os.path.isfile(path):
+        return "pip install %s" % shlex.quote("splitwatt%s @ file://%s" % (extras, path))
+    return "pip install %s%s" % ("-e " if editable else "", shlex.quote(path + extras))
+
+
+def install_for(package: str) -> str:
+    """The command that brings a package, by the extra that has it."""
+    for extra, packages in EXTRAS.items():
+        if package in packages:
+            return install_command(extra)
+    return install_command()
+
+
+def _origin() -> Optional[Tuple[str, bool]]:
+    """The folder or wheel that this copy was installed from, and whether it still runs from there.
+
+    None: an index, or not told. PEP 610's direct_url.json tells it; a clone that runs uninstalled
+    is its own origin.
+    """
+    root = os.path.dirname(os.path.dirname(os.path.abspath(splitwatt.__file__)))
+    if os.path.isfile(os.path.join(root, "pyproject.toml")):
+        return root, True
+    for folder in [root] + sys.path:
+        for found in glob.glob(os.path.join(folder, "splitwatt-*.dist-info", "direct_url.json")):
+            try:
+                with open(found, encoding="utf-8") as stream:
+                    url = urlsplit(str(json.load(stream)["url"]))
+            except (OSError, ValueError, KeyError, TypeError):
+                return None
+            path = unquote(url.path)
+            return (path, False) if url.scheme == "file" and os.path.exists(path) else None
+    return None

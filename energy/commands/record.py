@@ -1,0 +1,249 @@
+"""Joules of any command: `splitwatt energy record -- COMMAND`."""
+
+import resource
+import subprocess
+import sys
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from splitwatt.device_configs.cli import note
+from splitwatt.device_configs.errors import SensorError
+from splitwatt.energy.joules.confidence import bootstrap_mean
+from splitwatt.energy.joules.windows import figures, not_measured
+from splitwatt.energy.monitor import IDLE, EnergyMonitor, WindowEnergy
+
+_RUN = "run"
+
+
+def record(
+    command: List[str],
+    sources: Dict[str, Any],
+    runs: int = 1,
+    warmup: int = 0,
+    idle_s: float = 0.0,
+    hz: Optional[float] = None,
+    trace_path: Optional[str] = None,
+    quiet: bool = False,
+    sampler_cost_s: float = 0.0,
+) -> Dict[str, Any]:
+    """Run a command and measure it.
+
+    Args:
+        command: program and arguments, run as they are (no shell).
+        sources: `target`, `sysfs`, `driver`, `options` (see `splitwatt.energy.rails.opening.open_rails`).
+        runs, warmup: how often it runs, measured and before.
+        idle_s: how long nothing runs before and after, to know the idle power.
+        hz: samples a second; None: twice the sensor's own rate.
+        trace_path: keep the trace there.
+        quiet: send the command's output to standard error.
+        sampler_cost_s: compare power with and without sampling for so long each; 0: do not.
+
+    Returns:
+        {"command", "runs": [...], "joules": {label: MEAN}, "idle": {...}, "sampler": {...}, ...}.
+
+    Raises:
+        SensorError: no sensor, or the command cannot be started.
+    """
+    cost = None
+    if sampler_cost_s > 0:
+        from splitwatt.energy.sampler.cost import sampler_power
+
+        cost = sampler_power(sources, sampler_cost_s, hz)
+    ended: List[Ended] = []
+    monitor = EnergyMonitor(trace_path=trace_path, hz=hz, **sources)
+    try:
+        with monitor:
+            left = _TimeLeft(warmup + runs)
+            for _ in range(warmup):
+                _run(command, quiet)
+                left.one_done()
+            if idle_s > 0:
+                monitor.idle(idle_s)
+            for _ in range(runs):
+                monitor.begin(_RUN)
+                ended.append(_run(command, quiet))
+                monitor.end(_RUN)
+                left.one_done()
+            if idle_s > 0:
+                monitor.idle(idle_s)
+        results = monitor.results()
+        return _document(command, monitor, results, ended, trace_path, cost)
+    finally:
+        monitor.close()
+
+
+class Ended(NamedTuple):
+    """How a run of the command ended: its exit code and its processor time, s."""
+
+    exit_code: int
+    user_s: float
+    system_s: float
+
+
+def _run(command: List[str], quiet: bool) -> Ended:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    try:
+        code = subprocess.call(command, stdout=sys.stderr if quiet else None)
+    except OSError as error:
+        raise SensorError("'%s' cannot be run: %s" % (command[0], error.strerror or error))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Ended(code, after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime)
+
+
+class _TimeLeft(object):
+    """Says after each run but the last how long the others will take; nothing of a single one."""
+
+    def __init__(self, runs: int) -> None:
+        self._runs = runs
+        self._done = 0
+        self._start = time.monotonic()
+
+    def one_done(self) -> None:
+        self._done += 1
+        left = self._runs - self._done
+        if left:
+            seconds = (time.monotonic() - self._start) / self._done * left
+            note("run %d of %d is done, about %.3g s left" % (self._done, self._runs, seconds))
+
+
+def _document(
+    command: List[str],
+    monitor: EnergyMonitor,
+    results: List[WindowEnergy],
+    ended: List[Ended],
+    trace_path: Optional[str],
+    cost: Optional[Dict[str, Any]],
+) -> Dict[str, Any]:
+    measured = [r for r in results if r.window.name == _RUN]
+    idle = [r for r in results if r.window.name == IDLE]
+    labels = [rail["label"] for rail in monitor.about["rails"]]
+    runs: List[Dict[str, Any]] = [
+        {
+            "seconds": r.window.end_s - r.window.start_s,
+            "exit_code": end.exit_code,
+            "user_s": end.user_s,
+            "system_s": end.system_s,
+            "total_joules": r.total_joules,
+            "total_net_joules": r.total_net_joules,
+            "net_joules": r.net_joules,
+            "rails": {label: figures(energy) for label, energy in r.rails.items()},
+        }
+        for r, end in zip(measured, ended)
+    ]
+    return {
+        "command": command,
+        "target": monitor.about["target"],
+        "provenance": monitor.about["provenance"],
+        "total_of": monitor.about["total"],
+        "recorded_wall_s": time.time(),
+        "runs": runs,
+        "seconds": _mean([r["seconds"] for r in runs]),
+        "user_s": _mean([r["user_s"] for r in runs]),
+        "system_s": _mean([r["system_s"] for r in runs]),
+        "total_joules": _mean([r["total_joules"] for r in runs]),
+        "total_net_joules": _mean([r["total_net_joules"] for r in runs]),
+        "joules": {k: _mean([r["rails"][k]["joules"] for r in runs]) for k in labels},
+        "net_joules": {k: _mean([r["net_joules"][k] for r in runs]) for k in labels},
+        "idle_watts": {k: [r.rails[k].mean_watts for r in idle] for k in labels} if idle else None,
+        "sampler": monitor.stats,
+        "sampler_power": cost,
+        "hz": monitor.about["hz"],
+        "events": monitor.trace().metadata.get("events", []),
+        "trace": trace_path,
+        "refused": sorted({e.refused for r in measured for e in r.rails.values() if e.refused}),
+    }
+
+
+def _mean(values: List[Any]) -> Optional[Dict[str, Any]]:
+    """Mean, deviation and interval over the runs; None if one of them has no value."""
+    if None in values:
+        return None
+    mean = bootstrap_mean(values)
+    return None if mean is None else dict(mean._asdict())
+
+
+def as_lines(result: Dict[str, Any], encoding: Optional[str] = None) -> List[str]:
+    """A result of `record` for people, as hyperfine shows its own."""
+    plus, dots = signs_of(encoding)
+    runs = result["runs"]
+    lines = not_measured(result["provenance"])
+    lines += ["Benchmark: %s" % " ".join(result["command"])]
+    user, system = result["user_s"]["mean"], result["system_s"]["mean"]
+    times = [run["seconds"] for run in runs]
+    lines += _rows(
+        "Time", times, "s", plus, dots, "[User: %.3f s, System: %.3f s]" % (user, system)
+    )
+    lines[-1] += "    %d run%s" % (len(runs), "" if len(runs) == 1 else "s")
+    if result["total_of"]:
+        of = "(%s)" % "+".join(result["total_of"])
+        lines += _rows("Energy", [r["total_joules"] for r in runs], "J", plus, dots, of)
+        lines += _interval(result["total_joules"], "J")
+        net = [r["total_net_joules"] for r in runs]
+        if result["total_net_joules"]:
+            lines += _rows("Net", net, "J", plus, dots, "(less idle power)")
+    for label in result["joules"]:
+        joules = [run["rails"][label]["joules"] for run in runs]
+        lines += _rows(label, joules, "J", plus, dots, _readings(runs[0]["rails"][label]))
+        if result["net_joules"][label]:
+            net = [run["net_joules"][label] for run in runs]
+            lines += _rows("  net", net, "J", plus, dots, "")
+    lines += ["  refused: " + text for text in result["refused"]]
+    sampler = result["sampler"]
+    if sampler:
+        lines.append(
+            "  Sampler: %d samples, %d lost, %.2f %% of a core"
+            % (sampler["samples"], sampler["lost"], 100 * sampler["core_fraction"])
+        )
+    else:
+        lines.append("  Sampler: it hung in a sensor and was killed")
+    if result["sampler_power"]:
+        for label, change in result["sampler_power"]["change_watts"].items():
+            text = "-" if change is None else "%+.4f W" % change
+            lines.append("  Sampling changes the power of %s by %s" % (label, text))
+    codes = sorted({run["exit_code"] for run in runs} - {0})
+    if codes:
+        lines.append("  the command failed: exit code %s" % ", ".join(map(str, codes)))
+    return lines
+
+
+def signs_of(encoding: Optional[str]) -> Tuple[str, str]:
+    """ "Plus or minus" and "to", as a terminal of this encoding can show them."""
+    try:
+        "\u00b1\u03c3\u2026".encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return "+-", "..."
+    return "\u00b1", "\u2026"
+
+
+def _rows(
+    name: str, values: List[Optional[float]], unit: str, plus: str, dots: str, more: str
+) -> List[str]:
+    """Mean, deviation and range; "-" where one of the runs has no value."""
+    known = [value for value in values if value is not None]
+    mean = bootstrap_mean(known) if len(known) == len(values) else None
+    if mean is None:
+        return ["  %-29s -    %s" % (name + ":", more)]
+    if mean.deviation is None:
+        return [("  %-29s %10.4f %s    %s" % (name + ":", mean.mean, unit, more)).rstrip()]
+    first = "%s (mean %s %s):" % (name, plus, "sigma" if plus == "+-" else "\u03c3")
+    second = "Range (min %s max):" % dots
+    return [
+        ("  %-29s %10.4f %s %s %9.4f %s    %s"
+         % (first, mean.mean, unit, plus, mean.deviation, unit, more)).rstrip(),
+        "  %-29s %10.4f %s %s %9.4f %s"
+        % (second, min(known), unit, dots.ljust(len(plus)), max(known), unit),
+    ]  # fmt: skip
+
+
+def _interval(mean: Optional[Dict[str, Any]], unit: str) -> List[str]:
+    if mean is None or mean["interval"] is None:
+        return []
+    return ["  %-29s %10.4f %s to %.4f %s" % (("95 % interval:",) + tuple(
+        part for end in mean["interval"] for part in (end, unit)))]  # fmt: skip
+
+
+def _readings(rail: Dict[str, Any]) -> str:
+    if rail["refused"]:
+        return ""
+    gap_ms = 1e3 * (rail["largest_gap_s"] or 0.0)
+    return "[%.4g readings/s, largest gap %.3g ms]" % (rail["effective_hz"], gap_ms)

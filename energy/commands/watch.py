@@ -1,0 +1,181 @@
+"""The rails live in a terminal: watts, joules so far and a sparkline each."""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections import deque
+from typing import Any, Deque, Dict, List, Optional
+
+from splitwatt.energy.rails.total import add_up
+from splitwatt.energy.sampler.latest import Latest, LatestFile
+from splitwatt.energy.sampler.sampler import Sampler
+
+_BARS = "▁▂▃▄▅▆▇█"
+_PLAIN_BARS = "_.-~=+*#"  # for terminals that are told no encoding, as over a bare ssh
+# Bars of a sparkline at most and at least, and the columns that stand beside them.
+_WIDTH = 40
+_NARROWEST = 8
+_BESIDE = 45
+
+
+def sparkline(values: List[Optional[float]], bars: str = _BARS) -> str:
+    """Bars of eight heights, from the least to the greatest value; a blank where there is none."""
+    known = [v for v in values if v is not None]
+    if not known:
+        return " " * len(values)
+    low, high = min(known), max(known)
+    scale = (len(bars) - 1) / (high - low) if high > low else 0.0
+    return "".join(" " if v is None else bars[int(round((v - low) * scale))] for v in values)
+
+
+def bars_of(encoding: Optional[str]) -> str:
+    """The bars that a terminal of this encoding can show."""
+    try:
+        _BARS.encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return _PLAIN_BARS
+    return _BARS
+
+
+def watch(
+    sources: Dict[str, Any], interval_s: float, seconds: Optional[float], show: bool
+) -> Dict[str, Any]:
+    """Show the rails until Ctrl-C or for `seconds`; returns the last reading as JSON."""
+    sampler = Sampler(**sources)
+    folder = tempfile.mkdtemp(prefix="splitwatt-")
+    sampler.latest = path = os.path.join(folder, "latest")
+    try:
+        with sampler:
+            about = sampler.about
+            latest_file = LatestFile(path, len(about["rails"]))
+            try:
+                return _loop(about, latest_file, interval_s, seconds, show)
+            finally:
+                latest_file.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _loop(
+    about: Dict[str, Any],
+    latest_file: LatestFile,
+    interval_s: float,
+    seconds: Optional[float],
+    show: bool,
+) -> Dict[str, Any]:
+    history: List[Deque[Optional[float]]] = [deque(maxlen=_WIDTH) for _ in about["rails"]]
+    end = None if seconds is None else time.monotonic() + seconds
+    bars = bars_of(sys.stdout.encoding)  # before rich puts something without one in its place
+    screen = _Screen() if show else None
+    latest: Optional[Latest] = None
+    try:
+        while end is None or time.monotonic() < end:
+            time.sleep(
+                interval_s if end is None else max(0.0, min(interval_s, end - time.monotonic()))
+            )
+            latest = latest_file.read() or latest
+            if latest is None:
+                continue
+            if not latest.fresh(time.monotonic(), about["hz"]):
+                latest = latest.stale()
+            for line, watts in zip(history, latest.watts):
+                line.append(watts)
+            if screen is not None:
+                screen.draw(_lines(about, latest, history, bars))
+    except KeyboardInterrupt:
+        pass  # that is how it ends
+    finally:
+        if screen is not None:
+            screen.close()
+    return _document(about, latest)
+
+
+def _lines(about: Dict[str, Any], latest: Latest, history: List[Any], bars: str) -> List[str]:
+    wide = max([len(rail["label"]) for rail in about["rails"]] + [5])
+    room = shutil.get_terminal_size().columns - wide - _BESIDE
+    room = max(_NARROWEST, min(_WIDTH, room))
+    lines = []
+    for rail, watts, joules, past in zip(about["rails"], latest.watts, latest.joules, history):
+        lines.append(
+            "%-*s %9s %12s  %-*s  %s"
+            % (
+                wide,
+                rail["label"],
+                "-" if watts is None else "%.3f W" % watts,
+                "-" if joules is None else "%.2f J" % joules,
+                room,
+                sparkline(list(past)[-room:], bars),
+                _range(past),
+            )
+        )
+    watts_of = {r["label"]: w for r, w in zip(about["rails"], latest.watts)}
+    total = add_up(about["total"], watts_of)
+    lines.append(
+        "%-*s %9s   %d samples at %.4g Hz, %d lost, target %s, %s"
+        % (
+            wide,
+            "total",
+            "-" if total is None else "%.3f W" % total,
+            latest.samples,
+            about["hz"],
+            latest.lost,
+            about["target"] or "none",
+            about["provenance"],
+        )
+    )
+    return lines
+
+
+def _range(past: Deque[Optional[float]]) -> str:
+    """What the least and the greatest bar stand for."""
+    known = [watts for watts in past if watts is not None]
+    return "%.2f to %.2f W" % (min(known), max(known)) if known else ""
+
+
+def _document(about: Dict[str, Any], latest: Optional[Latest]) -> Dict[str, Any]:
+    rows = []
+    for i, rail in enumerate(about["rails"]):
+        rows.append(
+            {
+                "name": rail["label"],
+                "watts": latest.watts[i] if latest else None,
+                "joules": latest.joules[i] if latest else None,
+                "total": about["total"] == [rail["label"]],
+            }
+        )
+    return {
+        "target": about["target"],
+        "provenance": about["provenance"],
+        "rails": rows,
+        "samples": latest.samples if latest else 0,
+        "lost": latest.lost if latest else 0,
+    }
+
+
+class _Screen(object):
+    """Draws lines in place on a terminal (with rich where it is), one under the other elsewhere."""
+
+    def __init__(self) -> None:
+        self._live: Any = None
+        if sys.stdout.isatty():
+            try:
+                from rich.live import Live
+
+                self._live = Live(refresh_per_second=10)
+                self._live.start()
+            except ImportError:
+                pass  # plain lines then
+
+    def draw(self, lines: List[str]) -> None:
+        if self._live is None:
+            print("\n".join(lines), flush=True)
+            return
+        from rich.text import Text
+
+        self._live.update(Text("\n".join(lines)))
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()

@@ -1,0 +1,1 @@
+"""From power samples to joules: integration, windows, intervals."""

@@ -1,0 +1,225 @@
+"""Joules per image of a block: one configuration, or one stage, repeated after warm-up.
+
+A Nano's sensor changes every 54 ms: a single inference is shorter than that and cannot be measured.
+So a block is: the same work over and over, for ten seconds or more, and its joules are divided by
+the number of inferences, which is the same for every configuration that is compared.
+
+Where a part of the block was not measured, joules are those of the rest, and they are divided by
+the inferences of the rest: as many as its share of the time. A larger part than a hundredth is
+refused: nobody knows what ran in it.
+"""
+
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from splitwatt.device_configs.errors import SensorError
+from splitwatt.energy.joules.confidence import bootstrap_mean
+from splitwatt.energy.joules.summary import (
+    LEAST_READINGS,
+    RailEnergy,
+    energies,
+    rail_energy,
+    readings_of,
+    unmeasured,
+)
+from splitwatt.energy.monitor import EnergyMonitor, Window, idle_watts
+from splitwatt.energy.rails.rail import Rail
+from splitwatt.energy.trace.files import Trace, read_trace
+from splitwatt.energy.trace.readings import Readings
+
+# The shortest block of which anything is claimed, s.
+LEAST_BLOCK_S = 10.0
+# A block is cut into at most so many equal pieces, whose spread gives the interval.
+_PIECES = 20
+_FEWEST_PIECES = 5
+
+
+class Repetitions(NamedTuple):
+    """How often something ran, and from when to when on the monotonic clock (s)."""
+
+    repetitions: int
+    start_s: float
+    end_s: float
+
+
+def repeat(
+    stage: Callable[[], Any],
+    least_s: float = LEAST_BLOCK_S,
+    warmup: int = 2,
+    inferences: Optional[int] = None,
+) -> Repetitions:
+    """Run one stage over and over.
+
+    Args:
+        least_s: for at least so long, s.
+        warmup: runs before it counts.
+        inferences: exactly so often instead.
+    """
+    for _ in range(warmup):
+        stage()
+    count = 0
+    start = now = time.monotonic()
+    while count < inferences if inferences else now - start < least_s or not count:
+        stage()
+        count += 1
+        now = time.monotonic()
+    return Repetitions(count, start, now)
+
+
+def repeat_stage(monitor: EnergyMonitor, name: str, stage: Callable[[], Any], **how: Any) -> int:
+    """`repeat` as the window `name` of a monitor; returns how often it ran in it."""
+    done = repeat(stage, **how)
+    monitor.windows.append(Window(name, done.start_s, done.end_s))
+    return done.repetitions
+
+
+def block_energy(
+    trace_path: str,
+    start_s: float,
+    end_s: float,
+    inferences: int,
+    idle: Sequence[Tuple[float, float]] = (),
+) -> Dict[str, Any]:
+    """Gross and net joules per image of one block, per rail and in total, as JSON.
+
+    Args:
+        trace_path: the block's trace, a run's `power/<block>.csv`.
+        start_s, end_s: the block without its warm-up, on the trace's clock.
+        inferences: how many there were in it.
+        idle: windows of that trace in which the board did nothing, before and after.
+
+    Returns:
+        {"duration_s", "inferences", "provenance", "rails": {label: FIGURES}, "total": FIGURES or
+        None, "events" (how many of each kind)}. FIGURES: "joules" (of what was measured),
+        "joules_per_image", "net_joules_per_image" (None: no idle window),
+        "interval_joules_per_image" (95 %, bootstrap over equal pieces of the block, around
+        "joules_per_image"; None: too few readings), "pieces",
+        "joules_per_image_of_pieces", "idle_watts", "effective_hz",
+        "largest_gap_s", "excluded", "gap_s", "refused". All joules are None where the block was
+        refused; joules per image also where more than a hundredth of it was not measured, which
+        "refused" then says.
+    """
+    if inferences < 1:
+        raise SensorError("a block without inferences has no joules per image")
+    trace = read_trace(trace_path)
+    readings = readings_of(trace)
+    found = energies(trace, readings, start_s, end_s)
+    idle_w = idle_watts([energies(trace, readings, a, b) for a, b in idle])
+    parts = {
+        rail.label: _part(readings[rail.label], rail, found[rail.label], idle_w, inferences)
+        for rail in trace.rails
+    }
+    return {
+        "duration_s": end_s - start_s,
+        "inferences": inferences,
+        "provenance": trace.metadata.get("provenance"),
+        "rails": {label: _figures([part]) for label, part in parts.items()},
+        "total": _total(trace, parts),
+        "events": _counted(trace.metadata.get("events", ())),
+    }
+
+
+class _Part(NamedTuple):
+    """One rail of a block, per image: gross and net joules, those of equal pieces of the block."""
+
+    energy: RailEnergy
+    gross: Optional[float]
+    net: Optional[float]
+    idle_w: Optional[float]
+    pieces: List[float]
+    refused: Optional[str]
+
+
+def _part(
+    readings: Readings,
+    rail: Rail,
+    energy: RailEnergy,
+    idle_w: Dict[str, Optional[float]],
+    inferences: int,
+) -> _Part:
+    idle = idle_w.get(rail.label)
+    refused = energy.refused or unmeasured(energy)
+    if refused is not None or energy.joules is None:
+        return _Part(energy, None, None, idle, [], refused)
+    measured = inferences * energy.covered_s / energy.duration_s
+    gross = energy.joules / measured
+    net = None if idle is None else gross - idle * energy.covered_s / measured
+    return _Part(energy, gross, net, idle, _pieces(readings, rail, energy, inferences), None)
+
+
+def _pieces(readings: Readings, rail: Rail, energy: RailEnergy, inferences: int) -> List[float]:
+    """Joules per image of equal pieces of the block, each with enough readings; [] of too few."""
+    count = min(_PIECES, inferences, energy.readings // (LEAST_READINGS + 1))
+    if count < _FEWEST_PIECES:
+        return []
+    start, end = energy.window_s
+    step = (end - start) / count
+    per_image_s = (end - start) / inferences
+    pieces = [
+        rail_energy(readings, rail, start + i * step, start + (i + 1) * step, driver_moved=True)
+        for i in range(count)
+    ]
+    if any(piece.mean_watts is None for piece in pieces):
+        return []
+    return [piece.mean_watts * per_image_s for piece in pieces if piece.mean_watts is not None]
+
+
+def _figures(parts: List[_Part]) -> Dict[str, Any]:
+    """The figures of one rail, or of several that are added up."""
+    # The slowest rail, and the one with the most gaps, limit the sum.
+    limits = max((part.energy for part in parts), key=lambda e: (e.gap_s, -e.effective_hz))
+    gross = _sum([part.gross for part in parts])
+    counts = {len(part.pieces) for part in parts}
+    pieces = [sum(row) for row in zip(*[part.pieces for part in parts])]
+    pieces = pieces if len(counts) == 1 else []
+    return {
+        "joules": _sum([part.energy.joules for part in parts]),
+        "joules_per_image": gross,
+        "net_joules_per_image": _sum([part.net for part in parts]),
+        "interval_joules_per_image": _interval(gross, pieces),
+        "pieces": len(pieces),
+        "joules_per_image_of_pieces": pieces,
+        "idle_watts": _sum([part.idle_w for part in parts]),
+        "effective_hz": limits.effective_hz,
+        "largest_gap_s": limits.largest_gap_s,
+        "excluded": limits.excluded,
+        "gap_s": limits.gap_s,
+        "refused": next((part.refused for part in parts if part.refused), None),
+    }
+
+
+def _interval(value: Optional[float], pieces: List[float]) -> Optional[List[float]]:
+    """How far the pieces' mean may be off, laid around the whole's own value.
+
+    The pieces' edges cut through the samples elsewhere than the block's, so that their mean is not
+    quite the value that the interval is of.
+    """
+    mean = bootstrap_mean(pieces)
+    if value is None or mean is None or mean.interval is None:
+        return None
+    return [value + min(0.0, mean.interval[0] - mean.mean),
+            value + max(0.0, mean.interval[1] - mean.mean)]  # fmt: skip
+
+
+def _sum(values: List[Optional[float]]) -> Optional[float]:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _counted(events: Sequence[Dict[str, Any]]) -> Dict[str, int]:
+    """How often each kind of event was noted."""
+    kinds = [str(event.get("what")) for event in events]
+    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+
+
+def _total(trace: Trace, parts: Dict[str, _Part]) -> Optional[Dict[str, Any]]:
+    """The board's figures: the sum over the rails that make its total; None where none does."""
+    if not trace.total or any(label not in parts for label in trace.total):
+        return None
+    figures = _figures([parts[label] for label in trace.total])
+    return dict(figures, rails=list(trace.total))
+
+
+def shifted(windows: Sequence[Window], offset_s: float) -> List[Window]:
+    """Windows of our clock on the other machine's: to take its joules for our intervals."""
+    return [Window(w.name, w.start_s + offset_s, w.end_s + offset_s) for w in windows]

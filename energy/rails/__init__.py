@@ -1,0 +1,1 @@
+"""Rails: what a sensor measures, found by its label, and which of them make up the total."""

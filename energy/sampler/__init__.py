@@ -1,0 +1,1 @@
+"""The process that reads the rails on time."""

@@ -1,0 +1,297 @@
+"""The sampler's own process: reads the rails on time, writes the trace as it goes.
+
+Started by `splitwatt.energy.sampler.sampler.Sampler` as `python -m splitwatt.energy.sampler.process SPEC`; it tells its parent
+one JSON line when it is ready and one when it ends, and it ends when its standard input closes:
+so it never outlives its parent.
+"""
+
+import contextlib
+import json
+import select
+import sys
+import time
+from typing import Any, Dict, List, Optional
+
+from splitwatt.device_configs.errors import SplitwattError
+from splitwatt.energy.rails.opening import RailSet, open_rails
+from splitwatt.energy.rails.rail import COUNTER
+from splitwatt.energy.sampler.latest import Latest, LatestFile
+from splitwatt.energy.sampler.scheduling import be_punctual
+from splitwatt.energy.sampler.sensor_rate import probe_periods, sampling_rate
+from splitwatt.energy.trace.writer import TraceWriter, rail_records
+
+# A read of all rails that takes longer than this is a blocked sensor: what it returns is no reading
+# of that moment.
+_BLOCKED_S = 0.05
+# Volts, clocks and the process's own cost are looked at this often, s.
+_LOOK_S = 0.5
+# A change of wall time against the monotonic clock beyond this is a step, s.
+_STEP_S = 0.05
+# A hole of more than this, and of ten samples, is marked as a gap, s.
+_HOLE_S = 0.1
+# When it has fallen behind by more than this it goes on from now: the samples missed are lost, s.
+_BEHIND_S = 1.0
+
+
+class Sampling(object):
+    """The state of one sampler: rails, where its readings go, what it counted."""
+
+    def __init__(self, rails: RailSet, hz: float, writer: Optional[TraceWriter]) -> None:
+        self.rails = rails
+        self.period_s = 1.0 / hz
+        self.writer = writer
+        self.latest: Optional[LatestFile] = None
+        self.samples = self.late = self.lost = self.failed = self.blocked = 0
+        self.worst_late_s = 0.0
+        self._counter = [rail.kind == COUNTER for rail in rails.rails]
+        self._any_counter = any(self._counter)
+        self._before: List[Optional[float]] = [None] * len(rails.rails)
+        self._before_s = [0.0] * len(rails.rails)
+        self._joules = [0.0] * len(rails.rails)
+        self._watts: List[Optional[float]] = [None] * len(rails.rails)
+        self._volts: List[Optional[float]] = [None] * len(rails.rails)
+        self._limits = [rail.absurd_above_w for rail in rails.rails]
+        self._clocks = _clock_offsets()
+        self._looked_s = 0.0
+        self._kept_s = 0.0
+
+    def run(self, stop: Any) -> None:
+        """Sample until `stop` is readable (or at its end).
+
+        And once more then: a window that ends with the sampler is covered to its end.
+        """
+        self._loop(stop)
+        self.take(time.monotonic())
+
+    def _loop(self, stop: Any) -> None:
+        due = last = time.monotonic()
+        while True:
+            now = time.monotonic()
+            while now < due:
+                if select.select([stop], [], [], due - now)[0]:
+                    return
+                now = time.monotonic()
+            late = now - due
+            if now - last > max(_HOLE_S, 10 * self.period_s):
+                due += self._hole(late, (last + now) / 2)
+            if late > self.period_s:
+                self.late += 1
+                if select.select([stop], [], [], 0)[0]:
+                    return
+            self.worst_late_s = max(self.worst_late_s, late)
+            last = now
+            self.take(now)
+            due += self.period_s
+            # When late, catch up at half the period at most: samples at almost the same moment
+            # would get huge weights in Simpson's rule.
+            due_now = last + self.period_s / 2
+            if due < due_now:
+                self._pause(stop, due_now - time.monotonic())
+
+    def _hole(self, behind: float, at: float) -> float:
+        """Mark a hole, and give up what is too late; returns the seconds given up.
+
+        The empty row makes the hole a gap: nothing is drawn across it. The samples that were due
+        in it are taken now, unless that would be a long burst without meaning: then they are lost.
+        """
+        skipped = int(behind / self.period_s) if behind > _BEHIND_S else 0
+        self.lost += skipped
+        self.event("fell behind", {"seconds": round(behind, 3), "lost": skipped})
+        if self.writer is not None:
+            self.writer.row(at, [None] * len(self.rails.rails))
+        # What a counter counted meanwhile, it tells.
+        self._watts = [w if c else None for w, c in zip(self._watts, self._counter)]
+        return skipped * self.period_s
+
+    def _pause(self, stop: Any, seconds: float) -> None:
+        if seconds > 0:
+            select.select([stop], [], [], seconds)
+
+    def first(self) -> None:
+        """The first sample, before anybody is told that sampling has begun."""
+        if self._any_counter:
+            # Counters need something to count from, and a while to count.
+            self._before = self.rails.read()
+            self._before_s = [time.monotonic()] * len(self._before)
+            time.sleep(0.005)
+        self.take(time.monotonic())
+
+    def take(self, now: float) -> None:
+        """One sample: read, write, count."""
+        values = self.rails.read()
+        done = time.monotonic()
+        if done - now > _BLOCKED_S:
+            self.blocked += 1
+            self.event("blocked", {"seconds": round(done - now, 3)})
+            values = [v if c else None for v, c in zip(values, self._counter)]
+        at = (now + done) / 2
+        watts = self._to_watts(values, at) if self._any_counter else values
+        self.samples += 1
+        self.failed += sum(1 for w in watts if w is None)
+        if self.writer is not None:
+            self.writer.row(at, watts)
+        if self.latest is not None:
+            self._keep(at, watts)
+        if done - self._looked_s > _LOOK_S:
+            self._look(done)
+
+    def _to_watts(self, values: List[Optional[float]], at: float) -> List[Optional[float]]:
+        """Counters become the mean power since they were read before, and their joules are added to
+        those so far; the others are watts already.
+        """
+        watts = list(values)
+        for i, value in enumerate(values):
+            if not self._counter[i]:
+                continue
+            if value is None:
+                continue  # the next reading covers this interval too: nothing is lost
+            before = self._before[i]
+            mean = None if before is None else (value - before) / (at - self._before_s[i])
+            if before is not None and mean is not None and 0 <= mean <= self._limits[i]:
+                self._joules[i] += value - before
+            watts[i] = mean
+            self._before[i], self._before_s[i] = value, at
+        return watts
+
+    def _keep(self, at: float, watts: List[Optional[float]]) -> None:
+        """The newest reading, and joules so far: over gaps they do not grow."""
+        latest = self.latest
+        if latest is None:
+            return
+        for i, value in enumerate(watts):
+            if value is None or not 0 <= value <= self._limits[i]:
+                self._watts[i] = None
+                continue
+            before = self._watts[i]
+            if before is not None and not self._counter[i]:
+                self._joules[i] += (value + before) / 2 * (at - self._kept_s)
+            self._watts[i] = value
+        self._kept_s = at
+        latest.write(
+            Latest(
+                at,
+                self._clocks[0],
+                self.samples,
+                self.lost,
+                self.failed,
+                _cpu_s(),
+                self._watts,
+                self._volts,
+                list(self._joules),
+            )
+        )
+
+    def _look(self, now: float) -> None:
+        """Now and then: the clocks, the volts, the buffer."""
+        self._looked_s = now
+        clocks = _clock_offsets()
+        if abs(clocks[0] - self._clocks[0]) > _STEP_S:
+            self.event("wall clock stepped", {"seconds": clocks[0] - self._clocks[0]})
+        if abs(clocks[1] - self._clocks[1]) > _STEP_S:
+            self.event("suspended", {"seconds": clocks[1] - self._clocks[1]})
+        self._clocks = clocks
+        if self.latest is not None:
+            self._volts = self.rails.volts()
+        if self.writer is not None:
+            self.writer.flush()
+
+    def event(self, what: str, details: Dict[str, Any]) -> None:
+        """Something that a reader of the trace must know."""
+        if self.writer is not None:
+            self.writer.event(what, details)
+
+    def stats(self, cpu_before_s: float, wall_before_s: float) -> Dict[str, Any]:
+        """What it did and what it cost."""
+        cpu, wall = _cpu_s() - cpu_before_s, time.monotonic() - wall_before_s
+        return {
+            "samples": self.samples,
+            "lost": self.lost,
+            "late": self.late,
+            "failed_reads": self.failed,
+            "blocked_reads": self.blocked,
+            "worst_late_s": self.worst_late_s,
+            "cpu_s": cpu,
+            "wall_s": wall,
+            "core_fraction": cpu / wall if wall > 0 else 0.0,
+            "peak_bytes": _peak_bytes(),
+        }
+
+
+def _cpu_s() -> float:
+    return time.process_time()
+
+
+def _peak_bytes() -> Optional[int]:
+    """The most memory this process ever held (getrusage would tell its parent's)."""
+    try:
+        with open("/proc/self/status") as stream:
+            rows = [line.split() for line in stream if line.startswith("VmHWM:")]
+        return int(rows[0][1]) * 1024
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def _clock_offsets() -> List[float]:
+    """[wall - monotonic, time since boot with sleep - monotonic], s."""
+    monotonic = time.monotonic()
+    boot = getattr(time, "CLOCK_BOOTTIME", 7)  # named since Python 3.7
+    return [time.time() - monotonic, time.clock_gettime(boot) - monotonic]
+
+
+def main(argv: List[str]) -> int:
+    """Run a sampler; `argv[0]` is its specification as JSON."""
+    spec = json.loads(argv[0])
+    try:
+        granted = be_punctual()
+        with open_rails(
+            spec["target"], spec["sysfs"], spec.get("driver"), spec.get("options")
+        ) as rails:
+            _sample(rails, spec, granted)
+    except SplitwattError as error:
+        _tell({"error": error.message, "remedy": error.remedy, "exit_code": error.exit_code})
+        return 1
+    return 0
+
+
+def _sample(rails: RailSet, spec: Dict[str, Any], granted: Dict[str, Any]) -> None:
+    probed = {} if spec.get("hz") else probe_periods(rails)
+    hz = spec.get("hz") or sampling_rate(rails, probed)
+    writer: Optional[TraceWriter] = None
+    about = {
+        "target": rails.target,
+        "provenance": rails.provenance,
+        "sysfs": spec["sysfs"],
+        "rails": rail_records(rails.rails),
+        "total": list(rails.total),
+        "hz": hz,
+        "probed_period_s": probed,
+        "scheduling": granted,
+        "tried": [dict(t._asdict()) for t in rails.tried],
+        "wall_minus_monotonic_s": _clock_offsets()[0],
+        "started_monotonic_s": time.monotonic(),
+    }
+    if spec.get("trace"):
+        writer = TraceWriter(spec["trace"], [r.label for r in rails.rails], about)
+    sampling = Sampling(rails, hz, writer)
+    if spec.get("latest"):
+        sampling.latest = LatestFile(spec["latest"], len(rails.rails), create=True)
+    cpu, wall = _cpu_s(), time.monotonic()
+    sampling.first()
+    _tell({"ready": about})
+    # Ctrl-C goes to the whole group: end as if told to.
+    with contextlib.suppress(KeyboardInterrupt):
+        sampling.run(sys.stdin)
+    stats = sampling.stats(cpu, wall)
+    if writer is not None:
+        writer.close(stats)
+    _tell({"stats": stats})
+
+
+def _tell(document: Dict[str, Any]) -> None:
+    # If the parent is gone the trace is written all the same.
+    with contextlib.suppress(BrokenPipeError):
+        print(json.dumps(document), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,62 @@
+"""How often does a sensor really change? Found by reading it as fast as it goes for a moment."""
+
+import time
+from typing import Dict, List, Optional
+
+from splitwatt.energy.rails.opening import RailSet
+from splitwatt.energy.rails.rail import COUNTER
+from splitwatt.energy.trace.readings import estimate_period
+
+# Between two reads of the probe, s: sensors that change faster than every 4 ms are not told apart.
+_STEP_S = 0.001
+_LONGEST_S = 4.0
+_SHORTEST_S = 0.3
+# A sensor changes, within the probe, about this often.
+_CHANGES = 16
+# Sampling rates that are chosen without being asked for.
+_FASTEST_HZ = 1000.0
+_SLOWEST_HZ = 4.0
+_UNKNOWN_HZ = 200.0
+_COUNTER_HZ = 100.0
+
+
+def probe_periods(rails: RailSet) -> Dict[str, Optional[float]]:
+    """Each rail's period in seconds, None where it did not show (a constant load shows nothing).
+
+    Takes about sixteen of the longest period that the target's YAML states, 0.3 to 4 s.
+    """
+    known = [r.period_s for r in rails.rails if r.period_s and r.kind != COUNTER]
+    if not any(r.kind != COUNTER for r in rails.rails):
+        return {}
+    lasts = min(_LONGEST_S, max(_SHORTEST_S, _CHANGES * max(known, default=0.0)))
+    times: List[float] = []
+    rows: List[List[Optional[float]]] = []
+    end = time.monotonic() + lasts
+    while True:
+        now = time.monotonic()
+        if now >= end:
+            break
+        times.append(now)
+        rows.append(rails.read())
+        time.sleep(_STEP_S)
+    found: Dict[str, Optional[float]] = {}
+    for i, rail in enumerate(rails.rails):
+        if rail.kind == COUNTER:
+            continue
+        sound = [(t, row[i]) for t, row in zip(times, rows) if row[i] is not None]
+        found[rail.label] = estimate_period([t for t, _ in sound], [w for _, w in sound])  # type: ignore[misc]
+    return found
+
+
+def sampling_rate(rails: RailSet, probed: Dict[str, Optional[float]]) -> float:
+    """Samples a second: twice the rate of the fastest sensor, as probed, else as known."""
+    rates: List[float] = []
+    for rail in rails.rails:
+        period = probed.get(rail.label) or rail.period_s
+        if rail.kind == COUNTER:
+            rates.append(_COUNTER_HZ)  # nothing is lost between reads: it counts by itself
+        elif period:
+            rates.append(2.0 / period)
+        else:
+            rates.append(_UNKNOWN_HZ)
+    return min(_FASTEST_HZ, max(_SLOWEST_HZ, max(rates)))

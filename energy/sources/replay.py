@@ -1,0 +1,46 @@
+"""A recorded trace, played again in its own time: what a board measured, seen elsewhere."""
+
+import time
+from bisect import bisect_right
+from typing import List, Optional
+
+from splitwatt.energy.rails import rail as rails
+from splitwatt.energy.trace.files import read_trace
+
+
+class Driver(rails.Driver):
+    """Reads the sample that the trace holds for the time since the driver was opened."""
+
+    name = "replay"
+    provenance = "replayed"
+    needs_target = False
+
+    def __init__(self, context: rails.Context) -> None:
+        path = context.options.get("trace")
+        if not path:
+            raise rails.UnavailableError("no trace was named", "--replay TRACE names one")
+        self._trace = read_trace(path)
+        if not self._trace.times:
+            raise rails.UnavailableError("%s has no samples" % path, "record for longer")
+        self.total = self._trace.total or None
+        self._start_s: Optional[float] = None
+        self.rails = [
+            rail._replace(driver=self.name, path=path, kind=_played(rail.kind))
+            for rail in self._trace.rails
+        ]
+
+    def read(self) -> List[Optional[float]]:
+        """One reading a rail (see `splitwatt.energy.rails.rail.Driver`)."""
+        if self._start_s is None:
+            self._start_s = time.monotonic()
+        times = self._trace.times
+        at = times[0] + time.monotonic() - self._start_s
+        index = bisect_right(times, at) - 1
+        if at > times[-1]:
+            return [None] * len(self.rails)  # the trace is over
+        return [column[index] for column in self._trace.columns]
+
+
+def _played(kind: str) -> str:
+    """A counter's trace holds mean powers: that is what is played."""
+    return rails.AVERAGE if kind == rails.COUNTER else kind

@@ -1,0 +1,1 @@
+"""Power traces: the samples of rails over time, on disk and checked."""

@@ -1,0 +1,44 @@
+"""What a model is called: `ladon_r50@0.32`, `jpeg@50+resnet50`, `ladon_r50@0.32-fp16`."""
+
+from typing import NamedTuple, Optional
+
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.engines.bundle.parts import PRECISIONS
+
+FP32 = PRECISIONS[0]
+
+
+class ModelName(NamedTuple):
+    """A model's name in its three pieces; `str` puts them together again.
+
+    system: without rate point and precision: `ladon_r50`, `jpeg+resnet50`.
+    rate: None for a bare name.
+    precision: fp32 adds nothing to a name.
+    """
+
+    system: str
+    rate: Optional[str] = None
+    precision: str = FP32
+
+    def __str__(self) -> str:
+        codec, plus, model = self.system.partition("+")
+        at = "" if self.rate is None else "@" + self.rate
+        ending = "" if self.precision == FP32 else "-" + self.precision
+        return codec + at + plus + model + ending
+
+
+def read_name(name: str) -> ModelName:
+    """A model's name taken apart; a codec's rate point may also stand last: `jpeg+resnet50@50`.
+
+    Raises:
+        UsageError: it has two rate points.
+    """
+    endings = [precision for precision in PRECISIONS if name.endswith("-" + precision)]
+    base = name[: -len(endings[0]) - 1] if endings else name
+    codec, plus, model = base.partition("+")
+    codec, first, rate = codec.partition("@")
+    model, second, other = model.partition("@")
+    if first and second:
+        raise UsageError("the model '%s' has two rate points" % name, "drop one")
+    found = (rate if first else other) if first or second else None
+    return ModelName(codec + plus + model, found, endings[0] if endings else FP32)

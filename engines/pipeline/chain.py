@@ -1,0 +1,154 @@
+"""Parts of one end of a link as engines: each takes the tensors it names from those made so far."""
+
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+
+import numpy as np
+
+from splitwatt.device_configs.errors import BundleError
+from splitwatt.engines.backends.base import Built, Engine
+from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.bundle.parts import Part
+from splitwatt.engines.codecs.base import Codec
+from splitwatt.engines.pipeline.postprocess import TENSORS, Answer, Sizes, answer_of
+from splitwatt.engines.pipeline.stages import Laps
+from splitwatt.engines.pipeline.store import EngineStore
+from splitwatt.engines.rangecoder.words import WORDS
+
+Tensors = Dict[str, np.ndarray]
+# A stage, and a call that does its work once.
+Step = Tuple[str, Callable[[], Any]]
+
+
+class PartsPipeline(Closing):
+    """What all pipelines have: parts of one placement as engines, closed together.
+
+    A codec's own parts run in onnxruntime on the CPU, whatever the backend of the others is.
+
+    Attributes:
+        bundle: what they are of.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        placement: str,
+        backend: str = "cpu",
+        threads: Optional[int] = None,
+        store: Optional[EngineStore] = None,
+    ) -> None:
+        self.bundle = bundle
+        engines = EngineStore() if store is None else store
+        self._own_store = engines if store is None else None
+        try:
+            self._chain = [
+                (part, engines.get(bundle, part, backend, threads))
+                for part in bundle.manifest.placed(placement)
+            ]
+            self._codec: Optional[Codec] = None
+            if bundle.manifest.split:
+                # Both ends compute with one library: another's floating point gives other indexes.
+                self._codec = bundle.codec(
+                    lambda name: engines.get(bundle, bundle.part(name), "cpu", threads)
+                )
+            given: Tuple[str, ...] = ("image",)
+            if placement == "server" and self._codec is not None:
+                given = self._codec.gives
+            made = _check_flow(bundle, self._chain, given)
+            if placement == "board" and self._codec is not None:
+                if WORDS not in made:  # an engine with the coder in its graph gives the string
+                    _need(bundle, made, self._codec.takes, "the codec")
+            else:
+                for task in bundle.manifest.tasks:
+                    _need(bundle, made, TENSORS[task], "the task " + task)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def codec(self) -> Codec:
+        """The codec of a split model; BundleError for a local one."""
+        if self._codec is None:
+            raise BundleError("%s is a local model: it has no codec" % self.bundle.manifest.model)
+        return self._codec
+
+    @property
+    def device_s(self) -> Dict[str, float]:
+        """Part -> what its last run took on the accelerator by its own clock, where it has one."""
+        timed = [(part.name, engine.device_s) for part, engine in self._chain]
+        return {name: seconds for name, seconds in timed if seconds is not None}
+
+    @property
+    def fallbacks(self) -> List[str]:
+        """Of each part that another backend runs: the part, the rule and its reason."""
+        return [
+            "%s: %s" % (p.name, engine.fallback) for p, engine in self._chain if engine.fallback
+        ]
+
+    @property
+    def built(self) -> List[str]:
+        """Of each part whose engine was built on this machine: the part, with what, in which precision,
+        and the bundle's where that is another.
+        """
+        return [_built(part, engine.built) for part, engine in self._chain if engine.built]
+
+    def close(self) -> None:
+        """Close the engines, unless they came from a store that somebody else closes."""
+        if self._own_store is not None:
+            self._own_store.close()
+
+    def _run_parts(self, tensors: Tensors, laps: Laps) -> None:
+        """Run every part; a part's stage has its name (`detector.2` counts as `detector`)."""
+        for part, engine in self._chain:
+            tensors.update(engine.run({name: tensors[name] for name in engine.inputs}))
+            laps.lap(part.name.split(".")[0])
+
+    def _part_steps(self, tensors: Tensors) -> List[Step]:
+        """Each part's stage as a call that can be repeated; all have been run once, in order."""
+        stages: Dict[str, List[Tuple[Part, Engine]]] = {}
+        for part, engine in self._chain:
+            stages.setdefault(part.name.split(".")[0], []).append((part, engine))
+        steps = [(name, self._calls(chain, tensors)) for name, chain in stages.items()]
+        for _, call in steps:
+            call()
+        return steps
+
+    def _calls(self, chain: List[Tuple[Part, Engine]], tensors: Tensors) -> Callable[[], None]:
+        def call() -> None:
+            for _, engine in chain:
+                tensors.update(engine.run({name: tensors[name] for name in engine.inputs}))
+
+        return call
+
+    def _answer(self, tensors: Tensors, sizes: Sizes) -> Answer:
+        manifest = self.bundle.manifest
+        return {
+            task: answer_of(task, tensors, manifest.postprocess[task], sizes)
+            for task in manifest.tasks
+        }
+
+
+def _built(part: Part, built: Built) -> str:
+    other = "" if built.precision == part.precision else " and not %s" % part.precision
+    return "%s: %s, %s%s" % (part.name, built.runtime, built.precision, other)
+
+
+def _check_flow(
+    bundle: Bundle, chain: List[Tuple[Part, Engine]], given: Tuple[str, ...]
+) -> Set[str]:
+    """The tensors there are after the last part; BundleError where a part's input is none."""
+    made = {"valid_size", "input_size"}.union(given)
+    for part, engine in chain:
+        _need(bundle, made, tuple(engine.inputs), "the part " + part.name)
+        made.update(engine.outputs)
+    return made
+
+
+def _need(bundle: Bundle, made: Set[str], names: Tuple[str, ...], who: str) -> None:
+    for name in names:
+        if name not in made:
+            raise BundleError(
+                "%s: %s needs the tensor '%s', which no part before it makes"
+                % (bundle.path, who, name),
+                "export the bundle again",
+            )

@@ -1,0 +1,313 @@
+"""An image becomes an answer: on a board alone, or on a board and a server with bytes between.
+
+Every pipeline is made from an opened bundle, runs one image a call, and times its stages itself.
+Parts run in the manifest's order; each takes the tensors it names from those made so far.
+"""
+
+from typing import Dict, List, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+
+from splitwatt.device_configs.errors import BitstreamError, BundleError
+from splitwatt.engines.backends.base import fits
+from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.codecs.base import Codec
+from splitwatt.engines.pipeline.chain import PartsPipeline, Step, Tensors
+from splitwatt.engines.pipeline.postprocess import Answer, Sizes
+from splitwatt.engines.pipeline.preprocess import MAX_INPUT_PIXELS, Preprocessed, preprocess
+from splitwatt.engines.pipeline.stages import Laps
+from splitwatt.engines.pipeline.store import EngineStore
+
+Stages = Dict[str, float]
+
+
+class Request(NamedTuple):
+    """What a board sends, and what making it took.
+
+    payload: the codec's bytes. sizes: int32 (6,): height and width of the image, of the graph's
+    input without padding, and of the input. stages: stage -> seconds.
+    """
+
+    payload: bytes
+    sizes: np.ndarray
+    stages: Stages
+
+
+class LocalPipeline(PartsPipeline):
+    """Local computing: the whole model on the board.
+
+    Args:
+        bundle: of a local model.
+        backend: a name of `splitwatt.engines.backends.BACKENDS`.
+        threads: of one inference; None leaves it to the backend.
+        store: engines shared with other pipelines; without one, `close` closes them.
+
+    Raises:
+        BundleError: the bundle is of a split model.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: str = "cpu",
+        threads: Optional[int] = None,
+        store: Optional[EngineStore] = None,
+    ) -> None:
+        _require(bundle, split=False)
+        super().__init__(bundle, "board", backend, threads, store)
+
+    def run(self, rgb: np.ndarray) -> Tuple[Answer, Stages]:
+        """The answer for a uint8 (H, W, 3) image, and the stages preprocess, model, postprocess.
+
+        Raises:
+            ImageError, EngineError: see `splitwatt.engines.pipeline.preprocess`, `splitwatt.engines.backends.base`.
+        """
+        laps = Laps()
+        prepared = preprocess(rgb, self.bundle.manifest.preprocess)
+        sizes = _sizes(prepared)
+        tensors = _inputs(sizes)
+        tensors["image"] = prepared.tensor
+        laps.lap("preprocess")
+        self._run_parts(tensors, laps)
+        answer = self._answer(tensors, sizes)
+        laps.lap("postprocess")
+        return answer, laps.stages
+
+    def steps(self, rgb: np.ndarray) -> List[Step]:
+        """The stages for an image, each as a call that can be repeated alone; raises as `run`."""
+        rule = self.bundle.manifest.preprocess
+        prepared = preprocess(rgb, rule)
+        sizes = _sizes(prepared)
+        tensors = _inputs(sizes)
+        tensors["image"] = prepared.tensor
+        before: Step = ("preprocess", lambda: preprocess(rgb, rule))
+        after: Step = ("postprocess", lambda: self._answer(tensors, sizes))
+        return [before, *self._part_steps(tensors), after]
+
+
+class BoardPipeline(PartsPipeline):
+    """The board's half of a split model: image to bytes. Arguments as `LocalPipeline`'s."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: str = "cpu",
+        threads: Optional[int] = None,
+        store: Optional[EngineStore] = None,
+    ) -> None:
+        _require(bundle, split=True)
+        super().__init__(bundle, "board", backend, threads, store)
+
+    def run(self, rgb: np.ndarray) -> Request:
+        """The request for a uint8 (H, W, 3) image; its stages: preprocess, encoder, encode.
+
+        Raises:
+            ImageError, EngineError, BitstreamError: see `splitwatt.engines.pipeline.preprocess`,
+                `splitwatt.engines.backends.base`, `splitwatt.engines.codecs.base`.
+        """
+        laps = Laps()
+        prepared = preprocess(rgb, self.bundle.manifest.preprocess)
+        sizes = _sizes(prepared)
+        tensors = _inputs(sizes)
+        tensors["image"] = prepared.tensor
+        laps.lap("preprocess")
+        self._run_parts(tensors, laps)
+        payload = self.codec.encode(tensors)
+        packed = np.array(sizes.image + sizes.valid + sizes.input, np.int32)
+        laps.lap("encode")
+        return Request(payload, packed, laps.stages)
+
+    def steps(self, rgb: np.ndarray) -> List[Step]:
+        """The stages for an image, each as a call that can be repeated alone; raises as `run`."""
+        rule = self.bundle.manifest.preprocess
+        prepared = preprocess(rgb, rule)
+        tensors = _inputs(_sizes(prepared))
+        tensors["image"] = prepared.tensor
+        before: Step = ("preprocess", lambda: preprocess(rgb, rule))
+        after: Step = ("encode", lambda: self.codec.encode(tensors))
+        return [before, *self._part_steps(tensors), after]
+
+
+class ServerPipeline(PartsPipeline):
+    """The server's half of a split model: bytes to answer. Arguments as `LocalPipeline`'s.
+
+    `run` may be called from several threads at once where the backend's engines may.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: str = "cpu",
+        threads: Optional[int] = None,
+        store: Optional[EngineStore] = None,
+    ) -> None:
+        _require(bundle, split=True)
+        super().__init__(bundle, "server", backend, threads, store)
+
+    def run(self, payload: bytes, sizes: np.ndarray) -> Tuple[Answer, Stages]:
+        """The answer to a request, and the stages decode, each part's name, postprocess.
+
+        Args:
+            payload: the codec's bytes, from anywhere.
+            sizes: int32 (6,), as in `Request`, from anywhere.
+
+        Raises:
+            BitstreamError: unsound bytes or sizes. EngineError: a part failed.
+        """
+        laps = Laps()
+        checked = read_sizes(sizes)
+        decoded = self.decode(payload, checked)
+        laps.lap("decode")
+        return self._finish(decoded, checked, laps), laps.stages
+
+    def decode(self, payload: bytes, sizes: Sizes) -> Tensors:
+        """What the codec makes of bytes from anywhere, as the parts take it.
+
+        Raises:
+            BitstreamError: unsound bytes, or those of another model.
+        """
+        decoded = self.codec.decode(payload, sizes.input)
+        left = dict(decoded)
+        for part, engine in self._chain:
+            for name in [name for name in engine.inputs if name in left]:
+                if not fits(engine.inputs[name], left[name]):
+                    raise BitstreamError(
+                        "the payload holds a %s of shape %s, which the part '%s' does not take"
+                        % (name, left[name].shape, part.name),
+                        "check that both ends run the same model",
+                    )
+            for name in engine.outputs:
+                left.pop(name, None)
+        return decoded
+
+    def run_decoded(self, decoded: Tensors, sizes: np.ndarray) -> Answer:
+        """The answer to what another machine's codec decoded from a request of these sizes."""
+        return self._finish(decoded, read_sizes(sizes), Laps())
+
+    def _finish(self, decoded: Tensors, sizes: Sizes, laps: Laps) -> Answer:
+        tensors = _inputs(sizes)
+        tensors.update(decoded)
+        self._run_parts(tensors, laps)
+        answer = self._answer(tensors, sizes)
+        laps.lap("postprocess")
+        return answer
+
+
+class Outcome(NamedTuple):
+    """An image's way through both halves; `payload` and `sizes` are None for a local model.
+
+    stages: as the pipelines', those of a server prefixed "server.".
+    """
+
+    answer: Answer
+    payload: Optional[bytes]
+    sizes: Optional[np.ndarray]
+    stages: Stages
+
+
+class WholePipeline(Closing):
+    """Both halves of any bundle in one process, with no link between them."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: str = "cpu",
+        server_backend: Optional[str] = None,
+        threads: Optional[int] = None,
+    ) -> None:
+        self.bundle = bundle
+        self.halves: Union[LocalPipeline, Tuple[BoardPipeline, ServerPipeline]]
+        if not bundle.manifest.split:
+            self.halves = LocalPipeline(bundle, backend, threads)
+            return
+        board = BoardPipeline(bundle, backend, threads)
+        try:
+            self.halves = (board, ServerPipeline(bundle, server_backend or backend, threads))
+        except BaseException:
+            board.close()
+            raise
+
+    @property
+    def codec(self) -> Codec:
+        """The codec of a split bundle; BundleError for a local one."""
+        half = self.halves if isinstance(self.halves, LocalPipeline) else self.halves[0]
+        return half.codec
+
+    def run(self, rgb: np.ndarray) -> Outcome:
+        """The outcome for a uint8 (H, W, 3) image; raises what the pipelines raise."""
+        if isinstance(self.halves, LocalPipeline):
+            answer, stages = self.halves.run(rgb)
+            return Outcome(answer, None, None, stages)
+        board, server = self.halves
+        request = board.run(rgb)
+        answer, server_stages = server.run(request.payload, request.sizes)
+        stages = dict(request.stages)
+        stages.update({"server." + name: seconds for name, seconds in server_stages.items()})
+        return Outcome(answer, request.payload, request.sizes, stages)
+
+    def close(self) -> None:
+        """Close both halves."""
+        for half in [self.halves] if isinstance(self.halves, LocalPipeline) else self.halves:
+            half.close()
+
+
+def open_local(path: str, backend: str = "cpu", threads: Optional[int] = None) -> LocalPipeline:
+    """Open a local model's bundle and make its pipeline."""
+    return LocalPipeline(Bundle.open(path), backend, threads)
+
+
+def open_board(path: str, backend: str = "cpu", threads: Optional[int] = None) -> BoardPipeline:
+    """Open a split model's bundle, checking the board's files only, and make the board's half."""
+    return BoardPipeline(Bundle.open(path, "board"), backend, threads)
+
+
+def open_server(path: str, backend: str = "cpu", threads: Optional[int] = None) -> ServerPipeline:
+    """Open a split model's bundle, checking the server's files only, and make the server's half."""
+    return ServerPipeline(Bundle.open(path, "server"), backend, threads)
+
+
+def whole(
+    bundle: Bundle,
+    backend: str = "cpu",
+    server_backend: Optional[str] = None,
+    threads: Optional[int] = None,
+) -> WholePipeline:
+    """Both halves of a bundle, local or split, in this process."""
+    return WholePipeline(bundle, backend, server_backend, threads)
+
+
+def read_sizes(sizes: np.ndarray) -> Sizes:
+    """The six numbers of a request, checked: they may come from anywhere.
+
+    Raises:
+        BitstreamError: not int32 (6,), a side below 1, padding below 0, an input beyond the limit.
+    """
+    if not isinstance(sizes, np.ndarray) or sizes.dtype != np.int32 or sizes.shape != (6,):
+        raise BitstreamError("a request's sizes must be int32 of shape (6,)")
+    image_h, image_w, valid_h, valid_w, input_h, input_w = (int(size) for size in sizes)
+    sound = min(image_h, image_w, valid_h, valid_w) > 0
+    sound = sound and valid_h <= input_h and valid_w <= input_w
+    if not sound or input_h * input_w > MAX_INPUT_PIXELS:
+        raise BitstreamError("a request's sizes %s are no sizes of an image" % sizes.tolist())
+    return Sizes((image_h, image_w), (valid_h, valid_w), (input_h, input_w))
+
+
+def _sizes(prepared: Preprocessed) -> Sizes:
+    return Sizes(prepared.image_size, prepared.valid_size, prepared.input_size)
+
+
+def _inputs(sizes: Sizes) -> Tensors:
+    """The inputs that parts may have besides an image and each other's outputs."""
+    return {
+        "valid_size": np.array(sizes.valid, np.int64),
+        "input_size": np.array(sizes.input, np.int64),
+    }
+
+
+def _require(bundle: Bundle, split: bool) -> None:
+    if bundle.manifest.split != split:
+        is_kind, needs = ("split", "local") if bundle.manifest.split else ("local", "split")
+        raise BundleError(
+            "%s is a %s model; this pipeline runs %s ones" % (bundle.manifest.model, is_kind, needs)
+        )

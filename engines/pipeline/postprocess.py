@@ -1,0 +1,102 @@
+"""From a graph's tensors to a task's answer, in the original image's pixels."""
+
+from typing import Dict, Mapping, NamedTuple, Tuple
+
+import numpy as np
+
+from splitwatt.device_configs.errors import EngineError
+from splitwatt.engines.bundle.manifest import Head
+
+Answer = Dict[str, Dict[str, np.ndarray]]
+Size = Tuple[int, int]
+
+
+# task -> the tensors that its answer is made of
+TENSORS = {
+    "classification": ("logits",),
+    "detection": ("boxes", "labels", "scores"),
+    "segmentation": ("mask",),
+}
+
+
+class Sizes(NamedTuple):
+    """(height, width) of the image, of the graph's input without padding, and of the input."""
+
+    image: Size
+    valid: Size
+    input: Size
+
+
+def classification(tensors: Mapping[str, np.ndarray], head: Head) -> Dict[str, np.ndarray]:
+    """The `top_k` most likely classes.
+
+    Args:
+        tensors: `logits` float32 (1, classes).
+        head: the manifest's.
+
+    Returns:
+        `labels` int32 (k,) and `scores` float32 (k,): softmax probabilities, the largest first,
+        the lower class id first where two are equal.
+    """
+    logits = tensors["logits"][0].astype(np.float64)
+    # Shifted by the largest, no exponential overflows; a NaN would sort anywhere.
+    if not np.isfinite(logits).all():
+        raise EngineError("the classifier's output holds a value that is not finite")
+    probabilities = np.exp(logits - logits.max())
+    probabilities /= probabilities.sum()
+    best = np.argsort(-logits, kind="stable")[: head.top_k]
+    return {"labels": best.astype(np.int32), "scores": probabilities[best].astype(np.float32)}
+
+
+def detection(tensors: Mapping[str, np.ndarray], head: Head, sizes: Sizes) -> Dict[str, np.ndarray]:
+    """The boxes above the threshold, best first.
+
+    Args:
+        tensors: `boxes` float32 (n, 4) as x1, y1, x2, y2 in the input's pixels, `labels` (n,),
+            `scores` float32 (n,).
+        head: the manifest's.
+        sizes: of the image.
+
+    Returns:
+        `boxes` float32 (m, 4) in the image's pixels and inside it, `labels` int32 (m,), `scores`
+        float32 (m,).
+    """
+    scores = tensors["scores"]
+    kept = np.flatnonzero(scores >= np.float32(head.score_threshold or 0.0))
+    kept = kept[np.argsort(-scores[kept], kind="stable")]
+    # As torchvision's resize_boxes, in float32.
+    image = np.asarray(sizes.image, np.float32)
+    ratio = (image / np.asarray(sizes.valid, np.float32))[::-1]
+    boxes = tensors["boxes"][kept] * np.concatenate([ratio, ratio])
+    limit = np.concatenate([image[::-1], image[::-1]])
+    return {
+        "boxes": np.clip(boxes, np.float32(0), limit).reshape(-1, 4),
+        "labels": tensors["labels"][kept].astype(np.int32),
+        "scores": scores[kept],
+    }
+
+
+def segmentation(tensors: Mapping[str, np.ndarray], sizes: Sizes) -> Dict[str, np.ndarray]:
+    """The class of each pixel, without the padding.
+
+    Args:
+        tensors: `mask` int32 (1, H, W), class ids.
+        sizes: of the image.
+
+    Returns:
+        `mask` uint8 (h, w) at the network's resolution.
+    """
+    height, width = sizes.valid
+    mask = tensors["mask"][0, :height, :width]
+    return {"mask": np.ascontiguousarray(mask.astype(np.uint8))}
+
+
+def answer_of(
+    task: str, tensors: Mapping[str, np.ndarray], head: Head, sizes: Sizes
+) -> Dict[str, np.ndarray]:
+    """The answer of one task from its head's tensors."""
+    if task == "classification":
+        return classification(tensors, head)
+    if task == "detection":
+        return detection(tensors, head, sizes)
+    return segmentation(tensors, sizes)

@@ -1,0 +1,37 @@
+"""Engines that several pipelines share: an encoder that three bundles carry is loaded once."""
+
+from typing import Dict, Optional, Tuple
+
+from splitwatt.engines.backends import load_engine
+from splitwatt.engines.backends.base import Engine
+from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.bundle.parts import Part
+
+
+class EngineStore(Closing):
+    """Engines by the SHA-256 of their part's file, backend and threads; closes them all at once."""
+
+    def __init__(self) -> None:
+        self._engines: Dict[Tuple[str, str, Optional[int]], Engine] = {}
+
+    def get(self, bundle: Bundle, part: Part, backend: str, threads: Optional[int]) -> Engine:
+        """The engine of a part, loaded when it is first asked for.
+
+        Raises:
+            EngineError: see `splitwatt.engines.backends.load_engine`.
+        """
+        key = (part.sha256, backend, threads)
+        if key not in self._engines:
+            self._engines[key] = load_engine(backend, bundle.part_path(part.name), threads)
+        return self._engines[key]
+
+    @property
+    def count(self) -> int:
+        """How many engines are loaded."""
+        return len(self._engines)
+
+    def close(self) -> None:
+        """Close every engine."""
+        while self._engines:
+            self._engines.popitem()[1].close()

@@ -1,0 +1,134 @@
+"""Build the engines of a bundle on the machine that runs it, part by part."""
+
+import glob
+import os
+import time
+from typing import Callable, Iterator, List, NamedTuple, Optional
+
+from splitwatt.device_configs.child import module_command
+from splitwatt.device_configs.targets import load_target
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.bundle.parts import Part
+from splitwatt.engines.tensorrt import records
+from splitwatt.engines.tensorrt.build_part import place_on_cpu, workspace_mb
+from splitwatt.engines.tensorrt.running import run_child
+
+Tell = Callable[[str], None]
+# A build of a small part takes this much besides its workspace: TensorRT, CUDA and the weights.
+_BASE_MB = 700
+
+
+class Built(NamedTuple):
+    """What became of one part: the file of its record, and how long that took."""
+
+    part: str
+    record: str
+    seconds: float
+
+
+def build_engines(
+    bundle: Bundle,
+    placement: str,
+    arguments: List[str],
+    tell: Tell,
+    workspace: Optional[int] = None,
+) -> Iterator[Built]:
+    """Build every part of one end of the link, one after the other, each in its own process.
+
+    Args:
+        bundle: opened with that end's parts.
+        placement: board or server.
+        arguments: for `python -m splitwatt.engines.tensorrt.build_part`.
+        tell: takes a line for people.
+        workspace: MB for one kernel; the target's when None.
+
+    Raises:
+        EngineError: a part cannot be built; what it had written is gone.
+    """
+    parts = [part for part in bundle.manifest.parts if part.placement == placement]
+    done_gmac, spent_s = 0.0, 0.0
+    for number, part in enumerate(parts, 1):
+        started = time.monotonic()
+        reason = left_to_onnxruntime(part)
+        tell("[%d/%d] %s" % (number, len(parts), reason or part.name + ": building"))
+        if reason:
+            path = place_on_cpu(bundle, part, reason)
+        else:
+            rate = spent_s / done_gmac if done_gmac else None
+            most = workspace_mb(workspace, load_target(part.target))
+            path = _build(bundle, part, arguments, tell, rate, most)
+            spent_s += time.monotonic() - started
+            done_gmac += part.gmac
+        yield Built(part.name, path, round(time.monotonic() - started, 3))
+
+
+def left_to_onnxruntime(part: Part) -> str:
+    """Why a part is not for TensorRT; empty where it is. The manifest says so, and `compat` why."""
+    if part.runtime == "tensorrt":
+        return ""
+    if part.name.split(".")[-1].isdigit():
+        return "%s: the export placed it after the cut, for onnxruntime" % part.name
+    return "%s: the export left it to onnxruntime, whole" % part.name
+
+
+def _build(
+    bundle: Bundle,
+    part: Part,
+    arguments: List[str],
+    tell: Tell,
+    rate: Optional[float],
+    workspace: int,
+) -> str:
+    folder = records.folder_of(bundle.part_path(part.name))
+    short = memory_warning(_available_mb(), workspace)
+    if short:
+        tell(short)
+    try:
+        output = run_child(
+            module_command(
+                "engines.tensorrt.build_part",
+                bundle.path,
+                part.name,
+                "--workspace-mb",
+                str(workspace),
+                *arguments,
+            ),  # fmt: skip
+            part.name,
+            tell,
+            None if rate is None else rate * part.gmac,
+        )
+    except BaseException:
+        remove_partial(folder, part.name)
+        raise
+    return output.strip().splitlines()[-1]
+
+
+def remove_partial(folder: str, part: str) -> List[str]:
+    """Delete what a build that died left half-written; returns the files."""
+    left = glob.glob(os.path.join(glob.escape(folder), "." + glob.escape(part) + "-*"))
+    left += glob.glob(os.path.join(glob.escape(folder), ".timing-*"))
+    for path in left:
+        os.unlink(path)
+    return sorted(left)
+
+
+def memory_warning(available_mb: Optional[int], workspace_mb: int) -> str:
+    """A line for a machine that will probably run out of memory; empty where it will not."""
+    needed = _BASE_MB + workspace_mb
+    if available_mb is None or available_mb >= needed:
+        return ""
+    return (
+        "warning: %d MB of memory are free and about %d may be needed: close the desktop and other "
+        "programs, or add swap (docs/board-guide.md)" % (available_mb, needed)
+    )
+
+
+def _available_mb(meminfo: str = "/proc/meminfo") -> Optional[int]:
+    """Memory and swap that are free, in MB; None where the kernel does not say."""
+    try:
+        with open(meminfo, encoding="ascii") as stream:
+            rows = dict(line.split(":", 1) for line in stream if ":" in line)
+        kilobytes = [int(rows[key].split()[0]) for key in ("MemAvailable", "SwapFree")]
+    except (OSError, KeyError, ValueError, IndexError):
+        return None
+    return sum(kilobytes) // 1024

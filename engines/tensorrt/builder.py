@@ -1,0 +1,130 @@
+"""One ONNX file into one TensorRT engine, on the machine that will run it."""
+
+from typing import Any, Dict, List, NamedTuple, Tuple
+
+from splitwatt.device_configs.errors import EngineError
+from splitwatt.engines.tensorrt.log import Log, explain
+from splitwatt.engines.tensorrt.versions import BINDINGS, TYPED, generation
+
+Shape = Tuple[int, ...]
+_PARSER_ADVICE = (
+    "export for this machine, or let onnxruntime run the part: splitwatt build --fall-back"
+)
+
+
+class RefusedError(EngineError):
+    """TensorRT's parser does not take the graph: the one failure that may fall back, if asked."""
+
+
+class Recipe(NamedTuple):
+    """What to build, and with what.
+
+    profile: input -> (smallest, usual, largest) shape, or values where the input is a shape tensor.
+    flags: names in `BuilderFlag`. workspace_bytes: the most that a kernel may take while it runs.
+    timing_cache: what earlier builds on this machine's kind measured; may be empty.
+    """
+
+    onnx_path: str
+    profile: Dict[str, Tuple[Shape, Shape, Shape]]
+    flags: List[str]
+    workspace_bytes: int
+    timing_cache: bytes
+
+
+def make_logger(trt: Any, log: Log) -> Any:
+    """A TensorRT logger that keeps what matters in `log`."""
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        """Hands messages on."""
+
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, msg: str) -> None:
+            """Called by TensorRT."""
+            log.write(int(severity), msg)
+
+    return Logger()
+
+
+def build_engine(trt: Any, logger: Any, log: Log, recipe: Recipe) -> Tuple[bytes, bytes]:
+    """Build an engine.
+
+    Args:
+        trt: the module `tensorrt`.
+        logger: of `make_logger`, the plugin library being loaded where the graph needs it.
+        log: what the logger writes to.
+        recipe: what to build.
+
+    Returns:
+        The serialised engine, and the timing cache for the next build.
+
+    Raises:
+        RefusedError: the parser does not take the graph.
+        EngineError: anything else, out of memory included.
+    """
+    kind = generation(trt.__version__)
+    builder = trt.Builder(logger)
+    network = builder.create_network(_network_flags(trt, kind))
+    _parse(trt, logger, network, recipe.onnx_path)
+    config = builder.create_builder_config()
+    _set_workspace(trt, config, kind, recipe.workspace_bytes)
+    # On by default where there are tensor cores, it rounds fp32 products to 10 bits.
+    config.clear_flag(trt.BuilderFlag.TF32)
+    for flag in recipe.flags:
+        config.set_flag(getattr(trt.BuilderFlag, flag))
+    _set_timing_cache(config, recipe.timing_cache)
+    config.add_optimization_profile(_profile(builder, network, recipe.profile))
+    serialized = builder.build_serialized_network(network, config)
+    if serialized is None:
+        what, remedy = explain(log.errors())
+        raise EngineError("TensorRT cannot build %s: %s" % (recipe.onnx_path, what), remedy)
+    return bytes(serialized), bytes(config.get_timing_cache().serialize())
+
+
+def _network_flags(trt: Any, kind: str) -> int:
+    """Batch sizes stand in the shapes: asked for before TensorRT 10, the only way from it on."""
+    if kind == TYPED:
+        return 0
+    return 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)
+
+
+def _parse(trt: Any, logger: Any, network: Any, onnx_path: str) -> None:
+    parser = trt.OnnxParser(network, logger)
+    if parser.parse_from_file(onnx_path):
+        return
+    errors = [parser.get_error(index).desc() for index in range(parser.num_errors)]
+    what, _ = explain(errors)
+    raise RefusedError(
+        "TensorRT %s refuses %s: %s" % (trt.__version__, onnx_path, what), _PARSER_ADVICE
+    )
+
+
+def _set_workspace(trt: Any, config: Any, kind: str, size_bytes: int) -> None:
+    if kind == BINDINGS:
+        config.max_workspace_size = size_bytes
+    else:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, size_bytes)
+
+
+def _set_timing_cache(config: Any, content: bytes) -> None:
+    """Start from what was measured before; from nothing where that is of another machine."""
+    if not config.set_timing_cache(config.create_timing_cache(content), False):
+        config.set_timing_cache(config.create_timing_cache(b""), False)
+
+
+def _profile(builder: Any, network: Any, ranges: Dict[str, Tuple[Shape, Shape, Shape]]) -> Any:
+    profile = builder.create_optimization_profile()
+    for index in range(network.num_inputs):
+        tensor = network.get_input(index)
+        if tensor.name not in ranges:
+            raise EngineError("nothing is known of the input '%s'" % tensor.name)
+        smallest, usual, largest = ranges[tensor.name]
+        if tensor.is_shape_tensor:
+            profile.set_shape_input(tensor.name, list(smallest), list(usual), list(largest))
+        elif len(tuple(tensor.shape)) == len(smallest):
+            profile.set_shape(tensor.name, smallest, usual, largest)
+        else:  # sizes that the graph computes with: a fixed number of values
+            fixed = tuple(tensor.shape)
+            profile.set_shape(tensor.name, fixed, fixed, fixed)
+    return profile

@@ -1,0 +1,151 @@
+"""The backend `tensorrt`: engines that `splitwatt build` made on this machine, memory by PyCUDA.
+
+Whatever can be decided without TensorRT is decided in the files beside this one, which need none.
+"""
+
+import importlib
+import os
+import threading
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+import numpy as np
+
+from splitwatt.device_configs.errors import EngineError
+from splitwatt.device_configs.files import sha256_file
+from splitwatt.engines.backends.base import Built, Engine
+from splitwatt.engines.tensorrt import plugin
+from splitwatt.engines.tensorrt.bindings import BindingsRunner
+from splitwatt.engines.tensorrt.builder import make_logger
+from splitwatt.engines.tensorrt.log import Log, explain
+from splitwatt.engines.tensorrt.memory import Device
+from splitwatt.engines.tensorrt.records import (
+    RULES,
+    Record,
+    choose,
+    engine_path,
+    folder_of,
+    read_records,
+)
+from splitwatt.engines.tensorrt.tensors import TensorsRunner
+from splitwatt.engines.tensorrt.versions import BINDINGS, Machine, generation, short_version
+
+
+def open_engine(onnx_path: str, threads: Optional[int]) -> Engine:
+    """The engine that was built of a part, or onnxruntime's where its record says so.
+
+    Raises:
+        EngineError: not built, built for another machine, damaged, or TensorRT is not here.
+    """
+    trt, driver = import_tensorrt()
+    device = Device(driver)
+    try:
+        found = machine(trt, device)
+        folder = folder_of(onnx_path)
+        record = choose(read_records(folder), onnx_path, sha256_file(onnx_path), found)
+        if record.runs_on == "tensorrt":
+            return TensorRTEngine(trt, device, engine_path(folder, record), record)
+    except BaseException:
+        device.close()
+        raise
+    device.close()
+    return _fallen_back(onnx_path, threads, record)
+
+
+def import_tensorrt() -> Tuple[Any, Any]:
+    """The modules `tensorrt` and `pycuda.driver`.
+
+    Raises:
+        EngineError: one is not installed, or TensorRT is older than 8.2.
+    """
+    modules = []
+    for name, remedy in (
+        ("tensorrt", "it comes with JetPack (a venv needs --system-site-packages); "
+                     "elsewhere: pip install tensorrt"),
+        ("pycuda.driver", "pip install pycuda (pycuda==2020.1 on Python 3.6), "
+                          "with CUDA's bin folder on PATH"),
+    ):  # fmt: skip
+        try:
+            modules.append(importlib.import_module(name))
+        except ImportError as error:
+            raise EngineError(
+                "the backend 'tensorrt' needs the package %s, which cannot be imported (%s)"
+                % (name.split(".")[0], error),
+                remedy,
+            )
+    generation(modules[0].__version__)
+    return modules[0], modules[1]
+
+
+def machine(trt: Any, device: Device) -> Machine:
+    """What engines are tied to, here."""
+    return Machine(short_version(trt.__version__), device.sm, device.name)
+
+
+class TensorRTEngine(Engine):
+    """One engine with buffers for its largest input and one stream; one run at a time.
+
+    Attributes:
+        device_s: what the last run took on the GPU without the copies, by CUDA's events; None
+            before the first. The host's time is what the caller measures around `run`.
+        record: what the engine was built from.
+    """
+
+    def __init__(self, trt: Any, device: Device, path: str, record: Record) -> None:
+        super().__init__(os.path.basename(path), record.inputs, record.outputs)
+        self.device_s: Optional[float] = None
+        self.record = record
+        self.built = Built("tensorrt " + record.tensorrt, record.precision)
+        self._device = device
+        self._log = Log()
+        self._lock = threading.Lock()
+        logger = make_logger(trt, self._log)
+        if record.plugin is not None:
+            plugin.check_version(record.plugin, plugin.load_plugin(trt, logger), self.name)
+        with device:
+            # The runtime and the engine must outlive the context that is made from them.
+            self._runtime = trt.Runtime(logger)
+            with open(path, "rb") as stream:
+                self._engine = self._runtime.deserialize_cuda_engine(stream.read())
+            if self._engine is None:
+                raise self._failure("TensorRT cannot load %s" % path)
+            runner = BindingsRunner if generation(trt.__version__) == BINDINGS else TensorsRunner
+            self._runner: Any = runner(trt, self._engine, device)
+
+    def _run(self, feeds: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
+        with self._lock, self._device:
+            try:
+                found = self._runner.run(feeds)
+            except EngineError as error:
+                if not self._log.errors():
+                    raise
+                raise self._failure(error.message)
+            self.device_s = self._device.seconds_between()
+            # Copies, in the graph's own types: the buffers belong to the next run.
+            return {
+                name: np.array(found[name], dtype=port.dtype) for name, port in self.outputs.items()
+            }
+
+    def _close(self) -> None:
+        with self._lock:
+            with self._device:
+                self._runner.close()
+                self._engine = self._runtime = None
+            self._device.close()
+
+    def _failure(self, what: str) -> EngineError:
+        why, remedy = explain(self._log.errors())
+        return EngineError("%s: %s" % (what, why), remedy)
+
+
+def _fallen_back(onnx_path: str, threads: Optional[int], record: Record) -> Engine:
+    """onnxruntime's engine of a part whose record names a rule for that."""
+    if record.rule not in RULES:
+        raise EngineError(
+            "the record of %s falls back by an unknown rule '%s'" % (onnx_path, record.rule),
+            "run splitwatt build again",
+        )
+    from splitwatt.engines.backends import ort_cpu
+
+    engine = ort_cpu.open_engine(onnx_path, threads)
+    engine.fallback = "%s: %s" % (record.rule, record.reason)
+    return engine

@@ -1,0 +1,152 @@
+"""Compile what is native on the machine that runs it: the range coder and its TensorRT plugin.
+
+The range coder needs a C++ compiler alone. The plugin needs CUDA's nvcc, CMake 3.10 (a JetPack's are
+enough) and TensorRT's headers.
+"""
+
+import glob
+import os
+import shutil
+import tempfile
+from typing import Callable, List, Optional, Tuple
+
+from splitwatt.device_configs.child import module_command
+from splitwatt.device_configs.files import write_atomic_with
+from splitwatt.engines import rangecoder
+from splitwatt.engines.rangecoder import native
+from splitwatt.engines.tensorrt.running import run_child
+
+Tell = Callable[[str], None]
+HERE = os.path.dirname(os.path.abspath(rangecoder.__file__))
+CODER, PLUGIN = "_rangecoder.so", "_rangecoder_trt.so"
+_CUDA_FOLDER = "/usr/local/cuda/bin"
+
+
+def compile_native(
+    tell: Tell, again: bool = False, cuda: Optional[bool] = None, folder: str = HERE
+) -> List[str]:
+    """Compile the range coder, and for a GPU its TensorRT plugin.
+
+    Args:
+        tell: takes a line for people.
+        again: also what is there already.
+        cuda: whether to compile for a GPU; where there is one when None.
+        folder: where the libraries go; elsewhere in tests.
+
+    Returns:
+        The libraries that are there now.
+
+    Raises:
+        EngineError: a compiler is missing, or refuses the sources.
+    """
+    coder = os.path.join(folder, CODER)
+    if loads(coder) and not again:
+        tell("range coder: is there")
+    else:
+        tell("range coder: compiling")
+        command = module_command("engines.rangecoder.build", "--output", coder)
+        run_child(command, "the range coder", tell)
+    made = [coder]
+    if cuda if cuda is not None else bool(gpu_devices()):
+        made += _compile_plugin(tell, again, folder)
+    return made
+
+
+def loads(path: str) -> bool:
+    """Whether the range coder's library is there, for this machine and of this version."""
+    try:
+        native.Library(path)
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+def _compile_plugin(tell: Tell, again: bool, folder: str) -> List[str]:
+    path = os.path.join(folder, PLUGIN)
+    there = [path] if os.path.isfile(path) else []
+    if there and not again:
+        tell("TensorRT plugin: is there")
+        return there
+    nvcc, cmake = find_nvcc(), shutil.which("cmake")
+    if nvcc is None or cmake is None:
+        missing = "nvcc" if nvcc is None else "cmake"
+        tell("TensorRT plugin: not built, %s is missing (splitwatt doctor)" % missing)
+        return there
+    with tempfile.TemporaryDirectory() as build:
+        configure, compile_it = cmake_commands(cmake, build, nvcc, this_sm())
+        run_child(configure, "the TensorRT plugin", tell)
+        if not has_headers(build):
+            tell("TensorRT plugin: not built, TensorRT's headers are missing")
+            return there
+        tell("TensorRT plugin: compiling (some minutes on a board)")
+        run_child(compile_it, "the TensorRT plugin", tell)
+        _keep(os.path.join(build, PLUGIN), path)
+    return [path]
+
+
+def has_headers(build: str) -> bool:
+    """Whether CMake found TensorRT's headers when it configured the folder `build`."""
+    with open(os.path.join(build, "CMakeCache.txt"), encoding="utf-8") as stream:
+        found = [line for line in stream if line.startswith("TENSORRT_INCLUDE_DIR:")]
+    return bool(found) and "NOTFOUND" not in found[0]
+
+
+def cmake_commands(cmake: str, build: str, nvcc: str, sm: Optional[str]) -> List[List[str]]:
+    """What configures and builds, as CMake 3.10 understands it.
+
+    Args:
+        cmake: the program.
+        build: an empty folder.
+        nvcc: CUDA's compiler.
+        sm: the GPU's, as "5.3"; nvcc's own choice when None.
+    """
+    configure = [cmake, "-DCMAKE_BUILD_TYPE=Release", "-DSPLITWATT_CUDA=ON", "-DNVCC=" + nvcc]
+    if sm is not None:
+        configure.append("-DCMAKE_CUDA_FLAGS=-arch=sm_" + sm.replace(".", ""))
+    # `cmake -S -B` and `--parallel` came later than a Nano's CMake.
+    return [
+        configure + ["-H" + HERE, "-B" + build],
+        [
+            cmake,
+            "--build",
+            build,
+            "--target",
+            "_rangecoder_trt",
+            "--",
+            "-j%d" % max(1, (os.cpu_count() or 1) // 2),
+        ],
+    ]
+
+
+def _keep(made: str, path: str) -> None:
+    """Copy a library to where it is looked for, whole or not at all."""
+    with open(made, "rb") as stream:
+        content = stream.read()
+    write_atomic_with(path, lambda out: out.write(content))  # type: ignore[arg-type,return-value]
+    os.chmod(path, 0o755)
+
+
+def find_nvcc() -> Optional[str]:
+    """CUDA's compiler: on PATH, or where JetPack puts it."""
+    return shutil.which("nvcc") or shutil.which("nvcc", path=_CUDA_FOLDER)
+
+
+def gpu_devices() -> List[str]:
+    """The device files of NVIDIA GPUs, cards' and Jetsons'."""
+    return sorted(glob.glob("/dev/nvidia[0-9]*") + glob.glob("/dev/nvhost-gpu"))
+
+
+def this_sm() -> Optional[str]:
+    """The SM of this machine's GPU: by PyCUDA, else by the board's name; None where neither knows."""
+    try:
+        import pycuda.driver as driver
+
+        driver.init()
+        pair: Tuple[int, int] = driver.Device(0).compute_capability()
+        return "%d.%d" % pair
+    except Exception:  # not installed, no GPU, no driver: PyCUDA has an exception for each
+        from splitwatt.device_configs.doctor import detect
+
+        target = detect()
+        fact = target.facts.get("sm") if target else None
+        return fact.value if fact else None

@@ -1,0 +1,86 @@
+"""Programs that take a while: run, with a line now and then, and one sentence where they fail."""
+
+import os
+import subprocess
+import time
+from typing import Callable, Dict, List, Optional
+
+from splitwatt.device_configs.errors import EngineError
+
+Tell = Callable[[str], None]
+_CUDA_FOLDER = "/usr/local/cuda/bin"
+_POLL_S = 0.2
+_TELL_EVERY_S = 10.0
+
+
+def ending(what: str, returncode: int, said: str) -> EngineError:
+    """The sentence for a child that failed: its own, or what its ending means."""
+    if returncode in (-9, 137):
+        return EngineError(
+            "building %s was killed: the machine ran out of memory" % what,
+            "add swap and close other programs (docs/board-guide.md), or lower --workspace-mb",
+        )
+    if returncode < 0:
+        return EngineError("building %s died of signal %d" % (what, -returncode), "see dmesg")
+    lines = [line for line in said.strip().splitlines() if line.strip()]
+    # A compiler's first error, else the last thing said: a tool's own summary tells nothing.
+    lines = [line for line in lines if "error: " in line][:1] or lines
+    sentence = lines[-1] if lines else "it ended with status %d" % returncode
+    prefix = "splitwatt: "
+    if sentence.startswith(prefix):
+        return EngineError(sentence[len(prefix) :])
+    return EngineError("building %s failed: %s" % (what, sentence[:300]))
+
+
+def run_child(command: List[str], what: str, tell: Tell, expected_s: Optional[float] = None) -> str:
+    """Run a program, telling how long it has been at it; its standard output.
+
+    Every program finds CUDA's compiler.
+
+    Args:
+        command: the program and its arguments.
+        what: it makes, for the sentences.
+        tell: takes a line for people, every ten seconds.
+        expected_s: how long it will probably take.
+
+    Raises:
+        EngineError: it failed, or is not there; one sentence.
+    """
+    environment: Dict[str, str] = dict(os.environ)
+    environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), _CUDA_FOLDER])
+    started = last = time.monotonic()
+    try:
+        child = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+            env=environment,
+        )
+    except OSError as error:
+        raise EngineError("%s cannot be run: %s" % (command[0], error.strerror))
+    try:
+        while True:
+            try:
+                output, errors = child.communicate(timeout=_POLL_S)
+                break
+            except subprocess.TimeoutExpired:
+                now = time.monotonic()
+                if now - last >= _TELL_EVERY_S:
+                    last = now
+                    tell("      %s: %s" % (what, progress(now - started, expected_s)))
+    except BaseException:
+        child.kill()
+        child.wait()
+        raise
+    if child.returncode:
+        raise ending(what, child.returncode, errors)
+    return output
+
+
+def progress(spent_s: float, expected_s: Optional[float]) -> str:
+    """ "40 s, about 20 s left"; without what it was expected to take, the first half alone."""
+    text = "%.0f s" % spent_s
+    if expected_s is not None and expected_s > spent_s:
+        text += ", about %.0f s left" % (expected_s - spent_s)
+    return text

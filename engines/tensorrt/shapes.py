@@ -1,0 +1,128 @@
+"""The sizes an engine must take: TensorRT wants the smallest, the usual and the largest.
+
+The image's range follows from the bundle's preprocessing; what comes after the image is measured,
+by running the parts before it in onnxruntime at those three sizes.
+"""
+
+import math
+from typing import Dict, List, Tuple
+
+import numpy as np
+
+from splitwatt.device_configs.errors import EngineError
+from splitwatt.engines.backends import load_engine
+from splitwatt.engines.backends.base import Engine
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.bundle.parts import Part, Port
+from splitwatt.engines.bundle.preprocess import Preprocess
+
+Shape = Tuple[int, ...]
+Range = Tuple[Shape, Shape, Shape]
+# Longer side over shorter side: a film's frame has 2.39, a photograph 1.5, a panorama more.
+ASPECT = 2.4
+# int64 (2,) inputs: height and width of the image's valid region, and of the whole input.
+_SIZES = ("valid_size", "input_size")
+
+
+def image_range(preprocess: Preprocess, aspect: float = ASPECT) -> Tuple[Shape, Shape]:
+    """The smallest and the largest (height, width) that preprocessing gives.
+
+    Args:
+        preprocess: of the bundle.
+        aspect: the most elongated image, longer side over shorter.
+
+    Raises:
+        EngineError: `aspect` is below 1.
+    """
+    if aspect < 1:
+        raise EngineError("an aspect ratio is the longer side over the shorter: at least 1")
+    resize = preprocess.resize
+    if preprocess.crop is not None:
+        smallest = largest = tuple(preprocess.crop)
+    elif isinstance(resize.size, tuple):
+        smallest = largest = tuple(resize.size)
+    else:
+        longer = math.ceil(resize.size * aspect)
+        shorter = resize.size
+        if resize.max_size is not None and longer > resize.max_size:
+            longer = resize.max_size
+            shorter = min(shorter, int(resize.max_size / aspect))
+        smallest, largest = (shorter, shorter), (longer, longer)
+    multiple = preprocess.pad_multiple or 1
+    padded = [tuple(-(-side // multiple) * multiple for side in size) for size in
+              (smallest, largest)]  # fmt: skip
+    return padded[0], padded[1]
+
+
+def profile_of(bundle: Bundle, part: Part, aspect: float = ASPECT) -> Dict[str, Range]:
+    """Every input of a part: its smallest, usual and largest shape, or values for `*_size` inputs.
+
+    Raises:
+        EngineError: an input that no part before it makes, or a part that onnxruntime cannot run.
+    """
+    smallest, largest = image_range(bundle.manifest.preprocess, aspect)
+    usual = _usual(bundle, smallest, largest)
+    made = [_known(size, bundle, part) for size in (smallest, usual, largest)]
+    found = {}
+    for port in part.inputs:
+        if port.name not in made[0]:
+            raise EngineError(
+                "%s: nothing before the part '%s' makes its input '%s'"
+                % (bundle.path, part.name, port.name),
+                "export the bundle again",
+            )
+        ranged = tuple(made[i][port.name] for i in range(3))
+        found[port.name] = (ranged[0], ranged[1], ranged[2])
+        _check_order(found[port.name], part, port)
+    return found
+
+
+def _usual(bundle: Bundle, smallest: Shape, largest: Shape) -> Shape:
+    """The size that the manifest counts operations at, kept within the range."""
+    for part in bundle.manifest.parts:
+        size = part.gmac_at.get("image")
+        if size is not None:
+            return tuple(
+                min(max(side, low), high) for side, low, high in zip(size[2:], smallest, largest)
+            )
+    return largest
+
+
+def _known(size: Shape, bundle: Bundle, part: Part) -> Dict[str, Shape]:
+    """What is known before a part at an image of `size`: shapes, and the sizes' own values."""
+    shapes: Dict[str, Shape] = {"image": (1, 3) + tuple(size)}
+    shapes.update({name: tuple(size) for name in _SIZES})
+    needed = bundle.manifest.parts[: _position(bundle, part)]
+    if all(port.name in shapes for port in part.inputs):
+        return shapes
+    tensors: Dict[str, np.ndarray] = {"image": np.zeros(shapes["image"], np.float32)}
+    for name in _SIZES:
+        tensors[name] = np.array(size, np.int64)
+    for before in needed:
+        with load_engine("cpu", bundle.part_path(before.name)) as engine:
+            tensors.update(_run(engine, tensors))
+        if all(port.name in tensors for port in part.inputs):
+            break
+    shapes.update({name: tensors[name].shape for name in tensors if name not in shapes})
+    return shapes
+
+
+def _run(engine: Engine, tensors: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    missing = [name for name in engine.inputs if name not in tensors]
+    if missing:
+        raise EngineError("nothing makes the input '%s' of %s" % (missing[0], engine.name))
+    return engine.run({name: tensors[name] for name in engine.inputs})
+
+
+def _position(bundle: Bundle, part: Part) -> int:
+    return [p.name for p in bundle.manifest.parts].index(part.name)
+
+
+def _check_order(ranged: Range, part: Part, port: Port) -> None:
+    """TensorRT refuses a range whose middle is outside; say it for what it is."""
+    sides: List[Tuple[int, ...]] = list(zip(*ranged))
+    if any(not low <= middle <= high for low, middle, high in sides):
+        raise EngineError(
+            "the input '%s' of '%s' shrinks where the image grows: %s"
+            % (port.name, part.name, ranged)
+        )

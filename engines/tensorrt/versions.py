@@ -1,0 +1,163 @@
+"""Which TensorRT this is, and whether it can serve this board and bundle: sentences, no TensorRT.
+
+Three generations of the Python API are told apart by the version alone:
+
+==============  ==========  ==================================================================
+generation      TensorRT    what differs
+==============  ==========  ==================================================================
+`bindings`      8.2 - 8.4   tensors by index, `execute_async_v2`, `max_workspace_size`
+`tensors`       8.5 - 9     tensors by name, `execute_async_v3`, memory pools, output allocators
+`typed`         10 and on   as `tensors`; always explicit batch; from 11 only what the graph says
+==============  ==========  ==================================================================
+"""
+
+import re
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from splitwatt.device_configs.errors import EngineError, TargetError
+from splitwatt.device_configs.targets import Target, known_targets, load_target
+
+OLDEST = (8, 2)
+BINDINGS, TENSORS, TYPED = "bindings", "tensors", "typed"
+
+
+class Machine(NamedTuple):
+    """What an engine is tied to: TensorRT's version ("8.2.1"), the GPU's SM ("5.3"), its name."""
+
+    tensorrt: str
+    sm: str
+    gpu: str = ""
+
+
+def parse_version(text: str) -> Tuple[int, ...]:
+    """(major, minor, patch) of "8.2.1.8" or "10.3.0"; missing numbers are 0.
+
+    Raises:
+        EngineError: the text has no number.
+    """
+    numbers = [int(number) for number in re.findall(r"\d+", text)[:3]]
+    if not numbers:
+        raise EngineError("TensorRT calls its version '%s', which is none" % text)
+    return tuple(numbers + [0] * (3 - len(numbers)))
+
+
+def short_version(text: str) -> str:
+    """The first three numbers of a version: what engines are tied to."""
+    return ".".join(str(number) for number in parse_version(text))
+
+
+def generation(version: str) -> str:
+    """The generation of the Python API of a TensorRT.
+
+    Raises:
+        EngineError: it is older than 8.2, the first that this project knows.
+    """
+    found = parse_version(version)
+    if found[:2] < OLDEST:
+        raise EngineError(
+            "TensorRT %s is too old: 8.2 is the oldest that splitwatt builds for%s"
+            % (version, " (JetPack 4.6.0 brings 8.0)" if found[:2] == (8, 0) else ""),
+            "update JetPack to 4.6.1 or later: sudo apt update && sudo apt dist-upgrade",
+        )
+    if found[:2] < (8, 5):
+        return BINDINGS
+    return TENSORS if found[0] < 10 else TYPED
+
+
+def has_precision_flags(version: str) -> bool:
+    """Whether FP16 and INT8 are builder flags; from TensorRT 11 on only the graph decides."""
+    return parse_version(version)[0] < 11
+
+
+def check_target(target: Target, found: Machine) -> None:
+    """Whether a bundle that was exported for `target` may be built on this machine.
+
+    Raises:
+        TargetError: the target has no TensorRT, its GPU is another, or TensorRT is older than its.
+    """
+    if not target.operators.get("tensorrt"):
+        raise TargetError(
+            "the bundle is for the target '%s', which has no TensorRT" % target.name,
+            "export it for this machine: splitwatt export --target %s" % _or(_for_sm(found.sm)),
+        )
+    fact = target.facts.get("sm")
+    if fact is not None and fact.value and fact.value != found.sm:
+        raise TargetError(
+            "the bundle is for %s (SM %s), but this machine's GPU%s has SM %s"
+            % (target.name, fact.value, " (%s)" % found.gpu if found.gpu else "", found.sm),
+            "export it for this machine: splitwatt export --target %s" % _or(_for_sm(found.sm)),
+        )
+    due = target.operators["tensorrt"]
+    if due and parse_version(found.tensorrt)[:2] < parse_version(due)[:2]:
+        raise TargetError(
+            "the bundle's parts are for TensorRT %s, but this machine has %s"
+            % (due, short_version(found.tensorrt)),
+            _newer_jetpack(target),
+        )
+
+
+def check_precision(precision: str, target: Target) -> None:
+    """Refuse a precision that the target has no fast path for.
+
+    Raises:
+        TargetError: it would be slower than fp32, or does not exist.
+    """
+    if precision not in ("fp32", "fp16", "int8"):
+        raise TargetError("there is no precision '%s'" % precision, "known: fp32, fp16, int8")
+    if precision not in target.precisions:
+        raise TargetError(
+            "%s has no fast %s: it would run slower than fp32" % (target.name, precision),
+            "use one of: %s" % ", ".join(target.precisions),
+        )
+
+
+def flags_for(precision: str, version: str, exported: str) -> List[str]:
+    """The builder flags of a precision, by their names in `BuilderFlag`.
+
+    fp32 is fp32: TF32, which rounds products to 10 bits, is never set here. A graph in fp32 may be
+    built in fp16 where that is a flag; a graph in fp16 or int8 is built in that. int8 engines may
+    use fp16 where a layer has no int8 kernel.
+
+    Args:
+        precision: to build in.
+        version: TensorRT's.
+        exported: the precision of the graph itself, as the manifest says.
+
+    Raises:
+        EngineError: the graph is in another precision, and no flag makes up for that.
+    """
+    flagged = has_precision_flags(version)
+    if precision != exported and not (flagged and (exported, precision) == ("fp32", "fp16")):
+        raise EngineError(
+            "the graph was exported in %s, and TensorRT %s cannot build it in %s"
+            % (exported, short_version(version), precision),
+            "export the bundle again with --precision %s" % precision,
+        )
+    if not flagged:
+        return []
+    return {"fp32": [], "fp16": ["FP16"], "int8": ["INT8", "FP16"]}[precision]
+
+
+def sm_name(major_minor: Tuple[int, int]) -> str:
+    """ "5.3" for (5, 3)."""
+    return "%d.%d" % tuple(major_minor)
+
+
+def _newer_jetpack(target: Target) -> str:
+    fact = target.facts.get("jetpack")
+    wanted = "JetPack %s" % fact.value if fact is not None and fact.value else "a newer TensorRT"
+    return "install %s, which %s should have" % (wanted, target.name)
+
+
+def _for_sm(sm: str) -> List[str]:
+    """The targets whose GPU has this SM; all with a GPU where none has."""
+    found: Dict[str, Optional[str]] = {}
+    for name in known_targets():
+        fact = load_target(name).facts.get("sm")
+        found[name] = fact.value if fact is not None else None
+    same = [name for name, value in found.items() if value == sm]
+    return same or [name for name, value in found.items() if value]
+
+
+def _or(names: List[str]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,242 @@
+"""A bundle against itself: its photographs, run here, against the outputs that it carries."""
+
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from splitwatt.device_configs.errors import BundleError
+from splitwatt.engines.bundle.bundle import Bundle, SampleFiles, load_arrays
+from splitwatt.engines.bundle.precision import Rounding
+from splitwatt.engines.codecs.base import ROUNDING_SHARE, Codec
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.pipeline import LocalPipeline, Request, whole
+from splitwatt.engines.pipeline.postprocess import Answer
+from splitwatt.engines.rangecoder.golden import run_golden
+from splitwatt.engines.verify.agreement import agreement, moved
+
+Arrays = Dict[str, np.ndarray]
+
+# Of a score: relative to the expected one, or to the floor where that is larger. Of a box's corner:
+# relative to the image's longer side.
+TOLERANCE = 1e-3
+_SCORE_FLOOR = 1e-2
+MASK_DISAGREEMENT = 1e-3
+# Percentage points of the answers that may be fp32's less often than the manifest states.
+AGREEMENT_MARGIN = 10.0
+
+
+class Check(NamedTuple):
+    """One thing that was compared: whether it agrees, and by how much it differs, in words."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def verify(
+    bundle: Bundle, backend: str = "cpu", server_backend: Optional[str] = None
+) -> Iterator[Check]:
+    """Run every sample photograph of a bundle and compare, check by check.
+
+    A split model's coder is run over its golden vectors first, on every path of this machine.
+
+    Where a board's engine rounds a few latents otherwise than the machine that exported, the bytes
+    differ; that is a check of its own, and the server's half is then fed the bundle's bytes.
+
+    Board parts in another precision than fp32 are held against fp32's outputs, which such a bundle
+    carries: they must be about as near to them as the manifest states.
+
+    Args:
+        bundle: opened with all its parts.
+        backend: what runs the parts.
+        server_backend: what runs the server's; the same when None.
+
+    Raises:
+        BundleError: the bundle has no samples, or their outputs are not what its tasks give.
+        EngineError: a part cannot run here.
+    """
+    if not bundle.manifest.samples:
+        raise BundleError("%s has no sample photographs to verify" % bundle.path, "export it again")
+    if bundle.manifest.codec is not None and bundle.manifest.codec.tables:
+        yield from _coder()
+    rounding = bundle.manifest.own_rounding
+    with whole(bundle, backend, server_backend) as pipeline:
+        if rounding is not None and isinstance(pipeline.halves, LocalPipeline):
+            yield from _agree(bundle, pipeline.halves, rounding)
+            return
+        for sample in bundle.samples():
+            expected = _expected(bundle, sample)
+            rgb = decode_image(sample.photo)
+            if isinstance(pipeline.halves, LocalPipeline):
+                answer = pipeline.halves.run(rgb)[0]
+            else:
+                board, server = pipeline.halves
+                request = board.run(rgb)
+                yield _compare_request(sample.name, request, expected, board.codec, rounding)
+                if "decoded" in expected:
+                    yield _compare_decoded(sample.name, expected, server.codec)
+                    decoded = {"image": _levels(expected["decoded"])}
+                    answer = server.run_decoded(decoded, expected["sizes"])
+                else:
+                    answer = server.run(expected["payload"].tobytes(), expected["sizes"])[0]
+            longer_side = max(rgb.shape[:2])
+            for task in bundle.manifest.tasks:
+                yield compare_task(sample.name, task, answer, expected, longer_side)
+
+
+def _agree(bundle: Bundle, pipeline: LocalPipeline, rounding: Rounding) -> Iterator[Check]:
+    """One check for each task of a local model: how many answers are fp32's, over all photographs.
+
+    A few less than stated pass: another machine rounds otherwise.
+    """
+    counts = {task: [] for task in bundle.manifest.tasks}  # type: Dict[str, List[Tuple[int, int]]]
+    for sample in bundle.samples():
+        expected = _expected(bundle, sample)
+        answer = pipeline.run(decode_image(sample.photo))[0]
+        for task, found in counts.items():
+            found.append(agreement(task, answer[task], _due(expected, task)))
+    for task, found in counts.items():
+        same, total = (sum(column) for column in zip(*found))
+        share = 100.0 * same / total if total else 100.0
+        stated = rounding.agreement.get(task, 100.0)
+        allowed = max(AGREEMENT_MARGIN, 100.0 / max(1, total))
+        detail = "%.1f %% as in fp32, %.1f %% where it was exported" % (share, stated)
+        yield Check("%s in %s" % (task, rounding.precision), share >= stated - allowed, detail)
+
+
+def _coder() -> Iterator[Check]:
+    """One check for each path of the range coder on this machine: do its golden vectors agree?"""
+    found = run_golden()
+    for path in sorted({check.path for check in found}):
+        own = [check for check in found if check.path == path]
+        wrong = ["%s (%s)" % (check.name, check.detail) for check in own if not check.passed]
+        detail = "differs in " + ", ".join(wrong) if wrong else "%d golden vectors agree" % len(own)
+        yield Check("range coder, %s" % path, not wrong, detail)
+
+
+def compare_task(name: str, task: str, answer: Answer, expected: Arrays, longer_side: int) -> Check:
+    """Compare a task's answer.
+
+    Args:
+        name: of the photograph.
+        task: the task.
+        answer: made here.
+        expected: "TASK.FIELD" -> array.
+        longer_side: of the image in pixels, which boxes are measured by.
+    """
+    due = _due(expected, task)
+    if task == "segmentation":
+        passed, detail = _compare_masks(answer[task]["mask"], due["mask"])
+    elif task == "detection":
+        passed, detail = _compare_boxes(answer[task], due, longer_side)
+    else:
+        passed, detail = _compare_classes(answer[task], due)
+    return Check("%s %s" % (name, task), passed, detail)
+
+
+def _due(expected: Arrays, task: str) -> Arrays:
+    """What is expected of one task."""
+    prefix = task + "."
+    return {key[len(prefix) :]: expected[key] for key in expected if key.startswith(prefix)}
+
+
+def _compare_request(
+    name: str, request: Request, expected: Arrays, codec: Codec, rounding: Optional[Rounding]
+) -> Check:
+    """The board's bytes: equal, or what the codec takes for the same thing from another machine.
+
+    In another precision than fp32: no more values move than twice as many as the manifest states.
+    """
+    name += " payload"
+    due = expected["payload"].tobytes()
+    if not np.array_equal(request.sizes, expected["sizes"]):
+        return Check(
+            name, False, "sizes %s, not %s" % (request.sizes.tolist(), expected["sizes"].tolist())
+        )
+    if request.payload == due:
+        return Check(name, True, "the same %d bytes" % len(due))
+    input_size = (int(request.sizes[4]), int(request.sizes[5]))
+    found, wanted = (codec.decode(data, input_size) for data in (request.payload, due))
+    if rounding is None or rounding.latent is None:
+        return Check(name, *codec.alike(found, wanted))
+    changed, values, step = moved(found, wanted)
+    share, stated = 100.0 * changed / max(1, values), rounding.latent.moved_percent
+    detail = "%.2g %% of the latent's values move, by at most %.2g; %.2g %% where it was exported"
+    passed = share <= 2 * stated + 100 * ROUNDING_SHARE
+    return Check("%s in %s" % (name, rounding.precision), passed, detail % (share, step, stated))
+
+
+def _compare_decoded(name: str, expected: Arrays, codec: Codec) -> Check:
+    """The picture in the bundle's bytes: what this machine's library makes of it."""
+    size = (int(expected["sizes"][4]), int(expected["sizes"][5]))
+    found = codec.decode(expected["payload"].tobytes(), size)
+    due = {"image": _levels(expected["decoded"])}
+    if np.array_equal(found["image"], due["image"]):
+        return Check(name + " decoded", True, "the same pixels")
+    return Check(name + " decoded", *codec.alike(found, due))
+
+
+def _levels(pixels: np.ndarray) -> np.ndarray:
+    """uint8 as a codec gives it: float32 in 0 to 1."""
+    return pixels.astype(np.float32) / np.float32(255)
+
+
+def _compare_classes(found: Arrays, due: Arrays) -> Tuple[bool, str]:
+    if sorted(found["labels"].tolist()) != sorted(due["labels"].tolist()):
+        return False, "classes %s, not %s" % (found["labels"].tolist(), due["labels"].tolist())
+    order = [found["labels"].tolist().index(label) for label in due["labels"].tolist()]
+    gap = _score_gap(found["scores"][order], due["scores"])
+    largest = float(gap.max()) if gap.size else 0.0
+    return largest <= TOLERANCE, "the same %d classes, scores within %.1e" % (len(order), largest)
+
+
+def _compare_boxes(found: Arrays, due: Arrays, longer_side: int) -> Tuple[bool, str]:
+    """Every expected box has one of its own here, wherever near-equal scores put it."""
+    count = len(due["labels"])
+    if len(found["labels"]) != count:
+        return False, "%d boxes, not %d" % (len(found["labels"]), count)
+    free = np.ones(count, bool)
+    largest = 0.0
+    for label, box, score in zip(due["labels"], due["boxes"], due["scores"]):
+        corners = np.abs(found["boxes"] - box).max(axis=1) / longer_side
+        gap = np.maximum(corners, _score_gap(found["scores"], score))
+        gap[~free | (found["labels"] != label)] = np.inf
+        best = int(gap.argmin())
+        if gap[best] > TOLERANCE:
+            return False, "no box of class %d at %s" % (label, np.round(box, 1).tolist())
+        free[best] = False
+        largest = max(largest, float(gap[best]))
+    return True, "the same %d boxes, corners and scores within %.1e" % (count, largest)
+
+
+def _compare_masks(found: np.ndarray, due: np.ndarray) -> Tuple[bool, str]:
+    if found.shape != due.shape:
+        return False, "a mask of %s, not %s" % (found.shape, due.shape)
+    differing = int(np.count_nonzero(found != due))
+    detail = "%d of %d pixels differ, %d classes" % (differing, due.size, len(np.unique(due)))
+    return differing <= MASK_DISAGREEMENT * due.size, detail
+
+
+def _score_gap(found: np.ndarray, due: np.ndarray) -> np.ndarray:
+    """|found - due| relative to `due`, or to the floor where that is larger."""
+    return np.asarray(np.abs(found - due) / np.maximum(np.abs(due), _SCORE_FLOOR))
+
+
+_FIELDS = {
+    "classification": ("labels", "scores"),
+    "detection": ("boxes", "labels", "scores"),
+    "segmentation": ("mask",),
+}
+
+
+def _expected(bundle: Bundle, sample: SampleFiles) -> Arrays:
+    arrays = load_arrays(sample.expected)
+    due: List[str] = ["payload", "sizes"] if bundle.manifest.split else []
+    for task in bundle.manifest.tasks:
+        due += ["%s.%s" % (task, name) for name in _FIELDS[task]]
+    for name in due:
+        if name not in arrays:
+            raise BundleError(
+                "%s lacks the array '%s'" % (sample.expected, name), "export it again"
+            )
+    return arrays

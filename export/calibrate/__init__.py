@@ -1,0 +1,1 @@
+"""Entropy tables refitted to images of one's own."""

@@ -1,0 +1,1 @@
+"""Bundles in fp16 and int8, and what rounding changes."""

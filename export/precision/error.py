@@ -1,0 +1,202 @@
+"""What a precision of the board's parts changes, measured on the bundle's sample photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from splitwatt.device_configs.errors import ExportError
+from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.bundle.parts import Part
+from splitwatt.engines.bundle.precision import LatentMove, PartError, Rounding
+from splitwatt.engines.codecs.base import Codec
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.pipeline import ServerPipeline
+from splitwatt.engines.pipeline.postprocess import Answer, Sizes, answer_of
+from splitwatt.engines.pipeline.preprocess import preprocess
+from splitwatt.engines.pipeline.store import EngineStore
+from splitwatt.engines.verify.agreement import agreement, moved
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass
+class Outcome:
+    """One photograph through a board's parts.
+
+    made: part -> its outputs. payload, arrived: of a split model, what is sent, and what it decodes
+    to.
+    """
+
+    sizes: Sizes
+    made: dict[str, Arrays] = field(default_factory=dict)
+    payload: bytes = b""
+    arrived: Arrays = field(default_factory=dict)
+    answer: Answer = field(default_factory=dict)
+
+
+class Board(Closing):
+    """A bundle's board parts in onnxruntime, whose every output is kept."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._store = EngineStore()
+        self._codec: Codec | None = None
+        if bundle.manifest.split:
+            self._codec = bundle.codec(
+                lambda name: self._store.get(bundle, bundle.part(name), "cpu", None)
+            )
+
+    def run(self, photo: str, whole: bool) -> Outcome:
+        """A photograph's outcome; with its answer where the model is local and `whole`."""
+        manifest = self._bundle.manifest
+        tensors, sizes = self._prepare(photo)
+        found = Outcome(sizes)
+        for part in manifest.placed("board"):
+            engine = self._store.get(self._bundle, part, "cpu", None)
+            found.made[part.name] = engine.run({name: tensors[name] for name in engine.inputs})
+            tensors.update(found.made[part.name])
+        if self._codec is not None:
+            found.payload = self._codec.encode(tensors)
+            found.arrived = self._codec.decode(found.payload, sizes.input)
+        elif whole:
+            found.answer = {
+                task: answer_of(task, tensors, manifest.postprocess[task], sizes)
+                for task in manifest.tasks
+            }
+        return found
+
+    def feeds(self, part: Part, photos: Sequence[str]) -> Iterator[Arrays]:
+        """What a part takes for each photograph, one at a time."""
+        for photo in photos:
+            tensors, _ = self._prepare(photo)
+            for before in self._bundle.manifest.placed("board"):
+                engine = self._store.get(self._bundle, before, "cpu", None)
+                feed = {name: tensors[name] for name in engine.inputs}
+                if before.name == part.name:
+                    yield feed
+                    break
+                tensors.update(engine.run(feed))
+
+    def close(self) -> None:
+        """Close its engines."""
+        self._store.close()
+
+    def _prepare(self, photo: str) -> tuple[Arrays, Sizes]:
+        prepared = preprocess(decode_image(photo), self._bundle.manifest.preprocess)
+        sizes = Sizes(prepared.image_size, prepared.valid_size, prepared.input_size)
+        tensors: Arrays = {
+            "image": prepared.tensor,
+            "valid_size": np.array(sizes.valid, np.int64),
+            "input_size": np.array(sizes.input, np.int64),
+        }
+        return tensors, sizes
+
+
+def measure(
+    bundle: Bundle,
+    other: Bundle,
+    precision: str,
+    photos: Sequence[str],
+    calibration: str | None = None,
+    deployed: bool = True,
+) -> Rounding:
+    """Compare a bundle with the same in another precision.
+
+    Args:
+        bundle: in fp32, with all its parts.
+        other: the same with other board parts.
+        precision: theirs.
+        photos: paths.
+        calibration: where int8's ranges are from.
+        deployed: whether to compare answers too; a split model's are made by `bundle`'s server.
+
+    Raises:
+        ExportError: an output is no number any more.
+    """
+    with Board(bundle) as reference, Board(other) as board:
+        due = [reference.run(photo, deployed) for photo in photos]
+        found = [board.run(photo, deployed) for photo in photos]
+    if deployed and bundle.manifest.split:
+        # The server decodes what either board encoded: the tables are the same.
+        with ServerPipeline(bundle) as server:
+            for outcome in (*due, *found):
+                sizes = outcome.sizes
+                packed = np.array(sizes.image + sizes.valid + sizes.input, np.int32)
+                outcome.answer = server.run(outcome.payload, packed)[0]
+    tasks = bundle.manifest.tasks if deployed else []
+    parts = [_part_error(part, found, due, precision) for part in bundle.manifest.placed("board")]
+    return Rounding(
+        precision=precision,
+        deployed=deployed,
+        calibration=calibration,
+        photographs=len(photos),
+        parts=[part for part in parts if part is not None],
+        latent=_latent_move(found, due) if bundle.manifest.split else None,
+        agreement={task: _agreement(task, found, due) for task in tasks},
+    )
+
+
+def lines_of(rounding: Rounding) -> list[str]:
+    """What to print of a bundle's own precision; nothing for a trial."""
+    if not rounding.deployed:
+        return []
+    found = [f"{rounding.precision} against fp32, on {rounding.photographs} photographs:"]
+    if rounding.calibration:
+        found[0] = f"{rounding.precision} ({rounding.calibration}) {found[0].split(' ', 1)[1]}"
+    found += [
+        f"  {part.part}: outputs within {part.max_abs:.3g}, {100 * part.relative:.2g} % of the largest"
+        for part in rounding.parts
+    ]
+    if rounding.latent is not None:
+        found.append(
+            f"  latent: {rounding.latent.moved_percent:.2g} % of its values move, by at most "
+            f"{rounding.latent.largest_step:.2g}; {rounding.latent.bytes_percent:+.2g} % bytes"
+        )
+    found += [f"  {task}: {share:.1f} % as in fp32" for task, share in rounding.agreement.items()]
+    return found
+
+
+def _part_error(
+    part: Part, found: Sequence[Outcome], due: Sequence[Outcome], precision: str
+) -> PartError | None:
+    """Of the outputs that can be compared one by one: real values of a size that does not vary."""
+    largest, gap = 0.0, 0.0
+    compared = False
+    for port in part.outputs:
+        for a, b in zip(found, due, strict=True):
+            x, y = a.made[part.name][port.name], b.made[part.name][port.name]
+            if x.dtype.kind == "f" and not np.isfinite(x).all():
+                raise ExportError(
+                    f"the part '{part.name}' overflows in {precision}: '{port.name}' holds values "
+                    "that are no numbers",
+                    "export it in fp32",
+                )
+            if port.dtype.startswith("float") and x.shape == y.shape and y.size and port.shape[0]:
+                compared = True
+                gap = max(gap, float(np.abs(x - y).max()))
+                largest = max(largest, float(np.abs(y).max()))
+    return PartError(part.name, gap, gap / largest if largest else 0.0) if compared else None
+
+
+def _latent_move(found: Sequence[Outcome], due: Sequence[Outcome]) -> LatentMove:
+    counts = [moved(a.arrived, b.arrived) for a, b in zip(found, due, strict=True)]
+    changed, values, steps = zip(*counts, strict=True)
+    spent, before = sum(len(o.payload) for o in found), sum(len(o.payload) for o in due)
+    return LatentMove(
+        moved_percent=round(100.0 * sum(changed) / max(1, sum(values)), 4),
+        largest_step=round(max(steps), 4),
+        bytes_percent=round(100.0 * (spent - before) / max(1, before), 4),
+    )
+
+
+def _agreement(task: str, found: Sequence[Outcome], due: Sequence[Outcome]) -> float:
+    """Percent of fp32's answers of a task that are the same."""
+    counts = [
+        agreement(task, a.answer[task], b.answer[task]) for a, b in zip(found, due, strict=True)
+    ]
+    same, total = (sum(column) for column in zip(*counts, strict=True))
+    return round(100.0 * same / total, 2) if total else 100.0

@@ -1,0 +1,174 @@
+"""A graph in fp16, in int8, or as TF32 would round it: float32 at its edges in any.
+
+* fp16: weights and tensors are float16; operators that one of the target's runtimes does not take in
+  float16 stay in float32, with casts around them.
+* int8: convolutions and matrix products take quantised factors (QuantizeLinear, DequantizeLinear
+  pairs, symmetric, per channel for weights), as TensorRT wants them; the rest stays in float32.
+* tf32: the factors of products are rounded to 10 bits; a trial, never deployed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from splitwatt.device_configs.errors import ExportError
+from splitwatt.export.compat import Table, check_model
+from splitwatt.export.compat.macs import PRODUCTS
+
+Arrays = dict[str, np.ndarray]
+# float32 has 24 bits of which TF32 keeps 11: multiplying by 2**13 + 1 splits them (Veltkamp).
+_SPLIT = np.float32(2**13 + 1)
+
+
+def to_fp16(model: onnx.ModelProto, tables: Collection[Table]) -> onnx.ModelProto:
+    """The graph in float16, its inputs and outputs float32; `model` is left as it is.
+
+    Args:
+        tables: what the result has to fit.
+
+    Raises:
+        ExportError: an operator that fits in neither type.
+    """
+    from onnxruntime.transformers.float16 import (
+        DEFAULT_OP_BLOCK_LIST,
+        convert_float_to_float16,
+    )
+
+    kept = set(DEFAULT_OP_BLOCK_LIST)
+    while True:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of weights that underflow: the error is measured
+            made: onnx.ModelProto = convert_float_to_float16(
+                _copy(model), keep_io_types=True, op_block_list=sorted(kept)
+            )
+        made.ir_version = model.ir_version
+        found = [finding for table in tables for finding in check_model(made, table)]
+        more = {finding.op_type for finding in found} - kept
+        if not found:
+            return made
+        if not more:
+            raise ExportError(f"the graph does not fit in fp16: {found[0].reason}", found[0].remedy)
+        kept |= more
+
+
+def to_int8(
+    model: onnx.ModelProto, feeds: Iterable[Arrays], tables: Collection[Table]
+) -> onnx.ModelProto:
+    """The graph with quantised products; `model` is left as it is.
+
+    Args:
+        feeds: its inputs for every calibration image: ranges are the largest values seen.
+        tables: what the result has to fit.
+
+    Raises:
+        ExportError: no product to quantise, or the result does not fit.
+    """
+    from onnxruntime import quantization
+
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
+        """Hands the images over, one at a time."""
+
+        def __init__(self) -> None:
+            self._left = iter(feeds)
+
+        def get_next(self) -> Any:
+            """The next image's inputs, None after the last."""
+            return next(self._left, None)
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        path = Path(folder) / "int8.onnx"
+        quantization.quantize_static(
+            _copy(model),
+            str(path),
+            Reader(),
+            op_types_to_quantize=sorted(PRODUCTS),
+            per_channel=True,
+            extra_options={
+                "ActivationSymmetric": True,  # TensorRT takes no zero point but 0
+                "WeightSymmetric": True,
+                "AddQDQPairToWeight": True,  # nor, before 10, weights that are int8 already
+                "QuantizeBias": False,  # nor quantised biases
+                # Products take quantised factors; what they make is for the next one to quantise.
+                "OpTypesToExcludeOutputQuantization": sorted(PRODUCTS),
+            },
+        )
+        made = onnx.load(str(path))
+    made.ir_version = model.ir_version
+    del made.opset_import[:]
+    made.opset_import.extend(o for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    if not any(node.op_type == "QuantizeLinear" for node in made.graph.node):
+        raise ExportError(
+            f"the part '{model.graph.name}' has no product to quantise", "export it in fp32"
+        )
+    found = [finding for table in tables for finding in check_model(made, table)]
+    if found:
+        raise ExportError(f"the graph does not fit in int8: {found[0]}", found[0].remedy)
+    return made
+
+
+def to_tf32(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph with every factor of a product rounded as TF32 rounds it."""
+    made = _copy(model)
+    constants = {tensor.name: tensor for tensor in made.graph.initializer}
+    nodes: list[onnx.NodeProto] = []
+    rounded: dict[str, str] = {}
+    for node in made.graph.node:
+        if node.op_type in PRODUCTS:
+            for index, name in enumerate(list(node.input[:2])):
+                if name not in rounded:
+                    rounded[name] = f"{name}_tf32"
+                    if name in constants:
+                        array = _round_tf32(numpy_helper.to_array(constants[name]))
+                        tensor = numpy_helper.from_array(array, rounded[name])
+                        made.graph.initializer.append(tensor)
+                    else:
+                        nodes += _rounding(name, rounded[name])
+                node.input[index] = rounded[name]
+        nodes.append(node)
+    made.graph.initializer.append(numpy_helper.from_array(np.array(_SPLIT), "tf32_split"))
+    del made.graph.node[:]
+    made.graph.node.extend(nodes)
+    return made
+
+
+def _round_tf32(array: np.ndarray) -> np.ndarray:
+    scaled = array * _SPLIT
+    return np.asarray(scaled - (scaled - array), np.float32)
+
+
+def _rounding(name: str, to_name: str) -> list[onnx.NodeProto]:
+    """scaled = x * split; scaled - (scaled - x)."""
+    scaled, rest = f"{to_name}_scaled", f"{to_name}_rest"
+    return [
+        helper.make_node("Mul", [name, "tf32_split"], [scaled]),
+        helper.make_node("Sub", [scaled, name], [rest]),
+        helper.make_node("Sub", [scaled, rest], [to_name]),
+    ]
+
+
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without advice on preparing the model, which has been cleaned already."""
+    import logging
+
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.root.setLevel(level)

@@ -1,0 +1,31 @@
+"""The images that the ranges of an int8 graph come from."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from splitwatt.engines.photos import default_photos
+from splitwatt.engines.pipeline.image import list_images
+
+# More images than this widen no range that matters, and cost minutes.
+CALIBRATION_LIMIT = 100
+
+
+def calibration_images(folder: str | None) -> tuple[list[str], str]:
+    """The images that int8's ranges come from, and what the manifest calls them.
+
+    Raises:
+        UsageError: no such folder, or no image in it.
+    """
+    if folder is None:
+        photos = list(default_photos())
+        return photos, f"{len(photos)} packaged photographs"
+    images = list_images(folder)[:CALIBRATION_LIMIT]
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(Path(image).read_bytes())
+    named = (
+        f"{len(images)} images of {Path(folder).resolve().name}, SHA-256 {digest.hexdigest()[:12]}"
+    )
+    return images, named

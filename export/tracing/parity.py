@@ -1,0 +1,195 @@
+"""A part's graph against the PyTorch it came from, on real photographs.
+
+Values may differ by a thousandth of the largest one. Boxes are matched in the order of their
+scores; two of nearly equal score may change places. A box may be found by one side alone only where
+rounding decides: at a threshold, at the end of the list, or (one in fifty) in a suppression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from splitwatt.device_configs.errors import ExportError
+from splitwatt.export.spec import Part
+
+if TYPE_CHECKING:
+    from splitwatt.export.spec import Tensors
+
+# Of values, relative to the largest; of box corners in pixels; of scores.
+RELATIVE = 1e-3
+PIXELS = 0.1
+SCORE = 2e-3
+# Of a hyperprior's table indexes, those that rounding moves by one.
+INDEXES = 1e-3
+# Boxes of a list that one side alone may find, and proposals that may differ.
+STRAY_BOXES, STRAY_PROPOSALS = 0.02, 0.02
+
+Arrays = dict[str, np.ndarray]
+
+
+class Difference:
+    """The largest difference of a part over its photographs, and what is tolerated."""
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+        self.max_abs = 0.0
+        self.tolerance = PIXELS if part.compare == "boxes" else RELATIVE
+        self.notes: list[str] = []
+
+    def add(self, found: Arrays, reference: Tensors, where: str) -> None:
+        """Compare one photograph's outputs.
+
+        Raises:
+            ExportError: they differ by more than is tolerated.
+        """
+        due = {name: tensor.detach().numpy() for name, tensor in reference.items()}
+        if self._part.compare == "boxes":
+            self._boxes(found, due, where)
+            return
+        for port in self._part.outputs:
+            if port.name == "mask":
+                self._mask(found, due, where)
+            elif port.name == "indexes":
+                self._indexes(found[port.name], due[port.name], where)
+            else:
+                self._values(found[port.name], due[port.name], f"{port.name} {where}")
+
+    def _values(self, found: np.ndarray, due: np.ndarray, where: str) -> float:
+        if found.shape != due.shape:
+            raise self._failed(f"{where}: shape {found.shape} instead of {due.shape}")
+        gap = float(np.abs(found - due).max()) if due.size else 0.0
+        tolerance = RELATIVE * max(1.0, float(np.abs(due).max()) if due.size else 0.0)
+        if not gap <= tolerance:
+            raise self._failed(
+                f"{where}: a difference of {gap:.3g} where {tolerance:.3g} is allowed"
+            )
+        self.max_abs = max(self.max_abs, gap)
+        self.tolerance = max(self.tolerance, tolerance)
+        return gap
+
+    def _mask(self, found: Arrays, due: Arrays, where: str) -> None:
+        """Logits within the tolerance; classes equal but where two logits are as near as that."""
+        gap = self._values(found["logits"], due["logits"], f"logits {where}")
+        differ = found["mask"] != due["mask"]
+        if differ.any():
+            best = np.sort(due["logits"], axis=1)[:, -2:]
+            if (best[:, 1] - best[:, 0])[differ].max() > 2 * gap:
+                raise self._failed(f"mask {where}: {int(differ.sum())} pixels have another class")
+            self.notes.append(
+                f"{self._part.name} {where}: {int(differ.sum())} of {differ.size} pixels have another "
+                f"class than PyTorch's, where two classes are within {2 * gap:.1e} of each other"
+            )
+
+    def _indexes(self, found: np.ndarray, due: np.ndarray, where: str) -> None:
+        """Table indexes equal but for a few scales that lie at a step; both ends run this graph."""
+        if found.shape != due.shape:
+            raise self._failed(f"indexes {where}: shape {found.shape} instead of {due.shape}")
+        steps = np.abs(found.astype(np.int64) - due)
+        differing = int(np.count_nonzero(steps))
+        if steps.max() > 1 or differing > INDEXES * steps.size:
+            raise self._failed(f"{differing} of {steps.size} indexes {where} are others")
+        if differing:
+            self.notes.append(
+                f"{self._part.name} {where}: {differing} of {steps.size} indexes are the next one to "
+                "PyTorch's, where a scale is at the step between them"
+            )
+
+    def _boxes(self, found: Arrays, due: Arrays, where: str) -> None:
+        if "proposals" in found:
+            stray = _unmatched(found["proposals"], due["proposals"])
+            if stray > STRAY_PROPOSALS * len(due["proposals"]) + 1:
+                raise self._failed(f"{where}: {stray} of {len(due['proposals'])} proposals differ")
+        pairs = match(found, due)
+        for i, j in pairs:
+            gap = float(np.abs(found["boxes"][i] - due["boxes"][j]).max())
+            self.max_abs = max(self.max_abs, gap)
+        strays = _strays(found, due, pairs)
+        if strays > STRAY_BOXES * len(due["scores"]) + (len(due["scores"]) >= 10):
+            raise self._failed(
+                f"{where}: {strays} boxes of {len(due['scores'])} are found by one side alone"
+            )
+        if strays:
+            self.notes.append(
+                f"{self._part.name} {where}: {strays} boxes of {len(due['scores'])} are found by "
+                "PyTorch or onnxruntime alone, through a suppression that rounding decides"
+            )
+
+    def _failed(self, what: str) -> ExportError:
+        return ExportError(
+            f"the exported part '{self._part.name}' is not what PyTorch computes: {what}",
+            "report this with the versions of torch and onnxruntime",
+        )
+
+
+def match(found: Mapping[str, np.ndarray], due: Mapping[str, np.ndarray]) -> list[tuple[int, int]]:
+    """Pairs (index in found, index in due) of boxes that are the same within the tolerances.
+
+    Both are best first: a box is looked for at its own place, then among those of about its score.
+    """
+    pairs = []
+    free = np.ones(len(found["scores"]), bool)
+    for j, (box, label, score) in enumerate(
+        zip(due["boxes"], due["labels"], due["scores"], strict=True)
+    ):
+        near = free & (found["labels"] == label) & (np.abs(found["scores"] - score) <= SCORE)
+        candidates = np.flatnonzero(near)
+        gaps = np.abs(found["boxes"][candidates] - box).max(axis=1)
+        good = candidates[gaps <= PIXELS]
+        if good.size:
+            i = int(j if j in good else good[np.argmin(np.abs(good - j))])
+            free[i] = False
+            pairs.append((i, j))
+    return pairs
+
+
+def _strays(found: Arrays, due: Arrays, pairs: list[tuple[int, int]]) -> int:
+    """Boxes of either side without a partner, but for those at the end of a list.
+
+    A box whose score is within the tolerance of the lowest one may have been cut off by the limit
+    or the threshold on the other side.
+    """
+    lowest = min((side["scores"].min() for side in (found, due) if side["scores"].size), default=0)
+    strays = 0
+    for side, index in ((found, 0), (due, 1)):
+        alone = np.ones(len(side["scores"]), bool)
+        alone[[pair[index] for pair in pairs]] = False
+        strays += int((side["scores"][alone] > lowest + min(SCORE, lowest * 0.05)).sum())
+    return strays
+
+
+def _unmatched(found: np.ndarray, due: np.ndarray) -> int:
+    """How many boxes of `due` have none in `found` within the tolerance."""
+    count = 0
+    for start in range(0, len(due), 128):
+        gaps = np.abs(found[None] - due[start : start + 128, None]).max(axis=2)
+        count += int((gaps.min(axis=1) > PIXELS).sum()) if len(found) else len(gaps)
+    return count
+
+
+def check_batch(session: Any, part: Part, feed: Arrays, tolerance: float) -> None:
+    """Two images in one run of a graph must give what two runs give.
+
+    Args:
+        session: onnxruntime's, of the part's graph.
+        part: whose inputs are all maps of any number of images.
+        feed: one image's inputs; the second image is the first one turned around.
+        tolerance: of values.
+
+    Raises:
+        ExportError: they do not.
+    """
+    names = [port.name for port in part.outputs]
+    turned = {name: np.ascontiguousarray(array[..., ::-1]) for name, array in feed.items()}
+    both = {name: np.concatenate([feed[name], turned[name]]) for name in feed}
+    alone = [session.run(names, one) for one in (feed, turned)]
+    for name, pair, first, second in zip(names, session.run(names, both), *alone, strict=True):
+        due = np.concatenate([first, second])
+        gap = float(np.abs(pair - due).max()) if pair.shape == due.shape else float("inf")
+        if not gap <= tolerance:
+            raise ExportError(
+                f"the part '{part.name}' gives another {name} for two images at once: a difference "
+                f"of {gap:.3g} where {tolerance:.3g} is allowed"
+            )

@@ -1,0 +1,154 @@
+"""A part's graph as its target runs it: fitted, cut where it must be, and still what it was.
+
+What runs after a cut may move an output by as much as PyTorch and onnxruntime differ, no more: the
+pieces are run one after the other on the photographs and compared with the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import numpy_helper
+
+from splitwatt.device_configs.errors import ExportError
+from splitwatt.device_configs.targets import Target
+from splitwatt.engines.bundle.parts import Port
+from splitwatt.export.compat import Piece, Report, fit
+from splitwatt.export.compat.macs import PRODUCTS
+from splitwatt.export.spec import Part
+from splitwatt.export.tracing.parity import RELATIVE, match
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a whole part was given and what it made, on one photograph."""
+
+    given: Arrays
+    made: Arrays
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The pieces of a part in the order they run.
+
+    feeds: what each takes for the first photograph.
+    """
+
+    pieces: tuple[Piece, ...]
+    feeds: tuple[Arrays, ...]
+    report: Report
+
+
+def place(model: onnx.ModelProto, part: Part, target: Target, runs: Sequence[Run]) -> Placed:
+    """Fit a part to its target; `model` is left as it is.
+
+    Args:
+        runs: of the whole, on every photograph; sizes are counted at the first.
+
+    Raises:
+        ExportError: the target cannot run it, or the pieces do not make what the whole made.
+    """
+    sizes = {name: list(array.shape) for name, array in runs[0].given.items()}
+    fitted = fit(model, part.name, target, sizes)
+    report = fitted.report
+    if not (report.folded or report.rewritten or report.cut):
+        return Placed(fitted.pieces, (runs[0].given,), report)
+    feeds = _run(fitted.pieces, part, runs)
+    return Placed(fitted.pieces, feeds, report)
+
+
+def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """A graph on this host's CPU.
+
+    Raises:
+        ExportError: onnxruntime does not take it.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's own exceptions have no common base but this
+        raise ExportError(
+            f"onnxruntime cannot load the part '{model.graph.name}': {str(error)[:200]}",
+            "report this with the versions of torch and onnxruntime",
+        )
+
+
+def ports_of(values: Sequence[onnx.ValueInfoProto], known: Sequence[Port]) -> list[Port]:
+    """A graph's inputs or outputs: the part's own as it states them, others as the graph does."""
+    own = {port.name: port for port in known}
+    return [own.get(value.name) or _port(value) for value in values]
+
+
+def params_after(piece: Piece, before: int) -> int:
+    """The parameters of what comes after a cut: the weights and biases of its products.
+
+    Args:
+        before: parameters of the whole part.
+    """
+    constants = {tensor.name: tensor for tensor in piece.model.graph.initializer}
+    weights = {
+        name
+        for node in piece.model.graph.node
+        if node.op_type in PRODUCTS
+        for name in node.input[1:]
+        if name in constants
+    }
+    return min(before, sum(numpy_helper.to_array(constants[name]).size for name in weights))
+
+
+def _run(pieces: Sequence[Piece], part: Part, runs: Sequence[Run]) -> tuple[Arrays, ...]:
+    """Run the pieces on every photograph, compare, and return what each takes for the first."""
+    tensors = [dict(run.given) for run in runs]
+    first: list[Arrays] = []
+    for piece in pieces:
+        session = open_session(piece.model)
+        names = [port.name for port in session.get_outputs()]
+        inputs = [port.name for port in session.get_inputs()]
+        first.append({name: tensors[0][name] for name in inputs})
+        for held in tensors:
+            feed = {name: held[name] for name in inputs}
+            held.update(zip(names, session.run(names, feed), strict=True))
+    for run, held in zip(runs, tensors, strict=True):
+        _compare(part, held, run.made)
+    return tuple(first)
+
+
+def _compare(part: Part, found: Arrays, due: Arrays) -> None:
+    """Raise ExportError unless a photograph's outputs are those of the whole part."""
+    if part.compare == "boxes":
+        paired = len(match(found, due))
+        if not paired == len(due["scores"]) == len(found["scores"]):
+            raise _differs(part, f"{paired} of {len(due['scores'])} boxes are the same")
+        return
+    for port in part.outputs:
+        a, b = found[port.name], due[port.name]
+        if a.shape != b.shape or a.dtype != b.dtype:
+            raise _differs(part, f"{port.name} is {a.dtype} {a.shape}, not {b.dtype} {b.shape}")
+        if b.dtype.kind != "f":
+            if np.count_nonzero(a != b) > RELATIVE * b.size:
+                raise _differs(part, f"{np.count_nonzero(a != b)} values of {port.name} differ")
+        elif b.size and not float(np.abs(a - b).max()) <= RELATIVE * max(1, float(np.abs(b).max())):
+            raise _differs(part, f"{port.name} differs by {np.abs(a - b).max():.3g}")
+
+
+def _differs(part: Part, what: str) -> ExportError:
+    return ExportError(
+        f"the part '{part.name}' computes something else once it is fitted to its target: {what}",
+        "report this with the versions of onnx and onnxruntime",
+    )
+
+
+def _port(value: onnx.ValueInfoProto) -> Port:
+    tensor = value.type.tensor_type
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
+    shape = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
+    return Port(value.name, dtype, tuple(shape))

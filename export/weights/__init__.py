@@ -1,0 +1,1 @@
+"""Checkpoints: where they lie, how they are read; random weights where there are none."""

@@ -1,0 +1,203 @@
+"""Where checkpoints lie. Needs no PyTorch, so that a missing file is said at once."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from splitwatt.device_configs.errors import CheckpointError, UsageError
+from splitwatt.device_configs.files import sha256_file
+from splitwatt.export.spec import Checkpoint, System
+
+# Where the papers' archives unpack to, under the folder that a user names.
+PLACE = "resource/ckpt"
+_LAYOUTS = ("", PLACE, "ckpt")
+_BETA = re.compile(r"beta(\d+(?:\.\d+)?(?:e-?\d+)?)")
+_CHANNELS = re.compile(r"-bq(\d+)ch")
+
+
+def hub_folder() -> str:
+    """Where torch.hub keeps what torchvision downloads."""
+    cache = os.getenv("XDG_CACHE_HOME", os.path.join("~", ".cache"))
+    home = os.getenv("TORCH_HOME", os.path.join(cache, "torch"))
+    return os.path.join(os.path.expanduser(home), "hub", "checkpoints")
+
+
+def timm_folder() -> str:
+    """Where Hugging Face's hub keeps what timm downloads."""
+    cache = os.getenv("XDG_CACHE_HOME", os.path.join("~", ".cache"))
+    home = os.getenv("HF_HOME", os.path.join(cache, "huggingface"))
+    return os.path.expanduser(os.getenv("HF_HUB_CACHE", os.path.join(home, "hub")))
+
+
+def locate(
+    checkpoints: Sequence[Checkpoint],
+    given: str | None,
+    model: str,
+    rate: str | None,
+    elsewhere: Mapping[str, str] | None = None,
+) -> dict[str, str] | None:
+    """The file of each role.
+
+    Args:
+        given: a file or folder that the user named; None searches ./resource/ckpt, the cache of
+            torch.hub and that of timm.
+        elsewhere: names of files of other rate points, see `other_rates`.
+
+    Returns:
+        Role -> path, in the checkpoints' order; None when nothing was given and a file is missing.
+
+    Raises:
+        UsageError: `given` does not exist, or nothing was published for the model.
+        CheckpointError: `given` lacks a file, or is for another rate point.
+    """
+    if given is not None and not os.path.exists(given):
+        raise UsageError(
+            f"there is no file or folder {given}", "give a checkpoint, or --weights random"
+        )
+    if not checkpoints:
+        if given is None:
+            return None
+        raise UsageError(f"no checkpoint of {model} was published", "give --weights random")
+    if given is not None and os.path.isfile(given):
+        _check_rate(
+            given, next(c for c in checkpoints if c.role == _role(given, checkpoints)), rate
+        )
+        other = (elsewhere or {}).get(os.path.basename(given))
+        if other is not None:
+            raise _another_rate(given, f"rate point {other}", rate)
+    found = {c.role: _first(c, _roots(given)) for c in checkpoints}
+    if given is not None and os.path.isfile(given):
+        found[_role(given, checkpoints)] = given
+    missing = [c for c in checkpoints if found[c.role] is None]
+    if missing and given is None:
+        return None
+    if missing:
+        lacks = f"{given} holds no" if os.path.isdir(given or "") else f"beside {given} there is no"
+        raise CheckpointError(
+            f"{lacks} {missing[0].role} checkpoint of {model} ({missing[0].paths[0]})",
+            f"'splitwatt weights {model}' says where to get it",
+        )
+    return {role: path for role, path in found.items() if path is not None}
+
+
+def other_rates(system: System, rate: str | None) -> dict[str, str]:
+    """File name -> rate point, of a system's checkpoints that are not those of `rate`."""
+    own = {os.path.basename(path) for c in system.checkpoints(rate) for path in c.paths}
+    return {
+        os.path.basename(path): other
+        for other in system.rates
+        for checkpoint in system.checkpoints(other)
+        for path in checkpoint.paths
+        if os.path.basename(path) not in own
+    }
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do about one checkpoint; `put` and `also` are places, `found` where it is by now."""
+
+    role: str
+    url: str | None
+    archive: bool
+    bytes: int | None
+    put: str
+    also: list[str]
+    found: str | None
+
+
+def advice(checkpoint: Checkpoint, model: str, rate: str | None) -> Advice:
+    """What to tell somebody who wants the weights of a model."""
+    if checkpoint.archive:
+        put, *also = (os.path.join(PLACE, path) for path in checkpoint.paths)
+    else:
+        put, also = as_downloaded(checkpoint), []
+    found = locate((checkpoint,), None, model, rate) or {}
+    return Advice(
+        checkpoint.role,
+        checkpoint.url,
+        checkpoint.archive,
+        checkpoint.bytes,
+        put,
+        also,
+        found.get(checkpoint.role),
+    )
+
+
+def as_downloaded(checkpoint: Checkpoint) -> str:
+    """The one of its names that the file at its URL has, where that is a file's."""
+    name = os.path.basename(checkpoint.url or "")
+    return name if name in checkpoint.paths else checkpoint.paths[-1]
+
+
+def digest(paths: Iterable[str]) -> str:
+    """The SHA-256 of the file, or of all files' digests in order where there are several."""
+    digests = [sha256_file(path) for path in paths]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _roots(given: str | None) -> list[str]:
+    """The folders to search: of a file, its own, those above it that an archive made, the usual."""
+    usual = [".", hub_folder()]
+    if given is None:
+        return usual
+    if os.path.isdir(given):
+        return [given]
+    folder = os.path.dirname(os.path.abspath(given))
+    above = [folder]
+    for _ in range(3):
+        above.append(os.path.dirname(above[-1]))
+    return above + usual
+
+
+def _first(checkpoint: Checkpoint, roots: Sequence[str]) -> str | None:
+    for root in roots:
+        for path in checkpoint.paths:
+            places = [os.path.join(root, layout, path) for layout in _LAYOUTS]
+            for candidate in [*places, os.path.join(root, os.path.basename(path))]:
+                if os.path.isfile(candidate):
+                    return candidate
+    return _in_timms_cache(checkpoint) if hub_folder() in roots else None
+
+
+def _in_timms_cache(checkpoint: Checkpoint) -> str | None:
+    """The newest snapshot of the checkpoint's repository that is there."""
+    if checkpoint.hub is None:
+        return None
+    repository = "models--" + checkpoint.hub.replace("/", "--")
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        found = glob.glob(os.path.join(timm_folder(), repository, "snapshots", "*", name))
+        if found:
+            return max(found, key=os.path.getmtime)
+    return None
+
+
+def _role(given: str, checkpoints: Sequence[Checkpoint]) -> str:
+    """The role of the file that the user named: what its name tells, else the first."""
+    name = os.path.basename(given)
+    for checkpoint in checkpoints:
+        if name in {os.path.basename(path) for path in checkpoint.paths}:
+            return checkpoint.role
+    return checkpoints[0].role
+
+
+def _check_rate(path: str, checkpoint: Checkpoint, rate: str | None) -> None:
+    """Refuse a file whose name says another beta, or other channels, than the checkpoint's own."""
+    for what, pattern in (("beta", _BETA), ("channels:", _CHANNELS)):
+        said = pattern.search(os.path.basename(path))
+        due = pattern.search(os.path.basename(checkpoint.paths[0]))
+        if said and due and float(said.group(1)) != float(due.group(1)):
+            raise _another_rate(path, f"{what} {said.group(1)}", rate)
+
+
+def _another_rate(path: str, said: str, rate: str | None) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is for {said}, not {rate}",
+        "give the file of that rate point, or export the other one",
+    )

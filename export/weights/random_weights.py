@@ -1,0 +1,289 @@
+"""Random weights that make every stage do real work.
+
+They are seeded by name, so that two exports agree, and fitted to the packaged photographs:
+activations stay in range, latents spread over some bits a symbol, detectors find some boxes and
+segmenters several classes. Their bytes and answers mean nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
+
+from splitwatt.device_configs.errors import ExportError
+from splitwatt.export.spec import SEED
+
+# Bits a symbol at the smallest and the largest beta of the papers, and what lies between.
+_BITS_AT_SMALLEST, _BITS_AT_LARGEST = 4.0, 1.2
+_SMALLEST_BETA, _LARGEST_BETA = 0.32, 20.48
+# A logistic distribution of scale s holds about log2(s) + 2.9 bits once rounded to integers.
+_LOGISTIC_BITS = 2.9
+
+
+@contextmanager
+def seeded(key: str) -> Iterator[None]:
+    """PyTorch's random numbers from a seed of `key`, the caller's state untouched."""
+    digest = hashlib.sha256(f"{SEED}:{key}".encode()).digest()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int.from_bytes(digest[:6], "little"))
+        yield
+
+
+def fit_batch_norms(modules: Sequence[nn.Module], run: Callable[[], Any]) -> None:
+    """Give every batch normalisation the statistics of what `run()` feeds it, first to last."""
+
+    def fit(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0]
+        mean = x.mean(dim=(0, 2, 3))
+        variance = x.var(dim=(0, 2, 3), unbiased=False)
+        # A few pooled values can be nearly alike: do not blow their differences up.
+        floor = 0.02 * (mean.square() + variance).mean() + 1e-6
+        layer.running_mean.copy_(mean)  # type: ignore[operator, union-attr]
+        layer.running_var.copy_(variance.clamp(min=float(floor)))  # type: ignore[operator, union-attr]
+
+    norms = [
+        layer
+        for module in modules
+        for layer in module.modules()
+        if isinstance(layer, nn.BatchNorm2d | FrozenBatchNorm2d)
+    ]
+    hooks = [layer.register_forward_pre_hook(fit) for layer in norms]
+    try:
+        with torch.no_grad():
+            run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def bits_at(rate: str) -> float:
+    """Bits a symbol that random latents of a rate point are spread over."""
+    octaves = math.log2(float(rate) / _SMALLEST_BETA) / math.log2(_LARGEST_BETA / _SMALLEST_BETA)
+    return _BITS_AT_SMALLEST + octaves * (_BITS_AT_LARGEST - _BITS_AT_SMALLEST)
+
+
+def bits_between(index: int, count: int) -> float:
+    """Bits a symbol of a rate point, the dearest of `count` being 0, where rates are no such betas."""
+    share = index / max(1, count - 1)
+    return _BITS_AT_SMALLEST + share * (_BITS_AT_LARGEST - _BITS_AT_SMALLEST)
+
+
+def fit_bottleneck(layer: Any, images: Tensor, bits: float) -> Tensor:
+    """Spread the latents of sc2bench's bottleneck `layer` and fit its entropy model to them.
+
+    Computed in double precision and rounded, so that the number of threads changes no weight: the
+    three Entropic Students of a beta hold the same encoder, byte for byte.
+
+    Returns:
+        The rounded latents of `images`.
+    """
+    mix_gdns(layer)
+    with torch.no_grad():
+        encoder = layer.encoder.double()
+        latent = encoder(images.double())
+        factor = widening(latent, bits)
+        encoder[-1].weight.mul_(factor[:, None, None, None])
+        encoder.float()
+        latent = latent * factor[:, None, None]
+        fit_entropy(layer.entropy_bottleneck, latent)
+        rounded = quantised(layer.entropy_bottleneck, latent.float())
+        features = layer.decoder(rounded)
+        layer.decoder[-1].weight.div_(features.std())
+    return rounded
+
+
+def fit_hyperprior(layer: Any, images: Tensor, bits: float) -> None:
+    """Spread both latents of sc2bench's mean-scale layer, and make its Gaussians about as wide.
+
+    The synthesis has no biases: positive weights behind rectifiers make positive scales.
+    """
+    mix_gdns(layer)
+    with torch.no_grad():
+        latent = layer.g_a(images)
+        # A Gaussian of deviation s holds about log2(s) + 2.05 bits once rounded to integers.
+        layer.g_a[-1].weight.mul_(_rounded(2.0 ** (bits - 2.05) / latent.std()))
+        latent = layer.g_a(images)
+        layer.h_a[-1].weight.mul_(_rounded(3.0 / layer.h_a(latent).std()))
+        side = layer.h_a(latent)
+        fit_entropy_bottleneck(layer.entropy_bottleneck, side)
+        last, channels = layer.h_s[-1], latent.shape[1]
+        last.weight[:channels].abs_()
+        made = layer.h_s(quantised(layer.entropy_bottleneck, side))
+        scales, means = made[:, :channels], made[:, channels:]
+        # The features before are of either sign: what is left negative gets the smallest table.
+        spread = latent.std(dim=(0, 2, 3))
+        last.weight[:channels].mul_(
+            (spread / scales.abs().mean(dim=(0, 2, 3)))[:, None, None, None]
+        )
+        factor = 0.3 * spread / means.std(dim=(0, 2, 3)).clamp(min=1e-6)
+        last.weight[channels:].mul_(factor[:, None, None, None])
+        layer.update(force=True)
+        features = layer.g_s(latent.round())
+        layer.g_s[-1].weight.div_(features.std())
+
+
+def fit_entropy_bottleneck(bottleneck: Any, latents: Tensor) -> None:
+    """Fit a factorized prior's logistics and tables to latents (N, C, H, W)."""
+    deviation = latents.std(dim=(0, 2, 3)).clamp(min=1e-2)
+    scale = deviation * math.sqrt(3.0) / math.pi
+    with torch.no_grad():
+        _fit_logistic(bottleneck, latents.mean(dim=(0, 2, 3)).double(), scale.double())
+        bottleneck.update(force=True, update_quantiles=True)
+
+
+def widening(latent: Tensor, bits: float) -> Tensor:
+    """What to multiply each channel of a double latent (N, C, H, W) by, so that its values hold
+    about `bits` once rounded; the same on every number of threads.
+    """
+    deviation = latent.std(dim=(0, 2, 3))
+    wanted = 2.0 ** (bits - _LOGISTIC_BITS) * math.pi / math.sqrt(3.0)
+    # Channels differ, as trained ones do.
+    return _rounded(wanted * torch.linspace(0.4, 1.3, len(deviation)).double() / deviation)
+
+
+def fit_entropy(bottleneck: Any, latent: Tensor) -> None:
+    """Fit CompressAI's entropy bottleneck to a double latent (N, C, H, W), and make its tables."""
+    _fit_logistic(
+        bottleneck,
+        _rounded(latent.mean(dim=(0, 2, 3))),
+        _rounded(latent.std(dim=(0, 2, 3)) * math.sqrt(3.0) / math.pi),
+    )
+    bottleneck.update(force=True, update_quantiles=True)
+
+
+def quantised(bottleneck: Any, latent: Tensor) -> Tensor:
+    """The latent (N, C, H, W) that a decoder gets: rounded around each channel's median."""
+    medians = bottleneck._get_medians().detach().reshape(1, -1, 1, 1)
+    rounded: Tensor = torch.round(latent - medians) + medians
+    return rounded
+
+
+def mix_gdns(layer: Any) -> None:
+    """A little of every channel in every other's norm: an untouched GDN normalises each alone."""
+    with torch.no_grad():
+        for module in layer.modules():
+            if hasattr(module, "gamma_reparam"):
+                channels = module.gamma.shape[0]
+                mixed = 0.1 * torch.eye(channels) + torch.rand(channels, channels) / channels
+                module.gamma.copy_(module.gamma_reparam.init(mixed))
+
+
+def _fit_logistic(bottleneck: Any, mean: Tensor, scale: Tensor) -> None:
+    """Make the cumulative of CompressAI's bottleneck sigmoid((x - mean) / scale) per channel.
+
+    Without its tanh terms the network is affine: its slope is the product of the softplus of its
+    matrices, each of which sums over the filters of the layer before.
+    """
+    last = len(bottleneck.matrices) - 1
+    for i, matrix in enumerate(bottleneck.matrices):
+        slope = torch.ones(matrix.shape[0], dtype=torch.float64)
+        if i == 0:
+            slope = slope / scale
+        fan_in = matrix.shape[2] if i else 1
+        weight = (slope / fan_in)[:, None, None].expand(matrix.shape)
+        matrix.copy_(torch.log(torch.expm1(weight)))
+        bias = -mean / scale if i == last else torch.zeros_like(mean)
+        bottleneck.biases[i].copy_(bias[:, None, None].expand(bottleneck.biases[i].shape))
+    for factor in bottleneck.factors:
+        factor.zero_()
+
+
+def _rounded(values: Tensor) -> Tensor:
+    """To ten binary digits: what differs in the last bits of a sum does not differ here."""
+    mantissa, exponent = torch.frexp(values)
+    return torch.ldexp(torch.round(mantissa * 1024) / 1024, exponent)
+
+
+def level(layer: nn.Module, outputs: Tensor, spread: float) -> Tensor:
+    """Rescale a last layer so that its outputs have mean 0 and standard deviation `spread`.
+
+    Args:
+        layer: a Conv2d or Linear with a bias.
+        outputs: what it gives now, (samples, channels); each channel is levelled by itself.
+
+    Returns:
+        What each channel was multiplied by.
+    """
+    deviation = outputs.std(dim=0)
+    factor = spread / deviation.clamp(min=float(deviation.mean()) * 1e-3 + 1e-12)
+    weight, bias = layer.weight, layer.bias
+    with torch.no_grad():
+        weight.mul_(factor.reshape([-1] + [1] * (weight.dim() - 1)))  # type: ignore[operator, union-attr, arg-type]
+        bias.sub_(outputs.mean(dim=0)).mul_(factor)  # type: ignore[operator, union-attr, arg-type]
+    return factor
+
+
+def shift_bias(layer: Any, offsets: Tensor) -> None:
+    """Add `offsets`, repeated over the layer's channels, to its bias."""
+    with torch.no_grad():
+        layer.bias.add_(offsets.repeat(len(layer.bias) // len(offsets)))
+
+
+def level_while(layers: Sequence[nn.Module], spread: float, run: Callable[[], Any]) -> None:
+    """`level` the outputs of convolutions as `run()` makes them."""
+    hooks = [
+        layer.register_forward_hook(lambda m, _, output: _level_output(m, output, spread))
+        for layer in layers
+    ]
+    try:
+        with torch.no_grad():
+            run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _level_output(layer: nn.Module, output: Tensor, spread: float) -> None:
+    level(layer, pixels(output), spread)  # a hook that returns something replaces the output
+
+
+def class_offsets(classes: int) -> Tensor:
+    """Offsets for random class logits, background first: six classes stay, the others sink.
+
+    With all of COCO's classes the number of boxes hangs on the far tail of the logits, where a busy
+    photograph has a thousand times the boxes of a smooth one.
+    """
+    offsets = torch.full((classes,), -8.0)
+    offsets[0] = 0.0
+    offsets[1 + torch.randperm(classes - 1)[:6]] = 0.0
+    return offsets
+
+
+def pixels(maps: Tensor) -> Tensor:
+    """(N, C, H, W) as (N * H * W, C): what `level` takes."""
+    return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+
+
+def tune(count: Callable[[float], list[int]], what: str, low: float, high: float) -> float:
+    """A bias at which every photograph has 5 to 100 boxes, the poorest of them about 12.
+
+    Args:
+        count: boxes per photograph at a bias; fewer, the higher it is.
+
+    Raises:
+        ExportError: no bias does.
+    """
+    best = None
+    for _ in range(12):
+        middle = (low + high) / 2
+        found = count(middle)
+        if min(found) >= 5 and max(found) <= 100:
+            best = middle
+        # Some way from both ends: what is 5 here may be 4 after another machine's rounding.
+        if max(found) <= 100 and min(found) < 12:
+            high = middle
+        else:
+            low = middle
+    if best is None:
+        raise ExportError(
+            f"random weights of {what} give some photograph fewer than 5 or more than 100 boxes",
+            "report this: it is a defect of export/weights/random_weights.py",
+        )
+    return best

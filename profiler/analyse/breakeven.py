@@ -1,0 +1,127 @@
+"""The link rate at which two configurations take the same time, and how sure it is."""
+
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from splitwatt.profiler.analyse.rates import LEVEL, Case
+from splitwatt.profiler.records.run import group_of
+
+LOWEST_KBIT_S, HIGHEST_KBIT_S = 1e-3, 1e9
+_STEPS = 45
+
+
+class BreakEven(NamedTuple):
+    """Two configurations and the rate between them.
+
+    Attributes:
+        fast, other: above the rate, `fast` is the faster one.
+        kbit_s: the rate; None where one of them is the faster one at every rate.
+        low_kbit_s, high_kbit_s: its 95 % bootstrap interval; None where it is open to that side.
+        certain: the part of resamples in which there is such a rate.
+        sentence: what it means.
+    """
+
+    fast: str
+    other: str
+    backend: str
+    speed: float
+    kbit_s: Optional[float]
+    low_kbit_s: Optional[float]
+    high_kbit_s: Optional[float]
+    certain: float
+    sentence: str
+
+
+def break_even(one: Case, two: Case, speed: float) -> BreakEven:
+    """The rate at which the medians of two configurations are the same.
+
+    Both latencies fall with the rate; the one with more bits falls further, so that it is the
+    faster one above the rate, if there is one.
+    """
+    more, less = (one, two) if _bits(one) >= _bits(two) else (two, one)
+    whole = _rates(more, less, speed, np.arange(len(more.rest_s))[None, :],
+                   np.arange(len(less.rest_s))[None, :])[0]  # fmt: skip
+    rates = _rates(more, less, speed, more.resampled(), less.resampled())
+    inside = (rates > LOWEST_KBIT_S) & (rates < HIGHEST_KBIT_S)
+    low, high = np.quantile(rates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], **_as_they_are())
+    return BreakEven(
+        more.config, less.config, more.backend, speed, _closed(whole), _closed(low), _closed(high),
+        float(np.mean(inside)), _sentence(more, less, float(whole)),
+    )  # fmt: skip
+
+
+def pairs(all_cases: Sequence[Case], speed: float) -> List[Tuple[Case, Case]]:
+    """What is compared where nobody names a pair: the best of each group with each other, and
+    every split configuration with the fastest local one.
+    """
+    local = [case for case in all_cases if not case.split]
+    split = [case for case in all_cases if case.split]
+    fastest = min(local, key=lambda c: c.median_s(HIGHEST_KBIT_S, speed)) if local else None
+    found = [(case, fastest) for case in split if fastest is not None]
+    groups: List[str] = []
+    for case in split:
+        if group_of(case.config) not in groups:
+            groups.append(group_of(case.config))
+    best = [min((c for c in split if group_of(c.config) == g), key=_bits) for g in groups]
+    found += [(a, b) for i, a in enumerate(best) for b in best[i + 1 :]]
+    return [(a, b) for a, b in found if b is not None]
+
+
+def _rates(
+    more: Case, less: Case, speed: float, more_at: np.ndarray, less_at: np.ndarray
+) -> np.ndarray:
+    """The rate of each resample, by halving; an end of the range where there is none."""
+    more_s, less_s = _medians(more, speed, more_at), _medians(less, speed, less_at)
+
+    def gap(log: np.ndarray) -> np.ndarray:
+        """Seconds that `more` takes longer, of each resample at its own rate."""
+        rate = 1000.0 * np.exp(log)[:, None]
+        found: np.ndarray = more_s(rate) - less_s(rate)
+        return found
+
+    count = len(more_at)
+    low = np.full(count, np.log(LOWEST_KBIT_S))
+    high = np.full(count, np.log(HIGHEST_KBIT_S))
+    never = gap(high) >= 0
+    always = gap(low) <= 0
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        slower = gap(middle) > 0
+        low, high = np.where(slower, middle, low), np.where(slower, high, middle)
+    rates = np.exp(high)
+    rates[never] = HIGHEST_KBIT_S
+    rates[always & ~never] = LOWEST_KBIT_S
+    found: np.ndarray = rates
+    return found
+
+
+def _medians(case: Case, speed: float, at: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """What gives the median seconds of each resample at its own bit/s."""
+    fixed, bits = (case.rest_s + case.server_s / speed)[at], case.bits[at]
+    if not bits.any():  # it sends nothing: one median for every rate
+        local = np.median(fixed, axis=1)
+        return lambda rate: local
+    return lambda rate: np.median(fixed + bits / rate, axis=1)
+
+
+def _as_they_are() -> dict:  # type: ignore[type-arg]
+    """Quantiles among the values: between a rate and no rate there is nothing."""
+    new = tuple(int(n) for n in np.__version__.split(".")[:2]) >= (1, 22)
+    return {"method": "nearest"} if new else {"interpolation": "nearest"}
+
+
+def _bits(case: Case) -> float:
+    return float(np.median(case.bits))
+
+
+def _closed(rate: float) -> Optional[float]:
+    return float(rate) if LOWEST_KBIT_S < rate < HIGHEST_KBIT_S else None
+
+
+def _sentence(more: Case, less: Case, rate: float) -> str:
+    if rate >= HIGHEST_KBIT_S:
+        return "%s is slower than %s at any rate" % (more.config, less.config)
+    if rate <= LOWEST_KBIT_S:
+        return "%s is faster than %s at any rate" % (more.config, less.config)
+    return "%s is faster than %s from %.4g kbit/s on" % (more.config, less.config, rate)

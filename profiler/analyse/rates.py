@@ -1,0 +1,160 @@
+"""Latency and energy of a configuration at any link rate and server speed.
+
+A sample's time is split into what the board and the network as it was took, what the server took,
+and bits. At a rate r and with a server s times as fast as the run's, it would have taken
+
+    rest_s + server_s / s + bits / r.
+
+Over a measured link the network's own time is the link's and is left out of the rest: it is worked
+out anew from the bytes, framing counted.
+"""
+
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from splitwatt.profiler.links.link import PAYLOAD, SIMULATED, WIRE, Link
+from splitwatt.profiler.records.run import (
+    Run,
+    Sample,
+    energy_of,
+    network_s,
+    server_s,
+    uplink_payload_s,
+    uplink_wire_s,
+)
+
+RESAMPLES = 1000
+LEVEL = 0.95
+_SEED = 2025
+
+
+class Case(NamedTuple):
+    """One configuration on one backend, an array entry a sample.
+
+    Attributes:
+        config, backend, split: as in the run.
+        rest_s: seconds that neither server speed nor link rate changes.
+        server_s: seconds of the server, 0 in local computing.
+        bits: what the link is charged with.
+        joules: the board's for one image as measured, or None.
+        idle_watts: of the idle board, or None.
+        waited_s: link time that `joules` already holds, the median.
+        run_server_s: the median of `server_s`.
+    """
+
+    config: str
+    backend: str
+    split: bool
+    rest_s: np.ndarray
+    server_s: np.ndarray
+    bits: np.ndarray
+    joules: Optional[float]
+    idle_watts: Optional[float]
+    waited_s: float
+    run_server_s: float
+
+    def times_s(self, rate_kbit_s: float, speed: float) -> np.ndarray:
+        """Seconds of each sample."""
+        times: np.ndarray = self.rest_s + self.server_s / speed + self.bits / (1000.0 * rate_kbit_s)
+        return times
+
+    def median_s(self, rate_kbit_s: float, speed: float) -> float:
+        """The median of `times_s`."""
+        return float(np.median(self.times_s(rate_kbit_s, speed)))
+
+    def interval_s(self, rate_kbit_s: float, speed: float) -> Tuple[float, float]:
+        """The 95 % bootstrap interval of the median."""
+        times = self.times_s(rate_kbit_s, speed)
+        medians = np.median(times[self.resampled()], axis=1)
+        low, high = np.quantile(medians, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return float(low), float(high)
+
+    def resampled(self) -> np.ndarray:
+        """Indices (RESAMPLES, n), the same at every call."""
+        count = len(self.rest_s)
+        draws: np.ndarray = np.random.RandomState(_SEED).randint(0, count, (RESAMPLES, count))
+        return draws
+
+    def energy_j(self, rate_kbit_s: float, speed: float) -> Optional[float]:
+        """The board's joules for one image: measured, and idle power while it waits longer."""
+        if self.joules is None:
+            return None
+        if not self.split:
+            return self.joules
+        if self.idle_watts is None:
+            return None
+        link_s = float(np.median(self.bits)) / (1000.0 * rate_kbit_s)
+        longer_s = link_s - self.waited_s + self.run_server_s * (1.0 / speed - 1.0)
+        return self.joules + self.idle_watts * longer_s
+
+
+def cases(run: Run, charged: Optional[str] = None) -> List[Case]:
+    """Every configuration and backend of a run that has samples, in the config's order.
+
+    Args:
+        run: the run.
+        charged: "payload" or "wire"; None takes what the run's own links say.
+    """
+    measured = bool(over_measured(run))
+    charged = charged or charged_by(run)
+    joules = _joules(run)
+    found = []
+    for backend in run.config.backends:
+        for row in run.config.configurations:
+            samples = [s for s in run.measured(row.id, backend) if s.total_s is not None]
+            if samples:
+                energy = joules.get((row.id, backend), (None, None))
+                found.append(_case(row.id, backend, samples, charged, measured, energy))
+    return found
+
+
+def over_measured(run: Run) -> List[str]:
+    """Names of the links that the run's samples were taken over, so that their time is in them."""
+    return [link.name for link in run.config.links if link.measured]
+
+
+def charged_by(run: Run) -> str:
+    """What the run's simulated links charge; without any, what measured ones carried."""
+    simulated = [link.bytes for link in run.config.links if not link.measured]
+    if simulated:
+        return simulated[0]
+    return WIRE if over_measured(run) else PAYLOAD
+
+
+def _case(
+    config: str,
+    backend: str,
+    samples: Sequence[Sample],
+    charged: str,
+    measured: bool,
+    energy: Tuple[Optional[float], Optional[float]],
+) -> Case:
+    link = Link("1 kbit/s", SIMULATED, 1.0, charged, "")
+    of = uplink_payload_s if charged == PAYLOAD else uplink_wire_s
+    server = np.array([server_s(s) or 0.0 for s in samples])
+    network = np.array([network_s(s) or 0.0 if measured else 0.0 for s in samples])
+    total = np.array([s.total_s for s in samples], dtype=float)
+    bits = np.array([1000.0 * (of(s, link) or 0.0) for s in samples])
+    split = any(s.requests for s in samples)
+    return Case(
+        config, backend, split, total - server - network, server, bits, energy[0], energy[1],
+        float(np.median(network)), float(np.median(server)),
+    )  # fmt: skip
+
+
+def _joules(run: Run) -> Dict[Tuple[str, str], Tuple[Optional[float], Optional[float]]]:
+    """Joules per image and idle watts of each configuration and backend: means of its blocks."""
+    found: Dict[Tuple[str, str], List[Tuple[float, Optional[float]]]] = {}
+    for block in energy_of(run):
+        if block.total is not None and block.total.joules_per_image is not None:
+            entry = (block.total.joules_per_image, block.total.idle_watts)
+            found.setdefault((block.config, block.backend), []).append(entry)
+    means: Dict[Tuple[str, str], Tuple[Optional[float], Optional[float]]] = {}
+    for key, entries in found.items():
+        idle = [watts for _, watts in entries if watts is not None]
+        means[key] = (
+            float(np.mean([joules for joules, _ in entries])),
+            float(np.mean(idle)) if idle else None,
+        )
+    return means

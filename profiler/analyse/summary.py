@@ -1,0 +1,198 @@
+"""The short table at the end of a profile; `splitwatt report` makes the real ones."""
+
+from typing import Any, Callable, Dict, List, Optional
+
+from splitwatt.profiler.analyse.statistics import quantile
+from splitwatt.profiler.records.run import (
+    Run,
+    Sample,
+    Spread,
+    end_to_end_s,
+    local_s,
+    network_s,
+    outside,
+    read_run,
+    server_s,
+    spread,
+    throttled_blocks,
+)
+from splitwatt.profiler.records.sessions import other_conditions
+
+
+def short_table(path: str) -> str:
+    """Medians of each configuration and backend, as text in columns; "-" where nothing is known."""
+    run = read_run(path)
+    flows = {row.block: row.images_per_s for row in run.throughput}
+    header = [
+        "config",
+        "backend",
+        "ok",
+        "failed",
+        "open s",
+        "first ms",
+        "board ms",
+        "server ms",
+        "network ms",
+        "total ms",
+        "+- %",
+    ]
+    header += ["images/s"] if flows else []
+    header += ["payload B"] + ["at %s, s" % link.name for link in run.config.links]
+    rows = [header] + [
+        _row(run, row.id, backend, flows)
+        for row in run.config.configurations
+        for backend in run.config.backends
+    ]
+    return "\n\n".join([columns(rows)] + _tails(run))
+
+
+def _tails(run: Run) -> List[str]:
+    """Quantiles of total_s with their bounds, where there are samples enough for any bound."""
+    rows = [["config", "backend", "total: p50 ms", "p90 ms", "at most", "p99 ms", "at most"]]
+    for row in run.config.configurations:
+        for backend in run.config.backends:
+            known = _spread(run, row.id, backend)
+            if known is not None and known.p90_bound_s is not None:
+                times = [known.p50_s, known.p90_s, known.p90_bound_s, known.p99_s]
+                bound = "-" if known.p99_bound_s is None else "%.1f" % (1000 * known.p99_bound_s)
+                rows.append([row.id, backend] + ["%.1f" % (1000 * t) for t in times] + [bound])
+    return [columns(rows)] if len(rows) > 1 else []
+
+
+def _spread(run: Run, config: str, backend: str) -> Optional[Spread]:
+    times = [s.total_s for s in run.measured(config, backend)]
+    return spread([t for t in times if t is not None])
+
+
+def columns(rows: List[List[str]]) -> str:
+    """Rows of cells below each other: the first two columns to the left, numbers to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i < 2 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths))
+        )
+        for row in rows
+    )
+
+
+def remarks(path: str) -> List[str]:
+    """What a reader of the table must know, a sentence each."""
+    run = read_run(path)
+    told = []
+    for row in run.document.get("resumed") or []:
+        differing = other_conditions(run.document, row)
+        if differing:
+            told.append(
+                "resumed %s under other conditions: %s" % (row["wall"], "; ".join(differing))
+            )
+    hot = throttled_blocks(run.samples)
+    for block in sorted(hot - run.replaced):
+        signs = [s.throttled_by for s in run.samples if s.block == block and s.throttled_by]
+        told.append("%s: the board throttled (%s)" % (block, signs[0] if signs else "no sign"))
+    if hot & run.replaced:
+        told.append("%d throttled blocks ran again and do not count" % len(hot & run.replaced))
+    cold = sorted({start.block for start in run.starts if start.steady is False} - run.replaced)
+    if cold:
+        told.append("not stable when the warm-up reached its cap: %s" % ", ".join(cold))
+    for text in sorted({"%s: %s" % (s.config, text) for s in run.starts for text in s.fallbacks}):
+        told.append(text)
+    built = {"%s: %s" % (s.config, text) for s in run.starts for text in s.built or []}
+    told += sorted(text for text in built if " and not " in text)
+    apart = _counted(run, _outliers)
+    if apart:
+        rows = ", ".join("%s %d" % row for row in apart.items())
+        told.append("outliers, which count: %s (3 interquartile ranges outside quartiles)" % rows)
+    again = _counted(run, lambda samples: sum(_attempts(s) > 1 for s in samples))
+    if again:
+        rows = ", ".join("%s %d" % row for row in again.items())
+        told.append("took more than one request, which counts in their time: %s" % rows)
+    told += _too_wide(run)
+    failed = [row for row in run.throughput if row.failed]
+    told += ["%s: %d images failed in throughput" % (row.block, row.failed) for row in failed]
+    return told
+
+
+def _counted(run: Run, of: Callable[[List[Sample]], int]) -> Dict[str, int]:
+    """CONFIG on BACKEND -> what there is of its samples, where there is any."""
+    found = {}
+    for config in run.config.configurations:
+        for backend in run.config.backends:
+            count = of(run.measured(config.id, backend))
+            if count:
+                found["%s on %s" % (config.id, backend)] = count
+    return found
+
+
+def _outliers(samples: List[Sample]) -> int:
+    return sum(outside([s.total_s for s in samples if s.total_s is not None]))
+
+
+def _attempts(sample: Sample) -> int:
+    return max([request.attempts for request in sample.requests] or [1])
+
+
+def _too_wide(run: Run) -> List[str]:
+    """Where the median is less well known than the config asks for."""
+    until, told = run.config.until, []
+    if until is None or until.relative_width is None or not run.finished:
+        return []
+    for config in run.config.configurations:
+        for backend in run.config.backends:
+            times = [s.total_s for s in run.measured(config.id, backend) if s.total_s is not None]
+            known = spread(times, until.level)
+            width = known.p50_relative_width if known else None
+            if width is None or width > until.relative_width:
+                shown = "not known" if width is None else "known to +-%.1f %%" % (100 * width)
+                told.append(
+                    "%s on %s: the median is %s, not +-%.1f %%, when the limit was met"
+                    % (config.id, backend, shown, 100 * until.relative_width)
+                )
+    return told
+
+
+def _row(run: Run, config: str, backend: str, flows: Dict[str, Optional[float]]) -> List[str]:
+    good = run.measured(config, backend)
+    tried = [s for s in run.samples if (s.config, s.backend, s.warmup) == (config, backend, False)]
+    cells = [config, backend, str(len(good)), str(len(tried) - len(good))]
+    cells += _starting(run, config, backend)
+    cells += [_ms(good, local_s), _ms(good, server_s), _ms(good, network_s), _ms(good, _total)]
+    known = _spread(run, config, backend)
+    width = known.p50_relative_width if known else None
+    cells.append("-" if width is None else "%.1f" % (100 * width))
+    if flows:
+        rates = [flows.get(s.block) for s in {s.block: s for s in good}.values()]
+        rate = _median(rates)
+        cells.append("-" if rate is None else "%.2f" % rate)
+    payload = _median([s.payload_bytes for s in good])
+    cells.append("-" if payload is None else "%d" % payload)
+    for link in run.config.links:
+        seconds = _median([end_to_end_s(sample, link) for sample in good])
+        cells.append("-" if seconds is None else "%.3f" % seconds)
+    return cells
+
+
+def _starting(run: Run, config: str, backend: str) -> List[str]:
+    """Until a process was ready to run, and its first inference: in no other figure."""
+    own = [row for row in run.starts if (row.config, row.backend) == (config, backend)]
+    ready = [(s.cuda_init_s or 0.0) + s.open_s + (s.server_load_s or 0.0) for s in own]
+    first = _median([start.first_inference_s for start in own])
+    opened = _median(ready)
+    return [
+        "-" if opened is None else "%.2f" % opened,
+        "-" if first is None else "%.1f" % (1000 * first),
+    ]
+
+
+def _total(sample: Sample) -> Optional[float]:
+    return sample.total_s
+
+
+def _ms(samples: List[Sample], of: Any) -> str:
+    seconds = _median([of(sample) for sample in samples])
+    return "-" if seconds is None else "%.1f" % (1000 * seconds)
+
+
+def _median(values: List[Any]) -> Optional[float]:
+    known = [value for value in values if value is not None]
+    return quantile(known, 0.5) if known else None

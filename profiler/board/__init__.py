@@ -1,0 +1,1 @@
+"""The state of the board: clocks, temperatures, memory, versions."""

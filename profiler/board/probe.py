@@ -1,0 +1,242 @@
+"""Clocks, temperatures and signs of throttling, read between samples for next to nothing.
+
+Every file is opened once. A reading stops after `BUDGET_S` and the next one goes on from there, so
+that many files, or slow ones (a Jetson asks its firmware for some), cost no sample more than that;
+what was not read this time keeps its last value.
+"""
+
+import glob
+import os
+import re
+import time
+from typing import Callable, Dict, List, NamedTuple, Optional
+
+from splitwatt.energy.rails.rail import UnavailableError
+from splitwatt.energy.rails.sysfs import NumberFile, read_text
+from splitwatt.profiler.board.nvml import LIBRARY, NvmlProbe
+from splitwatt.profiler.board.state import GPU_CLOCKS
+
+BUDGET_S = 1e-4
+
+# What a file's number means: it is a value; a sign while it is above 0; a sign when it has grown.
+VALUE, STATE, COUNT = "value", "state", "count"
+
+# Cooling devices that slow down what computes; others are fans and radios.
+_SLOWS_DOWN = re.compile(
+    r"cpu|gpu|soc|cv|processor|devfreq|balanced|heavy|throttl|powerclamp", re.I
+)
+_FAN = re.compile(r"fan", re.I)
+# Of the hwmon device soctherm_oc, as Orin's guide has it.
+_OC = {1: "under-voltage", 2: "average over-current", 3: "instantaneous over-current"}
+# What the kernel says where it counts nothing: a Jetson Nano's and Xavier's soctherm, a Raspberry Pi.
+_SAID = re.compile(rb"OC ALARM|under-?voltage detected", re.I)
+_KERNEL_LOG = "kernel log: under-voltage or over-current"
+
+
+class Reading(NamedTuple):
+    """The board at one moment.
+
+    Attributes:
+        values: name with its unit -> number; None where this machine tells none.
+        throttled: whether it throttled since the reading before; None where it cannot tell.
+        by: the signs of that, in words; None without any.
+    """
+
+    values: Optional[Dict[str, float]]
+    throttled: Optional[bool]
+    by: Optional[str]
+
+
+class _Item:
+    """Something that is read, and what its number means."""
+
+    def __init__(
+        self, name: str, kind: str, read: Callable[[], Optional[float]], scale: float = 1.0
+    ) -> None:
+        self.name, self.kind, self._read, self._scale = name, kind, read, scale
+        self._last = read()
+
+    @property
+    def value(self) -> Optional[float]:
+        return None if self._last is None else self._last * self._scale
+
+    def read(self) -> bool:
+        """Read it; whether it is a count that has grown."""
+        before, self._last = self._last, self._read()
+        if self.kind != COUNT or self._last is None or before is None:
+            return False
+        return self._last > before
+
+    @property
+    def on(self) -> bool:
+        """Whether it is a state that slows the board down, as last read."""
+        return self.kind == STATE and self._last is not None and self._last > 0
+
+
+class BoardProbe:
+    """Reads the board between samples; a context manager.
+
+    Args:
+        sysfs: the tree that stands for /sys; the kernel's log is looked for beside it, in dev/kmsg.
+        budget_s: how long a reading may take, but for the one file that it is at.
+        library: NVIDIA's driver library; None: only where the tree is this machine's own.
+    """
+
+    def __init__(
+        self, sysfs: str = "/sys", budget_s: float = BUDGET_S, library: Optional[str] = None
+    ) -> None:
+        self._budget_s = budget_s
+        self._files: List[NumberFile] = []
+        self._nvml = NvmlProbe(library or LIBRARY) if library or sysfs == "/sys" else None
+        self._items = self._signs(sysfs) + self._of_gpus() + self._values(sysfs)
+        self._next = 0
+        self._log = _KernelLog(sysfs)
+        tells = any(item.kind != VALUE for item in self._items) or self._log.open
+        self._tells_throttling = tells
+        self._named = [item for item in self._items if item.kind != COUNT]
+
+    def read(self) -> Reading:
+        """The board now."""
+        signs = []
+        if self._log.told():
+            signs.append(_KERNEL_LOG)
+        until = time.perf_counter() + self._budget_s
+        for _ in range(len(self._items)):
+            item = self._items[self._next]
+            self._next = (self._next + 1) % len(self._items)
+            if item.read():
+                signs.append(item.name)
+            if time.perf_counter() > until:
+                break
+        signs += [item.name for item in self._items if item.on]
+        values = {i.name: i.value for i in self._named if i.value is not None}
+        throttled = bool(signs) if self._tells_throttling else None
+        return Reading(values or None, throttled, "; ".join(signs) or None)
+
+    def hot(self) -> bool:
+        """Whether something slows the board down right now, as far as it can be told."""
+        for item in self._items:
+            if item.kind == STATE:
+                item.read()
+        return any(item.on for item in self._items)
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files:
+            file.close()
+        if self._nvml is not None:
+            self._nvml.close()
+        self._log.close()
+
+    def _of_gpus(self) -> List[_Item]:
+        sources = self._nvml.sources if self._nvml is not None else []
+        return [_Item(s.name, STATE if s.sign else VALUE, s.read) for s in sources]
+
+    def _values(self, sysfs: str) -> List[_Item]:
+        found = []
+        for path in _sorted(sysfs, "devices/system/cpu/cpufreq/policy[0-9]*/scaling_cur_freq"):
+            core = os.path.basename(os.path.dirname(path))[len("policy") :]
+            found += self._item("cpu%s_khz" % core, path, VALUE)
+        for pattern in GPU_CLOCKS:
+            for path in _sorted(sysfs, "class/devfreq/%s/cur_freq" % pattern)[:1]:
+                if not any(item.name == "gpu_hz" for item in found):
+                    found += self._item("gpu_hz", path, VALUE)
+        for folder in _sorted(sysfs, "class/thermal/thermal_zone[0-9]*"):
+            name = "%s_c" % (_label(folder, "type") or os.path.basename(folder))
+            if any(item.name == name for item in found):
+                name = "%s_%s" % (os.path.basename(folder), name)
+            found += self._item(name, os.path.join(folder, "temp"), VALUE, 1e-3)
+        return found
+
+    def _signs(self, sysfs: str) -> List[_Item]:
+        found = []
+        for folder in _sorted(sysfs, "class/thermal/cooling_device[0-9]*"):
+            name = _label(folder, "type") or ""
+            if _SLOWS_DOWN.search(name) and not _FAN.search(name):
+                label = "cooling %s %s" % (re.sub(r"\D", "", os.path.basename(folder)), name)
+                found += self._item(label, os.path.join(folder, "cur_state"), STATE)
+        for folder in _sorted(sysfs, "class/hwmon/hwmon[0-9]*"):
+            if _label(folder, "name") == "soctherm_oc":
+                for number, what in _OC.items():
+                    path = os.path.join(folder, "oc%d_event_cnt" % number)
+                    found += self._item("OC%d event (%s)" % (number, what), path, COUNT)
+        for path in _sorted(
+            sysfs, "devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count"
+        ):
+            core = path.split(os.sep)[-3]
+            found += self._item(
+                "%s %s" % (core, os.path.basename(path)[: -len("_count")]), path, COUNT
+            )
+        return found
+
+    def _item(self, name: str, path: str, kind: str, scale: float = 1.0) -> List[_Item]:
+        try:
+            file = NumberFile(path)
+        except UnavailableError:
+            return []
+        self._files.append(file)
+        item = _Item(name, kind, file.read, scale)
+        return [item] if item.value is not None else []
+
+    def __enter__(self) -> "BoardProbe":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class _KernelLog:
+    """The lines that the kernel's log gets from now on.
+
+    On boards alone, which have a device tree: elsewhere the log's silence would tell nothing.
+    """
+
+    def __init__(self, sysfs: str) -> None:
+        self._handle = -1
+        if not os.path.exists(os.path.join(sysfs, "firmware/devicetree/base/model")):
+            return
+        path = os.path.join(os.path.dirname(os.path.abspath(sysfs)), "dev/kmsg")
+        try:
+            self._handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            os.lseek(self._handle, 0, os.SEEK_END)
+        except OSError:  # not there, or for root only
+            self.close()
+
+    @property
+    def open(self) -> bool:
+        return self._handle >= 0
+
+    def told(self) -> bool:
+        """Whether a new line tells of under-voltage or over-current."""
+        found = False
+        while self.open:
+            try:
+                line = os.read(self._handle, 8192)
+            except BlockingIOError:
+                break
+            except BrokenPipeError:  # lines were lost: the next one is there
+                continue
+            except OSError:
+                self.close()
+                break
+            if not line:
+                break
+            found = found or _SAID.search(line) is not None
+        return found
+
+    def close(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
+def _label(folder: str, name: str) -> Optional[str]:
+    try:
+        return read_text(os.path.join(folder, name))
+    except UnavailableError:
+        return None
+
+
+def _sorted(sysfs: str, pattern: str) -> List[str]:
+    paths = glob.glob(os.path.join(glob.escape(sysfs), pattern))
+    return sorted(paths, key=lambda path: [int(n) for n in re.findall(r"\d+", path[len(sysfs) :])])

@@ -1,0 +1,55 @@
+"""What software a run was made with, and which machine this is."""
+
+import hashlib
+import importlib
+import platform
+from typing import Dict, Optional
+
+from splitwatt.device_configs.version import __version__
+
+_PACKAGES = {
+    "onnxruntime": "onnxruntime",
+    "numpy": "numpy",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+}
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+def versions() -> Dict[str, Optional[str]]:
+    """Python's, the kernel's and each package's version; None for one that is not here."""
+    found: Dict[str, Optional[str]] = {
+        "splitwatt": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+    for package, module in _PACKAGES.items():
+        found[package] = _version(package, module)
+    return found
+
+
+def machine_id(boot_id: str = _BOOT_ID) -> Optional[str]:
+    """The same 16 digits for every process on this machine until it is started again.
+
+    It tells a board whether its server runs on the same machine. None where the kernel does not
+    tell: then nobody knows.
+    """
+    try:
+        with open(boot_id, "rb") as stream:
+            return hashlib.sha256(b"splitwatt " + stream.read().strip()).hexdigest()[:16]
+    except OSError:
+        return None
+
+
+def _version(package: str, module: str) -> Optional[str]:
+    try:
+        from importlib.metadata import version  # Python >= 3.8
+
+        return version(package)
+    except Exception:  # PackageNotFoundError, or no such module: ask the package itself
+        pass
+    try:
+        found = getattr(importlib.import_module(module), "__version__", None)
+    except ImportError:
+        return None
+    return str(found) if found else None

@@ -1,0 +1,83 @@
+"""Hashes: of the run's own files, of its bundles and images where they are still there."""
+
+import json
+import os
+from typing import List
+
+from splitwatt.device_configs.errors import SplitwattError
+from splitwatt.device_configs.files import sha256_file
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.profiler.check.raw import Check, Raw, nothing, verdict
+from splitwatt.profiler.config.bundles import find_folder
+from splitwatt.profiler.records.digests import digests
+
+
+def checks(raw: Raw) -> List[Check]:
+    """The checks of this page."""
+    return [own(raw), _bundles(raw), _images(raw)]
+
+
+def own(raw: Raw) -> Check:
+    """The run's own files."""
+    name = "files are those that the run ended with"
+    known = raw.document.get("files")
+    if not known:
+        why = "the run is not finished" if not raw.finished else "the run kept no hashes"
+        return nothing(name, why)
+    found = digests(raw.path)
+    wrong = []
+    for file, row in sorted(known.items()):
+        if file not in found:
+            wrong.append("%s is gone" % file)
+        elif found[file]["sha256"] != row["sha256"]:
+            wrong.append("%s was changed (it had %d bytes and has %d)"
+                         % (file, row["bytes"], found[file]["bytes"]))  # fmt: skip
+    return verdict(name, wrong, "%d files" % len(known))
+
+
+def _bundles(raw: Raw) -> Check:
+    name = "bundles are those that were run"
+    folder = raw.document.get("bundles_folder") or ""
+    target = raw.document["targets"].get("board") or ""
+    wrong, there, gone = [], 0, 0
+    for model, row in sorted(raw.document["bundles"].items()):
+        path = find_folder(folder, target, model)
+        if path is None:
+            gone += 1
+            continue
+        there += 1
+        if sha256_file(os.path.join(path, "manifest.json")) != row.get("manifest_sha256"):
+            wrong.append("the bundle of %s has another manifest" % model)
+            continue
+        wrong += _parts(path, model, row)
+    if not there:
+        return nothing(name, "%s is not on this machine" % (folder or "their folder"))
+    more = ", %d are not on this machine" % gone if gone else ""
+    return verdict(name, wrong, "%d bundles with their parts%s" % (there, more))
+
+
+def _parts(path: str, model: str, row: object) -> List[str]:
+    try:
+        manifest = Bundle.open(path).manifest
+    except SplitwattError as error:
+        return [error.message]
+    kept = {part["name"]: part["sha256"] for part in (row or {}).get("parts", [])}  # type: ignore
+    parts = {part.name: part.sha256 for part in manifest.parts}
+    if kept != parts:
+        return ["the bundle of %s has other parts: %s" % (model, json.dumps(sorted(parts)))]
+    return []
+
+
+def _images(raw: Raw) -> Check:
+    name = "images are those that were run"
+    folder = raw.document.get("images_folder") or ""
+    wrong, there = [], 0
+    for row in raw.document["images"]:
+        path = os.path.join(folder, row["file"])
+        if os.path.isfile(path):
+            there += 1
+            if sha256_file(path) != row.get("sha256"):
+                wrong.append("%s is another picture" % row["file"])
+    if not there:
+        return nothing(name, "%s is not on this machine" % (folder or "their folder"))
+    return verdict(name, wrong, "%d images" % there)

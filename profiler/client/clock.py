@@ -1,0 +1,60 @@
+"""Both ends on one clock: the offset of the server's monotonic clock, by NTP's exchange.
+
+A request leaves here at t1, is there at t2, its answer leaves there at t3 and is here at t4. The
+offset is ((t2 - t1) + (t3 - t4)) / 2 and lies within half of what the exchange took on its way,
+((t4 - t1) - (t3 - t2)) / 2, whichever way was the slower one. Of several exchanges the quickest
+counts (RFC 5905, section 10).
+"""
+
+import time
+from typing import List, Optional, Sequence, Tuple
+
+from splitwatt.profiler.client.client import Client, Exchange, NoClockError
+from splitwatt.profiler.records.network import ClockEstimate
+
+EXCHANGES = 8
+# Exchanges over a slow link stop after so long.
+_LIMIT_S = 2.0
+
+
+def estimate(client: Client, block: str, when: str) -> ClockEstimate:
+    """Ask the server for its clock.
+
+    Raises:
+        ServerError: the server is gone. A server without a clock is no error: that is recorded.
+    """
+    found: List[Exchange] = []
+    until = time.monotonic() + _LIMIT_S
+    while len(found) < EXCHANGES and (not found or time.monotonic() < until):
+        try:
+            found.append(client.clock(free=True))
+        except NoClockError as error:
+            return _line(block, when, None, None, 0, error.message)
+    offset_s, uncertainty_s = best(found)
+    return _line(block, when, offset_s, uncertainty_s, len(found), None)
+
+
+def best(exchanges: Sequence[Exchange]) -> Tuple[float, float]:
+    """Offset (server's clock less this one) and its uncertainty, in seconds, by the quickest."""
+    quickest = min(exchanges, key=_delay_s)
+    ahead = quickest.server_received_s - quickest.sent_s
+    behind = quickest.server_sent_s - quickest.received_s
+    return (ahead + behind) / 2, _delay_s(quickest) / 2
+
+
+def _delay_s(exchange: Exchange) -> float:
+    there = exchange.server_sent_s - exchange.server_received_s
+    return max(0.0, exchange.received_s - exchange.sent_s - there)
+
+
+def _line(
+    block: str,
+    when: str,
+    offset_s: Optional[float],
+    uncertainty_s: Optional[float],
+    exchanges: int,
+    why_not: Optional[str],
+) -> ClockEstimate:
+    return ClockEstimate(
+        block, when, time.monotonic(), offset_s, uncertainty_s, exchanges, time.time(), why_not
+    )

@@ -1,0 +1,299 @@
+"""One keep-alive HTTP/1.1 connection that counts every byte it sends and receives.
+
+Standard library alone. Bytes are counted at the HTTP level: under TLS, its records come on top.
+"""
+
+import hashlib
+import http.client
+import io
+import socket
+import ssl
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from urllib.parse import urlsplit
+
+from splitwatt.device_configs.errors import ServerError, UsageError
+from splitwatt.profiler.links.link import framed_bytes, seconds
+from splitwatt.profiler.links.way import Drain, Paced, Way
+
+_ANSWER_LIMIT_BYTES = 256 << 20
+_PIECE_BYTES = 64 << 10
+_REMEDY = "is 'splitwatt serve' running there?"
+_SLOW = "see whether 'splitwatt serve' runs there, or have 'profile' wait longer with --timeout"
+
+
+class Endpoint(NamedTuple):
+    """Where the server is and what it takes to talk to it.
+
+    Attributes:
+        url: http://HOST:PORT or https://HOST:PORT.
+        token: sent as a bearer token; None without one.
+        certificate: path of the certificate (or authority) to trust; None for the system's.
+        fingerprint: SHA-256 of the server's certificate in hexadecimal, trusted instead of an
+            authority; None without one.
+        way: over a shaped link; None over the network as it is.
+    """
+
+    url: str
+    token: Optional[str] = None
+    certificate: Optional[str] = None
+    fingerprint: Optional[str] = None
+    way: Optional[Way] = None
+
+
+class Answer(NamedTuple):
+    """An HTTP response; header names are lower case."""
+
+    status: int
+    headers: Dict[str, str]
+    body: bytes
+
+
+class Connection:
+    """Sends one request at a time, each in one piece, over a connection that is kept.
+
+    No space follows the colon of a header: HTTP needs none, and slow links pay for each.
+
+    Args:
+        endpoint: where to.
+        timeout_s: of connecting, and of one exchange, to which comes what its bytes take on a link
+            whose rate is known.
+
+    Attributes:
+        sent_bytes: request lines, headers and bodies since the counter was set to 0.
+        received_bytes: status lines, headers and bodies since the counter was set to 0.
+        limit_s: how long the last exchange might take.
+    """
+
+    def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
+        """Nothing is connected yet.
+
+        Raises:
+            UsageError: the URL, the token or the certificate is unusable.
+        """
+        secure, host, port = _read_url(endpoint.url)
+        self._host, self._port = host, port or (443 if secure else 80)
+        self._context = _tls_context(endpoint) if secure else None
+        self._fingerprint = (endpoint.fingerprint or "").replace(":", "").lower()
+        self._fixed = "Host:%s\r\n" % _host_header(host, self._port, secure)
+        if endpoint.token:
+            self._fixed += "Authorization:Bearer %s\r\n" % _checked_token(endpoint.token)
+        self._url = endpoint.url
+        self._timeout_s = timeout_s
+        self.limit_s = timeout_s
+        self._until = 0.0
+        self._socket: Optional[Any] = None
+        self._way = endpoint.way
+        self._drain: Optional[Drain] = None
+        self.sent_bytes = 0
+        self.received_bytes = 0
+
+    def exchange(
+        self, method: str, path: str, headers: Dict[str, str], body: bytes, free: bool = False
+    ) -> Answer:
+        """Send a request and read its response; `free` of this process's own token buckets.
+
+        Raises:
+            OSError, http.client.HTTPException: the connection failed; it is closed then.
+            ServerError: it is not the server that was meant, or its answer is too large.
+        """
+        data = self.message(method, path, headers, body)
+        self.limit_s = self._timeout_s + self._link_s(len(data), up=True)
+        self._until = time.monotonic() + self.limit_s
+        try:
+            stream = self._connected()
+            if isinstance(stream, Paced):
+                stream.free = free
+            stream.settimeout(self.left_s())
+            stream.sendall(data)
+            self.sent_bytes += len(data)
+            return self._receive(stream, method)
+        except BaseException:
+            self.close()
+            raise
+
+    def left_s(self) -> float:
+        """Seconds that are left of the exchange.
+
+        Raises:
+            OSError: none are.
+        """
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise socket.timeout("timed out")
+        return left
+
+    def received(self, count: int) -> None:
+        """Count bytes of an answer, which may take as long as the link takes for them."""
+        self.received_bytes += count
+        more_s = self._link_s(count, up=False)
+        self.limit_s += more_s
+        self._until += more_s
+
+    def gone(self, error: Exception) -> ServerError:
+        """What to tell of an exchange that failed with this error."""
+        if timed_out(error):
+            reason, remedy = "gave no answer within %.3g s" % self.limit_s, _SLOW
+        else:
+            why = getattr(error, "strerror", None) or error
+            reason, remedy = "cannot be reached: %s" % why, _REMEDY
+        return ServerError("the server %s %s" % (self._url, reason), remedy)
+
+    def _link_s(self, size: int, up: bool) -> float:
+        """What a link of known rate takes for so many bytes; 0 of one that nobody knows."""
+        if self._way is None:
+            return 0.0
+        rate = self._way.up_kbit_s if up else self._way.down_kbit_s
+        return seconds(framed_bytes(size), rate) if rate else 0.0
+
+    def message(self, method: str, path: str, headers: Dict[str, str], body: bytes) -> bytes:
+        """A request as it is sent: its line, its headers, its body."""
+        head = "%s %s HTTP/1.1\r\n%s" % (method, path, self._fixed)
+        if body or method == "POST":
+            head += "Content-Length:%d\r\n" % len(body)
+        head += "".join("%s:%s\r\n" % item for item in headers.items())
+        return (head + "\r\n").encode("ascii") + body
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._drain is not None:
+            self._drain.close()
+            self._drain = None
+
+    def drain(self) -> Optional[float]:
+        """Empty the token bucket of a kernel-shaped link; the seconds it took, or None without one.
+
+        Connects before: a handshake would let the bucket fill again.
+
+        Raises:
+            OSError: the link is gone.
+        """
+        if self._way is None or self._way.connect is None:
+            return None
+        start = time.perf_counter()
+        self._connected()
+        if self._drain is None:
+            self._drain = Drain(self._way.connect)
+        self._drain()
+        return time.perf_counter() - start
+
+    def _receive(self, stream: Any, method: str) -> Answer:
+        response = http.client.HTTPResponse(_Counted(stream, self), method=method)  # type: ignore
+        try:
+            response.begin()
+            body = _body(response)
+            if response.length:  # Python's read(n) does not complain about a body cut short
+                raise http.client.IncompleteRead(body, response.length)
+            names = {name.lower(): value for name, value in response.getheaders()}
+            if response.will_close:
+                self.close()
+            return Answer(response.status, names, body)
+        finally:
+            response.close()
+
+    def _connected(self) -> Any:
+        if self._socket is None:
+            gate = self._way.connect if self._way is not None else None
+            plain = socket.create_connection(gate or (self._host, self._port), self._timeout_s)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket = plain
+            if self._context is not None:
+                self._socket = self._context.wrap_socket(plain, server_hostname=self._host)
+                self._check_fingerprint(self._socket)
+            if self._way is not None and self._way.connect is None:
+                self._socket = Paced(self._socket, self._way)
+        return self._socket
+
+    def _check_fingerprint(self, stream: Any) -> None:
+        if not self._fingerprint:
+            return
+        found = hashlib.sha256(stream.getpeercert(binary_form=True)).hexdigest()
+        if found != self._fingerprint:
+            raise ServerError(
+                "the server's certificate has another fingerprint (%s...)" % found[:16],
+                "copy the one that 'splitwatt serve --lan' printed",
+            )
+
+
+def _read_url(url: str) -> Tuple[bool, str, Optional[int]]:
+    """Whether a server is asked over TLS, its host as DNS and headers have it, and its port."""
+    remedy = "write http://HOST:PORT"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = (parts.hostname or "").encode("idna").decode("ascii")
+    except ValueError as error:  # UnicodeError is one
+        raise UsageError("'%s' is no server URL: %s" % (url, error), remedy)
+    if parts.scheme not in ("http", "https") or not host or parts.path.strip("/"):
+        raise UsageError("'%s' is no server URL" % url, remedy)
+    return parts.scheme == "https", host, port
+
+
+def _body(response: http.client.HTTPResponse) -> bytes:
+    """The body, in pieces: an older Python sets aside (and clears) as much as it is asked for."""
+    pieces: List[bytes] = []
+    size = 0
+    while size <= _ANSWER_LIMIT_BYTES:
+        piece = response.read(_PIECE_BYTES)
+        if not piece:
+            return b"".join(pieces)
+        pieces.append(piece)
+        size += len(piece)
+    raise ServerError("the server's answer is larger than %d bytes" % _ANSWER_LIMIT_BYTES)
+
+
+class _Counted(io.RawIOBase):
+    """A socket to read from, which adds what it reads to its connection's counter."""
+
+    def __init__(self, stream: Any, connection: Connection) -> None:
+        self._stream = stream
+        self._connection = connection
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """What http.client asks a socket for."""
+        return io.BufferedReader(self, 1 << 16)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into `buffer`; how many bytes came, 0 at the end."""
+        self._stream.settimeout(self._connection.left_s())
+        count = int(self._stream.recv_into(buffer))
+        self._connection.received(count)
+        return count
+
+
+def timed_out(error: Exception) -> bool:
+    """Whether an exchange failed because it took too long."""
+    return isinstance(error, socket.timeout) or "timed out" in str(error)
+
+
+def _tls_context(endpoint: Endpoint) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=endpoint.certificate)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError("the certificate %s cannot be used: %s" % (endpoint.certificate, error))
+    if endpoint.fingerprint:
+        digits = endpoint.fingerprint.replace(":", "").lower()
+        if len(digits) != 64 or set(digits) - set("0123456789abcdef"):
+            raise UsageError("a fingerprint has 64 hexadecimal digits, not %d" % len(digits))
+        # The certificate itself is compared, which is stricter than any chain of authorities.
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _host_header(host: str, port: int, secure: bool) -> str:
+    name = "[%s]" % host if ":" in host else host
+    return name if port == (443 if secure else 80) else "%s:%d" % (name, port)
+
+
+def _checked_token(token: str) -> str:
+    if not all(33 <= ord(c) <= 126 for c in token):
+        raise UsageError("the token holds characters that no token has")
+    return token

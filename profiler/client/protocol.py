@@ -1,0 +1,342 @@
+"""The Open Inference Protocol v2 with its binary tensor extension, encoded and decoded.
+
+Standard library alone, shared by client and server. Whatever it decodes may come from an enemy:
+every size is checked against the bytes that are there before anything is made of it.
+Specification: github.com/kserve/open-inference-protocol, and Triton's `binary_data` extension.
+"""
+
+import json
+import struct
+from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
+
+from splitwatt.device_configs.errors import ServerError
+from splitwatt.profiler.client.short_names import SHORT_NAMES
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+EXTENSIONS = ["binary_tensor_data", "model_repository", SHORT_NAMES]
+
+# datatype -> bytes of an element, and its struct letter (None: no JSON form)
+DATATYPES: Dict[str, Tuple[int, Optional[str]]] = {
+    "BOOL": (1, "?"),
+    "UINT8": (1, "B"),
+    "UINT16": (2, "H"),
+    "UINT32": (4, "I"),
+    "UINT64": (8, "Q"),
+    "INT8": (1, "b"),
+    "INT16": (2, "h"),
+    "INT32": (4, "i"),
+    "INT64": (8, "q"),
+    "FP16": (2, None),
+    "FP32": (4, "f"),
+    "FP64": (8, "d"),
+}
+
+_MAX_TENSORS = 16
+_MAX_DIMENSIONS = 8
+_MAX_NAME = 256
+_MAX_DIGITS = 40
+
+
+class Tensor(NamedTuple):
+    """A tensor as bytes: little-endian, C order, `datatype` as in `DATATYPES`."""
+
+    name: str
+    datatype: str
+    shape: Tuple[int, ...]
+    data: bytes
+
+    def values(self) -> List[Any]:
+        """The elements as Python numbers, flat."""
+        letter = DATATYPES[self.datatype][1]
+        if letter is None:
+            raise ServerError("the tensor '%s' of %s has no JSON form" % (self.name, self.datatype))
+        return [item[0] for item in struct.iter_unpack("<" + letter, self.data)]
+
+
+class Wanted(NamedTuple):
+    """An output that a request asks for, and whether as binary data."""
+
+    name: str
+    binary: bool
+
+
+class InferRequest(NamedTuple):
+    """A decoded request; `wanted` is empty when it names no outputs, `binary` is then its wish.
+
+    `timeout_s` is how long its client waits: the parameter `timeout`, in microseconds as Triton's.
+    """
+
+    id: Optional[str]
+    tensors: Dict[str, Tensor]
+    wanted: List[Wanted]
+    binary: bool
+    timeout_s: Optional[float] = None
+
+
+class InferResponse(NamedTuple):
+    """A decoded response: its outputs and its parameters."""
+
+    tensors: Dict[str, Tensor]
+    parameters: Dict[str, Any]
+
+
+class Message(NamedTuple):
+    """What goes into an HTTP body; `header_length` is None when it is JSON alone."""
+
+    body: bytes
+    header_length: Optional[int]
+
+
+def encode_request(
+    binary: Sequence[Tensor], plain: Sequence[Tensor] = (), say_binary: bool = True
+) -> Message:
+    """A request with `binary` tensors as bytes, `plain` ones as JSON; outputs wanted as bytes.
+
+    Without `say_binary` it does not say so: our own server answers in the form that it was asked.
+    """
+    inputs = [_described(tensor, True) for tensor in binary]
+    inputs += [_described(tensor, False) for tensor in plain]
+    document: Dict[str, Any] = {"inputs": inputs}
+    if say_binary:
+        document["parameters"] = {"binary_data_output": True}
+    return _message(document, binary)
+
+
+def encode_response(
+    model: str,
+    tensors: Sequence[Tuple[Tensor, bool]],
+    parameters: Dict[str, Any],
+    id: Optional[str] = None,
+) -> Message:
+    """A response with its outputs, each with whether it goes as binary data."""
+    document: Dict[str, Any] = {"model_name": model}
+    if id is not None:
+        document["id"] = id
+    document["parameters"] = parameters
+    document["outputs"] = [_described(tensor, binary) for tensor, binary in tensors]
+    return _message(document, [tensor for tensor, binary in tensors if binary])
+
+
+def decode_request(body: bytes, header_length: Optional[int]) -> InferRequest:
+    """Read a request.
+
+    Args:
+        body: the HTTP body.
+        header_length: the value of Inference-Header-Content-Length; None when it was absent.
+
+    Raises:
+        ServerError: it is none, in one sentence.
+    """
+    document, binary = _split(body, header_length)
+    tensors = _tensors(document, "inputs", binary)
+    parameters = _parameters(document, "the request")
+    outputs = document.get("outputs", [])
+    if not isinstance(outputs, list) or len(outputs) > _MAX_TENSORS:
+        _refuse("'outputs' must be a list of at most %d outputs" % _MAX_TENSORS)
+    default = parameters.get("binary_data_output", False) is True
+    wanted = [_wanted(output, default) for output in outputs]
+    if len({output.name for output in wanted}) != len(wanted):
+        _refuse("'outputs' names an output twice")
+    id = document.get("id")
+    if id is not None and (not isinstance(id, str) or len(id) > _MAX_NAME):
+        _refuse("'id' must be text of at most %d characters" % _MAX_NAME)
+    # A request with binary data that says nothing of its outputs is answered in kind.
+    own = parameters.get("binary_data_output", header_length is not None) is True
+    return InferRequest(id, tensors, wanted, own, _timeout_s(parameters))
+
+
+def decode_response(body: bytes, header_length: Optional[int]) -> InferResponse:
+    """Read a response.
+
+    Raises:
+        ServerError: it is none, in one sentence.
+    """
+    document, binary = _split(body, header_length)
+    tensors = _tensors(document, "outputs", binary)
+    return InferResponse(tensors, _parameters(document, "the response"))
+
+
+def load_json(data: bytes) -> Any:
+    """Parse JSON from a stranger: no NaN, no endless numbers, no bottomless nesting.
+
+    Raises:
+        ServerError: it is no JSON.
+    """
+    try:
+        return _DECODER.decode(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ServerError("the JSON part cannot be read: %s" % str(error)[:120])
+
+
+def read_header_length(text: Optional[str]) -> Optional[int]:
+    """The value of Inference-Header-Content-Length, None where the header is absent.
+
+    Raises:
+        ServerError: it is no length.
+    """
+    if text is None:
+        return None
+    if not _is_digits(text):
+        _refuse("the header %s must be a number of bytes" % HEADER_LENGTH)
+    return int(text)
+
+
+def _is_digits(text: str) -> bool:
+    return 0 < len(text) <= 12 and all(c in "0123456789" for c in text)
+
+
+def _message(document: Dict[str, Any], binary: Sequence[Tensor]) -> Message:
+    header = _ENCODER.encode(document).encode("utf-8")
+    if not binary:
+        return Message(header, None)
+    return Message(b"".join([header] + [tensor.data for tensor in binary]), len(header))
+
+
+def _described(tensor: Tensor, binary: bool) -> Dict[str, Any]:
+    entry: Dict[str, Any] = {
+        "name": tensor.name,
+        "shape": list(tensor.shape),
+        "datatype": tensor.datatype,
+    }
+    if binary:
+        entry["parameters"] = {"binary_data_size": len(tensor.data)}
+    else:
+        entry["data"] = tensor.values()
+    return entry
+
+
+def _split(body: bytes, header_length: Optional[int]) -> Tuple[Dict[str, Any], memoryview]:
+    length = len(body) if header_length is None else header_length
+    if length > len(body):
+        _refuse("the JSON part is said to have %d bytes and the body has %d" % (length, len(body)))
+    document = load_json(body[:length])
+    if not isinstance(document, dict):
+        _refuse("the JSON part must be an object")
+    return document, memoryview(body)[length:]
+
+
+def _tensors(document: Dict[str, Any], key: str, binary: memoryview) -> Dict[str, Tensor]:
+    entries = document.get(key)
+    if not isinstance(entries, list) or len(entries) > _MAX_TENSORS:
+        _refuse("'%s' must be a list of at most %d tensors" % (key, _MAX_TENSORS))
+    tensors: Dict[str, Tensor] = {}
+    start = 0
+    for entry in entries:
+        name, datatype, shape, size = _head(entry, key)
+        carried = _parameters(entry, "the tensor '%s'" % name).get("binary_data_size")
+        if carried is None:
+            data = _from_json(name, datatype, size, entry.get("data"))
+        else:
+            if "data" in entry or not _is_count(carried) or carried != size:
+                _refuse("the tensor '%s' of this shape and type has %d bytes" % (name, size))
+            data = bytes(binary[start : start + size])
+            start += size
+            if start > len(binary):
+                _refuse("the binary data ends inside the tensor '%s'" % name)
+        if name in tensors:
+            _refuse("the tensor '%s' stands twice" % name)
+        tensors[name] = Tensor(name, datatype, shape, data)
+    if start != len(binary):
+        _refuse("%d bytes follow the last tensor" % (len(binary) - start))
+    return tensors
+
+
+def _head(entry: Any, key: str) -> Tuple[str, str, Tuple[int, ...], int]:
+    if not isinstance(entry, dict):
+        _refuse("each of '%s' must be an object" % key)
+    name, datatype, shape = entry.get("name"), entry.get("datatype"), entry.get("shape")
+    if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME:
+        _refuse("a tensor's 'name' must be text of at most %d characters" % _MAX_NAME)
+    if not isinstance(datatype, str) or datatype not in DATATYPES:
+        _refuse("the tensor '%s' must have a datatype of %s" % (name, ", ".join(DATATYPES)))
+    if (
+        not isinstance(shape, list)
+        or len(shape) > _MAX_DIMENSIONS
+        or not all(map(_is_count, shape))
+    ):
+        _refuse("the tensor '%s' must have a shape of at most %d sizes" % (name, _MAX_DIMENSIONS))
+    size = DATATYPES[datatype][0]
+    for dimension in shape:
+        size *= dimension
+    return name, datatype, tuple(shape), size
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 40
+
+
+def _from_json(name: str, datatype: str, size: int, data: Any) -> bytes:
+    item, letter = DATATYPES[datatype]
+    if letter is None or not isinstance(data, list):
+        _refuse("the tensor '%s' has neither 'data' nor a 'binary_data_size'" % name)
+    flat = _flat(data)
+    if len(flat) * item != size:
+        _refuse("the tensor '%s' has %d elements, its shape %d" % (name, len(flat), size // item))
+    try:
+        return struct.pack("<%d%s" % (len(flat), letter), *flat)
+    except (struct.error, OverflowError):
+        _refuse("the tensor '%s' holds something else than %s" % (name, datatype))
+
+
+def _flat(data: List[Any]) -> List[Any]:
+    """Nested lists as one; the JSON parser has bounded their depth."""
+    flat, waiting = [], [iter(data)]
+    while waiting:
+        for item in waiting[-1]:
+            if isinstance(item, list):
+                waiting.append(iter(item))
+                break
+            flat.append(item)
+        else:
+            waiting.pop()
+    return flat
+
+
+def _parameters(entry: Dict[str, Any], whose: str) -> Dict[str, Any]:
+    parameters = entry.get("parameters", {})
+    if not isinstance(parameters, dict):
+        _refuse("'parameters' of %s must be an object" % whose)
+    return parameters
+
+
+def _wanted(output: Any, default: bool) -> Wanted:
+    if not isinstance(output, dict) or not isinstance(output.get("name"), str):
+        _refuse("each of 'outputs' must be an object with a 'name'")
+    parameters = _parameters(output, "the output '%s'" % output["name"][:_MAX_NAME])
+    binary = parameters.get("binary_data", default)
+    if not isinstance(binary, bool) or parameters.get("classification"):
+        _refuse("an output may have the parameter binary_data, true or false, and no other")
+    return Wanted(output["name"], binary)
+
+
+def _timeout_s(parameters: Dict[str, Any]) -> Optional[float]:
+    timeout_us = parameters.get("timeout")
+    if timeout_us is None:
+        return None
+    if not _is_count(timeout_us) or not timeout_us:
+        _refuse("the parameter 'timeout' must be a number of microseconds")
+    return 1e-6 * float(timeout_us)
+
+
+def _short(kind: Any) -> Any:
+    def parse(text: str) -> Any:
+        if len(text) > _MAX_DIGITS:
+            raise ValueError("a number of %d digits" % len(text))
+        return kind(text)
+
+    return parse
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError("%s is no JSON" % text)
+
+
+def _refuse(sentence: str) -> NoReturn:
+    raise ServerError(sentence)
+
+
+# Made once: each costs as much as a message's JSON.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_DECODER = json.JSONDecoder(
+    parse_constant=_no_constant, parse_int=_short(int), parse_float=_short(float)
+)

@@ -1,0 +1,1 @@
+"""What a profile is to do: configurations, links, images, bundles."""

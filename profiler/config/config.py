@@ -1,0 +1,259 @@
+"""The config of a profile: a YAML file, checked against `configs/schema.json`; immutable."""
+
+import json
+import os
+import re
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+
+import yaml
+
+from splitwatt.device_configs.errors import ConfigError, UsageError
+from splitwatt.device_configs.names import suggestion
+from splitwatt.device_configs.schema import check
+from splitwatt.energy.joules.per_image import LEAST_BLOCK_S
+from splitwatt.profiler.config.steady import Until, WarmupUntil
+from splitwatt.profiler.links.link import Link
+from splitwatt.profiler.links.parse import check_together, link_from_row
+
+LOCAL = "local"
+SPLIT = "split"
+DEFAULT_IMAGES = "default"
+
+_PACKAGED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "configs")
+_LIMIT_BYTES = 4 << 20
+
+
+class Configuration(NamedTuple):
+    """One row of a comparison: the models that run for each image.
+
+    Attributes:
+        id: as `LC1`.
+        kind: "local" (on the board alone) or "split" (between board and server).
+        models: run one after the other.
+        assumed: the source does not say all of it.
+        note: the footnote, where there is one.
+    """
+
+    id: str
+    kind: str
+    models: Tuple[str, ...]
+    assumed: bool
+    note: Optional[str]
+
+
+class Config(NamedTuple):
+    """A whole config; every field is described in `configs/schema.json`."""
+
+    format: int
+    name: str
+    images: str
+    warmup: int
+    inferences: int
+    repeats: int
+    seed: int
+    backends: Tuple[str, ...]
+    server_backend: str
+    payload: str
+    stage_energy_s: Optional[float]
+    warmup_until: Optional[WarmupUntil]
+    until: Optional[Until]
+    throttled_again: int
+    pipelined: bool
+    links: Tuple[Link, ...]
+    configurations: Tuple[Configuration, ...]
+
+    def to_json(self) -> Dict[str, Any]:
+        """The config as its file has it, defaults filled in; `from_document` reads it back."""
+        document = dict(self._asdict())
+        document["backends"] = list(self.backends)
+        for name in ("warmup_until", "until"):
+            rule = document[name]
+            document[name] = None if rule is None else dict(rule._asdict())
+        document["links"] = [link.to_json() for link in self.links]
+        document["configurations"] = {c.id: _row(c) for c in self.configurations}
+        return document
+
+    def models(self) -> List[str]:
+        """Every model that a configuration names, each once, in order."""
+        names = [model for row in self.configurations for model in row.models]
+        return sorted(set(names), key=names.index)
+
+    def configuration(self, id: str) -> Configuration:
+        """The configuration of that id.
+
+        Raises:
+            UsageError: there is none; the nearest known ids.
+        """
+        return self.only([id]).configurations[0]
+
+    def only(self, ids: Sequence[str]) -> "Config":
+        """This config with those configurations alone, in the config's own order.
+
+        Raises:
+            UsageError: an id that the config does not have, or none at all.
+        """
+        known = {row.id.lower(): row.id for row in self.configurations}
+        wanted = set()
+        for id in ids:
+            key = id.strip().replace(" ", "").lower()
+            if key not in known:
+                message = "the config %s has no configuration '%s'" % (self.name, id)
+                raise UsageError(message, suggestion(id, known.values()))
+            wanted.add(known[key])
+        if not wanted:
+            raise UsageError("no configuration is named", suggestion("", known.values()))
+        rows = tuple(row for row in self.configurations if row.id in wanted)
+        return self._replace(configurations=rows)
+
+
+def group_of(id: str) -> str:
+    """What an id begins with, which names its method: LC1 -> LC, Ours10 -> Ours, ES-IC -> ES."""
+    found = re.match("[A-Za-z]+", id)
+    return found.group() if found else id
+
+
+def schema() -> Dict[str, Any]:
+    """The published JSON schema of a config, which is what the loader checks against."""
+    with open(os.path.join(_PACKAGED, "schema.json"), encoding="utf-8") as stream:
+        return json.load(stream)  # type: ignore[no-any-return]
+
+
+def packaged() -> List[str]:
+    """File names of the configs that come with splitwatt."""
+    return sorted(name for name in os.listdir(_PACKAGED) if name.endswith(".yaml"))
+
+
+def find_config(name: str) -> str:
+    """The path of a config that is named by path, or by the name of a packaged one.
+
+    Raises:
+        UsageError: neither; the nearest packaged names.
+    """
+    if os.path.isfile(name):
+        return name
+    for candidate in (name, name + ".yaml"):
+        if candidate in packaged():
+            return os.path.join(_PACKAGED, candidate)
+    if os.path.dirname(name):
+        raise UsageError("there is no config file %s" % name)
+    raise UsageError("there is no config '%s'" % name, suggestion(name, packaged()))
+
+
+def load_config(name: str) -> Config:
+    """Read a config by path or by packaged name.
+
+    Raises:
+        UsageError: no such config.
+        ConfigError: it is not one: which file, which key, what was expected.
+    """
+    path = find_config(name)
+    config = from_document(_read_yaml(path), path)
+    if config.stage_energy_s is not None and config.stage_energy_s < LEAST_BLOCK_S:
+        raise ConfigError(
+            "%s: 'stage_energy_s' is %g s, too short for joules" % (path, config.stage_energy_s),
+            "write %g or more, or null for no stage blocks" % LEAST_BLOCK_S,
+        )
+    if config.images == DEFAULT_IMAGES:
+        return config
+    folder = os.path.join(os.path.dirname(os.path.abspath(path)), config.images)
+    return config._replace(images=os.path.normpath(folder))
+
+
+def from_document(document: Any, file: str) -> Config:
+    """Validate a parsed config; `file` is its name in sentences.
+
+    Raises:
+        ConfigError: which key, and what was expected.
+    """
+    document = check(document, schema(), file)
+    rows = document.pop("configurations")
+    _check_ids(rows, file)
+    backends = document.pop("backends")
+    links = [
+        link_from_row(row, file, "links[%d]." % i) for i, row in enumerate(document.pop("links"))
+    ]
+    check_together(links, file)
+    warmup_until, until = document.pop("warmup_until"), document.pop("until")
+    _check_limits(document["warmup"], warmup_until, "warmup_until", "warmup", file)
+    _check_limits(document["inferences"], until, "until", "inferences", file)
+    return Config(
+        backends=tuple(backends),
+        warmup_until=None if warmup_until is None else WarmupUntil(**warmup_until),
+        until=None if until is None else Until(**until),
+        links=tuple(links),
+        configurations=tuple(_configuration(id, row, file) for id, row in rows.items()),
+        **document,
+    )
+
+
+def _check_limits(least: int, rule: Any, name: str, count: str, file: str) -> None:
+    if rule is not None and rule["max_inferences"] < least:
+        raise ConfigError(
+            "%s: '%s.max_inferences' is %d, less than '%s', %d"
+            % (file, name, rule["max_inferences"], count, least),
+            "a rule adds to what is run in any case",
+        )
+    if name == "until" and rule and rule["relative_width"] is None and rule["max_s"] is None:
+        raise ConfigError("%s: 'until' needs 'relative_width' or 'max_s'" % file)
+
+
+def _check_ids(ids: Iterable[str], file: str) -> None:
+    known: Dict[str, str] = {}
+    for id in ids:
+        other = known.setdefault(id.lower(), id)
+        if other != id:
+            raise ConfigError(
+                "%s: 'configurations' holds both '%s' and '%s'" % (file, other, id),
+                "name them apart by more than capital letters: --only does not tell those",
+            )
+
+
+def _configuration(id: str, row: Dict[str, Any], file: str) -> Configuration:
+    kinds = [kind for kind in (LOCAL, SPLIT) if kind in row]
+    if len(kinds) != 1:
+        raise ConfigError(
+            "%s: 'configurations.%s' must have either '%s' or '%s'" % (file, id, LOCAL, SPLIT)
+        )
+    return Configuration(id, kinds[0], tuple(row[kinds[0]]), row["assumed"], row.get("note"))
+
+
+def _row(configuration: Configuration) -> Dict[str, Any]:
+    row: Dict[str, Any] = {configuration.kind: list(configuration.models)}
+    row["assumed"] = configuration.assumed
+    if configuration.note is not None:
+        row["note"] = configuration.note
+    return row
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML without objects, which refuses a key that stands twice."""
+
+
+def _mapping(loader: Any, node: Any) -> Dict[Any, Any]:
+    loader.flatten_mapping(node)
+    seen: Dict[Any, Any] = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if isinstance(key, (dict, list)) or key in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, "the key %s stands twice" % (key,), key_node.start_mark
+            )
+        seen[key] = loader.construct_object(value_node, deep=True)
+    return seen
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def _read_yaml(path: str) -> Any:
+    try:
+        if os.path.getsize(path) > _LIMIT_BYTES:
+            raise ConfigError("%s is too large for a config" % path)
+        with open(path, encoding="utf-8") as stream:
+            return yaml.load(stream, Loader=_StrictLoader)
+    except OSError as error:
+        raise ConfigError("%s cannot be read: %s" % (path, error.strerror))
+    except UnicodeDecodeError:
+        raise ConfigError("%s is no text in UTF-8" % path)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError("%s is no YAML: %s" % (path, " ".join(str(error).split())))

@@ -1,0 +1,1 @@
+"""Running a profile: its plan, its blocks, its server."""

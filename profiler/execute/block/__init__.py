@@ -1,0 +1,1 @@
+"""One block's process: images through one configuration on one backend."""

@@ -1,0 +1,240 @@
+"""One block: a process that runs one configuration on one backend over the run's images.
+
+Started by the runner as `python -m splitwatt.profiler.execute.block.block`; it appends to the run folder itself, and tells
+the runner how far it is in one JSON document a line on standard output.
+"""
+
+import sys
+import time
+from contextlib import ExitStack
+from typing import Any, Dict, List, NamedTuple, Optional, Union
+
+from splitwatt.device_configs.errors import ServerError, SplitwattError
+from splitwatt.profiler.analyse.network_notes import measured_links
+from splitwatt.profiler.board.cuda_start import cuda_init_s
+from splitwatt.profiler.board.memory import process_peak_bytes
+from splitwatt.profiler.board.probe import BoardProbe
+from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.config.bundles import Found, open_bundles
+from splitwatt.profiler.config.config import SPLIT, Config
+from splitwatt.profiler.config.steady import WarmUp
+from splitwatt.profiler.execute.block.pipelined import flow
+from splitwatt.profiler.execute.block.recording import Record, Recorder, Spec
+from splitwatt.profiler.execute.block.start import Begun, block_parser, run_main
+from splitwatt.profiler.execute.block.survey import Survey
+from splitwatt.profiler.execute.block.system import (
+    Charge,
+    LocalSystem,
+    SplitSystem,
+    published_total,
+)
+from splitwatt.profiler.execute.block.telling import Teller, tell
+from splitwatt.profiler.records.blocks import PIPELINED
+from splitwatt.profiler.records.folder import RunFolder
+
+# After so many samples in a row that no server answered, the rest of the block is not tried.
+GIVE_UP_AFTER = 2
+
+System = Union[LocalSystem, SplitSystem]
+
+
+class Opened(NamedTuple):
+    """A block's models made runnable, and what that took (s)."""
+
+    system: System
+    cuda_init_s: Optional[float]
+    open_s: float
+    server_load_s: Optional[float]
+
+
+class Block:
+    """Runs what is left of a block and records it."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: Config,
+        spec: Spec,
+        images: List[str],
+        retry_before: int,
+        session: int,
+    ) -> None:
+        self._folder = folder
+        self._config = config
+        self._spec = spec
+        self._session = session
+        self._row = config.configuration(spec.config)
+        self._done = folder.done(spec.id, retry_before)
+        self._repetition = self._done.repetition(config, len(images))
+        self._warm_up = WarmUp(config.warmup, config.warmup_until, len(images))
+        self._recorder = Recorder(config, spec, images, self._warm_up.images, session)
+        self._teller = Teller()
+        self._unreached = 0
+        self._published: Optional[Charge] = None
+
+    def run(
+        self, bundles: str, target: str, threads: Optional[int], client: Client, sysfs: str
+    ) -> None:
+        """Open the models, warm up, run the inferences, and record each.
+
+        A sample that fails is recorded with its reason, and the block goes on; so is every sample
+        of a block whose models cannot be opened.
+
+        Raises:
+            SplitwattError: the run folder cannot be written.
+        """
+        self._client = client
+        asked = client if self._row.kind == SPLIT else None
+        link = next(iter(measured_links(self._config)), None)
+        self._survey = Survey(self._folder, self._spec.id, asked, link, self._session)
+        with ExitStack() as stack:
+            self._samples = stack.enter_context(self._folder.samples())
+            self._windows = stack.enter_context(self._folder.windows())
+            self._probe = stack.enter_context(BoardProbe(sysfs))
+            try:
+                opened = self._open(bundles, target, threads)
+            except SplitwattError as error:
+                return self._fail_all(error)
+            try:
+                self._survey.begin()
+                self._warm(opened)
+                self._inferences(opened.system)
+                self._survey.end()
+                if self._config.pipelined and not self._done.throughput:
+                    self._flow(opened.system)
+            finally:
+                opened.system.close()
+
+    def _open(self, bundles: str, target: str, threads: Optional[int]) -> Opened:
+        backend = self._spec.backend
+        cuda_s = cuda_init_s(backend)
+        start = time.perf_counter()
+        own = self._config.only([self._row.id])
+        found = open_bundles(own, bundles, target)
+        models: List[Found] = [found[name] for name in self._row.models]
+        if self._config.payload == "published":
+            self._published = published_total([m.model for m in models])
+        if self._row.kind != SPLIT:
+            local = LocalSystem(models, backend, threads)
+            return Opened(local, cuda_s, time.perf_counter() - start, None)
+        split = SplitSystem(models, backend, threads, self._client)
+        opened = time.perf_counter()
+        split.load()
+        return Opened(split, cuda_s, opened - start, time.perf_counter() - opened)
+
+    def _warm(self, opened: Opened) -> None:
+        """Warm up, in any case: a new process is cold. What was recorded before stays as it is."""
+        start = time.monotonic()
+        count, first_s = 0, None
+        while not self._warm_up.over():
+            record = self._sample(opened.system, count, warmup=True)
+            self._warm_up.add(record["total_s"])
+            if count not in self._done.warmups:
+                self._samples.append(record)
+            first_s = record["total_s"] if count == 0 else first_s
+            count += 1
+            self._teller.done()
+        self._teller.more(count - self._config.warmup)
+        self._window("warmup", start, count)
+        with self._folder.starts() as starts:
+            row = {"cuda_init_s": opened.cuda_init_s, "open_s": opened.open_s,
+                   "server_load_s": opened.server_load_s, "first_inference_s": first_s,
+                   "warmups": count, "steady": self._warm_up.steady,
+                   "fallbacks": opened.system.fallbacks,
+                   "built": opened.system.built}  # fmt: skip
+            starts.append(self._of_block(row))
+
+    def _inferences(self, system: System) -> None:
+        """Those that are not done; with a rule, until it says that they are enough."""
+        start, count = time.monotonic(), 0
+        due = self._repetition.due()
+        expected = self._repetition.expected()
+        while due:
+            for k in due:
+                record = self._sample(system, k, warmup=False)
+                self._samples.append(record)
+                self._repetition.add(k, record["total_s"])
+                self._teller.done()
+            count += len(due)
+            due = self._repetition.due()
+            if self._repetition.expected() != expected:
+                self._teller.more(self._repetition.expected() - expected)
+                expected = self._repetition.expected()
+        self._teller.flush()
+        self._window("inferences", start, count)
+
+    def _flow(self, system: System) -> None:
+        """The same images once more, for throughput."""
+        images = [self._recorder.image(k, False) for k in range(self._config.inferences)]
+        start = time.monotonic()
+        found = flow(system, images)
+        self._window(PIPELINED, start, len(images))
+        with self._folder.throughput() as throughput:
+            throughput.append(self._of_block(found.to_json()))
+        for _ in images:
+            self._teller.done()
+        self._teller.flush()
+
+    def _sample(self, system: System, inference: int, warmup: bool) -> Record:
+        path = self._recorder.image(inference, warmup)
+        if self._unreached == 0:
+            self._survey.between()
+        started = time.monotonic()
+        if self._unreached >= GIVE_UP_AFTER:
+            gone = ServerError("no server answered the %d samples before" % self._unreached)
+            return self._recorder.failed(inference, warmup, started, gone)
+        try:
+            outcome = system.run(path)
+        except (SplitwattError, MemoryError) as error:
+            lost = isinstance(error, ServerError) and not self._client.reachable
+            self._unreached = self._unreached + 1 if lost else 0
+            board = self._probe.read()
+            return self._recorder.failed(inference, warmup, started, error, board)
+        self._unreached = 0
+        board = self._probe.read()
+        return self._recorder.ok(inference, warmup, started, outcome, self._published, board)
+
+    def _fail_all(self, error: SplitwattError) -> None:
+        for k in range(self._config.warmup):
+            if k not in self._done.warmups:
+                self._samples.append(self._recorder.failed(k, True, time.monotonic(), error))
+            self._teller.done()
+        due = self._repetition.due()
+        while due:
+            for k in due:
+                self._samples.append(self._recorder.failed(k, False, time.monotonic(), error))
+                self._repetition.add(k, None)
+                self._teller.done()
+            due = self._repetition.due()
+        self._teller.flush()
+
+    def _window(self, name: str, start_s: float, count: int) -> None:
+        if count:
+            row = {"name": name, "start_s": start_s, "end_s": time.monotonic()}
+            self._windows.append(self._of_block(dict(row, session=self._session)))
+
+    def _of_block(self, row: Dict[str, Any]) -> Dict[str, Any]:
+        spec = self._spec
+        return dict(row, config=spec.config, backend=spec.backend, block=spec.id)
+
+
+def _work(options: Any, begun: Begun) -> None:
+    spec = next(Spec.of(row) for row in begun.document["blocks"] if row["id"] == options.block)
+    client = Client(begun.endpoint, options.timeout)
+    block = Block(
+        begun.folder, begun.config, spec, begun.images, options.retry_before, begun.session
+    )
+    block.run(options.bundles, options.target, options.threads, client, options.sysfs)
+    tell({"process_peak_bytes": process_peak_bytes()})
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run a block; exit code 0, or 3 where the run cannot go on."""
+    parser = block_parser("splitwatt.profiler.execute.block.block", __doc__.split("\n")[0])
+    parser.add_argument("--retry-before", type=int, default=0)
+    parser.add_argument("--sysfs", default="/sys")
+    return run_main(parser, argv, _work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

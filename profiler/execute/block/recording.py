@@ -1,0 +1,126 @@
+"""Lines of samples.jsonl, made from what running an image gave or from why it failed."""
+
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Union
+
+from splitwatt.device_configs.errors import ImageError, RunError, ServerError
+from splitwatt.profiler.board.probe import Reading
+from splitwatt.profiler.config.config import Config
+from splitwatt.profiler.config.images import image_of
+from splitwatt.profiler.execute.block.system import Charge, Outcome, finished
+from splitwatt.profiler.records.run import FAILED, OK, Sample
+
+Record = Dict[str, Any]
+
+
+class Spec(NamedTuple):
+    """A block of a run, as run.json lists it.
+
+    Attributes:
+        id: names it.
+        config, backend, repeat: what it runs, and which of their blocks it is, from 0.
+        again: 0, or the how-manieth time it runs because the board throttled.
+    """
+
+    id: str
+    config: str
+    backend: str
+    repeat: int
+    again: int = 0
+
+    @classmethod
+    def of(cls, row: Dict[str, Any]) -> "Spec":
+        """A row of run.json's `blocks`; keys of a later version are passed over.
+
+        Raises:
+            RunError: it is none.
+        """
+        try:
+            return cls(**{name: row[name] for name in cls._fields if name in row})
+        except TypeError:
+            raise RunError("run.json: the key 'blocks' holds what is no block: %.80r" % (row,))
+
+
+class Recorder:
+    """Makes the records of one block.
+
+    Args:
+        images: paths, or file names, of the run's images.
+        warm_images: the warm-up runs so many of them.
+        session: of the run.
+    """
+
+    def __init__(
+        self, config: Config, spec: Spec, images: List[str], warm_images: int, session: int = 0
+    ) -> None:
+        self._config = config
+        self._spec = spec
+        self._images = images
+        self._warm_images = warm_images
+        nothing = dict.fromkeys(Sample._fields)
+        nothing.update(config=spec.config, repeat=spec.repeat, backend=spec.backend, block=spec.id)
+        nothing["session"] = session
+        self._nothing: Record = nothing
+
+    def image(self, inference: int, warmup: bool) -> str:
+        """The path of the image that an inference runs."""
+        if warmup:
+            return self._images[image_of(inference, 0, 0, self._warm_images)]
+        inferences, count = self._config.inferences, len(self._images)
+        return self._images[image_of(inference, self._spec.repeat, inferences, count)]
+
+    def ok(
+        self, inference: int, warmup: bool, started: float, outcome: Outcome,
+        charge: Optional[Charge], board: Reading,
+    ) -> Record:  # fmt: skip
+        """Of an image that gave an answer."""
+        record = self._record(inference, warmup, started, board)
+        requests = finished(outcome.requests, outcome.payloads)
+        record.update(
+            status=OK, total_s=outcome.total_s, stages=outcome.stages, device_s=outcome.device_s
+        )
+        if requests:
+            record.update(
+                payload_bytes=sum(r.payload_bytes for r in requests),
+                wire_up_bytes=sum(r.wire_up_bytes for r in requests),
+                wire_down_bytes=sum(r.wire_down_bytes for r in requests),
+                requests=[dict(r._asdict()) for r in requests],
+                published_payload_bytes=charge.bytes if charge else None,
+                published_payload_source=charge.source if charge else None,
+            )
+        return record
+
+    def failed(
+        self, inference: int, warmup: bool, started: float, error: Union[BaseException, str],
+        board: Optional[Reading] = None,
+    ) -> Record:  # fmt: skip
+        """Of an image that gave none; an error as text is the block's process's own end."""
+        record = self._record(inference, warmup, started, board)
+        record["reason"] = str(error) or type(error).__name__
+        record["failed_by"] = _culprit(error)
+        return record
+
+    def _record(
+        self, inference: int, warmup: bool, started: float, board: Optional[Reading]
+    ) -> Record:
+        record = dict(self._nothing)
+        record.update(
+            image=os.path.basename(self.image(inference, warmup)),
+            inference=inference,
+            warmup=warmup,
+            status=FAILED,
+            stages={},
+            requests=[],
+            started_monotonic_s=started,
+        )
+        if board is not None:
+            record.update(board=board.values, throttled=board.throttled, throttled_by=board.by)
+        return record
+
+
+def _culprit(error: Union[BaseException, str]) -> str:
+    if isinstance(error, str):
+        return "process"
+    if isinstance(error, ImageError):
+        return "image"
+    return "server" if isinstance(error, ServerError) else "engine"

@@ -1,0 +1,120 @@
+"""The server that a profile starts for itself, on the board's own machine, and stops."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any, List, Optional
+
+from splitwatt.device_configs.child import module_command
+from splitwatt.device_configs.errors import ServerError, UsageError
+from splitwatt.profiler.client.connection import Endpoint
+
+_START_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 35.0
+_LEAST_PYTHON = (3, 10)
+
+
+class OwnServer:
+    """`splitwatt serve` in a process of its own; a context manager.
+
+    Attributes:
+        endpoint: where it listens; it changes when the server is started again.
+    """
+
+    def __init__(
+        self, bundles: str, target: str, backend: str, threads: Optional[int], log: str
+    ) -> None:
+        """Start it and wait until it listens.
+
+        Args:
+            bundles: the folder of bundles.
+            target: whose bundles to serve.
+            backend: what runs the server's parts.
+            threads: of one inference; None leaves it to the backend.
+            log: the file that its messages are appended to.
+
+        Raises:
+            UsageError: this Python cannot run the server.
+            ServerError: it did not start.
+        """
+        check_python()
+        self._arguments = ["--bundles", bundles, "--target", target, "--backend", backend]
+        if threads is not None:
+            self._arguments += ["--threads", str(threads)]
+        self._log = log
+        self._process: Optional[subprocess.Popen[bytes]] = None
+        self.start()
+
+    def start(self) -> None:
+        """Start it (again).
+
+        Raises:
+            ServerError: it did not come up.
+        """
+        with tempfile.TemporaryDirectory(prefix="splitwatt-") as folder:
+            ready = os.path.join(folder, "ready.json")
+            command = module_command(
+                "__main__", "serve", "--port", "0", "--ready-file", ready,
+                "--parent", str(os.getpid()), *self._arguments
+            )  # fmt: skip
+            with open(self._log, "ab") as log:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            self.endpoint = Endpoint(self._wait(self._process, ready))
+
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    def close(self) -> None:
+        """Stop it: it finishes what it has taken, within a bound."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def __enter__(self) -> "OwnServer":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+    def _wait(self, process: Any, ready: str) -> str:
+        until = time.monotonic() + _START_TIMEOUT_S
+        while time.monotonic() < until:
+            if os.path.exists(ready):
+                with open(ready, encoding="utf-8") as stream:
+                    return str(json.load(stream)["url"])
+            if process.poll() is not None:
+                break
+            time.sleep(0.02)
+        self.close()
+        raise ServerError("the server did not start: %s" % self._last_words())
+
+    def _last_words(self) -> str:
+        with open(self._log, encoding="utf-8", errors="replace") as stream:
+            lines: List[str] = [line.strip() for line in stream if line.strip()]
+        return lines[-1] if lines else "it said nothing"
+
+
+def check_python() -> None:
+    """Raise UsageError where this Python is too old for the server."""
+    if sys.version_info < _LEAST_PYTHON:
+        raise UsageError(
+            "the server needs Python >= %d.%d and this is %d.%d"
+            % (_LEAST_PYTHON + sys.version_info[:2]),
+            "run 'splitwatt serve --lan' on another machine and give --server URL",
+        )

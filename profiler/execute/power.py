@@ -1,0 +1,157 @@
+"""A block's power traces, where board or server has a sensor and they are two machines."""
+
+import json
+import os
+import time
+from typing import Any, Callable, Dict, List, Optional
+
+from splitwatt.device_configs.errors import SensorError
+from splitwatt.device_configs.files import write_atomic
+from splitwatt.energy.monitor import IDLE, EnergyMonitor, open_for
+from splitwatt.energy.rails.opening import Tried
+from splitwatt.energy.trace.files import metadata_path
+from splitwatt.profiler.analyse.traced import SERVER_SUFFIX
+from splitwatt.profiler.client.connection import Endpoint
+from splitwatt.profiler.execute.remote_power import RemotePower
+from splitwatt.profiler.records.run import POWER_FOLDER
+
+# Before and after each block nothing runs for so long, to know what the board uses then; longer
+# where the sensor is so slow that fewer readings than this would come, s.
+IDLE_S = 2.0
+_READINGS = 12
+_LONGEST_IDLE_S = 20.0
+
+
+class BlockPower:
+    """Samples the board's rails, and has the server sample its own, while a block runs.
+
+    A context manager. The trace is `power/BLOCK.csv`; a block that was resumed has `BLOCK~2.csv`,
+    ... beside it; the server's has `.server` after its name. Without a sensor it does nothing.
+
+    Args:
+        run: the run folder.
+        block: the block's id.
+        target: the board's target, whose rails are looked for.
+        window: called with name, start and end of the idle windows before and after the block.
+        idle_s: how long nothing runs before and after, at the least; None: `IDLE_S`.
+        sampling: for `splitwatt.energy.monitor.open_for`; tests name a driver.
+        server: where the block's server is; None for a block that uses none.
+        timeout_s: of one request to it.
+        session: of the run, which the traces say.
+
+    Attributes:
+        why_not: why there is no trace, a sentence a driver; empty where there is one.
+        server_why_not: the same of the server's; empty where there is one or no server.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        block: str,
+        target: str,
+        window: Callable[[str, float, float], None],
+        idle_s: Optional[float] = None,
+        sampling: Optional[Dict[str, Any]] = None,
+        server: Optional[Endpoint] = None,
+        timeout_s: float = 60.0,
+        session: int = 0,
+    ) -> None:
+        self.why_not: List[str] = []
+        self.server_why_not: List[str] = []
+        self._window = window
+        self._session = session
+        self._idle_s = IDLE_S if idle_s is None else idle_s
+        self._monitor: Optional[EnergyMonitor] = None
+        self._server: Optional[RemotePower] = None
+        path = _free(run, block)
+        if server is not None:
+            self._server = RemotePower(server, timeout_s, _of_server(path), session)
+        try:
+            opened = open_for(target, trace_path=path, **(sampling or {}))
+            self._monitor = opened.monitor
+            if opened.monitor is None:
+                self.why_not = [_sentence(tried) for tried in opened.why_not]
+        except SensorError as error:
+            self.why_not = [str(error)]
+
+    @property
+    def sampled(self) -> bool:
+        """Whether either end is sampled now."""
+        return bool(self._about())
+
+    def __enter__(self) -> "BlockPower":
+        if self._monitor is not None:
+            try:
+                self._monitor.start()
+            except SensorError as error:
+                self.why_not = [str(error)]
+                self._monitor = None
+        if self._server is not None:
+            self._server.begin()
+        self._idle()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            if error[0] is None:
+                self._idle()
+        finally:
+            if self._monitor is not None:
+                self._stop(self._monitor)
+            if self._server is not None:
+                self._server.end()
+                self.server_why_not = self._server.why_not
+
+    def _idle(self) -> None:
+        about = self._about()
+        if not about:
+            return
+        start = time.monotonic()
+        time.sleep(max([self._idle_s] + [_enough_s(one) for one in about]))
+        self._window(IDLE, start, time.monotonic())
+
+    def _about(self) -> List[Dict[str, Any]]:
+        """What is sampled, of each end that is."""
+        both = [self._monitor.about if self._monitor is not None else None]
+        both.append(self._server.about if self._server is not None else None)
+        return [about for about in both if about is not None]
+
+    def _stop(self, monitor: EnergyMonitor) -> None:
+        try:
+            monitor.stop()
+        except SensorError as sensor:  # the trace says how far it goes
+            self.why_not = [str(sensor)]
+        _say_session(monitor.trace_path, self._session)
+
+
+def _say_session(trace: str, session: int) -> None:
+    """Put the run's session into a trace's metadata, which the sampler has written."""
+    path = metadata_path(trace)
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as stream:
+            about = json.load(stream)
+        write_atomic(path, json.dumps(dict(about, session=session), indent=1) + "\n")
+
+
+def _enough_s(about: Dict[str, Any]) -> float:
+    """The seconds in which the slowest rail gives enough readings, 0 where nobody knows."""
+    probed = about.get("probed_period_s") or {}
+    periods = [probed.get(rail["label"]) or rail["period_s"] or 0.0 for rail in about["rails"]]
+    return min(_LONGEST_IDLE_S, _READINGS * max(periods, default=0.0))
+
+
+def _sentence(tried: Tried) -> str:
+    return "%s: %s%s" % (tried.driver, tried.reason, "; %s" % tried.remedy if tried.remedy else "")
+
+
+def _free(run: str, block: str) -> str:
+    folder = os.path.join(run, POWER_FOLDER)
+    path, count = os.path.join(folder, block + ".csv"), 1
+    while os.path.exists(path) or os.path.exists(_of_server(path)):
+        count += 1
+        path = os.path.join(folder, "%s~%d.csv" % (block, count))
+    return path
+
+
+def _of_server(path: str) -> str:
+    return path[: -len(".csv")] + SERVER_SUFFIX + ".csv"

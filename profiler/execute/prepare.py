@@ -1,0 +1,253 @@
+"""What is settled before the first block of a run: config, bundles, images, server, run.json."""
+
+import os
+import time
+import uuid
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+
+from splitwatt.device_configs.errors import RunError, UsageError
+from splitwatt.device_configs.names import check_known
+from splitwatt.device_configs.targets import load_target
+from splitwatt.energy.sources import available
+from splitwatt.engines.backends import BACKENDS
+from splitwatt.profiler.board.state import HARDWARE, board_state
+from splitwatt.profiler.board.versions import machine_id, versions
+from splitwatt.profiler.client.bundle_of_server import bundle_of_server
+from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.config.bundles import Found, describe, open_bundles
+from splitwatt.profiler.config.config import SPLIT, Config, from_document
+from splitwatt.profiler.config.images import config_images, describe_images
+from splitwatt.profiler.execute.plan import plan_blocks
+from splitwatt.profiler.links.parse import parse_links
+from splitwatt.profiler.records.run import FORMAT
+
+SYSFS = "/sys"
+
+
+class Options(NamedTuple):
+    """What the command line adds to a config.
+
+    Attributes:
+        bundles: the folder of bundles.
+        target: the machine that the board's parts were exported for.
+        threads: of one inference on the board; None leaves it to the backend.
+        server: URL of a running server; None starts one here.
+        token_file, certificate, fingerprint: what it takes to talk to that server, or None.
+        timeout_s: of one request.
+        sysfs: the tree in which power sensors are looked for.
+        driver: read power by this one only; None tries those of the target.
+    """
+
+    bundles: str
+    target: str
+    threads: Optional[int] = None
+    server: Optional[str] = None
+    token_file: Optional[str] = None
+    certificate: Optional[str] = None
+    fingerprint: Optional[str] = None
+    timeout_s: float = 60.0
+    sysfs: str = SYSFS
+    driver: Optional[str] = None
+
+
+def needs_server(config: Config) -> bool:
+    """Whether any configuration is split."""
+    return any(row.kind == SPLIT for row in config.configurations)
+
+
+def check_backends(config: Config) -> None:
+    """Raise UsageError for a backend that nobody knows."""
+    for backend in config.backends + (config.server_backend,):
+        check_known("backend", backend, BACKENDS)
+
+
+def with_backends(config: Config, target: str) -> Config:
+    """The config as it runs on a target: on the target's default backends where it names none.
+
+    Raises:
+        UsageError: it names none, and nobody knows the target.
+    """
+    if config.backends:
+        return config
+    return config._replace(backends=load_target(target).default_backends)
+
+
+def check_sensors(options: Options) -> None:
+    """Raise UsageError for a tree that is not there or a driver that nobody knows."""
+    if not os.path.isdir(options.sysfs):
+        raise UsageError(
+            "there is no folder %s" % options.sysfs, "name a tree that stands for /sys"
+        )
+    if options.driver is not None:
+        check_known("driver", options.driver, available())
+
+
+def new_document(config: Config, options: Options) -> Dict[str, Any]:
+    """run.json of a new run; the server is filled in when it is known.
+
+    Raises:
+        UsageError, ConfigError, BundleError: config, images or bundles are not as they must be.
+    """
+    check_backends(config)
+    check_sensors(options)
+    config = with_backends(config, options.target)
+    paths = config_images(config.images)
+    found = open_bundles(config, options.bundles, options.target)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return {
+        "format": FORMAT,
+        "id": "%s-%s-%s" % (config.name, stamp, uuid.uuid4().hex[:6]),
+        "name": config.name,
+        "config": config.to_json(),
+        "started_wall": wall(),
+        "started_monotonic_s": time.monotonic(),
+        "finished_wall": None,
+        "resumed": [],
+        "targets": {"board": options.target, "server": _server_target(found)},
+        "same_machine": False,
+        "machine": machine_id(),
+        "threads": options.threads,
+        "bundles_folder": os.path.abspath(options.bundles),
+        "bundles": {model: describe(f.bundle) for model, f in found.items()},
+        "versions": versions(),
+        "board_state": board_state(),
+        "server": _server_asked_for(config, options),
+        "sensors": {"sysfs": options.sysfs, "driver": options.driver},
+        "power": None,
+        "images_folder": os.path.dirname(os.path.abspath(paths[0])),
+        "images": describe_images(paths),
+        "blocks": [dict(spec._asdict()) for spec in plan_blocks(config)],
+    }
+
+
+def _server_asked_for(config: Config, options: Options) -> Optional[Dict[str, Any]]:
+    """What a resume needs to know of the server, before it was met; None where none is needed."""
+    if not needs_server(config):
+        return None
+    return {"url": options.server, "started_by_profile": options.server is None}
+
+
+def check_resumable(document: Dict[str, Any], options: Options, config: Optional[Config]) -> None:
+    """Raise RunError unless threads, bundles, images and config are those that the run began with.
+
+    Args:
+        document: run.json.
+        options: of this session.
+        config: the one given on the command line; None where none was.
+    """
+    own = from_document(document["config"], "run.json")
+    config = None if config is None else with_backends(config, options.target)
+    if config is not None and config != own:
+        wanted, known = config.to_json(), own.to_json()
+        keys = [key for key in known if wanted[key] != known[key]]
+        raise RunError(
+            "the config differs from the run's in %s" % ", ".join(keys),
+            "resume without --config, or begin another run",
+        )
+    threads = document.get("threads", options.threads)
+    if options.threads != threads:
+        raise RunError(
+            "the run began with --threads %s, not %s" % (threads or "left out", options.threads),
+            "resume without --threads, or begin another run",
+        )
+    found = open_bundles(own, options.bundles, options.target)
+    for model, one in found.items():
+        if document["bundles"][model]["manifest_sha256"] != one.bundle.manifest_sha256:
+            raise RunError(
+                "the bundle of %s is not the one that the run began with" % model,
+                "bring that one back, or begin another run",
+            )
+    folder = document["images_folder"]
+    known_images = [row["sha256"] for row in document["images"]]
+    paths = [os.path.join(folder, row["file"]) for row in document["images"]]
+    gone = [path for path in paths if not os.path.isfile(path)]
+    if gone or [row["sha256"] for row in describe_images(paths)] != known_images:
+        raise RunError(
+            "the images in %s are not those that the run began with" % folder,
+            "bring them back, or begin another run",
+        )
+
+
+def describe_server(client: Client, document: Dict[str, Any], started: bool) -> Dict[str, Any]:
+    """What run.json keeps of the server, after a look at its models.
+
+    Raises:
+        ServerError: it is not there, lacks a model, or has other entropy tables than the board.
+    """
+    about = client.metadata()
+    config = from_document(document["config"], "run.json")
+    for row in config.configurations:
+        if row.kind == SPLIT:
+            for model in row.models:
+                own = document["bundles"][model]
+                bundle_of_server(client, own["model"], own["tables_id"])
+    machine = about.get("machine")
+    return {
+        **{key: about.get(key) for key in HARDWARE},
+        "url": client.endpoint.url,
+        "started_by_profile": started,
+        "name": about.get("name"),
+        "version": about.get("version"),
+        "backend": about.get("backend"),
+        "machine": machine,
+        "same_machine": started or _same_machine(machine, client.endpoint.url),
+    }
+
+
+def wall() -> str:
+    """The wall clock, UTC, in ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def default_path(config: Config) -> str:
+    """A new folder under runs/, named by config and time."""
+    path = os.path.join("runs", "%s-%s" % (config.name, time.strftime("%Y%m%d-%H%M%S")))
+    count, free = 1, path
+    while os.path.exists(free):
+        count += 1
+        free = "%s-%d" % (path, count)
+    return free
+
+
+def override(
+    config: Config,
+    only: Optional[str],
+    images: Optional[str],
+    backend: Optional[str],
+    pipelined: bool = False,
+    links: Sequence[str] = (),
+) -> Config:
+    """The config as the command line changes it.
+
+    Raises:
+        UsageError: an unknown configuration or backend, or no link.
+        ConfigError: a value that no config may have, such as one backend twice.
+    """
+    if links:
+        config = config._replace(links=parse_links(links))
+    if only is not None:
+        config = config.only([id for id in only.split(",") if id.strip()])
+    if images is not None:
+        config = config._replace(images=images if images == "default" else os.path.abspath(images))
+    if backend is not None:
+        names = [name.strip() for name in backend.split(",") if name.strip()]
+        if not names:
+            raise UsageError("--backend names no backend")
+        config = config._replace(backends=tuple(names))
+    if pipelined:
+        config = config._replace(pipelined=True)
+    check_backends(config)
+    return from_document(config.to_json(), "the command line")
+
+
+def _same_machine(machine: Any, url: str) -> bool:
+    own = machine_id()
+    if own is not None and isinstance(machine, str):
+        return own == machine
+    return any(name in url for name in ("//127.", "//localhost", "//[::1]"))
+
+
+def _server_target(found: Dict[str, Found]) -> Optional[str]:
+    names = {f.bundle.manifest.server_target for f in found.values()} - {None}
+    known: List[str] = sorted(str(name) for name in names)
+    return ", ".join(known) if known else None

@@ -1,0 +1,1 @@
+"""Images through a bundle, answers and pictures out."""

@@ -1,0 +1,115 @@
+"""Files that grow by a line a record, whole after a kill at any moment."""
+
+import contextlib
+import errno
+import json
+import os
+import threading
+from typing import Any, Dict, Optional
+
+from splitwatt.device_configs.files import storage_error
+
+# At most so much of a run is lost with the power.
+SYNC_EVERY_S = 1.0
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+class Appender:
+    """Appends records to a file, one JSON object a line, each written before it returns.
+
+    Args:
+        path: the file.
+        sync: have each on the disk, too; else a kill of this process loses nothing, and the power
+            may lose what no `Syncer` has put there.
+    """
+
+    def __init__(self, path: str, sync: bool = True) -> None:
+        self._path = path
+        self._sync = sync
+        try:
+            self._stream = open(path, "ab", buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise storage_error(path, error)
+
+    def append(self, record: Dict[str, Any]) -> None:
+        """Add a line.
+
+        Raises:
+            SplitwattError: the disk is full or failed; the file ends with the last whole line.
+        """
+        line = (_encode(record) + "\n").encode("utf-8")
+        written: Optional[int] = 0
+        try:
+            written = self._stream.write(line)
+            if written != len(line):
+                raise OSError(errno.ENOSPC, "no space left")
+            if self._sync:
+                os.fsync(self._stream.fileno())
+        except OSError as error:
+            self._cut(written or 0)
+            raise storage_error(self._path, error)
+
+    def _cut(self, written: int) -> None:
+        # A reader leaves out what stands after the last whole line, and so does a resume.
+        with contextlib.suppress(OSError):
+            self._stream.truncate(self._stream.seek(0, os.SEEK_END) - written)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+    def __enter__(self) -> "Appender":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.close()
+
+
+class Syncer:
+    """Puts on the disk what another process appends to a file, now and then and at the end.
+
+    A context manager with a thread of its own: what is timed never waits for the disk.
+    """
+
+    def __init__(self, path: str, every_s: float = SYNC_EVERY_S) -> None:
+        self._path = path
+        self._every_s = every_s
+        self._size = -1
+        self._error: Optional[OSError] = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> "Syncer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Sync what is left.
+
+        Raises:
+            SplitwattError: the disk failed.
+        """
+        self._stop.set()
+        self._thread.join()
+        self._sync()
+        if self._error is not None and error[0] is None:
+            raise storage_error(self._path, self._error)
+
+    def _work(self) -> None:
+        while not self._stop.wait(self._every_s):
+            self._sync()
+
+    def _sync(self) -> None:
+        try:
+            size = os.stat(self._path).st_size
+            if size != self._size:
+                handle = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
+                self._size = size
+        except FileNotFoundError:  # nothing was recorded yet
+            pass
+        except OSError as error:
+            self._error = error

@@ -1,0 +1,2 @@
+"""The server on many machines (Ray Serve), or behind Triton."""
+# board: no

@@ -1,0 +1,337 @@
+# board: no
+"""`splitwatt serve --engine ray`: the server's ASGI application on many machines, by Ray Serve.
+
+This process is the front: it listens, asks for the token, bounds what arrives, and hands whole
+requests to replicas. A request is an inference without any trace, so that one whose replica has
+died is simply asked of another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import ray
+from ray import serve
+from ray.exceptions import RayActorError, RayError
+from ray.serve.exceptions import BackPressureError, RayServeException
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from splitwatt.device_configs.errors import SplitwattError, UsageError
+from splitwatt.profiler.client.short_names import long_names
+from splitwatt.profiler.client.tokens import read_token
+from splitwatt.profiler.links.process import die_with_parent
+from splitwatt.profiler.server.app import INFER
+from splitwatt.profiler.server.body import ClientGoneError, read_body
+from splitwatt.profiler.server.clock import clock
+from splitwatt.profiler.server.cluster.cluster_file import Cluster, read_cluster
+from splitwatt.profiler.server.cluster.replica import Answer, Replica, Request
+from splitwatt.profiler.server.cluster.watchdog import Watchdog
+from splitwatt.profiler.server.main import serve_app
+from splitwatt.profiler.server.metrics import CONTENT_TYPE, FrontMetrics
+from splitwatt.profiler.server.place import LOOPBACK, announce, listen, place_of
+from splitwatt.profiler.server.refusals import Refused, refusal, stopped
+from splitwatt.profiler.server.routes import TokenCheck, http_error, route
+from splitwatt.profiler.server.setup import budget_bytes, check_flags, models_of, target_of
+
+log = logging.getLogger("splitwatt.server")
+APP = "splitwatt"
+# Replicas that may die under one request before it is given up.
+_ATTEMPTS = 5
+_PAUSE_S = 0.2
+_LOAD = re.compile(r"/v2/repository/models/([^/]+)/(load|unload)")
+
+Ask = Callable[[Request], Awaitable[Answer]]
+
+
+def run_ray(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT; what was taken is finished first.
+
+    Raises:
+        ConfigError: the cluster's file is wrong.
+        UsageError: something is asked of it that it has not, or that the cluster has not.
+        SplitwattError: there is no cluster, or the replicas do not start.
+    """
+    if options.parent is not None:
+        die_with_parent(options.parent, signal.SIGTERM)
+    check_flags(options)
+    cluster = read_cluster(options.cluster)
+    target = target_of(options.bundles, options.target)
+    models = models_of(options, target, cluster.workers, threads_of(cluster))
+    place = place_of(options)
+    token = read_token(place.token_file)
+    listener = listen(place.host, options.port)
+    url = place.url(listener.getsockname()[1])
+    with Watchdog() as watchdog:
+        _connect(cluster)
+        try:
+            watchdog.guard_children()
+            check_cores(cluster, _cores_of_nodes())
+            limit = cluster.most * options.queue
+            front = Front(_deployed(cluster, options, target), token, limit, models.names)
+            watchdog.guard_children()
+            count = len(models.names())
+            serve_app(front, listener, place, lambda: announce(options, place, url, target, count))
+        finally:
+            serve.delete(APP)
+            if cluster.ray == "local":
+                serve.shutdown()  # type: ignore[no-untyped-call,unused-ignore]
+            ray.shutdown()
+    return 0
+
+
+def check_cores(cluster: Cluster, nodes: Iterable[float]) -> None:
+    """Ray waits for ever for cores that no machine has; say so instead.
+
+    Args:
+        cluster: as its file says.
+        nodes: cores of each machine; a replica lies on one.
+
+    Raises:
+        UsageError: the least number of replicas does not fit.
+    """
+    found = list(nodes)
+    fit = sum(int(cores // cluster.cores) for cores in found)
+    if fit < cluster.least:
+        raise UsageError(
+            "%d replicas of %d cores are asked for, and the cluster's machines (%s cores) take %d"
+            % (cluster.least, cluster.cores, ", ".join("%g" % c for c in found) or "no", fit),
+            "lower 'replicas: least' or 'cores' in the cluster's file, or add machines",
+        )
+
+
+def threads_of(cluster: Cluster) -> int:
+    """Threads of one inference in a replica."""
+    return max(1, cluster.cores // cluster.workers)
+
+
+def _cores_of_nodes() -> list[float]:
+    nodes = ray.nodes()  # type: ignore[no-untyped-call,unused-ignore]
+    return [node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]]
+
+
+def _deployed(cluster: Cluster, options: argparse.Namespace, target: str) -> Ask:
+    try:
+        return deploy(cluster, options, target)
+    except (RuntimeError, RayError, RayServeException) as error:
+        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise SplitwattError(
+            "the replicas do not start: %s" % reason[0],
+            "are splitwatt and the bundles at the same path on every machine?",
+        )
+
+
+def deploy(cluster: Cluster, options: argparse.Namespace, target: str) -> Ask:
+    """Start the replicas; what asks one of them.
+
+    Args:
+        cluster: as its file says; Ray is connected to.
+        options: of `splitwatt serve`.
+        target: whose bundles.
+    """
+    deployment = serve.deployment(
+        name="replica",
+        ray_actor_options={"num_cpus": cluster.cores},
+        max_ongoing_requests=options.queue + cluster.workers * options.batch,
+        max_queued_requests=cluster.most * options.queue,
+        autoscaling_config={
+            "min_replicas": cluster.least,
+            "max_replicas": cluster.most,
+            "initial_replicas": cluster.least,
+            "target_ongoing_requests": cluster.requests,
+            "upscale_delay_s": cluster.add_after_s,
+            "downscale_delay_s": cluster.remove_after_s,
+        },
+        graceful_shutdown_timeout_s=30.0,
+        health_check_period_s=2.0,
+    )(Replica)
+    application = deployment.bind(
+        os.path.abspath(os.path.join(options.bundles, target)),
+        options.backend,
+        threads_of(cluster),
+        cluster.workers,
+        budget_bytes(options.memory_mb),
+        options.queue,
+        options.batch,
+    )
+    handle = serve.run(application, name=APP, route_prefix=None)
+
+    async def ask(request: Request) -> Answer:
+        answer: Answer = await handle.answer.remote(request)
+        return answer
+
+    return ask
+
+
+class Front:
+    """The ASGI application that the boards see: it checks, and asks a replica.
+
+    Args:
+        ask: a request of any replica.
+        token: that a client must show; None for any client.
+        limit: requests that may be on their way at once.
+        names: tells the models' names, under which requests count.
+
+    Replicas are many and may be on other machines: their clocks and counters are not one. Boards
+    ask the front for both. A load or an unload that one replica has done is told to each other with the
+    next request that it gets, also to those that are added later.
+    """
+
+    def __init__(
+        self, ask: Ask, token: str | None, limit: int, names: Callable[[], Iterable[str]]
+    ) -> None:
+        self._ask = ask
+        self._names = names
+        self._known: dict[str, str] = {}
+        self._metrics = FrontMetrics(lambda: self._asked)
+        routes = [
+            route("/v2/clock", clock),
+            route("/v2/clock", clock, "POST"),
+            route("/metrics", self.metrics),
+        ]
+        self._own = Starlette(routes=routes, exception_handlers={HTTPException: http_error})
+        self._check_token = TokenCheck(token)
+        self._limit = limit
+        self._asked = 0
+        self._loads = 0
+        self._wanted: dict[str, tuple[str, int]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        found = INFER.fullmatch(scope["path"]) if scope["method"] == "POST" else None
+        start_s = time.perf_counter()
+        status = 499  # its client is gone
+        response: Response | _Whole
+        try:
+            self._check_token(dict(scope["headers"]))
+            if scope["path"] in ("/v2/clock", "/metrics"):
+                await self._own(scope, receive, send)
+                return
+            response = await self._answer(scope, receive)
+            status = response.status_code
+        except ClientGoneError:
+            return
+        except asyncio.CancelledError:  # by uvicorn, whose time to stop is over
+            response = stopped()
+            status = response.status_code
+        except Exception as error:
+            response = refusal(error, "%s %.100r" % (scope["method"], scope["path"]))
+            status = response.status_code
+        finally:
+            if found is not None:
+                total_s = time.perf_counter() - start_s
+                self._metrics.ended(self._counted(found.group(1)), status, total_s)
+        await response(scope, receive, send)
+
+    async def metrics(self, request: HttpRequest) -> Response:
+        """GET /metrics."""
+        return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+    def _counted(self, model: str) -> str:
+        """The name under which an inference counts; an address may hold a short one."""
+        if model not in self._known:
+            names = list(self._names())
+            name = long_names(names).get(model, model)
+            if name not in names:
+                return ""
+            self._known[model] = name
+        return self._known[model]
+
+    async def _answer(self, scope: Scope, receive: Receive) -> "_Whole":
+        headers = dict(scope["headers"])
+        body = await read_body(headers, receive)
+        kept = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
+        method, path, query = scope["method"], scope["path"], scope.get("query_string", b"")
+        wanted = tuple((name, *last) for name, last in self._wanted.items())
+        request = (method, path, query, kept, body, wanted)
+        if self._asked >= self._limit:
+            raise Refused(503, "the cluster is busy: %d requests wait" % self._asked)
+        self._asked += 1
+        try:
+            answer = _Whole(*await self._until_answered(request))
+        finally:
+            self._asked -= 1
+        found = _LOAD.fullmatch(path) if method == "POST" else None
+        name = self._counted(found.group(1)) if found and answer.status_code == 200 else ""
+        if found and name:
+            self._loads += 1
+            self._wanted[name] = found.group(2), self._loads
+        return answer
+
+    async def _until_answered(self, request: Request) -> Answer:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return await self._ask(request)
+            except BackPressureError:
+                raise Refused(503, "the cluster is busy: every replica has requests waiting")
+            except (RayActorError, RayServeException) as error:
+                log.warning("a replica has ended under a request: %s", type(error).__name__)
+                await asyncio.sleep(_PAUSE_S * attempt)
+            except RayError as error:
+                log.error("a replica failed", exc_info=error)
+                raise Refused(503, "a replica failed at this request")
+        raise Refused(503, "no replica lives long enough to answer")
+
+
+class _Whole:
+    """An answer as a replica made it."""
+
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self._status, self._headers, self._body = status, headers, body
+        self.status_code = status
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start = {"type": "http.response.start", "status": self._status, "headers": self._headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": self._body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+def _connect(cluster: Cluster) -> None:
+    # Ray's workers are started elsewhere: what this process imports, they have to find.
+    environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    # A cluster of this machine alone, which nobody else can reach.
+    own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": LOOPBACK}
+    if cluster.ray != "local":
+        own = {}
+    else:
+        # Ray has its workers yield to every other program; here they are what the machine is for.
+        os.environ.setdefault("RAY_worker_niceness", "0")
+    try:
+        ray.init(
+            address=None if cluster.ray == "local" else cluster.ray,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+            runtime_env={"env_vars": environment},
+            **own,
+        )
+        serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        ray.shutdown()
+        raise SplitwattError(
+            "the Ray cluster 'ray: %s' cannot be used: %s" % (cluster.ray, reason[0]),
+            "start one with 'ray start --head', or write 'ray: local' into the cluster's file",
+        )

@@ -1,0 +1,94 @@
+"""A replica of a cluster: the server's whole ASGI application in a process of Ray's."""
+
+# board: no
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+from splitwatt.device_configs.errors import SplitwattError
+from splitwatt.profiler.server.app import Server
+from splitwatt.profiler.server.models import Models, process_bytes
+from splitwatt.profiler.server.refusals import Refused
+from splitwatt.profiler.server.runner import Runner
+
+# Models that boards asked for, each with "load" or "unload", whichever came last, and its number.
+Wanted = tuple[tuple[str, str, int], ...]
+# Of a request: method, path, query, headers, body, and what is wanted.
+# Of an answer: status, headers, body.
+Request = tuple[str, str, bytes, list[tuple[bytes, bytes]], bytes, Wanted]
+Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+
+
+class Replica:
+    """What Ray Serve makes as many of as are needed.
+
+    Args:
+        folder: bundles of one target, at the same place on every machine.
+        backend: what runs the parts.
+        threads: of one inference.
+        workers: inferences at once in a replica.
+        budget_bytes: of a replica's models.
+        queue: requests that may wait in a replica.
+        batch: requests for one model that may run together.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        backend: str,
+        threads: int,
+        workers: int,
+        budget_bytes: int,
+        queue: int,
+        batch: int,
+    ) -> None:
+        models = Models(folder, backend, threads, budget_bytes, process_bytes)
+        # Its clock is not the front's, which is the one that boards ask for.
+        self._runner = Runner(models, workers, queue, batch, tells_time=False)
+        self._app = Server(self._runner, backend)
+        self._followed: dict[str, int] = {}
+
+    async def answer(self, request: Request) -> Answer:
+        """What the application answers to a request, once it has the models that are wanted."""
+        method, path, query, headers, body, wanted = request
+        await self._follow(wanted)
+        status, found, pieces, taken = 503, [], [], False
+
+        async def receive() -> dict[str, Any]:
+            nonlocal taken
+            if taken:
+                await asyncio.Event().wait()  # the front knows whether its client is there
+            taken = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Any) -> None:
+            nonlocal status, found
+            if message["type"] == "http.response.start":
+                status, found = message["status"], list(message["headers"])
+            else:
+                pieces.append(message.get("body", b""))
+
+        scope = {
+            "type": "http", "http_version": "1.1", "method": method, "path": path,
+            "raw_path": path.encode(), "query_string": query, "headers": headers,
+            "root_path": "", "scheme": "http", "client": None, "server": None,
+        }  # fmt: skip
+        await self._app(scope, receive, send)
+        return status, found, b"".join(pieces)
+
+    async def _follow(self, wanted: Wanted) -> None:
+        """Load, or let go, what another replica was asked to; who asks for a model is told why it
+        cannot be.
+        """
+        models = self._runner.models
+        later = [one for one in wanted if one[2] > self._followed.get(one[0], 0)]
+        self._followed.update({name: number for name, _, number in later})
+        for name, what, _ in later:
+            with contextlib.suppress(SplitwattError, Refused):
+                await self._runner.call(models.load if what == "load" else models.unload, name)
+
+    def __del__(self) -> None:
+        self._runner.close()

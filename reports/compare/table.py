@@ -1,0 +1,115 @@
+"""A comparison as a table, as JSON, and as one figure."""
+# board: no
+
+from typing import Any
+
+from splitwatt.reports.compare.change import METHOD
+from splitwatt.reports.compare.compare import Gate, Pair
+from splitwatt.reports.load.values import Value, missing, ordered
+from splitwatt.reports.tables.table import Column, Row, Table, percent
+
+FORMAT = 1
+
+
+def compare_table(pairs: list[Pair], names: tuple[str, str], notes: list[str]) -> Table:
+    """A row for each figure that both sides have."""
+    columns = [
+        Column("metric", "Metric", number=False),
+        Column("link", "Link", number=False, quiet=True),
+        Column("config", "Config.", number=False),
+        Column("a", "A"),
+        Column("b", "B"),
+        Column("unit", "Unit", number=False),
+        Column("change_percent", "Change", "%", interval=True, text=_signed),
+        Column("p_holm", "p (Holm)"),
+        Column("verdict", "B is", number=False),
+    ]
+    rows = [_row(pair) for pair in pairs]
+    under = [
+        f"A: {names[0]}. B: {names[1]}. Change: from A to B, in percent of A. In brackets: "
+        f"{METHOD}. p: normal, from the spread of the same resampling, adjusted for "
+        "the number of configurations (Holm, for each metric and link). A change is told to be "
+        "worse or better where p is below 5 %; energy, memory and counts are judged by their value "
+        "where the records hold no interval.",
+        *notes,
+    ]
+    return Table("compare", "Comparison", columns, rows, under)
+
+
+def change_value(pair: Pair) -> Value:
+    """The change as a value with its sources; missing with the reason."""
+    if pair.change is None:
+        return missing(pair.verdict or "one of the two was not measured")
+    found = pair.change
+    sources = ordered((*pair.a.sources, *pair.b.sources))
+    return Value(found.percent, sources, found.low, found.high)
+
+
+def _row(pair: Pair) -> Row:
+    p = pair.change.p if pair.change else None
+    return {
+        "metric": pair.metric,
+        "link": pair.link,
+        "config": pair.config,
+        "a": pair.a,
+        "b": pair.b,
+        "unit": pair.unit,
+        "change_percent": change_value(pair),
+        "p_holm": Value(p, ("estimated",)) if p is not None else missing("no interval"),
+        "verdict": pair.verdict,
+    }
+
+
+def _signed(number: float) -> str:
+    return ("+" if number > 0 else "") + percent(number)
+
+
+def gate_sentences(gate: Gate) -> list[str]:
+    """What the gate says, a sentence a line."""
+    limit = f"{gate.limit_percent:g} %"
+    lines = []
+    for pair in gate.failed:
+        where = f" at {pair.link}" if pair.link else ""
+        if pair.broken:
+            lines.append(f"{pair.config}: {pair.metric}{where} is gone: {pair.b.why}.")
+            continue
+        sure = ""
+        if pair.change and pair.change.low is not None and pair.change.high is not None:
+            sure = f" ({percent(pair.change.low)} to {percent(pair.change.high)})"
+        lines.append(
+            f"{pair.config}: {pair.metric}{where} is worse by "
+            f"{percent(pair.worse_percent or 0.0)} %{sure}."
+        )
+    if gate.unjudged:
+        lines.append(
+            f"{len(gate.unjudged)} rows have too few samples and were not judged: measure 6 or more."
+        )
+    lines.append(
+        f"Passed: nothing is worse by more than {limit}."
+        if gate.passed
+        else f"Failed: {len(gate.failed)} rows are worse by more than {limit}."
+    )
+    return lines
+
+
+def to_json(
+    table: Table, names: tuple[str, str], gate: Gate | None, gate_lines: list[str]
+) -> dict[str, Any]:
+    """One document: the table with its intervals, and what the gate says."""
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "a": names[0],
+        "b": names[1],
+        "table": table.to_json(),
+        "gate": None,
+    }
+    if gate is not None:
+        document["gate"] = {
+            "fail_over_percent": gate.limit_percent,
+            "passed": gate.passed,
+            "failed": [
+                {"config": p.config, "metric": p.metric, "link": p.link} for p in gate.failed
+            ],
+            "sentences": gate_lines,
+        }
+    return document

@@ -1,0 +1,111 @@
+"""A comparison's files: Markdown, CSV with its Data Package, JSON, and a figure as PNG, PDF and SVG."""
+# board: no
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from splitwatt.device_configs.files import write_atomic
+from splitwatt.reports.compare.compare import Pair
+from splitwatt.reports.compare.table import change_value
+from splitwatt.reports.figures.forest import Forest, forest
+from splitwatt.reports.figures.style import paper_style, save
+from splitwatt.reports.load.accuracy import split_name
+from splitwatt.reports.load.values import Value
+from splitwatt.reports.papers.printed_names import printed_name
+from splitwatt.reports.tables.table import Row, Table
+from splitwatt.reports.write.csv_files import data_package, to_csv
+
+
+def write_comparison(
+    folder: Path,
+    table: Table,
+    document: dict[str, Any],
+    lines: list[str],
+    draw: Callable[[], Figure | None],
+    columns: int = 2,
+) -> None:
+    """Write NAME.md, .csv, .json of the table's name, the CSV's Data Package, and the figure that
+    `draw` makes, where there is one, for papers of 1 or 2 columns.
+    """
+    name = table.name
+    picture = []
+    with paper_style(columns):
+        figure = draw()
+        if figure is not None:
+            save(figure, folder, name)
+    if figure is not None:
+        picture = [f"![{table.title}]({name}.png)", ""]
+    text = [f"# {table.title}", "", *(f"- {line}" for line in lines), "", *picture]
+    write_atomic(str(folder / f"{name}.md"), "\n".join([*text, table.to_markdown()]))
+    write_atomic(str(folder / f"{name}.csv"), to_csv(table))
+    package = data_package(f"splitwatt-{name}", table.title, [table])
+    write_atomic(str(folder / f"{name}.datapackage.json"), package)
+    write_atomic(
+        str(folder / f"{name}.json"), json.dumps(document, indent=1, allow_nan=False) + "\n"
+    )
+
+
+def change_figure(pairs: list[Pair], names: tuple[str, str]) -> Figure | None:
+    """The changes of each metric with their intervals; None where nothing changed."""
+    panels: dict[str, list[tuple[str, Value, bool | None]]] = {}
+    for pair in pairs:
+        if pair.change is None or pair.change.percent == 0:
+            continue
+        title = pair.metric + (f", {pair.link}" if pair.link else "")
+        worse = {"worse": True, "better": False}.get(pair.verdict)
+        panels.setdefault(title, []).append((pair.config, change_value(pair), worse))
+    if not panels:
+        return None
+    shown = [Forest(title, rows) for title, rows in panels.items()]
+    notes = [
+        f"A: {names[0]}. B: {names[1]}. Orange squares: B is worse; blue dots: better; grey, "
+        "hollow: no difference shown. Lines: 95 % intervals, where the records allow one."
+    ]
+    return forest(shown, "Change from A to B [%]", 0, notes)
+
+
+def ratio_figure(table: Table) -> Figure | None:
+    """Ours / the paper's, a panel for each quantity; None where no ratio is positive."""
+    panels: dict[str, list[tuple[Row, Value]]] = {}
+    for row in table.rows:
+        ratio = row["ratio"]
+        if isinstance(ratio, Value) and ratio.value is not None and ratio.value > 0:
+            panels.setdefault(_panel(str(row["quantity"])), []).append((row, ratio))
+    if not panels:
+        return None
+    shown = [
+        Forest(
+            title,
+            [(label, ratio, None) for label, (_, ratio) in zip(_labels(rows), rows, strict=True)],
+        )
+        for title, rows in panels.items()
+    ]
+    notes = ["1: as the paper states. The paper's boards, servers and photographs are its own."]
+    return forest(shown, "Ours / the paper's", 1, notes)
+
+
+def _labels(rows: list[tuple[Row, Value]]) -> list[str]:
+    """What each row is of, with its series where a panel has several."""
+    series = [str(row["series"]).replace("board ", "").replace("backend ", "") for row, _ in rows]
+    several = len(set(series)) > 1
+    return [
+        _label(row) + (f", {name}" if several and name else "")
+        for (row, _), name in zip(rows, series, strict=True)
+    ]
+
+
+def _label(row: Row) -> str:
+    """A configuration as it is, a model by its printed name and rate, a saving by what is saved."""
+    if " saved" in str(row["quantity"]):
+        return str(row["quantity"]).replace(" saved", "").replace("End-to-end latency", "Latency")
+    system, rate = split_name(str(row["config"]))
+    return printed_name(system) + (f", {rate}" if rate else "")
+
+
+def _panel(quantity: str) -> str:
+    """All savings share a panel: they are few."""
+    return "Savings" if " saved" in quantity else quantity

@@ -1,0 +1,83 @@
+"""The figures of accuracy: Ladon's Figs. 2 to 4 and SC2's Figs. 5 to 10, a pair for each task."""
+# board: no
+
+from splitwatt.reports.figures.drawing import Drawing
+from splitwatt.reports.figures.tradeoff import rate_distortion, three_way
+from splitwatt.reports.load.accuracy import Accuracy, Result
+from splitwatt.reports.metrics.tradeoffs import Curve, axis_name, curves, subsets
+from splitwatt.reports.tables.accuracy import tasks_with_results
+from splitwatt.reports.write.words import by_source
+
+_PAPER = {
+    "classification": ("Fig. 2", "SC2 Fig. 5"),
+    "detection": ("Fig. 3", "SC2 Fig. 6"),
+    "segmentation": ("Fig. 4", "SC2 Fig. 7"),
+}
+
+
+def accuracy_drawings(accuracy: Accuracy) -> list[Drawing]:
+    """Two figures for each task that has accuracy, and those of systems that the papers set apart."""
+    return [
+        drawing
+        for task in tasks_with_results(accuracy)
+        for name, paper, shown in subsets(curves(accuracy, task))
+        for drawing in _of_task(accuracy, task, name, paper, shown)
+    ]
+
+
+def _of_task(
+    accuracy: Accuracy, task: str, name: str, paper: str, shown: list[Curve]
+) -> list[Drawing]:
+    systems = {curve.system for curve in shown}
+    found = [result for result in accuracy.of_task(task) if result.system in systems]
+    sets = ", ".join(dict.fromkeys(result.data_set for result in found))
+    bars = _bars(found)
+    told = by_source(
+        (curve.label.removesuffix(" (published)"), point.percent.source)
+        for curve in shown
+        for point in curve.points
+    )
+    first, second = (paper, paper) if name else _PAPER[task]
+    ylabel, suffix = axis_name(task), f"_{name}" if name else ""
+    about = task + (f", {name.replace('_', ' ')}" if name else "")
+    notes = _notes(found, shown, told, bars)
+    result = [
+        Drawing(
+            f"rate_distortion_{task}{suffix}",
+            f"Rate-distortion, {about} ({first})",
+            f"{ylabel} against the mean bytes of one image on {sets}; level lines: local "
+            f"computing, which sends nothing.{bars}",
+            told,
+            lambda: rate_distortion(shown, ylabel, notes),
+        )
+    ]
+    if any(point.exr.value is not None for curve in shown for point in curve.points):
+        result.append(
+            Drawing(
+                f"three_way_{task}{suffix}",
+                f"Three-way tradeoff, {about} ({second})",
+                f"Left: rate-distortion; middle: against encoder size times data size (ExR-D); "
+                f"right: both sizes in space, projections in grey. {sets}. Encoder size: fp32 "
+                f"parameters of encoder and entropy model.{bars}",
+                told,
+                lambda: three_way(shown, ylabel, notes),
+            )
+        )
+    return result
+
+
+def _bars(found: list[Result]) -> str:
+    said = list(dict.fromkeys(text for result in found for text in result.intervals))
+    return f" Error bars: {', '.join(said)}." if said else " No interval was recorded."
+
+
+def _notes(found: list[Result], shown: list[Curve], told: str, bars: str) -> list[str]:
+    """What stands in the figure itself."""
+    notes = [f"Sources: {told}.{bars}"]
+    if any(curve.published for curve in shown):
+        notes.append("Hollow markers and dashed lines: published, not of this run.")
+    if any(not result.trained for result in found):
+        notes.append("Untrained (random) weights: their accuracy and bytes mean nothing.")
+    if any(not result.whole for result in found):
+        notes.append("Evaluated on a part of the data set: not comparable with published figures.")
+    return notes

@@ -1,0 +1,259 @@
+"""Which figures a report has: from series to drawn files with captions."""
+# board: no
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from splitwatt.reports.figures.accuracy import accuracy_drawings
+from splitwatt.reports.figures.bars import bars
+from splitwatt.reports.figures.categories import Panel, Place
+from splitwatt.reports.figures.costs import COST_FIGURES, INTERVAL, CostFigure
+from splitwatt.reports.figures.dots import dots
+from splitwatt.reports.figures.drawing import Drawing
+from splitwatt.reports.figures.latency import Bar, Stack, stacked
+from splitwatt.reports.figures.style import paper_style, save
+from splitwatt.reports.load.accuracy import NONE, Accuracy
+from splitwatt.reports.load.model import (
+    NO_LINK,
+    Entry,
+    Link,
+    Series,
+    by_board,
+    file_name,
+    links_of_all,
+    slug,
+)
+from splitwatt.reports.load.values import Value, missing
+from splitwatt.reports.metrics.latency import latency
+from splitwatt.reports.papers import frankensplit
+from splitwatt.reports.papers.paper_names import paper_figure
+from splitwatt.reports.tables import notes
+from splitwatt.reports.write.progress import each
+from splitwatt.reports.write.words import by_source
+
+
+def draw_all(found: list[Drawing], folder: Path, columns: int = 2) -> None:
+    """Draw the figures into `folder`, for papers of 1 or 2 columns."""
+    with paper_style(columns):
+        for drawing in each(found, "drawing figures"):
+            save(drawing.draw(), folder, drawing.name)
+
+
+def drawings(series: list[Series], accuracy: Accuracy = NONE) -> list[Drawing]:
+    """The figures that these series can fill; one without any number is left out."""
+    links = links_of_all(series)
+    boards = by_board(series)
+    found = [
+        _latency(of_board, link, board if len(boards) > 1 else "")
+        for link in links
+        for board, of_board in boards.items()
+        if any(link in s.links for s in of_board)
+    ]
+    found.append(_all_links(series, links))
+    for what in COST_FIGURES:
+        if what.shows_energy and len(boards) > 1:
+            found += [_dots_or_bars(own, _of_board(what, b)) for b, own in boards.items()]
+        else:
+            found.append(_dots_or_bars(series, what))
+    found += accuracy_drawings(accuracy)
+    if frankensplit.is_present(series):
+        found += [_dots_or_bars(series, what) for what in _wireless()]
+    return [drawing for drawing in found if drawing.sources]
+
+
+def _of_board(what: CostFigure, board: str) -> CostFigure:
+    return replace(what, name=f"{what.name}_{file_name(board)}", title=f"{what.title}, {board}")
+
+
+def _latency(series: list[Series], link: Link, board: str) -> Drawing:
+    shown = [s for s in series if link in s.links]
+    stacks = [Stack(s.label, _bars(s, link, _axis(shown))) for s in shown]
+    bars = [bar for stack in stacks for bar in stack.bars]
+    stretch = max((abs(bar.scale - 1) for bar in bars), default=0.0)
+    labelled = [(bar.place.label, bar.total) for bar in bars]
+    way = "the HTTP round trip as measured"
+    way += "" if link.measured else ", and the simulated link"
+    caption = (
+        f"Median end-to-end latency, link {link.name}: local computing, transfer ({way}) and "
+        "server. The parts' medians are scaled by "
+        f"at most {100 * stretch:.1f} % to add up to the median of the whole."
+    )
+    paper = paper_figure(shown[0].board, link.rate_kbit_s)
+    return Drawing(
+        f"latency_{slug(link)}" + (f"_{file_name(board)}" if board else ""),
+        f"End-to-end latency, {link.name}" + (f", {board}" if board else "") + paper,
+        f"{caption} {INTERVAL}",
+        by_source((label, value.source) for label, value in labelled),
+        lambda: stacked(
+            stacks,
+            _small_print(shown, labelled, INTERVAL, shows_bytes=True, shows_time=True),
+        ),
+    )
+
+
+def _all_links(series: list[Series], links: list[Link]) -> Drawing:
+    sets: dict[str, Callable[[Entry], Value]] = {"no link needed": _without_link}
+    for link in links:
+        sets[link.name] = partial(_on_link, link)
+    return _dots_or_bars(
+        series,
+        CostFigure(
+            name="latency_all",
+            title="End-to-end latency, all links",
+            caption="Median end-to-end latency on every link, logarithmic scale.",
+            error_bars=INTERVAL,
+            ylabel="End-to-end latency [s]",
+            sets=sets,
+            shows_bytes=True,
+            shows_time=True,
+        ),
+    )
+
+
+def _without_link(entry: Entry) -> Value:
+    return missing("it needs a link") if entry.split else latency(entry, NO_LINK).total
+
+
+def _on_link(link: Link, entry: Entry) -> Value:
+    if not entry.split or link not in entry.links:
+        return missing("another link, or none")
+    return latency(entry, link).total
+
+
+def _dots_or_bars(series: list[Series], what: CostFigure) -> Drawing:
+    shown = what.series(series)
+    axis = [entry for entry in _axis(shown) if entry.split or not what.only_split]
+    places = _places(axis)
+    panels = []
+    for s in shown:
+        sets = {name: [_value(s, other, of) for other in axis] for name, of in what.sets.items()}
+        panels.append(Panel(s.label if len(series) > 1 else "", sets))
+    labelled = [
+        (place.label, value)
+        for panel in panels
+        for values in panel.sets.values()
+        for place, value in zip(places, values, strict=True)
+    ]
+    small = _small_print(
+        shown, labelled, what.error_bars, what.shows_bytes, what.shows_energy, what.shows_time
+    )
+    drawn = partial(bars if len(what.sets) == 1 else dots, places)
+    told = by_source((label, value.source) for label, value in labelled)
+    more = {"spread": True} if what.only_split else {}
+    return Drawing(
+        what.name,
+        what.title,
+        f"{what.caption} {what.error_bars}".strip(),
+        told,
+        lambda: drawn(_with_numbers(panels), what.ylabel, small, **more),
+    )
+
+
+def _wireless() -> list[CostFigure]:
+    """Fig. 20 twice: all that was measured, and as the paper counts."""
+    everything = CostFigure(
+        name="wireless",
+        title="Latency over wireless standards (FrankenSplit's Fig. 20), all counted",
+        caption="Median latency of one image at the rates of wireless standards, logarithmic "
+        "scale, the link simulated: all that was measured, entropy coding included.",
+        error_bars=INTERVAL,
+        ylabel="Latency [ms]",
+        sets=_over_standards(frankensplit.total_ms),
+        only_split=True,
+        shows_bytes=True,
+        shows_time=True,
+    )
+    papers = replace(
+        everything,
+        name="wireless_without_coding",
+        title="Latency over wireless standards as FrankenSplit's Fig. 20 counts",
+        caption="The same as the paper counts: encoder, server parts and transfer alone, without "
+        "entropy coding; handcrafted codecs take 0 ms.",
+        sets=_over_standards(frankensplit.paper_total_ms),
+    )
+    return [everything, papers]
+
+
+def _over_standards(
+    total_ms: Callable[[Entry, Link], Value],
+) -> dict[str, Callable[[Entry], Value]]:
+    return {
+        f"{link.name}, {link.rate_kbit_s / 1000:g} Mbit/s": partial(_over, total_ms, link)
+        for link in frankensplit.wireless()
+    }
+
+
+def _over(total_ms: Callable[[Entry, Link], Value], link: Link, entry: Entry) -> Value:
+    return total_ms(entry, link)
+
+
+def _with_numbers(panels: list[Panel]) -> list[Panel]:
+    """The panels without the sets that have no number in any of them."""
+    names = [
+        name
+        for name in panels[0].sets
+        if any(value.value is not None for panel in panels for value in panel.sets[name])
+    ]
+    return [Panel(panel.title, {name: panel.sets[name] for name in names}) for panel in panels]
+
+
+def _axis(series: list[Series]) -> list[Entry]:
+    """Every configuration of any series, in their order, once."""
+    found = {e.id: e for s in series for e in s.entries}
+    return list(found.values())
+
+
+def _places(axis: list[Entry]) -> list[Place]:
+    return [Place(c.marked, c.group) for c in axis]
+
+
+def _value(s: Series, other: Entry, of: Callable[[Entry], Value]) -> Value:
+    entry = s.entry(other.id)
+    return of(entry) if entry else missing("not in this run")
+
+
+def _bars(s: Series, link: Link, axis: list[Entry]) -> list[Bar]:
+    bars = []
+    for place, other in zip(_places(axis), axis, strict=True):
+        entry = s.entry(other.id)
+        if entry is None:
+            bars.append(Bar(place, missing("not in this run")))
+            continue
+        found = latency(entry, link)
+        bars.append(
+            Bar(
+                place,
+                found.total,
+                found.local.value or 0.0,
+                found.transfer_s,
+                found.server.value or 0.0,
+            )
+        )
+    return bars
+
+
+def _small_print(
+    series: list[Series],
+    labelled: list[tuple[str, Value]],
+    error_bars: str,
+    shows_bytes: bool,
+    shows_energy: bool = False,
+    shows_time: bool = False,
+) -> list[str]:
+    """What stands in the figure itself: sources, error bars, daggers, what to mind."""
+    lines = [f"Sources: {by_source((label, value.source) for label, value in labelled)}."]
+    numbers = {label for label, value in labelled if value.value is not None}
+    if any(label not in numbers for label, _ in labelled):
+        lines[0] += ' "-": not measured.'
+    if error_bars and any(value.low is not None for _, value in labelled):
+        lines.append(error_bars)
+    if shows_time or shows_energy:
+        lines += notes.unsettled(series)
+    lines += notes.assumed(series)
+    if shows_energy:
+        lines += notes.made_up_energy(series)
+    if shows_bytes:
+        lines += [*notes.published_payload(series), *notes.untrained(series)]
+    return lines

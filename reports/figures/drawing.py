@@ -1,0 +1,25 @@
+"""A figure before it is drawn."""
+# board: no
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from splitwatt.reports.figures.style import file_names
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure to be drawn: its file name, its words, its sources (empty: no number to show)."""
+
+    name: str
+    title: str
+    caption: str
+    sources: str
+    draw: Callable[[], Figure]
+
+    @property
+    def files(self) -> list[str]:
+        """The names of its files, in every format."""
+        return file_names(self.name)

@@ -1,0 +1,2 @@
+"""Runs, read and put in order for a report."""
+# board: no

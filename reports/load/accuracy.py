@@ -1,0 +1,176 @@
+"""Accuracy of deployed engines, as accuracy.json of run folders (or a file of its own) states it."""
+# board: no
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from splitwatt.device_configs.errors import RunError
+from splitwatt.reports.load.model import Run
+from splitwatt.reports.load.values import NOT_FINITE, Value, missing, ordered
+from splitwatt.reports.metrics.costs import KIB, MIB
+
+FORMAT = 1
+# Task -> the metric that the papers' figures show, and its name on an axis.
+MAIN_METRIC = {
+    "classification": ("top1_percent", "Top-1 accuracy [%]"),
+    "detection": ("map_50_95_percent", "mAP 50-95 [%]"),
+    "segmentation": ("miou_percent", "mIoU [%]"),
+}
+_NAME = re.compile(r"^([^@]+)(?:@([^+]+))?(.*)$")
+_NOTHING_SENT = "nothing is sent, or it was not counted"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One model on one task: its metrics (percent) and mean sizes; `origin` names the run."""
+
+    origin: str
+    model: str
+    task: str
+    data_set: str
+    preprocess: str
+    backend: str
+    images: int
+    whole: bool
+    trained: bool
+    metrics: dict[str, Value]
+    payload_kib: Value
+    wire_kib: Value
+    legacy_pickled_kib: Value
+    bits_per_pixel: Value
+    encoder_mib: Value
+    intervals: tuple[str, ...]
+
+    @property
+    def main(self) -> Value:
+        """The metric that the papers' figures show."""
+        name = MAIN_METRIC[self.task][0]
+        return self.metrics.get(name, missing(f"{name} was not evaluated"))
+
+    @property
+    def system(self) -> str:
+        """The model without its rate point: `ladon_r50`, `jpeg+resnet50`."""
+        return split_name(self.model)[0]
+
+    @property
+    def rate(self) -> str:
+        """Its rate point; empty where it has none."""
+        return split_name(self.model)[1]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """All results, and a sentence for each thing in the files that cannot be used."""
+
+    results: tuple[Result, ...]
+    problems: tuple[str, ...]
+
+    def of_task(self, task: str) -> list[Result]:
+        """The results of a task."""
+        return [result for result in self.results if result.task == task]
+
+
+NONE = Accuracy((), ())
+
+
+def split_name(model: str) -> tuple[str, str]:
+    """System and rate point of a model's name: `jpeg@50+resnet50` is (`jpeg+resnet50`, `50`)."""
+    found = _NAME.match(model)
+    if not found:
+        return model, ""
+    return found.group(1) + found.group(3), found.group(2) or ""
+
+
+def read_accuracy(runs: list[Run], files: Iterable[Path] = ()) -> Accuracy:
+    """What the runs' accuracy.json and further files say.
+
+    Raises:
+        RunError: a file that was named cannot be read.
+    """
+    documents = [(run.name, run.path, run.accuracy) for run in runs if run.accuracy is not None]
+    documents += [(path.stem, str(path), _load(path)) for path in files]
+    results: list[Result] = []
+    problems: list[str] = []
+    for origin, where, document in documents:
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
+            problems.append(
+                f"Accuracy of {origin}: {where} is no accuracy.json of format {FORMAT}."
+            )
+            continue
+        for model, bundle in _mapping(document.get("bundles")).items():
+            for entry in _mapping(bundle).get("results") or []:
+                try:
+                    results.append(_result(origin, model, bundle, entry))
+                except (KeyError, TypeError, ValueError) as error:
+                    problems.append(
+                        f"Accuracy of {model} in {origin}: an entry is incomplete or damaged "
+                        f"({type(error).__name__}: {error}) and is left out."
+                    )
+    return Accuracy(tuple(results), tuple(problems))
+
+
+def _load(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}", "name an accuracy.json")
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _result(origin: str, model: str, bundle: dict[str, Any], entry: dict[str, Any]) -> Result:
+    if entry["task"] not in MAIN_METRIC:
+        raise ValueError(f"no task is called {entry['task']!r}")
+    trained = bool(bundle["trained"])
+    sources = ("measured", *("assumed",) * bool(bundle.get("assumed")))
+    sources = ordered((*sources, *("generated",) * (not trained)))
+    figures = {**entry["metrics"], "payload": entry.get("payload_bytes")}
+    said = [_mapping(figure).get("interval") for figure in figures.values()]
+    size = _mapping(bundle.get("encoder_size_bytes")).get("fp32_params")
+    encoder = missing("the encoder's size is not stated")
+    if isinstance(size, int):
+        encoder = Value(size / MIB, ("estimated",))
+    return Result(
+        origin=origin,
+        model=str(model),
+        task=entry["task"],
+        data_set=str(entry["data_set"]),
+        preprocess=str(entry["preprocess"]),
+        backend=_backends(entry),
+        images=int(entry["images"]),
+        whole=entry.get("whole", True) is True,
+        trained=trained,
+        metrics={name: _figure(found, 1.0, sources) for name, found in entry["metrics"].items()},
+        payload_kib=_figure(entry.get("payload_bytes"), KIB, sources),
+        wire_kib=_figure(entry.get("wire_bytes"), KIB, sources),
+        legacy_pickled_kib=_figure(entry.get("legacy_pickled_bytes"), KIB, sources),
+        bits_per_pixel=_figure(entry.get("bits_per_pixel"), 1.0, sources),
+        encoder_mib=encoder,
+        intervals=tuple(dict.fromkeys(str(text) for text in said if text)),
+    )
+
+
+def _backends(entry: dict[str, Any]) -> str:
+    """What ran it: the board's backend, and the server's where that is another one."""
+    board, server = (entry.get(key) for key in ("backend", "server_backend"))
+    return str(board or "") + (f" + {server}" if server not in (None, board) else "")
+
+
+def _figure(found: Any, unit: float, sources: tuple[str, ...]) -> Value:
+    """One figure in another unit; missing where it is null or no finite number."""
+    if found is None:
+        return missing(_NOTHING_SENT)
+    value = float(found["value"])
+    if not math.isfinite(value):
+        return missing(NOT_FINITE)
+    ends = [found.get("low"), found.get("high")]
+    finite = all(isinstance(end, (int, float)) and math.isfinite(end) for end in ends)
+    low, high = (float(end) / unit for end in ends) if finite else (None, None)
+    return Value(value / unit, sources, low, high, int(found["n"]))

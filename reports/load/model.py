@@ -1,0 +1,364 @@
+"""What a report is about: series (one backend of one run) and their entries (configurations)."""
+# board: no
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from splitwatt.profiler.records.run import (
+    ESTIMATED,
+    PUBLISHED,
+    BlockEnergy,
+    Link,
+    Run,
+    Sample,
+    StageEnergy,
+    Start,
+    energy_of,
+    server_energy_of,
+    stage_energy_of,
+)
+
+__all__ = ["Entry", "Link", "Run", "Sample", "Series", "series_of"]
+
+_NO_TIME = "its record holds no finite time"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One configuration in one series: its samples that count, and those that failed.
+
+    `id` is as `LC1`; `split`: does it send anything; `note`: the footnote of an assumed one.
+    `failed` pairs a sample with the reason of its failure; `links` are those of its series;
+    `energy` is that of its blocks,
+    `server_energy` the server's own meanwhile, `stage_energy` that of stages repeated alone.
+    """
+
+    run: Run
+    backend: str
+    id: str
+    split: bool
+    models: tuple[str, ...]
+    assumed: bool
+    note: str
+    samples: tuple[Sample, ...]
+    failed: tuple[tuple[Sample, str], ...]
+    links: tuple[Link, ...]
+    energy: tuple[BlockEnergy, ...] = ()
+    server_energy: tuple[BlockEnergy, ...] = ()
+    stage_energy: tuple[StageEnergy, ...] = ()
+
+    @property
+    def group(self) -> str:
+        """LC, SC or Ours; the letters that a user's own id begins with."""
+        found = re.match(r"[A-Za-z]+", self.id)
+        return found.group() if found else self.id
+
+    @property
+    def baseline(self) -> str:
+        """What it is a baseline as: LC (without a split model, whatever its id), SC (by its id);
+        empty for what savings are told of.
+        """
+        return "LC" if not self.split else "SC" if self.group == "SC" else ""
+
+    @property
+    def label(self) -> str:
+        """The id as it prints: `LC 1`."""
+        return re.sub(r"^([A-Za-z]+)(\d+)$", r"\1 \2", self.id)
+
+    @property
+    def marked(self) -> str:
+        """The label, with a dagger where the configuration is assumed."""
+        return self.label + ("†" if self.assumed else "")
+
+    @property
+    def bundles(self) -> list[dict[str, Any]]:
+        """The bundle records of the configuration's models, those that the run holds."""
+        known = self.run.bundles
+        return [known[model] for model in self.models if model in known]
+
+    @property
+    def untrained(self) -> bool:
+        """Does a model of this configuration have random weights?"""
+        return any(bundle.get("trained") is False for bundle in self.bundles)
+
+    @property
+    def random_bytes(self) -> bool:
+        """Do random weights make bytes of its payloads? An image file's they do not."""
+        return any(
+            bundle.get("trained") is False
+            and any(part["placement"] == "board" for part in bundle["parts"])
+            for bundle in self.bundles
+        )
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """The sources that its bytes have besides: an assumed rate, untrained weights."""
+        return ("assumed",) * self.assumed + ("generated",) * self.random_bytes
+
+    @property
+    def charged(self) -> str | None:
+        """Where the sizes come from that links carry instead of the measured bytes: `published`,
+        or `estimated` where that is so of any sample; None where any has its measured bytes.
+        """
+        found = {sample.published_payload_source for sample in self.samples}
+        if not found or None in found:
+            return None
+        return PUBLISHED if found == {PUBLISHED} else ESTIMATED
+
+    @property
+    def throttled(self) -> int | None:
+        """How many of its samples the board throttled in; None where it cannot tell."""
+        told = [s.throttled for s in self.samples if s.throttled is not None]
+        return sum(told) if told else None
+
+    @property
+    def starts(self) -> list[Start]:
+        """How its blocks' processes started."""
+        own = self.id, self.backend
+        return [start for start in self.run.starts if (start.config, start.backend) == own]
+
+    @property
+    def unsteady(self) -> int | None:
+        """How many of its blocks were not stable when their warm-up reached its cap; None where
+        none says.
+        """
+        known = [
+            s for s in self.starts if s.steady is not None and s.block not in self.run.replaced
+        ]
+        return len({start.block for start in known if not start.steady}) if known else None
+
+    @property
+    def expected(self) -> int:
+        """How many samples there should be, warm-up not counted. Where a block runs until its median
+        is known (`until`), so many at least: what came beyond them is expected as well.
+        """
+        least = self.run.config.inferences * self.run.config.repeats
+        if self.run.config.until is None:
+            return least
+        return max(least, len(self.samples) + len(self.failed))
+
+    @property
+    def missing(self) -> int:
+        """Samples that should be there and are neither good nor failed."""
+        return max(0, self.expected - len(self.samples) - len(self.failed))
+
+    @property
+    def reasons(self) -> str:
+        """Why samples failed, the most frequent first: `server gone (3)`; empty where none did."""
+        counts = Counter(reason for _, reason in self.failed)
+        return "; ".join(f"{reason} ({count})" for reason, count in counts.most_common(3))
+
+    @property
+    def told(self) -> str:
+        """How many samples there are, failed or are missing, in words."""
+        words = [f"{len(self.samples)} of {self.expected} samples are good"]
+        words += [f"{len(self.failed)} failed: {self.reasons}"] if self.failed else []
+        words += [f"{self.missing} missing"] if self.missing else []
+        return ", ".join(words)
+
+    @property
+    def why_no_sample(self) -> str:
+        """Why nothing was measured here."""
+        if self.failed:
+            return f"all samples failed: {self.reasons}"
+        return "the run stopped before this configuration"
+
+
+@dataclass(frozen=True)
+class Series:
+    """One backend of one run: what a panel of a figure shows.
+
+    `links`: those of the run, as `printed_links` names them; where it names none, the network as
+    it was.
+    """
+
+    run: Run
+    backend: str
+    label: str
+    entries: tuple[Entry, ...]
+    links: tuple[Link, ...]
+
+    @property
+    def board(self) -> str:
+        """The target that stood for the board."""
+        return board_of(self.run)
+
+    def entry(self, id: str) -> Entry | None:
+        """The entry of a configuration; None where this run does not have it."""
+        return next((e for e in self.entries if e.id == id), None)
+
+
+# What stands in for a link where a run names none: nothing is added to what was measured.
+NO_LINK = Link("network as it is", "none", 0.0, "payload", "no link is simulated")
+
+
+def board_of(run: Run) -> str:
+    """The target that stood for the board."""
+    return str(run.document["targets"].get("board") or "board")
+
+
+def slug(link: Link) -> str:
+    """A link's name as part of a file's or column's: `100_kbit_s`."""
+    return file_name(link.name)
+
+
+# What tells two links of one name apart, in the order in which it is tried.
+_DIFFERENCES: tuple[Callable[[Link], str], ...] = (
+    lambda link: link.kind,
+    lambda link: f"{link.rate_kbit_s:g} kbit/s",
+    lambda link: f"{link.bytes} bytes",
+    lambda link: f"downlink {link.downlink_kbit_s or 0:g} kbit/s",
+    lambda link: f"latency {link.latency_ms:g} ms",
+    lambda link: f"jitter {link.jitter_ms:g} ms",
+    lambda link: f"loss {100 * link.loss:g} %",
+    lambda link: f"seed {link.seed}",
+    lambda link: f"via {link.via}",
+)
+
+
+def printed_links(runs: Iterable[Run]) -> dict[Link, Link]:
+    """Each link of the runs as a report has it: links that differ never have one name or slug.
+
+    Links that differ in their source alone are one link, and where others have one name, what
+    differs is appended to it: `100 kbit/s, shaped`.
+    """
+    of_key = {_unsourced(NO_LINK): NO_LINK}
+    names: dict[Link, Link] = {}
+    for link in dict.fromkeys(link for run in runs for link in run.config.links):
+        names[link] = of_key.setdefault(_unsourced(link), link)
+    same: dict[str, list[Link]] = {}
+    for link in dict.fromkeys(names.values()):
+        same.setdefault(slug(link), []).append(link)
+    renamed = {link: told for links in same.values() for link, told in _told_apart(links)}
+    return {link: renamed[known] for link, known in names.items()}
+
+
+def _unsourced(link: Link) -> Link:
+    return link._replace(source="")
+
+
+def _told_apart(links: list[Link]) -> list[tuple[Link, Link]]:
+    """Links of one slug, each with the link that has a name of its own."""
+    found = {link: link for link in links}
+    for difference in _DIFFERENCES:
+        if len({slug(link) for link in found.values()}) == len(links):
+            break
+        if len({difference(link) for link in links}) > 1:
+            for link in links:
+                found[link] = found[link]._replace(name=f"{found[link].name}, {difference(link)}")
+    if len({slug(link) for link in found.values()}) < len(links):  # names differ in punctuation
+        found = {
+            link: t._replace(name=f"{t.name} ({i + 1})")
+            for i, (link, t) in enumerate(found.items())
+        }
+    return [(link, link if link == NO_LINK else told) for link, told in found.items()]
+
+
+def file_name(text: str) -> str:
+    """A text as part of a file's or column's name: lower case, digits and underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
+def by_board(series: list[Series]) -> dict[str, list[Series]]:
+    """The series of each board, boards in their order."""
+    found: dict[str, list[Series]] = {}
+    for s in series:
+        found.setdefault(s.board, []).append(s)
+    return found
+
+
+def links_of_all(series: list[Series]) -> list[Link]:
+    """Every link of any series, once, in their order."""
+    return list(dict.fromkeys(link for s in series for link in s.links))
+
+
+def runs_of(series: list[Series]) -> list[Run]:
+    """The runs that the series come from, each once."""
+    return list({s.run.path: s.run for s in series}.values())
+
+
+def series_of(runs: list[Run], links: dict[Link, Link] | None = None) -> list[Series]:
+    """Every backend of every run, named so that no two have the same label.
+
+    `links`: their `printed_links`, where they were made for more runs than these.
+    """
+    printed = printed_links(runs) if links is None else links
+    pairs = [(run, backend) for run in runs for backend in run.config.backends]
+    times = Counter((board_of(run), backend) for run, backend in pairs)
+    names = Counter((board_of(run), backend, run.name) for run, backend in pairs)
+    energy = {run.path: _Energies.of(run) for run in runs}
+    result = []
+    for run, backend in pairs:
+        label = f"board {board_of(run)}, backend {backend}"
+        if times[board_of(run), backend] > 1:
+            same_name = names[board_of(run), backend, run.name] > 1
+            label += f" ({run.id if same_name else run.name})"
+        own = tuple(printed[link] for link in run.config.links) or (NO_LINK,)
+        entries = _entries(run, backend, energy[run.path], own)
+        result.append(Series(run, backend, label, entries, own))
+    return result
+
+
+def _entries(
+    run: Run, backend: str, energy: "_Energies", links: tuple[Link, ...]
+) -> tuple[Entry, ...]:
+    good: dict[str, list[Sample]] = {}
+    failed: dict[str, list[tuple[Sample, str]]] = {}
+    for sample in run.samples:
+        if sample.backend != backend or sample.warmup or sample.block in run.replaced:
+            continue
+        if not sample.ok:
+            failed.setdefault(sample.config, []).append(
+                (sample, sample.reason or "no reason given")
+            )
+        elif not _timed(sample):
+            failed.setdefault(sample.config, []).append((sample, _NO_TIME))
+        else:
+            good.setdefault(sample.config, []).append(sample)
+    return tuple(
+        Entry(
+            run=run,
+            backend=backend,
+            id=c.id,
+            split=c.kind == "split",
+            models=c.models,
+            assumed=c.assumed,
+            note=c.note or "",
+            samples=tuple(good.get(c.id, ())),
+            failed=tuple(failed.get(c.id, ())),
+            links=links,
+            energy=_own(energy.board, c.id, backend),
+            server_energy=_own(energy.server, c.id, backend),
+            stage_energy=_own(energy.stages, c.id, backend),
+        )
+        for c in run.config.configurations
+    )
+
+
+@dataclass(frozen=True)
+class _Energies:
+    """Of a run: each integrates its traces anew, once."""
+
+    board: list[BlockEnergy]
+    server: list[BlockEnergy]
+    stages: list[StageEnergy]
+
+    @staticmethod
+    def of(run: Run) -> "_Energies":
+        return _Energies(energy_of(run), server_energy_of(run), stage_energy_of(run))
+
+
+_E = TypeVar("_E", BlockEnergy, StageEnergy)
+
+
+def _own(energies: list[_E], config: str, backend: str) -> tuple[_E, ...]:
+    return tuple(e for e in energies if (e.config, e.backend) == (config, backend))
+
+
+def _timed(sample: Sample) -> bool:
+    times = [sample.total_s, *sample.stages.values()]
+    return all(time is not None and math.isfinite(time) for time in times)

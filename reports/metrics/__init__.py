@@ -1,0 +1,2 @@
+"""The figures of a report, computed from runs."""
+# board: no

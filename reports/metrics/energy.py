@@ -1,0 +1,157 @@
+"""Joules of a configuration: pooled over its blocks, per rail and of the board as a whole."""
+# board: no
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from splitwatt.profiler.records.run import (
+    BlockEnergy,
+    Link,
+    RailJoules,
+    pooled_interval,
+    uplink_s,
+    waiting_joules,
+)
+from splitwatt.reports.load.model import NO_LINK, Entry
+from splitwatt.reports.load.values import Value, exact, missing
+from splitwatt.reports.metrics import stats
+from splitwatt.reports.metrics.latency import byte_sources
+from splitwatt.reports.write.words import unique
+
+NOTHING = "no power sensor was recorded"
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Joules per image of one rail or of the board: gross, less idle power, and that power (W).
+
+    `role`: "total", "in the total" (a summand of it) or "part". `left_out`: readings that are in no
+    integral, by why: failed, negative, absurd, clock.
+    """
+
+    rail: str
+    role: str
+    gross: Value
+    net: Value
+    idle_w: Value
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def board_energy(entry: Entry) -> Energy:
+    """Of the whole board, as the target's data tells which rails that is."""
+    return _total(entry, entry.energy)
+
+
+def rail_energies(entry: Entry) -> list[Energy]:
+    """Of each rail of the board by itself."""
+    return _rails(entry, entry.energy)
+
+
+def rows_of(entry: Entry, blocks: Sequence[BlockEnergy]) -> list[Energy]:
+    """Of blocks of a configuration: the total, and each rail that is not all of it; [] without."""
+    rails, total = _rails(entry, blocks), _total(entry, blocks)
+    others = [rail for rail in rails if rail.rail != total.rail]  # a total of one rail stands once
+    return [total] * bool(rails and total.rail) + others
+
+
+def _total(entry: Entry, blocks: Sequence[BlockEnergy]) -> Energy:
+    found = [(block, block.total) for block in blocks]
+    names = unique(rail.rail for _, rail in found if rail)
+    return _energy(entry, ", ".join(names), "total", found)
+
+
+def _rails(entry: Entry, blocks: Sequence[BlockEnergy]) -> list[Energy]:
+    labels = unique(rail.rail for block in blocks for rail in block.rails)
+    result = []
+    for label in labels:
+        found = [(b, next((r for r in b.rails if r.rail == label), None)) for b in blocks]
+        total = any(rail.total for _, rail in found if rail)
+        result.append(_energy(entry, label, "in the total" if total else "part", found))
+    return result
+
+
+def waiting_j(entry: Entry, link: Link) -> Value:
+    """Waiting for a simulated link: idle power x its time, in no other figure."""
+    if link == NO_LINK or not entry.split:
+        return missing("nothing waits for a simulated link")
+    idle_w = board_energy(entry).idle_w
+    if idle_w.value is None:
+        return missing(idle_w.why or NOTHING)
+    times = [uplink_s(sample, link) for sample in entry.samples]
+    joules = [waiting_joules(idle_w.value, time) for time in times if time is not None]
+    known = [value for value in joules if value is not None]
+    return stats.median(known, "estimated", *byte_sources(entry), *idle_w.sources)
+
+
+def flagged(entry: Entry) -> list[str]:
+    """What a reader must know of a configuration's traces, counted; empty where nothing is."""
+    found = []
+    for energy in rail_energies(entry):
+        if energy.left_out:
+            found.append(f"{_listed(energy.left_out)} readings of {energy.rail} were left out")
+    events: Counter[str] = Counter()
+    for block in (*entry.energy, *entry.server_energy):
+        events.update(block.events or {})
+    if events:
+        found.append(f"the sampler noted: {_listed(events)}")
+    return found
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
+
+
+_Found = list[tuple[BlockEnergy, RailJoules | None]]
+
+
+def _energy(entry: Entry, rail: str, role: str, found: _Found) -> Energy:
+    known = [(block, r) for block, r in found if r and r.joules_per_image is not None]
+    gross = _pooled(entry, known, lambda r: r.joules_per_image, _why(entry, found))
+    interval = pooled_interval([r for _, r in known]) if known else None
+    if gross.value is not None and interval:
+        low, high = min(interval[0], gross.value), max(interval[1], gross.value)
+        gross = Value(gross.value, gross.sources, low, high, gross.n)
+    net = _pooled(
+        entry, known, lambda r: r.net_joules_per_image, gross.why or "idle power was not measured"
+    )
+    idle_w = _pooled(
+        entry,
+        [(block, r) for block, r in found if r],
+        lambda r: r.idle_watts,
+        gross.why or "idle power was not measured",
+    )
+    left_out: Counter[str] = Counter()
+    for _, r in found:
+        left_out.update(r.excluded if r and r.excluded else {})
+    return Energy(rail, role, gross, net, idle_w, +left_out)
+
+
+def _pooled(
+    entry: Entry,
+    found: list[tuple[BlockEnergy, RailJoules]],
+    of: Callable[[RailJoules], float | None],
+    why: str,
+) -> Value:
+    """The mean over images, of the blocks that have the figure."""
+    known = [(block, of(rail)) for block, rail in found]
+    pairs = [(block, value) for block, value in known if value is not None]
+    images = sum(block.inferences for block, _ in pairs)
+    if not images:
+        return missing(why)
+    mean = sum(value * block.inferences for block, value in pairs) / images
+    return exact(mean, *(_made_up([b for b, _ in pairs]) or ("measured",)), n=images)
+
+
+def _made_up(blocks: list[BlockEnergy]) -> tuple[str, ...]:
+    strange = [b for b in blocks if b.provenance not in (None, "measured")]
+    return ("generated",) if strange else ()
+
+
+def _why(entry: Entry, found: _Found) -> str:
+    for block, rail in found:
+        if rail is not None and rail.why_not:
+            return rail.why_not
+        if block.why_not:
+            return block.why_not
+    return NOTHING if entry.samples else entry.why_no_sample

@@ -1,0 +1,140 @@
+"""Tradeoff curves of a task: accuracy against data size, against encoder size, against both."""
+# board: no
+
+import re
+from dataclasses import dataclass
+
+from splitwatt.reports.load.accuracy import MAIN_METRIC, Accuracy, Result
+from splitwatt.reports.load.values import Value, exact, missing, ordered
+from splitwatt.reports.papers.printed_names import printed_name
+from splitwatt.reports.papers.published import data_set_of, rate_accuracy
+from splitwatt.reports.papers.published import rows as printed
+
+# Systems that the SC2 paper draws in figures of their own, beside the plain Entropic Student:
+# name of the figure, its number, which systems.
+_APART = (
+    ("placement", "SC2 Fig. 8", re.compile(r"resnet50_\w+_eb$")),
+    ("codec_placement", "SC2 Fig. 9", re.compile(r"resnet50_\w+_(jpeg|webp)$")),
+    ("architectures", "SC2 Fig. 10", re.compile(r"entropic_student_ic_\w+$")),
+    ("frankensplit", "FrankenSplit Figs. 13, 15", re.compile(r"frankensplit_\w+$")),
+)
+_BESIDE = "entropic_student_ic"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model: its metric in percent, mean data size in KiB, encoder in MiB, and both times."""
+
+    model: str
+    rate: str
+    percent: Value
+    data_kib: Value
+    encoder_mib: Value
+
+    @property
+    def exr(self) -> Value:
+        """Encoder size x data size, in MiB x KiB (SC2's ExR)."""
+        if self.data_kib.value is None or self.encoder_mib.value is None:
+            return missing(self.data_kib.why or self.encoder_mib.why or "not known")
+        return exact(
+            self.data_kib.value * self.encoder_mib.value,
+            *ordered((*self.data_kib.sources, *self.encoder_mib.sources)),
+        )
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A system's points in the order of data size; a model that sends nothing is a level line."""
+
+    system: str
+    label: str
+    points: tuple[Point, ...]
+    published: bool
+    local: bool
+
+
+def curves(accuracy: Accuracy, task: str) -> list[Curve]:
+    """The evaluated systems of a task, then what the papers state on the same data set."""
+    found = [r for r in accuracy.of_task(task) if r.main.value is not None]
+    if not found:
+        return []
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    several = {name for name in ("origin", "preprocess", "data_set") if _differs(found, name)}
+    for result in found:
+        more = [getattr(result, name) for name in sorted(several)]
+        groups.setdefault((result.system, *more), []).append(result)
+    own = [_own(key, results) for key, results in groups.items()]
+    comparable = any(result.data_set == data_set_of(task) for result in found)
+    return own + (_published(task, found) if comparable else [])
+
+
+def _differs(found: list[Result], name: str) -> bool:
+    return len({getattr(result, name) for result in found}) > 1
+
+
+def _own(key: tuple[str, ...], results: list[Result]) -> Curve:
+    points = [Point(r.model, r.rate, r.main, r.payload_kib, r.encoder_mib) for r in results]
+    label = ", ".join([printed_name(key[0]), *key[1:]])
+    return _curve(key[0], label, points, published=False)
+
+
+def subsets(found: list[Curve]) -> list[tuple[str, str, list[Curve]]]:
+    """The curves by the figures that the papers have: name, paper's figure, curves.
+
+    The first, without a name, has all that no other figure is for.
+    """
+    apart = [c for c in found if any(pattern.match(c.system) for _, _, pattern in _APART)]
+    plain = [curve for curve in found if curve not in apart]
+    result = [("", "", plain)] if any(not c.published for c in plain) else []
+    for name, paper, pattern in _APART:
+        own = [curve for curve in found if pattern.match(curve.system)]
+        if own:
+            beside = [curve for curve in plain if curve.system == _BESIDE]
+            result.append((name, paper, beside + own))
+    return result
+
+
+def _curve(system: str, label: str, points: list[Point], published: bool) -> Curve:
+    sent = sorted(
+        (p for p in points if p.data_kib.value is not None), key=lambda p: p.data_kib.value or 0.0
+    )
+    return Curve(system, label, tuple(sent or points), published, local=not sent)
+
+
+def _published(task: str, found: list[Result]) -> list[Curve]:
+    encoders = {result.system: result.encoder_mib for result in found}
+    systems: dict[str, list[Point]] = {}
+    for stated in rate_accuracy():
+        if stated.task != task or stated.data_size_kib is None:
+            continue
+        system, rate = stated.model.split("@")
+        encoder = encoders.get(system, missing("this system's encoder is not in the runs"))
+        systems.setdefault(system, []).append(
+            Point(
+                stated.model,
+                rate,
+                exact(stated.percent, "published"),
+                exact(stated.data_size_kib, "published"),
+                encoder,
+            )
+        )
+    result = [
+        _curve(system, f"{printed_name(system)} (published)", points, published=True)
+        for system, points in systems.items()
+    ]
+    models = {r.model for r in found}
+    for row in printed("baselines"):
+        if row["task"] == task and row["model"] in models:
+            nothing = missing("local computing sends nothing")
+            point = Point(
+                row["model"], "", exact(float(row["value"]), "published"), nothing, nothing
+            )
+            result.append(
+                _curve(row["model"], f"{row['name']} (published)", [point], published=True)
+            )
+    return result
+
+
+def axis_name(task: str) -> str:
+    """The name of a task's metric, on an axis."""
+    return MAIN_METRIC[task][1]

@@ -1,0 +1,2 @@
+"""What the papers state, and how they name things."""
+# board: no

@@ -1,0 +1,122 @@
+"""What the papers state, to stand beside a run's figures and never among them."""
+# board: no
+
+import csv
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+
+SAME_RATE = 1e-9
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A saving that the Ladon paper states in its text."""
+
+    metric: str
+    baseline: str
+    board: str
+    link_kbit_s: float | None
+    percent: float
+    text: str
+    where: str
+
+
+@lru_cache(maxsize=1)
+def statements() -> tuple[Statement, ...]:
+    """Every saving that the paper states in its text (statements.csv)."""
+    return tuple(
+        Statement(
+            metric=row["metric"],
+            baseline=row["baseline"],
+            board=row["board"],
+            link_kbit_s=float(row["link_kbit_s"]) if row["link_kbit_s"] else None,
+            percent=float(row["percent"]),
+            text=row["text"],
+            where=row["where"],
+        )
+        for row in _rows("statements.csv")
+    )
+
+
+def stated(metric: str, baseline: str, link_kbit_s: float | None) -> list[Statement]:
+    """The statements on this metric against this baseline, for a link of this rate."""
+    return [
+        s
+        for s in statements()
+        if s.metric == metric and s.baseline == baseline and _same(s.link_kbit_s, link_kbit_s)
+    ]
+
+
+@lru_cache(maxsize=1)
+def peak_memory_gb() -> dict[str, dict[str, float]]:
+    """Table S1: configuration id -> column -> GB, as printed."""
+    return {
+        row["config"]: {name: float(row[name]) for name in row if name != "config"}
+        for row in _rows("table_s1.csv")
+    }
+
+
+def is_papers(id: str) -> bool:
+    """Is it a configuration of the Ladon paper's Table 3?"""
+    return id in peak_memory_gb()
+
+
+@dataclass(frozen=True)
+class Published:
+    """Data size and accuracy of a model, as the Ladon paper's own logs state them."""
+
+    model: str
+    task: str
+    metric: str
+    percent: float
+    data_size_kib: float | None
+    note: str
+
+
+_SYSTEMS = {("ladon", "resnet50"): "ladon_r50", ("ladon", "resnest269e"): "ladon_resnest269e"}
+_TASKS = {
+    "ilsvrc2012": "classification",
+    "coco2017": "detection",
+    "pascal_voc2012": "segmentation",
+}
+
+
+@lru_cache(maxsize=1)
+def rate_accuracy() -> tuple[Published, ...]:
+    """Every released Ladon model on every task; its data set is that of the task."""
+    return tuple(
+        Published(
+            model=f"{_SYSTEMS[row['system'], row['backbone']]}@{row['beta']}",
+            task=_TASKS[row["dataset"]],
+            metric=row["metric"],
+            percent=float(row["value"]),
+            data_size_kib=_number(row["data_size_kb_mean"]),
+            note=row["note"] or "",
+        )
+        for row in _rows("published.csv", "profiler")
+    )
+
+
+def data_set_of(task: str) -> str:
+    """The data set on which the papers evaluate a task."""
+    return {task: name for name, task in _TASKS.items()}[task]
+
+
+@lru_cache(maxsize=None)
+def rows(name: str) -> tuple[dict[str, str], ...]:
+    """A printed table as it is: devices, baselines, frankensplit_backbones, ..."""
+    return tuple(_rows(f"{name}.csv"))
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def _same(a: float | None, b: float | None) -> bool:
+    return a is b if a is None or b is None else abs(a - b) < SAME_RATE
+
+
+def _rows(name: str, package: str = "splitwatt.reports.papers.published") -> list[dict[str, str]]:
+    text = resources.files(package).joinpath(name).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))

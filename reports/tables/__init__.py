@@ -1,0 +1,2 @@
+"""The tables of a report."""
+# board: no

@@ -1,0 +1,162 @@
+"""What blocks record besides samples: quantiles, throughput, starts, a measured link's rate."""
+# board: no
+
+from splitwatt.profiler.records.run import LinkRate, Throughput, read_rates, spread
+from splitwatt.reports.load.model import NO_LINK, Entry, Series
+from splitwatt.reports.load.values import Value, exact, missing
+from splitwatt.reports.metrics.latency import latency
+from splitwatt.reports.tables.table import Column, Row, Table, whole
+from splitwatt.reports.tables.which import CONFIG, SERIES, of_entry, of_series
+from splitwatt.reports.write.words import unique
+
+_BOUNDLESS = "too few samples to bound it with 99 % confidence"
+
+
+def quantiles_table(series: list[Series]) -> Table:
+    """Median, p90 and p99 of what was measured, simulated links not included."""
+    columns = [
+        *SERIES,
+        CONFIG,
+        Column("p50_s", "Median", "s", interval=True),
+        Column("p90_s", "p90", "s"),
+        Column("p90_bound_s", "p90 at the most", "s"),
+        Column("p99_s", "p99", "s"),
+        Column("p99_bound_s", "p99 at the most", "s"),
+        Column("outliers", "Far out", text=whole),
+        Column("samples", "Samples", text=whole),
+    ]
+    rows: list[Row] = []
+    for s in series:
+        for entry in s.entries:
+            times = latency(entry, NO_LINK).totals_s
+            found = spread(times)
+            if found is None:
+                continue
+            n = found.samples
+            row = of_entry(s, entry)
+            row.update(
+                p50_s=Value(found.p50_s, ("measured",), found.p50_low_s, found.p50_high_s, n),
+                p90_s=exact(found.p90_s, "measured", n=n),
+                p90_bound_s=exact(found.p90_bound_s, "measured", why=_BOUNDLESS, n=n),
+                p99_s=exact(found.p99_s, "measured", n=n),
+                p99_bound_s=exact(found.p99_bound_s, "measured", why=_BOUNDLESS, n=n),
+                outliers=exact(found.outliers, "measured", why="fewer than 8 samples"),
+                samples=exact(n, "measured"),
+            )
+            rows.append(row)
+    under = [
+        "Wall time of samples on the board's machine, server and real network included, simulated "
+        "links not. At the most: what the true quantile stays below with 99 % confidence. Far out: "
+        "further than three interquartile ranges outside the quartiles; they count."
+    ]
+    return Table("quantiles", "Quantiles of the measured time", columns, rows, under)
+
+
+def throughput_table(series: list[Series]) -> Table:
+    """Images per second, where the config asked for it."""
+    columns = [
+        *SERIES,
+        CONFIG,
+        Column("pipelined", "Pipelined", number=False),
+        Column("images_per_s", "Throughput", "1/s"),
+        Column("images", "Images", text=whole),
+        Column("failed", "Failed", text=whole),
+    ]
+    rows: list[Row] = []
+    for s in series:
+        for entry in s.entries:
+            found = [t for t in s.run.throughput if _is_of(t, s, entry)]
+            if not found:
+                continue
+            row = of_entry(s, entry)
+            images, seconds = sum(t.images for t in found), sum(t.duration_s for t in found)
+            row.update(
+                pipelined="yes" if found[0].pipelined else "no",
+                images_per_s=exact(
+                    images / seconds if images and seconds else None,
+                    "measured",
+                    why="no image got an answer",
+                    n=images,
+                ),
+                images=exact(images, "measured"),
+                failed=exact(sum(t.failed for t in found), "measured"),
+            )
+            rows.append(row)
+    under = ["Images that got an answer over the time from the first file to the last answer."]
+    return Table("throughput", "Throughput", columns, rows, under)
+
+
+def starts_table(series: list[Series]) -> Table:
+    """How long blocks take until they are warm: the mean over a configuration's processes."""
+    columns = [
+        *SERIES,
+        CONFIG,
+        Column("cuda_init_s", "GPU context", "s"),
+        Column("open_s", "Opening", "s"),
+        Column("server_load_s", "Server's loading", "s"),
+        Column("first_inference_s", "First inference", "s"),
+        Column("warmups", "Warm-ups"),
+        Column("fallbacks", "Fallbacks", number=False, quiet=True),
+        Column("built", "Built by", number=False, quiet=True),
+    ]
+    rows: list[Row] = []
+    for s in series:
+        for entry in s.entries:
+            found = entry.starts
+            if not found:
+                continue
+            row = of_entry(s, entry)
+            for key in ("cuda_init_s", "open_s", "server_load_s", "first_inference_s", "warmups"):
+                row[key] = _mean([getattr(start, key) for start in found])
+            row["fallbacks"] = "; ".join(unique(str(f) for x in found for f in x.fallbacks))
+            # MODEL: PART: what it was built by.
+            built = [str(text).split(": ", 2)[-1] for x in found for text in x.built or ()]
+            row["built"] = "; ".join(unique(built))
+            rows.append(row)
+    under = ["Mean over the configuration's processes. None of it is in any latency."]
+    return Table("starts", "Cold starts", columns, rows, under)
+
+
+def links_table(series: list[Series]) -> Table:
+    """The rate that a measured link had, before, during and after blocks: the mean."""
+    columns = [
+        *SERIES,
+        Column("link", "Link", number=False),
+        Column("asked_kbit_s", "Uplink asked for", "kbit/s", number=False),
+        Column("uplink_kbit_s", "Measured uplink", "kbit/s"),
+        Column("downlink_kbit_s", "Measured downlink", "kbit/s"),
+        Column("measurements", "Measurements", text=whole),
+    ]
+    rows: list[Row] = []
+    seen = set()
+    for s in series:
+        if s.run.id in seen:
+            continue
+        seen.add(s.run.id)
+        rates: list[LinkRate] = read_rates(s.run.path)
+        measured = [link for link in s.links if link.measured and link != NO_LINK]
+        if not rates or not measured:
+            continue
+        rows.append(
+            {
+                **of_series(s),
+                "link": ", ".join(link.name for link in measured),
+                "asked_kbit_s": f"{measured[0].rate_kbit_s:g}" if measured[0].rate_kbit_s else "",
+                "uplink_kbit_s": _mean([rate.uplink_kbit_s for rate in rates]),
+                "downlink_kbit_s": _mean([rate.downlink_kbit_s for rate in rates]),
+                "measurements": exact(len(rates), "measured"),
+            }
+        )
+    under = ["Probed between samples, framing counted."]
+    return Table("links", "Measured links", columns, rows, under, "link")
+
+
+def _is_of(found: Throughput, s: Series, entry: Entry) -> bool:
+    return (found.config, found.backend) == (entry.id, s.backend)
+
+
+def _mean(values: list[float | None]) -> Value:
+    known = [float(value) for value in values if value is not None]
+    if not known:
+        return missing("not recorded, or not needed here")
+    return exact(sum(known) / len(known), "measured", n=len(known))

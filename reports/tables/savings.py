@@ -1,0 +1,153 @@
+"""Savings as tables: row by row, and the best of them beside the paper's statements."""
+# board: no
+
+from splitwatt.reports.load.model import Series
+from splitwatt.reports.load.values import Value, exact, missing
+from splitwatt.reports.metrics import stats
+from splitwatt.reports.metrics.savings import Saving, best, savings
+from splitwatt.reports.papers.published import Statement, is_papers, statements
+from splitwatt.reports.tables import notes
+from splitwatt.reports.tables.table import Column, Row, Table, percent
+from splitwatt.reports.tables.which import SERIES, of_series
+
+_WHAT = [Column("metric", "Metric", number=False), Column("link", "Link", number=False)]
+
+
+def savings_table(series: list[Series]) -> Table:
+    """Each Ladon row against the heaviest LC row, and against the heaviest and lightest SC row."""
+    columns = [
+        *SERIES,
+        *_WHAT,
+        Column("config", "Config.", number=False),
+        Column("lc_percent", "Saved against heaviest LC", "%", interval=True, text=percent),
+        Column("lc_row", "LC row", number=False),
+        Column("sc_percent", "Saved against SC at most", "%", interval=True, text=percent),
+        Column("sc_row", "SC row", number=False),
+        Column("sc_least_percent", "Saved against SC at least", "%", interval=True, text=percent),
+        Column("sc_least_row", "SC row ", number=False),
+        Column("lc_published_percent", "Paper against LC up to", "%", text=percent),
+        Column("sc_published_percent", "Paper against SC up to", "%", text=percent),
+    ]
+    rows = []
+    for s in series:
+        found = savings(s)
+        for saving in found:
+            if saving.baseline != "SC":
+                continue
+            lc = next((o for o in found if o.baseline == "LC" and _same(o, saving)), None)
+            rows.append(_row(s, saving, lc))
+    under = [
+        "Saving: 1 - ours / theirs, of medians, in percent; negative: ours costs more. Heaviest: "
+        "the baseline's row with the largest figure of that metric; LC: without a split model. In "
+        "brackets: "
+        f"{stats.SAVING_METHOD}.",
+        "Paper: the largest saving that its text states for that metric and link rate, over all "
+        "its rows, on its own boards and servers.",
+        *notes.published_payload(series),
+        *notes.assumed(series),
+        *notes.untrained(series),
+    ]
+    return Table("savings", "Savings", columns, [r for r in rows if _tells(r)], under, "metric")
+
+
+def paper_table(series: list[Series]) -> Table:
+    """Every saving that the paper's text states, beside the best of each series."""
+    columns = [
+        *_WHAT,
+        Column("baseline", "Baseline", number=False),
+        Column("paper_board", "Paper's board", number=False),
+        Column("published_percent", "Paper up to", "%", text=percent),
+        Column("where", "Where", number=False),
+        *SERIES,
+        Column("ours_percent", "This report up to", "%", interval=True, text=percent),
+        Column("pair", "By", number=False),
+    ]
+    rows: list[Row] = []
+    for s in series:
+        if not any(is_papers(entry.id) for entry in s.entries):
+            continue  # another paper's rows: the statements are not on them
+        found = savings(s)
+        for statement in statements():
+            link, value, pair = _ours(found, statement)
+            rows.append(
+                {
+                    "metric": _TITLES[statement.metric],
+                    "link": link,
+                    "baseline": {"any": "LC and SC"}.get(statement.baseline, statement.baseline),
+                    "paper_board": statement.board,
+                    "published_percent": exact(statement.percent, "published"),
+                    "where": statement.where,
+                    **of_series(s),
+                    "ours_percent": value,
+                    "pair": pair,
+                }
+            )
+    under = [
+        "Up to: the best pair of a Ladon row and a baseline row, as the paper's text counts.",
+        *notes.why_they_differ(series),
+        *notes.published_payload(series),
+        *notes.assumed(series),
+        *notes.untrained(series),
+    ]
+    return Table("paper", "Beside the paper's text", columns, rows, under, "metric")
+
+
+_TITLES = {"end_to_end": "End-to-end latency", "gmac": "Local GMAC", "energy": "Energy"}
+
+
+def _ours(found: list[Saving], statement: Statement) -> tuple[str, Value, str]:
+    fitting = [
+        saving
+        for saving in found
+        if saving.metric.key == statement.metric
+        and statement.baseline in ("any", saving.baseline)
+        and (saving.heaviest is None or saving.heaviest.group == saving.baseline)
+        and _same_link(saving, statement)
+    ]
+    link = f"{statement.link_kbit_s:g} kbit/s" if statement.link_kbit_s else ""
+    top = best(fitting)
+    if top is None or top.heaviest is None:
+        why = fitting[0].most.why if fitting else "the run has no such rows or link"
+        return link, missing(why or "not measured"), ""
+    pair = f"{top.entry.label} against {top.heaviest.label}"
+    return top.metric.link_name or link, top.most, pair
+
+
+def _same_link(saving: Saving, statement: Statement) -> bool:
+    if statement.link_kbit_s is None:
+        return True
+    rate = saving.metric.rate_kbit_s
+    return rate is not None and abs(rate - statement.link_kbit_s) < 1e-9
+
+
+def _same(a: Saving, b: Saving) -> bool:
+    return a.entry is b.entry and a.metric is b.metric
+
+
+def _row(s: Series, sc: Saving, lc: Saving | None) -> Row:
+    nothing = missing("local computing sends nothing")
+    return {
+        **of_series(s),
+        "metric": sc.metric.title,
+        "link": sc.metric.link_name,
+        "config": sc.entry.marked,
+        "lc_percent": lc.most if lc else nothing,
+        "lc_row": lc.heaviest.label if lc and lc.heaviest else "",
+        "sc_percent": sc.most,
+        "sc_row": sc.heaviest.marked if sc.heaviest else "",
+        "sc_least_percent": sc.least,
+        "sc_least_row": sc.lightest.marked if sc.lightest else "",
+        "lc_published_percent": _largest(lc.published if lc else []),
+        "sc_published_percent": _largest(sc.published),
+    }
+
+
+def _largest(found: list[Statement]) -> Value:
+    percents = [statement.percent for statement in found]
+    return exact(max(percents, default=None), "published", why="the paper's text states none")
+
+
+def _tells(row: Row) -> bool:
+    """Does the row hold any number of ours?"""
+    numbers = (row["lc_percent"], row["sc_percent"])
+    return any(isinstance(cell, Value) and cell.value is not None for cell in numbers)

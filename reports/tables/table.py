@@ -1,0 +1,128 @@
+"""A table of a report, before it becomes Markdown, CSV or lines on a terminal."""
+# board: no
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from splitwatt.reports.load.values import Value
+from splitwatt.reports.write.words import by_source
+
+Cell = Value | str
+Row = dict[str, Cell]
+
+
+def group_of(row: Row) -> str:
+    """The letters of a row's configuration, as `SC`: what stands together."""
+    return "".join(c for c in str(row.get("config", "")) if c.isalpha())
+
+
+def significant(number: float, digits: int = 3) -> str:
+    """A number with `digits` significant digits and no exponent: 0.00123, 12.3, 4567."""
+    if number == 0:
+        return "0"
+    exponent = int(f"{abs(number):.{digits - 1}e}".split("e")[1])
+    return f"{number:.{max(0, digits - 1 - exponent)}f}"
+
+
+def whole(number: float) -> str:
+    """A whole number: 4567."""
+    return f"{number:.0f}"
+
+
+def percent(number: float) -> str:
+    """A percentage with one decimal: 93.6."""
+    return f"{number:.1f}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: `key` in CSV and JSON (a number's key ends in its unit), `title` for people."""
+
+    key: str
+    title: str
+    unit: str = ""
+    number: bool = True
+    interval: bool = False
+    quiet: bool = False  # left out for people where every row says the same
+    text: Callable[[float], str] = significant
+
+    @property
+    def heading(self) -> str:
+        """The title with its unit."""
+        return f"{self.title} [{self.unit}]" if self.unit else self.title
+
+    def show(self, cell: Cell) -> str:
+        """A cell as people read it: `1.23 (1.20-1.30)`, or "-" for what was not measured."""
+        if isinstance(cell, str):
+            return cell or "-"
+        if cell.value is None:
+            return "-"
+        shown = self.text(cell.value)
+        if self.interval and cell.low is not None and cell.high is not None:
+            shown += f" ({self.text(cell.low)} to {self.text(cell.high)})"
+        return shown
+
+
+@dataclass
+class Table:
+    """A table: `name` is its CSV file's, `notes` go under it, `label` is a row's naming key, `figures`
+    are the names, or the first words of the names, of the figures that belong to it.
+    """
+
+    name: str
+    title: str
+    columns: list[Column]
+    rows: list[Row]
+    notes: list[str] = field(default_factory=list)
+    label: str = "config"
+    figures: tuple[str, ...] = ()
+
+    def for_people(self) -> list[Column]:
+        """The columns that are worth a reader's while."""
+        return [
+            column
+            for column in self.columns
+            if not (column.quiet and len({column.show(row[column.key]) for row in self.rows}) <= 1)
+        ]
+
+    def to_markdown(self) -> str:
+        """A Markdown table with its sources and notes below it."""
+        columns = self.for_people()
+        lines = ["| " + " | ".join(column.heading for column in columns) + " |"]
+        lines.append("|" + "|".join("---:" if c.number else "---" for c in columns) + "|")
+        for row in self.rows:
+            cells = (column.show(row[column.key]) for column in columns)
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("")
+        lines += [f"*Sources.* {self.sources()}", ""] if self.sources() else []
+        for note in self.notes:
+            lines += [note, ""]
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """The table as JSON: columns, rows of values with their sources, notes."""
+        return {
+            "title": self.title,
+            "columns": [{"key": c.key, "title": c.title, "unit": c.unit} for c in self.columns],
+            "rows": [
+                {k: v if isinstance(v, str) else v.to_json() for k, v in row.items()}
+                for row in self.rows
+            ],
+            "notes": self.notes,
+        }
+
+    def sources(self) -> str:
+        """One sentence that says where each column's numbers come from."""
+        titles: dict[str, list[str]] = {}
+        for column in self.for_people():
+            told = by_source(self._sourced(column))
+            if told:
+                titles.setdefault(told, []).append(column.title)
+        parts = [f"{', '.join(columns)}: {told}" for told, columns in titles.items()]
+        return "; ".join(parts) + "." if parts else ""
+
+    def _sourced(self, column: Column) -> list[tuple[str, str]]:
+        """The rows' labels and the sources of their numbers in this column."""
+        cells = [(str(row[self.label]), row[column.key]) for row in self.rows]
+        return [(label, cell.source) for label, cell in cells if isinstance(cell, Value)]

@@ -1,0 +1,2 @@
+"""A report as files: Markdown, CSV, LaTeX, JSON, and a page."""
+# board: no

@@ -1,0 +1,111 @@
+"""macros.tex: every headline number as a LaTeX macro, so that a text cites it and never copies it."""
+# board: no
+
+import string
+from dataclasses import dataclass, replace
+
+from splitwatt.reports.load.model import Series, links_of_all
+from splitwatt.reports.load.values import Value
+from splitwatt.reports.metrics.savings import BASELINES, Saving, best, savings
+from splitwatt.reports.tables.table import Column, Table, percent
+from splitwatt.reports.tables.tables import END_TO_END, total_key
+from splitwatt.reports.write.tex import escape, macro
+
+# Metric -> its word in a macro's name.
+_WORDS = {
+    "end_to_end": "Latency", "gmac": "Gmac", "memory": "Memory", "energy": "Energy",
+    "payload": "DataSize",
+}  # fmt: skip
+
+
+_LETTERS = [*string.ascii_uppercase[1:], *(a + b for a in "AB" for b in string.ascii_uppercase)]
+
+
+@dataclass(frozen=True)
+class Macro:
+    """A macro: its name without the backslash, its text, and what it is, for a comment."""
+
+    name: str
+    text: str
+    comment: str
+
+
+def macros(series: list[Series], summary: Table) -> list[Macro]:
+    """The savings in words, and the summary's numbers; no name twice: where two things have the
+    same letters in their names, the second one's ends in B.
+    """
+    found: dict[str, Macro] = {}
+    for made in [*_savings(series), *_numbers(series, summary)]:
+        name, more = made.name, iter(_LETTERS)
+        while name in found and found[name].text != made.text:
+            name = made.name + next(more)
+        found.setdefault(name, replace(made, name=name))
+    return list(found.values())
+
+
+def to_tex(found: list[Macro]) -> str:
+    """The file: a number has no unit and no percent sign; its comment says both, and its sources."""
+    lines = [
+        "% Numbers of a splitwatt report; made with it, not to be edited.",
+        "% A percentage is positive where something is saved, negative where it costs more.",
+    ]
+    lines += [f"\\newcommand{{\\{m.name}}}{{{m.text}}} % {m.comment}" for m in found]
+    return "\n".join(lines) + "\n"
+
+
+def _savings(series: list[Series]) -> list[Macro]:
+    """Up to what each metric is saved: over all, against each baseline, on each link and board."""
+    everything = [saving for s in series for saving in savings(s)]
+    found = []
+    for key, word in _WORDS.items():
+        of_metric = [s for s in everything if s.metric.key == key]
+        found += _best(of_metric, word, "Saving")
+        for baseline in BASELINES:
+            against = [s for s in of_metric if s.baseline == baseline]
+            found += _best(against, word, "Saving", baseline)
+            for link in dict.fromkeys(s.metric.link_name for s in against):
+                on_link = [s for s in against if s.metric.link_name == link]
+                if link:
+                    found += _best(on_link, word, "Saving", baseline, link)
+                for own in series if len(series) > 1 else []:
+                    here = [s for s in on_link if s.series is own]
+                    found += _best(here, word, "Saving", baseline, link, *_series_words(own))
+    return found
+
+
+def _series_words(s: Series) -> tuple[str, ...]:
+    return s.board, s.backend, s.label.partition("(")[2]
+
+
+def _best(found: list[Saving], *words: str) -> list[Macro]:
+    top = best(found)
+    if top is None or top.heaviest is None or top.most.value is None:
+        return []
+    system = "Ladon" if top.entry.models[0].startswith("ladon") else top.entry.group
+    what = (
+        f"percent; {top.metric.name}: {top.entry.label} against {top.heaviest.label}, "
+        f"{top.series.label}; {top.most.source}"
+    )
+    return [Macro(macro(system, *words), percent(top.most.value), escape(what))]
+
+
+def _numbers(series: list[Series], summary: Table) -> list[Macro]:
+    """The summary's cells: configuration, column, and board and backend where there are several."""
+    words = {total_key(link): (*END_TO_END.split("_"), link.name) for link in links_of_all(series)}
+    entries = [(s, entry) for s in series for entry in s.entries]
+    found = []
+    for (s, entry), row in zip(entries, summary.rows, strict=True):
+        more = _series_words(s) if len(series) > 1 else ()
+        for column in summary.columns:
+            value = row[column.key]
+            if not isinstance(value, Value) or value.value is None:
+                continue
+            name = macro(entry.id, *words.get(column.key, column.key.split("_")), *more)
+            found.append(
+                Macro(name, column.text(value.value), _what(entry.label, column, value, s))
+            )
+    return found
+
+
+def _what(label: str, column: Column, value: Value, s: Series) -> str:
+    return escape(f"{column.heading} of {label}, {s.label}; {value.source}")

@@ -1,0 +1,97 @@
+"""report.md: a report that stands on its own."""
+# board: no
+
+from pathlib import Path
+from typing import Any
+
+from splitwatt.reports.load.model import Run, board_of, runs_of
+from splitwatt.reports.load.values import SOURCES
+from splitwatt.reports.tables.overview import SHORTFALLS, facts_for_people, run_facts
+from splitwatt.reports.tables.table import Table
+from splitwatt.reports.write.document import Report, versions
+from splitwatt.reports.write.words import unique
+
+
+def to_markdown(report: Report) -> str:
+    """The whole report as Markdown, its figures beside it."""
+    runs = runs_of(report.series)
+    lines = [f"# {title(report)}", ""]
+    lines += _what_was_run(runs)
+    lines += ["## Summary", ""]
+    lines += [f"- {headline.text}" for headline in report.headlines] + [""]
+    lines += [report.table("summary").to_markdown()]
+    lines += _missing(report)
+    for table in report.tables:
+        if not table.rows or table.name == "summary":
+            continue
+        lines += [f"## {table.title}", "", *_figures(report, table), table.to_markdown()]
+    lines += _legend() + _limits(report)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def title(report: Report) -> str:
+    """What the report is called: the runs and boards."""
+    runs = runs_of(report.series)
+    names = unique(run.name for run in runs)
+    boards = unique(board_of(run) for run in runs)
+    return f"splitwatt report: {', '.join(names)} on {', '.join(boards)}"
+
+
+def _what_was_run(runs: list[Run]) -> list[str]:
+    lines = ["## What was run", ""]
+    for run in runs:
+        facts = run_facts(run)
+        lines += ["| | |", "|---|---|"]
+        lines += [f"| {key} | {_cell(value)} |" for key, value in facts_for_people(facts)]
+        lines.append("")
+    return lines
+
+
+def _cell(value: Any) -> str:
+    return str(value or "-").replace("|", "\\|").replace("\n", " ")
+
+
+def _missing(report: Report) -> list[str]:
+    found = report.shortfalls
+    if not found:
+        return []
+    return [f"## {SHORTFALLS}", "", *(f"- {sentence}" for sentence in found), ""]
+
+
+def _figures(report: Report, table: Table) -> list[str]:
+    lines = []
+    for drawing, files in report.figures:
+        if {drawing.name, drawing.name.split("_")[0]} & set(table.figures):
+            lines += [f"![{drawing.title}]({files[0]})", ""]
+            lines += [f"*{drawing.title}.* {drawing.caption} Sources: {drawing.sources}.", ""]
+            lines += [" ".join(f"[{Path(f).suffix[1:].upper()}]({f})" for f in files[1:]), ""]
+    return lines
+
+
+def _legend() -> list[str]:
+    lines = ["## Where the numbers come from", "", "| word | means |", "|---|---|"]
+    lines += [f"| {name} | {meaning} |" for name, meaning in SOURCES.items()]
+    lines += [
+        "",
+        'A number made of several is named by all of them: `measured+simulated`. "-" was not '
+        "measured. The same tables as CSV, a source beside every number, and report.json are in "
+        "this folder.",
+        "",
+    ]
+    return lines
+
+
+def _limits(report: Report) -> list[str]:
+    made = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return [
+        "## Limits",
+        "",
+        "- A simulated link adds the time that the bytes would take at its rate, and the latency, "
+        "jitter and loss that its config states; what else a real link does is not in it.",
+        "- Samples of one block follow each other on one warm machine; the intervals treat them as "
+        "independent, cover the variety of the photographs, and do not cover differences between "
+        "boards of a kind or between days.",
+        "- GMAC are counted, not observed; they say nothing on memory traffic.",
+        "",
+        f"Made with {made}.",
+    ]

@@ -1,0 +1,68 @@
+"""report.html: the whole report as one page that needs nothing but itself."""
+# board: no
+
+import html
+import json
+from importlib import resources
+
+from splitwatt.reports.tables.overview import SHORTFALLS
+from splitwatt.reports.write.document import Report
+from splitwatt.reports.write.page.data import explorer
+from splitwatt.reports.write.page.tables import headline, provenance_words, section
+
+_SCRIPTS = (
+    "base.js",
+    "tables.js",
+    "bars.js",
+    "rates.js",
+    "waterfall.js",
+    "trace.js",
+    "tradeoff.js",
+    "main.js",
+)
+_SHORT = 8
+
+
+def to_html(report: Report, title: str) -> str:
+    """The page. It may make no request: a policy in its head forbids every one."""
+    words = provenance_words()
+    body = [section(report, name) for name in _order(report)]
+    data = json.dumps(explorer(report), allow_nan=False, separators=(",", ":"))
+    places = {
+        "TITLE": html.escape(title),
+        "STYLE": _read("style.css"),
+        "HEADLINES": _folding("Savings in words", [headline(h) for h in report.headlines]),
+        "MISSING": _folding(SHORTFALLS, [f"<li>{html.escape(line)}" for line in report.shortfalls]),
+        "RUNS": section(report, "runs"),
+        "SECTIONS": "\n".join(body),
+        "SOURCES": words,
+        # No text of a record can end the element.
+        "DATA": data.replace("<", "\\u003c"),
+        "SCRIPT": "\n".join(_read(name) for name in _SCRIPTS),
+    }
+    page = _read("page.html")
+    first, *rest = page.split("{{")
+    parts = [first]
+    for piece in rest:
+        name, _, after = piece.partition("}}")
+        parts += [places[name], after]
+    return "".join(parts)
+
+
+def _order(report: Report) -> list[str]:
+    return [table.name for table in report.tables if table.rows]
+
+
+def _folding(title: str, items: list[str]) -> str:
+    """A list that folds, and is open where it is short; nothing for no items."""
+    if not items:
+        return ""
+    opened = " open" if len(items) <= _SHORT else ""
+    listed = "".join(items)
+    return f"<details{opened}><summary>{title} ({len(items)})</summary><ul>{listed}</ul></details>"
+
+
+def _read(name: str) -> str:
+    return (
+        resources.files("splitwatt.reports.write.page").joinpath(name).read_text(encoding="utf-8")
+    )

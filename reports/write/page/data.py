@@ -1,0 +1,182 @@
+"""What the page's figures are drawn from: the records behind them, small enough to travel."""
+# board: no
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from splitwatt.profiler.records.run import ClockEstimate, read_clock, uplink_s, waterfall
+from splitwatt.reports.load.accuracy import MAIN_METRIC
+from splitwatt.reports.load.model import NO_LINK, Entry, Sample, Series
+from splitwatt.reports.load.values import SOURCES, Value, missing
+from splitwatt.reports.metrics.breakeven import (
+    bits,
+    break_even_kbit_s,
+    can_be_simulated,
+    local_extremes,
+    plain_link,
+)
+from splitwatt.reports.metrics.latency import byte_sources, latency
+from splitwatt.reports.metrics.tradeoffs import Curve, curves
+from splitwatt.reports.tables.table import Cell, Row, Table
+from splitwatt.reports.write.document import Report
+from splitwatt.reports.write.page.traces import traces
+
+# Of a configuration with more samples, so many stand for all: every k-th in the order of latency.
+MOST_SAMPLES = 200
+# Columns of the summary that the bars can show besides latency.
+COSTS = ("local_gmac", "peak_memory_gb", "encoder_fp32_mib", "payload_kib", "energy_j")
+_MEASURED = "its samples were taken over a shaped link: no other rate is added to them"
+
+
+def explorer(report: Report) -> dict[str, Any]:
+    """Everything that the page's scripts read."""
+    summary = report.table("summary")
+    shown = [c for c in summary.columns if c.key in COSTS and _any(summary, c.key)]
+    rows = iter(summary.rows)  # an entry each, in the order of the series
+    return {
+        "sources": SOURCES,
+        "costs": [{"key": c.key, "title": c.heading, "unit": c.unit} for c in shown],
+        "series": [_series(s, [c.key for c in shown], rows) for s in report.series],
+        "traces": traces(report.series),
+        "tradeoffs": [
+            {"task": task, "name": MAIN_METRIC[task][1], "curves": [_curve(c) for c in found]}
+            for task in MAIN_METRIC
+            if (found := curves(report.accuracy, task))
+        ],
+    }
+
+
+def _any(table: Table, key: str) -> bool:
+    """Is there any number in a column?"""
+    return any(_json(row[key])["value"] is not None for row in table.rows)
+
+
+def _json(cell: Cell) -> dict[str, Any]:
+    return cell.to_json() if isinstance(cell, Value) else {"value": None}
+
+
+def _series(s: Series, costs: list[str], rows: Iterator[Row]) -> dict[str, Any]:
+    ends = local_extremes(s)
+    return {
+        "label": s.label,
+        "slider": can_be_simulated(s),
+        "links": [_link(link) for link in s.links if not link.measured],
+        "fastest": ends[0].id if ends else None,
+        "slowest": ends[1].id if ends else None,
+        "entries": [
+            {
+                **_entry(entry, ends[0] if ends else None, can_be_simulated(s)),
+                "costs": {key: _json(row[key]) for key in costs},
+            }
+            for entry, row in zip(s.entries, rows, strict=False)  # the next ones
+        ],
+    }
+
+
+def _link(link: Any) -> dict[str, Any]:
+    return {"name": link.name, "rate": link.rate_kbit_s, "bytes": link.bytes}
+
+
+def _entry(entry: Entry, fastest: Entry | None, simulated: bool) -> dict[str, Any]:
+    """A configuration; `simulated`: may a simulated link's time be added to its samples?"""
+    found = latency(entry, NO_LINK)
+    document: dict[str, Any] = {
+        "id": entry.id,
+        "label": entry.marked,
+        "group": entry.group,
+        "split": entry.split,
+        "models": ", ".join(entry.models),
+        "why": entry.why_no_sample if not entry.samples else "",
+        "local": found.local.value,
+        "network": found.network.value,
+        "server": found.server.value,
+        "n": len(entry.samples),
+        "sources": ["measured", *byte_sources(entry)]
+        if entry.split and simulated
+        else ["measured"],
+        "samples": _waterfalls(entry),
+    }
+    if not entry.split:
+        document["total"] = found.total.value
+        return document
+    for charges in ("payload", "wire"):
+        pairs = _thin(bits(entry, charges))
+        document[charges] = {
+            "total": [round(total, 7) for total, _ in pairs],
+            "bits": [count if simulated else 0.0 for _, count in pairs],
+        }
+        if fastest is not None:
+            even = break_even_kbit_s(entry, fastest, charges) if simulated else missing(_MEASURED)
+            document[charges].update(breakeven=even.value, breakeven_why=even.why or "")
+    return document
+
+
+def _thin(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    if len(pairs) <= MOST_SAMPLES:
+        return pairs
+    ordered = sorted(pairs)
+    step = len(ordered) / MOST_SAMPLES
+    return [ordered[int((i + 0.5) * step)] for i in range(MOST_SAMPLES)]
+
+
+def _waterfalls(entry: Entry) -> list[dict[str, Any]]:
+    """The fastest, the median and the slowest image, stage by stage."""
+    ordered = sorted(entry.samples, key=lambda sample: sample.total_s or 0.0)
+    if not ordered:
+        return []
+    chosen = {
+        "median": ordered[(len(ordered) - 1) // 2],
+        "fastest": ordered[0],
+        "slowest": ordered[-1],
+    }
+    clock = _clock(entry.run.path)
+    return [_waterfall(name, sample, clock) for name, sample in chosen.items()]
+
+
+@lru_cache(maxsize=16)
+def _clock(path: str) -> list[ClockEstimate]:
+    return read_clock(path)
+
+
+def _waterfall(name: str, sample: Sample, clock: list[ClockEstimate]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "image": sample.image,
+        "inference": sample.inference,
+        "total": sample.total_s,
+        "bars": [list(bar) for bar in waterfall(sample, clock)],
+        "shares": _shares(sample),
+        "payload": _bits(sample, "payload"),
+        "wire": _bits(sample, "wire"),
+    }
+
+
+def _shares(sample: Sample) -> list[float]:
+    """Which part of the bytes each request has; a published size is shared out the same way."""
+    sizes = [request.payload_bytes for request in sample.requests]
+    whole = sum(sizes)
+    return [size / whole for size in sizes] if whole else []
+
+
+def _bits(sample: Sample, charges: str) -> float | None:
+    seconds = uplink_s(sample, plain_link(1.0, charges))
+    return None if seconds is None else 1000.0 * seconds
+
+
+def _curve(curve: Curve) -> dict[str, Any]:
+    return {
+        "label": curve.label,
+        "published": curve.published,
+        "local": curve.local,
+        "points": [
+            {
+                "model": point.model,
+                "y": point.percent.to_json(),
+                "x": point.data_kib.to_json(),
+                "e": point.encoder_mib.to_json(),
+                "exr": point.exr.to_json(),
+            }
+            for point in curve.points
+        ],
+    }

@@ -1,0 +1,106 @@
+"""Power traces for the page: thinned so that peaks stay, with the windows that were integrated."""
+# board: no
+
+import csv
+import math
+from typing import Any
+
+from splitwatt.reports.load.model import Run, Series, runs_of
+
+# Points of all traces together, and of one at the most: a page of a few megabytes at the worst.
+ALL_POINTS = 60_000
+MOST_POINTS = 1200
+
+
+def traces(series: list[Series]) -> list[dict[str, Any]]:
+    """Each block's trace: seconds since its start, watts of each rail, and its windows."""
+    found = [(run, block, path) for run in runs_of(series) for block, path in run.power.items()]
+    if not found:
+        return []
+    energy = {(s.run.id, b.block): b for s in series for e in s.entries for b in e.energy}
+    points = max(20, min(MOST_POINTS, ALL_POINTS // len(found)))
+    result = []
+    for run, block, path in found:
+        trace = _trace(run, block, path, points)
+        if trace is not None:
+            known = energy.get((run.id, block))
+            trace["provenance"] = (known and known.provenance) or "of unknown provenance"
+            trace["why_not"] = known.why_not if known else None
+            result.append(trace)
+    return result
+
+
+def _trace(run: Run, block: str, path: str, points: int) -> dict[str, Any] | None:
+    rails, times, watts = _read(path)
+    if not times:
+        return None
+    start = times[0]
+    kept = _peaks(times, watts, points)
+    windows = [window for window in run.windows if window.block == block]
+    return {
+        "run": run.name,
+        "block": block,
+        "config": windows[0].config if windows else block,
+        "backend": windows[0].backend if windows else "",
+        "rails": rails,
+        "readings": len(times),
+        "t": [round(times[i] - start, 4) for i in kept],
+        "w": [[_short(column[i]) for i in kept] for column in watts],
+        "windows": [
+            {
+                "name": window.name,
+                "from": round(window.start_s - start, 4),
+                "to": round(window.end_s - start, 4),
+            }
+            for window in windows
+        ],
+    }
+
+
+def _read(path: str) -> tuple[list[str], list[float], list[list[float | None]]]:
+    """Rails, times and the watts of each rail; None where a reading is missing."""
+    try:
+        with open(path, encoding="utf-8", newline="") as stream:
+            reader = csv.reader(stream)
+            rails = next(reader, ["t_s"])[1:]
+            times: list[float] = []
+            watts: list[list[float | None]] = [[] for _ in rails]
+            for row in reader:
+                at = _finite(row[0]) if len(row) == len(rails) + 1 else None
+                if at is None:
+                    continue
+                times.append(at)
+                for column, cell in zip(watts, row[1:], strict=True):
+                    column.append(_finite(cell))
+    except OSError:
+        return [], [], []
+    return rails, times, watts
+
+
+def _finite(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _peaks(times: list[float], watts: list[list[float | None]], points: int) -> list[int]:
+    """Indexes to keep: of each stretch of readings the first rail's lowest and highest."""
+    if len(times) <= points or not watts:
+        return list(range(len(times)))
+    stretch = len(times) / (points / 2)
+    kept: set[int] = {0, len(times) - 1}
+    for i in range(points // 2):
+        places = range(int(i * stretch), min(len(times), int((i + 1) * stretch)))
+        known = [(watts[0][p], p) for p in places if watts[0][p] is not None]
+        if known:
+            kept |= {
+                min(known, key=lambda k: k[0] or 0.0)[1],
+                max(known, key=lambda k: k[0] or 0.0)[1],
+            }
+    return sorted(kept)
+
+
+def _short(watts: float | None) -> float | None:
+    return None if watts is None else float(f"{watts:.4g}")

@@ -1,0 +1,53 @@
+"""A report's main table on a terminal."""
+# board: no
+
+import os
+from dataclasses import replace
+from typing import TextIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from splitwatt.reports.tables.table import Table, group_of
+
+# A pipe has no width of its own: as wide as the table needs.
+_PIPE_COLUMNS = 200
+_UNBOUND = 10_000
+
+
+def show(table: Table, stream: TextIO) -> None:
+    """Print a table with its sources and notes; intervals only where there is room for them."""
+    console = Console(file=stream, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(file=stream, highlight=False, width=_PIPE_COLUMNS)
+    drawn = _draw(table, intervals=True)
+    wide = console.options.update(width=_UNBOUND, max_width=_UNBOUND)
+    if console.measure(drawn, options=wide).maximum > console.width:
+        drawn = _draw(table, intervals=False)
+    console.print(drawn)
+    for line in [f"Sources: {table.sources()}", *table.notes]:
+        console.print(Text(line, style="dim"))
+
+
+def _draw(table: Table, intervals: bool) -> RichTable:
+    drawn = RichTable(
+        box=box.SIMPLE_HEAD,
+        title=table.title,
+        title_justify="left",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    columns = [replace(c, interval=c.interval and intervals) for c in table.for_people()]
+    for column in columns:
+        heading = column.title.replace(" at ", "\n") + (f"\n[{column.unit}]" if column.unit else "")
+        drawn.add_column(Text(heading), justify="right" if column.number else "left")
+    previous = ""
+    for row in table.rows:
+        group = group_of(row)
+        if previous and group != previous:
+            drawn.add_section()
+        previous = group
+        drawn.add_row(*(Text(column.show(row[column.key])) for column in columns))
+    return drawn

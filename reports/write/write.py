@@ -1,0 +1,83 @@
+"""Runs become a folder: report.md, report.html, report.json, CSV and LaTeX tables, figures."""
+# board: no
+
+import json
+from pathlib import Path
+
+from splitwatt.device_configs.files import write_atomic
+from splitwatt.reports.figures.draw import draw_all, drawings
+from splitwatt.reports.load.accuracy import read_accuracy
+from splitwatt.reports.load.model import series_of
+from splitwatt.reports.load.runs import load_runs
+from splitwatt.reports.tables.contents import tables
+from splitwatt.reports.tables.overview import accuracy_shortfalls, shortfalls
+from splitwatt.reports.write.csv_files import data_package, to_csv
+from splitwatt.reports.write.document import Report, to_json
+from splitwatt.reports.write.headlines import headlines
+from splitwatt.reports.write.latex import latex_files
+from splitwatt.reports.write.markdown import title, to_markdown
+from splitwatt.reports.write.page import to_html
+
+
+def make_report(
+    paths: list[Path], folder: Path, columns: int = 2, accuracy_files: tuple[Path, ...] = ()
+) -> Report:
+    """Read the runs, write the report into `folder` (made where it is not there), and return it.
+
+    Files that a report was written as before and this one does not have are removed.
+
+    A run that cannot be read is left out, and the report says why, as long as another one can.
+
+    Args:
+        paths: run folders.
+        folder: where to write.
+        columns: of the paper that the figures are for, 1 or 2.
+        accuracy_files: accuracy.json files besides those of the runs.
+
+    Raises:
+        RunError: no run can be read, or an accuracy file.
+        SplitwattError: `folder` cannot be written.
+    """
+    loaded = load_runs(paths)
+    series = series_of(loaded.runs)
+    accuracy = read_accuracy(loaded.runs, accuracy_files)
+    report = Report(
+        series=series,
+        accuracy=accuracy,
+        tables=tables(series, accuracy),
+        figures=[(drawing, drawing.files) for drawing in drawings(series, accuracy)],
+        headlines=headlines(series),
+        shortfalls=[*loaded.left_out, *shortfalls(series), *accuracy_shortfalls(accuracy)],
+    )
+    texts = _texts(report)  # all of them before the first is written: no half report
+    pictures = [file for _, files in report.figures for file in files]
+    names = sorted(["report.json", *texts, *pictures])
+    texts["report.json"] = json.dumps(to_json(report, names), indent=1, allow_nan=False) + "\n"
+    before = _listed(folder)
+    draw_all([drawing for drawing, _ in report.figures], folder, columns)
+    for name, text in texts.items():
+        write_atomic(str(folder / name), text)
+    for name in sorted(before - set(names)):
+        (folder / name).unlink()
+    return report
+
+
+def _listed(folder: Path) -> set[str]:
+    """The files of the report that is in the folder, as its report.json lists them."""
+    try:
+        found = list(json.loads((folder / "report.json").read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError):  # none, or of an earlier version
+        return set()
+    inside = (name for name in found if isinstance(name, str) and ".." not in name.split("/"))
+    return {name for name in inside if name[:1] != "/" and (folder / name).is_file()}
+
+
+def _texts(report: Report) -> dict[str, str]:
+    """Every file of the report but the figures and report.json, by its name."""
+    return {
+        **{f"{table.name}.csv": to_csv(table) for table in report.tables},
+        "datapackage.json": data_package("splitwatt-report", title(report), report.tables),
+        "report.md": to_markdown(report),
+        "report.html": to_html(report, title(report)),
+        **latex_files(report, title(report)),
+    }

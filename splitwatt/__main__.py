@@ -1,0 +1,108 @@
+"""The `splitwatt` command: finds the room that a verb lives in and imports that room only."""
+
+import contextlib
+import importlib
+import importlib.util
+import shlex
+import sys
+from typing import List, Optional
+
+from splitwatt.device_configs.cli import guarded
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.names import suggestion
+from splitwatt.device_configs.version import __version__
+
+# verb -> (room, what it does)
+VERBS = {
+    "models": ("export", "the models that can be exported, and their rate points"),
+    "weights": ("export", "what to download for a model, from where, and where to put it"),
+    "export": ("export", "PyTorch model -> ONNX bundle for a target"),
+    "calibrate": ("export", "refit a bundle's entropy tables to one's own images"),
+    "targets": ("device_configs", "the machines that splitwatt knows"),
+    "build": ("engines", "on the board itself: native libraries and TensorRT engines"),
+    "verify": ("engines", "run a bundle's own photographs and compare with its expected outputs"),
+    "serve": ("profiler", "the server: decoders and heads, over HTTP"),
+    "infer": ("profiler", "images through a bundle: answers, pictures, bytes, stage times"),
+    "evaluate": ("profiler", "accuracy and bytes of a deployed bundle on a data set"),
+    "profile": ("profiler", "time configurations on this board against a server"),
+    "whatif": (
+        "profiler",
+        "a run at other link rates and server speeds, and where they break even",
+    ),
+    "check": ("profiler", "a run's figures worked out anew, its hashes and records looked at"),
+    "energy": ("energy", "power and joules alone"),
+    "report": ("reports", "runs -> tables and figures"),
+    "compare": ("reports", "two runs side by side, or one beside the papers; a gate for CI"),
+    "doctor": ("device_configs", "what this machine can do, and what would add the rest"),
+}
+
+# What runs on a host: a board's Python cannot even read these files.
+_HOST_VERBS = ("models", "weights", "export", "calibrate", "report", "compare", "serve")
+_HOST_PYTHON = (3, 10)
+
+_USAGE = "usage: splitwatt VERB [options]      (splitwatt VERB --help tells more)\n\n%s\n\nexample:\n  %s"
+_EXAMPLE = "splitwatt export --model ladon_r50 --target cpu --weights random"
+
+
+def _dispatch(argv: List[str]) -> int:
+    if argv and argv[0] in ("--version", "-V"):
+        print("splitwatt " + __version__)
+        return 0
+    if not argv or argv[0] in ("--help", "-h", "help"):
+        rows = "\n".join("  %-9s %s" % (verb, VERBS[verb][1]) for verb in VERBS)
+        print(_USAGE % (rows, _EXAMPLE))
+        return 0 if argv else 2
+    verb = argv[0]
+    if verb not in VERBS:
+        raise UsageError("unknown command '%s'" % verb, suggestion(verb, VERBS))
+    if verb == "profile" and not _export_missing(argv[1:]):
+        return 1
+    return _run(verb, argv[1:])
+
+
+def _export_missing(argv: List[str]) -> bool:
+    """Have the bundles exported that a profile lacks, where this machine can export at all."""
+    if importlib.util.find_spec("torch") is None or {"--help", "-h"} & set(argv):
+        return True  # a board: the profile itself says what to export
+    wanted = importlib.import_module("splitwatt.profiler.cli").what_to_export(argv)
+    # The profile's own output may be read by a program.
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            return not wanted or _run("export", wanted) == 0
+        except UsageError as error:
+            if "--weights" not in error.remedy:
+                raise
+            # `profile` takes no --weights: what to type instead.
+            again = " ".join(shlex.quote(word) for word in wanted)
+            remedy = "%s, before profiling: splitwatt export %s --weights random"
+            raise UsageError(error.message, remedy % (error.remedy, again))
+
+
+def _run(verb: str, argv: List[str]) -> int:
+    if verb in _HOST_VERBS and sys.version_info < _HOST_PYTHON:
+        raise UsageError(
+            "splitwatt %s needs Python %d.%d or newer and this is %d.%d"
+            % ((verb,) + _HOST_PYTHON + sys.version_info[:2]),
+            "run it on a host; a board profiles, verifies and measures",
+        )
+    room = importlib.import_module("splitwatt.%s.cli" % VERBS[verb][0])
+    return int(room.VERBS[verb](argv))
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run one verb; returns its exit code: 0 done, 1 failed, 2 bad usage."""
+    return guarded(_dispatch, sys.argv[1:] if argv is None else argv)
+
+
+def run_export() -> int:
+    """The script `export`."""
+    return main(["export"] + sys.argv[1:])
+
+
+def run_profile() -> int:
+    """The script `profile`."""
+    return main(["profile"] + sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
