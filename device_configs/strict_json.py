@@ -1,0 +1,123 @@
+"""JSON from a disk or a network: bounded, finite, well-formed, or one sentence that says what is wrong.
+
+Python's own reader takes NaN, integers of any length, doubled keys and lone surrogates, which then
+fail far from where they were read.
+"""
+
+import json
+import math
+import os
+from typing import Any, Dict, List, Tuple, Type, Union
+
+from splitwatt.device_configs.errors import SplitwattError
+
+# The largest integer that a float64 and every other JSON reader hold exactly.
+MAX_INTEGER = 2**53
+MAX_DEPTH = 64
+
+
+class _WrongJsonError(ValueError):
+    """What is wrong, in words that follow the document's name."""
+
+
+def parse_json(
+    data: Union[bytes, str],
+    what: str,
+    error: Type[SplitwattError] = SplitwattError,
+    remedy: str = "",
+) -> Any:
+    """A JSON document as Python values.
+
+    Args:
+        data: the text, UTF-8 where it is bytes. The caller bounds its length.
+        what: names it in errors, as "bundle/manifest.json".
+        error: the class to raise.
+        remedy: what to do about a document that is wrong.
+
+    Raises:
+        error: not UTF-8, not JSON, NaN or infinite numbers, integers beyond 2^53, a key twice in an
+            object, a surrogate or NUL in a string, or deeper than 64 levels.
+    """
+    try:
+        text = data.decode("utf-8") if isinstance(data, bytes) else data
+        document = json.loads(
+            text,
+            parse_constant=_constant,
+            parse_float=_float,
+            parse_int=_integer,
+            object_pairs_hook=_object,
+        )
+        _check(document, 0)
+    except _WrongJsonError as wrong:
+        raise error("%s %s" % (what, wrong), remedy)
+    except RecursionError:
+        raise error("%s is nested deeper than %d levels" % (what, MAX_DEPTH), remedy)
+    except ValueError as wrong:
+        raise error("%s is not JSON: %s" % (what, str(wrong)[:120]), remedy)
+    return document
+
+
+def read_json(
+    path: str, limit_bytes: int, error: Type[SplitwattError] = SplitwattError, remedy: str = ""
+) -> Any:
+    """A JSON file as Python values; see `parse_json`.
+
+    Args:
+        limit_bytes: the largest file that is read.
+
+    Raises:
+        error: it cannot be read, is larger than the limit, or is wrong (see `parse_json`).
+    """
+    try:
+        with open(path, "rb") as stream:
+            if os.fstat(stream.fileno()).st_size > limit_bytes:
+                raise error("%s is larger than %d bytes" % (path, limit_bytes), remedy)
+            data = stream.read(limit_bytes + 1)
+    except OSError as wrong:
+        raise error("%s cannot be read: %s" % (path, wrong.strerror), remedy)
+    if len(data) > limit_bytes:
+        raise error("%s is larger than %d bytes" % (path, limit_bytes), remedy)
+    return parse_json(data, path, error, remedy)
+
+
+def _constant(text: str) -> Any:
+    raise _WrongJsonError("holds %s, which is not a number of JSON" % text)
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _WrongJsonError("holds the number %s, which is too large" % text[:40])
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > 17 or abs(int(text)) > MAX_INTEGER:
+        raise _WrongJsonError("holds the integer %s, which is beyond 2^53" % text[:40])
+    return int(text)
+
+
+def _object(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise _WrongJsonError("has the key %s twice" % json.dumps(twice[:60]))
+    return result
+
+
+def _check(value: Any, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise _WrongJsonError("is nested deeper than %d levels" % MAX_DEPTH)
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+            raise _WrongJsonError(
+                "holds text with a NUL or half a character: %s" % ascii(value)[:60]
+            )
+    elif isinstance(value, list):
+        for item in value:
+            _check(item, depth + 1)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check(key, depth)
+            _check(item, depth + 1)
