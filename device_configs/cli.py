@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, List
 
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.install import install_for
+from splitwatt.device_configs.small_files import real_number, whole_number
 
 Command = Callable[[List[str]], int]
 
@@ -28,10 +29,7 @@ def parser(verb: str, summary: str, example: str) -> argparse.ArgumentParser:
 
 def positive(text: str) -> int:
     """What argparse makes of a count: a whole number from 1 on."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
+    value = whole_number(text) or 0
     if value < 1:
         raise argparse.ArgumentTypeError("must be a whole number from 1 on, not '%s'" % text)
     return value
@@ -41,11 +39,8 @@ def number(low: float, high: float) -> Callable[[str], float]:
     """What makes a number from `low` to `high` of an argument, for argparse."""
 
     def read(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not low <= value <= high:
+        value = real_number(text)
+        if value is None or not low <= value <= high:
             bounds = "from %.12g to %.12g" % (low, high)
             raise argparse.ArgumentTypeError("must be %s, not '%s'" % (bounds, text))
         return value

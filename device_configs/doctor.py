@@ -1,12 +1,13 @@
-"""What `splitwatt doctor` asks of this room: which machine this is, and whether Python fits it."""
+"""What `splitwatt doctor` asks this room: which machine this is, and whether Python fits it."""
 
 import os
 import platform
 import sys
-from typing import List, Optional
+from typing import List
 
+from splitwatt.device_configs.detect import detect_target, device_model
 from splitwatt.device_configs.diagnosis import Check, package
-from splitwatt.device_configs.targets import Target, known_targets, load_target
+from splitwatt.device_configs.errors import TargetError
 
 _GUIDE = "see docs/board-guide.md"
 
@@ -15,35 +16,13 @@ def checks(root: str = "/") -> List[Check]:
     """This machine, its Python, its name among the targets.
 
     Args:
-        root: where /proc is; another folder in tests.
+        root: where /proc and /sys are; another folder in tests.
     """
     return [
         _python(),
         _machine(root),
         package("yaml", "targets and configs", "pip install PyYAML", "PyYAML"),
     ]
-
-
-def detect(root: str = "/") -> Optional[Target]:
-    """The board that this machine says it is, None where it says none.
-
-    A longer name wins: an "Orin NX" is no "Orin".
-    """
-    model = device_model(root)
-    found = []
-    for name in known_targets():
-        target = load_target(name)
-        found += [(len(text), name) for text in target.detect if model and text in model]
-    return load_target(max(found)[1]) if found else None
-
-
-def device_model(root: str = "/") -> Optional[str]:
-    """What the device tree calls this machine; None on machines without one."""
-    try:
-        with open(os.path.join(root, "proc/device-tree/model"), encoding="utf-8") as stream:
-            return stream.read().strip("\0\n ") or None
-    except (OSError, UnicodeDecodeError):
-        return None
 
 
 def _python() -> Check:
@@ -56,9 +35,13 @@ def _python() -> Check:
 
 
 def _machine(root: str) -> Check:
-    model = device_model(root)
+    sysfs = os.path.join(root, "sys")
+    model = device_model(sysfs)
     where = "%s, %s" % (model or "no device tree", platform.machine())
-    target = detect(root)
+    try:
+        target = detect_target(sysfs)
+    except TargetError as error:
+        return Check("target", False, "%s: %s" % (where, error.message), _GUIDE)
     if model and target is None:
         return Check("target", False, where + ": no target has that name", _GUIDE)
-    return Check("target", True, "%s: --target %s" % (where, target.name if target else "cpu"), "")
+    return Check("target", True, "%s: --target %s" % (where, target or "cpu"), "")

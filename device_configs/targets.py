@@ -44,8 +44,8 @@ class RailConfig(NamedTuple):
 
 
 class SensorConfig(NamedTuple):
-    """How often a driver's readings change (seconds), and whether each is the mean over that
-    period.
+    """How often a driver's readings change (s), whether each is a mean, and over how long (s; None:
+    over that period).
     """
 
     period_s: Optional[float]
@@ -53,6 +53,7 @@ class SensorConfig(NamedTuple):
     source: str
     confirmed: bool
     note: str
+    averages_s: Optional[float] = None
 
 
 class PowerMode(NamedTuple):
@@ -66,7 +67,9 @@ class PowerMode(NamedTuple):
 
 
 class Power(NamedTuple):
-    """A target's sensors: groups of drivers, what makes the total, the known rails."""
+    """A target's sensors: groups of drivers, what makes the total, the known rails, which variants
+    have no sensor (a sentence, or None).
+    """
 
     drivers: Tuple[Tuple[str, ...], ...]
     total: Tuple[Tuple[str, ...], ...]
@@ -74,6 +77,7 @@ class Power(NamedTuple):
     rails: Tuple[RailConfig, ...]
     ignored: Tuple[str, ...]
     sensors: Dict[str, SensorConfig]
+    without: Optional[str]
 
 
 class Target(NamedTuple):
@@ -235,10 +239,16 @@ def _parse_power(power: Dict[str, Any], urls: Dict[str, str]) -> Power:
         ignored=tuple(power["ignored"]),
         sensors={
             driver: SensorConfig(
-                s["period_s"], s["averages"], urls[s["source"]], s["confirmed"], s["note"]
+                s["period_s"],
+                s["averages"],
+                urls[s["source"]],
+                s["confirmed"],
+                s["note"],
+                s.get("averages_s"),
             )
             for driver, s in power["sensors"].items()
         },
+        without=power.get("without"),
     )
 
 

@@ -10,6 +10,8 @@ from splitwatt.device_configs.errors import SensorError, UsageError
 from splitwatt.device_configs.names import suggestion
 
 _HZ = number(0.001, 1e6)
+_IDLE_S = number(0.0, 7 * 86400.0)
+_T_S = number(-1e15, 1e15)
 _SUMMARIES = [
     ("read", "one reading of every rail"),
     ("watch", "the rails live, with sparklines"),
@@ -46,20 +48,26 @@ def _parser(verb: str, example: str) -> argparse.ArgumentParser:
     result = parser("energy " + verb, summary[0].upper() + summary[1:] + ".", example)
     if verb == "integrate":
         result.add_argument(
-            "--target", metavar="NAME|FILE", help="the machine whose rails they are"
+            "--target", metavar="NAME|FILE", help="target whose rails the trace has"
         )
     else:
         result.add_argument(
-            "--target", metavar="NAME|FILE", help="the machine, or its YAML (default: found out)"
+            "--target", metavar="NAME|FILE", help="target or its YAML file (default: auto-detected)"
         )
-        result.add_argument("--sysfs", metavar="DIR", default="/sys", help="what stands for /sys")
-        result.add_argument("--driver", metavar="NAME", help="read the rails by this one only")
-        result.add_argument("--replay", metavar="TRACE", help="play this trace instead of a sensor")
+        result.add_argument(
+            "--sysfs", metavar="DIR", default="/sys", help="directory to use instead of /sys"
+        )
+        result.add_argument(
+            "--driver", metavar="NAME", help="use only this driver, e.g. `generated`"
+        )
+        result.add_argument(
+            "--replay", metavar="TRACE", help="replay this trace instead of reading a sensor"
+        )
     return result
 
 
 def _sources(options: argparse.Namespace) -> Dict[str, Any]:
-    """The arguments that say where power is read."""
+    """Where power is read, as `open_rails` takes it."""
     driver = "replay" if options.replay else options.driver
     return {
         "target": options.target,
@@ -71,7 +79,7 @@ def _sources(options: argparse.Namespace) -> Dict[str, Any]:
 
 def _read(argv: List[str]) -> int:
     from splitwatt.energy.commands.read import read_once
-    from splitwatt.energy.rails.opening import open_rails
+    from splitwatt.energy.rail_set import open_rails
 
     options = _parser("read", "splitwatt energy read --target nano --json").parse_args(argv)
     with open_rails(**_sources(options)) as rails:
@@ -103,8 +111,10 @@ def _watch(argv: List[str]) -> int:
     from splitwatt.energy.commands.watch import watch
 
     arguments = _parser("watch", "splitwatt energy watch --target nano")
-    arguments.add_argument("--seconds", type=seconds, metavar="S", help="stop after so long")
-    arguments.add_argument("--interval", type=seconds, default=0.5, metavar="S", help="refresh")
+    arguments.add_argument("--seconds", type=seconds, metavar="S", help="stop after S seconds")
+    arguments.add_argument(
+        "--interval", type=seconds, default=0.5, metavar="S", help="refresh interval"
+    )
     options = arguments.parse_args(argv)
     last = watch(_sources(options), options.interval, options.seconds, not options.json)
     if options.json:
@@ -116,25 +126,27 @@ def _record(argv: List[str]) -> int:
     from splitwatt.energy.commands.record import as_lines, record
 
     arguments = _parser("record", "splitwatt energy record --idle 2 --runs 5 -- ./my_program")
-    arguments.add_argument("--runs", type=int, default=1, metavar="N", help="run it N times")
     arguments.add_argument(
-        "--warmup", type=int, default=0, metavar="N", help="runs before, unmeasured"
+        "--runs", type=int, default=1, metavar="N", help="number of measured runs"
     )
-    arguments.add_argument("--idle", type=float, default=0.0, metavar="S",
+    arguments.add_argument(
+        "--warmup", type=int, default=0, metavar="N", help="number of unmeasured runs before them"
+    )
+    arguments.add_argument("--idle", type=_IDLE_S, default=0.0, metavar="S",
                            help="measure idle power for S seconds before and after")  # fmt: skip
-    arguments.add_argument("--hz", type=_HZ, metavar="HZ", help="samples a second")
-    arguments.add_argument("--output", metavar="TRACE", help="keep the trace (a CSV)")
-    arguments.add_argument("--sampler-cost", type=float, default=0.0, metavar="S",
-                           help="measure first, for 2 x S, what sampling itself draws")  # fmt: skip
+    arguments.add_argument(
+        "--hz", type=_HZ, metavar="HZ", help="samples per second (default: twice the sensor's rate)"
+    )
+    arguments.add_argument(
+        "--output", metavar="TRACE", help="write the power trace to this CSV file"
+    )
     arguments.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     options = arguments.parse_args(argv)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
         raise UsageError("no command to record", "put it after --")
-    if options.runs < 1 or options.warmup < 0 or options.idle < 0 or options.sampler_cost < 0:
-        raise UsageError(
-            "--runs, --warmup, --idle and --sampler-cost cannot be negative, or 0 runs"
-        )
+    if options.runs < 1 or options.warmup < 0:
+        raise UsageError("--runs must be at least 1, and --warmup at least 0")
     result = record(
         command,
         _sources(options),
@@ -144,7 +156,6 @@ def _record(argv: List[str]) -> int:
         hz=options.hz,
         trace_path=options.output,
         quiet=options.json,
-        sampler_cost_s=options.sampler_cost,
     )
     if options.json:
         print_json(result)
@@ -154,13 +165,21 @@ def _record(argv: List[str]) -> int:
 
 
 def _integrate(argv: List[str]) -> int:
-    from splitwatt.energy.joules.windows import as_lines, integrate_file
+    from splitwatt.energy.commands.integrate import as_lines, integrate_file
 
     arguments = _parser("integrate", "splitwatt energy integrate run/power/LC1.cpu.0.csv --json")
-    arguments.add_argument("trace", metavar="TRACE", help="a CSV with t_s and a column a rail, W")
-    arguments.add_argument("--from", dest="start", type=float, metavar="S", help="begin here (t_s)")
-    arguments.add_argument("--to", dest="end", type=float, metavar="S", help="end here (t_s)")
-    arguments.add_argument("--windows", metavar="FILE", help="windows.jsonl of the run")
+    arguments.add_argument(
+        "trace", metavar="TRACE", help="CSV file with t_s and a column per rail in watts"
+    )
+    arguments.add_argument(
+        "--from", dest="start", type=_T_S, metavar="S", help="start of the interval (t_s)"
+    )
+    arguments.add_argument(
+        "--to", dest="end", type=_T_S, metavar="S", help="end of the interval (t_s)"
+    )
+    arguments.add_argument(
+        "--windows", metavar="FILE", help="the run's windows.jsonl: joules of each window"
+    )
     options = arguments.parse_args(argv)
     result = integrate_file(
         options.trace, options.target, options.start, options.end, options.windows
@@ -181,14 +200,22 @@ def _serve(argv: List[str]) -> int:
     from splitwatt.energy.endpoint.server import PORT, Endpoint
 
     arguments = _parser("serve", "splitwatt energy serve --target nano --port 9877")
-    arguments.add_argument("--port", type=int, default=PORT, metavar="N", help="default: %d" % PORT)
-    arguments.add_argument("--host", default="", metavar="ADDRESS", help="default: every interface")
-    arguments.add_argument("--hz", type=_HZ, metavar="HZ", help="samples a second")
-    arguments.add_argument("--procfs", metavar="DIR", default="/proc", help="what stands for /proc")
-    arguments.add_argument("--seconds", type=seconds, metavar="S", help="stop after so long")
+    arguments.add_argument(
+        "--port", type=int, default=PORT, metavar="N", help="listen port (default: %d)" % PORT
+    )
+    arguments.add_argument(
+        "--host", default="", metavar="ADDRESS", help="listen address (default: all interfaces)"
+    )
+    arguments.add_argument(
+        "--hz", type=_HZ, metavar="HZ", help="samples per second (default: twice the sensor's rate)"
+    )
+    arguments.add_argument(
+        "--procfs", metavar="DIR", default="/proc", help="directory to use instead of /proc"
+    )
+    arguments.add_argument("--seconds", type=seconds, metavar="S", help="stop after S seconds")
     options = arguments.parse_args(argv)
     if not 0 <= options.port <= 65535:
-        raise UsageError("there is no port %d" % options.port, "choose one from 1 to 65535")
+        raise UsageError("there is no port %d" % options.port, "use one from 1 to 65535")
     sources = _sources(options)
     with Endpoint(
         host=options.host, port=options.port, procfs=options.procfs, hz=options.hz, **sources
@@ -203,5 +230,5 @@ def _serve(argv: List[str]) -> int:
             while (end is None or time.monotonic() < end) and endpoint.alive:
                 time.sleep(0.2)
         except KeyboardInterrupt:
-            pass  # that is how it ends
+            pass  # the usual way to end it
     return 0

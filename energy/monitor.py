@@ -7,43 +7,14 @@ import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import SensorError
-from splitwatt.energy.joules.summary import (
-    RailEnergy,
-    energies,
-    readings_of,
-    total_joules,
-    unmeasured,
-)
-from splitwatt.energy.rails.opening import NoSensorError, Tried, open_rails
+from splitwatt.energy.joules.windows import IDLE, Window, WindowEnergy, window_energies
+from splitwatt.energy.rail_set import NoSensorError, Tried, open_rails
 from splitwatt.energy.sampler.sampler import Sampler
 from splitwatt.energy.trace.files import Trace, read_trace
 
-# The name of windows in which nothing runs.
-IDLE = "idle"
-
-
-class Window(NamedTuple):
-    """A named interval of the monotonic clock, seconds."""
-
-    name: str
-    start_s: float
-    end_s: float
-
-
-class WindowEnergy(NamedTuple):
-    """The energy of one window: each rail's, the board's total (None: refused or not measured),
-    and both less what the idle board would have used meanwhile (None: no idle window).
-    """
-
-    window: Window
-    rails: Dict[str, RailEnergy]
-    total_joules: Optional[float]
-    net_joules: Dict[str, Optional[float]]
-    total_net_joules: Optional[float]
-
 
 class EnergyMonitor(object):
-    """Samples a target's rails while it is open and tells the joules of windows afterwards.
+    """Samples a target's rails while it is open and gives the joules of windows afterwards.
 
         with EnergyMonitor("nano") as monitor:
             monitor.idle(2.0)
@@ -55,7 +26,7 @@ class EnergyMonitor(object):
             print(energy.window.name, energy.total_joules)
 
     Args:
-        trace_path: where the trace is kept; None: it is thrown away after `close`.
+        trace_path: where the trace is kept; None: `close` deletes it.
         **sampling: as for `splitwatt.energy.sampler.sampler.Sampler`.
 
     Attributes:
@@ -130,7 +101,7 @@ class EnergyMonitor(object):
         raise SensorError("the window '%s' was not begun" % name, "call begin('%s') first" % name)
 
     def idle(self, seconds: float) -> None:
-        """Do nothing for so long, to know what the board uses then. Do so before and after."""
+        """Do nothing for so long, to measure what the idle board uses. Do so before and after."""
         self.begin(IDLE)
         time.sleep(seconds)
         self.end(IDLE)
@@ -146,67 +117,15 @@ class EnergyMonitor(object):
         return window_energies(self.trace(), self.windows)
 
     def close(self) -> None:
-        """Throw the trace away if nobody asked to keep it."""
+        """Delete the trace unless it was given a path."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
 
-def window_energies(trace: Trace, windows: List[Window]) -> List[WindowEnergy]:
-    """The energy of each window of a trace, gross and net of its `idle` windows' mean power.
-
-    A rail of which more than a hundredth of a window was not measured has no joules in it.
-    """
-    readings = readings_of(trace)
-    found = [(w, energies(trace, readings, w.start_s, w.end_s)) for w in windows]
-    idle = idle_watts([rails for window, rails in found if window.name == IDLE])
-    results = []
-    for window, measured in found:
-        rails = {label: _of_all(energy) for label, energy in measured.items()}
-        net = {
-            label: _less(energy.joules, idle.get(label), energy.covered_s)
-            for label, energy in rails.items()
-        }
-        gross = total_joules(trace.total, rails)
-        parts = [net.get(label) for label in trace.total]
-        total_net = None if not parts or None in parts else sum(parts)  # type: ignore[arg-type]
-        results.append(WindowEnergy(window, rails, gross, net, total_net))
-    return results
-
-
-def _of_all(energy: RailEnergy) -> RailEnergy:
-    """Refused where the joules of what was measured are not those of the window."""
-    why = unmeasured(energy)
-    if energy.refused is not None or why is None:
-        return energy
-    return energy._replace(
-        joules=None,
-        interval_joules=None,
-        joules_simpson=None,
-        joules_trapezoid=None,
-        joules_rectangle=None,
-        refused=why,
-    )
-
-
-def idle_watts(idle: List[Dict[str, RailEnergy]]) -> Dict[str, Optional[float]]:
-    """Each rail's mean power over the idle windows, W (None: refused in all of them)."""
-    labels = sorted({label for rails in idle for label in rails})
-    means: Dict[str, Optional[float]] = {}
-    for label in labels:
-        watts = [rails[label].mean_watts for rails in idle if label in rails]
-        known = [w for w in watts if w is not None]
-        means[label] = sum(known) / len(known) if known else None
-    return means
-
-
-def _less(joules: Optional[float], watts: Optional[float], seconds: float) -> Optional[float]:
-    return None if joules is None or watts is None else joules - watts * seconds
-
-
 class Opened(NamedTuple):
-    """What `open_for` found: a monitor ready to start, or None; and each driver that said no,
-    with its reason and the command that would help.
+    """A monitor ready to start, or None; and each driver that has no rails here, with its reason
+    and the command that would help.
     """
 
     monitor: Optional[EnergyMonitor]
@@ -225,8 +144,8 @@ def open_for(
         SensorError: a sensor is there, but not the target's.
     """
     try:
-        with open_rails(target, sysfs, sampling.get("driver"), sampling.get("options")) as found:
-            tried = list(found.tried)
+        with open_rails(target, sysfs, sampling.get("driver"), sampling.get("options")) as rails:
+            tried = list(rails.tried)
     except NoSensorError as no:
         return Opened(None, no.tried)
     return Opened(EnergyMonitor(target, sysfs, trace_path, **sampling), tried)

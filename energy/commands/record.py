@@ -8,9 +8,10 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import SensorError
+from splitwatt.energy.commands.integrate import figures, not_measured, warnings_of
 from splitwatt.energy.joules.confidence import bootstrap_mean
-from splitwatt.energy.joules.windows import figures, not_measured
-from splitwatt.energy.monitor import IDLE, EnergyMonitor, WindowEnergy
+from splitwatt.energy.joules.windows import IDLE, WindowEnergy
+from splitwatt.energy.monitor import EnergyMonitor
 
 _RUN = "run"
 
@@ -24,19 +25,17 @@ def record(
     hz: Optional[float] = None,
     trace_path: Optional[str] = None,
     quiet: bool = False,
-    sampler_cost_s: float = 0.0,
 ) -> Dict[str, Any]:
     """Run a command and measure it.
 
     Args:
         command: program and arguments, run as they are (no shell).
-        sources: `target`, `sysfs`, `driver`, `options` (see `splitwatt.energy.rails.opening.open_rails`).
+        sources: `target`, `sysfs`, `driver`, `options` (see `splitwatt.energy.rail_set.open_rails`).
         runs, warmup: how often it runs, measured and before.
-        idle_s: how long nothing runs before and after, to know the idle power.
+        idle_s: how long nothing runs before and after, to measure the idle power, s.
         hz: samples a second; None: twice the sensor's own rate.
         trace_path: keep the trace there.
         quiet: send the command's output to standard error.
-        sampler_cost_s: compare power with and without sampling for so long each; 0: do not.
 
     Returns:
         {"command", "runs": [...], "joules": {label: MEAN}, "idle": {...}, "sampler": {...}, ...}.
@@ -44,11 +43,6 @@ def record(
     Raises:
         SensorError: no sensor, or the command cannot be started.
     """
-    cost = None
-    if sampler_cost_s > 0:
-        from splitwatt.energy.sampler.cost import sampler_power
-
-        cost = sampler_power(sources, sampler_cost_s, hz)
     ended: List[Ended] = []
     monitor = EnergyMonitor(trace_path=trace_path, hz=hz, **sources)
     try:
@@ -67,7 +61,7 @@ def record(
             if idle_s > 0:
                 monitor.idle(idle_s)
         results = monitor.results()
-        return _document(command, monitor, results, ended, trace_path, cost)
+        return _document(command, monitor, results, ended, trace_path)
     finally:
         monitor.close()
 
@@ -112,7 +106,6 @@ def _document(
     results: List[WindowEnergy],
     ended: List[Ended],
     trace_path: Optional[str],
-    cost: Optional[Dict[str, Any]],
 ) -> Dict[str, Any]:
     measured = [r for r in results if r.window.name == _RUN]
     idle = [r for r in results if r.window.name == IDLE]
@@ -134,7 +127,7 @@ def _document(
         "command": command,
         "target": monitor.about["target"],
         "provenance": monitor.about["provenance"],
-        "total_of": monitor.about["total"],
+        "total_of": list(monitor.trace().total),
         "recorded_wall_s": time.time(),
         "runs": runs,
         "seconds": _mean([r["seconds"] for r in runs]),
@@ -146,10 +139,12 @@ def _document(
         "net_joules": {k: _mean([r["net_joules"][k] for r in runs]) for k in labels},
         "idle_watts": {k: [r.rails[k].mean_watts for r in idle] for k in labels} if idle else None,
         "sampler": monitor.stats,
-        "sampler_power": cost,
         "hz": monitor.about["hz"],
         "events": monitor.trace().metadata.get("events", []),
         "trace": trace_path,
+        "warnings": sorted(
+            {w for r in measured for e in r.rails.values() if not e.refused for w in warnings_of(e)}
+        ),
         "refused": sorted({e.refused for r in measured for e in r.rails.values() if e.refused}),
     }
 
@@ -195,11 +190,8 @@ def as_lines(result: Dict[str, Any], encoding: Optional[str] = None) -> List[str
             % (sampler["samples"], sampler["lost"], 100 * sampler["core_fraction"])
         )
     else:
-        lines.append("  Sampler: it hung in a sensor and was killed")
-    if result["sampler_power"]:
-        for label, change in result["sampler_power"]["change_watts"].items():
-            text = "-" if change is None else "%+.4f W" % change
-            lines.append("  Sampling changes the power of %s by %s" % (label, text))
+        lines.append("  Sampler: blocked by a sensor and killed")
+    lines += ["  warning: " + text for text in result["warnings"]]
     codes = sorted({run["exit_code"] for run in runs} - {0})
     if codes:
         lines.append("  the command failed: exit code %s" % ", ".join(map(str, codes)))

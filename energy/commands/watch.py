@@ -1,20 +1,17 @@
 """The rails live in a terminal: watts, joules so far and a sparkline each."""
 
-import os
 import shutil
 import sys
-import tempfile
 import time
 from collections import deque
 from typing import Any, Deque, Dict, List, Optional
 
 from splitwatt.energy.rails.total import add_up
-from splitwatt.energy.sampler.latest import Latest, LatestFile
-from splitwatt.energy.sampler.sampler import Sampler
+from splitwatt.energy.sampler.sampler import Latest, Sampler
 
 _BARS = "▁▂▃▄▅▆▇█"
-_PLAIN_BARS = "_.-~=+*#"  # for terminals that are told no encoding, as over a bare ssh
-# Bars of a sparkline at most and at least, and the columns that stand beside them.
+_PLAIN_BARS = "_.-~=+*#"  # for terminals without a known encoding, as over a bare ssh
+# Bars of a sparkline at most and at least, and the columns beside them.
 _WIDTH = 40
 _NARROWEST = 8
 _BESIDE = 45
@@ -43,31 +40,17 @@ def watch(
     sources: Dict[str, Any], interval_s: float, seconds: Optional[float], show: bool
 ) -> Dict[str, Any]:
     """Show the rails until Ctrl-C or for `seconds`; returns the last reading as JSON."""
-    sampler = Sampler(**sources)
-    folder = tempfile.mkdtemp(prefix="splitwatt-")
-    sampler.latest = path = os.path.join(folder, "latest")
-    try:
-        with sampler:
-            about = sampler.about
-            latest_file = LatestFile(path, len(about["rails"]))
-            try:
-                return _loop(about, latest_file, interval_s, seconds, show)
-            finally:
-                latest_file.close()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with Sampler(every_s=min(0.2, interval_s), **sources) as sampler:
+        return _loop(sampler, interval_s, seconds, show)
 
 
 def _loop(
-    about: Dict[str, Any],
-    latest_file: LatestFile,
-    interval_s: float,
-    seconds: Optional[float],
-    show: bool,
+    sampler: Sampler, interval_s: float, seconds: Optional[float], show: bool
 ) -> Dict[str, Any]:
+    about = sampler.about
     history: List[Deque[Optional[float]]] = [deque(maxlen=_WIDTH) for _ in about["rails"]]
     end = None if seconds is None else time.monotonic() + seconds
-    bars = bars_of(sys.stdout.encoding)  # before rich puts something without one in its place
+    bars = bars_of(sys.stdout.encoding)  # before rich replaces it by something without one
     screen = _Screen() if show else None
     latest: Optional[Latest] = None
     try:
@@ -75,17 +58,15 @@ def _loop(
             time.sleep(
                 interval_s if end is None else max(0.0, min(interval_s, end - time.monotonic()))
             )
-            latest = latest_file.read() or latest
+            latest = sampler.latest
             if latest is None:
                 continue
-            if not latest.fresh(time.monotonic(), about["hz"]):
-                latest = latest.stale()
             for line, watts in zip(history, latest.watts):
                 line.append(watts)
             if screen is not None:
                 screen.draw(_lines(about, latest, history, bars))
     except KeyboardInterrupt:
-        pass  # that is how it ends
+        pass  # the usual way to end it
     finally:
         if screen is not None:
             screen.close()
@@ -110,8 +91,7 @@ def _lines(about: Dict[str, Any], latest: Latest, history: List[Any], bars: str)
                 _range(past),
             )
         )
-    watts_of = {r["label"]: w for r, w in zip(about["rails"], latest.watts)}
-    total = add_up(about["total"], watts_of)
+    total = add_up(latest.total(about), latest.of(about, "watts"))
     lines.append(
         "%-*s %9s   %d samples at %.4g Hz, %d lost, target %s, %s"
         % (
@@ -129,20 +109,21 @@ def _lines(about: Dict[str, Any], latest: Latest, history: List[Any], bars: str)
 
 
 def _range(past: Deque[Optional[float]]) -> str:
-    """What the least and the greatest bar stand for."""
+    """The power of the lowest and the highest bar."""
     known = [watts for watts in past if watts is not None]
     return "%.2f to %.2f W" % (min(known), max(known)) if known else ""
 
 
 def _document(about: Dict[str, Any], latest: Optional[Latest]) -> Dict[str, Any]:
     rows = []
+    total = latest.total(about) if latest else tuple(about["total"])
     for i, rail in enumerate(about["rails"]):
         rows.append(
             {
                 "name": rail["label"],
                 "watts": latest.watts[i] if latest else None,
                 "joules": latest.joules[i] if latest else None,
-                "total": about["total"] == [rail["label"]],
+                "total": total == (rail["label"],),
             }
         )
     return {
@@ -155,7 +136,7 @@ def _document(about: Dict[str, Any], latest: Optional[Latest]) -> Dict[str, Any]
 
 
 class _Screen(object):
-    """Draws lines in place on a terminal (with rich where it is), one under the other elsewhere."""
+    """Draws lines in place on a terminal that has rich, one below the other elsewhere."""
 
     def __init__(self) -> None:
         self._live: Any = None

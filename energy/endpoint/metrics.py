@@ -1,8 +1,9 @@
 """The text that a Prometheus server scrapes: Energon's names with right values, and our own series.
 
-Energon's gauges have no labels and stand for the whole machine; a figure that this machine has no
-sensor for is NaN (Energon says -1, which a sum over time would take for a power). Our own series
-have a label for the rail, base units, and `_total` on counters, as Prometheus asks for.
+Energon's gauges have no labels and are of the whole machine; a figure that this machine has no
+sensor for is NaN (Energon gives -1, which a sum over time would take for a power). Our own series
+have a label for the rail, base units, and `_total` on counters, as Prometheus asks for. The text is
+written here and not by prometheus_client, because boards with Python 3.6 do not have it.
 """
 
 import os
@@ -10,7 +11,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from splitwatt.energy.endpoint.system_facts import SystemFacts
 from splitwatt.energy.rails.total import add_up
-from splitwatt.energy.sampler.latest import Latest
+from splitwatt.energy.sampler.sampler import Latest
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _KINDS = ("total", "cpu", "gpu", "cpu_gpu")
@@ -43,13 +44,15 @@ def _energon_power(
     about: Dict[str, Any], latest: Optional[Latest]
 ) -> List[Tuple[str, str, Optional[float]]]:
     rails = about["rails"]
-    watts, volts = _by_label(about, latest, "watts"), _by_label(about, latest, "volts")
+    watts = latest.of(about, "watts") if latest else {}
+    volts = latest.of(about, "volts") if latest else {}
+    total = latest.total(about) if latest else ()
     # Energon's gauges have no labels: where no sensor measures, the help text says so.
     said = "" if about["provenance"] == "measured" else " (%s)" % about["provenance"]
     rows: List[Tuple[str, str, Optional[float]]] = []
     for kind in _KINDS:
         labels = [r["label"] for r in rails if r["energon"] == kind]
-        power = add_up(about["total"] if kind == "total" else labels, watts)
+        power = add_up(total if kind == "total" else labels, watts)
         # Several rails have no one voltage.
         voltage = volts.get(labels[0]) if len(labels) == 1 else None
         rows.append((kind + "_in_power_mW", "power" + said, None if power is None else power * 1e3))
@@ -59,21 +62,16 @@ def _energon_power(
     return rows
 
 
-def _by_label(
-    about: Dict[str, Any], latest: Optional[Latest], what: str
-) -> Dict[str, Optional[float]]:
-    labels = [rail["label"] for rail in about["rails"]]
-    return dict(zip(labels, getattr(latest, what) if latest else [None] * len(labels)))
-
-
 def _ours(lines: List[str], about: Dict[str, Any], latest: Optional[Latest]) -> None:
+    if latest is None:
+        return
     series = [
         ("power_watts", "gauge", "power of a rail", "watts"),
         ("voltage_volts", "gauge", "voltage of a rail", "volts"),
         ("energy_joules_total", "counter", "energy of a rail since the start", "joules"),
     ]
     for name, kind, text, what in series:
-        values = _by_label(about, latest, what)
+        values = latest.of(about, what)
         rows = [
             (_rail_labels(rail, about), values[rail["label"]])
             for rail in about["rails"]
@@ -81,11 +79,12 @@ def _ours(lines: List[str], about: Dict[str, Any], latest: Optional[Latest]) -> 
         ]
         if rows:
             _metric(lines, "splitwatt_rail_" + name, kind, text, rows)
-    if latest is None:
-        return
-    total = add_up(about["total"], _by_label(about, latest, "watts"))
+    labels_of_total = latest.total(about)
+    total = add_up(labels_of_total, latest.of(about, "watts"))
     if total is not None:
-        labels = _labels([("rails", "+".join(about["total"])), ("provenance", about["provenance"])])
+        labels = _labels(
+            [("rails", "+".join(labels_of_total)), ("provenance", about["provenance"])]
+        )
         _metric(
             lines, "splitwatt_board_power_watts", "gauge", "the board's total", [(labels, total)]
         )

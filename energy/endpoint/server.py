@@ -1,23 +1,22 @@
-"""The Prometheus endpoint: an HTTP server that tells the sampler's newest reading."""
+"""The Prometheus endpoint: an HTTP server that gives the sampler's newest reading."""
 
-import os
-import shutil
-import tempfile
+import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import ThreadingMixIn
 from typing import Any, Optional
 
+from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.energy.endpoint.metrics import CONTENT_TYPE, page
 from splitwatt.energy.endpoint.system_facts import SystemFacts
-from splitwatt.energy.sampler.latest import LatestFile
 from splitwatt.energy.sampler.sampler import Sampler
 
 PORT = 9877
 # Connections at once, each a thread; those beyond are closed.
 MOST_CONNECTIONS = 32
+# How old a reading may be that a scrape gets, s.
+_EVERY_S = 0.1
 
 
 class _Server(ThreadingMixIn, HTTPServer):
@@ -34,6 +33,12 @@ class _Server(ThreadingMixIn, HTTPServer):
             return
         super().process_request(request, client_address)
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that leaves in the middle of an answer is no error; others are one line."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            note("splitwatt: a scrape failed: %s: %s" % (type(error).__name__, error))
+
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
@@ -47,12 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.split("?")[0] in ("/", "/metrics"):
-            try:
-                text = self.server.page_of()  # type: ignore[attr-defined]
-            except SensorError as error:
-                self._send(503, "text/plain", "%s\n" % error)
-                return
-            self._send(200, CONTENT_TYPE, text)
+            self._send(200, CONTENT_TYPE, self.server.page_of())  # type: ignore[attr-defined]
         else:
             self._send(404, "text/plain", "the figures are at /metrics\n")
 
@@ -69,12 +69,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Endpoint(object):
-    """A sampler and the server that tells what it reads; a context manager.
+    """A sampler and the server that gives what it reads; a context manager.
 
     Args:
         target, sysfs, sampling: as for `splitwatt.energy.sampler.sampler.Sampler`.
         host, port: where to listen; port 0: any free one (see `.port`).
-        procfs: the root of the tree that stands for /proc.
+        procfs: the folder to use instead of /proc.
     """
 
     def __init__(
@@ -86,13 +86,12 @@ class Endpoint(object):
         procfs: str = "/proc",
         **sampling: Any,
     ) -> None:
-        self._folder: Optional[str] = None
-        self._sampler = Sampler(target, sysfs, **sampling)
+        self._sampler = Sampler(target, sysfs, every_s=_EVERY_S, **sampling)
         self._address = (host, port)
         self._facts = SystemFacts(sysfs, procfs)
         self._lock = threading.Lock()
-        self._latest: Optional[LatestFile] = None
         self._server: Optional[_Server] = None
+        self._serving = False
         self.port = port
 
     def __enter__(self) -> "Endpoint":
@@ -106,10 +105,8 @@ class Endpoint(object):
                 )
             self._server.page_of = self._page
             self.port = self._server.server_address[1]
-            self._folder = tempfile.mkdtemp(prefix="splitwatt-")
-            self._sampler.latest = os.path.join(self._folder, "latest")
             self._sampler.start()
-            self._latest = LatestFile(self._sampler.latest, len(self._sampler.about["rails"]))
+            self._serving = True
             threading.Thread(target=self._server.serve_forever, daemon=True).start()
         except BaseException:
             self.close()
@@ -131,11 +128,7 @@ class Endpoint(object):
 
     def _page(self) -> str:
         with self._lock:  # SystemFacts remembers processor times
-            latest = self._latest.read() if self._latest is not None else None
-            about = self._sampler.about
-            if latest is not None and not latest.fresh(time.monotonic(), about["hz"]):
-                latest = latest.stale()
-            return page(about, latest, self._facts)
+            return page(self._sampler.about, self._sampler.latest, self._facts)
 
     @property
     def alive(self) -> bool:
@@ -145,15 +138,8 @@ class Endpoint(object):
     def close(self) -> None:
         """Stop serving and sampling."""
         if self._server is not None:
-            if self._latest is not None:
+            if self._serving:
                 self._server.shutdown()
             self._server.server_close()
             self._server = None
-        try:
-            self._sampler.stop()
-        finally:
-            if self._latest is not None:
-                self._latest.close()
-                self._latest = None
-            if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
+        self._sampler.stop()

@@ -5,8 +5,8 @@ So a block is: the same work over and over, for ten seconds or more, and its jou
 the number of inferences, which is the same for every configuration that is compared.
 
 Where a part of the block was not measured, joules are those of the rest, and they are divided by
-the inferences of the rest: as many as its share of the time. A larger part than a hundredth is
-refused: nobody knows what ran in it.
+the inferences of the rest: as many as its share of the time. A block of which more than a hundredth
+was not measured is refused: it is not known what ran in that part.
 """
 
 import time
@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.energy.joules.confidence import bootstrap_mean
-from splitwatt.energy.joules.summary import (
+from splitwatt.energy.joules.energy import (
     LEAST_READINGS,
     RailEnergy,
     energies,
@@ -22,7 +22,7 @@ from splitwatt.energy.joules.summary import (
     readings_of,
     unmeasured,
 )
-from splitwatt.energy.monitor import EnergyMonitor, Window, idle_watts
+from splitwatt.energy.joules.windows import idle_watts
 from splitwatt.energy.rails.rail import Rail
 from splitwatt.energy.trace.files import Trace, read_trace
 from splitwatt.energy.trace.readings import Readings
@@ -66,13 +66,6 @@ def repeat(
     return Repetitions(count, start, now)
 
 
-def repeat_stage(monitor: EnergyMonitor, name: str, stage: Callable[[], Any], **how: Any) -> int:
-    """`repeat` as the window `name` of a monitor; returns how often it ran in it."""
-    done = repeat(stage, **how)
-    monitor.windows.append(Window(name, done.start_s, done.end_s))
-    return done.repetitions
-
-
 def block_energy(
     trace_path: str,
     start_s: float,
@@ -93,7 +86,8 @@ def block_energy(
         None, "events" (how many of each kind)}. FIGURES: "joules" (of what was measured),
         "joules_per_image", "net_joules_per_image" (None: no idle window),
         "interval_joules_per_image" (95 %, bootstrap over equal pieces of the block, around
-        "joules_per_image"; None: too few readings), "pieces",
+        "joules_per_image", and what a sensor that averages may be off at the block's edges; None:
+        too few readings), "pieces",
         "joules_per_image_of_pieces", "idle_watts", "effective_hz",
         "largest_gap_s", "excluded", "gap_s", "refused". All joules are None where the block was
         refused; joules per image also where more than a hundredth of it was not measured, which
@@ -103,10 +97,10 @@ def block_energy(
         raise SensorError("a block without inferences has no joules per image")
     trace = read_trace(trace_path)
     readings = readings_of(trace)
-    found = energies(trace, readings, start_s, end_s)
+    measured = energies(trace, readings, start_s, end_s)
     idle_w = idle_watts([energies(trace, readings, a, b) for a, b in idle])
     parts = {
-        rail.label: _part(readings[rail.label], rail, found[rail.label], idle_w, inferences)
+        rail.label: _part(readings[rail.label], rail, measured[rail.label], idle_w, inferences)
         for rail in trace.rails
     }
     return {
@@ -120,13 +114,16 @@ def block_energy(
 
 
 class _Part(NamedTuple):
-    """One rail of a block, per image: gross and net joules, those of equal pieces of the block."""
+    """One rail of a block, per image: gross and net joules, those of equal pieces of the block, and
+    what the block's edges may hold more or less.
+    """
 
     energy: RailEnergy
     gross: Optional[float]
     net: Optional[float]
     idle_w: Optional[float]
     pieces: List[float]
+    edge: float
     refused: Optional[str]
 
 
@@ -140,15 +137,16 @@ def _part(
     idle = idle_w.get(rail.label)
     refused = energy.refused or unmeasured(energy)
     if refused is not None or energy.joules is None:
-        return _Part(energy, None, None, idle, [], refused)
+        return _Part(energy, None, None, idle, [], 0.0, refused)
     measured = inferences * energy.covered_s / energy.duration_s
     gross = energy.joules / measured
     net = None if idle is None else gross - idle * energy.covered_s / measured
-    return _Part(energy, gross, net, idle, _pieces(readings, rail, energy, inferences), None)
+    pieces = _pieces(readings, rail, energy, inferences)
+    return _Part(energy, gross, net, idle, pieces, energy.edge_joules / measured, None)
 
 
 def _pieces(readings: Readings, rail: Rail, energy: RailEnergy, inferences: int) -> List[float]:
-    """Joules per image of equal pieces of the block, each with enough readings; [] of too few."""
+    """Joules per image of equal pieces of the block, each with enough readings; [] if too few."""
     count = min(_PIECES, inferences, energy.readings // (LEAST_READINGS + 1))
     if count < _FEWEST_PIECES:
         return []
@@ -156,7 +154,7 @@ def _pieces(readings: Readings, rail: Rail, energy: RailEnergy, inferences: int)
     step = (end - start) / count
     per_image_s = (end - start) / inferences
     pieces = [
-        rail_energy(readings, rail, start + i * step, start + (i + 1) * step, driver_moved=True)
+        rail_energy(readings, rail, start + i * step, start + (i + 1) * step, feeder_moved=True)
         for i in range(count)
     ]
     if any(piece.mean_watts is None for piece in pieces):
@@ -176,7 +174,7 @@ def _figures(parts: List[_Part]) -> Dict[str, Any]:
         "joules": _sum([part.energy.joules for part in parts]),
         "joules_per_image": gross,
         "net_joules_per_image": _sum([part.net for part in parts]),
-        "interval_joules_per_image": _interval(gross, pieces),
+        "interval_joules_per_image": _interval(gross, pieces, sum(part.edge for part in parts)),
         "pieces": len(pieces),
         "joules_per_image_of_pieces": pieces,
         "idle_watts": _sum([part.idle_w for part in parts]),
@@ -188,17 +186,17 @@ def _figures(parts: List[_Part]) -> Dict[str, Any]:
     }
 
 
-def _interval(value: Optional[float], pieces: List[float]) -> Optional[List[float]]:
-    """How far the pieces' mean may be off, laid around the whole's own value.
+def _interval(value: Optional[float], pieces: List[float], edge: float) -> Optional[List[float]]:
+    """How far the pieces' mean may be off, around the block's own value, and its edges' doubt.
 
-    The pieces' edges cut through the samples elsewhere than the block's, so that their mean is not
-    quite the value that the interval is of.
+    The pieces' edges cut through the samples at other places than the block's, so that their mean
+    is not exactly the block's value.
     """
     mean = bootstrap_mean(pieces)
     if value is None or mean is None or mean.interval is None:
         return None
-    return [value + min(0.0, mean.interval[0] - mean.mean),
-            value + max(0.0, mean.interval[1] - mean.mean)]  # fmt: skip
+    return [value + min(0.0, mean.interval[0] - mean.mean) - edge,
+            value + max(0.0, mean.interval[1] - mean.mean) + edge]  # fmt: skip
 
 
 def _sum(values: List[Optional[float]]) -> Optional[float]:
@@ -218,8 +216,3 @@ def _total(trace: Trace, parts: Dict[str, _Part]) -> Optional[Dict[str, Any]]:
         return None
     figures = _figures([parts[label] for label in trace.total])
     return dict(figures, rails=list(trace.total))
-
-
-def shifted(windows: Sequence[Window], offset_s: float) -> List[Window]:
-    """Windows of our clock on the other machine's: to take its joules for our intervals."""
-    return [Window(w.name, w.start_s + offset_s, w.end_s + offset_s) for w in windows]

@@ -1,4 +1,4 @@
-"""From power samples to joules: composite Simpson on uneven samples, and what stands beside it.
+"""From power samples to joules: composite Simpson on uneven samples, and the rules to compare with.
 
 Plain Python on lists: boards need no scipy (`simpson` equals scipy's, even counts included), and a
 trace of ten minutes at 1 kHz takes about a second.
@@ -12,7 +12,7 @@ from splitwatt.device_configs.errors import SensorError
 
 Numbers = Sequence[float]
 
-# Half-width of `interval` in standard errors: 97.5 % if the errors were independent, which they
+# Half-width of the interval in standard errors: 97.5 % if the errors were independent, which they
 # are not quite, so that at least 95 % is kept.
 _Z = 2.24
 
@@ -64,24 +64,27 @@ def rectangle(times: Numbers, watts: Numbers) -> float:
     return math.fsum((times[i] - times[i - 1]) * watts[i] for i in range(1, len(times)))
 
 
-def interval(times: Numbers, watts: Numbers) -> Tuple[float, float]:
-    """The (at least) 95 % interval, in joules, of not knowing what happened between the samples.
+def error(times: Numbers, watts: Numbers) -> float:
+    """Half of the (at least) 95 % interval around the trapezoid, J, of what happened between samples.
 
     Between two samples of different power a load may have switched at any moment. Seen so, the
     trapezoid errs by a uniform step x interval, of standard deviation step x interval / sqrt(12),
-    once per pair of samples, independently. That band around the trapezoid, widened where need be
-    to hold Simpson's value, is the interval; for a smooth load it errs on the large side. Offset
+    once per pair of samples, independently. For a smooth load this errs on the large side. Offset
     and gain of the sensor are not in it. Arguments as for `simpson`.
     """
     check(times, watts)
-    error = _Z * math.sqrt(
+    return _Z * math.sqrt(
         math.fsum(
             ((watts[i] - watts[i - 1]) * (times[i] - times[i - 1])) ** 2 / 12
             for i in range(1, len(times))
         )
     )
-    middle, value = trapezoid(times, watts), simpson(times, watts)
-    return min(middle - error, value), max(middle + error, value)
+
+
+def interval(times: Numbers, watts: Numbers) -> Tuple[float, float]:
+    """The 95 % interval in joules, see `error`, widened where need be to hold Simpson's value."""
+    middle, half, value = trapezoid(times, watts), error(times, watts), simpson(times, watts)
+    return min(middle - half, value), max(middle + half, value)
 
 
 def cut(

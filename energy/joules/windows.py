@@ -1,201 +1,83 @@
-"""The joules of a recorded trace, whole or in windows, as JSON."""
+"""The energy of named windows of a trace, gross and net of idle power."""
 
-import json
-from typing import Any, Dict, List, Optional
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
-from splitwatt.device_configs.errors import SensorError, UsageError
-from splitwatt.device_configs.targets import find_rail, load_target, target_name
-from splitwatt.energy import sources as drivers
-from splitwatt.energy.joules.summary import RailEnergy, total_joules, trace_energy
-from splitwatt.energy.monitor import Window, window_energies
-from splitwatt.energy.rails.rail import Rail
-from splitwatt.energy.rails.total import total_of
-from splitwatt.energy.trace.files import Trace, read_trace
+from splitwatt.energy.joules.energy import (
+    RailEnergy,
+    energies,
+    readings_of,
+    total_joules,
+    unmeasured,
+)
+from splitwatt.energy.trace.files import Trace
 
-# Simpson and trapezoid further apart than this part of the energy: undersampled, say so.
-_METHODS_APART = 0.02
+# The name of windows in which nothing runs.
+IDLE = "idle"
 
 
-def integrate_file(
-    path: str,
-    target: Optional[str] = None,
-    start_s: Optional[float] = None,
-    end_s: Optional[float] = None,
-    windows_path: Optional[str] = None,
-) -> Dict[str, Any]:
-    """The joules of every rail of the trace at `path`.
+class Window(NamedTuple):
+    """A named interval of the monotonic clock, seconds."""
 
-    Args:
-        target: whose rails they are: an unknown rail is refused then, and the total is known.
-        start_s, end_s: only this part, on the trace's clock.
-        windows_path: a run's windows.jsonl: the joules of each of them that the trace covers.
+    name: str
+    start_s: float
+    end_s: float
 
-    Returns:
-        {"trace", "provenance", "target", "duration_s", "rails": {label: FIGURES}, "total":
-        {"rails", "joules"} or None, "garbage_cells", "events", "warnings", "windows"}.
+
+class WindowEnergy(NamedTuple):
+    """The energy of one window: each rail's, the board's total (None: refused or not measured),
+    and both less what the idle board would have used meanwhile (None: no idle window).
     """
-    trace = read_trace(path)
-    if not trace.times:
-        raise SensorError("%s has no samples" % path, "record for longer")
-    if target is not None:
-        trace = _of_target(trace, target)
-    for bound in (start_s, end_s):
-        if bound is not None and not min(trace.times) <= bound <= max(trace.times):
-            raise UsageError(
-                "%g s is outside the trace" % bound,
-                "it goes from %.6f s to %.6f s" % (min(trace.times), max(trace.times)),
-            )
-    if start_s is not None and end_s is not None and start_s >= end_s:
-        raise UsageError(
-            "the part from %g s to %g s has no length" % (start_s, end_s), "--from before --to"
-        )
-    rails = trace_energy(trace, start_s, end_s)
-    joules = total_joules(trace.total, rails)
-    any_rail = next(iter(rails.values()))
-    result: Dict[str, Any] = {
-        "trace": path,
-        "target": target_name(target) if target else trace.metadata.get("target"),
-        "provenance": trace.metadata.get("provenance"),
-        "duration_s": any_rail.duration_s,
-        "rails": {label: figures(energy) for label, energy in rails.items()},
-        "total": {"rails": list(trace.total), "joules": joules} if trace.total else None,
-        "garbage_cells": trace.garbage,
-        "events": trace.metadata.get("events", []),
-        "warnings": _warnings(trace, rails),
-    }
-    if windows_path is not None:
-        result["windows"] = _windows(trace, windows_path)
-    return result
+
+    window: Window
+    rails: Dict[str, RailEnergy]
+    total_joules: Optional[float]
+    net_joules: Dict[str, Optional[float]]
+    total_net_joules: Optional[float]
 
 
-def figures(energy: RailEnergy) -> Dict[str, Any]:
-    """A rail's energy as JSON."""
-    shown = dict(energy._asdict())
-    shown.pop("label")
-    shown["window_s"] = list(energy.window_s)
-    if energy.interval_joules is not None:
-        shown["interval_joules"] = list(energy.interval_joules)
-    if energy.joules_simpson is not None and energy.joules_trapezoid is not None:
-        shown["simpson_minus_trapezoid_joules"] = energy.joules_simpson - energy.joules_trapezoid
-        if energy.joules_rectangle is not None:
-            shown["simpson_minus_rectangle_joules"] = (
-                energy.joules_simpson - energy.joules_rectangle
-            )
-    return shown
+def window_energies(trace: Trace, windows: List[Window]) -> List[WindowEnergy]:
+    """The energy of each window of a trace, gross and net of its `idle` windows' mean power.
 
-
-def _of_target(trace: Trace, name: str) -> Trace:
-    """The trace with its rails as the target knows them; an unknown one is refused."""
-    power = load_target(name).power
-    if not any(_needs_target(rail) for rail in trace.rails):
-        return trace
-    rails = []
-    for rail in trace.rails:
-        known = find_rail(power, rail.label)
-        if known is None:
-            raise SensorError(
-                "the trace has a rail '%s' that the target '%s' does not know" % (rail.label, name),
-                "it knows: %s" % ", ".join(r.label for r in power.rails),
-            )
-        rails.append(rail._replace(part_of=known.part_of, absurd_above_w=power.absurd_above_w))
-    return trace._replace(rails=rails, total=total_of(power, [r.label for r in rails]))
-
-
-def _needs_target(rail: Rail) -> bool:
-    return rail.driver not in drivers.available() or drivers.load(rail.driver).needs_target
-
-
-def _warnings(trace: Trace, rails: Dict[str, RailEnergy]) -> List[str]:
-    found = []
-    for label, energy in rails.items():
-        if energy.refused:
-            found.append(energy.refused)
-            continue
-        left_out = sum(energy.excluded.values())
-        if left_out:
-            parts = ", ".join("%d %s" % (n, why) for why, n in energy.excluded.items() if n)
-            found.append("%s: %d samples were left out (%s)" % (label, left_out, parts))
-        if energy.gaps:
-            found.append(
-                "%s: %.3g s in %d gaps were not measured and are in no figure"
-                % (label, energy.gap_s, energy.gaps)
-            )
-        if energy.sampled_hz and energy.effective_hz < 0.75 * energy.sampled_hz:
-            found.append(
-                "%s: sampled %.4g times a second, but only %.4g readings a second are distinct"
-                % (label, energy.sampled_hz, energy.effective_hz)
-            )
-        apart = abs((energy.joules_simpson or 0.0) - (energy.joules_trapezoid or 0.0))
-        if energy.joules and energy.kind != "counter" and apart > _METHODS_APART * energy.joules:
-            found.append(
-                "%s: Simpson and trapezoid differ by %.3g J: sample faster" % (label, apart)
-            )
-    for event in trace.metadata.get("events", [])[:20]:
-        found.append(
-            "the sampler noted: %s at %.3f s" % (event.get("what"), event.get("at_s", 0.0))
-        )
-    return found
-
-
-def _windows(trace: Trace, path: str) -> List[Dict[str, Any]]:
-    windows = []
-    try:
-        with open(path, encoding="utf-8") as stream:
-            for line in stream:
-                if line.strip():
-                    row = json.loads(line)
-                    windows.append(Window(row["name"], float(row["start_s"]), float(row["end_s"])))
-    except OSError as error:
-        raise SensorError("%s cannot be read: %s" % (path, error.strerror or error))
-    except (ValueError, KeyError, TypeError) as error:
-        raise SensorError("%s has a line that is no window (%s)" % (path, error))
-    inside = [w for w in windows if w.start_s >= trace.times[0] and w.end_s <= trace.times[-1]]
-    return [
-        {
-            "name": energy.window.name,
-            "start_s": energy.window.start_s,
-            "end_s": energy.window.end_s,
-            "total_joules": energy.total_joules,
-            "total_net_joules": energy.total_net_joules,
-            "net_joules": energy.net_joules,
-            "rails": {label: figures(rail) for label, rail in energy.rails.items()},
+    A rail of which more than a hundredth of a window was not measured has no joules in it.
+    """
+    readings = readings_of(trace)
+    measured = [(w, energies(trace, readings, w.start_s, w.end_s)) for w in windows]
+    idle = idle_watts([rails for window, rails in measured if window.name == IDLE])
+    results = []
+    for window, energy_of in measured:
+        rails = {label: _of_all(energy) for label, energy in energy_of.items()}
+        net = {
+            label: _less(energy.joules, idle.get(label), energy.covered_s)
+            for label, energy in rails.items()
         }
-        for energy in window_energies(trace, inside)
-    ]
+        gross = total_joules(trace.total, rails)
+        parts = [net.get(label) for label in trace.total]
+        total_net = None if not parts or None in parts else sum(parts)  # type: ignore[arg-type]
+        results.append(WindowEnergy(window, rails, gross, net, total_net))
+    return results
 
 
-def not_measured(provenance: Optional[str]) -> List[str]:
-    """A line that says so where no sensor measured the joules; none where one did."""
-    if provenance in (None, "measured"):
-        return []
-    return ["%s: no sensor measured these joules" % provenance]
+def _of_all(energy: RailEnergy) -> RailEnergy:
+    """Refused if more than a hundredth of the window was not measured."""
+    why = unmeasured(energy)
+    return energy if energy.refused is not None or why is None else energy.refuse(why)
 
 
-def as_lines(result: Dict[str, Any]) -> List[str]:
-    """A result of `integrate_file` for people."""
-    lines = not_measured(result["provenance"])
-    lines += ["%s: %.3f s" % (result["trace"], result["duration_s"])]
-    lines.append(
-        "%-20s %12s %12s %24s %9s %10s"
-        % ("rail", "joules", "trapezoid", "95 % interval", "readings/s", "largest gap")
-    )
-    for label, row in result["rails"].items():
-        if row["refused"]:
-            lines.append("%-20s refused: %s" % (label, row["refused"]))
-            continue
-        low, high = row["interval_joules"]
-        lines.append(
-            "%-20s %12.6g %12.6g %24s %9.1f %8.1f ms"
-            % (
-                label,
-                row["joules"],
-                row["joules_trapezoid"],
-                "%.6g to %.6g" % (low, high),
-                row["effective_hz"],
-                1e3 * (row["largest_gap_s"] or 0.0),
-            )
-        )
-    total = result["total"]
-    if total and total["joules"] is not None:
-        lines.append("total (%s): %.6g J" % (" + ".join(total["rails"]), total["joules"]))
-    return lines + ["warning: " + text for text in result["warnings"]]
+def idle_watts(idle: List[Dict[str, RailEnergy]]) -> Dict[str, Optional[float]]:
+    """Each rail's mean power over the idle windows, W (None: refused in all of them)."""
+    labels = sorted({label for rails in idle for label in rails})
+    means: Dict[str, Optional[float]] = {}
+    for label in labels:
+        watts = [rails[label].mean_watts for rails in idle if label in rails]
+        known = [w for w in watts if w is not None]
+        means[label] = sum(known) / len(known) if known else None
+    return means
+
+
+def _less(joules: Optional[float], watts: Optional[float], seconds: float) -> Optional[float]:
+    return None if joules is None or watts is None else joules - watts * seconds
+
+
+def shifted(windows: Sequence[Window], offset_s: float) -> List[Window]:
+    """Windows of our clock on the other machine's: to take its joules for our intervals."""
+    return [Window(w.name, w.start_s + offset_s, w.end_s + offset_s) for w in windows]

@@ -1,7 +1,7 @@
-"""What every driver offers: rails, one reading of them all, and why it cannot.
+"""What every driver offers: rails, one reading of them all, and why it has none.
 
 A driver finds its rails when it is made and raises `UnavailableError` when there are none. It keeps
-its files open, because a sampler reads them a thousand times a second.
+its files open, because a sampler reads them up to a thousand times a second.
 """
 
 import os
@@ -10,17 +10,21 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.device_configs.targets import Power, SensorConfig, find_rail
 
-# How a rail's readings come about.
+# How a rail's readings are made.
 INSTANT = "instant"  # the power at the moment of the read
-AVERAGE = "average"  # the mean power since the reading before
+AVERAGE = "average"  # the mean power over a while before the read
 COUNTER = "counter"  # joules so far; the sampler turns them into the mean power since the last read
+
+# A sensor's noise around zero may be negative, down to this part of `absurd_above_w`. It is kept:
+# without it the mean of the noise would no longer be zero.
+_NOISE = 0.01
 
 
 class Rail(NamedTuple):
-    """One power rail that was found: label, driver, kind of reading (instant, average, counter),
-    where it is read, how often the sensor changes (s, None: not known), the rail that feeds
-    it, which of Energon's figures it is, what it measures, and above which watts a reading is
-    absurd.
+    """One power rail: label, driver, kind of reading (instant, average, counter), where it is
+    read, how often the sensor changes (s, None: not known), the rail that feeds it, which of
+    Energon's figures it is, what it measures, above which watts a reading is absurd, over how
+    long a reading is averaged (s, None: over the period), and the counter that it may repeat.
     """
 
     label: str
@@ -32,6 +36,23 @@ class Rail(NamedTuple):
     energon: Optional[str]
     measures: str
     absurd_above_w: float
+    averages_s: Optional[float] = None
+    same_as: Optional[str] = None
+
+    @property
+    def averaged_over_s(self) -> float:
+        """How much of the time before a reading is in it, s; 0 for a reading of the moment."""
+        if self.kind != AVERAGE:
+            return 0.0
+        return self.averages_s or self.period_s or 0.0
+
+    def unusable(self, watts: Optional[float]) -> Optional[str]:
+        """Why a reading does not count: failed, negative, absurd; None where it does."""
+        if watts is None:
+            return "failed"
+        if watts < (0 if self.kind == COUNTER else -_NOISE * self.absurd_above_w):
+            return "negative"
+        return "absurd" if watts > self.absurd_above_w else None
 
 
 class UnavailableError(Exception):
@@ -48,26 +69,26 @@ class Driver(object):
 
     name = ""
     rails: List[Rail] = []
-    # What a record of it may be called: measured, generated or replayed.
+    # What its records are called: measured, generated or replayed.
     provenance = "measured"
     # Whether its rails are a target's; else it is used only when asked for.
     needs_target = True
-    # The labels that make the total, where the driver knows; None: the target's data tell.
+    # The labels that make the total, where the driver knows; None: the target's data says.
     total: Optional[Tuple[str, ...]] = None
 
     def __init__(self, context: "Context") -> None:
         raise NotImplementedError
 
     def read(self) -> List[Optional[float]]:
-        """One reading a rail: watts, or joules so far for a counter; None where there was none."""
+        """One reading per rail: watts, or joules so far for a counter; None where it failed."""
         raise NotImplementedError
 
     def volts(self) -> List[Optional[float]]:
-        """The voltage of each rail, None where the sensor tells none."""
+        """The voltage of each rail, None where the sensor has none."""
         return [None] * len(self.rails)
 
     def close(self) -> None:
-        """Let go of files and libraries."""
+        """Close files and libraries."""
 
 
 class Context(object):
@@ -75,8 +96,8 @@ class Context(object):
 
     Attributes:
         power: the target's sensors and rails.
-        sysfs: the root of the tree that stands for /sys.
-        options: what only one driver takes: the trace to replay, the load to generate.
+        sysfs: the folder to use instead of /sys.
+        options: what only one driver takes: the trace to replay, the library to load.
     """
 
     def __init__(self, power: Power, sysfs: str = "/sys", options: Optional[Dict[str, Any]] = None):
@@ -93,8 +114,8 @@ class Context(object):
         """The rail that a sensor's label means on this target.
 
         Raises:
-            SensorError: the target's YAML does not know the label: nobody can say whether it is the
-                total, a part, or power at all.
+            SensorError: the target's YAML does not know the label: it does not say whether the
+                rail is the total, a part, or power at all.
         """
         known = find_rail(self.power, label)
         if known is None:
@@ -115,4 +136,5 @@ class Context(object):
             energon=known.energon,
             measures=known.measures,
             absurd_above_w=self.power.absurd_above_w,
+            averages_s=sensor.averages_s,
         )

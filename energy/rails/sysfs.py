@@ -1,27 +1,32 @@
-"""Small files of numbers under /sys: kept open and read again and again."""
+"""Labels and numbers of sensors under /sys; numbers are kept open and read again and again."""
 
 import errno
 import os
 import shlex
-from typing import Optional, Sequence
+from typing import List, Optional, Sequence
 
+from splitwatt.device_configs.small_files import open_regular, read_bytes, whole_number
 from splitwatt.energy.rails.rail import UnavailableError
 
-# The longest text that a sensor's file holds, in bytes.
-_MOST = 64
+# The longest text that a number's file and a label's file hold, in bytes.
+_NUMBER_BYTES = 64
+_LABEL_BYTES = 256
 
 
 def read_text(path: str) -> str:
-    """The text of a small file, stripped.
+    """The text of a label's file, stripped.
 
     Raises:
-        UnavailableError: it is not there, or may not be read (with the command that helps).
+        UnavailableError: it cannot be read (with the command that helps), is no regular file, or
+            holds no short printable text.
     """
     try:
-        with open(path, "rb") as stream:
-            return stream.read(4096).decode("utf-8", "replace").strip("\0 \t\r\n")
+        text = read_bytes(path, _LABEL_BYTES).decode("utf-8", "replace").strip("\0 \t\r\n")
     except OSError as error:
         raise unavailable(path, error)
+    if not text.isprintable():
+        raise UnavailableError("%s holds no printable text" % path)
+    return text
 
 
 def unavailable(path: str, error: OSError) -> UnavailableError:
@@ -45,10 +50,10 @@ def require_readable(paths: Sequence[str]) -> None:
 
 
 class NumberFile(object):
-    """A file that holds one integer, opened once.
+    """A regular file that holds one integer, opened once.
 
-    Reading it never blocks on a pipe and never raises: what cannot be read is None. A file that
-    vanished is looked for again, so that a sensor that comes back is read again.
+    Reading it never blocks and never raises: what cannot be read is None. A file that vanished is
+    opened again, so that a sensor that comes back is read again.
     """
 
     def __init__(self, path: str) -> None:
@@ -57,32 +62,48 @@ class NumberFile(object):
 
     def _open(self) -> int:
         try:
-            return os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            return open_regular(self.path)
         except OSError as error:
             raise unavailable(self.path, error)
+
+    def _number(self) -> Optional[int]:
+        data = os.pread(self._handle, _NUMBER_BYTES + 1, 0)
+        return whole_number(data.decode("ascii")) if len(data) <= _NUMBER_BYTES else None
 
     def read(self) -> Optional[int]:
         """The integer, or None."""
         try:
-            return int(os.pread(self._handle, _MOST, 0))
+            value = self._number()
+            if value is not None:
+                return value
         except (OSError, ValueError):
-            return self._again()
-
-    def _again(self) -> Optional[int]:
-        try:
-            if self._handle >= 0:
-                os.close(self._handle)
-        except OSError:
-            pass  # it was invalid already
-        self._handle = -1
+            pass  # it vanished, perhaps for a moment
+        self.close()
         try:
             self._handle = self._open()
-            return int(os.pread(self._handle, _MOST, 0))
+            return self._number()
         except (UnavailableError, OSError, ValueError):
             return None
 
     def close(self) -> None:
         """Close it; a later read opens it again."""
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
+        handle, self._handle = self._handle, -1
+        try:
+            if handle >= 0:
+                os.close(handle)
+        except OSError:
+            pass  # it was invalid already
+
+
+def optional(path: str) -> Optional[NumberFile]:
+    """The file, or None where it cannot be opened: for what is useful but not needed."""
+    try:
+        return NumberFile(path)
+    except UnavailableError:
+        return None
+
+
+def scaled(files: Sequence[Optional[NumberFile]], unit: float) -> List[Optional[float]]:
+    """What the files hold, divided by `unit`; None where there is no file or number."""
+    values = [file.read() if file else None for file in files]
+    return [None if value is None else value / unit for value in values]

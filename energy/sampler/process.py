@@ -1,8 +1,8 @@
 """The sampler's own process: reads the rails on time, writes the trace as it goes.
 
-Started by `splitwatt.energy.sampler.sampler.Sampler` as `python -m splitwatt.energy.sampler.process SPEC`; it tells its parent
-one JSON line when it is ready and one when it ends, and it ends when its standard input closes:
-so it never outlives its parent.
+Started by `splitwatt.energy.sampler.sampler.Sampler`. It prints one JSON line when it is ready, one
+when it ends and, where it is asked to, its newest reading every so often. It ends when its standard
+input closes, so it never outlives its parent.
 """
 
 import contextlib
@@ -13,9 +13,8 @@ import time
 from typing import Any, Dict, List, Optional
 
 from splitwatt.device_configs.errors import SplitwattError
-from splitwatt.energy.rails.opening import RailSet, open_rails
+from splitwatt.energy.rail_set import RailSet, open_rails
 from splitwatt.energy.rails.rail import COUNTER
-from splitwatt.energy.sampler.latest import Latest, LatestFile
 from splitwatt.energy.sampler.scheduling import be_punctual
 from splitwatt.energy.sampler.sensor_rate import probe_periods, sampling_rate
 from splitwatt.energy.trace.writer import TraceWriter, rail_records
@@ -34,13 +33,20 @@ _BEHIND_S = 1.0
 
 
 class Sampling(object):
-    """The state of one sampler: rails, where its readings go, what it counted."""
+    """The state of one sampler: rails, where its readings go, what it counted.
 
-    def __init__(self, rails: RailSet, hz: float, writer: Optional[TraceWriter]) -> None:
+    Args:
+        every_s: how often the newest reading is printed, s; None: never.
+    """
+
+    def __init__(
+        self, rails: RailSet, hz: float, writer: Optional[TraceWriter], every_s: Optional[float]
+    ) -> None:
         self.rails = rails
         self.period_s = 1.0 / hz
         self.writer = writer
-        self.latest: Optional[LatestFile] = None
+        self._every_s = every_s
+        self._printed_s = float("-inf")
         self.samples = self.late = self.lost = self.failed = self.blocked = 0
         self.worst_late_s = 0.0
         self._counter = [rail.kind == COUNTER for rail in rails.rails]
@@ -50,15 +56,14 @@ class Sampling(object):
         self._joules = [0.0] * len(rails.rails)
         self._watts: List[Optional[float]] = [None] * len(rails.rails)
         self._volts: List[Optional[float]] = [None] * len(rails.rails)
-        self._limits = [rail.absurd_above_w for rail in rails.rails]
         self._clocks = _clock_offsets()
         self._looked_s = 0.0
         self._kept_s = 0.0
 
     def run(self, stop: Any) -> None:
-        """Sample until `stop` is readable (or at its end).
+        """Sample until `stop` is readable, or ended.
 
-        And once more then: a window that ends with the sampler is covered to its end.
+        Then once more, so that a window that ends with the sampler is covered to its end.
         """
         self._loop(stop)
         self.take(time.monotonic())
@@ -91,7 +96,7 @@ class Sampling(object):
     def _hole(self, behind: float, at: float) -> float:
         """Mark a hole, and give up what is too late; returns the seconds given up.
 
-        The empty row makes the hole a gap: nothing is drawn across it. The samples that were due
+        The empty row makes the hole a gap: nothing is interpolated across it. The samples that were due
         in it are taken now, unless that would be a long burst without meaning: then they are lost.
         """
         skipped = int(behind / self.period_s) if behind > _BEHIND_S else 0
@@ -99,7 +104,7 @@ class Sampling(object):
         self.event("fell behind", {"seconds": round(behind, 3), "lost": skipped})
         if self.writer is not None:
             self.writer.row(at, [None] * len(self.rails.rails))
-        # What a counter counted meanwhile, it tells.
+        # A counter has counted meanwhile.
         self._watts = [w if c else None for w, c in zip(self._watts, self._counter)]
         return skipped * self.period_s
 
@@ -108,7 +113,7 @@ class Sampling(object):
             select.select([stop], [], [], seconds)
 
     def first(self) -> None:
-        """The first sample, before anybody is told that sampling has begun."""
+        """The first sample, before the parent is told that sampling has begun."""
         if self._any_counter:
             # Counters need something to count from, and a while to count.
             self._before = self.rails.read()
@@ -130,8 +135,10 @@ class Sampling(object):
         self.failed += sum(1 for w in watts if w is None)
         if self.writer is not None:
             self.writer.row(at, watts)
-        if self.latest is not None:
+        if self._every_s is not None:
             self._keep(at, watts)
+            if at - self._printed_s >= self._every_s:
+                self._print(at)
         if done - self._looked_s > _LOOK_S:
             self._look(done)
 
@@ -147,7 +154,7 @@ class Sampling(object):
                 continue  # the next reading covers this interval too: nothing is lost
             before = self._before[i]
             mean = None if before is None else (value - before) / (at - self._before_s[i])
-            if before is not None and mean is not None and 0 <= mean <= self._limits[i]:
+            if before is not None and self.rails.rails[i].unusable(mean) is None:
                 self._joules[i] += value - before
             watts[i] = mean
             self._before[i], self._before_s[i] = value, at
@@ -155,11 +162,8 @@ class Sampling(object):
 
     def _keep(self, at: float, watts: List[Optional[float]]) -> None:
         """The newest reading, and joules so far: over gaps they do not grow."""
-        latest = self.latest
-        if latest is None:
-            return
         for i, value in enumerate(watts):
-            if value is None or not 0 <= value <= self._limits[i]:
+            if value is None or self.rails.rails[i].unusable(value):
                 self._watts[i] = None
                 continue
             before = self._watts[i]
@@ -167,19 +171,26 @@ class Sampling(object):
                 self._joules[i] += (value + before) / 2 * (at - self._kept_s)
             self._watts[i] = value
         self._kept_s = at
-        latest.write(
-            Latest(
-                at,
-                self._clocks[0],
-                self.samples,
-                self.lost,
-                self.failed,
-                _cpu_s(),
-                self._watts,
-                self._volts,
-                list(self._joules),
-            )
-        )
+
+    def latest(self, at: float) -> Dict[str, Any]:
+        """The newest reading, as `splitwatt.energy.sampler.sampler.Latest` has it."""
+        return {
+            "t_s": round(at, 6),
+            "wall_minus_monotonic_s": self._clocks[0],
+            "samples": self.samples,
+            "lost": self.lost,
+            "failed": self.failed,
+            "cpu_s": _cpu_s(),
+            "watts": [_short(value) for value in self._watts],
+            "volts": [_short(value) for value in self._volts],
+            "joules": [_short(value) for value in self._joules],
+        }
+
+    def _print(self, at: float) -> None:
+        """Print the newest reading, unless the parent is behind with reading: never wait for it."""
+        self._printed_s = at
+        if select.select([], [sys.stdout], [], 0)[1]:
+            _print({"latest": self.latest(at)})
 
     def _look(self, now: float) -> None:
         """Now and then: the clocks, the volts, the buffer."""
@@ -190,7 +201,7 @@ class Sampling(object):
         if abs(clocks[1] - self._clocks[1]) > _STEP_S:
             self.event("suspended", {"seconds": clocks[1] - self._clocks[1]})
         self._clocks = clocks
-        if self.latest is not None:
+        if self._every_s is not None:
             self._volts = self.rails.volts()
         if self.writer is not None:
             self.writer.flush()
@@ -217,12 +228,17 @@ class Sampling(object):
         }
 
 
+def _short(value: Optional[float]) -> Optional[float]:
+    """To 9 digits, so that a line of 50 rails still fits into one write to a pipe."""
+    return None if value is None else float("%.9g" % value)
+
+
 def _cpu_s() -> float:
     return time.process_time()
 
 
 def _peak_bytes() -> Optional[int]:
-    """The most memory this process ever held (getrusage would tell its parent's)."""
+    """The most memory that this process has held (getrusage may give its parent's)."""
     try:
         with open("/proc/self/status") as stream:
             rows = [line.split() for line in stream if line.startswith("VmHWM:")]
@@ -248,7 +264,7 @@ def main(argv: List[str]) -> int:
         ) as rails:
             _sample(rails, spec, granted)
     except SplitwattError as error:
-        _tell({"error": error.message, "remedy": error.remedy, "exit_code": error.exit_code})
+        _print({"error": error.message, "remedy": error.remedy, "exit_code": error.exit_code})
         return 1
     return 0
 
@@ -263,6 +279,7 @@ def _sample(rails: RailSet, spec: Dict[str, Any], granted: Dict[str, Any]) -> No
         "sysfs": spec["sysfs"],
         "rails": rail_records(rails.rails),
         "total": list(rails.total),
+        "total_lines": [list(line) for line in rails.total_lines],
         "hz": hz,
         "probed_period_s": probed,
         "scheduling": granted,
@@ -272,22 +289,20 @@ def _sample(rails: RailSet, spec: Dict[str, Any], granted: Dict[str, Any]) -> No
     }
     if spec.get("trace"):
         writer = TraceWriter(spec["trace"], [r.label for r in rails.rails], about)
-    sampling = Sampling(rails, hz, writer)
-    if spec.get("latest"):
-        sampling.latest = LatestFile(spec["latest"], len(rails.rails), create=True)
+    sampling = Sampling(rails, hz, writer, spec.get("every_s"))
     cpu, wall = _cpu_s(), time.monotonic()
     sampling.first()
-    _tell({"ready": about})
-    # Ctrl-C goes to the whole group: end as if told to.
+    _print({"ready": about})
+    # Ctrl-C goes to the whole group: end as if asked to.
     with contextlib.suppress(KeyboardInterrupt):
         sampling.run(sys.stdin)
     stats = sampling.stats(cpu, wall)
     if writer is not None:
         writer.close(stats)
-    _tell({"stats": stats})
+    _print({"stats": stats})
 
 
-def _tell(document: Dict[str, Any]) -> None:
+def _print(document: Dict[str, Any]) -> None:
     # If the parent is gone the trace is written all the same.
     with contextlib.suppress(BrokenPipeError):
         print(json.dumps(document), flush=True)

@@ -1,13 +1,13 @@
-"""How often does a sensor really change? Found by reading it as fast as it goes for a moment."""
+"""How often does a sensor really change? It is read as fast as possible for a moment."""
 
 import time
 from typing import Dict, List, Optional
 
-from splitwatt.energy.rails.opening import RailSet
+from splitwatt.energy.rail_set import RailSet
 from splitwatt.energy.rails.rail import COUNTER
 from splitwatt.energy.trace.readings import estimate_period
 
-# Between two reads of the probe, s: sensors that change faster than every 4 ms are not told apart.
+# Between two reads of the probe, s: faster changes than every 4 ms are not seen.
 _STEP_S = 0.001
 _LONGEST_S = 4.0
 _SHORTEST_S = 0.3
@@ -39,13 +39,13 @@ def probe_periods(rails: RailSet) -> Dict[str, Optional[float]]:
         times.append(now)
         rows.append(rails.read())
         time.sleep(_STEP_S)
-    found: Dict[str, Optional[float]] = {}
+    periods: Dict[str, Optional[float]] = {}
     for i, rail in enumerate(rails.rails):
         if rail.kind == COUNTER:
             continue
-        sound = [(t, row[i]) for t, row in zip(times, rows) if row[i] is not None]
-        found[rail.label] = estimate_period([t for t, _ in sound], [w for _, w in sound])  # type: ignore[misc]
-    return found
+        read = [(t, row[i]) for t, row in zip(times, rows) if row[i] is not None]
+        periods[rail.label] = estimate_period([t for t, _ in read], [w for _, w in read])  # type: ignore[misc]
+    return periods
 
 
 def sampling_rate(rails: RailSet, probed: Dict[str, Optional[float]]) -> float:

@@ -50,5 +50,5 @@ class Driver(rails.Driver):
         ]
 
     def read(self) -> List[Optional[float]]:
-        """One reading a rail (see `splitwatt.energy.rails.rail.Driver`)."""
+        """The load now, W."""
         return [watts(time.monotonic())]

@@ -26,7 +26,7 @@ class Driver(rails.Driver):
         self.rails = [context.rail(label, self.name, "jtop") for label in self._labels]
 
     def read(self) -> List[Optional[float]]:
-        """One reading a rail (see `splitwatt.energy.rails.rail.Driver`)."""
+        """Watts of each rail."""
         return self._values("power")
 
     def volts(self) -> List[Optional[float]]:
@@ -39,7 +39,7 @@ class Driver(rails.Driver):
         return [None if value is None else value / 1000.0 for value in readings]
 
     def close(self) -> None:
-        """Let go of what was opened."""
+        """Close the connection."""
         self._jtop.close()
 
 

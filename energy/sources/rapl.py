@@ -1,16 +1,23 @@
 """The energy counters of x86 processors (RAPL), as the powercap framework shows them.
 
 <sysfs>/class/powercap/intel-rapl:N[:M]/ with name, energy_uj (microjoules, readable by root only
-since Linux 5.10) and max_energy_range_uj, past which the counter starts from 0 again. The zones
-`intel-rapl-mmio` show the same counters a second time and are left alone.
+since Linux 5.10) and max_energy_range_uj, above which the counter starts from 0 again. The zones
+`intel-rapl-mmio` show the same counters a second time and are not read. Some processors also show
+one meter for each die: such zones are marked, see `Rail.same_as`.
 """
 
 import glob
 import os
+import re
+import time
 from typing import Dict, List, Optional, Tuple
 
+from splitwatt.device_configs.small_files import whole_number
 from splitwatt.energy.rails import rail as rails
 from splitwatt.energy.rails.sysfs import NumberFile, read_text, require_readable
+
+# A writer may be between two zones while they are compared: tried so often, s apart.
+_COMPARISONS, _APART_S = 5, 0.002
 
 
 class Driver(rails.Driver):
@@ -26,40 +33,62 @@ class Driver(rails.Driver):
         require_readable([os.path.join(folder, "energy_uj") for folder in folders])
         self.rails = []
         self._counters: List[_Counter] = []
-        for folder, label in _labels(folders):
+        firsts: Dict[str, int] = {}
+        for label, meter, folder in _zones(folders):
             path = os.path.join(folder, "energy_uj")
             rail = context.rail(label, self.name, path, rails.COUNTER)
             most = _range(os.path.join(folder, "max_energy_range_uj"))
-            self._counters.append(_Counter(NumberFile(path), most))
+            counter = _Counter(NumberFile(path), most)
+            first = firsts.setdefault(meter, len(self.rails))
+            if first < len(self.rails) and _equal(self._counters[first].file, counter.file):
+                rail = rail._replace(same_as=self.rails[first].label)
+            self._counters.append(counter)
             self.rails.append(rail)
 
     def read(self) -> List[Optional[float]]:
-        """One reading a rail (see `splitwatt.energy.rails.rail.Driver`)."""
+        """Joules of each zone since its first reading."""
         return [counter.joules() for counter in self._counters]
 
     def close(self) -> None:
-        """Let go of what was opened."""
+        """Close the files."""
         for counter in self._counters:
             counter.file.close()
 
 
-def _labels(folders: List[str]) -> List[Tuple[str, str]]:
-    """(folder, label): the zone's name; with its package's number where a name is there twice."""
-    names = [(f, read_text(os.path.join(f, "name"))) for f in folders]
-    count: Dict[str, int] = {}
-    for _, name in names:
-        count[name] = count.get(name, 0) + 1
-    return [
-        (f, name if count[name] == 1 else "%s-%s" % (name, os.path.basename(f).split(":")[1]))
-        for f, name in names
-    ]
+def _zones(folders: List[str]) -> List[Tuple[str, str, str]]:
+    """(label, meter, folder) of each zone.
+
+    The label is the zone's name, with its package's number where several zones have that name.
+    Zones of one `meter` may be one meter: those of the dies of a package, and those of the platform.
+    """
+    names = {folder: read_text(os.path.join(folder, "name")) for folder in folders}
+    zones = []
+    for folder, name in names.items():
+        parent = ":".join(folder.split(":")[:2])
+        again = list(names.values()).count(name) > 1
+        label = "%s-%s" % (name, parent.split(":")[1]) if again else name
+        package = re.sub(r"-die-[0-9]+$", "", names.get(parent, name))
+        meter = "psys" if name.startswith("psys") else "%s of %s" % (
+            package if parent == folder else name, package)  # fmt: skip
+        zones.append((label, meter, folder))
+    return zones
+
+
+def _equal(one: NumberFile, other: NumberFile) -> bool:
+    """Whether two counters show the same joules of their lifetime: two meters hardly ever do."""
+    for _ in range(_COMPARISONS):
+        before, value, after = one.read(), other.read(), one.read()
+        if None not in (before, value, after) and before <= value <= after:  # type: ignore[operator]
+            return True
+        time.sleep(_APART_S)
+    return False
 
 
 def _range(path: str) -> int:
-    """Where a counter starts from 0 again, microjoules; 0: the kernel does not tell."""
+    """Where a counter starts from 0 again, microjoules; 0: the kernel does not say."""
     try:
-        return int(read_text(path))
-    except (rails.UnavailableError, ValueError):
+        return whole_number(read_text(path)) or 0
+    except rails.UnavailableError:
         return 0
 
 
@@ -82,8 +111,8 @@ class _Counter(object):
             if step < 0:
                 if not self._most:
                     self._last = now
-                    return None  # it started again, nobody knows from where
-                step += self._most  # it wrapped around, once: that takes minutes
+                    return None  # it started again from an unknown value
+                step += self._most  # it wrapped around once: that takes minutes
             self._total += step
         self._last = now
         return self._total / 1e6

@@ -25,12 +25,12 @@ class Driver(rails.Driver):
         self.total = self._trace.total or None
         self._start_s: Optional[float] = None
         self.rails = [
-            rail._replace(driver=self.name, path=path, kind=_played(rail.kind))
+            rail._replace(driver=self.name, path=path, kind=_played(rail.kind), same_as=None)
             for rail in self._trace.rails
         ]
 
     def read(self) -> List[Optional[float]]:
-        """One reading a rail (see `splitwatt.energy.rails.rail.Driver`)."""
+        """The watts of each rail at this moment of the trace; None after its end."""
         if self._start_s is None:
             self._start_s = time.monotonic()
         times = self._trace.times

@@ -1,26 +1,32 @@
-"""Trace files: a CSV with `t_s` and a column a rail in watts, and a JSON of the same name.
+"""Trace files: a CSV with `t_s` and a column per rail in watts, and a JSON of the same name.
 
 An empty cell is a reading that failed. `t_s` is the monotonic clock of the machine that wrote it.
 The JSON (`X.csv` -> `X.json`) says what the rails are and how they were sampled; any other CSV with
 a `t_s` column is read too, with nothing known about its rails. Lines that begin with # are skipped.
 """
 
-import json
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import SensorError
-from splitwatt.energy.rails.rail import INSTANT, Rail
+from splitwatt.device_configs.small_files import open_regular, real_number
+from splitwatt.device_configs.strict_json import read_json
+from splitwatt.energy.rails.rail import COUNTER, INSTANT, Rail
+from splitwatt.energy.rails.total import choose_total
 
 FORMAT = 1
 # Above this, a reading from a CSV of unknown origin is absurd, W.
 _ABSURD_W = 5000.0
+# A day of four rails at 1 kHz has 3.5 GB; no line of a trace comes near to this length.
+_MOST_BYTES = 4 << 30
+_MOST_LINE_BYTES = 1 << 16
+_METADATA_BYTES = 16 << 20
 
 
 class Trace(NamedTuple):
-    """A trace in memory: the times of its rows (s), a column of watts a rail (None: the reading
+    """A trace in memory: the times of its rows (s), a column of watts per rail (None: the reading
     failed), the rails, the labels that make the total, each rail's known or probed period (s),
-    the metadata beside it ({}: none), and how many cells were no numbers.
+    the metadata beside it ({}: none), and how many cells were not numbers.
     """
 
     times: List[float]
@@ -43,27 +49,38 @@ def read_trace(path: str) -> Trace:
     Raises:
         SensorError: no such file, no `t_s` column, no rail, or metadata of another format.
     """
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            lines = [line.strip() for line in stream if line.strip() and line[0] != "#"]
-    except OSError as error:
-        raise SensorError("%s cannot be read: %s" % (path, error.strerror or error))
-    header = [name.strip().strip('"') for name in lines[0].split(",")] if lines else []
+    lines = _lines(path)
+    header = [name.strip().strip('"') for name in next(lines, "").split(",")]
     if "t_s" not in header or len(header) < 2:
         raise SensorError(
-            "%s is no trace: its first line must name t_s and a column a rail" % path,
+            "%s is no trace: its first line must name t_s and a column per rail" % path,
             "write a line like t_s,VDD_IN first",
         )
     labels = [name for name in header if name != "t_s"]
-    if len(set(labels)) != len(labels):
+    if len(set(labels)) != len(labels) or header.count("t_s") > 1:
         raise SensorError("%s has a column twice" % path)
-    times, columns, garbage = _rows(lines[1:], header)
-    metadata = _metadata(path)
-    return _assemble(path, labels, times, columns, garbage, metadata)
+    times, columns, garbage = _rows(lines, header)
+    return _assemble(path, labels, times, columns, garbage, _metadata(path))
+
+
+def _lines(path: str) -> Iterator[str]:
+    """The lines of a trace that are not empty and not comments."""
+    try:
+        with os.fdopen(open_regular(path), "rb") as stream:
+            if os.fstat(stream.fileno()).st_size > _MOST_BYTES:
+                raise SensorError("%s is larger than %d GiB" % (path, _MOST_BYTES >> 30))
+            for line in iter(lambda: stream.readline(_MOST_LINE_BYTES), b""):
+                if len(line) == _MOST_LINE_BYTES:
+                    raise SensorError("%s has a line that is too long for a trace" % path)
+                text = line.decode("utf-8", "replace").strip()
+                if text and text[0] != "#":
+                    yield text
+    except OSError as error:
+        raise SensorError("%s cannot be read: %s" % (path, error.strerror or error))
 
 
 def _rows(
-    lines: List[str], header: List[str]
+    lines: Iterator[str], header: List[str]
 ) -> Tuple[List[float], List[List[Optional[float]]], int]:
     clock = header.index("t_s")
     places = [i for i in range(len(header)) if i != clock]
@@ -72,43 +89,33 @@ def _rows(
     garbage = 0
     for line in lines:
         cells = line.split(",")
-        at = _number(cells[clock]) if clock < len(cells) else None
+        at = real_number(cells[clock]) if clock < len(cells) else None
         if at is None or len(cells) != len(header):
             garbage += 1  # half a line: the writer was killed
             continue
         times.append(at)
         for column, place in zip(columns, places):
-            value = _number(cells[place])
+            value = real_number(cells[place])
             garbage += value is None and cells[place].strip() != ""
             column.append(value)
     return times, columns, garbage
 
 
-def _number(text: str) -> Optional[float]:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if abs(value) < float("inf") else None  # NaN and infinity are no readings
-
-
 def _metadata(path: str) -> Dict[str, Any]:
     beside = metadata_path(path)
-    if beside == path or not os.path.exists(beside):
+    if beside == path or not os.path.isfile(beside):
         return {}
-    try:
-        with open(beside, encoding="utf-8") as stream:
-            found = json.load(stream)
-    except (OSError, ValueError) as error:
-        raise SensorError("%s cannot be read: %s" % (beside, error), "delete it or repair it")
-    if not isinstance(found, dict) or "rails" not in found:
+    remedy = "delete it or repair it"
+    metadata = read_json(beside, _METADATA_BYTES, SensorError, remedy)
+    if not isinstance(metadata, dict) or "rails" not in metadata:
         return {}  # a JSON of something else
-    if found.get("format") != FORMAT:
+    if metadata.get("format") != FORMAT:
         raise SensorError(
-            "%s has the format %r; this splitwatt reads %d" % (beside, found.get("format"), FORMAT),
+            "%s has the format %r; this splitwatt reads %d"
+            % (beside, metadata.get("format"), FORMAT),
             "use the splitwatt that wrote it",
         )
-    return found
+    return metadata
 
 
 def _assemble(
@@ -121,22 +128,39 @@ def _assemble(
 ) -> Trace:
     try:
         described = {r["label"]: Rail(**r) for r in metadata.get("rails") or []}
-    except (TypeError, KeyError):
+        lines = metadata.get("total_lines") or [metadata.get("total") or ()]
+        total_lines = tuple(tuple(str(label) for label in line) for line in lines)
+        probed = dict(metadata.get("probed_period_s") or {})
+    except (TypeError, KeyError, ValueError):
         beside = metadata_path(path)
         raise SensorError("%s describes a rail in another way" % beside, "delete it or repair it")
     rails = [described.get(label) or unknown_rail(label, path) for label in labels]
-    probed = metadata.get("probed_period_s") or {}
     return Trace(
         times=times,
         columns=columns,
         rails=rails,
-        total=tuple(metadata.get("total") or ()),
+        total=choose_total(total_lines, rails, counted_joules(times, columns, rails)),
         period_s={r.label: probed.get(r.label) or r.period_s for r in rails},
         metadata=metadata,
         garbage=garbage,
     )
 
 
+def counted_joules(
+    times: List[float], columns: List[List[Optional[float]]], rails: List[Rail]
+) -> Dict[str, Optional[float]]:
+    """What each energy counter of a trace counted, J."""
+    return {
+        rail.label: sum(
+            (now - before) * watts
+            for before, now, watts in zip(times, times[1:], column[1:])
+            if rail.unusable(watts) is None and watts is not None
+        )
+        for rail, column in zip(rails, columns)
+        if rail.kind == COUNTER
+    }
+
+
 def unknown_rail(label: str, path: str) -> Rail:
-    """A rail that nothing is known of but its column's name."""
+    """A rail of which only its column's name is known."""
     return Rail(label, "file", INSTANT, path, None, None, None, "unknown", _ABSURD_W)

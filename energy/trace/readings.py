@@ -1,9 +1,9 @@
-"""Which samples of a trace count: failed, negative and absurd ones out, repeats dropped, gaps kept.
+"""Which samples of a trace count: unusable ones and repeats left out, missing time kept as gaps.
 
 Repeats are dropped by the sensor's period, known or probed, and never because two values are equal:
-a constant load is a sound trace. Where nothing is known of the sensor (a CSV from elsewhere) its
-samples are integrated as they are; but if their changes keep to a grid they are counted by it, so
-that a sensor that repeats itself is found out.
+a constant load gives equal values too. Where nothing is known of the sensor (a CSV from elsewhere)
+its samples are integrated as they are; but if their changes keep to a grid they are counted by it,
+so that a sensor that repeats itself is detected.
 """
 
 import math
@@ -11,9 +11,14 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from splitwatt.energy.rails.rail import COUNTER, Rail
 
-# A hole of more than this many sampling intervals (or sensor periods) is a gap: nothing is drawn
-# across it. Below, the neighbours of one or two lost readings stand for them.
+# A hole of more than this many sampling intervals (or sensor periods) is a gap: nothing is
+# interpolated across it. In a shorter one, the neighbours stand for one or two lost readings.
 _BRIDGED = 3.5
+# Where no row says that a reading failed, the hole must also be longer than this to be a gap, s: a
+# busy machine samples late without having lost anything.
+_LATE_S = 0.1
+# So many intervals on either side of a hole say how fast the trace is there.
+_AROUND = 5
 # Periods are seen only in at least so many changes of value, and so many that chance would put them
 # on a grid less than once in a million times; and with at least so many samples a period.
 _CHANGES = 6
@@ -24,7 +29,7 @@ _LEVELS = 4
 
 
 class Readings(NamedTuple):
-    """The sound readings of a rail, in segments of (times, watts) without a gap inside, as they are
+    """The usable readings of a rail, in segments of (times, watts) without a gap inside, as they are
     integrated and, in `counted`, without any repeat; the gaps between them (start, end); how many
     samples were left out and why (`failed`, `negative`, `absurd`, `clock`); the sensor's period
     (s); how often it was sampled (Hz).
@@ -38,18 +43,18 @@ class Readings(NamedTuple):
     sampled_hz: Optional[float]
 
 
-def sound_readings(
+def usable_readings(
     times: Sequence[float],
     column: Sequence[Optional[float]],
     rail: Rail,
     period_s: Optional[float] = None,
 ) -> Readings:
-    """The readings of one rail of a trace that may be integrated.
+    """The readings of one rail of a trace that are integrated.
 
     Args:
         times: seconds, as recorded.
         column: watts, None where the read failed.
-        period_s: how often the sensor changes, known or probed; None: nobody knows.
+        period_s: how often the sensor changes, known or probed; None: not known.
     """
     excluded = {"failed": 0, "negative": 0, "absurd": 0, "clock": 0}
     kept_t: List[float] = []
@@ -58,7 +63,8 @@ def sound_readings(
     last: Optional[float] = None
     broken = False
     for at, value in zip(times, column):
-        reason = _unsound(at, value, last, rail.absurd_above_w)
+        late = last is not None and at <= last
+        reason = "clock" if late else rail.unusable(value)
         if reason is not None:
             excluded[reason] += 1
             broken = True
@@ -71,19 +77,18 @@ def sound_readings(
     step = _median_step(times)
     if rail.kind == COUNTER:
         # Every sample adds up: none is a repeat, and one after a gap covers the gap.
-        seen, period_s, missing_before = None, None, set()
+        seen, period_s = None, None
     else:
         seen = estimate_period(kept_t, kept_w)
     by = seen or period_s
-    longest = _BRIDGED * max(step or 0.0, by or 0.0)
     segments: List[Tuple[List[float], List[float]]] = []
     gaps: List[Tuple[float, float]] = []
     begin = 0
-    for i in sorted(missing_before):
-        if 0 < i < len(kept_t) and kept_t[i] - kept_t[i - 1] > longest:
-            segments.append((kept_t[begin:i], kept_w[begin:i]))
-            gaps.append((kept_t[i - 1], kept_t[i]))
-            begin = i
+    holes = [] if rail.kind == COUNTER else _holes(kept_t, missing_before, step or 0.0, by or 0.0)
+    for i in holes:
+        segments.append((kept_t[begin:i], kept_w[begin:i]))
+        gaps.append((kept_t[i - 1], kept_t[i]))
+        begin = i
     segments.append((kept_t[begin:], kept_w[begin:]))
     segments = [s for s in segments if s[0]]
     counted = segments
@@ -99,16 +104,22 @@ def sound_readings(
     )
 
 
-def _unsound(
-    at: float, value: Optional[float], last: Optional[float], absurd: float
-) -> Optional[str]:
-    if last is not None and at <= last:
-        return "clock"
-    if value is None:
-        return "failed"
-    if value < 0:
-        return "negative"
-    return "absurd" if value > absurd else None
+def _holes(times: List[float], missing: Set[int], step: float, period: float) -> List[int]:
+    """The places before which time is missing: rows that failed, or rows that are not there."""
+    longest = _BRIDGED * max(step, period)
+    found = []
+    for i in range(1, len(times)):
+        hole = times[i] - times[i - 1]
+        if hole <= longest:
+            continue
+        # A trace may change its rate: what counts is the rate on both sides of the hole.
+        local = max(
+            _median_step(times[max(0, i - 1 - _AROUND) : i]) or 0.0,
+            _median_step(times[i : i + 1 + _AROUND]) or 0.0,
+        )
+        if i in missing or hole > max(_LATE_S, _BRIDGED * local):
+            found.append(i)
+    return found
 
 
 def _median_step(times: Sequence[float]) -> Optional[float]:
@@ -143,7 +154,7 @@ def distinct(
 
 
 def estimate_period(times: Sequence[float], watts: Sequence[float]) -> Optional[float]:
-    """How often a sensor changes that was sampled faster than that, in seconds; None: no telling.
+    """How often a sensor changes that was sampled faster than that, in seconds; None: not visible.
 
     Its changes of value must lie on a grid, to within one sampling interval, for as long as is
     looked at. A load that switches does not keep to a grid for long, and a constant one has no

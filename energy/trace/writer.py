@@ -16,7 +16,7 @@ _MOST_EVENTS = 1000
 
 
 def rail_records(rails: List[Rail]) -> List[Dict[str, Any]]:
-    """Rails as they stand in a trace's metadata."""
+    """Rails as a trace's metadata has them."""
     return [dict(rail._asdict()) for rail in rails]
 
 
@@ -33,7 +33,7 @@ class TraceWriter(object):
         self._path = path
         self._about = dict(about, format=FORMAT, events=[], events_not_listed=0, stats=None)
         self._rows: List[str] = []
-        self._events_told = 0
+        self._events_written = 0
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         try:
             os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
@@ -54,19 +54,19 @@ class TraceWriter(object):
             self.flush()
 
     def event(self, what: str, details: Dict[str, Any]) -> None:
-        """Something that happened, to be told to whoever reads the trace."""
+        """Note something that happened, for readers of the trace."""
         if len(self._about["events"]) < _MOST_EVENTS:
             self._about["events"].append(dict(details, what=what, at_s=time.monotonic()))
         else:
             self._about["events_not_listed"] += 1
 
     def flush(self) -> None:
-        """Hand rows and events that were kept back to the system."""
+        """Write the rows and events that were kept back."""
         if self._rows:
             self._write("".join(self._rows))
             self._rows = []
-        if len(self._about["events"]) > self._events_told:
-            self._events_told = len(self._about["events"])
+        if len(self._about["events"]) > self._events_written:
+            self._events_written = len(self._about["events"])
             self._describe_quickly()
 
     def close(self, stats: Dict[str, Any]) -> None:

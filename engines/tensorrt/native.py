@@ -145,8 +145,12 @@ def this_sm() -> Optional[str]:
         pair: Tuple[int, int] = driver.Device(0).compute_capability()
         return "%d.%d" % pair
     except Exception:  # not installed, no GPU, no driver: PyCUDA has an exception for each
-        from splitwatt.device_configs.doctor import detect
+        from splitwatt.device_configs.detect import detect
+        from splitwatt.device_configs.errors import TargetError
 
-        target = detect()
+        try:
+            target = detect()
+        except TargetError:  # a Jetson that no target describes
+            target = None
         fact = target.facts.get("sm") if target else None
         return fact.value if fact else None

@@ -7,8 +7,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.energy.joules.confidence import LEAST_REPETITIONS, bootstrap_mean
-from splitwatt.energy.joules.per_image import block_energy, shifted
-from splitwatt.energy.monitor import Window
+from splitwatt.energy.joules.per_image import block_energy
+from splitwatt.energy.joules.windows import Window, shifted
 from splitwatt.energy.trace.files import Trace, metadata_path, read_trace
 from splitwatt.profiler.records.sample import same_session
 

@@ -1,4 +1,4 @@
-"""The GPU's context, made before anything else, so that its time is known apart.
+"""The GPU's context, made before anything else, so that its time is measured separately.
 
 It is the primary context, which onnxruntime and PyCUDA then use as well.
 """
@@ -16,7 +16,7 @@ def cuda_init_s(backend: str, library: str = _LIBRARY) -> Optional[float]:
 
     Returns:
         None for a backend without a GPU, and where the driver is missing or refuses: opening the
-        engines then tells why.
+        engines then reports why.
     """
     if backend not in _BACKENDS:
         return None

@@ -3,6 +3,7 @@
 import threading
 from typing import Any, Dict, List, Optional
 
+from splitwatt.device_configs.small_files import TABLE_BYTES, text_of, whole_number
 from splitwatt.profiler.board.gpu_memory import GpuMemory
 
 PERIOD_S = 0.1
@@ -11,13 +12,13 @@ SOURCE_BOARD = "MemTotal - MemAvailable every %g s" % PERIOD_S
 
 
 def process_peak_bytes(status: str = "/proc/self/status") -> Optional[int]:
-    """The largest resident memory that a process has had (VmHWM); None where it is not told."""
+    """The largest resident memory that a process has had (VmHWM); None where it is not known."""
     kilobytes = _read(status).get("VmHWM")
     return None if kilobytes is None else kilobytes * 1024
 
 
 def board_used_bytes(meminfo: str = "/proc/meminfo") -> Optional[int]:
-    """Memory in use on the whole board, MemTotal - MemAvailable; None where it is not told."""
+    """Memory in use on the whole board, MemTotal - MemAvailable; None where it is not known."""
     values = _read(meminfo)
     total, available = values.get("MemTotal"), values.get("MemAvailable")
     return None if total is None or available is None else (total - available) * 1024
@@ -27,7 +28,7 @@ class BoardMeter:
     """Samples memory in a thread of its own, in another process than what is timed.
 
     Attributes:
-        peak_bytes: the board's largest figure so far; None where the kernel does not tell.
+        peak_bytes: the board's largest figure so far; None where the kernel does not report it.
         process_peak_bytes: the watched process's, which has it even if it is killed.
         gpu_peak_bytes, gpu_process_peak_bytes: the same of the GPU's memory.
         source: where the GPU's figures come from; None without any.
@@ -89,12 +90,8 @@ def larger(*values: Optional[int]) -> Optional[int]:
 def _read(path: str) -> Dict[str, int]:
     """The lines "Name:   1234 kB" of a file under /proc."""
     values = {}
-    try:
-        with open(path, encoding="ascii", errors="replace") as stream:
-            for line in stream:
-                words = line.split()
-                if len(words) == 3 and words[2] == "kB" and words[1].isdigit():
-                    values[words[0].rstrip(":")] = int(words[1])
-    except OSError:
-        return {}
+    for words in (line.split() for line in (text_of(path, TABLE_BYTES) or "").splitlines()):
+        kilobytes = whole_number(words[1]) if len(words) == 3 and words[2] == "kB" else None
+        if kilobytes is not None:
+            values[words[0].rstrip(":")] = kilobytes
     return values

@@ -1,13 +1,11 @@
-"""A discrete NVIDIA GPU's clock, temperature and reasons to be slow, through the driver's library."""
+"""A discrete NVIDIA GPU's clock, temperature and reasons to be slow."""
 
-import ctypes
 from typing import Callable, List, NamedTuple, Optional
 
-LIBRARY = "libnvidia-ml.so.1"
-_OK = 0
-_GRAPHICS, _ON_CHIP = 0, 0
-# Of nvmlDeviceGetCurrentClocksThrottleReasons: thermal slowdown by software and by hardware; power
-# brake, and hardware slowdown for either. Caps that a user sets, and idling, are none.
+from splitwatt.device_configs.nvml import LIBRARY, Device, Nvml, NvmlError
+
+# Of NVML's throttle reasons: thermal slowdown by software and by hardware; power brake, and hardware
+# slowdown for either. Caps that a user sets, and idling, are not counted.
 _HEAT, _HARDWARE = 0x20 | 0x40, 0x08 | 0x80
 
 
@@ -22,61 +20,40 @@ class Source(NamedTuple):
 
 
 class NvmlProbe:
-    """What the driver tells of its GPUs; nothing where there is no driver.
+    """What the driver reports of its GPUs; nothing where there is no driver.
 
     Attributes:
-        sources: what answered when it was first read.
+        sources: what had a value when it was first read.
     """
 
     def __init__(self, library: str = LIBRARY) -> None:
         self.sources: List[Source] = []
-        self._nvml: Optional[ctypes.CDLL] = None
         try:
-            nvml = ctypes.CDLL(library)
-        except OSError:
+            self._nvml: Optional[Nvml] = Nvml(library)
+        except NvmlError:
+            self._nvml = None
             return
-        if nvml.nvmlInit_v2() != _OK:
-            return
-        self._nvml = nvml
-        count = ctypes.c_uint(0)
-        nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
-        for index in range(count.value):
-            device = ctypes.c_void_p()
-            if nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(device)) == _OK:
-                self.sources += [s for s in self._of(index, device) if s.read() is not None]
-
-    def _of(self, index: int, device: ctypes.c_void_p) -> List[Source]:
-        return [
-            Source("gpu%d slowed down by heat" % index, True, lambda: self._why(device, _HEAT)),
-            Source("gpu%d slowed down by hardware" % index, True,
-                   lambda: self._why(device, _HARDWARE)),
-            Source("gpu%d_hz" % index, False, lambda: self._clock(device)),
-            Source("gpu%d_c" % index, False, lambda: self._temperature(device)),
-        ]  # fmt: skip
-
-    def _why(self, device: ctypes.c_void_p, mask: int) -> Optional[float]:
-        value = ctypes.c_ulonglong(0)
-        call = getattr(self._nvml, "nvmlDeviceGetCurrentClocksThrottleReasons", None)
-        if call is None or call(device, ctypes.byref(value)) != _OK:
-            return None
-        return float(value.value & mask)
-
-    def _clock(self, device: ctypes.c_void_p) -> Optional[float]:
-        value = ctypes.c_uint(0)
-        call = getattr(self._nvml, "nvmlDeviceGetClockInfo", None)
-        if call is None or call(device, _GRAPHICS, ctypes.byref(value)) != _OK:
-            return None
-        return value.value * 1e6
-
-    def _temperature(self, device: ctypes.c_void_p) -> Optional[float]:
-        value = ctypes.c_uint(0)
-        call = getattr(self._nvml, "nvmlDeviceGetTemperature", None)
-        if call is None or call(device, _ON_CHIP, ctypes.byref(value)) != _OK:
-            return None
-        return float(value.value)
+        for index, device in enumerate(self._nvml.devices):
+            if device is not None:
+                every = _sources(self._nvml, index, device)
+                self.sources += [source for source in every if source.read() is not None]
 
     def close(self) -> None:
-        """Let go of the driver."""
+        """Close the library."""
         if self._nvml is not None:
-            self._nvml.nvmlShutdown()
+            self._nvml.close()
             self._nvml = None
+
+
+def _sources(nvml: Nvml, index: int, device: Device) -> List[Source]:
+    def slowed_by(mask: int) -> Optional[float]:
+        reasons = nvml.throttle_reasons(device)
+        return None if reasons is None else float(reasons & mask)
+
+    gpu = "gpu%d" % index
+    return [
+        Source(gpu + " slowed down by heat", True, lambda: slowed_by(_HEAT)),
+        Source(gpu + " slowed down by hardware", True, lambda: slowed_by(_HARDWARE)),
+        Source(gpu + "_hz", False, lambda: nvml.clock_hz(device)),
+        Source(gpu + "_c", False, lambda: nvml.temperature_c(device)),
+    ]

@@ -11,9 +11,11 @@ import re
 import time
 from typing import Callable, Dict, List, NamedTuple, Optional
 
-from splitwatt.energy.rails.rail import UnavailableError
-from splitwatt.energy.rails.sysfs import NumberFile, read_text
-from splitwatt.profiler.board.nvml import LIBRARY, NvmlProbe
+from splitwatt.device_configs.detect import device_model
+from splitwatt.device_configs.nvml import LIBRARY
+from splitwatt.device_configs.small_files import text_of
+from splitwatt.energy.rails.sysfs import NumberFile, optional
+from splitwatt.profiler.board.nvml import NvmlProbe
 from splitwatt.profiler.board.state import GPU_CLOCKS
 
 BUDGET_S = 1e-4
@@ -28,7 +30,7 @@ _SLOWS_DOWN = re.compile(
 _FAN = re.compile(r"fan", re.I)
 # Of the hwmon device soctherm_oc, as Orin's guide has it.
 _OC = {1: "under-voltage", 2: "average over-current", 3: "instantaneous over-current"}
-# What the kernel says where it counts nothing: a Jetson Nano's and Xavier's soctherm, a Raspberry Pi.
+# The kernel's messages where it counts nothing: a Jetson Nano's and Xavier's soctherm, a Raspberry Pi.
 _SAID = re.compile(rb"OC ALARM|under-?voltage detected", re.I)
 _KERNEL_LOG = "kernel log: under-voltage or over-current"
 
@@ -37,8 +39,8 @@ class Reading(NamedTuple):
     """The board at one moment.
 
     Attributes:
-        values: name with its unit -> number; None where this machine tells none.
-        throttled: whether it throttled since the reading before; None where it cannot tell.
+        values: name with its unit -> number; None where this machine has none.
+        throttled: whether it throttled since the reading before; None where that is not known.
         by: the signs of that, in words; None without any.
     """
 
@@ -91,14 +93,14 @@ class BoardProbe:
         self._items = self._signs(sysfs) + self._of_gpus() + self._values(sysfs)
         self._next = 0
         self._log = _KernelLog(sysfs)
-        tells = any(item.kind != VALUE for item in self._items) or self._log.open
-        self._tells_throttling = tells
+        known = any(item.kind != VALUE for item in self._items) or self._log.open
+        self._knows_throttling = known
         self._named = [item for item in self._items if item.kind != COUNT]
 
     def read(self) -> Reading:
         """The board now."""
         signs = []
-        if self._log.told():
+        if self._log.new():
             signs.append(_KERNEL_LOG)
         until = time.perf_counter() + self._budget_s
         for _ in range(len(self._items)):
@@ -110,11 +112,11 @@ class BoardProbe:
                 break
         signs += [item.name for item in self._items if item.on]
         values = {i.name: i.value for i in self._named if i.value is not None}
-        throttled = bool(signs) if self._tells_throttling else None
+        throttled = bool(signs) if self._knows_throttling else None
         return Reading(values or None, throttled, "; ".join(signs) or None)
 
     def hot(self) -> bool:
-        """Whether something slows the board down right now, as far as it can be told."""
+        """Whether something is known to slow the board down right now."""
         for item in self._items:
             if item.kind == STATE:
                 item.read()
@@ -170,9 +172,8 @@ class BoardProbe:
         return found
 
     def _item(self, name: str, path: str, kind: str, scale: float = 1.0) -> List[_Item]:
-        try:
-            file = NumberFile(path)
-        except UnavailableError:
+        file = optional(path)
+        if file is None:
             return []
         self._files.append(file)
         item = _Item(name, kind, file.read, scale)
@@ -188,12 +189,12 @@ class BoardProbe:
 class _KernelLog:
     """The lines that the kernel's log gets from now on.
 
-    On boards alone, which have a device tree: elsewhere the log's silence would tell nothing.
+    On boards alone, which have a device tree: elsewhere the log's silence would mean nothing.
     """
 
     def __init__(self, sysfs: str) -> None:
         self._handle = -1
-        if not os.path.exists(os.path.join(sysfs, "firmware/devicetree/base/model")):
+        if device_model(sysfs) is None:
             return
         path = os.path.join(os.path.dirname(os.path.abspath(sysfs)), "dev/kmsg")
         try:
@@ -206,8 +207,8 @@ class _KernelLog:
     def open(self) -> bool:
         return self._handle >= 0
 
-    def told(self) -> bool:
-        """Whether a new line tells of under-voltage or over-current."""
+    def new(self) -> bool:
+        """Whether a new line reports under-voltage or over-current."""
         found = False
         while self.open:
             try:
@@ -231,10 +232,7 @@ class _KernelLog:
 
 
 def _label(folder: str, name: str) -> Optional[str]:
-    try:
-        return read_text(os.path.join(folder, name))
-    except UnavailableError:
-        return None
+    return text_of(os.path.join(folder, name))
 
 
 def _sorted(sysfs: str, pattern: str) -> List[str]:

@@ -1,4 +1,4 @@
-"""What the board was set to: power mode, clocks, governors, temperatures; None where untold."""
+"""What the board was set to: power mode, clocks, governors, temperatures; None where not known."""
 
 import glob
 import os
@@ -8,7 +8,10 @@ import shutil
 import subprocess
 from typing import Any, Dict, List, Optional
 
-# What `hardware` tells, and a server of itself.
+from splitwatt.device_configs.detect import device_model
+from splitwatt.device_configs.small_files import TABLE_BYTES, number_of, real_number, text_of
+
+# The names of `hardware`, which a server also reports of itself.
 HARDWARE = ("cpu_model", "cpus", "gpu", "memory_total_bytes")
 _NVPMODEL_TIMEOUT_S = 5
 # A GPU's clock below class/devfreq, by the names that Jetsons give it: Nano and later kernels; Xavier,
@@ -23,12 +26,12 @@ def board_state(root: str = "/") -> Dict[str, Any]:
         root: where /proc and /sys are; another folder in tests.
 
     Returns:
-        What `hardware` tells; nvpmodel (mode's name), governors (each once), cpu_khz (each CPU's
+        `hardware`; nvpmodel (mode's name), governors (each once), cpu_khz (each CPU's
         clock), cpu_max_khz, gpu_hz, temperatures_c (zone -> degrees), loadavg, machine.
-        What this machine does not tell is None.
+        What this machine does not report is None.
     """
     cpufreq = os.path.join(root, "sys/devices/system/cpu/cpu[0-9]*/cpufreq")
-    governors = [_text(path) for path in _sorted(os.path.join(cpufreq, "scaling_governor"))]
+    governors = [text_of(path) for path in _sorted(os.path.join(cpufreq, "scaling_governor"))]
     return {
         **hardware(root),
         "machine": platform.machine(),
@@ -43,16 +46,16 @@ def board_state(root: str = "/") -> Dict[str, Any]:
 
 
 def hardware(root: str = "/") -> Dict[str, Any]:
-    """What this machine is, by HARDWARE's names; None where it does not tell."""
-    found = _cpu_model(root), os.cpu_count(), _gpu(root), _memory_total(root)
-    return dict(zip(HARDWARE, found))
+    """What this machine is, by HARDWARE's names; None where it is not known."""
+    values = _cpu_model(root), os.cpu_count(), _gpu(root), _memory_total(root)
+    return dict(zip(HARDWARE, values))
 
 
 def temperatures_c(root: str = "/") -> Optional[Dict[str, float]]:
     """Thermal zone -> degrees Celsius; None where there is no zone that can be read."""
     zones = {}
     for folder in _sorted(os.path.join(root, "sys/class/thermal/thermal_zone[0-9]*")):
-        name, value = _text(os.path.join(folder, "type")), _number(os.path.join(folder, "temp"))
+        name, value = text_of(os.path.join(folder, "type")), number_of(os.path.join(folder, "temp"))
         if value is not None:
             own = os.path.basename(folder)
             name = name or own
@@ -66,20 +69,20 @@ def _gpu_hz(root: str) -> Optional[List[float]]:
 
 
 def _cpu_model(root: str) -> Optional[str]:
-    device_tree = _text(os.path.join(root, "proc/device-tree/model"))
-    if device_tree:
-        return device_tree.rstrip("\0")
-    found = re.search(r"model name\s*: (.+)", _text(os.path.join(root, "proc/cpuinfo")) or "")
-    return found.group(1) if found else None
+    model = device_model(os.path.join(root, "sys"))
+    if model:
+        return model
+    match = re.search(r"model name\s*: (.+)", _table(root, "cpuinfo"))
+    return match.group(1) if match else None
 
 
 def _gpu(root: str) -> Optional[str]:
     """The GPUs that NVIDIA's driver names; on a Jetson, whose GPU has no name, the chip it is part of."""
     paths = _sorted(os.path.join(root, "proc/driver/nvidia/gpus/*/information"))
-    names = [re.search(r"Model:\s*(.+)", _text(path) or "") for path in paths]
+    names = [re.search(r"Model:\s*(.+)", text_of(path) or "") for path in paths]
     if any(names):
         return ", ".join(name.group(1).strip() for name in names if name)
-    compatible = _text(os.path.join(root, "proc/device-tree/compatible")) or ""
+    compatible = text_of(os.path.join(root, "proc/device-tree/compatible")) or ""
     chip = re.search(r"nvidia,(tegra\d+)", compatible)
     return "part of the " + chip.group(1) if chip else None
 
@@ -102,33 +105,22 @@ def _nvpmodel() -> Optional[str]:
 
 
 def _loadavg(root: str) -> Optional[List[float]]:
-    words = (_text(os.path.join(root, "proc/loadavg")) or "").split()[:3]
-    return [float(word) for word in words] or None
+    loads = [real_number(word) for word in _table(root, "loadavg").split()[:3]]
+    return [load for load in loads if load is not None] or None
 
 
 def _memory_total(root: str) -> Optional[int]:
-    found = re.search(r"MemTotal: *(\d+) kB", _text(os.path.join(root, "proc/meminfo")) or "")
-    return int(found.group(1)) * 1024 if found else None
+    match = re.search(r"MemTotal: *([0-9]{1,15}) kB", _table(root, "meminfo"))
+    return int(match.group(1)) * 1024 if match else None
 
 
 def _numbers(pattern: str) -> Optional[List[float]]:
-    values = [_number(path) for path in _sorted(pattern)]
+    values = [number_of(path) for path in _sorted(pattern)]
     return [value for value in values if value is not None] or None
 
 
-def _number(path: str) -> Optional[float]:
-    try:
-        return float(_text(path) or "")
-    except ValueError:
-        return None
-
-
-def _text(path: str) -> Optional[str]:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read().strip()
-    except OSError:
-        return None
+def _table(root: str, name: str) -> str:
+    return text_of(os.path.join(root, "proc", name), TABLE_BYTES) or ""
 
 
 def _sorted(pattern: str) -> List[str]:

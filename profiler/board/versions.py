@@ -5,6 +5,7 @@ import importlib
 import platform
 from typing import Dict, Optional
 
+from splitwatt.device_configs.small_files import text_of
 from splitwatt.device_configs.version import __version__
 
 _PACKAGES = {
@@ -31,14 +32,12 @@ def versions() -> Dict[str, Optional[str]]:
 def machine_id(boot_id: str = _BOOT_ID) -> Optional[str]:
     """The same 16 digits for every process on this machine until it is started again.
 
-    It tells a board whether its server runs on the same machine. None where the kernel does not
-    tell: then nobody knows.
+    By it a board knows whether its server runs on the same machine. None where the kernel has none.
     """
-    try:
-        with open(boot_id, "rb") as stream:
-            return hashlib.sha256(b"splitwatt " + stream.read().strip()).hexdigest()[:16]
-    except OSError:
+    text = text_of(boot_id)
+    if not text:
         return None
+    return hashlib.sha256(b"splitwatt " + text.encode("utf-8")).hexdigest()[:16]
 
 
 def _version(package: str, module: str) -> Optional[str]:

@@ -7,8 +7,9 @@ from typing import Any, Callable, Dict, List, Optional
 
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.device_configs.files import write_atomic
-from splitwatt.energy.monitor import IDLE, EnergyMonitor, open_for
-from splitwatt.energy.rails.opening import Tried
+from splitwatt.energy.joules.windows import IDLE
+from splitwatt.energy.monitor import EnergyMonitor, open_for
+from splitwatt.energy.rail_set import Tried
 from splitwatt.energy.trace.files import metadata_path
 from splitwatt.profiler.analyse.traced import SERVER_SUFFIX
 from splitwatt.profiler.client.connection import Endpoint

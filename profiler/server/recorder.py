@@ -28,7 +28,7 @@ class PowerRecorder:
 
     Args:
         target: whose rails they are; None finds it out.
-        sysfs, driver: as for `splitwatt.energy.rails.opening.open_rails`.
+        sysfs, driver: as for `splitwatt.energy.rail_set.open_rails`.
 
     Raises:
         SensorError: no sensor of this machine can be read: every driver's reason.

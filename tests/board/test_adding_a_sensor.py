@@ -8,7 +8,7 @@ import yaml
 
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.energy import sources as drivers
-from splitwatt.energy.rails.opening import NoSensorError, open_rails
+from splitwatt.energy.rail_set import NoSensorError, open_rails
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 

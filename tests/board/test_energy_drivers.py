@@ -8,13 +8,14 @@ import time
 
 import pytest
 
+from splitwatt.device_configs.detect import detect_target
 from splitwatt.device_configs.errors import SensorError, UsageError
 from splitwatt.device_configs.targets import known_targets, load_target
 from splitwatt.energy import sources as drivers
 from splitwatt.energy.commands.read import read_once
-from splitwatt.energy.rails.opening import NoSensorError, detect_target, open_rails
+from splitwatt.energy.rail_set import NoSensorError, open_rails
 from splitwatt.energy.rails.rail import COUNTER, Context
-from splitwatt.energy.rails.total import add_up, total_of
+from splitwatt.energy.rails.total import add_up, total_lines
 from tests.energy import trees
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -256,7 +257,7 @@ def test_absurd_and_negative_readings_are_flagged(tmp_path):
     trees.build(str(tmp_path), "nano", "iio")
     folder = os.path.join(str(tmp_path), "bus/i2c/drivers/ina3221x/6-0040/iio:device0")
     trees.write(os.path.join(folder, "in_power0_input"), 65535000)
-    trees.write(os.path.join(folder, "in_power1_input"), -40)
+    trees.write(os.path.join(folder, "in_power1_input"), -4000)
     with open_rails("nano", str(tmp_path)) as rails:
         rows = {r["name"]: r for r in read_once(rails)["rails"]}
     assert rows["POM_5V_IN"]["watts"] is None and "absurd" in rows["POM_5V_IN"]["flag"]
@@ -319,7 +320,7 @@ def test_nvml_calls(tmp_path):
     with open_rails("server", str(tmp_path), driver="nvml", options=options) as rails:
         assert [(r.label, r.kind) for r in rails.rails] == [
             ("gpu0", "counter"),
-            ("gpu1", "instant"),
+            ("gpu1", "average"),
         ]
         first, second = rails.read(), rails.read()
     assert second[0] - first[0] == pytest.approx(1.5)
@@ -335,7 +336,7 @@ def test_libraries_are_not_asked_about_another_machines_tree(tmp_path):
 
 def test_totals_are_data():
     power = load_target("agx_xavier").power
-    assert total_of(power, ["GPU", "CPU"]) == ()
+    assert total_lines(power, ["GPU", "CPU"]) == ()
     assert add_up((), {"a": 1.0}) is None
     assert add_up(("a", "b"), {"a": 1.0}) is None
     assert add_up(("a", "b"), {"a": 1.0, "b": 2.0}) == 3.0

@@ -7,14 +7,14 @@ import random
 import pytest
 
 from splitwatt.device_configs.errors import SensorError, UsageError
+from splitwatt.energy.commands.integrate import integrate_file, not_measured
 from splitwatt.energy.joules import simpson as integrate
 from splitwatt.energy.joules.confidence import bootstrap_mean
-from splitwatt.energy.joules.per_image import block_energy, shifted
-from splitwatt.energy.joules.summary import LEAST_READINGS, rail_energy, trace_energy
-from splitwatt.energy.joules.windows import integrate_file, not_measured
-from splitwatt.energy.monitor import Window, window_energies
+from splitwatt.energy.joules.energy import LEAST_READINGS, rail_energy, trace_energy
+from splitwatt.energy.joules.per_image import block_energy
+from splitwatt.energy.joules.windows import Window, shifted, window_energies
 from splitwatt.energy.trace.files import read_trace, unknown_rail
-from splitwatt.energy.trace.readings import estimate_period, sound_readings
+from splitwatt.energy.trace.readings import estimate_period, usable_readings
 from splitwatt.energy.trace.writer import TraceWriter, rail_records
 
 RAIL = unknown_rail("VDD_IN", "a test")
@@ -167,7 +167,7 @@ def test_samples_of_an_unknown_sensor_are_integrated_as_they_are(tmp_path):
     rail = integrate_file(write_csv(tmp_path / "slow.csv", times, watts))["rails"]["VDD_IN"]
     assert rail["joules"] == pytest.approx(integrate.simpson(times, watts), rel=1e-12)
     # A sensor of known period: its repeats are dropped first.
-    known = sound_readings(times, watts, RAIL, period_s=0.054)
+    known = usable_readings(times, watts, RAIL, period_s=0.054)
     assert len(known.segments[0][0]) < 200
     exact = rail_energy(known, RAIL, 0.0, 10.0).joules
     assert exact == pytest.approx(smooth_joules(0, 10), rel=0.005)
@@ -184,7 +184,7 @@ def test_a_constant_load_is_a_sound_trace(tmp_path):
 
 def test_a_constant_load_on_a_slow_sensor_counts_by_its_known_period():
     times = uneven(10, 1000, jitter=0.05)
-    readings = sound_readings(times, [4.0] * len(times), RAIL, period_s=0.054)
+    readings = usable_readings(times, [4.0] * len(times), RAIL, period_s=0.054)
     energy = rail_energy(readings, RAIL, 0.0, 10.0)
     assert energy.effective_hz == pytest.approx(1 / 0.054, rel=0.02)
     assert energy.joules == pytest.approx(40.0, rel=1e-9)
@@ -195,14 +195,14 @@ def test_a_switching_load_is_not_taken_for_a_slow_sensor(hz):
     for seed in range(10):
         times, watts, _ = square_wave(seed, hz)
         assert estimate_period(times, watts) is None
-        readings = sound_readings(times, watts, RAIL)
+        readings = usable_readings(times, watts, RAIL)
         assert len(readings.segments[0][0]) == len(times)
 
 
 def test_unsound_samples_are_left_out_and_counted(tmp_path):
     times = uneven(10, 200)
     watts = [smooth(t) for t in times]
-    watts[100], watts[200], watts[300], watts[301] = -3.0, 1e9, None, None
+    watts[100], watts[200], watts[300], watts[301] = -300.0, 1e9, None, None
     times[400] = times[390]
     path = write_csv(tmp_path / "bad.csv", times, watts)
     with open(path) as stream:
@@ -410,8 +410,8 @@ def counters(path, still, moving=None):
     """A trace of RAPL's zones as a laptop without psys has them: joules a second of each."""
     labels = ["package-0", "core"]
     rails = [
-        unknown_rail(label, "rapl")._replace(kind="counter", driver="rapl", part_of="psys")
-        for label in labels
+        unknown_rail(label, "rapl")._replace(kind="counter", driver="rapl", part_of=part_of)
+        for label, part_of in zip(labels, ("psys", "package-*"))
     ]
     writer = TraceWriter(str(path), labels, {"rails": rail_records(rails), "total": labels[:1]})
     for i in range(2000):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -19,12 +18,11 @@ from splitwatt.device_configs.errors import SensorError, UsageError
 from splitwatt.energy.commands.watch import _BARS, _PLAIN_BARS, bars_of, sparkline, watch
 from splitwatt.energy.endpoint import server as energy_endpoint
 from splitwatt.energy.endpoint.server import Endpoint
-from splitwatt.energy.joules.per_image import repeat_stage
-from splitwatt.energy.joules.summary import trace_energy
+from splitwatt.energy.joules.energy import trace_energy
+from splitwatt.energy.joules.per_image import repeat
 from splitwatt.energy.monitor import EnergyMonitor, open_for
-from splitwatt.energy.rails.opening import open_rails
+from splitwatt.energy.rail_set import open_rails
 from splitwatt.energy.rails.rail import COUNTER, INSTANT, Rail
-from splitwatt.energy.sampler.latest import Latest, LatestFile
 from splitwatt.energy.sampler.process import Sampling
 from splitwatt.energy.sampler.sampler import Sampler
 from splitwatt.energy.sampler.sensor_rate import sampling_rate
@@ -99,14 +97,10 @@ def test_too_short_a_window_is_refused():
     monitor.close()
 
 
-def test_stage_blocks():
-    with EnergyMonitor(driver="generated", hz=200) as monitor:
-        count = repeat_stage(monitor, "encode", lambda: time.sleep(0.01), least_s=0.3)
-        assert repeat_stage(monitor, "code", lambda: time.sleep(0.01), inferences=7) == 7
-    assert 10 <= count <= 31
-    window = monitor.windows[0]
-    assert window.name == "encode" and window.end_s - window.start_s >= 0.3
-    monitor.close()
+def test_a_stage_is_repeated_for_a_time_or_a_number():
+    done = repeat(lambda: time.sleep(0.01), least_s=0.3)
+    assert 10 <= done.repetitions <= 31 and done.end_s - done.start_s >= 0.3
+    assert repeat(lambda: time.sleep(0.01), inferences=7).repetitions == 7
 
 
 def test_the_record_says_what_it_is(tmp_path):
@@ -299,20 +293,6 @@ def test_replay_plays_a_trace_in_its_own_time(tmp_path):
     monitor.close()
 
 
-def test_latest_reading(tmp_path):
-    path = str(tmp_path / "latest")
-    writer = LatestFile(path, 2, create=True)
-    reader = LatestFile(path, 2)
-    assert reader.read() is None
-    written = Latest(1.5, 2.5, 3, 4, 5, 0.25, [1.0, None], [5.0, None], [7.0, 8.0])
-    writer.write(written)
-    assert reader.read() == written
-    with pytest.raises(SensorError):
-        LatestFile(path, 3)
-    reader.close()
-    writer.close()
-
-
 def test_endpoint(tmp_path):
     trees.build(str(tmp_path), "xavier_nx", "hwmon")
     with Endpoint("xavier_nx", str(tmp_path), host="127.0.0.1", port=0, hz=100) as endpoint:
@@ -453,7 +433,6 @@ def test_a_dead_samplers_last_reading_is_not_served_as_power():
     assert "energon_total_in_power_mW NaN" in text
     assert "splitwatt_rail_power_watts" not in text
     assert "splitwatt_sampler_samples_total" in text
-    assert not os.path.exists(endpoint._folder)
 
 
 def test_an_empty_trace_is_not_played(tmp_path):
@@ -489,15 +468,9 @@ class _Fake(object):
         return [None, None]
 
 
-class _Kept(object):
-    def write(self, latest):
-        self.joules = latest.joules
-
-
 def _sampled(steps, *readings):
     """Joules so far of a sampler that took these readings at these times; None: a hole."""
-    sampling = Sampling(_Fake(*readings), 10.0, None)
-    sampling.latest = kept = _Kept()
+    sampling = Sampling(_Fake(*readings), 10.0, None, every_s=None)
     clock = [0.0]
     for at in steps:
         if at is None:
@@ -506,7 +479,7 @@ def _sampled(steps, *readings):
         clock[0] = at
         watts = sampling._to_watts(sampling.rails.read(), at)
         sampling._keep(at, watts)
-    return kept.joules
+    return sampling.latest(clock[0])["joules"]
 
 
 def test_live_joules_do_not_grow_over_gaps_and_counters_lose_nothing():
@@ -567,23 +540,3 @@ def test_an_endpoint_closes_what_it_cannot_serve(monkeypatch):
         time.sleep(0.5)
         with urllib.request.urlopen("http://127.0.0.1:%d/metrics" % endpoint.port) as answer:
             assert answer.status == 200
-
-
-def test_what_sampling_itself_draws_is_the_difference_of_the_two_powers(tmp_path):
-    """A trace of 2 W that is played twice: with the sampler almost at rest, and at work."""
-    path = str(tmp_path / "t.csv")
-    with open(path, "w") as stream:
-        stream.write("t_s,VDD_IN\n")
-        for i in range(2000):
-            stream.write("%f,%f\n" % (100 + i * 0.005, 2.0))
-    code, out, _ = energy(
-        "record", "--json", "--replay", path, "--hz", "100", "--sampler-cost", "0.1", "--", "true"
-    )
-    cost = json.loads(out)["sampler_power"]
-    assert code == 0 and cost["off_hz"] == 2.0
-    assert cost["seconds"] == 6.0  # so long, for ten readings at rest to be there
-    for phase in ("off_watts", "on_watts"):
-        assert cost[phase] == {"VDD_IN": pytest.approx(2.0)}
-    assert cost["change_watts"] == {"VDD_IN": pytest.approx(0.0, abs=1e-9)}
-    code, out, _ = energy("record", "--driver", "generated", "--sampler-cost", "0.1", "--", "true")
-    assert code == 0 and re.search(r"changes the power of generated by [+-]\d\.\d{4} W", out)

@@ -7,7 +7,7 @@ import pytest
 
 from splitwatt.device_configs import targets
 from splitwatt.device_configs.errors import ConfigError, UsageError
-from splitwatt.energy.joules.windows import integrate_file
+from splitwatt.energy.commands.integrate import integrate_file
 from splitwatt.engines.bundle.bundle import Bundle
 from tests.conftest import ROOT, splitwatt
 

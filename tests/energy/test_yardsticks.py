@@ -12,11 +12,11 @@ import urllib.request
 
 import pytest
 
+from splitwatt.energy.commands.integrate import integrate_file
 from splitwatt.energy.endpoint.server import Endpoint
 from splitwatt.energy.joules import simpson as integrate
 from splitwatt.energy.joules.confidence import bootstrap_mean
-from splitwatt.energy.joules.windows import integrate_file
-from splitwatt.energy.rails.opening import open_rails
+from splitwatt.energy.rail_set import open_rails
 from tests.conftest import COMMAND
 from tests.energy import trees
 

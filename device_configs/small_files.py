@@ -1,0 +1,81 @@
+"""Small files under /sys and /proc, and the numbers in them, read so that nothing blocks or surprises.
+
+Only regular files are opened, without waiting, and only so many bytes are read. A number is plain
+ASCII: Python's own `int` and `float` also take `1_000`, other scripts' digits, NaN and infinity.
+"""
+
+import os
+import re
+import stat
+from typing import Optional
+
+# The most that a file of one value holds, and a table such as /proc/meminfo.
+VALUE_BYTES = 4096
+TABLE_BYTES = 1 << 20
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
+_REAL = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
+# What may stand around a number: a file ends with a newline, a device tree's text with a NUL.
+_AROUND = " \t\r\n\0"
+
+
+def open_regular(path: str) -> int:
+    """A file descriptor of a regular file; a pipe, device, socket or folder is refused.
+
+    Raises:
+        OSError: it cannot be opened, or is not a regular file.
+    """
+    # Asked before opening, because opening a device may already do something.
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(None, "it is not a regular file", path)
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    raise OSError(None, "it is not a regular file", path)
+
+
+def read_bytes(path: str, limit: int = VALUE_BYTES) -> bytes:
+    """The content of a small regular file.
+
+    Raises:
+        OSError: it cannot be read, is not a regular file, or holds more than `limit` bytes.
+    """
+    handle = open_regular(path)
+    try:
+        data = b""
+        while len(data) <= limit:
+            chunk = os.read(handle, limit + 1 - len(data))
+            if not chunk:
+                return data
+            data += chunk
+    finally:
+        os.close(handle)
+    raise OSError(None, "it holds more than %d bytes" % limit, path)
+
+
+def text_of(path: str, limit: int = VALUE_BYTES) -> Optional[str]:
+    """The text of a small file, without what stands around it; None where it cannot be read."""
+    try:
+        return read_bytes(path, limit).decode("utf-8", "replace").strip(_AROUND)
+    except OSError:
+        return None
+
+
+def number_of(path: str) -> Optional[float]:
+    """The number that a small file holds; None where it holds none."""
+    text = text_of(path)
+    return None if text is None else real_number(text)
+
+
+def whole_number(text: str) -> Optional[int]:
+    """The whole number that a text is, plain ASCII digits with a sign; None where it is none."""
+    text = text.strip(_AROUND)
+    return int(text) if _WHOLE.fullmatch(text) else None
+
+
+def real_number(text: str) -> Optional[float]:
+    """The finite decimal number that a text is, plain ASCII; None where it is none."""
+    text = text.strip(_AROUND)
+    value = float(text) if _REAL.fullmatch(text) else float("inf")
+    return value if abs(value) < float("inf") else None

@@ -1,0 +1,225 @@
+"""The joules of a recorded trace, whole or in windows, as JSON."""
+
+from typing import Any, Dict, List, Optional
+
+from splitwatt.device_configs.errors import SensorError, UsageError
+from splitwatt.device_configs.small_files import read_bytes
+from splitwatt.device_configs.strict_json import parse_json
+from splitwatt.device_configs.targets import find_rail, load_target, target_name
+from splitwatt.energy import sources
+from splitwatt.energy.joules.energy import RailEnergy, total_joules, trace_energy
+from splitwatt.energy.joules.windows import Window, window_energies
+from splitwatt.energy.rails.rail import COUNTER, Rail
+from splitwatt.energy.rails.total import choose_total, total_lines
+from splitwatt.energy.trace.files import Trace, counted_joules, read_trace
+
+# Simpson and trapezoid further apart than this part of the energy: too few samples, warn.
+_METHODS_APART = 0.02
+# The same of what the window's edges may hold more or less.
+_EDGES_MATTER = 0.01
+_WINDOWS_BYTES = 64 << 20
+
+
+def integrate_file(
+    path: str,
+    target: Optional[str] = None,
+    start_s: Optional[float] = None,
+    end_s: Optional[float] = None,
+    windows_path: Optional[str] = None,
+) -> Dict[str, Any]:
+    """The joules of every rail of the trace at `path`.
+
+    Args:
+        target: whose rails they are; an unknown rail is refused then, and its total is used.
+        start_s, end_s: only this part, on the trace's clock.
+        windows_path: a run's windows.jsonl: the joules of each of them that the trace covers.
+
+    Returns:
+        {"trace", "provenance", "target", "duration_s", "rails": {label: FIGURES}, "total":
+        {"rails", "joules"} or None, "garbage_cells", "events", "warnings", "windows"}.
+    """
+    trace = read_trace(path)
+    if not trace.times:
+        raise SensorError("%s has no samples" % path, "record for longer")
+    if target is not None:
+        trace = _of_target(trace, target)
+    for bound in (start_s, end_s):
+        if bound is not None and not min(trace.times) <= bound <= max(trace.times):
+            raise UsageError(
+                "%g s is outside the trace" % bound,
+                "it goes from %.6f s to %.6f s" % (min(trace.times), max(trace.times)),
+            )
+    if start_s is not None and end_s is not None and start_s >= end_s:
+        raise UsageError(
+            "the part from %g s to %g s has no length" % (start_s, end_s), "--from before --to"
+        )
+    rails = trace_energy(trace, start_s, end_s)
+    joules = total_joules(trace.total, rails)
+    any_rail = next(iter(rails.values()))
+    result: Dict[str, Any] = {
+        "trace": path,
+        "target": target_name(target) if target else trace.metadata.get("target"),
+        "provenance": trace.metadata.get("provenance"),
+        "duration_s": any_rail.duration_s,
+        "rails": {label: figures(energy) for label, energy in rails.items()},
+        "total": {"rails": list(trace.total), "joules": joules} if trace.total else None,
+        "garbage_cells": trace.garbage,
+        "events": trace.metadata.get("events", []),
+        "warnings": _warnings(trace, rails),
+    }
+    if windows_path is not None:
+        result["windows"] = _windows(trace, windows_path)
+    return result
+
+
+def figures(energy: RailEnergy) -> Dict[str, Any]:
+    """A rail's energy as JSON."""
+    shown = dict(energy._asdict())
+    shown.pop("label")
+    shown["window_s"] = list(energy.window_s)
+    if energy.interval_joules is not None:
+        shown["interval_joules"] = list(energy.interval_joules)
+    if energy.joules_simpson is not None and energy.joules_trapezoid is not None:
+        shown["simpson_minus_trapezoid_joules"] = energy.joules_simpson - energy.joules_trapezoid
+        if energy.joules_rectangle is not None:
+            shown["simpson_minus_rectangle_joules"] = (
+                energy.joules_simpson - energy.joules_rectangle
+            )
+    return shown
+
+
+def _of_target(trace: Trace, name: str) -> Trace:
+    """The trace with its rails as the target knows them; an unknown one is refused."""
+    power = load_target(name).power
+    if not any(_needs_target(rail) for rail in trace.rails):
+        return trace
+    rails = []
+    for rail in trace.rails:
+        known = find_rail(power, rail.label)
+        if known is None:
+            raise SensorError(
+                "the trace has a rail '%s' that the target '%s' does not know" % (rail.label, name),
+                "it knows: %s" % ", ".join(r.label for r in power.rails),
+            )
+        rails.append(rail._replace(part_of=known.part_of, absurd_above_w=power.absurd_above_w))
+    lines = total_lines(power, [r.label for r in rails])
+    counted = counted_joules(trace.times, trace.columns, rails)
+    return trace._replace(rails=rails, total=choose_total(lines, rails, counted))
+
+
+def _needs_target(rail: Rail) -> bool:
+    return rail.driver not in sources.available() or sources.load(rail.driver).needs_target
+
+
+def _warnings(trace: Trace, rails: Dict[str, RailEnergy]) -> List[str]:
+    warnings = [text for energy in rails.values() for text in warnings_of(energy)]
+    for event in trace.metadata.get("events", [])[:20]:
+        warnings.append(
+            "the sampler noted: %s at %.3f s" % (event.get("what"), event.get("at_s", 0.0))
+        )
+    return warnings
+
+
+def warnings_of(energy: RailEnergy) -> List[str]:
+    """What a reader of a rail's joules must know, a sentence each."""
+    label = energy.label
+    if energy.refused or energy.joules is None:
+        return [energy.refused] if energy.refused else []
+    warnings = []
+    left_out = sum(energy.excluded.values())
+    if left_out:
+        parts = ", ".join("%d %s" % (n, why) for why, n in energy.excluded.items() if n)
+        warnings.append("%s: %d samples were left out (%s)" % (label, left_out, parts))
+    if energy.gaps:
+        warnings.append(
+            "%s: %.6g s in %d gap%s were not measured and are in no figure"
+            % (label, energy.gap_s, energy.gaps, "" if energy.gaps == 1 else "s")
+        )
+    if energy.sampled_hz and energy.readings / energy.covered_s < 0.75 * energy.sampled_hz:
+        warnings.append(
+            "%s: sampled %.4g times a second, but only %.4g readings a second are distinct"
+            % (label, energy.sampled_hz, energy.readings / energy.covered_s)
+        )
+    apart = abs((energy.joules_simpson or 0.0) - (energy.joules_trapezoid or 0.0))
+    if energy.kind != COUNTER and apart > _METHODS_APART * abs(energy.joules):
+        warnings.append(
+            "%s: Simpson and trapezoid differ by %.3g J: sample faster" % (label, apart)
+        )
+    if energy.edge_joules > _EDGES_MATTER * abs(energy.joules):
+        warnings.append(
+            "%s: its readings are averages, so the power before the window is in the first of them:"
+            " up to %.3g J more or less; measure for longer" % (label, energy.edge_joules)
+        )
+    return warnings
+
+
+def _windows(trace: Trace, path: str) -> List[Dict[str, Any]]:
+    try:
+        text = read_bytes(path, _WINDOWS_BYTES).decode("utf-8")
+    except OSError as error:
+        raise SensorError("%s cannot be read: %s" % (path, error.strerror or error))
+    except UnicodeDecodeError:
+        raise SensorError("%s is not UTF-8 text" % path)
+    windows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            row = parse_json(line, "line %d of %s" % (number, path), SensorError)
+            try:
+                times = [row["start_s"], row["end_s"]]
+                if not isinstance(row["name"], str) or any(
+                    isinstance(t, bool) or not isinstance(t, (int, float)) for t in times
+                ):
+                    raise TypeError("name is text, start_s and end_s are numbers")
+                windows.append(Window(row["name"], float(times[0]), float(times[1])))
+            except (KeyError, TypeError) as error:
+                raise SensorError("%s has a line that is no window (%s)" % (path, error))
+    inside = [w for w in windows if w.start_s >= trace.times[0] and w.end_s <= trace.times[-1]]
+    return [
+        {
+            "name": energy.window.name,
+            "start_s": energy.window.start_s,
+            "end_s": energy.window.end_s,
+            "total_joules": energy.total_joules,
+            "total_net_joules": energy.total_net_joules,
+            "net_joules": energy.net_joules,
+            "rails": {label: figures(rail) for label, rail in energy.rails.items()},
+        }
+        for energy in window_energies(trace, inside)
+    ]
+
+
+def not_measured(provenance: Optional[str]) -> List[str]:
+    """A line that says so where no sensor measured the joules; none where one did."""
+    if provenance in (None, "measured"):
+        return []
+    return ["%s: no sensor measured these joules" % provenance]
+
+
+def as_lines(result: Dict[str, Any]) -> List[str]:
+    """A result of `integrate_file` for people."""
+    lines = not_measured(result["provenance"])
+    lines += ["%s: %.3f s" % (result["trace"], result["duration_s"])]
+    lines.append(
+        "%-20s %12s %12s %24s %9s %10s"
+        % ("rail", "joules", "trapezoid", "95 % interval", "readings/s", "largest gap")
+    )
+    for label, row in result["rails"].items():
+        if row["refused"]:
+            lines.append("%-20s refused: %s" % (label, row["refused"]))
+            continue
+        low, high = row["interval_joules"]
+        lines.append(
+            "%-20s %12.6g %12.6g %24s %9.1f %8.1f ms"
+            % (
+                label,
+                row["joules"],
+                row["joules_trapezoid"],
+                "%.6g to %.6g" % (low, high),
+                row["effective_hz"],
+                1e3 * (row["largest_gap_s"] or 0.0),
+            )
+        )
+    total = result["total"]
+    if total and total["joules"] is not None:
+        lines.append("total (%s): %.6g J" % (" + ".join(total["rails"]), total["joules"]))
+    return lines + ["warning: " + text for text in result["warnings"]]
