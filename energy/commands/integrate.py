@@ -145,12 +145,17 @@ def warnings_of(energy: RailEnergy) -> List[str]:
         warnings.append(
             "%s: Simpson and trapezoid differ by %.3g J: sample faster" % (label, apart)
         )
-    if energy.edge_joules > _EDGES_MATTER * abs(energy.joules):
-        warnings.append(
-            "%s: its readings are averages, so the power before the window is in the first of them:"
-            " up to %.3g J more or less; measure for longer" % (label, energy.edge_joules)
-        )
-    return warnings
+    return warnings + edge_warnings(energy)
+
+
+def edge_warnings(energy: RailEnergy) -> List[str]:
+    """What the window's edges may hold more or less, where that matters."""
+    if energy.joules is None or energy.edge_joules <= _EDGES_MATTER * abs(energy.joules):
+        return []
+    return [
+        "%s: its readings are averages, so the first of them hold power from before the window:"
+        " up to %.3g J more or less; measure for longer" % (energy.label, energy.edge_joules)
+    ]
 
 
 def _windows(trace: Trace, path: str) -> List[Dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import SensorError
-from splitwatt.energy.commands.integrate import figures, not_measured, warnings_of
+from splitwatt.energy.commands.integrate import edge_warnings, figures, not_measured
 from splitwatt.energy.joules.confidence import bootstrap_mean
 from splitwatt.energy.joules.windows import IDLE, WindowEnergy
 from splitwatt.energy.monitor import EnergyMonitor
@@ -143,7 +143,7 @@ def _document(
         "events": monitor.trace().metadata.get("events", []),
         "trace": trace_path,
         "warnings": sorted(
-            {w for r in measured for e in r.rails.values() if not e.refused for w in warnings_of(e)}
+            {text for r in measured for e in r.rails.values() for text in edge_warnings(e)}
         ),
         "refused": sorted({e.refused for r in measured for e in r.rails.values() if e.refused}),
     }

@@ -60,7 +60,7 @@ def choose_total(
 
 
 def standing_still(rails: Sequence[Rail], moved: AbstractSet[str]) -> AbstractSet[str]:
-    """The counters that measure nothing: they did not move, and nor did the rail that feeds them.
+    """The counters that measure nothing: they did not move, and neither did the rail that feeds them.
 
     A part that stands still while its whole moves (graphics that nobody uses) has used 0 J.
     """

@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Optional
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.energy.rail_set import RailSet, open_rails
 from splitwatt.energy.rails.rail import COUNTER
+from splitwatt.energy.rails.total import standing_still
 from splitwatt.energy.sampler.scheduling import be_punctual
 from splitwatt.energy.sampler.sensor_rate import probe_periods, sampling_rate
 from splitwatt.energy.trace.writer import TraceWriter, rail_records
@@ -174,6 +175,10 @@ class Sampling(object):
 
     def latest(self, at: float) -> Dict[str, Any]:
         """The newest reading, as `splitwatt.energy.sampler.sampler.Latest` has it."""
+        rails = self.rails.rails
+        moved = {rail.label for rail, joules in zip(rails, self._joules) if joules}
+        still = standing_still(rails, moved)
+        watts = [None if r.label in still else w for r, w in zip(rails, self._watts)]
         return {
             "t_s": round(at, 6),
             "wall_minus_monotonic_s": self._clocks[0],
@@ -181,7 +186,7 @@ class Sampling(object):
             "lost": self.lost,
             "failed": self.failed,
             "cpu_s": _cpu_s(),
-            "watts": [_short(value) for value in self._watts],
+            "watts": [_short(value) for value in watts],
             "volts": [_short(value) for value in self._volts],
             "joules": [_short(value) for value in self._joules],
         }
