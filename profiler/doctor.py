@@ -9,7 +9,7 @@ from typing import List, Optional
 from splitwatt.device_configs.diagnosis import Check, package
 from splitwatt.device_configs.install import install_command
 from splitwatt.profiler.links.parse import parse_link
-from splitwatt.profiler.links.shaped import RIGHTS, Shaped
+from splitwatt.profiler.links.shaped import Shaped
 
 
 def checks(root: str = "/") -> List[Check]:
@@ -30,9 +30,9 @@ def checks(root: str = "/") -> List[Check]:
 def _shaped() -> Check:
     """A real slow link: made once, and taken away."""
     with Shaped(parse_link("shaped:100kbit")) as link:
-        why_not = link.record["why_not_kernel"]
+        why_not, remedy = link.record["why_not_kernel"], link.remedy
     if why_not:
-        return Check("link shaped", False, "not by the kernel: %s" % why_not, RIGHTS)
+        return Check("link shaped", False, "not by the kernel: %s" % why_not, remedy)
     return Check("link shaped", True, "by the kernel, in network namespaces", "")
 
 

@@ -1,19 +1,20 @@
 """The gate: a kernel-shaped link between a network namespace for the board and this machine.
 
-Run as `python -m splitwatt.profiler.links.gate`. Two namespaces without a name are made, one for the board's
-process and one with a listening socket, and a pair of Ethernet interfaces between them whose ends
-the kernel shapes (tbf). The socket is handed out of its namespace to this process, which passes
-every connection on to the server; no interface or address of the machine itself is touched.
-Namespaces without a name last as long as a process is in them, and every process here ends with the
-one that started it, killed or not: nothing is ever left behind.
+Two namespaces without a name are made, one for the board's process and one with a listening socket,
+and a pair of Ethernet interfaces between them whose ends the kernel shapes (tbf). The socket is
+handed out of its namespace to this process, which passes every connection on to the server; no
+interface or address of the machine itself is touched. Namespaces without a name last as long as a
+process is in them, and every process here ends with the one that started it, killed or not: nothing
+is left behind.
 
-Takes root, or a kernel that lets every user make namespaces.
+Needs root, or a kernel that lets every user make namespaces.
 """
 
 import argparse
 import array
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import Any, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.profiler.links.link import BURST_BYTES
@@ -31,17 +32,34 @@ _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
 _BOARD, _SERVER = "10.37.0.1", "10.37.0.2"
 _BOARD_MAC, _SERVER_MAC = "02:00:00:00:37:01", "02:00:00:00:37:02"
-# Room for what waits before the bucket: nothing is ever dropped.
+# Room for the bytes that wait for the bucket: nothing is dropped.
 _QUEUE_BYTES = 64 << 20
 _TOOL_TIMEOUT_S = 20
 
 
+RIGHTS = (
+    "run as root (sudo), or where users may make namespaces "
+    "(sysctl kernel.unprivileged_userns_clone=1)"
+)
+# What iproute2 needs of the kernel, by the words of its answers: the subcommand, the answer, and the
+# module without which it answers so. Its versions word the same lack in different ways.
+_MODULES = (
+    ("tc", ("no such file or directory", "qdisc kind is unknown", "unknown qdisc"), "sch_tbf"),
+    ("link", ("not supported", "unknown device type", "no such device"), "veth"),
+)
+_DENIED = ("not permitted", "permission denied")
+
+
 class GateError(Exception):
-    """The gate cannot be made here; the sentence says why."""
+    """The gate cannot be made here; a sentence says why, another what to do ("": nothing)."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Make the gate, tell where it is in a line of JSON, pass connections on until stdin ends."""
+    """Make the gate, print where it is as a line of JSON, pass connections on until stdin ends."""
     parser = argparse.ArgumentParser(
         prog="splitwatt.profiler.links.gate", description="A shaped link."
     )
@@ -53,9 +71,9 @@ def main(argv: Optional[List[str]] = None) -> int:
         die_with_parent(options.parent)
         board, listener, sink = _make(options.up, options.down)
     except (GateError, OSError, SplitwattError) as error:
-        _tell({"error": str(error)})
+        _print(_as_json(error))
         return 1
-    _tell({"pid": board, "address": list(listener.getsockname()), "user": os.geteuid() != 0})
+    _print({"pid": board, "address": list(listener.getsockname()), "user": os.geteuid() != 0})
     relay = Relay(listener)
     threading.Thread(target=relay.run, daemon=True).start()
     for line in sys.stdin:
@@ -65,7 +83,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     return 0
 
 
-def _tell(document: Any) -> None:
+def _print(document: Any) -> None:
     sys.stdout.write(json.dumps(document) + "\n")
     sys.stdout.flush()
 
@@ -80,7 +98,10 @@ def _make(up: float, down: Optional[float]) -> Tuple[int, socket.socket, socket.
     there.close()
     message, fds = _receive(here)
     if len(fds) != 2:
-        raise GateError(message.decode("utf-8") or "the namespace's process ended")
+        # When one end fails the other one does too: the first line is the cause.
+        first = message.decode("utf-8").split("\n")[0]
+        about = json.loads(first) if first else {"error": "the namespace's process ended"}
+        raise GateError(about["error"], about.get("remedy", ""))
     return board, socket.socket(fileno=fds[0]), socket.socket(fileno=fds[1])
 
 
@@ -93,9 +114,13 @@ def _child(work: Any, pipe: socket.socket, parent: int) -> None:
         code = 0
     except (GateError, OSError, SplitwattError) as error:
         with contextlib.suppress(OSError):
-            pipe.sendall(str(error).encode("utf-8"))
+            pipe.sendall((json.dumps(_as_json(error)) + "\n").encode("utf-8"))
     finally:
         os._exit(code)
+
+
+def _as_json(error: Exception) -> Dict[str, str]:
+    return {"error": str(error), "remedy": getattr(error, "remedy", "")}
 
 
 def _board(pipe: socket.socket, up: float, down: Optional[float]) -> None:
@@ -148,7 +173,12 @@ def _new_namespace() -> None:
         try:
             _unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
         except OSError as error:
-            raise GateError("network namespaces are not permitted: %s" % error.strerror)
+            if error.errno in (errno.EPERM, errno.EACCES):
+                raise GateError("network namespaces are not permitted here", RIGHTS)
+            if error.errno == errno.ENOSPC:
+                remedy = "raise sysctl user.max_net_namespaces"
+                raise GateError("no more network namespaces are allowed", remedy)
+            raise GateError("the kernel makes no network namespace: %s" % error.strerror)
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", "0 %d 1" % uid)
         _write("/proc/self/gid_map", "0 %d 1" % gid)
@@ -180,11 +210,26 @@ def _run(command: str) -> None:
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
         )
     except OSError:
-        raise GateError("the program %s is not installed" % words[0])
+        raise GateError(
+            "the program %s is not installed" % words[0], "sudo apt-get install iproute2"
+        )
     output, _ = process.communicate(timeout=_TOOL_TIMEOUT_S)
     if process.returncode:
-        said = " ".join(output.decode("utf-8", "replace").split())
-        raise GateError("'%s' failed: %s" % (" ".join(words[:3]), said[:200]))
+        raise refusal(words, output.decode("utf-8", "replace"))
+
+
+def refusal(words: List[str], output: str) -> GateError:
+    """Why a command of iproute2 failed, and what to do, by its words and its answer."""
+    answer = " ".join(output.split())[:200]
+    failed = "'%s' failed: %s" % (" ".join(words[:3]), answer or "it gave no reason")
+    if any(text in answer.lower() for text in _DENIED):
+        return GateError(failed, RIGHTS)
+    for command, answers, module in _MODULES:
+        if command in words[:2] and any(text in answer.lower() for text in answers):
+            return GateError(
+                "the kernel lacks the module %s (%s)" % (module, failed), "sudo modprobe " + module
+            )
+    return GateError(failed)
 
 
 def _write(path: str, text: str) -> None:

@@ -3,19 +3,17 @@
 import json
 import os
 import subprocess
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 from urllib.parse import urlsplit
 
 from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.errors import SplitwattError, UsageError
+from splitwatt.profiler.links.gate import RIGHTS
 from splitwatt.profiler.links.link import BURST_BYTES, KERNEL, USER, Link
 
 _STOP_TIMEOUT_S = 5.0
-# Where the kernel cannot: what to run to see why, and what gives the right.
-RIGHTS = (
-    "run as root (sudo), or where users may make namespaces "
-    "(sysctl kernel.unprivileged_userns_clone=1); --link shaped:RATE,via=user needs no rights"
-)
+# What works where the kernel cannot shape.
+_OTHERWISE = "--link shaped:RATE,via=user needs neither rights nor modules"
 
 
 class Shaped:
@@ -24,6 +22,7 @@ class Shaped:
     Attributes:
         record: what run.json keeps of it: `via`, asked rates, burst, the gate's address, and why
             the kernel does not shape where it does not.
+        remedy: what to do where the kernel does not shape; "" where it does.
         prefix: goes before the command of a process that is to be on the board's side.
     """
 
@@ -34,6 +33,7 @@ class Shaped:
             UsageError: the link asks for the kernel and this machine cannot.
         """
         self.prefix: List[str] = []
+        self.remedy = ""
         self._gate: Optional[Any] = None
         self.record: Dict[str, Any] = {
             "name": link.name,
@@ -48,7 +48,7 @@ class Shaped:
         if link.via != USER:
             why_not = self._open(link)
             if why_not and link.via == KERNEL:
-                raise UsageError("the kernel cannot shape the link: %s" % why_not, RIGHTS)
+                raise UsageError("the kernel cannot shape the link: %s" % why_not, self.remedy)
             self.record["why_not_kernel"] = why_not
 
     @property
@@ -57,7 +57,7 @@ class Shaped:
         if self.record["via"] == KERNEL:
             return "the link %s is shaped by the kernel (tbf)" % self.record["name"]
         why_not = self.record["why_not_kernel"]
-        more = "; the kernel cannot: %s. To have it, %s" % (why_not, RIGHTS) if why_not else ""
+        more = "; the kernel cannot: %s; %s" % (why_not, self.remedy) if why_not else ""
         return "the link %s is shaped by a token bucket of our own%s" % (self.record["name"], more)
 
     def _open(self, link: Link) -> Optional[str]:
@@ -74,21 +74,25 @@ class Shaped:
             start_new_session=True,
         )
         assert gate.stdout is not None  # for the type checker
-        told = gate.stdout.readline().decode("utf-8")
-        about = json.loads(told) if told.strip() else {"error": "its process ended"}
+        line = gate.stdout.readline().decode("utf-8")
+        about = json.loads(line) if line.strip() else {"error": "its process ended"}
         self._gate = gate
         if "error" in about:
-            self.close()
-            return str(about["error"])
+            return self._without(str(about["error"]), about.get("remedy"))
         user = ["-U", "--preserve-credentials"] if about["user"] else []
         self.prefix = ["nsenter", "-t", str(about["pid"])] + user + ["-n"]
         why_not = _cannot_enter(self.prefix)
         if why_not:
-            self.close()
-            self.prefix = []
-            return why_not
+            return self._without(*why_not)
         self.record.update(via=KERNEL, gate=about["address"])
         return None
+
+    def _without(self, why_not: str, remedy: Optional[str]) -> str:
+        """Close the gate, which cannot be used; `why_not`."""
+        self.close()
+        self.prefix = []
+        self.remedy = "%s; %s" % (remedy, _OTHERWISE) if remedy else _OTHERWISE
+        return why_not
 
     def lead_to(self, url: str) -> None:
         """Have the gate pass connections on to this server from now on."""
@@ -123,14 +127,16 @@ class Shaped:
         self.close()
 
 
-def _cannot_enter(prefix: List[str]) -> Optional[str]:
+def _cannot_enter(prefix: List[str]) -> Optional[Tuple[str, str]]:
+    """Why the board's namespace cannot be entered, and what to do; None where it can."""
     try:
         process = subprocess.Popen(
             prefix + ["true"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
     except OSError:
-        return "the program nsenter is not installed"
+        return "the program nsenter is not installed", "sudo apt-get install util-linux"
     output, _ = process.communicate()
     if process.returncode:
-        return "nsenter failed: %s" % " ".join(output.decode("utf-8", "replace").split())[:200]
+        answer = " ".join(output.decode("utf-8", "replace").split())
+        return "nsenter failed: %s" % answer[:200], RIGHTS
     return None

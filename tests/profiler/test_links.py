@@ -176,7 +176,7 @@ def test_without_the_rights_our_own_bucket_shapes_and_says_why(monkeypatch):
     with Shaped(parse_link("shaped:100kbit")) as shaped:
         assert shaped.record["via"] == "user" and shaped.prefix == []
         assert "is not installed" in shaped.record["why_not_kernel"]
-        assert "run as root" in shaped.sentence and "via=user" in shaped.sentence
+        assert "apt-get install" in shaped.sentence and "via=user" in shaped.sentence
 
 
 def test_a_burst_is_one_frame():
