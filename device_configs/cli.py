@@ -35,6 +35,20 @@ def positive(text: str) -> int:
     return value
 
 
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """What makes a whole number from `low` to `high` of an argument, for argparse."""
+
+    def read(text: str) -> int:
+        value = whole_number(text)
+        if value is None or not low <= value <= high:
+            raise argparse.ArgumentTypeError(
+                "must be a whole number from %d to %d, not '%s'" % (low, high, text)
+            )
+        return value
+
+    return read
+
+
 def number(low: float, high: float) -> Callable[[str], float]:
     """What makes a number from `low` to `high` of an argument, for argparse."""
 

@@ -5,7 +5,7 @@ import sys
 import time
 from typing import Any, Dict, List, Optional
 
-from splitwatt.device_configs.cli import note, number, parser, print_json, seconds
+from splitwatt.device_configs.cli import note, number, parser, positive, print_json, seconds, whole
 from splitwatt.device_configs.errors import SensorError, UsageError
 from splitwatt.device_configs.names import suggestion
 
@@ -127,10 +127,14 @@ def _record(argv: List[str]) -> int:
 
     arguments = _parser("record", "splitwatt energy record --idle 2 --runs 5 -- ./my_program")
     arguments.add_argument(
-        "--runs", type=int, default=1, metavar="N", help="number of measured runs"
+        "--runs", type=positive, default=1, metavar="N", help="number of measured runs"
     )
     arguments.add_argument(
-        "--warmup", type=int, default=0, metavar="N", help="number of unmeasured runs before them"
+        "--warmup",
+        type=whole(0, 10**6),
+        default=0,
+        metavar="N",
+        help="number of unmeasured runs before them",
     )
     arguments.add_argument("--idle", type=_IDLE_S, default=0.0, metavar="S",
                            help="measure idle power for S seconds before and after")  # fmt: skip
@@ -140,13 +144,16 @@ def _record(argv: List[str]) -> int:
     arguments.add_argument(
         "--output", metavar="TRACE", help="write the power trace to this CSV file"
     )
-    arguments.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+    arguments.add_argument(
+        "command",
+        nargs=argparse.REMAINDER,
+        metavar="-- COMMAND",
+        help="the command to measure, with its arguments",
+    )
     options = arguments.parse_args(argv)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
         raise UsageError("no command to record", "put it after --")
-    if options.runs < 1 or options.warmup < 0:
-        raise UsageError("--runs must be at least 1, and --warmup at least 0")
     result = record(
         command,
         _sources(options),
@@ -201,7 +208,11 @@ def _serve(argv: List[str]) -> int:
 
     arguments = _parser("serve", "splitwatt energy serve --target nano --port 9877")
     arguments.add_argument(
-        "--port", type=int, default=PORT, metavar="N", help="listen port (default: %d)" % PORT
+        "--port",
+        type=whole(0, 65535),
+        default=PORT,
+        metavar="N",
+        help="listen port (default: %d)" % PORT,
     )
     arguments.add_argument(
         "--host", default="", metavar="ADDRESS", help="listen address (default: all interfaces)"
@@ -214,8 +225,6 @@ def _serve(argv: List[str]) -> int:
     )
     arguments.add_argument("--seconds", type=seconds, metavar="S", help="stop after S seconds")
     options = arguments.parse_args(argv)
-    if not 0 <= options.port <= 65535:
-        raise UsageError("there is no port %d" % options.port, "use one from 1 to 65535")
     sources = _sources(options)
     with Endpoint(
         host=options.host, port=options.port, procfs=options.procfs, hz=options.hz, **sources

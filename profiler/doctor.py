@@ -8,6 +8,7 @@ from typing import List, Optional
 
 from splitwatt.device_configs.diagnosis import Check, package
 from splitwatt.device_configs.install import install_command
+from splitwatt.device_configs.small_files import TABLE_BYTES, text_of
 from splitwatt.profiler.links.parse import parse_link
 from splitwatt.profiler.links.shaped import Shaped
 
@@ -76,8 +77,4 @@ def _server() -> List[Check]:
 
 
 def _read(path: str) -> Optional[str]:
-    try:
-        with open(path, encoding="ascii", errors="replace") as stream:
-            return stream.read().strip()
-    except OSError:
-        return None
+    return text_of(path, TABLE_BYTES)

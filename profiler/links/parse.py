@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from splitwatt.device_configs.errors import ConfigError, UsageError
 from splitwatt.device_configs.names import suggestion
+from splitwatt.device_configs.small_files import real_number, whole_number
 from splitwatt.profiler.links.link import (
     AUTO,
     KERNEL,
@@ -21,9 +22,9 @@ from splitwatt.profiler.links.presets import PRESETS
 
 # Units of a rate, in kilobits a second. As everywhere here, k is 1000.
 _UNITS = {"bit": 0.001, "kbit": 1.0, "mbit": 1e3, "gbit": 1e6}
-_RATE = re.compile(r"(\d+(?:\.\d+)?) ?(bit|kbit|mbit|gbit)(?:/s|ps)?$")
+_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(bit|kbit|mbit|gbit)(?:/s|ps)?$")
 _BOTH_WAYS = re.compile(r"/(?!s\b)")  # not the one of Mbit/s
-_TIME = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s)$")
+_TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s)$")
 _EXAMPLE = "write as in --link shaped:100kbit, --link simulated:lora,loss=1% or --link none"
 _LEAST_KBIT_S, _MOST_KBIT_S = 0.001, 1e9
 _ONLY: Dict[str, Tuple[str, ...]] = {
@@ -141,8 +142,9 @@ def _option(key: str, value: str) -> Dict[str, Any]:
         return {key + "_ms": float(number) * (1.0 if unit == "ms" else 1000.0)}
     if key == "loss":
         return {"loss": _part(value)}
-    if key == "seed" and value.isdigit() and len(value) <= 9:
-        return {"seed": int(value)}
+    seed = whole_number(value) if key == "seed" and len(value) <= 9 else None
+    if seed is not None and seed >= 0:
+        return {"seed": seed}
     known = ["bytes", "via", "latency", "jitter", "loss", "seed"]
     if key in known:
         raise UsageError("--link: '%s' is no value of %s" % (value, key), _EXAMPLE)
@@ -150,10 +152,9 @@ def _option(key: str, value: str) -> Dict[str, Any]:
 
 
 def _part(text: str) -> float:
-    try:
-        part = float(text[:-1]) / 100.0 if text.endswith("%") else float(text)
-    except ValueError:
-        part = -1.0
+    percent = text.endswith("%")
+    value = real_number(text[:-1] if percent else text)
+    part = -1.0 if value is None else value / (100.0 if percent else 1.0)
     if not 0 <= part <= 0.5:
         raise UsageError("--link: 'loss' must be from 0 to 50%%, not '%s'" % text, _EXAMPLE)
     return part
