@@ -79,14 +79,14 @@ def _device_tree(sysfs: str, name: str) -> Optional[str]:
 
 def _chips(sysfs: str) -> Set[Tuple[str, str]]:
     """(bus-address, label) of every INA3221 channel in the tree that may be read."""
-    found = set()
+    chips = set()
     root = os.path.join(glob.escape(sysfs), _SENSORS)
     for pattern in _LABELS:
         for path in glob.glob(os.path.join(root, pattern)):
             label = text_of(path)
             if label not in _NO_RAIL and label is not None:
-                found.add((os.path.relpath(path, sysfs).split(os.sep)[4], label))
-    return found
+                chips.add((os.path.relpath(path, sysfs).split(os.sep)[4], label))
+    return chips
 
 
 def _by_labels(every: List[Target], chips: Set[Tuple[str, str]]) -> Optional[str]:

@@ -15,7 +15,7 @@ TABLE_BYTES = 1 << 20
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 _REAL = re.compile(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,3})?")
-# What may stand around a number: a file ends with a newline, a device tree's text with a NUL.
+# What may surround a number: a file ends with a newline, a device tree's text with a NUL.
 _AROUND = " \t\r\n\0"
 
 
@@ -55,7 +55,7 @@ def read_bytes(path: str, limit: int = VALUE_BYTES) -> bytes:
 
 
 def text_of(path: str, limit: int = VALUE_BYTES) -> Optional[str]:
-    """The text of a small file, without what stands around it; None where it cannot be read."""
+    """The text of a small file, stripped; None where it cannot be read."""
     try:
         return read_bytes(path, limit).decode("utf-8", "replace").strip(_AROUND)
     except OSError:
@@ -69,13 +69,13 @@ def number_of(path: str) -> Optional[float]:
 
 
 def whole_number(text: str) -> Optional[int]:
-    """The whole number that a text is, plain ASCII digits with a sign; None where it is none."""
+    """The whole number that a text is, plain ASCII digits with a sign; None where it is not one."""
     text = text.strip(_AROUND)
     return int(text) if _WHOLE.fullmatch(text) else None
 
 
 def real_number(text: str) -> Optional[float]:
-    """The finite decimal number that a text is, plain ASCII; None where it is none."""
+    """The finite decimal number that a text is, plain ASCII; None where it is not one."""
     text = text.strip(_AROUND)
     value = float(text) if _REAL.fullmatch(text) else float("inf")
     return value if abs(value) < float("inf") else None

@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from splitwatt.device_configs.cli import note, number, parser, positive, print_json, seconds, whole
 from splitwatt.device_configs.errors import SensorError, UsageError
@@ -12,67 +12,45 @@ from splitwatt.device_configs.names import suggestion
 _HZ = number(0.001, 1e6)
 _IDLE_S = number(0.0, 7 * 86400.0)
 _T_S = number(-1e15, 1e15)
-_SUMMARIES = [
-    ("read", "one reading of every rail"),
-    ("watch", "the rails live, with sparklines"),
-    ("record", "the joules of any command"),
-    ("integrate", "the joules of a recorded trace"),
-    ("serve", "a Prometheus endpoint, compatible with Energon's"),
-]
+_RATE_HELP = "samples per second (default: twice the sensor's rate)"
 
 
 def energy(argv: List[str]) -> int:
     """Run `splitwatt energy VERB`."""
-    verbs = {
-        "read": _read,
-        "watch": _watch,
-        "record": _record,
-        "integrate": _integrate,
-        "serve": _serve,
-    }
     if not argv or argv[0] in ("-h", "--help"):
-        rows = "\n".join("  %-10s %s" % row for row in _SUMMARIES)
+        rows = "\n".join("  %-10s %s" % (verb, summary) for verb, (_, summary) in _VERBS.items())
         print("usage: splitwatt energy VERB [options]\n\n%s\n\nexample:\n  %s"
               % (rows, "splitwatt energy record -- ./my_program --fast"))  # fmt: skip
         return 0 if argv else 2
-    if argv[0] not in verbs:
-        raise UsageError("unknown command 'energy %s'" % argv[0], suggestion(argv[0], verbs))
-    return verbs[argv[0]](argv[1:])
+    if argv[0] not in _VERBS:
+        raise UsageError("unknown command 'energy %s'" % argv[0], suggestion(argv[0], _VERBS))
+    return _VERBS[argv[0]][0](argv[1:])
 
 
 VERBS = {"energy": energy}
 
 
 def _parser(verb: str, example: str) -> argparse.ArgumentParser:
-    summary = dict(_SUMMARIES)[verb]
+    summary = _VERBS[verb][1]
     result = parser("energy " + verb, summary[0].upper() + summary[1:] + ".", example)
+    add = result.add_argument
     if verb == "integrate":
-        result.add_argument(
-            "--target", metavar="NAME|FILE", help="target whose rails the trace has"
-        )
-    else:
-        result.add_argument(
-            "--target", metavar="NAME|FILE", help="target or its YAML file (default: auto-detected)"
-        )
-        result.add_argument(
-            "--sysfs", metavar="DIR", default="/sys", help="directory to use instead of /sys"
-        )
-        result.add_argument(
-            "--driver", metavar="NAME", help="use only this driver, e.g. `generated`"
-        )
-        result.add_argument(
-            "--replay", metavar="TRACE", help="replay this trace instead of reading a sensor"
-        )
+        add("--target", metavar="NAME|FILE", help="target whose rails the trace has")
+        return result
+    auto = "target or its YAML file (default: auto-detected)"
+    add("--target", metavar="NAME|FILE", help=auto)
+    add("--sysfs", metavar="DIR", default="/sys", help="directory to use instead of /sys")
+    add("--driver", metavar="NAME", help="use only this driver, e.g. `generated`")
+    add("--replay", metavar="TRACE", help="replay this trace instead of reading a sensor")
     return result
 
 
 def _sources(options: argparse.Namespace) -> Dict[str, Any]:
     """Where power is read, as `open_rails` takes it."""
-    driver = "replay" if options.replay else options.driver
     return {
         "target": options.target,
         "sysfs": options.sysfs,
-        "driver": driver,
+        "driver": "replay" if options.replay else options.driver,
         "options": {"trace": options.replay} if options.replay else None,
     }
 
@@ -88,15 +66,9 @@ def _read(argv: List[str]) -> int:
         print_json(reading)
         return 0
     for rail in reading["rails"]:
-        print(
-            "%-20s %12s  %s%s"
-            % (
-                rail["name"],
-                _watts(rail["watts"]),
-                "total" if rail["total"] else rail["measures"],
-                " [%s]" % rail["flag"] if rail["flag"] else "",
-            )
-        )
+        what = "total" if rail["total"] else rail["measures"]
+        flag = " [%s]" % rail["flag"] if rail["flag"] else ""
+        print("%-20s %12s  %s%s" % (rail["name"], _watts(rail["watts"]), what, flag))
     if len(reading["total_of"]) > 1:
         print("%-20s %12s  sum" % ("+".join(reading["total_of"]), _watts(reading["total_watts"])))
     note("read by %s for the target %s" % (reading["driver"], reading["target"] or "none"))
@@ -111,10 +83,9 @@ def _watch(argv: List[str]) -> int:
     from splitwatt.energy.commands.watch import watch
 
     arguments = _parser("watch", "splitwatt energy watch --target nano")
-    arguments.add_argument("--seconds", type=seconds, metavar="S", help="stop after S seconds")
-    arguments.add_argument(
-        "--interval", type=seconds, default=0.5, metavar="S", help="refresh interval"
-    )
+    add = arguments.add_argument
+    add("--seconds", type=seconds, metavar="S", help="stop after S seconds")
+    add("--interval", type=seconds, default=0.5, metavar="S", help="refresh interval")
     options = arguments.parse_args(argv)
     last = watch(_sources(options), options.interval, options.seconds, not options.json)
     if options.json:
@@ -126,30 +97,16 @@ def _record(argv: List[str]) -> int:
     from splitwatt.energy.commands.record import as_lines, record
 
     arguments = _parser("record", "splitwatt energy record --idle 2 --runs 5 -- ./my_program")
-    arguments.add_argument(
-        "--runs", type=positive, default=1, metavar="N", help="number of measured runs"
-    )
-    arguments.add_argument(
-        "--warmup",
-        type=whole(0, 10**6),
-        default=0,
-        metavar="N",
-        help="number of unmeasured runs before them",
-    )
-    arguments.add_argument("--idle", type=_IDLE_S, default=0.0, metavar="S",
-                           help="measure idle power for S seconds before and after")  # fmt: skip
-    arguments.add_argument(
-        "--hz", type=_HZ, metavar="HZ", help="samples per second (default: twice the sensor's rate)"
-    )
-    arguments.add_argument(
-        "--output", metavar="TRACE", help="write the power trace to this CSV file"
-    )
-    arguments.add_argument(
-        "command",
-        nargs=argparse.REMAINDER,
-        metavar="-- COMMAND",
-        help="the command to measure, with its arguments",
-    )
+    add = arguments.add_argument
+    before = "number of unmeasured runs before them"
+    add("--runs", type=positive, default=1, metavar="N", help="number of measured runs")
+    add("--warmup", type=whole(0, 10**6), default=0, metavar="N", help=before)
+    idle = "measure idle power for S seconds before and after"
+    add("--idle", type=_IDLE_S, default=0.0, metavar="S", help=idle)
+    add("--hz", type=_HZ, metavar="HZ", help=_RATE_HELP)
+    add("--output", metavar="TRACE", help="write the power trace to this CSV file")
+    rest = "the command to measure, with its arguments"
+    add("command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help=rest)
     options = arguments.parse_args(argv)
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
@@ -175,18 +132,11 @@ def _integrate(argv: List[str]) -> int:
     from splitwatt.energy.commands.integrate import as_lines, integrate_file
 
     arguments = _parser("integrate", "splitwatt energy integrate run/power/LC1.cpu.0.csv --json")
-    arguments.add_argument(
-        "trace", metavar="TRACE", help="CSV file with t_s and a column per rail in watts"
-    )
-    arguments.add_argument(
-        "--from", dest="start", type=_T_S, metavar="S", help="start of the interval (t_s)"
-    )
-    arguments.add_argument(
-        "--to", dest="end", type=_T_S, metavar="S", help="end of the interval (t_s)"
-    )
-    arguments.add_argument(
-        "--windows", metavar="FILE", help="the run's windows.jsonl: joules of each window"
-    )
+    add = arguments.add_argument
+    add("trace", metavar="TRACE", help="CSV file with t_s and a column per rail in watts")
+    add("--from", dest="start", type=_T_S, metavar="S", help="start of the interval (t_s)")
+    add("--to", dest="end", type=_T_S, metavar="S", help="end of the interval (t_s)")
+    add("--windows", metavar="FILE", help="the run's windows.jsonl: joules of each window")
     options = arguments.parse_args(argv)
     result = integrate_file(
         options.trace, options.target, options.start, options.end, options.windows
@@ -207,27 +157,20 @@ def _serve(argv: List[str]) -> int:
     from splitwatt.energy.endpoint.server import PORT, Endpoint
 
     arguments = _parser("serve", "splitwatt energy serve --target nano --port 9877")
-    arguments.add_argument(
-        "--port",
-        type=whole(0, 65535),
-        default=PORT,
-        metavar="N",
-        help="listen port (default: %d)" % PORT,
-    )
-    arguments.add_argument(
-        "--host", default="", metavar="ADDRESS", help="listen address (default: all interfaces)"
-    )
-    arguments.add_argument(
-        "--hz", type=_HZ, metavar="HZ", help="samples per second (default: twice the sensor's rate)"
-    )
-    arguments.add_argument(
-        "--procfs", metavar="DIR", default="/proc", help="directory to use instead of /proc"
-    )
-    arguments.add_argument("--seconds", type=seconds, metavar="S", help="stop after S seconds")
+    add = arguments.add_argument
+    port = "listen port (default: %d)" % PORT
+    add("--port", type=whole(0, 65535), default=PORT, metavar="N", help=port)
+    add("--host", default="", metavar="ADDRESS", help="listen address (default: all interfaces)")
+    add("--hz", type=_HZ, metavar="HZ", help=_RATE_HELP)
+    add("--procfs", metavar="DIR", default="/proc", help="directory to use instead of /proc")
+    add("--seconds", type=seconds, metavar="S", help="stop after S seconds")
     options = arguments.parse_args(argv)
-    sources = _sources(options)
     with Endpoint(
-        host=options.host, port=options.port, procfs=options.procfs, hz=options.hz, **sources
+        host=options.host,
+        port=options.port,
+        procfs=options.procfs,
+        hz=options.hz,
+        **_sources(options),
     ) as endpoint:
         url = "http://%s:%d/metrics" % (options.host or "localhost", endpoint.port)
         if options.json:
@@ -241,3 +184,12 @@ def _serve(argv: List[str]) -> int:
         except KeyboardInterrupt:
             pass  # the usual way to end it
     return 0
+
+
+_VERBS: Dict[str, Tuple[Callable[[List[str]], int], str]] = {
+    "read": (_read, "one reading of every rail"),
+    "watch": (_watch, "the rails live, with sparklines"),
+    "record": (_record, "the joules of any command"),
+    "integrate": (_integrate, "the joules of a recorded trace"),
+    "serve": (_serve, "a Prometheus endpoint, compatible with Energon's"),
+}

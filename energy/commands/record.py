@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from splitwatt.device_configs.cli import note
+from splitwatt.device_configs.cli import note, time_left
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.energy.commands.integrate import edge_warnings, figures, not_measured
 from splitwatt.energy.joules.confidence import bootstrap_mean
@@ -47,17 +47,17 @@ def record(
     monitor = EnergyMonitor(trace_path=trace_path, hz=hz, **sources)
     try:
         with monitor:
-            left = _TimeLeft(warmup + runs)
-            for _ in range(warmup):
+            start_s, every = time.monotonic(), warmup + runs
+            for done in range(1, warmup + 1):
                 _run(command, quiet)
-                left.one_done()
+                _say_left(done, every, start_s)
             if idle_s > 0:
                 monitor.idle(idle_s)
-            for _ in range(runs):
+            for done in range(warmup + 1, every + 1):
                 monitor.begin(_RUN)
                 ended.append(_run(command, quiet))
                 monitor.end(_RUN)
-                left.one_done()
+                _say_left(done, every, start_s)
             if idle_s > 0:
                 monitor.idle(idle_s)
         results = monitor.results()
@@ -84,20 +84,11 @@ def _run(command: List[str], quiet: bool) -> Ended:
     return Ended(code, after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime)
 
 
-class _TimeLeft(object):
-    """Says after each run but the last how long the others will take; nothing of a single one."""
-
-    def __init__(self, runs: int) -> None:
-        self._runs = runs
-        self._done = 0
-        self._start = time.monotonic()
-
-    def one_done(self) -> None:
-        self._done += 1
-        left = self._runs - self._done
-        if left:
-            seconds = (time.monotonic() - self._start) / self._done * left
-            note("run %d of %d is done, about %.3g s left" % (self._done, self._runs, seconds))
+def _say_left(done: int, runs: int, start_s: float) -> None:
+    """Print after each run but the last how long the others will take."""
+    left = time_left(done, runs, time.monotonic() - start_s)
+    if left:
+        note("run %d of %d is done, %s" % (done, runs, left))
 
 
 def _document(

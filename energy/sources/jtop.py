@@ -34,8 +34,8 @@ class Driver(rails.Driver):
         return self._values("volt")
 
     def _values(self, key: str) -> List[Optional[float]]:
-        found = flatten(self._jtop.power)
-        readings = [found.get(label, {}).get(key) for label in self._labels]
+        rails_now = flatten(self._jtop.power)
+        readings = [rails_now.get(label, {}).get(key) for label in self._labels]
         return [None if value is None else value / 1000.0 for value in readings]
 
     def close(self) -> None:
@@ -67,8 +67,8 @@ def flatten(power: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
     A `tot` without a name is jtop's own sum of the others and is left out: which rails make the
     total is the target's data.
     """
-    found = {label: values for label, values in power.get("rail", {}).items() if values}
+    rails_now = {label: values for label, values in power.get("rail", {}).items() if values}
     total = power.get("tot", {})
     if total.get("name"):
-        found[total["name"]] = total
-    return found
+        rails_now[total["name"]] = total
+    return rails_now

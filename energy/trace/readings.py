@@ -12,7 +12,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 from splitwatt.energy.rails.rail import COUNTER, Rail
 
 # A hole of more than this many sampling intervals (or sensor periods) is a gap: nothing is
-# interpolated across it. In a shorter one, the neighbours stand for one or two lost readings.
+# interpolated across it. In a shorter one, the neighbours replace one or two lost readings.
 _BRIDGED = 3.5
 # Where no row says that a reading failed, the hole must also be longer than this to be a gap, s: a
 # busy machine samples late without having lost anything.
@@ -107,7 +107,7 @@ def usable_readings(
 def _holes(times: List[float], missing: Set[int], step: float, period: float) -> List[int]:
     """The places before which time is missing: rows that failed, or rows that are not there."""
     longest = _BRIDGED * max(step, period)
-    found = []
+    holes = []
     for i in range(1, len(times)):
         hole = times[i] - times[i - 1]
         if hole <= longest:
@@ -118,8 +118,8 @@ def _holes(times: List[float], missing: Set[int], step: float, period: float) ->
             _median_step(times[i : i + 1 + _AROUND]) or 0.0,
         )
         if i in missing or hole > max(_LATE_S, _BRIDGED * local):
-            found.append(i)
-    return found
+            holes.append(i)
+    return holes
 
 
 def _median_step(times: Sequence[float]) -> Optional[float]:

@@ -17,7 +17,7 @@ _CLIENT = re.compile(r"^\S+\s+.+?\s+([0-9]{1,9})\s+([0-9]{1,15})K\s*$")
 
 class Used(NamedTuple):
     """GPU memory in use, bytes: of the whole board, background included, and of one process; None
-    where it is not told.
+    where it is not known.
     """
 
     board: Optional[int]
@@ -29,7 +29,7 @@ class GpuMemory:
 
     Args:
         meminfo: /proc/meminfo, whose line NvMapMemUsed a Jetson's kernel adds.
-        sysfs: the tree that stands for /sys.
+        sysfs: the folder to use instead of /sys.
         library: NVIDIA's driver library.
 
     Attributes:

@@ -79,7 +79,7 @@ class BoardProbe:
     """Reads the board between samples; a context manager.
 
     Args:
-        sysfs: the tree that stands for /sys; the kernel's log is looked for beside it, in dev/kmsg.
+        sysfs: the folder to use instead of /sys; the kernel's log is dev/kmsg next to it.
         budget_s: how long a reading may take, but for the one file that it is at.
         library: NVIDIA's driver library; None: only where the tree is this machine's own.
     """
@@ -135,41 +135,41 @@ class BoardProbe:
         return [_Item(s.name, STATE if s.sign else VALUE, s.read) for s in sources]
 
     def _values(self, sysfs: str) -> List[_Item]:
-        found = []
+        items: List[_Item] = []
         for path in _sorted(sysfs, "devices/system/cpu/cpufreq/policy[0-9]*/scaling_cur_freq"):
             core = os.path.basename(os.path.dirname(path))[len("policy") :]
-            found += self._item("cpu%s_khz" % core, path, VALUE)
+            items += self._item("cpu%s_khz" % core, path, VALUE)
         for pattern in GPU_CLOCKS:
             for path in _sorted(sysfs, "class/devfreq/%s/cur_freq" % pattern)[:1]:
-                if not any(item.name == "gpu_hz" for item in found):
-                    found += self._item("gpu_hz", path, VALUE)
+                if not any(item.name == "gpu_hz" for item in items):
+                    items += self._item("gpu_hz", path, VALUE)
         for folder in _sorted(sysfs, "class/thermal/thermal_zone[0-9]*"):
             name = "%s_c" % (_label(folder, "type") or os.path.basename(folder))
-            if any(item.name == name for item in found):
+            if any(item.name == name for item in items):
                 name = "%s_%s" % (os.path.basename(folder), name)
-            found += self._item(name, os.path.join(folder, "temp"), VALUE, 1e-3)
-        return found
+            items += self._item(name, os.path.join(folder, "temp"), VALUE, 1e-3)
+        return items
 
     def _signs(self, sysfs: str) -> List[_Item]:
-        found = []
+        items: List[_Item] = []
         for folder in _sorted(sysfs, "class/thermal/cooling_device[0-9]*"):
             name = _label(folder, "type") or ""
             if _SLOWS_DOWN.search(name) and not _FAN.search(name):
                 label = "cooling %s %s" % (re.sub(r"\D", "", os.path.basename(folder)), name)
-                found += self._item(label, os.path.join(folder, "cur_state"), STATE)
+                items += self._item(label, os.path.join(folder, "cur_state"), STATE)
         for folder in _sorted(sysfs, "class/hwmon/hwmon[0-9]*"):
             if _label(folder, "name") == "soctherm_oc":
                 for number, what in _OC.items():
                     path = os.path.join(folder, "oc%d_event_cnt" % number)
-                    found += self._item("OC%d event (%s)" % (number, what), path, COUNT)
+                    items += self._item("OC%d event (%s)" % (number, what), path, COUNT)
         for path in _sorted(
             sysfs, "devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count"
         ):
             core = path.split(os.sep)[-3]
-            found += self._item(
+            items += self._item(
                 "%s %s" % (core, os.path.basename(path)[: -len("_count")]), path, COUNT
             )
-        return found
+        return items
 
     def _item(self, name: str, path: str, kind: str, scale: float = 1.0) -> List[_Item]:
         file = optional(path)
@@ -209,7 +209,7 @@ class _KernelLog:
 
     def new(self) -> bool:
         """Whether a new line reports under-voltage or over-current."""
-        found = False
+        reported = False
         while self.open:
             try:
                 line = os.read(self._handle, 8192)
@@ -222,8 +222,8 @@ class _KernelLog:
                 break
             if not line:
                 break
-            found = found or _SAID.search(line) is not None
-        return found
+            reported = reported or _SAID.search(line) is not None
+        return reported
 
     def close(self) -> None:
         if self._handle >= 0:

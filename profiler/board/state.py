@@ -64,8 +64,8 @@ def temperatures_c(root: str = "/") -> Optional[Dict[str, float]]:
 
 
 def _gpu_hz(root: str) -> Optional[List[float]]:
-    found = (_numbers(os.path.join(root, "sys/class/devfreq", n, "cur_freq")) for n in GPU_CLOCKS)
-    return next((clocks for clocks in found if clocks), None)
+    clocks = (_numbers(os.path.join(root, "sys/class/devfreq", n, "cur_freq")) for n in GPU_CLOCKS)
+    return next((hz for hz in clocks if hz), None)
 
 
 def _cpu_model(root: str) -> Optional[str]:
@@ -100,8 +100,8 @@ def _nvpmodel() -> Optional[str]:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    found = re.search(r"Power Mode: *(\S+)", output)
-    return found.group(1) if found else None
+    match = re.search(r"Power Mode: *(\S+)", output)
+    return match.group(1) if match else None
 
 
 def _loadavg(root: str) -> Optional[List[float]]:

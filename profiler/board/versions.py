@@ -19,14 +19,14 @@ _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 def versions() -> Dict[str, Optional[str]]:
     """Python's, the kernel's and each package's version; None for one that is not here."""
-    found: Dict[str, Optional[str]] = {
+    result: Dict[str, Optional[str]] = {
         "splitwatt": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
     }
     for package, module in _PACKAGES.items():
-        found[package] = _version(package, module)
-    return found
+        result[package] = _version(package, module)
+    return result
 
 
 def machine_id(boot_id: str = _BOOT_ID) -> Optional[str]:
@@ -48,7 +48,7 @@ def _version(package: str, module: str) -> Optional[str]:
     except Exception:  # PackageNotFoundError, or no such module: ask the package itself
         pass
     try:
-        found = getattr(importlib.import_module(module), "__version__", None)
+        number = getattr(importlib.import_module(module), "__version__", None)
     except ImportError:
         return None
-    return str(found) if found else None
+    return str(number) if number else None

@@ -1,1 +1,1 @@
-"""Links told by a person, simulated ones worked out, shaped ones made, and their rates measured."""
+"""Links between board and server: as people write them, simulated, shaped."""

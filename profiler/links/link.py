@@ -33,7 +33,7 @@ class Link(NamedTuple):
         name: as reports print it.
         kind: "simulated", "shaped" or "none".
         rate_kbit_s: of the uplink, kilobits a second, a kilobit being 1000 bits; 0 for the kind
-            "none", which nobody slows down.
+            "none", which is not slowed down.
         bytes: what a simulated link is charged with: "payload" (the codec's bytes alone, as the
             Ladon paper counts) or "wire" (HTTP headers, JSON and TCP/IP framing as well).
         source: where the rate comes from.

@@ -39,7 +39,7 @@ def link_from_row(row: Dict[str, Any], file: str, key: str = "") -> Link:
 
     Args:
         row: as the schema allows it.
-        file, key: where it stands, for the sentence; the key with its dot.
+        file, key: where it is, for errors; the key with its dot.
 
     Raises:
         ConfigError: a rate is missing, or a key does not concern its kind.
@@ -77,7 +77,7 @@ def parse_link(text: str) -> Link:
     """A link as `--link` takes it: KIND:RATE[/DOWNLINK][,key=value...], or a preset's name.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not a rate.
     """
     head, _, more = text.strip().lower().partition(",")
     kind, _, rates = head.partition(":")
@@ -108,7 +108,7 @@ def parse_links(texts: Sequence[str]) -> Tuple[Link, ...]:
     """The links of a command line.
 
     Raises:
-        UsageError: one of them is none, or they do not go together.
+        UsageError: one of them is wrong, or they do not go together.
     """
     links = [parse_link(text) for text in texts]
     check_together(links, "--link", UsageError)
@@ -164,17 +164,17 @@ def parse_rate(text: str) -> float:
     """Kilobits a second of a rate as people write it (`37.5kbit`, `12mbit`) or of a preset's name.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not a rate.
     """
     text = text.strip().lower()
     return PRESETS[text].rate_kbit_s if text in PRESETS else _rate(text)
 
 
 def _rate(text: str) -> float:
-    found = _RATE.match(text)
-    if not found:
+    match = _RATE.match(text)
+    if not match:
         raise UsageError("'%s' is no rate and no preset; %s" % (text, _known(text)), _EXAMPLE)
-    rate = float(found.group(1)) * _UNITS[found.group(2)]
+    rate = float(match.group(1)) * _UNITS[match.group(2)]
     if not _LEAST_KBIT_S <= rate <= _MOST_KBIT_S:
         raise UsageError("the rate '%s' is not between 1 bit and 1 Tbit a second" % text)
     return rate

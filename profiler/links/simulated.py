@@ -1,4 +1,4 @@
-"""What a simulated link adds to a sample, worked out from its bytes: nothing is slowed down.
+"""What a simulated link adds to a sample, calculated from its bytes: nothing is slowed down.
 
 Jitter and loss are drawn from the link's seed and the sample's own place, so that the same record
 gives the same seconds on every machine and in every order.
@@ -17,12 +17,12 @@ from splitwatt.profiler.links.link import (
     segments_of,
 )
 
-# A segment that is lost so many times in a row is on a link that nobody would call one.
+# A link that loses a segment so many times in a row does not work at all.
 _MOST_TRIES = 100
 
 
 class Delay(NamedTuple):
-    """Seconds that a way takes, told apart.
+    """Seconds that a way takes, by cause.
 
     Attributes:
         bytes_s: the bytes at the link's rate.

@@ -40,7 +40,7 @@ class Way(NamedTuple):
 
 
 def way_of(record: Optional[Dict[str, Any]]) -> Optional[Way]:
-    """The way that run.json's `link` tells; None over the network as it is."""
+    """The way that run.json's `link` describes; None over the network as it is."""
     if not record or record.get("via") not in (KERNEL, USER):
         return None
     rates = record["rate_kbit_s"], record["downlink_kbit_s"]
@@ -75,8 +75,8 @@ class Drain:
         return time.perf_counter() - start
 
     def _waiting(self) -> int:
-        found = fcntl.ioctl(self._socket.fileno(), _TIOCOUTQ, b"\0" * 4)
-        return int(struct.unpack("=i", found)[0])
+        queued = fcntl.ioctl(self._socket.fileno(), _TIOCOUTQ, b"\0" * 4)
+        return int(struct.unpack("=i", queued)[0])
 
     def close(self) -> None:
         """Close the socket."""
