@@ -64,7 +64,7 @@ class _Ina(rails.Driver):
         require_readable([self._path(self.layout.label, *channel) for channel in channels])
         for folder, channel in channels:
             label = self._label(folder, channel)
-            if label is not None and label not in context.power.ignored:
+            if label and label not in context.power.ignored:  # no label: nothing is connected
                 self._add(context, label, folder, channel)
         if not self.rails:
             raise rails.UnavailableError("%s has no channel with a rail's label" % folders[0])

@@ -24,6 +24,7 @@ BOARDS = [
     ("lightning", "nvidia,lightning nvidia,tegra186", "tx2"),
     ("lanai-3636", "nvidia,p3509-0000+p3636-0001 nvidia,tegra186", "tx2"),
     ("lanai-3636", None, "tx2"),
+    ("a carrier of my own", "vendor,board nvidia,galen nvidia,tegra194", "agx_xavier"),
     ("NVIDIA Jetson TX2 NX Developer Kit", "nvidia,p3509-0000+p3636-0001", "tx2"),
     ("jetson-xavier", "nvidia,jetson-xavier nvidia,tegra194", "agx_xavier"),
     ("Jetson-AGX", "nvidia,p2972-0000 nvidia,tegra194", "agx_xavier"),
@@ -118,6 +119,20 @@ def test_other_machines_are_no_jetson(tmp_path, model):
     if model:
         device_tree(tmp_path / "sys", model, "raspberrypi,5-model-b brcm,bcm2712")
     assert detect(str(tmp_path / "sys")) is None and not is_jetson(str(tmp_path / "sys"))
+
+
+def test_the_source_of_the_device_tree_names_the_module(tmp_path):
+    device_tree(tmp_path, "vendor's board", "vendor,board nvidia,tegra194")
+    name = "hardware/nvidia/platform/t19x/jakku/kernel-dts/tegra194-p3668-all-p3509-0000.dts"
+    (tmp_path / "firmware/devicetree/base/nvidia,dtsfilename").write_text(name)
+    assert detect_target(str(tmp_path)) == "xavier_nx"
+
+
+def test_a_channel_without_a_label_is_not_connected(tmp_path):
+    trees.build(str(tmp_path), "agx_orin", "hwmon")
+    trees.write(os.path.join(trees.hwmon_folder(str(tmp_path), "1-0041", 1), "in1_label"), "")
+    with open_rails(None, str(tmp_path)) as rails:
+        assert len(rails.rails) == 4
 
 
 def test_a_container_has_the_device_tree_under_proc_alone(tmp_path):
