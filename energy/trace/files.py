@@ -6,6 +6,7 @@ a `t_s` column is read too, with nothing known about its rails. Lines that begin
 """
 
 import os
+import re
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import SensorError
@@ -21,6 +22,8 @@ _ABSURD_W = 5000.0
 _MOST_BYTES = 4 << 30
 _MOST_LINE_BYTES = 1 << 16
 _METADATA_BYTES = 16 << 20
+_PLAIN = re.compile("[-+0-9.eE, ]*")
+_LARGEST = float("inf")
 
 
 class Trace(NamedTuple):
@@ -89,16 +92,26 @@ def _rows(
     garbage = 0
     for line in lines:
         cells = line.split(",")
-        at = real_number(cells[clock]) if clock < len(cells) else None
+        # Among these characters `float` takes nothing but plain decimal numbers, and is quicker.
+        number = _quick if _PLAIN.fullmatch(line) else real_number
+        at = number(cells[clock]) if clock < len(cells) else None
         if at is None or len(cells) != len(header):
             garbage += 1  # half a line: the writer was killed
             continue
         times.append(at)
         for column, place in zip(columns, places):
-            value = real_number(cells[place])
+            value = number(cells[place])
             garbage += value is None and cells[place].strip() != ""
             column.append(value)
     return times, columns, garbage
+
+
+def _quick(text: str) -> Optional[float]:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if -_LARGEST < value < _LARGEST else None
 
 
 def _metadata(path: str) -> Dict[str, Any]:
