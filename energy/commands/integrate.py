@@ -7,7 +7,7 @@ from splitwatt.device_configs.small_files import read_bytes
 from splitwatt.device_configs.strict_json import parse_json
 from splitwatt.device_configs.targets import find_rail, load_target, target_name
 from splitwatt.energy import sources
-from splitwatt.energy.joules.energy import RailEnergy, total_joules, trace_energy
+from splitwatt.energy.joules.per_rail import RailEnergy, total_joules, trace_energy
 from splitwatt.energy.joules.windows import Window, window_energies
 from splitwatt.energy.rails.rail import COUNTER, Rail
 from splitwatt.energy.rails.total import choose_total, total_lines

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.energy.joules.confidence import bootstrap_mean
-from splitwatt.energy.joules.energy import (
+from splitwatt.energy.joules.per_rail import (
     LEAST_READINGS,
     RailEnergy,
     energies,

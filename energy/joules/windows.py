@@ -2,7 +2,7 @@
 
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
-from splitwatt.energy.joules.energy import (
+from splitwatt.energy.joules.per_rail import (
     RailEnergy,
     energies,
     readings_of,

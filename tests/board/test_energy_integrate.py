@@ -10,8 +10,8 @@ from splitwatt.device_configs.errors import SensorError, UsageError
 from splitwatt.energy.commands.integrate import integrate_file, not_measured
 from splitwatt.energy.joules import simpson as integrate
 from splitwatt.energy.joules.confidence import bootstrap_mean
-from splitwatt.energy.joules.energy import LEAST_READINGS, rail_energy, trace_energy
 from splitwatt.energy.joules.per_image import block_energy
+from splitwatt.energy.joules.per_rail import LEAST_READINGS, rail_energy, trace_energy
 from splitwatt.energy.joules.windows import Window, shifted, window_energies
 from splitwatt.energy.trace.files import read_trace, unknown_rail
 from splitwatt.energy.trace.readings import estimate_period, usable_readings

@@ -18,8 +18,8 @@ from splitwatt.device_configs.errors import SensorError, UsageError
 from splitwatt.energy.commands.watch import _BARS, _PLAIN_BARS, bars_of, sparkline, watch
 from splitwatt.energy.endpoint import server as energy_endpoint
 from splitwatt.energy.endpoint.server import Endpoint
-from splitwatt.energy.joules.energy import trace_energy
 from splitwatt.energy.joules.per_image import repeat
+from splitwatt.energy.joules.per_rail import trace_energy
 from splitwatt.energy.monitor import EnergyMonitor, open_for
 from splitwatt.energy.rail_set import open_rails
 from splitwatt.energy.rails.rail import COUNTER, INSTANT, Rail
