@@ -1,5 +1,6 @@
 """What many tests share: the repository, its commands, and bundles exported once."""
 
+import contextlib
 import glob
 import hashlib
 import os
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import List
 
 import pytest
+from filelock import FileLock
 
 from splitwatt.device_configs.child import module_command
 
@@ -60,6 +62,14 @@ def _sources_digest() -> str:
     return digest.hexdigest()[:16]
 
 
+@contextlib.contextmanager
+def made_once(folder: Path):
+    """Hold a folder under build/ while it is made: tests run in several processes."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def bundles() -> Path:
     """`BUNDLES` exported with random weights for the target `cpu`: a folder of bundle folders.
@@ -71,7 +81,8 @@ def bundles() -> Path:
         return Path(os.environ["SPLITWATT_TEST_BUNDLES"])
     folder = ROOT / "build" / "test-bundles" / _sources_digest()
     models = [argument for name in BUNDLES for argument in ("--model", name)]
-    splitwatt("export", *models, "--target", "cpu", "--weights", "random", "--bundles", folder)
+    with made_once(folder):
+        splitwatt("export", *models, "--target", "cpu", "--weights", "random", "--bundles", folder)
     return folder / "cpu"
 
 
@@ -79,11 +90,12 @@ def bundles() -> Path:
 def cut_bundles() -> Path:
     """`CUT_BUNDLES` exported with random weights: a folder with a folder a target. Kept likewise."""
     folder = ROOT / "build" / "test-bundles" / _sources_digest()
-    for target, models in CUT_BUNDLES.items():
-        for name, server in models:
-            more = ["--server-target", server] if server else []
-            splitwatt("export", "--model", name, "--target", target, "--weights", "random",
-                      "--bundles", folder / "boards", *more)  # fmt: skip
+    with made_once(folder / "boards"):
+        for target, models in CUT_BUNDLES.items():
+            for name, server in models:
+                more = ["--server-target", server] if server else []
+                splitwatt("export", "--model", name, "--target", target, "--weights", "random",
+                          "--bundles", folder / "boards", *more)  # fmt: skip
     return folder / "boards"
 
 
@@ -91,14 +103,15 @@ def cut_bundles() -> Path:
 def precision_bundles(photographs) -> Path:
     """`IN_A_PRECISION` with random weights, int8 calibrated on two photographs. Kept likewise."""
     folder = ROOT / "build" / "test-bundles" / _sources_digest() / "precisions"
-    two = folder / "two"
-    two.mkdir(parents=True, exist_ok=True)
-    for photo in photographs[:2]:
-        shutil.copy(photo, two)
-    for target, precision in IN_A_PRECISION.items():
-        more = ["--calibration", two] if precision == "int8" else []
-        splitwatt("export", "--model", PRECISION_MODEL, "--precision", precision, "--target", target,
-                  "--weights", "random", "--bundles", folder, *more)  # fmt: skip
+    with made_once(folder):
+        two = folder / "two"
+        two.mkdir(parents=True, exist_ok=True)
+        for photo in photographs[:2]:
+            shutil.copy(photo, two)
+        for target, precision in IN_A_PRECISION.items():
+            more = ["--calibration", two] if precision == "int8" else []
+            splitwatt("export", "--model", PRECISION_MODEL, "--precision", precision, "--target", target,
+                      "--weights", "random", "--bundles", folder, *more)  # fmt: skip
     return folder
 
 
@@ -151,11 +164,12 @@ def board_python(request) -> Path:
     requirements = ROOT / "tests" / "board" / f"requirements-{request.param}.txt"
     key = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
     folder = ROOT / "build" / f"python-{request.param}-{key}"
-    if not (folder / "ready").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        run([python, "-m", "venv", folder])
-        # The pip that a 3.6 brings is too old for manylinux2014 wheels; this one runs on 3.6.
-        run([folder / "bin" / "python", "-m", "pip", "install", "-q", "pip==21.3.1"])
-        run([folder / "bin" / "python", "-m", "pip", "install", "-q", "-r", requirements])
-        (folder / "ready").touch()
+    with made_once(folder):
+        if not (folder / "ready").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            run([python, "-m", "venv", folder])
+            # The pip that a 3.6 brings is too old for manylinux2014 wheels; this one runs on 3.6.
+            run([folder / "bin" / "python", "-m", "pip", "install", "-q", "pip==21.3.1"])
+            run([folder / "bin" / "python", "-m", "pip", "install", "-q", "-r", requirements])
+            (folder / "ready").touch()
     return folder / "bin" / "python"
