@@ -98,7 +98,7 @@ def block_energy(
     trace = read_trace(trace_path)
     readings = readings_of(trace)
     measured = energies(trace, readings, start_s, end_s)
-    idle_w = idle_watts([energies(trace, readings, a, b) for a, b in idle])
+    idle_w = idle_watts(trace, readings, idle)
     parts = {
         rail.label: _part(readings[rail.label], rail, measured[rail.label], idle_w, inferences)
         for rail in trace.rails

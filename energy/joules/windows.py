@@ -1,6 +1,6 @@
 """The energy of named windows of a trace, gross and net of idle power."""
 
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from splitwatt.energy.joules.per_rail import (
     RailEnergy,
@@ -10,6 +10,7 @@ from splitwatt.energy.joules.per_rail import (
     unmeasured,
 )
 from splitwatt.energy.trace.files import Trace
+from splitwatt.energy.trace.readings import Readings
 
 # The name of windows in which nothing runs.
 IDLE = "idle"
@@ -42,7 +43,7 @@ def window_energies(trace: Trace, windows: List[Window]) -> List[WindowEnergy]:
     """
     readings = readings_of(trace)
     measured = [(w, energies(trace, readings, w.start_s, w.end_s)) for w in windows]
-    idle = idle_watts([rails for window, rails in measured if window.name == IDLE])
+    idle = idle_watts(trace, readings, [(w.start_s, w.end_s) for w in windows if w.name == IDLE])
     results = []
     for window, energy_of in measured:
         rails = {label: _of_all(energy) for label, energy in energy_of.items()}
@@ -63,14 +64,27 @@ def _of_all(energy: RailEnergy) -> RailEnergy:
     return energy if energy.refused is not None or why is None else energy.refuse(why)
 
 
-def idle_watts(idle: List[Dict[str, RailEnergy]]) -> Dict[str, Optional[float]]:
-    """Each rail's mean power over the idle windows, W (None: refused in all of them)."""
-    labels = sorted({label for rails in idle for label in rails})
+def idle_watts(
+    trace: Trace, readings: Dict[str, Readings], idle: Sequence[Tuple[float, float]]
+) -> Dict[str, Optional[float]]:
+    """Each rail's mean power over idle windows (start, end), W (None: refused in all of them).
+
+    What a sensor that averages shows first is still of the work before: that much is left out,
+    where enough readings remain.
+    """
+    lag_s = max([rail.averaged_over_s for rail in trace.rails], default=0.0)
+    windows = []
+    for start_s, end_s in idle:
+        whole = energies(trace, readings, start_s, end_s)
+        late = (
+            energies(trace, readings, start_s + lag_s, end_s) if lag_s < end_s - start_s else whole
+        )
+        windows.append({k: whole[k] if late[k].refused else late[k] for k in whole})
     means: Dict[str, Optional[float]] = {}
-    for label in labels:
-        watts = [rails[label].mean_watts for rails in idle if label in rails]
+    for rail in trace.rails:
+        watts = [energy[rail.label].mean_watts for energy in windows]
         known = [w for w in watts if w is not None]
-        means[label] = sum(known) / len(known) if known else None
+        means[rail.label] = sum(known) / len(known) if known else None
     return means
 
 

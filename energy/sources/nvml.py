@@ -1,9 +1,13 @@
 """NVIDIA GPUs: the energy counter (Volta and newer), else instant power, else the power reading."""
 
+import time
 from typing import List, Optional
 
-from splitwatt.device_configs.nvml import LIBRARY, Nvml, NvmlError
+from splitwatt.device_configs.nvml import LIBRARY, Device, Nvml, NvmlError
 from splitwatt.energy.rails import rail as rails
+
+# A GPU uses power at rest too: its counter moves within this time, s.
+_COUNTS_S, _STEP_S = 0.3, 0.01
 
 
 class Driver(rails.Driver):
@@ -26,8 +30,12 @@ class Driver(rails.Driver):
                 (rails.INSTANT, nvml.instant_power_w),
                 (rails.AVERAGE, nvml.power_w),
             )
+            if device is None:
+                continue
+            # A counter that stands still is used only where there is nothing else.
+            ways = ways if _counts(nvml, device) else ways[1:] + ways[:1]
             for kind, read in ways:
-                if device is not None and read(device) is not None:
+                if read(device) is not None:
                     path = "NVML device %d" % index
                     self.rails.append(context.rail("gpu%d" % index, self.name, path, kind))
                     self._read.append((read, device))
@@ -43,3 +51,13 @@ class Driver(rails.Driver):
     def close(self) -> None:
         """Close the library."""
         self._nvml.close()
+
+
+def _counts(nvml: Nvml, device: Device) -> bool:
+    """Whether the GPU's energy counter moves."""
+    first, end = nvml.energy_j(device), time.monotonic() + _COUNTS_S
+    while first is not None and time.monotonic() < end:
+        if nvml.energy_j(device) != first:
+            return True
+        time.sleep(_STEP_S)
+    return False

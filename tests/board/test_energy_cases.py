@@ -306,6 +306,25 @@ def test_the_interval_covers_what_an_average_has_not_shown_yet(tmp_path, span, p
     assert not any("averages" in text for text in idle["warnings"])
 
 
+def test_idle_power_is_not_that_of_the_work_before_it(tmp_path):
+    def power(at):
+        return 300.0 if 5.0 <= at < 15.0 else 100.0
+
+    rail = Rail("gpu0", "nvml", AVERAGE, "", 0.1, None, "gpu", "", 2000.0, averages_s=1.0)
+    path = str(tmp_path / "t.csv")
+    writer = TraceWriter(path, ["gpu0"], {"rails": rail_records([rail]), "total": ["gpu0"]})
+    for at in spaced(2000, 100):
+        writer.row(at, [averaged(power, at, 1.0)])
+    writer.close({})
+    block = block_energy(path, 5.0, 15.0, 10, idle=[(2.0, 5.0), (15.0, 18.0)])
+    assert block["total"]["idle_watts"] == pytest.approx(100.0, rel=0.01)
+    (tmp_path / "w.jsonl").write_text(
+        '{"name": "idle", "start_s": 15, "end_s": 18}\n{"name": "work", "start_s": 6, "end_s": 14}\n'
+    )
+    _, work = integrate_file(path, windows_path=str(tmp_path / "w.jsonl"))["windows"]
+    assert work["total_net_joules"] == pytest.approx(8 * 200.0, rel=0.01)
+
+
 NVML = r"""
 #include <time.h>
 #include <stdlib.h>
@@ -315,7 +334,8 @@ int nvmlInit_v2(void) { return 0; }
 int nvmlShutdown(void) { return 0; }
 int nvmlDeviceGetCount_v2(u32 *n) { *n = 1; return 0; }
 int nvmlDeviceGetHandleByIndex_v2(u32 i, void **d) { *d = (void *)1; return 0; }
-int nvmlDeviceGetTotalEnergyConsumption(void *d, u64 *e) { return 3; }
+int nvmlDeviceGetTotalEnergyConsumption(void *d, u64 *e) {
+  *e = 0; return getenv("STILL") ? 0 : 3; }
 int nvmlDeviceGetPowerUsage(void *d, u32 *p) { *p = 42500; return 0; }
 int nvmlDeviceGetFieldValues(void *d, int n, Field *f) {
   if (f->field != 186 || n != 1) return 2;
@@ -325,10 +345,13 @@ int nvmlDeviceGetFieldValues(void *d, int n, Field *f) {
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="needs a C compiler")
 @pytest.mark.parametrize("instant", [True, False])
-def test_instant_power_comes_before_an_average(tmp_path, monkeypatch, instant):
+@pytest.mark.parametrize("counter", ["none", "still"])
+def test_instant_power_comes_before_an_average(tmp_path, monkeypatch, instant, counter):
     (tmp_path / "nvml.c").write_text(NVML)
     library = str(tmp_path / "libnvidia-ml.so.1")
     subprocess.check_call(["gcc", "-shared", "-fPIC", "-o", library, str(tmp_path / "nvml.c")])
+    if counter == "still":
+        monkeypatch.setenv("STILL", "1")
     if not instant:
         monkeypatch.setenv("NO_INSTANT", "1")
     with open_rails("server", str(tmp_path), "nvml", {"nvml_library": library}) as rails:
