@@ -1,7 +1,6 @@
 """How packages that are missing are installed, as this copy of splitwatt was installed itself."""
 
 import glob
-import json
 import os
 import shlex
 import sys
@@ -9,6 +8,8 @@ from typing import Optional, Tuple
 from urllib.parse import unquote, urlsplit
 
 import splitwatt
+from splitwatt.device_configs.errors import SplitwattError
+from splitwatt.device_configs.strict_json import read_json
 
 # extra -> packages that it brings beyond the board runtime's, as they are imported
 EXTRAS = {
@@ -58,9 +59,8 @@ def _origin() -> Optional[Tuple[str, bool]]:
     for folder in [root] + sys.path:
         for found in glob.glob(os.path.join(folder, "splitwatt-*.dist-info", "direct_url.json")):
             try:
-                with open(found, encoding="utf-8") as stream:
-                    url = urlsplit(str(json.load(stream)["url"]))
-            except (OSError, ValueError, KeyError, TypeError):
+                url = urlsplit(str(read_json(found, 1 << 16)["url"]))
+            except (SplitwattError, ValueError, KeyError, TypeError):
                 return None
             path = unquote(url.path)
             return (path, False) if url.scheme == "file" and os.path.exists(path) else None
