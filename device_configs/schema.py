@@ -216,4 +216,5 @@ _CHECKS: Dict[str, Tuple[Any, Callable[[Any, Any], bool], str]] = {
 
 
 def _join(key: str, name: Any) -> str:
-    return "%s.%s" % (key, name) if key else str(name)
+    shown = str(name) if str(name).isprintable() else ascii(name)
+    return "%s.%s" % (key, shown[:60]) if key else shown[:60]

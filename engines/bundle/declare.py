@@ -15,11 +15,12 @@ _REMEDY = "export the bundle again"
 # Text without control characters, half characters, or marks that change the direction of writing.
 _PRINTABLE = "^[^\\x00-\\x1f\\x7f-\\x9f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]*$"
 _SCHEMAS: Dict[Any, Dict[str, Any]] = {
-    str: {"type": "string", "minLength": 1, "maxLength": 4096, "pattern": _PRINTABLE},
+    str: {"type": "string", "minLength": 1, "maxLength": 4096, "pattern": _PRINTABLE,
+          "title": "text of 1 to 4096 printable characters"},
     int: {"type": "integer", "minimum": 0},
     float: {"type": "number"},
     bool: {"type": "boolean"},
-}
+}  # fmt: skip
 SHA256 = {"pattern": "^[0-9a-f]{64}$", "title": "a SHA-256 of 64 hexadecimal digits"}
 FILE = {
     "pattern": "^(?!.*(^|/)[.]{1,2}(/|$))[^/\\\\\\x00-\\x1f\\x7f]{1,255}(/[^/\\\\\\x00-\\x1f\\x7f]{1,255}){0,7}$",
@@ -126,7 +127,8 @@ def _pieces(kind: Any) -> Tuple[Any, Tuple[Any, ...]]:
 def _schema(kind: Any, rules: Dict[str, Any]) -> Dict[str, Any]:
     origin, arguments = _pieces(kind)
     if kind in _SCHEMAS:
-        return dict(_SCHEMAS[kind], **rules)
+        base = {"type": _SCHEMAS[kind]["type"]} if "enum" in rules else _SCHEMAS[kind]
+        return dict(base, **rules)
     if origin is Union:  # of one type and null, or of a number and a list
         allowed = [_schema(a, rules) for a in arguments if a is not type(None)]
         names = [schema["type"] for schema in allowed]
