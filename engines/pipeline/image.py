@@ -38,15 +38,17 @@ _UNSOUND = (
 )  # fmt: skip
 
 
-def decode_image(source: Union[str, bytes, "os.PathLike[str]"]) -> np.ndarray:
+def decode_image(source: Union[str, bytes, "os.PathLike[str]"], upright: bool = True) -> np.ndarray:
     """Decode an image file.
 
-    EXIF rotation is applied. Grey becomes three equal channels, 16-bit grey is scaled to 8 bits,
+    EXIF's orientation is applied where `upright` says so. Grey becomes three equal channels, 16-bit grey is scaled to 8 bits,
     CMYK and palettes are converted, and alpha is dropped, as the papers' loaders do. Of an
     animation it is the first frame.
 
     Args:
         source: a path, or the file's bytes.
+        upright: turn the picture as its EXIF orientation says; False: the pixels as stored, as
+            torchvision's loaders have them.
 
     Returns:
         uint8 (H, W, 3), contiguous and writable.
@@ -69,7 +71,9 @@ def decode_image(source: Union[str, bytes, "os.PathLike[str]"]) -> np.ndarray:
                         "make it smaller",
                     )
                 image.load()
-                return np.array(_eight_bit(_upright(image), name).convert("RGB"))
+                return np.array(
+                    _eight_bit(_upright(image) if upright else image, name).convert("RGB")
+                )
     except ImageError:
         raise
     except _UNSOUND as error:

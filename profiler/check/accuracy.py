@@ -12,6 +12,7 @@ from splitwatt.device_configs.files import sha256_file
 from splitwatt.profiler.check.boxes import Matches
 from splitwatt.profiler.check.drawn import Weighted, ends, mean_of, miou_of
 from splitwatt.profiler.check.raw import Check, Raw, nothing, verdict
+from splitwatt.profiler.evaluate.coco import read_coco
 
 _FOLLOWS = "accuracy follows from its records"
 _SAME = "records of accuracy are those that were counted"
@@ -129,6 +130,9 @@ def _compared(result: Dict[str, Any], records: _Records) -> Tuple[List[str], Opt
 def _odd(name: str, figure: Dict[str, Any], of: Weighted, count: int) -> List[str]:
     """What is wrong with one figure."""
     value = of(np.ones(count, int))
+    if figure["value"] is None:
+        defined = bool(np.isfinite(value))
+        return ["%s is null, and %.6g follows" % (name, value)] if defined else []
     if figure["n"] != count or abs(figure["value"] - value) > _CLOSE * max(1.0, abs(value)):
         return ["%s is %.6g of %s images, and %.6g of %d follows"
                 % (name, figure["value"], figure["n"], value, count)]  # fmt: skip
@@ -155,13 +159,14 @@ def _metrics(
     if task == "segmentation":
         return {"miou_percent": miou_of(own)}, None
     heading = records.heading
-    path = os.path.join(heading["folder"], "annotations", "instances_val2017.json")
+    name = heading.get("annotations") or os.path.join("annotations", "instances_val2017.json")
+    path = os.path.join(heading["folder"], name)
     if not os.path.isfile(path) or sha256_file(path) != heading["annotations_sha256"]:
         return {}, "its annotations are not on this machine"
-    with open(path, encoding="utf-8") as stream:
-        annotations = json.load(stream)
-    ids = {os.path.basename(row["file_name"]): row["id"] for row in annotations["images"]}
-    images = [ids[record["name"]] for record in records.images]
+    coco = read_coco(path)
+    ids = {image.file_name: image.id for image in coco.images}  # records of format 1 have no id
+    images = [record.get("id") or ids[record["name"]] for record in records.images]
+    annotations = coco.document
     matches = Matches(annotations, images, [box for row in own for box in row])
     return {
         "map_50_95_percent": lambda weights: matches.average_precisions(weights)[0],

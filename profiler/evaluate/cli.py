@@ -12,26 +12,26 @@ _SHOWN = {
 
 
 def evaluate(argv: List[str]) -> int:
-    """Evaluate a bundle on data sets; what was found before a kill is not run again."""
+    """Evaluate a bundle on data sets; a killed evaluation continues where it stopped."""
     from splitwatt.profiler.client.flags import add_server_flags, client_of
 
     arguments = parser("evaluate", "Accuracy and bytes of a deployed bundle.", EXAMPLE)
     add = arguments.add_argument
     add("bundle", metavar="BUNDLE", help="the bundle's folder")
     add("--data", action="append", required=True, metavar="KIND:DIR",
-        help="imagenet:DIR, coco:DIR, voc:DIR, or folder:DIR for bytes alone; "
-             "one for each task of a model with several")  # fmt: skip
+        help="imagenet, coco or voc as published; classes, coco or masks of your own; folder for "
+             "bytes alone; may be repeated, once per task")  # fmt: skip
     add(
         "--limit",
         type=positive,
         metavar="N",
-        help="N images of each: the first ones, ImageNet's over all classes",
+        help="at most N images per data set; of classes, the first of each, then the second",
     )
     add("--preprocess", choices=("runtime", "paper"), default="runtime",
-        help="the bundle's own, or what the paper's accuracy of the task has (default: runtime)")  # fmt: skip
+        help="the bundle's own preprocessing, or that of the paper's accuracy (default: runtime)")  # fmt: skip
     add("--backend", default="cpu", help="what runs the board's parts (default: cpu)")
     add("--out", default="evaluation", metavar="DIR",
-        help="a run folder, or any other: accuracy.json is written or added to there")  # fmt: skip
+        help="folder whose accuracy.json is written or added to: a run, or any other")  # fmt: skip
     add_server_flags(arguments)
     options = arguments.parse_args(argv)
 
@@ -50,7 +50,8 @@ def evaluate(argv: List[str]) -> int:
     bundle = Bundle.open(options.bundle, "board" if client else None)
     preprocess = PUBLISHED if options.preprocess == "paper" else RUNTIME
     settings = Settings(options.backend, options.server_backend, preprocess, client)
-    data_sets = [open_data_set(text, options.limit) for text in options.data]
+    names = getattr(bundle.manifest, "labels", None)
+    data_sets = [open_data_set(text, options.limit, names) for text in options.data]
     for data in data_sets:
         tasks_on(bundle, data)  # says now what would fail later
     results: List[Dict[str, Any]] = []
@@ -84,7 +85,7 @@ def _show(bundle: Any, results: List[Dict[str, Any]]) -> None:
             % (model, result["data_set"], what, result["preprocess"])
         )
         for name, figure in result["metrics"].items():
-            print("  %-10s %s %%" % (_SHOWN[name], _figure(figure, "%.2f")))
+            print("  %-10s %s" % (_SHOWN[name], _figure(figure, "%.2f %%")))
         for name in ("payload_bytes", "wire_bytes", "legacy_pickled_bytes"):
             if result[name]:
                 words = name.replace("_bytes", "").replace("_", " ")
@@ -94,6 +95,8 @@ def _show(bundle: Any, results: List[Dict[str, Any]]) -> None:
 
 
 def _figure(figure: Dict[str, Any], form: str) -> str:
+    if figure["value"] is None:
+        return "- (undefined on these images)"
     text: str = form % figure["value"]
     if "low" in figure:
         text += " (%s to %s, %s)" % (

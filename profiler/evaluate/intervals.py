@@ -1,7 +1,7 @@
 """How sure an accuracy is: intervals over the images that it was found on."""
 
 import math
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -12,6 +12,11 @@ _GROUPS = 20
 _T = 2.093024054408263
 
 Figure = Dict[str, Any]
+
+
+def undefined(count: int) -> Figure:
+    """A figure that `count` images do not define, as mAP without a true box."""
+    return {"value": None, "n": count}
 
 
 def share(hits: int, count: int) -> Figure:
@@ -51,19 +56,22 @@ def resampled(value: float, count: int, values: np.ndarray, what: str) -> Figure
     return _figure(value, count, low, high, "95 % bootstrap of " + what)
 
 
-def jackknife(value: float, count: int, without: Callable[[List[int]], float]) -> Figure:
+def jackknife(value: float, count: int, without: Callable[[List[int]], Optional[float]]) -> Figure:
     """A figure with the delete-a-group jackknife's interval, for one too slow to resample.
 
     Args:
         value: over all images.
         count: of images.
-        without: the figure without the images at these places.
+        without: the figure without the images at these places; None: undefined without them.
     """
     if count < 2 * _GROUPS:
         return {"value": value, "n": count}
     groups = np.array_split(np.random.RandomState(2025).permutation(count), _GROUPS)
-    found = np.array([without(group.tolist()) for group in groups])
-    error = math.sqrt((_GROUPS - 1) / _GROUPS * float(((found - found.mean()) ** 2).sum()))
+    values = [without(group.tolist()) for group in groups]
+    if None in values:
+        return {"value": value, "n": count}
+    parts = np.array(values)
+    error = math.sqrt((_GROUPS - 1) / _GROUPS * float(((parts - parts.mean()) ** 2).sum()))
     low, high = max(0.0, value - _T * error), min(100.0, value + _T * error)
     return _figure(value, count, low, high, "95 %% jackknife of %d groups" % _GROUPS)
 

@@ -11,7 +11,7 @@ from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.evaluate import metrics
-from splitwatt.profiler.evaluate.data_sets import DataSet, Item
+from splitwatt.profiler.evaluate.data_sets import DETECTION, DataSet, Item
 from splitwatt.profiler.evaluate.intervals import Figure, mean
 from splitwatt.profiler.evaluate.records import Records
 from splitwatt.profiler.infer.deployed import Answered, Deployed, server_of, sized
@@ -96,7 +96,7 @@ def evaluate(
             ) as deployed:
                 for place, item in enumerate(data.items):
                     if found[place] is None:
-                        record = found[place] = _of_image(deployed, data.task, item)
+                        record = found[place] = _of_image(deployed, data, item)
                         records.add(record)
                         advance()
         path, sha256 = records.settle([item.name for item in data.items], data.whole)
@@ -116,11 +116,12 @@ def _records(
     folder: str,
 ) -> Records:
     heading = {
-        "format": 1,
+        "format": 2,
         "model": bundle.manifest.model,
         "manifest_sha256": bundle.manifest_sha256,
         "data_set": data.name,
         "folder": data.path,
+        "annotations": os.path.relpath(data.annotations, data.path) if data.annotations else None,
         "annotations_sha256": sha256_file(data.annotations) if data.annotations else None,
         "preprocess": settings.preprocess,
         "backend": settings.backend,
@@ -150,12 +151,14 @@ def _files(item: Item) -> List[List[int]]:
     return [[one.st_size, one.st_mtime_ns] for one in found]
 
 
-def _of_image(deployed: Deployed, task: Optional[str], item: Item) -> Dict[str, Any]:
-    answered = deployed.run(decode_image(item.path))
+def _of_image(deployed: Deployed, data: DataSet, item: Item) -> Dict[str, Any]:
+    answered = deployed.run(decode_image(item.path, upright=data.upright))
     record: Dict[str, Any] = {"name": item.name, "files": _files(item)}
     record.update(_sizes(answered))
-    if task is not None:
-        record[task] = metrics.of_image(task, item, answered.answer)
+    if data.task == DETECTION:
+        record["id"] = item.truth
+    if data.task is not None:
+        record[data.task] = metrics.of_image(data, item, answered.answer)
     return record
 
 
@@ -194,10 +197,10 @@ def _result(
         result["server_backend"] = server["backend"]
     if not bundle.manifest.split:
         result["server_backend"] = None
-    if data.kind == "folder":
+    if data.own:
         result["folder"] = data.path
     if data.task is not None:
-        result["metrics"] = metrics.figures(task, data, [record[task] for record in records])
+        result["metrics"] = metrics.figures(data, [record[task] for record in records])
     for name in _BYTES:
         result[name] = _mean([record[name] for record in records])
     return result

@@ -167,6 +167,8 @@ def _figure(found: Any, unit: float, sources: tuple[str, ...]) -> Value:
     """One figure in another unit; missing where it is null or no finite number."""
     if found is None:
         return missing(_NOTHING_SENT)
+    if found["value"] is None:
+        return missing("it is undefined on these images")
     value = float(found["value"])
     if not math.isfinite(value):
         return missing(NOT_FINITE)

@@ -24,6 +24,7 @@ from splitwatt.engines.pipeline.pipeline import whole
 from splitwatt.profiler.check import accuracy, drawn
 from splitwatt.profiler.check.boxes import Matches
 from splitwatt.profiler.check.raw import Raw
+from splitwatt.profiler.evaluate.coco import read_coco
 from splitwatt.profiler.evaluate.data_sets import DataSet, Item, open_data_set
 from splitwatt.profiler.evaluate.document import add_results
 from splitwatt.profiler.evaluate.intervals import mean
@@ -349,12 +350,13 @@ def test_classes_that_the_data_set_does_not_have_are_told(coco, voc, tmp_path):
     path.write_text(json.dumps(document))
     with pytest.raises(UsageError, match="has the category 2 'zebra crossing'"):
         open_data_set(f"coco:{tmp_path / 'coco'}")
-    item = open_data_set(f"voc:{voc}").items[0]
+    data = open_data_set(f"voc:{voc}")
+    item = data.items[0]
     mask = Image.fromarray(np.full((4, 4), 21, np.uint8))
     mask.save(tmp_path / "mask.png")
     answer = {"segmentation": {"mask": np.zeros((4, 4), np.uint8)}}
-    with pytest.raises(ImageError, match=r"mask\.png holds the class 21, and VOC has 21"):
-        of_image("segmentation", item._replace(truth=str(tmp_path / "mask.png")), answer)
+    with pytest.raises(ImageError, match=r"mask\.png holds the class 21, and there are 21"):
+        of_image(data, item._replace(truth=str(tmp_path / "mask.png")), answer)
 
 
 def test_a_part_replaces_no_whole_and_another_backend_nothing(tiny, tmp_path):
@@ -483,12 +485,17 @@ def drawn_again(figure, of):
 def test_intervals_that_were_drawn_are_those_that_the_audit_draws(tmp_path):
     document, found = boxes(images=45, count=300)
     path = tmp_path / "instances.json"
+    for k, row in enumerate(document["images"]):
+        row["file_name"] = f"{k}.jpg"
     path.write_text(json.dumps(document))
-    items = [Item(str(k), "", k) for k in range(45)]
-    coco = DataSet("coco", "coco2017", "detection", items, True, str(path), str(tmp_path))
-    per_image = [[row for row in found if row["image_id"] == k] for k in range(45)]
-    given = figures("detection", coco, per_image)
-    matches = Matches(document, range(45), found)
+    read = read_coco(str(path))
+    document = read.document
+    found = [dict(row, image_id=row["image_id"] + 1) for row in found]
+    items = [Item(image.file_name, "", image.id) for image in read.images]
+    coco = DataSet("coco", "coco2017", "detection", items, coco=read)
+    per_image = [[row for row in found if row["image_id"] == k + 1] for k in range(45)]
+    given = figures(coco, per_image)
+    matches = Matches(document, range(1, 46), found)
     for place, name in enumerate(("map_50_95_percent", "map_50_percent")):
         drawn_again(given[name], lambda w, place=place: matches.average_precisions(w)[place])
 
@@ -498,7 +505,9 @@ def test_intervals_that_were_drawn_are_those_that_the_audit_draws(tmp_path):
          for t, f in {tuple(dice.randint(0, 21, 2)) for _ in range(6)} | {(4, 4), (0, 0)}]
         for _ in range(30)
     ]  # fmt: skip
-    drawn_again(figures("segmentation", coco, masks)["miou_percent"], drawn.miou_of(masks))
+    drawn_again(
+        figures(coco._replace(task="segmentation"), masks)["miou_percent"], drawn.miou_of(masks)
+    )
 
     sizes = dice.lognormal(8, 1, 40)
     low, high = drawn_again(mean(sizes), drawn.mean_of(sizes))

@@ -1,0 +1,194 @@
+"""COCO's annotations, checked whole before the first image runs, and made safe for pycocotools.
+
+pycocotools takes an annotation whose id is 0 for one without a match, fails on ids that are text, and
+keeps one of two images with the same id. So ids are renumbered from 1 on here, in an order that leaves
+every figure what pycocotools computes of sound files: it sorts images by their ids.
+"""
+
+import math
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.strict_json import read_json
+from splitwatt.engines.labels import labels
+
+_LIMIT_BYTES = 1 << 30
+_REMEDY = "write the file as COCO describes its format: cocodataset.org/#format-data"
+
+
+class CocoImage(NamedTuple):
+    """One row of `images`: its new id, the id and name in the file, and its size where stated."""
+
+    id: int
+    file_id: Any
+    file_name: str
+    width: Optional[int]
+    height: Optional[int]
+
+
+class Coco(NamedTuple):
+    """The annotations of a data set.
+
+    Attributes:
+        images: in the order of their ids.
+        document: what pycocotools reads: the same boxes under the new ids.
+        categories: category id -> name.
+    """
+
+    images: List[CocoImage]
+    document: Dict[str, Any]
+    categories: Dict[int, str]
+
+
+def read_coco(path: str) -> Coco:
+    """Read a file of annotations.
+
+    Boxes without `iscrowd` count as single objects, and boxes without `area` have that of their
+    sides, as COCO's own converters write them. Boxes of images or categories that the file
+    does not list are left out, as pycocotools does.
+
+    Raises:
+        UsageError: it is not as COCO's format wants it; the sentence names the row and the key.
+    """
+    document = read_json(path, _LIMIT_BYTES, UsageError, _REMEDY)
+    if not isinstance(document, dict):
+        raise UsageError("%s holds no annotations of COCO: it is not an object" % path, _REMEDY)
+    for key in ("images", "annotations", "categories"):
+        rows = document.get(key)
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise UsageError(
+                "%s holds no annotations of COCO: '%s' is not a list of objects" % (path, key),
+                _REMEDY,
+            )
+    images = _images(path, document["images"])
+    categories = _categories(path, document["categories"])
+    new_ids = {_key(image.file_id): image.id for image in images}
+    boxes: List[Dict[str, Any]] = []
+    for place, row in enumerate(document["annotations"]):
+        where = "%s: annotations[%d]" % (path, place)
+        image = new_ids.get(_key(_id(where, row, "image_id")))
+        category = _id(where, row, "category_id")
+        box = _box(where, row)
+        if image is None or category not in categories:
+            continue
+        crowd, area = row.get("iscrowd", 0), row.get("area", max(box[2], 0) * max(box[3], 0))
+        if crowd not in (0, 1):
+            raise UsageError("%s: iscrowd must be 0 or 1, not %r" % (where, crowd), _REMEDY)
+        if not _number(area):
+            raise UsageError("%s: area must be a number, not %r" % (where, area), _REMEDY)
+        boxes.append(
+            {"id": len(boxes) + 1, "image_id": image, "category_id": category, "bbox": box,
+             "area": area, "iscrowd": int(crowd)}
+        )  # fmt: skip
+    rows = [{"id": image.id, "width": image.width, "height": image.height} for image in images]
+    kinds = [{"id": number, "name": name} for number, name in sorted(categories.items())]
+    return Coco(images, {"images": rows, "annotations": boxes, "categories": kinds}, categories)
+
+
+def category_ids(path: str, coco: Coco, names: Optional[Sequence[str]]) -> Optional[Dict[int, int]]:
+    """Which category each label of a detector is.
+
+    Args:
+        path: of the annotations.
+        coco: read from there.
+        names: the detector's class names by label; None: COCO's own numbers.
+
+    Returns:
+        label -> category id; None where they are the same numbers.
+
+    Raises:
+        UsageError: a category that the detector does not know.
+    """
+    if names is None:
+        own = labels("coco91")
+        for number, name in sorted(coco.categories.items()):
+            if not 0 < number < len(own) or own[number] != name:
+                raise UsageError(
+                    "%s has the category %d '%s', which is not one of COCO's"
+                    % (path, number, name),
+                    "export the bundle with --labels FILE that has the names of your categories",
+                )
+        return None
+    places = {name: label for label, name in enumerate(names)}
+    mapped = {}
+    for number, name in sorted(coco.categories.items()):
+        if name not in places:
+            raise UsageError(
+                "%s has the category '%s', which is not a class of the bundle" % (path, name),
+                "the bundle's classes are its manifest's key labels",
+            )
+        mapped[places[name]] = number
+    return mapped
+
+
+def _images(path: str, rows: List[Dict[str, Any]]) -> List[CocoImage]:
+    listed = []
+    seen = set()
+    for place, row in enumerate(rows):
+        where = "%s: images[%d]" % (path, place)
+        number = _id(where, row, "id")
+        if _key(number) in seen:
+            raise UsageError("%s has the id %r of an image before it" % (where, number), _REMEDY)
+        seen.add(_key(number))
+        name = row.get("file_name")
+        if not isinstance(name, str) or not name:
+            raise UsageError("%s: file_name must be a path, not %r" % (where, name), _REMEDY)
+        if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
+            raise UsageError(
+                "%s: file_name '%s' leads out of the folder of images" % (where, name),
+                "write paths relative to that folder",
+            )
+        size = [row.get(side) for side in ("width", "height")]
+        for side, value in zip(("width", "height"), size):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+                raise UsageError(
+                    "%s: %s must be a count of pixels, not %r" % (where, side, value), _REMEDY
+                )
+        listed.append((number, name, size))
+    if len({isinstance(number, str) for number, _, _ in listed}) > 1:
+        raise UsageError(
+            "%s has ids of images that are numbers and others that are text" % path, _REMEDY
+        )
+    listed.sort(key=lambda one: one[0])
+    return [
+        CocoImage(place + 1, number, name, size[0], size[1])
+        for place, (number, name, size) in enumerate(listed)
+    ]
+
+
+def _categories(path: str, rows: List[Dict[str, Any]]) -> Dict[int, str]:
+    categories: Dict[int, str] = {}
+    for place, row in enumerate(rows):
+        where = "%s: categories[%d]" % (path, place)
+        number, name = row.get("id"), row.get("name")
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise UsageError("%s: id must be a whole number, not %r" % (where, number), _REMEDY)
+        if not isinstance(name, str):
+            raise UsageError("%s: name must be text, not %r" % (where, name), _REMEDY)
+        if number in categories:
+            raise UsageError("%s has the id %d of a category before it" % (where, number), _REMEDY)
+        categories[number] = name
+    return categories
+
+
+def _id(where: str, row: Dict[str, Any], key: str) -> Any:
+    value = row.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise UsageError("%s: %s must be a number or a text, not %r" % (where, key, value), _REMEDY)
+    return value
+
+
+def _key(value: Any) -> Any:
+    return (type(value).__name__, value)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _box(where: str, row: Dict[str, Any]) -> List[float]:
+    box = row.get("bbox")
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_number, box)):
+        raise UsageError("%s: bbox must be [x, y, width, height], not %r" % (where, box), _REMEDY)
+    return box
