@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import yaml
@@ -11,7 +10,6 @@ from splitwatt.device_configs.errors import ConfigError, UsageError
 from splitwatt.device_configs.names import suggestion
 from splitwatt.device_configs.schema import check
 from splitwatt.energy.joules.per_image import LEAST_BLOCK_S
-from splitwatt.profiler.config.steady import Until, WarmupUntil
 from splitwatt.profiler.links.link import Link
 from splitwatt.profiler.links.parse import check_together, link_from_row
 
@@ -21,6 +19,24 @@ DEFAULT_IMAGES = "default"
 
 _PACKAGED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "configs")
 _LIMIT_BYTES = 4 << 20
+
+
+class WarmupUntil(NamedTuple):
+    """When a block is warm; every field is described in `configs/schema.json`."""
+
+    within: float
+    window: int
+    windows: int
+    max_inferences: int
+
+
+class Until(NamedTuple):
+    """When a block has run enough; every field is described in `configs/schema.json`."""
+
+    relative_width: Optional[float]
+    level: float
+    max_inferences: int
+    max_s: Optional[float]
 
 
 class Configuration(NamedTuple):
@@ -104,12 +120,6 @@ class Config(NamedTuple):
             raise UsageError("no configuration is named", suggestion("", known.values()))
         rows = tuple(row for row in self.configurations if row.id in wanted)
         return self._replace(configurations=rows)
-
-
-def group_of(id: str) -> str:
-    """What an id begins with, which names its method: LC1 -> LC, Ours10 -> Ours, ES-IC -> ES."""
-    found = re.match("[A-Za-z]+", id)
-    return found.group() if found else id
 
 
 def schema() -> Dict[str, Any]:
@@ -226,18 +236,23 @@ def _row(configuration: Configuration) -> Dict[str, Any]:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML without objects, which refuses a key that stands twice."""
+    """YAML without objects and aliases, which refuses a key that is there twice."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "aliases are not read", mark)
+        return super().compose_node(parent, index)
 
 
 def _mapping(loader: Any, node: Any) -> Dict[Any, Any]:
-    loader.flatten_mapping(node)
     seen: Dict[Any, Any] = {}
     for key_node, value_node in node.value:
         key = loader.construct_object(key_node, deep=True)
-        if isinstance(key, (dict, list)) or key in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, "the key %s stands twice" % (key,), key_node.start_mark
-            )
+        plain = key is None or isinstance(key, (str, int, float))
+        if not plain or key in seen:
+            why = "the key %.60s is there twice" % (key,) if plain else "a key must be text"
+            raise yaml.constructor.ConstructorError(None, None, why, key_node.start_mark)
         seen[key] = loader.construct_object(value_node, deep=True)
     return seen
 
@@ -254,6 +269,6 @@ def _read_yaml(path: str) -> Any:
     except OSError as error:
         raise ConfigError("%s cannot be read: %s" % (path, error.strerror))
     except UnicodeDecodeError:
-        raise ConfigError("%s is no text in UTF-8" % path)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError("%s is no YAML: %s" % (path, " ".join(str(error).split())))
+        raise ConfigError("%s is not text in UTF-8" % path)
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError("%s is not YAML: %s" % (path, " ".join(str(error).split())))

@@ -7,13 +7,14 @@ import yaml
 
 from splitwatt.device_configs.errors import ConfigError, UsageError
 from splitwatt.profiler.config.config import (
+    Until,
+    WarmupUntil,
     find_config,
     from_document,
     load_config,
     packaged,
     schema,
 )
-from splitwatt.profiler.config.steady import Until, WarmupUntil
 from splitwatt.profiler.links.link import Link
 
 GOOD = {
@@ -149,9 +150,9 @@ def test_a_missing_key_is_named():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("format: 1\nformat: 1\n", "the key format stands twice"),
-        ("format: [1\n", "is no YAML"),
-        ("a: !!python/object/apply:os.system ['true']\n", "is no YAML"),
+        ("format: 1\nformat: 1\n", "the key format is there twice"),
+        ("format: [1\n", "is not YAML"),
+        ("a: !!python/object/apply:os.system ['true']\n", "is not YAML"),
         ("", "must be a mapping"),
         ("\xff\xfe", "is no"),
     ],
