@@ -81,6 +81,11 @@ def remarks(run: Run) -> List[str]:
         told.append("%s: the board throttled (%s)" % (block, signs[0] if signs else "no sign"))
     if hot & run.replaced:
         told.append("%d throttled blocks ran again and do not count" % len(hot & run.replaced))
+    lost = sorted(
+        {id for row in run.document.get("resumed") or [] for id in row.get("repeated") or {}}
+    )
+    if lost:
+        told.append("measured again because records were lost: %s" % ", ".join(lost))
     cold = sorted({start.block for start in run.starts if start.steady is False} - run.replaced)
     if cold:
         told.append("not stable when the warm-up reached its cap: %s" % ", ".join(cold))
