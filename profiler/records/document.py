@@ -6,7 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from splitwatt.device_configs.errors import RunError
 from splitwatt.device_configs.strict_json import parse_json
 from splitwatt.profiler.records.blocks import STAGES_SUFFIX, Block
-from splitwatt.profiler.records.fields import check_text, clock, field, parse, record
+from splitwatt.profiler.records.fields import check_text, clock, field, fill, parse, record
 from splitwatt.profiler.records.reading import read_bytes
 
 FORMAT = 1
@@ -179,7 +179,7 @@ class RunDocument(NamedTuple):
 
 
 def read_document(path: str) -> Dict[str, Any]:
-    """run.json of a run folder, checked; see `RunDocument`.
+    """run.json of a run folder, checked, with every key that `RunDocument` declares.
 
     Raises:
         RunError: it is missing, damaged, of another format, or holds what no run can hold.
@@ -193,6 +193,7 @@ def read_document(path: str) -> Dict[str, Any]:
             "%s is no run of format %d" % (file, FORMAT), "read it with the version that wrote it"
         )
     check_document(document, file)
+    fill(RunDocument, document)
     return document
 
 

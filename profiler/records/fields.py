@@ -9,6 +9,7 @@ The annotation says the type and whether the field may be null, the end of the n
 the same declarations.
 """
 
+import copy
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Type, TypeVar, Union
 
 from splitwatt.device_configs.errors import RunError
@@ -142,6 +143,18 @@ def parse(cls: Type[_Record], row: Any, where: str, key: str = "") -> _Record:
             value = _value(declared, value, where, _join(key, name))
         values.append(value)
     return cls._make(values)  # type: ignore[attr-defined,no-any-return]
+
+
+def fill(cls: type, row: Any) -> None:
+    """Put the default of each field that a parsed record lacks into it, and into records inside it."""
+    for name, declared in fields(cls).items():
+        if name not in row:
+            row[name] = copy.copy(declared.default)
+        value, of = row[name], declared.of
+        if of in _RECORDS and value is not None:
+            inside = value if isinstance(value, list) else [value]
+            for one in value.values() if declared.type == "mapping" else inside:
+                fill(of, one)
 
 
 def check_text(value: Any, where: str, key: str) -> None:
