@@ -208,6 +208,8 @@ def _item(declared: Field, value: Any, where: str, key: str) -> Any:
         return _scalar(declared, _TYPES[of][0], value, where, key)
     if of in _RECORDS:
         return parse(of, value, where, key)
+    if getattr(of, "__origin__", None) in (dict, Dict) and not isinstance(value, dict):
+        raise _wrong(where, key, "an object", value)
     check_text(value, where, key)
     return value
 
