@@ -24,10 +24,15 @@ def profile(argv: List[str]) -> int:
     options = _profile_parser().parse_args(argv)
     from splitwatt.profiler.analyse.summary import remarks, short_table
     from splitwatt.profiler.execute.runner import resume_run, start_run
+    from splitwatt.profiler.records.run import read_run
 
     config, settings = _settings(options)
+    unmet: List[str] = []
     if options.resume:
+        from splitwatt.profiler.check.cli import audit
+
         result = resume_run(options.resume, settings, config)
+        unmet = ["%s: %s" % (c.name, c.said) for c in audit(result.path) if c.met is False]
     else:
         from splitwatt.profiler.execute.prepare import default_path
 
@@ -41,8 +46,9 @@ def profile(argv: List[str]) -> int:
     if options.json:
         print_json({"run": result.path, "ok": result.ok, "failed": result.failed + result.again})
     else:
-        print(short_table(result.path))
-        for remark in remarks(result.path):
+        run = read_run(result.path)
+        print(short_table(run))
+        for remark in remarks(run):
             print(remark)
         print("run: %s" % result.path)
     if result.failed:
@@ -50,7 +56,9 @@ def profile(argv: List[str]) -> int:
     if result.again:
         note("%d samples failed: %s" % (result.again, result.reason))
         note("run them again: " + _resume_command(result.path, options))
-    return 1 if result.again or not result.ok else 0
+    for text in unmet:
+        note("a check of the run is not met: %s" % text)
+    return 1 if result.again or not result.ok or unmet else 0
 
 
 def serve(argv: List[str]) -> int:
@@ -103,8 +111,7 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
     from splitwatt.profiler.config.bundles import DEFAULT_FOLDER
     from splitwatt.profiler.config.config import load_config
     from splitwatt.profiler.execute.prepare import SYSFS, Options, override
-    from splitwatt.profiler.records.run import read_document
-    from splitwatt.profiler.records.sessions import last_server
+    from splitwatt.profiler.records.document import last_server, read_document
 
     if not options.config and not options.resume:
         raise UsageError("--config is missing", "example: " + EXAMPLE)
@@ -173,7 +180,7 @@ def _profile_parser() -> argparse.ArgumentParser:
         help="whose bundles to run, or its YAML (default: %s)" % DEFAULT_TARGET)  # fmt: skip
     add("--backend", help="what runs the board's parts, instead of the config's")
     add("--pipelined", action="store_true", help="measure throughput beside latency")
-    add("--threads", type=positive, help="of one inference (default: the backend's choice)")
+    add("--threads", type=positive, help="threads per inference (default: the backend's choice)")
     add("--bundles", metavar="DIR", help="the folder of bundles (default: bundles)")
     add("--link", metavar="KIND:RATE", action="append", default=[], help="simulated:lora, "
         "shaped:100kbit, none, ... instead of the config's (docs/links.md); may be repeated")  # fmt: skip
@@ -181,10 +188,10 @@ def _profile_parser() -> argparse.ArgumentParser:
     add("--token-file", metavar="FILE", help="the token of a server in the network")
     add("--cert", metavar="FILE", help="the certificate to trust")
     add("--fingerprint", metavar="SHA256", help="of the server's certificate, instead of --cert")
-    add("--timeout", type=seconds, default=60.0, help="seconds a request may take, beside its "
-        "bytes over a shaped link (default: 60)")  # fmt: skip
-    add("--sysfs", metavar="DIR", help="where power sensors are looked for (default: /sys)")
-    add("--driver", metavar="NAME", help="read power by this one only, as generated")
+    add("--timeout", type=seconds, default=60.0, help="request timeout in seconds, "
+        "excluding transfer over a shaped link (default: 60)")  # fmt: skip
+    add("--sysfs", metavar="DIR", help="directory to use instead of /sys for power sensors")
+    add("--driver", metavar="NAME", help="use only this driver for power, e.g. generated")
     add("--out", metavar="RUN", help="the run folder (default: a new one in runs/)")
     add("--resume", metavar="RUN", help="finish a run that was cut off")
     return result
@@ -201,11 +208,16 @@ def _serve_parser() -> argparse.ArgumentParser:
     add("--host", default=None, help="the address to listen on (default: 127.0.0.1)")
     add("--port", type=int, default=8080, help="0 takes a free one (default: 8080)")
     add("--backend", default="cpu", help="what runs the server's parts (default: cpu)")
-    add("--threads", type=positive, help="of one inference (default: the backend's choice)")
-    add("--workers", type=positive, help="inferences at once (default: 1)")
-    add("--queue", type=positive, default=64, help="requests that may wait (default: 64)")
-    add("--batch", type=positive, default=1, help="requests of a model run together (default: 1)")
-    add("--memory-mb", type=positive, metavar="MB", help="of loaded models (default: half of all)")
+    add("--threads", type=positive, help="threads per inference (default: the backend's choice)")
+    add("--workers", type=positive, help="parallel inferences (default: 1)")
+    add("--queue", type=positive, default=64, help="maximum queued requests (default: 64)")
+    add("--batch", type=positive, default=1, help="maximum batch size (default: 1)")
+    add(
+        "--memory-mb",
+        type=positive,
+        metavar="MB",
+        help="memory budget for models (default: half of RAM)",
+    )
     add(
         "--lan", action="store_true", help="listen to the network, with a new token and certificate"
     )
@@ -214,12 +226,14 @@ def _serve_parser() -> argparse.ArgumentParser:
     add("--key", metavar="FILE", help="the certificate's key, PEM")
     add("--energy", action="store_true", help="let boards sample this machine's power too")
     add(
-        "--energy-target", metavar="NAME|FILE", help="whose power rails it has (default: found out)"
+        "--energy-target",
+        metavar="NAME|FILE",
+        help="target whose power rails it has (default: auto-detected)",
     )
-    add("--sysfs", metavar="DIR", help="where they are looked for (default: /sys)")
-    add("--driver", metavar="NAME", help="read them by this one only, as generated")
+    add("--sysfs", metavar="DIR", help="directory to use instead of /sys")
+    add("--driver", metavar="NAME", help="use only this driver, e.g. generated")
     add("--ready-file", metavar="FILE", help="write the URL here once it listens")
-    add("--parent", type=int, help="end with the process of this id")
+    add("--parent", type=int, help="exit when this process exits")
     return result
 
 

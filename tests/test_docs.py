@@ -1,6 +1,6 @@
 """The documentation names what the code has: its formats, its configs, its commands.
 
-`python -m tests.test_docs` writes the tables of a config's keys and of the packaged configs anew.
+`python -m tests.test_docs` writes the generated tables of the pages.
 """
 
 import ast
@@ -14,8 +14,10 @@ import pytest
 
 import splitwatt.__main__ as umbrella
 from splitwatt.engines.bundle.manifest import Manifest
+from splitwatt.profiler.analyse import energy, statistics, times
 from splitwatt.profiler.config.config import load_config
-from splitwatt.profiler.records.fields import FIELDS
+from splitwatt.profiler.records import run as run_records
+from splitwatt.profiler.records.fields import fields, records
 from tests.conftest import ROOT, splitwatt
 from tools import commands_page
 
@@ -24,10 +26,10 @@ def formats():
     return (ROOT / "docs" / "formats.md").read_text()
 
 
-def test_every_field_of_a_record_is_documented_with_its_meaning():
-    text = formats()
-    for name, field in FIELDS.items():
-        assert f"| `{name}` |" in text and field.description in text, name
+def test_every_record_has_its_table():
+    assert {run_records.Sample, statistics.Spread, energy.RailJoules} <= set(records().values())
+    for title in records():
+        assert formats().count(f"<!-- record: {title} -->\n") == 1, title
 
 
 def test_every_key_of_a_manifest_is_documented(bundles):
@@ -99,24 +101,56 @@ def packaged_table():
     return rows + "\n"
 
 
-# Page -> the mark that a table lies behind, and what makes it.
+HEAD = "\n| field | type | unit | may be null | meaning |\n|---|---|---|---|---|\n"
+TYPES = {str: "text", int: "integer", float: "number", bool: "boolean"}
+
+
+def field_row(name, kind, unit, nullable, meaning):
+    meaning = meaning.replace("|", "\\|")
+    return f"| `{name}` | {kind} | {unit} | {'yes' if nullable else ''} | {meaning} |\n"
+
+
+def record_table(title):
+    """The fields of a record, as its class declares them."""
+    rows = ""
+    for name, field in fields(records()[title]).items():
+        kind = f"{field.type} of {TYPES[field.of]}" if field.of in TYPES else field.type
+        rows += field_row(name, kind, field.unit, field.nullable, field.description)
+    return HEAD + rows + "\n"
+
+
+def derived_table():
+    """The functions of a sample: what each returns is the first sentence of its docstring."""
+    rows = ""
+    for function in times.DERIVED:
+        sentence = re.split(r"[;.](?:\s|$)", " ".join(function.__doc__.split()))[0]
+        rows += field_row(function.__name__, "number", "s", True, sentence)
+    return HEAD + rows + "\n"
+
+
+# Page -> the mark that each table lies behind, the mark behind it, and what makes it.
 TABLES = {
-    "formats.md": ("config keys", config_table),
-    "profiling.md": ("configs", packaged_table),
+    "formats.md": [
+        ("config keys", "config keys", config_table),
+        ("derived", "derived", derived_table),
+    ]
+    + [(f"record: {t}", "record", lambda title=t: record_table(title)) for t in records()],
+    "profiling.md": [("configs", "configs", packaged_table)],
 }
 
 
 def with_table(page):
-    mark, made = TABLES[page]
     text = (ROOT / "docs" / page).read_text()
-    between = re.compile(rf"(?s)(<!-- {mark} -->\n).*?(<!-- end of {mark} -->)")
-    assert len(between.findall(text)) == 1, page
-    return between.sub(lambda marks: marks.group(1) + made() + marks.group(2), text)
+    for mark, end, made in TABLES[page]:
+        between = re.compile(rf"(?s)(<!-- {re.escape(mark)} -->\n).*?(<!-- end of {end} -->)")
+        assert len(between.findall(text)) == 1, (page, mark)
+        text = between.sub(lambda marks: marks.group(1) + made() + marks.group(2), text)  # noqa: B023
+    return text
 
 
 @pytest.mark.parametrize("page", TABLES)
 def test_tables_of_the_pages_are_those_of_the_code(page):
-    """Every key of a config with its schema's own description; every packaged config."""
+    """Every key of a config, every packaged config, every field of every record of a run."""
     assert (ROOT / "docs" / page).read_text() == with_table(page), "python -m tests.test_docs"
 
 

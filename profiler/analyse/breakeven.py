@@ -4,8 +4,7 @@ from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from splitwatt.profiler.analyse.rates import LEVEL, Case
-from splitwatt.profiler.records.run import group_of
+from splitwatt.profiler.analyse.rates import LEVEL, Case, group_of, resampled
 
 LOWEST_KBIT_S, HIGHEST_KBIT_S = 1e-3, 1e9
 _STEPS = 45
@@ -33,21 +32,48 @@ class BreakEven(NamedTuple):
     sentence: str
 
 
-def break_even(one: Case, two: Case, speed: float) -> BreakEven:
-    """The rate at which the medians of two configurations are the same.
+class Curve(NamedTuple):
+    """What a configuration takes at any rate: an array entry a sample."""
 
-    Both latencies fall with the rate; the one with more bits falls further, so that it is the
+    name: str
+    fixed_s: np.ndarray
+    bits: np.ndarray
+
+
+def break_even(one: Case, two: Case, speed: float) -> BreakEven:
+    """The rate at which the medians of two configurations are the same, at a server speed."""
+    return _between(_curve(one, speed), _curve(two, speed), one.backend, speed)
+
+
+def rate_between(split: Sequence[Tuple[float, float]], local_s: Sequence[float]) -> BreakEven:
+    """The link rate from which on a split configuration is faster than a local one, and how sure.
+
+    Args:
+        split: of each sample, the seconds as measured and the bits that the link is charged with.
+        local_s: the seconds of each sample of the local one.
+    """
+    seconds, bits = np.array(split, dtype=float).T
+    local = np.array(local_s, dtype=float)
+    return _between(Curve("it", seconds, bits), Curve("the local one", local, 0.0 * local), "", 1.0)
+
+
+def _curve(case: Case, speed: float) -> Curve:
+    return Curve(case.config, case.rest_s + case.server_s / speed, case.bits)
+
+
+def _between(one: Curve, two: Curve, backend: str, speed: float) -> BreakEven:
+    """Both latencies fall with the rate; the one with more bits falls further, so that it is the
     faster one above the rate, if there is one.
     """
-    more, less = (one, two) if _bits(one) >= _bits(two) else (two, one)
-    whole = _rates(more, less, speed, np.arange(len(more.rest_s))[None, :],
-                   np.arange(len(less.rest_s))[None, :])[0]  # fmt: skip
-    rates = _rates(more, less, speed, more.resampled(), less.resampled())
+    more, less = (one, two) if np.median(one.bits) >= np.median(two.bits) else (two, one)
+    all_more, all_less = (np.arange(len(c.fixed_s))[None, :] for c in (more, less))
+    whole = _rates(more, less, all_more, all_less)[0]
+    rates = _rates(more, less, resampled(len(more.fixed_s)), resampled(len(less.fixed_s)))
     inside = (rates > LOWEST_KBIT_S) & (rates < HIGHEST_KBIT_S)
     low, high = np.quantile(rates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], **_as_they_are())
     return BreakEven(
-        more.config, less.config, more.backend, speed, _closed(whole), _closed(low), _closed(high),
-        float(np.mean(inside)), _sentence(more, less, float(whole)),
+        more.name, less.name, backend, speed, _closed(whole), _closed(low), _closed(high),
+        float(np.mean(inside)), _sentence(more.name, less.name, float(whole)),
     )  # fmt: skip
 
 
@@ -63,22 +89,23 @@ def pairs(all_cases: Sequence[Case], speed: float) -> List[Tuple[Case, Case]]:
     for case in split:
         if group_of(case.config) not in groups:
             groups.append(group_of(case.config))
-    best = [min((c for c in split if group_of(c.config) == g), key=_bits) for g in groups]
+    best = [
+        min((c for c in split if group_of(c.config) == g), key=lambda c: float(np.median(c.bits)))
+        for g in groups
+    ]
     found += [(a, b) for i, a in enumerate(best) for b in best[i + 1 :]]
     return [(a, b) for a, b in found if b is not None]
 
 
-def _rates(
-    more: Case, less: Case, speed: float, more_at: np.ndarray, less_at: np.ndarray
-) -> np.ndarray:
+def _rates(more: Curve, less: Curve, more_at: np.ndarray, less_at: np.ndarray) -> np.ndarray:
     """The rate of each resample, by halving; an end of the range where there is none."""
-    more_s, less_s = _medians(more, speed, more_at), _medians(less, speed, less_at)
+    more_s, less_s = _medians(more, more_at), _medians(less, less_at)
 
     def gap(log: np.ndarray) -> np.ndarray:
         """Seconds that `more` takes longer, of each resample at its own rate."""
         rate = 1000.0 * np.exp(log)[:, None]
-        found: np.ndarray = more_s(rate) - less_s(rate)
-        return found
+        longer: np.ndarray = more_s(rate) - less_s(rate)
+        return longer
 
     count = len(more_at)
     low = np.full(count, np.log(LOWEST_KBIT_S))
@@ -92,13 +119,12 @@ def _rates(
     rates = np.exp(high)
     rates[never] = HIGHEST_KBIT_S
     rates[always & ~never] = LOWEST_KBIT_S
-    found: np.ndarray = rates
-    return found
+    return np.asarray(rates)
 
 
-def _medians(case: Case, speed: float, at: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def _medians(curve: Curve, at: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """What gives the median seconds of each resample at its own bit/s."""
-    fixed, bits = (case.rest_s + case.server_s / speed)[at], case.bits[at]
+    fixed, bits = curve.fixed_s[at], curve.bits[at]
     if not bits.any():  # it sends nothing: one median for every rate
         local = np.median(fixed, axis=1)
         return lambda rate: local
@@ -111,17 +137,13 @@ def _as_they_are() -> dict:  # type: ignore[type-arg]
     return {"method": "nearest"} if new else {"interpolation": "nearest"}
 
 
-def _bits(case: Case) -> float:
-    return float(np.median(case.bits))
-
-
 def _closed(rate: float) -> Optional[float]:
     return float(rate) if LOWEST_KBIT_S < rate < HIGHEST_KBIT_S else None
 
 
-def _sentence(more: Case, less: Case, rate: float) -> str:
+def _sentence(more: str, less: str, rate: float) -> str:
     if rate >= HIGHEST_KBIT_S:
-        return "%s is slower than %s at any rate" % (more.config, less.config)
+        return "%s is slower than %s at any rate" % (more, less)
     if rate <= LOWEST_KBIT_S:
-        return "%s is faster than %s at any rate" % (more.config, less.config)
-    return "%s is faster than %s from %.4g kbit/s on" % (more.config, less.config, rate)
+        return "%s is faster than %s at any rate" % (more, less)
+    return "%s is faster than %s from %.4g kbit/s on" % (more, less, rate)

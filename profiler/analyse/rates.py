@@ -5,24 +5,20 @@ and bits. At a rate r and with a server s times as fast as the run's, it would h
 
     rest_s + server_s / s + bits / r.
 
-Over a measured link the network's own time is the link's and is left out of the rest: it is worked
-out anew from the bytes, framing counted.
+Over a measured link the network's own time is the link's and is left out of the rest: it is computed
+from the bytes, framing counted.
 """
 
+import re
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from splitwatt.profiler.links.link import PAYLOAD, SIMULATED, WIRE, Link
-from splitwatt.profiler.records.run import (
-    Run,
-    Sample,
-    energy_of,
-    network_s,
-    server_s,
-    uplink_payload_s,
-    uplink_wire_s,
-)
+from splitwatt.profiler.analyse.energy import energy_of
+from splitwatt.profiler.analyse.times import charged_bytes, network_s, server_s
+from splitwatt.profiler.links.link import PAYLOAD, WIRE
+from splitwatt.profiler.records.run import Run
+from splitwatt.profiler.records.sample import Sample
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -66,15 +62,9 @@ class Case(NamedTuple):
     def interval_s(self, rate_kbit_s: float, speed: float) -> Tuple[float, float]:
         """The 95 % bootstrap interval of the median."""
         times = self.times_s(rate_kbit_s, speed)
-        medians = np.median(times[self.resampled()], axis=1)
+        medians = np.median(times[resampled(len(times))], axis=1)
         low, high = np.quantile(medians, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return float(low), float(high)
-
-    def resampled(self) -> np.ndarray:
-        """Indices (RESAMPLES, n), the same at every call."""
-        count = len(self.rest_s)
-        draws: np.ndarray = np.random.RandomState(_SEED).randint(0, count, (RESAMPLES, count))
-        return draws
 
     def energy_j(self, rate_kbit_s: float, speed: float) -> Optional[float]:
         """The board's joules for one image: measured, and idle power while it waits longer."""
@@ -87,6 +77,12 @@ class Case(NamedTuple):
         link_s = float(np.median(self.bits)) / (1000.0 * rate_kbit_s)
         longer_s = link_s - self.waited_s + self.run_server_s * (1.0 / speed - 1.0)
         return self.joules + self.idle_watts * longer_s
+
+
+def resampled(count: int) -> np.ndarray:
+    """Indices (RESAMPLES, count), the same at every call."""
+    draws: np.ndarray = np.random.RandomState(_SEED).randint(0, count, (RESAMPLES, count))
+    return draws
 
 
 def cases(run: Run, charged: Optional[str] = None) -> List[Case]:
@@ -107,6 +103,12 @@ def cases(run: Run, charged: Optional[str] = None) -> List[Case]:
                 energy = joules.get((row.id, backend), (None, None))
                 found.append(_case(row.id, backend, samples, charged, measured, energy))
     return found
+
+
+def group_of(id: str) -> str:
+    """What an id begins with, which names its method: LC1 -> LC, Ours10 -> Ours, FS-S -> FS."""
+    letters = re.match("[A-Za-z]+", id)
+    return letters.group() if letters else id
 
 
 def over_measured(run: Run) -> List[str]:
@@ -130,12 +132,10 @@ def _case(
     measured: bool,
     energy: Tuple[Optional[float], Optional[float]],
 ) -> Case:
-    link = Link("1 kbit/s", SIMULATED, 1.0, charged, "")
-    of = uplink_payload_s if charged == PAYLOAD else uplink_wire_s
     server = np.array([server_s(s) or 0.0 for s in samples])
     network = np.array([network_s(s) or 0.0 if measured else 0.0 for s in samples])
     total = np.array([s.total_s for s in samples], dtype=float)
-    bits = np.array([1000.0 * (of(s, link) or 0.0) for s in samples])
+    bits = np.array([8.0 * (charged_bytes(s, charged) or 0) for s in samples])
     split = any(s.requests for s in samples)
     return Case(
         config, backend, split, total - server - network, server, bits, energy[0], energy[1],

@@ -8,6 +8,8 @@ independent.
 import math
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
+from splitwatt.profiler.records.fields import field, record
+
 LEVEL = 0.95
 # MLPerf's load generator, early stopping: bounds hold with this confidence.
 BOUND_CONFIDENCE = 0.99
@@ -17,19 +19,28 @@ _LEAST_FOR_FENCES = 8
 _NEGLIGIBLE = 1e-18
 
 
+@record("what the times of a configuration say")
 class Spread(NamedTuple):
-    """The times of one configuration; the fields are described in `splitwatt.profiler.records.fields.FIELDS`."""
+    """The times of one configuration."""
 
-    samples: int
-    p50_s: float
-    p90_s: float
-    p99_s: float
-    p50_low_s: Optional[float]
-    p50_high_s: Optional[float]
-    p50_relative_width: Optional[float]
-    p90_bound_s: Optional[float]
-    p99_bound_s: Optional[float]
-    outliers: Optional[int]
+    samples: int = field("the samples of a configuration that count")
+    p50_s: float = field("their median")
+    p90_s: float = field("what 90 % of them stay below")
+    p99_s: float = field("what 99 % of them stay below")
+    p50_low_s: Optional[float] = field(
+        "lower end of the median's 95 % interval, an order statistic; null of fewer than 6"
+    )
+    p50_high_s: Optional[float] = field("upper end of the same")
+    p50_relative_width: Optional[float] = field("half the interval's width over the median")
+    p90_bound_s: Optional[float] = field(
+        "what the true p90 stays below with 99 % confidence, by MLPerf's early stopping; null of "
+        "fewer than 64"
+    )
+    p99_bound_s: Optional[float] = field("the same of p99; null of fewer than 662")
+    outliers: Optional[int] = field(
+        "further than three interquartile ranges outside the quartiles (Tukey's far out); they "
+        "count; null of fewer than 8"
+    )
 
 
 def spread(values: Sequence[float], level: float = LEVEL) -> Optional[Spread]:
@@ -37,18 +48,18 @@ def spread(values: Sequence[float], level: float = LEVEL) -> Optional[Spread]:
     if not values:
         return None
     ordered = sorted(values)
-    interval = _interval(ordered, 0.5, level)
+    middle = interval(ordered, 0.5, level)
     fences = far_out(ordered)
     return Spread(
         len(ordered),
         _quantile(ordered, 0.5),
         _quantile(ordered, 0.9),
         _quantile(ordered, 0.99),
-        interval[0] if interval else None,
-        interval[1] if interval else None,
-        _relative_width(ordered, interval),
-        _bound(ordered, 0.9, BOUND_CONFIDENCE),
-        _bound(ordered, 0.99, BOUND_CONFIDENCE),
+        middle[0] if middle else None,
+        middle[1] if middle else None,
+        _relative_width(ordered, middle),
+        bound(ordered, 0.9, BOUND_CONFIDENCE),
+        bound(ordered, 0.99, BOUND_CONFIDENCE),
         None if fences is None else sum(not fences[0] <= v <= fences[1] for v in ordered),
     )
 
@@ -58,32 +69,10 @@ def quantile(values: Sequence[float], p: float) -> float:
     return _quantile(sorted(values), p)
 
 
-def quantile_interval(
-    values: Sequence[float], p: float = 0.5, level: float = LEVEL
-) -> Optional[Tuple[float, float]]:
-    """Two of the values between which the p-quantile lies with at least that confidence.
-
-    None where there are too few values for any such two.
-    """
-    return _interval(sorted(values), p, level)
-
-
 def relative_width(values: Sequence[float], level: float = LEVEL) -> Optional[float]:
     """Half the width of the median's interval over the median; None where there is no interval."""
     ordered = sorted(values)
-    return _relative_width(ordered, _interval(ordered, 0.5, level))
-
-
-def upper_bound(
-    values: Sequence[float], p: float, confidence: float = BOUND_CONFIDENCE
-) -> Optional[float]:
-    """What the p-quantile stays below with that confidence, as MLPerf's early stopping has it.
-
-    The t-th largest of n values, t being the largest number such that t or fewer of n values lie
-    above the true quantile with a probability below 1 - confidence. None where n is too small for
-    t = 1: 64 values bound p90 and 662 bound p99 at 99 %.
-    """
-    return _bound(sorted(values), p, confidence)
+    return _relative_width(ordered, interval(ordered, 0.5, level))
 
 
 def far_out(values: Sequence[float], fence: float = FENCE) -> Optional[Tuple[float, float]]:
@@ -106,15 +95,18 @@ def _quantile(ordered: Sequence[float], p: float) -> float:
 
 
 def _relative_width(
-    ordered: Sequence[float], interval: Optional[Tuple[float, float]]
+    ordered: Sequence[float], ends: Optional[Tuple[float, float]]
 ) -> Optional[float]:
     middle = _quantile(ordered, 0.5) if ordered else 0.0
-    if interval is None or middle <= 0:
+    if ends is None or middle <= 0:
         return None
-    return (interval[1] - interval[0]) / (2 * middle)
+    return (ends[1] - ends[0]) / (2 * middle)
 
 
-def _interval(ordered: Sequence[float], p: float, level: float) -> Optional[Tuple[float, float]]:
+def interval(ordered: Sequence[float], p: float, level: float) -> Optional[Tuple[float, float]]:
+    """Two of the ordered values between which the p-quantile lies with at least that confidence;
+    None where there are too few values for any such two.
+    """
     n, tail = len(ordered), (1 - level) / 2
     # Of n values, so many lie below the quantile: fewer than `low` or more than `high` seldom.
     low = _last_below(n, p, tail)
@@ -124,7 +116,13 @@ def _interval(ordered: Sequence[float], p: float, level: float) -> Optional[Tupl
     return ordered[low], ordered[high]
 
 
-def _bound(ordered: Sequence[float], p: float, confidence: float) -> Optional[float]:
+def bound(ordered: Sequence[float], p: float, confidence: float) -> Optional[float]:
+    """What the p-quantile stays below with that confidence, by MLPerf's early stopping.
+
+    The t-th largest of n values, t being the largest number such that t or fewer of n values lie
+    above the true quantile with a probability below 1 - confidence. None where n is too small for
+    t = 1: 64 values bound p90 and 662 bound p99 at 99 %.
+    """
     t = _last_below(len(ordered), 1 - p, 1 - confidence)
     return ordered[len(ordered) - t] if t >= 1 else None
 

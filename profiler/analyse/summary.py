@@ -2,26 +2,16 @@
 
 from typing import Any, Callable, Dict, List, Optional
 
-from splitwatt.profiler.analyse.statistics import quantile
-from splitwatt.profiler.records.run import (
-    Run,
-    Sample,
-    Spread,
-    end_to_end_s,
-    local_s,
-    network_s,
-    outside,
-    read_run,
-    server_s,
-    spread,
-    throttled_blocks,
-)
-from splitwatt.profiler.records.sessions import other_conditions
+from splitwatt.profiler.analyse.conditions import other_conditions
+from splitwatt.profiler.analyse.statistics import Spread, outside, quantile, spread
+from splitwatt.profiler.analyse.times import end_to_end_s, local_s, network_s, server_s
+from splitwatt.profiler.records.blocks import throttled_blocks
+from splitwatt.profiler.records.run import Run
+from splitwatt.profiler.records.sample import Sample
 
 
-def short_table(path: str) -> str:
+def short_table(run: Run) -> str:
     """Medians of each configuration and backend, as text in columns; "-" where nothing is known."""
-    run = read_run(path)
     flows = {row.block: row.images_per_s for row in run.throughput}
     header = [
         "config",
@@ -76,9 +66,8 @@ def columns(rows: List[List[str]]) -> str:
     )
 
 
-def remarks(path: str) -> List[str]:
+def remarks(run: Run) -> List[str]:
     """What a reader of the table must know, a sentence each."""
-    run = read_run(path)
     told = []
     for row in run.document.get("resumed") or []:
         differing = other_conditions(run.document, row)
@@ -92,6 +81,11 @@ def remarks(path: str) -> List[str]:
         told.append("%s: the board throttled (%s)" % (block, signs[0] if signs else "no sign"))
     if hot & run.replaced:
         told.append("%d throttled blocks ran again and do not count" % len(hot & run.replaced))
+    lost = sorted(
+        {id for row in run.document.get("resumed") or [] for id in row.get("repeated") or {}}
+    )
+    if lost:
+        told.append("measured again because records were lost: %s" % ", ".join(lost))
     cold = sorted({start.block for start in run.starts if start.steady is False} - run.replaced)
     if cold:
         told.append("not stable when the warm-up reached its cap: %s" % ", ".join(cold))

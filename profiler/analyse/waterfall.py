@@ -11,7 +11,7 @@ from splitwatt.profiler.records.sample import Sample, same_session
 
 # What two clocks may drift apart: crystals within 100 ppm at each end.
 DRIFT = 200e-6
-# A wall clock that was set by more than this is told.
+# A wall clock that was set by more than this is reported.
 WALL_JUMP_S = 1.0
 
 
@@ -20,7 +20,7 @@ class Bar(NamedTuple):
 
     Attributes:
         stage: its name in the sample; `SLOT.uplink` and `SLOT.downlink` are the two ways of
-            `SLOT.network`, told apart where both ends are on one clock.
+            `SLOT.network`, separated where both ends are on one clock.
         end: "board", "link" or "server".
         start_s, seconds: since the image's start, on the board's clock.
         uncertainty_s: the most that `start_s` can be wrong by; 0 where nothing of the server's is
@@ -82,14 +82,14 @@ def _round_trip(
 def jumps(estimates: Sequence[ClockEstimate]) -> List[str]:
     """Sentences on clocks that did not run on between two estimates, as after a server's restart.
 
-    The samples' own times are of the board's monotonic clock, which nobody sets: they stay sound.
+    The samples' own times are of the board's monotonic clock, which nobody sets: they stay valid.
     """
     told = []
     for before, after in zip(estimates, estimates[1:]):
         passed_s = after.monotonic_s - before.monotonic_s
         place = _between(before, after)
         if passed_s < 0:
-            told.append("the board's monotonic clock began anew %s" % place)
+            told.append("the board's monotonic clock started again %s" % place)
             continue
         if abs(after.wall_s - before.wall_s - passed_s) > WALL_JUMP_S + DRIFT * passed_s:
             told.append("the board's wall clock was set %s" % place)

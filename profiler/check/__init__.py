@@ -1,1 +1,1 @@
-"""The audit of a run: every figure worked out again from its raw lines, and every hash looked at."""
+"""The audit of a run: do its records fit its plan and each other, and is each file what it was?"""

@@ -1,75 +1,69 @@
-"""Figures worked out anew from the raw lines, by other code than that which reports use."""
+"""Do the records of a run fit each other, and do its figures follow from them?"""
 
-import math
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Dict, List, Optional
 
-from splitwatt.profiler.check import order
-from splitwatt.profiler.check.raw import Check, Raw, Row, nothing, place, verdict
-from splitwatt.profiler.links.link import SIMULATED
-from splitwatt.profiler.records.run import (
-    Run,
-    end_to_end_s,
-    spread,
-    uplink_payload_s,
-    uplink_wire_s,
-)
+from splitwatt.profiler.analyse.conditions import network_notes
+from splitwatt.profiler.analyse.statistics import quantile, spread
+from splitwatt.profiler.analyse.times import downlink_s, end_to_end_s, uplink_s
+from splitwatt.profiler.analyse.waterfall import offset_at
+from splitwatt.profiler.check.raw import Check, Raw, nothing, place, verdict
+from splitwatt.profiler.execute.work import lacking
+from splitwatt.profiler.records.run import Run
 
 # Stages are additive by construction; what lies between two calls is missing.
 _MISSING_PART, _MISSING_S = 0.02, 0.5e-3
 # Of a single sample: for so long a busy machine runs something else between two stages.
 _TAKEN_S = 0.02
 _CLOSE = 1e-9
+_CLOCK_S = 2e-3
+_BYTES = ("payload_bytes", "wire_up_bytes", "wire_down_bytes")
 
 
 def checks(raw: Raw, run: Run) -> List[Check]:
     """The checks of this page."""
-    return [_stages(raw), _bytes(raw), _nulls(raw), _links(raw, run), _summary(raw, run),
-            _throughput(raw), _starts(raw)]  # fmt: skip
+    return [
+        _stages(raw), _bytes(raw), _nulls(raw), _links(run), _summary(raw, run), _throughput(raw),
+        _starts(raw), _memory(raw, run), _clocks(raw), _causal(run), _network(run),
+    ]  # fmt: skip
 
 
 def _stages(raw: Raw) -> Check:
     wrong = []
     blocks: Dict[str, List[float]] = {}
-    for row in raw.good():
-        stages, total = row["stages"], row["total_s"]
-        if not isinstance(total, (int, float)) or total <= 0:
-            wrong.append("%s took %r s" % (place(row), total))
+    for sample in raw.good():
+        total_s = sample.total_s
+        if not total_s:
+            wrong.append("%s took %r s" % (place(sample), total_s))
             continue
-        odd = [name for name, value in stages.items() if not _is_time(value)]
-        if odd:
-            wrong.append("%s: the stage %s took %r s" % (place(row), odd[0], stages[odd[0]]))
-            continue
-        off = total - sum(stages.values())
-        if not -_MISSING_S <= off <= max(_MISSING_PART * total, _TAKEN_S):
-            wrong.append("%s: its stages lack %.3g s of %.3g" % (place(row), off, total))
-        blocks.setdefault(row["block"], []).append(off / max(_MISSING_PART * total, _MISSING_S))
+        off_s = total_s - sum(sample.stages.values())
+        if not -_MISSING_S <= off_s <= max(_MISSING_PART * total_s, _TAKEN_S):
+            wrong.append("%s: its stages lack %.3g s of %.3g" % (place(sample), off_s, total_s))
+        part = off_s / max(_MISSING_PART * total_s, _MISSING_S)
+        blocks.setdefault(sample.block, []).append(part)
     wrong += [
         "%s: the stages of half of its samples lack more than 2 %% and 0.5 ms" % block
         for block, parts in blocks.items()
-        if sorted(parts)[len(parts) // 2] > 1
+        if quantile(parts, 0.5) > 1
     ]
-    return verdict(
-        "stages add up to the total",
-        wrong,
-        "%d samples, medians within 2 %% or 0.5 ms" % len(raw.good()),
-    )
+    looked = "%d samples, medians within 2 %% or 0.5 ms" % len(raw.good())
+    return verdict("stages add up to the total", wrong, looked)
 
 
 def _bytes(raw: Raw) -> Check:
     name = "bytes add up"
-    sent = [row for row in raw.good() if row["requests"]]
+    sent = [sample for sample in raw.good() if sample.requests]
     if not sent:
         return nothing(name, "nothing was sent")
     wrong = []
-    for row in sent:
-        for field in ("payload_bytes", "wire_up_bytes", "wire_down_bytes"):
-            total = sum(request[field] for request in row["requests"])
-            if row[field] != total:
+    for sample in sent:
+        for field in _BYTES:
+            total = sum(getattr(request, field) for request in sample.requests)
+            if getattr(sample, field) != total:
                 wrong.append("%s: %s is %r, its requests have %d"
-                             % (place(row), field, row[field], total))  # fmt: skip
-        for request in row["requests"]:
-            if not 0 < request["payload_bytes"] < request["wire_up_bytes"]:
-                wrong.append("%s: a request is no larger than its payload" % place(row))
+                             % (place(sample), field, getattr(sample, field), total))  # fmt: skip
+        for request in sample.requests:
+            if not 0 < request.payload_bytes < request.wire_up_bytes:
+                wrong.append("%s: a request is no larger than its payload" % place(sample))
     return verdict(name, wrong, "%d samples and their requests" % len(sent))
 
 
@@ -77,85 +71,52 @@ def _nulls(raw: Raw) -> Check:
     """What was not measured is null, and what was is not."""
     split = {id for id, row in raw.document["config"]["configurations"].items() if "split" in row}
     wrong = []
-    for row in raw.rows["samples"]:
-        ok = row["status"] == "ok"
-        if row["status"] not in ("ok", "failed"):
-            wrong.append("%s has the status %r" % (place(row), row["status"]))
-        if ok != (row["total_s"] is not None) or ok != (row["reason"] is None):
+    for sample in raw.samples:
+        if sample.ok != (sample.total_s is not None) or sample.ok != (sample.reason is None):
             wrong.append("%s is %s and has a total of %r and the reason %r"
-                         % (place(row), row["status"], row["total_s"], row["reason"]))  # fmt: skip
-        sent = ok and row["config"] in split
-        for field in ("payload_bytes", "wire_up_bytes", "wire_down_bytes"):
-            if sent != (row[field] is not None):
-                wrong.append("%s: %s is %r" % (place(row), field, row[field]))
-        if sent != bool(row["requests"]):
-            wrong.append("%s has %d requests" % (place(row), len(row["requests"])))
-    return verdict("what was not measured is null", wrong, "%d samples" % len(raw.rows["samples"]))
+                         % (place(sample), sample.status, sample.total_s, sample.reason))  # fmt: skip
+        sent = sample.ok and sample.config in split
+        for field in _BYTES:
+            if sent != (getattr(sample, field) is not None):
+                wrong.append("%s: %s is %r" % (place(sample), field, getattr(sample, field)))
+        if sent != bool(sample.requests):
+            wrong.append("%s has %d requests" % (place(sample), len(sample.requests)))
+    return verdict("what was not measured is null", wrong, "%d samples" % len(raw.samples))
 
 
-def _links(raw: Raw, run: Run) -> Check:
+def _links(run: Run) -> Check:
     name = "link times follow from bytes and rates"
     rated = [link for link in run.config.links if link.rate_kbit_s]
-    if not rated or not any(sample.requests for sample in run.samples):
+    sent = [sample for sample in run.samples if sample.ok and sample.requests]
+    if not rated or not sent:
         return nothing(name, "nothing was sent over a link with a rate")
-    rows = {(r["block"], r["warmup"], r["inference"]): r for r in raw.rows["samples"]}
     wrong = []
-    for sample in run.samples:
-        if not sample.ok or not sample.requests:
-            continue
-        row = rows.get(sample.key)
-        if row is None:  # its line cannot be read, which another check tells
-            continue
+    for sample in sent:
         for link in rated:
-            payload_s, wire_s = _by_hand(row, link.rate_kbit_s)
-            found = uplink_payload_s(sample, link), uplink_wire_s(sample, link)
-            if not _same(found[0], payload_s) or not _same(found[1], wire_s):
-                wrong.append("%s at %s" % (place(row), link.name))
-            plain = link.kind == SIMULATED and not (
-                link.latency_ms or link.loss or link.downlink_kbit_s
-            )
-            expected = row["total_s"] if link.measured else None
-            if plain:
-                expected = row["total_s"] + (payload_s if link.bytes == "payload" else wire_s)
-            if expected is not None and not _same(end_to_end_s(sample, link), expected):
-                wrong.append("%s, end to end at %s" % (place(row), link.name))
+            total_s = sample.total_s
+            if total_s is not None and not link.measured:
+                ways = uplink_s(sample, link), downlink_s(sample, link)
+                total_s = None if None in ways else total_s + sum(way or 0.0 for way in ways)
+            if total_s is None or not _same(end_to_end_s(sample, link), total_s):
+                wrong.append("%s at %s" % (place(sample), link.name))
     return verdict(name, wrong, "%d links" % len(rated))
 
 
-def _by_hand(row: Row, rate_kbit_s: float) -> Tuple[float, float]:
-    """Payload bits over the rate; the same with 66 bytes of framing to each 1448 of a request."""
-    charged = row["published_payload_bytes"]
-    more = 0 if charged is None else charged - row["payload_bytes"]
-    wire = 0
-    for number, request in enumerate(row["requests"]):
-        content = request["wire_up_bytes"] + (more if number == 0 else 0)
-        wire += content + 66 * int(math.ceil(content / 1448.0))
-    return (row["payload_bytes"] + more) * 8 / (rate_kbit_s * 1000), wire * 8 / (rate_kbit_s * 1000)
-
-
 def _summary(raw: Raw, run: Run) -> Check:
-    """Every figure of each configuration's row on each backend."""
-    wrong = []
-    groups: Dict[Any, Dict[Any, float]] = {}
-    for row in raw.rows["samples"]:
-        if not row["warmup"] and row["block"] not in run.replaced:
-            own = groups.setdefault((row["config"], row["backend"]), {})
-            key = row["block"], row["inference"]
-            own.pop(key, None)
-            if row["status"] == "ok":
-                own[key] = row["total_s"]
-    for (config, backend), by_key in groups.items():
-        times = list(by_key.values())
-        known = [s.total_s or 0.0 for s in run.measured(config, backend)]
-        told = spread(known)
-        if len(times) != len(known) or (told is None) != (not times):
-            wrong.append("%s on %s has %d samples, not %d"
-                         % (config, backend, len(times), len(known)))  # fmt: skip
-        elif told is not None:
-            for name, expected in order.summary(times).items():
-                if not _same(getattr(told, name), expected):
-                    wrong.append("%s of %s on %s" % (name, config, backend))
-    return verdict("the summary follows from the samples", wrong, "%d rows of it" % len(groups))
+    """Each configuration's row on each backend counts the last lines of its samples."""
+    wrong, rows = [], 0
+    counted: Dict[object, Dict[object, bool]] = {}
+    for sample in raw.samples:
+        if not sample.warmup and sample.block not in run.replaced:
+            counted.setdefault((sample.config, sample.backend), {})[sample.key] = sample.ok
+    for config in run.config.configurations:
+        for backend in run.config.backends:
+            row = spread([s.total_s or 0.0 for s in run.measured(config.id, backend)])
+            ok = sum(counted.get((config.id, backend), {}).values())
+            rows += bool(row)
+            if ok != (row.samples if row else 0):
+                wrong.append("%s on %s has %d samples" % (config.id, backend, ok))
+    return verdict("the summary follows from the samples", wrong, "%d rows of it" % rows)
 
 
 def _throughput(raw: Raw) -> Check:
@@ -163,36 +124,104 @@ def _throughput(raw: Raw) -> Check:
     rows = raw.rows["throughput"]
     wrong = []
     for row in rows:
-        expected = row["images"] / row["duration_s"] if row["images"] else None
-        if not _same(row["images_per_s"], expected):
-            wrong.append("%s says %r a second" % (row["block"], row["images_per_s"]))
-    return (
-        verdict(name, wrong, "%d blocks" % len(rows)) if rows else nothing(name, "none was asked")
-    )
+        due = row.images / row.duration_s if row.images and row.duration_s else None
+        if not _same(row.images_per_s, due):
+            wrong.append("%s says %r a second" % (row.block, row.images_per_s))
+    looked = "%d blocks" % len(rows)
+    return verdict(name, wrong, looked) if rows else nothing(name, "none was asked for")
 
 
 def _starts(raw: Raw) -> Check:
     name = "blocks started as they say"
     rows = raw.rows["starts"]
     known = {row["id"] for row in raw.document["blocks"]}
+    firsts: Dict[str, List[Optional[float]]] = {}
+    for sample in raw.samples:
+        if sample.warmup and sample.inference == 0:
+            firsts.setdefault(sample.block, []).append(sample.total_s)
+    processes: Dict[str, int] = {}
+    for row in raw.rows["memory"]:
+        processes[row.block] = processes.get(row.block, 0) + 1
     wrong = []
     for row in rows:
-        times = [row["cuda_init_s"], row["open_s"], row["server_load_s"], row["first_inference_s"]]
-        if row["block"] not in known:
-            wrong.append("%s is no block of the run" % row["block"])
-        if any(value is not None and value < 0 for value in times):
-            wrong.append("%s has a time below 0" % row["block"])
-        firsts = [s["total_s"] for s in raw.rows["samples"]
-                  if (s["block"], s["warmup"], s["inference"]) == (row["block"], True, 0)]  # fmt: skip
-        once = len(rows) == len(known) and bool(firsts)
-        if once and not any(_same(row["first_inference_s"], first) for first in firsts):
-            wrong.append("%s: its first inference took another time" % row["block"])
-    return verdict(name, wrong, "%d processes" % len(rows)) if rows else nothing(name, "none tells")
+        if row.block not in known:
+            wrong.append("%s is no block of the run" % row.block)
+        own = firsts.get(row.block, [])
+        # A process that was killed while it warmed up has left samples and no start.
+        once = own and processes.get(row.block) == 1 and not raw.document.get("resumed")
+        if once and not any(_same(row.first_inference_s, first) for first in own):
+            wrong.append("%s: its first inference took another time" % row.block)
+    looked = "%d processes" % len(rows)
+    return verdict(name, wrong, looked) if rows else nothing(name, "no process recorded it")
 
 
-def _is_time(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value >= 0
+def _memory(raw: Raw, run: Run) -> Check:
+    name = "memory peaks are sound"
+    rows = raw.rows["memory"]
+    if not rows:
+        return nothing(name, "no block has come to its end")
+    total = (raw.document["board_state"] or {}).get("memory_total_bytes")
+    same = run.same_machine
+    wrong = []
+    for row in rows:
+        process, board = row.process_peak_bytes, row.board_peak_bytes
+        if process is not None and not 1 << 20 <= process <= (total or process):
+            wrong.append("%s: its process had %d bytes" % (row.block, process))
+        if board is not None and (same or board > (total or board)):
+            why = "the server ran beside it" if same else "the board has fewer"
+            wrong.append("%s: the board had %d bytes, and %s" % (row.block, board, why))
+    if run.finished:
+        ended = {row.block for row in rows}
+        blocks = {row["id"] for row in raw.document["blocks"]} - run.replaced
+        wrong += ["%s has none" % block for block in sorted(blocks - ended)]
+        lost = lacking(run)
+        wrong += ["%s: %s" % (b, why) for b, why in sorted(lost.items()) if b in ended]
+    return verdict(name, wrong, "%d processes" % len(rows))
+
+
+def _clocks(raw: Raw) -> Check:
+    name = "clock estimates are sound"
+    rows = raw.rows["clock"]
+    if not rows:
+        return nothing(name, "no server was asked")
+    wrong = []
+    for number, row in enumerate(rows, 1):
+        unknown = row.offset_s is None
+        if unknown != (row.why_not is not None) or unknown != (row.uncertainty_s is None):
+            wrong.append("clock.jsonl, line %d has neither an offset nor a reason" % number)
+        elif not unknown and row.uncertainty_s >= 3600:
+            wrong.append("clock.jsonl, line %d is uncertain by %r s" % (number, row.uncertainty_s))
+    return verdict(name, wrong, "%d estimates" % len(rows))
+
+
+def _causal(run: Run) -> Check:
+    """On one clock, a request is there after it was sent and before its answer is back."""
+    name = "both ends agree on what came first"
+    wrong, count = [], 0
+    for sample in run.attempts:
+        for request in sample.requests if sample.ok else ():
+            sent, back = request.sent_monotonic_s, request.received_monotonic_s
+            there = request.server_monotonic_s
+            if sent is None or back is None or there is None:
+                continue
+            clock = offset_at(run.clock, sent, sample.block, sample.session)
+            if clock is None:
+                continue
+            count += 1
+            slack = _CLOCK_S + (clock.uncertainty_s or 0.0) + 4e-4 * abs(sent - clock.monotonic_s)
+            if not sent - slack <= there - (clock.offset_s or 0.0) <= back + slack:
+                wrong.append("%s reached its server outside of its round trip" % place(sample))
+    looked = "%d requests" % count
+    return verdict(name, wrong, looked) if count else nothing(name, "no clock was compared")
+
+
+def _network(run: Run) -> Check:
+    """Clocks that jumped, links off their rate, other versions: in run.json where there were any."""
+    known = run.document.get("network_notes") or []
+    notes = network_notes(run.document, run.config, run.clock, run.rates)
+    wrong = ["not in run.json: %s" % sentence for sentence in notes if sentence not in known]
+    looked = "; ".join(known) if known else "nothing was odd"
+    return verdict("what was odd about the network is told", wrong, looked)
 
 
 def _same(a: Optional[float], b: Optional[float]) -> bool:

@@ -4,7 +4,7 @@ import json
 import os
 from typing import List
 
-from splitwatt.device_configs.errors import SplitwattError
+from splitwatt.device_configs.errors import RunError, SplitwattError
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.profiler.check.raw import Check, Raw, nothing, verdict
@@ -24,14 +24,17 @@ def own(raw: Raw) -> Check:
     if not known:
         why = "the run is not finished" if not raw.finished else "the run kept no hashes"
         return nothing(name, why)
-    found = digests(raw.path)
+    try:
+        now = digests(raw.path)
+    except RunError as error:
+        return verdict(name, [error.message], "")
     wrong = []
     for file, row in sorted(known.items()):
-        if file not in found:
+        if file not in now:
             wrong.append("%s is gone" % file)
-        elif found[file]["sha256"] != row["sha256"]:
+        elif now[file]["sha256"] != row["sha256"]:
             wrong.append("%s was changed (it had %d bytes and has %d)"
-                         % (file, row["bytes"], found[file]["bytes"]))  # fmt: skip
+                         % (file, row["bytes"], now[file]["bytes"]))  # fmt: skip
     return verdict(name, wrong, "%d files" % len(known))
 
 

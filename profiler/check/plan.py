@@ -2,11 +2,14 @@
 
 from typing import Dict, List, Set, Tuple
 
-from splitwatt.profiler.check.raw import Check, Raw, Row, nothing, place, verdict
+from splitwatt.profiler.check.raw import Check, Raw, nothing, place, verdict
 from splitwatt.profiler.config.config import from_document
-from splitwatt.profiler.config.steady import WarmUp
-from splitwatt.profiler.execute.block.recording import Recorder, Spec
+from splitwatt.profiler.execute.block.recording import Recorder
+from splitwatt.profiler.execute.steady import WarmUp
 from splitwatt.profiler.execute.work import Done, left
+from splitwatt.profiler.records.blocks import INFERENCES, Block, earlier_blocks
+from splitwatt.profiler.records.fields import parse
+from splitwatt.profiler.records.sample import Sample
 
 # Between the start of a sample and what lies in it two calls of the clock may pass.
 _CLOCK_S = 1e-3
@@ -29,12 +32,16 @@ def _complete(raw: Raw) -> Check:
         return nothing(name, "the run is not finished: splitwatt profile --resume %s" % raw.path)
     config = from_document(raw.document["config"], "run.json")
     wrong = []
+    samples: Dict[str, List[Sample]] = {}
+    for sample in raw.samples:
+        samples.setdefault(sample.block, []).append(sample)
+    flows = {row.block for row in raw.rows["throughput"]}
     for block in raw.document["blocks"]:
-        own = [row for row in raw.rows["samples"] if row["block"] == block["id"]]
-        inferences = {row["inference"]: row["total_s"] for row in own if not row["warmup"]}
-        warmups = {row["inference"] for row in own if row["warmup"]}
-        flow = any(row["block"] == block["id"] for row in raw.rows["throughput"])
-        missing = left(config, Done(warmups, inferences, flow), len(raw.document["images"]))
+        own = samples.get(block["id"], [])
+        inferences = {s.inference: s.total_s for s in own if not s.warmup}
+        warmups = {s.inference for s in own if s.warmup}
+        done = Done(warmups, inferences, block["id"] in flows)
+        missing = left(config, done, len(raw.document["images"]))
         if missing:
             words = [
                 "%s %s" % (word, ", ".join(map(str, numbers)))
@@ -52,33 +59,33 @@ def _complete(raw: Raw) -> Check:
 def _single(raw: Raw) -> Check:
     """A second line of a sample is one that failed before a resume, and nothing else."""
     wrong: List[str] = []
-    before: Dict[Tuple[str, bool, int], Row] = {}
-    for row in raw.rows["samples"]:
-        key = row["block"], row["warmup"], row["inference"]
-        again = before.get(key)
-        if again is not None and (again["status"] == "ok" or again["failed_by"] == "image"):
-            wrong.append("%s stands twice" % place(row))
-        before[key] = row
+    before: Dict[Tuple[str, bool, int], Sample] = {}
+    for sample in raw.samples:
+        again = before.get(sample.key)
+        if again is not None and again.settled:
+            wrong.append("%s is there twice" % place(sample))
+        before[sample.key] = sample
     return verdict("no sample is doubled", wrong, "%d samples" % len(before))
 
 
 def _planned(raw: Raw) -> Check:
     config = from_document(raw.document["config"], "run.json")
-    blocks = {row["id"]: Spec.of(row) for row in raw.document["blocks"]}
+    blocks = {row["id"]: parse(Block, row, "run.json") for row in raw.document["blocks"]}
     images = [row["file"] for row in raw.document["images"]]
     warm = WarmUp(config.warmup, config.warmup_until, len(images)).images
     wrong = []
-    for row in raw.rows["samples"]:
-        spec = blocks.get(row["block"])
-        if spec is None:
-            wrong.append("%s is of no block of the run" % place(row))
+    for sample in raw.samples:
+        block = blocks.get(sample.block)
+        if block is None:
+            wrong.append("%s is of no block of the run" % place(sample))
             continue
-        planned = (spec.config, spec.backend, spec.repeat)
-        if (row["config"], row["backend"], row["repeat"]) != planned:
-            wrong.append("%s has another configuration than its block" % place(row))
-        image = Recorder(config, spec, images, warm).image(row["inference"], row["warmup"])
-        if row["image"] != image:
-            wrong.append("%s ran %s, not %s" % (place(row), row["image"], image))
+        if (sample.config, sample.backend, sample.repeat) != (
+            block.config, block.backend, block.repeat
+        ):  # fmt: skip
+            wrong.append("%s has another configuration than its block" % place(sample))
+        image = Recorder(config, block, images, warm).image(sample.inference, sample.warmup)
+        if sample.image != image:
+            wrong.append("%s ran %s, not %s" % (place(sample), sample.image, image))
     return verdict("samples are those of the plan", wrong, "block, configuration and image of each")
 
 
@@ -87,19 +94,18 @@ def _forward(raw: Raw) -> Check:
     wrong: List[str] = []
     ends: Dict[str, float] = {}
     resumed = bool(raw.document.get("resumed"))
-    for row in raw.rows["samples"]:
-        start: float = row["started_monotonic_s"]
-        if start < ends.get(row["block"], start) - _CLOCK_S and not resumed:
-            wrong.append("%s begins before the one before it ends" % place(row))
-        ends[row["block"]] = start + (row["total_s"] or 0.0)
-        for request in row["requests"]:
-            sent, back = request["sent_monotonic_s"], request["received_monotonic_s"]
+    for sample in raw.samples:
+        start = sample.started_monotonic_s
+        if start < ends.get(sample.block, start) - _CLOCK_S and not resumed:
+            wrong.append("%s begins before the one before it ends" % place(sample))
+        drained = sum(request.drain_s or 0.0 for request in sample.requests)
+        end = ends[sample.block] = start + (sample.total_s or 0.0)
+        for request in sample.requests:
+            sent, back = request.sent_monotonic_s, request.received_monotonic_s
             if sent is None or back is None:
                 continue
-            drained = sum(one["drain_s"] or 0.0 for one in row["requests"])
-            inside = start - _CLOCK_S <= sent <= back <= ends[row["block"]] + drained + _CLOCK_S
-            if not inside:
-                wrong.append("%s has a request outside of its own time" % place(row))
+            if not start - _CLOCK_S <= sent <= back <= end + drained + _CLOCK_S:
+                wrong.append("%s has a request outside of its own time" % place(sample))
     return verdict("times go forward", wrong, "%d blocks" % len(ends))
 
 
@@ -108,28 +114,29 @@ def _windows(raw: Raw) -> Check:
     windows: Dict[str, List[Tuple[float, float]]] = {}
     wrong: List[str] = []
     for row in raw.rows["windows"]:
-        if row["end_s"] < row["start_s"]:
-            wrong.append("a window of %s ends before it begins" % row["block"])
-        if row["name"] == "inferences":
-            windows.setdefault(row["block"], []).append((row["start_s"], row["end_s"]))
+        if row.end_s < row.start_s:
+            wrong.append("a window of %s ends before it begins" % row.block)
+        if row.name == INFERENCES:
+            windows.setdefault(row.block, []).append((row.start_s, row.end_s))
     if not windows and not wrong:
         return nothing(name, "no block has come to its end")
+    replaced = earlier_blocks(raw.document["blocks"])
     cut_off: Set[str] = set()
-    for row in raw.good():
-        at = row["started_monotonic_s"]
-        known = windows.get(row["block"], [])
-        if row["warmup"] or any(start <= at <= end for start, end in known):
+    for sample in raw.good():
+        at = sample.started_monotonic_s
+        known = windows.get(sample.block, [])
+        if sample.warmup or any(start <= at <= end for start, end in known):
             continue
-        if _after_a_kill(row, known, raw):
-            cut_off.add(row["block"])
+        if _after_a_kill(sample, known, raw) or sample.block in replaced:
+            cut_off.add(sample.block)
         else:
-            wrong.append("%s lies in no window of inferences" % place(row))
-    more = ", but for %s, which were cut off" % ", ".join(sorted(cut_off)) if cut_off else ""
+            wrong.append("%s lies in no window of inferences" % place(sample))
+    more = ", except %s, which were cut off" % ", ".join(sorted(cut_off)) if cut_off else ""
     return verdict(name, wrong, "%d blocks%s" % (len(windows), more))
 
 
-def _after_a_kill(row: Row, known: List[Tuple[float, float]], raw: Raw) -> bool:
+def _after_a_kill(sample: Sample, known: List[Tuple[float, float]], raw: Raw) -> bool:
     """A process that was killed has left samples and no window: the next one's lies after them."""
-    processes = sum(1 for memory in raw.rows["memory"] if memory["block"] == row["block"])
+    processes = sum(1 for memory in raw.rows["memory"] if memory.block == sample.block)
     again = bool(raw.document.get("resumed")) or processes > 1
-    return again and (not known or row["started_monotonic_s"] < known[-1][0])
+    return again and (not known or sample.started_monotonic_s < known[-1][0])

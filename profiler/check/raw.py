@@ -1,36 +1,14 @@
-"""A run folder as an auditor sees it: parsed lines, nothing merged, left out or put right."""
+"""A run folder as an auditor sees it: each line checked by itself, nothing merged or left out."""
 
-import json
-import math
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from splitwatt.device_configs.errors import RunError
-from splitwatt.profiler.records.fields import (
-    MEMORY_FIELDS,
-    REQUEST_FIELDS,
-    SAMPLE_FIELDS,
-    STAGE_FIELDS,
-    START_FIELDS,
-    THROUGHPUT_FIELDS,
-    WINDOW_FIELDS,
-    Field,
-    check_record,
-)
-from splitwatt.profiler.records.network import CLOCK_FIELDS, LINK_FIELDS
-from splitwatt.profiler.records.run import read_document
+from splitwatt.profiler.records.document import read_document
+from splitwatt.profiler.records.reading import open_file, whole_lines
+from splitwatt.profiler.records.run import FILES, parse_row
+from splitwatt.profiler.records.sample import Sample
 
-Row = Dict[str, Any]
-KINDS: Dict[str, Dict[str, Field]] = {
-    "samples": SAMPLE_FIELDS,
-    "windows": WINDOW_FIELDS,
-    "memory": MEMORY_FIELDS,
-    "starts": START_FIELDS,
-    "throughput": THROUGHPUT_FIELDS,
-    "stages": STAGE_FIELDS,
-    "clock": CLOCK_FIELDS,
-    "links": LINK_FIELDS,
-}
 # A check names so many offenders and counts the rest.
 _SHOWN = 3
 
@@ -55,18 +33,23 @@ class Raw(NamedTuple):
     Attributes:
         path: the folder.
         document: run.json.
-        rows: name of a .jsonl file -> its lines, those that can be read.
+        rows: name of a .jsonl file -> its records, of the lines that can be read.
         damaged: sentences on lines that cannot.
     """
 
     path: str
-    document: Row
-    rows: Dict[str, List[Row]]
+    document: Dict[str, Any]
+    rows: Dict[str, List[Any]]
     damaged: List[str]
 
-    def good(self) -> List[Row]:
-        """Lines of samples that gave an answer, warm-up included."""
-        return [row for row in self.rows["samples"] if row["status"] == "ok"]
+    @property
+    def samples(self) -> List[Sample]:
+        """Every line of samples.jsonl."""
+        return self.rows["samples"]
+
+    def good(self) -> List[Sample]:
+        """Samples that gave an answer, warm-up included."""
+        return [sample for sample in self.samples if sample.ok]
 
     @property
     def finished(self) -> bool:
@@ -82,7 +65,7 @@ def read_raw(path: str) -> Raw:
     """
     document = read_document(path)
     damaged: List[str] = []
-    rows = {kind: _rows(path, kind, fields, damaged) for kind, fields in KINDS.items()}
+    rows = {name[: -len(".jsonl")]: _rows(path, name, cls, damaged) for name, cls in FILES.items()}
     return Raw(path, document, rows, damaged)
 
 
@@ -99,41 +82,27 @@ def nothing(name: str, why: str) -> Check:
     return Check(name, None, why)
 
 
-def place(row: Row) -> str:
+def place(sample: Sample) -> str:
     """A sample, for sentences."""
-    return "%s %s %s" % (
-        row["block"], "warm-up" if row["warmup"] else "inference", row["inference"]
-    )  # fmt: skip
+    kind = "warm-up" if sample.warmup else "inference"
+    return "%s %s %s" % (sample.block, kind, sample.inference)
 
 
-def _rows(path: str, kind: str, fields: Dict[str, Field], damaged: List[str]) -> List[Row]:
-    file = os.path.join(path, kind + ".jsonl")
-    if not os.path.exists(file):
-        return []
-    found: List[Row] = []
-    with open(file, "rb") as stream:
-        for number, line in enumerate(stream, 1):
-            where = "%s.jsonl, line %d" % (kind, number)
-            if not line.endswith(b"\n"):
-                damaged.append("%s is cut off" % where)
-                continue
+def _rows(path: str, name: str, cls: Any, damaged: List[str]) -> List[Any]:
+    file = os.path.join(path, name)
+    rows = []
+    size = 0
+    try:
+        for number, line in whole_lines(file):
+            size += len(line)
             try:
-                row = check_record(json.loads(line.decode("utf-8")), fields, where)
-                if kind == "samples":
-                    for request in row["requests"]:
-                        check_record(request, REQUEST_FIELDS, where)
-                _check_numbers(row, where)
-                found.append(row)
+                rows.append(parse_row(line, cls, "%s, line %d" % (name, number)))
             except RunError as error:
                 damaged.append(error.message)
-            except ValueError:
-                damaged.append("%s is no JSON" % where)
-    return found
-
-
-def _check_numbers(row: Row, where: str) -> None:
-    for name, value in row.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise RunError("%s: '%s' is no number" % (where, name))
-        if name.endswith("_bytes") and value is not None and value < 0:
-            raise RunError("%s: '%s' is below 0" % (where, name))
+        if os.path.lexists(file):
+            with open_file(file) as stream:
+                if stream.seek(0, os.SEEK_END) > size:
+                    damaged.append("%s: its last line is cut off" % name)
+    except RunError as error:
+        damaged.append(error.message)
+    return rows

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from splitwatt.device_configs.errors import ConfigError, UsageError
@@ -10,7 +9,6 @@ from splitwatt.device_configs.names import suggestion
 from splitwatt.device_configs.schema import check
 from splitwatt.device_configs.strict_yaml import read_yaml
 from splitwatt.energy.joules.per_image import LEAST_BLOCK_S
-from splitwatt.profiler.config.steady import Until, WarmupUntil
 from splitwatt.profiler.links.link import Link
 from splitwatt.profiler.links.parse import check_together, link_from_row
 
@@ -19,6 +17,24 @@ SPLIT = "split"
 DEFAULT_IMAGES = "default"
 
 _PACKAGED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "configs")
+
+
+class WarmupUntil(NamedTuple):
+    """When a block is warm; every field is described in `configs/schema.json`."""
+
+    within: float
+    window: int
+    windows: int
+    max_inferences: int
+
+
+class Until(NamedTuple):
+    """When a block has run enough; every field is described in `configs/schema.json`."""
+
+    relative_width: Optional[float]
+    level: float
+    max_inferences: int
+    max_s: Optional[float]
 
 
 class Configuration(NamedTuple):
@@ -102,12 +118,6 @@ class Config(NamedTuple):
             raise UsageError("no configuration is named", suggestion("", known.values()))
         rows = tuple(row for row in self.configurations if row.id in wanted)
         return self._replace(configurations=rows)
-
-
-def group_of(id: str) -> str:
-    """What an id begins with, which names its method: LC1 -> LC, Ours10 -> Ours, ES-IC -> ES."""
-    found = re.match("[A-Za-z]+", id)
-    return found.group() if found else id
 
 
 def schema() -> Dict[str, Any]:

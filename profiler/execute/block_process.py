@@ -1,14 +1,14 @@
 """A block's process as the runner sees it: started, listened to, its end understood."""
 
 import json
-import os
 import signal
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
 
 from splitwatt.device_configs.errors import SplitwattError
-from splitwatt.profiler.client.connection import Endpoint
-from splitwatt.profiler.execute.block.start import FATAL_EXIT
+from splitwatt.profiler.execute.job import FATAL_EXIT, Job
 from splitwatt.profiler.links.process import start_module
+
+MODULE = "profiler.execute.block.block"
 
 
 class Ended(NamedTuple):
@@ -16,7 +16,7 @@ class Ended(NamedTuple):
 
     Attributes:
         died: why, in words, where it ended before its time; None where it did its work.
-        process_peak_bytes: its largest resident memory; None where it did not tell.
+        process_peak_bytes: its largest resident memory; None where it did not say.
     """
 
     died: Optional[str]
@@ -24,44 +24,30 @@ class Ended(NamedTuple):
 
 
 def run_block(
-    arguments: List[str],
-    endpoint: Optional[Endpoint],
-    token_file: Optional[str],
+    job: Job,
     lock: int,
     log: str,
     heard: Callable[[Dict[str, Any]], None],
     started: Callable[[int], None],
     prefix: Sequence[str] = (),
-    module: str = "profiler.execute.block.block",
 ) -> Ended:
     """Run a block's process to its end.
 
     Args:
-        arguments: its own arguments.
-        endpoint: the server; None for a block that needs none.
-        token_file: where the endpoint's token lies.
+        job: what it is to do.
         lock: descriptor of the run's lock, which the process holds too.
         log: the file that its messages are appended to.
-        heard: called with what it tells of its progress: samples `done`, or `more` to come.
+        heard: called with what it says of its progress: samples `done`, or `more` to come.
         started: called with its process id.
-        module: what is run as `python -m MODULE`.
         prefix: goes before the command, to run it elsewhere, as on a shaped link.
 
     Raises:
         SplitwattError: what the block could not go on from, as a full disk.
     """
-    arguments = ["--parent", str(os.getpid())] + arguments
-    if endpoint is not None:
-        arguments += ["--server", endpoint.url]
-        for flag, value in (
-            ("--token-file", token_file),
-            ("--cert", endpoint.certificate),
-            ("--fingerprint", endpoint.fingerprint),
-        ):
-            arguments += [flag, value] if value else []
     last: Dict[str, Any] = {}
+    path = job.write()
     with open(log, "ab") as errors:
-        process = start_module(module, arguments, errors, lock, prefix)
+        process = start_module(MODULE, [path, job.block["id"]], errors, lock, prefix)
         started(process.pid)
         try:
             assert process.stdout is not None  # for the type checker

@@ -1,23 +1,24 @@
-"""The order in which a profile runs its blocks."""
+"""The blocks of a profile and the order in which it runs them."""
 
 import random
-from typing import Iterable, List
+from typing import Any, Dict, Iterable, List
 
-from splitwatt.profiler.config.config import Config
-from splitwatt.profiler.execute.block.recording import Spec
-from splitwatt.profiler.records.blocks import again_id
+from splitwatt.profiler.analyse.energy import SERVER, TRANSMIT
+from splitwatt.profiler.config.bundles import slot
+from splitwatt.profiler.config.config import SPLIT, Config
+from splitwatt.profiler.records.blocks import STAGES_SUFFIX, Block, again_id
 
 
-def plan_blocks(config: Config) -> List[Spec]:
+def plan_blocks(config: Config) -> List[Block]:
     """Every configuration on every backend, once a repeat, shuffled within each repeat by the seed.
 
     Blocks of all configurations interleave, so that a drift of the machine favours none of them.
     """
     shuffler = random.Random(config.seed)
-    blocks: List[Spec] = []
+    blocks: List[Block] = []
     for repeat in range(config.repeats):
         some = [
-            Spec("%s.%s.%d" % (row.id, backend, repeat), row.id, backend, repeat)
+            Block("%s.%s.%d" % (row.id, backend, repeat), row.id, backend, repeat)
             for row in config.configurations
             for backend in config.backends
         ]
@@ -26,23 +27,53 @@ def plan_blocks(config: Config) -> List[Spec]:
     return blocks
 
 
-def plan_again(config: Config, blocks: List[Spec], throttled: Iterable[str]) -> List[Spec]:
-    """Blocks to run again, in an order by the seed: those that the board throttled in.
-
-    A block runs again `throttled_again` times at most, whatever becomes of it.
+def plan_again(config: Config, blocks: List[Block], wanted: Iterable[str]) -> List[Block]:
+    """Blocks to run again, in an order by the seed; of a block that ran again its last one counts.
 
     Args:
         config: the run's.
         blocks: those that the run has.
-        throttled: ids of blocks.
+        wanted: ids of blocks.
     """
-    known = {spec.id for spec in blocks}
-    wanted = set(throttled)
+    known = {block.id for block in blocks}
+    ids = set(wanted)
     more = [
-        spec._replace(id=again_id(spec.id, spec.again + 1), again=spec.again + 1)
-        for spec in blocks
-        if spec.id in wanted and spec.again < config.throttled_again
+        block._replace(id=again_id(block.id, block.again + 1), again=block.again + 1)
+        for block in blocks
+        if block.id in ids
     ]
-    more = [spec for spec in more if spec.id not in known]
+    more = [block for block in more if block.id not in known]
     random.Random(config.seed + len(blocks)).shuffle(more)
     return more
+
+
+def stage_blocks(config: Config) -> List[Block]:
+    """The blocks that repeat single stages, one for each configuration and backend, in the config's
+    order; none without `stage_energy_s`.
+    """
+    if config.stage_energy_s is None:
+        return []
+    return [
+        Block("%s.%s%s" % (row.id, backend, STAGES_SUFFIX), row.id, backend, 0)
+        for row in config.configurations
+        for backend in config.backends
+    ]
+
+
+def stage_names(config: Config, block: Block, bundles: Dict[str, Any]) -> Dict[str, List[str]]:
+    """Model -> its stages in their order, for each model of a block.
+
+    Args:
+        config: the run's.
+        block: one that repeats stages.
+        bundles: run.json's: a part on the board is a stage, and the two of one that was cut are one.
+    """
+    row = config.configuration(block.config)
+    last = ["encode", TRANSMIT, SERVER] if row.kind == SPLIT else ["postprocess"]
+    stages = {}
+    for model in row.models:
+        bundle = bundles[model]
+        parts = [part["name"] for part in bundle["parts"] if part["placement"] == "board"]
+        names = ["preprocess"] + [part.split(".")[0] for part in parts] + last
+        stages[model] = ["%s.%s" % (slot(bundle["tasks"]), name) for name in dict.fromkeys(names)]
+    return stages

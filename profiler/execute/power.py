@@ -7,14 +7,13 @@ from typing import Any, Callable, Dict, List, Optional
 
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.device_configs.files import write_atomic
-from splitwatt.energy.joules.windows import IDLE
 from splitwatt.energy.monitor import EnergyMonitor, open_for
 from splitwatt.energy.rail_set import Tried
 from splitwatt.energy.trace.files import metadata_path
-from splitwatt.profiler.analyse.traced import SERVER_SUFFIX
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.execute.remote_power import RemotePower
-from splitwatt.profiler.records.run import POWER_FOLDER
+from splitwatt.profiler.records.blocks import IDLE
+from splitwatt.profiler.records.traces import AGAIN_SUFFIX, POWER_FOLDER, SERVER_SUFFIX
 
 # Before and after each block nothing runs for so long, to know what the board uses then; longer
 # where the sensor is so slow that fewer readings than this would come, s.
@@ -150,7 +149,7 @@ def _free(run: str, block: str) -> str:
     path, count = os.path.join(folder, block + ".csv"), 1
     while os.path.exists(path) or os.path.exists(_of_server(path)):
         count += 1
-        path = os.path.join(folder, "%s~%d.csv" % (block, count))
+        path = os.path.join(folder, "%s%s%d.csv" % (block, AGAIN_SUFFIX, count))
     return path
 
 

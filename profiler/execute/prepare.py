@@ -19,7 +19,7 @@ from splitwatt.profiler.config.config import SPLIT, Config, from_document
 from splitwatt.profiler.config.images import config_images, describe_images
 from splitwatt.profiler.execute.plan import plan_blocks
 from splitwatt.profiler.links.parse import parse_links
-from splitwatt.profiler.records.run import FORMAT
+from splitwatt.profiler.records.document import FORMAT
 
 SYSFS = "/sys"
 
@@ -116,7 +116,7 @@ def new_document(config: Config, options: Options) -> Dict[str, Any]:
         "power": None,
         "images_folder": os.path.dirname(os.path.abspath(paths[0])),
         "images": describe_images(paths),
-        "blocks": [dict(spec._asdict()) for spec in plan_blocks(config)],
+        "blocks": [dict(block._asdict()) for block in plan_blocks(config)],
     }
 
 
@@ -166,6 +166,20 @@ def check_resumable(document: Dict[str, Any], options: Options, config: Optional
             "the images in %s are not those that the run began with" % folder,
             "bring them back, or begin another run",
         )
+
+
+def resume_row(options: Options) -> Dict[str, Any]:
+    """What run.json's `resumed` keeps of a resume; the server is filled in when it was met."""
+    return {
+        "wall": wall(),
+        "monotonic_s": time.monotonic(),
+        "machine": machine_id(),
+        "versions": versions(),
+        "board_state": board_state(),
+        "sensors": {"sysfs": options.sysfs, "driver": options.driver},
+        "server": None,
+        "repeated": {},
+    }
 
 
 def describe_server(client: Client, document: Dict[str, Any], started: bool) -> Dict[str, Any]:

@@ -1,12 +1,13 @@
 """The runner: one process per block, in order, with what goes wrong kept in the records."""
 
+import os
 import time
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import ServerError
-from splitwatt.profiler.analyse.network_notes import measured_links, network_notes
+from splitwatt.profiler.analyse.conditions import measured_links, network_notes, other_conditions
 from splitwatt.profiler.board.gpu_memory import GpuMemory
 from splitwatt.profiler.board.memory import SOURCE_BOARD, SOURCE_PROCESS, BoardMeter, larger
 from splitwatt.profiler.board.probe import BoardProbe
@@ -14,9 +15,9 @@ from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.client.tokens import read_token
 from splitwatt.profiler.config.config import SPLIT, Config, from_document
-from splitwatt.profiler.config.steady import WarmUp
-from splitwatt.profiler.execute.block.recording import Recorder, Spec
+from splitwatt.profiler.execute.block.recording import Recorder
 from splitwatt.profiler.execute.block_process import Ended, run_block
+from splitwatt.profiler.execute.job import Job
 from splitwatt.profiler.execute.own_server import OwnServer, check_python
 from splitwatt.profiler.execute.plan import plan_again
 from splitwatt.profiler.execute.power import BlockPower
@@ -26,30 +27,47 @@ from splitwatt.profiler.execute.prepare import (
     describe_server,
     needs_server,
     new_document,
+    resume_row,
     wall,
 )
 from splitwatt.profiler.execute.progress import Progress, open_progress
-from splitwatt.profiler.execute.stage_plan import StageSpec
-from splitwatt.profiler.execute.stage_runner import Around, run_stage_blocks, stages_left
-from splitwatt.profiler.execute.work import Done, Left, left
+from splitwatt.profiler.execute.steady import WarmUp
+from splitwatt.profiler.execute.work import (
+    Left,
+    Recorded,
+    lacking,
+    lacking_stages,
+    left,
+    stages_left,
+)
 from splitwatt.profiler.links.link import SHAPED
 from splitwatt.profiler.links.shaped import Shaped
 from splitwatt.profiler.records.appending import Syncer
-from splitwatt.profiler.records.blocks import throttled_blocks
+from splitwatt.profiler.records.blocks import Block, Window, throttled_blocks
 from splitwatt.profiler.records.digests import digests
+from splitwatt.profiler.records.document import session_of
+from splitwatt.profiler.records.fields import parse, plain_text
 from splitwatt.profiler.records.folder import RunFolder
-from splitwatt.profiler.records.run import SAMPLES_FILE, Window, read_run
-from splitwatt.profiler.records.sessions import other_conditions, resume_row, session_of
-
-AnySpec = Union[Spec, StageSpec]
+from splitwatt.profiler.records.run import (
+    MEMORY_FILE,
+    SAMPLES_FILE,
+    WINDOWS_FILE,
+    read_run,
+)
+from splitwatt.profiler.records.sample import BY_IMAGE
 
 SERVER_LOG = "server.log"
 BLOCK_LOG = "blocks.log"
+STAGES_LOG = "stages.log"
 # A block's process that dies is started again; after so many deaths the rest of it has failed.
 MAX_DEATHS = 4
 MAX_SERVER_STARTS = 4
 # Before a block runs again because the board throttled, the board may cool down for so long, s.
 COOL_DOWN_S = 60.0
+# In one session, blocks with missing records are measured again so many times at most.
+MAX_REPAIRS = 3
+# Opening the models and measuring idle power take about so long, s; for the time left.
+_AROUND_S = 8.0
 
 
 class Result(NamedTuple):
@@ -84,7 +102,7 @@ def start_run(config: Config, options: Options, path: str) -> Result:
     if needs_server(config) and options.server is None:
         check_python()
     with RunFolder.create(path, document) as folder:
-        return _Session(folder, document, options, 0).run()
+        return _Session(folder, document, options).run()
 
 
 def resume_run(path: str, options: Options, config: Optional[Config] = None) -> Result:
@@ -94,28 +112,26 @@ def resume_run(path: str, options: Options, config: Optional[Config] = None) -> 
         RunError: it is no run, another process writes to it, or config, bundles or images differ.
         SplitwattError: as `start_run`.
     """
+    read_run(path)  # nothing is changed in a folder that no reader would take
     with RunFolder.reopen(path) as folder:
         document = folder.document()
         check_resumable(document, options, config)
-        sensors = {"sysfs": options.sysfs, "driver": options.driver}
-        document["resumed"].append(resume_row(wall(), sensors))
+        document.setdefault("resumed", []).append(resume_row(options))
         document["finished_wall"] = document["files"] = None
-        return _Session(folder, document, options, folder.lines()).run()
+        return _Session(folder, document, options).run()
 
 
 class _Session:
     """One process's work on a run: from its start, or from a resume, to the end."""
 
-    def __init__(
-        self, folder: RunFolder, document: Dict[str, Any], options: Options, retry_before: int
-    ) -> None:
+    def __init__(self, folder: RunFolder, document: Dict[str, Any], options: Options) -> None:
         self._folder = folder
         self._document = document
         self._options = options
-        self._retry_before = retry_before
         self._config = from_document(document["config"], "run.json")
-        self._blocks = [Spec.of(row) for row in document["blocks"]]
+        self._blocks = [parse(Block, row, "run.json") for row in document["blocks"]]
         self._images = [row["file"] for row in document["images"]]
+        self._recorded = Recorded(folder.path)
         self._given_up: Set[str] = set()
         self._server: Optional[OwnServer] = None
         self._server_starts = 0
@@ -125,30 +141,44 @@ class _Session:
         self._shaped: Optional[Shaped] = None
 
     def run(self) -> Result:
-        """Run every block that is not done, then once more those that the board throttled in."""
-        done = self._folder.all_done(self._retry_before)
-        todo = {spec: self._left(spec, done.get(spec.id)) for spec in self._blocks}
-        todo = {spec: work for spec, work in todo.items() if work}
+        """Run every block that is not done, then once more those that the board throttled in or
+        whose records are not all there.
+        """
+        todo = [block for block in self._blocks if self._left(block)]
         try:
-            if any(self._is_split(spec) for spec in todo):
+            if any(self._is_split(block) for block in todo):
                 self._meet_server()
             self._folder.write_document(self._document)
             self._tell_of_conditions()
-            expected = sum(work.samples(self._config) for work in todo.values())
+            expected = sum(self._left(block).samples(self._config) for block in todo)
             with open_progress(expected) as progress, Syncer(self._folder.file(SAMPLES_FILE)):
-                for spec in todo:
-                    self._run_block(spec, progress)
+                for block in todo:
+                    self._run_block(block, progress)
                 self._run_throttled(progress)
+                self._run_lacking(progress)
             self._run_stage_blocks()
         finally:
             if self._server is not None:
                 self._server.close()
             if self._shaped is not None:
                 self._shaped.close()
+            self._folder.clean()
+        return self._end()
+
+    def _end(self) -> Result:
+        run = read_run(self._folder.path)
+        known = self._document.setdefault("network_notes", [])
+        for sentence in network_notes(self._document, self._config, run.clock, run.rates):
+            if sentence not in known:
+                known.append(sentence)
+                note(sentence)
         self._document["finished_wall"] = wall()
         self._document["files"] = digests(self._folder.path)
         self._folder.write_document(self._document)
-        return self._result()
+        again = [s for s in run.samples if not s.settled]
+        failed = sum(1 for s in run.samples if s.failed_by == BY_IMAGE)
+        ok = sum(1 for s in run.samples if s.ok)
+        return Result(run.path, ok, failed, len(again), again[-1].reason if again else None)
 
     def _tell_of_conditions(self) -> None:
         if self._number:
@@ -156,42 +186,89 @@ class _Session:
             if differing:
                 note("this resume goes on under other conditions: %s" % "; ".join(differing))
 
-    def _is_split(self, spec: AnySpec) -> bool:
-        return self._config.configuration(spec.config).kind == SPLIT
+    def _is_split(self, block: Block) -> bool:
+        return self._config.configuration(block.config).kind == SPLIT
 
-    def _left(self, spec: Spec, done: Optional[Done] = None) -> Left:
-        if done is None:
-            done = self._folder.done(spec.id, self._retry_before)
-        if spec.id in self._given_up:
+    def _left(self, block: Block) -> Left:
+        done = self._recorded.done(block.id)
+        if block.id in self._given_up:
             done = done._replace(throughput=True)
         return left(self._config, done, len(self._images))
 
     def _run_throttled(self, progress: Progress) -> None:
         """Blocks that the board throttled in run again, a bounded number of times."""
-        for _ in range(self._config.throttled_again):
+        limit = self._config.throttled_again
+        for _ in range(limit):
             hot = throttled_blocks(read_run(self._folder.path).samples)
-            more = plan_again(self._config, self._blocks, hot)
+            able = [block for block in self._blocks if block.id in hot and block.again < limit]
+            more = plan_again(self._config, self._blocks, [block.id for block in able])
             if not more:
                 return
-            if any(self._is_split(spec) for spec in more):
-                self._meet_server()
-            self._blocks += more
-            self._document["blocks"] = [dict(spec._asdict()) for spec in self._blocks]
-            self._folder.write_document(self._document)
-            for spec in more:
-                progress.note("%s: the board throttled, it runs again" % spec.id.split(".again")[0])
-                progress.extend(self._left(spec).samples(self._config))
-            for spec in more:
+            for block in more:
+                first = block.id.split(".again")[0]
+                progress.note("%s: the board throttled, it runs again" % first)
+            self._run_again(more, progress, True)
+
+    def _run_lacking(self, progress: Progress) -> None:
+        """Blocks whose records a kill left incomplete are measured again."""
+        for _ in range(MAX_REPAIRS):
+            reasons = lacking(read_run(self._folder.path))
+            more = plan_again(self._config, self._blocks, reasons)
+            if not more:
+                return
+            for id, reason in reasons.items():
+                self._note_repeated(id, reason)
+            self._run_again(more, progress, False)
+
+    def _note_repeated(self, id: str, reason: str) -> None:
+        note("%s: %s, it is measured again" % (id, reason))
+        if self._number:
+            self._document["resumed"][-1].setdefault("repeated", {})[id] = reason
+
+    def _run_again(self, more: List[Block], progress: Progress, hot: bool) -> None:
+        if any(self._is_split(block) for block in more):
+            self._meet_server()
+        self._blocks += more
+        self._document["blocks"] = [dict(block._asdict()) for block in self._blocks]
+        self._folder.write_document(self._document)
+        for block in more:
+            progress.extend(self._left(block).samples(self._config))
+        for block in more:
+            if hot:
                 self._cool_down(progress)
-                self._run_block(spec, progress)
+            self._run_block(block, progress)
 
     def _run_stage_blocks(self) -> None:
-        """Blocks of single stages, for their joules, where the config asks for them."""
-        stages = stages_left(self._config, self._folder, self._document["bundles"])
-        if any(self._is_split(one.spec) for one in stages):
+        """Blocks that repeat single stages, after all others, where power is sampled. One that dies
+        is left as it is, for a resume.
+        """
+        run = read_run(self._folder.path)
+        work = []
+        for block, done, missing in stages_left(self._config, run.bundles, run.stages):
+            reason = None if missing else lacking_stages(run, block.id)
+            if reason is not None:
+                self._note_repeated(block.id, reason)
+                done, missing = set(), len(done)
+            if missing:
+                work.append((block, done, missing))
+        if any(self._is_split(block) for block, _, _ in work):
             self._meet_server()
-        around = Around(self._endpoint, self._power, self._prefix)
-        run_stage_blocks(stages, self._config, self._folder, self._options, around)
+        each_s = [_AROUND_S + count * (self._config.stage_energy_s or 0.0) for _, _, count in work]
+        for i, (block, done, _) in enumerate(work):
+            minutes = sum(each_s[i:]) / 60
+            left_s = "%d s" % (60 * minutes) if minutes < 1.5 else "%d min" % round(minutes)
+            note("stages of %s on %s, about %s left" % (block.config, block.backend, left_s))
+            with self._power(block) as sampled:
+                if sampled is None:
+                    note("no stage is repeated: nothing samples the power")
+                    return
+                ended = self._run_job(
+                    self._job(block)._replace(stages=sorted(done)), STAGES_LOG,
+                    lambda progressed: None, lambda process: None,
+                )  # fmt: skip
+            if ended.died is not None:
+                self._folder.mend()
+                note("%s: %s" % (block.id, ended.died))
 
     def _cool_down(self, progress: Progress) -> None:
         until = time.monotonic() + COOL_DOWN_S
@@ -236,55 +313,60 @@ class _Session:
         token = read_token(options.token_file)
         return Endpoint(str(options.server), token, options.certificate, options.fingerprint)
 
-    def _run_block(self, spec: Spec, progress: Progress) -> None:
-        progress.block("%s on %s" % (spec.config, spec.backend))
-        split = self._is_split(spec)
+    def _run_block(self, block: Block, progress: Progress) -> None:
+        progress.block("%s on %s" % (block.config, block.backend))
+        split = self._is_split(block)
         if split and self._server is not None and not self._server.running():
             self._restart_server(self._server, progress)
         deaths = stuck = 0
-        work = self._left(spec)
+        work = self._left(block)
         while work:
-            ended, meter = self._run_process(spec, split, progress)
-            self._record_memory(spec, ended, meter)
-            self._tell_of_network(progress)
+            ended, meter = self._run_process(block, progress)
+            self._record_memory(block, ended, meter)
             if ended.died is None:
                 return
             self._folder.mend()
+            self._recorded.update()
             deaths += 1
-            before, work = work, self._left(spec)
+            before, work = work, self._left(block)
             stuck = stuck + 1 if work == before else 0
-            progress.note("%s: %s" % (spec.id, ended.died))
+            progress.note("%s: %s" % (block.id, ended.died))
             if deaths >= MAX_DEATHS or stuck >= 2:
-                self._give_up(spec, ended.died, everything=deaths >= MAX_DEATHS)
-                work = self._left(spec)
+                self._give_up(block, ended.died, everything=deaths >= MAX_DEATHS)
+                work = self._left(block)
 
-    def _run_process(self, spec: Spec, split: bool, progress: Progress) -> Tuple[Ended, BoardMeter]:
-        options = self._options
+    def _run_process(self, block: Block, progress: Progress) -> Tuple[Ended, BoardMeter]:
+        def heard(said: Dict[str, int]) -> None:
+            progress.extend(said.get("more", 0))
+            progress.advance(said.get("done", 0))
 
-        def heard(told: Dict[str, int]) -> None:
-            progress.extend(told.get("more", 0))
-            progress.advance(told.get("done", 0))
-
-        arguments = [
-            "--run", self._folder.path, "--block", spec.id,
-            "--bundles", options.bundles, "--target", options.target,
-            "--timeout", str(options.timeout_s), "--retry-before", str(self._retry_before),
-            "--sysfs", options.sysfs,
-        ]  # fmt: skip
-        arguments += ["--threads", str(options.threads)] if options.threads else []
-        gpu = GpuMemory(sysfs=options.sysfs)
-        with self._power(spec), BoardMeter(gpu=gpu) as meter:
-            ended = run_block(
-                arguments,
-                self._endpoint() if split else None,
-                options.token_file,
-                self._folder.lock_number(),
-                self._folder.file(BLOCK_LOG),
-                heard,
-                meter.watch,
-                prefix=self._prefix(split),
+        done = self._recorded.done(block.id)
+        gpu = GpuMemory(sysfs=self._options.sysfs)
+        with self._power(block), BoardMeter(gpu=gpu) as meter:
+            job = self._job(block)._replace(
+                warmups=sorted(done.warmups),
+                inferences=done.inferences,
+                throughput=done.throughput,
             )
+            ended = self._run_job(job, BLOCK_LOG, heard, meter.watch)
         return ended, meter
+
+    def _job(self, block: Block) -> Job:
+        options = self._options
+        endpoint = self._endpoint() if self._is_split(block) else None
+        return Job(
+            run=self._folder.path, block=dict(block._asdict()), parent=os.getpid(),
+            bundles=options.bundles, target=options.target, threads=options.threads,
+            server=endpoint.url if endpoint else None,
+            token_file=options.token_file if endpoint else None,
+            certificate=endpoint.certificate if endpoint else None,
+            fingerprint=endpoint.fingerprint if endpoint else None,
+            timeout_s=options.timeout_s, sysfs=options.sysfs,
+        )  # fmt: skip
+
+    def _run_job(self, job: Job, log: str, heard: Any, started: Any) -> Ended:
+        lock, prefix = self._folder.lock_number(), self._prefix(job.server is not None)
+        return run_block(job, lock, self._folder.file(log), heard, started, prefix)
 
     def _prefix(self, split: bool) -> Sequence[str]:
         """What goes before the command of a block, to have it use the shaped link."""
@@ -294,7 +376,7 @@ class _Session:
         return self._shaped.prefix
 
     @contextmanager
-    def _power(self, spec: AnySpec) -> Iterator[Optional[BlockPower]]:
+    def _power(self, block: Block) -> Iterator[Optional[BlockPower]]:
         """Trace the power of board and server, where they have sensors and are two machines.
 
         What it gives is None where nothing is traced.
@@ -305,39 +387,31 @@ class _Session:
             return
 
         def window(name: str, start_s: float, end_s: float) -> None:
-            row = Window(name, spec.config, spec.backend, spec.id, start_s, end_s, self._number)
-            with self._folder.windows() as windows:
+            row = Window(name, block.config, block.backend, block.id, start_s, end_s, self._number)
+            with self._folder.appender(WINDOWS_FILE) as windows:
                 windows.append(dict(row._asdict()))
 
         target = self._document["targets"]["board"]
         sensors = {"sysfs": self._options.sysfs, "driver": self._options.driver}
         with BlockPower(
             self._folder.path,
-            spec.id,
+            block.id,
             target,
             window,
             sampling=sensors,
-            server=self._endpoint() if self._is_split(spec) else None,
+            server=self._endpoint() if self._is_split(block) else None,
             timeout_s=self._options.timeout_s,
             session=self._number,
         ) as power:
             yield power if power.sampled else None
         self._no_power(power.why_not, power.server_why_not)
 
-    def _tell_of_network(self, progress: Progress) -> None:
-        """Keep what is odd about the network in run.json; tell it once."""
-        known = self._document.setdefault("network_notes", [])
-        for sentence in network_notes(self._folder.path, self._document, self._config):
-            if sentence not in known:
-                known.append(sentence)
-                progress.note(sentence)
-
     def _no_power(self, why_not: List[str], server_why_not: List[str]) -> None:
         """Keep the reasons in run.json; tell the board's once."""
         known = self._document["power"] or {}
         for key, reasons in (("why_not", why_not), ("server_why_not", server_why_not)):
             before = known.get(key, [])
-            known[key] = before + [reason for reason in reasons if reason not in before]
+            known[key] = before + [plain_text(r) for r in reasons if plain_text(r) not in before]
         self._document["power"] = known
         if why_not and not self._told_why_no_power:
             self._told_why_no_power = True
@@ -353,44 +427,37 @@ class _Session:
         except ServerError as error:
             progress.note(str(error))
 
-    def _record_memory(self, spec: Spec, ended: Ended, meter: BoardMeter) -> None:
+    def _record_memory(self, block: Block, ended: Ended, meter: BoardMeter) -> None:
         alone = not self._document["same_machine"]
         sources = [SOURCE_PROCESS] + ([SOURCE_BOARD] if alone else [])
         sources += ["GPU: %s" % meter.source] if meter.source else []
         record = {
-            "config": spec.config,
-            "backend": spec.backend,
-            "block": spec.id,
+            "config": block.config,
+            "backend": block.backend,
+            "block": block.id,
             "process_peak_bytes": larger(ended.process_peak_bytes, meter.process_peak_bytes),
             "board_peak_bytes": meter.peak_bytes if alone else None,
             "gpu_process_peak_bytes": meter.gpu_process_peak_bytes,
             "gpu_peak_bytes": meter.gpu_peak_bytes if alone else None,
             "source": "; ".join(sources),
         }
-        with self._folder.memory() as memory:
+        with self._folder.appender(MEMORY_FILE) as memory:
             memory.append(record)
 
-    def _give_up(self, spec: Spec, reason: str, everything: bool) -> None:
-        """Record as failed what a block's process would not survive: the next sample, or all."""
+    def _give_up(self, block: Block, reason: str, everything: bool) -> None:
+        """Record as failed what the block's process does not survive: the next sample, or all."""
         config, images = self._config, self._images
         warm = WarmUp(config.warmup, config.warmup_until, len(images))
-        recorder = Recorder(config, spec, images, warm.images, self._number)
+        recorder = Recorder(config, block, images, warm.images, self._number)
         while True:
-            work = self._left(spec)
+            work = self._left(block)
             missing = [(True, k) for k in work.warmups] + [(False, k) for k in work.inferences]
             if not missing:
                 break
-            with self._folder.samples() as samples:
+            with self._folder.appender(SAMPLES_FILE) as samples:
                 for warmup, k in missing if everything else missing[:1]:
                     samples.append(recorder.failed(k, warmup, time.monotonic(), reason))
+            self._recorded.update()
             if not everything:
                 return
-        self._given_up.add(spec.id)  # what is left is its throughput
-
-    def _result(self) -> Result:
-        run = read_run(self._folder.path)
-        again = [s for s in run.samples if not s.ok and s.failed_by != "image"]
-        failed = [s for s in run.samples if not s.ok and s.failed_by == "image"]
-        ok = sum(1 for s in run.samples if s.ok)
-        reason = again[-1].reason if again else None
-        return Result(self._folder.path, ok, len(failed), len(again), reason)
+        self._given_up.add(block.id)  # what is left is its throughput

@@ -1,4 +1,4 @@
-"""Files that grow by a line a record, whole after a kill at any moment."""
+"""Files that grow by one line per record, readable after a kill at any moment."""
 
 import contextlib
 import errno
@@ -19,15 +19,17 @@ class Appender:
 
     Args:
         path: the file.
-        sync: have each on the disk, too; else a kill of this process loses nothing, and the power
-            may lose what no `Syncer` has put there.
+        sync: put each line on the disk at once. Without it a kill of this process loses nothing,
+            and a power failure loses what a `Syncer` has not put on the disk yet.
     """
 
     def __init__(self, path: str, sync: bool = True) -> None:
         self._path = path
         self._sync = sync
         try:
-            self._stream = open(path, "ab", buffering=0)  # noqa: SIM115
+            # Neither through a link, which a folder from elsewhere may hold, nor into a pipe.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+            self._stream = os.fdopen(os.open(path, flags | os.O_CLOEXEC, 0o666), "ab", buffering=0)
         except OSError as error:
             raise storage_error(path, error)
 
@@ -49,8 +51,16 @@ class Appender:
             self._cut(written or 0)
             raise storage_error(self._path, error)
 
+    def cut(self, size: int) -> None:
+        """Leave the first so many bytes of the file."""
+        try:
+            self._stream.truncate(size)
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            raise storage_error(self._path, error)
+
     def _cut(self, written: int) -> None:
-        # A reader leaves out what stands after the last whole line, and so does a resume.
+        # Readers ignore what follows the last whole line; a resume cuts it off.
         with contextlib.suppress(OSError):
             self._stream.truncate(self._stream.seek(0, os.SEEK_END) - written)
 
@@ -66,9 +76,9 @@ class Appender:
 
 
 class Syncer:
-    """Puts on the disk what another process appends to a file, now and then and at the end.
+    """Puts what another process appends to a file on the disk, once a second and at the end.
 
-    A context manager with a thread of its own: what is timed never waits for the disk.
+    A context manager with its own thread: what is timed never waits for the disk.
     """
 
     def __init__(self, path: str, every_s: float = SYNC_EVERY_S) -> None:

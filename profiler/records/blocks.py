@@ -1,47 +1,153 @@
-"""What a run records of whole blocks: how they started, their throughput, which were run again."""
+"""What a run records of whole blocks: the block itself, how its processes started, named intervals,
+peak memory, throughput, stages that were repeated alone.
+"""
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
 
-from splitwatt.profiler.records.sample import Sample
+from splitwatt.profiler.records.fields import clock, field, record
+from splitwatt.profiler.records.sample import (
+    BACKEND,
+    BLOCK,
+    CONFIG,
+    FAILED,
+    OK,
+    SESSION,
+    Sample,
+)
 
-# The window of a block's throughput.
+# Names of windows.
+IDLE = "idle"
+WARMUP = "warmup"
+INFERENCES = "inferences"
 PIPELINED = "pipelined"
+# What follows CONFIG.BACKEND in the id of a block that repeats single stages.
+STAGES_SUFFIX = ".stages"
+# What follows a block's id where it runs again, before a number.
+_AGAIN = ".again"
 
 
+@record("an entry of `blocks`")
+class Block(NamedTuple):
+    """A block of a run: one process, one configuration, one backend."""
+
+    id: str = field("names the block, as LC1.cpu.0")
+    config: str = CONFIG
+    backend: str = field("what runs the board's parts")
+    repeat: int = field("which of their blocks it is, from 0", most=10**6)
+    again: int = field(
+        "0, or n where it is the n-th repetition of a block that was throttled or whose records were lost",
+        0,
+        most=1000,
+    )
+
+    @property
+    def repeats_stages(self) -> bool:
+        """Whether it repeats single stages, for their joules, instead of running images."""
+        return self.id.endswith(STAGES_SUFFIX)
+
+
+@record("a line of windows.jsonl")
+class Window(NamedTuple):
+    """A named interval of a block."""
+
+    name: str = field("what the interval holds: idle, warmup, inferences or pipelined")
+    config: str = CONFIG
+    backend: str = BACKEND
+    block: str = BLOCK
+    start_s: float = clock("start on the board's monotonic clock")
+    end_s: float = clock("end on the board's monotonic clock")
+    session: Optional[int] = SESSION
+
+
+@record("a line of stages.jsonl")
+class StageBlock(NamedTuple):
+    """One stage that was repeated alone."""
+
+    config: str = CONFIG
+    backend: str = BACKEND
+    block: str = field("the block that repeats stages, as LC1.cpu.stages")
+    stage: str = field("SLOT.STAGE: what was repeated, alone")
+    start_s: Optional[float] = clock("start on the board's monotonic clock")
+    end_s: Optional[float] = clock("end on the board's monotonic clock")
+    repetitions: Optional[int] = field("how often it ran in between")
+    images: int = field("how many images it ran on in turn")
+    status: str = field("ok or failed", choices=(OK, FAILED))
+    reason: Optional[str] = field("why it failed")
+    session: Optional[int] = SESSION
+
+
+@record("a line of memory.jsonl")
+class Memory(NamedTuple):
+    """Peak memory of a block's process."""
+
+    config: str = CONFIG
+    backend: str = BACKEND
+    block: str = BLOCK
+    process_peak_bytes: Optional[int] = field("largest resident memory of its process")
+    board_peak_bytes: Optional[int] = field(
+        "largest memory in use on the board, background included; null with the server on the "
+        "same machine"
+    )
+    source: str = field("where the figures come from")
+    gpu_process_peak_bytes: Optional[int] = field(
+        "largest GPU memory of its process, sampled while it ran", None
+    )
+    gpu_peak_bytes: Optional[int] = field(
+        "largest GPU memory in use on the board, background included; null with the server on the "
+        "same machine",
+        None,
+    )
+
+
+@record("a line of starts.jsonl")
 class Start(NamedTuple):
-    """The start of a block's process; the fields are described in `FIELDS`."""
+    """The start of a block's process."""
 
-    config: str
-    backend: str
-    block: str
-    cuda_init_s: Optional[float]
-    open_s: float
-    server_load_s: Optional[float]
-    first_inference_s: Optional[float]
-    warmups: int
-    steady: Optional[bool]
-    fallbacks: List[str]
-    built: Optional[List[str]] = None
+    config: str = CONFIG
+    backend: str = BACKEND
+    block: str = BLOCK
+    cuda_init_s: Optional[float] = field(
+        "making the GPU's context, before anything else; null where the backend needs none"
+    )
+    open_s: float = field("checking the bundles' files and opening the engines")
+    server_load_s: Optional[float] = field(
+        "until the server had loaded the models; null in local computing"
+    )
+    first_inference_s: Optional[float] = field(
+        "total_s of the warm-up's first inference; null where it failed, and without a warm-up"
+    )
+    warmups: int = field("inferences of the warm-up, the first included")
+    steady: Optional[bool] = field("whether the warm-up's rule was met; null without a rule")
+    fallbacks: List[str] = field("parts that another backend runs by a recorded rule, and why")
+    built: Optional[List[str]] = field(
+        "parts that were built on the board: with which TensorRT, in which precision, and the "
+        "bundle's where that is another",
+        None,
+    )
 
 
+@record("a line of throughput.jsonl")
 class Throughput(NamedTuple):
-    """What a block got through in a time; the fields are described in `FIELDS`."""
+    """Throughput of one block."""
 
-    config: str
-    backend: str
-    block: str
-    pipelined: bool
-    images: int
-    failed: int
-    duration_s: float
-    images_per_s: Optional[float]
+    config: str = CONFIG
+    backend: str = BACKEND
+    block: str = BLOCK
+    pipelined: bool = field(
+        "each image was prepared while the one before was sent and answered; false in local "
+        "computing: one after the other"
+    )
+    images: int = field("images that got an answer")
+    failed: int = field("images that got no answer")
+    duration_s: float = field("from the first image file to the last answer")
+    images_per_s: Optional[float] = field("images over duration; null without any")
 
 
 def replaced_blocks(document: Dict[str, Any], samples: Sequence[Sample], least: int) -> Set[str]:
-    """Blocks that the board throttled in and that a later one stands for.
+    """Blocks that a later one replaces: the board throttled in them, or records of them were lost.
 
-    A block that was run again counts no longer as soon as the later one has all its inferences; one
-    that failed, but for its image, is none.
+    A block that ran again counts no longer as soon as the later one has all its inferences; an
+    inference that failed counts as missing, unless its image was at fault.
 
     Args:
         document: run.json.
@@ -50,16 +156,20 @@ def replaced_blocks(document: Dict[str, Any], samples: Sequence[Sample], least: 
     """
     counts: Dict[str, int] = {}
     for sample in samples:
-        if not sample.warmup and (sample.ok or sample.failed_by == "image"):
+        if not sample.warmup and sample.settled:
             counts[sample.block] = counts.get(sample.block, 0) + 1
-    later = [row for row in document["blocks"] if row.get("again")]
-    whole = [row for row in later if counts.get(row["id"], 0) >= least]
-    return {_earlier(row["id"], again) for row in whole for again in range(row["again"])}
+    whole = [row for row in document["blocks"] if counts.get(row["id"], 0) >= least]
+    return earlier_blocks(whole)
+
+
+def earlier_blocks(blocks: Sequence[Dict[str, Any]]) -> Set[str]:
+    """The ids of the blocks that ran before those of these blocks that ran again."""
+    return {_earlier(row["id"], again) for row in blocks for again in range(row.get("again") or 0)}
 
 
 def again_id(block: str, again: int) -> str:
-    """The id of a block that is run again."""
-    return "%s.again%d" % (block.split(".again")[0], again)
+    """The id of a block that runs again."""
+    return "%s%s%d" % (block.split(_AGAIN)[0], _AGAIN, again)
 
 
 def throttled_blocks(samples: Sequence[Sample]) -> Set[str]:
@@ -68,4 +178,4 @@ def throttled_blocks(samples: Sequence[Sample]) -> Set[str]:
 
 
 def _earlier(block: str, again: int) -> str:
-    return again_id(block, again) if again else block.split(".again")[0]
+    return again_id(block, again) if again else block.split(_AGAIN)[0]

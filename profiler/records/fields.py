@@ -1,17 +1,40 @@
-"""What a run's files hold: every field's type, unit and meaning, and the check of a record."""
+"""The fields of records. Each is declared once, in the class of its record:
 
-import math
-from typing import Any, Dict, NamedTuple, Tuple
+    @record("a line of samples.jsonl")
+    class Sample(NamedTuple):
+        total_s: Optional[float] = field("wall time of the sample")
+
+The annotation says the type and whether the field may be null, the end of the name says the unit.
+`parse` checks a record that was read against its class; the tables of docs/formats.md are made from
+the same declarations.
+"""
+
+import copy
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Type, TypeVar, Union
 
 from splitwatt.device_configs.errors import RunError
 
-_TYPES: Dict[str, Tuple[type, ...]] = {
-    "text": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "mapping": (dict,),
-    "list": (list,),
+_Record = TypeVar("_Record")
+# The default of a field that must be there.
+REQUIRED: Any = object()
+MAX_TEXT = 10000
+# No run goes on for longer, and no clock is further from its beginning, s.
+MAX_DURATION_S, MAX_CLOCK_S = 1e7, 1e11
+MAX_BYTES = 2**50
+_UNITS = (
+    ("images_per_s", "1/s"), ("_kbit_s", "kbit/s"), ("_bytes", "B"), ("bytes", "B"), ("_khz", "kHz"),
+    ("_hz", "Hz"), ("_watts", "W"), ("joules", "J"), ("joules_per_image", "J"), ("_c", "°C"),
+    ("_s", "s"),
+)  # fmt: skip
+# Unit -> the smallest and the largest value, where a field says nothing else.
+_RANGES = {"s": (0, MAX_DURATION_S), "B": (0, MAX_BYTES), "kbit/s": (1e-9, 1e12), "1/s": (0, 1e9)}
+_ANY_NUMBER = (-1e15, 1e15)
+_COUNT = (0, 10**9)
+_TYPES: Dict[Any, Tuple[str, Tuple[type, ...]]] = {
+    str: ("text", (str,)),
+    int: ("integer", (int,)),
+    float: ("number", (int, float)),
+    bool: ("boolean", (bool,)),
 }
 
 
@@ -19,225 +42,250 @@ class Field(NamedTuple):
     """One field of a record.
 
     Attributes:
-        type: "text", "integer", "number", "boolean", "mapping" (text -> number) or "list".
-        unit: "s", "B", "MAC", ... or "" where there is none.
+        type: "text", "integer", "number", "boolean", "mapping", "list", "object" or "any".
+        of: the type of a list's or a mapping's values; the class of an object; else None.
+        unit: "s", "B", ... or "" where there is none.
         description: what it means.
         nullable: whether it may be null: not measured, or not there to be measured.
-        later: runs of earlier versions lack it; reading one gives null.
+        default: what a run of an earlier version has, which lacks it; REQUIRED: every version has it.
+        least, most: the range of a number, or of each number in a list or mapping.
+        choices: the texts it may be; empty: any.
     """
 
     type: str
+    of: Any
     unit: str
     description: str
-    nullable: bool = False
-    later: bool = False
+    nullable: bool
+    default: Any
+    least: float
+    most: float
+    choices: Tuple[str, ...]
 
 
-_CONFIG = Field("text", "", "the configuration, as LC1")
-_BACKEND = Field("text", "", "what ran the board's parts")
-_BLOCK = Field("text", "", "the block: one process, one configuration, one backend")
-SESSION = Field("integer", "", "0 from the run's start, n from its n-th resume on, which may be on "
-                "another clock", True, True)  # fmt: skip
-
-SAMPLE_FIELDS = {
-    "config": _CONFIG,
-    "image": Field("text", "", "file name of the image, as run.json lists it"),
-    "repeat": Field("integer", "", "which of a configuration's blocks, from 0"),
-    "inference": Field("integer", "", "place in the block, from 0; warm-up counts by itself"),
-    "backend": _BACKEND,
-    "block": _BLOCK,
-    "warmup": Field("boolean", "", "ran before those that count"),
-    "status": Field("text", "", "ok or failed"),
-    "reason": Field("text", "", "why it failed", True),
-    "failed_by": Field("text", "", "whose failure: image, server, engine or process", True),
-    "total_s": Field("number", "s", "wall time of the sample on the board's machine; server and "
-                     "real network included, simulated link excluded", True),
-    "stages": Field("mapping", "s", "SLOT.STAGE -> seconds; stages add up to total_s"),
-    "payload_bytes": Field("integer", "B", "what the codec made, all requests together", True),
-    "wire_up_bytes": Field("integer", "B", "HTTP requests: lines, headers, JSON, payload", True),
-    "wire_down_bytes": Field("integer", "B", "HTTP responses: lines, headers, JSON, answers", True),
-    "requests": Field("list", "", "one entry per request to the server; empty in local computing"),
-    "published_payload_bytes": Field("integer", "B", "where the config says payload: published, "
-                                     "the mean that a simulated link is charged with", True),
-    "published_payload_source": Field("text", "", "where that comes from: published, or estimated "
-                                      "where nobody has published it for one of the models", True),
-    "started_monotonic_s": Field("number", "s", "start on the machine's monotonic clock"),
-    "device_s": Field("mapping", "s", "SLOT.PART -> seconds by the accelerator's own clock, copies "
-                      "apart, which are a part of that stage; null where it has none", True, True),
-    "board": Field("mapping", "", "the board as last read, at the sample's end: cpuN_khz, gpu_hz, "
-                   "ZONE_c (degrees Celsius), states of cooling devices that slow it down; null "
-                   "where it tells none", True, True),
-    "throttled": Field("boolean", "", "whether the board throttled since the sample before; null "
-                       "where it cannot tell", True, True),
-    "throttled_by": Field("text", "", "the signs of that", True, True),
-    "session": SESSION,
-}  # fmt: skip
-
-REQUEST_FIELDS = {
-    "model": Field("text", "", "the model of the request"),
-    "payload_bytes": Field("integer", "B", "what the codec made"),
-    "wire_up_bytes": Field("integer", "B", "the HTTP request, every attempt counted"),
-    "wire_down_bytes": Field("integer", "B", "the HTTP response"),
-    "legacy_pickled_bytes": Field("integer", "B", "the size that sc2bench reports for it; null where that hangs on the version of torch", True),
-    "attempts": Field("integer", "", "1, or more where the server was not reached at once"),
-    "sent_monotonic_s": Field("number", "s", "when its sending began, on the board's monotonic "
-                              "clock", True, True),
-    "received_monotonic_s": Field("number", "s", "when its answer was there, on the board's "
-                                  "monotonic clock", True, True),
-    "server_monotonic_s": Field("number", "s", "when the server had all of it, on the server's own "
-                                "monotonic clock", True, True),
-    "drain_s": Field("number", "s", "spent before it on emptying a shaped link's token bucket; not "
-                     "in total_s", True, True),
-}  # fmt: skip
-
-WINDOW_FIELDS = {
-    "name": Field("text", "", "what the interval holds: idle, warmup or inferences"),
-    "config": _CONFIG,
-    "backend": _BACKEND,
-    "block": _BLOCK,
-    "start_s": Field("number", "s", "start on the machine's monotonic clock"),
-    "end_s": Field("number", "s", "end on the machine's monotonic clock"),
-    "session": SESSION,
-}
-
-STAGE_FIELDS = {
-    "config": _CONFIG,
-    "backend": _BACKEND,
-    "block": Field("text", "", "the stage block, as LC1.cpu.stages"),
-    "stage": Field("text", "", "SLOT.STAGE: what was repeated, alone"),
-    "start_s": Field("number", "s", "start on the board's monotonic clock", True),
-    "end_s": Field("number", "s", "end on the board's monotonic clock", True),
-    "repetitions": Field("integer", "", "how often it ran in between", True),
-    "images": Field("integer", "", "on so many images in turn"),
-    "status": Field("text", "", "ok or failed"),
-    "reason": Field("text", "", "why it failed", True),
-    "session": SESSION,
-}
-
-MEMORY_FIELDS = {
-    "config": _CONFIG,
-    "backend": _BACKEND,
-    "block": _BLOCK,
-    "process_peak_bytes": Field("integer", "B", "largest resident memory of its process", True),
-    "board_peak_bytes": Field("integer", "B", "largest memory in use on the board, background "
-                              "included; null with the server on the same machine", True),
-    "source": Field("text", "", "where the figures come from"),
-    "gpu_process_peak_bytes": Field("integer", "B", "largest GPU memory of its process, sampled "
-                                    "while it ran", True, True),
-    "gpu_peak_bytes": Field("integer", "B", "largest GPU memory in use on the board, background "
-                            "included; null with the server on the same machine", True, True),
-}  # fmt: skip
-
-START_FIELDS = {
-    "config": _CONFIG,
-    "backend": _BACKEND,
-    "block": _BLOCK,
-    "cuda_init_s": Field("number", "s", "making the GPU's context, before anything else; null "
-                         "where the backend needs none", True),
-    "open_s": Field("number", "s", "checking the bundles' files and opening the engines"),
-    "server_load_s": Field("number", "s", "until the server had loaded the models; null in local "
-                           "computing", True),
-    "first_inference_s": Field("number", "s", "total_s of the warm-up's first inference; "
-                               "null where it failed, and without a warm-up", True),
-    "warmups": Field("integer", "", "inferences of the warm-up, the first included"),
-    "steady": Field("boolean", "", "whether the warm-up's rule was met; null without one", True),
-    "fallbacks": Field("list", "", "parts that another backend runs by a recorded rule, and why"),
-    "built": Field("list", "", "parts that were built on the board: with which TensorRT, in which "
-                   "precision, and the bundle's where that is another", True, True),
-}  # fmt: skip
-
-THROUGHPUT_FIELDS = {
-    "config": _CONFIG,
-    "backend": _BACKEND,
-    "block": _BLOCK,
-    "pipelined": Field("boolean", "", "each image was prepared while the one before was sent and "
-                       "answered; false in local computing: one after the other"),
-    "images": Field("integer", "", "images that got an answer"),
-    "failed": Field("integer", "", "images that got none"),
-    "duration_s": Field("number", "s", "from the first image file to the last answer"),
-    "images_per_s": Field("number", "1/s", "images over duration; null without any", True),
-}  # fmt: skip
-
-DERIVED_FIELDS = {
-    "uplink_payload_s": Field("number", "s", "8 * payload bytes / rate, as the Ladon paper", True),
-    "uplink_wire_s": Field("number", "s", "the same of all that the wire carries: HTTP, Ethernet, "
-                           "IPv4 and TCP headers around each 1448 bytes", True),
-    "uplink_s": Field("number", "s", "a simulated uplink's time: payload or wire, latency, loss", True),
-    "downlink_s": Field("number", "s", "a simulated downlink's; 0 where it is not charged", True),
-    "end_to_end_s": Field("number", "s", "total_s, and a simulated link's time; over a measured "
-                          "link total_s alone", True),
-    "local_s": Field("number", "s", "stages on the board", True),
-    "server_s": Field("number", "s", "stages on the server", True),
-    "network_s": Field("number", "s", "HTTP round trips less the server's time", True),
-}  # fmt: skip
-
-SPREAD_FIELDS = {
-    "samples": Field("integer", "", "the samples of a configuration that count"),
-    "p50_s": Field("number", "s", "their median"),
-    "p90_s": Field("number", "s", "what 90 % of them stay below"),
-    "p99_s": Field("number", "s", "what 99 % of them stay below"),
-    "p50_low_s": Field("number", "s", "lower end of the median's 95 % interval, an order statistic; "
-                       "null of fewer than 6", True),
-    "p50_high_s": Field("number", "s", "upper end of the same", True),
-    "p50_relative_width": Field("number", "", "half the interval's width over the median", True),
-    "p90_bound_s": Field("number", "s", "what the true p90 stays below with 99 % confidence, as "
-                         "MLPerf's early stopping has it; null of fewer than 64", True),
-    "p99_bound_s": Field("number", "s", "the same of p99; null of fewer than 662", True),
-    "outliers": Field("integer", "", "further than three interquartile ranges outside the "
-                      "quartiles (Tukey's far out); they count; null of fewer than 8", True),
-}  # fmt: skip
-
-ENERGY_FIELDS = {
-    "inferences": Field("integer", "", "the images of the window that the joules are divided by"),
-    "provenance": Field("text", "", "what was read: measured, generated (a made-up load) or "
-                        "replayed", True),
-    "joules_per_image": Field("number", "J", "gross, over a block's window of inferences; of each "
-                              "rail and of those that make the board's total", True),
-    "net_joules_per_image": Field("number", "J", "the same less idle power x time", True),
-    "idle_watts": Field("number", "W", "mean power of the block's idle windows", True),
-    "waiting_joules": Field("number", "J", "idle power x the link's time: estimated, and in no "
-                            "other figure", True),
-    "why_not": Field("text", "", "why there are no joules", True),
-}  # fmt: skip
-
-FIELDS: Dict[str, Field] = dict(DERIVED_FIELDS)
-FIELDS.update(ENERGY_FIELDS)
-_STORED = (MEMORY_FIELDS, WINDOW_FIELDS, START_FIELDS, THROUGHPUT_FIELDS)
-for _fields in (STAGE_FIELDS, SPREAD_FIELDS) + _STORED + (REQUEST_FIELDS, SAMPLE_FIELDS):
-    FIELDS.update(_fields)
+class _Declared(NamedTuple):
+    description: str
+    default: Any
+    least: Optional[float]
+    most: Optional[float]
+    choices: Tuple[str, ...]
+    unit: Optional[str]
 
 
-def check_record(record: Any, fields: Dict[str, Field], where: str) -> Dict[str, Any]:
-    """`record` if it has these fields, of these types; fields of a later version may be there too.
+def field(
+    description: str,
+    default: Any = REQUIRED,
+    least: Optional[float] = None,
+    most: Optional[float] = None,
+    choices: Tuple[str, ...] = (),
+    unit: Optional[str] = None,
+) -> Any:
+    """Declares a field of a record; see `Field`. A unit of None is that of the name's end."""
+    return _Declared(description, default, least, most, choices, unit)
+
+
+def clock(description: str, default: Any = REQUIRED) -> Any:
+    """Declares a time on a clock, in seconds."""
+    return field(description, default, 0, MAX_CLOCK_S)
+
+
+_RECORDS: Dict[type, Tuple[str, Dict[str, Field]]] = {}
+
+
+def record(title: str) -> Callable[[Type[_Record]], Type[_Record]]:
+    """Registers a NamedTuple whose fields are declared with `field`.
 
     Args:
-        record: parsed JSON.
-        fields: one of the registries here.
+        title: what the record is, as in "a line of samples.jsonl".
+    """
+
+    def register(cls: Any) -> Any:
+        declared = cls._field_defaults
+        known = {name: _field(name, kind, declared[name]) for name, kind in _annotations(cls)}
+        _RECORDS[cls] = title, known
+        defaults = [f.default for f in known.values() if f.default is not REQUIRED]
+        cls.__new__.__defaults__ = tuple(defaults) or None
+        return cls
+
+    return register
+
+
+def records() -> Dict[str, type]:
+    """Every record by its title."""
+    return {title: cls for cls, (title, _) in _RECORDS.items()}
+
+
+def fields(cls: type) -> Dict[str, Field]:
+    """The fields of a record by their names."""
+    return _RECORDS[cls][1]
+
+
+def parse(cls: Type[_Record], row: Any, where: str, key: str = "") -> _Record:
+    """A record as its class has it; records inside it too. Keys of a later version are ignored.
+
+    Args:
+        cls: the record's class.
+        row: parsed JSON.
         where: file and line, for the sentence.
+        key: where in the line the record is.
 
     Raises:
-        RunError: it is no such record.
+        RunError: a field is missing, of another type, or out of its range: file, line and field.
     """
-    if not isinstance(record, dict):
-        raise RunError("%s is no JSON object" % where)
-    for name, field in fields.items():
-        if name not in record and field.later:
-            record[name] = None
-        elif name not in record:
-            raise RunError("%s lacks the field '%s'" % (where, name))
-        value = record[name]
-        if value is None and field.nullable:
-            continue
-        if field.nullable and isinstance(value, float) and not math.isfinite(value):
-            record[name] = None  # NaN: it was not measured
-            continue
-        kinds = _TYPES[field.type]
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise RunError("%s: '%s' must be of type %s, not %r" % (where, name, field.type, value))
-        if isinstance(value, dict) and not all(_is_number(one) for one in value.values()):
-            raise RunError("%s: '%s' must hold numbers alone, not %r" % (where, name, value))
-    return record
+    if not isinstance(row, dict):
+        raise RunError("%s%s is not a JSON object" % (where, ": '%s'" % key if key else ""))
+    values = []
+    for name, declared in fields(cls).items():
+        value = row.get(name, declared.default)
+        if value is REQUIRED:
+            raise RunError("%s: the field '%s' is missing" % (where, _join(key, name)))
+        if value is not None or not declared.nullable:
+            value = _value(declared, value, where, _join(key, name))
+        values.append(value)
+    return cls._make(values)  # type: ignore[attr-defined,no-any-return]
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def fill(cls: type, row: Any) -> None:
+    """Put the default of each field that a parsed record lacks into it, and into records inside it."""
+    for name, declared in fields(cls).items():
+        if name not in row:
+            row[name] = copy.copy(declared.default)
+        value, of = row[name], declared.of
+        if of in _RECORDS and value is not None:
+            inside = value if isinstance(value, list) else [value]
+            for one in value.values() if declared.type == "mapping" else inside:
+                fill(of, one)
+
+
+def check_text(value: Any, where: str, key: str) -> None:
+    """Raise RunError for texts inside JSON that hold control characters, or are too long."""
+    if isinstance(value, str):
+        if not value.isprintable() and any(_is_control(c) for c in value):
+            raise RunError("%s: '%s' holds a control character: %s" % (where, key, _shown(value)))
+        if len(value) > MAX_TEXT:
+            raise RunError("%s: '%s' is longer than %d characters" % (where, key, MAX_TEXT))
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            check_text(name, where, key)
+            check_text(one, where, _join(key, name))
+    elif isinstance(value, list):
+        for number, one in enumerate(value):
+            check_text(one, where, "%s[%d]" % (key, number))
+
+
+def plain_text(text: str) -> str:
+    """A text as a record may hold it: without control characters, and not too long."""
+    clean = "".join(" " if _is_control(c) or "\ud800" <= c <= "\udfff" else c for c in text)
+    return clean if len(clean) <= MAX_TEXT else clean[: MAX_TEXT - 3] + "..."
+
+
+def _value(declared: Field, value: Any, where: str, key: str) -> Any:
+    kind = declared.type
+    if kind == "any":
+        check_text(value, where, key)
+    elif kind == "object":
+        return parse(declared.of, value, where, key)
+    elif kind == "list":
+        if not isinstance(value, list):
+            raise _wrong(where, key, "a list", value)
+        return [_item(declared, one, where, "%s[%d]" % (key, n)) for n, one in enumerate(value)]
+    elif kind == "mapping":
+        if not isinstance(value, dict):
+            raise _wrong(where, key, "an object", value)
+        for name in value:
+            check_text(name, where, key)
+        return {n: _item(declared, one, where, _join(key, n)) for n, one in value.items()}
+    else:
+        return _scalar(declared, kind, value, where, key)
+    return value
+
+
+def _item(declared: Field, value: Any, where: str, key: str) -> Any:
+    of, nullable = _without_null(declared.of)
+    if value is None and nullable:
+        return None
+    if of in _TYPES:
+        return _scalar(declared, _TYPES[of][0], value, where, key)
+    if of in _RECORDS:
+        return parse(of, value, where, key)
+    if getattr(of, "__origin__", None) in (dict, Dict) and not isinstance(value, dict):
+        raise _wrong(where, key, "an object", value)
+    check_text(value, where, key)
+    return value
+
+
+def _scalar(declared: Field, kind: str, value: Any, where: str, key: str) -> Any:
+    if kind == "text":
+        if not isinstance(value, str):
+            raise _wrong(where, key, "text", value)
+        if declared.choices and value not in declared.choices:
+            raise _wrong(where, key, " or ".join(declared.choices), value)
+        check_text(value, where, key)
+    elif kind == "boolean":
+        if not isinstance(value, bool):
+            raise _wrong(where, key, "true or false", value)
+    else:
+        wanted = int if kind == "integer" else (int, float)
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise _wrong(where, key, "a whole number" if kind == "integer" else "a number", value)
+        if not declared.least <= value <= declared.most:  # nor is it NaN then
+            limits = "between %.15g and %.15g" % (declared.least, declared.most)
+            raise _wrong(where, key, limits, value)
+    return value
+
+
+def _wrong(where: str, key: str, expected: str, value: Any) -> RunError:
+    return RunError("%s: '%s' must be %s, not %s" % (where, key, expected, _shown(value)))
+
+
+def _shown(value: Any) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _is_control(character: str) -> bool:
+    code = ord(character)
+    return (code < 32 and character not in "\t\n") or 127 <= code < 160
+
+
+def _join(key: str, name: str) -> str:
+    return "%s.%s" % (key, name) if key else name
+
+
+def _annotations(cls: Any) -> List[Tuple[str, Any]]:
+    kinds = cls.__annotations__
+    return [(name, kinds[name]) for name in cls._fields]
+
+
+def _without_null(kind: Any) -> Tuple[Any, bool]:
+    if getattr(kind, "__origin__", None) is Union:
+        (only,) = [one for one in kind.__args__ if one is not type(None)]
+        return only, True
+    return kind, False
+
+
+def _field(name: str, annotation: Any, declared: _Declared) -> Field:
+    kind, nullable = _without_null(annotation)
+    origin = getattr(kind, "__origin__", None)
+    of: Any = None
+    if kind in _TYPES:
+        type_ = _TYPES[kind][0]
+    elif kind is Any:
+        type_ = "any"
+    elif origin in (list, List) or origin in (tuple, Tuple):
+        type_, of = "list", kind.__args__[0]
+    elif origin in (dict, Dict):
+        type_, of = "mapping", kind.__args__[1]
+    else:
+        type_, of = "object", kind
+    numeric = {int, float} & {kind, _without_null(of)[0]}
+    unit = declared.unit
+    if unit is None:
+        unit = next((unit for end, unit in _UNITS if name.endswith(end) and numeric), "")
+    least, most = _RANGES.get(unit, _COUNT if int in numeric else _ANY_NUMBER)
+    least = least if declared.least is None else declared.least
+    most = most if declared.most is None else declared.most
+    return Field(
+        type_, of, unit, declared.description, nullable, declared.default, least, most,
+        declared.choices,
+    )  # fmt: skip

@@ -9,30 +9,14 @@ from typing import IO, Any, Dict, Optional
 
 from splitwatt.device_configs.errors import RunError, SplitwattError
 from splitwatt.device_configs.files import storage_error, write_atomic
-from splitwatt.profiler.execute.work import Done
 from splitwatt.profiler.records.appending import Appender
-from splitwatt.profiler.records.network import CLOCK_FILE, LINKS_FILE
-from splitwatt.profiler.records.run import (
-    MEMORY_FILE,
-    POWER_FOLDER,
-    RUN_FILE,
-    SAMPLES_FILE,
-    STAGES_FILE,
-    STARTS_FILE,
-    THROUGHPUT_FILE,
-    WINDOWS_FILE,
-    read_document,
-    read_samples,
-    read_throughput,
-)
-
-__all__ = ["Appender", "RunFolder"]
+from splitwatt.profiler.records.document import RUN_FILE, check_document, read_document
+from splitwatt.profiler.records.reading import MAX_LINE_BYTES, open_file
+from splitwatt.profiler.records.run import FILES, SAMPLES_FILE
+from splitwatt.profiler.records.traces import POWER_FOLDER
 
 _LOCK_FILE = ".lock"
-_APPENDED = (
-    SAMPLES_FILE, WINDOWS_FILE, MEMORY_FILE, STARTS_FILE, THROUGHPUT_FILE, STAGES_FILE,
-    CLOCK_FILE, LINKS_FILE,
-)  # fmt: skip
+JOB_FILE = ".job.json"
 # A resumed run waits this long for the processes of a killed one to be gone.
 _LOCK_WAIT_S = 5.0
 
@@ -53,10 +37,12 @@ class RunFolder:
         """Make the folder with its run.json and hold its lock.
 
         Raises:
-            RunError: there is a run already, or another process writes to it.
+            RunError: there is a run already, another process writes to it, or the document holds
+                what no reader would take.
             SplitwattError: it cannot be written.
         """
         folder = cls(path)
+        check_document(document, RUN_FILE)
         folder._check_new(path)
         try:
             os.makedirs(folder.file(POWER_FOLDER), exist_ok=True)
@@ -95,66 +81,29 @@ class RunFolder:
         return read_document(self.path)
 
     def write_document(self, document: Dict[str, Any]) -> None:
-        """Replace run.json; whole or not at all."""
+        """Replace run.json; whole or not at all.
+
+        Raises:
+            RunError: it holds what no reader would take, as a control character in a file's name.
+        """
+        check_document(document, RUN_FILE)
         text = json.dumps(document, indent=1, allow_nan=False) + "\n"
         write_atomic(self.file(RUN_FILE), text)
 
-    def samples(self) -> Appender:
-        """Where samples are appended; a `Syncer` has them on the disk."""
-        return Appender(self.file(SAMPLES_FILE), sync=False)
-
-    def windows(self) -> Appender:
-        """Where windows are appended."""
-        return Appender(self.file(WINDOWS_FILE))
-
-    def memory(self) -> Appender:
-        """Where peaks of memory are appended."""
-        return Appender(self.file(MEMORY_FILE))
-
-    def starts(self) -> Appender:
-        """Where starts of blocks are appended."""
-        return Appender(self.file(STARTS_FILE))
-
-    def throughput(self) -> Appender:
-        """Where blocks' throughput is appended."""
-        return Appender(self.file(THROUGHPUT_FILE))
-
-    def lines(self) -> int:
-        """How many samples are recorded, second attempts counted too."""
-        return sum(1 for _ in read_samples(self.path))
-
-    def done(self, block: str, retry_before: int) -> Done:
-        """What of a block need not run (again).
-
-        Args:
-            block: its id.
-            retry_before: samples among the first so many lines are to run again where they failed
-                through no fault of their image.
-        """
-        return self.all_done(retry_before).get(block) or Done(set(), {}, False)
-
-    def all_done(self, retry_before: int) -> Dict[str, Done]:
-        """The same of every block that has any record, in one reading."""
-        flows = {row.block for row in read_throughput(self.path) if row.images_per_s is not None}
-        found: Dict[str, Done] = {block: Done(set(), {}, True) for block in flows}
-        for line, sample in enumerate(read_samples(self.path)):
-            if sample.ok or sample.failed_by == "image" or line >= retry_before:
-                done = found.setdefault(sample.block, Done(set(), {}, False))
-                if sample.warmup:
-                    done.warmups.add(sample.inference)
-                else:
-                    done.inferences[sample.inference] = sample.total_s if sample.ok else None
-        return found
+    def appender(self, name: str) -> Appender:
+        """Where records of a file are appended; a `Syncer` puts samples on the disk."""
+        return Appender(self.file(name), sync=name != SAMPLES_FILE)
 
     def hold(self) -> None:
-        """Take the folder's lock; it is let go when this process and those it starts have ended.
+        """Take the folder's lock; it is free again when this process and those it starts have ended.
 
         Raises:
             RunError: another process holds it.
         """
         path = self.file(_LOCK_FILE)
         try:
-            self._lock = open(path, "a")  # noqa: SIM115
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            self._lock = os.fdopen(os.open(path, flags, 0o666), "a")
         except OSError as error:
             raise storage_error(path, error)
         until = time.monotonic() + _LOCK_WAIT_S
@@ -175,13 +124,13 @@ class RunFolder:
 
     def mend(self) -> None:
         """Cut off last lines that were never finished; no block's process may be writing."""
-        for name in _APPENDED:
+        for name in FILES:
             _cut_torn_line(self.file(name))
 
     def clean(self) -> None:
-        """Remove what a killed writer of run.json had not put in its place yet."""
+        """Remove what a killed session left: a half-written run.json, the job of its last block."""
         for name in os.listdir(self.path):
-            if name.startswith("." + RUN_FILE):
+            if name.startswith(("." + RUN_FILE, JOB_FILE, "." + JOB_FILE)):
                 os.unlink(self.file(name))
 
     def _check_new(self, path: str) -> None:
@@ -189,7 +138,7 @@ class RunFolder:
             raise RunError(
                 "%s holds a run already" % path, "use --resume %s, or another --out" % path
             )
-        known = [name for name in _APPENDED if os.path.exists(self.file(name))]
+        known = [name for name in FILES if os.path.exists(self.file(name))]
         if known:
             raise RunError(
                 "%s holds %s of a run that has lost its %s" % (path, known[0], RUN_FILE),
@@ -203,7 +152,7 @@ class RunFolder:
         return self._lock.fileno()
 
     def close(self) -> None:
-        """Let go of the lock."""
+        """Free the lock."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -217,10 +166,19 @@ class RunFolder:
 
 def _cut_torn_line(path: str) -> None:
     """Cut off what follows the last end of line: a killed writer was at it."""
-    if not os.path.exists(path):
+    if not os.path.lexists(path):
         return
-    with open(path, "r+b") as stream:
-        data = stream.read()
-        if data and not data.endswith(b"\n"):
-            stream.truncate(data.rfind(b"\n") + 1)
-            os.fsync(stream.fileno())
+    with open_file(path) as stream:
+        end = stream.seek(0, os.SEEK_END)
+        kept = end
+        while kept:
+            start = max(0, kept - MAX_LINE_BYTES)
+            stream.seek(start)
+            last = stream.read(kept - start).rfind(b"\n")
+            if last >= 0:
+                kept = start + last + 1
+                break
+            kept = start
+    if kept < end:
+        with Appender(path) as lines:
+            lines.cut(kept)

@@ -1,65 +1,118 @@
-"""Samples, windows and peaks as a run records them, and what is derived from a sample.
+"""Samples: one image through one configuration, and what it sent to the server.
 
-What was not measured is None, never 0. A simulated link's time is derived here, for any rate, from
-the bytes that a sample stores.
+What was not measured is None, never 0.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from splitwatt.profiler.links.link import Link, framed_bytes, seconds
-from splitwatt.profiler.links.simulated import Delay, delay
+from splitwatt.device_configs.errors import RunError
+from splitwatt.profiler.records.fields import clock, field, record
 
 OK = "ok"
 FAILED = "failed"
 PUBLISHED = "published"
 ESTIMATED = "estimated"
-# Names of windows.
-IDLE = "idle"
-INFERENCES = "inferences"
+# Whose failure it was.
+BY_IMAGE = "image"
+# Fields that records share.
+CONFIG = field("the configuration, as LC1")
+BACKEND = field("what ran the board's parts")
+BLOCK = field("the block: one process, one configuration, one backend")
+SESSION = field(
+    "0 from the run's start, n from its n-th resume on, which may be on another clock",
+    None,
+    most=10**6,
+)
+# Stages are measured inside the total: beyond these, they are of another sample or made up.
+_MOST_OF_TOTAL, _SLACK_S = 2.0, 0.1
+# No request is larger: a server takes 64 MiB.
+_MOST_SENT_BYTES = 2**28
 
 
+@record("an entry of `requests`")
 class Request(NamedTuple):
-    """One request of a sample; the fields are described in `FIELDS`."""
+    """One request of a sample."""
 
-    model: str
-    payload_bytes: int
-    wire_up_bytes: int
-    wire_down_bytes: int
-    legacy_pickled_bytes: Optional[int]
-    attempts: int
-    sent_monotonic_s: Optional[float] = None
-    received_monotonic_s: Optional[float] = None
-    server_monotonic_s: Optional[float] = None
-    drain_s: Optional[float] = None
+    model: str = field("the model of the request")
+    payload_bytes: int = field("what the codec made", most=_MOST_SENT_BYTES)
+    wire_up_bytes: int = field("the HTTP request, every attempt counted", most=_MOST_SENT_BYTES)
+    wire_down_bytes: int = field("the HTTP response", most=_MOST_SENT_BYTES)
+    legacy_pickled_bytes: Optional[int] = field(
+        "the size that sc2bench reports for it; null where that depends on the version of torch",
+        most=_MOST_SENT_BYTES,
+    )
+    attempts: int = field("1, or more where the server was not reached at once", least=1)
+    sent_monotonic_s: Optional[float] = clock(
+        "when its sending began, on the board's monotonic clock", None
+    )
+    received_monotonic_s: Optional[float] = clock(
+        "when its answer was there, on the board's monotonic clock", None
+    )
+    server_monotonic_s: Optional[float] = clock(
+        "when the server had all of it, on the server's own monotonic clock", None
+    )
+    drain_s: Optional[float] = field(
+        "time before it that emptied a shaped link's token bucket; not in total_s", None
+    )
 
 
+@record("a line of samples.jsonl")
 class Sample(NamedTuple):
-    """One image through one configuration; the fields are described in `FIELDS`."""
+    """One image through one configuration."""
 
-    config: str
-    image: str
-    repeat: int
-    inference: int
-    backend: str
-    block: str
-    warmup: bool
-    status: str
-    reason: Optional[str]
-    failed_by: Optional[str]
-    total_s: Optional[float]
-    stages: Dict[str, float]
-    payload_bytes: Optional[int]
-    wire_up_bytes: Optional[int]
-    wire_down_bytes: Optional[int]
-    requests: List[Request]
-    published_payload_bytes: Optional[int]
-    published_payload_source: Optional[str]
-    started_monotonic_s: float
-    device_s: Optional[Dict[str, float]] = None
-    board: Optional[Dict[str, float]] = None
-    throttled: Optional[bool] = None
-    throttled_by: Optional[str] = None
-    session: Optional[int] = None
+    config: str = CONFIG
+    image: str = field("file name of the image, as run.json lists it")
+    repeat: int = field("which of a configuration's blocks, from 0")
+    inference: int = field("place in the block, from 0; the warm-up has its own count")
+    backend: str = BACKEND
+    block: str = BLOCK
+    warmup: bool = field("ran before those that count")
+    status: str = field("ok or failed", choices=(OK, FAILED))
+    reason: Optional[str] = field("why it failed")
+    failed_by: Optional[str] = field(
+        "whose failure: image, server, engine or process",
+        choices=(BY_IMAGE, "server", "engine", "process"),
+    )
+    total_s: Optional[float] = field(
+        "wall time of the sample on the board's machine; server and real network included, "
+        "simulated link excluded"
+    )
+    stages: Dict[str, float] = field("SLOT.STAGE -> seconds; stages add up to total_s", unit="s")
+    payload_bytes: Optional[int] = field(
+        "what the codec made, all requests together", most=_MOST_SENT_BYTES
+    )
+    wire_up_bytes: Optional[int] = field(
+        "HTTP requests: lines, headers, JSON, payload", most=_MOST_SENT_BYTES
+    )
+    wire_down_bytes: Optional[int] = field(
+        "HTTP responses: lines, headers, JSON, answers", most=_MOST_SENT_BYTES
+    )
+    requests: List[Request] = field("one entry per request to the server; empty in local computing")
+    published_payload_bytes: Optional[int] = field(
+        "where the config says payload: published, the mean that a simulated link is charged with",
+        most=_MOST_SENT_BYTES,
+    )
+    published_payload_source: Optional[str] = field(
+        "where that comes from: published, or estimated where nobody has published it for one of "
+        "the models",
+        choices=(PUBLISHED, ESTIMATED),
+    )
+    started_monotonic_s: float = clock("start on the machine's monotonic clock")
+    device_s: Optional[Dict[str, float]] = field(
+        "SLOT.PART -> seconds by the accelerator's own clock, without copies: a part of that "
+        "stage; null where it has no clock",
+        None,
+    )
+    board: Optional[Dict[str, float]] = field(
+        "the board as last read, at the sample's end: cpuN_khz, gpu_hz, ZONE_c (degrees Celsius), "
+        "states of cooling devices that slow it down; null where nothing can be read",
+        None,
+    )
+    throttled: Optional[bool] = field(
+        "whether the board throttled since the sample before; null where it cannot say", None
+    )
+    throttled_by: Optional[str] = field("the signs of that", None)
+    session: Optional[int] = SESSION
 
     @property
     def ok(self) -> bool:
@@ -67,150 +120,28 @@ class Sample(NamedTuple):
         return self.status == OK
 
     @property
+    def settled(self) -> bool:
+        """Whether it need not run again: it gave an answer, or its image cannot give one."""
+        return self.ok or self.failed_by == BY_IMAGE
+
+    @property
     def key(self) -> Tuple[str, bool, int]:
         """What no two samples of a run share: block, warm-up or not, place."""
         return self.block, self.warmup, self.inference
 
 
-class Window(NamedTuple):
-    """A named interval of a block; the fields are described in `FIELDS`."""
-
-    name: str
-    config: str
-    backend: str
-    block: str
-    start_s: float
-    end_s: float
-    session: Optional[int] = None
-
-
-class Memory(NamedTuple):
-    """Peak memory of a block; the fields are described in `FIELDS`."""
-
-    config: str
-    backend: str
-    block: str
-    process_peak_bytes: Optional[int]
-    board_peak_bytes: Optional[int]
-    source: str
-    gpu_process_peak_bytes: Optional[int] = None
-    gpu_peak_bytes: Optional[int] = None
+def check_sample(sample: Sample, where: str) -> None:
+    """Raise RunError where stages are much longer than the sample that they are of."""
+    if sample.total_s is None:
+        return
+    stages_s = sum(sample.stages.values())
+    if stages_s > _MOST_OF_TOTAL * sample.total_s + _SLACK_S:
+        raise RunError(
+            "%s: 'stages' add up to %.6g s, and 'total_s' is %.6g"
+            % (where, stages_s, sample.total_s)
+        )
 
 
 def same_session(a: Optional[int], b: Optional[int]) -> bool:
     """Whether two records may be on one clock; those of earlier versions do not say their session."""
     return a is None or b is None or a == b
-
-
-def uplink_payload_s(sample: Sample, link: Link) -> Optional[float]:
-    """8 * payload / rate, the paper's; None where nothing is sent, the link has no rate, or it is
-    not known.
-    """
-    payload = _charged_bytes(sample)
-    if payload is None or not link.rate_kbit_s:
-        return None
-    return seconds(payload, link.rate_kbit_s)
-
-
-def uplink_wire_s(sample: Sample, link: Link) -> Optional[float]:
-    """The uplink's time with HTTP headers, JSON and Ethernet, IPv4 and TCP framing.
-
-    Each request is framed by itself. Where a published payload is charged, it takes the place of
-    the measured one, and the rest stays as it was. None as `uplink_payload_s`.
-    """
-    wire = _wire_up(sample)
-    if wire is None or not link.rate_kbit_s:
-        return None
-    return seconds(sum(framed_bytes(content) for content in wire), link.rate_kbit_s)
-
-
-def uplink_s(sample: Sample, link: Link) -> Optional[float]:
-    """A simulated uplink's time: what it is charged with at its rate, latency and loss.
-
-    None on a measured link: there it is a part of the sample's own network time.
-    """
-    found = uplink_delay(sample, link)
-    return None if found is None else found.total_s
-
-
-def uplink_delay(sample: Sample, link: Link) -> Optional[Delay]:
-    """`uplink_s` told apart."""
-    payload, wire = _charged_bytes(sample), _wire_up(sample)
-    if link.measured or payload is None or wire is None:
-        return None
-    return delay(link, link.rate_kbit_s, [payload], wire, _place(sample, "up"))
-
-
-def downlink_s(sample: Sample, link: Link) -> Optional[float]:
-    """A simulated downlink's time: answers with their headers at its rate, latency and loss.
-
-    0 where the link says nothing of the way back, as the papers' links; None as `uplink_s`.
-    """
-    if link.measured or not sample.ok or not sample.requests:
-        return None
-    wire = [request.wire_down_bytes for request in sample.requests]
-    return delay(link, link.downlink_kbit_s or 0.0, wire, wire, _place(sample, "down")).total_s
-
-
-def end_to_end_s(sample: Sample, link: Link) -> Optional[float]:
-    """From the image file to the answer.
-
-    On a measured link that is `total_s`; on a simulated one `total_s` and the link's time where
-    something is sent.
-    """
-    if not sample.ok or sample.total_s is None:
-        return None
-    if link.measured or not sample.requests:
-        return sample.total_s
-    uplink, downlink = uplink_s(sample, link), downlink_s(sample, link)
-    return None if uplink is None or downlink is None else sample.total_s + uplink + downlink
-
-
-def local_s(sample: Sample) -> Optional[float]:
-    """Seconds of the board's own stages."""
-    return _sum(sample, lambda stage: not _on_server(stage) and not _on_network(stage))
-
-
-def server_s(sample: Sample) -> Optional[float]:
-    """Seconds of the server's stages; None in local computing."""
-    return _sum(sample, _on_server)
-
-
-def network_s(sample: Sample) -> Optional[float]:
-    """Seconds of HTTP round trips less the server's time; None in local computing."""
-    return _sum(sample, _on_network)
-
-
-def _charged_bytes(sample: Sample) -> Optional[int]:
-    if not sample.ok or not sample.requests:
-        return None
-    if sample.published_payload_bytes is not None:
-        return sample.published_payload_bytes
-    return sample.payload_bytes
-
-
-def _wire_up(sample: Sample) -> Optional[List[int]]:
-    """Bytes of each request with HTTP headers and JSON, a published payload in its place."""
-    payload = _charged_bytes(sample)
-    if payload is None or sample.payload_bytes is None:
-        return None
-    wire = [request.wire_up_bytes for request in sample.requests]
-    wire[0] += payload - sample.payload_bytes
-    return wire
-
-
-def _place(sample: Sample, way: str) -> str:
-    return "%s|%d|%s|%s" % (sample.block, sample.inference, sample.warmup, way)
-
-
-def _on_server(stage: str) -> bool:
-    return ".server." in stage
-
-
-def _on_network(stage: str) -> bool:
-    return stage.endswith(".network")
-
-
-def _sum(sample: Sample, chosen: Any) -> Optional[float]:
-    times = [value for stage, value in sample.stages.items() if chosen(stage)]
-    return sum(times) if sample.ok and times else None

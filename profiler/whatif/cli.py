@@ -12,8 +12,8 @@ from splitwatt.profiler.analyse.summary import columns
 from splitwatt.profiler.links.link import PAYLOAD, SIMULATED, WIRE
 from splitwatt.profiler.links.parse import parse_rate
 from splitwatt.profiler.links.presets import PRESETS
-from splitwatt.profiler.records.run import ESTIMATED, PUBLISHED, Run, read_run
-from splitwatt.profiler.whatif.picture import picture
+from splitwatt.profiler.records.run import Run, read_run
+from splitwatt.profiler.records.sample import ESTIMATED, PUBLISHED
 
 EXAMPLE = "splitwatt whatif runs/table3-20261121-101500 --rate 250kbit --server-speed 4"
 
@@ -41,11 +41,6 @@ def whatif(argv: List[str]) -> int:
         if len(speeds) > 1 or speed != 1.0:
             print("server %g times as fast as the run's" % speed)
         print(_table(found, rates, speed))
-        for backend in run.config.backends:
-            shown = [case for case in found if case.backend == backend]
-            if shown and any(case.split for case in shown):
-                print("\nmedian latency on %s" % backend)
-                print(picture(shown, speed))
     print()
     for event in events:
         print(_told(event, len(speeds) > 1))

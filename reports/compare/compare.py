@@ -4,7 +4,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from splitwatt.profiler.records.run import Link, Sample, end_to_end_s, local_s, server_s
+from splitwatt.profiler.analyse.times import end_to_end_s, local_s, server_s
+from splitwatt.profiler.links.link import Link
+from splitwatt.profiler.records.sample import Sample
 from splitwatt.reports.compare.change import Change, holm, of_medians, of_values
 from splitwatt.reports.load.accuracy import MAIN_METRIC, Accuracy, Result
 from splitwatt.reports.load.model import NO_LINK, Entry, Series

@@ -8,19 +8,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from splitwatt.profiler.records.run import (
-    ESTIMATED,
-    PUBLISHED,
+from splitwatt.profiler.analyse.energy import (
     BlockEnergy,
-    Link,
-    Run,
-    Sample,
     StageEnergy,
-    Start,
     energy_of,
     server_energy_of,
     stage_energy_of,
 )
+from splitwatt.profiler.analyse.rates import group_of
+from splitwatt.profiler.links.link import Link
+from splitwatt.profiler.records.blocks import Start
+from splitwatt.profiler.records.run import Run
+from splitwatt.profiler.records.sample import ESTIMATED, PUBLISHED, Sample
 
 __all__ = ["Entry", "Link", "Run", "Sample", "Series", "series_of"]
 
@@ -54,8 +53,7 @@ class Entry:
     @property
     def group(self) -> str:
         """LC, SC or Ours; the letters that a user's own id begins with."""
-        found = re.match(r"[A-Za-z]+", self.id)
-        return found.group() if found else self.id
+        return group_of(self.id)
 
     @property
     def baseline(self) -> str:

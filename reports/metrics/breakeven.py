@@ -3,7 +3,9 @@
 
 from functools import lru_cache
 
-from splitwatt.profiler.records.run import Link, break_even, uplink_s
+from splitwatt.profiler.analyse.breakeven import rate_between
+from splitwatt.profiler.analyse.times import uplink_s
+from splitwatt.profiler.links.link import Link
 from splitwatt.reports.load.model import NO_LINK, Entry, Series
 from splitwatt.reports.load.values import Value, missing, ordered
 from splitwatt.reports.metrics.latency import byte_sources, latency
@@ -57,7 +59,7 @@ def _break_even(
     pairs: tuple[tuple[float, float], ...], local_s: tuple[float, ...]
 ) -> tuple[float | None, float | None, float | None, str]:
     """The rate, the ends of its interval, and what it means."""
-    found = break_even(pairs, local_s)
+    found = rate_between(pairs, local_s)
     if min(len(pairs), len(local_s)) < MIN_SAMPLES:
         return found.kbit_s, None, None, found.sentence
     return found.kbit_s, found.low_kbit_s, found.high_kbit_s, found.sentence

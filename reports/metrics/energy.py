@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from splitwatt.profiler.records.run import (
+from splitwatt.profiler.analyse.energy import (
     BlockEnergy,
-    Link,
     RailJoules,
     pooled_interval,
-    uplink_s,
     waiting_joules,
 )
+from splitwatt.profiler.analyse.times import uplink_s
+from splitwatt.profiler.links.link import Link
 from splitwatt.reports.load.model import NO_LINK, Entry
 from splitwatt.reports.load.values import Value, exact, missing
 from splitwatt.reports.metrics import stats

@@ -3,7 +3,7 @@
 
 from collections.abc import Iterable
 
-from splitwatt.profiler.records.run import BlockEnergy, StageEnergy
+from splitwatt.profiler.analyse.energy import BlockEnergy, StageEnergy
 from splitwatt.reports.load.model import Entry, Series
 from splitwatt.reports.load.values import Value, missing
 from splitwatt.reports.metrics.energy import NOTHING, Energy, board_energy, rows_of

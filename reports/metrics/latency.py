@@ -4,8 +4,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from splitwatt.profiler.records.run import (
-    Sample,
+from splitwatt.profiler.analyse.times import (
     downlink_s,
     end_to_end_s,
     local_s,
@@ -13,6 +12,7 @@ from splitwatt.profiler.records.run import (
     server_s,
     uplink_s,
 )
+from splitwatt.profiler.records.sample import Sample
 from splitwatt.reports.load.model import NO_LINK, Entry, Link
 from splitwatt.reports.load.values import Value, missing
 from splitwatt.reports.metrics import stats

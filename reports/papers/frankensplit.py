@@ -4,7 +4,9 @@
 from collections.abc import Callable
 from functools import partial
 
-from splitwatt.profiler.records.run import Link, Sample, end_to_end_s, uplink_s
+from splitwatt.profiler.analyse.times import end_to_end_s, uplink_s
+from splitwatt.profiler.links.link import Link
+from splitwatt.profiler.records.sample import Sample
 from splitwatt.reports.load.accuracy import split_name
 from splitwatt.reports.load.model import Entry, Series
 from splitwatt.reports.load.values import Value, exact, missing

@@ -3,7 +3,7 @@
 
 from collections.abc import Iterable
 
-from splitwatt.profiler.records.run import ESTIMATED, PUBLISHED
+from splitwatt.profiler.records.sample import ESTIMATED, PUBLISHED
 from splitwatt.reports.load.model import Entry, Series
 from splitwatt.reports.write.words import ranges, unique
 

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from splitwatt.profiler.records.run import remarks
+from splitwatt.profiler.analyse.summary import remarks
 from splitwatt.reports.load.accuracy import Accuracy
 from splitwatt.reports.load.model import Run, Series, board_of, runs_of
 from splitwatt.reports.metrics.energy import board_energy
@@ -79,7 +79,7 @@ def shortfalls(series: list[Series]) -> list[str]:
                 f"{run.name}: the run is not finished; "
                 f"`splitwatt profile --resume {run.path}` goes on with it."
             )
-        odd = [*run.damaged, *remarks(run.path), *(run.document.get("network_notes") or [])]
+        odd = [*run.damaged, *remarks(run), *(run.document.get("network_notes") or [])]
         found += [f"{run.name}: {sentence}." for sentence in odd]
     for s in series:
         for entry in s.entries:

@@ -1,7 +1,9 @@
 """What blocks record besides samples: quantiles, throughput, starts, a measured link's rate."""
 # board: no
 
-from splitwatt.profiler.records.run import LinkRate, Throughput, read_rates, spread
+from splitwatt.profiler.analyse.statistics import spread
+from splitwatt.profiler.records.blocks import Throughput
+from splitwatt.profiler.records.network import LinkRate
 from splitwatt.reports.load.model import NO_LINK, Entry, Series
 from splitwatt.reports.load.values import Value, exact, missing
 from splitwatt.reports.metrics.latency import latency
@@ -133,7 +135,7 @@ def links_table(series: list[Series]) -> Table:
         if s.run.id in seen:
             continue
         seen.add(s.run.id)
-        rates: list[LinkRate] = read_rates(s.run.path)
+        rates: list[LinkRate] = s.run.rates
         measured = [link for link in s.links if link.measured and link != NO_LINK]
         if not rates or not measured:
             continue

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from splitwatt.profiler.analyse.rates import group_of
 from splitwatt.reports.load.values import Value
 from splitwatt.reports.write.words import by_source
 
@@ -12,9 +13,9 @@ Cell = Value | str
 Row = dict[str, Cell]
 
 
-def group_of(row: Row) -> str:
+def group_of_row(row: Row) -> str:
     """The letters of a row's configuration, as `SC`: what stands together."""
-    return "".join(c for c in str(row.get("config", "")) if c.isalpha())
+    return group_of(str(row.get("config", "")))
 
 
 def significant(number: float, digits: int = 3) -> str:

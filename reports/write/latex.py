@@ -5,7 +5,7 @@ import textwrap
 
 from splitwatt.reports.figures.drawing import Drawing
 from splitwatt.reports.tables.overview import SHORTFALLS
-from splitwatt.reports.tables.table import Column, Table, group_of
+from splitwatt.reports.tables.table import Column, Table, group_of_row
 from splitwatt.reports.write.document import Report
 from splitwatt.reports.write.macros import macros, to_tex
 from splitwatt.reports.write.tex import cell, escape
@@ -80,7 +80,7 @@ def _with_rules(table: Table, rows: list[str]) -> list[str]:
     lines: list[str] = []
     previous = ""
     for row, text in zip(table.rows, rows, strict=True):
-        group = group_of(row)
+        group = group_of_row(row)
         if previous and group != previous:
             lines.append(r"\addlinespace")
         previous = group

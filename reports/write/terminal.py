@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from splitwatt.reports.tables.table import Table, group_of
+from splitwatt.reports.tables.table import Table, group_of_row
 
 # A pipe has no width of its own: as wide as the table needs.
 _PIPE_COLUMNS = 200
@@ -45,7 +45,7 @@ def _draw(table: Table, intervals: bool) -> RichTable:
         drawn.add_column(Text(heading), justify="right" if column.number else "left")
     previous = ""
     for row in table.rows:
-        group = group_of(row)
+        group = group_of_row(row)
         if previous and group != previous:
             drawn.add_section()
         previous = group

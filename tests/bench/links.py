@@ -5,16 +5,10 @@ import statistics
 from pathlib import Path
 from typing import NamedTuple
 
-from splitwatt.profiler.records.run import (
-    Run,
-    Sample,
-    end_to_end_s,
-    read_rates,
-    read_run,
-    uplink_payload_s,
-    uplink_wire_s,
-)
-from splitwatt.profiler.records.run import network_s as network_s_of
+from splitwatt.profiler.analyse.times import end_to_end_s, uplink_payload_s, uplink_wire_s
+from splitwatt.profiler.analyse.times import network_s as network_s_of
+from splitwatt.profiler.records.run import Run, read_run
+from splitwatt.profiler.records.sample import Sample
 from tests.conftest import splitwatt
 
 CONFIG = """
@@ -109,4 +103,4 @@ def compare(alone: Run, shaped: Run, least_bytes: int) -> list[Compared]:
 
 def achieved(run: Run) -> list[float]:
     """Uplink rates that the run itself measured, kbit/s."""
-    return [rate.uplink_kbit_s for rate in read_rates(run.path) if rate.uplink_kbit_s]
+    return [rate.uplink_kbit_s for rate in run.rates if rate.uplink_kbit_s]

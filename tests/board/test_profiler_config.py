@@ -7,13 +7,14 @@ import yaml
 
 from splitwatt.device_configs.errors import ConfigError, UsageError
 from splitwatt.profiler.config.config import (
+    Until,
+    WarmupUntil,
     find_config,
     from_document,
     load_config,
     packaged,
     schema,
 )
-from splitwatt.profiler.config.steady import Until, WarmupUntil
 from splitwatt.profiler.links.link import Link
 
 GOOD = {

@@ -5,8 +5,9 @@ import os
 
 import pytest
 
+from splitwatt.profiler.analyse.energy import energy_of, waiting_joules
 from splitwatt.profiler.records.folder import RunFolder
-from splitwatt.profiler.records.run import energy_of, read_run, waiting_joules
+from splitwatt.profiler.records.run import read_run
 from tests.board.test_profiler_records import document, sample
 
 BLOCK = "LC1.cpu.0"
@@ -129,7 +130,7 @@ def test_generated_and_unknown_sensors_are_marked(tmp_path):
     assert "does not say which sensor" in energy.why_not and energy.total is None
     write_trace(write_run(tmp_path / "c"), total=[])
     energy = only(tmp_path / "c")
-    assert energy.total is None and "does not tell which rails" in energy.why_not
+    assert energy.total is None and "does not say which rails" in energy.why_not
     assert energy.rails[0].joules_per_image == pytest.approx(4.0)
 
 

@@ -5,7 +5,8 @@ import time
 import pytest
 
 from splitwatt.device_configs.errors import ConfigError, UsageError
-from splitwatt.profiler.analyse.network_notes import network_notes
+from splitwatt.profiler.analyse.conditions import network_notes
+from splitwatt.profiler.analyse.times import downlink_s, end_to_end_s, uplink_delay, uplink_s
 from splitwatt.profiler.analyse.waterfall import jumps, offset_at, waterfall
 from splitwatt.profiler.config.config import from_document
 from splitwatt.profiler.execute.block.survey import Survey
@@ -15,15 +16,8 @@ from splitwatt.profiler.links.presets import PRESETS
 from splitwatt.profiler.links.simulated import delay
 from splitwatt.profiler.records.folder import RunFolder
 from splitwatt.profiler.records.network import ClockEstimate
-from splitwatt.profiler.records.run import read_clock
-from splitwatt.profiler.records.sample import (
-    Request,
-    Sample,
-    downlink_s,
-    end_to_end_s,
-    uplink_delay,
-    uplink_s,
-)
+from splitwatt.profiler.records.run import CLOCK_FILE, read_records
+from splitwatt.profiler.records.sample import Request, Sample
 
 CONFIG = {"format": 1, "name": "a", "inferences": 1, "configurations": {"A": {"split": ["m@1"]}}}
 
@@ -177,7 +171,7 @@ def test_clocks_that_jump_are_told():
     (told,) = jumps([estimate(0, 7.0), estimate(100, 7.0, wall=5000.0)])
     assert "wall clock was set" in told
     (told,) = jumps([estimate(500, 7.0), estimate(1, 506.0)])
-    assert "began anew" in told
+    assert "started again" in told
     gone = estimate(50, None)._replace(uncertainty_s=None, why_not="gone")
     assert jumps([estimate(0, 7.0), gone, estimate(100, 7.0)]) == []
     (told,) = jumps([estimate(0, 7.0), gone, gone, estimate(100, 9.0)])  # it was started again
@@ -190,25 +184,25 @@ def test_a_block_without_a_server_keeps_its_own_clocks(tmp_path, monkeypatch):
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 100.0)
     survey.end()
-    rows = read_clock(str(tmp_path))
+    rows = read_records(str(tmp_path), CLOCK_FILE, ClockEstimate)
     assert [(r.when, r.offset_s, r.session) for r in rows] == [
         ("before", None, 2),
         ("after", None, 2),
     ]
     run = {"server": None, "versions": {"splitwatt": "0.1.0"}}
-    (told,) = network_notes(str(tmp_path), run, from_document(CONFIG, "c.yaml"))
+    (told,) = network_notes(run, from_document(CONFIG, "c.yaml"), rows, [])
     assert "the board's wall clock was set" in told
 
 
-def test_only_a_server_of_ours_can_be_of_another_version(tmp_path):
+def test_only_a_server_of_ours_can_be_of_another_version():
     run = {"server": {"name": "triton", "version": "2.54"}, "versions": {"splitwatt": "0.1.0"}}
     config = from_document(CONFIG, "c.yaml")
-    assert network_notes(str(tmp_path), run, config) == []
+    assert network_notes(run, config, [], []) == []
     ours = {"name": "splitwatt", "version": "0.0.9"}
     told = ["the server is splitwatt 0.0.9 and the board 0.1.0"]
-    assert network_notes(str(tmp_path), dict(run, server=ours), config) == told
+    assert network_notes(dict(run, server=ours), config, [], []) == told
     later = dict(run, resumed=[{"server": ours, "versions": run["versions"]}])
-    assert network_notes(str(tmp_path), later, config) == told
+    assert network_notes(later, config, [], []) == told
 
 
 def test_an_estimate_is_used_only_where_the_clock_ran_on():

@@ -2,33 +2,34 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
 from splitwatt.device_configs.errors import RunError, SplitwattError
 from splitwatt.profiler.analyse.summary import remarks
-from splitwatt.profiler.config.config import load_config
-from splitwatt.profiler.config.estimated import bits_per_element, estimated_bytes
-from splitwatt.profiler.config.published import published_bytes
-from splitwatt.profiler.execute.block.recording import Spec
-from splitwatt.profiler.execute.plan import plan_blocks
-from splitwatt.profiler.links.link import Link, framed_bytes
-from splitwatt.profiler.records.blocks import replaced_blocks
-from splitwatt.profiler.records.folder import Appender, RunFolder
-from splitwatt.profiler.records.run import (
-    FIELDS,
-    Memory,
-    Request,
-    Sample,
+from splitwatt.profiler.analyse.times import (
     end_to_end_s,
     local_s,
     network_s,
-    read_lines,
-    read_run,
     server_s,
     uplink_payload_s,
     uplink_wire_s,
 )
+from splitwatt.profiler.check.cli import audit
+from splitwatt.profiler.config.config import load_config
+from splitwatt.profiler.config.estimated import bits_per_element, estimated_bytes
+from splitwatt.profiler.config.published import published_bytes
+from splitwatt.profiler.execute.plan import plan_blocks
+from splitwatt.profiler.execute.work import Recorded
+from splitwatt.profiler.links.link import Link, framed_bytes
+from splitwatt.profiler.records.appending import Appender
+from splitwatt.profiler.records.blocks import replaced_blocks
+from splitwatt.profiler.records.fields import fields, records
+from splitwatt.profiler.records.folder import RunFolder
+from splitwatt.profiler.records.reading import whole_lines
+from splitwatt.profiler.records.run import read_run
+from splitwatt.profiler.records.sample import Request, Sample
 
 SLOW = Link("slow", "simulated", 100.0, "payload", "")
 WIRE = SLOW._replace(bytes="wire")
@@ -99,12 +100,16 @@ def test_stages_belong_to_board_server_or_network():
 
 
 def test_every_field_is_registered_with_its_unit():
-    for name in Sample._fields + Request._fields + Memory._fields:
-        field = FIELDS[name]
-        assert field.description
-        for suffix, unit in (("_s", "s"), ("_bytes", "B")):
-            if name.endswith(suffix):
-                assert field.unit == unit, name
+    units = {"_kbit_s": "kbit/s", "images_per_s": "1/s", "_bytes": "B", "_s": "s"}
+    for title, cls in records().items():
+        assert cls._fields == tuple(fields(cls)), title
+        for name, field in fields(cls).items():
+            assert field.description, name
+            numeric = {int, float} & {field.of} or field.type in ("integer", "number")
+            for end, unit in units.items():
+                if name.endswith(end) and numeric:
+                    assert field.unit == unit, name
+                    break
 
 
 def test_published_sizes_are_those_of_the_runtimes_preprocessing():
@@ -148,7 +153,7 @@ def test_an_appender_leaves_whole_lines(tmp_path):
             lines.append({"n": float("nan")})
     with open(path, "ab") as stream:
         stream.write(b'{"n": 3')
-    assert [row for _, row in read_lines(path)] == [{"n": 1}, {"n": 2}]
+    assert [json.loads(line) for _, line in whole_lines(path)] == [{"n": 1}, {"n": 2}]
 
 
 def test_a_full_disk_is_told_and_leaves_whole_lines(tmp_path):
@@ -158,7 +163,7 @@ def test_a_full_disk_is_told_and_leaves_whole_lines(tmp_path):
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
-        "from splitwatt.profiler.records.folder import Appender\n"
+        "from splitwatt.profiler.records.appending import Appender\n"
         "from splitwatt.device_configs.errors import SplitwattError\n"
         "lines = Appender(sys.argv[1])\n"
         "try:\n"
@@ -168,7 +173,7 @@ def test_a_full_disk_is_told_and_leaves_whole_lines(tmp_path):
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     output = subprocess.check_output([sys.executable, "-c", script, path], cwd=root)
     assert b"could not be written" in output or b"disk is full" in output
-    rows = [row["number"] for _, row in read_lines(path)]
+    rows = [json.loads(line)["number"] for _, line in whole_lines(path)]
     assert rows == list(range(len(rows))) and rows
     with open(path, "rb") as stream:
         assert stream.read().endswith(b"\n")
@@ -180,11 +185,16 @@ def test_no_space_left_names_the_disk():
         Appender("/dev/full").append({"n": 1})
 
 
+def block(config):
+    return {"id": config + ".cpu.0", "config": config, "backend": "cpu", "repeat": 0, "again": 0}
+
+
 def document():
-    config = load_config("demo.yaml").only(["LC1"])
+    config = load_config("demo.yaml").only(["LC1", "Ours1"])
     return {
         "format": 1, "id": "x", "name": "demo", "config": config.to_json(), "same_machine": False,
-        "bundles": {}, "targets": {}, "images": [], "blocks": [], "started_wall": "now",
+        "bundles": {name: {"model": name, "trained": True} for name in config.models()},
+        "targets": {}, "images": [{"file": "a.jpg"}], "blocks": [block("Ours1"), block("LC1")], "started_wall": "now",
         "started_monotonic_s": 1.0, "versions": {}, "board_state": {}, "finished_wall": None,
     }  # fmt: skip
 
@@ -209,8 +219,7 @@ def test_a_run_reads_its_samples_once_each(tmp_path):
     assert [(s.inference, s.status) for s in run.samples] == [(0, "ok"), (1, "ok")]
     assert len(run.measured("Ours1", "cpu")) == 2 and run.measured("LC1") == []
     assert run.accuracy is None and run.power == {} and run.memory == []
-    folder = RunFolder(path)
-    assert folder.done("Ours1.cpu.0", 0) == (set(), {0: 0.5, 1: 0.5}, False)
+    assert Recorded(path).done("Ours1.cpu.0") == (set(), {0: 0.5, 1: 0.5}, False)
 
 
 def test_failures_before_a_resume_run_again_but_not_those_of_an_image(tmp_path):
@@ -222,10 +231,12 @@ def test_failures_before_a_resume_run_again_but_not_those_of_an_image(tmp_path):
         line(inference=1, status="failed", failed_by="image"),
         line(inference=2, status="failed", failed_by="process"),
     )
-    folder = RunFolder(path)
-    assert set(folder.done("Ours1.cpu.0", 0).inferences) == {0, 1, 2}
-    assert set(folder.done("Ours1.cpu.0", 2).inferences) == {1, 2}
-    assert set(folder.done("Ours1.cpu.0", 3).inferences) == {1}
+    recorded = Recorded(path)  # a resume begins here
+    assert set(recorded.done("Ours1.cpu.0").inferences) == {1}
+    with open(os.path.join(path, "samples.jsonl"), "a") as stream:
+        stream.write(line(inference=0, status="failed", failed_by="server"))
+    recorded.update()
+    assert set(recorded.done("Ours1.cpu.0").inferences) == {0, 1}
 
 
 def test_reopening_cuts_off_a_torn_line_and_holds_the_folder(tmp_path, monkeypatch):
@@ -272,8 +283,12 @@ def test_records_that_have_lost_their_run_are_not_mixed_with_another(tmp_path):
     ("name", "content", "sentence"),
     [
         ("run.json", "{}", "is no run of format 1"),
-        ("run.json", "{", "cannot be read"),
-        ("run.json", json.dumps(dict(document(), blocks=[{"id": "A"}])), "is no block"),
+        ("run.json", "{", "is not JSON"),
+        (
+            "run.json",
+            json.dumps(dict(document(), blocks=[{"id": "A"}])),
+            "the field 'blocks[0].config' is missing",
+        ),
         ("run.json", json.dumps(dict(document(), finished_wall=1)), "'finished_wall'"),
     ],
 )
@@ -286,22 +301,9 @@ def test_a_damaged_run_is_told(tmp_path, name, content, sentence):
     assert sentence in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("samples.jsonl", "{}\n"),
-        ("samples.jsonl", "nonsense\n"),
-        ("samples.jsonl", line(total_s="long")),
-        ("samples.jsonl", line(warmup=1)),
-        ("samples.jsonl", line(stages={"decode": None})),
-        ("samples.jsonl", line(board={"gpu_hz": "fast"})),
-        ("samples.jsonl", line().replace('"wire_up_bytes": 2350, "wire_down', '"wire_down')),
-        ("windows.jsonl", "[]\n"),
-        ("memory.jsonl", "{}\n"),
-        ("stages.jsonl", "\n"),
-    ],
-)
-def test_a_damaged_line_is_left_out_and_told(tmp_path, name, content):
+@pytest.mark.parametrize("name", ["samples.jsonl", "windows.jsonl", "memory.jsonl", "stages.jsonl"])
+@pytest.mark.parametrize("content", ["nonsense\n", "\n", '{"config": "Ours1"\n', "\0\0\0\0\n"])
+def test_a_line_that_is_not_json_is_left_out_and_reported(tmp_path, name, content):
     path = tmp_path / "run"
     RunFolder.create(str(path), document()).close()
     write(str(path), line(inference=0), line(inference=1))
@@ -310,14 +312,116 @@ def test_a_damaged_line_is_left_out_and_told(tmp_path, name, content):
     run = read_run(str(path))
     assert run.damaged == ("%s, line 1 is damaged and left out" % (path / name),)
     assert [s.inference for s in run.samples] == [0, 1]
-    assert set(RunFolder(str(path)).done("Ours1.cpu.0", 0).inferences) == {0, 1}
+    assert set(Recorded(str(path)).done("Ours1.cpu.0").inferences) == {0, 1}
 
 
-def test_a_block_of_a_later_version_is_read_without_its_new_keys():
-    row = dict(plan_blocks(load_config("demo"))[0]._asdict(), priority=3)
-    assert Spec.of(row) == plan_blocks(load_config("demo"))[0]
-    with pytest.raises(RunError, match="holds what is no block"):
-        Spec.of({"id": "LC1.cpu.0"})
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"total_s": "long"}, "'total_s' must be a number, not 'long'"),
+        ({"total_s": -1.0}, "'total_s' must be between 0 and 10000000, not -1.0"),
+        ({"total_s": 1e308}, "'total_s' must be between"),
+        ({"warmup": 1}, "'warmup' must be true or false, not 1"),
+        ({"stages": {"decode": None}}, "'stages.decode' must be a number, not None"),
+        ({"stages": {"decode": -0.1}}, "'stages.decode' must be between 0"),
+        ({"stages": {"decode": 900.0}}, "'stages' add up to 900 s, and 'total_s' is 0.5"),
+        ({"stages": {"a\x1b": 0.1}}, "holds a control character"),
+        ({"board": {"gpu_hz": "fast"}}, "'board.gpu_hz' must be a number"),
+        ({"payload_bytes": -5}, "'payload_bytes' must be between 0"),
+        ({"payload_bytes": 10**30}, "beyond 2^53"),
+        ({"payload_bytes": 10**14}, "'payload_bytes' must be between 0"),
+        ({"payload_bytes": 12.5}, "'payload_bytes' must be a whole number"),
+        ({"status": "fine"}, "'status' must be ok or failed, not 'fine'"),
+        ({"block": "LC9.cpu.0"}, "'LC9.cpu.0', which run.json does not list"),
+        ({"config": "LC1"}, "'config' is 'LC1', and the block's is Ours1"),
+        ({"image": "a\nb\x1b[31m"}, "'image' holds a control character"),
+        ({"image": "\ud800"}, "half a character"),
+        ({"requests": [{}]}, "the field 'requests[0].model' is missing"),
+        ({"requests": "none"}, "'requests' must be a list"),
+        ({"started_monotonic_s": float("nan")}, "holds NaN"),
+    ],
+)
+def test_a_line_that_no_run_can_hold_is_refused(tmp_path, changes, words):
+    """One sentence that names file, line and field; `check` lists it and fails."""
+    path = tmp_path / "run"
+    RunFolder.create(str(path), document()).close()
+    row = json.loads(line(inference=1))
+    row.update(changes)
+    write(str(path), line(inference=0), json.dumps(row) + "\n")
+    with pytest.raises(RunError) as refused:
+        read_run(str(path))
+    assert "samples.jsonl, line 2" in str(refused.value) and words in str(refused.value)
+    assert "\n" not in str(refused.value) and "\x1b" not in str(refused.value)
+    assert False in [one.met for one in audit(str(path))]
+
+
+def test_a_missing_field_is_named(tmp_path):
+    path = tmp_path / "run"
+    RunFolder.create(str(path), document()).close()
+    row = json.loads(line())
+    del row["wire_up_bytes"]
+    write(str(path), json.dumps(row) + "\n")
+    with pytest.raises(RunError, match="line 1: the field 'wire_up_bytes' is missing"):
+        read_run(str(path))
+
+
+@pytest.mark.parametrize(
+    "name", ["samples.jsonl", "run.json", "accuracy.json", "power", "power/x.csv"]
+)
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder", "sparse"])
+def test_a_folder_that_was_prepared_does_no_harm(tmp_path, name, kind):
+    """Links, pipes and huge files in the place of a run's own: refused at once, for reading and for
+    writing.
+    """
+    path, outside = tmp_path / "run", tmp_path / "outside"
+    RunFolder.create(str(path), document()).close()
+    write(str(path), line())
+    outside.write_text("kept")
+    place = path / name
+    if place.is_dir():
+        place.rmdir()
+    elif place.exists():
+        place.unlink()
+    if kind == "link":
+        place.symlink_to(outside)
+    elif kind == "pipe":
+        os.mkfifo(str(place))
+    elif kind == "folder":
+        place.mkdir()
+    else:
+        with open(str(place), "wb") as stream:
+            stream.truncate(3 << 30)
+    start = time.monotonic()
+    if (name, kind) == ("power", "folder"):
+        assert read_run(str(path)).power == {}
+    elif name == "accuracy.json":
+        (sentence,) = read_run(str(path)).damaged
+        assert "accuracy.json" in sentence
+    else:
+        with pytest.raises(RunError, match=name):
+            read_run(str(path))
+        with pytest.raises(RunError):
+            RunFolder.reopen(str(path)).close()
+            read_run(str(path))
+    assert time.monotonic() - start < 1.0 and outside.read_text() == "kept"
+
+
+def test_records_are_not_appended_through_a_link(tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_text("kept")
+    (tmp_path / "samples.jsonl").symlink_to(outside)
+    with pytest.raises(SplitwattError, match="could not be written"):
+        Appender(str(tmp_path / "samples.jsonl"))
+    assert outside.read_text() == "kept"
+
+
+def test_a_block_of_a_later_version_is_read_without_its_new_keys(tmp_path):
+    path = str(tmp_path / "run")
+    about = document()
+    about["blocks"][0]["priority"] = 3
+    RunFolder.create(path, about).close()
+    write(path, line())
+    assert len(read_run(path).samples) == 1
 
 
 def test_a_repetition_that_failed_replaces_no_block():
@@ -336,8 +440,8 @@ def test_no_run_there(tmp_path):
 
 def test_samples_that_took_more_than_one_request_are_told(tmp_path):
     path = str(tmp_path / "run")
-    RunFolder.create(path, dict(document(), config=load_config("demo.yaml").to_json())).close()
+    RunFolder.create(path, document()).close()
     again = [Request("m", 2000, 2350, 900, 2106, attempts) for attempts in (1, 2)]
     write(path, line(inference=0), line(inference=1, requests=again), line(inference=2))
-    (told,) = remarks(path)
+    (told,) = remarks(read_run(path))
     assert "took more than one request" in told and told.endswith(": Ours1 on cpu 1")

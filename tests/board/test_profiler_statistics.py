@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 
 from splitwatt.profiler.analyse.statistics import (
+    BOUND_CONFIDENCE,
+    LEVEL,
+    bound,
     far_out,
+    interval,
     outside,
     quantile,
-    quantile_interval,
     relative_width,
     spread,
-    upper_bound,
 )
-from splitwatt.profiler.config.steady import (
+from splitwatt.profiler.execute.steady import (
     COUNT,
     LIMIT,
     NOTHING,
@@ -39,11 +41,11 @@ def test_bounds_begin_where_mlperfs_do():
     # The load generator's own messages: 64 queries for p90, 662 for p99, at 99 %.
     for p, least in ((0.9, 64), (0.99, 662), (0.5, 11)):
         values = list(range(least))
-        assert upper_bound(values[:-1], p) is None
-        assert upper_bound(values, p) == least - 1  # the largest: one is above, at most
+        assert bound(values[:-1], p, BOUND_CONFIDENCE) is None
+        assert bound(values, p, BOUND_CONFIDENCE) == least - 1  # the largest: one is above, at most
     # loadgen's early_stopping.cc, compiled and run: how many of the largest are above the bound.
     for p, n, t in ((0.9, 1000, 78), (0.9, 200, 10), (0.99, 2000, 9), (0.5, 200, 83)):
-        assert upper_bound(list(range(n)), p) == n - t
+        assert bound(list(range(n)), p, BOUND_CONFIDENCE) == n - t
 
 
 @pytest.mark.parametrize("p", [0.5, 0.9])
@@ -53,14 +55,14 @@ def test_an_interval_holds_its_quantile_as_often_as_it_says(p):
     for count in (20, 61):
         hits = 0
         for _ in range(800):
-            found = quantile_interval([generator.expovariate(1) for _ in range(count)], p)
+            found = interval(sorted(generator.expovariate(1) for _ in range(count)), p, LEVEL)
             hits += found is None or found[0] <= true <= found[1]
         assert hits >= 0.93 * 800
 
 
 def test_few_values_have_no_interval():
-    assert quantile_interval([1.0] * 5) is None and relative_width([1.0] * 5) is None
-    assert quantile_interval([3.0, 1.0, 2.0, 6.0, 5.0, 4.0]) == (1.0, 6.0)
+    assert interval([1.0] * 5, 0.5, LEVEL) is None and relative_width([1.0] * 5) is None
+    assert interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 0.5, LEVEL) == (1.0, 6.0)
     assert relative_width([1.0] * 6) == 0.0
     assert spread([]) is None
     one = spread([2.0])

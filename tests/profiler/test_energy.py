@@ -12,7 +12,8 @@ import pytest
 from scipy.integrate import simpson
 
 from splitwatt.energy.sources.generated import joules as generated_joules
-from splitwatt.profiler.records.run import energy_of, read_run
+from splitwatt.profiler.analyse.energy import energy_of
+from splitwatt.profiler.records.run import read_run
 from tests.board.tiny import tiny_bundle
 from tests.energy.trees import build
 from tests.profiler.conftest import command

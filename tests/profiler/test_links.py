@@ -13,15 +13,17 @@ from urllib.parse import quote
 import psutil
 import pytest
 
+from splitwatt.profiler.analyse.conditions import deviation
+from splitwatt.profiler.analyse.waterfall import waterfall
 from splitwatt.profiler.client.client import Client, NoClockError
 from splitwatt.profiler.client.clock import estimate
 from splitwatt.profiler.client.connection import Endpoint
-from splitwatt.profiler.execute.link_probe import deviation, probe
+from splitwatt.profiler.execute.block.survey import probe
 from splitwatt.profiler.links.link import BURST_BYTES, framed_bytes
 from splitwatt.profiler.links.parse import parse_link
 from splitwatt.profiler.links.shaped import Shaped
 from splitwatt.profiler.links.way import way_of
-from splitwatt.profiler.records.run import read_clock, read_rates, read_run, waterfall
+from splitwatt.profiler.records.run import read_run
 from tests.bench.links import compare
 from tests.board.tiny import read_document, tiny_bundle, write_document
 from tests.conftest import ROOT
@@ -73,7 +75,7 @@ def check_link(alone, shaped, rate):
 
 def check_rates(shaped, uplink, downlink=None):
     """Of all probes: what takes the processor during a small request makes a larger seem faster."""
-    rates = read_rates(shaped.path)
+    rates = shaped.rates
     assert median(one.uplink_kbit_s for one in rates) == pytest.approx(uplink, rel=0.03)
     if downlink is not None:
         assert median(one.downlink_kbit_s for one in rates) == pytest.approx(downlink, rel=0.05)
@@ -111,7 +113,7 @@ PROBE = """
 import json, sys
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
-from splitwatt.profiler.execute.link_probe import probe
+from splitwatt.profiler.execute.block.survey import probe
 from splitwatt.profiler.links.way import way_of
 way = way_of(json.loads(sys.argv[2]))
 with Client(Endpoint(sys.argv[1], way=way), 30.0) as client:
@@ -192,7 +194,7 @@ def test_both_ends_of_one_machine_are_on_one_clock(server):
 
 
 def test_a_run_has_clocks_and_waterfalls(alone):
-    estimates = read_clock(alone.path)
+    estimates = alone.clock
     assert [e.when for e in estimates] == ["before", "after"]
     for sample in alone.measured():
         bars = waterfall(sample, estimates)
@@ -254,9 +256,9 @@ def test_a_server_of_an_older_version_is_told_and_the_run_goes_on(server, config
     assert "the server is splitwatt 0.0.9" in err and "tells no clock" in err
     notes = run.document["network_notes"]
     assert any("0.0.9" in note for note in notes) and any("no clock" in note for note in notes)
-    assert all(e.offset_s is None and e.why_not for e in read_clock(run.path))
-    assert all(r.uplink_kbit_s is None for r in read_rates(run.path))
-    bars = waterfall(run.measured()[0], read_clock(run.path))
+    assert all(e.offset_s is None and e.why_not for e in run.clock)
+    assert all(r.uplink_kbit_s is None for r in run.rates)
+    bars = waterfall(run.measured()[0], run.clock)
     assert all(bar.uncertainty_s is None for bar in bars if bar.end == "server")
     assert command("check", tmp_path / "run")[0] == 0
 

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from splitwatt.profiler.analyse.statistics import relative_width
-from splitwatt.profiler.records.run import read_run, spread
+from splitwatt.profiler.analyse.statistics import relative_width, spread
+from splitwatt.profiler.records.run import read_run
 from tests.conftest import ROOT
 from tests.profiler.conftest import command, start, wait_until
 

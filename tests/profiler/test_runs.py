@@ -12,15 +12,15 @@ from statistics import median
 import psutil
 import pytest
 
-from splitwatt.profiler.board.state import hardware
-from splitwatt.profiler.records.run import (
+from splitwatt.profiler.analyse.times import (
     end_to_end_s,
     local_s,
     network_s,
-    read_run,
     server_s,
     uplink_payload_s,
 )
+from splitwatt.profiler.board.state import hardware
+from splitwatt.profiler.records.run import read_run
 from tests.profiler.conftest import RunningServer, command, start, wait_until
 
 
@@ -46,13 +46,18 @@ def lines_of(run, config):
     return path.read_bytes().count(b'"config":"%s"' % config.encode()) if path.exists() else 0
 
 
+def is_block(words):
+    """Whether a command line is that of a block's process."""
+    return any("splitwatt.profiler.execute.block.block" in word for word in words)
+
+
 def no_process_left(run):
     """The server and the blocks of a run have ended."""
 
     def gone():
         for process in psutil.process_iter(["cmdline"]):
             words = process.info["cmdline"] or []
-            if "splitwatt.profiler.execute.block.block" in words and str(run) in words:
+            if is_block(words) and any(str(run) in word for word in words):
                 return False
         return True
 
@@ -221,9 +226,7 @@ def test_a_killed_block_is_started_again(tiny, tmp_path, config):
     process = start("profile", "--config", config(inferences=100), "--bundles", tiny, "--out", run)
     wait_until(lambda: lines_of(run, "Ours1") > 5)
     (block,) = [
-        child
-        for child in psutil.Process(process.pid).children()
-        if "splitwatt.profiler.execute.block.block" in child.cmdline()
+        child for child in psutil.Process(process.pid).children() if is_block(child.cmdline())
     ]
     block.suspend()
     with open(run / "samples.jsonl", "ab") as stream:

@@ -15,25 +15,18 @@ import pytest
 from splitwatt.device_configs.errors import ConfigError
 from splitwatt.energy.sources.generated import joules as generated_joules
 from splitwatt.engines.photos import default_photos
-from splitwatt.profiler.analyse.stage_energy import StageBlock
-from splitwatt.profiler.check import power as audited
-from splitwatt.profiler.check.raw import read_raw
+from splitwatt.profiler.analyse.energy import energy_of, server_energy_of, stage_energy_of
 from splitwatt.profiler.config.config import from_document, load_config
 from splitwatt.profiler.execute import power
+from splitwatt.profiler.execute.plan import stage_blocks, stage_names
 from splitwatt.profiler.execute.prepare import Options
 from splitwatt.profiler.execute.runner import resume_run, start_run
-from splitwatt.profiler.execute.stage_plan import stage_names, stage_specs
-from splitwatt.profiler.execute.stage_runner import stages_left
+from splitwatt.profiler.execute.work import stages_left
 from splitwatt.profiler.links.link import framed_bytes, seconds
-from splitwatt.profiler.records.folder import Appender
-from splitwatt.profiler.records.run import (
-    energy_of,
-    read_run,
-    read_stages,
-    server_energy_of,
-    stage_energy_of,
-)
+from splitwatt.profiler.records.blocks import StageBlock
+from splitwatt.profiler.records.run import read_run
 from tests.conftest import COMMAND, ROOT
+from tests.profiler import oracles
 from tests.profiler.test_links import needs_kernel
 
 # A server is of another machine if it says so: here it has another boot's id.
@@ -102,7 +95,7 @@ def test_every_stage_has_joules(profiled):
     result, _ = profiled
     run = read_run(result.path)
     assert result.failed + result.again == 0 and not run.same_machine
-    rows = {(row.config, row.stage): row for row in read_stages(result.path)}
+    rows = {(row.config, row.stage): row for row in read_run(result.path).stages}
     assert set(rows) == {
         ("LC1", "ic.preprocess"), ("LC1", "ic.model"), ("LC1", "ic.postprocess"),
         ("Ours1", "all.preprocess"), ("Ours1", "all.encoder"), ("Ours1", "all.encode"),
@@ -146,27 +139,29 @@ def test_the_servers_joules_stand_apart(profiled):
         assert abs(clock["offset_s"]) < 0.01 and 0 <= clock["round_trip_s"] < 0.1
 
 
-@pytest.mark.parametrize("of", ["server_energy_of", "stage_energy_of"])
-@pytest.mark.parametrize("field", ["joules_per_image", "net_joules_per_image", "idle_watts"])
-def test_the_audit_works_joules_of_stages_and_of_the_server_out(profiled, monkeypatch, of, field):
-    raw, run = read_raw(profiled[0].path), read_run(profiled[0].path)
-    told = {
-        "server_energy_of": server_energy_of(run),
-        "stage_energy_of": stage_energy_of(run, least_s=0.3),
-    }
-    for name, found in told.items():
-        monkeypatch.setattr(audited, name, lambda run, found=found: found)
-    assert [one.met for one in audited.checks(raw, run)] == [True, True]
-    last = "server_rails" if of == "stage_energy_of" else "rails"
-    wrong = [
-        one._replace(**{last: [
-            rail._replace(**{field: 1.3 * getattr(rail, field) + 0.5}) for rail in getattr(one, last)
-        ]})
-        for one in told[of]
-    ]  # fmt: skip
-    monkeypatch.setattr(audited, of, lambda run: wrong)
-    whole, joules = audited.checks(raw, run)
-    assert whole.met and joules.met is False and "the server" in joules.said
+def test_joules_of_stages_and_of_the_server_are_a_trapezoids(profiled):
+    path = Path(profiled[0].path)
+    run, windows = read_run(str(path)), oracles.rows(path, "windows.jsonl")
+    looked = 0
+
+    def idle(block):
+        return [w for w in windows if (w["name"], w["block"]) == ("idle", block)]
+
+    for block in server_energy_of(run):
+        (window,) = [w for w in windows if (w["name"], w["block"]) == ("inferences", block.block)]
+        trace = path / "power" / f"{block.block}.server.csv"
+        for rail in block.rails:
+            oracles.assert_joules(rail, trace, window, block.inferences, idle(block.block))
+            looked += 1
+    repeated = {(r["block"], r["stage"]): r for r in oracles.rows(path, "stages.jsonl")}
+    for stage in stage_energy_of(run, least_s=0.3):
+        row = repeated[stage.block, stage.stage]
+        for end, rails in (("", stage.rails), (".server", stage.server_rails)):
+            for rail in rails:
+                trace = path / "power" / f"{stage.block}{end}.csv"
+                oracles.assert_joules(rail, trace, row, row["repetitions"], idle(stage.block))
+                looked += 1
+    assert looked == 1 + 8 + 1
 
 
 def test_a_resume_repeats_only_what_is_missing(profiled):
@@ -176,7 +171,7 @@ def test_a_resume_repeats_only_what_is_missing(profiled):
     gone = [line for line in lines if '"all.encode"' in line]
     path.write_text("".join(line for line in lines if line not in gone) + '{"config": "Ou')
     assert resume_run(result.path, options).again == 0
-    again = read_stages(result.path)
+    again = read_run(result.path).stages
     assert len(again) == len(lines) and again[-1].stage == "all.encode"
     assert Path(result.path, "power", "Ours1.cpu.stages~2.csv").exists()
     for energy in stage_energy_of(read_run(result.path), least_s=0.3):
@@ -199,7 +194,7 @@ def test_stages_of_split_models_go_over_the_shaped_link(
         driver="generated",
     )  # fmt: skip
     result = start_run(config, options, str(tmp_path / "run"))
-    rows = {row.stage: row for row in read_stages(result.path)}
+    rows = {row.stage: row for row in read_run(result.path).stages}
     assert len(rows) == 5 and all(row.status == "ok" for row in rows.values()), rows
     sent = rows["all.transmit"]
     took_s = (sent.end_s - sent.start_s) / sent.repetitions
@@ -222,7 +217,7 @@ def test_a_damaged_image_or_an_engine_that_does_not_open_costs_its_own_stages(
     config = load_config(str(tmp_path / "c.yaml"))._replace(stage_energy_s=0.1)
     options = Options(bundles=str(tiny), target="cpu", driver="generated")
     result = start_run(config, options, str(tmp_path / "run"))
-    run, rows = read_run(result.path), read_stages(result.path)
+    run, rows = read_run(result.path), read_run(result.path).stages
     assert run.finished and result.failed == 1 and "tensorrt" in result.reason
     assert {row.backend: row.images for row in rows} == {"cpu": 1, "tensorrt": 0}
     assert [row.stage for row in rows] == 2 * ["ic.preprocess", "ic.model", "ic.postprocess"]
@@ -230,11 +225,11 @@ def test_a_damaged_image_or_an_engine_that_does_not_open_costs_its_own_stages(
         assert row.status == ("ok" if row.backend == "cpu" else "failed")
         assert (row.reason is None) == (row.backend == "cpu")
     assert resume_run(result.path, options).failed == 1  # what failed is tried again, and fails
-    assert read_run(result.path).finished and len(read_stages(result.path)) == 6
+    assert read_run(result.path).finished and len(read_run(result.path).stages) == 6
     assert not Path(result.path, "power", "LC1.cpu.stages~2.csv").exists()
 
 
-def test_an_image_codecs_stage_block_gets_done(tmp_path):
+def test_an_image_codecs_stage_block_gets_done():
     config = from_document(
         {"format": 1, "name": "a", "inferences": 1, "stage_energy_s": 10,
          "configurations": {"JPEG": {"split": ["jpeg@50+m"]}}}, "c.yaml",
@@ -244,20 +239,15 @@ def test_an_image_codecs_stage_block_gets_done(tmp_path):
             {"name": "classifier", "placement": "server"}, {"name": "x", "placement": "both"},
         ]}
     }  # fmt: skip
-    (spec,) = stage_specs(config)
-    names = stage_names(config, spec, bundles)["jpeg@50+m"]
+    (block,) = stage_blocks(config)
+    names = stage_names(config, block, bundles)["jpeg@50+m"]
     assert names == ["ic.preprocess", "ic.encode", "ic.transmit", "ic.server"]
-
-    class Folder:
-        path = str(tmp_path)
-
-    with Appender(str(tmp_path / "stages.jsonl")) as records:
-        for name in names:
-            (left,) = stages_left(config, Folder, bundles)
-            assert left.missing == 4 - len(left.done)
-            row = StageBlock("JPEG", "cpu", spec.id, name, 1.0, 2.0, 3, 4, "ok", None)
-            records.append(dict(row._asdict()))
-    assert stages_left(config, Folder, bundles) == []
+    rows = []
+    for name in names:
+        ((_, done, missing),) = stages_left(config, bundles, rows)
+        assert missing == 4 - len(done) == 4 - len(rows)
+        rows.append(StageBlock("JPEG", "cpu", block.id, name, 1.0, 2.0, 3, 4, "ok", None))
+    assert stages_left(config, bundles, rows)[0][2] == 0
 
 
 def test_a_config_asks_for_ten_seconds_or_more(tmp_path):
@@ -333,6 +323,6 @@ def test_with_both_ends_on_one_machine_no_stage_is_repeated(tiny, server, tmp_pa
     result = start_run(load_config(str(tmp_path / "c.yaml")), options, str(tmp_path / "run"))
     assert result.ok == 1 and "no stage is repeated" in capfd.readouterr().err
     run = read_run(result.path)
-    assert read_stages(result.path) == [] and stage_energy_of(run) == []
+    assert read_run(result.path).stages == [] and stage_energy_of(run) == []
     for energy in energy_of(run) + server_energy_of(run):
         assert energy.total is None and "same machine" in energy.why_not

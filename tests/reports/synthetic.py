@@ -10,9 +10,11 @@ from pathlib import Path
 from splitwatt.profiler.config.config import Config, load_config
 from splitwatt.profiler.execute.block.system import published_total
 from splitwatt.profiler.links.link import Link
+from splitwatt.profiler.records.blocks import Memory
 from splitwatt.profiler.records.folder import RunFolder
 from splitwatt.profiler.records.legacy_size import pickled_bytes
-from splitwatt.profiler.records.run import Memory, Request, Sample
+from splitwatt.profiler.records.run import MEMORY_FILE, SAMPLES_FILE
+from splitwatt.profiler.records.sample import Request, Sample
 
 # Model -> GMAC, parameters, seconds: of the right order, and invented.
 LOCAL = {
@@ -49,7 +51,7 @@ def bits_per_symbol(model: str) -> float:
 
 def bundle(model: str) -> dict:
     """What run.json keeps of a bundle, as the profiler writes it."""
-    weights = {"manifest_sha256": sha(model), "trained": False, "assumed": False,
+    weights = {"model": model, "manifest_sha256": sha(model), "trained": False, "assumed": False,
                "weights_source": "synthetic: invented by a test"}  # fmt: skip
     if model in LOCAL:
         gmac, params, _ = LOCAL[model]
@@ -92,10 +94,12 @@ def write_run(folder: Path, config: Config, board: str = "cpu", finished: bool =
         "bundles": bundles, "versions": {"synthetic": "not measured"},
         "board_state": {"governor": "performance"}, "server": {"backend": "cpu"},
         "images": [{"file": "raccoon.jpg", "sha256": sha("raccoon"), "width": 640, "height": 480}],
-        "blocks": [],
+        "blocks": [{"id": f"{row.id}-{backend}-{repeat}", "config": row.id, "backend": backend,
+                    "repeat": repeat, "again": 0} for backend in config.backends
+                   for row in config.configurations for repeat in range(config.repeats)],
     }  # fmt: skip
     run = RunFolder.create(str(folder), document)
-    with run, run.samples() as samples, run.memory() as memory:
+    with run, run.appender(SAMPLES_FILE) as samples, run.appender(MEMORY_FILE) as memory:
         for block, peak in _records(config, board, dice, skip, fail):
             for sample in block:
                 requests = [dict(request._asdict()) for request in sample.requests]

@@ -5,16 +5,17 @@ import json
 import pandas as pd
 import pytest
 
-from splitwatt.profiler.records.fields import START_FIELDS, THROUGHPUT_FIELDS, check_record
-from splitwatt.profiler.records.network import LINK_FIELDS
+from splitwatt.profiler.records.blocks import Start, Throughput
+from splitwatt.profiler.records.fields import parse
+from splitwatt.profiler.records.network import LinkRate
 from splitwatt.reports.write.write import make_report
 from tests.reports.synthetic import make_config, write_run
 
 
-def append(file, fields, rows):
+def append(file, record, rows):
     with open(file, "a") as stream:
         for row in rows:
-            stream.write(json.dumps(check_record(row, fields, file.name)) + "\n")
+            stream.write(json.dumps(parse(record, row, file.name)._asdict()) + "\n")
 
 
 def start(block, opened, cuda):
@@ -42,11 +43,16 @@ def made(tmp_path_factory):
     config = make_config(["LC1", "Ours1"], links=1, inferences=6)
     shaped = config.links[0]._replace(name="shaped 100", kind="shaped")
     run = write_run(folder / "run", config._replace(links=(shaped,)))
+    document = json.loads((run / "run.json").read_text())
+    document["blocks"].append(
+        {"id": "Ours1-cpu-1", "config": "Ours1", "backend": "cpu", "repeat": 1}
+    )
+    (run / "run.json").write_text(json.dumps(document))
     starts = [start("Ours1-cpu-0", 0.5, None), start("Ours1-cpu-1", 0.7, None)]
-    append(run / "starts.jsonl", START_FIELDS, starts)
-    append(run / "throughput.jsonl", THROUGHPUT_FIELDS, [throughput("Ours1-cpu-0", 40, 10.0),
+    append(run / "starts.jsonl", Start, starts)
+    append(run / "throughput.jsonl", Throughput, [throughput("Ours1-cpu-0", 40, 10.0),
                                                           throughput("Ours1-cpu-1", 20, 20.0)])  # fmt: skip
-    append(run / "links.jsonl", LINK_FIELDS, [rate("before", 99.0), rate("after", 97.0)])
+    append(run / "links.jsonl", LinkRate, [rate("before", 99.0), rate("after", 97.0)])
     make_report([run], folder / "report")
     return run, folder / "report"
 
@@ -88,7 +94,7 @@ def test_throttling_an_unsteady_warm_up_and_an_odd_link_are_told(tmp_path):
         line.update(throttled=hot, throttled_by="cooling device 0" if hot else None)
     (run / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     cold = {**start("Ours1-cpu-0", 0.5, None), "steady": False}
-    append(run / "starts.jsonl", START_FIELDS, [cold])
+    append(run / "starts.jsonl", Start, [cold])
     document = json.loads((run / "run.json").read_text())
     slow = "Ours1-cpu-0, before: the uplink has 80 kbit/s, slower than the 100 asked for"
     (run / "run.json").write_text(json.dumps({**document, "network_notes": [slow]}))

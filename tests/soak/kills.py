@@ -6,7 +6,8 @@ second and not two. The model is tiny and local, so most of a run is what writes
 
 After each kill the last line of a file may be torn as well, as a power cut would leave it. Then the
 run resumes (and may be killed again, until it is through), and must be whole: each sample of the
-plan once, none twice, and what was on the disk at a kill there unchanged.
+plan once, none twice, what was on the disk at a kill there unchanged, and every check of
+`splitwatt check` met: memory peaks, windows, starts, clocks, power traces, repeated stages.
 """
 
 import contextlib
@@ -26,14 +27,15 @@ from typing import Any
 
 from PIL import Image
 
+from splitwatt.profiler.check.cli import audit
 from splitwatt.profiler.config.config import Config, from_document
-from splitwatt.profiler.execute import block_process
+from splitwatt.profiler.execute import block_process, power
 from splitwatt.profiler.execute.block import block
 from splitwatt.profiler.execute.prepare import Options
 from splitwatt.profiler.execute.runner import resume_run, start_run
-from splitwatt.profiler.execute.work import Done, left
+from splitwatt.profiler.execute.work import Recorded, lacking, lacking_stages, left, stages_left
 from splitwatt.profiler.records.folder import RunFolder
-from splitwatt.profiler.records.run import read_lines, read_run, read_throughput
+from splitwatt.profiler.records.run import FILES, read_run
 from tests.board.tiny import tiny_bundle
 
 POINTS = 1000
@@ -43,7 +45,9 @@ TIMEOUT_S = 120.0
 # A resume is killed again with this probability, and a file torn after a kill with that one.
 AGAIN, TORN = 0.4, 0.33
 IMAGES = 3
-FILES = ("samples.jsonl", "windows.jsonl", "memory.jsonl", "starts.jsonl", "throughput.jsonl")
+# A machine that other work keeps busy takes the processor between two stages.
+BUSY = "stages add up to the total"
+IDLE_S = 0.02
 RULES: list[dict[str, Any]] = [
     {},
     {"repeats": 2, "inferences": 3},
@@ -51,6 +55,8 @@ RULES: list[dict[str, Any]] = [
     {"warmup_until": {"window": 3, "windows": 2, "within": 0.3, "max_inferences": 12}},
     {"pipelined": True},
     {"throttled": True},
+    {"power": True},
+    {"power": True, "stage_energy_s": 0.02, "inferences": 3},
 ]
 
 
@@ -115,11 +121,12 @@ class Trial:
         self.folder = folder
         self.run = folder / "run"
         self.throttled = rule.get("throttled", False)
-        rule = {name: value for name, value in rule.items() if name != "throttled"}
+        driver = "generated" if rule.get("power") else None
+        rule = {name: value for name, value in rule.items() if name not in ("throttled", "power")}
         self.sysfs = folder / "sys"
         self._counter()
         self.config = config(images, rule)
-        self.options = Options(str(bundles), "cpu", sysfs=str(self.sysfs))
+        self.options = Options(str(bundles), "cpu", sysfs=str(self.sysfs), driver=driver)
         self.kept: bytes = b""
 
     def _counter(self) -> None:
@@ -171,6 +178,7 @@ class Trial:
             os.dup2(log, 2)
             sys.stderr = io.TextIOWrapper(os.fdopen(2, "wb", closefd=False), write_through=True)
             block_process.start_module = Forked  # type: ignore[assignment]
+            power.IDLE_S = IDLE_S
             if (self.run / "run.json").exists():
                 resume_run(str(self.run), self.options)
             else:
@@ -220,7 +228,7 @@ class Trial:
         """What is on the disk now must stay; tear a last line, sometimes."""
         _wait_for_lock(self.run)
         if self.rng.random() < TORN:
-            path = self.run / self.rng.choice(FILES)
+            path = self.run / self.rng.choice(list(FILES))
             data = path.read_bytes() if path.exists() else b""
             last = data.rfind(b"\n", 0, -1) + 1
             if data:
@@ -248,34 +256,34 @@ class Trial:
         data = (self.run / "samples.jsonl").read_bytes()
         if not data.startswith(self.kept):
             raise NotWholeError("a sample that was on the disk is gone")
-        keys = [(r["block"], r["warmup"], r["inference"]) for _, r in self._rows("samples.jsonl")]
+        keys = [sample.key for sample in run.attempts]
         if len(keys) != len(set(keys)):
             raise NotWholeError("a sample was recorded twice")
         if not all(s.ok for s in run.samples):
             raise NotWholeError(
                 "a sample failed: %s" % next(s.reason for s in run.samples if not s.ok)
             )
-        done = RunFolder(str(self.run)).all_done(0)
+        recorded = Recorded(str(self.run))
         for row in run.document["blocks"]:
-            missing = left(self.config, done.get(row["id"], Done(set(), {}, False)), IMAGES)
+            missing = left(self.config, recorded.done(row["id"]), IMAGES)
             if missing:
                 raise NotWholeError("the block %s lacks %s" % (row["id"], missing))
             own = [k for block, warmup, k in keys if block == row["id"] and not warmup]
             if sorted(own) != list(range(len(own))):
                 raise NotWholeError("the block %s has inferences %s" % (row["id"], own))
-        if not {key[0] for key in keys} <= {row["id"] for row in run.document["blocks"]}:
-            raise NotWholeError("there are samples of no block")
-        flows = [row.block for row in read_throughput(str(self.run))]
-        if len(flows) != len(set(flows)) or bool(flows) != self.config.pipelined:
-            raise NotWholeError("throughput was recorded for %s" % flows)
-        for name in FILES:
-            list(self._rows(name))
+        if lacking(run):
+            raise NotWholeError("blocks lack records: %s" % lacking(run))
+        for repeating, _, count in stages_left(self.config, run.bundles, run.stages):
+            if count or lacking_stages(run, repeating.id):
+                raise NotWholeError("%s lacks stages" % repeating.id)
+        if bool(run.throughput) != self.config.pipelined:
+            raise NotWholeError("throughput was recorded for %s" % run.throughput)
+        unmet = [c for c in audit(str(self.run)) if c.met is False and c.name != BUSY]
+        if unmet or run.damaged:
+            raise NotWholeError("checks are not met: %s %s" % (unmet, run.damaged))
         strange = [n for n in os.listdir(self.run) if n.startswith(".") and n != ".lock"]
         if strange:
             raise NotWholeError("files are left over: %s" % strange)
-
-    def _rows(self, name: str) -> Any:
-        return read_lines(str(self.run / name))
 
 
 def config(images: Path, rule: dict[str, Any]) -> Config:

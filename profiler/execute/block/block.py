@@ -1,7 +1,8 @@
-"""One block: a process that runs one configuration on one backend over the run's images.
+"""One block: a process that runs one configuration on one backend over the run's images, or that
+repeats its stages.
 
-Started by the runner as `python -m splitwatt.profiler.execute.block.block`; it appends to the run folder itself, and tells
-the runner how far it is in one JSON document a line on standard output.
+Started by the runner with the path of its job; it appends to the run folder itself, and reports its
+progress on standard output.
 """
 
 import sys
@@ -9,18 +10,17 @@ import time
 from contextlib import ExitStack
 from typing import Any, Dict, List, NamedTuple, Optional, Union
 
-from splitwatt.device_configs.errors import ServerError, SplitwattError
-from splitwatt.profiler.analyse.network_notes import measured_links
+from splitwatt.device_configs.errors import RunError, ServerError, SplitwattError
+from splitwatt.profiler.analyse.conditions import measured_links
 from splitwatt.profiler.board.cuda_start import cuda_init_s
 from splitwatt.profiler.board.memory import process_peak_bytes
 from splitwatt.profiler.board.probe import BoardProbe
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.config.bundles import Found, open_bundles
-from splitwatt.profiler.config.config import SPLIT, Config
-from splitwatt.profiler.config.steady import WarmUp
+from splitwatt.profiler.config.config import SPLIT
+from splitwatt.profiler.execute.block import stages
 from splitwatt.profiler.execute.block.pipelined import flow
-from splitwatt.profiler.execute.block.recording import Record, Recorder, Spec
-from splitwatt.profiler.execute.block.start import Begun, block_parser, run_main
+from splitwatt.profiler.execute.block.recording import Record, Recorder
 from splitwatt.profiler.execute.block.survey import Survey
 from splitwatt.profiler.execute.block.system import (
     Charge,
@@ -28,9 +28,18 @@ from splitwatt.profiler.execute.block.system import (
     SplitSystem,
     published_total,
 )
-from splitwatt.profiler.execute.block.telling import Teller, tell
-from splitwatt.profiler.records.blocks import PIPELINED
-from splitwatt.profiler.records.folder import RunFolder
+from splitwatt.profiler.execute.job import Begun, Job, Teller, run_job, say
+from splitwatt.profiler.execute.steady import WarmUp
+from splitwatt.profiler.execute.work import Done
+from splitwatt.profiler.records.blocks import INFERENCES, PIPELINED, WARMUP
+from splitwatt.profiler.records.fields import parse, plain_text
+from splitwatt.profiler.records.run import (
+    SAMPLES_FILE,
+    STARTS_FILE,
+    THROUGHPUT_FILE,
+    WINDOWS_FILE,
+)
+from splitwatt.profiler.records.sample import Sample, check_sample
 
 # After so many samples in a row that no server answered, the rest of the block is not tried.
 GIVE_UP_AFTER = 2
@@ -50,31 +59,24 @@ class Opened(NamedTuple):
 class Block:
     """Runs what is left of a block and records it."""
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        config: Config,
-        spec: Spec,
-        images: List[str],
-        retry_before: int,
-        session: int,
-    ) -> None:
-        self._folder = folder
+    def __init__(self, job: Job, begun: Begun, client: Client) -> None:
+        config, block, images = begun.config, begun.block, begun.images
+        self._job = job
+        self._folder = begun.folder
         self._config = config
-        self._spec = spec
-        self._session = session
-        self._row = config.configuration(spec.config)
-        self._done = folder.done(spec.id, retry_before)
+        self._block = block
+        self._session = begun.session
+        self._client = client
+        self._row = config.configuration(block.config)
+        self._done = Done(set(job.warmups), job.inferences, job.throughput)
         self._repetition = self._done.repetition(config, len(images))
         self._warm_up = WarmUp(config.warmup, config.warmup_until, len(images))
-        self._recorder = Recorder(config, spec, images, self._warm_up.images, session)
+        self._recorder = Recorder(config, block, images, self._warm_up.images, begun.session)
         self._teller = Teller()
         self._unreached = 0
         self._published: Optional[Charge] = None
 
-    def run(
-        self, bundles: str, target: str, threads: Optional[int], client: Client, sysfs: str
-    ) -> None:
+    def run(self) -> None:
         """Open the models, warm up, run the inferences, and record each.
 
         A sample that fails is recorded with its reason, and the block goes on; so is every sample
@@ -83,16 +85,15 @@ class Block:
         Raises:
             SplitwattError: the run folder cannot be written.
         """
-        self._client = client
-        asked = client if self._row.kind == SPLIT else None
+        asked = self._client if self._row.kind == SPLIT else None
         link = next(iter(measured_links(self._config)), None)
-        self._survey = Survey(self._folder, self._spec.id, asked, link, self._session)
+        self._survey = Survey(self._folder, self._block.id, asked, link, self._session)
         with ExitStack() as stack:
-            self._samples = stack.enter_context(self._folder.samples())
-            self._windows = stack.enter_context(self._folder.windows())
-            self._probe = stack.enter_context(BoardProbe(sysfs))
+            self._samples = stack.enter_context(self._folder.appender(SAMPLES_FILE))
+            self._windows = stack.enter_context(self._folder.appender(WINDOWS_FILE))
+            self._probe = stack.enter_context(BoardProbe(self._job.sysfs))
             try:
-                opened = self._open(bundles, target, threads)
+                opened = self._open()
             except SplitwattError as error:
                 return self._fail_all(error)
             try:
@@ -105,13 +106,13 @@ class Block:
             finally:
                 opened.system.close()
 
-    def _open(self, bundles: str, target: str, threads: Optional[int]) -> Opened:
-        backend = self._spec.backend
+    def _open(self) -> Opened:
+        backend, threads = self._block.backend, self._job.threads
         cuda_s = cuda_init_s(backend)
         start = time.perf_counter()
         own = self._config.only([self._row.id])
-        found = open_bundles(own, bundles, target)
-        models: List[Found] = [found[name] for name in self._row.models]
+        bundles = open_bundles(own, self._job.bundles, self._job.target)
+        models: List[Found] = [bundles[name] for name in self._row.models]
         if self._config.payload == "published":
             self._published = published_total([m.model for m in models])
         if self._row.kind != SPLIT:
@@ -135,13 +136,13 @@ class Block:
             count += 1
             self._teller.done()
         self._teller.more(count - self._config.warmup)
-        self._window("warmup", start, count)
-        with self._folder.starts() as starts:
+        self._window(WARMUP, start, count)
+        with self._folder.appender(STARTS_FILE) as starts:
             row = {"cuda_init_s": opened.cuda_init_s, "open_s": opened.open_s,
                    "server_load_s": opened.server_load_s, "first_inference_s": first_s,
                    "warmups": count, "steady": self._warm_up.steady,
-                   "fallbacks": opened.system.fallbacks,
-                   "built": opened.system.built}  # fmt: skip
+                   "fallbacks": [plain_text(text) for text in opened.system.fallbacks],
+                   "built": [plain_text(text) for text in opened.system.built]}  # fmt: skip
             starts.append(self._of_block(row))
 
     def _inferences(self, system: System) -> None:
@@ -161,16 +162,16 @@ class Block:
                 self._teller.more(self._repetition.expected() - expected)
                 expected = self._repetition.expected()
         self._teller.flush()
-        self._window("inferences", start, count)
+        self._window(INFERENCES, start, count)
 
     def _flow(self, system: System) -> None:
         """The same images once more, for throughput."""
         images = [self._recorder.image(k, False) for k in range(self._config.inferences)]
         start = time.monotonic()
-        found = flow(system, images)
+        outcome = flow(system, images)
         self._window(PIPELINED, start, len(images))
-        with self._folder.throughput() as throughput:
-            throughput.append(self._of_block(found.to_json()))
+        with self._folder.appender(THROUGHPUT_FILE) as throughput:
+            throughput.append(self._of_block(outcome.to_json()))
         for _ in images:
             self._teller.done()
         self._teller.flush()
@@ -192,7 +193,13 @@ class Block:
             return self._recorder.failed(inference, warmup, started, error, board)
         self._unreached = 0
         board = self._probe.read()
-        return self._recorder.ok(inference, warmup, started, outcome, self._published, board)
+        record = self._recorder.ok(inference, warmup, started, outcome, self._published, board)
+        try:  # what no reader would take, as a server's negative times, is a failure
+            check_sample(parse(Sample, record, "the sample"), "the sample")
+        except RunError as error:
+            odd = ServerError("the server's answer makes an impossible record: %s" % error.message)
+            return self._recorder.failed(inference, warmup, started, odd, board)
+        return record
 
     def _fail_all(self, error: SplitwattError) -> None:
         for k in range(self._config.warmup):
@@ -214,27 +221,23 @@ class Block:
             self._windows.append(self._of_block(dict(row, session=self._session)))
 
     def _of_block(self, row: Dict[str, Any]) -> Dict[str, Any]:
-        spec = self._spec
-        return dict(row, config=spec.config, backend=spec.backend, block=spec.id)
+        block = self._block
+        return dict(row, config=block.config, backend=block.backend, block=block.id)
 
 
-def _work(options: Any, begun: Begun) -> None:
-    spec = next(Spec.of(row) for row in begun.document["blocks"] if row["id"] == options.block)
-    client = Client(begun.endpoint, options.timeout)
-    block = Block(
-        begun.folder, begun.config, spec, begun.images, options.retry_before, begun.session
-    )
-    block.run(options.bundles, options.target, options.threads, client, options.sysfs)
-    tell({"process_peak_bytes": process_peak_bytes()})
+def _work(job: Job, begun: Begun) -> None:
+    with Client(begun.endpoint, job.timeout_s) as client:
+        if begun.block.repeats_stages:
+            stages.work(job, begun, client)
+        else:
+            Block(job, begun, client).run()
+    say({"process_peak_bytes": process_peak_bytes()})
 
 
-def main(argv: Optional[List[str]] = None) -> int:
-    """Run a block; exit code 0, or 3 where the run cannot go on."""
-    parser = block_parser("splitwatt.profiler.execute.block.block", __doc__.split("\n")[0])
-    parser.add_argument("--retry-before", type=int, default=0)
-    parser.add_argument("--sysfs", default="/sys")
-    return run_main(parser, argv, _work)
+def main(argv: List[str]) -> int:
+    """Run a block by the job at `argv[0]`; exit code 0, or 3 where the run cannot go on."""
+    return run_job(argv[0], _work)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

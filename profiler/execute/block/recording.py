@@ -1,44 +1,18 @@
 """Lines of samples.jsonl, made from what running an image gave or from why it failed."""
 
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
-from splitwatt.device_configs.errors import ImageError, RunError, ServerError
+from splitwatt.device_configs.errors import ImageError, ServerError
 from splitwatt.profiler.board.probe import Reading
 from splitwatt.profiler.config.config import Config
 from splitwatt.profiler.config.images import image_of
 from splitwatt.profiler.execute.block.system import Charge, Outcome, finished
-from splitwatt.profiler.records.run import FAILED, OK, Sample
+from splitwatt.profiler.records.blocks import Block
+from splitwatt.profiler.records.fields import plain_text
+from splitwatt.profiler.records.sample import BY_IMAGE, FAILED, OK, Sample
 
 Record = Dict[str, Any]
-
-
-class Spec(NamedTuple):
-    """A block of a run, as run.json lists it.
-
-    Attributes:
-        id: names it.
-        config, backend, repeat: what it runs, and which of their blocks it is, from 0.
-        again: 0, or the how-manieth time it runs because the board throttled.
-    """
-
-    id: str
-    config: str
-    backend: str
-    repeat: int
-    again: int = 0
-
-    @classmethod
-    def of(cls, row: Dict[str, Any]) -> "Spec":
-        """A row of run.json's `blocks`; keys of a later version are passed over.
-
-        Raises:
-            RunError: it is none.
-        """
-        try:
-            return cls(**{name: row[name] for name in cls._fields if name in row})
-        except TypeError:
-            raise RunError("run.json: the key 'blocks' holds what is no block: %.80r" % (row,))
 
 
 class Recorder:
@@ -51,14 +25,16 @@ class Recorder:
     """
 
     def __init__(
-        self, config: Config, spec: Spec, images: List[str], warm_images: int, session: int = 0
+        self, config: Config, block: Block, images: List[str], warm_images: int, session: int = 0
     ) -> None:
         self._config = config
-        self._spec = spec
+        self._block = block
         self._images = images
         self._warm_images = warm_images
         nothing = dict.fromkeys(Sample._fields)
-        nothing.update(config=spec.config, repeat=spec.repeat, backend=spec.backend, block=spec.id)
+        nothing.update(
+            config=block.config, repeat=block.repeat, backend=block.backend, block=block.id
+        )
         nothing["session"] = session
         self._nothing: Record = nothing
 
@@ -67,7 +43,7 @@ class Recorder:
         if warmup:
             return self._images[image_of(inference, 0, 0, self._warm_images)]
         inferences, count = self._config.inferences, len(self._images)
-        return self._images[image_of(inference, self._spec.repeat, inferences, count)]
+        return self._images[image_of(inference, self._block.repeat, inferences, count)]
 
     def ok(
         self, inference: int, warmup: bool, started: float, outcome: Outcome,
@@ -96,7 +72,7 @@ class Recorder:
     ) -> Record:  # fmt: skip
         """Of an image that gave none; an error as text is the block's process's own end."""
         record = self._record(inference, warmup, started, board)
-        record["reason"] = str(error) or type(error).__name__
+        record["reason"] = plain_text(str(error)) or type(error).__name__
         record["failed_by"] = _culprit(error)
         return record
 
@@ -122,5 +98,5 @@ def _culprit(error: Union[BaseException, str]) -> str:
     if isinstance(error, str):
         return "process"
     if isinstance(error, ImageError):
-        return "image"
+        return BY_IMAGE
     return "server" if isinstance(error, ServerError) else "engine"

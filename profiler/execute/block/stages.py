@@ -1,11 +1,7 @@
-"""One stage block: a process that repeats each stage of a configuration alone, for its joules.
-
-Started by the runner as `python -m splitwatt.profiler.execute.block.stages`; the runner samples the power meanwhile.
-"""
+"""The stages of a configuration, each repeated alone for its joules; the runner samples the power."""
 
 import itertools
-import sys
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -14,14 +10,15 @@ from splitwatt.energy.joules.per_image import Repetitions, repeat
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, LocalPipeline
 from splitwatt.engines.pipeline.store import EngineStore
-from splitwatt.profiler.analyse.stage_energy import SERVER, TRANSMIT, StageBlock
+from splitwatt.profiler.analyse.energy import SERVER, TRANSMIT
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.remote import STAGES, Remote
-from splitwatt.profiler.config.bundles import Found, open_bundles, slot
-from splitwatt.profiler.config.config import SPLIT, Config
-from splitwatt.profiler.execute.block.start import Begun, block_parser, run_main
-from splitwatt.profiler.execute.stage_plan import StageSpec, stage_names, stage_specs
-from splitwatt.profiler.records.folder import Appender
+from splitwatt.profiler.config.bundles import open_bundles, slot
+from splitwatt.profiler.config.config import SPLIT
+from splitwatt.profiler.execute.job import Begun, Job
+from splitwatt.profiler.execute.plan import stage_names
+from splitwatt.profiler.records.blocks import StageBlock
+from splitwatt.profiler.records.fields import plain_text
 from splitwatt.profiler.records.run import STAGES_FILE
 from splitwatt.profiler.records.sample import FAILED, OK
 
@@ -45,36 +42,20 @@ class StageWork:
     """The stages of one configuration on one backend.
 
     Args:
-        config: of the run; its `stage_energy_s` says how long each stage is repeated.
-        spec: the block.
-        paths: the run's images, of which the first that can be decoded are used.
-        open_bundles: gives the configuration's bundles by model.
-        threads: of one inference.
+        job: what the process is to do.
+        begun: what it works with; of its images the first that can be decoded are used, and the
+            config's `stage_energy_s` says how long each stage is repeated.
         client: the server's; used by split configurations.
         remote: the same server's own offers.
-        session: of the run.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        spec: StageSpec,
-        paths: Sequence[str],
-        open_bundles: Callable[[], Dict[str, Found]],
-        threads: Optional[int],
-        client: Client,
-        remote: Remote,
-        session: int,
-    ) -> None:
-        self._row = config.configuration(spec.config)
-        self._seconds = config.stage_energy_s or 0.0
-        self._spec = spec
-        self._paths = paths
-        self._open_bundles = open_bundles
-        self._threads = threads
+    def __init__(self, job: Job, begun: Begun, client: Client, remote: Remote) -> None:
+        self._job = job
+        self._begun = begun
+        self._row = begun.config.configuration(begun.block.config)
+        self._seconds = begun.config.stage_energy_s or 0.0
         self._client = client
         self._remote = remote
-        self._session = session
 
     def rows(self, model: str, names: Sequence[str]) -> Iterator[StageBlock]:
         """These stages of a model, each repeated, or the reason why it could not be."""
@@ -93,17 +74,17 @@ class StageWork:
             ran = stage.run()
         except (SplitwattError, MemoryError) as error:
             return self._failed(stage.stage, stage.images, error)
-        spec = self._spec
+        block = self._begun.block
         return StageBlock(
-            spec.config, spec.backend, spec.id, stage.stage, ran.start_s, ran.end_s,
-            ran.repetitions, stage.images, OK, None, self._session,
+            block.config, block.backend, block.id, stage.stage, ran.start_s, ran.end_s,
+            ran.repetitions, stage.images, OK, None, self._begun.session,
         )  # fmt: skip
 
     def _failed(self, stage: str, images: int, error: BaseException) -> StageBlock:
-        spec, reason = self._spec, str(error) or type(error).__name__
+        block, reason = self._begun.block, plain_text(str(error)) or type(error).__name__
         return StageBlock(
-            spec.config, spec.backend, spec.id, stage, None, None, None, images, FAILED, reason,
-            self._session,
+            block.config, block.backend, block.id, stage, None, None, None, images, FAILED, reason,
+            self._begun.session,
         )  # fmt: skip
 
     def _images(self) -> List[np.ndarray]:
@@ -112,30 +93,32 @@ class StageWork:
         Raises:
             ImageError: none can.
         """
-        found: List[np.ndarray] = []
+        decoded: List[np.ndarray] = []
         damaged = ImageError("the run has no image")
-        for path in self._paths:
+        for path in self._begun.images:
             try:
-                found.append(decode_image(path))
+                decoded.append(decode_image(path))
             except ImageError as error:
                 damaged = error
-            if len(found) == IMAGES:
+            if len(decoded) == IMAGES:
                 break
-        if not found:
+        if not decoded:
             raise damaged
-        return found
+        return decoded
 
     def _stages(self, model: str) -> Iterator[Measured]:
-        """A model's stages in their order; its engines are open while those of the board are told."""
-        images, found = self._images(), self._open_bundles()[model]
-        bundle = found.bundle
+        """A model's stages in their order; its engines are open while those of the board are given."""
+        job, backend, threads = self._job, self._begun.block.backend, self._job.threads
+        own = self._begun.config.only([self._row.id])
+        images, opened = self._images(), open_bundles(own, job.bundles, job.target)[model]
+        bundle = opened.bundle
         prefix = slot(bundle.manifest.tasks) + "."
         with EngineStore() as store:
             if self._row.kind != SPLIT:
-                local = LocalPipeline(bundle, self._spec.backend, self._threads, store)
+                local = LocalPipeline(bundle, backend, threads, store)
                 per_image = [local.steps(image) for image in images]
             else:
-                board = BoardPipeline(bundle, self._spec.backend, self._threads, store)
+                board = BoardPipeline(bundle, backend, threads, store)
                 per_image = [board.steps(image) for image in images]
             for stage in zip(*per_image):
                 yield self._on_board(prefix + stage[0][0], [call for _, call in stage])
@@ -143,8 +126,8 @@ class StageWork:
                 requests = [board.run(image) for image in images]
                 bodies = [(r.payload, r.sizes.tolist()) for r in requests]
         if self._row.kind == SPLIT:
-            yield self._transmit(found.model, prefix + TRANSMIT, bodies)
-            yield self._server(found.model, prefix + SERVER, bodies)
+            yield self._transmit(opened.model, prefix + TRANSMIT, bodies)
+            yield self._server(opened.model, prefix + SERVER, bodies)
 
     def _on_board(self, stage: str, calls: List[Step]) -> Measured:
         return Measured(stage, lambda: self._repeat(calls), len(calls))
@@ -185,32 +168,13 @@ class StageWork:
         return self._remote
 
 
-def _work(options: Any, begun: Begun) -> None:
-    config = begun.config
-    spec = next(s for s in stage_specs(config) if s.id == options.block)
-    done = options.done.split(",")
-
-    def opened() -> Dict[str, Found]:
-        return open_bundles(config.only([spec.config]), options.bundles, options.target)
-
-    endpoint, timeout_s = begun.endpoint, options.timeout
-    with Client(endpoint, timeout_s) as client, Remote(endpoint, timeout_s) as remote:
-        work = StageWork(
-            config, spec, begun.images, opened, options.threads, client, remote, begun.session
-        )
-        with Appender(begun.folder.file(STAGES_FILE)) as records:
-            for model, names in stage_names(config, spec, begun.document["bundles"]).items():
-                left = [name for name in names if name not in done]
-                for row in work.rows(model, left) if left else ():
+def work(job: Job, begun: Begun, client: Client) -> None:
+    """Repeat each stage that is not recorded and record it."""
+    with Remote(begun.endpoint, job.timeout_s) as remote:
+        stages = StageWork(job, begun, client, remote)
+        with begun.folder.appender(STAGES_FILE) as records:
+            names_of = stage_names(begun.config, begun.block, begun.document["bundles"])
+            for model, names in names_of.items():
+                left = [name for name in names if name not in job.stages]
+                for row in stages.rows(model, left) if left else ():
                     records.append(dict(row._asdict()))
-
-
-def main(argv: Optional[List[str]] = None) -> int:
-    """Run a stage block; exit code 0, or 3 where the run cannot go on."""
-    parser = block_parser("splitwatt.profiler.execute.block.stages", __doc__.split("\n")[0])
-    parser.add_argument("--done", default="")
-    return run_main(parser, argv, _work)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,20 +1,37 @@
-"""What a block finds out of the network between its samples: both ends' clocks, the link's rate.
+"""What a block measures of the network between its samples: both ends' clocks, the link's rate.
 
 Appended to the run's clock.jsonl and links.jsonl. Nothing here ends a block: a server that is gone
 or too old to be asked is recorded, and the samples go on.
+
+A rate is bytes over the time that they take, up and down apart: a small and a larger request are sent,
+each with the token bucket drained. The larger one has so many more bytes, framing counted, and takes
+so much longer: what both take for themselves, as the way through two kernels and the server, is in
+neither.
 """
 
 import time
-from typing import Any, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from splitwatt.device_configs.errors import ServerError
+from splitwatt.device_configs.errors import RunError, ServerError
+from splitwatt.profiler.client.client import Client, Exchange, NoClockError
 from splitwatt.profiler.client.clock import estimate
-from splitwatt.profiler.execute.link_probe import probe
-from splitwatt.profiler.links.link import Link
-from splitwatt.profiler.records.folder import Appender, RunFolder
-from splitwatt.profiler.records.network import CLOCK_FILE, LINKS_FILE, NO_SERVER, ClockEstimate
+from splitwatt.profiler.links.link import Link, framed_bytes
+from splitwatt.profiler.records.fields import parse, plain_text
+from splitwatt.profiler.records.folder import RunFolder
+from splitwatt.profiler.records.network import (
+    AFTER,
+    BEFORE,
+    DURING,
+    NO_SERVER,
+    ClockEstimate,
+    LinkRate,
+)
+from splitwatt.profiler.records.run import CLOCK_FILE, LINKS_FILE
 
-BEFORE, DURING, AFTER = "before", "during", "after"
+# What a probe carries: more as long as it takes less than this.
+ENOUGH_S = 0.25
+_LEAST_BYTES, _MOST_BYTES = 4096, 1 << 20
+_SMALL = 3
 # Between samples the clocks are compared again after so long.
 EVERY_S = 20.0
 
@@ -67,9 +84,23 @@ class Survey:
         except ServerError as error:
             rows.append((CLOCK_FILE, self._unknown(when, error.message)))
         for name, row in rows:
-            with Appender(self._folder.file(name)) as lines:
-                lines.append(dict(row._asdict()))
+            with self._folder.appender(name) as lines:
+                lines.append(self._sound(row, when))
         self._last_s = time.monotonic()
+
+    def _sound(self, row: Any, when: str) -> Dict[str, Any]:
+        """A record that readers take, whatever the server said."""
+        line = dict(row._asdict())
+        if row.why_not is not None:
+            line["why_not"] = plain_text(row.why_not)
+        try:
+            parse(type(row), line, "the server's answer")
+        except RunError as error:
+            why_not = plain_text(error.message)
+            if isinstance(row, ClockEstimate):
+                return dict(self._unknown(when, why_not)._asdict())
+            line.update(uplink_kbit_s=None, downlink_kbit_s=None, why_not=why_not)
+        return line
 
     def _clocks(self, when: str) -> ClockEstimate:
         if self._client is None:
@@ -80,3 +111,49 @@ class Survey:
         return ClockEstimate(
             self._block, when, time.monotonic(), None, None, 0, time.time(), why_not, self._session
         )
+
+
+def probe(client: Client, block: str, when: str) -> LinkRate:
+    """Measure the link both ways.
+
+    Raises:
+        ServerError: the server is gone. A server that cannot be measured with is no error.
+    """
+    try:
+        up, up_bytes = _rate(client, lambda n: client.clock(up_bytes=n), _up)
+        down, down_bytes = _rate(client, lambda n: client.clock(down_bytes=n), _down)
+    except NoClockError as error:
+        return LinkRate(block, when, time.monotonic(), None, None, 0, 0, error.message)
+    return LinkRate(block, when, time.monotonic(), up, down, up_bytes, down_bytes, None)
+
+
+def _rate(
+    client: Client, ask: Callable[[int], Exchange], of: Callable[[Exchange], Tuple[int, float]]
+) -> Tuple[Optional[float], int]:
+    small = [_one(client, ask, of, 0) for _ in range(_SMALL)]
+    base_bytes, base_s = min(small, key=lambda pair: pair[1])
+    size = _LEAST_BYTES
+    while True:
+        content, took_s = _one(client, ask, of, size)
+        if took_s - base_s >= ENOUGH_S or size >= _MOST_BYTES:
+            break
+        size = min(4 * size, _MOST_BYTES)
+    took_s = min(took_s, _one(client, ask, of, size)[1])  # what disturbs it makes it longer
+    more = framed_bytes(content) - framed_bytes(base_bytes)
+    if took_s <= base_s:
+        return None, more
+    return 8e-3 * more / (took_s - base_s), more
+
+
+def _one(client: Client, ask: Any, of: Any, size: int) -> Tuple[int, float]:
+    client.drain()
+    sent: Tuple[int, float] = of(ask(size))
+    return sent
+
+
+def _up(exchange: Exchange) -> Tuple[int, float]:
+    return exchange.up_bytes, exchange.received_s - exchange.sent_s
+
+
+def _down(exchange: Exchange) -> Tuple[int, float]:
+    return exchange.down_bytes, exchange.received_s - exchange.sent_s

@@ -15,7 +15,7 @@ from splitwatt.profiler.config.bundles import Found, slot
 from splitwatt.profiler.config.estimated import estimated_bytes
 from splitwatt.profiler.config.published import published_bytes
 from splitwatt.profiler.records.legacy_size import legacy_bytes
-from splitwatt.profiler.records.run import ESTIMATED, PUBLISHED, Request
+from splitwatt.profiler.records.sample import ESTIMATED, PUBLISHED, Request
 
 
 class Outcome(NamedTuple):
@@ -193,7 +193,7 @@ class SplitSystem:
 
 
 def finished(requests: Sequence[Request], payloads: Sequence[bytes]) -> List[Request]:
-    """The requests with what need not be worked out while a sample is timed."""
+    """The requests with what need not be computed while a sample is timed."""
     return [
         request._replace(legacy_pickled_bytes=legacy_bytes(payload))
         for request, payload in zip(requests, payloads)

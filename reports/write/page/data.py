@@ -2,10 +2,11 @@
 # board: no
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
-from splitwatt.profiler.records.run import ClockEstimate, read_clock, uplink_s, waterfall
+from splitwatt.profiler.analyse.times import uplink_s
+from splitwatt.profiler.analyse.waterfall import waterfall
+from splitwatt.profiler.records.network import ClockEstimate
 from splitwatt.reports.load.accuracy import MAIN_METRIC
 from splitwatt.reports.load.model import NO_LINK, Entry, Sample, Series
 from splitwatt.reports.load.values import SOURCES, Value, missing
@@ -130,13 +131,8 @@ def _waterfalls(entry: Entry) -> list[dict[str, Any]]:
         "fastest": ordered[0],
         "slowest": ordered[-1],
     }
-    clock = _clock(entry.run.path)
+    clock = entry.run.clock
     return [_waterfall(name, sample, clock) for name, sample in chosen.items()]
-
-
-@lru_cache(maxsize=16)
-def _clock(path: str) -> list[ClockEstimate]:
-    return read_clock(path)
 
 
 def _waterfall(name: str, sample: Sample, clock: list[ClockEstimate]) -> dict[str, Any]:

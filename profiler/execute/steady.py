@@ -3,9 +3,10 @@
 Both rules decide from recorded times alone, so a run that was killed resumes to the same decision.
 """
 
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, Optional
 
 from splitwatt.profiler.analyse.statistics import quantile, relative_width
+from splitwatt.profiler.config.config import Until, WarmupUntil
 
 COUNT = "count"
 WIDTH = "width"
@@ -14,24 +15,6 @@ TIME = "max_s"
 NOTHING = "no inference succeeded"
 # The interval is looked at again when there are so many more values.
 _GROWTH = 0.05
-
-
-class WarmupUntil(NamedTuple):
-    """When a block is warm; every field is described in `configs/schema.json`."""
-
-    within: float
-    window: int
-    windows: int
-    max_inferences: int
-
-
-class Until(NamedTuple):
-    """When a block has run enough; every field is described in `configs/schema.json`."""
-
-    relative_width: Optional[float]
-    level: float
-    max_inferences: int
-    max_s: Optional[float]
 
 
 class WarmUp:

@@ -1,0 +1,333 @@
+"""Joules of a run: of each block for one image, and of single stages that were repeated alone.
+
+`energy` integrates. This module decides which interval of which power trace belongs to how many
+images, and says in a sentence why there is no figure.
+
+A sensor is too slow for a stage of some milliseconds. So a stage is repeated alone, for ten seconds
+or more, and the joules of that interval are divided by the repetitions. The stages are
+
+    SLOT.preprocess, SLOT.encoder, SLOT.encode    on the board, as in a sample (local models: model,
+                                                  postprocess)
+    SLOT.transmit    the request goes to the server and an answer of the same size comes back,
+                     without any work there
+    SLOT.server      the server works and the board waits: for the board what waiting costs, for the
+                     server's rails what the work costs
+"""
+
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from splitwatt.device_configs.errors import SensorError
+from splitwatt.energy.joules.confidence import LEAST_REPETITIONS, bootstrap_mean
+from splitwatt.energy.joules.per_image import LEAST_BLOCK_S, block_energy
+from splitwatt.energy.joules.windows import Window as EnergyWindow
+from splitwatt.energy.joules.windows import shifted
+from splitwatt.energy.trace.files import Trace, metadata_path, read_trace
+from splitwatt.profiler.config.config import SPLIT
+from splitwatt.profiler.records.blocks import IDLE, INFERENCES, StageBlock, Window
+from splitwatt.profiler.records.fields import field, record
+from splitwatt.profiler.records.run import Run
+from splitwatt.profiler.records.sample import BY_IMAGE, OK, Sample, same_session
+from splitwatt.profiler.records.traces import trace_facts, traces_of
+
+TRANSMIT = "transmit"
+SERVER = "server"
+NO_TOTAL = "the target does not say which rails make the board's total"
+_Interval = Tuple[float, float]
+
+
+@record("the energy of a rail")
+class RailJoules(NamedTuple):
+    """Joules per image of one rail, or of the rails that make a machine's total."""
+
+    rail: str = field("its label; of a total of several rails their labels with + between")
+    total: bool = field("whether it is a part of the total, by the target's data")
+    joules_per_image: Optional[float] = field("gross, over the block's inferences")
+    net_joules_per_image: Optional[float] = field("the same less idle power x time")
+    interval: Optional[Tuple[float, float]] = field("95 % interval of joules_per_image")
+    idle_watts: Optional[float] = field("mean power of the block's idle windows")
+    why_not: Optional[str] = field("why there are no joules")
+    pieces: Tuple[float, ...] = field("joules per image of equal pieces of the block", ())
+    excluded: Optional[Dict[str, int]] = field(
+        "readings that were left out: failed, negative, absurd, clock", None
+    )
+
+
+@record("the energy of a block")
+class BlockEnergy(NamedTuple):
+    """The energy of one block's inferences, of each session that ran a part of them."""
+
+    config: str = field("the configuration, as LC1")
+    backend: str = field("what ran the board's parts")
+    block: str = field("the block: one process, one configuration, one backend")
+    inferences: int = field("the images that the joules are divided by")
+    provenance: Optional[str] = field(
+        "what was read: measured, generated (a made-up load) or replayed; null without a trace"
+    )
+    total: Optional[RailJoules] = field("the board's; null where the target names no total")
+    rails: List[RailJoules] = field("each rail's")
+    why_not: Optional[str] = field("why there are no joules")
+    events: Optional[Dict[str, int]] = field(
+        "what the sampler noted, and how often: suspended, blocked, ...", None
+    )
+
+
+@record("the energy of a stage")
+class StageEnergy(NamedTuple):
+    """Joules of one stage for one image."""
+
+    config: str = field("the configuration, as LC1")
+    backend: str = field("what ran the board's parts")
+    block: str = field("the block that repeats stages, as LC1.cpu.stages")
+    stage: str = field("SLOT.STAGE: what was repeated, alone")
+    repetitions: Optional[int] = field("how often it ran: what the joules are divided by")
+    provenance: Optional[str] = field("measured, generated or replayed; null without a trace")
+    total: Optional[RailJoules] = field("the board's")
+    rails: List[RailJoules] = field("each rail of the board")
+    server_provenance: Optional[str] = field("the same of the server, in the stage server")
+    server_total: Optional[RailJoules] = field("the server's, in the stage server")
+    server_rails: List[RailJoules] = field("each rail of the server, in the stage server")
+    why_not: Optional[str] = field("why there are no joules of the board")
+
+
+class _Joules(NamedTuple):
+    """What a trace says of an interval."""
+
+    provenance: str
+    total: Optional[RailJoules]
+    rails: List[RailJoules]
+    events: Dict[str, int]
+
+
+def energy_of(run: Run) -> List[BlockEnergy]:
+    """The energy of each block of a run, or why it has none; integrates the traces."""
+    return _block_energies(run, False)
+
+
+def server_energy_of(run: Run) -> List[BlockEnergy]:
+    """The same of the server's own rails, for the images of split configurations."""
+    split = {row.id for row in run.config.configurations if row.kind == SPLIT}
+    return [energy for energy in _block_energies(run, True) if energy.config in split]
+
+
+def stage_energy_of(run: Run, least_s: float = LEAST_BLOCK_S) -> List[StageEnergy]:
+    """The energy of each stage that was repeated alone, or why it has none.
+
+    Args:
+        run: with repeated stages, or without.
+        least_s: a stage that was repeated for less has no joules.
+    """
+    return [_of_stage(run, stage, least_s) for stage in run.stages]
+
+
+def pooled_interval(rails: Sequence[RailJoules]) -> Optional[_Interval]:
+    """The 95 % interval of the mean of several blocks' joules per image; None of too few.
+
+    Over the blocks where there are five, which shows what differs between them; else over the
+    pieces of all of them.
+    """
+    values = [rail.joules_per_image for rail in rails if rail.joules_per_image is not None]
+    if len(rails) == 1 or not values:
+        return rails[0].interval if rails else None
+    many = values if len(values) >= LEAST_REPETITIONS else [p for r in rails for p in r.pieces]
+    mean = bootstrap_mean(many)
+    if mean is None or mean.interval is None:
+        return None
+    middle = sum(values) / len(values)
+    low, high = mean.interval
+    return middle + min(0.0, low - mean.mean), middle + max(0.0, high - mean.mean)
+
+
+def waiting_joules(idle_watts: Optional[float], seconds: float) -> Optional[float]:
+    """Joules of waiting so long for a simulated link: idle power x time, estimated, in no other
+    figure; None without the board's idle power.
+    """
+    return None if idle_watts is None else idle_watts * seconds
+
+
+def clock_offset_s(trace: Trace) -> float:
+    """The trace's clock less the board's: 0 for the board's own, the mean of what was measured
+    before and after the block for a server's.
+    """
+    offsets = [float(row["offset_s"]) for row in trace.metadata.get("clock") or []]
+    return sum(offsets) / len(offsets) if offsets else 0.0
+
+
+def _block_energies(run: Run, server: bool) -> List[BlockEnergy]:
+    # Every attempt counts here: one that failed and ran again used energy too.
+    samples: Dict[str, List[Sample]] = {}
+    for sample in run.attempts:
+        if not sample.warmup:
+            samples.setdefault(sample.block, []).append(sample)
+    rows, whole = [], set()
+    for window in run.windows:
+        if window.name == INFERENCES:
+            whole.add(window.block)
+            rows.append(_of_window(run, window, samples.get(window.block, []), server))
+    for block, own in samples.items():
+        if block not in whole:
+            why = "the block was cut off before its window ended"
+            traces = _traces(run, block, server)
+            rows.append(_none(own[-1], 0, why if traces else _why_none(run, server)))
+    return [row for row in rows if row.block not in run.replaced]
+
+
+def _of_window(run: Run, window: Window, samples: Sequence[Sample], server: bool) -> BlockEnergy:
+    inside = [s for s in samples if _in(s, window)]
+    good = sum(1 for sample in inside if sample.ok)
+    # A damaged image fails at once; what else fails has used energy of which nobody knows how much.
+    failed = [sample for sample in inside if not sample.ok and sample.failed_by != BY_IMAGE]
+    traces = _traces(run, window.block, server)
+    if not traces:
+        return _none(window, good, _why_none(run, server))
+    if failed:
+        return _none(window, good, "%d of its %d inferences failed" % (len(failed), len(inside)))
+    if not good:
+        return _none(window, good, "no inference gave an answer")
+    try:
+        own = _joules(run, window, window.start_s, window.end_s, good, traces)
+    except SensorError as error:
+        return _none(window, good, error.message)
+    why = own.total.why_not if own.total else NO_TOTAL
+    return BlockEnergy(
+        window.config, window.backend, window.block, good, own.provenance, own.total, own.rails,
+        why, own.events,
+    )  # fmt: skip
+
+
+def _of_stage(run: Run, stage: StageBlock, least_s: float) -> StageEnergy:
+    none = StageEnergy(
+        stage.config, stage.backend, stage.block, stage.stage, stage.repetitions, None, None, [],
+        None, None, [], None,
+    )  # fmt: skip
+    start, end, repetitions = stage.start_s, stage.end_s, stage.repetitions
+    if stage.status != OK or not repetitions or start is None or end is None:
+        return none._replace(why_not=stage.reason or "it was not repeated")
+    if end - start < least_s:
+        why = "%s was repeated for %.3g s, and %g s are needed" % (
+            stage.stage,
+            end - start,
+            least_s,
+        )
+        return none._replace(why_not=why)
+    on_server = _traces(run, stage.block, True) if stage.stage.endswith("." + SERVER) else []
+    if on_server:
+        try:
+            theirs = _joules(run, stage, start, end, repetitions, on_server)
+            none = none._replace(
+                server_provenance=theirs.provenance, server_total=theirs.total,
+                server_rails=theirs.rails,
+            )  # fmt: skip
+        except SensorError:
+            pass  # the block's own record says why
+    traces = _traces(run, stage.block, False)
+    if not traces:
+        return none._replace(why_not=_why_none(run, False))
+    try:
+        own = _joules(run, stage, start, end, repetitions, traces)
+    except SensorError as error:
+        return none._replace(why_not=error.message)
+    return none._replace(
+        provenance=own.provenance,
+        total=own.total,
+        rails=own.rails,
+        why_not=own.total.why_not if own.total else NO_TOTAL,
+    )
+
+
+def _joules(
+    run: Run, of: Any, start_s: float, end_s: float, images: int, traces: Sequence[str]
+) -> _Joules:
+    """Joules per image of an interval on the board's clock.
+
+    Args:
+        of: the window or stage, for its block and session.
+        images: what the joules are divided by.
+        traces: the block's, of which one covers the interval.
+
+    Raises:
+        SensorError: there is no figure, and why.
+    """
+    sessions = {path: _session(path) for path in traces}
+    same = [p for p in traces if of.session is not None and sessions[p] == of.session]
+    same = same or [path for path in traces if same_session(sessions[path], of.session)]
+    if not same:
+        raise SensorError("no trace is of the session of the run in which it ran")
+    path = _covering(same, start_s, end_s)
+    offset = clock_offset_s(read_trace(path))
+    windows = [(start_s, end_s), *_idle_of(run, of)]
+    own = shifted([EnergyWindow("", a, b) for a, b in windows], offset)
+    (begin, end), *idle = [(window.start_s, window.end_s) for window in own]
+    figures = block_energy(path, begin, end, images, idle)
+    if figures["provenance"] is None:
+        raise SensorError("%s does not say which sensor was read" % path)
+    total = figures["total"]
+    labels = total["rails"] if total else []
+    return _Joules(
+        figures["provenance"],
+        _rail("+".join(labels), True, total) if total else None,
+        [_rail(label, label in labels, row) for label, row in figures["rails"].items()],
+        figures["events"],
+    )
+
+
+def _rail(label: str, total: bool, figures: Dict[str, Any]) -> RailJoules:
+    interval = figures["interval_joules_per_image"]
+    return RailJoules(
+        label,
+        total,
+        figures["joules_per_image"],
+        figures["net_joules_per_image"],
+        (interval[0], interval[1]) if interval else None,
+        figures["idle_watts"],
+        figures["refused"],
+        tuple(figures["joules_per_image_of_pieces"]),
+        figures["excluded"],
+    )
+
+
+def _idle_of(run: Run, of: Any) -> List[_Interval]:
+    """The intervals of a block in which nothing ran in a session of the run."""
+    own = [w for w in run.windows if (w.name, w.block) == (IDLE, of.block)]
+    return [(w.start_s, w.end_s) for w in own if same_session(w.session, of.session)]
+
+
+def _traces(run: Run, block: str, server: bool) -> List[str]:
+    return [] if run.same_machine else traces_of(run.power, block, server)
+
+
+def _why_none(run: Run, server: bool) -> str:
+    if run.same_machine:
+        return "the server ran on the same machine: what is the board's cannot be told apart"
+    why_not = (run.document.get("power") or {}).get("server_why_not" if server else "why_not")
+    return "; ".join(why_not or []) or "no power sensor was recorded"
+
+
+def _session(trace: str) -> Optional[int]:
+    """The session of the run that a trace is of; None of a killed one and of earlier versions."""
+    about = metadata_path(trace)
+    return trace_facts(about).session if os.path.lexists(about) else None
+
+
+def _covering(traces: Sequence[str], start_s: float, end_s: float) -> str:
+    """The trace that the interval lies in: of a block that was resumed, one a session."""
+    if len(traces) == 1:
+        return traces[0]
+
+    def overlap_s(path: str) -> float:
+        trace = read_trace(path)
+        if not trace.times:
+            return 0.0
+        offset = clock_offset_s(trace)
+        return min(end_s, trace.times[-1] - offset) - max(start_s, trace.times[0] - offset)
+
+    return max(traces, key=overlap_s)
+
+
+def _in(sample: Sample, window: Window) -> bool:
+    inside = window.start_s <= sample.started_monotonic_s <= window.end_s
+    return inside and same_session(sample.session, window.session)
+
+
+def _none(of: Any, inferences: int, why: str) -> BlockEnergy:
+    return BlockEnergy(of.config, of.backend, of.block, inferences, None, None, [], why)

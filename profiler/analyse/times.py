@@ -1,0 +1,142 @@
+"""Times that follow from a sample: its parts, and a link's for any rate, from the bytes it stores.
+
+What was not measured is None, never 0.
+"""
+
+from typing import Callable, List, Optional
+
+from splitwatt.profiler.links.link import PAYLOAD, Link, framed_bytes, seconds
+from splitwatt.profiler.links.simulated import Delay, delay
+from splitwatt.profiler.records.sample import Sample
+
+
+def charged_bytes(sample: Sample, charges: str) -> Optional[int]:
+    """The uplink bytes of a sample: the codec's alone, or all that the wire carries, framed.
+
+    Each request is framed by itself. Where a published payload is charged, it replaces the measured
+    one, and the rest stays. None where nothing was sent.
+
+    Args:
+        charges: "payload" or "wire".
+    """
+    if charges == PAYLOAD:
+        return _payload(sample)
+    wire = _wire_up(sample)
+    return None if wire is None else sum(framed_bytes(content) for content in wire)
+
+
+def uplink_payload_s(sample: Sample, link: Link) -> Optional[float]:
+    """8 * payload bytes / rate, as in the Ladon paper; None where nothing is sent or the link has no
+    rate.
+    """
+    return _over(link, _payload(sample))
+
+
+def uplink_wire_s(sample: Sample, link: Link) -> Optional[float]:
+    """The same of all that the wire carries: HTTP, Ethernet, IPv4 and TCP headers around each 1448
+    bytes.
+    """
+    return _over(link, charged_bytes(sample, "wire"))
+
+
+def uplink_s(sample: Sample, link: Link) -> Optional[float]:
+    """A simulated uplink's time: payload or wire, latency, loss.
+
+    None on a measured link: there it is a part of the sample's own network time.
+    """
+    told = uplink_delay(sample, link)
+    return None if told is None else told.total_s
+
+
+def uplink_delay(sample: Sample, link: Link) -> Optional[Delay]:
+    """The parts of `uplink_s`."""
+    payload, wire = _payload(sample), _wire_up(sample)
+    if link.measured or payload is None or wire is None:
+        return None
+    return delay(link, link.rate_kbit_s, [payload], wire, _place(sample, "up"))
+
+
+def downlink_s(sample: Sample, link: Link) -> Optional[float]:
+    """A simulated downlink's time: answers with their headers, latency, loss; 0 where the link says
+    nothing of the way back.
+
+    None as `uplink_s`.
+    """
+    if link.measured or not sample.ok or not sample.requests:
+        return None
+    wire = [request.wire_down_bytes for request in sample.requests]
+    return delay(link, link.downlink_kbit_s or 0.0, wire, wire, _place(sample, "down")).total_s
+
+
+def end_to_end_s(sample: Sample, link: Link) -> Optional[float]:
+    """From the image file to the answer: `total_s`, and a simulated link's time where something is
+    sent; over a measured link `total_s` alone.
+    """
+    if not sample.ok or sample.total_s is None:
+        return None
+    if link.measured or not sample.requests:
+        return sample.total_s
+    uplink, downlink = uplink_s(sample, link), downlink_s(sample, link)
+    return None if uplink is None or downlink is None else sample.total_s + uplink + downlink
+
+
+def local_s(sample: Sample) -> Optional[float]:
+    """Seconds of the stages on the board."""
+    return _sum(sample, lambda stage: not _on_server(stage) and not _on_network(stage))
+
+
+def server_s(sample: Sample) -> Optional[float]:
+    """Seconds of the stages on the server; None in local computing."""
+    return _sum(sample, _on_server)
+
+
+def network_s(sample: Sample) -> Optional[float]:
+    """Seconds of HTTP round trips less the server's time; None in local computing."""
+    return _sum(sample, _on_network)
+
+
+# What docs/formats.md lists as derived from a sample.
+DERIVED = (
+    uplink_payload_s, uplink_wire_s, uplink_s, downlink_s, end_to_end_s, local_s, server_s, network_s
+)  # fmt: skip
+
+
+def _over(link: Link, charged: Optional[int]) -> Optional[float]:
+    if charged is None or not link.rate_kbit_s:
+        return None
+    return seconds(charged, link.rate_kbit_s)
+
+
+def _payload(sample: Sample) -> Optional[int]:
+    if not sample.ok or not sample.requests:
+        return None
+    if sample.published_payload_bytes is not None:
+        return sample.published_payload_bytes
+    return sample.payload_bytes
+
+
+def _wire_up(sample: Sample) -> Optional[List[int]]:
+    """Bytes of each request with HTTP headers and JSON, a published payload in its place."""
+    payload = _payload(sample)
+    if payload is None or sample.payload_bytes is None:
+        return None
+    wire = [request.wire_up_bytes for request in sample.requests]
+    wire[0] = max(0, wire[0] + payload - sample.payload_bytes)
+    return wire
+
+
+def _place(sample: Sample, way: str) -> str:
+    return "%s|%d|%s|%s" % (sample.block, sample.inference, sample.warmup, way)
+
+
+def _on_server(stage: str) -> bool:
+    return ".server." in stage
+
+
+def _on_network(stage: str) -> bool:
+    return stage.endswith(".network")
+
+
+def _sum(sample: Sample, chosen: Callable[[str], bool]) -> Optional[float]:
+    times = [value for stage, value in sample.stages.items() if chosen(stage)]
+    return sum(times) if sample.ok and times else None

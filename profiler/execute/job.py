@@ -1,0 +1,169 @@
+"""What the runner gives a block's process to do, and what that says while it works.
+
+The job is a JSON file in the run folder. The process answers on standard output, one JSON document a
+line.
+"""
+
+import json
+import os
+import sys
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
+
+from splitwatt.device_configs.errors import RunError, SplitwattError
+from splitwatt.device_configs.files import write_atomic
+from splitwatt.device_configs.strict_json import parse_json
+from splitwatt.profiler.client.connection import Endpoint
+from splitwatt.profiler.client.tokens import read_token
+from splitwatt.profiler.config.config import Config, from_document
+from splitwatt.profiler.links.process import die_with_parent
+from splitwatt.profiler.links.way import way_of
+from splitwatt.profiler.records.blocks import Block
+from splitwatt.profiler.records.document import session_of
+from splitwatt.profiler.records.folder import JOB_FILE, RunFolder
+from splitwatt.profiler.records.reading import read_bytes
+
+FATAL_EXIT = 3
+# Where nothing listens: a block without a server never asks.
+NOWHERE = "http://127.0.0.1:9"
+_LIMIT_BYTES = 64 << 20
+# Samples are announced together: a line wakes the runner, which has a bar to draw.
+_EVERY_S = 0.25
+
+
+class Job(NamedTuple):
+    """What a block's process is to do.
+
+    Attributes:
+        run: the run folder.
+        block: a row of `splitwatt.profiler.records.blocks.Block`.
+        parent: process id of the runner, with which the process ends.
+        bundles, target: where its models are.
+        threads: threads per inference; None: the backend's choice.
+        server: the server's URL; None for a block without one.
+        token_file, certificate, fingerprint: what it takes to talk to that server, or None.
+        timeout_s: of one request.
+        sysfs: directory to use instead of /sys.
+        warmups: which are recorded.
+        inferences: which are recorded -> total_s, None where it failed.
+        throughput: whether it is recorded.
+        stages: which are recorded, of a block that repeats stages.
+    """
+
+    run: str
+    block: Dict[str, Any]
+    parent: int
+    bundles: str
+    target: str
+    threads: Optional[int]
+    server: Optional[str]
+    token_file: Optional[str]
+    certificate: Optional[str]
+    fingerprint: Optional[str]
+    timeout_s: float
+    sysfs: str
+    warmups: List[int] = []
+    inferences: Dict[int, Optional[float]] = {}
+    throughput: bool = False
+    stages: List[str] = []
+
+    def write(self) -> str:
+        """Put it where `read_job` finds it; the path."""
+        path = os.path.join(self.run, JOB_FILE)
+        write_atomic(path, json.dumps(self._asdict()))
+        return path
+
+
+def read_job(path: str) -> Job:
+    """The job that the runner wrote.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    document = parse_json(read_bytes(path, _LIMIT_BYTES), path, RunError)
+    try:
+        job = Job(**document)
+        return job._replace(inferences={int(k): v for k, v in job.inferences.items()})
+    except (TypeError, ValueError, AttributeError) as error:
+        raise RunError("%s is not a job of this version: %s" % (path, error))
+
+
+class Begun(NamedTuple):
+    """What a block's process works with.
+
+    Attributes:
+        folder: the run's.
+        document: its run.json.
+        config: the run's.
+        block: what it runs.
+        images: paths of the run's images.
+        endpoint: the server, over the run's shaped link where it has one.
+        session: of the run.
+    """
+
+    folder: RunFolder
+    document: Dict[str, Any]
+    config: Config
+    block: Block
+    images: List[str]
+    endpoint: Endpoint
+    session: int
+
+
+def run_job(path: str, work: Callable[[Job, Begun], None]) -> int:
+    """Do a block's work; exit code 0, or 3 where the run cannot go on."""
+    try:
+        job = read_job(path)
+        die_with_parent(job.parent)
+        work(job, _begun(job))
+    except SplitwattError as error:
+        say({"fatal": error.message, "remedy": error.remedy})
+        return FATAL_EXIT
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _begun(job: Job) -> Begun:
+    folder = RunFolder(job.run)
+    document = folder.document()
+    images = [os.path.join(document["images_folder"], row["file"]) for row in document["images"]]
+    endpoint = Endpoint(
+        job.server or NOWHERE, read_token(job.token_file), job.certificate, job.fingerprint,
+        way_of(document.get("link")),
+    )  # fmt: skip
+    config, block = from_document(document["config"], "run.json"), Block(**job.block)
+    return Begun(folder, document, config, block, images, endpoint, session_of(document))
+
+
+class Teller:
+    """Counts samples and announces them four times a second."""
+
+    def __init__(self) -> None:
+        self._done = 0
+        self._last_s = time.monotonic()
+
+    def done(self) -> None:
+        """One more sample is recorded."""
+        self._done += 1
+        if time.monotonic() - self._last_s > _EVERY_S:
+            self.flush()
+
+    def more(self, count: int) -> None:
+        """So many samples more than expected are to come."""
+        self.flush()
+        if count:
+            say({"more": count})
+
+    def flush(self) -> None:
+        """Announce what has not been announced."""
+        self._last_s = time.monotonic()
+        if self._done:
+            say({"done": self._done})
+            self._done = 0
+
+
+def say(document: Dict[str, Any]) -> None:
+    """Write a line that the runner reads."""
+    sys.stdout.write(json.dumps(document) + "\n")
+    sys.stdout.flush()
