@@ -1,4 +1,4 @@
-"""Public reports about power meters, each with its right value; the page of the report is named."""
+"""Public reports about power meters, each with its right value; comments name the report."""
 
 import json
 import math
