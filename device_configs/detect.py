@@ -58,15 +58,6 @@ def device_model(sysfs: str = "/sys") -> Optional[str]:
     return _device_tree(sysfs, "model")
 
 
-def is_jetson(sysfs: str = "/sys") -> bool:
-    """Whether this is a Jetson, one that a target describes or another."""
-    try:
-        target = detect(sysfs)
-    except TargetError:
-        return True
-    return target is not None and target.kind == "jetson"
-
-
 def _device_tree(sysfs: str, name: str) -> Optional[str]:
     """A property of the device tree; its parts are separated by spaces instead of NULs."""
     beside = os.path.join(os.path.dirname(os.path.abspath(sysfs)), "proc/device-tree")

@@ -81,12 +81,6 @@ def error(times: Numbers, watts: Numbers) -> float:
     )
 
 
-def interval(times: Numbers, watts: Numbers) -> Tuple[float, float]:
-    """The 95 % interval in joules, see `error`, widened where need be to hold Simpson's value."""
-    middle, half, value = trapezoid(times, watts), error(times, watts), simpson(times, watts)
-    return min(middle - half, value), max(middle + half, value)
-
-
 def cut(
     times: Numbers, watts: Numbers, start_s: float, end_s: float, averages: bool = False
 ) -> Tuple[List[float], List[float]]:

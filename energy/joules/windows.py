@@ -69,10 +69,10 @@ def idle_watts(
 ) -> Dict[str, Optional[float]]:
     """Each rail's mean power over idle windows (start, end), W (None: refused in all of them).
 
-    What a sensor that averages shows first is still of the work before: that much is left out,
-    where enough readings remain.
+    What a sensor that averages over many of its readings shows first is still of the work before:
+    that much is left out, where enough readings remain.
     """
-    lag_s = max([rail.averaged_over_s for rail in trace.rails], default=0.0)
+    lag_s = max([rail.averages_s or 0.0 for rail in trace.rails], default=0.0)
     windows = []
     for start_s, end_s in idle:
         whole = energies(trace, readings, start_s, end_s)

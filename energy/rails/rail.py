@@ -126,15 +126,16 @@ class Context(object):
                 "name the right target with --target, or add the rail to the target's YAML",
             )
         sensor = self.power.sensors.get(driver, SensorConfig(None, False, "", False, ""))
+        kind = kind or (AVERAGE if sensor.averages else INSTANT)
         return Rail(
             label=label,
             driver=driver,
-            kind=kind or (AVERAGE if sensor.averages else INSTANT),
+            kind=kind,
             path=path,
             period_s=sensor.period_s,
             part_of=known.part_of,
             energon=known.energon,
             measures=known.measures,
             absurd_above_w=self.power.absurd_above_w,
-            averages_s=sensor.averages_s,
+            averages_s=sensor.averages_s if kind == AVERAGE else None,
         )

@@ -6,6 +6,7 @@ from typing import List, Optional
 
 from splitwatt.energy.rails import rail as rails
 from splitwatt.energy.trace.files import read_trace
+from splitwatt.energy.trace.readings import holes_of
 
 
 class Driver(rails.Driver):
@@ -24,20 +25,22 @@ class Driver(rails.Driver):
             raise rails.UnavailableError("%s has no samples" % path, "record for longer")
         self.total = self._trace.total or None
         self._start_s: Optional[float] = None
+        # Nothing was measured in a gap: nothing is played there.
+        self._gaps = {i - 1 for i in holes_of(self._trace.times)}
         self.rails = [
             rail._replace(driver=self.name, path=path, kind=_played(rail.kind), same_as=None)
             for rail in self._trace.rails
         ]
 
     def read(self) -> List[Optional[float]]:
-        """The watts of each rail at this moment of the trace; None after its end."""
+        """The watts of each rail at this moment of the trace; None in a gap and after its end."""
         if self._start_s is None:
             self._start_s = time.monotonic()
         times = self._trace.times
         at = times[0] + time.monotonic() - self._start_s
         index = bisect_right(times, at) - 1
-        if at > times[-1]:
-            return [None] * len(self.rails)  # the trace is over
+        if at > times[-1] or index in self._gaps:
+            return [None] * len(self.rails)
         return [column[index] for column in self._trace.columns]
 
 

@@ -7,7 +7,7 @@ so that a sensor that repeats itself is detected.
 """
 
 import math
-from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import AbstractSet, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from splitwatt.energy.rails.rail import COUNTER, Rail
 
@@ -84,7 +84,11 @@ def usable_readings(
     segments: List[Tuple[List[float], List[float]]] = []
     gaps: List[Tuple[float, float]] = []
     begin = 0
-    holes = [] if rail.kind == COUNTER else _holes(kept_t, missing_before, step or 0.0, by or 0.0)
+    holes = (
+        []
+        if rail.kind == COUNTER
+        else holes_of(kept_t, missing_before, max(step or 0.0, by or 0.0))
+    )
     for i in holes:
         segments.append((kept_t[begin:i], kept_w[begin:i]))
         gaps.append((kept_t[i - 1], kept_t[i]))
@@ -104,9 +108,16 @@ def usable_readings(
     )
 
 
-def _holes(times: List[float], missing: Set[int], step: float, period: float) -> List[int]:
-    """The places before which time is missing: rows that failed, or rows that are not there."""
-    longest = _BRIDGED * max(step, period)
+def holes_of(
+    times: Sequence[float], failed: AbstractSet[int] = frozenset(), step_s: Optional[float] = None
+) -> List[int]:
+    """The places before which time is missing: rows that failed, or rows that are not there.
+
+    Args:
+        failed: the places before which a row failed.
+        step_s: how often there should be a reading, s; None: as often as most are.
+    """
+    longest = _BRIDGED * ((_median_step(times) if step_s is None else step_s) or 0.0)
     holes = []
     for i in range(1, len(times)):
         hole = times[i] - times[i - 1]
@@ -117,7 +128,7 @@ def _holes(times: List[float], missing: Set[int], step: float, period: float) ->
             _median_step(times[max(0, i - 1 - _AROUND) : i]) or 0.0,
             _median_step(times[i : i + 1 + _AROUND]) or 0.0,
         )
-        if i in missing or hole > max(_LATE_S, _BRIDGED * local):
+        if i in failed or hole > max(_LATE_S, _BRIDGED * local):
             holes.append(i)
     return holes
 

@@ -74,7 +74,8 @@ def square_load(hz, limit, high, low, runs=100):
             watts.append(steps[i][2])
         for rule, of_rule in zip(RULES, errors):
             of_rule.append(abs(rule(times, watts) / exact - 1))
-        bottom, top = integrate.interval(times, watts)
+        middle, half = integrate.trapezoid(times, watts), integrate.error(times, watts)
+        bottom, top = middle - half, middle + half
         covered += bottom <= exact <= top
     within = [sum(error <= limit for error in of_rule) for of_rule in errors]
     return within, covered, [math.sqrt(sum(e * e for e in of_rule) / runs) for of_rule in errors]

@@ -31,7 +31,7 @@ TOTALS = {
 
 
 @pytest.mark.parametrize("board,generation", sorted(trees.BOARDS))
-@pytest.mark.parametrize("named", [True, False], ids=["target named", "target found out"])
+@pytest.mark.parametrize("named", [True, False], ids=["target named", "target detected"])
 def test_every_rail_of_every_board(tmp_path, board, generation, named):
     watts = trees.build(str(tmp_path), board, generation)
     with open_rails(board if named else None, str(tmp_path)) as rails:
@@ -48,7 +48,7 @@ def test_every_rail_of_every_board(tmp_path, board, generation, named):
 
 
 @pytest.mark.parametrize("board,generation", sorted(trees.BOARDS))
-def test_target_is_found_out_by_labels_alone(tmp_path, board, generation):
+def test_target_is_detected_by_labels_alone(tmp_path, board, generation):
     trees.build(str(tmp_path), board, generation, model=False)
     assert detect_target(str(tmp_path)) == board
 
@@ -114,7 +114,7 @@ def test_the_wrong_target_fails_loudly(tmp_path):
         open_rails("xavier_nx", str(tmp_path))
 
 
-def test_no_sensor_tells_which_drivers_said_no(tmp_path):
+def test_without_a_sensor_the_error_gives_each_drivers_reason(tmp_path):
     with pytest.raises(NoSensorError) as error:
         open_rails("nano", str(tmp_path))
     assert [t.driver for t in error.value.tried] == ["ina3221_iio", "ina3221_hwmon", "jtop"]

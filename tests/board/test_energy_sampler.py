@@ -123,7 +123,7 @@ def test_the_record_says_what_it_is(tmp_path):
         EnergyMonitor(driver="generated", hz=100, trace_path=path).start()
 
 
-def test_open_for_tells_why_not(tmp_path):
+def test_open_for_gives_the_reasons(tmp_path):
     opened = open_for("nano", str(tmp_path))
     assert opened.monitor is None
     assert [no.driver for no in opened.why_not] == ["ina3221_iio", "ina3221_hwmon", "jtop"]
@@ -231,7 +231,7 @@ def test_a_sampler_that_hangs_leaves_a_gap_and_then_is_killed(tmp_path):
     assert found.largest_gap_s < 0.2
 
 
-def test_a_full_disk_is_told(tmp_path):
+def test_a_full_disk_is_reported(tmp_path):
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full")
     from splitwatt.energy.trace import writer as trace_writer
