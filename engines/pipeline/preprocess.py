@@ -7,6 +7,7 @@ All filters give what torchvision gives (tests hold them side by side), with Num
   `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`, not antialiased.
 """
 
+import functools
 import math
 from typing import List, NamedTuple, Tuple
 
@@ -17,6 +18,8 @@ from splitwatt.device_configs.errors import ImageError
 from splitwatt.engines.bundle.manifest import Preprocess, Resize
 
 Size = Tuple[int, int]
+# Of each output pixel along an axis: the source's pixels, and their weights.
+_Taps = Tuple[np.ndarray, np.ndarray]
 
 # Of a resized image and of a graph's input; it bounds the memory that an image can ask for.
 MAX_INPUT_PIXELS = 1 << 22
@@ -143,18 +146,39 @@ def _resampled_crop(rgb: np.ndarray, sizes: Plan, cubic: bool) -> np.ndarray:
     """The crop of Pillow's resized image, uint8 (h, w, 3), without the rest of that image.
 
     A narrow image whose shorter side is made larger has a longer side of a million pixels. These are
-    Pillow's own sums: columns first, each axis in integers of 22 fractional bits, rounded to 8 bits.
+    Pillow's own sums: one axis after the other, in integers of 22 fractional bits, rounded to 8 bits.
     """
     rows = _weights(sizes.image[0], sizes.resized[0], sizes.crop_at[0], sizes.valid[0], cubic)
     columns = _weights(sizes.image[1], sizes.resized[1], sizes.crop_at[1], sizes.valid[1], cubic)
-    first, last = int(rows[0].min()), int(rows[0].max()) + 1
-    wide = _weighted_sum(rgb[first:last].transpose(1, 0, 2), *columns).transpose(1, 0, 2)
-    return _weighted_sum(wide, rows[0] - first, rows[1])
+    top, left = int(rows[0].min()), int(columns[0].min())
+    rgb = rgb[top : int(rows[0].max()) + 1, left : int(columns[0].max()) + 1]
+    rows, columns = (rows[0] - top, rows[1]), (columns[0] - left, columns[1])
+    return _both_axes(rgb, rows, columns, _rows_first(sizes.image, sizes.resized))
 
 
-def _weights(
-    source: int, resized: int, start: int, count: int, cubic: bool
-) -> Tuple[np.ndarray, np.ndarray]:
+def _both_axes(rgb: np.ndarray, rows: _Taps, columns: _Taps, rows_first: bool) -> np.ndarray:
+    if rows_first:
+        rgb = _weighted_sum(rgb, *rows)
+    rgb = _weighted_sum(rgb.transpose(1, 0, 2), *columns).transpose(1, 0, 2)
+    return rgb if rows_first else _weighted_sum(rgb, *rows)
+
+
+def _rows_first(image: Size, resized: Size) -> bool:
+    """Whether Pillow resizes the rows before the columns, which newer versions do where it saves work."""
+    fewer_rows, fewer_columns = image[0] - resized[0], image[1] - resized[1]
+    return fewer_rows > 0 and fewer_rows > 2 * fewer_columns and _pillow_chooses()
+
+
+@functools.lru_cache(maxsize=1)
+def _pillow_chooses() -> bool:
+    """Whether this Pillow chooses the order of the axes: a small image shows it."""
+    rgb = np.random.RandomState(0).randint(0, 256, (60, 12, 3)).astype(np.uint8)
+    made = np.asarray(Image.fromarray(rgb).resize((9, 20), Image.BILINEAR))  # type: ignore[attr-defined]
+    rows, columns = _weights(60, 20, 0, 20, False), _weights(12, 9, 0, 9, False)
+    return bool(np.array_equal(made, _both_axes(rgb, rows, columns, True)))
+
+
+def _weights(source: int, resized: int, start: int, count: int, cubic: bool) -> _Taps:
     """For `count` pixels from `start` of an axis: the source's pixels and their weights * 2^22.
 
     Both int64 (count, taps), as Pillow's `precompute_coeffs` makes them.
