@@ -3,7 +3,6 @@
 import glob
 import os
 import shlex
-import sys
 from typing import Optional, Tuple
 from urllib.parse import unquote, urlsplit
 
@@ -56,12 +55,11 @@ def _origin() -> Optional[Tuple[str, bool]]:
     root = os.path.dirname(os.path.dirname(os.path.abspath(splitwatt.__file__)))
     if os.path.isfile(os.path.join(root, "pyproject.toml")):
         return root, True
-    for folder in [root] + sys.path:
-        for found in glob.glob(os.path.join(folder, "splitwatt-*.dist-info", "direct_url.json")):
-            try:
-                url = urlsplit(str(read_json(found, 1 << 16)["url"]))
-            except (SplitwattError, ValueError, KeyError, TypeError):
-                return None
-            path = unquote(url.path)
-            return (path, False) if url.scheme == "file" and os.path.exists(path) else None
+    for origin in glob.glob(os.path.join(root, "splitwatt-*.dist-info", "direct_url.json")):
+        try:
+            url = urlsplit(str(read_json(origin, 1 << 16)["url"]))
+        except (SplitwattError, ValueError, KeyError, TypeError):
+            return None
+        path = unquote(url.path)
+        return (path, False) if url.scheme == "file" and os.path.exists(path) else None
     return None

@@ -181,10 +181,12 @@ def test_pixels_of_unknown_range_are_refused():
     refused(encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"), "floating-point")
     refused(encoded(Image.fromarray(np.full((4, 4), 7, np.int32)), "TIFF"), "range is unknown")
     refused(tiff(32, 1, b"\0" * 32, 4, 2))
-    refused(tiff(8, 1, b"\x80" * 8, 4, 2, sample_format=2), "signed")
-    refused(tiff(16, 1, b"\0" * 16, 4, 2, sample_format=2), "signed")
-    lab = tiff(8, 8, b"\0" * 24, 4, 2, samples=3)
-    refused(lab, "L*a*b*" if opens(lab) else "not an image of a known format")
+    for word, data in (
+        ("signed", tiff(8, 1, b"\x80" * 8, 4, 2, sample_format=2)),
+        ("signed", tiff(16, 1, b"\0" * 16, 4, 2, sample_format=2)),
+        ("L*a*b*", tiff(8, 8, b"\0" * 24, 4, 2, samples=3)),
+    ):
+        refused(data, word if opens(data) else "not an image of a known format")
 
 
 def test_the_first_picture_of_an_animation():
