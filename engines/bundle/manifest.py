@@ -403,11 +403,15 @@ class Manifest(NamedTuple):
                 if (getattr(head, name) is not None) != (task == owner):
                     must = "is missing" if task == owner else "belongs to %s" % owner
                     wrong.append("'postprocess.%s.%s' %s" % (task, name, must))
-        for fit in self.compat:
+        for index, fit in enumerate(self.compat):
             if fit.part not in names:
-                wrong.append("'compat' names no part: '%s'" % fit.part)
+                wrong.append("'compat[%d].part' names no part: '%s'" % (index, fit.part))
             if (fit.on_tensorrt == CUT) != (fit.cut is not None):
-                wrong.append("'compat' must have a 'cut' exactly where 'on_tensorrt' is 'cut'")
+                must = "an object" if fit.on_tensorrt == CUT else "null"
+                wrong.append(
+                    "'compat[%d].cut' must be %s where 'on_tensorrt' is '%s'"
+                    % (index, must, fit.on_tensorrt)
+                )
         stated = [entry.precision for entry in self.rounding if entry.deployed] or ["fp32"]
         if [self.precision] != stated:
             wrong.append("'rounding' must state the error of the bundle's own precision once")

@@ -5,9 +5,9 @@ And which files of a folder are photographs.
 
 import io
 import os
-import struct
+import re
 import warnings
-from typing import List, Union
+from typing import Any, List, Tuple, Union
 
 import numpy as np
 from PIL import Image
@@ -31,24 +31,21 @@ _UPRIGHT = {
     7: 6,  # TRANSVERSE
     8: 2,  # ROTATE_90
 }
-# What Pillow's decoders raise on bytes that are no sound image.
-_UNSOUND = (
-    OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError,
-    OverflowError, ZeroDivisionError, EOFError, struct.error, Image.DecompressionBombError,
-)  # fmt: skip
+# Numbers of TIFF's tags.
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_SIGNED = 2
+_PNM_HEADER = re.compile(rb"^P[2356](?:\s|#[^\n]*\n)+(?:\d+(?:\s|#[^\n]*\n)+){2}(\d{1,5})\s")
 
 
-def decode_image(source: Union[str, bytes, "os.PathLike[str]"], upright: bool = True) -> np.ndarray:
-    """Decode an image file.
-
-    EXIF's orientation is applied where `upright` says so. Grey becomes three equal channels, 16-bit grey is scaled to 8 bits,
-    CMYK and palettes are converted, and alpha is dropped, as the papers' loaders do. Of an
-    animation it is the first frame.
+def decode_image(
+    source: Union[str, bytes, "os.PathLike[str]"], exif_rotation: bool = True
+) -> np.ndarray:
+    """Decode an image file. docs/formats.md lists what becomes of each kind of pixels.
 
     Args:
         source: a path, or the file's bytes.
-        upright: turn the picture as its EXIF orientation says; False: the pixels as stored, as
-            torchvision's loaders have them.
+        exif_rotation: turn the image as its EXIF orientation says; False leaves the pixels as they
+            are stored, as torchvision's loaders do.
 
     Returns:
         uint8 (H, W, 3), contiguous and writable.
@@ -70,14 +67,14 @@ def decode_image(source: Union[str, bytes, "os.PathLike[str]"], upright: bool = 
                         % (name, image.width, image.height, MAX_PIXELS // 10**6),
                         "make it smaller",
                     )
+                white = _white(image, data, name)
                 image.load()
-                return np.array(
-                    _eight_bit(_upright(image) if upright else image, name).convert("RGB")
-                )
+                upright = _upright(image) if exif_rotation else image
+                return np.array(_eight_bit(upright, white).convert("RGB"))
     except ImageError:
         raise
-    except _UNSOUND as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # whatever a decoder raises for damaged bytes
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         reason = "not an image of a known format" if "cannot identify" in reason else reason
         raise ImageError("%s cannot be decoded: %s" % (name, reason))
 
@@ -113,19 +110,48 @@ def _read(path: str) -> bytes:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION)
-    except _UNSOUND:
-        return image  # the pixels are sound; damaged EXIF says nothing of their orientation
+    except Exception:  # damaged EXIF says nothing of the orientation of sound pixels
+        return image
     method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
     return image if method is None else image.transpose(method)  # type: ignore[arg-type]
 
 
-def _eight_bit(image: Image.Image, name: str) -> Image.Image:
-    """Scale 16-bit grey to 8 bits, which Pillow's own conversion would clip."""
+def _white(image: Image.Image, data: bytes, name: str) -> Tuple[int, bool]:
+    """The value of white before scaling to 8 bits, and whether 0 is white instead.
+
+    Raises:
+        ImageError: the file does not say which value is white.
+    """
+    tags: Any = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    if image.mode == "LAB":
+        raise ImageError("%s holds L*a*b* pixels, which are not converted" % name, "save it as RGB")
     if image.mode == "F":
         raise ImageError("%s holds floating-point pixels, whose range is unknown" % name)
-    if image.mode != "I" and not image.mode.startswith("I;16"):
+    if _SIGNED in _numbers(tags.get(_SAMPLE_FORMAT)):
+        raise ImageError("%s holds signed pixels, whose range is unknown" % name)
+    grey16 = image.mode == "I" or image.mode.startswith("I;16")
+    bits = max(_numbers(tags.get(_BITS)) or [16 if grey16 else 8])
+    if bits > 16:
+        raise ImageError("%s holds pixels of %d bits, whose range is unknown" % (name, bits))
+    tile: Any = getattr(image, "tile", ())
+    header = _PNM_HEADER.match(data) if image.format == "PPM" else None
+    if header is not None and tile and tile[0][0] == "raw":
+        return int(header.group(1)), False  # Pillow before 9.2 does not scale it
+    if grey16:
+        return (1 << bits) - 1, tags.get(_PHOTOMETRIC) == 0
+    return 255, False
+
+
+def _numbers(value: Any) -> List[int]:
+    return [value] if isinstance(value, int) else list(value or ())
+
+
+def _eight_bit(image: Image.Image, white: Tuple[int, bool]) -> Image.Image:
+    """Scale to 8 bits what Pillow's own conversion would clip."""
+    largest, zero_is_white = white
+    if largest == 255 or image.mode == "1":
         return image
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 0xFFFF:
-        raise ImageError("%s holds pixels of more than 16 bits, whose range is unknown" % name)
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    values = np.clip(np.asarray(image).astype(np.int64), 0, largest)
+    if zero_is_white:
+        values = largest - values
+    return Image.fromarray(((2 * 255 * values + largest) // (2 * largest)).astype(np.uint8))

@@ -7,6 +7,7 @@ All filters give what torchvision gives (tests hold them side by side), with Num
   `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)`, not antialiased.
 """
 
+import functools
 import math
 from typing import List, NamedTuple, Tuple
 
@@ -17,12 +18,15 @@ from splitwatt.device_configs.errors import ImageError
 from splitwatt.engines.bundle.manifest import Preprocess, Resize
 
 Size = Tuple[int, int]
+# Of each output pixel along an axis: the source's pixels, and their weights.
+_Taps = Tuple[np.ndarray, np.ndarray]
 
-# Of an image resized and of a graph's input: the memory of a board, and of a server that strangers
-# may ask, has an end.
+# Of a resized image and of a graph's input; it bounds the memory that an image can ask for.
 MAX_INPUT_PIXELS = 1 << 22
 
 _STRIP_PIXELS = 1 << 15
+# Fractional bits of Pillow's weights.
+_BITS = 22
 
 
 class Preprocessed(NamedTuple):
@@ -92,7 +96,8 @@ def plan(image: Size, spec: Preprocess) -> Plan:
     multiple = spec.pad_multiple or 1
     padded = (-(-valid[0] // multiple) * multiple, -(-valid[1] // multiple) * multiple)
     too_small = min(resized) < 1 or min(crop_at) < 0
-    largest = max(resized[0] * resized[1], padded[0] * padded[1])
+    # Of a resized image only what the crop keeps is made.
+    largest = max(padded[0] * padded[1], 0 if spec.crop else resized[0] * resized[1])
     if too_small or largest > MAX_INPUT_PIXELS:
         raise ImageError(
             "an image of %d x %d pixels becomes %d x %d after resizing, which is too %s"
@@ -120,18 +125,89 @@ def _resized(image: Size, resize: Resize) -> Size:
 
 def _pillow(rgb: np.ndarray, sizes: Plan, spec: Preprocess, target: np.ndarray) -> None:
     """Resize with Pillow, crop, then normalise into `target` (3, h, w)."""
-    if sizes.resized != sizes.image:
-        image = Image.fromarray(np.ascontiguousarray(rgb))
-        cubic = spec.resize.filter == "pillow-bicubic"
-        resample = Image.BICUBIC if cubic else Image.BILINEAR  # type: ignore[attr-defined]
-        rgb = np.asarray(image.resize(sizes.resized[::-1], resample))
     (top, left), (height, width) = sizes.crop_at, sizes.valid
-    rgb = rgb[top : top + height, left : left + width]
+    cubic = spec.resize.filter == "pillow-bicubic"
+    if sizes.resized[0] * sizes.resized[1] > MAX_INPUT_PIXELS:
+        rgb = _resampled_crop(rgb, sizes, cubic)
+    else:
+        if sizes.resized != sizes.image:
+            image = Image.fromarray(np.ascontiguousarray(rgb))
+            resample = Image.BICUBIC if cubic else Image.BILINEAR  # type: ignore[attr-defined]
+            rgb = np.asarray(image.resize(sizes.resized[::-1], resample))
+        rgb = rgb[top : top + height, left : left + width]
     # A channel has 256 values: look their normalised values up.
     levels = np.arange(256, dtype=np.float32) / np.float32(255)
     for channel in range(3):
         table = (levels - np.float32(spec.mean[channel])) / np.float32(spec.std[channel])
         target[channel] = table[rgb[..., channel]]
+
+
+def _resampled_crop(rgb: np.ndarray, sizes: Plan, cubic: bool) -> np.ndarray:
+    """The crop of Pillow's resized image, uint8 (h, w, 3), without the rest of that image.
+
+    A narrow image whose shorter side is made larger has a longer side of a million pixels. These are
+    Pillow's own sums: one axis after the other, in integers of 22 fractional bits, rounded to 8 bits.
+    """
+    rows = _weights(sizes.image[0], sizes.resized[0], sizes.crop_at[0], sizes.valid[0], cubic)
+    columns = _weights(sizes.image[1], sizes.resized[1], sizes.crop_at[1], sizes.valid[1], cubic)
+    top, left = int(rows[0].min()), int(columns[0].min())
+    rgb = rgb[top : int(rows[0].max()) + 1, left : int(columns[0].max()) + 1]
+    rows, columns = (rows[0] - top, rows[1]), (columns[0] - left, columns[1])
+    return _both_axes(rgb, rows, columns, _rows_first(sizes.image, sizes.resized))
+
+
+def _both_axes(rgb: np.ndarray, rows: _Taps, columns: _Taps, rows_first: bool) -> np.ndarray:
+    if rows_first:
+        rgb = _weighted_sum(rgb, *rows)
+    rgb = _weighted_sum(rgb.transpose(1, 0, 2), *columns).transpose(1, 0, 2)
+    return rgb if rows_first else _weighted_sum(rgb, *rows)
+
+
+def _rows_first(image: Size, resized: Size) -> bool:
+    """Whether Pillow resizes the rows before the columns, which newer versions do where it saves work."""
+    fewer_rows, fewer_columns = image[0] - resized[0], image[1] - resized[1]
+    return fewer_rows > 0 and fewer_rows > 2 * fewer_columns and _pillow_chooses()
+
+
+@functools.lru_cache(maxsize=1)
+def _pillow_chooses() -> bool:
+    """Whether this Pillow chooses the order of the axes: a small image shows it."""
+    rgb = np.random.RandomState(0).randint(0, 256, (60, 12, 3)).astype(np.uint8)
+    made = np.asarray(Image.fromarray(rgb).resize((9, 20), Image.BILINEAR))  # type: ignore[attr-defined]
+    rows, columns = _weights(60, 20, 0, 20, False), _weights(12, 9, 0, 9, False)
+    return bool(np.array_equal(made, _both_axes(rgb, rows, columns, True)))
+
+
+def _weights(source: int, resized: int, start: int, count: int, cubic: bool) -> _Taps:
+    """For `count` pixels from `start` of an axis: the source's pixels and their weights * 2^22.
+
+    Both int64 (count, taps), as Pillow's `precompute_coeffs` makes them.
+    """
+    scale = source / resized
+    stretch = max(scale, 1.0)
+    support = (2.0 if cubic else 1.0) * stretch
+    centre = (np.arange(start, start + count) + 0.5) * scale
+    low = np.maximum((centre - support + 0.5).astype(np.int64), 0)
+    high = np.minimum((centre + support + 0.5).astype(np.int64), source)
+    at = low[:, None] + np.arange(int((high - low).max()))
+    x = np.abs((at - centre[:, None] + 0.5) / stretch)
+    if cubic:
+        near, far = ((1.5 * x) - 2.5) * x * x + 1, (((-0.5 * x) + 2.5) * x - 4) * x + 2
+        weight = np.where(x < 1, near, np.where(x < 2, far, 0.0))
+    else:
+        weight = np.maximum(1 - x, 0)
+    weight = np.where(at < high[:, None], weight, 0.0)
+    weight /= weight.sum(axis=1, keepdims=True)
+    fixed = np.trunc(weight * (1 << _BITS) + np.where(weight < 0, -0.5, 0.5)).astype(np.int64)
+    return np.minimum(at, source - 1), fixed
+
+
+def _weighted_sum(pixels: np.ndarray, at: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """uint8 (n, ...) from uint8 (source, ...): of each output the weighted sum of its pixels."""
+    total = np.full((len(at),) + pixels.shape[1:], 1 << (_BITS - 1), np.int64)
+    for tap in range(at.shape[1]):
+        total += pixels[at[:, tap]] * weight[:, tap, None, None]
+    return np.clip(total >> _BITS, 0, 255).astype(np.uint8)
 
 
 def _interpolate(rgb: np.ndarray, sizes: Plan, spec: Preprocess, target: np.ndarray) -> None:
@@ -143,6 +219,9 @@ def _interpolate(rgb: np.ndarray, sizes: Plan, spec: Preprocess, target: np.ndar
     (top, left), (height, width) = sizes.crop_at, sizes.valid
     above, below, down = _taps(sizes.image[0], sizes.resized[0], top, height)
     before, after, right = _taps(sizes.image[1], sizes.resized[1], left, width)
+    first = int(before[0])
+    rgb = rgb[:, first : int(after[-1]) + 1]
+    before, after = before - first, after - first
     shift = np.float32(255) * np.asarray(spec.mean, np.float32)[:, None]
     scale = np.float32(255) * np.asarray(spec.std, np.float32)[:, None]
     # In strips that a processor's cache holds: half the time of the whole image at once.

@@ -152,7 +152,7 @@ def _files(item: Item) -> List[List[int]]:
 
 
 def _of_image(deployed: Deployed, data: DataSet, item: Item) -> Dict[str, Any]:
-    answered = deployed.run(decode_image(item.path, upright=data.upright))
+    answered = deployed.run(decode_image(item.path, exif_rotation=data.upright))
     record: Dict[str, Any] = {"name": item.name, "files": _files(item)}
     record.update(_sizes(answered))
     if data.task == DETECTION:

@@ -2,10 +2,11 @@
 
 import io
 import os
+import struct
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps, features
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from splitwatt.device_configs.errors import ImageError, UsageError
 from splitwatt.engines.photos import default_photos
@@ -89,10 +90,127 @@ def test_16_bit_grey_is_scaled(kind):
     assert rgb.min() == 0 and rgb.max() == 255
 
 
+def tiff(bits, photometric, data, width, height, sample_format=1, order="<", samples=1):
+    """An uncompressed TIFF, written here so that no tag is Pillow's choice."""
+    tags = [
+        (256, 4, [width]), (257, 4, [height]), (258, 3, [bits] * samples), (259, 3, [1]),
+        (262, 3, [photometric]), (273, 4, [0]), (277, 3, [samples]), (278, 4, [height]),
+        (279, 4, [len(data)]), (339, 3, [sample_format] * samples),
+    ]  # fmt: skip
+    start = 8 + 2 + 12 * len(tags) + 4
+    extra, entries = b"", b""
+    for number, kind, values in tags:
+        values = [start + 64] if number == 273 else values
+        packed = struct.pack(order + {3: "H", 4: "I"}[kind] * len(values), *values)
+        if len(packed) > 4:
+            extra, packed = extra + packed, struct.pack(order + "I", start + len(extra))
+        entries += struct.pack(order + "HHI", number, kind, len(values)) + packed.ljust(4, b"\0")
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "I", 8)
+    head += struct.pack(order + "H", len(tags)) + entries + struct.pack(order + "I", 0)
+    return head + extra.ljust(64, b"\0") + data
+
+
+def opens(data):
+    """Whether this version of Pillow knows such a TIFF."""
+    try:
+        Image.open(io.BytesIO(data)).load()
+    except UnidentifiedImageError:
+        return False
+    return True
+
+
+def greys(data):
+    rgb = decode_image(data)
+    assert (rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 0] == rgb[..., 2]).all()
+    return rgb[..., 0].ravel().tolist()
+
+
+def packed(values, bits):
+    """Values of so many bits one behind the other, the first bit first."""
+    text = "".join(format(value, "0%db" % bits) for value in values)
+    return bytes(int(text[at : at + 8].ljust(8, "0"), 2) for at in range(0, len(text), 8))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 12, 16])
+def test_the_greys_of_a_tiff_go_from_black_to_white(bits, photometric, order):
+    """Of every depth, 0 and the largest value are black and white, or white and black (tag 262)."""
+    largest = (1 << bits) - 1
+    values = [0, largest, largest // 2, largest // 3] * 2
+    if bits == 16:
+        data = struct.pack(order + "8H", *values)
+    else:
+        data = packed(values, bits)
+    expected = [(510 * value + largest) // (2 * largest) for value in values]
+    if photometric == 0:
+        expected = [(510 * (largest - value) + largest) // (2 * largest) for value in values]
+    made = tiff(bits, photometric, data, 8, 1, order=order)
+    if opens(made):
+        assert greys(made) == expected
+    else:  # few versions of Pillow know all of these
+        assert bits > 8
+        refused(made, "not an image of a known format")
+
+
+def test_the_public_reports_of_greys():
+    assert greys(tiff(12, 1, b"\xff" * 3, 2, 1)) == [255, 255]
+    white = tiff(16, 0, b"\0" * 4, 2, 1)
+    assert not opens(white) or greys(white) == [255, 255]
+
+
+def test_16_bit_colours_keep_their_high_byte_as_pillow_has_it():
+    values = [0, 255, 256, 65535, 32767, 32768]
+    for order in "<>":
+        data = tiff(16, 2, struct.pack(order + "6H", *values), 2, 1, order=order, samples=3)
+        assert decode_image(data).ravel().tolist() == [value >> 8 for value in values]
+
+
+@pytest.mark.parametrize(
+    "largest, values, expected",
+    [(255, [0, 255], [0, 255]), (4095, [0, 4095], [0, 255]), (65535, [65535, 128], [255, 0]),
+     (1023, [512, 1023], [128, 255]), (15, [15, 8], [255, 136])],
+)  # fmt: skip
+def test_the_largest_value_of_a_pgm_is_white(largest, values, expected):
+    data = b"P5\n# a comment\n2 1\n%d\n" % largest
+    data += struct.pack(">2%s" % ("H" if largest > 255 else "B"), *values)
+    assert greys(data) == expected
+
+
 def test_pixels_of_unknown_range_are_refused():
     refused(encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"), "floating-point")
-    wide = Image.fromarray(np.full((4, 4), 1 << 20, np.int32))
-    refused(encoded(wide, "TIFF"), "more than 16 bits")
+    refused(encoded(Image.fromarray(np.full((4, 4), 7, np.int32)), "TIFF"), "range is unknown")
+    refused(tiff(32, 1, b"\0" * 32, 4, 2))
+    for word, data in (
+        ("signed", tiff(8, 1, b"\x80" * 8, 4, 2, sample_format=2)),
+        ("signed", tiff(16, 1, b"\0" * 16, 4, 2, sample_format=2)),
+        ("L*a*b*", tiff(8, 8, b"\0" * 24, 4, 2, samples=3)),
+    ):
+        refused(data, word if opens(data) else "not an image of a known format")
+
+
+def test_the_first_picture_of_an_animation():
+    frames = [Image.new("RGB", (4, 3), colour) for colour in ((255, 0, 0), (0, 255, 0))]
+    for kind in ("GIF", "PNG", "TIFF"):
+        data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+        assert (decode_image(data) == [255, 0, 0]).all(), kind
+
+
+def test_an_adobe_cmyk_jpeg_is_inverted():
+    """Adobe writes 255 for no ink, and says so in its marker."""
+    no_ink = Image.new("CMYK", (16, 16), (0, 0, 0, 0))
+    assert decode_image(encoded(no_ink, "JPEG")).min() > 250
+    ink = Image.new("CMYK", (16, 16), (255, 255, 255, 255))
+    assert decode_image(encoded(ink, "JPEG")).max() < 5
+
+
+@pytest.mark.parametrize("orientation", range(0, 11))
+def test_the_stored_pixels_are_what_pillow_opens(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(photograph(), "JPEG", quality=95, exif=exif.tobytes())
+    stored = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    assert np.array_equal(decode_image(data, exif_rotation=False), stored)
 
 
 @pytest.mark.parametrize("orientation", range(0, 11))
@@ -126,7 +244,6 @@ def test_48_megapixels():
 def test_a_bomb_is_refused_before_it_is_decoded(size):
     # A header that promises what the file does not hold.
     data = bytearray(encoded(Image.new("1", (8, 8)), "PNG"))
-    import struct
     import zlib
 
     data[16:24] = struct.pack(">II", *size)

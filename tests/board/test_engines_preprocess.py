@@ -13,8 +13,9 @@ from PIL import Image
 from splitwatt.device_configs.errors import ImageError
 from splitwatt.engines.bundle.manifest import Preprocess, Resize
 from splitwatt.engines.photos import default_photos
+from splitwatt.engines.pipeline import preprocess as preprocessing
 from splitwatt.engines.pipeline.image import decode_image
-from splitwatt.engines.pipeline.preprocess import plan, preprocess
+from splitwatt.engines.pipeline.preprocess import Plan, plan, preprocess
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LADON = Preprocess(Resize("shorter", 416, 416, "bilinear"), None, 32, MEAN, STD)
@@ -97,10 +98,28 @@ def test_an_image_too_narrow_for_a_longest_side(size, word):
 
 
 def test_an_image_too_long_for_memory():
-    for spec in (CLASSIFIER, CLASSIFIER._replace(crop=None)):
-        with pytest.raises(ImageError) as error:
-            preprocess(np.zeros((1, 8000, 3), np.uint8), spec)
-        assert "too large" in str(error.value)
+    long = np.zeros((1, 80000, 3), np.uint8)
+    with pytest.raises(ImageError) as error:
+        preprocess(long, CLASSIFIER._replace(crop=None))
+    assert "too large" in str(error.value)
+    assert preprocess(long, CLASSIFIER).tensor.shape == (1, 3, 224, 224)
+
+
+@pytest.mark.parametrize("cubic", [False, True])
+@pytest.mark.parametrize(
+    "size", [(60, 21), (21, 60), (44, 44), (7, 90), (90, 7), (31, 30), (30, 31)]
+)
+def test_the_crop_of_a_resized_image_is_pillow_s(size, cubic):
+    """Enlarged, reduced, and one of each, in the order that this Pillow takes the axes in."""
+    rgb = RNG.randint(0, 256, size + (3,)).astype(np.uint8)
+    for height in (3, 20, 29, 43, 88, 150):
+        for width in (3, 20, 29, 43, 88, 150):
+            plan_of = Plan(size, (height, width), (1, 0), (height - 2, width - 1), (0, 0))
+            filter_of = Image.BICUBIC if cubic else Image.BILINEAR
+            whole = np.asarray(Image.fromarray(rgb).resize((width, height), filter_of))
+            found = preprocessing._resampled_crop(rgb, plan_of, cubic)
+            if height != size[0] and width != size[1]:
+                assert np.array_equal(found, whole[1 : height - 1, : width - 1]), (height, width)
 
 
 def test_a_crop_that_does_not_fit():

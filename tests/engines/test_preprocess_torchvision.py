@@ -75,6 +75,30 @@ def test_bilinear_on_a_hundred_random_sizes():
         assert np.abs(result.tensor - expected).max() <= 1e-4, size
 
 
+@pytest.mark.parametrize("kind", ["pillow-bilinear", "pillow-bicubic"])
+@pytest.mark.parametrize(
+    "size",
+    [(4000, 20), (20, 4000), (1, 1), (1, 300), (300, 1), (1, 3000), (19301, 301), (301, 19301)],
+)
+def test_an_extreme_shape_is_cropped_before_it_is_made(size, kind):
+    """The same pixels as torchvision, which first makes an image of up to 768,000 x 256."""
+    rgb = picture(size)
+    mode = InterpolationMode.BICUBIC if kind == "pillow-bicubic" else InterpolationMode.BILINEAR
+    preset = ImageClassification(crop_size=224, resize_size=256, interpolation=mode)
+    expected = preset(Image.fromarray(rgb)).numpy()
+    result = preprocess(rgb, spec("shorter", 256, None, kind, (224, 224)))
+    assert result.tensor.shape == (1, 3, 224, 224)
+    assert np.abs(result.tensor[0] - expected).max() <= 1e-6  # a level is 0.017
+
+
+def test_a_very_long_image_takes_no_memory_of_its_length():
+    rgb = picture((1, 2_000_000))
+    result = preprocess(rgb, spec("shorter", 256, None, "pillow-bilinear", (224, 224)))
+    assert result.tensor.shape == (1, 3, 224, 224)
+    result = preprocess(rgb, spec("shorter", 448, None, "bilinear", (416, 416)))
+    assert result.tensor.shape == (1, 3, 416, 416)
+
+
 @pytest.mark.parametrize("size", [s for s in SIZES if s not in ((3, 700), (49, 2))])
 @pytest.mark.parametrize("resize, crop", [(256, 224), (232, 224), (448, 416)])
 def test_pillow_bilinear_is_the_classification_preset(size, resize, crop):

@@ -269,15 +269,15 @@ def test_profiles_find_a_bundle_by_its_name(exported):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda d: d.update(rounding=[]), "'rounding' does not state"),
-        (lambda d: d.update(precision="fp8"), "'precision' must be one of fp32"),
+        (lambda d: d.update(rounding=[]), "'rounding' must state"),
+        (lambda d: d.update(precision="fp8"), "'precision' must be 'fp32'"),
         (lambda d: d["rounding"][0].update(precision="bf16"), "'rounding[0].precision'"),
         (lambda d: d["rounding"][0]["latent"].update(moved=1), "unknown key 'rounding[0].latent.moved'"),
         (lambda d: d["rounding"][0]["latent"].pop("largest_step"), "'rounding[0].latent.largest_step'"),
         (lambda d: d["rounding"][0].update(photographs=0), "'rounding[0].photographs'"),
         (lambda d: d["parts"][0].update(precision="half"), "'parts[0].precision'"),
         (lambda d: d["parts"][0].update(runtime="cuda"), "'parts[0].runtime'"),
-        (lambda d: d["compat"][0].update(part="enc"), "'compat' names 'enc'"),
+        (lambda d: d["compat"][0].update(part="enc"), "'compat[0].part' names no part: 'enc'"),
         (lambda d: d["compat"][0].update(on_tensorrt="cut"), "'compat[0].cut'"),
     ],
 )  # fmt: skip

@@ -75,7 +75,7 @@ def answer_of(bundle, path, task):
     from splitwatt.engines.pipeline.pipeline import whole
 
     with whole(Bundle.open(str(bundle))) as pipeline:
-        return pipeline.run(decode_image(str(path), upright=False)).answer[task]
+        return pipeline.run(decode_image(str(path), exif_rotation=False)).answer[task]
 
 
 def test_classes_of_pictures_with_exif(bundles, pictures, tmp_path):
