@@ -1,4 +1,4 @@
-"""accuracy.json, worked out anew from the records of evaluation/, and the hashes of those."""
+"""accuracy.json, recomputed from the records of evaluation/, and the hashes of those."""
 
 import hashlib
 import json
