@@ -270,5 +270,12 @@ def _read_yaml(path: str) -> Any:
         raise ConfigError("%s cannot be read: %s" % (path, error.strerror))
     except UnicodeDecodeError:
         raise ConfigError("%s is not text in UTF-8" % path)
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError, KeyError) as error:
+    except (
+        yaml.YAMLError,
+        RecursionError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+    ) as error:
         raise ConfigError("%s is not YAML: %s" % (path, " ".join(str(error).split())))
