@@ -78,13 +78,13 @@ def _between(one: Curve, two: Curve, backend: str, speed: float) -> BreakEven:
 
 
 def pairs(all_cases: Sequence[Case], speed: float) -> List[Tuple[Case, Case]]:
-    """What is compared where nobody names a pair: the best of each group with each other, and
+    """The default pairs: the best of each group with each other, and
     every split configuration with the fastest local one.
     """
     local = [case for case in all_cases if not case.split]
     split = [case for case in all_cases if case.split]
     fastest = min(local, key=lambda c: c.median_s(HIGHEST_KBIT_S, speed)) if local else None
-    found = [(case, fastest) for case in split if fastest is not None]
+    chosen = [(case, fastest) for case in split if fastest is not None]
     groups: List[str] = []
     for case in split:
         if group_of(case.config) not in groups:
@@ -93,8 +93,8 @@ def pairs(all_cases: Sequence[Case], speed: float) -> List[Tuple[Case, Case]]:
         min((c for c in split if group_of(c.config) == g), key=lambda c: float(np.median(c.bits)))
         for g in groups
     ]
-    found += [(a, b) for i, a in enumerate(best) for b in best[i + 1 :]]
-    return [(a, b) for a, b in found if b is not None]
+    chosen += [(a, b) for i, a in enumerate(best) for b in best[i + 1 :]]
+    return [(a, b) for a, b in chosen if b is not None]
 
 
 def _rates(more: Curve, less: Curve, more_at: np.ndarray, less_at: np.ndarray) -> np.ndarray:

@@ -175,7 +175,7 @@ def _block_energies(run: Run, server: bool) -> List[BlockEnergy]:
 def _of_window(run: Run, window: Window, samples: Sequence[Sample], server: bool) -> BlockEnergy:
     inside = [s for s in samples if _in(s, window)]
     good = sum(1 for sample in inside if sample.ok)
-    # A damaged image fails at once; what else fails has used energy of which nobody knows how much.
+    # A damaged image fails at once; another failure has used an unknown amount of energy.
     failed = [sample for sample in inside if not sample.ok and sample.failed_by != BY_IMAGE]
     traces = _traces(run, window.block, server)
     if not traces:

@@ -95,14 +95,14 @@ def cases(run: Run, charged: Optional[str] = None) -> List[Case]:
     measured = bool(over_measured(run))
     charged = charged or charged_by(run)
     joules = _joules(run)
-    found = []
+    gathered = []
     for backend in run.config.backends:
         for row in run.config.configurations:
             samples = [s for s in run.measured(row.id, backend) if s.total_s is not None]
             if samples:
                 energy = joules.get((row.id, backend), (None, None))
-                found.append(_case(row.id, backend, samples, charged, measured, energy))
-    return found
+                gathered.append(_case(row.id, backend, samples, charged, measured, energy))
+    return gathered
 
 
 def group_of(id: str) -> str:
@@ -145,13 +145,13 @@ def _case(
 
 def _joules(run: Run) -> Dict[Tuple[str, str], Tuple[Optional[float], Optional[float]]]:
     """Joules per image and idle watts of each configuration and backend: means of its blocks."""
-    found: Dict[Tuple[str, str], List[Tuple[float, Optional[float]]]] = {}
+    gathered: Dict[Tuple[str, str], List[Tuple[float, Optional[float]]]] = {}
     for block in energy_of(run):
         if block.total is not None and block.total.joules_per_image is not None:
             entry = (block.total.joules_per_image, block.total.idle_watts)
-            found.setdefault((block.config, block.backend), []).append(entry)
+            gathered.setdefault((block.config, block.backend), []).append(entry)
     means: Dict[Tuple[str, str], Tuple[Optional[float], Optional[float]]] = {}
-    for key, entries in found.items():
+    for key, entries in gathered.items():
         idle = [watts for _, watts in entries if watts is not None]
         means[key] = (
             float(np.mean([joules for joules, _ in entries])),

@@ -68,54 +68,56 @@ def columns(rows: List[List[str]]) -> str:
 
 def remarks(run: Run) -> List[str]:
     """What a reader of the table must know, a sentence each."""
-    told = []
+    sentences = []
     for row in run.document.get("resumed") or []:
         differing = other_conditions(run.document, row)
         if differing:
-            told.append(
+            sentences.append(
                 "resumed %s under other conditions: %s" % (row["wall"], "; ".join(differing))
             )
     hot = throttled_blocks(run.samples)
     for block in sorted(hot - run.replaced):
         signs = [s.throttled_by for s in run.samples if s.block == block and s.throttled_by]
-        told.append("%s: the board throttled (%s)" % (block, signs[0] if signs else "no sign"))
+        sentences.append("%s: the board throttled (%s)" % (block, signs[0] if signs else "no sign"))
     if hot & run.replaced:
-        told.append("%d throttled blocks ran again and do not count" % len(hot & run.replaced))
+        sentences.append("%d throttled blocks ran again and do not count" % len(hot & run.replaced))
     lost = sorted(
         {id for row in run.document.get("resumed") or [] for id in row.get("repeated") or {}}
     )
     if lost:
-        told.append("measured again because records were lost: %s" % ", ".join(lost))
+        sentences.append("measured again because records were lost: %s" % ", ".join(lost))
     cold = sorted({start.block for start in run.starts if start.steady is False} - run.replaced)
     if cold:
-        told.append("not stable when the warm-up reached its cap: %s" % ", ".join(cold))
+        sentences.append("not stable when the warm-up reached its cap: %s" % ", ".join(cold))
     for text in sorted({"%s: %s" % (s.config, text) for s in run.starts for text in s.fallbacks}):
-        told.append(text)
+        sentences.append(text)
     built = {"%s: %s" % (s.config, text) for s in run.starts for text in s.built or []}
-    told += sorted(text for text in built if " and not " in text)
+    sentences += sorted(text for text in built if " and not " in text)
     apart = _counted(run, _outliers)
     if apart:
         rows = ", ".join("%s %d" % row for row in apart.items())
-        told.append("outliers, which count: %s (3 interquartile ranges outside quartiles)" % rows)
+        sentences.append(
+            "outliers, which count: %s (3 interquartile ranges outside quartiles)" % rows
+        )
     again = _counted(run, lambda samples: sum(_attempts(s) > 1 for s in samples))
     if again:
         rows = ", ".join("%s %d" % row for row in again.items())
-        told.append("took more than one request, which counts in their time: %s" % rows)
-    told += _too_wide(run)
+        sentences.append("took more than one request, which counts in their time: %s" % rows)
+    sentences += _too_wide(run)
     failed = [row for row in run.throughput if row.failed]
-    told += ["%s: %d images failed in throughput" % (row.block, row.failed) for row in failed]
-    return told
+    sentences += ["%s: %d images failed in throughput" % (row.block, row.failed) for row in failed]
+    return sentences
 
 
 def _counted(run: Run, of: Callable[[List[Sample]], int]) -> Dict[str, int]:
     """CONFIG on BACKEND -> what there is of its samples, where there is any."""
-    found = {}
+    counts = {}
     for config in run.config.configurations:
         for backend in run.config.backends:
             count = of(run.measured(config.id, backend))
             if count:
-                found["%s on %s" % (config.id, backend)] = count
-    return found
+                counts["%s on %s" % (config.id, backend)] = count
+    return counts
 
 
 def _outliers(samples: List[Sample]) -> int:
@@ -128,7 +130,7 @@ def _attempts(sample: Sample) -> int:
 
 def _too_wide(run: Run) -> List[str]:
     """Where the median is less well known than the config asks for."""
-    until, told = run.config.until, []
+    until, sentences = run.config.until, []
     if until is None or until.relative_width is None or not run.finished:
         return []
     for config in run.config.configurations:
@@ -138,11 +140,11 @@ def _too_wide(run: Run) -> List[str]:
             width = known.p50_relative_width if known else None
             if width is None or width > until.relative_width:
                 shown = "not known" if width is None else "known to +-%.1f %%" % (100 * width)
-                told.append(
+                sentences.append(
                     "%s on %s: the median is %s, not +-%.1f %%, when the limit was met"
                     % (config.id, backend, shown, 100 * until.relative_width)
                 )
-    return told
+    return sentences
 
 
 def _row(run: Run, config: str, backend: str, flows: Dict[str, Optional[float]]) -> List[str]:

@@ -44,8 +44,8 @@ def uplink_s(sample: Sample, link: Link) -> Optional[float]:
 
     None on a measured link: there it is a part of the sample's own network time.
     """
-    told = uplink_delay(sample, link)
-    return None if told is None else told.total_s
+    parts = uplink_delay(sample, link)
+    return None if parts is None else parts.total_s
 
 
 def uplink_delay(sample: Sample, link: Link) -> Optional[Delay]:

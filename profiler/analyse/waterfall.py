@@ -84,21 +84,21 @@ def jumps(estimates: Sequence[ClockEstimate]) -> List[str]:
 
     The samples' own times are of the board's monotonic clock, which nobody sets: they stay valid.
     """
-    told = []
+    sentences = []
     for before, after in zip(estimates, estimates[1:]):
         passed_s = after.monotonic_s - before.monotonic_s
         place = _between(before, after)
         if passed_s < 0:
-            told.append("the board's monotonic clock started again %s" % place)
+            sentences.append("the board's monotonic clock started again %s" % place)
             continue
         if abs(after.wall_s - before.wall_s - passed_s) > WALL_JUMP_S + DRIFT * passed_s:
-            told.append("the board's wall clock was set %s" % place)
+            sentences.append("the board's wall clock was set %s" % place)
     known = [e for e in estimates if e.offset_s is not None]  # it may have been gone in between
     for before, after in zip(known, known[1:]):
         passed_s = after.monotonic_s - before.monotonic_s
         if passed_s >= 0 and not _run_on(before, after, passed_s):
-            told.append("the server's clock jumped %s" % _between(before, after))
-    return told
+            sentences.append("the server's clock jumped %s" % _between(before, after))
+    return sentences
 
 
 def _between(before: ClockEstimate, after: ClockEstimate) -> str:

@@ -1,4 +1,4 @@
-"""accuracy.json, worked out anew from the records of evaluation/, and the hashes of those."""
+"""accuracy.json, recomputed from the records of evaluation/, and the hashes of those."""
 
 import hashlib
 import json
@@ -8,17 +8,23 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from splitwatt.device_configs.errors import RunError, SplitwattError
 from splitwatt.device_configs.files import sha256_file
+from splitwatt.device_configs.strict_json import parse_json
 from splitwatt.profiler.check.boxes import Matches
 from splitwatt.profiler.check.drawn import Weighted, ends, mean_of, miou_of
 from splitwatt.profiler.check.raw import Check, Raw, nothing, verdict
-from splitwatt.profiler.evaluate.coco import read_coco
+from splitwatt.profiler.records.coco import read_coco
+from splitwatt.profiler.records.reading import open_file, read_bytes
 
 _FOLLOWS = "accuracy follows from its records"
 _SAME = "records of accuracy are those that were counted"
 _BYTES = ("payload_bytes", "wire_bytes", "legacy_pickled_bytes", "bits_per_pixel")
 _ABOUT = ("data_set", "preprocess", "backend")
-_UNUSABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
+_UNUSABLE = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SplitwattError
+)  # fmt: skip
+_LIMIT_BYTES = 64 << 20
 _CLOSE, _SAME_END = 1e-9, 1e-6
 _WILSON = "95 % Wilson"
 _Z = 1.959963984540054  # of 95 %
@@ -35,7 +41,7 @@ class _Records(NamedTuple):
 def checks(raw: Raw) -> List[Check]:
     """The checks of this page."""
     path = os.path.join(raw.path, "accuracy.json")
-    if not os.path.exists(path):
+    if not os.path.lexists(path):
         return [nothing(name, "accuracy was not evaluated") for name in (_FOLLOWS, _SAME)]
     try:
         results = _results(path)
@@ -73,8 +79,7 @@ def checks(raw: Raw) -> List[Check]:
 
 
 def _results(path: str) -> List[Tuple[str, Dict[str, Any]]]:
-    with open(path, "rb") as stream:
-        bundles = json.loads(stream.read().decode("utf-8"))["bundles"]
+    bundles = parse_json(read_bytes(path, _LIMIT_BYTES), path, RunError)["bundles"]
     found = []
     for model, entry in sorted(bundles.items()):
         for result in entry["results"]:
@@ -85,7 +90,7 @@ def _results(path: str) -> List[Tuple[str, Dict[str, Any]]]:
 def _records(run: str, result: Dict[str, Any]) -> _Records:
     """The heading and as many lines after it as the result has images."""
     name = os.path.basename(result["records"]["file"])
-    with open(os.path.join(run, "evaluation", name), "rb") as stream:
+    with open_file(os.path.join(run, "evaluation", name)) as stream:
         lines = stream.read().split(b"\n")[: 1 + result["images"]]
     if len(lines) <= result["images"]:
         raise ValueError("%d lines of %d are there" % (len(lines) - 1, result["images"]))

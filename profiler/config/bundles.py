@@ -42,9 +42,9 @@ def find_folder(folder: str, target: str, model: str) -> Optional[str]:
         return None
     known = [(read_name(name), name) for name in os.listdir(root) if name.count("@") == 1]
     rates = sorted(
-        (_rate(found.rate or ""), name)
-        for found, name in known
-        if found._replace(rate=None) == asked
+        (_rate(opened.rate or ""), name)
+        for opened, name in known
+        if opened._replace(rate=None) == asked
     )
     return os.path.join(root, rates[0][1]) if rates else None
 
@@ -69,15 +69,15 @@ def open_bundles(config: Config, folder: str, target: str) -> Dict[str, Found]:
             "%s has no bundle of %s" % (os.path.join(folder, target), _few(absent)),
             _how_to_export(config, absent, folder, target),
         )
-    found = {}
+    opened = {}
     for model in config.models():
         path = find_folder(folder, target, model)
         bundle = Bundle.open(str(path), "board")
-        found[model] = Found(model, bundle.manifest.model, bundle)
+        opened[model] = Found(model, bundle.manifest.model, bundle)
     for row in config.configurations:
         slots: List[str] = []
         for model in row.models:
-            manifest = found[model].bundle.manifest
+            manifest = opened[model].bundle.manifest
             if manifest.split != (row.kind == SPLIT):
                 kind = "a split" if manifest.split else "a local"
                 raise ConfigError(
@@ -87,7 +87,7 @@ def open_bundles(config: Config, folder: str, target: str) -> Dict[str, Found]:
             slots.append(slot(manifest.tasks))
         if len(set(slots)) != len(slots):
             raise ConfigError("the configuration %s runs two models of one task" % row.id)
-    return found
+    return opened
 
 
 def slot(tasks: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Data sizes of Entropic Student, which nobody has published as numbers: an estimate from Ladon's.
+"""Data sizes of Entropic Student, which are not published as numbers: an estimate from Ladon's.
 
 Ladon with ResNet-50 and Entropic Student with ResNet-50 have the same encoder (24 latent channels,
 the last convolution's grid) and entropy bottleneck, trained for the same kind of objective:
@@ -57,5 +57,5 @@ def bits_per_element(beta: float) -> Optional[float]:
 
 def _known() -> List[Tuple[float, float]]:
     """Ladon's betas in ascending order with their bits per element."""
-    found = [(float(beta), published_bytes(_LADON % beta)) for beta in _BETAS]
-    return [(beta, 8.0 * size / _LADON_ELEMENTS) for beta, size in found if size is not None]
+    sizes = [(float(beta), published_bytes(_LADON % beta)) for beta in _BETAS]
+    return [(beta, 8.0 * size / _LADON_ELEMENTS) for beta, size in sizes if size is not None]

@@ -16,7 +16,7 @@ from splitwatt.device_configs.errors import ImageError, UsageError
 from splitwatt.device_configs.names import check_known, suggestion
 from splitwatt.engines.labels import labels
 from splitwatt.engines.pipeline.image import image_names
-from splitwatt.profiler.evaluate.coco import Coco, category_ids, read_coco
+from splitwatt.profiler.records.coco import Coco, category_ids, read_coco
 
 CLASSIFICATION, DETECTION, SEGMENTATION = "classification", "detection", "segmentation"
 IGNORED = 255  # the border between VOC's objects, and other pixels that no class claims

@@ -134,7 +134,7 @@ def _say_session(trace: str, session: int) -> None:
 
 
 def _enough_s(about: Dict[str, Any]) -> float:
-    """The seconds in which the slowest rail gives enough readings, 0 where nobody knows."""
+    """The seconds in which the slowest rail gives enough readings, 0 where that is unknown."""
     probed = about.get("probed_period_s") or {}
     periods = [probed.get(rail["label"]) or rail["period_s"] or 0.0 for rail in about["rails"]]
     return min(_LONGEST_IDLE_S, _READINGS * max(periods, default=0.0))

@@ -56,7 +56,7 @@ def needs_server(config: Config) -> bool:
 
 
 def check_backends(config: Config) -> None:
-    """Raise UsageError for a backend that nobody knows."""
+    """Raise UsageError for an unknown backend."""
     for backend in config.backends + (config.server_backend,):
         check_known("backend", backend, BACKENDS)
 
@@ -65,7 +65,7 @@ def with_backends(config: Config, target: str) -> Config:
     """The config as it runs on a target: on the target's default backends where it names none.
 
     Raises:
-        UsageError: it names none, and nobody knows the target.
+        UsageError: it names no backend, and the target is unknown.
     """
     if config.backends:
         return config
@@ -73,10 +73,10 @@ def with_backends(config: Config, target: str) -> Config:
 
 
 def check_sensors(options: Options) -> None:
-    """Raise UsageError for a tree that is not there or a driver that nobody knows."""
+    """Raise UsageError for a missing folder or an unknown driver."""
     if not os.path.isdir(options.sysfs):
         raise UsageError(
-            "there is no folder %s" % options.sysfs, "name a tree that stands for /sys"
+            "there is no folder %s" % options.sysfs, "name a directory to use instead of /sys"
         )
     if options.driver is not None:
         check_known("driver", options.driver, available())
@@ -92,7 +92,7 @@ def new_document(config: Config, options: Options) -> Dict[str, Any]:
     check_sensors(options)
     config = with_backends(config, options.target)
     paths = config_images(config.images)
-    found = open_bundles(config, options.bundles, options.target)
+    opened = open_bundles(config, options.bundles, options.target)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     return {
         "format": FORMAT,
@@ -103,12 +103,12 @@ def new_document(config: Config, options: Options) -> Dict[str, Any]:
         "started_monotonic_s": time.monotonic(),
         "finished_wall": None,
         "resumed": [],
-        "targets": {"board": options.target, "server": _server_target(found)},
+        "targets": {"board": options.target, "server": _server_target(opened)},
         "same_machine": False,
         "machine": machine_id(),
         "threads": options.threads,
         "bundles_folder": os.path.abspath(options.bundles),
-        "bundles": {model: describe(f.bundle) for model, f in found.items()},
+        "bundles": {model: describe(f.bundle) for model, f in opened.items()},
         "versions": versions(),
         "board_state": board_state(),
         "server": _server_asked_for(config, options),
@@ -150,8 +150,8 @@ def check_resumable(document: Dict[str, Any], options: Options, config: Optional
             "the run began with --threads %s, not %s" % (threads or "left out", options.threads),
             "resume without --threads, or begin another run",
         )
-    found = open_bundles(own, options.bundles, options.target)
-    for model, one in found.items():
+    opened = open_bundles(own, options.bundles, options.target)
+    for model, one in opened.items():
         if document["bundles"][model]["manifest_sha256"] != one.bundle.manifest_sha256:
             raise RunError(
                 "the bundle of %s is not the one that the run began with" % model,
@@ -261,7 +261,7 @@ def _same_machine(machine: Any, url: str) -> bool:
     return any(name in url for name in ("//127.", "//localhost", "//[::1]"))
 
 
-def _server_target(found: Dict[str, Found]) -> Optional[str]:
-    names = {f.bundle.manifest.server_target for f in found.values()} - {None}
+def _server_target(opened: Dict[str, Found]) -> Optional[str]:
+    names = {f.bundle.manifest.server_target for f in opened.values()} - {None}
     known: List[str] = sorted(str(name) for name in names)
     return ", ".join(known) if known else None

@@ -67,7 +67,7 @@ class RemotePower:
         except (ValueError, zlib.error) as error:
             raise ServerError("the server's trace cannot be read: %s" % error)
         if not isinstance(about, dict) or not text.startswith("t_s,") or unpacker.unconsumed_tail:
-            raise ServerError("the server's trace is none")
+            raise ServerError("the server's trace is not a trace")
         offsets = [self._before, after] if self._before is not None else [after]
         about["clock"] = [dict(offset._asdict()) for offset in offsets]
         about["session"] = self._session

@@ -215,11 +215,11 @@ def check_document(document: Dict[str, Any], file: str) -> None:
 def blocks_of(document: Dict[str, Any]) -> Dict[str, Block]:
     """Every block that a record may be of: those of run.json, and those that repeat stages."""
     listed = [parse(Block, row, RUN_FILE) for row in document["blocks"]]
-    found = {block.id: block for block in listed}
+    known = {block.id: block for block in listed}
     for block in listed:
         id = "%s.%s%s" % (block.config, block.backend, STAGES_SUFFIX)
-        found[id] = Block(id, block.config, block.backend, 0)
-    return found
+        known[id] = Block(id, block.config, block.backend, 0)
+    return known
 
 
 def session_of(document: Dict[str, Any]) -> int:

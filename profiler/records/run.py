@@ -158,7 +158,7 @@ def read_run(path: str) -> Run:
         windows=rows[WINDOWS_FILE],
         memory=_merged(rows[MEMORY_FILE]),
         same_machine=document["same_machine"],
-        power=trace_paths(path),
+        power=trace_paths(path, damaged),
         accuracy=_accuracy(path, damaged),
         starts=rows[STARTS_FILE],
         throughput=list({row.block: row for row in rows[THROUGHPUT_FILE]}.values()),

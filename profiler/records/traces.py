@@ -5,9 +5,13 @@ import stat
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from splitwatt.device_configs.errors import RunError
-from splitwatt.device_configs.strict_json import parse_json
 from splitwatt.profiler.records.fields import MAX_CLOCK_S, check_text, clock, field, parse, record
-from splitwatt.profiler.records.reading import open_file, read_bytes
+from splitwatt.profiler.records.reading import (
+    DamagedLineError,
+    open_file,
+    read_bytes,
+    read_line,
+)
 from splitwatt.profiler.records.sample import SESSION
 
 POWER_FOLDER = "power"
@@ -61,8 +65,10 @@ class TraceFacts(NamedTuple):
     session: Optional[int] = SESSION
 
 
-def trace_paths(path: str) -> Dict[str, str]:
+def trace_paths(path: str, damaged: List[str]) -> Dict[str, str]:
     """The power traces of a run by name: BLOCK, BLOCK~2, BLOCK.server, ...
+
+    A trace whose JSON is damaged is left out, with a sentence in `damaged`.
 
     Raises:
         RunError: one of them, or the JSON beside it, is not a file that a run can hold.
@@ -72,25 +78,30 @@ def trace_paths(path: str) -> Dict[str, str]:
         return {}
     if not stat.S_ISDIR(os.lstat(folder).st_mode):
         raise RunError("%s is not a folder" % folder)
-    found = {}
+    paths, lost = {}, []
     for name in sorted(os.listdir(folder)):
         file = os.path.join(folder, name)
         if name.endswith(".csv"):
             check_text(name, folder, name)
             open_file(file).close()
-            found[name[: -len(".csv")]] = file
+            paths[name[: -len(".csv")]] = file
         elif name.endswith(".json") and not name.startswith("."):
-            trace_facts(file)
-    return found
+            try:
+                trace_facts(file)
+            except DamagedLineError:
+                damaged.append("%s is damaged; its trace is left out" % file)
+                lost.append(name[: -len(".json")])
+    return {name: file for name, file in paths.items() if name not in lost}
 
 
 def trace_facts(file: str) -> TraceFacts:
     """What the JSON beside a trace says.
 
     Raises:
+        DamagedLineError: it is not JSON.
         RunError: it cannot be read, or holds what no trace can hold.
     """
-    document = parse_json(read_bytes(file, _LIMIT_BYTES), file, RunError)
+    document = read_line(read_bytes(file, _LIMIT_BYTES), file)
     check_text(document, file, "")
     return parse(TraceFacts, document, file)
 
@@ -102,10 +113,10 @@ def traces_of(power: Dict[str, str], block: str, server: bool = False) -> List[s
         power: the run's traces by name.
         server: those of its server instead of the board's.
     """
-    found = []
+    paths = []
     for name, path in power.items():
         of_server = name.endswith(SERVER_SUFFIX)
         own = name[: -len(SERVER_SUFFIX)] if of_server else name
         if of_server == server and own.split(AGAIN_SUFFIX)[0] == block:
-            found.append(path)
-    return found
+            paths.append(path)
+    return paths

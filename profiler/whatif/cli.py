@@ -25,22 +25,22 @@ def whatif(argv: List[str]) -> int:
     charged = options.bytes or charged_by(run)
     if options.backend is not None:
         check_known("backend", options.backend, run.config.backends)
-    found = [c for c in cases(run, charged) if options.backend in (None, c.backend)]
-    if not found:
+    shown = [c for c in cases(run, charged) if options.backend in (None, c.backend)]
+    if not shown:
         raise RunError("%s has no samples to work with" % options.run, "profile first")
     rates = [_named(text) for text in options.rate] or _rates(run)
     speeds = options.server_speed or [1.0]
     events = [
-        event for speed in speeds for event in _break_evens(found, speed, options.pair)
+        event for speed in speeds for event in _break_evens(shown, speed, options.pair)
     ]  # fmt: skip
-    notes = _notes(run, charged, found)
+    notes = _notes(run, charged, shown)
     if options.json:
-        print_json(_document(run, charged, found, rates, speeds, events, notes))
+        print_json(_document(run, charged, shown, rates, speeds, events, notes))
         return 0
     for speed in speeds:
         if len(speeds) > 1 or speed != 1.0:
             print("server %g times as fast as the run's" % speed)
-        print(_table(found, rates, speed))
+        print(_table(shown, rates, speed))
     print()
     for event in events:
         print(_told(event, len(speeds) > 1))
@@ -49,23 +49,23 @@ def whatif(argv: List[str]) -> int:
     return 0
 
 
-def _break_evens(found: Sequence[Case], speed: float, asked: Sequence[str]) -> List[BreakEven]:
+def _break_evens(shown: Sequence[Case], speed: float, asked: Sequence[str]) -> List[BreakEven]:
     events = []
-    for backend in sorted({case.backend for case in found}):
-        own = [case for case in found if case.backend == backend]
+    for backend in sorted({case.backend for case in shown}):
+        own = [case for case in shown if case.backend == backend]
         chosen = [_pair(own, text) for text in asked] if asked else pairs(own, speed)
         events += [break_even(one, two, speed) for one, two in chosen]
     return events
 
 
-def _pair(found: Sequence[Case], text: str) -> Tuple[Case, Case]:
-    known = {case.config.lower(): case for case in found}
+def _pair(shown: Sequence[Case], text: str) -> Tuple[Case, Case]:
+    known = {case.config.lower(): case for case in shown}
     names = [name.strip().lower().replace(" ", "") for name in text.split(",")]
     if len(names) != 2 or names[0] == names[1]:
         raise UsageError("'--pair %s' must name two configurations" % text, "as --pair LC1,Ours1")
     for name in names:
         if name not in known:
-            ids = [case.config for case in found]
+            ids = [case.config for case in shown]
             raise UsageError("the run has no samples of '%s'" % name, suggestion(name, ids))
     return known[names[0]], known[names[1]]
 
@@ -77,17 +77,17 @@ def _named(text: str) -> Tuple[str, float]:
 
 def _rates(run: Run) -> List[Tuple[str, float]]:
     """The run's own, then the presets that it has not."""
-    found = [(link.name, link.rate_kbit_s) for link in run.config.links if link.rate_kbit_s]
-    known = [rate for _, rate in found]
-    return found + [(p.name, p.rate_kbit_s) for p in PRESETS.values() if p.rate_kbit_s not in known]
+    shown = [(link.name, link.rate_kbit_s) for link in run.config.links if link.rate_kbit_s]
+    known = [rate for _, rate in shown]
+    return shown + [(p.name, p.rate_kbit_s) for p in PRESETS.values() if p.rate_kbit_s not in known]
 
 
-def _table(found: Sequence[Case], rates: Sequence[Tuple[str, float]], speed: float) -> str:
-    energy = any(case.joules is not None for case in found)
+def _table(shown: Sequence[Case], rates: Sequence[Tuple[str, float]], speed: float) -> str:
+    energy = any(case.joules is not None for case in shown)
     header = ["config", "backend", "n"] + ["%s, s" % name for name, _ in rates]
     header += ["%s, J" % name for name, _ in rates] if energy else []
     rows = [header]
-    for case in found:
+    for case in shown:
         cells = [case.config, case.backend, str(len(case.rest_s))]
         cells += ["%.3f" % case.median_s(rate, speed) for _, rate in rates]
         if energy:
@@ -106,7 +106,7 @@ def _told(event: BreakEven, with_speed: bool) -> str:
     return text + (", server x %g" % event.speed if with_speed else "")
 
 
-def _notes(run: Run, charged: str, found: Sequence[Case]) -> List[str]:
+def _notes(run: Run, charged: str, shown: Sequence[Case]) -> List[str]:
     notes = ["links are charged with the %s" % _CHARGED[charged]]
     taken = over_measured(run)
     if taken:
@@ -115,23 +115,23 @@ def _notes(run: Run, charged: str, found: Sequence[Case]) -> List[str]:
         )
     if any(link.latency_ms or link.loss or link.downlink_kbit_s for link in run.config.links):
         notes.append("latency, loss and downlinks of the run's links are left out")
-    notes += _published(run, found)
+    notes += _published(run, shown)
     if any(not bundle["trained"] for bundle in run.bundles.values()):
         notes.append("some weights are untrained: their bytes mean nothing")
-    if any(case.joules is not None for case in found):
+    if any(case.joules is not None for case in shown):
         notes.append("joules are measured; those of waiting longer are idle power x time")
-    few = [case.config for case in found if len(case.rest_s) < 5]
+    few = [case.config for case in shown if len(case.rest_s) < 5]
     if few:
         notes.append("fewer than 5 samples of %s: intervals say little" % ", ".join(sorted(few)))
     return notes
 
 
-def _published(run: Run, found: Sequence[Case]) -> List[str]:
+def _published(run: Run, shown: Sequence[Case]) -> List[str]:
     """Whose sizes links carry, where the config says `payload: published`."""
     if run.config.payload != PUBLISHED:
         return []
     whose: Dict[Optional[str], List[str]] = {}
-    for case in found:
+    for case in shown:
         sources = {s.published_payload_source for s in run.measured(case.config, case.backend)}
         if case.split:
             # As reports have it: of both kinds, the lesser one.
@@ -157,7 +157,7 @@ _CHARGED = {PAYLOAD: "payload alone", WIRE: "payload, headers and framing"}
 def _document(
     run: Run,
     charged: str,
-    found: Sequence[Case],
+    shown: Sequence[Case],
     rates: Sequence[Tuple[str, float]],
     speeds: Sequence[float],
     events: Sequence[BreakEven],
@@ -174,7 +174,7 @@ def _document(
                 "samples": len(case.rest_s),
                 "at": [_entry(case, n, r, s) for s in speeds for n, r in rates],
             }
-            for case in found
+            for case in shown
         ],
         "break_even": [dict(event._asdict()) for event in events],
         "notes": list(notes),

@@ -152,6 +152,11 @@ def test_a_missing_key_is_named():
     [
         ("format: 1\nformat: 1\n", "the key 'format' twice"),
         ("format: [1\n", "is not YAML"),
+        ("? &a !!set {x}\n: 1\n", "a key must be text"),
+        ("a: &a [1]\nb: *a\n", "aliases are not read"),
+        ("? &a [" + "[" * 30 + "]" * 30 + "]\n: 1\n", "a key must be text"),
+        ("a: {<<: {b: 1}}\n", "is not YAML"),
+        ("format: !!timestamp x\n", "is not YAML"),
         ("a: !!python/object/apply:os.system ['true']\n", "is not YAML"),
         ("", "must be a mapping"),
         ("\xff\xfe", "is not"),

@@ -122,5 +122,5 @@ class _Pipeline:
                     self._system.ask(*item)
                 except (SplitwattError, MemoryError):
                     good = False
-                except BaseException as error:  # told by the thread that prepares
+                except BaseException as error:  # raised by the thread that prepares
                     self._error = error

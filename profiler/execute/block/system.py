@@ -225,7 +225,7 @@ def _request(model: str, payload: bytes, reply: Reply, drain_s: Optional[float])
 
 
 def _network(reply: Reply, round_trip_s: float) -> Dict[str, float]:
-    """A round trip told apart: the server's stages, the rest of its time, and the network's."""
+    """The parts of a round trip: the server's stages, the rest of its time, and the network's."""
     stages = {"server." + name: value for name, value in reply.stages.items()}
     server_s = sum(reply.stages.values())
     if reply.total_s is not None:
