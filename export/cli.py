@@ -112,6 +112,9 @@ def export(argv: list[str]) -> int:
     flags.add_argument("--weights", metavar="random|PATH",
                        help="a checkpoint, a folder of them (the papers' layout), or random; left "
                             "out: ./resource/ckpt and torch.hub's cache are searched")  # fmt: skip
+    flags.add_argument("--weights-entry", metavar="KEY",
+                       help="which state_dict of a checkpoint that holds several, such as "
+                            "state_dict (default: averaged weights first, as timm does)")  # fmt: skip
     flags.add_argument("--precision", help="of the board's parts: fp32 (the default), fp16 or int8; "
                                            "the same as a name that ends in -fp16")  # fmt: skip
     flags.add_argument("--calibration", metavar="DIR", help="images that int8's ranges are taken "
@@ -163,6 +166,7 @@ def _requests(options: Any) -> list[Request]:
             options.precision,
             options.calibration,
             options.coder,
+            options.weights_entry,
         )
         if split_name(name, None)[0] != request.base and request.name not in requests:
             note(f"{name}: its first rate point, {request.name}")

@@ -80,6 +80,7 @@ def export(request: Request, report: Report) -> tuple[Manifest, list[str]]:
 
 
 def _network(request: Request) -> tuple[Network, list[str]]:
+    states = {role: read(path, request.entry) for role, path in (request.files or {}).items()}
     with seeded(request.base):
         network = request.system.build(request.rate)
         if request.files is None:
@@ -88,9 +89,9 @@ def _network(request: Request) -> tuple[Network, list[str]]:
                 "random weights, seeded and fitted to the packaged photographs: bytes, answers and "
                 "accuracy mean nothing"
             ]
-    states = {role: read(path) for role, path in request.files.items()}
     notes = [f"{path}: SHA-256 {sha256_file(path)}" for path in request.files.values()]
     notes = [note.split("/")[-1] for note in notes]
+    notes += [note for state in states.values() for note in state.notes]
     return network, notes + network.load(states)
 
 

@@ -38,6 +38,7 @@ class Request:
     files: role -> checkpoint; None for random weights.
     calibration: a folder of images for int8; the packaged photographs when None.
     coder: `in-graph` puts the range coder into the encoder's graph too, for TensorRT.
+    entry: the key of the checkpoint's state_dict; None: the default, see `weights.checkpoints.read`.
     """
 
     base: str
@@ -50,6 +51,7 @@ class Request:
     precision: str = FP32
     calibration: str | None = None
     coder: str = OUTSIDE
+    entry: str | None = None
 
     @property
     def name(self) -> str:
@@ -61,7 +63,8 @@ class Request:
         """What the manifest calls these weights."""
         if self.files is None:
             return f"{RANDOM}:{SEED}"
-        return ", ".join(os.path.basename(path) for path in self.files.values())
+        entry = f"[{self.entry}]" if self.entry else ""
+        return ", ".join(os.path.basename(path) + entry for path in self.files.values())
 
     @functools.cached_property
     def sha256(self) -> str | None:
@@ -109,6 +112,7 @@ def prepare(
     precision: str | None = None,
     calibration: str | None = None,
     coder: str = OUTSIDE,
+    entry: str | None = None,
 ) -> Request:
     """Check everything that can be checked before PyTorch is loaded.
 
@@ -135,11 +139,13 @@ def prepare(
         files = locate(system.checkpoints(rate), weights, full, rate, other_rates(system, rate))
         if files is None:
             raise UsageError(f"{full} needs weights, and none were found", remedies(system, rate))
+    if entry is not None and files is None:
+        raise UsageError("--weights-entry needs a checkpoint", "give --weights PATH too")
     place = out or os.path.join(bundles, board.name, join_name(full, precision))
     out_folder = Path(place)
     check_place(out_folder)
     return Request(
-        full, system, rate, board, server, files, out_folder, precision, calibration, coder
+        full, system, rate, board, server, files, out_folder, precision, calibration, coder, entry
     )
 
 

@@ -132,10 +132,11 @@ class Network(ABC):
 
 @dataclass(frozen=True)
 class LoadedFile:
-    """A checkpoint that was read: its tensors by name."""
+    """A checkpoint that was read: its tensors by name; notes for the manifest."""
 
     path: str
     state: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

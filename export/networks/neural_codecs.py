@@ -19,7 +19,7 @@ from splitwatt.export.networks.hyperprior import HyperpriorModel
 from splitwatt.export.networks.input_compression import Compressor
 from splitwatt.export.spec import IMAGENET_MEAN, IMAGENET_STD, Coding, LoadedFile, Part
 from splitwatt.export.tracing.photos import squares
-from splitwatt.export.weights.checkpoints import fill
+from splitwatt.export.weights.checkpoints import check_tables, fill
 from splitwatt.export.weights.random_weights import (
     bits_between,
     fit_entropy,
@@ -68,6 +68,8 @@ class NeuralCompressor(Compressor):
         loaded = states["codec"]
         state = load_pretrained(dict(loaded.state))
         fill(self.model, state, loaded)
+        due = int(self.model.entropy_bottleneck.channels), "channels"
+        check_tables(state, "entropy_bottleneck.", loaded, due)
         self.model = type(self.model).from_state_dict(state).eval()
         self.model.update()
 
