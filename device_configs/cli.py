@@ -67,6 +67,11 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def printable(text: str) -> str:
+    """A text from a file or a network for a terminal: control characters as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def time_left(done: float, total: float, elapsed_s: float) -> str:
     """The time left, in words, if the rest goes as fast; "" at the beginning and at the end."""
     if not 0 < done < total:
@@ -87,7 +92,7 @@ def guarded(command: Command, argv: List[str]) -> int:
     except SplitwattError as error:
         if "--debug" in argv:
             raise
-        note("splitwatt: %s" % error)
+        note("splitwatt: " + printable(str(error)))
         return error.exit_code
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]

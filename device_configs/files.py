@@ -3,8 +3,9 @@
 import errno
 import hashlib
 import os
+import stat
 import tempfile
-from typing import IO, Any, Callable, Union
+from typing import IO, Any, Callable, Type, Union
 
 from splitwatt.device_configs.errors import SplitwattError
 
@@ -18,6 +19,36 @@ def sha256_file(path: str) -> str:
         for chunk in iter(lambda: stream.read(_CHUNK_BYTES), b""):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def read_bounded(
+    path: str, limit_bytes: int, error: Type[SplitwattError] = SplitwattError, remedy: str = ""
+) -> bytes:
+    """The bytes of a regular file; a pipe or a device is not waited for.
+
+    Args:
+        limit_bytes: the largest file that is read.
+
+    Raises:
+        error: it cannot be read, is no regular file, or is larger.
+    """
+    try:
+        with open(path, "rb", opener=_open_at_once) as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise error("%s is not a regular file" % path, remedy)
+            data = b"" if status.st_size > limit_bytes else stream.read(limit_bytes + 1)
+    except OSError as wrong:
+        raise error("%s cannot be read: %s" % (path, wrong.strerror or wrong), remedy)
+    except ValueError:  # a NUL in the path
+        raise error("%r cannot be the name of a file" % path[:60], remedy)
+    if max(len(data), status.st_size) > limit_bytes:
+        raise error("%s is larger than %d bytes" % (path, limit_bytes), remedy)
+    return data
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def write_atomic(path: str, content: Union[str, bytes]) -> None:
@@ -67,7 +98,10 @@ def inside(folder: str, name: str) -> str:
         SplitwattError: the name leads elsewhere.
     """
     root = os.path.realpath(folder)
-    path = os.path.realpath(os.path.join(root, name))
+    try:
+        path = os.path.realpath(os.path.join(root, name))
+    except (OSError, ValueError):  # a NUL, or a name that is too long
+        path = ""
     if os.path.isabs(name) or not path.startswith(root + os.sep):
         raise SplitwattError("'%s' is not a file name inside %s" % (name, folder))
     return path

@@ -1,13 +1,14 @@
 """How packages that are missing are installed, as this copy of splitwatt was installed itself."""
 
 import glob
-import json
 import os
 import shlex
 from typing import Optional, Tuple
 from urllib.parse import unquote, urlsplit
 
 import splitwatt
+from splitwatt.device_configs.errors import SplitwattError
+from splitwatt.device_configs.strict_json import read_json
 
 # extra -> packages that it brings beyond the board runtime's, as they are imported
 EXTRAS = {
@@ -56,9 +57,8 @@ def _origin() -> Optional[Tuple[str, bool]]:
         return root, True
     for origin in glob.glob(os.path.join(root, "splitwatt-*.dist-info", "direct_url.json")):
         try:
-            with open(origin, encoding="utf-8") as stream:
-                url = urlsplit(str(json.load(stream)["url"]))
-        except (OSError, ValueError, KeyError, TypeError):
+            url = urlsplit(str(read_json(origin, 1 << 16)["url"]))
+        except (SplitwattError, ValueError, KeyError, TypeError):
             return None
         path = unquote(url.path)
         return (path, False) if url.scheme == "file" and os.path.exists(path) else None

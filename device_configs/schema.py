@@ -11,7 +11,7 @@ import re
 from typing import Any, Callable, Dict, List, NoReturn, Tuple
 
 from splitwatt.device_configs.errors import ConfigError
-from splitwatt.device_configs.names import suggestion
+from splitwatt.device_configs.names import nearest, suggestion
 
 Schema = Dict[str, Any]
 
@@ -123,7 +123,12 @@ class _Checker(object):
             raise ConfigError("%s: %s holds %r twice" % (self._file, key, twice), "name it once")
         more = ""
         if keyword == "enum" and isinstance(value, str):
-            more = "; " + suggestion(value, [str(known) for known in schema["enum"]])
+            close = nearest(value, [str(known) for known in schema["enum"]])
+            more = "; did you mean %s?" % " or ".join(close) if close else ""
+        if keyword in ("minItems", "minLength") and schema[keyword] == 1:
+            expected = "%(what)s that is not empty"
+        if "title" in schema:
+            expected = ""
         if expected:
             expected = expected % {"what": _words(schema), "limit": schema[keyword]}
         self._wrong(key, expected or self._expected(schema), value, more)
@@ -138,6 +143,8 @@ class _Checker(object):
 
     def _expected(self, schema: Schema) -> str:
         schema = self._resolved(schema)
+        if "title" in schema and schema is not self._root:
+            return str(schema["title"])
         if "const" in schema:
             return repr(schema["const"])
         if "enum" in schema:
@@ -182,6 +189,10 @@ def _is_long_enough(value: Any, least: int) -> bool:
     return len(value) >= least
 
 
+def _is_short_enough(value: Any, most: int) -> bool:
+    return len(value) <= most
+
+
 # Keyword -> the type that it is about (None: any), whether a value is sound, and what is expected
 # ("": what the schema's type, const or enum says).
 _CHECKS: Dict[str, Tuple[Any, Callable[[Any, Any], bool], str]] = {
@@ -195,12 +206,15 @@ _CHECKS: Dict[str, Tuple[Any, Callable[[Any, Any], bool], str]] = {
         lambda value, low: low < value < float("inf"),
         "%(what)s above %(limit)s",
     ),
-    "minLength": ("string", _is_long_enough, "%(what)s that is not empty"),
-    "minItems": ("array", _is_long_enough, "%(what)s that is not empty"),
+    "minLength": ("string", _is_long_enough, "%(what)s of at least %(limit)s characters"),
+    "maxLength": ("string", _is_short_enough, "%(what)s of at most %(limit)s characters"),
+    "minItems": ("array", _is_long_enough, "%(what)s of at least %(limit)s"),
+    "maxItems": ("array", _is_short_enough, "%(what)s of at most %(limit)s"),
     "minProperties": ("object", _is_long_enough, "%(what)s that is not empty"),
     "uniqueItems": ("array", _is_unique, ""),
 }
 
 
 def _join(key: str, name: Any) -> str:
-    return "%s.%s" % (key, name) if key else str(name)
+    shown = str(name) if str(name).isprintable() else ascii(name)
+    return "%s.%s" % (key, shown[:60]) if key else shown[:60]

@@ -6,14 +6,16 @@ fail far from where they were read.
 
 import json
 import math
-import os
+import re
 from typing import Any, Dict, List, Tuple, Type, Union
 
 from splitwatt.device_configs.errors import SplitwattError
+from splitwatt.device_configs.files import read_bounded
 
 # The largest integer that a float64 and every other JSON reader hold exactly.
 MAX_INTEGER = 2**53
 MAX_DEPTH = 64
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _WrongJsonError(ValueError):
@@ -68,16 +70,7 @@ def read_json(
     Raises:
         error: it cannot be read, is larger than the limit, or is wrong (see `parse_json`).
     """
-    try:
-        with open(path, "rb") as stream:
-            if os.fstat(stream.fileno()).st_size > limit_bytes:
-                raise error("%s is larger than %d bytes" % (path, limit_bytes), remedy)
-            data = stream.read(limit_bytes + 1)
-    except OSError as wrong:
-        raise error("%s cannot be read: %s" % (path, wrong.strerror), remedy)
-    if len(data) > limit_bytes:
-        raise error("%s is larger than %d bytes" % (path, limit_bytes), remedy)
-    return parse_json(data, path, error, remedy)
+    return parse_json(read_bounded(path, limit_bytes, error, remedy), path, error, remedy)
 
 
 def _constant(text: str) -> Any:
@@ -106,14 +99,20 @@ def _object(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
     return result
 
 
+def wrong_text(value: str) -> str:
+    """What is wrong with a text, in words; "" where nothing is."""
+    if "\0" not in value and _SURROGATE.search(value) is None:
+        return ""
+    return "text with a NUL or half a character: %s" % ascii(value)[:60]
+
+
 def _check(value: Any, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise _WrongJsonError("is nested deeper than %d levels" % MAX_DEPTH)
     if isinstance(value, str):
-        if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
-            raise _WrongJsonError(
-                "holds text with a NUL or half a character: %s" % ascii(value)[:60]
-            )
+        wrong = wrong_text(value)
+        if wrong:
+            raise _WrongJsonError("holds " + wrong)
     elif isinstance(value, list):
         for item in value:
             _check(item, depth + 1)

@@ -5,13 +5,13 @@
 """
 
 import fnmatch
-import json
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import ConfigError, TargetError, UsageError
 from splitwatt.device_configs.names import suggestion
 from splitwatt.device_configs.schema import check
+from splitwatt.device_configs.strict_json import read_json
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 # Targets that a command line gave by their files: name -> file.
@@ -120,8 +120,8 @@ def known_targets() -> List[str]:
 
 def load_schema() -> Dict[str, Any]:
     """The published JSON schema of a target's YAML."""
-    with open(os.path.join(_FOLDER, "schema.json"), encoding="utf-8") as stream:
-        return json.load(stream)  # type: ignore[no-any-return]
+    schema: Dict[str, Any] = read_json(os.path.join(_FOLDER, "schema.json"), 1 << 20)
+    return schema
 
 
 def load_target(name: str) -> Target:
@@ -170,17 +170,9 @@ def read_target(path: str) -> Target:
     Raises:
         ConfigError: no such file, no YAML, or not of the form of `schema.json`.
     """
-    import yaml
+    from splitwatt.device_configs.strict_yaml import read_yaml  # PyYAML: not every command has it
 
-    file = os.path.basename(path)
-    try:
-        with open(path, encoding="utf-8") as stream:
-            document = yaml.safe_load(stream)
-    except OSError as error:
-        raise ConfigError("%s cannot be read: %s" % (path, error.strerror or error))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError("%s is no YAML: %s" % (file, " ".join(str(error).split())))
-    return parse_target(document, file)
+    return parse_target(read_yaml(path), os.path.basename(path))
 
 
 def parse_target(document: Any, file: str) -> Target:

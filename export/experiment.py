@@ -8,10 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from splitwatt.device_configs.errors import ConfigError, UsageError
 from splitwatt.device_configs.names import suggestion
+from splitwatt.device_configs.strict_yaml import read_yaml
 
 _PACKAGED = Path(__file__).resolve().parent.parent / "profiler" / "configs"
 _KINDS = ("local", "split")
@@ -54,10 +53,7 @@ def _find(config: str) -> Path:
 
 
 def _configurations(path: Path) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}")
+    document = read_yaml(str(path))
     rows = document.get("configurations") if isinstance(document, dict) else None
     if not isinstance(rows, dict) or not rows:
         raise ConfigError(

@@ -11,12 +11,18 @@ import torch
 
 from splitwatt.device_configs.files import sha256_file, write_atomic
 from splitwatt.device_configs.targets import Target
-from splitwatt.engines.bundle import parts as manifest_parts
+from splitwatt.engines.bundle import manifest as manifest_parts
+from splitwatt.engines.bundle.arrays import unpacked_bytes
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.bundle.codec import CodecSpec, TablesFile
-from splitwatt.engines.bundle.compat import PartFit
-from splitwatt.engines.bundle.fields import Fields
-from splitwatt.engines.bundle.manifest import EncoderSize, Manifest, Weights
+from splitwatt.engines.bundle.declare import read_record
+from splitwatt.engines.bundle.manifest import (
+    CodecSpec,
+    EncoderSize,
+    Manifest,
+    PartFit,
+    TablesFile,
+    Weights,
+)
 from splitwatt.engines.bundle.model_name import FP32
 from splitwatt.engines.verify.samples import make_samples, write_manifest
 from splitwatt.export.compat import Report as Fit
@@ -233,7 +239,7 @@ def _entropy(
         path = folder / file
         tables.save(str(path))
         deployed += path.stat().st_size
-        files.append(TablesFile(file, sha256_file(str(path)), tables.id))
+        files.append(TablesFile(file, sha256_file(str(path)), tables.id, unpacked_bytes(str(path))))
     size = EncoderSize(4 * parameters(network.encoder_modules), deployed)
     return CodecSpec(coding.kind, files, coding.quality), size
 
@@ -272,7 +278,7 @@ def _manifest(
         preprocess=system.preprocess,
         published_preprocess=dict(system.published_preprocess),
         parts=parts,
-        compat=[PartFit.from_json(Fields(fit.to_json(), "compat")) for fit in fits],
+        compat=[read_record(PartFit, fit.to_json(), "compat") for fit in fits],
         rounding=[],
         encoder_size_bytes=size,
         codec=codec,

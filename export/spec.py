@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from splitwatt.engines.bundle.manifest import Head
-from splitwatt.engines.bundle.parts import Port
-from splitwatt.engines.bundle.preprocess import Preprocess, Resize
+from splitwatt.engines.bundle.manifest import Head, Port, Preprocess, Resize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,7 +80,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Coding:
-    """What a bundle says of its codec: see `splitwatt.engines.bundle.codec.CodecSpec`."""
+    """What a bundle says of its codec: see `splitwatt.engines.bundle.manifest.CodecSpec`."""
 
     kind: str
     tables: tuple[Tables, ...] = ()
@@ -182,7 +180,6 @@ def shorter(
         pad_multiple=None,
         mean=mean,
         std=std,
-        normalize="after_resize",
     )
 
 
@@ -201,7 +198,6 @@ def detection_transform(
         pad_multiple=pad_multiple,
         mean=mean,
         std=std,
-        normalize="before_resize",
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.device_configs.names import suggestion
 from splitwatt.engines.backends.closing import Closing
-from splitwatt.engines.bundle.parts import Port
+from splitwatt.engines.bundle.manifest import Port
 
 
 class Built(NamedTuple):

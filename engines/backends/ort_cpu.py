@@ -10,7 +10,7 @@ import onnxruntime as ort
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.backends.cores import usable_cores
-from splitwatt.engines.bundle.parts import Port
+from splitwatt.engines.bundle.manifest import Port
 
 # The first version that is known to have session.force_spinning_stop.
 _STOPS_SPINNING = (1, 16)

@@ -12,7 +12,6 @@ import onnxruntime as ort
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.backends.ort_cuda import check_provider, cuda_provider, open_with
-from splitwatt.engines.tensorrt.records import folder_of
 
 _PROVIDER = "TensorrtExecutionProvider"
 
@@ -20,7 +19,7 @@ _PROVIDER = "TensorrtExecutionProvider"
 def open_engine(onnx_path: str, threads: Optional[int]) -> Engine:
     """An engine of onnxruntime's TensorRT provider."""
     check_provider(_PROVIDER, ort.get_available_providers())
-    cache = os.path.join(folder_of(onnx_path), "onnxruntime")
+    cache = os.path.join(os.path.dirname(onnx_path), "engines", "onnxruntime")
     try:
         os.makedirs(cache, exist_ok=True)
     except OSError as error:

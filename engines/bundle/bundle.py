@@ -1,22 +1,16 @@
 """The bundle: the folder that an export writes, checked file by file before anything of it runs."""
 
-import io
-import json
 import os
-import zipfile
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
-
-import numpy as np
+from typing import List, NamedTuple, Optional, Set, Tuple
 
 from splitwatt.device_configs.errors import BundleError, SplitwattError
 from splitwatt.device_configs.files import inside, sha256_file
-from splitwatt.engines.bundle.manifest import Manifest, Sample
-from splitwatt.engines.bundle.parts import Part
-from splitwatt.engines.codecs import open_codec
-from splitwatt.engines.codecs.base import Codec, EngineOf
+from splitwatt.device_configs.strict_json import read_json
+from splitwatt.engines.bundle.graph_file import check_graph_file
+from splitwatt.engines.bundle.manifest import Manifest, Part, Sample
 
 MANIFEST = "manifest.json"
-_MANIFEST_LIMIT_BYTES = 16 << 20
+_MANIFEST_LIMIT_BYTES = 4 << 20
 _AGAIN = "copy or export it again"
 
 
@@ -33,7 +27,7 @@ class Bundle:
 
     Attributes:
         path: the folder.
-        manifest: what manifest.json says, validated.
+        manifest: what manifest.json says, checked.
         manifest_sha256: of manifest.json's bytes; it names the bundle, as it holds every hash.
     """
 
@@ -41,34 +35,32 @@ class Bundle:
         self.path = path
         self.manifest = manifest
         self.manifest_sha256 = manifest_sha256
+        self._checked: Set[str] = set()
 
     @classmethod
     def open(cls, path: str, placement: Optional[str] = None) -> "Bundle":
-        """Read the manifest and check the size and SHA-256 of every file that it names.
+        """Read the manifest and check the files that it names: sizes, SHA-256, no external data.
 
         Args:
             path: the bundle's folder.
-            placement: "board" or "server" checks that end's parts only (with tables and samples):
-                a board need not hold, nor read through, the hundreds of megabytes of a server.
+            placement: "board" or "server" checks only that end's parts (with tables and samples),
+                so a board need not hold a server's hundreds of megabytes. Another part is checked
+                when its path is asked for.
 
         Raises:
             BundleError: no bundle there, a wrong manifest, a file that is missing, truncated,
-                changed, or outside the folder.
+                changed, or outside the folder, or a graph that keeps data in another file.
         """
         path = str(path)
-        manifest, digest = _read_manifest(path)
-        bundle = cls(path, manifest, digest)
-        for part in manifest.parts:
-            location = bundle._inside(part.file)
+        bundle = cls(path, *_read_manifest(path))
+        for part in bundle.manifest.parts:
+            bundle._inside(part.file)
             if placement is None or part.placement in (placement, "both"):
-                _check_size(location, part.bytes)
-                _check_sha256(location, part.sha256)
-                if part.with_coder is not None:
-                    _check_sha256(bundle._inside(part.with_coder.file), part.with_coder.sha256)
-        if manifest.codec is not None:
-            for tables in manifest.codec.tables:
-                _check_sha256(bundle._inside(tables.file), tables.sha256)
-        for sample in manifest.samples:
+                bundle.part_path(part.name)
+                bundle.tensorrt_path(part.name)
+        for tables in bundle.manifest.codec.tables if bundle.manifest.codec else []:
+            _check_sha256(bundle._inside(tables.file), tables.sha256)
+        for sample in bundle.manifest.samples:
             _check_sha256(bundle._inside(sample.file), sample.sha256)
             _check_sha256(bundle._inside(sample.expected), sample.expected_sha256)
         return bundle
@@ -78,27 +70,19 @@ class Bundle:
         return self.manifest.part(name)
 
     def part_path(self, name: str) -> str:
-        """The ONNX file of a part."""
-        return self._inside(self.part(name).file)
+        """The ONNX file of a part, checked; BundleError as `open`."""
+        part = self.part(name)
+        return self._graph(part.file, part.sha256, part.bytes)
 
     def tensorrt_path(self, name: str) -> str:
         """The ONNX file that TensorRT builds a part from: the one with the coder, if there is one."""
         part = self.part(name)
-        return self._inside(part.with_coder.file if part.with_coder else part.file)
+        return self._graph(*part.with_coder) if part.with_coder else self.part_path(name)
 
-    def codec(self, engine_of: EngineOf) -> Codec:
-        """The codec of a split model, its tables loaded.
-
-        Args:
-            engine_of: gives the engine of a part by its name, for a codec that runs one.
-
-        Raises:
-            BundleError: the model has none, or its tables are not what the manifest says.
-        """
-        spec = self.manifest.codec
-        if spec is None:
-            raise BundleError("%s is a local model: it has no codec" % self.manifest.model)
-        return open_codec(spec, [self._inside(t.file) for t in spec.tables], engine_of)
+    def tables_paths(self) -> List[str]:
+        """The files of the codec's entropy tables, in the manifest's order."""
+        codec = self.manifest.codec
+        return [] if codec is None else [self._inside(tables.file) for tables in codec.tables]
 
     def samples(self) -> List[SampleFiles]:
         """The photographs of the bundle and where their expected outputs lie."""
@@ -108,34 +92,20 @@ class Bundle:
         name = os.path.basename(sample.file)
         return SampleFiles(name, self._inside(sample.file), self._inside(sample.expected))
 
+    def _graph(self, file: str, sha256: str, size: int) -> str:
+        path = self._inside(file)
+        if path not in self._checked:
+            _check_size(path, size)
+            _check_sha256(path, sha256)
+            check_graph_file(path)
+            self._checked.add(path)
+        return path
+
     def _inside(self, name: str) -> str:
         try:
             return inside(self.path, name)
         except SplitwattError as error:
-            raise BundleError("%s: %s" % (self._manifest_path(), error.message))
-
-    def _manifest_path(self) -> str:
-        return os.path.join(self.path, MANIFEST)
-
-
-def load_arrays(path: str) -> Dict[str, np.ndarray]:
-    """The arrays of an .npz file, which may hold no Python objects.
-
-    Raises:
-        BundleError: the file is no such archive.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        raise BundleError("%s is no archive of arrays: %s" % (path, error), _AGAIN)
-
-
-def save_arrays(arrays: Dict[str, np.ndarray]) -> bytes:
-    """The bytes of an .npz file with `arrays`; the same arrays give the same bytes."""
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays)
-    return stream.getvalue()
+            raise BundleError("%s: %s" % (os.path.join(self.path, MANIFEST), error.message))
 
 
 def _read_manifest(path: str) -> Tuple[Manifest, str]:
@@ -145,41 +115,28 @@ def _read_manifest(path: str) -> Tuple[Manifest, str]:
             "there is no bundle in %s: it has no %s" % (path, MANIFEST),
             "make one with splitwatt export",
         )
-    if os.path.getsize(file) > _MANIFEST_LIMIT_BYTES:
-        raise BundleError("%s is too large for a manifest" % file, _AGAIN)
-    return Manifest.from_json(_read_json(file), file), sha256_file(file)
-
-
-def _read_json(file: str) -> Any:
-    try:
-        with open(file, encoding="utf-8") as stream:
-            return json.load(stream)
-    except OSError as error:
-        raise BundleError("%s cannot be read: %s" % (file, error.strerror))
-    except (ValueError, RecursionError) as error:
-        raise BundleError("%s is no JSON: %s" % (file, error), _AGAIN)
+    document = read_json(file, _MANIFEST_LIMIT_BYTES, BundleError, _AGAIN)
+    return Manifest.from_json(document, file), sha256_file(file)
 
 
 def _check_size(path: str, size: int) -> None:
     if not os.path.isfile(path):
         raise BundleError("%s is missing" % path, _AGAIN)
-    found = os.path.getsize(path)
-    if found != size:
-        raise BundleError(
-            "%s has %d bytes, not the %d that the manifest says" % (path, found, size), _AGAIN
-        )
+    actual = os.path.getsize(path)
+    if actual != size:
+        raise BundleError("%s has %d bytes; the manifest states %d" % (path, actual, size), _AGAIN)
 
 
 def _check_sha256(path: str, expected: str) -> None:
     if not os.path.isfile(path):
         raise BundleError("%s is missing" % path, _AGAIN)
     try:
-        found = sha256_file(path)
+        actual = sha256_file(path)
     except OSError as error:
         raise BundleError("%s cannot be read: %s" % (path, error.strerror))
-    if found != expected:
+    if actual != expected:
         raise BundleError(
             "%s is not the file that the manifest names: its SHA-256 is %s..., not %s..."
-            % (path, found[:12], expected[:12]),
+            % (path, actual[:12], expected[:12]),
             _AGAIN,
         )

@@ -1,185 +1,355 @@
-"""manifest.json: what a bundle says about itself, typed and validated.
+"""manifest.json: what a bundle says about itself. Every key is declared here, and only here.
 
-Every record is a NamedTuple that reads itself from parsed JSON (`from_json`) and writes itself back
-(`to_json`), the keys being the fields' own names. Unknown keys are refused. Larger keys have files of
-their own beside this one.
+`manifest.schema.json` beside this file and the table in docs/formats.md are made from these classes by
+`python -m tests.engines.test_manifest_documents`.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from splitwatt.device_configs.errors import BundleError
-from splitwatt.engines.bundle.codec import CodecSpec
-from splitwatt.engines.bundle.compat import PartFit
-from splitwatt.engines.bundle.fields import Fields
-from splitwatt.engines.bundle.parts import PRECISIONS, Part
-from splitwatt.engines.bundle.precision import Rounding
-from splitwatt.engines.bundle.preprocess import Preprocess
+from splitwatt.engines.bundle.declare import FILE, SHA256, key, obsolete, plain, read_record, record
 
 FORMAT = 1
 TASKS = ("classification", "detection", "segmentation")
 LABEL_SETS = ("imagenet1k", "coco91", "voc21")
+# A part on `both` ends is the codec's, which runs it wherever it codes.
+PLACEMENTS = ("board", "server", "both")
+RUNTIMES = ("tensorrt", "onnxruntime")
+PRECISIONS = ("fp32", "fp16", "int8")
+ROUNDINGS = ("tf32", "fp16", "int8")
+DTYPES = ("float32", "float16", "int32", "int64", "uint8", "int8", "bool")
+FILTERS = ("pillow-bilinear", "pillow-bicubic", "bilinear")
+WHOLE, CUT, NONE, NOT_ASKED = "whole", "cut", "none", "not asked"
+# Kinds of codecs, and how many files of tables each has.
+CODECS = {
+    "rangecoder": 1,
+    "hyperprior": 2,
+    "autoregressive": 2,
+    "quantized": 0,
+    "feature_jpeg": 0,
+    "feature_webp": 0,
+    "png": 0,
+    "jpeg": 0,
+    "webp": 0,
+    "bpg": 0,
+    "heic": 0,
+}
+
+_GRAPH_FILE = {
+    "pattern": FILE["pattern"][:-1] + "(?<=[.]onnx)$",
+    "title": "the name of an .onnx file inside the bundle",
+}
+_SIZE = {"minItems": 2, "maxItems": 2, "items": {"minimum": 1}, "title": "[height, width]"}
+_SHAPE = {"maxItems": 8}
 
 
+@record
 class Weights(NamedTuple):
-    """Where the parameters come from; `trained` is False for random ones."""
+    """Where the parameters come from."""
 
-    source: str
-    sha256: Optional[str]
-    trained: bool
-    notes: List[str]
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> "Weights":
-        """Read the key `weights`."""
-        weights = cls(
-            fields.text("source"),
-            fields.optional("sha256", fields.digest),
-            fields.boolean("trained"),
-            fields.texts("notes"),
-        )
-        fields.done()
-        return weights
+    source: str = key("the checkpoint's source, or `random:SEED`")
+    sha256: Optional[str] = key("of the checkpoint file; null for random weights", **SHA256)
+    trained: bool = key("false: random weights, whose bytes and answers mean nothing")
+    notes: List[str] = key("remarks for people")
 
 
+@record
+class Resize(NamedTuple):
+    """To which size an image is resized."""
+
+    rule: str = key(
+        "`exact`: to `size`; `shorter`: the shorter side to `size`", enum=["shorter", "exact"]
+    )
+    size: Union[int, Tuple[int, ...]] = key(
+        "pixels of the shorter side, or [height, width] where the rule is `exact`",
+        minimum=1, **dict(_SIZE, title="a whole number of at least 1, or [height, width]")
+    )  # fmt: skip
+    max_size: Optional[int] = key("limit of the longer side; null: none", minimum=1)
+    filter: str = key(
+        "`pillow-*`: Pillow's antialiased filters; `bilinear`: PyTorch's interpolation",
+        enum=list(FILTERS),
+    )
+
+
+@obsolete("normalize")
+@record
+class Preprocess(NamedTuple):
+    """From an RGB image to a graph's input: see `splitwatt.engines.pipeline.preprocess`."""
+
+    resize: Resize = key("the size")
+    crop: Optional[Tuple[int, ...]] = key("[height, width] cut from the centre; null: all", **_SIZE)
+    pad_multiple: Optional[int] = key(
+        "zeros are added up to multiples of it; null: none", minimum=1
+    )
+    mean: Tuple[float, ...] = key("of each channel, subtracted", minItems=3, maxItems=3)
+    std: Tuple[float, ...] = key(
+        "of each channel, divided by", minItems=3, maxItems=3, items={"exclusiveMinimum": 0}
+    )
+
+
+@record
+class Port(NamedTuple):
+    """An input or output of a graph."""
+
+    name: str = key("the tensor's name")
+    dtype: str = key("the type of its values", enum=list(DTYPES))
+    shape: Tuple[Optional[int], ...] = key("its shape; null: a dimension that varies", **_SHAPE)
+
+
+@record
+class Parity(NamedTuple):
+    """How far a part is from its PyTorch module."""
+
+    max_abs: float = key("largest difference of an output")
+    tolerance: float = key("what was allowed")
+    sizes: List[List[int]] = key("[height, width] of the images it was compared on", items=_SIZE)
+
+
+@record
+class GraphFile(NamedTuple):
+    """A graph's file."""
+
+    file: str = key("the ONNX file", **_GRAPH_FILE)
+    sha256: str = key("of the file", **SHA256)
+    bytes: int = key("of the file", minimum=1)
+
+
+@record
+class Part(NamedTuple):
+    """One exported graph."""
+
+    name: str = key("`NAME.2` is what follows the cut of a part `NAME`; its parity is the whole's")
+    placement: str = key("where it runs; `both`: a codec's own part", enum=list(PLACEMENTS))
+    target: str = key("the machine it was exported for")
+    runtime: str = key(
+        "`tensorrt` where TensorRT can run it (onnxruntime always can)", enum=list(RUNTIMES)
+    )
+    precision: str = key(
+        "what the graph computes in; inputs and outputs are float32", enum=list(PRECISIONS)
+    )
+    file: str = key("the ONNX file, without external data", **_GRAPH_FILE)
+    sha256: str = key("of the file", **SHA256)
+    bytes: int = key("of the file", minimum=1)
+    opset: int = key("of the default domain", minimum=1)
+    ir_version: int = key("of the file", minimum=1)
+    inputs: List[Port] = key("the graph's inputs")
+    outputs: List[Port] = key("the graph's outputs")
+    params: int = key("number of parameters")
+    gmac: float = key("10^9 multiply-accumulates of one run with the shapes in `gmac_at`")
+    gmac_at: Dict[str, List[int]] = key(
+        "input -> the shape that `gmac` is counted at", items={"items": {"minimum": 1}}
+    )
+    parity: Parity = key("difference from the PyTorch module")
+    with_coder: Optional[GraphFile] = key(
+        "the same graph with the range coder behind its latent (`export --coder in-graph`), which"
+        " TensorRT alone runs"
+    )
+
+
+@record
+class RewrittenNode(NamedTuple):
+    """A node that was written with other operators, which compute the same."""
+
+    node: str = key("its name")
+    op: str = key("its operator")
+    into: List[str] = key("the operators that replace it")
+    reason: str = key("why")
+
+
+@record
+class CrossingTensor(NamedTuple):
+    """A tensor that crosses a cut."""
+
+    name: str = key("its name")
+    dtype: str = key("its type in the graph")
+    as_dtype: str = key("its type between the two parts")
+    shape: Optional[Tuple[Optional[int], ...]] = key("null: unknown", **_SHAPE)
+
+
+@record
+class PartCut(NamedTuple):
+    """Where a part was cut."""
+
+    nodes_before: int = key("nodes before the cut", minimum=1)
+    nodes_after: int = key("nodes after the cut", minimum=1)
+    macs_before: Optional[int] = key(
+        "multiply-accumulates before it; null: they depend on the image"
+    )
+    macs_total: Optional[int] = key("multiply-accumulates of both; null: they depend on the image")
+    crossing: List[CrossingTensor] = key("the tensors that cross it")
+
+
+@record
+class CutReason(NamedTuple):
+    """Why something is not left to TensorRT."""
+
+    reason: str = key("the operator and the reason")
+    nodes: int = key("for how many nodes", minimum=1)
+
+
+@record
+class PartFit(NamedTuple):
+    """What was done to one part so that its target runs it."""
+
+    part: str = key("the part, as it was before a cut")
+    tables: List[str] = key("titles of the operator tables that it was checked against")
+    on_tensorrt: str = key(
+        "`none`: nothing worth running fits; `not asked`: the target has no TensorRT",
+        enum=[WHOLE, CUT, NONE, NOT_ASKED],
+    )
+    folded: int = key("nodes that became constants")
+    rewritten: List[RewrittenNode] = key("nodes that were replaced")
+    cut: Optional[PartCut] = key("the cut; null where `on_tensorrt` is not `cut`")
+    reasons: List[CutReason] = key("what TensorRT does not run")
+
+
+@record
+class PartError(NamedTuple):
+    """The largest difference of a part's outputs."""
+
+    part: str = key("the part")
+    max_abs: float = key("largest difference")
+    relative: float = key("that relative to the largest fp32 value")
+
+
+@record
+class LatentMove(NamedTuple):
+    """What rounding does to the latent."""
+
+    moved_percent: float = key("share of its values that arrive as another")
+    largest_step: float = key("largest change; 1 is one symbol")
+    bytes_percent: float = key("how many percent more bytes that takes (negative: fewer)")
+
+
+@record
+class Rounding(NamedTuple):
+    """What a precision of the board's parts changes, measured with onnxruntime at the export."""
+
+    precision: str = key(
+        "tf32 rounds the factors of products to 10 bits, as GPUs since Ampere may",
+        enum=list(ROUNDINGS),
+    )
+    deployed: bool = key("true: the bundle's own graphs are in it; false: a trial")
+    calibration: Optional[str] = key("the images that int8's ranges are from; null elsewhere")
+    photographs: int = key("how many it was measured on", minimum=1)
+    parts: List[PartError] = key("of each board part")
+    latent: Optional[LatentMove] = key("null for local models")
+    agreement: Dict[str, float] = key(
+        "task -> percent of the answers that are fp32's: the best class; boxes with one of the same"
+        " class that overlaps by half; pixels of the same class; empty for a trial"
+    )
+
+
+@record
 class EncoderSize(NamedTuple):
-    """Bytes of encoder and entropy model: their fp32 parameters, and the files as deployed."""
+    """Bytes of encoder and entropy model."""
 
-    fp32_params: int
-    deployed: int
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> "EncoderSize":
-        """Read the key `encoder_size_bytes`."""
-        size = cls(fields.integer("fp32_params"), fields.integer("deployed"))
-        fields.done()
-        return size
+    fp32_params: int = key("of their parameters in fp32 (the papers' figure)")
+    deployed: int = key("of their files")
 
 
+@record
+class TablesFile(NamedTuple):
+    """A file of entropy tables."""
+
+    file: str = key("the .npz file", **FILE)
+    sha256: str = key("of the file", **SHA256)
+    id: str = key("every bitstream under these tables repeats it")
+    unpacked_bytes: Optional[int] = key(
+        "largest size of its arrays; missing in bundles of older versions", default=None
+    )
+
+
+@record
+class CodecSpec(NamedTuple):
+    """What turns a latent, or an image, into bytes and back (docs/bitstream.md)."""
+
+    kind: str = key("the codec", enum=list(CODECS))
+    tables: List[TablesFile] = key(
+        "one for a factorized prior; for a hyperprior those of the side latent, then those of the"
+        " latent; none for an image's codec"
+    )
+    quality: Optional[int] = key("of an image's codec, in that codec's own scale; null elsewhere")
+
+    @property
+    def tables_id(self) -> Optional[str]:
+        """The ids of all its tables, None where it has none: both ends must have the same."""
+        return "+".join(tables.id for tables in self.tables) or None
+
+
+@record
 class Head(NamedTuple):
-    """How a task's tensors become its answer.
+    """How a task's tensors become its answer."""
 
-    `top_k` is classification's alone, `score_threshold` detection's alone; both None elsewhere.
-    """
-
-    part: str
-    labels: str
-    top_k: Optional[int] = None
-    score_threshold: Optional[float] = None
-
-    @classmethod
-    def from_json(cls, task: str, fields: Fields) -> "Head":
-        """Read the key `postprocess.TASK`."""
-        head = cls(
-            part=fields.text("part"),
-            labels=fields.text("labels", LABEL_SETS),
-            top_k=fields.integer("top_k", 1) if task == "classification" else None,
-            score_threshold=fields.number("score_threshold") if task == "detection" else None,
-        )
-        fields.done()
-        return head
+    part: str = key("the part that makes them")
+    labels: str = key("the label set", enum=list(LABEL_SETS))
+    top_k: Optional[int] = key(
+        "classes in the answer; classification only", minimum=1, default=None
+    )
+    score_threshold: Optional[float] = key(
+        "boxes below it are left out; detection only", default=None
+    )
 
 
+@record
 class Sample(NamedTuple):
-    """A photograph of the bundle and the file of the outputs expected for it."""
+    """A photograph of the bundle and the outputs expected for it."""
 
-    file: str
-    sha256: str
-    expected: str
-    expected_sha256: str
-
-    @classmethod
-    def from_json(cls, fields: Fields) -> "Sample":
-        """Read one sample."""
-        sample = cls(
-            fields.text("file"),
-            fields.digest("sha256"),
-            fields.text("expected"),
-            fields.digest("expected_sha256"),
-        )
-        fields.done()
-        return sample
+    file: str = key("the photograph, a PNG", **FILE)
+    sha256: str = key("of the photograph", **SHA256)
+    expected: str = key("the .npz file of its outputs", **FILE)
+    expected_sha256: str = key("of that file", **SHA256)
 
 
+@record
 class Manifest(NamedTuple):
     """All of manifest.json but its format number."""
 
-    model: str
-    family: str
-    rate: Optional[str]
-    assumed: bool
-    tasks: List[str]
-    target: str
-    server_target: Optional[str]
-    precision: str
-    weights: Weights
-    preprocess: Preprocess
-    published_preprocess: Dict[str, Preprocess]
-    parts: List[Part]
-    compat: List[PartFit]
-    rounding: List[Rounding]
-    encoder_size_bytes: Optional[EncoderSize]
-    codec: Optional[CodecSpec]
-    postprocess: Dict[str, Head]
-    samples: List[Sample]
-    made: Dict[str, str]
+    model: str = key("the model's full name, as `ladon_r50@0.32`")
+    family: str = key("its family")
+    rate: Optional[str] = key("its rate point; null: it has none")
+    assumed: bool = key("true: the paper does not define that rate point")
+    tasks: List[str] = key(
+        "what it answers", items={"enum": list(TASKS)}, uniqueItems=True, minItems=1
+    )
+    target: str = key("the machine that board parts are for")
+    server_target: Optional[str] = key("the machine that server parts are for; null: local model")
+    precision: str = key("what the board's parts compute in", enum=list(PRECISIONS))
+    weights: Weights = key("the parameters")
+    preprocess: Preprocess = key("from an image to the graph's input")
+    published_preprocess: Dict[str, Preprocess] = key(
+        "task -> the preprocessing behind the paper's accuracy, where it differs from `preprocess`"
+    )
+    parts: List[Part] = key("the graphs, in the order in which they run")
+    compat: List[PartFit] = key("what was done to each part (docs/compatibility.md)")
+    rounding: List[Rounding] = key("how far a lower precision moves the outputs")
+    encoder_size_bytes: Optional[EncoderSize] = key("null for local models")
+    codec: Optional[CodecSpec] = key("null for local models")
+    postprocess: Dict[str, Head] = key("task -> how its tensors become an answer")
+    samples: List[Sample] = key("photographs with expected outputs, for `splitwatt verify`")
+    made: Dict[str, str] = key("when it was made, and the versions of what made it")
 
     @classmethod
     def from_json(cls, value: Any, file: str = "manifest.json") -> "Manifest":
-        """Validate parsed JSON.
+        """Check parsed JSON and make the manifest of it.
 
         Args:
-            value: what `json.load` gave.
-            file: the name to use in the sentences.
+            value: what `splitwatt.device_configs.strict_json` gave.
+            file: the name to use in errors.
 
         Raises:
             BundleError: another format, an unknown or missing key, a wrong type or value, parts
                 that contradict each other.
         """
-        fields = Fields(value, file)
-        if fields.any("format") != FORMAT:
-            raise fields.wrong("format", "%d (the format this splitwatt reads)" % FORMAT,
-                               fields.any("format"))  # fmt: skip
-        heads = fields.object("postprocess")
-        made = fields.object("made")
-        manifest = cls(
-            model=fields.text("model"),
-            family=fields.text("family"),
-            rate=fields.optional("rate", fields.text),
-            assumed=fields.boolean("assumed"),
-            tasks=fields.texts("tasks"),
-            target=fields.text("target"),
-            server_target=fields.optional("server_target", fields.text),
-            precision=fields.text("precision", PRECISIONS),
-            weights=Weights.from_json(fields.object("weights")),
-            preprocess=Preprocess.from_json(fields.object("preprocess")),
-            published_preprocess={
-                task: Preprocess.from_json(published)
-                for task, published in fields.object("published_preprocess").members()
-            },
-            parts=[Part.from_json(part) for part in fields.objects("parts")],
-            compat=[PartFit.from_json(fit) for fit in fields.objects("compat")],
-            rounding=[Rounding.from_json(entry) for entry in fields.objects("rounding")],
-            encoder_size_bytes=fields.optional(
-                "encoder_size_bytes", lambda name: EncoderSize.from_json(fields.object(name))
-            ),
-            codec=fields.optional("codec", lambda name: CodecSpec.from_json(fields.object(name))),
-            postprocess={task: Head.from_json(task, head) for task, head in heads.members()},
-            samples=[Sample.from_json(sample) for sample in fields.objects("samples")],
-            made={name: made.text(name) for name in made.names()},
-        )
-        fields.done()
-        manifest._check(file)
+        manifest = read_record(cls, value, file, {"format": FORMAT})
+        wrong = manifest._contradictions()
+        if wrong:
+            raise BundleError("%s: %s" % (file, "; ".join(wrong[:3])), "export the bundle again")
         return manifest
 
     def to_json(self) -> Dict[str, Any]:
         """The manifest as plain JSON values, the format number first."""
-        document: Dict[str, Any] = {"format": FORMAT}
-        document.update(_plain(self))
-        for head in document["postprocess"].values():
-            for key in ("top_k", "score_threshold"):
-                if head[key] is None:
-                    del head[key]
-        return document
+        return dict({"format": FORMAT}, **plain(self))
 
     @property
     def split(self) -> bool:
@@ -205,53 +375,46 @@ class Manifest(NamedTuple):
         raise BundleError("%s has no part '%s'" % (self.model, name), "it has: " + known)
 
     def placed(self, placement: str) -> List[Part]:
-        """The parts that run on the `board` or the `server`, in that order; none on `both`."""
+        """The parts of one placement, in their order."""
         return [part for part in self.parts if part.placement == placement]
 
-    def _check(self, file: str) -> None:
-        """What no key can say alone."""
+    def _contradictions(self) -> List[str]:
+        """What is wrong that no key shows alone, in words."""
         names = [part.name for part in self.parts]
+        wrong = []
         if len(set(names)) != len(names):
-            raise BundleError("%s: two entries of key 'parts' have the same name" % file)
-        if not self.tasks or len(set(self.tasks)) != len(self.tasks):
-            raise BundleError("%s: key 'tasks' must name each of its tasks once" % file)
-        for task in self.tasks:
-            if task not in TASKS:
-                raise BundleError(
-                    "%s: key 'tasks' holds '%s', which is no task" % (file, task),
-                    "known: " + ", ".join(TASKS),
-                )
+            wrong.append("two entries of 'parts' have the same name")
+        for at, spec in [("preprocess", self.preprocess)] + [
+            ("published_preprocess." + task, spec)
+            for task, spec in self.published_preprocess.items()
+        ]:
+            resize = spec.resize
+            if (resize.rule == "exact") != isinstance(resize.size, tuple):
+                expected = "[height, width]" if resize.rule == "exact" else "a whole number"
+                wrong.append("'%s.resize.size' must be %s" % (at, expected))
+            if resize.rule == "exact" and resize.max_size is not None:
+                wrong.append("'%s.resize.max_size' must be null where the rule is 'exact'" % at)
         if set(self.postprocess) != set(self.tasks):
-            raise BundleError("%s: key 'postprocess' must have one entry per task" % file)
+            wrong.append("'postprocess' must have one entry per task")
         for task, head in self.postprocess.items():
             if head.part not in names:
-                raise BundleError(
-                    "%s: key 'postprocess.%s.part' names '%s', which is no part"
-                    % (file, task, head.part)
-                )
+                wrong.append("'postprocess.%s.part' names no part: '%s'" % (task, head.part))
+            for name, owner in (("top_k", "classification"), ("score_threshold", "detection")):
+                if (getattr(head, name) is not None) != (task == owner):
+                    must = "is missing" if task == owner else "belongs to %s" % owner
+                    wrong.append("'postprocess.%s.%s' %s" % (task, name, must))
         for fit in self.compat:
             if fit.part not in names:
-                raise BundleError(
-                    "%s: key 'compat' names '%s', which is no part" % (file, fit.part)
-                )
+                wrong.append("'compat' names no part: '%s'" % fit.part)
+            if (fit.on_tensorrt == CUT) != (fit.cut is not None):
+                wrong.append("'compat' must have a 'cut' exactly where 'on_tensorrt' is 'cut'")
         stated = [entry.precision for entry in self.rounding if entry.deployed] or ["fp32"]
         if [self.precision] != stated:
-            raise BundleError(
-                "%s: key 'rounding' does not state the error of its precision, %s"
-                % (file, self.precision),
-                "export the bundle again",
-            )
+            wrong.append("'rounding' must state the error of the bundle's own precision once")
+        if self.codec is not None and len(self.codec.tables) != CODECS[self.codec.kind]:
+            wrong.append("'codec.tables' must have %d entries" % CODECS[self.codec.kind])
         if self.split != bool(self.placed("server")):
-            raise BundleError("%s: parts on the server and a codec come together" % file)
+            wrong.append("parts on the server and a codec come together")
         if not self.split and not self.placed("board"):
-            raise BundleError("%s: key 'parts' has no part on the board" % file)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return {name: _plain(item) for name, item in zip(value._fields, value)}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    return value
+            wrong.append("'parts' has no part on the board")
+        return wrong

@@ -3,7 +3,7 @@
 from typing import NamedTuple, Optional
 
 from splitwatt.device_configs.errors import UsageError
-from splitwatt.engines.bundle.parts import PRECISIONS
+from splitwatt.engines.bundle.manifest import PRECISIONS
 
 FP32 = PRECISIONS[0]
 

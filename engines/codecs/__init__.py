@@ -3,7 +3,9 @@
 import importlib
 from typing import List
 
-from splitwatt.engines.bundle.codec import CodecSpec
+from splitwatt.device_configs.errors import BundleError
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.bundle.manifest import CodecSpec
 from splitwatt.engines.codecs.base import Codec, EngineOf
 
 # kind -> (module, class)
@@ -20,6 +22,22 @@ _KINDS = {
     "heic": ("images", "HeicCodec"),
     "bpg": ("bpg", "BpgCodec"),
 }
+
+
+def codec_of(bundle: Bundle, engine_of: EngineOf) -> Codec:
+    """The codec of a split model's bundle, its tables loaded.
+
+    Args:
+        bundle: opened.
+        engine_of: gives the engine of a part by its name, for a codec that runs one.
+
+    Raises:
+        BundleError: the model has none, or its tables are not what the manifest says.
+    """
+    spec = bundle.manifest.codec
+    if spec is None:
+        raise BundleError("%s is a local model: it has no codec" % bundle.manifest.model)
+    return open_codec(spec, bundle.tables_paths(), engine_of)
 
 
 def open_codec(spec: CodecSpec, tables: List[str], engine_of: EngineOf) -> Codec:

@@ -15,7 +15,7 @@ import numpy as np
 
 from splitwatt.device_configs.errors import BitstreamError, BundleError, DesyncError
 from splitwatt.engines.backends.base import Engine
-from splitwatt.engines.bundle.codec import CodecSpec
+from splitwatt.engines.bundle.manifest import CodecSpec
 from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors, load_tables
 from splitwatt.engines.codecs.factorized import latent_size
 from splitwatt.engines.codecs.hyperprior import crc_of, frame, unframe

@@ -6,7 +6,7 @@ import numpy as np
 
 from splitwatt.device_configs.errors import BundleError
 from splitwatt.engines.backends.base import Engine
-from splitwatt.engines.bundle.codec import CodecSpec
+from splitwatt.engines.bundle.manifest import CodecSpec
 from splitwatt.engines.rangecoder import Tables
 
 # Of a latent's values, by one step each: where two machines' engines round a value differently.
@@ -78,13 +78,15 @@ def load_tables(spec: CodecSpec, paths: List[str]) -> List[Tables]:
     """The tables of a codec, each being what the manifest says.
 
     Raises:
-        BundleError: another number of them, no tables, or others than the manifest names.
+        BundleError: a file holds no tables, or others than the manifest names.
     """
-    found = [Tables.load(path) for path in paths]
-    for tables, path, entry in zip(found, paths, spec.tables):
+    every = []
+    for path, entry in zip(paths, spec.tables):
+        tables = Tables.load(path, entry.unpacked_bytes)
         if tables.id != entry.id:
             raise BundleError(
                 "%s holds the tables %s, and the manifest names %s" % (path, tables.id, entry.id),
                 "export the bundle again",
             )
-    return found
+        every.append(tables)
+    return every

@@ -5,7 +5,7 @@ from typing import List, Tuple
 import numpy as np
 
 from splitwatt.device_configs.errors import BitstreamError
-from splitwatt.engines.bundle.codec import CodecSpec
+from splitwatt.engines.bundle.manifest import CodecSpec
 from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors, load_tables
 from splitwatt.engines.rangecoder import RangeCoder
 from splitwatt.engines.rangecoder.bits_per_symbol import symbol_bits

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from splitwatt.device_configs.errors import BitstreamError
-from splitwatt.engines.bundle.codec import CodecSpec
+from splitwatt.engines.bundle.manifest import CodecSpec
 from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors
 from splitwatt.engines.rangecoder.coder import not_codable
 from splitwatt.engines.rangecoder.container import read_varint, varint

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from splitwatt.device_configs.errors import BitstreamError, BundleError, EngineError
-from splitwatt.engines.bundle.codec import CodecSpec
+from splitwatt.engines.bundle.manifest import CodecSpec
 from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors
 
 Size = Tuple[int, int]

@@ -12,7 +12,7 @@ from typing import List, Tuple
 import numpy as np
 
 from splitwatt.device_configs.errors import BitstreamError
-from splitwatt.engines.bundle.codec import CodecSpec
+from splitwatt.engines.bundle.manifest import CodecSpec
 from splitwatt.engines.codecs.base import ROUNDING_SHARE, Codec, EngineOf, Tensors
 from splitwatt.engines.rangecoder.coder import not_codable
 from splitwatt.engines.rangecoder.container import read_varint, varint

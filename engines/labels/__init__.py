@@ -3,7 +3,7 @@
 import os
 from typing import Dict, List
 
-from device_configs.errors import BundleError
+from splitwatt.device_configs.errors import BundleError
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 _loaded: Dict[str, List[str]] = {}

@@ -8,7 +8,8 @@ from splitwatt.device_configs.errors import BundleError
 from splitwatt.engines.backends.base import Built, Engine
 from splitwatt.engines.backends.closing import Closing
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.bundle.parts import Part
+from splitwatt.engines.bundle.manifest import Part
+from splitwatt.engines.codecs import codec_of
 from splitwatt.engines.codecs.base import Codec
 from splitwatt.engines.pipeline.postprocess import TENSORS, Answer, Sizes, answer_of
 from splitwatt.engines.pipeline.stages import Laps
@@ -48,8 +49,8 @@ class PartsPipeline(Closing):
             self._codec: Optional[Codec] = None
             if bundle.manifest.split:
                 # Both ends compute with one library: another's floating point gives other indexes.
-                self._codec = bundle.codec(
-                    lambda name: engines.get(bundle, bundle.part(name), "cpu", threads)
+                self._codec = codec_of(
+                    bundle, lambda name: engines.get(bundle, bundle.part(name), "cpu", threads)
                 )
             given: Tuple[str, ...] = ("image",)
             if placement == "server" and self._codec is not None:

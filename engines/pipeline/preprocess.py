@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from splitwatt.device_configs.errors import ImageError
-from splitwatt.engines.bundle.preprocess import Preprocess, Resize
+from splitwatt.engines.bundle.manifest import Preprocess, Resize
 
 Size = Tuple[int, int]
 

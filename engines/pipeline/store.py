@@ -6,7 +6,7 @@ from splitwatt.engines.backends import load_engine
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.backends.closing import Closing
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.bundle.parts import Part
+from splitwatt.engines.bundle.manifest import Part
 
 
 class EngineStore(Closing):

@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-import zipfile
 from typing import Any, Optional
 
 import numpy as np
 
 from splitwatt.device_configs.errors import BundleError
 from splitwatt.device_configs.files import write_atomic_with
+from splitwatt.engines.bundle.arrays import MAX_BYTES, load_arrays
 
 PRECISION = 16  # bits of a probability; every table sums to 1 << PRECISION
 TOTAL = 1 << PRECISION
@@ -75,24 +75,20 @@ class Tables:
         write_atomic_with(path, lambda stream: np.savez(stream, **arrays))
 
     @classmethod
-    def load(cls, path: str) -> "Tables":
+    def load(cls, path: str, limit_bytes: Optional[int] = None) -> "Tables":
         """Read what `save` wrote.
+
+        Args:
+            limit_bytes: the largest unpacked size that is read; None: 64 MiB.
 
         Raises:
             BundleError: the file is missing, no .npz of these arrays, or its tables are unsound.
         """
-        try:
-            if not zipfile.is_zipfile(path):  # a missing file, too
-                with open(path, "rb"):
-                    raise ValueError("it is no .npz file")
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in _NAMES}
-        except KeyError as error:
-            raise BundleError("%s lacks the array %s" % (path, error), "export the bundle again")
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        limit = MAX_BYTES if limit_bytes is None else min(limit_bytes, MAX_BYTES)
+        arrays = load_arrays(path, limit)
+        if sorted(arrays) != sorted(_NAMES):
             raise BundleError(
-                "%s holds no entropy tables: %s" % (path, str(error).split("\n")[0]),
-                "export the bundle again",
+                "%s must hold the arrays %s" % (path, ", ".join(_NAMES)), "export the bundle again"
             )
         try:
             return cls(**arrays)

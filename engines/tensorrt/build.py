@@ -8,7 +8,7 @@ from typing import Callable, Iterator, List, NamedTuple, Optional
 from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.targets import load_target
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.bundle.parts import Part
+from splitwatt.engines.bundle.manifest import Part
 from splitwatt.engines.tensorrt import records
 from splitwatt.engines.tensorrt.build_part import place_on_cpu, workspace_mb
 from splitwatt.engines.tensorrt.running import run_child

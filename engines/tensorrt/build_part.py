@@ -16,7 +16,7 @@ from splitwatt.device_configs.errors import EngineError
 from splitwatt.device_configs.files import sha256_file, write_atomic
 from splitwatt.device_configs.targets import Target, load_target
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.bundle.parts import Part, Port
+from splitwatt.engines.bundle.manifest import Part, Port
 from splitwatt.engines.rangecoder.words import LATENT, LENGTH, WORDS
 from splitwatt.engines.tensorrt import builder, plugin, records, shapes
 from splitwatt.engines.tensorrt import engine as backend

@@ -14,7 +14,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.device_configs.files import sha256_file, write_atomic
-from splitwatt.engines.bundle.parts import Port
+from splitwatt.engines.bundle.manifest import Port
 from splitwatt.engines.tensorrt.versions import Machine, short_version
 
 FORMAT = 1

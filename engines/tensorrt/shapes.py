@@ -13,8 +13,7 @@ from splitwatt.device_configs.errors import EngineError
 from splitwatt.engines.backends import load_engine
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.bundle.parts import Part, Port
-from splitwatt.engines.bundle.preprocess import Preprocess
+from splitwatt.engines.bundle.manifest import Part, Port, Preprocess
 
 Shape = Tuple[int, ...]
 Range = Tuple[Shape, Shape, Shape]

@@ -10,7 +10,8 @@ from PIL import Image
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.files import sha256_file, write_atomic, write_atomic_with
-from splitwatt.engines.bundle.bundle import MANIFEST, Bundle, save_arrays
+from splitwatt.engines.bundle.arrays import save_arrays
+from splitwatt.engines.bundle.bundle import MANIFEST, Bundle
 from splitwatt.engines.bundle.manifest import Manifest, Sample
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import LocalPipeline, Outcome, WholePipeline, whole

@@ -5,8 +5,9 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from splitwatt.device_configs.errors import BundleError
-from splitwatt.engines.bundle.bundle import Bundle, SampleFiles, load_arrays
-from splitwatt.engines.bundle.precision import Rounding
+from splitwatt.engines.bundle.arrays import load_arrays
+from splitwatt.engines.bundle.bundle import Bundle, SampleFiles
+from splitwatt.engines.bundle.manifest import Rounding
 from splitwatt.engines.codecs.base import ROUNDING_SHARE, Codec
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import LocalPipeline, Request, whole

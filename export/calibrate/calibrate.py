@@ -18,8 +18,9 @@ import numpy as np
 
 from splitwatt.device_configs.errors import ExportError, UsageError
 from splitwatt.device_configs.files import sha256_file
+from splitwatt.engines.bundle.arrays import unpacked_bytes
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.bundle.codec import CodecSpec, TablesFile
+from splitwatt.engines.bundle.manifest import CodecSpec, TablesFile
 from splitwatt.engines.bundle.model_name import FP32
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import BoardPipeline
@@ -189,7 +190,9 @@ def _write(
         shutil.copytree(bundle.path, folder, dirs_exist_ok=True)
         file = spec.tables[0].file
         tables.save(str(folder / file))
-        entry = TablesFile(file, sha256_file(str(folder / file)), tables.id)
+        entry = TablesFile(
+            file, sha256_file(str(folder / file)), tables.id, unpacked_bytes(str(folder / file))
+        )
         manifest = bundle.manifest
         note = (
             f"tables refitted to {images} images: {saving.percent:.2f} % fewer bytes for "

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from splitwatt.device_configs.errors import ConfigError
 from splitwatt.device_configs.names import check_known, suggestion
+from splitwatt.device_configs.strict_yaml import read_yaml
 from splitwatt.export.compat.rules import RULES
 
 _FOLDER = Path(__file__).parent / "tables"
@@ -95,7 +94,7 @@ def load_table(runtime: str, version: str) -> Table:
     """
     check_known(f"table of {runtime}", version, known_tables(runtime))
     path = _FOLDER / f"{runtime}-{version}.yaml"
-    return parse_table(yaml.safe_load(path.read_text(encoding="utf-8")), path.name)
+    return parse_table(read_yaml(str(path)), path.name)
 
 
 def parse_table(document: Any, file: str) -> Table:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from splitwatt.engines.bundle.preprocess import Preprocess
+from splitwatt.engines.bundle.manifest import Preprocess
 from splitwatt.export.graphs.gdn import fixed
 from splitwatt.export.graphs.hyperprior import Parameters
 

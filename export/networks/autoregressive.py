@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from splitwatt.engines.bundle.parts import Port
+from splitwatt.engines.bundle.manifest import Port
 from splitwatt.engines.codecs.autoregressive import CONTEXT, HYPER, KERNEL
 from splitwatt.engines.rangecoder import Tables
 from splitwatt.export.graphs.input_compression import Analysis, Context

@@ -12,7 +12,7 @@ from compressai.entropy_models import EntropyBottleneck
 from torch import Tensor, nn
 
 from splitwatt.device_configs.errors import CheckpointError
-from splitwatt.engines.bundle.parts import Port
+from splitwatt.engines.bundle.manifest import Port
 from splitwatt.engines.rangecoder import Tables
 from splitwatt.export.graphs import frankensplit as graphs
 from splitwatt.export.networks import ports

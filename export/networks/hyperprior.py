@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from splitwatt.engines.bundle.parts import Port
+from splitwatt.engines.bundle.manifest import Port
 from splitwatt.engines.codecs.hyperprior import PART
 from splitwatt.engines.rangecoder import Tables
 from splitwatt.export.graphs.hyperprior import Parameters

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from splitwatt.engines.backends.base import Engine
-from splitwatt.engines.bundle.codec import CODECS, CodecSpec
-from splitwatt.engines.bundle.preprocess import Preprocess
+from splitwatt.engines.bundle.manifest import CODECS, CodecSpec, Preprocess
 from splitwatt.engines.codecs import open_codec
 from splitwatt.export import zoo
 from splitwatt.export.graphs.input_compression import Normalised

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from splitwatt.engines.bundle.parts import Port
+from splitwatt.engines.bundle.manifest import Port
 
 _MAP = (1, 3, None, None)
 

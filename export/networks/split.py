@@ -12,7 +12,7 @@ from sc2bench.models.segmentation.deeplabv3 import create_deeplabv3
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from splitwatt.engines.bundle.parts import Port
+from splitwatt.engines.bundle.manifest import Port
 from splitwatt.export.graphs.bottleneck import Body
 from splitwatt.export.graphs.rcnn import Rcnn
 from splitwatt.export.graphs.segmentation import Segmenter

@@ -16,7 +16,7 @@ from timm.models import regnet, resnest, vision_transformer_hybrid
 from torch import Tensor, nn
 from torchvision import models
 
-from splitwatt.engines.bundle.parts import Port
+from splitwatt.engines.bundle.manifest import Port
 from splitwatt.export.graphs.bottleneck import PooledClassifier
 from splitwatt.export.networks import ports
 from splitwatt.export.networks.bottlenecks import Bottleneck

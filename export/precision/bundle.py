@@ -19,9 +19,8 @@ from splitwatt.device_configs.errors import ExportError
 from splitwatt.device_configs.files import sha256_file, write_atomic
 from splitwatt.device_configs.targets import load_target
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.bundle.manifest import Manifest
+from splitwatt.engines.bundle.manifest import Manifest, Part
 from splitwatt.engines.bundle.model_name import FP32
-from splitwatt.engines.bundle.parts import Part
 from splitwatt.engines.verify.samples import write_manifest
 from splitwatt.export.compat import Table, tables_of
 from splitwatt.export.precision.error import Board, measure

@@ -10,8 +10,8 @@ import numpy as np
 from splitwatt.device_configs.errors import ExportError
 from splitwatt.engines.backends.closing import Closing
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.bundle.parts import Part
-from splitwatt.engines.bundle.precision import LatentMove, PartError, Rounding
+from splitwatt.engines.bundle.manifest import LatentMove, Part, PartError, Rounding
+from splitwatt.engines.codecs import codec_of
 from splitwatt.engines.codecs.base import Codec
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import ServerPipeline
@@ -46,8 +46,8 @@ class Board(Closing):
         self._store = EngineStore()
         self._codec: Codec | None = None
         if bundle.manifest.split:
-            self._codec = bundle.codec(
-                lambda name: self._store.get(bundle, bundle.part(name), "cpu", None)
+            self._codec = codec_of(
+                bundle, lambda name: self._store.get(bundle, bundle.part(name), "cpu", None)
             )
 
     def run(self, photo: str, whole: bool) -> Outcome:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.names import check_known
 from splitwatt.device_configs.targets import Target
+from splitwatt.engines.bundle.manifest import PRECISIONS
 from splitwatt.engines.bundle.model_name import FP32, read_name
-from splitwatt.engines.bundle.parts import PRECISIONS
 
 
 def split_name(name: str, asked: str | None) -> tuple[str, str]:

@@ -8,8 +8,7 @@ import onnx
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.files import sha256_file, write_atomic
-from splitwatt.engines.bundle.manifest import Manifest
-from splitwatt.engines.bundle.parts import GraphFile
+from splitwatt.engines.bundle.manifest import GraphFile, Manifest
 from splitwatt.engines.rangecoder import Tables
 from splitwatt.engines.rangecoder.graph import append_encoder
 from splitwatt.engines.rangecoder.words import LATENT

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from splitwatt.engines.bundle.preprocess import Preprocess
+from splitwatt.engines.bundle.manifest import Preprocess
 from splitwatt.engines.photos import default_photos
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.preprocess import preprocess

@@ -16,7 +16,7 @@ from onnx import numpy_helper
 
 from splitwatt.device_configs.errors import ExportError
 from splitwatt.device_configs.targets import Target
-from splitwatt.engines.bundle.parts import Port
+from splitwatt.engines.bundle.manifest import Port
 from splitwatt.export.compat import Piece, Report, fit
 from splitwatt.export.compat.macs import PRODUCTS
 from splitwatt.export.spec import Part

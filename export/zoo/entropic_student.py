@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from splitwatt.engines.bundle.preprocess import Preprocess
+from splitwatt.engines.bundle.manifest import Preprocess
 from splitwatt.export.spec import SC2_TASKS, Checkpoint, Network, System, shorter
 
 _PAPER = (

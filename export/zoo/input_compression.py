@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.names import check_known
-from splitwatt.engines.bundle.codec import CODECS
-from splitwatt.engines.bundle.preprocess import Preprocess
+from splitwatt.engines.bundle.manifest import CODECS, Preprocess
 from splitwatt.export.spec import Checkpoint, Network, System
 from splitwatt.export.weights.compressai_files import FILES, PAGE
 from splitwatt.export.zoo.offloading import FRANKENSPLIT, SC2

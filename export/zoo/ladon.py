@@ -6,8 +6,7 @@ on the body of the classification one.
 
 from __future__ import annotations
 
-from splitwatt.engines.bundle.manifest import Head
-from splitwatt.engines.bundle.preprocess import Resize
+from splitwatt.engines.bundle.manifest import Head, Resize
 from splitwatt.export.spec import Checkpoint, Network, System, detection_transform, shorter
 
 _PAPER = (

@@ -9,8 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from splitwatt.engines.bundle.manifest import Head
-from splitwatt.engines.bundle.preprocess import Preprocess
+from splitwatt.engines.bundle.manifest import Head, Preprocess
 from splitwatt.export.spec import Checkpoint, Network, System, detection_transform, shorter
 
 SC2 = "Matsubara, Yang, Levorato, Mandt: SC2 Benchmark: Supervised Compression for Split Computing"

@@ -5,11 +5,10 @@ import os
 import re
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-import yaml
-
 from splitwatt.device_configs.errors import ConfigError, UsageError
 from splitwatt.device_configs.names import suggestion
 from splitwatt.device_configs.schema import check
+from splitwatt.device_configs.strict_yaml import read_yaml
 from splitwatt.energy.joules.per_image import LEAST_BLOCK_S
 from splitwatt.profiler.config.steady import Until, WarmupUntil
 from splitwatt.profiler.links.link import Link
@@ -20,7 +19,6 @@ SPLIT = "split"
 DEFAULT_IMAGES = "default"
 
 _PACKAGED = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "configs")
-_LIMIT_BYTES = 4 << 20
 
 
 class Configuration(NamedTuple):
@@ -147,7 +145,7 @@ def load_config(name: str) -> Config:
         ConfigError: it is not one: which file, which key, what was expected.
     """
     path = find_config(name)
-    config = from_document(_read_yaml(path), path)
+    config = from_document(read_yaml(path), path)
     if config.stage_energy_s is not None and config.stage_energy_s < LEAST_BLOCK_S:
         raise ConfigError(
             "%s: 'stage_energy_s' is %g s, too short for joules" % (path, config.stage_energy_s),
@@ -223,37 +221,3 @@ def _row(configuration: Configuration) -> Dict[str, Any]:
     if configuration.note is not None:
         row["note"] = configuration.note
     return row
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without objects, which refuses a key that stands twice."""
-
-
-def _mapping(loader: Any, node: Any) -> Dict[Any, Any]:
-    loader.flatten_mapping(node)
-    seen: Dict[Any, Any] = {}
-    for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if isinstance(key, (dict, list)) or key in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, "the key %s stands twice" % (key,), key_node.start_mark
-            )
-        seen[key] = loader.construct_object(value_node, deep=True)
-    return seen
-
-
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def _read_yaml(path: str) -> Any:
-    try:
-        if os.path.getsize(path) > _LIMIT_BYTES:
-            raise ConfigError("%s is too large for a config" % path)
-        with open(path, encoding="utf-8") as stream:
-            return yaml.load(stream, Loader=_StrictLoader)
-    except OSError as error:
-        raise ConfigError("%s cannot be read: %s" % (path, error.strerror))
-    except UnicodeDecodeError:
-        raise ConfigError("%s is no text in UTF-8" % path)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError("%s is no YAML: %s" % (path, " ".join(str(error).split())))

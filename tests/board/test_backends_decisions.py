@@ -12,7 +12,7 @@ from splitwatt.device_configs.errors import EngineError, TargetError
 from splitwatt.device_configs.targets import load_target
 from splitwatt.engines.backends import load_engine, ort_cuda, ort_tensorrt
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.bundle.preprocess import Preprocess, Resize
+from splitwatt.engines.bundle.manifest import Preprocess, Resize
 from splitwatt.engines.tensorrt import build, plugin, records, running, shapes, versions
 from splitwatt.engines.tensorrt import native as build_native
 from splitwatt.engines.tensorrt.build_part import Options, place_on_cpu, workspace_bytes
@@ -171,7 +171,7 @@ def test_no_record_fits(kept, words):
 def preprocess(size, max_size=None, crop=None, multiple=None):
     rule = "exact" if isinstance(size, tuple) else "shorter"
     resize = Resize(rule, size, max_size, "bilinear")
-    return Preprocess(resize, crop, multiple, (0.0,) * 3, (1.0,) * 3, "after_resize")
+    return Preprocess(resize, crop, multiple, (0.0,) * 3, (1.0,) * 3)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ import pytest
 
 from splitwatt.device_configs.errors import BitstreamError, BundleError, DesyncError
 from splitwatt.engines.backends.base import Engine
-from splitwatt.engines.bundle.codec import CODECS, CodecSpec, TablesFile
-from splitwatt.engines.bundle.parts import Port
+from splitwatt.engines.bundle.manifest import CODECS, CodecSpec, Port, TablesFile
 from splitwatt.engines.codecs import feature_images, open_codec, quantized
 from splitwatt.engines.codecs.feature_images import groups
 from splitwatt.engines.codecs.hyperprior import crc_of, frame, unframe

@@ -5,6 +5,7 @@ import pytest
 
 from splitwatt.device_configs.errors import BitstreamError
 from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.codecs import codec_of
 from splitwatt.engines.rangecoder import RangeCoder, Tables
 from tests.board import tiny
 
@@ -12,7 +13,7 @@ from tests.board import tiny
 @pytest.fixture(scope="module")
 def codec(tmp_path_factory):
     bundle = Bundle.open(tiny.tiny_bundle(tmp_path_factory.mktemp("codecs") / "split", photos=1))
-    return bundle.codec(bundle.part)
+    return codec_of(bundle, bundle.part)
 
 
 def in_graph(string, length=None):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from splitwatt.device_configs.errors import BitstreamError, BundleError, EngineError
-from splitwatt.engines.bundle.codec import CODECS, CodecSpec
+from splitwatt.engines.bundle.manifest import CODECS, CodecSpec
 from splitwatt.engines.codecs import bpg, images, open_codec
 from splitwatt.engines.photos import default_photos
 from splitwatt.engines.pipeline.image import decode_image

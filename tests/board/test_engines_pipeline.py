@@ -10,6 +10,7 @@ from splitwatt.device_configs.errors import BitstreamError, BundleError, ImageEr
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.codecs.quantized import QuantizedCodec
 from splitwatt.engines.photos import default_photos
+from splitwatt.engines.pipeline import chain
 from splitwatt.engines.pipeline.answer import pack, unpack
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import (
@@ -215,7 +216,7 @@ def test_a_codecs_own_parts_run_on_the_cpu_whatever_the_backend(split, monkeypat
         engine_of("body")  # stands for a hyperprior's part `parameters`
         return made(bundle, engine_of)
 
-    made = Bundle.codec
-    monkeypatch.setattr(Bundle, "codec", codec)
+    made = chain.codec_of
+    monkeypatch.setattr(chain, "codec_of", codec)
     with Store() as store, BoardPipeline(Bundle.open(split), "tensorrt", store=store):
         assert asked == [("encoder", "tensorrt"), ("body", "cpu")]

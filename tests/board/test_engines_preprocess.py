@@ -11,15 +11,15 @@ import pytest
 from PIL import Image
 
 from splitwatt.device_configs.errors import ImageError
-from splitwatt.engines.bundle.preprocess import Preprocess, Resize
+from splitwatt.engines.bundle.manifest import Preprocess, Resize
 from splitwatt.engines.photos import default_photos
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.preprocess import plan, preprocess
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-LADON = Preprocess(Resize("shorter", 416, 416, "bilinear"), None, 32, MEAN, STD, "before_resize")
+LADON = Preprocess(Resize("shorter", 416, 416, "bilinear"), None, 32, MEAN, STD)
 CLASSIFIER = Preprocess(
-    Resize("shorter", 256, None, "pillow-bilinear"), (224, 224), None, MEAN, STD, "after_resize"
+    Resize("shorter", 256, None, "pillow-bilinear"), (224, 224), None, MEAN, STD
 )
 RNG = np.random.RandomState(5)
 

@@ -10,7 +10,9 @@ from splitwatt.device_configs.cli import guarded
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.engines import cli
-from splitwatt.engines.bundle.bundle import Bundle, load_arrays, save_arrays
+from splitwatt.engines.bundle.arrays import load_arrays, save_arrays
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.codecs import codec_of
 from splitwatt.engines.rangecoder.golden import run_golden
 from splitwatt.engines.verify.samples import make_samples
 from splitwatt.engines.verify.verify import compare_task, verify
@@ -127,7 +129,7 @@ def test_boxes_of_nearly_equal_scores_may_swap(folder):
 
 def test_another_rounding_of_a_few_latents_is_reported_and_passes(folder):
     bundle = Bundle.open(folder)
-    codec = bundle.codec(bundle.part)
+    codec = codec_of(bundle, bundle.part)
 
     def rounded(count, step):
         def change(payload):

@@ -149,11 +149,11 @@ def test_a_missing_key_is_named():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("format: 1\nformat: 1\n", "the key format stands twice"),
-        ("format: [1\n", "is no YAML"),
-        ("a: !!python/object/apply:os.system ['true']\n", "is no YAML"),
+        ("format: 1\nformat: 1\n", "the key 'format' twice"),
+        ("format: [1\n", "is not YAML"),
+        ("a: !!python/object/apply:os.system ['true']\n", "is not YAML"),
         ("", "must be a mapping"),
-        ("\xff\xfe", "is no"),
+        ("\xff\xfe", "is not"),
     ],
 )
 def test_a_file_that_is_no_config(tmp_path, text, sentence):

@@ -118,7 +118,6 @@ def document(split=True):
             "pad_multiple": 32,
             "mean": MEAN,
             "std": STD,
-            "normalize": "before_resize",
         }
         if split
         else {
@@ -132,7 +131,6 @@ def document(split=True):
             "pad_multiple": None,
             "mean": MEAN,
             "std": STD,
-            "normalize": "after_resize",
         },
         "parts": [],
         "compat": [],

@@ -163,7 +163,7 @@ def test_files_that_are_no_target(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         targets.read_target(str(tmp_path / "none.yaml"))
     (tmp_path / "bad.yaml").write_text("a: [1\n")
-    with pytest.raises(ConfigError, match="no YAML"):
+    with pytest.raises(ConfigError, match="not YAML"):
         targets.read_target(str(tmp_path / "bad.yaml"))
     (tmp_path / "list.yaml").write_text("- 1\n")
     with pytest.raises(ConfigError, match="must be a mapping"):

@@ -8,8 +8,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform, res
 from torchvision.transforms import InterpolationMode, functional
 from torchvision.transforms._presets import ImageClassification, SemanticSegmentation
 
-from splitwatt.engines.bundle.manifest import Head
-from splitwatt.engines.bundle.preprocess import Preprocess, Resize
+from splitwatt.engines.bundle.manifest import Head, Preprocess, Resize
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.postprocess import Sizes, classification, detection
 from splitwatt.engines.pipeline.preprocess import preprocess
@@ -24,10 +23,8 @@ def picture(size):
     return RNG.integers(0, 256, (*size, 3), dtype=np.uint8)
 
 
-def spec(rule, size, max_size, kind, crop=None, multiple=None, normalize="after_resize"):
-    return Preprocess(
-        Resize(rule, size, max_size, kind), crop, multiple, tuple(MEAN), tuple(STD), normalize
-    )
+def spec(rule, size, max_size, kind, crop=None, multiple=None):
+    return Preprocess(Resize(rule, size, max_size, kind), crop, multiple, tuple(MEAN), tuple(STD))
 
 
 def detection_input(rgb, **kwargs):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from splitwatt.device_configs.targets import load_target
-from splitwatt.engines.bundle.bundle import Bundle, load_arrays
+from splitwatt.engines.bundle.arrays import load_arrays
+from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import whole
 from splitwatt.engines.tensorrt import build

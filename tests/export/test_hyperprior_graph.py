@@ -14,7 +14,7 @@ from torch import nn
 
 from splitwatt.device_configs.errors import DesyncError, ExportError
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.bundle.parts import Port
+from splitwatt.engines.bundle.manifest import Port
 from splitwatt.engines.codecs.hyperprior import PART
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, ServerPipeline, read_sizes

@@ -11,7 +11,7 @@ from torchvision.transforms import functional
 
 from splitwatt.device_configs.errors import BitstreamError, CheckpointError, UsageError
 from splitwatt.engines.backends import load_engine
-from splitwatt.engines.bundle.codec import CodecSpec, TablesFile
+from splitwatt.engines.bundle.manifest import CodecSpec, TablesFile
 from splitwatt.engines.codecs import open_codec
 from splitwatt.engines.codecs.hyperprior import unframe
 from splitwatt.engines.pipeline.image import decode_image

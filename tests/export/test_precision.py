@@ -13,7 +13,8 @@ from onnx import TensorProto, numpy_helper
 
 from splitwatt.device_configs.errors import BundleError, ExportError, UsageError
 from splitwatt.device_configs.targets import load_target
-from splitwatt.engines.bundle.bundle import Bundle, load_arrays
+from splitwatt.engines.bundle.arrays import load_arrays
+from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Manifest
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, ServerPipeline

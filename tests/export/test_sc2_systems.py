@@ -24,7 +24,7 @@ from torchvision.models import resnet50
 
 from splitwatt.device_configs.errors import CheckpointError, DesyncError
 from splitwatt.engines.backends.base import Engine
-from splitwatt.engines.bundle.codec import CodecSpec, TablesFile
+from splitwatt.engines.bundle.manifest import CodecSpec, TablesFile
 from splitwatt.engines.codecs import open_codec
 from splitwatt.engines.codecs.hyperprior import unframe
 from splitwatt.engines.codecs.quantized import quantize

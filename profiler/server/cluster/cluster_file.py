@@ -19,10 +19,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import yaml
-
 from splitwatt.device_configs.errors import ConfigError
 from splitwatt.device_configs.names import suggestion
+from splitwatt.device_configs.strict_yaml import read_yaml
 
 
 class Cluster(NamedTuple):
@@ -50,11 +49,7 @@ def read_cluster(path: str | None) -> Cluster:
     """
     if path is None:
         return Cluster()
-    try:
-        with open(path, encoding="utf-8") as stream:
-            document = yaml.safe_load(stream)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError("%s cannot be read: %s" % (path, " ".join(str(error).split())))
+    document = read_yaml(path)
     top = _keys(path, "", document, _TOP)
     if top.get("format") != 1:
         raise ConfigError("%s: 'format' must be 1" % path)
