@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from splitwatt.device_configs.cli import Command, note, parser, print_json
@@ -20,7 +21,9 @@ def models(argv: list[str]) -> int:
     from splitwatt.export import zoo
 
     flags = parser("models", "The models that can be exported.", "splitwatt models")
+    _zoo_flag(flags)
     options = flags.parse_args(argv)
+    _add_zoo(options.zoo)
     rows = [_row(system) for system in zoo.systems().values()]
     if options.json:
         print_json(rows)
@@ -33,6 +36,11 @@ def models(argv: list[str]) -> int:
         for line in (row["citation"], *paper, *row["notes"], *unavailable):
             print(f"    {line}")
     return 0
+
+
+def _zoo_flag(flags: Any) -> None:
+    flags.add_argument("--zoo", action="append", default=[], metavar="FILE.py",
+                       help="a Python file of your own models (may be repeated; it is run)")  # fmt: skip
 
 
 def _row(system: System) -> dict[str, Any]:
@@ -59,7 +67,9 @@ def weights(argv: list[str]) -> int:
         "splitwatt weights ladon_r50@0.32",
     )
     flags.add_argument("model", help="NAME or NAME@RATE; a bare name is its first rate point")
+    _zoo_flag(flags)
     options = flags.parse_args(argv)
+    _add_zoo(options.zoo)
     system, rate = zoo.find(options.model)
     name = zoo.full_name(system, rate)
     rows = [advice(checkpoint, name, rate) for checkpoint in system.checkpoints(rate)]
@@ -105,6 +115,12 @@ def export(argv: list[str]) -> int:
     flags.add_argument(
         "--only", metavar="IDS", help="of the config: these configurations (LC1,SC1)"
     )
+    flags.add_argument("--sc2bench", metavar="CONFIG.yaml",
+                       help="the model that a YAML of sc2bench or torchdistill describes")  # fmt: skip
+    flags.add_argument("--name", help="the name of --sc2bench's model (default: the YAML's name)")
+    _zoo_flag(flags)
+    flags.add_argument("--labels", metavar="FILE", help="class names, one a line or a JSON list "
+                       "(default: the checkpoint's, else the model's own set)")  # fmt: skip
     flags.add_argument("--target", required=True, metavar="NAME|FILE", help="the board: one of "
                        "'splitwatt targets', or a YAML of your own")  # fmt: skip
     flags.add_argument("--server-target", metavar="NAME|FILE",
@@ -141,17 +157,29 @@ def export(argv: list[str]) -> int:
 
 def _requests(options: Any) -> list[Request]:
     """What the flags ask for, checked before anything slow happens."""
-    from splitwatt.export import experiment
+    from splitwatt.export import experiment, zoo
     from splitwatt.export.precision.names import split_name
     from splitwatt.export.request import prepare
 
     names = list(options.model)
+    _add_zoo(options.zoo)
+    if options.sc2bench:
+        from splitwatt.export.sc2bench.config import system
+
+        own = system(options.sc2bench, options.name)
+        zoo.add([own], options.sc2bench)
+        names.append(own.name)
+    elif options.name:
+        raise UsageError("--name needs --sc2bench")
     if options.config:
+        _add_zoo(experiment.zoo_files(options.config))
         names += experiment.models(options.config, options.only)
     elif options.only:
         raise UsageError("--only needs --config")
     if not names:
-        raise UsageError("nothing to export", "give --model NAME or --config FILE")
+        raise UsageError(
+            "nothing to export", "give --model NAME, --config FILE or --sc2bench CONFIG.yaml"
+        )
     if options.out and len(names) > 1:
         raise UsageError("--out is for one model", "give --bundles DIR for several")
     requests: dict[str, Request] = {}
@@ -167,11 +195,27 @@ def _requests(options: Any) -> list[Request]:
             options.calibration,
             options.coder,
             options.weights_entry,
+            options.labels,
         )
         if split_name(name, None)[0] != request.base and request.name not in requests:
             note(f"{name}: its first rate point, {request.name}")
         requests.setdefault(request.name, request)
     return list(requests.values())
+
+
+def _add_zoo(files: Sequence[str]) -> None:
+    """Add the user's own files; a broken one hides no model of the others."""
+    from splitwatt.export import zoo
+
+    wrong = []
+    for file in files:
+        try:
+            zoo.add_file(file)
+        except UsageError as error:
+            wrong.append(error)
+            note(f"error: {error.message}")
+    if wrong:
+        raise wrong[-1]
 
 
 def _export_all(requests: list[Request], force: bool) -> list[dict[str, Any]]:

@@ -73,20 +73,30 @@ class FrankenSplit(Network):
     """image -> latent | latent -> features -> logits.
 
     Args:
-        backbone: timm's name, a key of `BLUEPRINTS`.
+        backbone: timm's name of a Swin, ConvNeXt or ResNet.
         channels: of the latent: 48 (S), 96 (M), 128 (L).
         rate: the beta, as text.
         shared: what the encoder's random weights are seeded by: all backbones have the same.
+        blueprint: of the decoder; None: `BLUEPRINTS` has the backbone's.
+        num_classes: of the backbone's head.
     """
 
     fixed_size = True
 
-    def __init__(self, backbone: str, channels: int, rate: str, shared: str) -> None:
+    def __init__(
+        self,
+        backbone: str,
+        channels: int,
+        rate: str,
+        shared: str,
+        blueprint: Blueprint | None = None,
+        num_classes: int = 1000,
+    ) -> None:
         self.rate, self.shared, self.channels = rate, shared, channels
-        self.backbone: Any = make_timm(backbone)
+        self.backbone: Any = make_timm(backbone, num_classes)
         self.encoder = graphs.Encoder(channels).eval()
         self.bottleneck: Any = EntropyBottleneck(channels).eval()
-        self.decoder = BLUEPRINTS[backbone].decoder(channels).eval()
+        self.decoder = (blueprint or BLUEPRINTS[backbone]).decoder(channels).eval()
         self.tail = graphs.Tail(self.backbone).eval()
 
     @property
@@ -121,7 +131,7 @@ class FrankenSplit(Network):
                 "save the state_dicts of these three under those names",
             )
         self.bottleneck.update(force=True)
-        whole: Any = make_timm(self.backbone.default_cfg["architecture"])
+        whole: Any = make_timm(self.backbone.default_cfg["architecture"], self.backbone.num_classes)
         load_timm(whole, states["backbone"])
         nn.Module.load_state_dict(self.backbone, whole.state_dict(), strict=False)
         return []
@@ -190,7 +200,7 @@ class FrankenSplit(Network):
                 "server",
                 self.tail,
                 (features,),
-                (ports.LOGITS,),
+                (ports.logits(self.backbone.num_classes),),
                 lambda tensors: {"logits": self.tail(tensors["features"])},
                 self.tail.counted,
             ),

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from splitwatt.device_configs.errors import BundleError, CheckpointError
 from splitwatt.engines.rangecoder import Tables
+from splitwatt.export.labels import names_in
 from splitwatt.export.spec import LoadedFile
 
 _TABLE_BUFFERS = ("_quantized_cdf", "_offset", "_cdf_length")
@@ -76,7 +77,8 @@ def read(path: str, entry: str | None = None) -> LoadedFile:
     versions = getattr(state, "_metadata", {})
     tensors._metadata = {_WRAPPERS.sub("", k + ".")[:-1]: v for k, v in versions.items()}
     check_values(tensors, path)
-    return LoadedFile(path, tensors, tuple(notes))
+    names = names_in(content)
+    return LoadedFile(path, tensors, tuple(notes), None if names is None else tuple(names))
 
 
 def _pickled(path: str) -> Any:
@@ -231,7 +233,8 @@ def fill(
     if problems:
         raise CheckpointError(
             f"{source.path} does not fit: it {', '.join(problems)}",
-            f"it looks like {recognise(source.state)}",
+            f"it looks like {recognise(source.state)}"
+            + _options({k: v for k, v in given.items() if k in wanted and v.shape != wanted[k]}),
         )
     fitting = _State((k, given[k]) for k in wanted)
     fitting._metadata = getattr(state, "_metadata", {}) or module.state_dict()._metadata  # type: ignore[attr-defined]
@@ -363,6 +366,27 @@ _TRUNKS = (
     ("s2.b1.conv1.conv.weight", "RegNet"),
     ("blocks.0.attn.qkv.weight", "ViT"),
 )
+
+
+# What a tensor's first size says of a config's key.
+_SIZED = (
+    (re.compile(r"(?:^|\.)(?:encoder|g_a)\.4\.weight$"), "num_bottleneck_channels"),
+    (re.compile(r"(?:^|\.)(?:decoder|g_s)\.4\.weight$"), "num_target_channels"),
+    (re.compile(r"(?:^|\.)(?:fc|head|cls_score|classifier\.4)\.weight$"), "num_classes"),
+)
+
+
+def _options(unfit: Mapping[str, Tensor]) -> str:
+    """The keys of a config that would fit tensors of another shape."""
+    found = [
+        f"{key}: {value.shape[0]}"
+        for pattern, key in _SIZED
+        for name, value in unfit.items()
+        if pattern.search(name) and value.dim()
+    ]
+    if not found:
+        return ""
+    return f"; a config with {', '.join(found)} would fit (export --sc2bench CONFIG.yaml)"
 
 
 def _trunk(keys: Sequence[str]) -> str:

@@ -22,9 +22,9 @@ def example(tmp_path, monkeypatch):
     module = re.search(r"`export/zoo/(\w+)\.py`", page).group(1)
     (tmp_path / f"{module}.py").write_text(code)
     monkeypatch.setattr(zoo, "__path__", [*zoo.__path__, str(tmp_path)])
-    zoo.systems.cache_clear()
+    zoo._packaged.cache_clear()
     yield re.search(r"export --model (\S+)", page).group(1)
-    zoo.systems.cache_clear()
+    zoo._packaged.cache_clear()
     sys.modules.pop(f"splitwatt.export.zoo.{module}", None)
 
 
