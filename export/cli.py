@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from splitwatt.device_configs.cli import Command, note, parser, print_json
@@ -280,7 +282,54 @@ def calibrate(argv: list[str]) -> int:
     return command(argv)
 
 
+def bundle(argv: list[str]) -> int:
+    """Make a bundle of ONNX graphs that exist already."""
+    flags = parser(
+        "bundle",
+        "ONNX graphs of your own -> a bundle for a target, without PyTorch. A local model is one graph.",
+        "splitwatt bundle --board encoder.onnx --server decoder.onnx --preprocess classification "
+        "--name mine --target cpu",
+    )
+    flags.add_argument("--board", required=True, metavar="FILE.onnx",
+                       help="image -> latent float32 (1, C, H, W); of a local model, image -> answer")  # fmt: skip
+    flags.add_argument("--server", metavar="FILE.onnx", help="latent -> logits, mask or boxes")
+    flags.add_argument("--tables", metavar="FILE.npz", help="entropy tables of the latent (default: "
+                       "fitted to the packaged photographs; 'splitwatt calibrate' fits yours)")  # fmt: skip
+    flags.add_argument("--preprocess", required=True, metavar="TASK|FILE.json",
+                       help="classification, detection or segmentation as sc2bench does it, or a JSON "
+                            "file in the form of the manifest's key 'preprocess'")  # fmt: skip
+    flags.add_argument("--name", required=True, help="the model's name")
+    flags.add_argument("--labels", metavar="FILE", help="class names, one a line or a JSON list")
+    flags.add_argument("--target", required=True, metavar="NAME|FILE", help="the board")
+    flags.add_argument("--server-target", metavar="NAME|FILE", help="default: the target's own")
+    flags.add_argument(
+        "--bundles", default="bundles", help="folder of all bundles (default: bundles)"
+    )
+    options = flags.parse_args(argv)
+
+    from splitwatt.device_configs.targets import load_target
+    from splitwatt.export.labels import read_labels
+    from splitwatt.export.own_graphs import Graphs, make, read_preprocess
+
+    if options.tables and not options.server:
+        raise UsageError("--tables needs --server", "a local model sends nothing")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.]*", options.name):
+        raise UsageError(f"'{options.name}' is no model name", "use letters, digits, '_' and '.'")
+    target = load_target(options.target)
+    labels = read_labels(options.labels) if options.labels else None
+    out = Path(options.bundles, target.name, options.name)
+    graphs = Graphs(options.name, options.board, options.server, options.tables,
+                    read_preprocess(options.preprocess), labels, options.labels or "")  # fmt: skip
+    make(graphs, target, load_target(options.server_target or target.server_target_default), out)
+    if options.json:
+        print_json({"model": options.name, "bundle": str(out)})
+    else:
+        print(out)
+    return 0
+
+
 VERBS: dict[str, Command] = {
+    "bundle": bundle,
     "models": models,
     "weights": weights,
     "export": export,

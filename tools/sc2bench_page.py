@@ -35,7 +35,7 @@ def configs(git_dir: str) -> Iterator[tuple[str, str]]:
 
 
 def outcome(text: str, seen: dict[str, str]) -> str:
-    """`exports`, or the sentence that says why not; equal models are built once."""
+    """`builds`, or the sentence that says why not; equal models are built once."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yaml"
         path.write_text(text, encoding="utf-8")
@@ -48,7 +48,7 @@ def outcome(text: str, seen: dict[str, str]) -> str:
                     if hasattr(network, "bottleneck"):
                         network.bottleneck.layer.update()
                     network.parts()
-                seen[key] = "exports"
+                seen[key] = "builds"
             return seen[key]
         except SplitwattError as error:
             return error.message.replace(f"{path}: ", "")

@@ -139,7 +139,9 @@ class Part(NamedTuple):
     gmac_at: Dict[str, List[int]] = key(
         "input -> the shape that `gmac` is counted at", items={"items": {"minimum": 1}}
     )
-    parity: Parity = key("difference from the PyTorch module")
+    parity: Optional[Parity] = key(
+        "difference from the PyTorch module; null: made of a graph that splitwatt did not export"
+    )
     with_coder: Optional[GraphFile] = key(
         "the same graph with the range coder behind its latent (`export --coder in-graph`), which"
         " TensorRT alone runs"

@@ -11,6 +11,7 @@ from sc2bench.models.backbone import (
     BACKBONE_FUNC_DICT,
     SplittableResNet,
 )
+from sc2bench.models.wrapper import WRAPPER_CLASS_DICT
 from timm.models import regnet, resnest, vision_transformer_hybrid
 from torch import nn
 from torchvision.models import list_models
@@ -130,7 +131,10 @@ def _check_head(head: Model, trunk: trunks.Trunk) -> None:
 def _trunk(model: Model, alone: str) -> trunks.Trunk:
     if model.key not in _BACKBONES:
         raise _unknown(
-            model, {**BACKBONE_CLASS_DICT, **BACKBONE_FUNC_DICT}, "backbone", list(_BACKBONES)
+            model,
+            {**BACKBONE_CLASS_DICT, **BACKBONE_FUNC_DICT, **WRAPPER_CLASS_DICT},
+            "model",
+            list(_BACKBONES),
         )
     make, argument, known = _BACKBONES[model.key]
     kwargs = model.kwargs
@@ -209,6 +213,11 @@ def _guarded(model: Model, make: Callable[[], _T]) -> _T:
 
 
 def _unknown(model: Model, registry: Mapping[str, Any], kind: str, known: list[str]) -> ConfigError:
+    if model.key in list_models():
+        return ConfigError(
+            f"{model.at}.key is '{model.key}', a torchvision model without a bottleneck",
+            "'splitwatt models' lists the local models that are exported by name",
+        )
     what = f"{model.at}.key names the {kind} '{model.key}', which "
     what += "splitwatt does not export" if model.key in registry else "sc2bench does not register"
     return ConfigError(what, f"exported are {', '.join(known)}; {PAGE} shows how to add another")
