@@ -25,11 +25,11 @@ def models(argv: list[str]) -> int:
     flags = parser("models", "The models that can be exported.", "splitwatt models")
     _zoo_flag(flags)
     options = flags.parse_args(argv)
-    _add_zoo(options.zoo)
+    failed = _add_zoo(options.zoo)
     rows = [_row(system) for system in zoo.systems().values()]
     if options.json:
         print_json(rows)
-        return 0
+        return min(failed, 1)
     for row in rows:
         rates = "@ " + " ".join(row["rates"]) if row["rates"] else ""
         print(f"{row['name']:<40} {', '.join(row['tasks'])}  {rates}".rstrip())
@@ -37,7 +37,7 @@ def models(argv: list[str]) -> int:
         paper = () if row["paper"] in row["citation"] else (f"paper: {row['paper']}",)
         for line in (row["citation"], *paper, *row["notes"], *unavailable):
             print(f"    {line}")
-    return 0
+    return min(failed, 1)
 
 
 def _zoo_flag(flags: Any) -> None:
@@ -85,7 +85,7 @@ def weights(argv: list[str]) -> int:
     for row in rows:
         size = f"{row.bytes / 1e6:.0f} MB" if row.bytes else "its page does not state the size"
         where = "one of the archives of " if row.archive else ""
-        what = f"{where}{row.url} ({size})" if row.url else "published by nobody: train it"
+        what = f"{where}{row.url} ({size})" if row.url else "no public checkpoint: train it"
         print(f"{name}, {row.role}: {what}")
         print(f"    put it here: {row.put}")
         if not row.archive:
@@ -110,12 +110,12 @@ def export(argv: list[str]) -> int:
         "splitwatt export --model ladon_r50@0.32 --target cpu --weights random",
     )
     flags.add_argument("--model", action="append", default=[], metavar="NAME[@RATE]",
-                       help="may be given several times; 'splitwatt models' lists them")  # fmt: skip
+                       help="may be repeated; 'splitwatt models' lists the names")  # fmt: skip
     flags.add_argument(
         "--config", help="every model of an experiment: table3.yaml, demo.yaml, a path"
     )
     flags.add_argument(
-        "--only", metavar="IDS", help="of the config: these configurations (LC1,SC1)"
+        "--only", metavar="IDS", help="only these configurations of the config, such as LC1,SC1"
     )
     flags.add_argument("--sc2bench", metavar="CONFIG.yaml",
                        help="the model that a YAML of sc2bench or torchdistill describes")  # fmt: skip
@@ -126,23 +126,25 @@ def export(argv: list[str]) -> int:
     flags.add_argument("--target", required=True, metavar="NAME|FILE", help="the board: one of "
                        "'splitwatt targets', or a YAML of your own")  # fmt: skip
     flags.add_argument("--server-target", metavar="NAME|FILE",
-                       help="the server; the target's own default if left out")  # fmt: skip
+                       help="the server (default: the target's own)")  # fmt: skip
     flags.add_argument("--weights", metavar="random|PATH",
-                       help="a checkpoint, a folder of them (the papers' layout), or random; left "
-                            "out: ./resource/ckpt and torch.hub's cache are searched")  # fmt: skip
+                       help="a checkpoint, a folder of them (the papers' layout), or random "
+                            "(default: ./resource/ckpt and torch.hub's cache are searched)")  # fmt: skip
     flags.add_argument("--weights-entry", metavar="KEY",
                        help="which state_dict of a checkpoint that holds several, such as "
                             "state_dict (default: averaged weights first, as timm does)")  # fmt: skip
-    flags.add_argument("--precision", help="of the board's parts: fp32 (the default), fp16 or int8; "
+    flags.add_argument("--precision", help="precision of the board's parts: fp32, fp16 or int8 (default: fp32); "
                                            "the same as a name that ends in -fp16")  # fmt: skip
-    flags.add_argument("--calibration", metavar="DIR", help="images that int8's ranges are taken "
-                       "from (the packaged photographs)")  # fmt: skip
+    flags.add_argument("--calibration", metavar="DIR", help="images to compute int8's ranges "
+                       "from (default: the packaged photographs)")  # fmt: skip
     flags.add_argument("--coder", choices=CODERS, default=OUTSIDE,
                        help="in-graph: also a graph with the range coder in it, from image to "
-                            "bytes, for TensorRT (outside)")  # fmt: skip
-    flags.add_argument("--out", help="the bundle's folder, for one model")
-    flags.add_argument("--bundles", default="bundles", help="the folder of all bundles (bundles)")
-    flags.add_argument("--force", action="store_true", help="make bundles that are there anew")
+                            "bytes, for TensorRT (default: outside)")  # fmt: skip
+    flags.add_argument("--out", help="folder of the bundle, for one model")
+    flags.add_argument(
+        "--bundles", default="bundles", help="folder of all bundles (default: bundles)"
+    )
+    flags.add_argument("--force", action="store_true", help="overwrite existing bundles")
     options = flags.parse_args(argv)
     requests = _requests(options)
     results = _export_all(requests, options.force)
@@ -205,19 +207,22 @@ def _requests(options: Any) -> list[Request]:
     return list(requests.values())
 
 
-def _add_zoo(files: Sequence[str]) -> None:
-    """Add the user's own files; a broken one hides no model of the others."""
+def _add_zoo(files: Sequence[str]) -> int:
+    """Add the user's own files; one that does not import is reported and hides no other model.
+
+    Returns:
+        How many did not import.
+    """
     from splitwatt.export import zoo
 
-    wrong = []
+    wrong = 0
     for file in files:
         try:
             zoo.add_file(file)
         except UsageError as error:
-            wrong.append(error)
-            note(f"error: {error.message}")
-    if wrong:
-        raise wrong[-1]
+            wrong += 1
+            note(f"{error.message} ({error.remedy})")
+    return wrong
 
 
 def _export_all(requests: list[Request], force: bool) -> list[dict[str, Any]]:
@@ -259,15 +264,15 @@ def _make(todo: list[Request]) -> dict[str, float]:
 
             _, fits[request.name] = make(request, report)
             seconds[request.name] = round(time.monotonic() - start, 2)
-    _tell_fits(fits)
+    _report_fits(fits)
     return seconds
 
 
-def _tell_fits(fits: dict[str, list[str]]) -> None:
+def _report_fits(fits: dict[str, list[str]]) -> None:
     """What was done to parts so that their targets run them; the same thing once."""
-    told: dict[tuple[str, ...], str] = {}
+    reported: dict[tuple[str, ...], str] = {}
     for name, lines in fits.items():
-        before = told.setdefault(tuple(lines), name)
+        before = reported.setdefault(tuple(lines), name)
         if before != name and lines:
             note(f"{name}: fitted as {before}")
             continue

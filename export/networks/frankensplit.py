@@ -77,7 +77,6 @@ class FrankenSplit(Network):
         channels: of the latent: 48 (S), 96 (M), 128 (L).
         rate: the beta, as text.
         shared: what the encoder's random weights are seeded by: all backbones have the same.
-        blueprint: of the decoder; None: `BLUEPRINTS` has the backbone's.
         num_classes: of the backbone's head.
     """
 
@@ -89,15 +88,28 @@ class FrankenSplit(Network):
         channels: int,
         rate: str,
         shared: str,
-        blueprint: Blueprint | None = None,
         num_classes: int = 1000,
     ) -> None:
         self.rate, self.shared, self.channels = rate, shared, channels
         self.backbone: Any = make_timm(backbone, num_classes)
         self.encoder = graphs.Encoder(channels).eval()
         self.bottleneck: Any = EntropyBottleneck(channels).eval()
-        self.decoder = (blueprint or BLUEPRINTS[backbone]).decoder(channels).eval()
+        self.decoder = self._decoder(backbone, channels)
         self.tail = graphs.Tail(self.backbone).eval()
+
+    def _decoder(self, name: str, channels: int) -> nn.Sequential:
+        """By the paper's blueprint, else by one with the widths of the backbone's own stages."""
+        blueprint = BLUEPRINTS.get(name)
+        if blueprint is None:
+            widths = tuple(stage["num_chs"] for stage in self.backbone.feature_info)
+            kind = "swin" if hasattr(self.backbone, "layers") else "convnext"
+            if hasattr(self.backbone, "layer3"):
+                blueprint = Blueprint("resnet", (widths[1] // 4, widths[2] // 4), (3, 3))
+            elif kind == "swin":
+                blueprint = Blueprint(kind, widths[:3], (2, 2), (widths[0] // 32, widths[1] // 32))
+            else:
+                blueprint = Blueprint(kind, widths[:3], (3, 3))
+        return blueprint.decoder(channels).eval()
 
     @property
     def encoder_modules(self) -> Sequence[nn.Module]:  # type: ignore[override]

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from splitwatt.device_configs.errors import ConfigError
+from splitwatt.device_configs.errors import ConfigError, UsageError
 from splitwatt.device_configs.files import read_bounded
 from splitwatt.engines.bundle.manifest import Head, Preprocess, Resize
 from splitwatt.export.spec import (
@@ -108,10 +108,16 @@ def system(path: str, name: str | None = None) -> System:
         ConfigError: a YAML of another schema, or a class that is not exported; names the file and
             the key.
     """
-    document = read(path)
-    student, files = _student(document, path)
     if name is None:
         name = re.sub(r"[^a-z0-9_.]+", "_", Path(path).stem.lower()).strip("_.")
+    elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.]*", name):
+        raise UsageError(f"'{name}' is no model name", "use letters, digits, '_' and '.'")
+    return from_document(read(path), path, name)
+
+
+def from_document(document: dict[str, Any], path: str, name: str) -> System:
+    """The student of a config that was read already; `path` is its name in errors. See `system`."""
+    student, files = _student(document, path)
     preprocess = _preprocess(document, student)
     heads = {
         task: replace_labels(SC2_TASKS[task][2]._replace(part=_PARTS[task]), _classes(task, model))
