@@ -11,7 +11,7 @@ from torch import nn
 
 from splitwatt.device_configs.errors import CheckpointError
 from splitwatt.export.networks.bottlenecks import Factorized, MeanScale
-from splitwatt.export.networks.neural_codecs import neural
+from splitwatt.export.networks.image_codecs.by_name import neural
 from splitwatt.export.spec import LoadedFile
 from splitwatt.export.weights.checkpoints import fill, read
 from splitwatt.export.weights.random_weights import seeded
