@@ -1,4 +1,4 @@
-"""The table of docs/sc2bench.md: which student configs of public repositories build here, and why not.
+"""The table of docs/adding-a-model.md: which student configs of public repositories build here, and why not.
 
 `python -m tools.sc2bench_page GIT_DIR...` reads every YAML under configs/ of the newest commit of each
 repository, builds its student without weights, gives it weights of its own in sc2bench's layout, and
@@ -21,7 +21,7 @@ import torch
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.export.sc2bench.config import read, system
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "sc2bench.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "adding-a-model.md"
 _MARKS = re.compile(r"(?s)(<!-- rows -->\n).*?(<!-- end of rows -->)")
 
 
