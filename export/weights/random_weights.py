@@ -100,14 +100,15 @@ def fit_bottleneck(layer: Any, images: Tensor, bits: float) -> Tensor:
 
 
 def fit_hyperprior(
-    layer: Any, images: Tensor, bits: float, make_side: Callable[[Tensor], Tensor]
+    layer: Any, images: Tensor, bits: float, make_side: Callable[[Tensor], Tensor] | None = None
 ) -> None:
     """Spread both latents of sc2bench's hyperprior layer, and make its Gaussians about as wide.
 
-    `make_side` makes the side latent of a latent.
+    `make_side` makes the side latent of a latent (default: the layer's `h_a` alone).
 
     The synthesis has no biases: positive weights behind rectifiers make positive scales.
     """
+    make_side = make_side or layer.h_a
     mix_gdns(layer)
     with torch.no_grad():
         latent = layer.g_a(images)
