@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from splitwatt.device_configs.cli import Command, note, parser, print_json
@@ -20,11 +23,13 @@ def models(argv: list[str]) -> int:
     from splitwatt.export import zoo
 
     flags = parser("models", "The models that can be exported.", "splitwatt models")
+    _zoo_flag(flags)
     options = flags.parse_args(argv)
+    failed = _add_zoo(options.zoo)
     rows = [_row(system) for system in zoo.systems().values()]
     if options.json:
         print_json(rows)
-        return 0
+        return min(failed, 1)
     for row in rows:
         rates = "@ " + " ".join(row["rates"]) if row["rates"] else ""
         print(f"{row['name']:<40} {', '.join(row['tasks'])}  {rates}".rstrip())
@@ -32,7 +37,12 @@ def models(argv: list[str]) -> int:
         paper = () if row["paper"] in row["citation"] else (f"paper: {row['paper']}",)
         for line in (row["citation"], *paper, *row["notes"], *unavailable):
             print(f"    {line}")
-    return 0
+    return min(failed, 1)
+
+
+def _zoo_flag(flags: Any) -> None:
+    flags.add_argument("--zoo", action="append", default=[], metavar="FILE.py",
+                       help="a Python file of your own models (may be repeated; it is run)")  # fmt: skip
 
 
 def _row(system: System) -> dict[str, Any]:
@@ -59,7 +69,9 @@ def weights(argv: list[str]) -> int:
         "splitwatt weights ladon_r50@0.32",
     )
     flags.add_argument("model", help="NAME or NAME@RATE; a bare name is its first rate point")
+    _zoo_flag(flags)
     options = flags.parse_args(argv)
+    _add_zoo(options.zoo)
     system, rate = zoo.find(options.model)
     name = zoo.full_name(system, rate)
     rows = [advice(checkpoint, name, rate) for checkpoint in system.checkpoints(rate)]
@@ -73,7 +85,7 @@ def weights(argv: list[str]) -> int:
     for row in rows:
         size = f"{row.bytes / 1e6:.0f} MB" if row.bytes else "its page does not state the size"
         where = "one of the archives of " if row.archive else ""
-        what = f"{where}{row.url} ({size})" if row.url else "published by nobody: train it"
+        what = f"{where}{row.url} ({size})" if row.url else "no public checkpoint: train it"
         print(f"{name}, {row.role}: {what}")
         print(f"    put it here: {row.put}")
         if not row.archive:
@@ -98,30 +110,41 @@ def export(argv: list[str]) -> int:
         "splitwatt export --model ladon_r50@0.32 --target cpu --weights random",
     )
     flags.add_argument("--model", action="append", default=[], metavar="NAME[@RATE]",
-                       help="may be given several times; 'splitwatt models' lists them")  # fmt: skip
+                       help="may be repeated; 'splitwatt models' lists the names")  # fmt: skip
     flags.add_argument(
         "--config", help="every model of an experiment: table3.yaml, demo.yaml, a path"
     )
     flags.add_argument(
-        "--only", metavar="IDS", help="of the config: these configurations (LC1,SC1)"
+        "--only", metavar="IDS", help="only these configurations of the config, such as LC1,SC1"
     )
+    flags.add_argument("--sc2bench", metavar="CONFIG.yaml",
+                       help="the model that a YAML of sc2bench or torchdistill describes")  # fmt: skip
+    flags.add_argument("--name", help="the name of --sc2bench's model (default: the YAML's name)")
+    _zoo_flag(flags)
+    flags.add_argument("--labels", metavar="FILE", help="class names, one a line or a JSON list "
+                       "(default: the checkpoint's, else the model's own set)")  # fmt: skip
     flags.add_argument("--target", required=True, metavar="NAME|FILE", help="the board: one of "
                        "'splitwatt targets', or a YAML of your own")  # fmt: skip
     flags.add_argument("--server-target", metavar="NAME|FILE",
-                       help="the server; the target's own default if left out")  # fmt: skip
+                       help="the server (default: the target's own)")  # fmt: skip
     flags.add_argument("--weights", metavar="random|PATH",
-                       help="a checkpoint, a folder of them (the papers' layout), or random; left "
-                            "out: ./resource/ckpt and torch.hub's cache are searched")  # fmt: skip
-    flags.add_argument("--precision", help="of the board's parts: fp32 (the default), fp16 or int8; "
+                       help="a checkpoint, a folder of them (the papers' layout), or random "
+                            "(default: ./resource/ckpt and torch.hub's cache are searched)")  # fmt: skip
+    flags.add_argument("--weights-entry", metavar="KEY",
+                       help="which state_dict of a checkpoint that holds several, such as "
+                            "state_dict (default: averaged weights first, as timm does)")  # fmt: skip
+    flags.add_argument("--precision", help="precision of the board's parts: fp32, fp16 or int8 (default: fp32); "
                                            "the same as a name that ends in -fp16")  # fmt: skip
-    flags.add_argument("--calibration", metavar="DIR", help="images that int8's ranges are taken "
-                       "from (the packaged photographs)")  # fmt: skip
+    flags.add_argument("--calibration", metavar="DIR", help="images to compute int8's ranges "
+                       "from (default: the packaged photographs)")  # fmt: skip
     flags.add_argument("--coder", choices=CODERS, default=OUTSIDE,
                        help="in-graph: also a graph with the range coder in it, from image to "
-                            "bytes, for TensorRT (outside)")  # fmt: skip
-    flags.add_argument("--out", help="the bundle's folder, for one model")
-    flags.add_argument("--bundles", default="bundles", help="the folder of all bundles (bundles)")
-    flags.add_argument("--force", action="store_true", help="make bundles that are there anew")
+                            "bytes, for TensorRT (default: outside)")  # fmt: skip
+    flags.add_argument("--out", help="folder of the bundle, for one model")
+    flags.add_argument(
+        "--bundles", default="bundles", help="folder of all bundles (default: bundles)"
+    )
+    flags.add_argument("--force", action="store_true", help="overwrite existing bundles")
     options = flags.parse_args(argv)
     requests = _requests(options)
     results = _export_all(requests, options.force)
@@ -138,17 +161,29 @@ def export(argv: list[str]) -> int:
 
 def _requests(options: Any) -> list[Request]:
     """What the flags ask for, checked before anything slow happens."""
-    from splitwatt.export import experiment
+    from splitwatt.export import experiment, zoo
     from splitwatt.export.precision.names import split_name
     from splitwatt.export.request import prepare
 
     names = list(options.model)
+    _add_zoo(options.zoo)
+    if options.sc2bench:
+        from splitwatt.export.sc2bench.config import system
+
+        own = system(options.sc2bench, options.name)
+        zoo.add([own], options.sc2bench)
+        names.append(own.name)
+    elif options.name:
+        raise UsageError("--name needs --sc2bench")
     if options.config:
+        _add_zoo(experiment.zoo_files(options.config))
         names += experiment.models(options.config, options.only)
     elif options.only:
         raise UsageError("--only needs --config")
     if not names:
-        raise UsageError("nothing to export", "give --model NAME or --config FILE")
+        raise UsageError(
+            "nothing to export", "give --model NAME, --config FILE or --sc2bench CONFIG.yaml"
+        )
     if options.out and len(names) > 1:
         raise UsageError("--out is for one model", "give --bundles DIR for several")
     requests: dict[str, Request] = {}
@@ -163,11 +198,31 @@ def _requests(options: Any) -> list[Request]:
             options.precision,
             options.calibration,
             options.coder,
+            options.weights_entry,
+            options.labels,
         )
         if split_name(name, None)[0] != request.base and request.name not in requests:
             note(f"{name}: its first rate point, {request.name}")
         requests.setdefault(request.name, request)
     return list(requests.values())
+
+
+def _add_zoo(files: Sequence[str]) -> int:
+    """Add the user's own files; one that does not import is reported and hides no other model.
+
+    Returns:
+        How many did not import.
+    """
+    from splitwatt.export import zoo
+
+    wrong = 0
+    for file in files:
+        try:
+            zoo.add_file(file)
+        except UsageError as error:
+            wrong += 1
+            note(f"{error.message} ({error.remedy})")
+    return wrong
 
 
 def _export_all(requests: list[Request], force: bool) -> list[dict[str, Any]]:
@@ -209,15 +264,15 @@ def _make(todo: list[Request]) -> dict[str, float]:
 
             _, fits[request.name] = make(request, report)
             seconds[request.name] = round(time.monotonic() - start, 2)
-    _tell_fits(fits)
+    _report_fits(fits)
     return seconds
 
 
-def _tell_fits(fits: dict[str, list[str]]) -> None:
+def _report_fits(fits: dict[str, list[str]]) -> None:
     """What was done to parts so that their targets run them; the same thing once."""
-    told: dict[tuple[str, ...], str] = {}
+    reported: dict[tuple[str, ...], str] = {}
     for name, lines in fits.items():
-        before = told.setdefault(tuple(lines), name)
+        before = reported.setdefault(tuple(lines), name)
         if before != name and lines:
             note(f"{name}: fitted as {before}")
             continue
@@ -232,7 +287,54 @@ def calibrate(argv: list[str]) -> int:
     return command(argv)
 
 
+def bundle(argv: list[str]) -> int:
+    """Make a bundle of ONNX graphs that exist already."""
+    flags = parser(
+        "bundle",
+        "ONNX graphs of your own -> a bundle for a target, without PyTorch. A local model is one graph.",
+        "splitwatt bundle --board encoder.onnx --server decoder.onnx --preprocess classification "
+        "--name mine --target cpu",
+    )
+    flags.add_argument("--board", required=True, metavar="FILE.onnx",
+                       help="image -> latent float32 (1, C, H, W); of a local model, image -> answer")  # fmt: skip
+    flags.add_argument("--server", metavar="FILE.onnx", help="latent -> logits, mask or boxes")
+    flags.add_argument("--tables", metavar="FILE.npz", help="entropy tables of the latent (default: "
+                       "fitted to the packaged photographs; 'splitwatt calibrate' fits yours)")  # fmt: skip
+    flags.add_argument("--preprocess", required=True, metavar="TASK|FILE.json",
+                       help="classification, detection or segmentation as sc2bench does it, or a JSON "
+                            "file in the form of the manifest's key 'preprocess'")  # fmt: skip
+    flags.add_argument("--name", required=True, help="the model's name")
+    flags.add_argument("--labels", metavar="FILE", help="class names, one a line or a JSON list")
+    flags.add_argument("--target", required=True, metavar="NAME|FILE", help="the board")
+    flags.add_argument("--server-target", metavar="NAME|FILE", help="default: the target's own")
+    flags.add_argument(
+        "--bundles", default="bundles", help="folder of all bundles (default: bundles)"
+    )
+    options = flags.parse_args(argv)
+
+    from splitwatt.device_configs.targets import load_target
+    from splitwatt.export.labels import read_labels
+    from splitwatt.export.own_graphs import Graphs, make, read_preprocess
+
+    if options.tables and not options.server:
+        raise UsageError("--tables needs --server", "a local model sends nothing")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.]*", options.name):
+        raise UsageError(f"'{options.name}' is no model name", "use letters, digits, '_' and '.'")
+    target = load_target(options.target)
+    labels = read_labels(options.labels) if options.labels else None
+    out = Path(options.bundles, target.name, options.name)
+    graphs = Graphs(options.name, options.board, options.server, options.tables,
+                    read_preprocess(options.preprocess), labels, options.labels or "")  # fmt: skip
+    make(graphs, target, load_target(options.server_target or target.server_target_default), out)
+    if options.json:
+        print_json({"model": options.name, "bundle": str(out)})
+    else:
+        print(out)
+    return 0
+
+
 VERBS: dict[str, Command] = {
+    "bundle": bundle,
     "models": models,
     "weights": weights,
     "export": export,

@@ -44,6 +44,21 @@ def models(config: str, only: str | None = None) -> list[str]:
     return list(named)
 
 
+def zoo_files(config: str) -> list[str]:
+    """The Python files that a config's key `zoo` names, as paths relative to the config.
+
+    Raises:
+        UsageError: no such config.
+        ConfigError: the file is no such config, or the key is neither a file nor a list of files.
+    """
+    path = _find(config)
+    value = _document(path).get("zoo", [])
+    files = [value] if isinstance(value, str) else value
+    if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
+        raise ConfigError(f"{path}: key 'zoo' must be a Python file or a list of them")
+    return [str(path.parent / file) for file in files]
+
+
 def _find(config: str) -> Path:
     for path in (Path(config), _PACKAGED / config, _PACKAGED / f"{config}.yaml"):
         if path.is_file():
@@ -52,9 +67,13 @@ def _find(config: str) -> Path:
     raise UsageError(f"there is no config '{config}'", suggestion(config, packaged))
 
 
-def _configurations(path: Path) -> dict[str, Any]:
+def _document(path: Path) -> dict[str, Any]:
     document = read_yaml(str(path))
-    rows = document.get("configurations") if isinstance(document, dict) else None
+    return document if isinstance(document, dict) else {}
+
+
+def _configurations(path: Path) -> dict[str, Any]:
+    rows = _document(path).get("configurations")
     if not isinstance(rows, dict) or not rows:
         raise ConfigError(
             f"{path}: key 'configurations' must name at least one configuration",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from splitwatt.engines.bundle.declare import read_record
 from splitwatt.engines.bundle.manifest import (
     CodecSpec,
     EncoderSize,
+    Head,
     Manifest,
     PartFit,
     TablesFile,
@@ -26,17 +27,18 @@ from splitwatt.engines.bundle.manifest import (
 from splitwatt.engines.bundle.model_name import FP32
 from splitwatt.engines.verify.samples import make_samples, write_manifest
 from splitwatt.export.compat import Report as Fit
+from splitwatt.export.labels import read_labels, with_labels
 from splitwatt.export.precision.bundle import convert, state_trials
 from splitwatt.export.precision.error import lines_of
 from splitwatt.export.replacing import replacing
 from splitwatt.export.request import Request, made_by
-from splitwatt.export.spec import Network, Part, Photo
+from splitwatt.export.spec import LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.cleanup import keep_outputs
 from splitwatt.export.tracing.coder_place import IN_GRAPH
 from splitwatt.export.tracing.cost import Counter, parameters
 from splitwatt.export.tracing.in_graph import add_coder
 from splitwatt.export.tracing.onnx_export import to_onnx
-from splitwatt.export.tracing.parity import Difference, check_batch
+from splitwatt.export.tracing.parity import Difference, check_batch, check_declared
 from splitwatt.export.tracing.photos import photos, samples
 from splitwatt.export.tracing.pieces import Placed, Run, open_session, params_after, place, ports_of
 from splitwatt.export.weights.checkpoints import read
@@ -62,7 +64,7 @@ def export(request: Request, report: Report) -> tuple[Manifest, list[str]]:
     """
     with replacing(request.out) as folder, torch.no_grad():
         report("weights", 2.0)
-        network, notes = _network(request)
+        network, heads, notes = _network(request)
         views = [_View(photo, network) for photo in samples(request.system.preprocess)]
         trace = _View(_small(samples(request.system.preprocess)[0], request, network), network)
         parts: list[manifest_parts.Part] = []
@@ -74,7 +76,7 @@ def export(request: Request, report: Report) -> tuple[Manifest, list[str]]:
             fits.append(fit)
         report("expected outputs", 2.0)
         codec, size = _entropy(network, folder, parts)
-        manifest = _manifest(request, parts, fits, codec, size, notes)
+        manifest = _manifest(request, parts, fits, codec, size, heads, notes)
         write_manifest(str(folder), manifest)
         taken = [photo.path for photo in samples(request.system.preprocess)]
         make_samples(str(folder), taken)
@@ -85,19 +87,37 @@ def export(request: Request, report: Report) -> tuple[Manifest, list[str]]:
         return manifest, told + [line for entry in manifest.rounding for line in lines_of(entry)]
 
 
-def _network(request: Request) -> tuple[Network, list[str]]:
+def _network(request: Request) -> tuple[Network, dict[str, Head], list[str]]:
+    states = {role: read(path, request.entry) for role, path in (request.files or {}).items()}
     with seeded(request.base):
         network = request.system.build(request.rate)
+        heads = _heads(request, network, states)
         if request.files is None:
             network.fit_random(photos(request.system.preprocess), request.base)
-            return network, [
-                "random weights, seeded and fitted to the packaged photographs: bytes, answers and "
-                "accuracy mean nothing"
-            ]
-    states = {role: read(path) for role, path in request.files.items()}
+            return (
+                network,
+                heads,
+                [
+                    "random weights, seeded and fitted to the packaged photographs: bytes, answers and "
+                    "accuracy mean nothing"
+                ],
+            )
     notes = [f"{path}: SHA-256 {sha256_file(path)}" for path in request.files.values()]
     notes = [note.split("/")[-1] for note in notes]
-    return network, notes + network.load(states)
+    notes += [note for state in states.values() for note in state.notes]
+    return network, heads, notes + network.load(states)
+
+
+def _heads(request: Request, network: Network, states: Mapping[str, LoadedFile]) -> dict[str, Head]:
+    """The system's heads with their class names: the user's, else the checkpoint's, else its own."""
+    heads = {}
+    for task, head in request.system.postprocess.items():
+        given, source = (read_labels(request.labels) if request.labels else None), request.labels
+        state = states.get(task, states.get("model"))
+        if given is None and state is not None and state.labels:
+            given, source = list(state.labels), state.path
+        heads[task] = with_labels(task, head, network.classes(task), given, source or "")
+    return heads
 
 
 class _View:
@@ -158,6 +178,7 @@ def _part(
         names = [value.name for value in model.graph.output]
         feed = {name: view.tensors[name].numpy() for name in inputs}
         found = dict(zip(names, session.run(names, feed), strict=True))
+        check_declared(part, {**feed, **found})
         difference.add(found, reference, view.where)
         runs.append(Run(feed, found))
         view.grow(reference, network)
@@ -259,6 +280,7 @@ def _manifest(
     fits: list[Fit],
     codec: CodecSpec | None,
     size: EncoderSize | None,
+    heads: dict[str, Head],
     notes: list[str],
 ) -> Manifest:
     system = request.system
@@ -281,7 +303,7 @@ def _manifest(
         rounding=[],
         encoder_size_bytes=size,
         codec=codec,
-        postprocess=system.postprocess,
+        postprocess=heads,
         samples=[],
         made={"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **made_by()},
     )

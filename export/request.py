@@ -19,6 +19,7 @@ from splitwatt.engines.bundle.manifest import Manifest
 from splitwatt.engines.bundle.model_name import FP32
 from splitwatt.engines.photos import default_photos
 from splitwatt.export import zoo
+from splitwatt.export.labels import read_labels
 from splitwatt.export.precision.int8_images import calibration_images
 from splitwatt.export.precision.names import check_precision, join_name, split_name
 from splitwatt.export.replacing import check_place
@@ -38,6 +39,8 @@ class Request:
     files: role -> checkpoint; None for random weights.
     calibration: a folder of images for int8; the packaged photographs when None.
     coder: `in-graph` puts the range coder into the encoder's graph too, for TensorRT.
+    entry: the key of the checkpoint's state_dict; None: the default, see `weights.checkpoints.read`.
+    labels: a file of class names; None: the checkpoint's, else the model's own.
     """
 
     base: str
@@ -50,6 +53,8 @@ class Request:
     precision: str = FP32
     calibration: str | None = None
     coder: str = OUTSIDE
+    entry: str | None = None
+    labels: str | None = None
 
     @property
     def name(self) -> str:
@@ -61,7 +66,8 @@ class Request:
         """What the manifest calls these weights."""
         if self.files is None:
             return f"{RANDOM}:{SEED}"
-        return ", ".join(os.path.basename(path) for path in self.files.values())
+        entry = f"[{self.entry}]" if self.entry else ""
+        return ", ".join(os.path.basename(path) + entry for path in self.files.values())
 
     @functools.cached_property
     def sha256(self) -> str | None:
@@ -82,6 +88,7 @@ class Request:
             and manifest.weights.sha256 == self.sha256
             and self._calibrated(manifest)
             and self._coded(manifest)
+            and self._labelled(manifest)
             and {k: v for k, v in manifest.made.items() if k != "at"} == made_by()
         )
         return manifest if same and manifest.samples else None
@@ -90,6 +97,12 @@ class Request:
         """Whether it has the coder in a graph as asked for."""
         found = any(part.with_coder is not None for part in manifest.parts)
         return found == (self.coder == IN_GRAPH and manifest.split)
+
+    def _labelled(self, manifest: Manifest) -> bool:
+        """Whether it has the class names asked for."""
+        if self.labels is None:
+            return not any(isinstance(h.labels, list) for h in manifest.postprocess.values())
+        return [h.labels for h in manifest.postprocess.values()] == [read_labels(self.labels)]
 
     def _calibrated(self, manifest: Manifest) -> bool:
         """Whether its ranges are of the images asked for."""
@@ -109,6 +122,8 @@ def prepare(
     precision: str | None = None,
     calibration: str | None = None,
     coder: str = OUTSIDE,
+    entry: str | None = None,
+    labels: str | None = None,
 ) -> Request:
     """Check everything that can be checked before PyTorch is loaded.
 
@@ -135,11 +150,28 @@ def prepare(
         files = locate(system.checkpoints(rate), weights, full, rate, other_rates(system, rate))
         if files is None:
             raise UsageError(f"{full} needs weights, and none were found", remedies(system, rate))
+    if entry is not None and files is None:
+        raise UsageError("--weights-entry needs a checkpoint", "give --weights PATH too")
+    if labels is not None:
+        if len(system.tasks) > 1:
+            raise UsageError(f"--labels is for one task and {full} has {len(system.tasks)}")
+        read_labels(labels)
     place = out or os.path.join(bundles, board.name, join_name(full, precision))
     out_folder = Path(place)
     check_place(out_folder)
     return Request(
-        full, system, rate, board, server, files, out_folder, precision, calibration, coder
+        full,
+        system,
+        rate,
+        board,
+        server,
+        files,
+        out_folder,
+        precision,
+        calibration,
+        coder,
+        entry,
+        labels,
     )
 
 

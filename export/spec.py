@@ -123,6 +123,14 @@ class Network(ABC):
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
         """Random weights seeded by `key`, fitted to `photos` so that every stage does real work."""
 
+    def classes(self, task: str) -> int | None:
+        """Outputs of a task's head, the background included; None: not known."""
+        for part in self.parts() if task == "classification" else ():
+            for port in part.outputs:
+                if port.name == "logits":
+                    return port.shape[-1]
+        return None
+
     @abstractmethod
     def parts(self) -> list[Part]:
         """The graphs to export, in the order they run."""
@@ -130,10 +138,12 @@ class Network(ABC):
 
 @dataclass(frozen=True)
 class LoadedFile:
-    """A checkpoint that was read: its tensors by name."""
+    """A checkpoint that was read: its tensors by name, notes for the manifest, class names if any."""
 
     path: str
     state: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ VERBS = {
     "models": ("export", "the models that can be exported, and their rate points"),
     "weights": ("export", "what to download for a model, from where, and where to put it"),
     "export": ("export", "PyTorch model -> ONNX bundle for a target"),
+    "bundle": ("export", "ONNX graphs of your own -> a bundle, without PyTorch"),
     "calibrate": ("export", "refit a bundle's entropy tables to one's own images"),
     "targets": ("device_configs", "the machines that splitwatt knows"),
     "build": ("engines", "on the board itself: native libraries and TensorRT engines"),
@@ -37,7 +38,7 @@ VERBS = {
 }
 
 # What runs on a host: a board's Python cannot even read these files.
-_HOST_VERBS = ("models", "weights", "export", "calibrate", "report", "compare", "serve")
+_HOST_VERBS = ("models", "weights", "export", "bundle", "calibrate", "report", "compare", "serve")
 _HOST_PYTHON = (3, 10)
 
 _USAGE = "usage: splitwatt VERB [options]      (splitwatt VERB --help tells more)\n\n%s\n\nexample:\n  %s"

@@ -139,7 +139,9 @@ class Part(NamedTuple):
     gmac_at: Dict[str, List[int]] = key(
         "input -> the shape that `gmac` is counted at", items={"items": {"minimum": 1}}
     )
-    parity: Parity = key("difference from the PyTorch module")
+    parity: Optional[Parity] = key(
+        "difference from the PyTorch module; null: made of a graph that splitwatt did not export"
+    )
     with_coder: Optional[GraphFile] = key(
         "the same graph with the range coder behind its latent (`export --coder in-graph`), which"
         " TensorRT alone runs"
@@ -282,7 +284,12 @@ class Head(NamedTuple):
     """How a task's tensors become its answer."""
 
     part: str = key("the part that makes them")
-    labels: str = key("the label set", enum=list(LABEL_SETS))
+    labels: Union[str, List[str], None] = key(
+        "the classes' names by class id: a packaged label set (`imagenet1k`, `coco91`, `voc21`), a list"
+        " of names, or null: none are known, classes are numbers",
+        minItems=1, maxItems=65536,
+        title="the name of a label set, a list of class names, or null"
+    )  # fmt: skip
     top_k: Optional[int] = key(
         "classes in the answer; classification only", minimum=1, default=None
     )
@@ -397,6 +404,11 @@ class Manifest(NamedTuple):
         if set(self.postprocess) != set(self.tasks):
             wrong.append("'postprocess' must have one entry per task")
         for task, head in self.postprocess.items():
+            if isinstance(head.labels, str) and head.labels not in LABEL_SETS:
+                wrong.append(
+                    "'postprocess.%s.labels' names no label set: '%s'; known are %s"
+                    % (task, head.labels, ", ".join(LABEL_SETS))
+                )
             if head.part not in names:
                 wrong.append("'postprocess.%s.part' names no part: '%s'" % (task, head.part))
             for name, owner in (("top_k", "classification"), ("score_threshold", "detection")):

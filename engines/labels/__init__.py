@@ -1,7 +1,7 @@
 """Class names: one text file a label set, one name a line, the line number being the class id."""
 
 import os
-from typing import Dict, List
+from typing import Any, Dict, List, Sequence, Union
 
 from splitwatt.device_configs.errors import BundleError
 
@@ -9,14 +9,29 @@ _FOLDER = os.path.dirname(os.path.abspath(__file__))
 _loaded: Dict[str, List[str]] = {}
 
 
-def labels(name: str) -> List[str]:
-    """The class names of a label set (`imagenet1k`, `coco91`, `voc21`), by class id.
+class _Numbers:
+    """The names of classes that have none."""
+
+    def __getitem__(self, label: int) -> str:
+        return str(label)
+
+
+def labels(name: Union[str, Sequence[str], None]) -> Any:
+    """The class names by class id: what the manifest's key `postprocess.TASK.labels` stands for.
+
+    Args:
+        name: a label set (`imagenet1k`, `coco91`, `voc21`); a list of names, which is returned; or
+            None, for numbers as names.
 
     `coco91` and `voc21` hold the background as class 0; ids that COCO never used are "N/A".
 
     Raises:
         BundleError: there is no such label set.
     """
+    if name is None:
+        return _Numbers()
+    if not isinstance(name, str):
+        return name
     if name not in _loaded:
         path = os.path.join(_FOLDER, name + ".txt")
         try:

@@ -66,10 +66,10 @@ class TimmClassifier(WholeClassifier):
         return []
 
 
-def make_timm(name: str) -> Any:
+def make_timm(name: str, num_classes: int = 1000) -> Any:
     """A timm model without weights, its attention as plain matrix products that every graph has."""
     set_fused_attn(False)
-    return timm.create_model(name, pretrained=False).eval()
+    return timm.create_model(name, pretrained=False, num_classes=num_classes).eval()
 
 
 def load_timm(model: Any, loaded: LoadedFile) -> None:

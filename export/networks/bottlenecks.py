@@ -10,6 +10,7 @@ import torch
 from sc2bench.models.layer import (
     FPBasedResNetBottleneck,
     MSHPBasedResNetBottleneck,
+    SHPBasedResNetBottleneck,
     SimpleBottleneck,
     larger_resnet_layer1_bottleneck,
 )
@@ -132,16 +133,27 @@ class Factorized(Bottleneck):
 class MeanScale(Bottleneck):
     """A mean-scale hyperprior. Arguments as sc2bench's layer takes them."""
 
+    _layer: Any = MSHPBasedResNetBottleneck
+    _means = True
+
     def __init__(self, **more: Any) -> None:
-        layer = MSHPBasedResNetBottleneck(**more)
+        layer = self._layer(**more)
         super().__init__(layer, int(layer.num_bottleneck_channels))
+
+    def _side(self, latent: Tensor) -> Tensor:
+        side: Tensor = self.layer.h_a(latent if self._means else latent.abs())
+        return side
 
     @property
     def model(self) -> HyperpriorModel:
         """Its entropy model."""
         layer = self.layer
         return HyperpriorModel(
-            layer.entropy_bottleneck, layer.gaussian_conditional, layer.h_s, self.channels, True
+            layer.entropy_bottleneck,
+            layer.gaussian_conditional,
+            layer.h_s,
+            self.channels,
+            self._means,
         )
 
     @property
@@ -170,7 +182,7 @@ class MeanScale(Bottleneck):
     def fit(self, images: Tensor, bits: float) -> Tensor:
         """See `Bottleneck.fit`."""
         _reset(self.layer)
-        fit_hyperprior(self.layer, images, bits)
+        fit_hyperprior(self.layer, images, bits, self._side)
         return self.received(images)
 
     def parts(self) -> list[Part]:
@@ -178,18 +190,25 @@ class MeanScale(Bottleneck):
 
         def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             latent = self.encoder(tensors["image"])
-            return {"latent": latent, "side": self.layer.h_a(latent)}
+            return {"latent": latent, "side": self._side(latent)}
 
         encoder = Part(
             "encoder",
             "board",
-            Encoders(self.encoder, self.layer.h_a),
+            Encoders(self.encoder, self.layer.h_a, not self._means),
             (ports.image(),),
             (ports.maps("latent", self.channels), self.model.side_port),
             reference,
             [self.encoder, self.layer.h_a],
         )
         return [encoder, self.model.part()]
+
+
+class ScaleHyperprior(MeanScale):
+    """A hyperprior of scales alone. Arguments as sc2bench's layer takes them."""
+
+    _layer = SHPBasedResNetBottleneck
+    _means = False
 
 
 class ChannelReduction(Bottleneck):

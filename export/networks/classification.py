@@ -45,7 +45,7 @@ class Classifier(Network):
                 "board",
                 self.model,
                 (ports.image(),),
-                (ports.LOGITS,),
+                (ports.logits(),),
                 lambda tensors: {"logits": self.model(tensors["image"])},
                 [self.model],
             )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from splitwatt.export.networks import ports
+from splitwatt.export.networks.backbones import last_linear
 from splitwatt.export.networks.latent_codecs import LatentCodec
 from splitwatt.export.networks.split import LOGIT_SPREAD
 from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo
@@ -80,8 +81,7 @@ class CutClassifier(Network):
             self.codec.fit(latents)
             features = self.codec.received(latents)
             features = features if self.body is None else self.body(features)
-            last = [m for m in self.head.modules() if isinstance(m, nn.Linear)][-1]
-            level(last, self.head(features), LOGIT_SPREAD)
+            level(last_linear(self.head), self.head(features), LOGIT_SPREAD)
 
     def parts(self) -> list[Part]:
         """encoder; body, where a layer is left for it; classifier."""
@@ -120,7 +120,7 @@ class CutClassifier(Network):
             "server",
             self.head,
             (features,),
-            (ports.LOGITS,),
+            (ports.logits(last_linear(self.head).out_features),),
             lambda tensors: {"logits": self.head(tensors[features.name])},
             [self.head],
         )

@@ -73,21 +73,43 @@ class FrankenSplit(Network):
     """image -> latent | latent -> features -> logits.
 
     Args:
-        backbone: timm's name, a key of `BLUEPRINTS`.
+        backbone: timm's name of a Swin, ConvNeXt or ResNet.
         channels: of the latent: 48 (S), 96 (M), 128 (L).
         rate: the beta, as text.
         shared: what the encoder's random weights are seeded by: all backbones have the same.
+        num_classes: of the backbone's head.
     """
 
     fixed_size = True
 
-    def __init__(self, backbone: str, channels: int, rate: str, shared: str) -> None:
+    def __init__(
+        self,
+        backbone: str,
+        channels: int,
+        rate: str,
+        shared: str,
+        num_classes: int = 1000,
+    ) -> None:
         self.rate, self.shared, self.channels = rate, shared, channels
-        self.backbone: Any = make_timm(backbone)
+        self.backbone: Any = make_timm(backbone, num_classes)
         self.encoder = graphs.Encoder(channels).eval()
         self.bottleneck: Any = EntropyBottleneck(channels).eval()
-        self.decoder = BLUEPRINTS[backbone].decoder(channels).eval()
+        self.decoder = self._decoder(backbone, channels)
         self.tail = graphs.Tail(self.backbone).eval()
+
+    def _decoder(self, name: str, channels: int) -> nn.Sequential:
+        """By the paper's blueprint, else by one with the widths of the backbone's own stages."""
+        blueprint = BLUEPRINTS.get(name)
+        if blueprint is None:
+            widths = tuple(stage["num_chs"] for stage in self.backbone.feature_info)
+            kind = "swin" if hasattr(self.backbone, "layers") else "convnext"
+            if hasattr(self.backbone, "layer3"):
+                blueprint = Blueprint("resnet", (widths[1] // 4, widths[2] // 4), (3, 3))
+            elif kind == "swin":
+                blueprint = Blueprint(kind, widths[:3], (2, 2), (widths[0] // 32, widths[1] // 32))
+            else:
+                blueprint = Blueprint(kind, widths[:3], (3, 3))
+        return blueprint.decoder(channels).eval()
 
     @property
     def encoder_modules(self) -> Sequence[nn.Module]:  # type: ignore[override]
@@ -121,7 +143,7 @@ class FrankenSplit(Network):
                 "save the state_dicts of these three under those names",
             )
         self.bottleneck.update(force=True)
-        whole: Any = make_timm(self.backbone.default_cfg["architecture"])
+        whole: Any = make_timm(self.backbone.default_cfg["architecture"], self.backbone.num_classes)
         load_timm(whole, states["backbone"])
         nn.Module.load_state_dict(self.backbone, whole.state_dict(), strict=False)
         return []
@@ -190,7 +212,7 @@ class FrankenSplit(Network):
                 "server",
                 self.tail,
                 (features,),
-                (ports.LOGITS,),
+                (ports.logits(self.backbone.num_classes),),
                 lambda tensors: {"logits": self.tail(tensors["features"])},
                 self.tail.counted,
             ),

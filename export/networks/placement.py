@@ -27,8 +27,10 @@ class CutResNet(CutClassifier):
         gain: of the random weights' features.
     """
 
-    def __init__(self, place: str, codec: LatentCodec, gain: float = 1.0) -> None:
-        model = resnet50(weights=None)
+    def __init__(
+        self, place: str, codec: LatentCodec, gain: float = 1.0, num_classes: int = 1000
+    ) -> None:
+        model = resnet50(num_classes=num_classes)
         cut = _LAYERS.index(place) + 1
         rest = _LAYERS[cut:-1]
         body = _named(model, rest) if rest else None
@@ -56,9 +58,9 @@ class EntropicResNet(CutResNet):
         bits: a symbol that random features are spread over.
     """
 
-    def __init__(self, place: str, bits: float) -> None:
+    def __init__(self, place: str, bits: float, num_classes: int = 1000) -> None:
         self.entropic = Entropic(CHANNELS[place])
-        super().__init__(place, self.entropic, 2.0 ** (bits - 1))
+        super().__init__(place, self.entropic, 2.0 ** (bits - 1), num_classes)
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """sc2bench's checkpoint: entropy_bottleneck, encoder, decoder and classifier."""

@@ -12,7 +12,6 @@ def image(size: tuple[int, int] | None = None) -> Port:
     return Port("image", "float32", _MAP if size is None else (1, 3, *size))
 
 
-LOGITS = Port("logits", "float32", (1, 1000))
 DETECTIONS = (
     Port("boxes", "float32", (None, 4)),
     Port("labels", "int64", (None,)),
@@ -21,6 +20,11 @@ DETECTIONS = (
 INPUT_SIZE = Port("input_size", "int64", (2,))
 VALID_SIZE = Port("valid_size", "int64", (2,))
 MASK = Port("mask", "int32", (1, None, None))
+
+
+def logits(classes: int = 1000) -> Port:
+    """A classifier's answer."""
+    return Port("logits", "float32", (1, classes))
 
 
 def maps(name: str, channels: int) -> Port:

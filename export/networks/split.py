@@ -28,30 +28,40 @@ from splitwatt.export.weights.random_weights import fit_batch_norms, level, leve
 
 # Standard deviation of random logits: the best of 1000 classes then gets some tenths.
 LOGIT_SPREAD = 4.0
-FEATURES = {"f1": 256, "f2": 512, "f3": 1024, "f4": 2048}
+FEATURES = ("f1", "f2", "f3", "f4")
 # The stages whose outputs are f1 to f4, as the papers' configurations return them to the pyramid.
 _RETURNED = {"bottleneck_layer": "1", "layer2": "2", "layer3": "3", "layer4": "4"}
 
 
-def faster_rcnn(model: Any, **more: Any) -> Any:
-    """sc2bench's Faster R-CNN with a pyramid on a splittable ResNet, for COCO's 91 classes."""
+def faster_rcnn(model: Any, num_classes: int = 91, **more: Any) -> Any:
+    """sc2bench's Faster R-CNN with a pyramid on a splittable ResNet; classes with the background."""
     return create_faster_rcnn_fpn(
         model,
         return_layer_dict=dict(_RETURNED),
-        in_channels_list=list(FEATURES.values()),
+        in_channels_list=list(channels(model)),
         out_channels=256,
-        num_classes=91,
+        num_classes=num_classes,
         analyzable_layer_key="bottleneck_layer",
         **more,
     )
 
 
-def deeplab(model: Any) -> Any:
-    """sc2bench's DeepLabv3 on a splittable ResNet, for PASCAL VOC's 21 classes, without its
-    auxiliary classifier, which only training needs.
+def deeplab(model: Any, num_classes: int = 21) -> Any:
+    """sc2bench's DeepLabv3 on a splittable ResNet, without its auxiliary classifier, which only
+    training needs; classes with the background.
     """
     body = FeatureExtractionBackbone(model, {"layer4": "out"}, [])
-    return create_deeplabv3(body, num_input_channels=2048, num_classes=21)
+    return create_deeplabv3(body, channels(model)[-1], num_classes=num_classes)
+
+
+def channels(model: Any) -> tuple[int, ...]:
+    """How many f1 to f4 of a splittable ResNet have."""
+    f1 = [m for m in model.bottleneck_layer.modules() if isinstance(m, nn.Conv2d)][-1].out_channels
+    ends = []
+    for layer in (model.layer2, model.layer3, model.layer4):
+        block = layer[-1]
+        ends.append((block.conv3 if hasattr(block, "conv3") else block.conv2).out_channels)
+    return (f1, *ends)
 
 
 def on_resnet50(task: str, bottleneck: Bottleneck, bits: float, shared: str) -> SplitNetwork:
@@ -170,6 +180,14 @@ class SplitNetwork(Network):
     def _features_of(self, photo: Photo) -> Callable[[], list[Tensor]]:
         return lambda: self.features(self.bottleneck.received(torch.from_numpy(photo.tensor)))
 
+    def classes(self, task: str) -> int | None:
+        """See `Network.classes`."""
+        if task == "detection" and self.rcnn is not None:
+            return int(self.rcnn.roi_heads.box_predictor.cls_score.out_features)
+        if task == "segmentation" and self.segmenter is not None:
+            return int(self.segmenter.classifier[-1].out_channels)
+        return int(self.trunk.fc.out_features)
+
     # -- parts -----------------------------------------------------------------------------------
 
     def parts(self) -> list[Part]:
@@ -187,7 +205,7 @@ class SplitNetwork(Network):
         every = self.rcnn is not None
         outputs: tuple[Port, ...] = (self.trunk.f4,)
         if every:
-            outputs = tuple(ports.maps(n, c) for n, c in FEATURES.items())
+            outputs = self._features()
         decoder, stages = self.bottleneck.decoder, self.trunk.stages
 
         def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -211,10 +229,13 @@ class SplitNetwork(Network):
             "server",
             trunk.head,
             (self._batched(trunk.f4),),
-            (self._batched(ports.LOGITS),),
+            (self._batched(ports.logits(trunk.fc.out_features)),),
             lambda tensors: {"logits": trunk.head(tensors["f4"])},
             [trunk.fc],
         )
+
+    def _features(self) -> tuple[Port, ...]:
+        return tuple(map(ports.maps, FEATURES, channels(self.model)))
 
     def _batched(self, port: Port) -> Port:
         """Of any number of images, unless the trunk's features are of one size."""
@@ -225,7 +246,7 @@ class SplitNetwork(Network):
             named = {str(i): tensors[name] for i, name in enumerate(FEATURES, 1)}
             return detections(self.rcnn, named, tensors)
 
-        features = [ports.maps(n, c) for n, c in FEATURES.items()]
+        features = self._features()
         return Part(
             "detector",
             "server",
@@ -251,7 +272,7 @@ class SplitNetwork(Network):
             "segmenter",
             "server",
             Segmenter(classifier),
-            (ports.maps("f4", FEATURES["f4"]), ports.INPUT_SIZE),
+            (self.trunk.f4, ports.INPUT_SIZE),
             (ports.MASK,),
             reference,
             [classifier],

@@ -21,8 +21,6 @@ from splitwatt.export.graphs.bottleneck import PooledClassifier
 from splitwatt.export.networks import ports
 from splitwatt.export.networks.bottlenecks import Bottleneck
 
-CLASSES = 1000
-
 
 @dataclass(frozen=True)
 class Trunk:
@@ -33,6 +31,8 @@ class Trunk:
     head: f4 -> logits; `fc` is its last layer.
     replaced: prefixes of what the bottleneck takes the place of, which files may still hold.
     fixed_size: whether the stages take features of one size only.
+
+    The number of classes is the `num_classes` of torchvision's or timm's own arguments.
     """
 
     model: Any
@@ -48,9 +48,9 @@ class Trunk:
 def resnet(bottleneck: Bottleneck, kind: str = "resnet50", **more: Any) -> Trunk:
     """torchvision's ResNet `kind`, or timm's ResNeSt where the name says so."""
     if kind.startswith("resnest"):
-        whole = getattr(resnest, kind)(num_classes=CLASSES, **more)
+        whole = getattr(resnest, kind)(**more)
     else:
-        whole = getattr(models, kind)(num_classes=CLASSES, **more)
+        whole = getattr(models, kind)(**more)
     inplanes = 2048 if kind.startswith("resnest") else None
     model = SplittableResNet(
         bottleneck.layer, whole, inplanes, skips_avgpool=False, skips_fc=False
@@ -61,14 +61,14 @@ def resnet(bottleneck: Bottleneck, kind: str = "resnet50", **more: Any) -> Trunk
         (model.layer2, model.layer3, model.layer4),
         PooledClassifier(model.fc),
         model.fc,
-        ports.maps("f4", 2048),
+        ports.maps("f4", model.fc.in_features),
         ("conv1.", "bn1.", "layer1."),
     )
 
 
-def regnety(bottleneck: Bottleneck, kind: str = "regnety_064") -> Trunk:
+def regnety(bottleneck: Bottleneck, kind: str = "regnety_064", **more: Any) -> Trunk:
     """timm's RegNetY."""
-    whole = getattr(regnet, kind)(num_classes=CLASSES)
+    whole = getattr(regnet, kind)(**more)
     model = SplittableRegNet(bottleneck.layer, whole, skips_head=False).eval()
     fc = model.head.fc
     f4 = ports.maps("f4", fc.in_features)
@@ -83,13 +83,17 @@ def regnety(bottleneck: Bottleneck, kind: str = "regnety_064") -> Trunk:
     )
 
 
-def hybrid_vit(bottleneck: Bottleneck, kind: str = "vit_small_r26_s32_224") -> Trunk:
-    """timm's hybrid ViT; its position embedding fixes the image's size."""
-    whole = getattr(vision_transformer_hybrid, kind)(num_classes=CLASSES)
+def hybrid_vit(
+    bottleneck: Bottleneck, kind: str = "vit_small_r26_s32_224", pruned: int = 1, **more: Any
+) -> Trunk:
+    """timm's hybrid ViT without its first `pruned` stages; its position embedding fixes the
+    image's size.
+    """
+    whole = getattr(vision_transformer_hybrid, kind)(**more)
     whole.pre_logits = nn.Identity()  # timm dropped it; sc2bench still asks for it
     for block in whole.blocks:
         block.attn.fused_attn = False  # has no ONNX operator
-    model = SplittableHybridViT(bottleneck.layer, whole, skips_head=False).eval()
+    model = SplittableHybridViT(bottleneck.layer, whole, pruned, skips_head=False).eval()
     f4 = Port("f4", "float32", (1, model.head.in_features))
     return Trunk(
         model, bottleneck, (_Tokens(model),), model.head, model.head, f4, (), fixed_size=True

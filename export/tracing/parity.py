@@ -169,6 +169,25 @@ def _unmatched(found: np.ndarray, due: np.ndarray) -> int:
     return count
 
 
+def check_declared(part: Part, arrays: Mapping[str, np.ndarray]) -> None:
+    """Fail where a graph's tensors are not of the types and shapes that the manifest will state.
+
+    Raises:
+        ExportError: names the part, the tensor and both shapes.
+    """
+    for port in (*part.inputs, *part.outputs):
+        array = arrays[port.name]
+        fits = len(array.shape) == len(port.shape) and all(
+            due in (None, own) for due, own in zip(port.shape, array.shape, strict=True)
+        )
+        if not fits or array.dtype.name != port.dtype:
+            raise ExportError(
+                f"the part '{part.name}' declares {port.name} as {port.dtype} {list(port.shape)}, and "
+                f"its graph gives {array.dtype.name} {list(array.shape)}",
+                "correct the Port in the network's parts()",
+            )
+
+
 def check_batch(session: Any, part: Part, feed: Arrays, tolerance: float) -> None:
     """Two images in one run of a graph must give what two runs give.
 

@@ -17,7 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from splitwatt.device_configs.errors import CheckpointError
+from splitwatt.device_configs.errors import BundleError, CheckpointError
+from splitwatt.engines.rangecoder import Tables
+from splitwatt.export.labels import names_in
 from splitwatt.export.spec import LoadedFile
 
 _TABLE_BUFFERS = ("_quantized_cdf", "_offset", "_cdf_length")
@@ -37,23 +39,52 @@ _PLAIN: list[Any] = [
 ]
 
 
+# The entries of a checkpoint that may hold its state_dict, in the order in which timm's loader
+# takes them (`ema` is YOLO's name for the same).
+ENTRIES = ("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model")
+# What torch.compile puts before a module's name anywhere, and DataParallel before all names.
+_WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+|(?<=\.)(?:_orig_mod\.)+")
+_LIGHTNING = "model."  # only where all names have it
+# The largest magnitudes of an entropy model's tensors. A table has at most 65536 parts; trained
+# models have a few hundred symbols and parameters below 100.
+_LIMITS = (
+    (re.compile(r"(?:^|\.)quantiles$"), 4096.0),
+    (re.compile(r"(?:^|\.)scale_table$"), 512.0),
+    (re.compile(r"(?:^|\.)(?:matrices\.|biases\.|factors\.|_matrix|_bias|_factor)\d+$"), 1e4),
+)
+
+
 class _State(OrderedDict[str, Tensor]):
     """A state_dict as PyTorch makes it: with the versions of its modules (MNASNet asks for its)."""
 
     _metadata: Mapping[str, Any]
 
 
-def read(path: str) -> LoadedFile:
-    """The tensors of a checkpoint file; nothing in it is run.
+def read(path: str, entry: str | None = None) -> LoadedFile:
+    """The tensors of a checkpoint file, their values checked; nothing in it is run.
+
+    Args:
+        path: `.safetensors`, or what `torch.save` wrote.
+        entry: the key of a file of several state_dicts; None: as timm chooses, see `ENTRIES`.
 
     Raises:
-        CheckpointError: no checkpoint, a truncated one, or one that holds more than data.
+        CheckpointError: no checkpoint, a truncated one, one that holds more than data, or a value
+            that no trained model has.
     """
-    if path.endswith(".safetensors"):
-        return LoadedFile(path, _safetensors(path))
+    content = _safetensors(path) if path.endswith(".safetensors") else _pickled(path)
+    state, notes = _choose(content, path, entry)
+    tensors = _State(_renamed({k: v for k, v in state.items() if isinstance(v, Tensor)}, path))
+    versions = getattr(state, "_metadata", {})
+    tensors._metadata = {_WRAPPERS.sub("", k + ".")[:-1]: v for k, v in versions.items()}
+    check_values(tensors, path)
+    names = names_in(content)
+    return LoadedFile(path, tensors, tuple(notes), None if names is None else tuple(names))
+
+
+def _pickled(path: str) -> Any:
     try:
         with torch.serialization.safe_globals(_PLAIN):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         kind = re.search(r"(?:GLOBAL|global) (\S+)", str(error))
         raise CheckpointError(
@@ -66,24 +97,6 @@ def read(path: str) -> LoadedFile:
         raise CheckpointError(
             f"{path} is no PyTorch checkpoint: {reason}", "download it again: it may be truncated"
         )
-    state = content
-    for key in ("model", "state_dict"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            state = content[key]
-            break
-    if not isinstance(state, Mapping) or not any(isinstance(v, Tensor) for v in state.values()):
-        raise CheckpointError(
-            f"{path} holds no weights", "expected a state_dict, or {'model': state_dict}"
-        )
-    tensors = _State(
-        (key.removeprefix("module."), value)
-        for key, value in state.items()
-        if isinstance(value, Tensor)
-    )
-    tensors._metadata = {
-        key.removeprefix("module."): value for key, value in getattr(state, "_metadata", {}).items()
-    }
-    return LoadedFile(path, tensors)
 
 
 def _safetensors(path: str) -> dict[str, Tensor]:
@@ -95,6 +108,80 @@ def _safetensors(path: str) -> dict[str, Tensor]:
             f"{path} is no file of safetensors: {str(error)[:120]}",
             "download it again: it may be truncated",
         )
+
+
+def _choose(content: Any, path: str, entry: str | None) -> tuple[Mapping[str, Any], list[str]]:
+    """The state_dict of a file, and a note where the file holds several."""
+    held = content if isinstance(content, Mapping) else {}
+    states = [k for k, v in held.items() if _is_state(v)]
+    if entry is not None and entry not in states:
+        known = ", ".join(map(str, states)) or "none: it is one state_dict"
+        raise CheckpointError(
+            f"{path} holds no state_dict '{entry}'", f"--weights-entry may be: {known}"
+        )
+    named = [key for key in ENTRIES if key in states]
+    chosen = entry or (named[0] if named else None)
+    if chosen is None:
+        if not _is_state(held):
+            raise CheckpointError(
+                f"{path} holds no weights", "expected a state_dict, or {'model': state_dict}"
+            )
+        return held, []
+    others = [key for key in named if key != chosen]
+    if not others:
+        return held[chosen], []
+    return held[chosen], [
+        f"{os.path.basename(path)} holds several state_dicts: '{chosen}' is used, not "
+        + " or ".join(f"'{key}'" for key in others)
+        + ("" if entry else " (timm's choice; --weights-entry chooses another)")
+    ]
+
+
+def _is_state(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(v, Tensor) for v in value.values())
+
+
+def _renamed(state: Mapping[str, Tensor], path: str) -> dict[str, Tensor]:
+    """Without what DataParallel, torch.compile and Lightning put before and into names."""
+    state = {k: v for k, v in state.items() if k != "n_averaged"}  # AveragedModel's counter
+    before: set[str] = set()
+    while set(state) != before:
+        before = set(state)
+        names = {k: _WRAPPERS.sub("", k) for k in state}
+        if all(name.startswith(_LIGHTNING) for name in names.values()):
+            names = {k: name.removeprefix(_LIGHTNING) for k, name in names.items()}
+        if len(set(names.values())) != len(names):
+            twice = next(n for n in names.values() if list(names.values()).count(n) > 1)
+            raise CheckpointError(
+                f"{path} holds the tensor {twice} twice, with and without the prefixes of "
+                "torch.compile or DataParallel",
+                "save the state_dict of one model alone",
+            )
+        state = {names[k]: v for k, v in state.items()}
+    return dict(state)
+
+
+def check_values(state: Mapping[str, Tensor], path: str) -> None:
+    """Refuse values that no trained model has, before anything is computed with them.
+
+    Raises:
+        CheckpointError: NaN or infinity in any tensor; quantiles, scales or entropy parameters
+            beyond what tables of 16 bits can hold. Names the file and the tensor.
+    """
+    for key, value in state.items():
+        if (value.is_floating_point() or value.is_complex()) and not value.isfinite().all():
+            count = int((~value.isfinite()).sum())
+            raise CheckpointError(
+                f"{path}: {count} of {value.numel()} values of {key} are NaN or infinite",
+                "the training diverged or the file is damaged: take an earlier checkpoint",
+            )
+        limit = next((most for name, most in _LIMITS if name.search(key)), None)
+        if limit is not None and value.numel() and float(value.abs().max()) > limit:
+            raise CheckpointError(
+                f"{path}: {key} holds {float(value.flatten()[value.abs().argmax()]):.6g}, and an "
+                f"entropy model can use at most {limit:g}",
+                "the training diverged or the file is damaged: take an earlier checkpoint",
+            )
 
 
 def subset(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -126,6 +213,8 @@ def fill(
         for k, v in module.state_dict().items()
         if not k.startswith(tuple(handled)) and not _free(k)
     }
+    if wanted and all(k.startswith(_LIGHTNING) for k in wanted):
+        state = {_LIGHTNING + k: v for k, v in state.items()}  # `read` removed it
     given = {k: v for k, v in state.items() if not k.startswith(ignored) and not _free(k)}
     missing = [k for k in wanted if k not in given]
     unknown = [k for k in given if k not in wanted]
@@ -144,7 +233,8 @@ def fill(
     if problems:
         raise CheckpointError(
             f"{source.path} does not fit: it {', '.join(problems)}",
-            f"it looks like {recognise(source.state)}",
+            f"it looks like {recognise(source.state)}"
+            + _options({k: v for k, v in given.items() if k in wanted and v.shape != wanted[k]}),
         )
     fitting = _State((k, given[k]) for k in wanted)
     fitting._metadata = getattr(state, "_metadata", {}) or module.state_dict()._metadata  # type: ignore[attr-defined]
@@ -164,18 +254,58 @@ def fill_bottleneck(layer: Any, state: Mapping[str, Any], source: LoadedFile) ->
         scales = renamed.get("gaussian_conditional.scale_table")
         if scales is not None and scales.numel():
             layer.gaussian_conditional.scale_table = scales.clone()
-        _take_tables(layer.gaussian_conditional, renamed, "gaussian_conditional.")
+        _take_tables(layer.gaussian_conditional, renamed, "gaussian_conditional.", source)
     if hasattr(layer, "entropy_bottleneck"):
-        _take_tables(layer.entropy_bottleneck, renamed, "entropy_bottleneck.")
+        _take_tables(layer.entropy_bottleneck, renamed, "entropy_bottleneck.", source)
     layer.update()
 
 
-def _take_tables(model: Any, state: Mapping[str, Any], prefix: str) -> None:
+def _take_tables(model: Any, state: Mapping[str, Any], prefix: str, source: LoadedFile) -> None:
     """The tables that a file was saved with: `update` then keeps them, as the papers' code does."""
     tables = [state.get(prefix + name) for name in _TABLE_BUFFERS]
     if all(table is not None and table.numel() for table in tables):
+        check_tables(state, prefix, source, _rows(model))
         for name, table in zip(_TABLE_BUFFERS, tables, strict=True):
             setattr(model, name, table.clone())  # type: ignore[union-attr]
+
+
+def _rows(model: Any) -> tuple[int, str]:
+    if hasattr(model, "scale_table"):
+        return int(model.scale_table.numel()), "scales"
+    return int(model.channels), "channels"
+
+
+def check_tables(
+    state: Mapping[str, Any], prefix: str, source: LoadedFile, due: tuple[int, str]
+) -> None:
+    """Refuse saved entropy tables that are not of this bottleneck or are no distributions.
+
+    Args:
+        prefix: of the names of the entropy model's tensors in `state`.
+        due: how many tables there must be, and of what.
+
+    Raises:
+        CheckpointError: names the file and the tensor.
+    """
+    cdf, offset, length = (state.get(prefix + name) for name in _TABLE_BUFFERS)
+    if cdf is None or offset is None or length is None or not cdf.numel():
+        return
+    remedy = "save the state_dict again after model.update(force=True)"
+    if len(cdf) != due[0]:
+        raise CheckpointError(
+            f"{source.path}: {prefix}{_TABLE_BUFFERS[0]} holds tables for {len(cdf)} {due[1]} and "
+            f"the model has {due[0]}",
+            remedy,
+        )
+    try:
+        Tables(cdf.numpy(), length.numpy().reshape(-1), offset.numpy().reshape(-1))
+    except BundleError as error:
+        wrong = error.message.removeprefix("entropy tables: ")
+        raise CheckpointError(
+            f"{source.path}: the entropy tables saved as {prefix}{_TABLE_BUFFERS[0]} are damaged: "
+            f"{wrong}",
+            remedy,
+        )
 
 
 def differences(
@@ -236,6 +366,27 @@ _TRUNKS = (
     ("s2.b1.conv1.conv.weight", "RegNet"),
     ("blocks.0.attn.qkv.weight", "ViT"),
 )
+
+
+# What a tensor's first size says of a config's key.
+_SIZED = (
+    (re.compile(r"(?:^|\.)(?:encoder|g_a)\.4\.weight$"), "num_bottleneck_channels"),
+    (re.compile(r"(?:^|\.)(?:decoder|g_s)\.4\.weight$"), "num_target_channels"),
+    (re.compile(r"(?:^|\.)(?:fc|head|cls_score|classifier\.4)\.weight$"), "num_classes"),
+)
+
+
+def _options(unfit: Mapping[str, Tensor]) -> str:
+    """The keys of a config that would fit tensors of another shape."""
+    found = [
+        f"{key}: {value.shape[0]}"
+        for pattern, key in _SIZED
+        for name, value in unfit.items()
+        if pattern.search(name) and value.dim()
+    ]
+    if not found:
+        return ""
+    return f"; a config with {', '.join(found)} would fit (export --sc2bench CONFIG.yaml)"
 
 
 def _trunk(keys: Sequence[str]) -> str:

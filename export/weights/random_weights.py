@@ -99,19 +99,24 @@ def fit_bottleneck(layer: Any, images: Tensor, bits: float) -> Tensor:
     return rounded
 
 
-def fit_hyperprior(layer: Any, images: Tensor, bits: float) -> None:
-    """Spread both latents of sc2bench's mean-scale layer, and make its Gaussians about as wide.
+def fit_hyperprior(
+    layer: Any, images: Tensor, bits: float, make_side: Callable[[Tensor], Tensor] | None = None
+) -> None:
+    """Spread both latents of sc2bench's hyperprior layer, and make its Gaussians about as wide.
+
+    `make_side` makes the side latent of a latent (default: the layer's `h_a` alone).
 
     The synthesis has no biases: positive weights behind rectifiers make positive scales.
     """
+    make_side = make_side or layer.h_a
     mix_gdns(layer)
     with torch.no_grad():
         latent = layer.g_a(images)
         # A Gaussian of deviation s holds about log2(s) + 2.05 bits once rounded to integers.
         layer.g_a[-1].weight.mul_(_rounded(2.0 ** (bits - 2.05) / latent.std()))
         latent = layer.g_a(images)
-        layer.h_a[-1].weight.mul_(_rounded(3.0 / layer.h_a(latent).std()))
-        side = layer.h_a(latent)
+        layer.h_a[-1].weight.mul_(_rounded(3.0 / make_side(latent).std()))
+        side = make_side(latent)
         fit_entropy_bottleneck(layer.entropy_bottleneck, side)
         last, channels = layer.h_s[-1], latent.shape[1]
         last.weight[:channels].abs_()
@@ -122,8 +127,9 @@ def fit_hyperprior(layer: Any, images: Tensor, bits: float) -> None:
         last.weight[:channels].mul_(
             (spread / scales.abs().mean(dim=(0, 2, 3)))[:, None, None, None]
         )
-        factor = 0.3 * spread / means.std(dim=(0, 2, 3)).clamp(min=1e-6)
-        last.weight[channels:].mul_(factor[:, None, None, None])
+        if means.numel():
+            factor = 0.3 * spread / means.std(dim=(0, 2, 3)).clamp(min=1e-6)
+            last.weight[channels:].mul_(factor[:, None, None, None])
         layer.update(force=True)
         features = layer.g_s(latent.round())
         layer.g_s[-1].weight.div_(features.std())

@@ -10,17 +10,80 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import pkgutil
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.names import check_known, suggestion
 from splitwatt.engines.bundle.model_name import ModelName, read_name
 from splitwatt.export.spec import System
 
+# Rows of files that a user named, by name.
+_own: dict[str, System] = {}
+
+
+def systems() -> dict[str, System]:
+    """Every system by name: the packaged ones in the order of the files and of their lists, then a
+    user's own.
+    """
+    return {**_packaged(), **_own}
+
+
+def add(rows: Iterable[System], source: str) -> None:
+    """Let the zoo have a user's own rows too.
+
+    Args:
+        source: the file that they are from.
+
+    Raises:
+        UsageError: a row's name is taken.
+    """
+    for row in rows:
+        if row.name in _packaged():
+            raise UsageError(
+                f"{source}: the name {row.name} is taken by a packaged model", "choose another name"
+            )
+        _own[row.name] = row
+
+
+def add_file(path: str) -> None:
+    """Let the zoo have the list SYSTEMS of a Python file too, which is run.
+
+    Raises:
+        UsageError: the file does not import, or has no such list: names file, line and cause.
+    """
+    if not Path(path).is_file():
+        raise UsageError(
+            f"there is no file {path}", "--zoo names a Python file with a list SYSTEMS"
+        )
+    spec = importlib.util.spec_from_file_location(f"{__name__}_{Path(path).stem}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path} is no Python file", "--zoo names a file that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        rows = list(module.SYSTEMS)
+    except Exception as error:  # somebody's own file raises whatever it raises
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+        line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
+        at = f", line {line}" if line else ""
+        cause = " ".join(str(error).split()) or "no message"
+        raise UsageError(
+            f"{path}{at} does not import: {type(error).__name__}: {cause}",
+            "docs/adding-a-model.md shows a file that does",
+        )
+    if not rows or not all(isinstance(row, System) for row in rows):
+        raise UsageError(
+            f"{path}: SYSTEMS must be a list of System", "docs/adding-a-model.md shows one"
+        )
+    add(rows, path)
+
 
 @functools.cache
-def systems() -> dict[str, System]:
-    """Every system by name, in the order of the files and of their lists."""
+def _packaged() -> dict[str, System]:
     found: dict[str, System] = {}
     for module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
         for system in importlib.import_module(f"{__name__}.{module}").SYSTEMS:

@@ -117,9 +117,9 @@ def compose(name: str, known: Mapping[str, System]) -> System:
 
 def _system(codec: InputCodec, inner: System) -> System:
     def build(rate: str | None) -> Network:
-        from splitwatt.export.networks import input_compression
+        from splitwatt.export.networks.image_codecs import by_name
 
-        return input_compression.network(codec.name, rate, inner, _preprocess(codec, inner))
+        return by_name.network(codec.name, rate, inner, _preprocess(codec, inner))
 
     return System(
         name=f"{codec.name}+{inner.name}",

@@ -174,6 +174,7 @@ def from_document(document: Any, file: str) -> Config:
         ConfigError: which key, and what was expected.
     """
     document = check(document, schema(), file)
+    document.pop("zoo", None)  # the export's: files of a user's own models
     rows = document.pop("configurations")
     _check_ids(rows, file)
     backends = document.pop("backends")

@@ -1,31 +1,35 @@
-"""docs/adding-a-model.md does what it says: one file makes a model that exports and verifies."""
+"""docs/adding-a-model.md does what it says: each of its files makes models that export and verify."""
 
 import re
-import sys
 
 import pytest
 import torch
 from torchvision import models
 
+from splitwatt.device_configs.errors import UsageError
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.verify.verify import verify
-from splitwatt.export import cli, zoo
+from splitwatt.export import cli, experiment, zoo
 from splitwatt.export.weights.random_weights import seeded
-from tests.conftest import ROOT
+from tests.conftest import ROOT, splitwatt
+
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "adding-a-model.md").read_text(), re.S)
+SHORT, EXAMPLE = BLOCKS[:-1], BLOCKS[-1]
+NAME = "mobilenet_v2_split"
+
+
+@pytest.fixture(autouse=True)
+def _forget():
+    yield
+    zoo._own.clear()
 
 
 @pytest.fixture
-def example(tmp_path, monkeypatch):
-    """The page's file as if it lay in export/zoo/; the name of the model that the page exports."""
-    page = (ROOT / "docs" / "adding-a-model.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    module = re.search(r"`export/zoo/(\w+)\.py`", page).group(1)
-    (tmp_path / f"{module}.py").write_text(code)
-    monkeypatch.setattr(zoo, "__path__", [*zoo.__path__, str(tmp_path)])
-    zoo.systems.cache_clear()
-    yield re.search(r"export --model (\S+)", page).group(1)
-    zoo.systems.cache_clear()
-    sys.modules.pop(f"splitwatt.export.zoo.{module}", None)
+def example(tmp_path):
+    """The page's whole file; its path."""
+    path = tmp_path / f"{NAME}.py"
+    path.write_text(EXAMPLE)
+    return str(path)
 
 
 @pytest.mark.parametrize("rate", ["8bit", "entropic"])
@@ -34,8 +38,8 @@ def test_the_page_s_model_takes_torchvisions_weights(example, rate, tmp_path):
         model = models.mobilenet_v2(weights=None)
     path = tmp_path / "mobilenet_v2-b0353104.pth"
     torch.save(model.state_dict(), path)
-    name = f"{example.split('@')[0]}@{rate}"
-    arguments = ["--model", name, "--target", "cpu", "--weights", str(path)]
+    name = f"{NAME}@{rate}"
+    arguments = ["--zoo", example, "--model", name, "--target", "cpu", "--weights", str(path)]
     assert cli.export([*arguments, "--bundles", str(tmp_path / "bundles")]) == 0
     weights = Bundle.open(str(tmp_path / "bundles" / "cpu" / name)).manifest.weights
     assert weights.trained
@@ -43,12 +47,82 @@ def test_the_page_s_model_takes_torchvisions_weights(example, rate, tmp_path):
     assert len(fitted) == (rate == "entropic")
 
 
-def test_the_page_s_model_exports_and_verifies(example, tmp_path, capsys):
-    assert cli.models([]) == 0
-    assert example.split("@")[0] in capsys.readouterr().out
-    arguments = ["--model", example, "--target", "cpu", "--weights", "random"]
-    assert cli.export([*arguments, "--bundles", str(tmp_path / "bundles")]) == 0
-    bundle = Bundle.open(str(tmp_path / "bundles" / "cpu" / example))
+def test_the_page_s_model_is_listed(example, capsys):
+    assert cli.models(["--zoo", example]) == 0
+    assert NAME in capsys.readouterr().out
+
+
+def test_the_short_examples_have_at_most_ten_lines():
+    assert len(SHORT) == 3 and all(len(block.splitlines()) <= 10 for block in SHORT)
+
+
+@pytest.mark.parametrize(
+    "block, name, classes",
+    [
+        (0, "narrow", 1000),
+        (1, "small", 1000),
+        (1, "birds", 100),
+        (1, "prior", 1000),
+        (2, "atto", 100),
+    ],
+)
+def test_a_short_example_builds_a_network_of_its_sizes(tmp_path, block, name, classes):
+    path = tmp_path / "mine.py"
+    path.write_text(SHORT[block])
+    zoo.add_file(str(path))
+    network = zoo.find(name)[0].build(None)
+    if name == "prior":
+        network.bottleneck.layer.update()
+    assert network.classes("classification") == classes
+    if name != "atto":
+        assert network.bottleneck.channels == 12
+
+
+def test_a_timm_backbone_with_a_compressor_exports_and_verifies(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(SHORT[2])
+    arguments = ["--zoo", str(path), "--model", "atto", "--target", "cpu", "--weights", "random"]
+    assert cli.export([*arguments, "--bundles", str(tmp_path)]) == 0
+    bundle = Bundle.open(str(tmp_path / "cpu" / "atto"))
     checks = list(verify(bundle))
     assert checks and all(check.passed for check in checks), checks
-    assert [part.placement for part in bundle.manifest.parts] == ["board", "server", "server"]
+    assert bundle.manifest.part("tail").outputs[0].shape == (1, 100)
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("x = 1\nimport no_such_package\n", "line 2 does not import: ModuleNotFoundError"),
+        ("x = 1\n\ndef f(:\n", "line 3 does not import: SyntaxError"),
+        ("x = 1\n", "does not import: AttributeError"),
+        ("SYSTEMS = [1]\n", "SYSTEMS must be a list of System"),
+        ("SYSTEMS = 3\n", "does not import: TypeError"),
+        (
+            "import sys\nraise ValueError('why\\nnot')\n",
+            "line 2 does not import: ValueError: why not",
+        ),
+    ],
+)
+def test_a_broken_file_is_one_sentence_and_hides_no_other_model(tmp_path, example, text, said):
+    broken = tmp_path / "broken.py"
+    broken.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        zoo.add_file(str(broken))
+    assert said in caught.value.message and str(broken) in caught.value.message
+    result = splitwatt("models", "--zoo", broken, "--zoo", example, check=False)
+    assert result.returncode == 1 and NAME in result.stdout and "resnet50" in result.stdout
+    assert said in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_name_that_is_taken_is_refused(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(SHORT[0].replace('"narrow"', '"resnet50"'))
+    with pytest.raises(UsageError, match="the name resnet50 is taken"):
+        zoo.add_file(str(path))
+
+
+def test_a_config_names_files_beside_itself(tmp_path):
+    config = tmp_path / "c.yaml"
+    config.write_text("zoo: mine.py\nconfigurations:\n  A: {split: [narrow]}\n")
+    assert experiment.zoo_files(str(config)) == [str(tmp_path / "mine.py")]
+    assert experiment.models(str(config)) == ["narrow"]

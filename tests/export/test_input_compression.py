@@ -17,9 +17,9 @@ from splitwatt.engines.codecs.hyperprior import unframe
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.rangecoder import RangeCoder
 from splitwatt.export import zoo
-from splitwatt.export.networks import input_compression
-from splitwatt.export.networks.input_compression import FileCompressor
-from splitwatt.export.networks.neural_codecs import neural
+from splitwatt.export.networks.image_codecs import input_compression
+from splitwatt.export.networks.image_codecs.by_name import neural
+from splitwatt.export.networks.image_codecs.input_compression import FileCompressor
 from splitwatt.export.request import prepare
 from splitwatt.export.spec import LoadedFile
 from splitwatt.export.tracing.cost import parameters

@@ -16,10 +16,10 @@ from splitwatt.engines.rangecoder import Tables
 from splitwatt.export.graphs.input_compression import Analysis, Synthesis
 from splitwatt.export.networks import ports
 from splitwatt.export.networks.hyperprior import HyperpriorModel
-from splitwatt.export.networks.input_compression import Compressor
+from splitwatt.export.networks.image_codecs.input_compression import Compressor
 from splitwatt.export.spec import IMAGENET_MEAN, IMAGENET_STD, Coding, LoadedFile, Part
 from splitwatt.export.tracing.photos import squares
-from splitwatt.export.weights.checkpoints import fill
+from splitwatt.export.weights.checkpoints import check_tables, fill
 from splitwatt.export.weights.random_weights import (
     bits_between,
     fit_entropy,
@@ -37,17 +37,6 @@ _MIDDLE, _CONTRAST = 0.5, 0.2
 SIDE, VARIATION = 3.0, 0.3
 # A Gaussian of deviation s holds about log2(s) + 2.05 bits once rounded to integers.
 GAUSSIAN_BITS = 2.05
-
-
-def neural(name: str, rate: str) -> NeuralCompressor:
-    """A codec by the zoo's name (`mbt2018_mean`) and CompressAI's quality."""
-    if name == "bmshj2018_factorized":
-        return FactorizedCompressor(name, rate)
-    if name in ("bmshj2018_hyperprior", "mbt2018_mean"):
-        return HyperpriorCompressor(name, rate)
-    from splitwatt.export.networks.autoregressive import AutoregressiveCompressor
-
-    return AutoregressiveCompressor(name, rate)
 
 
 class NeuralCompressor(Compressor):
@@ -68,6 +57,8 @@ class NeuralCompressor(Compressor):
         loaded = states["codec"]
         state = load_pretrained(dict(loaded.state))
         fill(self.model, state, loaded)
+        due = int(self.model.entropy_bottleneck.channels), "channels"
+        check_tables(state, "entropy_bottleneck.", loaded, due)
         self.model = type(self.model).from_state_dict(state).eval()
         self.model.update()
 

@@ -14,7 +14,7 @@ from splitwatt.engines.codecs.autoregressive import CONTEXT, HYPER, KERNEL
 from splitwatt.engines.rangecoder import Tables
 from splitwatt.export.graphs.input_compression import Analysis, Context
 from splitwatt.export.networks import ports
-from splitwatt.export.networks.neural_codecs import (
+from splitwatt.export.networks.image_codecs.neural_codecs import (
     GAUSSIAN_BITS,
     SIDE,
     VARIATION,

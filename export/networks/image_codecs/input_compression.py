@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from splitwatt.engines.backends.base import Engine
-from splitwatt.engines.bundle.manifest import CODECS, CodecSpec, Preprocess
+from splitwatt.engines.bundle.manifest import CodecSpec, Preprocess
 from splitwatt.engines.codecs import open_codec
 from splitwatt.export import zoo
 from splitwatt.export.graphs.input_compression import Normalised
@@ -151,15 +151,6 @@ class InputCompression(Network):
             part.compare,
         )
         return [*self.compressor.parts(), model]
-
-
-def network(codec: str, rate: str | None, inner: System, preprocess: Preprocess) -> Network:
-    """The network of CODEC@RATE+MODEL."""
-    if codec in CODECS:
-        return InputCompression(FileCompressor(codec, rate), inner, preprocess)
-    from splitwatt.export.networks.neural_codecs import neural
-
-    return InputCompression(neural(codec, str(rate)), inner, preprocess)
 
 
 def _no_engine(name: str) -> Engine:

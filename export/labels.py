@@ -1,0 +1,90 @@
+"""Class names for a manifest: from a file of the user's, else the checkpoint, else the model's own set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.files import read_bounded
+from splitwatt.device_configs.strict_json import parse_json
+from splitwatt.engines.bundle.manifest import Head
+from splitwatt.engines.labels import labels as names_of
+
+_LIMIT_BYTES = 4 << 20
+# The keys under which training scripts save names: a list, or a mapping of either direction.
+_KEYS = ("labels", "class_names", "classes", "names", "class_to_idx")
+
+
+def read_labels(path: str) -> list[str]:
+    """The names in a file, by class id: a JSON list, or one a line.
+
+    Raises:
+        UsageError: it cannot be read, or holds no names.
+    """
+    text = read_bounded(path, _LIMIT_BYTES, UsageError)
+    try:
+        names = (
+            parse_json(text, path, UsageError)
+            if path.endswith(".json")
+            else text.decode("utf-8-sig").splitlines()
+        )
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is not UTF-8 text", "write one class name a line")
+    found = _names(names)
+    if found is None:
+        raise UsageError(f"{path} is no list of class names", "write one class name a line")
+    return found
+
+
+def names_in(content: Any) -> list[str] | None:
+    """The class names that a checkpoint or a config holds beside the weights; None without."""
+    if not isinstance(content, Mapping):
+        return None
+    return next((found for key in _KEYS if (found := _names(content.get(key)))), None)
+
+
+def with_labels(
+    task: str, head: Head, classes: int | None, given: Sequence[str] | None, source: str
+) -> Head:
+    """A head with its class names.
+
+    Args:
+        classes: outputs of the head, background included; None: not known.
+        given: the user's or the checkpoint's names; None: the head's own set where it has as many.
+        source: the file of `given`, for the sentence.
+
+    Raises:
+        UsageError: fewer or more names than outputs.
+    """
+    if given is None:
+        own = head.labels
+        fits = own is None or classes is None or len(names_of(own)) == classes
+        return head if fits else head._replace(labels=None)
+    names = list(given)
+    if task == "detection" and classes == len(names) + 1:
+        names.insert(0, "background")
+    if classes is not None and len(names) != classes:
+        also = f" (or {classes - 1}, without the background)" if task == "detection" else ""
+        raise UsageError(
+            f"{source} holds {len(names)} class names and the {task} head has {classes} outputs",
+            f"give {classes} names{also}",
+        )
+    return head._replace(labels=names)
+
+
+def _names(value: Any) -> list[str] | None:
+    """A list of names from a list, {0: name}, or {name: 0}."""
+    if isinstance(value, Mapping):
+        turned = dict(value)
+        if turned and all(isinstance(v, int) for v in turned.values()):
+            turned = {v: k for k, v in turned.items()}
+        if set(turned) != set(range(len(turned))):
+            return None
+        value = [turned[i] for i in range(len(turned))]
+    if not isinstance(value, list | tuple) or not value:
+        return None
+    names = [name.strip() if isinstance(name, str) else "" for name in value]
+    return (
+        names if all(name and name.isprintable() and len(name) < 4096 for name in names) else None
+    )

@@ -1,0 +1,294 @@
+"""The YAML of sc2bench and torchdistill, read as data: nothing that it names is imported or called.
+
+`!join` gives text; `!import_get`, `!import_call` and their like stay plain mappings and lists, of
+which only the sizes, means and filters of the data set's transforms are used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from splitwatt.device_configs.errors import ConfigError, UsageError
+from splitwatt.device_configs.files import read_bounded
+from splitwatt.engines.bundle.manifest import Head, Preprocess, Resize
+from splitwatt.export.spec import (
+    SC2_TASKS,
+    Checkpoint,
+    Network,
+    System,
+    detection_transform,
+    shorter,
+)
+
+PAGE = "docs/adding-a-model.md"
+_LIMIT_BYTES = 1 << 20
+_LONGEST = 4096  # of a joined text
+_MOST_NODES = 100_000
+_PARTS = {"classification": "classifier", "detection": "detector", "segmentation": "segmenter"}
+_TASK_OF = {"faster_rcnn_model": "detection", "deeplabv3_model": "segmentation"}
+_STUDENTS = ("student_model", "model")
+_TASKS = tuple(_PARTS)
+
+
+@dataclass(frozen=True)
+class Model:
+    """One `key` with its `kwargs` (`name` and `params` in older files); `at` is where it lies."""
+
+    at: str
+    key: str
+    kwargs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Student:
+    """What a YAML describes: the model of each task, on one preprocessing."""
+
+    path: str
+    models: Mapping[str, Model]
+
+
+class _Reader(yaml.SafeLoader):
+    """Plain values; the tags of torchdistill as inert ones."""
+
+
+def _inert(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return loader.construct_scalar(node)  # type: ignore[arg-type]
+
+
+def _join(loader: yaml.SafeLoader, node: yaml.Node) -> str:
+    text = "".join(map(str, loader.construct_sequence(node, deep=True)))  # type: ignore[arg-type]
+    if len(text) > _LONGEST:
+        raise yaml.YAMLError(f"a !join of more than {_LONGEST} characters")
+    return text
+
+
+_Reader.add_constructor("!join", _join)
+for _tag in ("pathjoin", "expanduser", "abspath", "import_get", "import_call",
+             "import_call_method", "call_method", "getattr", "setattr",
+             "access_by_index_or_key"):  # fmt: skip
+    _Reader.add_constructor("!" + _tag, _inert)
+
+
+def read(path: str) -> dict[str, Any]:
+    """The file as plain values.
+
+    Raises:
+        ConfigError: it cannot be read, is no YAML, or holds a tag that torchdistill has not.
+    """
+    data = read_bounded(path, _LIMIT_BYTES, ConfigError)
+    try:
+        document = yaml.load(data.decode("utf-8"), _Reader)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}")
+    if not isinstance(document, dict) or not isinstance(document.get("models"), dict):
+        raise ConfigError(
+            f"{path}: key 'models' is missing: this is no config of torchdistill or sc2bench",
+            "give the YAML file that the model was trained with",
+        )
+    return document
+
+
+def system(path: str, name: str | None = None) -> System:
+    """The student of a YAML file as a row of the zoo.
+
+    Args:
+        name: of the model; None: the file's own.
+
+    Raises:
+        ConfigError: a YAML of another schema, or a class that is not exported; names the file and
+            the key.
+    """
+    if name is None:
+        name = re.sub(r"[^a-z0-9_.]+", "_", Path(path).stem.lower()).strip("_.")
+    elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.]*", name):
+        raise UsageError(f"'{name}' is no model name", "use letters, digits, '_' and '.'")
+    return from_document(read(path), path, name)
+
+
+def from_document(document: dict[str, Any], path: str, name: str) -> System:
+    """The student of a config that was read already; `path` is its name in errors. See `system`."""
+    student, files = _student(document, path)
+    preprocess = _preprocess(document, student)
+    heads = {
+        task: replace_labels(SC2_TASKS[task][2]._replace(part=_PARTS[task]), _classes(task, model))
+        for task, model in student.models.items()
+    }
+
+    def build(_rate: str | None) -> Network:
+        from splitwatt.export.sc2bench.student import build as make
+
+        return make(student, f"{name}/encoder")
+
+    return System(
+        name=name,
+        family="sc2bench",
+        paper=f"none: built from {Path(path).name}",
+        citation=f"{', '.join(m.key for m in student.models.values())} of {Path(path).name}",
+        tasks=tuple(student.models),
+        preprocess=preprocess,
+        postprocess=heads,
+        build=build,
+        checkpoints=lambda _rate: files,
+        notes=(f"built from {Path(path).name}",),
+    )
+
+
+def replace_labels(head: Head, classes: int) -> Head:
+    """A head with numbers for names where its label set has another number of classes."""
+    from splitwatt.engines.labels import labels
+
+    return head if len(labels(head.labels)) == classes else head._replace(labels=None)
+
+
+def _classes(task: str, model: Model) -> int:
+    """Of the task's head; sc2bench's and torchvision's default where the file names none."""
+    default = {"classification": 1000, "detection": 91, "segmentation": 21}[task]
+    value = model.kwargs.get("num_classes", default)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 65536:
+        raise ConfigError(f"{model.at}.kwargs.num_classes must be a number of classes")
+    return value
+
+
+def model_at(value: Any, at: str) -> Model:
+    """A mapping with `key` and `kwargs`, or `name` and `params` as older versions wrote.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    if isinstance(value, Mapping):
+        key = value.get("key", value.get("name"))
+        kwargs = value.get("kwargs", value.get("params")) or {}
+        if isinstance(key, str) and isinstance(kwargs, Mapping):
+            return Model(at, key, kwargs)
+    raise ConfigError(
+        f"{at} must have a 'key' and 'kwargs'", "see the configs of sc2-benchmark for the form"
+    )
+
+
+def _student(document: dict[str, Any], path: str) -> tuple[Student, tuple[Checkpoint, ...]]:
+    models = document["models"]
+    at = next((key for key in _STUDENTS if key in models), None)
+    if at is None or not isinstance(models[at], dict):
+        raise ConfigError(f"{path}: key 'models' has neither 'student_model' nor 'model'")
+    entry, where = models[at], f"{path}: models.{at}"
+    if entry.get("key", entry.get("name")) == "ladon":
+        rows = {task: entry[task] for task in _TASKS if task in entry}
+    elif "classification_model" in models or "classification_model" in entry:
+        first = model_at(entry, where)
+        inner = model_at(models.get("classification_model", entry.get("classification_model")),
+                         f"{path}: models.classification_model")  # fmt: skip
+        whole = {**first.kwargs, "num_classes": inner.kwargs.get("num_classes", 1000)}
+        whole["classification_model"] = inner.key
+        return (
+            Student(path, {"classification": replace(first, kwargs=whole)}),
+            _checkpoints({"classification": entry}),
+        )
+    else:
+        first = model_at(entry, where)
+        rows = {_TASK_OF.get(first.key, "classification"): entry}
+    found = {}
+    for task, row in rows.items():
+        place = where if row is entry else f"{where}.{task}"
+        found[task] = model_at(row, place)
+    if not found:
+        raise ConfigError(f"{where} has none of the keys {', '.join(_TASKS)}")
+    return Student(path, found), _checkpoints(rows)
+
+
+def _checkpoints(rows: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
+    """The files that the config saves to, or loads from, under the roles of the tasks."""
+    found = []
+    for task, row in rows.items():
+        kwargs = row.get("kwargs", row.get("params")) or {}
+        named = [row.get(key) for key in ("dst_ckpt", "src_ckpt", "ckpt")]
+        named.append(kwargs.get("start_ckpt_file_path"))
+        paths = [re.sub(r"^(\./)?(resource/ckpt/)?", "", p) for p in named if isinstance(p, str)]
+        found.append(Checkpoint(task, tuple(paths) or (f"{task}.pt",), None, archive=True))
+    return tuple(found)
+
+
+def _preprocess(document: dict[str, Any], student: Student) -> Preprocess:
+    """How the config's test data set makes an image, with sc2bench's own way for what it lacks."""
+    entries = list(_mappings(_data_set(document)))
+    calls: dict[str, Any] = {}
+    for entry in entries:
+        key = entry.get("key", entry.get("type"))
+        inner = entry.get("init", entry)
+        more = inner.get("kwargs", entry.get("params")) if isinstance(inner, Mapping) else None
+        if isinstance(key, str):
+            calls.setdefault(key.rsplit(".", 1)[-1].removeprefix("Custom"), more or {})
+    normalize = calls.get("Normalize", {})
+    more = {k: tuple(normalize[k]) for k in ("mean", "std") if _numbers(normalize.get(k), 3)}
+    if "detection" in student.models:
+        kwargs = student.models["detection"].kwargs
+        size, largest = kwargs.get("min_size", 800), kwargs.get("max_size", 1333)
+        if isinstance(size, int) and isinstance(largest, int):
+            return detection_transform(size, largest, 32)
+    if "segmentation" in student.models:
+        resize = calls.get("RandomResize", {})
+        size = resize.get("min_size", 513)
+        made = shorter(size if isinstance(size, int) else 513, **more)
+        if resize.get("square") is True:
+            made = made._replace(resize=Resize("exact", (size, size), None, made.resize.filter))
+        return made
+    resize, crop = calls.get("Resize", {}).get("size", 256), calls.get("CenterCrop", {})
+    text = str(calls.get("Resize", {}).get("interpolation", ""))
+    sides = crop.get("size", (224, 224))
+    sides = (sides, sides) if isinstance(sides, int) else sides
+    if not isinstance(resize, int) or not _numbers(sides, 2):
+        raise ConfigError(
+            f"{student.path}: the sizes of Resize and CenterCrop must be numbers",
+            f"see {PAGE} to state the preprocessing yourself",
+        )
+    bicubic = "BICUBIC" in text or text == "3"
+    return shorter(
+        resize,
+        crop=(int(sides[0]), int(sides[1])),
+        filter="pillow-bicubic" if bicubic else "pillow-bilinear",
+        **more,
+    )
+
+
+def _data_set(document: dict[str, Any]) -> Any:
+    """The data set of the test, else the last one."""
+    sets = document.get("datasets")
+    if not isinstance(sets, Mapping) or not sets:
+        return {}
+    loader = document.get("test")
+    loader = loader.get("test_data_loader") if isinstance(loader, Mapping) else None
+    id = loader.get("dataset_id") if isinstance(loader, Mapping) else None
+    return sets.get(id) if isinstance(id, str) and id in sets else list(sets.values())[-1]
+
+
+def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Every mapping below a value, each once: aliases may share and even hold themselves."""
+    waiting: list[Any] = [value]
+    seen: set[int] = set()
+    while waiting and len(seen) < _MOST_NODES:
+        item = waiting.pop(0)
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, Mapping):
+            yield item
+            waiting += list(item.values())
+        elif isinstance(item, list):
+            waiting += item
+
+
+def _numbers(value: Any, count: int) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == count
+        and all(isinstance(v, int | float) for v in value)
+    )

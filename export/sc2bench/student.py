@@ -1,0 +1,223 @@
+"""The network of a `Student`: only classes of sc2bench's registries, only arguments that are numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from sc2bench.models import layer
+from sc2bench.models.backbone import (
+    BACKBONE_CLASS_DICT,
+    BACKBONE_FUNC_DICT,
+    SplittableResNet,
+)
+from sc2bench.models.wrapper import WRAPPER_CLASS_DICT
+from timm.models import regnet, resnest, vision_transformer_hybrid
+from torch import nn
+from torchvision.models import list_models
+
+from splitwatt.device_configs.errors import ConfigError
+from splitwatt.export.networks import bottlenecks, trunks
+from splitwatt.export.networks.placement import CHANNELS, EntropicResNet
+from splitwatt.export.networks.split import SplitNetwork, channels, deeplab, faster_rcnn
+from splitwatt.export.sc2bench.config import PAGE, Model, Student, model_at
+from splitwatt.export.spec import Network
+
+_T = TypeVar("_T")
+# Bits a symbol that random latents are spread over: a config names no rate.
+_BITS = 2.0
+_FOR_TRAINING = frozenset(
+    ("pretrained", "weights", "skips_avgpool", "skips_fc", "skips_head", "analysis_config", "inplanes",
+     "org_model_ckpt_file_path_or_url", "org_ckpt_strict", "pre_transform", "pre_transform_params",
+     "short_module_names", "norm_layer", "pretrained_backbone", "progress", "bottleneck_config")
+)  # fmt: skip
+# What torchdistill's transforms say of a bottleneck of 8 bits.
+_CHANNEL_ONLY = frozenset(("bottleneck_idx", "output_channel", "compressor_transform",
+                           "decompressor_transform", "compressor_transform_params",
+                           "decompressor_transform_params"))  # fmt: skip
+
+
+def _names(module: Any, prefix: str) -> list[str]:
+    return [name for name in module.__all__ if name.startswith(prefix)] or [
+        name for name in vars(module) if name.startswith(prefix)
+    ]
+
+
+# key -> (what makes the trunk, its argument that names the model, the names that it may be)
+_BACKBONES: dict[str, tuple[Callable[..., trunks.Trunk], str, Callable[[], list[str]]]] = {
+    "splittable_resnet": (trunks.resnet, "resnet_name", lambda: [
+        name for name in list_models() if name.startswith(("resnet", "resnext", "wide_resnet"))]),
+    "splittable_resnest": (trunks.resnet, "resnest_name", lambda: _names(resnest, "resnest")),
+    "splittable_regnet": (trunks.regnety, "regnet_name", lambda: _names(regnet, "regnet")),
+    "splittable_hybrid_vit": (trunks.hybrid_vit, "hybrid_vit_name",
+                              lambda: _names(vision_transformer_hybrid, "vit_")),
+}  # fmt: skip
+_DEFAULTS = {
+    "resnet_name": "resnet50",
+    "resnest_name": "resnest50d",
+    "regnet_name": "regnety_064",
+    "hybrid_vit_name": "vit_small_r26_s32_224",
+}
+_LAYERS: dict[str, Callable[..., bottlenecks.Bottleneck]] = {
+    "FPBasedResNetBottleneck": bottlenecks.Factorized,
+    "SHPBasedResNetBottleneck": bottlenecks.ScaleHyperprior,
+    "MSHPBasedResNetBottleneck": bottlenecks.MeanScale,
+}
+_REDUCTIONS = ("larger_resnet_bottleneck", "larger_resnet_layer1_bottleneck")
+
+
+def build(student: Student, shared: str) -> Network:
+    """The network, without weights.
+
+    Args:
+        shared: what the encoder's random weights are seeded by.
+
+    Raises:
+        ConfigError: a class that sc2bench does not register or splitwatt does not export; names the
+            file, the key and the page to read.
+    """
+    models = student.models
+    first = next(iter(models.values()))
+    if first.key == "EntropicClassifier":
+        return _entropic(first)
+    classified = models.get("classification")
+    body = classified or _backbone_of(first)
+    trunk = _trunk(body, "segmentation" if set(models) == {"segmentation"} else "")
+    for task in ("detection", "segmentation"):
+        if task in models:
+            _check_head(models[task], trunk)
+    rcnn = segmenter = None
+    if "detection" in models:
+        kwargs = models["detection"].kwargs
+        sizes = {k: kwargs[k] for k in ("min_size", "max_size") if isinstance(kwargs.get(k), int)}
+        rcnn = faster_rcnn(trunk.model, kwargs.get("num_classes", 91), **sizes)
+        if kwargs.get("pretrained") and kwargs.get("pretrained_backbone_name") == "resnet50":
+            _without_eps(rcnn)
+    if "segmentation" in models:
+        segmenter = deeplab(trunk.model, models["segmentation"].kwargs.get("num_classes", 21))
+    return SplitNetwork(trunk, _BITS, shared, rcnn, segmenter, classified is not None)
+
+
+def _without_eps(rcnn: nn.Module) -> None:
+    """sc2bench trains and tests such a detector with an epsilon of 0, as torchvision does."""
+    for module in rcnn.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = 0.0
+
+
+def _backbone_of(head: Model) -> Model:
+    at = f"{head.at}.kwargs.backbone_config"
+    if head.key not in ("faster_rcnn_model", "deeplabv3_model"):
+        return head
+    return model_at(head.kwargs.get("backbone_config"), at)
+
+
+def _check_head(head: Model, trunk: trunks.Trunk) -> None:
+    """A head on the features that the trunk gives."""
+    if not isinstance(trunk.model, SplittableResNet):
+        raise ConfigError(
+            f"{head.at}: {head.key} is exported on a ResNet only", f"see {PAGE} for another head"
+        )
+    own = channels(trunk.model)
+    fpn = head.kwargs.get("backbone_fpn_kwargs")
+    stated = fpn.get("in_channels_list") if isinstance(fpn, Mapping) else None
+    if stated is not None and list(stated) != list(own):
+        raise ConfigError(
+            f"{head.at}: in_channels_list is {stated} and the backbone gives {list(own)}",
+            "write the backbone's channels",
+        )
+
+
+def _trunk(model: Model, alone: str) -> trunks.Trunk:
+    if model.key not in _BACKBONES:
+        raise _unknown(
+            model,
+            {**BACKBONE_CLASS_DICT, **BACKBONE_FUNC_DICT, **WRAPPER_CLASS_DICT},
+            "model",
+            list(_BACKBONES),
+        )
+    make, argument, known = _BACKBONES[model.key]
+    kwargs = model.kwargs
+    name = kwargs.get(argument, _DEFAULTS[argument])
+    if name not in known():
+        raise ConfigError(
+            f"{model.at}.kwargs.{argument} is '{name}', which {model.key} has not",
+            f"see {PAGE} for a trunk of your own",
+        )
+    _plain_preparation(model)
+    inner = model_at(kwargs.get("bottleneck_config"), f"{model.at}.kwargs.bottleneck_config")
+    more: dict[str, Any] = {}
+    for key, value in kwargs.items():
+        if key in _FOR_TRAINING or key == argument:
+            continue
+        if key == "num_pruned_stages":
+            key = "pruned"
+        elif key not in (
+            "num_classes",
+            "replace_stride_with_dilation",
+            "groups",
+            "width_per_group",
+        ):
+            raise ConfigError(
+                f"{model.at}.kwargs.{key} is not known to change this model", f"see {PAGE}"
+            )
+        more[key] = value
+    return _guarded(model, lambda: make(_bottleneck(inner), name, **more))
+
+
+def _plain_preparation(model: Model) -> None:
+    if model.kwargs.get("pre_transform"):
+        raise ConfigError(
+            f"{model.at}.kwargs.pre_transform is not exported",
+            f"see {PAGE} for a network of your own",
+        )
+
+
+def _bottleneck(model: Model) -> bottlenecks.Bottleneck:
+    if model.key in _REDUCTIONS:
+        kwargs = {k: v for k, v in model.kwargs.items() if k not in _CHANNEL_ONLY}
+        width = kwargs.pop("bottleneck_channel", 12)
+        if kwargs or not isinstance(width, int):
+            raise ConfigError(f"{model.at}.kwargs holds {', '.join(kwargs)}", f"see {PAGE}")
+        return bottlenecks.ChannelReduction(width)
+    if model.key not in _LAYERS:
+        raise _unknown(model, {**layer.LAYER_CLASS_DICT, **layer.LAYER_FUNC_DICT}, "bottleneck",
+                       [*_LAYERS, *_REDUCTIONS])  # fmt: skip
+    return _guarded(model, lambda: _LAYERS[model.key](**model.kwargs))
+
+
+def _entropic(model: Model) -> EntropicResNet:
+    """EntropicClassifier: a plain ResNet-50 cut behind a layer, with an entropy bottleneck."""
+    kwargs = model.kwargs
+    encoder = kwargs.get("encoder_config")
+    layers = encoder.get("sequential") if isinstance(encoder, Mapping) else None
+    place = layers[-1] if isinstance(layers, list) and layers else None
+    name = kwargs.get("classification_model")
+    if name != "resnet50" or place not in CHANNELS:
+        raise ConfigError(
+            f"{model.at}: EntropicClassifier is exported on resnet50 behind {', '.join(CHANNELS)}, not "
+            f"on {name} behind {place}",
+            f"see {PAGE} to cut another model",
+        )
+    return _guarded(model, lambda: EntropicResNet(place, _BITS, kwargs["num_classes"]))
+
+
+def _guarded(model: Model, make: Callable[[], _T]) -> _T:
+    """Arguments of a file may be anything: what sc2bench raises for them, in a sentence."""
+    try:
+        return make()
+    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, KeyError,
+            AssertionError, NotImplementedError) as error:  # fmt: skip
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise ConfigError(f"{model.at}.kwargs do not make a {model.key}: {reason}")
+
+
+def _unknown(model: Model, registry: Mapping[str, Any], kind: str, known: list[str]) -> ConfigError:
+    if model.key in list_models():
+        return ConfigError(
+            f"{model.at}.key is '{model.key}', a torchvision model without a bottleneck",
+            "'splitwatt models' lists the local models that are exported by name",
+        )
+    what = f"{model.at}.key names the {kind} '{model.key}', which "
+    what += "splitwatt does not export" if model.key in registry else "sc2bench does not register"
+    return ConfigError(what, f"exported are {', '.join(known)}; {PAGE} shows how to add another")

@@ -1,0 +1,158 @@
+"""`splitwatt bundle`: ONNX graphs written by onnx alone become bundles that verify, without PyTorch."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from splitwatt.device_configs.errors import ExportError
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.photos import default_photos
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.pipeline import BoardPipeline
+from splitwatt.engines.pipeline.preprocess import preprocess
+from splitwatt.engines.rangecoder import Tables
+from splitwatt.engines.verify.verify import verify
+from splitwatt.export.own_graphs import fit_tables, read_preprocess
+from tests.conftest import splitwatt
+
+PREPROCESS = {
+    "resize": {"rule": "shorter", "size": 40, "max_size": None, "filter": "pillow-bilinear"},
+    "crop": [32, 32],
+    "pad_multiple": None,
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.25, 0.25, 0.25],
+}
+
+
+def _weight(name, *shape):
+    random = np.random.default_rng(len(name))
+    return numpy_helper.from_array(random.normal(0, 1, shape).astype(np.float32), name)
+
+
+def _save(path, nodes, inputs, outputs, weights):
+    def value(name, shape, dtype=TensorProto.FLOAT):
+        return helper.make_tensor_value_info(name, dtype, shape)
+
+    graph = helper.make_graph(
+        nodes, path.stem, [value(*v) for v in inputs], [value(*v) for v in outputs], weights
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+    return str(path)
+
+
+@pytest.fixture
+def graphs(tmp_path):
+    """An encoder of 8 channels, a decoder with 5 classes, and a local model, of foreign names."""
+    (tmp_path / "p.json").write_text(json.dumps(PREPROCESS))
+    conv = helper.make_node("Conv", ["x", "w"], ["y"], strides=[4, 4])
+    _save(tmp_path / "encoder.onnx", [conv], [("x", [1, 3, 32, 32])], [("y", [1, 8, 8, 8])],
+          [_weight("w", 8, 3, 4, 4)])  # fmt: skip
+    head = [
+        helper.make_node("GlobalAveragePool", ["z"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("Gemm", ["f", "fc"], ["out"]),
+    ]
+    _save(tmp_path / "decoder.onnx", head, [("z", ["n", 8, 8, 8])], [("out", ["n", 5])],
+          [_weight("fc", 8, 5)])  # fmt: skip
+    whole = [helper.make_node("Conv", ["x", "w"], ["z"], strides=[4, 4]), *head]
+    _save(tmp_path / "local.onnx", whole, [("x", [1, 3, 32, 32])], [("out", [1, 5])],
+          [_weight("w", 8, 3, 4, 4), _weight("fc", 8, 5)])  # fmt: skip
+    return tmp_path
+
+
+def _bundle(folder, *more, check=True):
+    return splitwatt("bundle", "--preprocess", folder / "p.json", "--name", "mine", "--target", "cpu",
+                     "--bundles", folder / "bundles", *more, check=check)  # fmt: skip
+
+
+def test_two_graphs_become_a_split_bundle_that_answers_as_they_do(graphs):
+    (graphs / "l.txt").write_text("a\nb\nc\nd\ne\n")
+    encoder, decoder = graphs / "encoder.onnx", graphs / "decoder.onnx"
+    _bundle(graphs, "--board", encoder, "--server", decoder, "--labels", graphs / "l.txt")
+    bundle = Bundle.open(str(graphs / "bundles" / "cpu" / "mine"))
+    manifest = bundle.manifest
+    assert manifest.split and manifest.postprocess["classification"].labels == list("abcde")
+    assert [part.parity for part in manifest.parts] == [None, None]
+    assert [part.params for part in manifest.parts] == [384, 40]
+    assert manifest.part("encoder").gmac == pytest.approx(384 * 64 / 1e9, abs=1e-6)
+    checks = list(verify(bundle))
+    assert checks and all(check.passed for check in checks), checks
+    # What onnxruntime makes of the same graphs, with the latent rounded by hand.
+    photo = decode_image(default_photos()[0])
+    image = preprocess(photo, read_preprocess(str(graphs / "p.json"))).tensor
+    latent = onnxruntime.InferenceSession(str(encoder)).run(None, {"x": image})[0]
+    with BoardPipeline(bundle) as board:
+        payload = board.run(photo).payload
+        received = board.codec.decode(payload, (32, 32))["latent"]
+    np.testing.assert_array_equal(received, np.rint(latent))
+
+
+def test_a_local_graph_needs_no_server_and_numbers_name_its_classes(graphs):
+    _bundle(graphs, "--board", graphs / "local.onnx")
+    bundle = Bundle.open(str(graphs / "bundles" / "cpu" / "mine"))
+    assert not bundle.manifest.split
+    assert bundle.manifest.postprocess["classification"].labels is None
+    assert all(check.passed for check in verify(bundle))
+    answers = splitwatt(
+        "infer", "--bundle", bundle.path, "--image", default_photos()[0], "--json", check=False
+    )
+    assert "Traceback" not in answers.stderr
+
+
+def test_pytorch_is_not_imported(graphs):
+    code = (
+        "import sys; from splitwatt.__main__ import main; "
+        f"assert main(['bundle', '--board', {str(graphs / 'encoder.onnx')!r}, '--server', "
+        f"{str(graphs / 'decoder.onnx')!r}, '--preprocess', {str(graphs / 'p.json')!r}, '--name', 'x', "
+        f"'--target', 'cpu', '--bundles', {str(graphs)!r}]) == 0; "
+        "assert not {'torch', 'compressai', 'timm'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_tables_of_ones_own_are_kept(graphs):
+    tables = fit_tables([np.random.default_rng(1).normal(0, 9, (1, 8, 8, 8)).astype(np.float32)])
+    tables.save(str(graphs / "t.npz"))
+    files = ["--board", graphs / "encoder.onnx", "--server", graphs / "decoder.onnx"]
+    _bundle(graphs, *files, "--tables", graphs / "t.npz")
+    bundle = Bundle.open(str(graphs / "bundles" / "cpu" / "mine"))
+    assert bundle.manifest.codec.tables[0].id == tables.id
+    Tables(tables.cdf[:3], tables.cdf_length[:3], tables.offset[:3]).save(str(graphs / "t.npz"))
+    result = _bundle(graphs, *files, "--tables", graphs / "t.npz", check=False)
+    assert "tables for 3 channels" in result.stderr and "gives 8" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "board, server, said",
+    [
+        ("encoder", "local", "they do not meet"),
+        ("local", "decoder", "they do not meet"),
+        ("decoder", None, "does not run on a photograph"),
+        ("encoder", None, "the answer of no task"),
+        ("p.json", None, "p.json"),
+        ("missing", None, "missing.onnx"),
+    ],
+)
+def test_graphs_that_make_no_bundle_are_one_sentence_and_leave_nothing(graphs, board, server, said):
+    def file(name):
+        return graphs / (name if "." in name else f"{name}.onnx")
+
+    more = ["--server", file(server)] if server else []
+    result = _bundle(graphs, "--board", file(board), *more, check=False)
+    assert result.returncode and said in result.stderr and "Traceback" not in result.stderr
+    assert not (graphs / "bundles" / "cpu" / "mine").exists()
+
+
+def test_what_no_table_can_hold_is_refused():
+    with pytest.raises(ExportError, match="channel 1 of the latent"):
+        fit_tables([np.stack([np.zeros((4, 4)), np.full((4, 4), 1e6)])[None].astype(np.float32)])
+    constant = fit_tables([np.zeros((1, 2, 4, 4), np.float32)])
+    assert constant.count == 2
