@@ -197,9 +197,10 @@ def _bound(node: NodeProto, axis: int, view: View) -> tuple[int | None, np.ndarr
     if size is not None:
         return bound, None
     filled = [bound if index == axis % len(shape) else side for index, side in enumerate(shape)]
-    if None in filled or view.dtype(node.input[0]) not in _FLOATS:
+    sides = [side for side in filled if side is not None]
+    if len(sides) < len(filled) or view.dtype(node.input[0]) not in _FLOATS:
         return None, None
-    return bound, np.full(filled, -np.inf)
+    return bound, np.full(sides, -np.inf)
 
 
 def _minimum(name: str, view: View) -> int | None:
