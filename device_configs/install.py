@@ -18,6 +18,7 @@ EXTRAS = {
     "serve": ("starlette", "uvicorn", "httptools", "uvloop", "cryptography", "prometheus_client"),
     "cluster": ("ray", "pytriton"),
     "cuda": ("tensorrt", "pycuda"),
+    "rtx": ("tensorrt_rtx",),
     "jetson": ("jtop",),
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import List, Optional
 
 from splitwatt.device_configs.diagnosis import Check, package
 from splitwatt.device_configs.errors import EngineError
+from splitwatt.device_configs.install import install_command
 from splitwatt.engines.tensorrt.native import find_nvcc, gpu_devices
 
 _CUDA_LIBRARIES = (
@@ -34,6 +35,7 @@ def checks() -> List[Check]:
             package("onnxruntime", "backend cpu", "pip install onnxruntime"),
         ]
         + of_gpu
+        + _rtx()
         + [_cuda(), _nvcc()]
         + _native()
     )
@@ -85,6 +87,23 @@ def _tensorrt() -> Check:
         )
     except EngineError as error:
         return Check("tensorrt", False, error.message, error.remedy)
+
+
+def _rtx() -> List[Check]:
+    """TensorRT for RTX, on the processors that it has wheels for; it builds without a GPU."""
+    if platform.machine() != "x86_64":
+        return []
+    found = package("tensorrt_rtx", "backend tensorrt-rtx", install_command("rtx"))
+    if not found.ok:
+        return [found]
+    from splitwatt.engines.tensorrt.rtx import import_rtx
+
+    try:
+        detail = "%s (backend tensorrt-rtx: builds engines without a GPU; its libraries are linked "
+        detail += "under the names that its parser opens)"
+        return [found._replace(detail=detail % import_rtx().__version__)]
+    except EngineError as error:
+        return [Check("tensorrt_rtx", False, error.message, error.remedy)]
 
 
 def _pycuda() -> Check:

@@ -28,7 +28,8 @@ BUNDLES = [
     "ladon_r50@20.48",
     "entropic_student_ic_mshp@3.84",
 ]
-# Target -> models whose parts are cut there: between memories, and between TensorRT and onnxruntime.
+# Target -> detectors as it has them: on the Nano cut between TensorRT and onnxruntime, on the Xavier
+# NX whole.
 # Each with the target of its server.
 CUT_BUNDLES = {
     "nano": [("ssdlite320_mobilenet_v3_large", None), ("ladon_r50@20.48", "nano")],

@@ -13,6 +13,7 @@ BACKENDS = {
     "cuda": "splitwatt.engines.backends.ort_cuda",
     "ort-tensorrt": "splitwatt.engines.backends.ort_tensorrt",
     "tensorrt": "splitwatt.engines.tensorrt.engine",
+    "tensorrt-rtx": "splitwatt.engines.tensorrt.rtx",
 }
 
 

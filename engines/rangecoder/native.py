@@ -123,7 +123,7 @@ def reason() -> str:
 
 def _load() -> Tuple[Optional[Library], str]:
     why = "the range coder's library is not built: splitwatt build --no-engines"
-    for path in _candidates():
+    for path in candidates():
         try:
             return Library(path), ""
         except (OSError, AttributeError) as error:
@@ -131,8 +131,8 @@ def _load() -> Tuple[Optional[Library], str]:
     return None, why
 
 
-def _candidates() -> List[str]:
-    """Beside this file, and where an editable installation put it."""
+def candidates() -> List[str]:
+    """The library's files: beside this one, and where an editable installation put it."""
     found = [os.path.join(os.path.dirname(os.path.abspath(__file__)), NAME)]
     spec = importlib.util.find_spec("splitwatt.engines.rangecoder._rangecoder")
     if spec is not None and spec.origin and spec.origin not in found:

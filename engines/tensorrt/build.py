@@ -12,6 +12,7 @@ from splitwatt.engines.bundle.manifest import Part
 from splitwatt.engines.tensorrt import records
 from splitwatt.engines.tensorrt.build_part import place_on_cpu, workspace_mb
 from splitwatt.engines.tensorrt.running import run_child
+from splitwatt.engines.tensorrt.versions import RTX, TENSORRT, serves
 
 Tell = Callable[[str], None]
 # A build of a small part takes this much besides its workspace: TensorRT, CUDA and the weights.
@@ -32,6 +33,7 @@ def build_engines(
     arguments: List[str],
     tell: Tell,
     workspace: Optional[int] = None,
+    runtime: str = TENSORRT,
 ) -> Iterator[Built]:
     """Build every part of one end of the link, one after the other, each in its own process.
 
@@ -41,11 +43,15 @@ def build_engines(
         arguments: for `python -m splitwatt.engines.tensorrt.build_part`.
         tell: takes a line for people.
         workspace: MB for one kernel; the target's when None.
+        runtime: what builds; parts for a target that it does not serve are left out.
 
     Raises:
         EngineError: a part cannot be built; what it had written is gone.
     """
     parts = [part for part in bundle.manifest.parts if part.placement == placement]
+    if runtime == RTX:
+        parts = [part for part in parts if serves(load_target(part.target), RTX)]
+        arguments = arguments + ["--backend", RTX]
     done_gmac, spent_s = 0.0, 0.0
     for number, part in enumerate(parts, 1):
         started = time.monotonic()

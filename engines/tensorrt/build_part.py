@@ -6,6 +6,8 @@ When it ends, every byte that TensorRT took is free again: a Nano has 4 GB for e
 """
 
 import argparse
+import contextlib
+import functools
 import os
 import sys
 import time
@@ -18,11 +20,13 @@ from splitwatt.device_configs.targets import Target, load_target
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part, Port
 from splitwatt.engines.rangecoder.words import LATENT, LENGTH, WORDS
-from splitwatt.engines.tensorrt import builder, plugin, records, shapes
+from splitwatt.engines.tensorrt import builder, plugin, records, rtx, shapes
 from splitwatt.engines.tensorrt import engine as backend
 from splitwatt.engines.tensorrt.log import Log
 from splitwatt.engines.tensorrt.memory import Device
 from splitwatt.engines.tensorrt.versions import (
+    RTX,
+    TENSORRT,
     Machine,
     check_precision,
     check_target,
@@ -49,6 +53,7 @@ def main(argv: List[str]) -> int:
     arguments.add_argument("bundle")
     arguments.add_argument("part")
     arguments.add_argument("--target")
+    arguments.add_argument("--backend", default=TENSORRT)
     arguments.add_argument("--precision")
     arguments.add_argument("--workspace-mb", type=int)
     arguments.add_argument("--aspect", type=float, default=shapes.ASPECT)
@@ -61,19 +66,28 @@ def main(argv: List[str]) -> int:
     options = Options(
         given.precision, given.workspace_mb, given.aspect, given.fall_back, given.again
     )
-    trt, driver = backend.import_tensorrt()
+    trt, driver = import_runtime(given.backend)
     part = Bundle.open(given.bundle, "board").part(given.part)
     bundle = Bundle.open(given.bundle, part.placement)
     print(build_part(trt, driver, bundle, part, options))
     return 0
 
 
+def import_runtime(name: str) -> Tuple[Any, Any]:
+    """A runtime's module, and PyCUDA's driver where building needs a GPU, else None.
+
+    Raises:
+        EngineError: one is not installed.
+    """
+    return (rtx.import_rtx(), None) if name == RTX else backend.import_tensorrt()
+
+
 def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Options) -> str:
     """Build one part, unless that has been done; returns the path of its record.
 
     Args:
-        trt: the module `tensorrt`.
-        driver: the module `pycuda.driver`.
+        trt: the module `tensorrt` or `tensorrt_rtx`.
+        driver: the module `pycuda.driver`; None for `tensorrt_rtx`, which builds without a GPU.
         bundle: with the part's files checked.
         part: of the bundle.
         options: how.
@@ -84,13 +98,18 @@ def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Optio
     """
     started = time.perf_counter()
     target = load_target(part.target)
-    device = Device(driver)
-    try:
-        machine = backend.machine(trt, device)
+    with contextlib.ExitStack() as stack:
+        if driver is None:
+            device = None
+            machine = rtx.machine_for(trt, target)
+        else:
+            device = Device(driver)
+            stack.callback(device.close)
+            machine = backend.machine(trt, device)
         check_target(target, machine)
         precision = options.precision or part.precision
         check_precision(precision, target)
-        flags = flags_for(precision, trt.__version__, part.precision)
+        flags = flags_for(precision, trt.__version__, part.precision, machine.runtime)
         path = bundle.tensorrt_path(part.name)
         folder = records.folder_of(path)
         log = Log()
@@ -108,16 +127,22 @@ def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Optio
         recipe = builder.Recipe(
             path, profile, flags, workspace_bytes(options, target), _content(cache_path)
         )
+        if device is None:
+            configure = functools.partial(rtx.configure, trt, machine.sm)
+            recipe = recipe._replace(timing_cache=None, configure=configure)
         common = _common(part, machine, precision, version, profile)
         try:
-            with device:
+            with contextlib.ExitStack() as current:
+                if device is not None:
+                    current.enter_context(device)
                 engine, cache = builder.build_engine(trt, logger, log, recipe)
         except builder.RefusedError as error:
             if not options.fall_back:
                 raise
             common.update(runs_on="cpu", rule="refused", reason=error.message)
             return records.write_record(folder, name, records.Record(**common))
-        write_atomic(cache_path, cache)
+        if cache is not None:
+            write_atomic(cache_path, cache)
         engine_path = os.path.join(folder, name + ".engine")
         write_atomic(engine_path, engine)
         common.update(
@@ -126,8 +151,6 @@ def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Optio
             build_s=round(time.perf_counter() - started, 3),
         )
         return records.write_record(folder, name, records.Record(**common))
-    finally:
-        device.close()
 
 
 def place_on_cpu(bundle: Bundle, part: Part, reason: str) -> str:
@@ -189,6 +212,7 @@ def _common(
         "reason": "",
         "tensorrt": short_version(machine.tensorrt),
         "sm": machine.sm,
+        "runtime": machine.runtime,
         "precision": precision,
         "plugin": version,
         "profile": profile,

@@ -1,10 +1,10 @@
 """One ONNX file into one TensorRT engine, on the machine that will run it."""
 
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import EngineError
-from splitwatt.engines.tensorrt.log import Log, explain
-from splitwatt.engines.tensorrt.versions import BINDINGS, TYPED, generation
+from splitwatt.engines.tensorrt.log import Log, explain, first_refusal
+from splitwatt.engines.tensorrt.versions import BINDINGS, TITLES, TYPED, generation, runtime_of
 
 Shape = Tuple[int, ...]
 _PARSER_ADVICE = (
@@ -13,7 +13,7 @@ _PARSER_ADVICE = (
 
 
 class RefusedError(EngineError):
-    """TensorRT's parser does not take the graph: the one failure that may fall back, if asked."""
+    """TensorRT's parser or builder cannot run an operator: the only failure that may fall back."""
 
 
 class Recipe(NamedTuple):
@@ -21,14 +21,16 @@ class Recipe(NamedTuple):
 
     profile: input -> (smallest, usual, largest) shape, or values where the input is a shape tensor.
     flags: names in `BuilderFlag`. workspace_bytes: the most that a kernel may take while it runs.
-    timing_cache: what earlier builds on this machine's kind measured; may be empty.
+    timing_cache: what earlier builds on this machine's kind measured; may be empty, and is None for
+    a runtime that keeps none. configure: sets what one runtime alone knows.
     """
 
     onnx_path: str
     profile: Dict[str, Tuple[Shape, Shape, Shape]]
     flags: List[str]
     workspace_bytes: int
-    timing_cache: bytes
+    timing_cache: Optional[bytes]
+    configure: Optional[Callable[[Any], None]] = None
 
 
 def make_logger(trt: Any, log: Log) -> Any:
@@ -47,7 +49,7 @@ def make_logger(trt: Any, log: Log) -> Any:
     return Logger()
 
 
-def build_engine(trt: Any, logger: Any, log: Log, recipe: Recipe) -> Tuple[bytes, bytes]:
+def build_engine(trt: Any, logger: Any, log: Log, recipe: Recipe) -> Tuple[bytes, Optional[bytes]]:
     """Build an engine.
 
     Args:
@@ -57,13 +59,13 @@ def build_engine(trt: Any, logger: Any, log: Log, recipe: Recipe) -> Tuple[bytes
         recipe: what to build.
 
     Returns:
-        The serialised engine, and the timing cache for the next build.
+        The serialised engine, and the timing cache for the next build where the runtime keeps one.
 
     Raises:
-        RefusedError: the parser does not take the graph.
+        RefusedError: the parser or the builder cannot run an operator of the graph.
         EngineError: anything else, out of memory included.
     """
-    kind = generation(trt.__version__)
+    kind = generation(trt.__version__, runtime_of(trt))
     builder = trt.Builder(logger)
     network = builder.create_network(_network_flags(trt, kind))
     _parse(trt, logger, network, recipe.onnx_path)
@@ -73,12 +75,22 @@ def build_engine(trt: Any, logger: Any, log: Log, recipe: Recipe) -> Tuple[bytes
     config.clear_flag(trt.BuilderFlag.TF32)
     for flag in recipe.flags:
         config.set_flag(getattr(trt.BuilderFlag, flag))
-    _set_timing_cache(config, recipe.timing_cache)
+    if recipe.configure is not None:
+        recipe.configure(config)
+    if recipe.timing_cache is not None:
+        _set_timing_cache(config, recipe.timing_cache)
     config.add_optimization_profile(_profile(builder, network, recipe.profile))
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
-        what, remedy = explain(log.errors())
-        raise EngineError("TensorRT cannot build %s: %s" % (recipe.onnx_path, what), remedy)
+        messages = log.errors()
+        what, remedy = explain(messages)
+        sentence = "TensorRT cannot build %s: %s" % (recipe.onnx_path, what)
+        refusal = first_refusal(messages)
+        if refusal:
+            raise RefusedError("%s (%s)" % (sentence, refusal), remedy)
+        raise EngineError(sentence, remedy)
+    if recipe.timing_cache is None:
+        return bytes(serialized), None
     return bytes(serialized), bytes(config.get_timing_cache().serialize())
 
 
@@ -96,7 +108,8 @@ def _parse(trt: Any, logger: Any, network: Any, onnx_path: str) -> None:
     errors = [parser.get_error(index).desc() for index in range(parser.num_errors)]
     what, _ = explain(errors)
     raise RefusedError(
-        "TensorRT %s refuses %s: %s" % (trt.__version__, onnx_path, what), _PARSER_ADVICE
+        "%s %s refuses %s: %s" % (TITLES[runtime_of(trt)], trt.__version__, onnx_path, what),
+        _PARSER_ADVICE,
     )
 
 

@@ -9,15 +9,18 @@ def build(argv: List[str]) -> int:
     """`splitwatt build BUNDLE`: on the board itself, native libraries and engines."""
     arguments = parser(
         "build",
-        "Make bundles ready on the machine that runs them: compile the range coder (where CUDA is,\n"
+        "Prepare bundles on the machine that runs them: compile the range coder (where CUDA is,\n"
         "its TensorRT plugin too), then build TensorRT engines where the bundle's\n"
-        "target has TensorRT. What is there already is kept.",
+        "target has TensorRT. With --backend tensorrt-rtx, engines for another machine's RTX GPU.\n"
+        "What is there already is kept.",
         "splitwatt build bundles/nano/ladon_r50@0.32",
     )
     add = arguments.add_argument
     add("bundle", metavar="BUNDLE", nargs="*", help="a bundle's folder")
-    text = "which end's parts this machine runs (default: %(default)s)"
-    add("--placement", choices=["board", "server"], default="board", help=text)
+    text = "which end's parts to build (default: board; both with tensorrt-rtx)"
+    add("--placement", choices=["board", "server"], help=text)
+    text = "runtime to build for; tensorrt-rtx needs no GPU here (default: %(default)s)"
+    add("--backend", choices=["tensorrt", "tensorrt-rtx"], default="tensorrt", help=text)
     text = "the YAML of the bundle's target, where it is one of your own"
     add("--target", metavar="FILE", help=text)
     text = "of the engines (default: what the bundle was exported in)"
@@ -26,12 +29,12 @@ def build(argv: List[str]) -> int:
     add("--workspace-mb", type=int, metavar="MB", help=text)
     text = "the most elongated image, longer side over shorter (default: 2.4)"
     add("--aspect", type=float, metavar="RATIO", help=text)
-    text = "a part that TensorRT's parser refuses runs in onnxruntime, recorded"
+    text = "run parts that TensorRT cannot parse or build in onnxruntime, and record it"
     add("--fall-back", action="store_true", help=text)
     add("--no-engines", action="store_true", help="compile native libraries only")
     text = "compile for a GPU although none is seen here"
     add("--cuda", action="store_true", default=None, help=text)
-    add("--again", action="store_true", help="also what is there already")
+    add("--again", action="store_true", help="rebuild existing libraries and engines")
     options = arguments.parse_args(argv)
 
     from splitwatt.device_configs.errors import UsageError
@@ -56,25 +59,34 @@ def _build_bundle(path: str, options: Any, tell: Any) -> Dict[str, Any]:
     from splitwatt.device_configs.targets import load_target
     from splitwatt.engines.bundle.bundle import Bundle
     from splitwatt.engines.tensorrt import build as work
-    from splitwatt.engines.tensorrt.engine import import_tensorrt
+    from splitwatt.engines.tensorrt.build_part import import_runtime
+    from splitwatt.engines.tensorrt.versions import RTX, TITLES, serves
 
-    bundle = Bundle.open(path, options.placement)
-    manifest = bundle.manifest
-    name = manifest.target if options.placement == "board" else manifest.server_target
-    target = load_target(name or manifest.target)
-    found: Dict[str, Any] = {"bundle": path, "target": target.name, "parts": []}
-    if not target.operators.get("tensorrt"):
-        tell("%s: %s runs it in onnxruntime: no engines to build" % (path, target.name))
-        return found
-    import_tensorrt()  # its absence is said once, here, before a process per part says it
-    tell("%s: engines for %s" % (path, target.name))
-    engines = work.build_engines(
-        bundle, options.placement, _arguments(options), tell, options.workspace_mb
-    )
-    for built in engines:
-        found["parts"].append(dict(built._asdict()))
-        tell("      %s: %s (%.0f s)" % (built.part, built.record, built.seconds))
-    return found
+    document: Dict[str, Any] = {"bundle": path, "target": None, "parts": []}
+    both = ("board", "server") if options.backend == RTX else ("board",)
+    manifest = Bundle.open(path, options.placement or "board").manifest
+    placed = [(end, manifest.target if end == "board" else manifest.server_target)
+              for end in ([options.placement] if options.placement else both)]  # fmt: skip
+    ends = [(end, load_target(name or manifest.target)) for end, name in placed]
+    document["target"] = ends[0][1].name
+    served = [(end, target) for end, target in ends if serves(target, options.backend)]
+    if not served:
+        names = " or ".join(sorted({target.name for _, target in ends}))
+        title = TITLES[options.backend]
+        tell("%s: %s has no %s, onnxruntime runs it: no engines to build" % (path, names, title))
+        return document
+    import_runtime(options.backend)  # missing packages are reported once, before the work
+    for end, target in served:
+        bundle = Bundle.open(path, end)
+        document["target"] = target.name
+        tell("%s: engines for %s" % (path, target.name))
+        engines = work.build_engines(
+            bundle, end, _arguments(options), tell, options.workspace_mb, options.backend
+        )
+        for built in engines:
+            document["parts"].append(dict(built._asdict()))
+            tell("      %s: %s (%.0f s)" % (built.part, built.record, built.seconds))
+    return document
 
 
 def _arguments(options: Any) -> List[str]:

@@ -27,7 +27,14 @@ from splitwatt.engines.tensorrt.records import (
     read_records,
 )
 from splitwatt.engines.tensorrt.tensors import TensorsRunner
-from splitwatt.engines.tensorrt.versions import BINDINGS, Machine, generation, short_version
+from splitwatt.engines.tensorrt.versions import (
+    BINDINGS,
+    TENSORRT,
+    Machine,
+    generation,
+    runtime_of,
+    short_version,
+)
 
 
 def open_engine(onnx_path: str, threads: Optional[int]) -> Engine:
@@ -36,7 +43,11 @@ def open_engine(onnx_path: str, threads: Optional[int]) -> Engine:
     Raises:
         EngineError: not built, built for another machine, damaged, or TensorRT is not here.
     """
-    trt, driver = import_tensorrt()
+    return open_built(*import_tensorrt(), onnx_path, threads)
+
+
+def open_built(trt: Any, driver: Any, onnx_path: str, threads: Optional[int]) -> Engine:
+    """As `open_engine`, with the modules of either runtime and of PyCUDA."""
     device = Device(driver)
     try:
         found = machine(trt, device)
@@ -57,28 +68,34 @@ def import_tensorrt() -> Tuple[Any, Any]:
     Raises:
         EngineError: one is not installed, or TensorRT is older than 8.2.
     """
-    modules = []
-    for name, remedy in (
-        ("tensorrt", "it comes with JetPack (a venv needs --system-site-packages); "
-                     "elsewhere: pip install tensorrt"),
-        ("pycuda.driver", "pip install pycuda (pycuda==2020.1 on Python 3.6), "
-                          "with CUDA's bin folder on PATH"),
-    ):  # fmt: skip
-        try:
-            modules.append(importlib.import_module(name))
-        except ImportError as error:
-            raise EngineError(
-                "the backend 'tensorrt' needs the package %s, which cannot be imported (%s)"
-                % (name.split(".")[0], error),
-                remedy,
-            )
-    generation(modules[0].__version__)
-    return modules[0], modules[1]
+    remedy = "it comes with JetPack (a venv needs --system-site-packages); elsewhere: pip install tensorrt"
+    trt = import_package("tensorrt", TENSORRT, remedy)
+    driver = import_driver()
+    generation(trt.__version__)
+    return trt, driver
+
+
+def import_driver() -> Any:
+    """The module `pycuda.driver`; EngineError where it is not installed."""
+    remedy = "pip install pycuda (pycuda==2020.1 on Python 3.6), with CUDA's bin folder on PATH"
+    return import_package("pycuda.driver", TENSORRT, remedy)
+
+
+def import_package(name: str, backend: str, remedy: str) -> Any:
+    """A module that a backend needs; EngineError where it cannot be imported."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise EngineError(
+            "the backend '%s' needs the package %s, which cannot be imported (%s)"
+            % (backend, name.split(".")[0], error),
+            remedy,
+        )
 
 
 def machine(trt: Any, device: Device) -> Machine:
     """What engines are tied to, here."""
-    return Machine(short_version(trt.__version__), device.sm, device.name)
+    return Machine(short_version(trt.__version__), device.sm, device.name, runtime_of(trt))
 
 
 class TensorRTEngine(Engine):
@@ -94,7 +111,7 @@ class TensorRTEngine(Engine):
         super().__init__(os.path.basename(path), record.inputs, record.outputs)
         self.device_s: Optional[float] = None
         self.record = record
-        self.built = Built("tensorrt " + record.tensorrt, record.precision)
+        self.built = Built("%s %s" % (record.runtime, record.tensorrt), record.precision)
         self._device = device
         self._log = Log()
         self._lock = threading.Lock()
@@ -108,7 +125,11 @@ class TensorRTEngine(Engine):
                 self._engine = self._runtime.deserialize_cuda_engine(stream.read())
             if self._engine is None:
                 raise self._failure("TensorRT cannot load %s" % path)
-            runner = BindingsRunner if generation(trt.__version__) == BINDINGS else TensorsRunner
+            runner = (
+                BindingsRunner
+                if generation(trt.__version__, runtime_of(trt)) == BINDINGS
+                else TensorsRunner
+            )
             self._runner: Any = runner(trt, self._engine, device)
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:

@@ -1,7 +1,9 @@
-"""What TensorRT says while it works, kept, and made into one sentence where it fails."""
+"""TensorRT's messages while it works, and the one sentence that they become where it fails."""
 
 from typing import List, Tuple
 
+_NO_RUNNER = ("has no runners", "could not find any implementation")
+_NO_KERNEL = "TensorRT has no kernel for an operator"
 # A part of TensorRT's message, lower case -> (what is wrong, what to do).
 _KNOWN = (
     (
@@ -27,6 +29,11 @@ _KNOWN = (
          "failed to find plugin", "unsupported operator"),
         "TensorRT knows an operator neither itself nor from a plugin",
         "build the plugin library (splitwatt build does), or export for this machine's TensorRT",
+    ),
+    (
+        _NO_RUNNER,
+        _NO_KERNEL,
+        "export for this machine, or run the part in onnxruntime: splitwatt build --fall-back",
     ),
     (
         ("no space left",),
@@ -71,6 +78,16 @@ def explain(messages: List[str]) -> Tuple[str, str]:
         if any(word in joined for word in words):
             return what, remedy
     return (_shortened(messages[0]) if messages else "TensorRT does not say why"), ""
+
+
+def first_refusal(messages: List[str]) -> str:
+    """The builder's message that it cannot run an operator; empty where it failed by another cause.
+
+    TensorRT also says "could not find any implementation" where a kernel's memory is missing.
+    """
+    if explain(messages)[0] != _NO_KERNEL:
+        return ""
+    return next(_shortened(text) for text in messages if any(w in text.lower() for w in _NO_RUNNER))
 
 
 def _shortened(text: str) -> str:

@@ -40,7 +40,10 @@ def compile_native(
         EngineError: a compiler is missing, or refuses the sources.
     """
     coder = os.path.join(folder, CODER)
-    if loads(coder) and not again:
+    installed = [coder] + (native.candidates() if folder == HERE else [])
+    usable = [path for path in installed if loads(path)]
+    if usable and not again:
+        coder = usable[0]
         tell("range coder: is there")
     else:
         tell("range coder: compiling")

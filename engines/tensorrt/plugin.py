@@ -10,6 +10,7 @@ from typing import Any, Iterable, List, Optional, Tuple
 
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.engines.rangecoder.words import DECODER_NODE, ENCODER_NODE
+from splitwatt.engines.tensorrt.versions import TYPED, generation, runtime_of
 
 _FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "rangecoder")
 LIBRARY = "_rangecoder_trt.so"
@@ -58,15 +59,10 @@ def load_plugin(trt: Any, logger: Any, path: Optional[str] = None) -> str:
         )
     trt.init_libnvinfer_plugins(logger, "")
     registry = trt.get_plugin_registry()
-    if loads_libraries(trt.__version__) and not _ours(registry):
+    if generation(trt.__version__, runtime_of(trt)) == TYPED and not _ours(registry):
         # From 10 on loading registers nothing: the registry asks the library for its creators.
         registry.load_library(path)
     return registered_version(_creators(registry), path)
-
-
-def loads_libraries(version: str) -> bool:
-    """Whether this TensorRT's registry has to load a library of plugins itself."""
-    return int(version.split(".")[0]) >= 10
 
 
 def _creators(registry: Any) -> List[Tuple[str, str]]:

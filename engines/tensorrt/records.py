@@ -15,14 +15,14 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.device_configs.files import sha256_file, write_atomic
 from splitwatt.engines.bundle.manifest import Port
-from splitwatt.engines.tensorrt.versions import Machine, short_version
+from splitwatt.engines.tensorrt.versions import RTX, TENSORRT, TITLES, Machine, short_version
 
 FORMAT = 1
 FOLDER = "engines"
 # Rules by which a part is left to onnxruntime's CPU provider.
 RULES = {
     "placed": "the export left it to onnxruntime: it comes after a cut, or nothing of it fits",
-    "refused": "TensorRT's parser refused it, and --fall-back was given",
+    "refused": "TensorRT's parser or builder refused it, and --fall-back was given",
 }
 _Ports = Tuple[Port, ...]
 _Range = Tuple[Tuple[int, ...], Tuple[int, ...], Tuple[int, ...]]
@@ -35,7 +35,9 @@ class Record(NamedTuple):
     precision: fp32, fp16 or int8. plugins: interface version of the plugin library the engine
     needs, None where it needs none. profile: input -> (smallest, usual, largest) shape, or values
     of a shape tensor. inputs, outputs: as in the manifest. engine: file beside the record.
-    build_s: how long building took. made_at: UTC, when it was built or last asked for.
+    build_s: how long building took. made_at: UTC, when it was built or last asked for. runtime:
+    `tensorrt` or `tensorrt-rtx`; `tensorrt` is that runtime's version and `sm` the compute
+    capability that the engine is for.
     """
 
     part: str
@@ -54,6 +56,7 @@ class Record(NamedTuple):
     engine_sha256: Optional[str]
     build_s: Optional[float]
     made_at: str
+    runtime: str = TENSORRT
 
 
 def cache_key(
@@ -64,25 +67,27 @@ def cache_key(
     profile: Dict[str, _Range],
 ) -> str:
     """16 hex digits that differ whenever a different engine would have to be built."""
-    content = json.dumps(
-        [FORMAT, onnx_sha256, short_version(machine.tensorrt), machine.sm, precision, plugin,
-         {name: [list(shape) for shape in profile[name]] for name in sorted(profile)}]
-    )  # fmt: skip
+    parts = [
+        FORMAT, onnx_sha256, short_version(machine.tensorrt), machine.sm, precision, plugin,
+        {name: [list(shape) for shape in profile[name]] for name in sorted(profile)},
+    ]  # type: List[Any]  # fmt: skip
+    content = json.dumps(parts if machine.runtime == TENSORRT else parts + [machine.runtime])
     return hashlib.sha256(content.encode("utf-8")).hexdigest()[:16]
 
 
 def stem(part: str, machine: Machine, precision: str, key: str) -> str:
     """The file name of an engine and its record, without the ending."""
-    tied = "trt%s-sm%s" % (short_version(machine.tensorrt), machine.sm.replace(".", ""))
-    return "%s-%s-%s-%s" % (part, tied, precision, key)
+    return "%s-%s-%s-%s" % (part, _tied(machine), precision, key)
 
 
 def timing_cache_name(machine: Machine) -> str:
     """The timing cache of a machine's kind: which kernels were found fastest."""
-    return "timing-trt%s-sm%s.cache" % (
-        short_version(machine.tensorrt),
-        machine.sm.replace(".", ""),
-    )
+    return "timing-%s.cache" % _tied(machine)
+
+
+def _tied(machine: Machine) -> str:
+    short = {TENSORRT: "trt", RTX: "rtx"}[machine.runtime]
+    return "%s%s-sm%s" % (short, short_version(machine.tensorrt), machine.sm.replace(".", ""))
 
 
 def folder_of(onnx_path: str) -> str:
@@ -105,7 +110,7 @@ def read_records(folder: str) -> List[Record]:
     """Every record of a bundle's engines, in the order of their files' names.
 
     Raises:
-        EngineError: a file there is no record of this format.
+        EngineError: a file there is not a record of this format.
     """
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     return [
@@ -122,6 +127,8 @@ def choose(records: List[Record], onnx_path: str, onnx_sha256: str, found: Machi
         EngineError: there is none; says what the nearest one was built for.
     """
     build = "splitwatt build %s" % (os.path.dirname(onnx_path) or ".")
+    if found.runtime == RTX:
+        build += " --backend %s" % RTX
     file = os.path.basename(onnx_path)
     same_part = [record for record in records if record.onnx_sha256 == onnx_sha256]
     if not same_part:
@@ -131,7 +138,14 @@ def choose(records: List[Record], onnx_path: str, onnx_sha256: str, found: Machi
     usable = [r for r in same_part if r.rule == "placed" or _fits(r, found)]
     if usable:
         return max(usable, key=lambda record: (record.runs_on == "tensorrt", record.made_at))
-    last = max(same_part, key=lambda record: record.made_at)
+    of_runtime = [record for record in same_part if record.runtime == found.runtime]
+    if not of_runtime:
+        raise EngineError(
+            "the engine of %s was built with %s, not with %s"
+            % (file, TITLES.get(same_part[0].runtime, same_part[0].runtime), TITLES[found.runtime]),
+            "run %s" % build,
+        )
+    last = max(of_runtime, key=lambda record: record.made_at)
     if last.sm != found.sm:
         raise EngineError(
             "the engine of %s was built for SM %s, but this machine's GPU%s has SM %s"
@@ -139,8 +153,8 @@ def choose(records: List[Record], onnx_path: str, onnx_sha256: str, found: Machi
             "engines do not travel: run %s here" % build,
         )
     raise EngineError(
-        "the engine of %s was built with TensorRT %s, but this machine has %s"
-        % (file, last.tensorrt, short_version(found.tensorrt)),
+        "the engine of %s was built with %s %s, but this machine has %s"
+        % (file, TITLES[found.runtime], last.tensorrt, short_version(found.tensorrt)),
         "engines do not outlive an update: run %s again" % build,
     )
 
@@ -185,7 +199,8 @@ def now() -> str:
 
 
 def _fits(record: Record, found: Machine) -> bool:
-    return record.sm == found.sm and record.tensorrt == short_version(found.tensorrt)
+    same = (record.runtime, record.sm) == (found.runtime, found.sm)
+    return same and record.tensorrt == short_version(found.tensorrt)
 
 
 def _read(path: str) -> Record:

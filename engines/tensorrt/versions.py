@@ -1,4 +1,4 @@
-"""Which TensorRT this is, and whether it can serve this board and bundle: sentences, no TensorRT.
+"""Which TensorRT this is, and whether it can serve this board and bundle; imports no TensorRT.
 
 Three generations of the Python API are told apart by the version alone:
 
@@ -12,12 +12,16 @@ generation      TensorRT    what differs
 """
 
 import re
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import EngineError, TargetError
 from splitwatt.device_configs.targets import Target, known_targets, load_target
 
 OLDEST = (8, 2)
+# The two runtimes, by their backends' names. TensorRT for RTX counts its versions from 1.0 and has
+# the API of TensorRT 11.
+TENSORRT, RTX = "tensorrt", "tensorrt-rtx"
+TITLES = {TENSORRT: "TensorRT", RTX: "TensorRT for RTX"}
 BINDINGS, TENSORS, TYPED = "bindings", "tensors", "typed"
 
 
@@ -27,6 +31,12 @@ class Machine(NamedTuple):
     tensorrt: str
     sm: str
     gpu: str = ""
+    runtime: str = TENSORRT
+
+
+def runtime_of(trt: Any) -> str:
+    """Which runtime a module is: `tensorrt` or `tensorrt_rtx`."""
+    return RTX if trt.__name__ == "tensorrt_rtx" else TENSORRT
 
 
 def parse_version(text: str) -> Tuple[int, ...]:
@@ -37,7 +47,7 @@ def parse_version(text: str) -> Tuple[int, ...]:
     """
     numbers = [int(number) for number in re.findall(r"\d+", text)[:3]]
     if not numbers:
-        raise EngineError("TensorRT calls its version '%s', which is none" % text)
+        raise EngineError("TensorRT calls its version '%s', which has no number" % text)
     return tuple(numbers + [0] * (3 - len(numbers)))
 
 
@@ -46,13 +56,15 @@ def short_version(text: str) -> str:
     return ".".join(str(number) for number in parse_version(text))
 
 
-def generation(version: str) -> str:
+def generation(version: str, runtime: str = TENSORRT) -> str:
     """The generation of the Python API of a TensorRT.
 
     Raises:
         EngineError: it is older than 8.2, the first that this project knows.
     """
     found = parse_version(version)
+    if runtime == RTX:
+        return TYPED
     if found[:2] < OLDEST:
         raise EngineError(
             "TensorRT %s is too old: 8.2 is the oldest that splitwatt builds for%s"
@@ -64,9 +76,14 @@ def generation(version: str) -> str:
     return TENSORS if found[0] < 10 else TYPED
 
 
-def has_precision_flags(version: str) -> bool:
+def has_precision_flags(version: str, runtime: str = TENSORRT) -> bool:
     """Whether FP16 and INT8 are builder flags; from TensorRT 11 on only the graph decides."""
-    return parse_version(version)[0] < 11
+    return runtime == TENSORRT and parse_version(version)[0] < 11
+
+
+def serves(target: Target, runtime: str) -> bool:
+    """Whether a target's YAML has an operator table of a runtime."""
+    return bool(target.operators.get(runtime.replace("-", "_")))
 
 
 def check_target(target: Target, found: Machine) -> None:
@@ -75,6 +92,14 @@ def check_target(target: Target, found: Machine) -> None:
     Raises:
         TargetError: the target has no TensorRT, its GPU is another, or TensorRT is older than its.
     """
+    if found.runtime == RTX:
+        if not serves(target, RTX):
+            raise TargetError(
+                "TensorRT for RTX does not serve the target '%s': it runs on x86-64 with a GPU of "
+                "SM 7.5 or later that it lists" % target.name,
+                "on that machine run splitwatt build, without --backend",
+            )
+        return
     if not target.operators.get("tensorrt"):
         raise TargetError(
             "the bundle is for the target '%s', which has no TensorRT" % target.name,
@@ -111,7 +136,7 @@ def check_precision(precision: str, target: Target) -> None:
         )
 
 
-def flags_for(precision: str, version: str, exported: str) -> List[str]:
+def flags_for(precision: str, version: str, exported: str, runtime: str = TENSORRT) -> List[str]:
     """The builder flags of a precision, by their names in `BuilderFlag`.
 
     fp32 is fp32: TF32, which rounds products to 10 bits, is never set here. A graph in fp32 may be
@@ -126,11 +151,11 @@ def flags_for(precision: str, version: str, exported: str) -> List[str]:
     Raises:
         EngineError: the graph is in another precision, and no flag makes up for that.
     """
-    flagged = has_precision_flags(version)
+    flagged = has_precision_flags(version, runtime)
     if precision != exported and not (flagged and (exported, precision) == ("fp32", "fp16")):
         raise EngineError(
-            "the graph was exported in %s, and TensorRT %s cannot build it in %s"
-            % (exported, short_version(version), precision),
+            "the graph was exported in %s, and %s %s cannot build it in %s"
+            % (exported, TITLES[runtime], short_version(version), precision),
             "export the bundle again with --precision %s" % precision,
         )
     if not flagged:

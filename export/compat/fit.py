@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from splitwatt.export.compat.extract import extract
 from splitwatt.export.compat.fold import fold
 from splitwatt.export.compat.rewrites import Rewritten, rewrite
 from splitwatt.export.compat.tables import Table, load_table
+
+# As the rules write a tensor's name behind its position: "input 1 ('K') is an initializer".
+_TENSOR_NAME = re.compile(r" \('[^']*'\)")
 
 
 @dataclass(frozen=True)
@@ -208,7 +212,7 @@ def _demand(found: list[Finding], part: str, target: str) -> None:
 
 def _counted(findings: Collection[Finding]) -> dict[str, int]:
     """Reasons without the names of nodes and tensors, with how many nodes each holds for."""
-    texts = (f"{f.op_type} ({f.rule}): {f.reason.split(' (')[0]}" for f in findings)
+    texts = (f"{f.op_type} ({f.rule}): {_TENSOR_NAME.sub('', f.reason)}" for f in findings)
     return dict(Counter(texts).most_common())
 
 

@@ -24,7 +24,7 @@ _LARGEST_K = 3840  # of TensorRT's TopK layer
 
 @dataclass(frozen=True)
 class Rewritten:
-    """A node that was written anew: its name, its operator, the operators in its place, and why."""
+    """A node that was replaced: its name, its operator, the operators in its place, and why."""
 
     node_name: str
     op_type: str
@@ -150,11 +150,13 @@ def top_k(node: NodeProto, view: View) -> list[NodeProto] | None:
     """The smallest as the largest of the negated, a computed K as a slice of a constant one.
 
     A computed K has a bound where the dimension is fixed, or where it is the minimum of something
-    and a constant.
+    and a constant. Where there may be fewer elements than that constant, minus infinity fills up:
+    of equal values TopK takes the first, so that nothing of the filling is within K.
     """
     dtype = view.dtype(node.input[0])
     smallest = not attribute_of(node, "largest", 1)
-    bound = None if view.is_constant(node.input[1]) else _bound(node, view)
+    axis: Any = attribute_of(node, "axis", -1)
+    bound, filling = (None, None) if view.is_constant(node.input[1]) else _bound(node, axis, view)
     unsorted = not attribute_of(node, "sorted", 1)
     if dtype not in (*_FLOATS, *_INTEGERS) or not (smallest or unsorted or bound is not None):
         return None
@@ -162,7 +164,8 @@ def top_k(node: NodeProto, view: View) -> list[NodeProto] | None:
     x, k = node.input
     if smallest:
         x = new.add("Neg", [x])
-    axis: Any = attribute_of(node, "axis", -1)
+    if filling is not None and dtype is not None:
+        x = new.add("Concat", [x, new.constant(filling, dtype)], axis=axis)
     count = k if bound is None else new.constant([bound], "int64")
     names = [f"{label_of(node)}_top_{i}" for i in range(2)]
     new.nodes.append(
@@ -179,14 +182,25 @@ def top_k(node: NodeProto, view: View) -> list[NodeProto] | None:
     return new.nodes
 
 
-def _bound(node: NodeProto, view: View) -> int | None:
-    """The largest K that a TopK can ask for, None where that is unknown or too large."""
-    axis: Any = attribute_of(node, "axis", -1)
+def _bound(node: NodeProto, axis: int, view: View) -> tuple[int | None, np.ndarray | None]:
+    """The largest K that a TopK can ask for, None where that is unknown or too large.
+
+    With it what must follow the elements so that there are always that many; None for nothing.
+    """
     shape = view.shape(node.input[0])
-    if shape is None or shape[axis] is None:
-        return None  # without a fixed dimension there may be fewer elements than the bound
-    bounds = [b for b in (shape[axis], _minimum(node.input[1], view)) if b is not None]
-    return min(bounds) if min(bounds) <= _LARGEST_K else None
+    if shape is None:
+        return None, None
+    least, size = _minimum(node.input[1], view), shape[axis]
+    bound = min((b for b in (size, least) if b is not None), default=None)
+    if bound is None or bound > _LARGEST_K:
+        return None, None
+    if size is not None:
+        return bound, None
+    filled = [bound if index == axis % len(shape) else side for index, side in enumerate(shape)]
+    sides = [side for side in filled if side is not None]
+    if len(sides) < len(filled) or view.dtype(node.input[0]) not in _FLOATS:
+        return None, None
+    return bound, np.full(sides, -np.inf)
 
 
 def _minimum(name: str, view: View) -> int | None:
@@ -207,6 +221,23 @@ def _minimum(name: str, view: View) -> int | None:
             return None
         name = maker.input[0]
     return None
+
+
+def reduce_integers(node: NodeProto, view: View) -> list[NodeProto] | None:
+    """ReduceMin or ReduceMax of the few integers in a vector, as Min or Max of its elements."""
+    shape, dtype = view.shape(node.input[0]), view.dtype(node.input[0])
+    few = shape is not None and len(shape) == 1 and 0 < (shape[0] or 0) <= 8
+    if shape is None or not few or dtype not in _INTEGERS or len(node.input) > 1:
+        return None
+    new = Builder(node)
+    # Elements stay vectors of one where the reduced dimension is kept, else they are scalars.
+    kept = bool(attribute_of(node, "keepdims", 1))
+    places = [np.array([i] if kept else i) for i in range(shape[0] or 0)]
+    elements = [
+        new.add("Gather", [node.input[0], new.constant(place, "int64")], axis=0) for place in places
+    ]
+    new.add(node.op_type.replace("Reduce", ""), elements, node.output[0])
+    return new.nodes
 
 
 def clip(node: NodeProto, view: View) -> list[NodeProto] | None:
@@ -250,6 +281,8 @@ REWRITES: dict[str, Rewrite] = {
     "Mod": modulo,
     "OneHot": one_hot,
     "Reciprocal": reciprocal,
+    "ReduceMax": reduce_integers,
+    "ReduceMin": reduce_integers,
     "TopK": top_k,
     "Xor": exclusive_or,
 }

@@ -139,12 +139,38 @@ def test_computed_k_below_a_constant():
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     table = load_table("tensorrt", "8.5")
-    assert [r.op_type for r in rewrite(copy, table)] == ["TopK"]
+    assert [r.op_type for r in rewrite(copy, table)] == ["ReduceMin", "TopK"]
     assert "initializer" not in {f.rule for f in check_model(copy, table)}
     for k in (3, 50, 700):
         for a, b in zip(run(model, values, np.array([k])), run(copy, values, np.array([k])),
                         strict=True):  # fmt: skip
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("version", ["8.2", "8.5"])
+@pytest.mark.parametrize("largest", [0, 1])
+def test_computed_k_where_there_may_be_fewer_elements(version, largest):
+    """As a proposal network asks for at most 50 of as many anchors as an image has."""
+    model = limited_k("n")
+    model.graph.node[2].attribute.append(helper.make_attribute("largest", largest))
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    table = load_table("tensorrt", version)
+    assert [r.op_type for r in rewrite(copy, table)] == ["ReduceMin", "TopK"]
+    assert not [f for f in check_model(copy, table) if f.kind == "refused"]
+    for size in (1, 7, 50, 900):
+        values = np.round(RANDOM.randn(size), 1).astype("float32")
+        for k in sorted({0, 1, size // 2, size}):
+            for a, b in zip(run(model, values, np.array([k])), run(copy, values, np.array([k])),
+                            strict=True):  # fmt: skip
+                np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("op", ["ReduceMin", "ReduceMax"])
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_the_least_and_the_largest_of_a_few_integers(op, keepdims):
+    model = graph(op, Input([3], "int64"), made="int64", keepdims=keepdims)
+    same(model, np.array([5, -2, 9]), version="8.5")
 
 
 def test_what_has_no_bound_is_left():
@@ -174,7 +200,7 @@ def test_layer_normalisation(biased):
 
 def test_every_rewrite_is_tested_here():
     tested = {"Clip", "HardSwish", "LayerNormalization", "Mish", "Mod", "OneHot", "Reciprocal",
-              "TopK", "Xor"}  # fmt: skip
+              "ReduceMax", "ReduceMin", "TopK", "Xor"}  # fmt: skip
     assert set(REWRITES) == tested
 
 

@@ -14,20 +14,6 @@
 
 using namespace nvinfer1;
 
-// The device's memory is the processor's.
-extern "C" cudaError_t cudaMalloc(void** pointer, size_t size) {
-  *pointer = malloc(size);
-  return cudaSuccess;
-}
-extern "C" cudaError_t cudaFree(void* pointer) {
-  free(pointer);
-  return cudaSuccess;
-}
-extern "C" cudaError_t cudaMemcpy(void* to, const void* from, size_t size, cudaMemcpyKind) {
-  memcpy(to, from, size);
-  return cudaSuccess;
-}
-
 namespace {
 
 int failures = 0;

@@ -1,5 +1,7 @@
 #include "split_range_plugin.h"
 
+#include "split_range_v3.h"
+
 #include <cuda_runtime_api.h>
 #include <stdio.h>
 #include <string.h>
@@ -154,14 +156,15 @@ DimsExprs SplitRangePlugin::getOutputDimensions(int32_t output, const DimsExprs*
     dims.d[3] = like.d[like.nbDims - 1];
     return dims;
   }
-  // sw_cuda_capacity in words: (2 * symbols + 164) / 4.
+  // sw_cuda_capacity in words: two bytes a symbol, and what an empty latent takes.
+  const int32_t without_symbols = int32_t(sw_cuda_capacity(0, 0, 0));
   const auto times = [&](const nvinfer1::IDimensionExpr& a, const nvinfer1::IDimensionExpr& b) {
     return builder.operation(DimensionOperation::kPROD, a, b);
   };
   const auto* symbols = times(*times(*inputs[0].d[1], *inputs[0].d[2]), *inputs[0].d[3]);
   const auto* bytes = builder.operation(DimensionOperation::kSUM,
                                         *times(*symbols, *builder.constant(2)),
-                                        *builder.constant(164));
+                                        *builder.constant(without_symbols));
   dims.nbDims = 2;
   dims.d[1] = builder.operation(DimensionOperation::kFLOOR_DIV, *bytes, *builder.constant(4));
   return dims;
@@ -315,7 +318,7 @@ void SplitRangeCreator::setPluginNamespace(const char* name) noexcept {
 const char* SplitRangeCreator::getPluginNamespace() const noexcept { return namespace_.c_str(); }
 
 // Up to TensorRT 9 the library registers itself when it is loaded; from 10 on the registry loads it
-// and asks for its creators.
+// and asks for its creators: those of IPluginV3, or, by the older function, those of IPluginV2.
 #if NV_TENSORRT_MAJOR < 10
 #if !defined(SW_NO_REGISTRATION)
 REGISTER_TENSORRT_PLUGIN(SplitRangeEncodeCreator);
@@ -325,12 +328,14 @@ REGISTER_TENSORRT_PLUGIN(SplitRangeDecodeCreator);
 namespace {
 SplitRangeEncodeCreator encode_creator;
 SplitRangeDecodeCreator decode_creator;
+SplitRangeV3Creator encode_v3_creator(false), decode_v3_creator(true);
 }  // namespace
 
 extern "C" SW_API void setLoggerFinder(nvinfer1::ILoggerFinder*) {}
 
 extern "C" SW_API nvinfer1::IPluginCreatorInterface* const* getCreators(int32_t& count) {
-  static nvinfer1::IPluginCreatorInterface* const creators[] = {&encode_creator, &decode_creator};
+  static nvinfer1::IPluginCreatorInterface* const creators[] = {&encode_v3_creator,
+                                                               &decode_v3_creator};
   count = 2;
   return creators;
 }

@@ -1,5 +1,6 @@
 // The range coder as TensorRT plugins: SplitRangeEncode and SplitRangeDecode, one source for
-// TensorRT 8.2 to 11 (IPluginV2DynamicExt, which all of them have).
+// TensorRT 8.2 to 11: by IPluginV2DynamicExt here, which all of them have, and by IPluginV3 in
+// split_range_v3.h.
 //
 // SplitRangeEncode: latent FLOAT [N, C, H, W] -> words INT32 [N, M], length INT32 [N]
 //   The bytes of item i are the first length[i] bytes of row i of `words`; a length of -1 says that
