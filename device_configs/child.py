@@ -13,7 +13,7 @@ _START = (
     "spec = util.spec_from_file_location('splitwatt', %r, submodule_search_locations=%r)\n"
     "sys.modules['splitwatt'] = package = util.module_from_spec(spec)\n"
     "spec.loader.exec_module(package)\n"
-    "runpy.run_module(%r, run_name='__main__', alter_sys=True)\n"
+    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)\n"
 )
 
 
@@ -24,5 +24,6 @@ def module_command(module: str, *arguments: str) -> List[str]:
         module: its name below `splitwatt`, as `engines.tensorrt.build_part`.
         arguments: its own.
     """
-    start = _START % (splitwatt.__file__, list(splitwatt.__path__), "splitwatt." + module)
-    return [sys.executable, "-c", start] + list(arguments)
+    start = _START % (splitwatt.__file__, list(splitwatt.__path__))
+    # The module is a word of its own, so that a list of processes shows it.
+    return [sys.executable, "-c", start, "splitwatt." + module] + list(arguments)

@@ -4,7 +4,6 @@ import glob
 import json
 import os
 import shlex
-import sys
 from typing import Optional, Tuple
 from urllib.parse import unquote, urlsplit
 
@@ -55,13 +54,12 @@ def _origin() -> Optional[Tuple[str, bool]]:
     root = os.path.dirname(os.path.dirname(os.path.abspath(splitwatt.__file__)))
     if os.path.isfile(os.path.join(root, "pyproject.toml")):
         return root, True
-    for folder in [root] + sys.path:
-        for found in glob.glob(os.path.join(folder, "splitwatt-*.dist-info", "direct_url.json")):
-            try:
-                with open(found, encoding="utf-8") as stream:
-                    url = urlsplit(str(json.load(stream)["url"]))
-            except (OSError, ValueError, KeyError, TypeError):
-                return None
-            path = unquote(url.path)
-            return (path, False) if url.scheme == "file" and os.path.exists(path) else None
+    for origin in glob.glob(os.path.join(root, "splitwatt-*.dist-info", "direct_url.json")):
+        try:
+            with open(origin, encoding="utf-8") as stream:
+                url = urlsplit(str(json.load(stream)["url"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        path = unquote(url.path)
+        return (path, False) if url.scheme == "file" and os.path.exists(path) else None
     return None

@@ -1,5 +1,7 @@
 """What many tests share: the repository, its commands, and bundles exported once."""
 
+import contextlib
+import glob
 import hashlib
 import os
 import shutil
@@ -8,6 +10,7 @@ from pathlib import Path
 from typing import List
 
 import pytest
+from filelock import FileLock
 
 from splitwatt.device_configs.child import module_command
 
@@ -59,6 +62,14 @@ def _sources_digest() -> str:
     return digest.hexdigest()[:16]
 
 
+@contextlib.contextmanager
+def made_once(folder: Path):
+    """Hold a folder under build/ while it is made: tests run in several processes."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def bundles() -> Path:
     """`BUNDLES` exported with random weights for the target `cpu`: a folder of bundle folders.
@@ -70,7 +81,8 @@ def bundles() -> Path:
         return Path(os.environ["SPLITWATT_TEST_BUNDLES"])
     folder = ROOT / "build" / "test-bundles" / _sources_digest()
     models = [argument for name in BUNDLES for argument in ("--model", name)]
-    splitwatt("export", *models, "--target", "cpu", "--weights", "random", "--bundles", folder)
+    with made_once(folder):
+        splitwatt("export", *models, "--target", "cpu", "--weights", "random", "--bundles", folder)
     return folder / "cpu"
 
 
@@ -78,11 +90,12 @@ def bundles() -> Path:
 def cut_bundles() -> Path:
     """`CUT_BUNDLES` exported with random weights: a folder with a folder a target. Kept likewise."""
     folder = ROOT / "build" / "test-bundles" / _sources_digest()
-    for target, models in CUT_BUNDLES.items():
-        for name, server in models:
-            more = ["--server-target", server] if server else []
-            splitwatt("export", "--model", name, "--target", target, "--weights", "random",
-                      "--bundles", folder / "boards", *more)  # fmt: skip
+    with made_once(folder / "boards"):
+        for target, models in CUT_BUNDLES.items():
+            for name, server in models:
+                more = ["--server-target", server] if server else []
+                splitwatt("export", "--model", name, "--target", target, "--weights", "random",
+                          "--bundles", folder / "boards", *more)  # fmt: skip
     return folder / "boards"
 
 
@@ -90,14 +103,15 @@ def cut_bundles() -> Path:
 def precision_bundles(photographs) -> Path:
     """`IN_A_PRECISION` with random weights, int8 calibrated on two photographs. Kept likewise."""
     folder = ROOT / "build" / "test-bundles" / _sources_digest() / "precisions"
-    two = folder / "two"
-    two.mkdir(parents=True, exist_ok=True)
-    for photo in photographs[:2]:
-        shutil.copy(photo, two)
-    for target, precision in IN_A_PRECISION.items():
-        more = ["--calibration", two] if precision == "int8" else []
-        splitwatt("export", "--model", PRECISION_MODEL, "--precision", precision, "--target", target,
-                  "--weights", "random", "--bundles", folder, *more)  # fmt: skip
+    with made_once(folder):
+        two = folder / "two"
+        two.mkdir(parents=True, exist_ok=True)
+        for photo in photographs[:2]:
+            shutil.copy(photo, two)
+        for target, precision in IN_A_PRECISION.items():
+            more = ["--calibration", two] if precision == "int8" else []
+            splitwatt("export", "--model", PRECISION_MODEL, "--precision", precision, "--target", target,
+                      "--weights", "random", "--bundles", folder, *more)  # fmt: skip
     return folder
 
 
@@ -105,3 +119,57 @@ def precision_bundles(photographs) -> Path:
 def photographs() -> List[Path]:
     """The packaged photographs."""
     return sorted((ROOT / "engines" / "photographs").glob("*.jpg"))
+
+
+# The Pythons of boards.
+VERSIONS = ("3.6", "3.8")
+
+
+def interpreter(version):
+    """A CPython of that version on this machine, or None."""
+    on_path = shutil.which(f"python{version}")
+    known = sorted(glob.glob(os.path.expanduser(f"~/.pyenv/versions/{version}.*/bin/python")))
+    for candidate in [on_path, *known]:
+        if candidate and subprocess.call([candidate, "-c", "import venv"], stderr=-3) == 0:
+            return candidate
+    return None
+
+
+def missing(what):
+    """Skip for want of an interpreter; in continuous integration (.ci/run) that is a failure."""
+    if os.environ.get("SPLITWATT_CI") == "1":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+def run(command, **kwargs):
+    result = subprocess.run(
+        [str(part) for part in command],
+        cwd=str(ROOT),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        **kwargs,
+    )
+    assert result.returncode == 0, f"{command}:\n{result.stdout[-6000:]}"
+    return result.stdout
+
+
+@pytest.fixture(scope="session", params=VERSIONS)
+def board_python(request) -> Path:
+    python = interpreter(request.param)
+    if python is None:
+        missing(f"no CPython {request.param} on this machine: install one to run these")
+    requirements = ROOT / "tests" / "board" / f"requirements-{request.param}.txt"
+    key = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
+    folder = ROOT / "build" / f"python-{request.param}-{key}"
+    with made_once(folder):
+        if not (folder / "ready").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            run([python, "-m", "venv", folder])
+            # The pip that a 3.6 brings is too old for manylinux2014 wheels; this one runs on 3.6.
+            run([folder / "bin" / "python", "-m", "pip", "install", "-q", "pip==21.3.1"])
+            run([folder / "bin" / "python", "-m", "pip", "install", "-q", "-r", requirements])
+            (folder / "ready").touch()
+    return folder / "bin" / "python"

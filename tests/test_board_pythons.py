@@ -5,68 +5,12 @@ a host's, kept under build/. There every board file is compiled and imported, `t
 and the bundles that this host exported are verified.
 """
 
-import glob
-import hashlib
 import os
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 
-from tests.conftest import CUT_BUNDLES, IN_A_PRECISION, PRECISION_MODEL, ROOT
+from tests.conftest import CUT_BUNDLES, IN_A_PRECISION, PRECISION_MODEL, ROOT, missing, run
 from tests.test_rooms import BOARD_ROOMS, files, for_board
-
-VERSIONS = ("3.6", "3.8")
-
-
-def interpreter(version):
-    """A CPython of that version on this machine, or None."""
-    on_path = shutil.which(f"python{version}")
-    known = sorted(glob.glob(os.path.expanduser(f"~/.pyenv/versions/{version}.*/bin/python")))
-    for candidate in [on_path, *known]:
-        if candidate and subprocess.call([candidate, "-c", "import venv"], stderr=-3) == 0:
-            return candidate
-    return None
-
-
-def missing(what):
-    """Skip for want of an interpreter; in continuous integration (.ci/run) that is a failure."""
-    if os.environ.get("SPLITWATT_CI") == "1":
-        pytest.fail(what)
-    pytest.skip(what)
-
-
-def run(command, **kwargs):
-    result = subprocess.run(
-        [str(part) for part in command],
-        cwd=str(ROOT),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        universal_newlines=True,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        **kwargs,
-    )
-    assert result.returncode == 0, f"{command}:\n{result.stdout[-6000:]}"
-    return result.stdout
-
-
-@pytest.fixture(scope="session", params=VERSIONS)
-def board_python(request) -> Path:
-    python = interpreter(request.param)
-    if python is None:
-        missing(f"no CPython {request.param} on this machine: install one to run these")
-    requirements = ROOT / "tests" / "board" / f"requirements-{request.param}.txt"
-    key = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
-    folder = ROOT / "build" / f"python-{request.param}-{key}"
-    if not (folder / "ready").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        run([python, "-m", "venv", folder])
-        # The pip that a 3.6 brings is too old for manylinux2014 wheels; this one runs on 3.6.
-        run([folder / "bin" / "python", "-m", "pip", "install", "-q", "pip==21.3.1"])
-        run([folder / "bin" / "python", "-m", "pip", "install", "-q", "-r", requirements])
-        (folder / "ready").touch()
-    return folder / "bin" / "python"
 
 
 def test_a_missing_interpreter_is_a_skip_and_in_ci_a_failure(monkeypatch):

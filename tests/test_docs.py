@@ -3,6 +3,7 @@
 `python -m tests.test_docs` writes the tables of a config's keys and of the packaged configs anew.
 """
 
+import ast
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from splitwatt.engines.bundle.manifest import Manifest
 from splitwatt.profiler.config.config import load_config
 from splitwatt.profiler.records.fields import FIELDS
 from tests.conftest import ROOT, splitwatt
+from tools import commands_page
 
 
 def formats():
@@ -50,6 +52,10 @@ def test_links_between_documents_lead_somewhere():
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_reference_of_the_commands_is_that_of_their_parsers():
+    assert commands_page.PAGE.read_text() == commands_page.page(), "python -m tools.commands_page"
 
 
 CONFIGS = ROOT / "profiler" / "configs"
@@ -131,6 +137,26 @@ def test_the_first_report_says_how_many_bundles_the_demo_makes():
     words = {15: "fifteen"}
     models = len(load_config("demo.yaml").models())
     assert f"exports {words[models]} models" in (ROOT / "docs" / "first-report.md").read_text()
+
+
+def messages():
+    """Every text in the rooms' sources, with a dot for what is filled in."""
+    for path in sorted((ROOT / "splitwatt").glob("*/**/*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+            elif isinstance(node, ast.JoinedStr):
+                yield "".join(getattr(part, "value", "%s") if isinstance(part, ast.Constant) else "%s"
+                              for part in node.values)  # fmt: skip
+
+
+def test_the_sentences_of_the_page_on_failures_are_printed_by_the_product():
+    printed = re.sub(r"%[-+ #0-9.*]*[sdrgfx]", "\u2026", "\n".join(messages()))
+    rows = re.findall(r"^\| (.*?) \|", (ROOT / "docs" / "when-it-fails.md").read_text(), re.M)
+    quoted = [text for row in rows for text in re.findall(r"`([^`]*[a-z] [^`]*)`", row)]
+    pieces = [piece.strip() for text in quoted for piece in text.split("\u2026")]
+    missing = [piece for piece in pieces if len(piece) > 5 and piece not in printed]
+    assert len(quoted) > 15 and not missing, missing
 
 
 PAGES = ["README.md", "examples/README.md", "CONTRIBUTING.md"]

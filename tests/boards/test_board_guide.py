@@ -2,7 +2,7 @@
 
 import re
 
-import splitwatt as umbrella
+import splitwatt.__main__ as umbrella
 from tests.conftest import ROOT, splitwatt
 
 PAGE = (ROOT / "docs" / "board-guide.md").read_text()
@@ -24,9 +24,9 @@ def test_every_command_of_the_guide_exists_with_its_flags():
 
 def test_the_guide_s_versions_are_the_pinned_ones():
     for target, python in (("nano", "3.6"), ("xavier_nx", "3.8")):
-        pins = (ROOT / ".ci" / f"board-{python}.txt").read_text()
+        pins = (ROOT / "tools" / f"board-{python}.txt").read_text()
         assert f"`{target}`" in PAGE and f"py{python}" in PAGE
         assert "numpy==" in pins and "onnxruntime==" in pins
-    assert "numpy==1.19.5" in (ROOT / ".ci" / "board-3.6.txt").read_text()
+    assert "numpy==1.19.5" in (ROOT / "tools" / "board-3.6.txt").read_text()
     makefile = (ROOT / "Makefile").read_text()
     assert all(f"\n{name}:" in makefile for name in re.findall(r"`?make (\w+-board)`?", PAGE))

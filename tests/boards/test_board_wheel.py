@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT
 
 pytest.importorskip("elftools")
-SCRIPTS = ROOT / ".ci"
+SCRIPTS = ROOT / "tools"
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,7 @@ def wheel(tmp_path_factory):
     """The board's wheel."""
     pytest.importorskip("ziglang")
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, ROOT / ".ci" / "board_wheel.py", "--out", folder], check=True)
+    subprocess.run([sys.executable, ROOT / "tools" / "board_wheel.py", "--out", folder], check=True)
     return next(folder.glob("*.whl"))
 
 

@@ -139,7 +139,7 @@ def test_no_attribute_of_the_adapter_is_unaccounted_for():
     reason="TENSORRT_SOURCE names no clone of github.com/NVIDIA/TensorRT",
 )
 def test_the_names_are_as_tensorrt_s_own_sources_have_them():
-    script = ROOT / ".ci" / "tensorrt_names.py"
+    script = ROOT / "tools" / "tensorrt_names.py"
     subprocess.run([sys.executable, script, os.environ["TENSORRT_SOURCE"], "--check"], check=True)
 
 

@@ -12,7 +12,6 @@ from onnx import ModelProto, defs, helper
 
 from splitwatt.export.compat import check_model, load_table
 from tests.export_compat.graphs import Constant, Input, first_opset, graph, one_op
-from tests.test_board_pythons import board_python  # noqa: F401 - a fixture
 
 VERSIONS = ("1.10", "1.16")
 # What ONNX defines at the highest opset and the runtime has no CPU kernel for.
@@ -140,7 +139,7 @@ def test_ceilings_of_opset_and_ir():
     ]
 
 
-def test_a_board_s_own_runtime_agrees_with_the_table(board_python, tmp_path):  # noqa: F811
+def test_a_board_s_own_runtime_agrees_with_the_table(board_python, tmp_path):
     script = "import onnxruntime; print(onnxruntime.__version__)"
     installed = _run([board_python, "-c", script]).strip()
     version = "1.10" if installed.startswith("1.10.") else "1.16"

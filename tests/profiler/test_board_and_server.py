@@ -4,10 +4,9 @@ import subprocess
 
 from tests.conftest import ROOT
 from tests.profiler.test_runs import check_whole
-from tests.test_board_pythons import board_python  # noqa: F401  (a fixture)
 
 
-def test_a_board_profiles_against_a_host(board_python, tiny, server, config, tmp_path):  # noqa: F811
+def test_a_board_profiles_against_a_host(board_python, tiny, server, config, tmp_path):
     run = tmp_path / "run"
 
     def profile(*arguments):

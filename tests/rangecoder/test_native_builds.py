@@ -58,7 +58,7 @@ def test_cmake_builds_and_installs_where_the_package_looks(tmp_path):
         "-P",
         tmp_path / "build/cmake_install.cmake",
     )
-    installed = tmp_path / "engines" / "rangecoder" / native.NAME
+    installed = tmp_path / "splitwatt" / "engines" / "rangecoder" / native.NAME
     assert native.Library(str(installed)).paths
 
 

@@ -94,7 +94,7 @@ def rate_accuracy() -> tuple[Published, ...]:
             data_size_kib=_number(row["data_size_kb_mean"]),
             note=row["note"] or "",
         )
-        for row in _rows("published.csv", "profiler")
+        for row in _rows("published.csv", "splitwatt.profiler.config")
     )
 
 

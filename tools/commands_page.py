@@ -1,0 +1,100 @@
+"""docs/commands.md, the reference of all commands: `python -m tools.commands_page` writes it again.
+
+Every parser is asked for its own options, so that the page cannot say what the commands do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+from unittest import mock
+
+from splitwatt.__main__ import VERBS
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
+_HEAD = """# The commands
+
+`splitwatt VERB --help` prints the same. Every command exits with 0 (done), 1 (failed) or 2 (wrong
+usage), and with `--debug` shows the traceback of an error. `python -m tools.commands_page` writes this page.
+"""
+
+
+# A verb of verbs, each with a parser of its own.
+_BELOW = {"energy": ("read", "watch", "record", "integrate", "serve")}
+
+
+class _AskedError(Exception):
+    """Carries the parser that a command was about to use."""
+
+
+def _raise(parser: argparse.ArgumentParser, *arguments: object, **more: object) -> None:
+    raise _AskedError(parser)
+
+
+def parser_of(verb: str, *below: str) -> argparse.ArgumentParser:
+    """The parser that a verb, or a verb below it, reads its command line with."""
+    command = importlib.import_module(f"splitwatt.{VERBS[verb][0]}.cli").VERBS[verb]
+    with mock.patch.object(argparse.ArgumentParser, "parse_args", _raise):
+        try:
+            command(list(below))
+        except _AskedError as asked:
+            found: argparse.ArgumentParser = asked.args[0]
+            return found
+    raise SystemExit(f"splitwatt {verb} reads its command line without a parser")
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _rows(parser: argparse.ArgumentParser) -> str:
+    rows = []
+    formatter = parser._get_formatter()
+    for action in parser._actions:
+        if action.help == argparse.SUPPRESS:
+            continue
+        if action.dest in ("help", "debug"):
+            continue
+        shown = action.metavar or (
+            action.choices and "{" + ",".join(map(str, action.choices)) + "}"
+        )
+        value = "" if action.nargs == 0 else str(shown or action.dest.upper())
+        names = [f"`{f'{flag} {value}'.strip()}`" for flag in action.option_strings] or [
+            f"`{value}`"
+        ]
+        meaning = formatter._expand_help(action) if action.help else ""
+        rows.append(f"| {_cell(', '.join(names))} | {_cell(meaning)} |\n")
+    return "| option | meaning |\n|---|---|\n" + "".join(rows) if rows else ""
+
+
+def _section(parser: argparse.ArgumentParser) -> str:
+    text = f"\n## {parser.prog}\n{_paragraph(parser.description)}\n"
+    rows = _rows(parser)
+    text += f"\n{rows}" if rows else ""
+    if parser.epilog:
+        title, _, example = parser.epilog.partition("\n")
+        text += f"\n{title.strip().capitalize()}\n\n```\n{_unindented(example)}\n```\n"
+    return text
+
+
+def _paragraph(description: str | None) -> str:
+    return _cell(description or "")
+
+
+def _unindented(example: str) -> str:
+    return "\n".join(line.strip() for line in example.strip("\n").splitlines())
+
+
+def page() -> str:
+    """The whole page."""
+    asked = [(verb, *below) for verb in VERBS for below in _nested(verb)]
+    return _HEAD + "".join(_section(parser_of(*words)) for words in asked)
+
+
+def _nested(verb: str) -> list[tuple[str, ...]]:
+    return [(below,) for below in _BELOW[verb]] if verb in _BELOW else [()]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
