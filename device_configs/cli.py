@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, List
 
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.install import install_for
+from splitwatt.device_configs.printable import printable
 
 Command = Callable[[List[str]], int]
 
@@ -64,7 +65,7 @@ def print_json(document: Any) -> None:
 
 def note(text: str) -> None:
     """Print a line for people: on standard error, so that --json stays one document."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def time_left(done: float, total: float, elapsed_s: float) -> str:

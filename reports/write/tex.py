@@ -8,7 +8,7 @@ _ESCAPES = {
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", "†": r"\textdagger{}", "×": r"$\times$",
     "→": r"$\rightarrow$", "≤": r"$\leq$", "≥": r"$\geq$", "β": r"$\beta$", "µ": r"\textmu{}",
-    '"': "''", "+": r"+\allowbreak{}",
+    '"': "''", "+": r"+\allowbreak{}", "[": "{[}", "]": "{]}", "*": "{*}",
 }  # fmt: skip
 _QUOTED = re.compile(r'"([^"]*)"')
 # Beyond Latin letters a plain LaTeX has no glyphs.
@@ -17,9 +17,14 @@ _DIGITS = ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight
 
 
 def escape(text: str) -> str:
-    """A text as LaTeX prints it; a character that it has no glyph for becomes a question mark."""
+    """A text as LaTeX prints it; a character that it has no glyph for becomes a question mark.
+
+    Brackets and stars are grouped: after a line break TeX would take them for its argument.
+    """
     text = _QUOTED.sub(r"``\1''", " ".join(text.split()))
-    return "".join(_ESCAPES.get(c, c if ord(c) <= _LAST_LATIN else "?") for c in text)
+    return "".join(
+        _ESCAPES.get(c, c if ord(c) <= _LAST_LATIN and c.isprintable() else "?") for c in text
+    )
 
 
 def cell(text: str) -> str:
