@@ -20,7 +20,7 @@ from splitwatt.reports.papers.printed_names import printed_name
 from splitwatt.reports.papers.published import peak_memory_gb, stated, statements
 from splitwatt.reports.tables.table import Column, Table, significant
 from splitwatt.reports.write.csv_files import to_csv
-from splitwatt.reports.write.words import by_source, ranges
+from splitwatt.reports.load.words import by_source, ranges
 
 
 @pytest.mark.parametrize(
