@@ -32,10 +32,10 @@ def to_markdown(report: Report) -> str:
 def table_markdown(table: Table) -> str:
     """A Markdown table with its sources and notes below it."""
     columns = table.for_people()
-    head = [markdown_text(column.heading) for column in columns]
+    head = [markdown_text(column.heading, False) for column in columns]
     lines = [_line(head), "|" + "|".join("---:" if c.number else "---" for c in columns) + "|"]
     for row in table.rows:
-        lines.append(_line([markdown_text(c.show(row[c.key])) for c in columns]))
+        lines.append(_line([markdown_text(c.show(row[c.key]), False) for c in columns]))
     lines.append("")
     sources = table.sources()
     lines += [f"*Sources.* {markdown_text(sources)}", ""] if sources else []
@@ -62,7 +62,7 @@ def _what_was_run(runs: list[Run]) -> list[str]:
         facts = run_facts(run)
         lines += ["| | |", "|---|---|"]
         lines += [
-            f"| {key} | {markdown_text(str(value or '-'))} |"
+            f"| {key} | {markdown_text(str(value or '-'), False)} |"
             for key, value in facts_for_people(facts)
         ]
         lines.append("")

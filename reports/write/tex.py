@@ -8,7 +8,7 @@ _ESCAPES = {
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", "†": r"\textdagger{}", "×": r"$\times$",
     "→": r"$\rightarrow$", "≤": r"$\leq$", "≥": r"$\geq$", "β": r"$\beta$", "µ": r"\textmu{}",
-    '"': "''", "+": r"+\allowbreak{}", "[": "{[}", "]": "{]}", "*": "{*}",
+    '"': "''", "+": r"+\allowbreak{}",
 }  # fmt: skip
 _QUOTED = re.compile(r'"([^"]*)"')
 # Beyond Latin letters a plain LaTeX has no glyphs.
@@ -19,12 +19,13 @@ _DIGITS = ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight
 def escape(text: str) -> str:
     """A text as LaTeX prints it; a character that it has no glyph for becomes a question mark.
 
-    Brackets and stars are grouped: after a line break TeX would take them for its argument.
+    A bracket or star at the beginning is grouped: after a line break TeX would take it for an argument.
     """
     text = _QUOTED.sub(r"``\1''", " ".join(text.split()))
-    return "".join(
+    made = "".join(
         _ESCAPES.get(c, c if ord(c) <= _LAST_LATIN and c.isprintable() else "?") for c in text
     )
+    return f"{{{made[0]}}}{made[1:]}" if made[:1] in ("[", "*") else made
 
 
 def cell(text: str) -> str:
