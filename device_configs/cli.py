@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, List
 
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.install import install_for
+from splitwatt.device_configs.printable import printable
 from splitwatt.device_configs.small_files import real_number, whole_number
 
 Command = Callable[[List[str]], int]
@@ -73,12 +74,7 @@ def print_json(document: Any) -> None:
 
 def note(text: str) -> None:
     """Print a line for people: on standard error, so that --json stays one document."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def printable(text: str) -> str:
-    """A text from a file or a network for a terminal: control characters as escapes."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def time_left(done: float, total: float, elapsed_s: float) -> str:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from splitwatt.device_configs.cli import Command, parser, print_json
+from splitwatt.device_configs.printable import printable
 from splitwatt.reports.compare.cli import add_columns, compare
 
 
@@ -25,7 +26,7 @@ def report(argv: list[str]) -> int:
         metavar="FILE",
         action="append",
         default=[],
-        help="an accuracy.json besides those of the runs; may stand several times",
+        help="an accuracy.json besides those of the runs; may be repeated",
     )
     options = arguments.parse_args(argv)
 
@@ -46,7 +47,7 @@ def report(argv: list[str]) -> int:
         print_json({key: str(folder / name) for key, name in names.items()})
         return 0
     show(made.table("summary"), sys.stdout)
-    print("\n" + "\n".join(headline.text for headline in made.headlines))
+    print(printable("\n" + "\n".join(headline.text for headline in made.headlines)))
     print(f"\nThe report: {folder / 'report.md'}, as a page: {folder / 'report.html'}")
     return 0
 

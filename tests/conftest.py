@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import List
 
 import pytest
-from filelock import FileLock
 
 from splitwatt.device_configs.child import module_command
 
@@ -66,6 +65,8 @@ def _sources_digest() -> str:
 @contextlib.contextmanager
 def made_once(folder: Path):
     """Hold a folder under build/ while it is made: tests run in several processes."""
+    from filelock import FileLock  # no board's Python has it
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         yield folder

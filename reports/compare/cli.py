@@ -7,6 +7,7 @@ from pathlib import Path
 
 from splitwatt.device_configs.cli import parser, print_json
 from splitwatt.device_configs.errors import RunError, UsageError
+from splitwatt.device_configs.printable import printable
 
 _AGAINST = ("published",)
 
@@ -27,7 +28,7 @@ def compare(argv: list[str]) -> int:
         metavar="PERCENT",
         help="exit with 1 where B is shown to be worse than A by more than that",
     )
-    arguments.add_argument("--against", choices=_AGAINST, help="what stands beside the run")
+    arguments.add_argument("--against", choices=_AGAINST, help="reference to compare with")
     arguments.add_argument(
         "--out", metavar="DIR", help="also write Markdown, CSV, JSON and a figure there"
     )
@@ -87,7 +88,7 @@ def _two(options: argparse.Namespace) -> int:
         print_json(document)
     else:
         show(table, sys.stdout)
-        print("\n".join(lines))
+        print(printable("\n".join(lines)))
     return 0 if gate is None or gate.passed else 1
 
 

@@ -1,32 +1,46 @@
 """Two runs side by side: what changed, by how much, how sure; and the gate of a user's CI."""
 # board: no
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from splitwatt.profiler.analyse.times import end_to_end_s, local_s, server_s
 from splitwatt.profiler.links.link import Link
 from splitwatt.profiler.records.sample import Sample
-from splitwatt.reports.compare.change import Change, holm, of_medians, of_values
+from splitwatt.reports.compare.change import Block, Change, of_blocks, of_intervals
 from splitwatt.reports.load.accuracy import MAIN_METRIC, Accuracy, Result
 from splitwatt.reports.load.model import NO_LINK, Entry, Series
 from splitwatt.reports.load.values import Value, missing
 from splitwatt.reports.metrics import costs
+from splitwatt.reports.metrics.energy import board_energy
 from splitwatt.reports.metrics.latency import latency
 
-_SAMPLED = ("End-to-end latency", "Local", "Server", "Data size")
-_ORDER = {name: i for i, name in enumerate((*_SAMPLED, "Energy", "Peak memory", "Local GMAC"))}
+_ORDER = {
+    name: i
+    for i, name in enumerate(
+        (
+            "End-to-end latency",
+            "Local",
+            "Server",
+            "Data size",
+            "Energy",
+            "Peak memory",
+            "Local GMAC",
+        )
+    )
+}
 _CHANGED = {True: "worse", False: "better"}
 UNSURE = "no difference shown"
-FEW = "too few samples to tell"
+NO_VERDICT = "no verdict"
 
 
 @dataclass(frozen=True)
 class Pair:
     """One figure of one configuration on both sides; `change` in percent of a.
 
-    `verdict`: worse, better, equal, "no difference shown", "too few samples to tell", or why
-    there is nothing to compare. `broken`: b should have it and has not.
+    `verdict`: worse, better, equal, "no difference shown", "no verdict" with the reason, or why
+    there is nothing to compare. `broken`: b should have it and has not. `blocks`: what the test
+    compares; None for a figure that is counted or has its own interval.
     """
 
     config: str
@@ -39,6 +53,16 @@ class Pair:
     verdict: str
     higher_is_better: bool = False
     broken: bool = False
+    blocks: tuple[Sequence[Block], Sequence[Block]] | None = None
+    counted: bool = False
+
+    @property
+    def tested(self) -> bool:
+        """Whether it is one of the rows that a comparison tests."""
+        if self.change is None or self.counted:
+            return False
+        intervals = _half(self.a) is not None and _half(self.b) is not None
+        return intervals if self.blocks is None else all(self.blocks)
 
     @property
     def worse_percent(self) -> float | None:
@@ -50,7 +74,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Gate:
-    """Which pairs are worse by more than allowed; `unjudged` have too few samples to tell."""
+    """Which pairs are worse by more than allowed; `unjudged` got no verdict."""
 
     limit_percent: float
     failed: tuple[Pair, ...]
@@ -77,14 +101,9 @@ def compare(
     """Every figure that both sides have, and a sentence for what only one of them has."""
     pairs = [pair for x, y in _shared(a, b) for pair in _entries(a, b, x, y)]
     pairs += _accuracies(a, b, accuracy_a, accuracy_b)
-    families: dict[tuple[str, str], list[Pair]] = {}
-    for pair in sorted(pairs, key=lambda pair: _ORDER.get(pair.metric, len(_ORDER))):
-        families.setdefault((pair.metric, pair.link), []).append(pair)
-    judged = []
-    for family in families.values():
-        changes = holm([pair.change for pair in family])
-        judged += [_judged(pair, change) for pair, change in zip(family, changes, strict=True)]
-    return judged, _differences(a, b)
+    pairs.sort(key=lambda pair: _ORDER.get(pair.metric, len(_ORDER)))
+    rows = max(1, sum(pair.tested for pair in pairs))
+    return [_judged(pair, rows) for pair in pairs], _differences(a, b)
 
 
 def gate(pairs: list[Pair], limit_percent: float) -> Gate:
@@ -94,7 +113,8 @@ def gate(pairs: list[Pair], limit_percent: float) -> Gate:
         for pair in pairs
         if pair.broken or (pair.verdict == "worse" and (pair.worse_percent or 0.0) > limit_percent)
     ]
-    return Gate(limit_percent, tuple(failed), tuple(p for p in pairs if p.verdict == FEW))
+    unjudged = [pair for pair in pairs if pair.verdict.startswith(NO_VERDICT)]
+    return Gate(limit_percent, tuple(failed), tuple(unjudged))
 
 
 def _shared(a: Series, b: Series) -> Iterator[tuple[Entry, Entry]]:
@@ -133,21 +153,40 @@ def _entries(a: Series, b: Series, x: Entry, y: Entry) -> Iterator[Pair]:
         yield _sampled(metric, x, y)
     if x.split and not links:
         yield _without_link(x, y)
-    for name, unit, of in (
-        ("Energy", "J", costs.energy_j),
-        ("Peak memory", "GB", costs.peak_memory_gb),
-        ("Local GMAC", "GMAC", costs.local_gmac),
-    ):
-        found = _single(x.label, name, unit, of(x), of(y))
-        if found.a.value is not None or found.b.value is not None:
-            yield found
+    single = (
+        ("Energy", "J", costs.energy_j, _energy_blocks),
+        ("Peak memory", "GB", costs.peak_memory_gb, _memory_blocks),
+        ("Local GMAC", "GMAC", costs.local_gmac, None),
+    )
+    for name, unit, value, blocks in single:
+        made = _pair(x.label, name, "", unit, value(x), value(y))
+        if blocks is None:
+            made = replace(made, counted=True)
+        else:
+            made = replace(made, blocks=(blocks(x), blocks(y)))
+        if made.a.value is not None or made.b.value is not None:
+            yield made
+
+
+def _energy_blocks(entry: Entry) -> list[Block]:
+    each = (board_energy(replace(entry, energy=(block,))).gross.value for block in entry.energy)
+    return [[("", joules)] for joules in each if joules is not None]
+
+
+def _memory_blocks(entry: Entry) -> list[Block]:
+    return [
+        [("", float(record.process_peak_bytes))]
+        for record in entry.run.memory
+        if (record.config, record.backend) == (entry.id, entry.backend)
+        and record.process_peak_bytes is not None
+    ]
 
 
 def _without_link(x: Entry, y: Entry) -> Pair:
     """What stands for the latency of a split configuration that no link lets compare."""
     measured = latency(x, NO_LINK).total, latency(y, NO_LINK).total
     absent = missing("A and B have no link in common, so their latency was not compared")
-    pair = _pair(x.label, "End-to-end latency", "", "s", absent, absent, None)
+    pair = _pair(x.label, "End-to-end latency", "", "s", absent, absent)
     return replace(pair, broken=all(total.value is not None for total in measured))
 
 
@@ -174,26 +213,18 @@ def _payload_kib(sample: Sample) -> float | None:
 
 
 def _sampled(metric: _Metric, x: Entry, y: Entry) -> Pair:
-    sides = [_blocks(entry, metric.of) for entry in (x, y)]
     values = metric.value(x), metric.value(y)
-    change = of_medians(*sides) if all(v.value is not None for v in values) else None
-    return _pair(x.label, metric.name, metric.link, metric.unit, *values, change)
+    made = _pair(x.label, metric.name, metric.link, metric.unit, *values)
+    return replace(made, blocks=(_blocks(x, metric.of), _blocks(y, metric.of)))
 
 
-def _blocks(entry: Entry, of: Callable[[Sample], float | None]) -> list[list[float]]:
-    found: dict[str, list[float]] = {}
+def _blocks(entry: Entry, of: Callable[[Sample], float | None]) -> list[Block]:
+    blocks: dict[str, list[tuple[str, float]]] = {}
     for sample in entry.samples:
         value = of(sample)
         if value is not None:
-            found.setdefault(sample.block, []).append(value)
-    return list(found.values())
-
-
-def _single(config: str, name: str, unit: str, a: Value, b: Value, higher: bool = False) -> Pair:
-    change = None
-    if a.value is not None and b.value is not None:
-        change = of_values(a.value, b.value, (_half(a), _half(b)))
-    return _pair(config, name, "", unit, a, b, change, higher)
+            blocks.setdefault(sample.block, []).append((sample.image, value))
+    return list(blocks.values())
 
 
 def _half(value: Value) -> float | None:
@@ -201,28 +232,45 @@ def _half(value: Value) -> float | None:
 
 
 def _pair(
-    config: str, metric: str, link: str, unit: str, a: Value, b: Value, change: Change | None,
-    higher: bool = False,
-) -> Pair:  # fmt: skip
+    config: str, metric: str, link: str, unit: str, a: Value, b: Value, higher: bool = False
+) -> Pair:
+    """The two figures and their change, not yet tested."""
     broken = a.value is not None and b.value is None
-    why = "" if change else f"A: {a.why}" if a.value is None else f"B: {b.why or 'nothing'}"
+    change = None
+    if a.value and b.value is not None:
+        change = Change(100 * (b.value / a.value - 1))
+    why = (
+        "" if change else f"A: {a.why or 'nothing'}" if not a.value else f"B: {b.why or 'nothing'}"
+    )
     return Pair(config, metric, link, unit, a, b, change, why, higher, broken)
 
 
-def _judged(pair: Pair, change: Change | None) -> Pair:
-    verdict = pair.verdict
-    if change is not None:
-        worse = (change.percent > 0) != pair.higher_is_better
-        if change.percent == 0:
-            verdict = "equal"
-        elif change.shown is None:
-            verdict = FEW if pair.metric in _SAMPLED else _CHANGED[worse]
-        else:
-            verdict = _CHANGED[worse] if change.shown else UNSURE
-    return Pair(
-        pair.config, pair.metric, pair.link, pair.unit, pair.a, pair.b, change, verdict,
-        pair.higher_is_better, pair.broken,
-    )  # fmt: skip
+def _judged(pair: Pair, rows: int) -> Pair:
+    """The pair with its verdict, of a comparison that tests so many rows."""
+    change = pair.change
+    if change is None:
+        return pair
+    worse = (change.percent > 0) != pair.higher_is_better
+    if pair.counted:  # exactly known: any change that is printed is one
+        same = f"{pair.a.value:.3g}" == f"{pair.b.value:.3g}"
+        return replace(pair, verdict="equal" if same else _CHANGED[worse])
+    if pair.blocks is not None:
+        change = of_blocks(change.percent, *pair.blocks, rows)
+    else:
+        sides = pair.a.value or 0.0, pair.b.value or 0.0
+        change = of_intervals(*sides, (_half(pair.a), _half(pair.b)), rows) or change
+    return replace(pair, change=change, verdict=_verdict(change, worse))
+
+
+def _verdict(change: Change, worse: bool) -> str:
+    if change.low == change.high == 0:
+        return "equal"
+    if change.shown is not None:
+        return _CHANGED[worse] if change.shown else UNSURE
+    if change.wanted is None:
+        return f"{NO_VERDICT}: no interval"
+    a, b = change.blocks
+    return f"{NO_VERDICT}: {a} and {b} blocks; {change.wanted} on each side would do"
 
 
 def _accuracies(a: Series, b: Series, left: Accuracy, right: Accuracy) -> list[Pair]:
@@ -234,8 +282,8 @@ def _accuracies(a: Series, b: Series, left: Accuracy, right: Accuracy) -> list[P
         if max(len(mine), len(theirs)) > 1:
             name += f", {result.backend}"
         value = other.main if other else missing("not evaluated in B")
-        pair = _single(result.model, name, "%", result.main, value, higher=True)
-        found.append(pair if other else _unbroken(pair))
+        pair = _pair(result.model, name, "", "%", result.main, value, higher=True)
+        found.append(pair if other else replace(pair, broken=False))
     return found
 
 
@@ -251,9 +299,3 @@ def _partner(result: Result, mine: list[Result], theirs: list[Result]) -> Result
     if same:
         return same[0]
     return theirs[0] if len(mine) == len(theirs) == 1 else None
-
-
-def _unbroken(pair: Pair) -> Pair:
-    return Pair(
-        pair.config, pair.metric, pair.link, pair.unit, pair.a, pair.b, None, pair.verdict, True
-    )

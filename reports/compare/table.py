@@ -21,16 +21,14 @@ def compare_table(pairs: list[Pair], names: tuple[str, str], notes: list[str]) -
         Column("b", "B"),
         Column("unit", "Unit", number=False),
         Column("change_percent", "Change", "%", interval=True, text=_signed),
-        Column("p_holm", "p (Holm)"),
+        Column("p_corrected", "p"),
         Column("verdict", "B is", number=False),
     ]
     rows = [_row(pair) for pair in pairs]
     under = [
         f"A: {names[0]}. B: {names[1]}. Change: from A to B, in percent of A. In brackets: "
-        f"{METHOD}. p: normal, from the spread of the same resampling, adjusted for "
-        "the number of configurations (Holm, for each metric and link). A change is told to be "
-        "worse or better where p is below 5 %; energy, memory and counts are judged by their value "
-        "where the records hold no interval.",
+        f"{METHOD}. A row is worse or better where p is below 5 %. Accuracy is tested with the "
+        "intervals that its file states; GMAC are counted, so that any printed change counts.",
         *notes,
     ]
     return Table("compare", "Comparison", columns, rows, under)
@@ -55,7 +53,7 @@ def _row(pair: Pair) -> Row:
         "b": pair.b,
         "unit": pair.unit,
         "change_percent": change_value(pair),
-        "p_holm": Value(p, ("estimated",)) if p is not None else missing("no interval"),
+        "p_corrected": Value(p, ("estimated",)) if p is not None else missing("no test"),
         "verdict": pair.verdict,
     }
 
@@ -81,9 +79,9 @@ def gate_sentences(gate: Gate) -> list[str]:
             f"{percent(pair.worse_percent or 0.0)} %{sure}."
         )
     if gate.unjudged:
-        lines.append(
-            f"{len(gate.unjudged)} rows have too few samples and were not judged: measure 6 or more."
-        )
+        wanted = [p.change.wanted for p in gate.unjudged if p.change and p.change.wanted]
+        remedy = f": run at least {max(wanted)} blocks (repeats) on each side" if wanted else ""
+        lines.append(f"{len(gate.unjudged)} rows got no verdict and were not judged{remedy}.")
     lines.append(
         f"Passed: nothing is worse by more than {limit}."
         if gate.passed

@@ -18,6 +18,8 @@ from splitwatt.reports.load.values import Value
 from splitwatt.reports.papers.printed_names import printed_name
 from splitwatt.reports.tables.table import Row, Table
 from splitwatt.reports.write.csv_files import data_package, to_csv
+from splitwatt.reports.write.escape import markdown_text
+from splitwatt.reports.write.markdown import table_markdown
 
 
 def write_comparison(
@@ -39,8 +41,14 @@ def write_comparison(
             save(figure, folder, name)
     if figure is not None:
         picture = [f"![{table.title}]({name}.png)", ""]
-    text = [f"# {table.title}", "", *(f"- {line}" for line in lines), "", *picture]
-    write_atomic(str(folder / f"{name}.md"), "\n".join([*text, table.to_markdown()]))
+    text = [
+        f"# {markdown_text(table.title)}",
+        "",
+        *(f"- {markdown_text(line)}" for line in lines),
+        "",
+        *picture,
+    ]
+    write_atomic(str(folder / f"{name}.md"), "\n".join([*text, table_markdown(table)]))
     write_atomic(str(folder / f"{name}.csv"), to_csv(table))
     package = data_package(f"splitwatt-{name}", table.title, [table])
     write_atomic(str(folder / f"{name}.datapackage.json"), package)

@@ -4,9 +4,9 @@
 from splitwatt.reports.figures.drawing import Drawing
 from splitwatt.reports.figures.tradeoff import rate_distortion, three_way
 from splitwatt.reports.load.accuracy import Accuracy, Result
+from splitwatt.reports.load.words import by_source
 from splitwatt.reports.metrics.tradeoffs import Curve, axis_name, curves, subsets
 from splitwatt.reports.tables.accuracy import tasks_with_results
-from splitwatt.reports.write.words import by_source
 
 _PAPER = {
     "classification": ("Fig. 2", "SC2 Fig. 5"),

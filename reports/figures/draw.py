@@ -13,6 +13,7 @@ from splitwatt.reports.figures.costs import COST_FIGURES, INTERVAL, CostFigure
 from splitwatt.reports.figures.dots import dots
 from splitwatt.reports.figures.drawing import Drawing
 from splitwatt.reports.figures.latency import Bar, Stack, stacked
+from splitwatt.reports.figures.progress import each
 from splitwatt.reports.figures.style import paper_style, save
 from splitwatt.reports.load.accuracy import NONE, Accuracy
 from splitwatt.reports.load.model import (
@@ -26,12 +27,11 @@ from splitwatt.reports.load.model import (
     slug,
 )
 from splitwatt.reports.load.values import Value, missing
+from splitwatt.reports.load.words import by_source
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.papers import frankensplit
 from splitwatt.reports.papers.paper_names import paper_figure
 from splitwatt.reports.tables import notes
-from splitwatt.reports.write.progress import each
-from splitwatt.reports.write.words import by_source
 
 
 def draw_all(found: list[Drawing], folder: Path, columns: int = 2) -> None:

@@ -13,9 +13,11 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from splitwatt.device_configs.files import write_atomic
+from splitwatt.device_configs.printable import printable
 
 PANEL_IN = 1.75
 PNG_DPI = 300
@@ -48,7 +50,7 @@ FORMATS = ("png", "pdf", "svg")
 _RC: Any = {
     "font.family": "serif",
     "font.serif": ["STIXGeneral"],  # Times-like, and comes with matplotlib
-    "mathtext.fontset": "stix",
+    "text.parse_math": False,  # a name with dollar signs is no formula
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -156,6 +158,8 @@ def file_names(name: str) -> list[str]:
 
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Write a figure as PNG, PDF and SVG."""
+    for text in figure.findobj(Text):
+        text.set_text(printable(text.get_text()))  # type: ignore[attr-defined]
     figure.draw_without_rendering()  # lays it out once, not again for each format
     figure.set_layout_engine("none")
     for suffix, file in zip(FORMATS, file_names(name), strict=True):

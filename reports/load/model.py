@@ -5,7 +5,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from splitwatt.profiler.analyse.energy import (
@@ -49,6 +49,8 @@ class Entry:
     energy: tuple[BlockEnergy, ...] = ()
     server_energy: tuple[BlockEnergy, ...] = ()
     stage_energy: tuple[StageEnergy, ...] = ()
+    # Figures that several tables and figures show, each computed once.
+    computed: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def group(self) -> str:

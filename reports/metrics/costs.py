@@ -6,9 +6,9 @@ from typing import Any
 
 from splitwatt.reports.load.model import Entry, Sample
 from splitwatt.reports.load.values import Value, exact, missing
+from splitwatt.reports.load.words import unique
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.energy import board_energy
-from splitwatt.reports.write.words import unique
 
 KIB = 1024
 MIB = 1024 * 1024

@@ -15,9 +15,9 @@ from splitwatt.profiler.analyse.times import uplink_s
 from splitwatt.profiler.links.link import Link
 from splitwatt.reports.load.model import NO_LINK, Entry
 from splitwatt.reports.load.values import Value, exact, missing
+from splitwatt.reports.load.words import unique
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.latency import byte_sources
-from splitwatt.reports.write.words import unique
 
 NOTHING = "no power sensor was recorded"
 

@@ -46,6 +46,13 @@ class Latency:
 
 def latency(entry: Entry, link: Link) -> Latency:
     """The latency of an entry on one link; a measured one adds nothing to what was measured."""
+    known: Latency | None = entry.computed.get(link)
+    if known is None:
+        known = entry.computed[link] = _latency(entry, link)
+    return known
+
+
+def _latency(entry: Entry, link: Link) -> Latency:
     totals = _seconds(entry, lambda s: end_to_end_s(s, link))
     uplink = _uplink(entry, link)
     return Latency(

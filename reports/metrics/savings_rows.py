@@ -3,6 +3,7 @@
 
 from splitwatt.reports.load.model import Entry, Link, Series, file_name
 from splitwatt.reports.load.values import Value, exact, missing
+from splitwatt.reports.load.words import unique
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.savings import saved
@@ -10,7 +11,6 @@ from splitwatt.reports.papers.published import stated
 from splitwatt.reports.tables import notes
 from splitwatt.reports.tables.table import Cell, Column, Row, Table, percent
 from splitwatt.reports.tables.which import SERIES, of_series
-from splitwatt.reports.write.words import unique
 
 
 def savings_by_row(series: list[Series]) -> Table:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from splitwatt.profiler.records.sample import ESTIMATED, PUBLISHED
 from splitwatt.reports.load.model import Entry, Series
-from splitwatt.reports.write.words import ranges, unique
+from splitwatt.reports.load.words import ranges, unique
 
 PAPER_BOARDS = ("nano", "xavier_nx")
 PAPER_ROWS = 40

@@ -6,8 +6,8 @@ from typing import Any
 from splitwatt.profiler.analyse.summary import remarks
 from splitwatt.reports.load.accuracy import Accuracy
 from splitwatt.reports.load.model import Run, Series, board_of, runs_of
+from splitwatt.reports.load.words import ranges, unique
 from splitwatt.reports.metrics.energy import board_energy
-from splitwatt.reports.write.words import ranges, unique
 
 # What the list of them is called.
 SHORTFALLS = "What is missing, and what to mind"

@@ -8,11 +8,11 @@ from splitwatt.device_configs.targets import load_target
 from splitwatt.reports.load.accuracy import MAIN_METRIC, Accuracy
 from splitwatt.reports.load.model import Run, Series, board_of, runs_of
 from splitwatt.reports.load.values import Value, exact, missing
+from splitwatt.reports.load.words import unique
 from splitwatt.reports.metrics.costs import MIB
 from splitwatt.reports.papers.published import rows as printed
 from splitwatt.reports.tables import notes
 from splitwatt.reports.tables.table import Column, Row, Table, percent, whole
-from splitwatt.reports.write.words import unique
 
 GIB = 1024**3
 _SLOTS = {"classification": "IC", "detection": "OD", "segmentation": "SS"}

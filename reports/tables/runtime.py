@@ -6,10 +6,10 @@ from splitwatt.profiler.records.blocks import Throughput
 from splitwatt.profiler.records.network import LinkRate
 from splitwatt.reports.load.model import NO_LINK, Entry, Series
 from splitwatt.reports.load.values import Value, exact, missing
+from splitwatt.reports.load.words import unique
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.tables.table import Column, Row, Table, whole
 from splitwatt.reports.tables.which import CONFIG, SERIES, of_entry, of_series
-from splitwatt.reports.write.words import unique
 
 _BOUNDLESS = "too few samples to bound it with 99 % confidence"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from splitwatt.profiler.analyse.rates import group_of
 from splitwatt.reports.load.values import Value
-from splitwatt.reports.write.words import by_source
+from splitwatt.reports.load.words import by_source
 
 Cell = Value | str
 Row = dict[str, Cell]
@@ -86,20 +86,6 @@ class Table:
             for column in self.columns
             if not (column.quiet and len({column.show(row[column.key]) for row in self.rows}) <= 1)
         ]
-
-    def to_markdown(self) -> str:
-        """A Markdown table with its sources and notes below it."""
-        columns = self.for_people()
-        lines = ["| " + " | ".join(column.heading for column in columns) + " |"]
-        lines.append("|" + "|".join("---:" if c.number else "---" for c in columns) + "|")
-        for row in self.rows:
-            cells = (column.show(row[column.key]) for column in columns)
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-        lines.append("")
-        lines += [f"*Sources.* {self.sources()}", ""] if self.sources() else []
-        for note in self.notes:
-            lines += [note, ""]
-        return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
         """The table as JSON: columns, rows of values with their sources, notes."""

@@ -3,13 +3,13 @@
 
 from splitwatt.reports.load.model import NO_LINK, Entry, Link, Series, links_of_all, slug
 from splitwatt.reports.load.values import Value, exact, missing
+from splitwatt.reports.load.words import unique
 from splitwatt.reports.metrics import costs, stats
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.papers.published import is_papers, peak_memory_gb
 from splitwatt.reports.tables import notes
 from splitwatt.reports.tables.table import Cell, Column, Row, Table, whole
 from splitwatt.reports.tables.which import CONFIG, SERIES, of_entry
-from splitwatt.reports.write.words import unique
 
 END_TO_END = "end_to_end_s"
 

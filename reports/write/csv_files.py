@@ -12,6 +12,7 @@ from typing import Any
 
 from splitwatt.reports.load.values import SOURCES
 from splitwatt.reports.tables.table import Cell, Column, Table
+from splitwatt.reports.write.escape import csv_text
 
 _ONE_SOURCE = "(" + "|".join(SOURCES) + ")"
 _SOURCES = f"^{_ONE_SOURCE}(\\+{_ONE_SOURCE})*$"
@@ -91,6 +92,6 @@ def _number(name: str, title: str, unit: str) -> Field:
 
 def _cells(column: Column, cell: Cell) -> list[str]:
     if isinstance(cell, str):
-        return [cell]
+        return [csv_text(cell)]
     numbers = [cell.value, cell.low, cell.high] if column.interval else [cell.value]
     return [*("" if number is None else repr(number) for number in numbers), cell.source]

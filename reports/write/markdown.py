@@ -2,31 +2,50 @@
 # board: no
 
 from pathlib import Path
-from typing import Any
 
 from splitwatt.reports.load.model import Run, board_of, runs_of
 from splitwatt.reports.load.values import SOURCES
+from splitwatt.reports.load.words import unique
 from splitwatt.reports.tables.overview import SHORTFALLS, facts_for_people, run_facts
 from splitwatt.reports.tables.table import Table
 from splitwatt.reports.write.document import Report, versions
-from splitwatt.reports.write.words import unique
+from splitwatt.reports.write.escape import markdown_text
 
 
 def to_markdown(report: Report) -> str:
     """The whole report as Markdown, its figures beside it."""
     runs = runs_of(report.series)
-    lines = [f"# {title(report)}", ""]
+    lines = [f"# {markdown_text(title(report))}", ""]
     lines += _what_was_run(runs)
     lines += ["## Summary", ""]
-    lines += [f"- {headline.text}" for headline in report.headlines] + [""]
-    lines += [report.table("summary").to_markdown()]
+    lines += [f"- {markdown_text(headline.text)}" for headline in report.headlines] + [""]
+    lines += [table_markdown(report.table("summary"))]
     lines += _missing(report)
     for table in report.tables:
         if not table.rows or table.name == "summary":
             continue
-        lines += [f"## {table.title}", "", *_figures(report, table), table.to_markdown()]
+        lines += [f"## {table.title}", "", *_figures(report, table), table_markdown(table)]
     lines += _legend() + _limits(report)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def table_markdown(table: Table) -> str:
+    """A Markdown table with its sources and notes below it."""
+    columns = table.for_people()
+    head = [markdown_text(column.heading, False) for column in columns]
+    lines = [_line(head), "|" + "|".join("---:" if c.number else "---" for c in columns) + "|"]
+    for row in table.rows:
+        lines.append(_line([markdown_text(c.show(row[c.key]), False) for c in columns]))
+    lines.append("")
+    sources = table.sources()
+    lines += [f"*Sources.* {markdown_text(sources)}", ""] if sources else []
+    for note in table.notes:
+        lines += [markdown_text(note), ""]
+    return "\n".join(lines)
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def title(report: Report) -> str:
@@ -42,28 +61,28 @@ def _what_was_run(runs: list[Run]) -> list[str]:
     for run in runs:
         facts = run_facts(run)
         lines += ["| | |", "|---|---|"]
-        lines += [f"| {key} | {_cell(value)} |" for key, value in facts_for_people(facts)]
+        lines += [
+            f"| {key} | {markdown_text(str(value or '-'), False)} |"
+            for key, value in facts_for_people(facts)
+        ]
         lines.append("")
     return lines
-
-
-def _cell(value: Any) -> str:
-    return str(value or "-").replace("|", "\\|").replace("\n", " ")
 
 
 def _missing(report: Report) -> list[str]:
     found = report.shortfalls
     if not found:
         return []
-    return [f"## {SHORTFALLS}", "", *(f"- {sentence}" for sentence in found), ""]
+    return [f"## {SHORTFALLS}", "", *(f"- {markdown_text(sentence)}" for sentence in found), ""]
 
 
 def _figures(report: Report, table: Table) -> list[str]:
     lines = []
     for drawing, files in report.figures:
         if {drawing.name, drawing.name.split("_")[0]} & set(table.figures):
-            lines += [f"![{drawing.title}]({files[0]})", ""]
-            lines += [f"*{drawing.title}.* {drawing.caption} Sources: {drawing.sources}.", ""]
+            name = markdown_text(drawing.title)
+            under = markdown_text(f"{drawing.caption} Sources: {drawing.sources}.")
+            lines += [f"![{name}]({files[0]})", "", f"*{name}.* {under}", ""]
             lines += [" ".join(f"[{Path(f).suffix[1:].upper()}]({f})" for f in files[1:]), ""]
     return lines
 

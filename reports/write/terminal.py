@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from splitwatt.device_configs.printable import printable
 from splitwatt.reports.tables.table import Table, group_of_row
 
 # A pipe has no width of its own: as wide as the table needs.
@@ -28,13 +29,13 @@ def show(table: Table, stream: TextIO) -> None:
         drawn = _draw(table, intervals=False)
     console.print(drawn)
     for line in [f"Sources: {table.sources()}", *table.notes]:
-        console.print(Text(line, style="dim"))
+        console.print(Text(printable(line), style="dim"))
 
 
 def _draw(table: Table, intervals: bool) -> RichTable:
     drawn = RichTable(
         box=box.SIMPLE_HEAD,
-        title=table.title,
+        title=Text(table.title),
         title_justify="left",
         pad_edge=False,
         padding=(0, 1, 0, 0),
@@ -42,12 +43,12 @@ def _draw(table: Table, intervals: bool) -> RichTable:
     columns = [replace(c, interval=c.interval and intervals) for c in table.for_people()]
     for column in columns:
         heading = column.title.replace(" at ", "\n") + (f"\n[{column.unit}]" if column.unit else "")
-        drawn.add_column(Text(heading), justify="right" if column.number else "left")
+        drawn.add_column(Text(printable(heading)), justify="right" if column.number else "left")
     previous = ""
     for row in table.rows:
         group = group_of_row(row)
         if previous and group != previous:
             drawn.add_section()
         previous = group
-        drawn.add_row(*(Text(column.show(row[column.key])) for column in columns))
+        drawn.add_row(*(Text(printable(column.show(row[column.key]))) for column in columns))
     return drawn

@@ -17,9 +17,15 @@ _DIGITS = ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight
 
 
 def escape(text: str) -> str:
-    """A text as LaTeX prints it; a character that it has no glyph for becomes a question mark."""
+    """A text as LaTeX prints it; a character that it has no glyph for becomes a question mark.
+
+    A bracket or star at the beginning is grouped: after a line break TeX would take it for an argument.
+    """
     text = _QUOTED.sub(r"``\1''", " ".join(text.split()))
-    return "".join(_ESCAPES.get(c, c if ord(c) <= _LAST_LATIN else "?") for c in text)
+    made = "".join(
+        _ESCAPES.get(c, c if ord(c) <= _LAST_LATIN and c.isprintable() else "?") for c in text
+    )
+    return f"{{{made[0]}}}{made[1:]}" if made[:1] in ("[", "*") else made
 
 
 def cell(text: str) -> str:

@@ -2,7 +2,8 @@
 
 The run is synthetic (tests/reports/synthetic.py): its records are written by the profiler's own code
 and nothing in it was measured; what is measured here is the making of the report. `--quick`: fewer
-inferences.
+inferences. `--example`, with an earlier checkout's folder after it: only the report of examples/table3-cpu,
+by this code and by that one in turn.
 """
 
 import os
@@ -21,6 +22,36 @@ from tests.reports.power import add_power
 from tests.reports.synthetic import make_config, write_run
 
 GOAL_S, GOAL_BYTES, GOAL_PAGE_BYTES, GOAL_READY_MS = 30, 2e9, 5e6, 2000
+
+
+EXAMPLE = Path("examples/table3-cpu/run").resolve()
+
+
+def example(earlier: list[str]) -> None:
+    """Processor seconds of the example's report, by this code and by earlier checkouts in turn."""
+    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); import splitwatt; sys.exit(splitwatt.main())"
+    spent: dict[str, list[float]] = {"this code": []} | {name: [] for name in earlier}
+    with tempfile.TemporaryDirectory() as out:
+        tail = ["report", str(EXAMPLE), "--out", out]
+        for _ in range(3):
+            for name, seconds in spent.items():
+                own = name == "this code"
+                command = (
+                    COMMAND if own else [sys.executable, "-c", code, str(Path(name).resolve())]
+                )
+                seconds.append(_busy([*command, *tail], None if own else name))
+    best = {name: min(seconds) for name, seconds in spent.items()}
+    rows = [[n, f"{x:.1f} s", f"{x / best['this code']:.2f}"] for n, x in best.items()]
+    columns = ["the report of 40 rows, 480 samples", "processor, best of 3", "ratio"]
+    publish("reports_example", "The example's report", columns, rows, spent)
+
+
+def _busy(command: list[str], folder: str | None) -> float:
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=folder)
+    _, status, usage = _wait(child)
+    if status:
+        raise RuntimeError(f"the report exited with {status}")
+    return usage.ru_utime + usage.ru_stime
 
 
 def report(folder: Path, runs: list[Path]) -> tuple[float, float, float]:
@@ -66,6 +97,9 @@ def _of_the_browser(url: str) -> bool:
 
 def main(arguments: tuple[str, ...] = ()) -> None:
     """Measure, print, and write the table under build/bench."""
+    if "--example" in arguments:
+        example(list(arguments[arguments.index("--example") + 1 :]))
+        return
     inferences = 3 if "--quick" in arguments else 10
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

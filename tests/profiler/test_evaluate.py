@@ -24,11 +24,11 @@ from splitwatt.engines.pipeline.pipeline import whole
 from splitwatt.profiler.check import accuracy, drawn
 from splitwatt.profiler.check.boxes import Matches
 from splitwatt.profiler.check.raw import Raw
-from splitwatt.profiler.records.coco import read_coco
 from splitwatt.profiler.evaluate.data_sets import DataSet, Item, open_data_set
 from splitwatt.profiler.evaluate.document import add_results
 from splitwatt.profiler.evaluate.intervals import mean
 from splitwatt.profiler.evaluate.metrics import figures, of_image
+from splitwatt.profiler.records.coco import read_coco
 from tests.conftest import COMMAND, ROOT, splitwatt
 
 CLASSIFIER = "mobilenet_v3_large"

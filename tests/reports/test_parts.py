@@ -14,13 +14,13 @@ from splitwatt.reports.figures.bars import bars
 from splitwatt.reports.figures.categories import Categories, Panel, Place
 from splitwatt.reports.figures.forest import Forest, forest
 from splitwatt.reports.load.values import SOURCES, Value, exact, missing, ordered
+from splitwatt.reports.load.words import by_source, ranges
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.tradeoffs import Curve, Point
 from splitwatt.reports.papers.printed_names import printed_name
 from splitwatt.reports.papers.published import peak_memory_gb, stated, statements
 from splitwatt.reports.tables.table import Column, Table, significant
 from splitwatt.reports.write.csv_files import to_csv
-from splitwatt.reports.write.words import by_source, ranges
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """report.html: the whole report as one page that needs nothing but itself."""
 # board: no
 
-import html
 import json
 from importlib import resources
+from typing import Any
 
+from splitwatt.device_configs.printable import printable
 from splitwatt.reports.tables.overview import SHORTFALLS
 from splitwatt.reports.write.document import Report
+from splitwatt.reports.write.escape import html_text
 from splitwatt.reports.write.page.data import explorer
 from splitwatt.reports.write.page.tables import headline, provenance_words, section
 
@@ -27,12 +29,12 @@ def to_html(report: Report, title: str) -> str:
     """The page. It may make no request: a policy in its head forbids every one."""
     words = provenance_words()
     body = [section(report, name) for name in _order(report)]
-    data = json.dumps(explorer(report), allow_nan=False, separators=(",", ":"))
+    data = json.dumps(_shown(explorer(report)), allow_nan=False, separators=(",", ":"))
     places = {
-        "TITLE": html.escape(title),
+        "TITLE": html_text(title),
         "STYLE": _read("style.css"),
         "HEADLINES": _folding("Savings in words", [headline(h) for h in report.headlines]),
-        "MISSING": _folding(SHORTFALLS, [f"<li>{html.escape(line)}" for line in report.shortfalls]),
+        "MISSING": _folding(SHORTFALLS, [f"<li>{html_text(line)}" for line in report.shortfalls]),
         "RUNS": section(report, "runs"),
         "SECTIONS": "\n".join(body),
         "SOURCES": words,
@@ -47,6 +49,15 @@ def to_html(report: Report, title: str) -> str:
         name, _, after = piece.partition("}}")
         parts += [places[name], after]
     return "".join(parts)
+
+
+def _shown(data: Any) -> Any:
+    """The same with texts that only show: the page draws them."""
+    if isinstance(data, dict):
+        return {key: _shown(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_shown(item) for item in data]
+    return printable(data) if isinstance(data, str) else data
 
 
 def _order(report: Report) -> list[str]:

@@ -1,7 +1,6 @@
 """The tables and sentences of the page: plain HTML, every number with its provenance beside it."""
 # board: no
 
-import html
 from typing import Any
 
 from splitwatt.reports.load.model import runs_of
@@ -9,6 +8,7 @@ from splitwatt.reports.load.values import SOURCES, Value
 from splitwatt.reports.tables.overview import facts_for_people, run_facts
 from splitwatt.reports.tables.table import Cell, Column, Table
 from splitwatt.reports.write.document import Report
+from splitwatt.reports.write.escape import html_text
 from splitwatt.reports.write.headlines import Headline
 
 _OPEN = ("summary",)
@@ -20,11 +20,11 @@ def section(report: Report, name: str) -> str:
         return "".join(_run(run_facts(run)) for run in runs_of(report.series))
     table = report.table(name)
     opened = " open" if name in _OPEN else ""
-    notes = "".join(f"<p>{html.escape(note)}</p>" for note in table.notes)
+    notes = "".join(f"<p>{html_text(note)}</p>" for note in table.notes)
     sources = table.sources()
-    told = f"<p><b>Sources.</b> {html.escape(sources)}</p>" if sources else ""
+    told = f"<p><b>Sources.</b> {html_text(sources)}</p>" if sources else ""
     return (
-        f'<details class=table id="table-{name}"{opened}><summary>{html.escape(table.title)} '
+        f'<details class=table id="table-{name}"{opened}><summary>{html_text(table.title)} '
         f"<small>{len(table.rows)} rows</small></summary><div class=scroll>{_table(table)}</div>"
         f"<div class=notes>{told}{notes}</div></details>"
     )
@@ -32,23 +32,23 @@ def section(report: Report, name: str) -> str:
 
 def provenance_words() -> str:
     """What the sources' names mean, as a list."""
-    items = (f"<dt>{name}<dd>{html.escape(meaning)}" for name, meaning in SOURCES.items())
+    items = (f"<dt>{name}<dd>{html_text(meaning)}" for name, meaning in SOURCES.items())
     return f"<dl>{''.join(items)}</dl>"
 
 
 def _run(facts: dict[str, Any]) -> str:
     rows = "".join(
-        f"<tr><th scope=row>{html.escape(key)}<td>{html.escape(str(value or '-'))}"
+        f"<tr><th scope=row>{html_text(key)}<td>{html_text(value or '-')}"
         for key, value in facts_for_people(facts)
     )
-    return f"<details><summary>Run {html.escape(str(facts['name']))} on board {html.escape(str(facts['board']))}</summary><table class=facts>{rows}</table></details>"
+    return f"<details><summary>Run {html_text(facts['name'])} on board {html_text(facts['board'])}</summary><table class=facts>{rows}</table></details>"
 
 
 def _table(table: Table) -> str:
     columns = table.for_people()
     head = "".join(
-        f'<th scope=col data-key="{c.key}"{" class=n" if c.number else ""}><button>'
-        f"{html.escape(c.heading)}</button>"
+        f'<th scope=col data-key="{html_text(c.key)}"{" class=n" if c.number else ""}><button>'
+        f"{html_text(c.heading)}</button>"
         for c in columns
     )
     rows = "".join("<tr>" + "".join(_cell(c, row[c.key]) for c in columns) for row in table.rows)
@@ -57,11 +57,11 @@ def _table(table: Table) -> str:
 
 def headline(told: Headline) -> str:
     """A sentence as an item of a list, with the provenance of its number."""
-    return f'<li data-unit="% saved" {_facts_of(told.saved)}>{html.escape(told.text)}'
+    return f'<li data-unit="% saved" {_facts_of(told.saved)}>{html_text(told.text)}'
 
 
 def _cell(column: Column, cell: Cell) -> str:
-    shown = html.escape(column.show(cell))
+    shown = html_text(column.show(cell))
     if isinstance(cell, str):
         return f"<td>{shown}"
     return f"<td class=n {_facts_of(cell)}>{shown}"
@@ -70,7 +70,7 @@ def _cell(column: Column, cell: Cell) -> str:
 def _facts_of(value: Value) -> str:
     """A number's full value, interval, count and sources as attributes; or why there is none."""
     if value.value is None:
-        return f'data-why="{html.escape(value.why or "not measured")}"'
+        return f'data-why="{html_text(value.why or "not measured")}"'
     facts = [f'data-v="{value.value!r}"', f'data-s="{value.source}"']
     if value.low is not None and value.high is not None:
         facts.append(f'data-low="{value.low!r}" data-high="{value.high!r}"')
