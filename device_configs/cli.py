@@ -6,9 +6,9 @@ import sys
 from typing import Any, Callable, Dict, List
 
 from splitwatt.device_configs.errors import SplitwattError
+from splitwatt.device_configs.input.small_files import real_number, whole_number
 from splitwatt.device_configs.install import install_for
 from splitwatt.device_configs.printable import printable
-from splitwatt.device_configs.small_files import real_number, whole_number
 
 Command = Callable[[List[str]], int]
 

@@ -11,7 +11,7 @@ import re
 from typing import List, Optional, Set, Tuple
 
 from splitwatt.device_configs.errors import TargetError
-from splitwatt.device_configs.small_files import text_of
+from splitwatt.device_configs.input.small_files import text_of
 from splitwatt.device_configs.targets import Target, known_targets, load_target
 
 _SENSORS = "bus/i2c/drivers/ina3221*/*-*"

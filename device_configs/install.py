@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 import splitwatt
 from splitwatt.device_configs.errors import SplitwattError
-from splitwatt.device_configs.strict_json import read_json
+from splitwatt.device_configs.input.strict_json import read_json
 
 # extra -> packages that it brings beyond the board runtime's, as they are imported
 EXTRAS = {

@@ -9,9 +9,9 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import ConfigError, TargetError, UsageError
+from splitwatt.device_configs.input.schema import check
+from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.device_configs.names import suggestion
-from splitwatt.device_configs.schema import check
-from splitwatt.device_configs.strict_json import read_json
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 # Targets that a command line gave by their files: name -> file.
@@ -174,7 +174,9 @@ def read_target(path: str) -> Target:
     Raises:
         ConfigError: no such file, no YAML, or not of the form of `schema.json`.
     """
-    from splitwatt.device_configs.strict_yaml import read_yaml  # PyYAML: not every command has it
+    from splitwatt.device_configs.input.strict_yaml import (
+        read_yaml,  # PyYAML: not every command has it
+    )
 
     return parse_target(read_yaml(path), os.path.basename(path))
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from splitwatt.device_configs.errors import ConfigError, UsageError
+from splitwatt.device_configs.input.strict_yaml import read_yaml
 from splitwatt.device_configs.names import suggestion
-from splitwatt.device_configs.strict_yaml import read_yaml
 
 _PACKAGED = Path(__file__).resolve().parent.parent / "profiler" / "configs"
 _KINDS = ("local", "split")

@@ -7,7 +7,7 @@ from typing import Any
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.files import read_bounded
-from splitwatt.device_configs.strict_json import parse_json
+from splitwatt.device_configs.input.strict_json import parse_json
 from splitwatt.engines.bundle.manifest import Head
 from splitwatt.engines.labels import labels as names_of
 

@@ -19,7 +19,7 @@ from onnx import numpy_helper
 
 from splitwatt.device_configs.errors import BundleError, ExportError, UsageError
 from splitwatt.device_configs.files import sha256_file, write_atomic
-from splitwatt.device_configs.strict_json import read_json
+from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.device_configs.targets import Target
 from splitwatt.device_configs.version import __version__
 from splitwatt.engines.bundle.declare import read_record

@@ -7,8 +7,8 @@ import sys
 from typing import List, Optional
 
 from splitwatt.device_configs.diagnosis import Check, package
+from splitwatt.device_configs.input.small_files import TABLE_BYTES, text_of
 from splitwatt.device_configs.install import install_command
-from splitwatt.device_configs.small_files import TABLE_BYTES, text_of
 from splitwatt.profiler.links.parse import parse_link
 from splitwatt.profiler.links.shaped import Shaped
 

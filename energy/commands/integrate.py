@@ -3,8 +3,8 @@
 from typing import Any, Dict, List, Optional
 
 from splitwatt.device_configs.errors import SensorError, UsageError
-from splitwatt.device_configs.small_files import read_bytes
-from splitwatt.device_configs.strict_json import parse_json
+from splitwatt.device_configs.input.small_files import read_bytes
+from splitwatt.device_configs.input.strict_json import parse_json
 from splitwatt.device_configs.targets import find_rail, load_target, target_name
 from splitwatt.energy import sources
 from splitwatt.energy.joules.per_rail import RailEnergy, total_joules, trace_energy

@@ -9,7 +9,7 @@ import re
 from typing import Dict, List, Optional, Tuple
 
 from splitwatt.device_configs.detect import device_model
-from splitwatt.device_configs.small_files import TABLE_BYTES, number_of, real_number, text_of
+from splitwatt.device_configs.input.small_files import TABLE_BYTES, number_of, real_number, text_of
 
 Metric = Tuple[str, str, float]  # name without prefix, help, value
 

@@ -5,7 +5,7 @@ import os
 import shlex
 from typing import List, Optional, Sequence
 
-from splitwatt.device_configs.small_files import open_regular, read_bytes, whole_number
+from splitwatt.device_configs.input.small_files import open_regular, read_bytes, whole_number
 from splitwatt.energy.rails.rail import UnavailableError
 
 # The longest text that a number's file and a label's file hold, in bytes.

@@ -12,7 +12,7 @@ import re
 import time
 from typing import Dict, List, Optional, Tuple
 
-from splitwatt.device_configs.small_files import whole_number
+from splitwatt.device_configs.input.small_files import whole_number
 from splitwatt.energy.rails import rail as rails
 from splitwatt.energy.rails.sysfs import NumberFile, read_text, require_readable
 

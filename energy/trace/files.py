@@ -10,8 +10,8 @@ import re
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import SensorError
-from splitwatt.device_configs.small_files import open_regular, real_number
-from splitwatt.device_configs.strict_json import read_json
+from splitwatt.device_configs.input.small_files import open_regular, real_number
+from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.energy.rails.rail import COUNTER, INSTANT, Rail
 from splitwatt.energy.rails.total import choose_total
 

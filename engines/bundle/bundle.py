@@ -5,7 +5,7 @@ from typing import List, NamedTuple, Optional, Set, Tuple
 
 from splitwatt.device_configs.errors import BundleError, SplitwattError
 from splitwatt.device_configs.files import inside, sha256_file
-from splitwatt.device_configs.strict_json import read_json
+from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.engines.bundle.graph_file import check_graph_file
 from splitwatt.engines.bundle.manifest import Manifest, Part, Sample
 

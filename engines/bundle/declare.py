@@ -6,7 +6,7 @@ From a class come its JSON schema, the check of a document, the typed value, and
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Type, TypeVar, Union
 
 from splitwatt.device_configs.errors import BundleError, ConfigError
-from splitwatt.device_configs.schema import check
+from splitwatt.device_configs.input.schema import check
 
 _T = TypeVar("_T")
 _Key = NamedTuple("_Key", [("meaning", str), ("rules", Dict[str, Any])])
@@ -86,7 +86,7 @@ def read_record(
     """The record in parsed JSON.
 
     Args:
-        value: what `splitwatt.device_configs.strict_json` gave.
+        value: what `splitwatt.device_configs.input.strict_json` gave.
         file: the name to use in errors.
         constants: keys that must have these values; see `schema_of`.
 

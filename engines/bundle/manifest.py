@@ -341,7 +341,7 @@ class Manifest(NamedTuple):
         """Check parsed JSON and make the manifest of it.
 
         Args:
-            value: what `splitwatt.device_configs.strict_json` gave.
+            value: what `splitwatt.device_configs.input.strict_json` gave.
             file: the name to use in errors.
 
         Raises:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from splitwatt.device_configs.errors import ConfigError
+from splitwatt.device_configs.input.strict_yaml import read_yaml
 from splitwatt.device_configs.names import check_known, suggestion
-from splitwatt.device_configs.strict_yaml import read_yaml
 from splitwatt.export.compat.rules import RULES
 
 _FOLDER = Path(__file__).parent / "tables"

@@ -6,8 +6,8 @@ import os
 import re
 from typing import List, NamedTuple, Optional
 
+from splitwatt.device_configs.input.small_files import TABLE_BYTES, text_of, whole_number
 from splitwatt.device_configs.nvml import LIBRARY, Nvml, NvmlError
-from splitwatt.device_configs.small_files import TABLE_BYTES, text_of, whole_number
 
 # A table of nvmap's clients; which of them there is depends on the kernel, and both are for root.
 _NVMAP = ("kernel/debug/nvmap/iovmm/maps", "kernel/debug/nvmap/iovmm/clients")

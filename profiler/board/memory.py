@@ -3,7 +3,7 @@
 import threading
 from typing import Any, Dict, List, Optional
 
-from splitwatt.device_configs.small_files import TABLE_BYTES, text_of, whole_number
+from splitwatt.device_configs.input.small_files import TABLE_BYTES, text_of, whole_number
 from splitwatt.profiler.board.gpu_memory import GpuMemory
 
 PERIOD_S = 0.1

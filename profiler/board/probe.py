@@ -12,8 +12,8 @@ import time
 from typing import Callable, Dict, List, NamedTuple, Optional
 
 from splitwatt.device_configs.detect import device_model
+from splitwatt.device_configs.input.small_files import text_of
 from splitwatt.device_configs.nvml import LIBRARY
-from splitwatt.device_configs.small_files import text_of
 from splitwatt.energy.rails.sysfs import NumberFile, optional
 from splitwatt.profiler.board.nvml import NvmlProbe
 from splitwatt.profiler.board.state import GPU_CLOCKS

@@ -9,7 +9,7 @@ import subprocess
 from typing import Any, Dict, List, Optional
 
 from splitwatt.device_configs.detect import device_model
-from splitwatt.device_configs.small_files import TABLE_BYTES, number_of, real_number, text_of
+from splitwatt.device_configs.input.small_files import TABLE_BYTES, number_of, real_number, text_of
 
 # The names of `hardware`, which a server also reports of itself.
 HARDWARE = ("cpu_model", "cpus", "gpu", "memory_total_bytes")

@@ -5,7 +5,7 @@ import importlib
 import platform
 from typing import Dict, Optional
 
-from splitwatt.device_configs.small_files import text_of
+from splitwatt.device_configs.input.small_files import text_of
 from splitwatt.device_configs.version import __version__
 
 _PACKAGES = {

@@ -10,7 +10,7 @@ import numpy as np
 
 from splitwatt.device_configs.errors import RunError, SplitwattError
 from splitwatt.device_configs.files import sha256_file
-from splitwatt.device_configs.strict_json import parse_json
+from splitwatt.device_configs.input.strict_json import parse_json
 from splitwatt.profiler.check.boxes import Matches
 from splitwatt.profiler.check.drawn import Weighted, ends, mean_of, miou_of
 from splitwatt.profiler.check.raw import Check, Raw, nothing, verdict

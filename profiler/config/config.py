@@ -5,9 +5,9 @@ import os
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from splitwatt.device_configs.errors import ConfigError, UsageError
+from splitwatt.device_configs.input.schema import check
+from splitwatt.device_configs.input.strict_yaml import read_yaml
 from splitwatt.device_configs.names import suggestion
-from splitwatt.device_configs.schema import check
-from splitwatt.device_configs.strict_yaml import read_yaml
 from splitwatt.energy.joules.per_image import LEAST_BLOCK_S
 from splitwatt.profiler.links.link import Link
 from splitwatt.profiler.links.parse import check_together, link_from_row

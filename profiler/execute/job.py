@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from splitwatt.device_configs.errors import RunError, SplitwattError
 from splitwatt.device_configs.files import write_atomic
-from splitwatt.device_configs.strict_json import parse_json
+from splitwatt.device_configs.input.strict_json import parse_json
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.client.tokens import read_token
 from splitwatt.profiler.config.config import Config, from_document

@@ -4,8 +4,8 @@ import re
 from typing import Any, Dict, List, Sequence, Tuple
 
 from splitwatt.device_configs.errors import ConfigError, UsageError
+from splitwatt.device_configs.input.small_files import real_number, whole_number
 from splitwatt.device_configs.names import suggestion
-from splitwatt.device_configs.small_files import real_number, whole_number
 from splitwatt.profiler.links.link import (
     AUTO,
     KERNEL,

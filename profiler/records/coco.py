@@ -10,7 +10,7 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from splitwatt.device_configs.errors import UsageError
-from splitwatt.device_configs.strict_json import read_json
+from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.engines.labels import labels
 
 _LIMIT_BYTES = 1 << 30

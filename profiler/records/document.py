@@ -4,7 +4,7 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from splitwatt.device_configs.errors import RunError
-from splitwatt.device_configs.strict_json import parse_json
+from splitwatt.device_configs.input.strict_json import parse_json
 from splitwatt.profiler.records.blocks import STAGES_SUFFIX, Block
 from splitwatt.profiler.records.fields import check_text, clock, field, fill, parse, record
 from splitwatt.profiler.records.reading import read_bytes

@@ -10,7 +10,7 @@ import stat
 from typing import IO, Any, Iterator, Tuple
 
 from splitwatt.device_configs.errors import RunError
-from splitwatt.device_configs.strict_json import parse_json
+from splitwatt.device_configs.input.strict_json import parse_json
 
 MAX_LINE_BYTES = 1 << 20
 MAX_FILE_BYTES = 1 << 30

@@ -4,7 +4,7 @@ import os
 from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Tuple, Type, TypeVar
 
 from splitwatt.device_configs.errors import RunError
-from splitwatt.device_configs.strict_json import parse_json
+from splitwatt.device_configs.input.strict_json import parse_json
 from splitwatt.profiler.config.config import Config, from_document
 from splitwatt.profiler.records.blocks import (
     Block,

@@ -16,7 +16,7 @@ import urllib.request
 import pytest
 
 from splitwatt.device_configs.errors import SensorError, SplitwattError
-from splitwatt.device_configs.small_files import read_bytes, real_number, whole_number
+from splitwatt.device_configs.input.small_files import read_bytes, real_number, whole_number
 from splitwatt.energy.commands.integrate import integrate_file
 from splitwatt.energy.commands.read import read_once
 from splitwatt.energy.endpoint.server import Endpoint

@@ -16,8 +16,8 @@ from PIL import Image
 
 from splitwatt.device_configs import targets
 from splitwatt.device_configs.errors import ConfigError, SplitwattError
-from splitwatt.device_configs.strict_json import parse_json
-from splitwatt.device_configs.strict_yaml import parse_yaml
+from splitwatt.device_configs.input.strict_json import parse_json
+from splitwatt.device_configs.input.strict_yaml import parse_yaml
 from splitwatt.engines.bundle.arrays import load_arrays, save_arrays
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.graph_file import check_graph_file

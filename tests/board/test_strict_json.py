@@ -5,7 +5,7 @@ import json
 import pytest
 
 from splitwatt.device_configs.errors import BundleError
-from splitwatt.device_configs.strict_json import parse_json, read_json
+from splitwatt.device_configs.input.strict_json import parse_json, read_json
 
 
 @pytest.mark.parametrize(

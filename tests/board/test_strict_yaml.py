@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from splitwatt.device_configs.errors import ConfigError
-from splitwatt.device_configs.strict_yaml import LIMIT_BYTES, parse_yaml, read_yaml
+from splitwatt.device_configs.input.strict_yaml import LIMIT_BYTES, parse_yaml, read_yaml
 
 # 390 bytes that took 27 s and then all memory, when they are the key of a mapping.
 BOMB = b"a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + b"".join(

@@ -20,8 +20,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from splitwatt.device_configs.errors import ConfigError
+from splitwatt.device_configs.input.strict_yaml import read_yaml
 from splitwatt.device_configs.names import suggestion
-from splitwatt.device_configs.strict_yaml import read_yaml
 
 
 class Cluster(NamedTuple):

@@ -11,7 +11,7 @@ import yaml
 
 from splitwatt.device_configs.errors import ConfigError, SplitwattError
 from splitwatt.device_configs.files import read_bounded
-from splitwatt.device_configs.strict_json import MAX_INTEGER, wrong_text
+from splitwatt.device_configs.input.strict_json import MAX_INTEGER, wrong_text
 
 # PyYAML reads about 100 kB a second; the largest packaged file has 14 kB.
 LIMIT_BYTES = 128 << 10

@@ -1,0 +1,1 @@
+"""Files and texts from elsewhere, read within bounds and checked before anything uses them."""
