@@ -24,10 +24,16 @@ from splitwatt.profiler.client.protocol import (
     EXTENSIONS,
     HEADER_LENGTH,
     decode_request,
-    read_header_length,
 )
 from splitwatt.profiler.client.short_names import long_names
-from splitwatt.profiler.server.body import ClientGoneError, read_body, until_gone
+from splitwatt.profiler.server.body import (
+    BodyBudget,
+    ClientGoneError,
+    body_bytes,
+    json_bytes,
+    read_body,
+    until_gone,
+)
 from splitwatt.profiler.server.clock import clock
 from splitwatt.profiler.server.energy import EnergyRoutes
 from splitwatt.profiler.server.metrics import CONTENT_TYPE, Metrics
@@ -39,7 +45,6 @@ from splitwatt.profiler.server.runner import Answered, Asked, Runner
 from splitwatt.profiler.server.work import Job
 
 INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
-_HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 
 Headers = Mapping[bytes, bytes]
 
@@ -77,6 +82,7 @@ class Server:
         models = runner.models
         self._metrics = Metrics(models.usage, models.budget_bytes, lambda: runner.work.waiting)
         runner.on_batch = self._metrics.batch
+        self._bodies = BodyBudget()
         self._names: set[str] = set()
         self._long_names: dict[str, str] = {}
         self._routes = self._starlette()
@@ -120,8 +126,11 @@ class Server:
         if version not in (None, "1"):
             raise Refused(404, "every model has the version 1 alone")
         model = self._long(model)
-        body = await read_body(headers, receive)
-        return await self._answer(model, headers, body, receive)
+        if model not in self._names:  # an unknown model, before its body is read
+            await self._runner.call(self._runner.models.bundle, model)
+        with self._bodies.share(body_bytes(headers)):
+            body = await read_body(headers, receive, json_bytes(headers))
+            return await self._answer(model, headers, body, receive)
 
     async def _repeated(self, model: str, headers: Headers, body: bytes, receive: Receive) -> None:
         _, count = await self._answer(self._long(model), headers, body, receive)
@@ -131,10 +140,7 @@ class Server:
         self, model: str, headers: Headers, body: bytes, receive: Receive
     ) -> tuple[Response, Callable[[], None]]:
         start_s = time.perf_counter()
-        length = headers.get(_HEADER_LENGTH)
-        asked = decode_request(
-            body, read_header_length(None if length is None else length.decode("latin-1"))
-        )
+        asked = decode_request(body, json_bytes(headers))
         job = self._runner.submit(Asked(model, asked, start_s))
         deadline_s = None if asked.timeout_s is None else start_s + asked.timeout_s
         result = await self._result(job, deadline_s, receive)

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import Receive
 
 from splitwatt.device_configs.errors import SensorError
-from splitwatt.profiler.server.body import BODY_LIMIT_BYTES, ClientGoneError, read_body
+from splitwatt.profiler.server.body import BODY_LIMIT_BYTES, ClientGoneError, json_bytes, read_body
 from splitwatt.profiler.server.recorder import PowerRecorder
 from splitwatt.profiler.server.refusals import Refused, json_response, without_paths
 from splitwatt.profiler.server.routes import route
@@ -76,7 +76,7 @@ class EnergyRoutes:
             raise Refused(404, "this server repeats no work")
         seconds = _seconds(request.path_params["seconds"])
         headers = dict(request.scope["headers"])
-        body = await read_body(headers, request.receive)
+        body = await read_body(headers, request.receive, json_bytes(headers))
         count, start = 0, time.monotonic()
         looked = now = start
         while count == 0 or now - start < seconds:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import resource
+import time
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -19,10 +22,53 @@ MAX_HEAD_BYTES = 16 << 10
 # large body takes long over a slow link, and a client that hardly sends is let go.
 ARRIVAL_TIMEOUT_S = 120.0
 LEAST_BYTES_S = 1000.0
+# Whatever arrives of it: a body takes no longer, and pauses no longer between two of its bytes.
+WHOLE_TIMEOUT_S = 900.0
+PAUSE_TIMEOUT_S = 30.0
+# File descriptors that the server needs for itself: bundles, logs, the listening socket.
+_OWN_DESCRIPTORS = 64
+# The same message of the log comes again only after so long, s.
+_REPEAT_AFTER_S = 10.0
 # Until the first byte of a connection.
 SILENCE_TIMEOUT_S = 30.0
 # For a client that does not read its answer.
 WRITE_TIMEOUT_S = 60.0
+
+
+def connection_limit() -> int:
+    """How many connections this process can hold; raises its soft limit of open files for them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + 2 * _OWN_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(1, min(MAX_CONNECTIONS, soft - 2 * _OWN_DESCRIPTORS))
+
+
+class RepeatsFilter(logging.Filter):
+    """Lets a message through once in ten seconds, with how often it came meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written."""
+        text = str(record.msg)[:200]
+        last_s, held = self._seen.get(text, (-_REPEAT_AFTER_S, 0))
+        now_s = time.monotonic()
+        if now_s - last_s < _REPEAT_AFTER_S:
+            self._seen[text] = (last_s, held + 1)
+            return False
+        if len(self._seen) > 100:
+            self._seen.clear()
+        self._seen[text] = (now_s, 0)
+        if held:
+            record.msg = "%s (and %d times before)" % (record.getMessage(), held)
+            record.args = ()
+        return True
 
 
 class _HeadTooLargeError(Exception):
@@ -35,6 +81,8 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
     max_connections = MAX_CONNECTIONS
     arrival_timeout_s = ARRIVAL_TIMEOUT_S
     least_bytes_s = LEAST_BYTES_S
+    whole_timeout_s = WHOLE_TIMEOUT_S
+    pause_timeout_s = PAUSE_TIMEOUT_S
     silence_timeout_s = SILENCE_TIMEOUT_S
     write_timeout_s = WRITE_TIMEOUT_S
 
@@ -46,7 +94,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         self._arriving = False
         self._large = False
         self._arrived_bytes = 0
-        self._began_s = 0.0
+        self._began_s = self._last_s = 0.0
         self._late: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
         if len(self.connections) > self.max_connections:
@@ -70,6 +118,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
             self._unparsed_bytes += len(data)
         super().data_received(data)
         self._arrived_bytes += len(data)
+        self._last_s = self.loop.time()
         if self.transport.is_closing():
             self._expect(None)
         elif self._in_head and self._unparsed_bytes > MAX_HEAD_BYTES:
@@ -78,7 +127,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         elif not self._arriving:
             self._expect(None)
         elif not arrived_before:
-            self._expect(self.arrival_timeout_s)
+            self._expect(min(self.arrival_timeout_s, self.pause_timeout_s))
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -143,7 +192,11 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         self._late = None
         if self._arriving:
             allowed_s = self.arrival_timeout_s + self._arrived_bytes / self.least_bytes_s
-            left_s = self._began_s + allowed_s - self.loop.time()
+            ends_s = min(
+                self._began_s + min(allowed_s, self.whole_timeout_s),
+                self._last_s + self.pause_timeout_s,
+            )
+            left_s = ends_s - self.loop.time()
             if left_s > 0:
                 return self._expect(left_s)
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:

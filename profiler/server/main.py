@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -14,13 +15,14 @@ import uvicorn
 from splitwatt.profiler.client.tokens import read_token
 from splitwatt.profiler.links.process import die_with_parent
 from splitwatt.profiler.server.app import Server
-from splitwatt.profiler.server.guard import GuardedProtocol
+from splitwatt.profiler.server.guard import GuardedProtocol, RepeatsFilter, connection_limit
 from splitwatt.profiler.server.place import Place, announce, listen, place_of
 from splitwatt.profiler.server.recorder import PowerRecorder
 from splitwatt.profiler.server.runner import Runner
 from splitwatt.profiler.server.setup import check_flags, models_of, target_of
 
-_KEEP_ALIVE_S = 900  # a slow board is silent for minutes while it runs something else
+# A board is silent while it runs something else; it connects again where that takes longer.
+_KEEP_ALIVE_S = 120
 _STOP_WITHIN_S = 30
 
 
@@ -58,6 +60,8 @@ def serve_app(app: Any, listener: Any, place: Place, ready: Callable[[], None]) 
         place: with the certificate, where there is one.
         ready: called once it listens.
     """
+    GuardedProtocol.max_connections = connection_limit()
+    logging.getLogger("uvicorn.error").addFilter(RepeatsFilter())
     config = uvicorn.Config(
         app,
         http=GuardedProtocol,

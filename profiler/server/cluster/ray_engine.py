@@ -34,7 +34,7 @@ from splitwatt.profiler.client.short_names import long_names
 from splitwatt.profiler.client.tokens import read_token
 from splitwatt.profiler.links.process import die_with_parent
 from splitwatt.profiler.server.app import INFER
-from splitwatt.profiler.server.body import ClientGoneError, read_body
+from splitwatt.profiler.server.body import ClientGoneError, json_bytes, read_body
 from splitwatt.profiler.server.clock import clock
 from splitwatt.profiler.server.cluster.cluster_file import Cluster, read_cluster
 from splitwatt.profiler.server.cluster.replica import Answer, Replica, Request
@@ -254,7 +254,8 @@ class Front:
 
     async def _answer(self, scope: Scope, receive: Receive) -> "_Whole":
         headers = dict(scope["headers"])
-        body = await read_body(headers, receive)
+        infers = INFER.fullmatch(scope["path"]) is not None
+        body = await read_body(headers, receive, json_bytes(headers) if infers else 0)
         kept = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
         method, path, query = scope["method"], scope["path"], scope.get("query_string", b"")
         wanted = tuple((name, *last) for name, last in self._wanted.items())

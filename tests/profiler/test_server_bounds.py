@@ -1,0 +1,176 @@
+"""What a peer can make the server hold or do is bounded, and nobody else waits meanwhile."""
+
+import http.client
+import json
+import resource
+import socket
+import statistics
+import subprocess
+import threading
+import time
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from splitwatt.profiler.server.body import BODY_LIMIT_BYTES, BUDGET_BYTES, JSON_LIMIT_BYTES
+from tests.conftest import COMMAND
+from tests.profiler.conftest import RunningServer
+
+
+def ask(server, method, path, body=None, headers=None, timeout=20):
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=timeout)
+    try:
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def ones(size):
+    head = b'{"inputs":[{"name":"latent","datatype":"UINT8","shape":[1],"data":[1'
+    return head + b",1" * ((size - len(head) - 4) // 2) + b"]}]}"
+
+
+def test_json_beyond_its_bound_is_refused_before_it_is_read(server):
+    for headers, body in (
+        ({}, ones(JSON_LIMIT_BYTES + 10)),
+        (
+            {"Inference-Header-Content-Length": str(JSON_LIMIT_BYTES + 1)},
+            ones(JSON_LIMIT_BYTES + 10),
+        ),
+    ):
+        status, text = ask(server, "POST", "/v2/models/tiny@1/infer", body, headers)
+        assert status == 413 and "binary tensor extension" in json.loads(text)["error"]
+
+
+def test_the_largest_allowed_json_holds_nobody_up(server):
+    stop, waits = threading.Event(), []
+
+    def send():
+        while not stop.is_set():
+            status, _ = ask(server, "POST", "/v2/models/tiny@1/infer", ones(JSON_LIMIT_BYTES))
+            assert status in (200, 400, 503)
+
+    senders = [threading.Thread(target=send, daemon=True) for _ in range(16)]
+    for sender in senders:
+        sender.start()
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        start = time.monotonic()
+        assert ask(server, "GET", "/v2/health/live")[0] == 200
+        waits.append(time.monotonic() - start)
+    stop.set()
+    for sender in senders:
+        sender.join(20)
+    # The senders share this machine's processors: the figure itself is the benchmark's.
+    assert len(waits) > 5 and statistics.median(waits) < 1.0
+
+
+def head_of(path, length):
+    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n".encode() + (
+        b"Inference-Header-Content-Length: 100\r\n\r\n"
+    )
+
+
+def opened(server, data):
+    connection = socket.create_connection(
+        (urlsplit(server.url).hostname, urlsplit(server.url).port)
+    )
+    connection.sendall(data)
+    return connection
+
+
+def test_an_unknown_model_is_refused_before_its_body_is_read(server):
+    with opened(server, head_of("/v2/models/nothing/infer", BODY_LIMIT_BYTES)) as connection:
+        connection.settimeout(10)
+        assert b" 404 " in connection.recv(4096)
+
+
+def test_bodies_of_many_clients_have_one_budget(tiny):
+    server = RunningServer(tiny, "--port", "0")
+    try:
+        assert ask(server, "GET", "/v2/models/tiny@1")[0] == 200
+        memory = psutil.Process(server.process.pid)
+        before = memory.memory_info().rss
+        held = BUDGET_BYTES // BODY_LIMIT_BYTES
+        piece = b"\0" * (BODY_LIMIT_BYTES - 1000)
+        connections = []
+        for _ in range(held):
+            one = opened(server, head_of("/v2/models/tiny@1/infer", BODY_LIMIT_BYTES))
+            one.sendall(piece)
+            connections.append(one)
+        time.sleep(1)
+        for _ in range(8):
+            with opened(server, head_of("/v2/models/tiny@1/infer", BODY_LIMIT_BYTES)) as one:
+                one.settimeout(10)
+                assert b" 503 " in one.recv(4096)
+        assert memory.memory_info().rss - before < 1.1 * BUDGET_BYTES + (64 << 20)
+        assert ask(server, "GET", "/v2/health/live")[0] == 200
+        for one in connections:
+            one.close()
+        deadline = time.monotonic() + 20
+        status = 503
+        while status == 503 and time.monotonic() < deadline:
+            status = ask(server, "POST", "/v2/models/tiny@1/infer", b"{}")[0]
+            time.sleep(0.1)
+        assert status == 400
+    finally:
+        server.stop()
+
+
+def test_connections_fit_the_limit_of_open_files(tiny, tmp_path):
+    """Under `ulimit -n 256`, hard too: a 503 and no reset, no traceback in the log."""
+    log = tmp_path / "log"
+    with open(log, "wb") as errors:
+        process = subprocess.Popen(
+            [*COMMAND, "serve", "--bundles", str(tiny), "--port", "0", "--json"],
+            stdout=subprocess.PIPE, stderr=errors,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)),
+        )  # fmt: skip
+    connections = []
+    try:
+        url = json.loads(process.stdout.readline())["url"]
+        for _ in range(300):
+            one = socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), 10)
+            connections.append(one)
+        connections[-1].settimeout(10)
+        assert b" 503 " in connections[-1].recv(4096)
+        connections[0].sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        connections[0].settimeout(10)
+        assert b" 200 " in connections[0].recv(4096)
+    finally:
+        for one in connections:
+            one.close()
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
+    assert "Traceback" not in log.read_text()
+
+
+def test_malformed_requests_do_not_grow_the_log(tiny, tmp_path):
+    log = tmp_path / "log"
+    with open(log, "wb") as errors:
+        process = subprocess.Popen(
+            [*COMMAND, "serve", "--bundles", str(tiny), "--port", "0", "--json"],
+            stdout=subprocess.PIPE, stderr=errors,
+        )  # fmt: skip
+    try:
+        url = json.loads(process.stdout.readline())["url"]
+        for _ in range(200):
+            with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), 10) as one:
+                one.sendall(b"\x00\x01nothing\r\n\r\n")
+                one.settimeout(10)
+                one.recv(100)
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
+    assert len(log.read_text().splitlines()) < 10
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+def test_a_compressed_body_is_refused(server, encoding):
+    answer = ask(server, "POST", "/v2/models/tiny@1/infer", b"{}", {"Content-Encoding": encoding})
+    assert answer[0] == 415
