@@ -31,6 +31,10 @@ DATATYPES: Dict[str, Tuple[int, Optional[str]]] = {
     "FP64": (8, "d"),
 }
 
+# What a request may ask for: of itself, of an input, of an output.
+_OF_REQUEST = ("binary_data_output", "timeout")
+_OF_INPUT = ("binary_data_size",)
+_OF_OUTPUT = ("binary_data",)
 _MAX_TENSORS = 16
 _MAX_DIMENSIONS = 8
 _MAX_NAME = 256
@@ -129,7 +133,10 @@ def decode_request(body: bytes, header_length: Optional[int]) -> InferRequest:
     """
     document, binary = _split(body, header_length)
     tensors = _tensors(document, "inputs", binary)
-    parameters = _parameters(document, "the request")
+    for name, entry in zip(tensors, document["inputs"]):
+        whose = "the input '%s'" % name[:_MAX_NAME]
+        _known(_parameters(entry, whose), whose, _OF_INPUT)
+    parameters = _known(_parameters(document, "the request"), "the request", _OF_REQUEST)
     outputs = document.get("outputs", [])
     if not isinstance(outputs, list) or len(outputs) > _MAX_TENSORS:
         _refuse("'outputs' must be a list of at most %d outputs" % _MAX_TENSORS)
@@ -299,13 +306,25 @@ def _parameters(entry: Dict[str, Any], whose: str) -> Dict[str, Any]:
     return parameters
 
 
+def _known(parameters: Dict[str, Any], whose: str, names: Tuple[str, ...]) -> Dict[str, Any]:
+    """The parameters, where the server acts on all of them: shared memory, sequences and priorities
+    would otherwise seem to have been obeyed."""
+    for name in parameters:
+        if name not in names:
+            _refuse(
+                "the parameter '%s' of %s is not supported; the server takes %s"
+                % (str(name)[:_MAX_NAME], whose, ", ".join(names))
+            )
+    return parameters
+
+
 def _wanted(output: Any, default: bool) -> Wanted:
     if not isinstance(output, dict) or not isinstance(output.get("name"), str):
         _refuse("each of 'outputs' must be an object with a 'name'")
-    parameters = _parameters(output, "the output '%s'" % output["name"][:_MAX_NAME])
-    binary = parameters.get("binary_data", default)
-    if not isinstance(binary, bool) or parameters.get("classification"):
-        _refuse("an output may have the parameter binary_data, true or false, and no other")
+    whose = "the output '%s'" % output["name"][:_MAX_NAME]
+    binary = _known(_parameters(output, whose), whose, _OF_OUTPUT).get("binary_data", default)
+    if not isinstance(binary, bool):
+        _refuse("the parameter binary_data of %s must be true or false" % whose)
     return Wanted(output["name"], binary)
 
 
