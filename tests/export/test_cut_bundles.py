@@ -48,7 +48,7 @@ def test_the_detector_of_a_xavier_is_whole(cut_bundles):
     """TensorRT 8.5 takes NonMaxSuppression, NonZero and RoiAlign; the rest is written for it."""
     ((name, _),) = CUT_BUNDLES["xavier_nx"]
     (fit,) = opened(cut_bundles, "xavier_nx", name).manifest.compat
-    assert (fit.on_tensorrt, fit.cut, fit.reasons) == ("whole", None, ())
+    assert (fit.on_tensorrt, fit.cut, list(fit.reasons)) == ("whole", None, [])
 
 
 @pytest.mark.parametrize(("target", "name"), CUT)

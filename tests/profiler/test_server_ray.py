@@ -144,7 +144,7 @@ def test_a_wrong_cluster_file_is_told(tiny, tmp_path):
         ("format: 1\nreplica: {}", "unknown key 'replica'; did you mean replicas"),
         ("format: 1\nreplicas: {least: 0}", "'replicas.least' must be a whole number from 1"),
         ("format: 1\nreplicas: {least: 3, most: 2}", "'replicas.most' must be at least"),
-        ("[", "cannot be read"),
+        ("[", "is not YAML"),
     ):
         path.write_text(text)
         with pytest.raises(ConfigError, match=re.escape(sentence)):

@@ -20,7 +20,7 @@ from tests.reports.synthetic import make_config, write_run
 HOSTILE = [
     '=HYPERLINK("http://x.example","y")<img src=x onerror=alert(1)></script><script>alert(1)</script>',
     "[1 kbit/s] \\input{x} $x^2_ {%#&~ *a* | `b` ![i](http://x.example/i) <http://x.example>",
-    "* @SUM(1) \x1b]0;title\x07\x1b[2J\u202egnp.exe\u2066 \\end{document}\\\\[9cm] --- _e_ \"'>",
+    "* @SUM(1) \u202egnp.exe\u2066 \\end{document}\\\\[9cm] --- _e_ \"'>",
 ]
 ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
@@ -82,14 +82,15 @@ def spoil(run, text):
             put(document, path, before)
     file.write_text(json.dumps(document))
     for name in ("samples.jsonl", "memory.jsonl"):
-        lines = [json.loads(line) for line in (run / name).read_text().splitlines()]
-        for line in lines:
-            for path in [
-                p for p in places(line) if p[-1] in ("image", "reason", "source", "model")
-            ]:
-                put(line, path, text)
-                spoiled += 1
-        (run / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+        for key in ("image", "reason", "source", "model"):
+            kept = (run / name).read_text()
+            lines = [json.loads(line) for line in kept.splitlines()]
+            changed = [put(line, p, text) for line in lines for p in places(line) if p[-1] == key]
+            (run / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+            if readable(run):
+                spoiled += len(changed)
+            else:
+                (run / name).write_text(kept)
     assert readable(run)
     return spoiled
 
@@ -155,3 +156,9 @@ def test_harmless_texts_stay_as_they_are(text):
 def test_a_line_of_markdown_stays_a_paragraph(text):
     made = MarkdownIt("commonmark", {"html": True}).render(markdown_text(text))
     assert made.startswith("<p>") and made.count("<") == 2
+
+
+def test_control_characters_do_not_reach_a_writer(tmp_path):
+    """ESC and BEL are refused where a run is read, in any of its texts."""
+    run = write_run(tmp_path / "run", make_config(["LC1", "Ours1"]))
+    assert readable(run) and spoil(run, "\x1b]0;title\x07\x1b[2J") == 0
