@@ -2,6 +2,7 @@
 pycocotools'.
 """
 
+import math
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -48,6 +49,9 @@ class Matches:
 
         Args:
             weights: 0 for an image that does not count, in the order of the images' ids.
+
+        Returns:
+            NaN, NaN: undefined, for these images have no true box.
         """
         kept = np.flatnonzero(weights)
         rows = []
@@ -56,7 +60,7 @@ class Matches:
             if precision is not None:
                 rows.append(precision)
         if not rows:
-            return 0.0, 0.0
+            return math.nan, math.nan
         table = 100 * np.array(rows)
         return float(table.mean()), float(table[:, 0].mean())
 

@@ -32,10 +32,12 @@ def ends(interval: str, value: float, count: int, of: Weighted) -> Optional[Ends
 
 
 def _bootstrap(count: int, of: Weighted) -> Ends:
-    """The 2.5th and 97.5th of a hundred parts of 1000 draws with replacement."""
+    """The 2.5th and 97.5th of a hundred parts of 1000 draws with replacement; a draw that does not
+    define the figure is left out."""
     draw = np.random.RandomState(_SEED).multinomial
     even = np.full(count, 1 / count)
-    ordered = sorted(of(draw(count, even)) for _ in range(_DRAWS))
+    drawn = [of(draw(count, even)) for _ in range(_DRAWS)]
+    ordered = sorted(value for value in drawn if math.isfinite(value))
     return _at(ordered, 0.025), _at(ordered, 0.975)
 
 
@@ -68,8 +70,11 @@ def mean_of(values: Sequence[float]) -> Weighted:
 
 
 def miou_of(images: Sequence[Sequence[Sequence[int]]]) -> Weighted:
-    """Mean intersection over union, in percent, of rows [truth, found, pixels] of each image."""
+    """Mean intersection over union, in percent, of rows [truth, found, pixels] of each image; NaN
+    where no pixel has a true class."""
     rows = [(place, *row) for place, own in enumerate(images) for row in own]
+    if not rows:
+        return lambda weights: math.nan
     place, truth, found, pixels = (np.array(column, int) for column in zip(*rows))
     kinds = 1 + int(max(truth.max(), found.max()))
 
@@ -81,6 +86,8 @@ def miou_of(images: Sequence[Sequence[Sequence[int]]]) -> Weighted:
         )
         either = of_truth + of_found - hits
         known = either > 0
+        if not known.any():
+            return math.nan
         return 100.0 * math.fsum(hits[known] / either[known]) / int(known.sum())
 
     return figure

@@ -38,7 +38,8 @@ def evaluate(argv: List[str]) -> int:
     from splitwatt.device_configs.names import check_known
     from splitwatt.engines.backends import BACKENDS
     from splitwatt.engines.bundle.bundle import Bundle
-    from splitwatt.profiler.evaluate.data_sets import open_data_set
+    from splitwatt.profiler.evaluate.data_sets.data_set import classes_of
+    from splitwatt.profiler.evaluate.data_sets.open import open_data_set
     from splitwatt.profiler.evaluate.document import add_results
     from splitwatt.profiler.evaluate.run import PUBLISHED, RUNTIME, Settings, tasks_on
     from splitwatt.profiler.evaluate.run import evaluate as run
@@ -50,8 +51,8 @@ def evaluate(argv: List[str]) -> int:
     bundle = Bundle.open(options.bundle, "board" if client else None)
     preprocess = PUBLISHED if options.preprocess == "paper" else RUNTIME
     settings = Settings(options.backend, options.server_backend, preprocess, client)
-    names = getattr(bundle.manifest, "labels", None)
-    data_sets = [open_data_set(text, options.limit, names) for text in options.data]
+    classes = classes_of(bundle.manifest)
+    data_sets = [open_data_set(text, options.limit, classes) for text in options.data]
     for data in data_sets:
         tasks_on(bundle, data)  # says now what would fail later
     results: List[Dict[str, Any]] = []

@@ -7,11 +7,13 @@ from typing import Any, Dict, List, Tuple
 
 from splitwatt.device_configs.errors import RunError
 from splitwatt.device_configs.files import write_atomic
+from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.profiler.board.versions import versions
 
 FILE = "accuracy.json"
 _FORMAT = 1
+_LIMIT_BYTES = 64 << 20
 _SAME = ("task", "data_set", "preprocess", "backend", "server_backend", "folder")
 _HELD = (
     "%s keeps the result of all of %s, not this one of %d images; give another --out to write it"
@@ -23,15 +25,15 @@ def add_results(
 ) -> Tuple[str, List[str]]:
     """Write a bundle's results into a folder's accuracy.json.
 
-    A result of the same bundle, task, data set (of `folder:`, the folder), preprocessing and backends is
-    replaced, but that of a whole data set by none of a part; results of another bundle under the same
-    model's name go.
+    A result of the same bundle, task, data set (and folder, of a data set of one's own), preprocessing
+    and backends is replaced, but the result of a whole data set is kept when a part of it was evaluated.
+    Results of another bundle under the same model's name are removed.
 
     Returns:
         Its path, and a sentence on each result that did not replace one of the whole data set.
 
     Raises:
-        RunError: the file that is there is none of ours.
+        RunError: the file that is there is not an accuracy.json.
     """
     path = os.path.join(folder, FILE)
     document = _read(path)
@@ -67,11 +69,14 @@ def _key(result: Dict[str, Any]) -> List[Any]:
 def _read(path: str) -> Dict[str, Any]:
     if not os.path.exists(path):
         return {"format": _FORMAT, "bundles": {}}
-    try:
-        with open(path, encoding="utf-8") as stream:
-            document = json.load(stream)
-        if document["format"] != _FORMAT or not isinstance(document["bundles"], dict):
-            raise ValueError("it is of another format")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError("%s cannot be added to: %s" % (path, error), "move it away")
-    return document  # type: ignore[no-any-return]
+    remedy = "move it away, or give another --out"
+    document = read_json(path, _LIMIT_BYTES, RunError, remedy)
+    if not isinstance(document, dict) or document.get("format") != _FORMAT:
+        raise RunError("%s is not an accuracy.json of format %d" % (path, _FORMAT), remedy)
+    bundles = document.get("bundles")
+    entries = bundles.values() if isinstance(bundles, dict) else [None]
+    for entry in entries:
+        results = entry.get("results") if isinstance(entry, dict) else None
+        if not isinstance(results, list) or not all(isinstance(one, dict) for one in results):
+            raise RunError("%s: 'bundles' must hold the results of each model" % path, remedy)
+    return document

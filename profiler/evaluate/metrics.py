@@ -14,14 +14,13 @@ from PIL import Image
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.engines.pipeline.postprocess import Answer
-from splitwatt.profiler.evaluate.data_sets import (
+from splitwatt.profiler.evaluate.data_sets.data_set import (
     CLASSIFICATION,
     DETECTION,
-    IGNORED,
     DataSet,
     Item,
-    read_mask,
 )
+from splitwatt.profiler.evaluate.data_sets.masks import IGNORED, read_mask
 from splitwatt.profiler.evaluate.intervals import (
     Figure,
     bootstrap,
@@ -54,7 +53,7 @@ def of_image(data: DataSet, item: Item, answer: Answer) -> Any:
              "category_id": label if known is None else known[label]}
             for box, label, score in rows if known is None or label in known
         ]  # fmt: skip
-    return _confusion(read_mask(item.truth, data.classes), given["mask"])
+    return confusion(read_mask(item.truth, data.classes), given["mask"])
 
 
 def figures(data: DataSet, records: List[Any]) -> Dict[str, Figure]:
@@ -78,8 +77,13 @@ def figures(data: DataSet, records: List[Any]) -> Dict[str, Figure]:
     return _mean_iou(records)
 
 
-def _confusion(truth: np.ndarray, mask: np.ndarray) -> List[List[int]]:
-    """Rows [true class, predicted class, pixels] of the classes that meet in an image."""
+def confusion(truth: np.ndarray, mask: np.ndarray) -> List[List[int]]:
+    """Rows [true class, predicted class, pixels] of the classes that meet in an image.
+
+    Args:
+        truth: uint8 of any resolution; brought to the mask's by the nearest pixel, 255 left out.
+        mask: uint8 (h, w), predicted.
+    """
     size = (mask.shape[1], mask.shape[0])
     resized = np.asarray(Image.fromarray(truth).resize(size, Image.NEAREST))  # type: ignore[attr-defined]
     known = resized != IGNORED

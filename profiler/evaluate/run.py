@@ -1,19 +1,18 @@
 """One bundle on one data set: every image through the deployed engines, and what that says."""
 
-import hashlib
-import json
 import os
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from contextlib import closing, contextmanager
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
-from splitwatt.device_configs.errors import ImageError, UsageError
+from splitwatt.device_configs.errors import RunError, UsageError
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.evaluate import metrics
-from splitwatt.profiler.evaluate.data_sets import DETECTION, DataSet, Item
+from splitwatt.profiler.evaluate.data_sets.data_set import DETECTION, DataSet, Item
 from splitwatt.profiler.evaluate.intervals import Figure, mean
-from splitwatt.profiler.evaluate.records import Records
+from splitwatt.profiler.evaluate.records import Records, Row, record_all
 from splitwatt.profiler.infer.deployed import Answered, Deployed, server_of, sized
 from splitwatt.profiler.records.legacy_size import legacy_bytes
 
@@ -34,7 +33,7 @@ def tasks_on(bundle: Bundle, data: DataSet) -> List[str]:
     """The bundle's tasks that a data set has the truth of; all of them for bytes alone.
 
     Raises:
-        UsageError: none.
+        UsageError: it has none of them.
     """
     tasks = bundle.manifest.tasks
     if data.task is None:
@@ -43,7 +42,7 @@ def tasks_on(bundle: Bundle, data: DataSet) -> List[str]:
         raise UsageError(
             "%s does %s, and %s is for %s"
             % (bundle.manifest.model, ", ".join(tasks), data.kind, data.task),
-            "give a data set of its tasks, or folder:DIR for bytes alone",
+            "give a data set of its tasks, or images:DIR for bytes alone",
         )
     return [data.task]
 
@@ -66,14 +65,14 @@ def evaluate(
     settings: Settings,
     folder: str,
     advance: Callable[[], None],
-) -> List[Dict[str, Any]]:
+) -> List[Row]:
     """The results of a bundle on a data set: entries of accuracy.json.
 
     Args:
         bundle: opened.
         data: with the items to run.
         settings: how.
-        folder: where each image's record is kept, and found again.
+        folder: where each image's record is kept; a record that is there is not made again.
         advance: called after each image.
 
     Raises:
@@ -83,38 +82,7 @@ def evaluate(
     """
     tasks = tasks_on(bundle, data)
     bundle = prepared(bundle, tasks[0], settings.preprocess)
-    asked = settings.client if bundle.manifest.split else None
-    server = None if asked is None else server_of(asked, bundle)
-    records = _records(bundle, data, settings, server, folder)
-    try:
-        found = [_record(records, item) for item in data.items]
-        for _ in filter(None, found):
-            advance()
-        if not all(found):
-            with Deployed(
-                bundle, settings.backend, settings.client, settings.server_backend
-            ) as deployed:
-                for place, item in enumerate(data.items):
-                    if found[place] is None:
-                        record = found[place] = _of_image(deployed, data, item)
-                        records.add(record)
-                        advance()
-        path, sha256 = records.settle([item.name for item in data.items], data.whole)
-    finally:
-        records.close()
-    kept = {"file": os.path.relpath(path, folder), "sha256": sha256}
-    return [
-        dict(_result(bundle, data, task, settings, server, found), records=kept) for task in tasks
-    ]
-
-
-def _records(
-    bundle: Bundle,
-    data: DataSet,
-    settings: Settings,
-    server: Optional[Dict[str, Any]],
-    folder: str,
-) -> Records:
+    server = server_behind(bundle, settings)
     heading = {
         "format": 2,
         "model": bundle.manifest.model,
@@ -128,33 +96,59 @@ def _records(
         "server_backend": settings.server_backend,
         "server": server,
     }
-    # Results of other folders, backends and bundles stand beside each other, and so do their records.
-    own = hashlib.sha256(json.dumps(heading, sort_keys=True).encode("utf-8")).hexdigest()[:8]
-    words = (bundle.manifest.model, data.name, settings.preprocess, own)
-    name = "%s.%s.%s.%s.jsonl" % words
-    return Records(os.path.join(folder, "evaluation", name), heading)
+
+    @contextmanager
+    def opened() -> Iterator[Callable[[Item], Row]]:
+        with open_deployed(bundle, settings) as deployed:
+            yield lambda item: _of_image(deployed, data, item)
+
+    records = Records(folder, (bundle.manifest.model, data.name, settings.preprocess), heading)
+    with closing(records):
+        rows = record_all(records, data, opened, advance)
+        kept = records.settle([item.name for item in data.items], data.whole)
+    with readable(records):
+        return [
+            dict(_result(bundle, data, task, settings, server, rows), records=kept)
+            for task in tasks
+        ]
 
 
-def _record(records: Records, item: Item) -> Optional[Dict[str, Any]]:
-    """An item's record, where its files are those that it was made of."""
-    record: Optional[Dict[str, Any]] = records.found.get(item.name)
-    return record if record is not None and record.get("files") == _files(item) else None
+def open_deployed(bundle: Bundle, settings: Settings) -> Deployed:
+    """The bundle's engines, as the settings say."""
+    return Deployed(bundle, settings.backend, settings.client, settings.server_backend)
 
 
-def _files(item: Item) -> List[List[int]]:
-    """Size and time of change of an item's image, and of its mask where it has one."""
-    paths = [item.path] + ([item.truth] if isinstance(item.truth, str) else [])
+def server_behind(bundle: Bundle, settings: Settings) -> Optional[Dict[str, Any]]:
+    """What is recorded of the server that runs a part of the bundle; None without one."""
+    if settings.client is None or not bundle.manifest.split:
+        return None
+    return server_of(settings.client, bundle)
+
+
+def backends(bundle: Bundle, settings: Settings, server: Optional[Dict[str, Any]]) -> Row:
+    """What runs the board's parts and the server's, as results record it."""
+    there: Optional[str] = settings.server_backend or settings.backend
+    if server is not None:
+        there = server["backend"]
+    return {
+        "backend": settings.backend,
+        "server_backend": there if bundle.manifest.split else None,
+        "server": server,
+    }
+
+
+@contextmanager
+def readable(records: Records) -> Iterator[None]:
+    """Records that somebody changed are refused in a sentence, whatever they break."""
     try:
-        found = [os.stat(path) for path in paths]
-    except OSError as error:
-        raise ImageError("%s cannot be read: %s" % (error.filename, error.strerror))
-    return [[one.st_size, one.st_mtime_ns] for one in found]
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RunError("%s is damaged: %s" % (records.path, error), "delete it")
 
 
-def _of_image(deployed: Deployed, data: DataSet, item: Item) -> Dict[str, Any]:
+def _of_image(deployed: Deployed, data: DataSet, item: Item) -> Row:
     answered = deployed.run(decode_image(item.path, exif_rotation=data.upright))
-    record: Dict[str, Any] = {"name": item.name, "files": _files(item)}
-    record.update(_sizes(answered))
+    record: Row = _sizes(answered)
     if data.task == DETECTION:
         record["id"] = item.truth
     if data.task is not None:
@@ -162,7 +156,7 @@ def _of_image(deployed: Deployed, data: DataSet, item: Item) -> Dict[str, Any]:
     return record
 
 
-def _sizes(answered: Answered) -> Dict[str, Any]:
+def _sizes(answered: Answered) -> Row:
     pixels, payload_bytes = sized(answered)
     if answered.payload is None or pixels is None or payload_bytes is None:
         return dict.fromkeys(_BYTES)
@@ -180,32 +174,27 @@ def _result(
     task: str,
     settings: Settings,
     server: Optional[Dict[str, Any]],
-    records: Sequence[Any],
-) -> Dict[str, Any]:
-    result: Dict[str, Any] = {
+    records: Sequence[Row],
+) -> Row:
+    result: Row = {
         "task": task,
         "data_set": data.name,
         "images": len(records),
         "whole": data.whole,
         "preprocess": settings.preprocess,
-        "backend": settings.backend,
-        "server_backend": settings.server_backend or settings.backend,
-        "server": server,
         "metrics": {},
     }
-    if server is not None:
-        result["server_backend"] = server["backend"]
-    if not bundle.manifest.split:
-        result["server_backend"] = None
+    result.update(backends(bundle, settings, server))
     if data.own:
         result["folder"] = data.path
     if data.task is not None:
         result["metrics"] = metrics.figures(data, [record[task] for record in records])
     for name in _BYTES:
-        result[name] = _mean([record[name] for record in records])
+        result[name] = mean_if_known([record[name] for record in records])
     return result
 
 
-def _mean(values: Sequence[Optional[float]]) -> Optional[Figure]:
+def mean_if_known(values: Sequence[Optional[float]]) -> Optional[Figure]:
+    """The mean over images; None where an image has no value, as the bytes of a local model."""
     known = [value for value in values if value is not None]
     return mean(known) if len(known) == len(values) else None

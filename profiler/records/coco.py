@@ -7,13 +7,13 @@ every figure what pycocotools computes of sound files: it sorts images by their 
 
 import math
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.input.strict_json import read_json
-from splitwatt.engines.labels import labels
 
 _LIMIT_BYTES = 1 << 30
+_LARGEST_AREA = 1e10
 _REMEDY = "write the file as COCO describes its format: cocodataset.org/#format-data"
 
 
@@ -75,51 +75,22 @@ def read_coco(path: str) -> Coco:
         crowd, area = row.get("iscrowd", 0), row.get("area", max(box[2], 0) * max(box[3], 0))
         if crowd not in (0, 1):
             raise UsageError("%s: iscrowd must be 0 or 1, not %r" % (where, crowd), _REMEDY)
-        if not _number(area):
-            raise UsageError("%s: area must be a number, not %r" % (where, area), _REMEDY)
+        if not _number(area) or not 0 <= area <= _LARGEST_AREA:
+            # pycocotools takes a true box of any other area for one that need not be detected.
+            raise UsageError("%s: area must be from 0 to 1e10, not %r" % (where, area), _REMEDY)
         boxes.append(
             {"id": len(boxes) + 1, "image_id": image, "category_id": category, "bbox": box,
              "area": area, "iscrowd": int(crowd)}
         )  # fmt: skip
+    if document["annotations"] and not boxes:
+        raise UsageError(
+            "%s: none of its %d boxes is of an image and a category that it lists"
+            % (path, len(document["annotations"])),
+            "image_id and category_id repeat the ids of images and categories, as numbers or text",
+        )
     rows = [{"id": image.id, "width": image.width, "height": image.height} for image in images]
     kinds = [{"id": number, "name": name} for number, name in sorted(categories.items())]
     return Coco(images, {"images": rows, "annotations": boxes, "categories": kinds}, categories)
-
-
-def category_ids(path: str, coco: Coco, names: Optional[Sequence[str]]) -> Optional[Dict[int, int]]:
-    """Which category each label of a detector is.
-
-    Args:
-        path: of the annotations.
-        coco: read from there.
-        names: the detector's class names by label; None: COCO's own numbers.
-
-    Returns:
-        label -> category id; None where they are the same numbers.
-
-    Raises:
-        UsageError: a category that the detector does not know.
-    """
-    if names is None:
-        own = labels("coco91")
-        for number, name in sorted(coco.categories.items()):
-            if not 0 < number < len(own) or own[number] != name:
-                raise UsageError(
-                    "%s has the category %d '%s', which is not one of COCO's"
-                    % (path, number, name),
-                    "export the bundle with --labels FILE that has the names of your categories",
-                )
-        return None
-    places = {name: label for label, name in enumerate(names)}
-    mapped = {}
-    for number, name in sorted(coco.categories.items()):
-        if name not in places:
-            raise UsageError(
-                "%s has the category '%s', which is not a class of the bundle" % (path, name),
-                "the bundle's classes are its manifest's key labels",
-            )
-        mapped[places[name]] = number
-    return mapped
 
 
 def _images(path: str, rows: List[Dict[str, Any]]) -> List[CocoImage]:

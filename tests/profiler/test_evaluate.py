@@ -24,7 +24,8 @@ from splitwatt.engines.pipeline.pipeline import whole
 from splitwatt.profiler.check import accuracy, drawn
 from splitwatt.profiler.check.boxes import Matches
 from splitwatt.profiler.check.raw import Raw
-from splitwatt.profiler.evaluate.data_sets import DataSet, Item, open_data_set
+from splitwatt.profiler.evaluate.data_sets.data_set import Classes, DataSet, Item
+from splitwatt.profiler.evaluate.data_sets.open import open_data_set
 from splitwatt.profiler.evaluate.document import add_results
 from splitwatt.profiler.evaluate.intervals import mean
 from splitwatt.profiler.evaluate.metrics import figures, of_image
@@ -348,8 +349,9 @@ def test_classes_that_the_data_set_does_not_have_are_told(coco, voc, tmp_path):
     document = json.loads(path.read_text())
     document["categories"][1]["name"] = "zebra crossing"
     path.write_text(json.dumps(document))
+    known = {"detection": Classes(labels("coco91"), 91)}
     with pytest.raises(UsageError, match="has the category 2 'zebra crossing'"):
-        open_data_set(f"coco:{tmp_path / 'coco'}")
+        open_data_set(f"coco:{tmp_path / 'coco'}", classes=known)
     data = open_data_set(f"voc:{voc}")
     item = data.items[0]
     mask = Image.fromarray(np.full((4, 4), 21, np.uint8))

@@ -1,0 +1,117 @@
+"""Data sets in COCO's layout: COCO 2017 itself, and boxes of one's own in its format."""
+
+import os
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.engines.labels import labels
+from splitwatt.profiler.evaluate.data_sets.data_set import (
+    DETECTION,
+    Classes,
+    DataSet,
+    Item,
+    own_name,
+    stored_size,
+)
+from splitwatt.profiler.records.coco import Coco, CocoImage, read_coco
+
+
+def coco(folder: str, classes: Classes) -> DataSet:
+    """Annotations in COCO's format, and the images that they name."""
+    annotations, published, roots = _layout(folder)
+    document = read_coco(annotations)
+    items = [_item(annotations, image, roots) for image in document.images]
+    names = labels("coco91")
+    published = published and all(
+        0 < number < len(names) and names[number] == name
+        for number, name in document.categories.items()
+    )
+    return DataSet(
+        "coco",
+        "coco2017" if published else own_name(folder),
+        DETECTION,
+        items,
+        annotations=annotations,
+        coco=document,
+        label_categories=_categories(annotations, document, classes.names),
+        own=not published,
+    )
+
+
+def _layout(folder: str) -> Tuple[str, bool, List[str]]:
+    """The file of annotations, whether it is named as COCO 2017's, and where its images may be."""
+    known = os.path.join(folder, "annotations", "instances_val2017.json")
+    if os.path.isfile(known):
+        images = os.path.join(folder, "val2017")
+        if not os.path.isdir(images):
+            raise UsageError(
+                "there is no folder %s" % images, "COCO 2017's val2017.zip unpacks to it"
+            )
+        return known, True, [images]
+    files = [
+        os.path.join(place, name)
+        for place in (folder, os.path.join(folder, "annotations"))
+        if os.path.isdir(place)
+        for name in sorted(os.listdir(place))
+        if name.endswith(".json") and not name.startswith(".")
+    ]
+    if not files:
+        raise UsageError(
+            "there are no annotations %s" % known,
+            "COCO 2017's annotations_trainval2017.zip holds it; a data set of your own has one .json "
+            "file there or in %s" % folder,
+        )
+    if len(files) > 1:
+        raise UsageError(
+            "there are %d files of annotations: %s" % (len(files), ", ".join(files)),
+            "keep one .json file in the data set's folder",
+        )
+    below = [os.path.join(folder, name) for name in ("images", "val2017", "val")]
+    return files[0], False, [place for place in below if os.path.isdir(place)] + [folder]
+
+
+def _item(annotations: str, image: CocoImage, roots: Sequence[str]) -> Item:
+    paths = [os.path.join(root, image.file_name) for root in roots]
+    path = next((path for path in paths if os.path.isfile(path)), None)
+    if path is None:
+        raise UsageError(
+            "%s names %s, which is not in %s" % (annotations, image.file_name, roots[0]),
+            "put the images there under the names that the file gives them",
+        )
+    size = stored_size(path)
+    for stated, side, other in zip((image.width, image.height), size, size[::-1]):
+        if stated not in (None, side):
+            turned = " (EXIF turns them where they are shown)" if stated == other else ""
+            raise UsageError(
+                "%s says that %s has %s x %s pixels, and it has %d x %d"
+                % ((annotations, image.file_name, image.width, image.height) + size),
+                "annotate the pictures as they are stored" + turned,
+            )
+    return Item("%s#%s" % (image.file_name, image.file_id), path, image.id)
+
+
+def _categories(path: str, coco: Coco, names: Optional[Sequence[str]]) -> Optional[Dict[int, int]]:
+    """The category of each label of a detector, by name; None: a bundle without names, whose labels
+    are the categories' ids.
+
+    Raises:
+        UsageError: a category that is not a class of the detector, or a name that two have.
+    """
+    if names is None:
+        return None
+    categories: Dict[int, int] = {}
+    for number, name in sorted(coco.categories.items()):
+        count = list(names).count(name)
+        if count != 1:
+            what = "is not a class" if count == 0 else "is the name of %d classes" % count
+            raise UsageError(
+                "%s has the category %d '%s', which %s of the bundle" % (path, number, name, what),
+                "export the bundle with --labels FILE that has the names of your categories",
+            )
+        label = list(names).index(name)
+        if label in categories:
+            raise UsageError(
+                "%s has two categories of the name '%s'" % (path, name), "merge the two"
+            )
+        categories[label] = number
+    return categories

@@ -1,0 +1,70 @@
+"""Data sets with a folder per class: ImageNet's, and one's own."""
+
+import os
+from typing import Dict, List
+
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.names import suggestion
+from splitwatt.engines.labels import labels
+from splitwatt.profiler.evaluate.data_sets.data_set import (
+    CLASSIFICATION,
+    Classes,
+    DataSet,
+    Item,
+    first_of,
+    folders_in,
+    images_below,
+    own_name,
+)
+
+
+def imagenet(folder: str, classes: Classes) -> DataSet:
+    """A folder per class named by its WordNet id, as ILSVRC 2012's validation set is kept."""
+    synsets = labels("imagenet1k_synsets")
+    if classes.total not in (None, len(synsets)):
+        raise UsageError(
+            "the bundle has %d classes and ImageNet-1k has %d" % (classes.total, len(synsets)),
+            "give a data set of the bundle's classes, as classes:DIR",
+        )
+    root = first_of(folder, ("val", "validation"))
+    known = {name: index for index, name in enumerate(synsets)}
+    items = _items(root, known, "WordNet ids as n01440764; classes:DIR takes class names")
+    return DataSet("imagenet", "ilsvrc2012", CLASSIFICATION, items)
+
+
+def own_classes(folder: str, classes: Classes) -> DataSet:
+    """A folder per class, as torchvision's ImageFolder, named as the bundle's classes are.
+
+    Where the bundle has no names, the folders in their order are its classes, as ImageFolder counts
+    them; then there must be a folder for every class, since one that is missing moves all after it.
+    """
+    root = first_of(folder, ("val", "validation", "test"))
+    names = folders_in(root) if classes.names is None else list(classes.names)
+    if classes.total not in (None, len(names)) and names:
+        raise UsageError(
+            "%s holds %d folders, and the bundle has %d classes without names"
+            % (root, len(names), classes.total),
+            "export the bundle with --labels FILE, or make a folder for every class",
+        )
+    known = {name: index for index, name in enumerate(names) if names.count(name) == 1}
+    items = _items(root, known, "the bundle's classes, each of which has a name of its own")
+    return DataSet("classes", own_name(folder), CLASSIFICATION, items, own=True)
+
+
+def _items(root: str, known: Dict[str, int], named_by: str) -> List[Item]:
+    layout = "it must hold one folder per class, named by " + named_by
+    present = folders_in(root)
+    if not present:
+        raise UsageError("%s holds no folder of a class" % root, layout)
+    for name in present:
+        if name not in known:
+            near = suggestion(name, known)
+            raise UsageError(
+                "%s holds the folder '%s', which is not a class" % (root, name),
+                "; ".join(filter(None, (layout, near))),
+            )
+    return [
+        Item(os.path.relpath(path, root), path, known[name])
+        for name in present
+        for path in images_below(os.path.join(root, name))
+    ]

@@ -1,0 +1,151 @@
+"""Data sets with a mask per image: PASCAL VOC's, and one's own."""
+
+import itertools
+import os
+import re
+from typing import List, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from splitwatt.device_configs.errors import ImageError, UsageError
+from splitwatt.device_configs.files import read_bounded
+from splitwatt.device_configs.input.strict_json import wrong_text
+from splitwatt.engines.labels import labels
+from splitwatt.profiler.evaluate.data_sets.data_set import (
+    SEGMENTATION,
+    Classes,
+    DataSet,
+    Item,
+    first_of,
+    images_below,
+    own_name,
+    stored_size,
+)
+
+IGNORED = 255  # the border between VOC's objects, and other pixels that no class claims
+_LIST_LIMIT_BYTES = 64 << 20
+_MASK_SUFFIXES = (".png", ".bmp", ".tif", ".gif")
+
+
+class _Pair(NamedTuple):
+    """An image's name in its data set, its file, and the file of its mask."""
+
+    name: str
+    path: str
+    mask: str
+
+
+def voc(folder: str, classes: Classes) -> DataSet:
+    """JPEGImages/, SegmentationClass/ and ImageSets/Segmentation/val.txt."""
+    names = labels("voc21")
+    if classes.names is not None and list(classes.names) != names:
+        raise UsageError(
+            "the bundle's classes are not those of PASCAL VOC",
+            "give a data set of the bundle's classes, as masks:DIR",
+        )
+    root = first_of(folder, (os.path.join("VOCdevkit", "VOC2012"), "VOC2012"))
+    images, masks = (os.path.join(root, name) for name in ("JPEGImages", "SegmentationClass"))
+    pairs = [
+        _Pair(name, os.path.join(images, name + ".jpg"), os.path.join(masks, name + ".png"))
+        for name in _listed(os.path.join(root, "ImageSets", "Segmentation", "val.txt"), images)
+    ]
+    items = _items(pairs, len(names))
+    return DataSet("voc", "pascal_voc2012", SEGMENTATION, items, classes=len(names))
+
+
+def own_masks(folder: str, classes: Classes) -> DataSet:
+    """images/ and masks/: a mask of class numbers for each image, under the image's name."""
+    images, masks = (os.path.join(folder, name) for name in ("images", "masks"))
+    for place in (images, masks):
+        if not os.path.isdir(place):
+            raise UsageError(
+                "there is no folder %s" % place, "masks:DIR is DIR/images and DIR/masks"
+            )
+    pairs = []
+    for path in images_below(images):
+        name = os.path.splitext(os.path.relpath(path, images))[0]
+        files = [os.path.join(masks, name + suffix) for suffix in _MASK_SUFFIXES]
+        pairs.append(_Pair(name, path, next(filter(os.path.isfile, files), files[0])))
+    count = IGNORED if classes.total is None else classes.total
+    items = _items(pairs, count)
+    return DataSet("masks", own_name(folder), SEGMENTATION, items, classes=count, own=True)
+
+
+def read_mask(path: str, classes: int) -> np.ndarray:
+    """The class of every pixel of a mask, uint8 (H, W), 255 where there is none.
+
+    Raises:
+        ImageError: it is damaged, holds colours in place of class numbers, or a class number that
+            is not below `classes`.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("P", "L", "1"):
+                raise ImageError(
+                    "the mask %s holds no class numbers: its pixels are %s" % (path, image.mode),
+                    "save it as a palette or an 8-bit grey image whose values are class numbers",
+                )
+            mask = np.asarray(image).astype(np.uint8)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ImageError("the mask %s cannot be decoded: %s" % (path, error))
+    known = mask[mask != IGNORED]
+    if known.size and int(known.max()) >= classes:
+        raise ImageError(
+            "the mask %s holds the class %d, and there are %d" % (path, known.max(), classes),
+            "a class number is below the number of classes, or 255 for none",
+        )
+    return mask
+
+
+def _listed(path: str, images: str) -> List[str]:
+    """The names in a list of VOC's, one per line; what follows a name may be a label."""
+    remedy = "PASCAL VOC 2012's VOCtrainval_11-May-2012.tar holds it"
+    if not os.path.isfile(path):
+        raise UsageError("there is no list of images %s" % path, remedy)
+    try:
+        text = read_bounded(path, _LIST_LIMIT_BYTES, UsageError, remedy).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError("the list of images %s is not UTF-8" % path, remedy)
+    names = []
+    for number, line in enumerate(text.splitlines(), 1):
+        line = line.strip()
+        if not line:
+            continue
+        labelled = re.match(r"(.*\S)\s+-?[01]$", line)
+        name = line
+        if labelled and not os.path.isfile(os.path.join(images, line.replace("\0", "") + ".jpg")):
+            name = labelled.group(1)
+        wrong = wrong_text(name)
+        if os.path.isabs(name) or ".." in name.split("/"):
+            wrong = "'%s', which leads out of the data set" % name
+        if wrong:
+            raise UsageError("%s, line %d holds %s" % (path, number, wrong), remedy)
+        names.append(name)
+    return names
+
+
+def _items(pairs: List[_Pair], classes: int) -> List[Item]:
+    """The items, each with an image and a mask of its size and of known classes."""
+    names = sorted(pair.name for pair in pairs)
+    twice = [name for name, group in itertools.groupby(names) if len(list(group)) > 1]
+    if twice:
+        raise UsageError("the data set names '%s' more than once" % twice[0], "keep one of them")
+    for pair in pairs:
+        for file in (pair.path, pair.mask):
+            if not os.path.isfile(file):
+                raise UsageError(
+                    "the data set names %s, and there is no %s" % (pair.name, file),
+                    "every image needs its file and its mask",
+                )
+        sizes = stored_size(pair.mask) + (pair.path,) + stored_size(pair.path)
+        if sizes[:2] != sizes[3:]:
+            raise UsageError(
+                "the mask %s has %d x %d pixels, and %s has %d x %d" % ((pair.mask,) + sizes),
+                "make masks of the pictures as they are stored",
+            )
+        try:
+            read_mask(pair.mask, classes)
+        except ImageError as error:
+            raise UsageError(error.message, error.remedy)
+    return [Item(pair.name, pair.path, pair.mask) for pair in pairs]

@@ -1,0 +1,88 @@
+"""The data set of KIND:DIR.
+
+Pictures are read as their files store them, as torchvision's loaders read them: EXIF's orientation
+turns no picture whose boxes, masks and published figures are of the stored pixels.
+"""
+
+import itertools
+import os
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.names import check_known
+from splitwatt.engines.pipeline.image import image_names
+from splitwatt.profiler.evaluate.data_sets.boxes import coco
+from splitwatt.profiler.evaluate.data_sets.classes import imagenet, own_classes
+from splitwatt.profiler.evaluate.data_sets.data_set import (
+    CLASSIFICATION,
+    DETECTION,
+    SEGMENTATION,
+    Classes,
+    DataSet,
+    Item,
+    own_name,
+)
+from splitwatt.profiler.evaluate.data_sets.masks import own_masks, voc
+
+
+class _Kind(NamedTuple):
+    """What is read from a folder for a task, given the bundle's classes of that task."""
+
+    task: str
+    read: Callable[[str, Classes], DataSet]
+
+
+def open_data_set(
+    text: str, limit: Optional[int] = None, classes: Optional[Mapping[str, Classes]] = None
+) -> DataSet:
+    """The data set of KIND:DIR.
+
+    Args:
+        text: as `coco:/data/coco2017`.
+        limit: the first so many images only; with a folder per class, the first of each class, then
+            the second of each, and so on.
+        classes: the bundle's, by task; what is missing is not known.
+
+    Raises:
+        UsageError: no such kind or folder, it is not laid out as that data set is, its classes are
+            not the bundle's, or what is said of a picture does not fit the picture.
+    """
+    kind, colon, folder = text.partition(":")
+    if not colon:
+        raise UsageError("'%s' is not KIND:DIR" % text, "write it as imagenet:/data/ilsvrc")
+    check_known("kind of data set", kind, _KINDS)
+    if not os.path.isdir(folder):
+        raise UsageError("there is no folder %s" % folder, "give --data %s:DIR" % kind)
+    task, read = _KINDS[kind]
+    data = read(folder, (classes or {}).get(task, Classes()))
+    if not data.items:
+        raise UsageError("%s holds no image of a %s data set" % (folder, kind))
+    data = data._replace(path=os.path.abspath(folder))
+    if limit is None or limit >= len(data.items):
+        return data
+    items = _round_robin(data.items) if data.task == CLASSIFICATION else data.items
+    return data._replace(items=items[:limit], whole=False)
+
+
+def _round_robin(items: Sequence[Item]) -> List[Item]:
+    """The first of each class, the second of each, ...: the first N alone would be a few classes."""
+    classes = [list(group) for _, group in itertools.groupby(items, lambda item: item.truth)]
+    rounds = itertools.zip_longest(*classes)
+    return [item for one in rounds for item in one if item is not None]
+
+
+def _images(folder: str, classes: Classes) -> DataSet:
+    """Images alone, read as a board reads them: bytes can be counted, accuracy cannot."""
+    items = [Item(image, os.path.join(folder, image), None) for image in image_names(folder)]
+    return DataSet("folder", own_name(folder), None, items, upright=True, own=True)
+
+
+_KINDS: Dict[str, _Kind] = {
+    "imagenet": _Kind(CLASSIFICATION, imagenet),
+    "coco": _Kind(DETECTION, coco),
+    "voc": _Kind(SEGMENTATION, voc),
+    "classes": _Kind(CLASSIFICATION, own_classes),
+    "masks": _Kind(SEGMENTATION, own_masks),
+    "images": _Kind("", _images),
+    "folder": _Kind("", _images),  # what `images` was called before
+}

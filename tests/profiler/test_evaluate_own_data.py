@@ -1,0 +1,235 @@
+"""`evaluate` on data sets of one's own, with the class names of the bundle's manifest, and what it refuses."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from splitwatt.device_configs.errors import RunError, UsageError
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.labels import labels
+from splitwatt.profiler.check import accuracy
+from splitwatt.profiler.check.raw import Raw
+from splitwatt.profiler.evaluate.data_sets.data_set import Classes
+from splitwatt.profiler.evaluate.data_sets.open import open_data_set
+from tests.conftest import splitwatt
+from tests.profiler.test_evaluate_reference import (
+    CLASSIFIER,
+    DETECTOR,
+    SEGMENTER,
+    Reference,
+    figures,
+)
+
+
+def with_labels(bundle, folder, task, names):
+    """A copy of a bundle whose manifest holds other class names."""
+    shutil.copytree(bundle, folder)
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["postprocess"][task]["labels"] = names
+    path.write_text(json.dumps(manifest))
+    return folder
+
+
+def audited(folder):
+    return [one.met for one in accuracy.checks(Raw(str(folder), {}, {}, []))]
+
+
+def test_folders_named_by_the_bundles_classes_in_any_order(bundles, photographs, tmp_path):
+    names = [
+        f"class {7 * label % 1000}" for label in range(1000)
+    ]  # not in the order of the letters
+    bundle = with_labels(bundles / CLASSIFIER, tmp_path / "bundle", "classification", names)
+    reference = Reference(bundle)
+    for photo in photographs:
+        with Image.open(photo) as picture:
+            folder = tmp_path / "own" / names[reference.classes(picture)[0]]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo, folder)
+    found = figures(bundle, f"classes:{tmp_path / 'own'}", tmp_path / "out")
+    assert found == {"top1_percent": 100.0, "top5_percent": 100.0}
+    assert audited(tmp_path / "out") == [True, True]
+
+
+def test_folders_without_the_bundles_names_must_be_all_classes(bundles, photographs, tmp_path):
+    bundle = with_labels(bundles / CLASSIFIER, tmp_path / "bundle", "classification", None)
+    for name in ("cat", "dog"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        shutil.copy(photographs[0], tmp_path / "own" / name)
+    made = splitwatt("evaluate", bundle, "--data", f"classes:{tmp_path / 'own'}", check=False)
+    assert made.returncode == 2 and "holds 2 folders, and the bundle has 1000" in made.stderr
+    two = {"classification": Classes(None, 2)}
+    data = open_data_set(f"classes:{tmp_path / 'own'}", classes=two)
+    assert [item.truth for item in data.items] == [0, 1]
+
+
+def test_a_name_of_two_classes_is_refused(photographs, tmp_path):
+    (tmp_path / "crane").mkdir()  # the bird and the machine
+    shutil.copy(photographs[0], tmp_path / "crane")
+    with pytest.raises(UsageError, match="the folder 'crane', which is not a class"):
+        known = {"classification": Classes(["crane", "cat", "crane"], 3)}
+        open_data_set(f"classes:{tmp_path}", classes=known)
+
+
+def test_boxes_of_own_categories(bundles, photographs, tmp_path):
+    """Categories with ids of their own, matched by name; the figure is that of the detector's own ids."""
+    own = [f"thing {label}" for label in range(91)]
+    bundle = with_labels(bundles / DETECTOR, tmp_path / "bundle", "detection", own)
+    reference = Reference(bundle)
+    (tmp_path / "own" / "images").mkdir(parents=True)
+    document = {"images": [], "annotations": [], "categories": []}
+    for number, photo in enumerate(photographs):
+        shutil.copy(photo, tmp_path / "own" / "images")
+        document["images"].append({"id": number, "file_name": photo.name})
+        with Image.open(photo) as picture:
+            boxes, kinds, _ = reference.boxes(picture)
+        known = [k for k, label in enumerate(kinds) if labels("coco91")[label] != "N/A"]
+        for box, label in [(boxes[k], kinds[k]) for k in known[:9:2]]:
+            document["annotations"].append(
+                {"id": 0, "image_id": number, "category_id": 1000 - 3 * label, "bbox": box}
+            )
+    used = sorted({row["category_id"] for row in document["annotations"]})
+    document["categories"] = [{"id": k, "name": own[(1000 - k) // 3]} for k in used]
+    (tmp_path / "own" / "boxes.json").write_text(json.dumps(document))
+    found = figures(bundle, f"coco:{tmp_path / 'own'}", tmp_path / "out")
+    assert audited(tmp_path / "out") == [True, True]
+
+    for row in (*document["annotations"], *document["categories"]):
+        key = "category_id" if "bbox" in row else "id"
+        row[key] = (1000 - row[key]) // 3
+    for row in document["categories"]:
+        row["name"] = labels("coco91")[row["id"]]
+    (tmp_path / "own" / "boxes.json").write_text(json.dumps(document))
+    due = figures(bundles / DETECTOR, f"coco:{tmp_path / 'own'}", tmp_path / "coco")
+    assert found == due and due["map_50_percent"] > 30
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d["categories"][1].update(name="cat"), "two categories of the name 'cat'"),
+        (lambda d: d["categories"][1].update(name="cow"), "'cow', which is not a class"),
+        (lambda d: d["categories"][1].update(name="twin"), "which is the name of 2 classes"),
+        (lambda d: d["categories"][1].update(id=2**60), "beyond 2^53"),
+        (lambda d: d["annotations"][0].update(image_id="1"), "none of its 1 boxes"),
+        (lambda d: d["annotations"][0].update(area=-1), "area must be from 0"),
+        (lambda d: d["images"][0].update(file_name="https://host/a.jpg"), "is not in"),
+        (lambda d: d["images"][0].update(file_name="a\0.jpg"), "NUL"),
+    ],
+)
+def test_own_annotations_are_checked_before_the_first_image(photographs, tmp_path, change, words):
+    shutil.copy(photographs[0], tmp_path / "a.jpg")
+    document = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "annotations": [{"image_id": 1, "category_id": 5, "bbox": [1, 2, 3, 4]}],
+        "categories": [{"id": 5, "name": "cat"}, {"id": -7, "name": "dog"}],
+    }
+    own = {"detection": Classes(["background", "dog", "cat", "twin", "twin"], 5)}
+
+    def opened():
+        for row in document["annotations"]:
+            row.setdefault("id", 1)
+        (tmp_path / "own.json").write_text(json.dumps(document))
+        return open_data_set(f"coco:{tmp_path}", classes=own)
+
+    assert opened().label_categories == {2: 5, 1: -7}
+    change(document)
+    with pytest.raises(UsageError) as refused:
+        opened()
+    assert words in str(refused.value)
+
+
+@pytest.fixture(scope="module")
+def masked(bundles, photographs, tmp_path_factory):
+    """masks:DIR of the segmenter's own masks; the last of them is void."""
+    root, reference = tmp_path_factory.mktemp("masked"), Reference(bundles / SEGMENTER)
+    for name in ("images", "masks"):
+        (root / name / "deep").mkdir(parents=True)
+    for number, photo in enumerate(photographs[:3]):
+        shutil.copy(photo, root / "images" / "deep" / photo.name)
+        with Image.open(photo) as picture:
+            mask = Image.fromarray(reference.mask(picture).astype(np.uint8))
+            mask = np.array(mask.resize(picture.size, Image.NEAREST))
+        mask = np.full_like(mask, 255) if number == 2 else mask
+        Image.fromarray(mask).save(root / "masks" / "deep" / (photo.stem + ".png"))
+    return root
+
+
+def test_masks_of_own_classes(bundles, masked, photographs, tmp_path):
+    own = [f"thing {label}" for label in range(21)]
+    bundle = with_labels(bundles / SEGMENTER, tmp_path / "bundle", "segmentation", own)
+    found = figures(bundle, f"masks:{masked}", tmp_path / "out")
+    assert found["miou_percent"] > 90
+    assert audited(tmp_path / "out") == [True, True]  # the void image leaves some draws undefined
+    with pytest.raises(UsageError, match="not those of PASCAL VOC"):
+        open_data_set(f"voc:{masked}", classes={"segmentation": Classes(own, 21)})
+    with pytest.raises(UsageError, match="and there are 1"):
+        open_data_set(f"masks:{masked}", classes={"segmentation": Classes(["background"], 1)})
+
+
+def test_a_figure_that_no_image_defines_is_undefined_in_the_audit_too(bundles, masked, tmp_path):
+    root = tmp_path / "void"
+    shutil.copytree(masked, root)
+    for mask in (root / "masks" / "deep").iterdir():
+        with Image.open(mask) as picture:
+            Image.new("L", picture.size, 255).save(mask)
+    made = figures(bundles / SEGMENTER, f"masks:{root}", tmp_path / "out")
+    assert made == {"miou_percent": None} and audited(tmp_path / "out") == [True, True]
+
+    document = {"images": [{"id": 1, "file_name": "images/deep/%s"}], "annotations": [],
+                "categories": [{"id": 1, "name": "person"}]}  # fmt: skip
+    document["images"][0]["file_name"] %= os.listdir(root / "images" / "deep")[0]
+    (root / "boxes.json").write_text(json.dumps(document).replace("images/deep", "deep"))
+    made = figures(bundles / DETECTOR, f"coco:{root}", tmp_path / "boxes")
+    assert set(made.values()) == {None} and audited(tmp_path / "boxes") == [True, True]
+
+
+def test_a_link_back_to_a_folder_above_is_refused(photographs, tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        shutil.copy(photographs[0], tmp_path / "own" / name)
+    (tmp_path / "own" / "cat" / "more").symlink_to(tmp_path / "own" / "dog")
+    data = open_data_set(f"classes:{tmp_path / 'own'}")
+    assert [item.truth for item in data.items] == [0, 0, 1]
+    (tmp_path / "own" / "dog" / "up").symlink_to(tmp_path / "own")
+    with pytest.raises(UsageError, match="leads back to a folder above it"):
+        open_data_set(f"classes:{tmp_path / 'own'}")
+
+
+def test_records_that_somebody_changed(bundles, masked, tmp_path):
+    """What is no record is made again; a record with wrong values is refused in a sentence."""
+    due = figures(bundles / SEGMENTER, f"masks:{masked}", tmp_path / "out")
+    (records,) = (tmp_path / "out" / "evaluation").iterdir()
+    lines = records.read_text().splitlines()
+    for damage in ("[]", "7", '{"name": 3}', '{"name": "a", "x": NaN}', "[" * 100000, "{"):
+        records.write_text("\n".join([lines[0], damage, *lines[1:]]) + "\n")
+        assert figures(bundles / SEGMENTER, f"masks:{masked}", tmp_path / "out") == due
+        assert records.read_text().splitlines() == lines
+    row = json.loads(lines[1])
+    for wrong in ({"segmentation": [["a", 1, 2]]}, {"segmentation": None}, {"segmentation": 5}):
+        records.write_text("\n".join([lines[0], json.dumps({**row, **wrong}), *lines[2:]]) + "\n")
+        made = splitwatt("evaluate", bundles / SEGMENTER, "--data", f"masks:{masked}",
+                         "--out", tmp_path / "out", check=False)  # fmt: skip
+        assert made.returncode == 1 and f"{records.name} is damaged" in made.stderr
+        assert "Traceback" not in made.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"format": 1}', '{"format": 1, "bundles": []}', '{"format": 2, "bundles": {}}',
+     '{"format": 1, "bundles": {"lraspp_mobilenet_v3_large": 7}}',
+     '{"format": 1, "bundles": {"lraspp_mobilenet_v3_large": {"results": [7]}}}',
+     '{"format": 1, "bundles": {}, "versions": NaN}'],
+)  # fmt: skip
+def test_an_accuracy_that_cannot_be_added_to_is_refused(bundles, tmp_path, text):
+    from splitwatt.profiler.evaluate.document import add_results
+
+    bundle = Bundle.open(str(bundles / SEGMENTER))
+    (tmp_path / "accuracy.json").write_text(text)
+    with pytest.raises(RunError, match=r"accuracy\.json"):
+        add_results(str(tmp_path), bundle, [{"whole": True}])
+    assert (tmp_path / "accuracy.json").read_text() == text
