@@ -1,4 +1,4 @@
-"""`splitwatt evaluate`: accuracy and bytes of deployed bundles."""
+"""`splitwatt evaluate`: accuracy and bytes of deployed bundles, and how far two of them agree."""
 
 from typing import Any, Dict, List
 
@@ -9,90 +9,161 @@ _SHOWN = {
     "top1_percent": "top-1", "top5_percent": "top-5", "map_50_95_percent": "mAP 50-95",
     "map_50_percent": "mAP 50", "miou_percent": "mIoU",
 }  # fmt: skip
+_DIFFERENCES = {"score": ("score", "%.4g"), "side_pixels": ("side of a box", "%.3g px"),
+                "pixels_percent": ("pixels of a mask", "%.3g %%")}  # fmt: skip
 
 
 def evaluate(argv: List[str]) -> int:
-    """Evaluate a bundle on data sets; a killed evaluation continues where it stopped."""
+    """Evaluate a bundle on data sets; an evaluation that was killed continues where it stopped."""
     from splitwatt.profiler.client.flags import add_server_flags, client_of
 
-    arguments = parser("evaluate", "Accuracy and bytes of a deployed bundle.", EXAMPLE)
+    arguments = parser(
+        "evaluate",
+        "Accuracy and bytes of a deployed bundle, or its agreement with another.",
+        EXAMPLE,
+    )
     add = arguments.add_argument
     add("bundle", metavar="BUNDLE", help="the bundle's folder")
     add("--data", action="append", required=True, metavar="KIND:DIR",
-        help="imagenet, coco or voc as published; classes, coco or masks of your own; folder for "
-             "bytes alone; may be repeated, once per task")  # fmt: skip
-    add(
-        "--limit",
-        type=positive,
-        metavar="N",
-        help="at most N images per data set; of classes, the first of each, then the second",
-    )
+        help="imagenet, coco or voc as published; classes, coco or masks of your own; images for "
+             "bytes alone or --against; may be repeated, once per task")  # fmt: skip
+    add("--against", metavar="BUNDLE2",
+        help="compare the answers with those of BUNDLE2 on images:DIR; needs no labels")  # fmt: skip
+    add("--against-backend", default="cpu", metavar="BACKEND",
+        help="backend that runs BUNDLE2 (default: cpu)")  # fmt: skip
+    add("--limit", type=positive, metavar="N",
+        help="at most N images per data set; of classes, the first of each, then the second")  # fmt: skip
     add("--preprocess", choices=("runtime", "paper"), default="runtime",
         help="the bundle's own preprocessing, or that of the paper's accuracy (default: runtime)")  # fmt: skip
-    add("--backend", default="cpu", help="what runs the board's parts (default: cpu)")
+    add("--backend", default="cpu", help="backend that runs the board's parts (default: cpu)")
     add("--out", default="evaluation", metavar="DIR",
-        help="folder whose accuracy.json is written or added to: a run, or any other")  # fmt: skip
+        help="folder whose accuracy.json (with --against: agreement.json) is written or added to: "
+             "a run, or any other (default: evaluation)")  # fmt: skip
     add_server_flags(arguments)
     options = arguments.parse_args(argv)
 
+    from splitwatt.device_configs.errors import UsageError
     from splitwatt.device_configs.names import check_known
     from splitwatt.engines.backends import BACKENDS
     from splitwatt.engines.bundle.bundle import Bundle
     from splitwatt.profiler.evaluate.data_sets.data_set import classes_of
     from splitwatt.profiler.evaluate.data_sets.open import open_data_set
-    from splitwatt.profiler.evaluate.document import add_results
-    from splitwatt.profiler.evaluate.run import PUBLISHED, RUNTIME, Settings, tasks_on
-    from splitwatt.profiler.evaluate.run import evaluate as run
+    from splitwatt.profiler.evaluate.run import PUBLISHED, RUNTIME, Settings
     from splitwatt.profiler.execute.progress import open_progress
 
-    for backend in filter(None, (options.backend, options.server_backend)):
+    chosen = (options.backend, options.server_backend, options.against_backend)
+    for backend in filter(None, chosen):
         check_known("backend", backend, BACKENDS)
+    if options.against and options.preprocess == "paper":
+        raise UsageError(
+            "--against compares answers under the bundles' own preprocessing",
+            "leave out --preprocess paper",
+        )
     client = client_of(options)
     bundle = Bundle.open(options.bundle, "board" if client else None)
     preprocess = PUBLISHED if options.preprocess == "paper" else RUNTIME
     settings = Settings(options.backend, options.server_backend, preprocess, client)
     classes = classes_of(bundle.manifest)
     data_sets = [open_data_set(text, options.limit, classes) for text in options.data]
+    with open_progress(sum(len(data.items) for data in data_sets)) as progress:
+        work = _agreement if options.against else _accuracy
+        return work(options, bundle, data_sets, settings, progress)
+
+
+def _accuracy(options: Any, bundle: Any, data_sets: List[Any], settings: Any, progress: Any) -> int:
+    from splitwatt.profiler.evaluate.document import add_results
+    from splitwatt.profiler.evaluate.run import evaluate as run
+    from splitwatt.profiler.evaluate.run import tasks_on
+
     for data in data_sets:
-        tasks_on(bundle, data)  # says now what would fail later
+        tasks_on(bundle, data)  # fails before the first image of any data set
     results: List[Dict[str, Any]] = []
     path = ""
-    told: List[str] = []
-    with open_progress(sum(len(data.items) for data in data_sets)) as progress:
-        for data in data_sets:
-            progress.block(data.name)
-            found = run(bundle, data, settings, options.out, progress.advance)
-            path, held = add_results(options.out, bundle, found)
-            told += held
-            results += found
-    for sentence in told:
+    notes: List[str] = []
+    for data in data_sets:
+        progress.block(data.name)
+        made = run(bundle, data, settings, options.out, progress.advance)
+        path, held = add_results(options.out, bundle, made)
+        notes += held
+        results += made
+    for sentence in notes:
         note(sentence)
     if options.json:
         print_json({"accuracy": path, "model": bundle.manifest.model, "results": results})
         return 0
-    _show(bundle, results)
+    _note_random(bundle)
+    for result in results:
+        print("%s on %s (%s, preprocessing: %s)"
+              % (bundle.manifest.model, result["data_set"], _images(result), result["preprocess"]))  # fmt: skip
+        _show_metrics(result["metrics"])
+        for name in ("payload_bytes", "wire_bytes", "legacy_pickled_bytes"):
+            if result[name]:
+                words = name.replace("_bytes", "").replace("_", " ")
+                print("  %-16s %s per image" % (words, _figure(result[name], "%.0f B")))
+        if result["bits_per_pixel"]:
+            print("  bits per pixel   %s" % _figure(result["bits_per_pixel"], "%.4f"))
     note("written to %s" % path)
     return 0
 
 
-def _show(bundle: Any, results: List[Dict[str, Any]]) -> None:
-    model = bundle.manifest.model
-    if not bundle.manifest.weights.trained:
-        note("%s has random weights: these figures mean nothing" % model)
+def _agreement(
+    options: Any, bundle: Any, data_sets: List[Any], settings: Any, progress: Any
+) -> int:
+    from splitwatt.engines.bundle.bundle import Bundle
+    from splitwatt.profiler.evaluate.against import Other, common_tasks, compare
+    from splitwatt.profiler.evaluate.document import add_agreement
+
+    other = Other(Bundle.open(options.against), options.against_backend)
+    for data in data_sets:
+        common_tasks(bundle, other.bundle, data)
+    results = []
+    path = ""
+    for data in data_sets:
+        progress.block(data.name)
+        result = compare(bundle, other, data, settings, options.out, progress.advance)
+        path = add_agreement(options.out, result)
+        results.append(result)
+    if options.json:
+        print_json({"agreement": path, "model": bundle.manifest.model, "results": results})
+        return 0
+    _note_random(bundle)
+    _note_random(other.bundle)
     for result in results:
-        what = "%d images%s" % (result["images"], "" if result["whole"] else " of more")
-        print(
-            "%s on %s (%s, preprocessing: %s)"
-            % (model, result["data_set"], what, result["preprocess"])
-        )
-        for name, figure in result["metrics"].items():
-            print("  %-10s %s" % (_SHOWN[name], _figure(figure, "%.2f %%")))
-        for name in ("payload_bytes", "wire_bytes", "legacy_pickled_bytes"):
+        against = result["against"]
+        print("%s (%s) against %s (%s) on %s (%s)"
+              % (result["model"], result["backend"], against["model"], against["backend"],
+                 result["data_set"], _images(result)))  # fmt: skip
+        for task, figures in result["tasks"].items():
+            print("  " + task)
+            _show_metrics(figures["agreement"], "    ")
+            for name, value in figures["differences"].items():
+                words, form = _DIFFERENCES[name]
+                shown = "- (nothing to compare)"
+                if value is not None:
+                    shown = "%s, at most %s" % (_figure(value["mean"], form), form % value["max"])
+                print("    difference, %s: %s" % (words, shown))
+        for name, words in (
+            ("payload_bytes", "sent"),
+            ("against_payload_bytes", "sent by the other"),
+        ):
             if result[name]:
-                words = name.replace("_bytes", "").replace("_", " ")
-                print("  %-16s %s B an image" % (words, _figure(result[name], "%.0f")))
-        if result["bits_per_pixel"]:
-            print("  bits per pixel   %s" % _figure(result["bits_per_pixel"], "%.4f"))
+                print("  %-18s %s per image" % (words, _figure(result[name], "%.0f B")))
+    note("written to %s" % path)
+    return 0
+
+
+def _note_random(bundle: Any) -> None:
+    if not bundle.manifest.weights.trained:
+        note("%s has random weights: these figures mean nothing" % bundle.manifest.model)
+
+
+def _images(result: Dict[str, Any]) -> str:
+    return "%d images%s" % (result["images"], "" if result["whole"] else " of more")
+
+
+def _show_metrics(figures: Dict[str, Any], indent: str = "  ") -> None:
+    for name, figure in figures.items():
+        print("%s%-10s %s" % (indent, _SHOWN[name], _figure(figure, "%.2f %%")))
 
 
 def _figure(figure: Dict[str, Any], form: str) -> str:

@@ -1,4 +1,4 @@
-"""accuracy.json: results by model, added to those that the folder has already."""
+"""accuracy.json and agreement.json: results are added to those that the folder has already."""
 
 import json
 import os
@@ -11,10 +11,21 @@ from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.profiler.board.versions import versions
 
-FILE = "accuracy.json"
+FILE, AGREEMENT = "accuracy.json", "agreement.json"
 _FORMAT = 1
 _LIMIT_BYTES = 64 << 20
+_REMEDY = "move it away, or give another --out"
 _SAME = ("task", "data_set", "preprocess", "backend", "server_backend", "folder")
+_SAME_PAIR = (
+    "model",
+    "manifest_sha256",
+    "backend",
+    "server_backend",
+    "server",
+    "against",
+    "folder",
+    "images",
+)
 _HELD = (
     "%s keeps the result of all of %s, not this one of %d images; give another --out to write it"
 )
@@ -62,21 +73,48 @@ def add_results(
     return path, [_HELD % (path, result["data_set"], result["images"]) for result in kept]
 
 
+def add_agreement(folder: str, result: Dict[str, Any]) -> str:
+    """Write a comparison of two bundles into a folder's agreement.json, in place of one of the same bundles,
+    backends, images and their number.
+
+    Returns:
+        Its path.
+
+    Raises:
+        RunError: the file that is there is not an agreement.json.
+    """
+    path = os.path.join(folder, AGREEMENT)
+    document = _document(path, {"format": _FORMAT, "results": []})
+    before = document.get("results")
+    if not isinstance(before, list) or not all(isinstance(one, dict) for one in before):
+        raise RunError("%s: 'results' must be a list of comparisons" % path, _REMEDY)
+    differs = [one for one in before if any(one.get(k) != result[k] for k in _SAME_PAIR)]
+    document["results"] = differs + [result]
+    document["versions"] = versions()
+    write_atomic(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    return path
+
+
 def _key(result: Dict[str, Any]) -> List[Any]:
     return [result.get(name) for name in _SAME]
 
 
 def _read(path: str) -> Dict[str, Any]:
-    if not os.path.exists(path):
-        return {"format": _FORMAT, "bundles": {}}
-    remedy = "move it away, or give another --out"
-    document = read_json(path, _LIMIT_BYTES, RunError, remedy)
-    if not isinstance(document, dict) or document.get("format") != _FORMAT:
-        raise RunError("%s is not an accuracy.json of format %d" % (path, _FORMAT), remedy)
+    document = _document(path, {"format": _FORMAT, "bundles": {}})
     bundles = document.get("bundles")
     entries = bundles.values() if isinstance(bundles, dict) else [None]
     for entry in entries:
         results = entry.get("results") if isinstance(entry, dict) else None
         if not isinstance(results, list) or not all(isinstance(one, dict) for one in results):
-            raise RunError("%s: 'bundles' must hold the results of each model" % path, remedy)
+            raise RunError("%s: 'bundles' must hold the results of each model" % path, _REMEDY)
+    return document
+
+
+def _document(path: str, empty: Dict[str, Any]) -> Dict[str, Any]:
+    if not os.path.exists(path):
+        return empty
+    document = read_json(path, _LIMIT_BYTES, RunError, _REMEDY)
+    if not isinstance(document, dict) or document.get("format") != _FORMAT:
+        name = os.path.basename(path)
+        raise RunError("%s is not an %s of format %d" % (path, name, _FORMAT), _REMEDY)
     return document
