@@ -1,31 +1,28 @@
-"""Pictures of where the bits go: of one system, or of two and their difference."""
+"""Maps of bits per pixel: of one system, or of two and their difference."""
 # board: no
 
-from typing import List, Optional, Tuple
+from typing import List, Tuple
 
 import numpy as np
 
 from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.files import write_atomic_with
 from splitwatt.device_configs.install import install_command
 
 _NAME_SIZE = 9
 
 
-def draw_bitmap(
-    path: str, rgb: np.ndarray, maps: List[Tuple[str, np.ndarray, int]]
-) -> Optional[float]:
+def draw_bitmap(path: str, rgb: np.ndarray, maps: List[Tuple[str, np.ndarray, int]]) -> None:
     """Draw the photograph, the map of each system, and the difference of two.
 
     Args:
-        path: of the picture; its ending says its format.
+        path: of the picture, a PNG.
         rgb: the photograph, uint8 (H, W, 3).
         maps: a system's name, its bits per pixel (h, w), and its payload's bytes; one or two.
 
-    Returns:
-        The most bits of a pixel, that the colours end at.
-
     Raises:
         UsageError: matplotlib is not installed.
+        SplitwattError: the picture cannot be written.
     """
     try:
         import matplotlib
@@ -61,9 +58,8 @@ def draw_bitmap(
         _bar(figure, drawn, [axes[3]], "bits per pixel")
     for axis in axes:
         axis.set_axis_off()
-    figure.savefig(path, dpi=200)
+    write_atomic_with(path, lambda stream: figure.savefig(stream, dpi=200, format="png"))
     pyplot.close(figure)
-    return most
 
 
 def _bar(figure: object, drawn: object, axes: List[object], label: str) -> None:

@@ -1,12 +1,15 @@
-"""A bundle as it is deployed: an image goes in; the answer and what was sent for it come out."""
+"""A bundle as it is deployed: from an image to the answer and the bytes that were sent for it."""
 
 from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
+from splitwatt.device_configs.errors import BundleError
 from splitwatt.engines.backends.closing import Closing
 from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.bundle.manifest import Manifest
 from splitwatt.engines.codecs.base import Codec
+from splitwatt.engines.labels import labels
 from splitwatt.engines.pipeline.answer import unpack
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, WholePipeline
 from splitwatt.engines.pipeline.postprocess import Answer
@@ -22,7 +25,7 @@ class Answered(NamedTuple):
         answer: of every task.
         payload: the codec's bytes; None of a local model.
         sizes: int32 (6,), see `splitwatt.engines.pipeline.pipeline.Request`; None of a local model.
-        wire_up_bytes: of the HTTP request, or of the one that a server elsewhere would have got;
+        wire_up_bytes: of the HTTP request, also where the server's parts run here and none was sent;
             None of a local model.
         stages: stage -> seconds, those at the server prefixed "server.".
     """
@@ -80,12 +83,14 @@ class Deployed(Closing):
             ImageError, EngineError, BitstreamError, ServerError: as pipelines and client do.
         """
         if isinstance(self._pipeline, WholePipeline):
-            found = self._pipeline.run(rgb)
+            outcome = self._pipeline.run(rgb)
             wire_bytes = None
-            if found.payload is not None and found.sizes is not None:
-                model, sizes = self.bundle.manifest.model, found.sizes.tolist()
-                wire_bytes = _NEVER_ASKED.request_bytes(model, found.payload, sizes)
-            return Answered(found.answer, found.payload, found.sizes, wire_bytes, found.stages)
+            if outcome.payload is not None and outcome.sizes is not None:
+                model, sizes = self.bundle.manifest.model, outcome.sizes.tolist()
+                wire_bytes = _NEVER_ASKED.request_bytes(model, outcome.payload, sizes)
+            return Answered(
+                outcome.answer, outcome.payload, outcome.sizes, wire_bytes, outcome.stages
+            )
         request = self._pipeline.run(rgb)
         assert self._client is not None  # for the type checker
         model = self.bundle.manifest.model
@@ -108,10 +113,10 @@ class Deployed(Closing):
 
 def server_of(client: Client, bundle: Bundle) -> Dict[str, Any]:
     """What is recorded of a server that runs a bundle's parts: its backend, and its own bundle's
-    manifest; None of what it does not tell.
+    manifest; None for what it does not report.
 
     Raises:
-        ServerError: it has other entropy tables, not the model, or is gone.
+        ServerError: it has other entropy tables, lacks the model, or does not answer.
     """
     backend = client.metadata().get("backend")
     codec = bundle.manifest.codec
@@ -131,13 +136,38 @@ def sized(answered: Answered) -> Tuple[Optional[int], Optional[int]]:
 
 def plain(answer: Answer) -> Dict[str, Any]:
     """An answer as JSON values, its mask as the shares of its classes in percent."""
-    found: Dict[str, Any] = {}
+    values: Dict[str, Any] = {}
     for task, fields in answer.items():
         if task == "segmentation":
             classes, counts = np.unique(fields["mask"], return_counts=True)
             shares = 100.0 * counts / fields["mask"].size
             rows = zip(classes.tolist(), shares.tolist())
-            found[task] = {"percent_of_pixels": {str(c): round(s, 3) for c, s in rows}}
+            values[task] = {"percent_of_pixels": {str(c): round(s, 3) for c, s in rows}}
         else:
-            found[task] = {name: array.tolist() for name, array in fields.items()}
-    return found
+            values[task] = {name: array.tolist() for name, array in fields.items()}
+    return values
+
+
+def check_labels(answer: Answer, manifest: Manifest) -> None:
+    """Fail where an answer holds a class that the manifest has no name for.
+
+    Raises:
+        BundleError: it does.
+    """
+    for task, fields in answer.items():
+        names = manifest.postprocess[task].labels
+        classes = fields["mask" if task == "segmentation" else "labels"]
+        if names is None or not classes.size:
+            continue
+        count = len(labels(names))
+        if classes.min() < 0 or classes.max() >= count:
+            raise BundleError(
+                "%s answers with class %d for %s, and its manifest names %d classes"
+                % (
+                    manifest.model,
+                    classes.max() if classes.max() >= count else classes.min(),
+                    task,
+                    count,
+                ),
+                "export it with --labels FILE that has a name for every class",
+            )

@@ -1,29 +1,36 @@
-"""`splitwatt infer`: photographs through a bundle, and what came out of it to look at."""
+"""`splitwatt infer`: run a bundle on photographs and draw its answers on them."""
 
 import os
 from contextlib import ExitStack
 from typing import Any, Dict, List, Set
 
-from splitwatt.device_configs.cli import note, parser, print_json
+from splitwatt.device_configs.cli import note, number, parser, print_json
 from splitwatt.device_configs.errors import SplitwattError, UsageError
 
 EXAMPLE = "splitwatt infer bundles/cpu/ladon_r50@0.32 photo.jpg"
 
 
 def infer(argv: List[str]) -> int:
-    """Run images through a bundle; answers, pictures, bytes and stage times."""
+    """Run a bundle on images: answers, annotated pictures, bytes and stage times."""
     from splitwatt.profiler.client.flags import add_server_flags, client_of
 
-    arguments = parser("infer", "Images through a bundle: answers, pictures, bytes.", EXAMPLE)
+    arguments = parser(
+        "infer", "Run a bundle on images: answers, annotated pictures, bytes, times.", EXAMPLE
+    )
     add = arguments.add_argument
     add("bundle", metavar="BUNDLE", help="the bundle's folder")
     add("images", metavar="IMAGE", nargs="+", help="image files, or folders of them")
-    add("--out", default="inferred", metavar="DIR", help="for the pictures (default: inferred)")
-    add("--min-score", type=float, default=0.5, metavar="S",
-        help="boxes below it are not drawn (default: 0.5)")  # fmt: skip
+    add(
+        "--out",
+        default="inferred",
+        metavar="DIR",
+        help="folder for annotated images (default: inferred)",
+    )
+    add("--min-score", type=number(0, 1), default=0.5, metavar="S",
+        help="lowest score of a box that is drawn (default: 0.5)")  # fmt: skip
     add("--bitmap", nargs="?", const="", metavar="BUNDLE2",
-        help="also draw where the bits of each image go; with a second bundle, the difference")  # fmt: skip
-    add("--backend", default="cpu", help="what runs the board's parts (default: cpu)")
+        help="also draw the bits per pixel of each image; with BUNDLE2, the difference to it")  # fmt: skip
+    add("--backend", default="cpu", help="backend that runs the board's parts (default: cpu)")
     add_server_flags(arguments)
     options = arguments.parse_args(argv)
 
@@ -38,7 +45,9 @@ def infer(argv: List[str]) -> int:
     client = client_of(options)
     bundle = Bundle.open(options.bundle, "board" if client else None)
     if options.bitmap is not None and not bundle.manifest.split:
-        raise UsageError("%s sends nothing: it has no bits to draw" % bundle.manifest.model)
+        raise UsageError(
+            "%s sends nothing: it has no bits to draw" % bundle.manifest.model, "leave out --bitmap"
+        )
     other = Bundle.open(options.bitmap, "board") if options.bitmap else None
     try:
         os.makedirs(options.out, exist_ok=True)
@@ -80,21 +89,21 @@ def infer(argv: List[str]) -> int:
 def _files(images: List[str]) -> List[str]:
     from splitwatt.engines.pipeline.image import list_images
 
-    found: List[str] = []
+    files: List[str] = []
     for path in images:
-        found += list_images(path) if os.path.isdir(path) else [path]
-    return found
+        files += list_images(path) if os.path.isdir(path) else [path]
+    return files
 
 
 def _targets(images: List[str], out: str, bitmap: bool) -> List[str]:
-    """Where each image's picture goes, without its ending; none on another's.
+    """Where each image's picture goes, without its ending: no two of them in one place.
 
     Raises:
         UsageError: one would take the place of an image that was given.
     """
     inputs = {os.path.realpath(path) for path in images}
     taken: Set[str] = set()
-    found = []
+    targets = []
     for path in images:
         stem = os.path.splitext(os.path.basename(path))[0]
         name, count = stem, 1
@@ -109,12 +118,12 @@ def _targets(images: List[str], out: str, bitmap: bool) -> List[str]:
                     "the picture %s would replace the image of that name" % written,
                     "give another folder with --out",
                 )
-        found.append(target)
-    return found
+        targets.append(target)
+    return targets
 
 
 def _written(target: str) -> List[str]:
-    """The files that an image's target stands for: its picture, and the map of its bits."""
+    """The files of an image's target: its picture, and the map of its bits."""
     return [target + ".png", target + ".bits.png"]
 
 
@@ -124,8 +133,9 @@ def _check_codecs(drawn: List[Any]) -> None:
     for one in drawn:
         if not tells_bits(one.codec):
             raise UsageError(
-                "the codec of %s cannot tell where its bits go" % one.bundle.manifest.model,
-                "--bitmap is for latents under the range coder",
+                "the codec of %s does not say how many bits each pixel takes"
+                % one.bundle.manifest.model,
+                "--bitmap needs a model whose latent goes through the range coder",
             )
 
 
@@ -134,12 +144,13 @@ def _one(
 ) -> Dict[str, Any]:
     from splitwatt.engines.pipeline.image import decode_image
     from splitwatt.engines.pipeline.overlay import overlay
-    from splitwatt.profiler.infer.deployed import plain
+    from splitwatt.profiler.infer.deployed import check_labels, plain
     from splitwatt.profiler.records.legacy_size import legacy_bytes
 
     rgb = decode_image(path)
     answered = deployed.run(rgb)
     heads = deployed.bundle.manifest.postprocess
+    check_labels(answered.answer, deployed.bundle.manifest)
     picture, bits = _written(target)
     _save(overlay(rgb, answered.answer, heads, min_score), picture)
     row = {
@@ -167,8 +178,8 @@ def _bitmap(path: str, rgb: Any, drawn: List[Any], requests: List[Any]) -> None:
 
     maps: List[Any] = []
     for one, request in zip(drawn, requests):
-        found = bits_per_pixel(one.codec, request.payload, request.sizes)
-        maps.append((one.bundle.manifest.model, found, len(request.payload)))
+        bits = bits_per_pixel(one.codec, request.payload, request.sizes)
+        maps.append((one.bundle.manifest.model, bits, len(request.payload)))
     draw_bitmap(path, rgb, maps)
 
 
@@ -199,14 +210,14 @@ def _show(row: Dict[str, Any]) -> None:
     print(row["image"])
     for task, fields in row["answer"].items():
         if task == "classification":
-            found = ["%s %.3f" % pair for pair in zip(fields["names"], fields["scores"])]
+            words = ["%s %.3f" % pair for pair in zip(fields["names"], fields["scores"])]
         elif task == "detection":
-            found = ["%d boxes" % len(fields["names"])]
-            found += ["%s %.2f" % pair for pair in list(zip(fields["names"], fields["scores"]))[:5]]
+            words = ["%d boxes" % len(fields["names"])]
+            words += ["%s %.2f" % pair for pair in list(zip(fields["names"], fields["scores"]))[:5]]
         else:
             shares = sorted(fields["percent_of_pixels"].items(), key=lambda item: -item[1])
-            found = ["%s %.1f %%" % (fields["names"][label], share) for label, share in shares[:5]]
-        print("  %-15s %s" % (task, ", ".join(found)))
+            words = ["%s %.1f %%" % (fields["names"][label], share) for label, share in shares[:5]]
+        print("  %-15s %s" % (task, ", ".join(words)))
     if row["payload_bytes"] is not None:
         wire = row["wire_up_bytes"]
         more = "" if wire is None else ", %d B with HTTP and JSON" % wire

@@ -119,7 +119,7 @@ def test_a_codec_that_tells_no_bits_is_refused_before_anything_runs(
     tiny, photographs, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("splitwatt.engines.codecs.factorized.FactorizedCodec.bits", Codec.bits)
-    with pytest.raises(UsageError, match="cannot tell where its bits go"):
+    with pytest.raises(UsageError, match="does not say how many bits each pixel takes"):
         infer([str(tiny / "cpu" / "tiny@1"), str(photographs[0]), "--bitmap", "--out",
                str(tmp_path)])  # fmt: skip
     assert list(tmp_path.iterdir()) == []
@@ -134,3 +134,30 @@ def test_what_the_server_says_of_itself_is_told(tiny, server, photographs, tmp_p
     assert json.loads(out)["server"] == {"backend": "cpu", "manifest_sha256": manifest_sha256}
     code, _, err = command("infer", bundle, photographs[0], *more, "--server-backend", "cpu")
     assert code == 2 and "leave out --server-backend" in err
+
+
+@pytest.mark.parametrize(
+    ("model", "task"),
+    [("mobilenet_v3_large", "classification"), ("ssdlite320_mobilenet_v3_large", "detection"),
+     ("lraspp_mobilenet_v3_large", "segmentation")],
+)  # fmt: skip
+def test_a_class_without_a_name_is_reported(bundles, photographs, tmp_path, model, task):
+    shutil.copytree(bundles / model, tmp_path / "bundle")
+    path = tmp_path / "bundle" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for names, code in ((["only"], 1), (None, 0)):
+        manifest["postprocess"][task]["labels"] = names
+        path.write_text(json.dumps(manifest))
+        result = splitwatt("infer", tmp_path / "bundle", photographs[0], "--out", tmp_path / "out",
+                           "--json", check=False)  # fmt: skip
+        (row,) = json.loads(result.stdout)["images"]
+        assert result.returncode == code and "Traceback" not in result.stderr
+        assert ("its manifest names 1 classes" in row.get("error", "")) == bool(code)
+
+
+def test_a_score_that_cannot_be_is_refused(bundles, photographs):
+    for score in ("nan", "1.5", "-1"):
+        result = splitwatt(
+            "infer", bundles / LADON, photographs[0], f"--min-score={score}", check=False
+        )
+        assert result.returncode == 2 and "must be from 0 to 1" in result.stderr
