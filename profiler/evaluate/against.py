@@ -47,7 +47,8 @@ def common_tasks(bundle: Bundle, other: Bundle, data: DataSet) -> List[str]:
     """The tasks whose answers can be compared.
 
     Raises:
-        UsageError: there are none, the classes of a task differ, or the data set has a truth of its own.
+        UsageError: there are none, the classes of a task differ, the data set has a truth of its own,
+            or a package that the figures need is missing.
     """
     if data.task is not None:
         raise UsageError(
@@ -73,6 +74,7 @@ def common_tasks(bundle: Bundle, other: Bundle, data: DataSet) -> List[str]:
                 % (bundle.manifest.model, other.manifest.model, task),
                 "compare bundles whose manifests have the same postprocess.%s.labels" % task,
             )
+    metrics.check_installed(tasks)
     return tasks
 
 

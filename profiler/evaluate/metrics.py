@@ -6,8 +6,9 @@ resolution, as the papers report it.
 """
 
 import contextlib
+import importlib.util
 import io
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 from PIL import Image
@@ -31,6 +32,16 @@ from splitwatt.profiler.evaluate.intervals import (
 )  # fmt: skip
 
 _CLASSES = 256  # what a mask of 8 bits may hold
+
+
+def check_installed(tasks: Sequence[str]) -> None:
+    """Fail before the first image where a package that the tasks' figures need is missing.
+
+    Raises:
+        UsageError: it is.
+    """
+    if DETECTION in tasks and importlib.util.find_spec("pycocotools") is None:
+        raise UsageError("mAP needs the package pycocotools", "pip install pycocotools")
 
 
 def of_image(data: DataSet, item: Item, answer: Answer) -> Any:
@@ -63,9 +74,6 @@ def figures(data: DataSet, records: List[Any]) -> Dict[str, Figure]:
     Args:
         data: with its annotations.
         records: `of_image` of each item, in the items' order.
-
-    Raises:
-        UsageError: pycocotools is not installed.
     """
     if data.task == CLASSIFICATION:
         first = sum(r["labels"][:1] == [r["truth"]] for r in records)
@@ -122,11 +130,9 @@ def _iou(matrix: np.ndarray) -> float:
 
 
 def _mean_average_precision(data: DataSet, records: List[Any]) -> Dict[str, Figure]:
-    try:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-    except ImportError:
-        raise UsageError("mAP needs the package pycocotools", "pip install pycocotools")
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
     assert data.coco is not None  # for the type checker
     with contextlib.redirect_stdout(io.StringIO()):
         truth, answers = COCO(), COCO()

@@ -33,7 +33,7 @@ def tasks_on(bundle: Bundle, data: DataSet) -> List[str]:
     """The bundle's tasks that a data set has the truth of; all of them for bytes alone.
 
     Raises:
-        UsageError: it has none of them.
+        UsageError: it has none of them, or a package that the figures need is missing.
     """
     tasks = bundle.manifest.tasks
     if data.task is None:
@@ -44,6 +44,7 @@ def tasks_on(bundle: Bundle, data: DataSet) -> List[str]:
             % (bundle.manifest.model, ", ".join(tasks), data.kind, data.task),
             "give a data set of its tasks, or images:DIR for bytes alone",
         )
+    metrics.check_installed([data.task])
     return [data.task]
 
 
