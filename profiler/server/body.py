@@ -13,8 +13,8 @@ from splitwatt.profiler.client.protocol import HEADER_LENGTH, read_header_length
 from splitwatt.profiler.server.refusals import Refused
 
 BODY_LIMIT_BYTES = 64 << 20
-# The JSON part is parsed in the event loop, where nobody else is served meanwhile: about 1 ms for
-# so much. Tensors travel behind it as bytes.
+# The JSON part is parsed in the event loop, where nobody else is served meanwhile: some
+# milliseconds for so much. Tensors travel behind it as bytes.
 JSON_LIMIT_BYTES = 64 << 10
 # Of all bodies together that arrive or wait to be answered.
 BUDGET_BYTES = 256 << 20
