@@ -19,7 +19,8 @@ MAX_PIXELS = 100 * 1000 * 1000
 # Formats that decode inside this process; EPS, for one, would start another program.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 # What their files are called.
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".jp2")
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm",
+             ".jp2")  # fmt: skip
 _EXIF_ORIENTATION = 0x0112
 # EXIF orientation -> Pillow's number of the transposition that undoes it (PIL.Image.Transpose)
 _UPRIGHT = {

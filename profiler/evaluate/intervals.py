@@ -1,4 +1,4 @@
-"""How sure an accuracy is: intervals over the images that it was found on."""
+"""How certain a figure is: intervals over the images behind it."""
 
 import math
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
@@ -20,7 +20,7 @@ def undefined(count: int) -> Figure:
 
 
 def share(hits: int, count: int) -> Figure:
-    """A percentage with Wilson's interval (Wilson 1927), sound for few images and for 0 and 100 %."""
+    """A percentage with Wilson's interval (Wilson 1927), which holds for few images and for 0 and 100 %."""
     p, z2 = hits / count, _Z * _Z
     middle = (p + z2 / (2 * count)) / (1 + z2 / count)
     half = _Z * math.sqrt(p * (1 - p) / count + z2 / (4 * count * count)) / (1 + z2 / count)
@@ -29,7 +29,7 @@ def share(hits: int, count: int) -> Figure:
 
 
 def mean(values: Sequence[float]) -> Figure:
-    """A mean with the percentile bootstrap's interval; none of a single value."""
+    """A mean with the percentile bootstrap's interval; a single value has no interval."""
     array = np.asarray(values, np.float64)
     if len(array) < 2:
         return {"value": float(array.mean()), "n": len(array)}

@@ -1,4 +1,4 @@
-"""One bundle on one data set: every image through the deployed engines, and what that says."""
+"""One bundle on one data set: every image runs through the deployed engines, and figures follow."""
 
 import os
 from contextlib import closing, contextmanager
@@ -49,9 +49,9 @@ def tasks_on(bundle: Bundle, data: DataSet) -> List[str]:
 
 
 def prepared(bundle: Bundle, task: str, preprocess: str) -> Bundle:
-    """The bundle with the preprocessing that its paper's accuracy of a task has, where it differs.
+    """The bundle with the preprocessing behind its paper's accuracy of a task, where it differs.
 
-    Models whose paper has but one preprocessing have it either way.
+    Models whose paper has only one preprocessing keep it either way.
     """
     other = bundle.manifest.published_preprocess.get(task)
     if preprocess == RUNTIME or other is None:

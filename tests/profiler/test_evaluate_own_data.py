@@ -233,3 +233,17 @@ def test_an_accuracy_that_cannot_be_added_to_is_refused(bundles, tmp_path, text)
     with pytest.raises(RunError, match=r"accuracy\.json"):
         add_results(str(tmp_path), bundle, [{"whole": True}])
     assert (tmp_path / "accuracy.json").read_text() == text
+
+
+def test_every_image_that_torchvision_lists_is_evaluated(photographs, tmp_path):
+    from torchvision.datasets import ImageFolder
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    (tmp_path / "faces" / "s1").mkdir(parents=True)
+    with Image.open(photographs[0]) as photo:
+        small = photo.convert("L").resize((32, 24))
+    for number, suffix in enumerate((*IMG_EXTENSIONS, *map(str.upper, IMG_EXTENSIONS))):
+        small.save(tmp_path / "faces" / "s1" / f"{number}{suffix}")
+    data = open_data_set(f"classes:{tmp_path / 'faces'}")
+    listed = [path for path, _ in ImageFolder(tmp_path / "faces").samples]
+    assert [item.path for item in data.items] == sorted(listed)
