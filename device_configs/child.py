@@ -21,7 +21,7 @@ def module_command(module: str, *arguments: str) -> List[str]:
     """The command that runs a module of ours in another process of this Python.
 
     Args:
-        module: its name below `splitwatt`, as `engines.tensorrt.build_part`.
+        module: its name below `splitwatt`, as `engines.tensorrt.building.build_part`.
         arguments: its own.
     """
     start = _START % (splitwatt.__file__, list(splitwatt.__path__))

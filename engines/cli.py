@@ -64,8 +64,8 @@ def verify(argv: List[str]) -> int:
 
 
 def build(argv: List[str]) -> int:
-    """`splitwatt build BUNDLE`: see `splitwatt.engines.tensorrt.cli`."""
-    from splitwatt.engines.tensorrt.cli import build as command
+    """`splitwatt build BUNDLE`: see `splitwatt.engines.tensorrt.building.cli`."""
+    from splitwatt.engines.tensorrt.building.cli import build as command
 
     return command(argv)
 

@@ -10,7 +10,7 @@ from typing import List, Optional
 from splitwatt.device_configs.diagnosis import Check, package
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.device_configs.install import install_command
-from splitwatt.engines.tensorrt.native import find_nvcc, gpu_devices
+from splitwatt.engines.tensorrt.building.native import find_nvcc, gpu_devices
 
 _CUDA_LIBRARIES = (
     "/usr/local/cuda/lib64/libcudart.so*",

@@ -78,7 +78,7 @@ ORDERED = ("profiler",)
 # Modules of a folder.
 MOST_MODULES = 15
 # Folders that are still to be divided.
-CROWDED = {"engines/tensorrt", "export/networks", "profiler/server"}
+CROWDED = {"export/networks"}
 
 
 def order(room):

@@ -66,7 +66,7 @@ class Bundle:
         return bundle
 
     def part(self, name: str) -> Part:
-        """The manifest's entry of a part; BundleError when there is none."""
+        """The manifest's entry of a part; BundleError where it has no such part."""
         return self.manifest.part(name)
 
     def part_path(self, name: str) -> str:

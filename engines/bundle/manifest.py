@@ -373,7 +373,7 @@ class Manifest(NamedTuple):
         """The part of that name.
 
         Raises:
-            BundleError: there is none.
+            BundleError: the manifest has no such part.
         """
         for part in self.parts:
             if part.name == name:

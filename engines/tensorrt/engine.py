@@ -15,7 +15,7 @@ from splitwatt.device_configs.files import sha256_file
 from splitwatt.engines.backends.base import Built, Engine
 from splitwatt.engines.tensorrt import plugin
 from splitwatt.engines.tensorrt.bindings import BindingsRunner
-from splitwatt.engines.tensorrt.builder import make_logger
+from splitwatt.engines.tensorrt.building.builder import make_logger
 from splitwatt.engines.tensorrt.log import Log, explain
 from splitwatt.engines.tensorrt.memory import Device
 from splitwatt.engines.tensorrt.records import (

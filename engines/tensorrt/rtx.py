@@ -59,7 +59,7 @@ def machine_for(trt: Any, target: Target) -> Machine:
 
 
 def capability(trt: Any, sm: str) -> Any:
-    """The member of `ComputeCapability` for an SM ("8.6"); None where there is none."""
+    """The member of `ComputeCapability` for an SM ("8.6"); None for an SM that it lacks."""
     return getattr(trt.ComputeCapability, "SM" + sm.replace(".", ""), None)
 
 
@@ -73,7 +73,7 @@ def _link_libraries() -> None:
     """Load the libraries under the names that its parser opens them by.
 
     The parser opens `libtensorrt_rtx.so` beside itself at a node of a plugin, and ends the process
-    where there is none: the wheel has `libtensorrt_rtx.so.1` alone. So both names are links in a
+    where that file is missing: the wheel has `libtensorrt_rtx.so.1` alone. So both names are links in a
     folder of this process, and the libraries are loaded through it, before the package loads them.
     """
     spec = importlib.util.find_spec("tensorrt_rtx_libs")

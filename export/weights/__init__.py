@@ -1,1 +1,1 @@
-"""Checkpoints: where they lie, how they are read; random weights where there are none."""
+"""Checkpoints: where they lie, how they are read; random weights in their place."""

@@ -33,7 +33,7 @@ class GpuMemory:
         library: NVIDIA's driver library.
 
     Attributes:
-        source: where the figures come from; None where there are none.
+        source: where the figures come from; None without figures.
     """
 
     def __init__(

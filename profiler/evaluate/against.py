@@ -47,7 +47,7 @@ def common_tasks(bundle: Bundle, other: Bundle, data: DataSet) -> List[str]:
     """The tasks whose answers can be compared.
 
     Raises:
-        UsageError: there are none, the classes of a task differ, the data set has a truth of its own,
+        UsageError: the bundles have no task in common, the classes of a task differ, the data set has a truth of its own,
             or a package that the figures need is missing.
     """
     if data.task is not None:

@@ -14,12 +14,12 @@ import uvicorn
 
 from splitwatt.profiler.client.tokens import read_token
 from splitwatt.profiler.links.process import die_with_parent
-from splitwatt.profiler.server.app import Server
-from splitwatt.profiler.server.guard import GuardedProtocol, RepeatsFilter, connection_limit
+from splitwatt.profiler.server.inference.runner import Runner
 from splitwatt.profiler.server.place import Place, announce, listen, place_of
-from splitwatt.profiler.server.recorder import PowerRecorder
-from splitwatt.profiler.server.runner import Runner
 from splitwatt.profiler.server.setup import check_flags, models_of, target_of
+from splitwatt.profiler.server.web.app import Server
+from splitwatt.profiler.server.web.guard import GuardedProtocol, RepeatsFilter, connection_limit
+from splitwatt.profiler.server.web.recorder import PowerRecorder
 
 # A board is silent while it runs something else; it connects again where that takes longer.
 _KEEP_ALIVE_S = 120

@@ -15,7 +15,7 @@ from splitwatt.device_configs.targets import target_name
 from splitwatt.engines.backends import BACKENDS
 from splitwatt.engines.backends.cores import usable_cores
 from splitwatt.profiler.config.bundles import check_target, targets
-from splitwatt.profiler.server.models import Models, process_bytes
+from splitwatt.profiler.server.inference.models import Models, process_bytes
 
 # Backends whose engines may run from several threads at once, and on batches.
 _THREADED = ("cpu", "cuda")

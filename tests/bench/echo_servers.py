@@ -21,11 +21,11 @@ MODEL = "echo"
 
 def ours() -> None:
     """The embedded server whole: guard, queue, threads, metrics; only the model is none."""
-    from splitwatt.profiler.server.app import Server
+    from splitwatt.profiler.server.inference.models import Usage
+    from splitwatt.profiler.server.inference.runner import Runner
     from splitwatt.profiler.server.main import serve_app
-    from splitwatt.profiler.server.models import Usage
     from splitwatt.profiler.server.place import Place, listen
-    from splitwatt.profiler.server.runner import Runner
+    from splitwatt.profiler.server.web.app import Server
 
     class Pipeline:
         class bundle:  # noqa: N801

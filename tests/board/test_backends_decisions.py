@@ -13,9 +13,10 @@ from splitwatt.device_configs.targets import load_target
 from splitwatt.engines.backends import load_engine, ort_cuda, ort_tensorrt
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Preprocess, Resize
-from splitwatt.engines.tensorrt import build, plugin, records, running, shapes, versions
-from splitwatt.engines.tensorrt import native as build_native
-from splitwatt.engines.tensorrt.build_part import Options, place_on_cpu, workspace_bytes
+from splitwatt.engines.tensorrt import plugin, records, shapes, versions
+from splitwatt.engines.tensorrt.building import build, running
+from splitwatt.engines.tensorrt.building import native as build_native
+from splitwatt.engines.tensorrt.building.build_part import Options, place_on_cpu, workspace_bytes
 from splitwatt.engines.tensorrt.log import Log, explain
 from splitwatt.engines.tensorrt.names import as_dtype, numpy_dtype
 from splitwatt.engines.tensorrt.versions import Machine
@@ -341,7 +342,7 @@ def test_parts_after_a_cut_are_left_to_onnxruntime(tmp_path):
 
 
 def test_a_target_without_tensorrt_needs_no_engines(tmp_path, capfd):
-    from splitwatt.engines.tensorrt.cli import build as command
+    from splitwatt.engines.tensorrt.building.cli import build as command
 
     bundle = tiny_bundle(tmp_path / "b", split=False, photos=1)
     assert command([bundle, "--json"]) == 0

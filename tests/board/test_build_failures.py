@@ -8,7 +8,7 @@ import pytest
 
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.tensorrt import build
+from splitwatt.engines.tensorrt.building import build
 from tests.board.tiny import COMMAND, read_document, tiny_bundle, write_document
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -68,7 +68,9 @@ def test_an_interrupted_build_leaves_nothing_half_written(tmp_path, monkeypatch)
             raise KeyboardInterrupt
         return 0.0
 
-    monkeypatch.setattr("splitwatt.engines.tensorrt.running.time.monotonic", lambda: interrupt(0))
+    monkeypatch.setattr(
+        "splitwatt.engines.tensorrt.building.running.time.monotonic", lambda: interrupt(0)
+    )
     with pytest.raises(KeyboardInterrupt):
         list(build.build_engines(Bundle.open(path), "board", [], lambda line: None))
     assert os.listdir(os.path.join(path, "engines")) == ["model-other.engine"]

@@ -17,7 +17,8 @@ from pathlib import Path
 import onnx
 
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.tensorrt import builder, rtx
+from splitwatt.engines.tensorrt import rtx
+from splitwatt.engines.tensorrt.building import builder
 from splitwatt.engines.tensorrt.log import Log
 from splitwatt.engines.tensorrt.shapes import profile_of
 from tests.boards.rtx import register_stand_ins, stood_in

@@ -28,7 +28,8 @@ pytestmark = pytest.mark.skipif(not NEWEST or not CUDA.is_dir(), reason="needs T
 # Loads the library as `splitwatt build` does, then parses and builds a graph for SM 8.6.
 BUILD = """
 import functools, json, sys
-from splitwatt.engines.tensorrt import builder, log, plugin, rtx
+from splitwatt.engines.tensorrt import log, plugin, rtx
+from splitwatt.engines.tensorrt.building import builder
 trt = rtx.import_rtx()
 said = log.Log()
 logger = builder.make_logger(trt, said)

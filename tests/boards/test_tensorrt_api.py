@@ -15,10 +15,10 @@ from splitwatt.device_configs.errors import EngineError, TargetError
 from splitwatt.engines.backends import load_engine
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.pipeline import LocalPipeline
-from splitwatt.engines.tensorrt import build_part as work
 from splitwatt.engines.tensorrt import engine as backend
-from splitwatt.engines.tensorrt.build import left_to_onnxruntime
-from splitwatt.engines.tensorrt.builder import RefusedError
+from splitwatt.engines.tensorrt.building import build_part as work
+from splitwatt.engines.tensorrt.building.build import left_to_onnxruntime
+from splitwatt.engines.tensorrt.building.builder import RefusedError
 from splitwatt.engines.verify.verify import verify
 from tests.board.tiny import read_document, tiny_bundle, write_document
 from tests.boards.stand_in import DOCUMENT, TAGS, Driver, StandIn
@@ -29,7 +29,7 @@ OPTIONS = work.Options(None, None, 2.4, False, False)
 TARGETS = {"8.2.1": "nano", "8.5.2": "xavier_nx", "v8.6.1": "xavier_nx", "v10.3.0": "orin_nano",
            "v11.1": "orin_nano"}  # fmt: skip
 SM = {"nano": (5, 3), "xavier_nx": (7, 2), "orin_nano": (8, 7)}
-ADAPTER = ["engine.py", "bindings.py", "tensors.py", "builder.py",
+ADAPTER = ["engine.py", "bindings.py", "tensors.py", "building/builder.py",
            "plugin.py"]  # fmt: skip
 
 

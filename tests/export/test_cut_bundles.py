@@ -10,7 +10,7 @@ from splitwatt.engines.bundle.arrays import load_arrays
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import whole
-from splitwatt.engines.tensorrt import build
+from splitwatt.engines.tensorrt.building import build
 from splitwatt.engines.verify.verify import compare_task
 from splitwatt.export.compat import check_model, tables_of
 from tests.conftest import CUT_BUNDLES, splitwatt

@@ -21,8 +21,8 @@ from splitwatt.profiler.cli import _serve_parser
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.client.protocol import Tensor, encode_request
+from splitwatt.profiler.server.inference.refusals import without_paths
 from splitwatt.profiler.server.lan import make_credentials
-from splitwatt.profiler.server.refusals import without_paths
 from splitwatt.profiler.server.setup import check_flags, models_of
 from tests.profiler.conftest import RunningServer, command
 

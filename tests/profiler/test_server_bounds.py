@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from splitwatt.profiler.server.body import BODY_LIMIT_BYTES, BUDGET_BYTES, JSON_LIMIT_BYTES
+from splitwatt.profiler.server.web.body import BODY_LIMIT_BYTES, BUDGET_BYTES, JSON_LIMIT_BYTES
 from tests.conftest import COMMAND
 from tests.profiler.conftest import RunningServer
 

@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
-from splitwatt.profiler.server.app import Server
-from splitwatt.profiler.server.models import Models
-from splitwatt.profiler.server.openapi import document
-from splitwatt.profiler.server.runner import Runner
+from splitwatt.profiler.server.inference.models import Models
+from splitwatt.profiler.server.inference.runner import Runner
+from splitwatt.profiler.server.web.app import Server
+from splitwatt.profiler.server.web.openapi import document
 from tests.profiler.test_server import MODEL, ask
 
 schemathesis = pytest.importorskip("schemathesis")

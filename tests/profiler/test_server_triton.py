@@ -26,7 +26,7 @@ from splitwatt.engines.pipeline.answer import unpack
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.server.cluster.triton_engine import _bind
-from splitwatt.profiler.server.models import Models
+from splitwatt.profiler.server.inference.models import Models
 from tests.conftest import ROOT
 from tests.profiler.conftest import command, start
 from tests.profiler.test_server import MODEL, same

@@ -20,11 +20,11 @@ from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, whole
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
-from splitwatt.profiler.server.app import Server
-from splitwatt.profiler.server.models import Models
-from splitwatt.profiler.server.refusals import Refused
-from splitwatt.profiler.server.runner import Runner
-from splitwatt.profiler.server.work import Work
+from splitwatt.profiler.server.inference.models import Models
+from splitwatt.profiler.server.inference.refusals import Refused
+from splitwatt.profiler.server.inference.runner import Runner
+from splitwatt.profiler.server.inference.work import Work
+from splitwatt.profiler.server.web.app import Server
 from tests.profiler.conftest import RunningServer, start
 from tests.profiler.test_server import MODEL, ask, message, same
 
@@ -211,7 +211,7 @@ def test_slow_and_silent_clients_are_let_go():
     """The guard's own times, shortened, on the bare protocol."""
     import uvicorn
 
-    from splitwatt.profiler.server.guard import GuardedProtocol
+    from splitwatt.profiler.server.web.guard import GuardedProtocol
 
     class Hasty(GuardedProtocol):
         arrival_timeout_s, silence_timeout_s, max_connections = 0.2, 0.2, 2

@@ -73,7 +73,7 @@ def own_masks(folder: str, classes: Classes) -> DataSet:
 
 
 def read_mask(path: str, classes: int) -> np.ndarray:
-    """The class of every pixel of a mask, uint8 (H, W), 255 where there is none.
+    """The class of every pixel of a mask, uint8 (H, W), 255 for pixels without a class.
 
     Raises:
         ImageError: it is damaged, holds colours in place of class numbers, or a class number that

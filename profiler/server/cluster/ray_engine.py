@@ -33,18 +33,18 @@ from splitwatt.device_configs.errors import SplitwattError, UsageError
 from splitwatt.profiler.client.short_names import long_names
 from splitwatt.profiler.client.tokens import read_token
 from splitwatt.profiler.links.process import die_with_parent
-from splitwatt.profiler.server.app import INFER
-from splitwatt.profiler.server.body import ClientGoneError, json_bytes, read_body
-from splitwatt.profiler.server.clock import clock
 from splitwatt.profiler.server.cluster.cluster_file import Cluster, read_cluster
 from splitwatt.profiler.server.cluster.replica import Answer, Replica, Request
 from splitwatt.profiler.server.cluster.watchdog import Watchdog
+from splitwatt.profiler.server.inference.refusals import Refused, refusal, stopped
 from splitwatt.profiler.server.main import serve_app
-from splitwatt.profiler.server.metrics import CONTENT_TYPE, FrontMetrics
 from splitwatt.profiler.server.place import LOOPBACK, announce, listen, place_of
-from splitwatt.profiler.server.refusals import Refused, refusal, stopped
-from splitwatt.profiler.server.routes import TokenCheck, http_error, route
 from splitwatt.profiler.server.setup import budget_bytes, check_flags, models_of, target_of
+from splitwatt.profiler.server.web.app import INFER
+from splitwatt.profiler.server.web.body import ClientGoneError, json_bytes, read_body
+from splitwatt.profiler.server.web.clock import clock
+from splitwatt.profiler.server.web.metrics import CONTENT_TYPE, FrontMetrics
+from splitwatt.profiler.server.web.routes import TokenCheck, http_error, route
 
 log = logging.getLogger("splitwatt.server")
 APP = "splitwatt"

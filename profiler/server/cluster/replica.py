@@ -9,10 +9,10 @@ import contextlib
 from typing import Any
 
 from splitwatt.device_configs.errors import SplitwattError
-from splitwatt.profiler.server.app import Server
-from splitwatt.profiler.server.models import Models, process_bytes
-from splitwatt.profiler.server.refusals import Refused
-from splitwatt.profiler.server.runner import Runner
+from splitwatt.profiler.server.inference.models import Models, process_bytes
+from splitwatt.profiler.server.inference.refusals import Refused
+from splitwatt.profiler.server.inference.runner import Runner
+from splitwatt.profiler.server.web.app import Server
 
 # Models that boards asked for, each with "load" or "unload", whichever came last, and its number.
 Wanted = tuple[tuple[str, str, int], ...]

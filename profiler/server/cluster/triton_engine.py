@@ -29,7 +29,7 @@ from splitwatt.profiler.client.client import quoted
 from splitwatt.profiler.client.wire_times import write_stages
 from splitwatt.profiler.links.process import die_with_parent
 from splitwatt.profiler.server.cluster.watchdog import Watchdog
-from splitwatt.profiler.server.models import Models
+from splitwatt.profiler.server.inference.models import Models
 from splitwatt.profiler.server.place import LOOPBACK, Place, announce, is_loopback
 from splitwatt.profiler.server.setup import check_flags, models_of, target_of
 

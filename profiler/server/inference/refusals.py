@@ -12,7 +12,7 @@ from typing import Any
 from starlette.responses import Response
 
 from splitwatt.device_configs.errors import BitstreamError, ServerError, SplitwattError
-from splitwatt.profiler.server.models import UnknownModelError
+from splitwatt.profiler.server.inference.models import UnknownModelError
 
 log = logging.getLogger("splitwatt.server")
 # A path, absolute or not, in quotes or brackets or neither; its last name is kept.

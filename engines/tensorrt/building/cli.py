@@ -39,7 +39,7 @@ def build(argv: List[str]) -> int:
 
     from splitwatt.device_configs.errors import UsageError
     from splitwatt.device_configs.targets import load_target
-    from splitwatt.engines.tensorrt.native import compile_native
+    from splitwatt.engines.tensorrt.building.native import compile_native
 
     if options.target:
         load_target(options.target)  # a manifest has its name alone
@@ -58,8 +58,8 @@ def build(argv: List[str]) -> int:
 def _build_bundle(path: str, options: Any, tell: Any) -> Dict[str, Any]:
     from splitwatt.device_configs.targets import load_target
     from splitwatt.engines.bundle.bundle import Bundle
-    from splitwatt.engines.tensorrt import build as work
-    from splitwatt.engines.tensorrt.build_part import import_runtime
+    from splitwatt.engines.tensorrt.building import build as work
+    from splitwatt.engines.tensorrt.building.build_part import import_runtime
     from splitwatt.engines.tensorrt.versions import RTX, TITLES, serves
 
     document: Dict[str, Any] = {"bundle": path, "target": None, "parts": []}

@@ -13,8 +13,8 @@ import time
 from starlette.requests import Request
 from starlette.responses import Response
 
-from splitwatt.profiler.server.body import read_body
-from splitwatt.profiler.server.refusals import Refused
+from splitwatt.profiler.server.inference.refusals import Refused
+from splitwatt.profiler.server.web.body import read_body
 
 MOST_BYTES = 1 << 20
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable
 from queue import SimpleQueue
 from typing import Any
 
-from splitwatt.profiler.server.refusals import Refused
+from splitwatt.profiler.server.inference.refusals import Refused
 
 log = logging.getLogger("splitwatt.server")
 

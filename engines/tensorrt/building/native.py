@@ -14,7 +14,7 @@ from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.files import write_atomic_with
 from splitwatt.engines import rangecoder
 from splitwatt.engines.rangecoder import native
-from splitwatt.engines.tensorrt.running import run_child
+from splitwatt.engines.tensorrt.building.running import run_child
 
 Tell = Callable[[str], None]
 HERE = os.path.dirname(os.path.abspath(rangecoder.__file__))

@@ -17,10 +17,15 @@ from starlette.routing import Route
 from starlette.types import Receive
 
 from splitwatt.device_configs.errors import SensorError
-from splitwatt.profiler.server.body import BODY_LIMIT_BYTES, ClientGoneError, json_bytes, read_body
-from splitwatt.profiler.server.recorder import PowerRecorder
-from splitwatt.profiler.server.refusals import Refused, json_response, without_paths
-from splitwatt.profiler.server.routes import route
+from splitwatt.profiler.server.inference.refusals import Refused, json_response, without_paths
+from splitwatt.profiler.server.web.body import (
+    BODY_LIMIT_BYTES,
+    ClientGoneError,
+    json_bytes,
+    read_body,
+)
+from splitwatt.profiler.server.web.recorder import PowerRecorder
+from splitwatt.profiler.server.web.routes import route
 
 # A request may keep the server at one model's work for so long, s.
 LONGEST_REPEAT_S = 3600.0

@@ -1,6 +1,6 @@
 """Build the engine of one part, in a process of its own: `splitwatt build` starts it, part by part.
 
-    python -m splitwatt.engines.tensorrt.build_part BUNDLE PART [options]
+    python -m splitwatt.engines.tensorrt.building.build_part BUNDLE PART [options]
 
 When it ends, every byte that TensorRT took is free again: a Nano has 4 GB for everything.
 """
@@ -20,8 +20,9 @@ from splitwatt.device_configs.targets import Target, load_target
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part, Port
 from splitwatt.engines.rangecoder.words import LATENT, LENGTH, WORDS
-from splitwatt.engines.tensorrt import builder, plugin, records, rtx, shapes
 from splitwatt.engines.tensorrt import engine as backend
+from splitwatt.engines.tensorrt import plugin, records, rtx, shapes
+from splitwatt.engines.tensorrt.building import builder
 from splitwatt.engines.tensorrt.log import Log
 from splitwatt.engines.tensorrt.memory import Device
 from splitwatt.engines.tensorrt.versions import (
@@ -49,7 +50,9 @@ class Options(NamedTuple):
 
 def main(argv: List[str]) -> int:
     """Build the part that the command line names; prints its record's file."""
-    arguments = argparse.ArgumentParser(prog="python -m splitwatt.engines.tensorrt.build_part")
+    arguments = argparse.ArgumentParser(
+        prog="python -m splitwatt.engines.tensorrt.building.build_part"
+    )
     arguments.add_argument("bundle")
     arguments.add_argument("part")
     arguments.add_argument("--target")

@@ -18,7 +18,7 @@ from splitwatt.device_configs.errors import ServerError, SplitwattError, UsageEr
 from splitwatt.device_configs.names import check_known
 from splitwatt.engines.bundle.bundle import MANIFEST, Bundle
 from splitwatt.engines.pipeline.batching import BatchPipeline
-from splitwatt.profiler.server.tensors import metadata
+from splitwatt.profiler.server.inference.tensors import metadata
 
 
 def process_bytes() -> int:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from starlette.types import Receive
 
 from splitwatt.profiler.client.protocol import HEADER_LENGTH, read_header_length
-from splitwatt.profiler.server.refusals import Refused
+from splitwatt.profiler.server.inference.refusals import Refused
 
 BODY_LIMIT_BYTES = 64 << 20
 # The JSON part is parsed in the event loop, where nobody else is served meanwhile: some

@@ -10,8 +10,8 @@ from splitwatt.device_configs.targets import load_target
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part
 from splitwatt.engines.tensorrt import records
-from splitwatt.engines.tensorrt.build_part import place_on_cpu, workspace_mb
-from splitwatt.engines.tensorrt.running import run_child
+from splitwatt.engines.tensorrt.building.build_part import place_on_cpu, workspace_mb
+from splitwatt.engines.tensorrt.building.running import run_child
 from splitwatt.engines.tensorrt.versions import RTX, TENSORRT, serves
 
 Tell = Callable[[str], None]
@@ -40,7 +40,7 @@ def build_engines(
     Args:
         bundle: opened with that end's parts.
         placement: board or server.
-        arguments: for `python -m splitwatt.engines.tensorrt.build_part`.
+        arguments: for `python -m splitwatt.engines.tensorrt.building.build_part`.
         tell: takes a line for people.
         workspace: MB for one kernel; the target's when None.
         runtime: what builds; parts for a target that it does not serve are left out.
@@ -92,7 +92,7 @@ def _build(
     try:
         output = run_child(
             module_command(
-                "engines.tensorrt.build_part",
+                "engines.tensorrt.building.build_part",
                 bundle.path,
                 part.name,
                 "--workspace-mb",

@@ -12,9 +12,9 @@ from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.profiler.client.protocol import InferRequest, Message, Wanted, encode_response
 from splitwatt.profiler.client.wire_times import write_stages
-from splitwatt.profiler.server.models import Models
-from splitwatt.profiler.server.tensors import check_outputs, read_inputs, write_output
-from splitwatt.profiler.server.work import Job, Work
+from splitwatt.profiler.server.inference.models import Models
+from splitwatt.profiler.server.inference.tensors import check_outputs, read_inputs, write_output
+from splitwatt.profiler.server.inference.work import Job, Work
 
 _T = TypeVar("_T")
 

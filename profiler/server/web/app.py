@@ -26,7 +26,10 @@ from splitwatt.profiler.client.protocol import (
     decode_request,
 )
 from splitwatt.profiler.client.short_names import long_names
-from splitwatt.profiler.server.body import (
+from splitwatt.profiler.server.inference.refusals import Refused, json_response, refusal, stopped
+from splitwatt.profiler.server.inference.runner import Answered, Asked, Runner
+from splitwatt.profiler.server.inference.work import Job
+from splitwatt.profiler.server.web.body import (
     BodyBudget,
     ClientGoneError,
     body_bytes,
@@ -34,15 +37,12 @@ from splitwatt.profiler.server.body import (
     read_body,
     until_gone,
 )
-from splitwatt.profiler.server.clock import clock
-from splitwatt.profiler.server.energy import EnergyRoutes
-from splitwatt.profiler.server.metrics import CONTENT_TYPE, Metrics
-from splitwatt.profiler.server.openapi import document
-from splitwatt.profiler.server.recorder import PowerRecorder
-from splitwatt.profiler.server.refusals import Refused, json_response, refusal, stopped
-from splitwatt.profiler.server.routes import TokenCheck, http_error, route
-from splitwatt.profiler.server.runner import Answered, Asked, Runner
-from splitwatt.profiler.server.work import Job
+from splitwatt.profiler.server.web.clock import clock
+from splitwatt.profiler.server.web.energy import EnergyRoutes
+from splitwatt.profiler.server.web.metrics import CONTENT_TYPE, Metrics
+from splitwatt.profiler.server.web.openapi import document
+from splitwatt.profiler.server.web.recorder import PowerRecorder
+from splitwatt.profiler.server.web.routes import TokenCheck, http_error, route
 
 INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 

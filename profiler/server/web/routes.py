@@ -13,8 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from splitwatt.profiler.server.body import ClientGoneError
-from splitwatt.profiler.server.refusals import STATUS_OF, Refused, object_of, refusal, stopped
+from splitwatt.profiler.server.inference.refusals import (
+    STATUS_OF,
+    Refused,
+    object_of,
+    refusal,
+    stopped,
+)
+from splitwatt.profiler.server.web.body import ClientGoneError
 
 Handler = Callable[[Request], Awaitable[Response]]
 

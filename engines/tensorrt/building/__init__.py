@@ -1,0 +1,1 @@
+"""Engines and native libraries, built for the machine that runs them."""

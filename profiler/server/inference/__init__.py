@@ -1,0 +1,2 @@
+"""The models of a server, and the threads that run them."""
+# board: no

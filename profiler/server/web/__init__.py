@@ -1,0 +1,2 @@
+"""What the server answers over HTTP, and the limits on what arrives."""
+# board: no
