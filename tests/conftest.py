@@ -5,6 +5,7 @@ import glob
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import List
@@ -12,6 +13,9 @@ from typing import List
 import pytest
 
 from splitwatt.device_configs.child import module_command
+
+# A job in the background of a script ignores Ctrl-C, and so would every command that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 # `splitwatt` as this Python runs it, whatever the working directory is.
