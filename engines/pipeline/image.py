@@ -35,6 +35,8 @@ _UPRIGHT = {
 # Numbers of TIFF's tags.
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _SIGNED = 2
+# The start of a JPEG 2000 codestream, up to the byte with the first component's bits minus 1.
+_JPEG2000_BITS = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)
 _PNM_HEADER = re.compile(rb"^P[2356](?:\s|#[^\n]*\n)+(?:\d+(?:\s|#[^\n]*\n)+){2}(\d{1,5})\s")
 
 
@@ -61,7 +63,7 @@ def decode_image(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the limit on pixels is our own, below
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            with _opened(data) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise ImageError(
                         "%s has %d x %d pixels, more than %d megapixels"
@@ -80,8 +82,17 @@ def decode_image(
         raise ImageError("%s cannot be decoded: %s" % (name, reason))
 
 
+def _opened(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    codestream = _JPEG2000_BITS.search(data) if image.format == "JPEG2000" else None
+    if codestream and image.mode == "L" and codestream.group(1)[0] >= 8:
+        # Pillow takes a 9-bit grey in a .jp2 file for one of 8 bits, and drops the highest.
+        return Image.open(io.BytesIO(data[codestream.start() :]), formats=_FORMATS)
+    return image
+
+
 def image_names(folder: str) -> List[str]:
-    """File names of a folder's images, in order; hidden ones are none."""
+    """File names of a folder's images, in order, without the hidden ones."""
     names = [name for name in os.listdir(folder) if name.lower().endswith(_SUFFIXES)]
     return sorted(name for name in names if not name.startswith("."))
 
@@ -138,6 +149,10 @@ def _white(image: Image.Image, data: bytes, name: str) -> Tuple[int, bool]:
     header = _PNM_HEADER.match(data) if image.format == "PPM" else None
     if header is not None and tile and tile[0][0] == "raw":
         return int(header.group(1)), False  # Pillow before 9.2 does not scale it
+    codestream = _JPEG2000_BITS.search(data) if image.format == "JPEG2000" else None
+    if grey16 and codestream:  # Pillow shifts these values to the top of 16 bits
+        unused = max(0, 15 - (codestream.group(1)[0] & 0x7F))
+        return 0xFFFF >> unused << unused, False
     if grey16:
         return (1 << bits) - 1, tags.get(_PHOTOMETRIC) == 0
     return 255, False
