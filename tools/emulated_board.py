@@ -3,7 +3,7 @@
     sudo python tools/emulated_board.py build/arm64
 
 Takes about 8 minutes and 400 MB, once. Debian: apt install debootstrap qemu-user-static. Afterwards
-tests/boards/test_emulated_board.py runs there (SPLITWATT_ARM64=build/arm64, as root).
+tests/tools/test_emulated_board.py runs there (SPLITWATT_ARM64=build/arm64, as root).
 """
 
 import os

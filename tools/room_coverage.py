@@ -8,8 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("device_configs", "engines", "energy", "profiler", "export", "reports")
-# The boards' tests serve four rooms; the others lie in folders of the room's name or of its parts.
-TESTS = ("board", *ROOMS, "export_compat", "rangecoder")
+# The boards' tests serve four rooms; the others lie in folders of the room's name.
+TESTS = ("board", *ROOMS)
 DATA = ROOT / "build" / "coverage"
 
 

@@ -2,7 +2,7 @@
 
     python tools/tensorrt_names.py PATH_TO_A_CLONE_OF_github.com/NVIDIA/TensorRT [--check]
 
-Reads the keys of tests/boards/tensorrt_names.json, looks each up in the sources at every tag, and
+Reads the keys of tests/engines/tensorrt/tensorrt_names.json, looks each up in the sources at every tag, and
 writes the tags that have it (or, with --check, says what the file has wrong). Nothing else of the
 sources is kept.
 """

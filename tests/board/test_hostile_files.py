@@ -25,7 +25,7 @@ from splitwatt.engines.bundle.manifest import Manifest
 from splitwatt.engines.pipeline.answer import pack, unpack
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.rangecoder import Tables
-from tests.board import mutations, tiny
+from tests.board import damaged_files, tiny
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CORPUS = os.path.join(HERE, "hostile")
@@ -102,15 +102,15 @@ class Originals:
 
     def changed(self, kind, source):
         if kind in ("manifest", "json"):
-            return mutations.of_json(source, self.document)
+            return damaged_files.of_json(source, self.document)
         if kind in ("arrays", "tables"):
             if source.random() < 0.2:
-                return mutations.of_bytes(source, save_arrays(self.arrays))
-            return mutations.of_arrays(source, self.arrays)
+                return damaged_files.of_bytes(source, save_arrays(self.arrays))
+            return damaged_files.of_arrays(source, self.arrays)
         if kind == "yaml":
-            return mutations.of_yaml(source, self.target)
+            return damaged_files.of_yaml(source, self.target)
         sound = {"graph": self.graph, "answer": self.answer}.get(kind) or source.choice(self.images)
-        return mutations.of_bytes(source, sound)
+        return damaged_files.of_bytes(source, sound)
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +187,7 @@ def test_no_more_is_unpacked_than_the_manifest_states(originals):
 )
 @pytest.mark.parametrize("location", [b"weights.bin", b"../secret.bin", b"/etc/passwd"])
 def test_external_data_is_refused_wherever_a_tensor_may_be(tmp_path, kind, location):
-    field = mutations.field
+    field = damaged_files.field
     entry = field(13, field(1, b"location") + field(2, location))
     for tensor in (field(8, b"w") + entry + field(14, 1), entry, field(14, 1)):
         graph = {
@@ -209,7 +209,7 @@ def test_a_bundle_with_external_data_does_not_open(originals, tmp_path):
     document = tiny.read_document(folder)
     path = os.path.join(folder, document["parts"][0]["file"])
     with open(path, "ab") as stream:
-        stream.write(mutations.field(7, mutations.field(5, mutations.field(14, 1))))
+        stream.write(damaged_files.field(7, damaged_files.field(5, damaged_files.field(14, 1))))
     with open(path, "rb") as stream:
         data = stream.read()
     document["parts"][0].update(sha256=tiny.digest(data), bytes=len(data))

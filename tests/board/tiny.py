@@ -13,7 +13,9 @@ from splitwatt.engines.photos import default_photos
 from splitwatt.engines.rangecoder import Tables
 from splitwatt.engines.verify.samples import make_samples
 
-DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
+_HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(_HERE))
+DATA = os.path.join(_HERE, "data")
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 CHANNELS = 4
 

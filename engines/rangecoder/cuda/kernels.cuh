@@ -1,7 +1,7 @@
 // The range coder on a GPU: the format of docs/bitstream.md, one warp an item, a lane a thread.
 //
 // C++14 for CUDA 10.2 to 13, SM 5.3 to 9.0, and for NVRTC, which has no host headers: hence the
-// types of its own. tests/rangecoder/cuda_on_cpu.h runs the same code on a processor.
+// types of its own. tests/engines/rangecoder/cuda_on_cpu.h runs the same code on a processor.
 //
 // The 32 lanes of the format are the 32 threads of a warp; the tail is its first thread's. A second
 // kernel with a block an item makes or checks what spans the item: copies, header, CRC.

@@ -1,0 +1,135 @@
+"""`splitwatt build --backend tensorrt-rtx`, with NVIDIA's own parser and builder and without a GPU."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from splitwatt.device_configs.errors import EngineError, TargetError
+from splitwatt.device_configs.targets import load_target
+from splitwatt.engines.tensorrt import records, versions
+from tests.board.tiny import COMMAND, read_document, tiny_bundle, write_document
+from tests.conftest import CUT_BUNDLES, ROOT
+from tests.engines.tensorrt.rtx import need_rtx
+
+
+def bundle_for_rtx(folder, target="laptop", server_target="server_rtx3090"):
+    path = tiny_bundle(folder, photos=1)
+    document = read_document(path)
+    document["target"], document["server_target"] = target, server_target
+    for part in document["parts"]:
+        part["target"] = target if part["placement"] == "board" else server_target
+        part["runtime"] = "tensorrt"
+    write_document(path, document)
+    return str(path)
+
+
+def build(*arguments):
+    return subprocess.run(
+        [*COMMAND, "build", *arguments, "--backend", "tensorrt-rtx"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
+
+
+def records_of(path):
+    files = sorted((Path(path) / "engines").glob("*.json"))
+    return {document["part"]: document for document in (json.loads(f.read_text()) for f in files)}
+
+
+def test_both_ends_are_built_for_their_own_gpus_without_one(tmp_path):
+    need_rtx()
+    path = bundle_for_rtx(tmp_path / "b")
+    done = build(path, "--fall-back", "--json")
+    assert done.returncode == 0, done.stderr
+    made = records_of(path)
+    parts = json.loads(done.stdout)["bundles"][0]["parts"]
+    assert sorted(part["part"] for part in parts) == sorted(made)
+    assert {record["runtime"] for record in made.values()} == {"tensorrt-rtx"}
+    encoder = made["encoder"]
+    assert (encoder["runs_on"], encoder["sm"], encoder["precision"]) == ("tensorrt", "8.6", "fp32")
+    assert encoder["tensorrt"].startswith("1.") and encoder["build_s"] > 0
+    engine = Path(path) / "engines" / encoder["engine"]
+    assert engine.stat().st_size > 1000
+    assert not list(engine.parent.glob("timing*"))
+    # A file whose hash is not the recorded one is built again, a whole one is kept.
+    before = engine.read_bytes()
+    engine.write_bytes(before + b"x")
+    assert build(path, "--fall-back").returncode == 0
+    assert (
+        records_of(path)["encoder"]["engine_sha256"] != "" and engine.read_bytes() != before + b"x"
+    )
+
+
+def test_a_jetson_is_refused_in_one_sentence(tmp_path):
+    need_rtx()
+    path = bundle_for_rtx(tmp_path / "b", "nano", "nano")
+    done = build(path, "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["bundles"][0]["parts"] == []
+    with pytest.raises(TargetError, match="does not serve the target 'nano'"):
+        found = versions.Machine("1.7.1", "5.3", "", versions.RTX)
+        versions.check_target(load_target("nano"), found)
+
+
+def test_engines_of_one_runtime_are_not_loaded_by_the_other(tmp_path):
+    onnx = tmp_path / "encoder.onnx"
+    made = versions.Machine("1.7.1", "8.6", "", versions.RTX)
+    record = records.Record(
+        "encoder", "0" * 64, "tensorrt", None, "", "1.7.1", "8.6", "fp32", None, {}, (), (),
+        "e.engine", "0" * 64, 1.0, records.now(), versions.RTX,
+    )  # fmt: skip
+    assert records.choose([record], str(onnx), "0" * 64, made) is record
+    for found, words in [
+        (versions.Machine("10.3.0", "8.6"), ["built with TensorRT for RTX, not with TensorRT"]),
+        (made._replace(sm="8.9"), ["built for SM 8.6", "--backend tensorrt-rtx"]),
+        (made._replace(tensorrt="1.8.0"), ["with TensorRT for RTX 1.7.1", "has 1.8.0"]),
+    ]:
+        with pytest.raises(EngineError) as error:
+            records.choose([record], str(onnx), "0" * 64, found)
+        assert all(word in str(error.value) for word in words), str(error.value)
+    old = records.Record._make(record[:-1] + ("tensorrt",))
+    machine = versions.Machine("1.7.1", "8.6")
+    assert records.choose([old], str(onnx), "0" * 64, machine) is old
+
+
+def test_its_names_exist():
+    """Those that the adapter shares with TensorRT 11 and those of its own."""
+    need_rtx()
+    from splitwatt.engines.tensorrt.rtx import import_rtx
+    from tests.engines.tensorrt.stand_in import DOCUMENT
+
+    trt = import_rtx()
+    # Methods that Python overrides are no attributes of the binding's class.
+    overridden = ("ILogger", "IOutputAllocator")
+    for key, tags in DOCUMENT["names"].items():
+        owner, name = key.split(".", 1)
+        holder = trt if owner == "module" else getattr(trt, owner)
+        if "v11.1" in tags and owner not in overridden:
+            assert hasattr(holder, name), key
+    text = (Path(versions.__file__).parent / "rtx.py").read_text()
+    used = {
+        node.attr
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "config"
+    }
+    assert used and all(hasattr(trt.IBuilderConfig, name) for name in used)
+
+
+def test_every_part_of_the_boards_bundles_is_parsed_and_built(cut_bundles):
+    """Stand-ins take the place of the three operators that TensorRT for RTX lacks."""
+    need_rtx()
+    paths = [cut_bundles / target / name for target, m in CUT_BUNDLES.items() for name, _ in m]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.engines.tensorrt.rtx_table", *map(str, paths)],
+        cwd=str(ROOT),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [line.split(" | ") for line in done.stdout.splitlines()]
+    assert len(rows) >= 6 and [row for row in rows if row[5] != "yes"] == []
