@@ -95,6 +95,7 @@ class Target(NamedTuple):
     default_backends: Tuple[str, ...]
     server_target_default: str
     workspace_mb: Optional[int]
+    encoder_memory_mb: Optional[int]
     facts: Dict[str, Fact]
     power_modes: Tuple[PowerMode, ...]
     power: Power
@@ -209,6 +210,7 @@ def parse_target(document: Any, file: str) -> Target:
         notes=tuple(document["notes"]),
         rails=power.rails,
         precisions=("fp32",) + tuple(p for p in ("fp16", "int8") if facts[p].value),
+        encoder_memory_mb=document.get("encoder_memory_mb"),
         **{key: document[key] for key in plain},
     )
 

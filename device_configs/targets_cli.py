@@ -42,6 +42,7 @@ def as_json(target: Target) -> Dict[str, Any]:
         "default_backends": list(target.default_backends),
         "server_target_default": target.server_target_default,
         "workspace_mb": target.workspace_mb,
+        "encoder_memory_mb": target.encoder_memory_mb,
         "precisions": list(target.precisions),
         "facts": {key: dict(fact._asdict()) for key, fact in target.facts.items()},
         "power_modes": [dict(mode._asdict()) for mode in target.power_modes],

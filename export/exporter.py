@@ -41,6 +41,7 @@ from splitwatt.export.tracing.onnx_export import to_onnx
 from splitwatt.export.tracing.parity import Difference, check_batch, check_declared
 from splitwatt.export.tracing.photos import photos, samples
 from splitwatt.export.tracing.pieces import Placed, Run, open_session, params_after, place, ports_of
+from splitwatt.export.tracing.strips import strips_of
 from splitwatt.export.weights.checkpoints import read
 from splitwatt.export.weights.random_weights import seeded
 
@@ -240,6 +241,9 @@ def _entries(
                 gmac_at={name: list(array.shape) for name, array in feed.items()},
                 parity=parity,
                 with_coder=None,
+                strips=strips_of(piece.model, target.encoder_memory_mb)
+                if part.placement == "board"
+                else None,
             )
         )
     return entries[::-1]

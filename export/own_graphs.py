@@ -45,6 +45,7 @@ from splitwatt.export.spec import SC2_TASKS
 from splitwatt.export.spec import Part as Traced
 from splitwatt.export.tracing.photos import SAMPLES, photos
 from splitwatt.export.tracing.pieces import Arrays, Run, open_session, place, ports_of
+from splitwatt.export.tracing.strips import strips_of
 
 _LATENT = "latent"
 _SIZES = ("input_size", "valid_size")
@@ -341,6 +342,9 @@ def _write(
                 gmac_at=sizes,
                 parity=None,
                 with_coder=None,
+                strips=strips_of(piece.model, target.encoder_memory_mb)
+                if placement == "board"
+                else None,
             )
         )
     return entries, [read_record(PartFit, placed.report.to_json(), "compat")]

@@ -115,6 +115,35 @@ class GraphFile(NamedTuple):
 
 
 @record
+class StripRows(NamedTuple):
+    """The image's rows that row i of an output needs: `step` * i - `above` to `step` * i + `below`."""
+
+    output: str = key("the graph's output")
+    step: int = key(
+        "rows of the image from one row of the output to the next", minimum=1, maximum=1024
+    )
+    above: int = key("rows above `step` * i", maximum=1 << 16)
+    below: int = key("rows below `step` * i", maximum=1 << 16)
+
+
+@record
+class Strips(NamedTuple):
+    """How an encoder's graph runs on horizontal strips of its image."""
+
+    outputs: List[StripRows] = key("of every output", minItems=1, maxItems=16)
+    bytes_per_pixel: int = key(
+        "the most bytes of intermediate tensors in use at once, per pixel of the image",
+        minimum=1,
+        maximum=1 << 20,
+    )
+    memory_mb: int = key(
+        "MiB that the input, the outputs and these tensors may take: the target's `encoder_memory_mb`;"
+        " an image that needs more is run on strips",
+        minimum=1,
+    )
+
+
+@record
 class Part(NamedTuple):
     """One exported graph."""
 
@@ -145,6 +174,9 @@ class Part(NamedTuple):
     with_coder: Optional[GraphFile] = key(
         "the same graph with the range coder behind its latent (`export --coder in-graph`), which"
         " TensorRT alone runs"
+    )
+    strips: Optional[Strips] = key(
+        "null: the graph does not run on strips of its image", default=None
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.pipeline.chain import Tensors
-from splitwatt.engines.pipeline.pipeline import ServerPipeline, _inputs, read_sizes
+from splitwatt.engines.pipeline.pipeline import ServerPipeline, _inputs
 from splitwatt.engines.pipeline.postprocess import Answer, Sizes
 from splitwatt.engines.pipeline.stages import Laps
 
@@ -48,7 +48,7 @@ class BatchPipeline(ServerPipeline):
         for place, (payload, sizes) in enumerate(requests):
             laps = Laps()
             try:
-                checked = read_sizes(sizes)
+                checked = self.read_sizes(sizes)
                 tensors = self.decode(payload, checked)
             except SplitwattError as error:
                 results[place] = error

@@ -12,10 +12,16 @@ from splitwatt.device_configs.errors import BitstreamError, BundleError
 from splitwatt.engines.backends.base import fits
 from splitwatt.engines.backends.closing import Closing
 from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.bundle.manifest import Preprocess
 from splitwatt.engines.codecs.base import Codec
 from splitwatt.engines.pipeline.chain import PartsPipeline, Step, Tensors
 from splitwatt.engines.pipeline.postprocess import Answer, Sizes
-from splitwatt.engines.pipeline.preprocess import MAX_INPUT_PIXELS, Preprocessed, preprocess
+from splitwatt.engines.pipeline.preprocess import (
+    MAX_INPUT_PIXELS,
+    Preprocessed,
+    max_input_pixels,
+    preprocess,
+)
 from splitwatt.engines.pipeline.stages import Laps
 from splitwatt.engines.pipeline.store import EngineStore
 
@@ -156,7 +162,7 @@ class ServerPipeline(PartsPipeline):
             BitstreamError: unsound bytes or sizes. EngineError: a part failed.
         """
         laps = Laps()
-        checked = read_sizes(sizes)
+        checked = self.read_sizes(sizes)
         decoded = self.decode(payload, checked)
         laps.lap("decode")
         return self._finish(decoded, checked, laps), laps.stages
@@ -181,9 +187,13 @@ class ServerPipeline(PartsPipeline):
                 left.pop(name, None)
         return decoded
 
+    def read_sizes(self, sizes: np.ndarray) -> Sizes:
+        """A request's sizes from anywhere, checked; raises as the function `read_sizes`."""
+        return read_sizes(sizes, self.bundle.manifest.preprocess)
+
     def run_decoded(self, decoded: Tensors, sizes: np.ndarray) -> Answer:
         """The answer to what another machine's codec decoded from a request of these sizes."""
-        return self._finish(decoded, read_sizes(sizes), Laps())
+        return self._finish(decoded, self.read_sizes(sizes), Laps())
 
     def _finish(self, decoded: Tensors, sizes: Sizes, laps: Laps) -> Answer:
         tensors = _inputs(sizes)
@@ -277,18 +287,24 @@ def whole(
     return WholePipeline(bundle, backend, server_backend, threads)
 
 
-def read_sizes(sizes: np.ndarray) -> Sizes:
+def read_sizes(sizes: np.ndarray, spec: Optional[Preprocess] = None) -> Sizes:
     """The six numbers of a request, checked: they may come from anywhere.
 
+    Args:
+        sizes: of the request.
+        spec: the manifest's preprocessing, which bounds the input's size; None of one's own request.
+
     Raises:
-        BitstreamError: not int32 (6,), a side below 1, padding below 0, an input beyond the limit.
+        BitstreamError: not int32 (6,), a side below 1, padding below 0, an input that this
+            preprocessing does not give.
     """
     if not isinstance(sizes, np.ndarray) or sizes.dtype != np.int32 or sizes.shape != (6,):
         raise BitstreamError("a request's sizes must be int32 of shape (6,)")
     image_h, image_w, valid_h, valid_w, input_h, input_w = (int(size) for size in sizes)
     sound = min(image_h, image_w, valid_h, valid_w) > 0
     sound = sound and valid_h <= input_h and valid_w <= input_w
-    if not sound or input_h * input_w > MAX_INPUT_PIXELS:
+    most = MAX_INPUT_PIXELS if spec is None else max_input_pixels(spec)
+    if not sound or input_h * input_w > most:
         raise BitstreamError("a request's sizes %s are no sizes of an image" % sizes.tolist())
     return Sizes((image_h, image_w), (valid_h, valid_w), (input_h, input_w))
 

@@ -21,8 +21,10 @@ Size = Tuple[int, int]
 # Of each output pixel along an axis: the source's pixels, and their weights.
 _Taps = Tuple[np.ndarray, np.ndarray]
 
-# Of a resized image and of a graph's input; it bounds the memory that an image can ask for.
-MAX_INPUT_PIXELS = 1 << 22
+# Of any graph's input (8K UHD fits), and of one whose longer side the preprocessing leaves open: they
+# bound the memory that a bundle or an image can ask for.
+MAX_INPUT_PIXELS = 1 << 25
+_MAX_OPEN_PIXELS = 1 << 22
 
 _STRIP_PIXELS = 1 << 15
 # Fractional bits of Pillow's weights.
@@ -98,13 +100,29 @@ def plan(image: Size, spec: Preprocess) -> Plan:
     too_small = min(resized) < 1 or min(crop_at) < 0
     # Of a resized image only what the crop keeps is made.
     largest = max(padded[0] * padded[1], 0 if spec.crop else resized[0] * resized[1])
-    if too_small or largest > MAX_INPUT_PIXELS:
+    if too_small or largest > max_input_pixels(spec):
         raise ImageError(
             "an image of %d x %d pixels becomes %d x %d after resizing, which is too %s"
             % (image[1], image[0], resized[1], resized[0], "narrow" if too_small else "large"),
             "crop it to a less extreme shape",
         )
     return Plan(image, resized, crop_at, valid, padded)
+
+
+def max_input_pixels(spec: Preprocess) -> int:
+    """The most pixels that an input has after this preprocessing, whatever the image is."""
+    resize = spec.resize
+    if spec.crop is not None:
+        largest = tuple(spec.crop)
+    elif not isinstance(resize.size, int):
+        largest = tuple(resize.size)
+    elif resize.max_size is not None:
+        largest = (resize.size, resize.max_size)
+    else:
+        return _MAX_OPEN_PIXELS
+    multiple = spec.pad_multiple or 1
+    height, width = (-(-side // multiple) * multiple for side in largest)
+    return min(height * width, MAX_INPUT_PIXELS)
 
 
 def _resized(image: Size, resize: Resize) -> Size:
@@ -127,7 +145,7 @@ def _pillow(rgb: np.ndarray, sizes: Plan, spec: Preprocess, target: np.ndarray) 
     """Resize with Pillow, crop, then normalise into `target` (3, h, w)."""
     (top, left), (height, width) = sizes.crop_at, sizes.valid
     cubic = spec.resize.filter == "pillow-bicubic"
-    if sizes.resized[0] * sizes.resized[1] > MAX_INPUT_PIXELS:
+    if spec.crop and sizes.resized[0] * sizes.resized[1] > _MAX_OPEN_PIXELS:
         rgb = _resampled_crop(rgb, sizes, cubic)
     else:
         if sizes.resized != sizes.image:

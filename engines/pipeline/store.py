@@ -7,6 +7,7 @@ from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.backends.closing import Closing
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part
+from splitwatt.engines.pipeline.strips import StripEngine
 
 
 class EngineStore(Closing):
@@ -23,7 +24,10 @@ class EngineStore(Closing):
         """
         key = (part.sha256, backend, threads)
         if key not in self._engines:
-            self._engines[key] = load_engine(backend, bundle.part_path(part.name), threads)
+            engine = load_engine(backend, bundle.part_path(part.name), threads)
+            if part.strips and {rows.output for rows in part.strips.outputs} == set(engine.outputs):
+                engine = StripEngine(engine, part.strips)
+            self._engines[key] = engine
         return self._engines[key]
 
     @property

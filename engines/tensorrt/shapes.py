@@ -14,6 +14,7 @@ from splitwatt.engines.backends import load_engine
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part, Port, Preprocess
+from splitwatt.engines.pipeline.strips import alignment, overlap, strips_at
 
 Shape = Tuple[int, ...]
 Range = Tuple[Shape, Shape, Shape]
@@ -61,6 +62,7 @@ def profile_of(bundle: Bundle, part: Part, aspect: float = ASPECT) -> Dict[str, 
     """
     smallest, largest = image_range(bundle.manifest.preprocess, aspect)
     usual = _usual(bundle, smallest, largest)
+    smallest, usual, largest = _of_strips(part, smallest, usual, largest)
     made = [_known(size, bundle, part) for size in (smallest, usual, largest)]
     found = {}
     for port in part.inputs:
@@ -74,6 +76,20 @@ def profile_of(bundle: Bundle, part: Part, aspect: float = ASPECT) -> Dict[str, 
         found[port.name] = (ranged[0], ranged[1], ranged[2])
         _check_order(found[port.name], part, port)
     return found
+
+
+def _of_strips(part: Part, smallest: Shape, usual: Shape, largest: Shape) -> List[Shape]:
+    """The sizes of the strips where the part runs on strips of the largest image, else as given."""
+    sizes = [smallest, usual, largest]
+    outputs = {port.name: port for port in part.outputs}
+    if part.strips is None or len(strips_at(part.strips, outputs, *largest)) == 1:
+        return sizes
+    # The narrowest image has the tallest strips.
+    plan = strips_at(part.strips, outputs, largest[0], smallest[1])
+    tallest = max(strip.bottom - strip.top for strip in plan)
+    shortest = alignment(part.strips) + overlap(part.strips)
+    heights = [min(smallest[0], shortest), min(usual[0], tallest), min(largest[0], tallest)]
+    return [(height,) + size[1:] for height, size in zip(heights, sizes)]
 
 
 def _usual(bundle: Bundle, smallest: Shape, largest: Shape) -> Shape:

@@ -124,7 +124,7 @@ def png(image):
         section(2, b"\x01\x00" + b"\x01\x00" + struct.pack("<5f", 0.5, 0, 0, 0, float("nan"))),
         section(3, b"\x89PNG\r\n\x1a\n"),
         section(3, png(Image.new("RGB", (3, 3)))),
-        section(3, png(Image.new("L", (5000, 5000)))),
+        section(3, png(Image.new("L", (6000, 6000)))),
         MAGIC + b"\x02" + 2 * section(1, b"\x00\x00")[5:],
         MAGIC + b"\x01" + struct.pack("<BI", 1, 0xFFFFFFFF),
     ],
