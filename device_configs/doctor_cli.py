@@ -58,3 +58,6 @@ def lines(check: Check) -> List[str]:
     if not check.ok and check.remedy:
         found.append("      add it:                %s" % check.remedy)
     return found
+
+
+VERBS = {"doctor": doctor}
