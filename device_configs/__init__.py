@@ -7,5 +7,5 @@ The modules import each other one way: those on a line only from lines above it.
     input                           text, JSON and YAML from anywhere, checked
     targets, install, child
     detect, diagnosis, cli
-    doctor, doctor_cli, targets_cli
+    progress, doctor, doctor_cli, targets_cli
 """
