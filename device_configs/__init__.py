@@ -6,6 +6,7 @@ The modules import each other one way: those on a line only from lines above it.
     files, names
     input                           text, JSON and YAML from anywhere, checked
     targets, install, child
-    detect, diagnosis, cli
-    progress, doctor, doctor_cli, targets_cli
+    detect, cli
+    diagnosis, progress, targets_cli
+    doctor
 """

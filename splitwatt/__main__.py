@@ -35,7 +35,7 @@ VERBS = {
     "report": ("reports", "runs -> tables and figures"),
     "compare": ("reports", "two runs side by side, or one beside the papers; a gate for CI"),
     "doctor": (
-        "device_configs.doctor_cli",
+        "device_configs.diagnosis",
         "what this machine can do, and what would add the rest",
     ),
 }
