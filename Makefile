@@ -38,7 +38,7 @@ table3: $(VENV)/.user ## all 40 rows of the paper's Table 3; PAYLOAD=published f
 	$(BIN)/splitwatt report $$run --out paper
 
 test: $(VENV)/.dev ## the whole test suite
-	$(BIN)/python -m pytest tests -n auto
+	$(BIN)/python -m pytest tests -n auto --dist worksteal
 
 check: format lint types test ## what CI runs: format, lint, types, README commands, tests
 

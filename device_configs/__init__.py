@@ -1,1 +1,12 @@
-"""The machines that splitwatt knows, and what all rooms share: errors, names, files, commands."""
+"""The machines that splitwatt knows, and what all rooms share: errors, names, files, commands.
+
+The modules import each other one way: those on a line only from lines above it.
+
+    errors, printable, version, nvml
+    files, names
+    input                           text, JSON and YAML from anywhere, checked
+    targets, install, child
+    detect, cli
+    diagnosis, progress, targets_cli
+    doctor
+"""

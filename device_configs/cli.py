@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, List
 
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.input.small_files import real_number, whole_number
@@ -111,20 +111,5 @@ def guarded(command: Command, argv: List[str]) -> int:
         note("splitwatt: interrupted")
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away: nothing to tell it
+        sys.stderr.close()  # the reader of our output went away: nothing to say to it
         return 1
-
-
-def _targets(argv: List[str]) -> int:
-    from splitwatt.device_configs import targets_cli  # needs PyYAML, which other commands may not
-
-    return targets_cli.targets(argv)
-
-
-def _doctor(argv: List[str]) -> int:
-    from splitwatt.device_configs.doctor_cli import doctor
-
-    return doctor(argv)
-
-
-VERBS: Dict[str, Command] = {"targets": _targets, "doctor": _doctor}

@@ -5,6 +5,7 @@
 """
 
 import fnmatch
+import functools
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
@@ -152,7 +153,12 @@ def load_target(name: str) -> Target:
     if name not in own and name not in _FILES:
         remedy = "%s (one of your own is given by its file, %s.yaml)"
         raise UsageError("unknown target '%s'" % name, remedy % (suggestion(name, own), name))
-    return read_target(_FILES.get(name) or _path(name))
+    return read_target(_FILES[name]) if name in _FILES else _packaged(_path(name))
+
+
+@functools.lru_cache(maxsize=None)  # YAML is slow on a board: 12 targets take it seconds
+def _packaged(path: str) -> Target:
+    return read_target(path)
 
 
 def target_name(given: str) -> str:

@@ -29,21 +29,16 @@ Afterwards, from the files alone, here or on another machine:
     from splitwatt.energy.joules.per_image import block_energy
     block_energy("RUN/power/BLOCK.csv", start_s, end_s, inferences, idle=[(start_s, end_s), ...])
 
-The parts, each importing only those before it (tests/energy/test_order.py):
+The parts import each other one way: those on a line only from lines above it.
 
-    rails       what a driver offers; which rails make the total
-    trace       traces on disk; which of their samples count
-    sources     the drivers
-    rail_set    opens the drivers of a target
-    sampler     the process that reads the rails on time
-    joules      integration, windows, joules per image
-    monitor     the sampler and windows together, for programs
-    commands    read, watch, record, integrate
-    endpoint    serve
+    rails           what a driver offers; which rails make the total
+    trace           traces on disk; which of their samples count
+    sources         the drivers
+    rail_set        opens the drivers of a target
+    sampler         the process that reads the rails on time
+    joules          integration, windows, joules per image
+    monitor         the sampler and windows together, for programs
+    commands        read, watch, record, integrate
+    endpoint        serve
     cli, doctor
 """
-
-ORDER = (
-    "rails", "trace", "sources", "rail_set", "sampler", "joules", "monitor", "commands",
-    "endpoint", "cli", "doctor",
-)  # fmt: skip

@@ -244,13 +244,13 @@ def _export_all(requests: list[Request], force: bool) -> list[dict[str, Any]]:
 
 def _make(todo: list[Request]) -> dict[str, float]:
     """Make bundles, one after the other."""
-    from splitwatt.export.progress import Progress
+    from splitwatt.device_configs.progress import Progress
 
     seconds: dict[str, float] = {}
     fits: dict[str, list[str]] = {}
     with Progress(STEPS * len(todo)) as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what packages say of each other's old ways, on import
-        progress.step("loading PyTorch", 0.5)
+        progress.begin("loading PyTorch", 0.5)
         from splitwatt.export.exporter import export as make
 
         for index, request in enumerate(todo, 1):
@@ -260,7 +260,7 @@ def _make(todo: list[Request]) -> dict[str, float]:
             def report(
                 what: str, weight: float, place: str = place, name: str = request.name
             ) -> None:
-                progress.step(f"{place}{name}: {what}", weight)
+                progress.begin(f"{place}{name}: {what}", weight)
 
             _, fits[request.name] = make(request, report)
             seconds[request.name] = round(time.monotonic() - start, 2)

@@ -9,7 +9,8 @@ on a line only from lines above it.
     analyse
     board, client
     execute
-    server, check, whatif, infer
+    server, whatif, infer
     evaluate
+    check
     cli, doctor
 """

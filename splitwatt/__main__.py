@@ -7,19 +7,19 @@ import shlex
 import sys
 from typing import List, Optional
 
-from splitwatt.device_configs.cli import guarded
+from splitwatt.device_configs.cli import Command, guarded
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.names import suggestion
 from splitwatt.device_configs.version import __version__
 
-# verb -> (room, what it does)
+# verb -> (room or module that has it, what it does)
 VERBS = {
     "models": ("export", "the models that can be exported, and their rate points"),
     "weights": ("export", "what to download for a model, from where, and where to put it"),
     "export": ("export", "PyTorch model -> ONNX bundle for a target"),
     "bundle": ("export", "ONNX graphs of your own -> a bundle, without PyTorch"),
-    "calibrate": ("export", "refit a bundle's entropy tables to one's own images"),
-    "targets": ("device_configs", "the machines that splitwatt knows"),
+    "calibrate": ("export", "refit a bundle's entropy tables to your own images"),
+    "targets": ("device_configs.targets_cli", "the machines that splitwatt knows"),
     "build": ("engines", "on the board itself: native libraries and TensorRT engines"),
     "verify": ("engines", "run a bundle's own photographs and compare with its expected outputs"),
     "serve": ("profiler", "the server: decoders and heads, over HTTP"),
@@ -30,18 +30,21 @@ VERBS = {
         "profiler",
         "a run at other link rates and server speeds, and where they break even",
     ),
-    "check": ("profiler", "a run's figures worked out anew, its hashes and records looked at"),
+    "check": ("profiler", "recompute the figures of a run, and verify its records and hashes"),
     "energy": ("energy", "power and joules alone"),
     "report": ("reports", "runs -> tables and figures"),
     "compare": ("reports", "two runs side by side, or one beside the papers; a gate for CI"),
-    "doctor": ("device_configs", "what this machine can do, and what would add the rest"),
+    "doctor": (
+        "device_configs.diagnosis",
+        "what this machine can do, and what would add the rest",
+    ),
 }
 
 # What runs on a host: a board's Python cannot even read these files.
 _HOST_VERBS = ("models", "weights", "export", "bundle", "calibrate", "report", "compare", "serve")
 _HOST_PYTHON = (3, 10)
 
-_USAGE = "usage: splitwatt VERB [options]      (splitwatt VERB --help tells more)\n\n%s\n\nexample:\n  %s"
+_USAGE = "usage: splitwatt VERB [options]      (splitwatt VERB --help: all options)\n\n%s\n\nexample:\n  %s"
 _EXAMPLE = "splitwatt export --model ladon_r50 --target cpu --weights random"
 
 
@@ -86,8 +89,15 @@ def _run(verb: str, argv: List[str]) -> int:
             % ((verb,) + _HOST_PYTHON + sys.version_info[:2]),
             "run it on a host; a board profiles, verifies and measures",
         )
-    room = importlib.import_module("splitwatt.%s.cli" % VERBS[verb][0])
-    return int(room.VERBS[verb](argv))
+    return command_of(verb)(argv)
+
+
+def command_of(verb: str) -> Command:
+    """What runs a verb; its room is imported."""
+    place = VERBS[verb][0]
+    module = importlib.import_module("splitwatt." + (place if "." in place else place + ".cli"))
+    command: Command = module.VERBS[verb]
+    return command
 
 
 def main(argv: Optional[List[str]] = None) -> int:

@@ -43,9 +43,17 @@ def test_every_board_module_imports(board_python):
     run([board_python, "-c", IMPORT_ALL, "splitwatt", *modules])
 
 
-def test_board_tests_pass(board_python):
+# In pieces, which `make test` runs side by side.
+PIECES = sorted(
+    {str(path.relative_to(ROOT / "tests" / "board").parts[0])
+     for path in (ROOT / "tests" / "board").rglob("test_*.py")}
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_board_tests_pass(board_python, piece):
     output = run([board_python, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", ROOT,
-                  "-p", "no:cacheprovider", "tests/board"])  # fmt: skip
+                  "-p", "no:cacheprovider", f"tests/board/{piece}"])  # fmt: skip
     assert " passed" in output
 
 

@@ -1,4 +1,4 @@
-"""docs/commands.md, the reference of all commands: `python -m tools.commands_page` writes it again.
+"""docs/commands.md, the reference of all commands: `python -m tools.commands_page` updates it.
 
 Every parser is asked for its own options, so that the page cannot say what the commands do not.
 """
@@ -6,11 +6,10 @@ Every parser is asked for its own options, so that the page cannot say what the 
 from __future__ import annotations
 
 import argparse
-import importlib
 from pathlib import Path
 from unittest import mock
 
-from splitwatt.__main__ import VERBS
+from splitwatt.__main__ import VERBS, command_of
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
 _HEAD = """# The commands
@@ -34,7 +33,7 @@ def _raise(parser: argparse.ArgumentParser, *arguments: object, **more: object) 
 
 def parser_of(verb: str, *below: str) -> argparse.ArgumentParser:
     """The parser that a verb, or a verb below it, reads its command line with."""
-    command = importlib.import_module(f"splitwatt.{VERBS[verb][0]}.cli").VERBS[verb]
+    command = command_of(verb)
     with mock.patch.object(argparse.ArgumentParser, "parse_args", _raise):
         try:
             command(list(below))

@@ -26,25 +26,39 @@ class PartsPipeline(Closing):
 
     A codec's own parts run in onnxruntime on the CPU, whatever the backend of the others is.
 
-    Attributes:
-        bundle: what they are of.
+    Args:
+        bundle: of a split or a local model, as `split` says.
+        backend: a name of `splitwatt.engines.backends.BACKENDS`.
+        threads: threads per inference; None: the backend's default.
+        store: engines shared with other pipelines; without one, `close` closes them.
+
+    Raises:
+        BundleError: the bundle is of the other kind, or its parts do not fit together.
     """
+
+    placement = ""
+    split = False
 
     def __init__(
         self,
         bundle: Bundle,
-        placement: str,
         backend: str = "cpu",
         threads: Optional[int] = None,
         store: Optional[EngineStore] = None,
     ) -> None:
+        if bundle.manifest.split != self.split:
+            is_kind, needs = ("local", "split") if self.split else ("split", "local")
+            raise BundleError(
+                "%s is a %s model; this pipeline runs %s ones"
+                % (bundle.manifest.model, is_kind, needs)
+            )
         self.bundle = bundle
         engines = EngineStore() if store is None else store
         self._own_store = engines if store is None else None
         try:
             self._chain = [
                 (part, engines.get(bundle, part, backend, threads))
-                for part in bundle.manifest.placed(placement)
+                for part in bundle.manifest.placed(self.placement)
             ]
             self._codec: Optional[Codec] = None
             if bundle.manifest.split:
@@ -53,10 +67,10 @@ class PartsPipeline(Closing):
                     bundle, lambda name: engines.get(bundle, bundle.part(name), "cpu", threads)
                 )
             given: Tuple[str, ...] = ("image",)
-            if placement == "server" and self._codec is not None:
+            if self.placement == "server" and self._codec is not None:
                 given = self._codec.gives
             made = _check_flow(bundle, self._chain, given)
-            if placement == "board" and self._codec is not None:
+            if self.placement == "board" and self._codec is not None:
                 if WORDS not in made:  # an engine with the coder in its graph gives the string
                     _need(bundle, made, self._codec.takes, "the codec")
             else:

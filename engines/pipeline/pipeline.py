@@ -8,7 +8,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
-from splitwatt.device_configs.errors import BitstreamError, BundleError
+from splitwatt.device_configs.errors import BitstreamError
 from splitwatt.engines.backends.base import fits
 from splitwatt.engines.backends.closing import Closing
 from splitwatt.engines.bundle.bundle import Bundle
@@ -16,14 +16,8 @@ from splitwatt.engines.bundle.manifest import Preprocess
 from splitwatt.engines.codecs.base import Codec
 from splitwatt.engines.pipeline.chain import PartsPipeline, Step, Tensors
 from splitwatt.engines.pipeline.postprocess import Answer, Sizes
-from splitwatt.engines.pipeline.preprocess import (
-    MAX_INPUT_PIXELS,
-    Preprocessed,
-    max_input_pixels,
-    preprocess,
-)
+from splitwatt.engines.pipeline.preprocess import MAX_INPUT_PIXELS, max_input_pixels, preprocess
 from splitwatt.engines.pipeline.stages import Laps
-from splitwatt.engines.pipeline.store import EngineStore
 
 Stages = Dict[str, float]
 
@@ -40,28 +34,21 @@ class Request(NamedTuple):
     stages: Stages
 
 
-class LocalPipeline(PartsPipeline):
-    """Local computing: the whole model on the board.
+class _ImagePipeline(PartsPipeline):
+    """What takes an image: the board's end."""
 
-    Args:
-        bundle: of a local model.
-        backend: a name of `splitwatt.engines.backends.BACKENDS`.
-        threads: of one inference; None leaves it to the backend.
-        store: engines shared with other pipelines; without one, `close` closes them.
+    placement = "board"
 
-    Raises:
-        BundleError: the bundle is of a split model.
-    """
+    def _prepared(self, rgb: np.ndarray) -> Tuple[Tensors, Sizes]:
+        prepared = preprocess(rgb, self.bundle.manifest.preprocess)
+        sizes = Sizes(prepared.image_size, prepared.valid_size, prepared.input_size)
+        return dict(_inputs(sizes), image=prepared.tensor), sizes
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        backend: str = "cpu",
-        threads: Optional[int] = None,
-        store: Optional[EngineStore] = None,
-    ) -> None:
-        _require(bundle, split=False)
-        super().__init__(bundle, "board", backend, threads, store)
+
+class LocalPipeline(_ImagePipeline):
+    """Local computing: the whole model on the board. Arguments as `PartsPipeline`'s."""
+
+    split = False
 
     def run(self, rgb: np.ndarray) -> Tuple[Answer, Stages]:
         """The answer for a uint8 (H, W, 3) image, and the stages preprocess, model, postprocess.
@@ -70,10 +57,7 @@ class LocalPipeline(PartsPipeline):
             ImageError, EngineError: see `splitwatt.engines.pipeline.preprocess`, `splitwatt.engines.backends.base`.
         """
         laps = Laps()
-        prepared = preprocess(rgb, self.bundle.manifest.preprocess)
-        sizes = _sizes(prepared)
-        tensors = _inputs(sizes)
-        tensors["image"] = prepared.tensor
+        tensors, sizes = self._prepared(rgb)
         laps.lap("preprocess")
         self._run_parts(tensors, laps)
         answer = self._answer(tensors, sizes)
@@ -82,28 +66,16 @@ class LocalPipeline(PartsPipeline):
 
     def steps(self, rgb: np.ndarray) -> List[Step]:
         """The stages for an image, each as a call that can be repeated alone; raises as `run`."""
-        rule = self.bundle.manifest.preprocess
-        prepared = preprocess(rgb, rule)
-        sizes = _sizes(prepared)
-        tensors = _inputs(sizes)
-        tensors["image"] = prepared.tensor
-        before: Step = ("preprocess", lambda: preprocess(rgb, rule))
+        tensors, sizes = self._prepared(rgb)
+        before: Step = ("preprocess", lambda: self._prepared(rgb))
         after: Step = ("postprocess", lambda: self._answer(tensors, sizes))
         return [before, *self._part_steps(tensors), after]
 
 
-class BoardPipeline(PartsPipeline):
-    """The board's half of a split model: image to bytes. Arguments as `LocalPipeline`'s."""
+class BoardPipeline(_ImagePipeline):
+    """The board's half of a split model: image to bytes. Arguments as `PartsPipeline`'s."""
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        backend: str = "cpu",
-        threads: Optional[int] = None,
-        store: Optional[EngineStore] = None,
-    ) -> None:
-        _require(bundle, split=True)
-        super().__init__(bundle, "board", backend, threads, store)
+    split = True
 
     def run(self, rgb: np.ndarray) -> Request:
         """The request for a uint8 (H, W, 3) image; its stages: preprocess, encoder, encode.
@@ -113,10 +85,7 @@ class BoardPipeline(PartsPipeline):
                 `splitwatt.engines.backends.base`, `splitwatt.engines.codecs.base`.
         """
         laps = Laps()
-        prepared = preprocess(rgb, self.bundle.manifest.preprocess)
-        sizes = _sizes(prepared)
-        tensors = _inputs(sizes)
-        tensors["image"] = prepared.tensor
+        tensors, sizes = self._prepared(rgb)
         laps.lap("preprocess")
         self._run_parts(tensors, laps)
         payload = self.codec.encode(tensors)
@@ -126,30 +95,19 @@ class BoardPipeline(PartsPipeline):
 
     def steps(self, rgb: np.ndarray) -> List[Step]:
         """The stages for an image, each as a call that can be repeated alone; raises as `run`."""
-        rule = self.bundle.manifest.preprocess
-        prepared = preprocess(rgb, rule)
-        tensors = _inputs(_sizes(prepared))
-        tensors["image"] = prepared.tensor
-        before: Step = ("preprocess", lambda: preprocess(rgb, rule))
+        tensors, _ = self._prepared(rgb)
+        before: Step = ("preprocess", lambda: self._prepared(rgb))
         after: Step = ("encode", lambda: self.codec.encode(tensors))
         return [before, *self._part_steps(tensors), after]
 
 
 class ServerPipeline(PartsPipeline):
-    """The server's half of a split model: bytes to answer. Arguments as `LocalPipeline`'s.
+    """The server's half of a split model: bytes to answer. Arguments as `PartsPipeline`'s.
 
     `run` may be called from several threads at once where the backend's engines may.
     """
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        backend: str = "cpu",
-        threads: Optional[int] = None,
-        store: Optional[EngineStore] = None,
-    ) -> None:
-        _require(bundle, split=True)
-        super().__init__(bundle, "server", backend, threads, store)
+    placement, split = "server", True
 
     def run(self, payload: bytes, sizes: np.ndarray) -> Tuple[Answer, Stages]:
         """The answer to a request, and the stages decode, each part's name, postprocess.
@@ -217,7 +175,12 @@ class Outcome(NamedTuple):
 
 
 class WholePipeline(Closing):
-    """Both halves of any bundle in one process, with no link between them."""
+    """Both ends of any bundle in one process, with no link between them.
+
+    Attributes:
+        board: the board's end; all of a local model.
+        server: the server's end; None for a local model.
+    """
 
     def __init__(
         self,
@@ -227,39 +190,40 @@ class WholePipeline(Closing):
         threads: Optional[int] = None,
     ) -> None:
         self.bundle = bundle
-        self.halves: Union[LocalPipeline, Tuple[BoardPipeline, ServerPipeline]]
+        self.board: Union[LocalPipeline, BoardPipeline]
+        self.server: Optional[ServerPipeline] = None
         if not bundle.manifest.split:
-            self.halves = LocalPipeline(bundle, backend, threads)
+            self.board = LocalPipeline(bundle, backend, threads)
             return
-        board = BoardPipeline(bundle, backend, threads)
+        self.board = BoardPipeline(bundle, backend, threads)
         try:
-            self.halves = (board, ServerPipeline(bundle, server_backend or backend, threads))
+            self.server = ServerPipeline(bundle, server_backend or backend, threads)
         except BaseException:
-            board.close()
+            self.board.close()
             raise
 
     @property
     def codec(self) -> Codec:
         """The codec of a split bundle; BundleError for a local one."""
-        half = self.halves if isinstance(self.halves, LocalPipeline) else self.halves[0]
-        return half.codec
+        return self.board.codec
 
     def run(self, rgb: np.ndarray) -> Outcome:
         """The outcome for a uint8 (H, W, 3) image; raises what the pipelines raise."""
-        if isinstance(self.halves, LocalPipeline):
-            answer, stages = self.halves.run(rgb)
+        if isinstance(self.board, LocalPipeline):
+            answer, stages = self.board.run(rgb)
             return Outcome(answer, None, None, stages)
-        board, server = self.halves
-        request = board.run(rgb)
-        answer, server_stages = server.run(request.payload, request.sizes)
+        assert self.server is not None  # for the type checker
+        request = self.board.run(rgb)
+        answer, server_stages = self.server.run(request.payload, request.sizes)
         stages = dict(request.stages)
         stages.update({"server." + name: seconds for name, seconds in server_stages.items()})
         return Outcome(answer, request.payload, request.sizes, stages)
 
     def close(self) -> None:
-        """Close both halves."""
-        for half in [self.halves] if isinstance(self.halves, LocalPipeline) else self.halves:
-            half.close()
+        """Close both ends."""
+        self.board.close()
+        if self.server is not None:
+            self.server.close()
 
 
 def open_local(path: str, backend: str = "cpu", threads: Optional[int] = None) -> LocalPipeline:
@@ -309,21 +273,9 @@ def read_sizes(sizes: np.ndarray, spec: Optional[Preprocess] = None) -> Sizes:
     return Sizes((image_h, image_w), (valid_h, valid_w), (input_h, input_w))
 
 
-def _sizes(prepared: Preprocessed) -> Sizes:
-    return Sizes(prepared.image_size, prepared.valid_size, prepared.input_size)
-
-
 def _inputs(sizes: Sizes) -> Tensors:
     """The inputs that parts may have besides an image and each other's outputs."""
     return {
         "valid_size": np.array(sizes.valid, np.int64),
         "input_size": np.array(sizes.input, np.int64),
     }
-
-
-def _require(bundle: Bundle, split: bool) -> None:
-    if bundle.manifest.split != split:
-        is_kind, needs = ("split", "local") if bundle.manifest.split else ("local", "split")
-        raise BundleError(
-            "%s is a %s model; this pipeline runs %s ones" % (bundle.manifest.model, is_kind, needs)
-        )

@@ -14,7 +14,7 @@ from splitwatt.engines.bundle.arrays import save_arrays
 from splitwatt.engines.bundle.bundle import MANIFEST, Bundle
 from splitwatt.engines.bundle.manifest import Manifest, Sample
 from splitwatt.engines.pipeline.image import decode_image
-from splitwatt.engines.pipeline.pipeline import LocalPipeline, Outcome, WholePipeline, whole
+from splitwatt.engines.pipeline.pipeline import Outcome, WholePipeline, whole
 from splitwatt.engines.pipeline.postprocess import Answer
 
 
@@ -83,9 +83,9 @@ def flat(answer: Answer) -> Dict[str, np.ndarray]:
 
 def _decoded(pipeline: WholePipeline, payload: bytes, sizes: np.ndarray) -> Dict[str, np.ndarray]:
     """`decoded`, where other machines' libraries may decode the payload to other pixels."""
-    if isinstance(pipeline.halves, LocalPipeline) or not pipeline.halves[1].codec.drifts:
+    if not pipeline.codec.drifts:
         return {}
-    image = pipeline.halves[1].codec.decode(payload, (int(sizes[4]), int(sizes[5])))["image"]
+    image = pipeline.codec.decode(payload, (int(sizes[4]), int(sizes[5])))["image"]
     return {"decoded": np.rint(image * 255).astype(np.uint8)}
 
 

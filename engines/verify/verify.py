@@ -62,16 +62,17 @@ def verify(
         yield from _coder()
     rounding = bundle.manifest.own_rounding
     with whole(bundle, backend, server_backend) as pipeline:
-        if rounding is not None and isinstance(pipeline.halves, LocalPipeline):
-            yield from _agree(bundle, pipeline.halves, rounding)
+        if rounding is not None and isinstance(pipeline.board, LocalPipeline):
+            yield from _agree(bundle, pipeline.board, rounding)
             return
         for sample in bundle.samples():
             expected = _expected(bundle, sample)
             rgb = decode_image(sample.photo)
-            if isinstance(pipeline.halves, LocalPipeline):
-                answer = pipeline.halves.run(rgb)[0]
+            if isinstance(pipeline.board, LocalPipeline):
+                answer = pipeline.board.run(rgb)[0]
             else:
-                board, server = pipeline.halves
+                board, server = pipeline.board, pipeline.server
+                assert server is not None  # for the type checker
                 request = board.run(rgb)
                 yield _compare_request(sample.name, request, expected, board.codec, rounding)
                 if "decoded" in expected:

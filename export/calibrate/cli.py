@@ -26,11 +26,11 @@ def calibrate(argv: list[str]) -> int:
                             "calibrated); board and server both need it")  # fmt: skip
     options = flags.parse_args(argv)
 
+    from splitwatt.device_configs.progress import Progress
     from splitwatt.device_configs.targets import load_target
     from splitwatt.engines.bundle.bundle import Bundle
     from splitwatt.engines.pipeline.image import list_images
     from splitwatt.export.calibrate.calibrate import calibrate as run
-    from splitwatt.export.progress import Progress
 
     images = list_images(options.images)
     if options.target:
@@ -39,7 +39,7 @@ def calibrate(argv: list[str]) -> int:
     manifest = bundle.manifest
     out = Path(options.out or Path("calibrated", manifest.target, manifest.model))
     with Progress(len(images)) as progress:
-        saving = run(bundle, images, out, lambda: progress.step(manifest.model))
+        saving = run(bundle, images, out, lambda: progress.begin(manifest.model, 1.0))
     before, after = sum(saving.before_bytes), sum(saving.after_bytes)
     count = len(saving.before_bytes)
     if options.json:

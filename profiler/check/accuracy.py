@@ -1,33 +1,30 @@
 """accuracy.json, recomputed from the records of evaluation/, and the hashes of those."""
 
 import hashlib
+import importlib.util
 import json
-import math
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
-
-import numpy as np
 
 from splitwatt.device_configs.errors import RunError, SplitwattError
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.device_configs.input.strict_json import parse_json
-from splitwatt.profiler.check.boxes import Matches
-from splitwatt.profiler.check.drawn import Weighted, ends, mean_of, miou_of
 from splitwatt.profiler.check.raw import Check, Raw, nothing, verdict
+from splitwatt.profiler.evaluate.data_sets.data_set import DETECTION, DataSet, Item
+from splitwatt.profiler.evaluate.intervals import Figure
+from splitwatt.profiler.evaluate.metrics import figures
+from splitwatt.profiler.evaluate.run import BYTES, mean_if_known
 from splitwatt.profiler.records.coco import read_coco
 from splitwatt.profiler.records.reading import open_file, read_bytes
 
 _FOLLOWS = "accuracy follows from its records"
 _SAME = "records of accuracy are those that were counted"
-_BYTES = ("payload_bytes", "wire_bytes", "legacy_pickled_bytes", "bits_per_pixel")
 _ABOUT = ("data_set", "preprocess", "backend")
 _UNUSABLE = (
     OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SplitwattError
 )  # fmt: skip
 _LIMIT_BYTES = 64 << 20
-_CLOSE, _SAME_END = 1e-9, 1e-6
-_WILSON = "95 % Wilson"
-_Z = 1.959963984540054  # of 95 %
+_CLOSE = 1e-6
 
 
 class _Records(NamedTuple):
@@ -56,7 +53,7 @@ def checks(raw: Raw) -> List[Check]:
     for model, result in results:
         place = "%s on %s" % (model, result.get("data_set"))
         if not isinstance(result.get("records"), dict):
-            left.append("%s tells no records" % place)
+            left.append("%s names no records" % place)
             continue
         try:
             records = _records(raw.path, result)
@@ -108,79 +105,55 @@ def _another(model: str, result: Dict[str, Any], records: _Records) -> Optional[
 
 
 def _compared(result: Dict[str, Any], records: _Records) -> Tuple[List[str], Optional[str]]:
-    """What does not follow, a phrase each, and what could not be looked at."""
-    own = [record.get(result["task"]) for record in records.images]
-    expected: Dict[str, Optional[Weighted]] = {}
+    """What does not match, a phrase each, and why some figures could not be recomputed."""
+    expected: Dict[str, Optional[Figure]] = {
+        name: mean_if_known([record[name] for record in records.images]) for name in BYTES
+    }
+    stated = {name: result[name] for name in BYTES}
     why = None
-    for name in _BYTES:
-        values = [record[name] for record in records.images]
-        expected[name] = None if None in values else mean_of(values)
-    told = {name: result[name] for name in _BYTES}
     if result["metrics"]:
-        told.update(result["metrics"])
-        metrics, why = _metrics(result["task"], records, own)
+        metrics, why = _metrics(result["task"], records)
         expected.update(metrics)
-        for name in set(result["metrics"]) - set(metrics):
-            del told[name]
-    wrong = []
-    for name, figure in sorted(told.items()):
-        of = expected.get(name)
-        if (figure is None) != (of is None):
-            wrong.append("%s is %r" % (name, figure))
-        elif figure is not None and of is not None:
-            wrong += _odd(name, figure, of, len(records.images))
+        stated.update((name, result["metrics"][name]) for name in metrics)
+        if why is None and set(metrics) != set(result["metrics"]):
+            return ["its metrics are %s" % ", ".join(sorted(result["metrics"]))], None
+    wrong = [
+        "%s is %s, and the records give %s" % (name, json.dumps(stated[name]), json.dumps(figure))
+        for name, figure in sorted(expected.items())
+        if not _same(stated[name], figure)
+    ]
     return wrong, why
 
 
-def _odd(name: str, figure: Dict[str, Any], of: Weighted, count: int) -> List[str]:
-    """What is wrong with one figure."""
-    value = of(np.ones(count, int))
-    if figure["value"] is None:
-        defined = bool(np.isfinite(value))
-        return ["%s is null, and %.6g follows" % (name, value)] if defined else []
-    if figure["n"] != count or abs(figure["value"] - value) > _CLOSE * max(1.0, abs(value)):
-        return ["%s is %.6g of %s images, and %.6g of %d follows"
-                % (name, figure["value"], figure["n"], value, count)]  # fmt: skip
-    if "low" not in figure:
-        return []
-    told = figure["low"], figure["high"]
-    kind = figure["interval"]
-    due = _wilson(value / 100, count) if kind == _WILSON else ends(kind, value, count, of)
-    if due is None:
-        return ["%s has an interval of an unknown kind, '%s'" % (name, kind)]
-    if any(abs(a - b) > _SAME_END * max(1.0, abs(b)) for a, b in zip(told, due)):
-        return ["%s lies between %.6g and %.6g, and not %.6g and %.6g" % (name, *due, *told)]
-    return []
+def _same(stated: Optional[Figure], due: Optional[Figure]) -> bool:
+    """Whether two figures are equal, their numbers to a millionth."""
+    if stated is None or due is None or set(stated) != set(due):
+        return stated is due
+    return all(
+        abs(stated[key] - value) <= _CLOSE * max(1.0, abs(value))
+        if isinstance(value, (int, float)) and isinstance(stated[key], (int, float))
+        else stated[key] == value
+        for key, value in due.items()
+    )
 
 
-def _metrics(
-    task: str, records: _Records, own: List[Any]
-) -> Tuple[Dict[str, Weighted], Optional[str]]:
-    """Every figure of a task that the records give, in percent, and why there are not all."""
-    if task == "classification":
-        first = [100.0 * (row["labels"][:1] == [row["truth"]]) for row in own]
-        fifth = [100.0 * (row["truth"] in row["labels"][:5]) for row in own]
-        return {"top1_percent": mean_of(first), "top5_percent": mean_of(fifth)}, None
-    if task == "segmentation":
-        return {"miou_percent": miou_of(own)}, None
-    heading = records.heading
-    name = heading.get("annotations") or os.path.join("annotations", "instances_val2017.json")
-    path = os.path.join(heading["folder"], name)
-    if not os.path.isfile(path) or sha256_file(path) != heading["annotations_sha256"]:
-        return {}, "its annotations are not on this machine"
-    coco = read_coco(path)
-    ids = {image.file_name: image.id for image in coco.images}  # records of format 1 have no id
-    images = [record.get("id") or ids[record["name"]] for record in records.images]
-    annotations = coco.document
-    matches = Matches(annotations, images, [box for row in own for box in row])
-    return {
-        "map_50_95_percent": lambda weights: matches.average_precisions(weights)[0],
-        "map_50_percent": lambda weights: matches.average_precisions(weights)[1],
-    }, None
-
-
-def _wilson(part: float, count: int) -> Tuple[float, float]:
-    """The ends of Wilson's 95 % interval as the roots of his quadratic equation, in percent."""
-    a, b, c = 1 + _Z**2 / count, -(2 * part + _Z**2 / count), part**2
-    root = math.sqrt(max(0.0, b * b - 4 * a * c))
-    return 100 * max(0.0, (-b - root) / (2 * a)), 100 * min(1.0, (-b + root) / (2 * a))
+def _metrics(task: str, records: _Records) -> Tuple[Dict[str, Figure], Optional[str]]:
+    """Every figure of a task that the records give, and why there are not all."""
+    rows = [record.get(task) for record in records.images]
+    items = [Item(record["name"], "", None) for record in records.images]
+    coco = None
+    if task == DETECTION:
+        heading = records.heading
+        name = heading.get("annotations") or os.path.join("annotations", "instances_val2017.json")
+        path = os.path.join(heading["folder"], name)
+        if importlib.util.find_spec("pycocotools") is None:
+            return {}, "mAP needs the package pycocotools"
+        if not os.path.isfile(path) or sha256_file(path) != heading["annotations_sha256"]:
+            return {}, "its annotations are not on this machine"
+        coco = read_coco(path)
+        ids = {image.file_name: image.id for image in coco.images}  # format 1 has no ids
+        items = [
+            item._replace(truth=record.get("id") or ids[record["name"]])
+            for item, record in zip(items, records.images)
+        ]
+    return figures(DataSet("", records.heading["data_set"], task, items, coco=coco), rows), None

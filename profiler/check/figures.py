@@ -221,7 +221,7 @@ def _network(run: Run) -> Check:
     notes = network_notes(run.document, run.config, run.clock, run.rates)
     wrong = ["not in run.json: %s" % sentence for sentence in notes if sentence not in known]
     looked = "; ".join(known) if known else "nothing was odd"
-    return verdict("what was odd about the network is told", wrong, looked)
+    return verdict("network problems are reported", wrong, looked)
 
 
 def _same(a: Optional[float], b: Optional[float]) -> bool:

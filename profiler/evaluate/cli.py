@@ -44,12 +44,12 @@ def evaluate(argv: List[str]) -> int:
 
     from splitwatt.device_configs.errors import UsageError
     from splitwatt.device_configs.names import check_known
+    from splitwatt.device_configs.progress import Progress
     from splitwatt.engines.backends import BACKENDS
     from splitwatt.engines.bundle.bundle import Bundle
     from splitwatt.profiler.evaluate.data_sets.data_set import classes_of
     from splitwatt.profiler.evaluate.data_sets.open import open_data_set
     from splitwatt.profiler.evaluate.run import PUBLISHED, RUNTIME, Settings
-    from splitwatt.profiler.execute.progress import open_progress
 
     chosen = (options.backend, options.server_backend, options.against_backend)
     for backend in filter(None, chosen):
@@ -65,7 +65,7 @@ def evaluate(argv: List[str]) -> int:
     settings = Settings(options.backend, options.server_backend, preprocess, client)
     classes = classes_of(bundle.manifest)
     data_sets = [open_data_set(text, options.limit, classes) for text in options.data]
-    with open_progress(sum(len(data.items) for data in data_sets)) as progress:
+    with Progress(sum(len(data.items) for data in data_sets), "images") as progress:
         work = _agreement if options.against else _accuracy
         return work(options, bundle, data_sets, settings, progress)
 
@@ -81,7 +81,7 @@ def _accuracy(options: Any, bundle: Any, data_sets: List[Any], settings: Any, pr
     path = ""
     notes: List[str] = []
     for data in data_sets:
-        progress.block(data.name)
+        progress.begin(data.name)
         made = run(bundle, data, settings, options.out, progress.advance)
         path, held = add_results(options.out, bundle, made)
         notes += held
@@ -119,7 +119,7 @@ def _agreement(
     results = []
     path = ""
     for data in data_sets:
-        progress.block(data.name)
+        progress.begin(data.name)
         result = compare(bundle, other, data, settings, options.out, progress.advance)
         path = add_agreement(options.out, result)
         results.append(result)

@@ -17,7 +17,7 @@ from splitwatt.profiler.infer.deployed import Answered, Deployed, server_of, siz
 from splitwatt.profiler.records.legacy_size import legacy_bytes
 
 RUNTIME, PUBLISHED = "runtime", "published"
-_BYTES = ("payload_bytes", "wire_bytes", "legacy_pickled_bytes", "bits_per_pixel")
+BYTES = ("payload_bytes", "wire_bytes", "legacy_pickled_bytes", "bits_per_pixel")
 
 
 class Settings(NamedTuple):
@@ -160,7 +160,7 @@ def _of_image(deployed: Deployed, data: DataSet, item: Item) -> Row:
 def _sizes(answered: Answered) -> Row:
     pixels, payload_bytes = sized(answered)
     if answered.payload is None or pixels is None or payload_bytes is None:
-        return dict.fromkeys(_BYTES)
+        return dict.fromkeys(BYTES)
     return {
         "payload_bytes": payload_bytes,
         "wire_bytes": answered.wire_up_bytes,
@@ -190,7 +190,7 @@ def _result(
         result["folder"] = data.path
     if data.task is not None:
         result["metrics"] = metrics.figures(data, [record[task] for record in records])
-    for name in _BYTES:
+    for name in BYTES:
         result[name] = mean_if_known([record[name] for record in records])
     return result
 

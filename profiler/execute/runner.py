@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Se
 
 from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import ServerError
+from splitwatt.device_configs.progress import Progress
 from splitwatt.profiler.analyse.conditions import measured_links, network_notes, other_conditions
 from splitwatt.profiler.board.gpu_memory import GpuMemory
 from splitwatt.profiler.board.memory import SOURCE_BOARD, SOURCE_PROCESS, BoardMeter, larger
@@ -30,7 +31,6 @@ from splitwatt.profiler.execute.prepare import (
     resume_row,
     wall,
 )
-from splitwatt.profiler.execute.progress import Progress, open_progress
 from splitwatt.profiler.execute.steady import WarmUp
 from splitwatt.profiler.execute.work import (
     Left,
@@ -151,7 +151,7 @@ class _Session:
             self._folder.write_document(self._document)
             self._tell_of_conditions()
             expected = sum(self._left(block).samples(self._config) for block in todo)
-            with open_progress(expected) as progress, Syncer(self._folder.file(SAMPLES_FILE)):
+            with Progress(expected, "samples") as progress, Syncer(self._folder.file(SAMPLES_FILE)):
                 for block in todo:
                     self._run_block(block, progress)
                 self._run_throttled(progress)
@@ -264,7 +264,7 @@ class _Session:
                     return
                 ended = self._run_job(
                     self._job(block)._replace(stages=sorted(done)), STAGES_LOG,
-                    lambda progressed: None, lambda process: None,
+                    lambda message: None, lambda process: None,
                 )  # fmt: skip
             if ended.died is not None:
                 self._folder.mend()
@@ -314,7 +314,7 @@ class _Session:
         return Endpoint(str(options.server), token, options.certificate, options.fingerprint)
 
     def _run_block(self, block: Block, progress: Progress) -> None:
-        progress.block("%s on %s" % (block.config, block.backend))
+        progress.begin("%s on %s" % (block.config, block.backend))
         split = self._is_split(block)
         if split and self._server is not None and not self._server.running():
             self._restart_server(self._server, progress)

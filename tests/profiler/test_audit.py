@@ -154,7 +154,7 @@ CASES = {
     "a peak": ("memory", set_(process_peak_bytes=12), None, "memory peaks are sound"),
     "the board's peak": ("memory", set_(board_peak_bytes=1 << 31), None, "memory peaks are sound"),
     "an offset": (
-        "clock", set_(offset_s=-900.0), 0, "what was odd about the network is told",
+        "clock", set_(offset_s=-900.0), 0, "network problems are reported",
     ),
     "no uncertainty": ("clock", set_(uncertainty_s=None), 0, "clock estimates are sound"),
     "a rate": ("links", set_(uplink_kbit_s=-5.0), 0, "every line can be read"),

@@ -21,8 +21,7 @@ from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.labels import labels
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import whole
-from splitwatt.profiler.check import accuracy, drawn
-from splitwatt.profiler.check.boxes import Matches
+from splitwatt.profiler.check import accuracy
 from splitwatt.profiler.check.raw import Raw
 from splitwatt.profiler.evaluate.data_sets.data_set import Classes, DataSet, Item
 from splitwatt.profiler.evaluate.data_sets.open import open_data_set
@@ -31,6 +30,8 @@ from splitwatt.profiler.evaluate.intervals import mean
 from splitwatt.profiler.evaluate.metrics import figures, of_image
 from splitwatt.profiler.records.coco import read_coco
 from tests.conftest import COMMAND, ROOT, splitwatt
+from tests.profiler import oracle_intervals
+from tests.profiler.oracle_boxes import Matches
 
 CLASSIFIER = "mobilenet_v3_large"
 DETECTOR = "ssdlite320_mobilenet_v3_large"
@@ -478,7 +479,7 @@ def test_map_by_hand_is_pycocotools():
 
 
 def drawn_again(figure, of):
-    due = drawn.ends(figure["interval"], figure["value"], figure["n"], of)
+    due = oracle_intervals.ends(figure["interval"], figure["value"], figure["n"], of)
     assert due == pytest.approx((figure["low"], figure["high"]), rel=1e-9)
     assert figure["low"] < figure["value"] < figure["high"]
     return due
@@ -508,10 +509,11 @@ def test_intervals_that_were_drawn_are_those_that_the_audit_draws(tmp_path):
         for _ in range(30)
     ]  # fmt: skip
     drawn_again(
-        figures(coco._replace(task="segmentation"), masks)["miou_percent"], drawn.miou_of(masks)
+        figures(coco._replace(task="segmentation"), masks)["miou_percent"],
+        oracle_intervals.miou_of(masks),
     )
 
     sizes = dice.lognormal(8, 1, 40)
-    low, high = drawn_again(mean(sizes), drawn.mean_of(sizes))
+    low, high = drawn_again(mean(sizes), oracle_intervals.mean_of(sizes))
     scipys = scipy.stats.bootstrap((sizes,), np.mean, method="percentile", random_state=1)
     assert (low, high) == pytest.approx(scipys.confidence_interval, rel=0.05)

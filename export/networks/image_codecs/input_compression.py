@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.manifest import CodecSpec, Preprocess
 from splitwatt.engines.codecs import open_codec
-from splitwatt.export import zoo
 from splitwatt.export.graphs.input_compression import Normalised
 from splitwatt.export.networks import ports
 from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo, System
@@ -92,11 +91,9 @@ class InputCompression(Network):
 
     def __init__(self, compressor: Compressor, inner: System, preprocess: Preprocess) -> None:
         self.compressor, self.system = compressor, inner
-        name = zoo.full_name(inner, None)
-        with seeded(name):
+        with seeded(inner.name):
             self.inner = inner.build(None)
         self.fixed_size = self.inner.fixed_size
-        self._name = name
         self._padded = preprocess.pad_multiple != inner.preprocess.pad_multiple
 
     @property
@@ -120,8 +117,8 @@ class InputCompression(Network):
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
         """The model's own random weights, and the codec's."""
         self.compressor.fit_random()
-        with seeded(self._name):
-            self.inner.fit_random(views(self.system.preprocess), self._name)
+        with seeded(self.system.name):
+            self.inner.fit_random(views(self.system.preprocess), self.system.name)
 
     def parts(self) -> list[Part]:
         """The compressor's, and `model` on the server."""

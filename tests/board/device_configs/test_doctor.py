@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from splitwatt.device_configs import doctor, doctor_cli
+from splitwatt.device_configs import diagnosis, doctor
 from splitwatt.device_configs.cli import guarded, time_left
 from splitwatt.device_configs.detect import detect_target
 from splitwatt.device_configs.diagnosis import Check, package
@@ -13,9 +13,9 @@ from splitwatt.device_configs.install import install_command
 
 
 def test_every_room_answers(capfd):
-    assert doctor_cli.doctor(["--json"]) == 0
+    assert diagnosis.doctor(["--json"]) == 0
     document = json.loads(capfd.readouterr().out)
-    assert list(document) == list(doctor_cli.ROOMS)
+    assert list(document) == list(diagnosis.ROOMS)
     for room, checks in document.items():
         assert checks, room
         for check in checks:
@@ -28,14 +28,14 @@ def test_every_room_answers(capfd):
 
 
 def test_people_see_boxes_and_commands(capsys):
-    assert doctor_cli.doctor(["--room", "engines"]) == 0
+    assert diagnosis.doctor(["--room", "engines"]) == 0
     text = capsys.readouterr().out
     assert "[x] numpy" in text and "Traceback" not in text
     missing = Check("x", False, "gone", "pip install x")
-    assert [line.strip() for line in doctor_cli.lines(missing)][1].endswith("pip install x")
-    assert len(doctor_cli.lines(missing._replace(remedy=""))) == 1
+    assert [line.strip() for line in diagnosis.lines(missing)][1].endswith("pip install x")
+    assert len(diagnosis.lines(missing._replace(remedy=""))) == 1
     with pytest.raises(SystemExit):
-        guarded(doctor_cli.doctor, ["--room", "kitchen"])
+        guarded(diagnosis.doctor, ["--room", "kitchen"])
 
 
 def test_a_room_that_fails_is_a_check_of_its_own(monkeypatch):
@@ -45,10 +45,10 @@ def test_a_room_that_fails_is_a_check_of_its_own(monkeypatch):
         raise ValueError("two\nlines")
 
     monkeypatch.setattr(doctor, "checks", fail)
-    ((room, checks),) = doctor_cli.ask(("engines",))
+    ((room, checks),) = diagnosis.ask(("engines",))
     assert room == "engines" and not checks[0].ok
-    assert checks[0].detail == "cannot be asked: ValueError: two lines"
-    assert list(doctor_cli.ask(("no_such_room",))) == []
+    assert checks[0].detail == "its checks failed: ValueError: two lines"
+    assert list(diagnosis.ask(("no_such_room",))) == []
 
 
 def test_packages(tmp_path, monkeypatch):

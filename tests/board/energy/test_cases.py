@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -184,57 +185,69 @@ def total_of(root, target="server", seconds=1.2):
     return names, sampled, reading["total_watts"], served[0] / 1e3
 
 
-@pytest.mark.parametrize(
-    "zones,names,watts",
-    [
-        # cpu-energy-meter#25: psys is not wired on many machines.
-        ([("intel-rapl:0", "package-0", 45), ("intel-rapl:0:0", "dram", 3),
-          ("intel-rapl:1", "psys", None)], ["dram", "package-0"], 48),
-        ([("intel-rapl:0", "package-0", 45), ("intel-rapl:0:0", "dram", 3),
-          ("intel-rapl:1", "psys", 90)], ["psys"], 90),
-        # A memory counter that is not wired is left out; one that is part of psys used 0 J.
-        ([("intel-rapl:0", "package-0", 45), ("intel-rapl:0:0", "dram", None)], ["package-0"], 45),
-        # phoronix-test-suite#812: the kernel names the platform of a second package.
-        ([("intel-rapl:0", "package-0", 45), ("intel-rapl:1", "package-1", 40),
-          ("intel-rapl:2", "psys", 80), ("intel-rapl:3", "psys-1", 70)], ["psys", "psys-1"], 150),
-        ([("intel-rapl:0", "package-0", 45), ("intel-rapl:1", "package-1", 40),
-          ("intel-rapl:2", "psys", (150, 7)), ("intel-rapl:3", "psys-1", (150, 7))], ["psys"], 150),
-        ([("intel-rapl:0", "package-0", 45), ("intel-rapl:1", "package-1", 40),
-          ("intel-rapl:2", "psys", 150), ("intel-rapl:3", "psys-1", None)], ["psys"], 150),
-        ([("intel-rapl:0", "package-0", 45), ("intel-rapl:1", "package-1", 40),
-          ("intel-rapl:2", "psys", None), ("intel-rapl:3", "psys-1", None)],
-         ["package-0", "package-1"], 85),
-        # codecarbon#1274, #1379: one meter for both dies; raplcap#9: Intel's dies differ, and add.
-        ([("intel-rapl:0", "package-0-die-0", (68, 9)), ("intel-rapl:1", "package-0-die-1", (68, 9))],
-         ["package-0-die-0"], 68),
-        ([("intel-rapl:0", "package-0-die-0", 68), ("intel-rapl:1", "package-0-die-1", 50)],
-         ["package-0-die-0", "package-0-die-1"], 118),
-        ([("intel-rapl:0", "package-0-die-0", (68, 9)), ("intel-rapl:1", "package-0-die-1", (50, 9))],
-         ["package-0-die-0", "package-0-die-1"], 118),
-        ([("intel-rapl:0", "package-0-die-0", (68, 9)), ("intel-rapl:0:0", "dram", (5, 4)),
-          ("intel-rapl:1", "package-0-die-1", (68, 9)), ("intel-rapl:1:0", "dram", (5, 4)),
-          ("intel-rapl:2", "package-1-die-0", 30), ("intel-rapl:3", "package-1-die-1", 31)],
-         ["dram-0", "package-0-die-0", "package-1-die-0", "package-1-die-1"], 134),
-        # Two sockets are two meters, whatever they show.
-        ([("intel-rapl:0", "package-0", (68, 9)), ("intel-rapl:1", "package-1", (68, 9))],
-         ["package-0", "package-1"], 136),
-    ],
-)  # fmt: skip
-def test_which_counters_make_the_total(tmp_path, zones, names, watts):
-    with Counters(tmp_path, zones):
-        found, sampled, read, served = total_of(tmp_path)
+TOTALS = [
+    # cpu-energy-meter#25: psys is not wired on many machines.
+    ([("intel-rapl:0", "package-0", 45), ("intel-rapl:0:0", "dram", 3),
+      ("intel-rapl:1", "psys", None)], ["dram", "package-0"], 48),
+    ([("intel-rapl:0", "package-0", 45), ("intel-rapl:0:0", "dram", 3),
+      ("intel-rapl:1", "psys", 90)], ["psys"], 90),
+    # A memory counter that is not wired is left out; one that is part of psys used 0 J.
+    ([("intel-rapl:0", "package-0", 45), ("intel-rapl:0:0", "dram", None)], ["package-0"], 45),
+    # phoronix-test-suite#812: the kernel names the platform of a second package.
+    ([("intel-rapl:0", "package-0", 45), ("intel-rapl:1", "package-1", 40),
+      ("intel-rapl:2", "psys", 80), ("intel-rapl:3", "psys-1", 70)], ["psys", "psys-1"], 150),
+    ([("intel-rapl:0", "package-0", 45), ("intel-rapl:1", "package-1", 40),
+      ("intel-rapl:2", "psys", (150, 7)), ("intel-rapl:3", "psys-1", (150, 7))], ["psys"], 150),
+    ([("intel-rapl:0", "package-0", 45), ("intel-rapl:1", "package-1", 40),
+      ("intel-rapl:2", "psys", 150), ("intel-rapl:3", "psys-1", None)], ["psys"], 150),
+    ([("intel-rapl:0", "package-0", 45), ("intel-rapl:1", "package-1", 40),
+      ("intel-rapl:2", "psys", None), ("intel-rapl:3", "psys-1", None)],
+     ["package-0", "package-1"], 85),
+    # codecarbon#1274, #1379: one meter for both dies; raplcap#9: Intel's dies differ, and add.
+    ([("intel-rapl:0", "package-0-die-0", (68, 9)), ("intel-rapl:1", "package-0-die-1", (68, 9))],
+     ["package-0-die-0"], 68),
+    ([("intel-rapl:0", "package-0-die-0", 68), ("intel-rapl:1", "package-0-die-1", 50)],
+     ["package-0-die-0", "package-0-die-1"], 118),
+    ([("intel-rapl:0", "package-0-die-0", (68, 9)), ("intel-rapl:1", "package-0-die-1", (50, 9))],
+     ["package-0-die-0", "package-0-die-1"], 118),
+    ([("intel-rapl:0", "package-0-die-0", (68, 9)), ("intel-rapl:0:0", "dram", (5, 4)),
+      ("intel-rapl:1", "package-0-die-1", (68, 9)), ("intel-rapl:1:0", "dram", (5, 4)),
+      ("intel-rapl:2", "package-1-die-0", 30), ("intel-rapl:3", "package-1-die-1", 31)],
+     ["dram-0", "package-0-die-0", "package-1-die-0", "package-1-die-1"], 134),
+    # Two sockets are two meters, whatever they show.
+    ([("intel-rapl:0", "package-0", (68, 9)), ("intel-rapl:1", "package-1", (68, 9))],
+     ["package-0", "package-1"], 136),
+    # A package that stands still beside one that works cannot be added.
+    ([("intel-rapl:0", "package-0", 45), ("intel-rapl:1", "package-1", None)],
+     ["package-0", "package-1"], None),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def totals(tmp_path_factory):
+    """What `total_of` gives for each of `TOTALS`: it waits more than it works, so several at once."""
+
+    def measured(case):
+        root = tmp_path_factory.mktemp("zones")
+        with Counters(root, case[0]):
+            return total_of(root)
+
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(measured, TOTALS))
+
+
+@pytest.mark.parametrize("case", range(len(TOTALS)))
+def test_which_counters_make_the_total(totals, case):
+    _, names, watts = TOTALS[case]
+    found, sampled, read, served = totals[case]
     assert found == names
+    if watts is None:
+        assert sampled is None and read is None and math.isnan(served)
+        return
     # What it would be without the rule differs by a half and more; a busy machine by less.
     assert sampled == pytest.approx(watts, rel=0.15)
     # One tenth of a second of counters that a busy machine moves late: their sum is what counts.
     assert read > 0 and served > 0
-
-
-def test_a_processor_that_stands_still_beside_another_is_no_total(tmp_path):
-    zones = [("intel-rapl:0", "package-0", 45), ("intel-rapl:1", "package-1", None)]
-    with Counters(tmp_path, zones):
-        names, sampled, read, served = total_of(tmp_path)
-    assert sampled is None and read is None and math.isnan(served)
 
 
 def test_parts_that_stand_still_used_nothing(tmp_path):

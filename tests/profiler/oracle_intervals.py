@@ -1,4 +1,4 @@
-"""Intervals that were drawn at random, drawn again: by the same recipe and seed, and other code.
+"""Intervals from random draws, recomputed with the same recipe and seed by other code than the product's.
 
 Source: docs/formats.md, the intervals of accuracy.json.
 """

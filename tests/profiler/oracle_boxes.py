@@ -1,5 +1,5 @@
-"""COCO's mean average precision, from boxes and annotations, for the audit alone: what is reported is
-pycocotools'.
+"""COCO's mean average precision, from boxes and annotations, without pycocotools: a yardstick for
+what `evaluate` reports.
 """
 
 import math

@@ -1,0 +1,85 @@
+"""Progress on standard error, with the time left: a bar on a terminal with rich, else plain lines."""
+
+import sys
+import time
+from typing import Any
+
+from splitwatt.device_configs.cli import time_left
+
+_LINE_EVERY_S = 10.0
+
+
+class Progress(object):
+    """Counts what is done; a context manager.
+
+    Args:
+        total: the count, or weight, of everything there is to do.
+        unit: what is counted, as "samples"; "" where steps have weights.
+    """
+
+    def __init__(self, total: float, unit: str = "") -> None:
+        self._total, self._unit = total, unit
+        self._done = self._begun = 0.0
+        self._title = "starting"
+        self._start = time.monotonic()
+        self._printed = float("-inf")
+        self._bar: Any = None
+        self._task: Any = None
+
+    def begin(self, title: str, weight: float = 0.0) -> None:
+        """A step begins; it is done when the next one begins.
+
+        Args:
+            title: its name.
+            weight: how much of the total it is; 0 where `advance` counts what it does.
+        """
+        self._done += self._begun
+        self._title, self._begun = title, weight
+        self._show(not weight)
+
+    def advance(self, count: float = 1) -> None:
+        """So much more is done."""
+        self._done += count
+        self._show(self._done >= self._total)
+
+    def extend(self, count: float) -> None:
+        """There is more (or less) to do than was expected."""
+        self._total += count
+
+    def note(self, text: str) -> None:
+        """Print a line that stays."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def _show(self, now: bool) -> None:
+        if self._bar is not None:
+            self._bar.update(
+                self._task, description=self._title, completed=self._done, total=self._total
+            )
+        elif now or time.monotonic() - self._printed >= _LINE_EVERY_S:
+            self._printed = time.monotonic()
+            count = "%4d of %d %s, " % (self._done, self._total, self._unit) if self._unit else ""
+            left = time_left(self._done, self._total, self._printed - self._start)
+            self.note(("%s%-16s %s" % (count, self._title, left)).rstrip())
+
+    def __enter__(self) -> "Progress":
+        if sys.stderr.isatty():
+            try:
+                from rich import progress
+                from rich.console import Console
+            except ImportError:
+                return self
+            columns = [progress.TextColumn("{task.description}"), progress.BarColumn()]
+            if self._unit:
+                columns.append(progress.MofNCompleteColumn())
+            columns += [progress.TimeRemainingColumn(), progress.TextColumn("left")]
+            self._bar = progress.Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(self._title, total=self._total)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._bar is not None:
+            self._bar.stop()
