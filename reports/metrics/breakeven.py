@@ -61,8 +61,8 @@ def _break_even(
     """The rate, the ends of its interval, and what it means."""
     found = rate_between(pairs, local_s)
     if min(len(pairs), len(local_s)) < MIN_SAMPLES:
-        return found.kbit_s, None, None, found.sentence
-    return found.kbit_s, found.low_kbit_s, found.high_kbit_s, found.sentence
+        return found.value, None, None, found.sentence
+    return found.value, found.low, found.high, found.sentence
 
 
 def local_extremes(series: Series) -> tuple[Entry, Entry] | None:
