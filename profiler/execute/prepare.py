@@ -36,6 +36,7 @@ class Options(NamedTuple):
         timeout_s: of one request.
         sysfs: the tree in which power sensors are looked for.
         driver: read power by this one only; None tries those of the target.
+        board_quota: the share of the processors that the board's process gets; None: all.
     """
 
     bundles: str
@@ -48,6 +49,7 @@ class Options(NamedTuple):
     timeout_s: float = 60.0
     sysfs: str = SYSFS
     driver: Optional[str] = None
+    board_quota: Optional[float] = None
 
 
 def needs_server(config: Config) -> bool:
@@ -72,6 +74,16 @@ def with_backends(config: Config, target: str) -> Config:
     return config._replace(backends=load_target(target).default_backends)
 
 
+def check_quota(config: Config, options: Options) -> None:
+    """Raise UsageError where a CPU quota would not slow down what the config runs."""
+    for backend in config.backends if options.board_quota is not None else ():
+        if backend != "cpu":
+            raise UsageError(
+                "--board-quota limits processors, and the backend '%s' runs on a GPU" % backend,
+                "use --backend cpu, or leave --board-quota out",
+            )
+
+
 def check_sensors(options: Options) -> None:
     """Raise UsageError for a missing folder or an unknown driver."""
     if not os.path.isdir(options.sysfs):
@@ -91,6 +103,7 @@ def new_document(config: Config, options: Options) -> Dict[str, Any]:
     check_backends(config)
     check_sensors(options)
     config = with_backends(config, options.target)
+    check_quota(config, options)
     paths = config_images(config.images)
     opened = open_bundles(config, options.bundles, options.target)
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -149,6 +162,13 @@ def check_resumable(document: Dict[str, Any], options: Options, config: Optional
         raise RunError(
             "the run began with --threads %s, not %s" % (threads or "left out", options.threads),
             "resume without --threads, or begin another run",
+        )
+    quota = (document.get("quota") or {}).get("share")
+    if options.board_quota != quota:
+        raise RunError(
+            "the run began with --board-quota %s, not %s"
+            % (quota or "left out", options.board_quota or "left out"),
+            "resume without --board-quota, or begin another run",
         )
     opened = open_bundles(own, options.bundles, options.target)
     for model, one in opened.items():

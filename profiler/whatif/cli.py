@@ -17,6 +17,7 @@ from splitwatt.profiler.analyse.breakeven import (
     break_even,
     pairs,
 )
+from splitwatt.profiler.analyse.conditions import quota_note
 from splitwatt.profiler.analyse.rates import Case, cases, charged_by, over_measured
 from splitwatt.profiler.analyse.summary import columns
 from splitwatt.profiler.links.link import PAYLOAD, SIMULATED, WIRE
@@ -146,7 +147,9 @@ def _text(event: BreakEven, with_speeds: bool) -> str:
 def _notes(
     run: Run, charged: str, shown: Sequence[Case], speeds: Sequence[Tuple[float, float]]
 ) -> List[str]:
-    notes = ["links are charged with the %s" % _CHARGED[charged]]
+    quota = quota_note(run.document)
+    notes = [] if quota is None else [quota]
+    notes += ["links are charged with the %s" % _CHARGED[charged]]
     taken = over_measured(run)
     if taken:
         notes.append(

@@ -51,7 +51,7 @@ def break_even_kbit_s(entry: Entry, baseline: Entry, charges: str = "payload") -
     rate, low, high, told = _break_even(pairs, local_s)
     if rate is None:
         return missing(told)
-    return Value(rate, ordered(("measured", *byte_sources(entry))), low, high, len(pairs))
+    return Value(rate, ordered((*entry.timed, *byte_sources(entry))), low, high, len(pairs))
 
 
 @lru_cache(maxsize=None)

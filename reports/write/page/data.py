@@ -93,9 +93,9 @@ def _entry(entry: Entry, fastest: Entry | None, simulated: bool) -> dict[str, An
         "network": found.network.value,
         "server": found.server.value,
         "n": len(entry.samples),
-        "sources": ["measured", *byte_sources(entry)]
+        "sources": [*entry.timed, *byte_sources(entry)]
         if entry.split and simulated
-        else ["measured"],
+        else [*entry.timed],
         "samples": _waterfalls(entry),
     }
     if not entry.split:
