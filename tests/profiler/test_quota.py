@@ -118,11 +118,6 @@ def profile(tiny, config, run, *more):
     )  # fmt: skip
 
 
-def median_s(run):
-    times = sorted(s.total_s for s in read_run(str(run)).measured("LC1"))
-    return times[len(times) // 2]
-
-
 def test_a_profile_runs_its_board_under_the_quota_and_says_so(tiny, config, tmp_path):
     path, run = config(inferences=12), tmp_path / "run"
     code, out, err = profile(tiny, path, run, "--board-quota", "0.1")
@@ -135,7 +130,9 @@ def test_a_profile_runs_its_board_under_the_quota_and_says_so(tiny, config, tmp_
     assert facts["share"] == 0.1 and facts["throttled_s"] > 0
     assert facts["measured_share"] == pytest.approx(0.1, rel=0.3)
     assert profile(tiny, path, tmp_path / "whole")[0] == 0
-    assert median_s(run) > 3 * median_s(tmp_path / "whole")
+    # Most of the samples' time is time that the kernel held the process back.
+    busy_s = sum(s.total_s for s in read_run(str(run)).samples)
+    assert facts["throttled_s"] > 0.5 + 0.5 * busy_s
     assert read_run(str(tmp_path / "whole")).document["quota"] is None
     code, out, _ = command("whatif", run)
     assert code == 0 and "quota: the board's process had " in out
