@@ -81,6 +81,18 @@ class Entry:
         return [known[model] for model in self.models if model in known]
 
     @property
+    def undescribed(self) -> str:
+        """Why the bundles cannot state a figure; empty where the run describes all of them."""
+        absent = sorted(set(self.models) - set(self.run.bundles))
+        return f"the run does not describe {', '.join(absent)}" if absent else ""
+
+    @property
+    def board_parts(self) -> list[dict[str, Any]]:
+        """The parts of its bundles that the board runs."""
+        parts = [part for bundle in self.bundles for part in bundle["parts"]]
+        return [part for part in parts if part["placement"] == "board"]
+
+    @property
     def untrained(self) -> bool:
         """Does a model of this configuration have random weights?"""
         return any(bundle.get("trained") is False for bundle in self.bundles)

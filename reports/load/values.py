@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+KIB = 1024
+MIB = 1024 * 1024
+
 # Where a number may come from; several of them where a number is made of several.
 SOURCES = {
     "measured": "timed or counted on the machines of this run",

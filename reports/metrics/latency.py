@@ -16,6 +16,7 @@ from splitwatt.profiler.records.sample import Sample
 from splitwatt.reports.load.model import NO_LINK, Entry, Link
 from splitwatt.reports.load.values import Value, missing
 from splitwatt.reports.metrics import stats
+from splitwatt.reports.metrics.metric import Metric
 
 _NOTHING_SENT = "local computing sends nothing"
 
@@ -103,3 +104,43 @@ def _median(entry: Entry, seconds: Callable[[Sample], float | None]) -> Value:
 def _seconds(entry: Entry, seconds: Callable[[Sample], float | None]) -> list[float]:
     found = (seconds(sample) for sample in entry.samples)
     return [time for time in found if time is not None]
+
+
+def on_link(link: Link) -> Metric:
+    """The end-to-end latency on one link."""
+    return Metric(
+        key="end_to_end_s",
+        title="End-to-end latency",
+        unit="s",
+        of=lambda entry: latency(entry, link).total,
+        place=10,
+        tables=("summary", "compare"),
+        interval=("summary",),
+        note=f"Latency: median, in brackets its {stats.METHOD}.",
+        sample=lambda sample: end_to_end_s(sample, link),
+        word="Latency",
+        stated="end_to_end",
+        link=link,
+    )
+
+
+METRICS = (
+    Metric(
+        key="local_s",
+        title="Local",
+        unit="s",
+        of=lambda entry: latency(entry, NO_LINK).local,
+        place=12,
+        tables=("compare",),
+        sample=local_s,
+    ),
+    Metric(
+        key="server_s",
+        title="Server",
+        unit="s",
+        of=lambda entry: latency(entry, NO_LINK).server,
+        place=14,
+        tables=("compare",),
+        sample=server_s,
+    ),
+)

@@ -8,8 +8,16 @@ from splitwatt.reports.load.model import NO_LINK, Entry, Series
 from splitwatt.reports.load.values import Value, exact, missing
 from splitwatt.reports.load.words import unique
 from splitwatt.reports.metrics.latency import latency
-from splitwatt.reports.tables.table import Column, Row, Table, whole
-from splitwatt.reports.tables.which import CONFIG, SERIES, of_entry, of_series
+from splitwatt.reports.tables.table import (
+    CONFIG,
+    SERIES,
+    Column,
+    Row,
+    Table,
+    of_entry,
+    of_series,
+    whole,
+)
 
 _BOUNDLESS = "too few samples to bound it with 99 % confidence"
 

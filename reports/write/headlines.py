@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from splitwatt.reports.load.model import Series
 from splitwatt.reports.load.values import Value
-from splitwatt.reports.metrics.savings import Saving, best, metrics, savings
+from splitwatt.reports.metrics.savings import Saving, best, saved_metrics, savings
 from splitwatt.reports.tables.table import percent, significant
 
 
@@ -23,7 +23,7 @@ def headlines(series: list[Series]) -> list[Headline]:
     for s in series:
         found = savings(s)
         prefix = f"{s.label}: " if len(series) > 1 else ""
-        for metric in metrics(s):
+        for metric in saved_metrics(s):
             for baseline in metric.baselines:
                 top = best(
                     [o for o in found if (o.metric.name, o.baseline) == (metric.name, baseline)]

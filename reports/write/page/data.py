@@ -18,6 +18,7 @@ from splitwatt.reports.metrics.breakeven import (
     plain_link,
 )
 from splitwatt.reports.metrics.latency import byte_sources, latency
+from splitwatt.reports.metrics.metric import metrics
 from splitwatt.reports.metrics.tradeoffs import Curve, curves
 from splitwatt.reports.tables.table import Cell, Row, Table
 from splitwatt.reports.write.document import Report
@@ -25,15 +26,14 @@ from splitwatt.reports.write.page.traces import traces
 
 # Of a configuration with more samples, so many stand for all: every k-th in the order of latency.
 MOST_SAMPLES = 200
-# Columns of the summary that the bars can show besides latency.
-COSTS = ("local_gmac", "peak_memory_gb", "encoder_fp32_mib", "payload_kib", "energy_j")
 _MEASURED = "its samples were taken over a shaped link: no other rate is added to them"
 
 
 def explorer(report: Report) -> dict[str, Any]:
     """Everything that the page's scripts read."""
     summary = report.table("summary")
-    shown = [c for c in summary.columns if c.key in COSTS and _any(summary, c.key)]
+    costs = {metric.column for metric in metrics(table=summary.name)}  # what the bars can show
+    shown = [c for c in summary.columns if c.key in costs and _any(summary, c.key)]
     rows = iter(summary.rows)  # an entry each, in the order of the series
     return {
         "sources": SOURCES,
