@@ -115,7 +115,7 @@ def cases(run: Run, charged: Optional[str] = None) -> List[Case]:
             samples = [s for s in run.measured(row.id, backend) if s.total_s is not None]
             if samples:
                 energy = joules.get((row.id, backend), (None, None))
-                gathered.append(_case(row.id, backend, samples, charged, measured, energy))
+                gathered.append(case_of(row.id, backend, samples, charged, measured, energy))
     return gathered
 
 
@@ -138,14 +138,23 @@ def charged_by(run: Run) -> str:
     return WIRE if over_measured(run) else PAYLOAD
 
 
-def _case(
+def case_of(
     config: str,
     backend: str,
     samples: Sequence[Sample],
     charged: str,
-    measured: bool,
-    energy: Tuple[Optional[float], Optional[float]],
+    measured: bool = False,
+    energy: Tuple[Optional[float], Optional[float]] = (None, None),
 ) -> Case:
+    """One configuration's samples, at least one, as they can be computed at any rate and speed.
+
+    Args:
+        config, backend: of the samples.
+        samples: those that count, each with its total.
+        charged: what a link is charged with, "payload" or "wire".
+        measured: the samples were taken over a link, whose time is left out.
+        energy: joules per image and idle watts.
+    """
     server = np.array([server_s(s) or 0.0 for s in samples])
     board = np.array([local_s(s) or 0.0 for s in samples])
     network = np.array([network_s(s) or 0.0 if measured else 0.0 for s in samples])
