@@ -25,6 +25,7 @@ from splitwatt.profiler.execute.power import BlockPower
 from splitwatt.profiler.execute.prepare import (
     Options,
     check_resumable,
+    check_server,
     describe_server,
     needs_server,
     new_document,
@@ -100,8 +101,11 @@ def start_run(config: Config, options: Options, path: str) -> Result:
     for named, bundle in document["bundles"].items():
         if named != bundle["model"]:
             note("%s is %s, its first rate here" % (named, bundle["model"]))
-    if needs_server(config) and options.server is None:
-        check_python()
+    if needs_server(config):
+        if options.server is None:
+            check_python()
+        else:  # before there is a folder, which would refuse the next try
+            check_server(document, _running_server(options), options.timeout_s)
     with _quota(options) as quota, RunFolder.create(path, document) as folder:
         return _Session(folder, document, options, quota).run()
 
@@ -120,6 +124,11 @@ def resume_run(path: str, options: Options, config: Optional[Config] = None) -> 
         document.setdefault("resumed", []).append(resume_row(options))
         document["finished_wall"] = document["files"] = None
         return _Session(folder, document, options, quota).run()
+
+
+def _running_server(options: Options) -> Endpoint:
+    token = read_token(options.token_file)
+    return Endpoint(str(options.server), token, options.certificate, options.fingerprint)
 
 
 @contextmanager
@@ -334,9 +343,7 @@ class _Session:
     def _endpoint(self) -> Endpoint:
         if self._server is not None:
             return self._server.endpoint
-        options = self._options
-        token = read_token(options.token_file)
-        return Endpoint(str(options.server), token, options.certificate, options.fingerprint)
+        return _running_server(self._options)
 
     def _run_block(self, block: Block, progress: Progress) -> None:
         progress.block("%s on %s" % (block.config, block.backend))
