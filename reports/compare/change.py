@@ -10,6 +10,7 @@ from itertools import accumulate
 import numpy as np
 from scipy import stats
 
+from splitwatt.reports.metrics.metric import Block
 from splitwatt.reports.metrics.stats import LEVEL
 
 METHOD = (
@@ -20,9 +21,6 @@ METHOD = (
 )
 # No experiment needs more blocks than this; the search for a sufficient number ends there.
 _MOST_BLOCKS = 200
-
-# The values of one block, each with the name of its image.
-Block = Sequence[tuple[str, float]]
 
 
 @dataclass(frozen=True)

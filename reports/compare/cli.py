@@ -97,7 +97,7 @@ def _published(options: argparse.Namespace) -> int:
     from splitwatt.reports.load.accuracy import read_accuracy
     from splitwatt.reports.load.model import runs_of
     from splitwatt.reports.load.runs import load_series
-    from splitwatt.reports.papers.against import against_published
+    from splitwatt.reports.tables.against import against_published
     from splitwatt.reports.write.terminal import show
 
     if options.fail_over:

@@ -1,34 +1,16 @@
 """Two runs side by side: what changed, by how much, how sure; and the gate of a user's CI."""
 # board: no
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from splitwatt.profiler.analyse.times import end_to_end_s, local_s, server_s
-from splitwatt.profiler.links.link import Link
-from splitwatt.profiler.records.sample import Sample
-from splitwatt.reports.compare.change import Block, Change, of_blocks, of_intervals
+from splitwatt.reports.compare.change import Change, of_blocks, of_intervals
 from splitwatt.reports.load.accuracy import MAIN_METRIC, Accuracy, Result
 from splitwatt.reports.load.model import NO_LINK, Entry, Series
 from splitwatt.reports.load.values import Value, missing
-from splitwatt.reports.metrics import costs
-from splitwatt.reports.metrics.energy import board_energy
 from splitwatt.reports.metrics.latency import latency
+from splitwatt.reports.metrics.metric import Block, metrics
 
-_ORDER = {
-    name: i
-    for i, name in enumerate(
-        (
-            "End-to-end latency",
-            "Local",
-            "Server",
-            "Data size",
-            "Energy",
-            "Peak memory",
-            "Local GMAC",
-        )
-    )
-}
 _CHANGED = {True: "worse", False: "better"}
 UNSURE = "no difference shown"
 NO_VERDICT = "no verdict"
@@ -86,22 +68,14 @@ class Gate:
         return not self.failed
 
 
-@dataclass(frozen=True)
-class _Metric:
-    name: str
-    unit: str
-    of: Callable[[Sample], float | None]
-    value: Callable[[Entry], Value]
-    link: str = ""
-
-
 def compare(
     a: Series, b: Series, accuracy_a: Accuracy, accuracy_b: Accuracy
 ) -> tuple[list[Pair], list[str]]:
     """Every figure that both sides have, and a sentence for what only one of them has."""
     pairs = [pair for x, y in _shared(a, b) for pair in _entries(a, b, x, y)]
     pairs += _accuracies(a, b, accuracy_a, accuracy_b)
-    pairs.sort(key=lambda pair: _ORDER.get(pair.metric, len(_ORDER)))
+    places = [metric.title for metric in metrics([NO_LINK], "compare")]
+    pairs.sort(key=lambda p: places.index(p.metric) if p.metric in places else len(places))
     rows = max(1, sum(pair.tested for pair in pairs))
     return [_judged(pair, rows) for pair in pairs], _differences(a, b)
 
@@ -148,38 +122,19 @@ def _differences(a: Series, b: Series) -> list[str]:
 
 
 def _entries(a: Series, b: Series, x: Entry, y: Entry) -> Iterator[Pair]:
-    links = [link for link in a.links if link in b.links]
-    for metric in _metrics(x, links):
-        yield _sampled(metric, x, y)
-    if x.split and not links:
-        yield _without_link(x, y)
-    single = (
-        ("Energy", "J", costs.energy_j, _energy_blocks),
-        ("Peak memory", "GB", costs.peak_memory_gb, _memory_blocks),
-        ("Local GMAC", "GMAC", costs.local_gmac, None),
-    )
-    for name, unit, value, blocks in single:
-        made = _pair(x.label, name, "", unit, value(x), value(y))
-        if blocks is None:
-            made = replace(made, counted=True)
+    shared = [link for link in a.links if link in b.links]
+    for metric in metrics(shared if x.split else shared[:1] or [NO_LINK], "compare"):
+        link = metric.link.name if metric.link and shared else ""
+        pair = _pair(x.label, metric.title, link, metric.unit, metric.of(x), metric.of(y))
+        if metric.sample is None and metric.blocks is None:
+            pair = replace(pair, counted=True)
         else:
-            made = replace(made, blocks=(blocks(x), blocks(y)))
-        if made.a.value is not None or made.b.value is not None:
-            yield made
-
-
-def _energy_blocks(entry: Entry) -> list[Block]:
-    each = (board_energy(replace(entry, energy=(block,))).gross.value for block in entry.energy)
-    return [[("", joules)] for joules in each if joules is not None]
-
-
-def _memory_blocks(entry: Entry) -> list[Block]:
-    return [
-        [("", float(record.process_peak_bytes))]
-        for record in entry.run.memory
-        if (record.config, record.backend) == (entry.id, entry.backend)
-        and record.process_peak_bytes is not None
-    ]
+            pair = replace(pair, blocks=(metric.blocks_of(x), metric.blocks_of(y)))
+        known = pair.a.value is not None or pair.b.value is not None
+        if known or metric.link or (x.split and metric.sample):
+            yield pair
+    if x.split and not shared:
+        yield _without_link(x, y)
 
 
 def _without_link(x: Entry, y: Entry) -> Pair:
@@ -188,43 +143,6 @@ def _without_link(x: Entry, y: Entry) -> Pair:
     absent = missing("A and B have no link in common, so their latency was not compared")
     pair = _pair(x.label, "End-to-end latency", "", "s", absent, absent)
     return replace(pair, broken=all(total.value is not None for total in measured))
-
-
-def _metrics(entry: Entry, links: list[Link]) -> list[_Metric]:
-    found = [
-        _Metric(
-            "End-to-end latency",
-            "s",
-            lambda sample, at=link: end_to_end_s(sample, at),  # type: ignore[misc]
-            lambda e, at=link: latency(e, at).total,  # type: ignore[misc]
-            link.name if links else "",
-        )
-        for link in (links if entry.split else links[:1] or [NO_LINK])
-    ]
-    found.append(_Metric("Local", "s", local_s, lambda e: latency(e, NO_LINK).local))
-    if entry.split:
-        found.append(_Metric("Server", "s", server_s, lambda e: latency(e, NO_LINK).server))
-        found.append(_Metric("Data size", "KiB", _payload_kib, costs.payload_kib))
-    return found
-
-
-def _payload_kib(sample: Sample) -> float | None:
-    return None if sample.payload_bytes is None else sample.payload_bytes / costs.KIB
-
-
-def _sampled(metric: _Metric, x: Entry, y: Entry) -> Pair:
-    values = metric.value(x), metric.value(y)
-    made = _pair(x.label, metric.name, metric.link, metric.unit, *values)
-    return replace(made, blocks=(_blocks(x, metric.of), _blocks(y, metric.of)))
-
-
-def _blocks(entry: Entry, of: Callable[[Sample], float | None]) -> list[Block]:
-    blocks: dict[str, list[tuple[str, float]]] = {}
-    for sample in entry.samples:
-        value = of(sample)
-        if value is not None:
-            blocks.setdefault(sample.block, []).append((sample.image, value))
-    return list(blocks.values())
 
 
 def _half(value: Value) -> float | None:

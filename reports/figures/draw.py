@@ -9,12 +9,12 @@ from pathlib import Path
 from splitwatt.reports.figures.accuracy import accuracy_drawings
 from splitwatt.reports.figures.bars import bars
 from splitwatt.reports.figures.categories import Panel, Place
-from splitwatt.reports.figures.costs import COST_FIGURES, INTERVAL, CostFigure
 from splitwatt.reports.figures.dots import dots
 from splitwatt.reports.figures.drawing import Drawing
 from splitwatt.reports.figures.latency import Bar, Stack, stacked
 from splitwatt.reports.figures.progress import each
 from splitwatt.reports.figures.style import paper_style, save
+from splitwatt.reports.figures.turning import turning_map
 from splitwatt.reports.load.accuracy import NONE, Accuracy
 from splitwatt.reports.load.model import (
     NO_LINK,
@@ -28,10 +28,14 @@ from splitwatt.reports.load.model import (
 )
 from splitwatt.reports.load.values import Value, missing
 from splitwatt.reports.load.words import by_source
+from splitwatt.reports.metrics import frankensplit, stats
 from splitwatt.reports.metrics.latency import latency
-from splitwatt.reports.papers import frankensplit
+from splitwatt.reports.metrics.metric import Chart, metrics
+from splitwatt.reports.metrics.turning import fastest_map
 from splitwatt.reports.papers.paper_names import paper_figure
 from splitwatt.reports.tables import notes
+
+INTERVAL = f"Error bars: {stats.METHOD}."
 
 
 def draw_all(found: list[Drawing], folder: Path, columns: int = 2) -> None:
@@ -52,8 +56,9 @@ def drawings(series: list[Series], accuracy: Accuracy = NONE) -> list[Drawing]:
         if any(link in s.links for s in of_board)
     ]
     found.append(_all_links(series, links))
-    for what in COST_FIGURES:
-        if what.shows_energy and len(boards) > 1:
+    found += _turning(series, links)
+    for what in (chart for metric in metrics() for chart in metric.charts):
+        if "energy" in what.shows and len(boards) > 1:
             found += [_dots_or_bars(own, _of_board(what, b)) for b, own in boards.items()]
         else:
             found.append(_dots_or_bars(series, what))
@@ -63,7 +68,7 @@ def drawings(series: list[Series], accuracy: Accuracy = NONE) -> list[Drawing]:
     return [drawing for drawing in found if drawing.sources]
 
 
-def _of_board(what: CostFigure, board: str) -> CostFigure:
+def _of_board(what: Chart, board: str) -> Chart:
     return replace(what, name=f"{what.name}_{file_name(board)}", title=f"{what.title}, {board}")
 
 
@@ -88,9 +93,38 @@ def _latency(series: list[Series], link: Link, board: str) -> Drawing:
         by_source((label, value.source) for label, value in labelled),
         lambda: stacked(
             stacks,
-            _small_print(shown, labelled, INTERVAL, shows_bytes=True, shows_time=True),
+            _small_print(shown, labelled, INTERVAL, ("bytes", "time")),
         ),
     )
+
+
+def _turning(series: list[Series], links: list[Link]) -> list[Drawing]:
+    maps = [(s, known) for s in series if (known := fastest_map(s))]
+    if not maps:
+        return []
+    titled = [(s.label if len(series) > 1 else "", known) for s, known in maps]
+    rates = [link.rate_kbit_s for link in links if not link.measured]
+    shown = [s for s, _ in maps]
+    caption = (
+        "The fastest configuration by median end-to-end latency, over the speed of the board (the "
+        "run's is 1; crosses: the run and its links) and the link's rate; dashed: lines of equal "
+        "latency. Estimated: the board's measured stages are scaled, the server's and the network's "
+        "stay."
+    )
+    return [
+        Drawing(
+            "turning",
+            "Which configuration is the fastest, by board and link",
+            caption,
+            "estimated from measured stages",
+            lambda: turning_map(
+                titled,
+                rates,
+                ["Estimated from measured stages.", *notes.published_payload(shown),
+                 *notes.assumed(shown), *notes.untrained(shown)],
+            ),
+        )
+    ]  # fmt: skip
 
 
 def _all_links(series: list[Series], links: list[Link]) -> Drawing:
@@ -99,15 +133,14 @@ def _all_links(series: list[Series], links: list[Link]) -> Drawing:
         sets[link.name] = partial(_on_link, link)
     return _dots_or_bars(
         series,
-        CostFigure(
+        Chart(
             name="latency_all",
             title="End-to-end latency, all links",
             caption="Median end-to-end latency on every link, logarithmic scale.",
             error_bars=INTERVAL,
-            ylabel="End-to-end latency [s]",
+            axis="End-to-end latency [s]",
             sets=sets,
-            shows_bytes=True,
-            shows_time=True,
+            shows=("bytes", "time"),
         ),
     )
 
@@ -122,8 +155,8 @@ def _on_link(link: Link, entry: Entry) -> Value:
     return latency(entry, link).total
 
 
-def _dots_or_bars(series: list[Series], what: CostFigure) -> Drawing:
-    shown = what.series(series)
+def _dots_or_bars(series: list[Series], what: Chart) -> Drawing:
+    shown = what.panels(series)
     axis = [entry for entry in _axis(shown) if entry.split or not what.only_split]
     places = _places(axis)
     panels = []
@@ -136,9 +169,7 @@ def _dots_or_bars(series: list[Series], what: CostFigure) -> Drawing:
         for values in panel.sets.values()
         for place, value in zip(places, values, strict=True)
     ]
-    small = _small_print(
-        shown, labelled, what.error_bars, what.shows_bytes, what.shows_energy, what.shows_time
-    )
+    small = _small_print(shown, labelled, what.error_bars, what.shows)
     drawn = partial(bars if len(what.sets) == 1 else dots, places)
     told = by_source((label, value.source) for label, value in labelled)
     more = {"spread": True} if what.only_split else {}
@@ -147,23 +178,22 @@ def _dots_or_bars(series: list[Series], what: CostFigure) -> Drawing:
         what.title,
         f"{what.caption} {what.error_bars}".strip(),
         told,
-        lambda: drawn(_with_numbers(panels), what.ylabel, small, **more),
+        lambda: drawn(_with_numbers(panels), what.axis, small, **more),
     )
 
 
-def _wireless() -> list[CostFigure]:
+def _wireless() -> list[Chart]:
     """Fig. 20 twice: all that was measured, and as the paper counts."""
-    everything = CostFigure(
+    everything = Chart(
         name="wireless",
         title="Latency over wireless standards (FrankenSplit's Fig. 20), all counted",
         caption="Median latency of one image at the rates of wireless standards, logarithmic "
         "scale, the link simulated: all that was measured, entropy coding included.",
         error_bars=INTERVAL,
-        ylabel="Latency [ms]",
+        axis="Latency [ms]",
         sets=_over_standards(frankensplit.total_ms),
         only_split=True,
-        shows_bytes=True,
-        shows_time=True,
+        shows=("bytes", "time"),
     )
     papers = replace(
         everything,
@@ -238,9 +268,7 @@ def _small_print(
     series: list[Series],
     labelled: list[tuple[str, Value]],
     error_bars: str,
-    shows_bytes: bool,
-    shows_energy: bool = False,
-    shows_time: bool = False,
+    shows: tuple[str, ...],
 ) -> list[str]:
     """What stands in the figure itself: sources, error bars, daggers, what to mind."""
     lines = [f"Sources: {by_source((label, value.source) for label, value in labelled)}."]
@@ -249,11 +277,11 @@ def _small_print(
         lines[0] += ' "-": not measured.'
     if error_bars and any(value.low is not None for _, value in labelled):
         lines.append(error_bars)
-    if shows_time or shows_energy:
+    if "time" in shows or "energy" in shows:
         lines += notes.unsettled(series)
     lines += notes.assumed(series)
-    if shows_energy:
+    if "energy" in shows:
         lines += notes.made_up_energy(series)
-    if shows_bytes:
+    if "bytes" in shows:
         lines += [*notes.published_payload(series), *notes.untrained(series)]
     return lines

@@ -11,8 +11,7 @@ from typing import Any
 
 from splitwatt.device_configs.errors import RunError
 from splitwatt.reports.load.model import Run
-from splitwatt.reports.load.values import NOT_FINITE, Value, missing, ordered
-from splitwatt.reports.metrics.costs import KIB, MIB
+from splitwatt.reports.load.values import KIB, MIB, NOT_FINITE, Value, missing, ordered
 
 FORMAT = 1
 # Task -> the metric that the papers' figures show, and its name on an axis.

@@ -81,6 +81,18 @@ class Entry:
         return [known[model] for model in self.models if model in known]
 
     @property
+    def undescribed(self) -> str:
+        """Why the bundles cannot state a figure; empty where the run describes all of them."""
+        absent = sorted(set(self.models) - set(self.run.bundles))
+        return f"the run does not describe {', '.join(absent)}" if absent else ""
+
+    @property
+    def board_parts(self) -> list[dict[str, Any]]:
+        """The parts of its bundles that the board runs."""
+        parts = [part for bundle in self.bundles for part in bundle["parts"]]
+        return [part for part in parts if part["placement"] == "board"]
+
+    @property
     def untrained(self) -> bool:
         """Does a model of this configuration have random weights?"""
         return any(bundle.get("trained") is False for bundle in self.bundles)
@@ -98,6 +110,11 @@ class Entry:
     def doubts(self) -> tuple[str, ...]:
         """The sources that its bytes have besides: an assumed rate, untrained weights."""
         return ("assumed",) * self.assumed + ("generated",) * self.random_bytes
+
+    @property
+    def timed(self) -> tuple[str, ...]:
+        """The sources of its measured times and joules: under a CPU quota they are that board's."""
+        return ("measured", "quota") if self.run.document["quota"] else ("measured",)
 
     @property
     def charged(self) -> str | None:
@@ -184,7 +201,7 @@ class Series:
 
     @property
     def board(self) -> str:
-        """The target that stood for the board."""
+        """The board's name, as `board_of` has it."""
         return board_of(self.run)
 
     def entry(self, id: str) -> Entry | None:
@@ -197,8 +214,10 @@ NO_LINK = Link("network as it is", "none", 0.0, "payload", "no link is simulated
 
 
 def board_of(run: Run) -> str:
-    """The target that stood for the board."""
-    return str(run.document["targets"].get("board") or "board")
+    """The target that stood for the board, and its CPU quota where it ran under one."""
+    quota = run.document["quota"]
+    name = str(run.document["targets"].get("board") or "board")
+    return f"{name} at quota {quota['share']:g}" if quota else name
 
 
 def slug(link: Link) -> str:

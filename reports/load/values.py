@@ -6,12 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+KIB = 1024
+MIB = 1024 * 1024
+
 # Where a number may come from; several of them where a number is made of several.
 SOURCES = {
     "measured": "timed or counted on the machines of this run",
-    "simulated": "the link's time, worked out from bytes and rate: nothing was slowed down",
+    "quota": "the board was this machine under a CPU quota, a stand-in for a slower board",
+    "simulated": "the link's time, computed from bytes and rate: nothing was slowed down",
     "published": "a figure of the paper, not of this run",
-    "estimated": "worked out from the model's graph or from other figures, not observed",
+    "estimated": "computed from the model's graph or from other figures, not observed",
     "assumed": "the paper does not define it: our assumption, footnoted",
     "generated": "made by untrained (random) weights or a made-up power sensor: the figure means nothing",
 }

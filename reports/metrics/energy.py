@@ -3,7 +3,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from splitwatt.profiler.analyse.energy import (
     BlockEnergy,
@@ -18,6 +18,7 @@ from splitwatt.reports.load.values import Value, exact, missing
 from splitwatt.reports.load.words import unique
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.latency import byte_sources
+from splitwatt.reports.metrics.metric import Block, Chart, Metric
 
 NOTHING = "no power sensor was recorded"
 
@@ -140,7 +141,7 @@ def _pooled(
     if not images:
         return missing(why)
     mean = sum(value * block.inferences for block, value in pairs) / images
-    return exact(mean, *(_made_up([b for b, _ in pairs]) or ("measured",)), n=images)
+    return exact(mean, *(_made_up([b for b, _ in pairs]) or entry.timed), n=images)
 
 
 def _made_up(blocks: list[BlockEnergy]) -> tuple[str, ...]:
@@ -155,3 +156,55 @@ def _why(entry: Entry, found: _Found) -> str:
         if block.why_not:
             return block.why_not
     return NOTHING if entry.samples else entry.why_no_sample
+
+
+def energy_j(entry: Entry) -> Value:
+    """Joules of the board per image, gross; waiting for a simulated link is not included."""
+    return board_energy(entry).gross
+
+
+def net_energy_j(entry: Entry) -> Value:
+    """The same, less what the idle board would have used in that time."""
+    return board_energy(entry).net
+
+
+def _blocks(entry: Entry) -> list[Block]:
+    each = (energy_j(replace(entry, energy=(block,))).value for block in entry.energy)
+    return [[("", joules)] for joules in each if joules is not None]
+
+
+METRICS = (
+    Metric(
+        key="energy_j",
+        title="Energy",
+        unit="J",
+        of=energy_j,
+        place=60,
+        tables=("summary", "costs", "compare"),
+        note="Energy: of the board, per image.",
+        blocks=_blocks,
+        word="Energy",
+        stated="energy",
+        charts=(
+            Chart(
+                name="energy",
+                title="Energy (Figs. 7, 8)",
+                caption="Energy of the board per image, gross: its total rail over the block's "
+                "inferences, waiting for a simulated link not included.",
+                error_bars="Error bars: 95 % bootstrap interval over equal pieces of the block.",
+                axis="Energy [J]",
+                sets={"": energy_j},
+                shows=("energy",),
+            ),
+            Chart(
+                name="energy_net",
+                title="Energy, net of idle power",
+                caption="Energy of the board per image, less what the idle board would have used "
+                "in that time.",
+                axis="Net energy [J]",
+                sets={"": net_energy_j},
+                shows=("energy",),
+            ),
+        ),
+    ),
+)

@@ -16,6 +16,7 @@ from splitwatt.profiler.records.sample import Sample
 from splitwatt.reports.load.model import NO_LINK, Entry, Link
 from splitwatt.reports.load.values import Value, missing
 from splitwatt.reports.metrics import stats
+from splitwatt.reports.metrics.metric import Metric
 
 _NOTHING_SENT = "local computing sends nothing"
 
@@ -56,12 +57,12 @@ def _latency(entry: Entry, link: Link) -> Latency:
     totals = _seconds(entry, lambda s: end_to_end_s(s, link))
     uplink = _uplink(entry, link)
     return Latency(
-        total=stats.median(totals, "measured", *uplink.sources, why=entry.why_no_sample),
+        total=stats.median(totals, *entry.timed, *uplink.sources, why=entry.why_no_sample),
         local=_median(entry, local_s),
         network=_median(entry, network_s) if entry.split else missing(_NOTHING_SENT),
         uplink=uplink,
         downlink=_downlink(entry, link),
-        server=_median(entry, server_s)
+        server=stats.median(_seconds(entry, server_s), "measured", why=entry.why_no_sample)
         if entry.split
         else missing("local computing has no server"),
         totals_s=tuple(totals),
@@ -97,9 +98,49 @@ def byte_sources(entry: Entry) -> tuple[str, ...]:
 
 
 def _median(entry: Entry, seconds: Callable[[Sample], float | None]) -> Value:
-    return stats.median(_seconds(entry, seconds), "measured", why=entry.why_no_sample)
+    return stats.median(_seconds(entry, seconds), *entry.timed, why=entry.why_no_sample)
 
 
 def _seconds(entry: Entry, seconds: Callable[[Sample], float | None]) -> list[float]:
     found = (seconds(sample) for sample in entry.samples)
     return [time for time in found if time is not None]
+
+
+def on_link(link: Link) -> Metric:
+    """The end-to-end latency on one link."""
+    return Metric(
+        key="end_to_end_s",
+        title="End-to-end latency",
+        unit="s",
+        of=lambda entry: latency(entry, link).total,
+        place=10,
+        tables=("summary", "compare"),
+        interval=("summary",),
+        note=f"Latency: median, in brackets its {stats.METHOD}.",
+        sample=lambda sample: end_to_end_s(sample, link),
+        word="Latency",
+        stated="end_to_end",
+        link=link,
+    )
+
+
+METRICS = (
+    Metric(
+        key="local_s",
+        title="Local",
+        unit="s",
+        of=lambda entry: latency(entry, NO_LINK).local,
+        place=12,
+        tables=("compare",),
+        sample=local_s,
+    ),
+    Metric(
+        key="server_s",
+        title="Server",
+        unit="s",
+        of=lambda entry: latency(entry, NO_LINK).server,
+        place=14,
+        tables=("compare",),
+        sample=server_s,
+    ),
+)

@@ -9,12 +9,11 @@ from dataclasses import replace
 
 from splitwatt.reports.load.accuracy import Accuracy
 from splitwatt.reports.load.model import Series
-from splitwatt.reports.metrics.breakeven import breakeven_table
-from splitwatt.reports.metrics.energy_apart import server_energy_table, stage_energy_table
-from splitwatt.reports.metrics.savings_rows import savings_by_row
-from splitwatt.reports.papers.frankensplit import backbones_table, components_table, wireless_table
 from splitwatt.reports.tables.accuracy import accuracy_table
+from splitwatt.reports.tables.breakeven import breakeven_table, turning_table
 from splitwatt.reports.tables.energy import energy_table
+from splitwatt.reports.tables.energy_apart import server_energy_table, stage_energy_table
+from splitwatt.reports.tables.frankensplit import backbones_table, components_table, wireless_table
 from splitwatt.reports.tables.paper import configurations_table, devices_table, models_table
 from splitwatt.reports.tables.runtime import (
     links_table,
@@ -22,7 +21,7 @@ from splitwatt.reports.tables.runtime import (
     starts_table,
     throughput_table,
 )
-from splitwatt.reports.tables.savings import paper_table, savings_table
+from splitwatt.reports.tables.savings import paper_table, savings_by_row, savings_table
 from splitwatt.reports.tables.table import Table
 from splitwatt.reports.tables.tables import (
     costs_table,
@@ -56,6 +55,7 @@ _CONTENTS: tuple[tuple[_Make, tuple[str, ...]], ...] = (
     (_of(data_size_table), ("data_size",)),
     (_of(memory_table), ("memory",)),
     (lambda series, accuracy: accuracy_table(accuracy), ("rate", "three")),
+    (_of(turning_table), ("turning",)),
     (_of(breakeven_table), ()),
     (_of(savings_table), ()),
     (_of(savings_by_row), ()),

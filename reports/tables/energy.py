@@ -5,8 +5,7 @@ from splitwatt.reports.load.model import NO_LINK, Entry, Link, Series, links_of_
 from splitwatt.reports.load.values import Value, exact, missing
 from splitwatt.reports.metrics.energy import Energy, flagged, rows_of, waiting_j
 from splitwatt.reports.tables import notes
-from splitwatt.reports.tables.table import Cell, Column, Row, Table, whole
-from splitwatt.reports.tables.which import CONFIG, SERIES, of_entry
+from splitwatt.reports.tables.table import CONFIG, SERIES, Cell, Column, Row, Table, of_entry, whole
 
 _NO_WAITING = missing("told for the board's total only")
 

@@ -1,14 +1,16 @@
 """Savings as tables: row by row, and the best of them beside the paper's statements."""
 # board: no
 
-from splitwatt.reports.load.model import Series
+from splitwatt.reports.load.model import Entry, Link, Series, file_name, links_of_all
 from splitwatt.reports.load.values import Value, exact, missing
+from splitwatt.reports.load.words import unique
 from splitwatt.reports.metrics import stats
-from splitwatt.reports.metrics.savings import Saving, best, savings
-from splitwatt.reports.papers.published import Statement, is_papers, statements
+from splitwatt.reports.metrics.latency import latency
+from splitwatt.reports.metrics.metric import metrics
+from splitwatt.reports.metrics.savings import Saving, best, saved, savings
+from splitwatt.reports.papers.published import Statement, is_papers, stated, statements
 from splitwatt.reports.tables import notes
-from splitwatt.reports.tables.table import Column, Row, Table, percent
-from splitwatt.reports.tables.which import SERIES, of_series
+from splitwatt.reports.tables.table import SERIES, Cell, Column, Row, Table, of_series, percent
 
 _WHAT = [Column("metric", "Metric", number=False), Column("link", "Link", number=False)]
 
@@ -62,6 +64,7 @@ def paper_table(series: list[Series]) -> Table:
         Column("ours_percent", "This report up to", "%", interval=True, text=percent),
         Column("pair", "By", number=False),
     ]
+    titles = {m.stated: m.title for m in metrics(links_of_all(series)) if m.stated}
     rows: list[Row] = []
     for s in series:
         if not any(is_papers(entry.id) for entry in s.entries):
@@ -71,7 +74,7 @@ def paper_table(series: list[Series]) -> Table:
             link, value, pair = _ours(found, statement)
             rows.append(
                 {
-                    "metric": _TITLES[statement.metric],
+                    "metric": titles.get(statement.metric, statement.metric),
                     "link": link,
                     "baseline": {"any": "LC and SC"}.get(statement.baseline, statement.baseline),
                     "paper_board": statement.board,
@@ -92,14 +95,11 @@ def paper_table(series: list[Series]) -> Table:
     return Table("paper", "Beside the paper's text", columns, rows, under, "metric")
 
 
-_TITLES = {"end_to_end": "End-to-end latency", "gmac": "Local GMAC", "energy": "Energy"}
-
-
 def _ours(found: list[Saving], statement: Statement) -> tuple[str, Value, str]:
     fitting = [
         saving
         for saving in found
-        if saving.metric.key == statement.metric
+        if saving.metric.stated == statement.metric
         and statement.baseline in ("any", saving.baseline)
         and (saving.heaviest is None or saving.heaviest.group == saving.baseline)
         and _same_link(saving, statement)
@@ -110,13 +110,13 @@ def _ours(found: list[Saving], statement: Statement) -> tuple[str, Value, str]:
         why = fitting[0].most.why if fitting else "the run has no such rows or link"
         return link, missing(why or "not measured"), ""
     pair = f"{top.entry.label} against {top.heaviest.label}"
-    return top.metric.link_name or link, top.most, pair
+    return top.link_name or link, top.most, pair
 
 
 def _same_link(saving: Saving, statement: Statement) -> bool:
     if statement.link_kbit_s is None:
         return True
-    rate = saving.metric.rate_kbit_s
+    rate = saving.rate_kbit_s
     return rate is not None and abs(rate - statement.link_kbit_s) < 1e-9
 
 
@@ -129,7 +129,7 @@ def _row(s: Series, sc: Saving, lc: Saving | None) -> Row:
     return {
         **of_series(s),
         "metric": sc.metric.title,
-        "link": sc.metric.link_name,
+        "link": sc.link_name,
         "config": sc.entry.marked,
         "lc_percent": lc.most if lc else nothing,
         "lc_row": lc.heaviest.label if lc and lc.heaviest else "",
@@ -151,3 +151,62 @@ def _tells(row: Row) -> bool:
     """Does the row hold any number of ours?"""
     numbers = (row["lc_percent"], row["sc_percent"])
     return any(isinstance(cell, Value) and cell.value is not None for cell in numbers)
+
+
+def savings_by_row(series: list[Series]) -> Table:
+    """A row for each baseline row and link, a column for each Ladon row, the paper's beside."""
+    ours = unique(e.id for s in series for e in s.entries if not e.baseline)
+    marked = {e.id: e.marked for s in series for e in s.entries}
+    columns = [
+        *SERIES,
+        Column("link", "Link", number=False),
+        Column("against", "Against", number=False),
+        *(Column(_key(id), marked[id], "%", text=percent) for id in ours),
+        Column("published_percent", "Paper up to", "%", text=percent),
+    ]
+    rows = [
+        _row_of(s, link, baseline, ours)
+        for s in series
+        for link in s.links
+        for baseline in s.entries
+        if ours and baseline.baseline
+    ]
+    under = [
+        "What the column's configuration saves of the row's end-to-end latency: 1 - ours / theirs, "
+        "of medians, in percent; negative: it costs more. Paper: the largest saving that its text "
+        f"states for the row's group and link. Intervals ({stats.LEVEL:.0%}) of the largest "
+        "savings are in the table before.",
+        *notes.why_they_differ(series),
+        *notes.published_payload(series),
+        *notes.assumed(series),
+        *notes.untrained(series),
+    ]
+    return Table(
+        "savings_by_row", "End-to-end savings, row by row", columns, rows, under, "against"
+    )
+
+
+def _key(id: str) -> str:
+    return f"{file_name(id)}_percent"
+
+
+def _row_of(s: Series, link: Link, baseline: Entry, ours: list[str]) -> Row:
+    row: dict[str, Cell] = {
+        **of_series(s),
+        "link": link.name,
+        "against": baseline.marked,
+    }
+    theirs = latency(baseline, link).total
+    for id in ours:
+        row[_key(id)] = _saved(s.entry(id), theirs, link)
+    percents = [found.percent for found in stated("end_to_end", baseline.group, link.rate_kbit_s)]
+    row["published_percent"] = exact(
+        max(percents, default=None), "published", why="the paper's text states none"
+    )
+    return row
+
+
+def _saved(entry: Entry | None, theirs: Value, link: Link) -> Value:
+    if entry is None:
+        return missing("not in this run")
+    return saved(latency(entry, link).total, theirs)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from splitwatt.profiler.analyse.rates import group_of
+from splitwatt.reports.load.model import Entry, Series
 from splitwatt.reports.load.values import Value
 from splitwatt.reports.load.words import by_source
 
@@ -113,3 +114,21 @@ class Table:
         """The rows' labels and the sources of their numbers in this column."""
         cells = [(str(row[self.label]), row[column.key]) for row in self.rows]
         return [(label, cell.source) for label, cell in cells if isinstance(cell, Value)]
+
+
+SERIES = [
+    Column("run", "Run", number=False, quiet=True),
+    Column("board", "Board", number=False, quiet=True),
+    Column("backend", "Backend", number=False, quiet=True),
+]
+CONFIG = Column("config", "Config.", number=False)
+
+
+def of_series(s: Series) -> Row:
+    """The cells of SERIES."""
+    return {"run": s.run.name, "board": s.board, "backend": s.backend}
+
+
+def of_entry(s: Series, entry: Entry) -> Row:
+    """The cells of SERIES and CONFIG."""
+    return {**of_series(s), "config": entry.marked}

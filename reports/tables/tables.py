@@ -1,72 +1,60 @@
 """The tables of a report, from the series of its runs."""
 # board: no
 
-from splitwatt.reports.load.model import NO_LINK, Entry, Link, Series, links_of_all, slug
-from splitwatt.reports.load.values import Value, exact, missing
+from collections.abc import Callable, Mapping
+
+from splitwatt.reports.load.model import NO_LINK, Entry, Link, Series, links_of_all
+from splitwatt.reports.load.values import exact, missing
 from splitwatt.reports.load.words import unique
-from splitwatt.reports.metrics import costs, stats
+from splitwatt.reports.metrics import stats
+from splitwatt.reports.metrics.gmac import gmac_sizes
 from splitwatt.reports.metrics.latency import latency
+from splitwatt.reports.metrics.memory import HOW
+from splitwatt.reports.metrics.memory import peak_memory_gb as memory_gb
+from splitwatt.reports.metrics.metric import metrics, notes_of
 from splitwatt.reports.papers.published import is_papers, peak_memory_gb
 from splitwatt.reports.tables import notes
-from splitwatt.reports.tables.table import Cell, Column, Row, Table, whole
-from splitwatt.reports.tables.which import CONFIG, SERIES, of_entry
-
-END_TO_END = "end_to_end_s"
-
-
-def total_key(link: Link) -> str:
-    """The key of the summary's column of a link."""
-    return f"{END_TO_END}_{slug(link)}"
+from splitwatt.reports.tables.table import CONFIG, SERIES, Cell, Column, Row, Table, of_entry, whole
 
 
 def summary(series: list[Series]) -> Table:
-    """One row for each configuration: what the terminal shows and a report opens with."""
-    links = links_of_all(series)
-    totals = [
-        Column(total_key(link), f"End to end at {link.name}", "s", interval=True) for link in links
-    ]
+    """One row per configuration: what the terminal shows and a report opens with."""
+    counts = {
+        "samples": lambda entry: exact(len(entry.samples), "measured"),
+        "failed": lambda entry: exact(len(entry.failed), "measured"),
+    }
+    more = [Column(key, key.capitalize(), text=whole, quiet=True) for key in counts]
+    return _of_metrics("summary", "Summary", series, more, counts)
+
+
+def _of_metrics(
+    name: str,
+    title: str,
+    series: list[Series],
+    more: list[Column],
+    cells: Mapping[str, Callable[[Entry], Cell]],
+    notes_first: tuple[str, ...] = (),
+    only_split: bool = False,
+) -> Table:
+    """A row per configuration, a column per metric of this table, and `more` columns of `cells`."""
+    shown = metrics(links_of_all(series), name)
     columns = [
-        *SERIES,
-        CONFIG,
-        *totals,
-        Column("local_gmac", "Local GMAC"),
-        Column("peak_memory_gb", "Peak memory", "GB"),
-        Column("encoder_fp32_mib", "Encoder", "MiB"),
-        Column("payload_kib", "Data size", "KiB"),
-        Column("energy_j", "Energy", "J"),
-        Column("samples", "Samples", text=whole, quiet=True),
-        Column("failed", "Failed", text=whole, quiet=True),
+        Column(m.column, m.name, m.unit, interval=name in m.interval, quiet=m.quiet) for m in shown
     ]
-    rows = []
+    rows: list[Row] = []
     for s in series:
-        for entry in s.entries:
+        for entry in (e for e in s.entries if e.split or not only_split):
             row = of_entry(s, entry)
-            for link, column in zip(links, totals, strict=True):
-                row[column.key] = _total(s, entry, link)
-            row.update(
-                local_gmac=costs.local_gmac(entry),
-                peak_memory_gb=costs.peak_memory_gb(entry),
-                encoder_fp32_mib=costs.encoder_mib(entry, "fp32_params"),
-                payload_kib=costs.payload_kib(entry),
-                energy_j=costs.energy_j(entry),
-                samples=exact(len(entry.samples), "measured"),
-                failed=exact(len(entry.failed), "measured"),
-            )
+            for metric in shown:
+                absent = metric.link is not None and metric.link not in s.links
+                row[metric.column] = missing(_NO_LINK) if absent else metric.of(entry)
+            row.update({key: cell(entry) for key, cell in cells.items()})
             rows.append(row)
-    under = [
-        f"Energy: of the board, for one image. Latency: median, in brackets its {stats.METHOD}.",
-        _HOW_GMAC,
-        _HOW_MEMORY,
-    ]
-    return Table("summary", "Summary", columns, rows, under + _all_notes(series))
+    under = [*notes_first, *notes_of(shown), *_all_notes(series)]
+    return Table(name, title, [*SERIES, CONFIG, *columns, *more], rows, under)
 
 
-_HOW_GMAC = "GMAC: counted from the exported graphs, at the input sizes that the bundles state."
-_HOW_MEMORY = "Peak memory: of the board's process, the highest of its blocks; 1 GB = 10^9 bytes."
-_HOW_ENCODER = (
-    "Encoder: fp32 parameters of encoder and entropy model (as the paper counts), and the deployed "
-    "files' bytes; an encoder that models share counts once; 1 MiB = 1024^2 bytes."
-)
+_NO_LINK = "this run has no such link"
 
 
 def latency_table(series: list[Series]) -> Table:
@@ -113,74 +101,26 @@ def latency_table(series: list[Series]) -> Table:
 
 def costs_table(series: list[Series]) -> Table:
     """Local GMAC (Fig. S3), peak memory, encoder size, energy."""
-    columns = [
-        *SERIES,
-        CONFIG,
+    more = [
         Column("models", "Models", number=False),
-        Column("local_gmac", "Local GMAC"),
-        Column("gmac_at", "Counted at", number=False),
-        Column("encoder_fp32_mib", "Encoder parameters fp32", "MiB"),
-        Column("encoder_deployed_mib", "Encoder deployed", "MiB"),
-        Column("board_files_mib", "All graphs on the board", "MiB"),
-        Column("peak_memory_gb", "Process peak memory", "GB"),
-        Column("board_peak_memory_gb", "Board peak memory", "GB"),
-        Column("gpu_peak_memory_gb", "Process peak GPU memory", "GB", quiet=True),
-        Column("energy_j", "Energy", "J"),
+        Column("gmac_at", "GMAC counted at", number=False),
     ]
-    rows = []
-    for s in series:
-        for entry in s.entries:
-            row = of_entry(s, entry)
-            row.update(
-                models=", ".join(entry.models),
-                local_gmac=costs.local_gmac(entry),
-                gmac_at=costs.gmac_sizes(entry),
-                encoder_fp32_mib=costs.encoder_mib(entry, "fp32_params"),
-                encoder_deployed_mib=costs.encoder_mib(entry, "deployed"),
-                board_files_mib=costs.board_files_mib(entry),
-                peak_memory_gb=costs.peak_memory_gb(entry),
-                board_peak_memory_gb=costs.peak_memory_gb(entry, "board_peak_bytes"),
-                gpu_peak_memory_gb=costs.peak_memory_gb(entry, "gpu_process_peak_bytes"),
-                energy_j=costs.energy_j(entry),
-            )
-            rows.append(row)
-    under = [_HOW_GMAC, _HOW_ENCODER, _HOW_MEMORY, *_all_notes(series)]
-    return Table("costs", "Operations, sizes, memory, energy", columns, rows, under)
+    cells: dict[str, Callable[[Entry], Cell]] = {
+        "models": lambda entry: ", ".join(entry.models),
+        "gmac_at": gmac_sizes,
+    }
+    return _of_metrics("costs", "Operations, sizes, memory, energy", series, more, cells)
 
 
 def data_size_table(series: list[Series]) -> Table:
     """What one image sends: payload, wire, and what sc2bench would state."""
-    columns = [
-        *SERIES,
-        CONFIG,
-        Column("payload_kib", "Payload", "KiB", interval=True),
-        Column("payload_mean_kib", "Mean payload", "KiB"),
-        Column("wire_up_kib", "Wire up", "KiB"),
-        Column("wire_down_kib", "Wire down", "KiB"),
-        Column("legacy_pickled_kib", "Pickled (sc2bench)", "KiB"),
-        Column("published_payload_kib", "Published mean, or estimate of it", "KiB"),
-    ]
-    rows = []
-    for s in series:
-        for entry in (e for e in s.entries if e.split):
-            row = of_entry(s, entry)
-            row.update(
-                payload_kib=costs.payload_kib(entry),
-                payload_mean_kib=costs.payload_mean_kib(entry),
-                wire_up_kib=costs.wire_up_kib(entry),
-                wire_down_kib=costs.wire_down_kib(entry),
-                legacy_pickled_kib=costs.legacy_pickled_kib(entry),
-                published_payload_kib=costs.published_payload_kib(entry),
-            )
-            rows.append(row)
-    under = [
-        "Medians for one image, all its requests together; 1 KiB = 1024 bytes (the papers' KB). "
-        "Payload: the bitstreams alone. Wire: with headers and framing. Pickled: the serialized "
+    under = (
+        "Medians per image, all its requests together; 1 KiB = 1024 bytes (the papers' KB). "
+        "Data size: the bitstreams alone. Wire: with headers and framing. Pickled: the serialized "
         "object that sc2bench's analyser measures. Published mean, or estimate of it: what links carry "
-        "instead, where the run says so.",
-        *_all_notes(series),
-    ]
-    return Table("data_size", "Data size", columns, rows, under)
+        "instead, where the run says so."
+    )
+    return _of_metrics("data_size", "Data size", series, [], {}, (under,), only_split=True)
 
 
 _HOW_TABLE_S1 = (
@@ -208,12 +148,12 @@ def memory_table(series: list[Series]) -> Table:
         row: dict[str, Cell] = {"config": shown}
         for s, column in zip(series, ours, strict=True):
             entry = found.get((s.label, id))
-            row[column.key] = costs.peak_memory_gb(entry) if entry else missing("not in this run")
+            row[column.key] = memory_gb(entry) if entry else missing("not in this run")
         stated = peak_memory_gb().get(id, {})
         for column in theirs:
             row[column.key] = exact(stated.get(column.key), "published", why="not in Table S1")
         rows.append(row)
-    under = [_HOW_MEMORY, *([_HOW_TABLE_S1] if theirs else []), *_all_notes(series)]
+    under = [HOW, *([_HOW_TABLE_S1] if theirs else []), *_all_notes(series)]
     return Table("memory", "Peak memory (Table S1)", [CONFIG, *ours, *theirs], rows, under)
 
 
@@ -250,12 +190,6 @@ def samples_table(series: list[Series]) -> Table:
         "down. Unsteady blocks: not stable when their warm-up reached its cap."
     ]
     return Table("samples", "Samples", columns, rows, under)
-
-
-def _total(s: Series, entry: Entry, link: Link) -> Value:
-    if link not in s.links:
-        return missing("this run has no such link")
-    return latency(entry, link).total
 
 
 def _all_notes(series: list[Series]) -> list[str]:

@@ -6,17 +6,11 @@ from dataclasses import dataclass, replace
 
 from splitwatt.reports.load.model import Series, links_of_all
 from splitwatt.reports.load.values import Value
-from splitwatt.reports.metrics.savings import BASELINES, Saving, best, savings
+from splitwatt.reports.load.words import unique
+from splitwatt.reports.metrics.metric import BASELINES, metrics
+from splitwatt.reports.metrics.savings import Saving, best, savings
 from splitwatt.reports.tables.table import Column, Table, percent
-from splitwatt.reports.tables.tables import END_TO_END, total_key
 from splitwatt.reports.write.tex import escape, macro
-
-# Metric -> its word in a macro's name.
-_WORDS = {
-    "end_to_end": "Latency", "gmac": "Gmac", "memory": "Memory", "energy": "Energy",
-    "payload": "DataSize",
-}  # fmt: skip
-
 
 _LETTERS = [*string.ascii_uppercase[1:], *(a + b for a in "AB" for b in string.ascii_uppercase)]
 
@@ -57,14 +51,14 @@ def _savings(series: list[Series]) -> list[Macro]:
     """Up to what each metric is saved: over all, against each baseline, on each link and board."""
     everything = [saving for s in series for saving in savings(s)]
     found = []
-    for key, word in _WORDS.items():
-        of_metric = [s for s in everything if s.metric.key == key]
+    for word in unique(saving.metric.word for saving in everything):
+        of_metric = [s for s in everything if s.metric.word == word]
         found += _best(of_metric, word, "Saving")
         for baseline in BASELINES:
             against = [s for s in of_metric if s.baseline == baseline]
             found += _best(against, word, "Saving", baseline)
-            for link in dict.fromkeys(s.metric.link_name for s in against):
-                on_link = [s for s in against if s.metric.link_name == link]
+            for link in dict.fromkeys(s.link_name for s in against):
+                on_link = [s for s in against if s.link_name == link]
                 if link:
                     found += _best(on_link, word, "Saving", baseline, link)
                 for own in series if len(series) > 1 else []:
@@ -91,7 +85,8 @@ def _best(found: list[Saving], *words: str) -> list[Macro]:
 
 def _numbers(series: list[Series], summary: Table) -> list[Macro]:
     """The summary's cells: configuration, column, and board and backend where there are several."""
-    words = {total_key(link): (*END_TO_END.split("_"), link.name) for link in links_of_all(series)}
+    shown = metrics(links_of_all(series), summary.name)
+    words = {m.column: (*m.key.split("_"), m.link.name) for m in shown if m.link}
     entries = [(s, entry) for s in series for entry in s.entries]
     found = []
     for (s, entry), row in zip(entries, summary.rows, strict=True):

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from splitwatt.reports.load.accuracy import Accuracy
 from splitwatt.reports.load.model import Entry, Series
 from splitwatt.reports.load.values import Value, exact, missing, ordered
-from splitwatt.reports.metrics import costs, stats
-from splitwatt.reports.papers import frankensplit
-from splitwatt.reports.papers.published import peak_memory_gb, rate_accuracy
-from splitwatt.reports.tables import notes
+from splitwatt.reports.metrics import stats
+from splitwatt.reports.metrics.data_size import payload_mean_kib
+from splitwatt.reports.metrics.encoder import encoder_mib
+from splitwatt.reports.metrics.memory import peak_memory_gb
+from splitwatt.reports.papers.published import peak_memory_gb as table_s1
+from splitwatt.reports.papers.published import rate_accuracy
+from splitwatt.reports.tables import frankensplit, notes
 from splitwatt.reports.tables.accuracy import PUBLISHED, published_of
 from splitwatt.reports.tables.paper import models_table
 from splitwatt.reports.tables.savings import paper_table
@@ -71,20 +74,20 @@ def _of_series(s: Series) -> Iterator[Row]:
         stated = sizes.get(entry.models[0])
         if stated is not None and stated.data_size_kib is not None:
             yield _row(
-                "Mean data size", s.label, entry.marked, "KiB", costs.payload_mean_kib(entry),
+                "Mean data size", s.label, entry.marked, "KiB", payload_mean_kib(entry),
                 stated.data_size_kib, "Ladon's logs, COCO 2017",
                 "the paper's is the pickled object's, over COCO",
             )  # fmt: skip
         encoder = _ENCODER_MB.get(entry.models[0].split("@")[0])
         if encoder is not None:
             yield _row(
-                "Encoder size", s.label, entry.marked, "MiB", costs.encoder_mib(entry, "fp32_params"),
+                "Encoder size", s.label, entry.marked, "MiB", encoder_mib(entry),
                 encoder, "Ladon, section 6.1", "the text states 0.543-0.935 MB for both backbones",
             )  # fmt: skip
 
 
 def _memory(s: Series, entry: Entry) -> Iterator[Row]:
-    stated = peak_memory_gb().get(entry.id)
+    stated = table_s1().get(entry.id)
     if stated is None:
         return
     board = _S1_BOARDS.get(s.board, "nano")
@@ -92,7 +95,7 @@ def _memory(s: Series, entry: Entry) -> Iterator[Row]:
     mind = "the paper's may hold background jobs; ours is the process alone"
     if s.board not in _S1_BOARDS:
         mind = "the paper's board is a Jetson Nano; " + mind
-    ours = costs.peak_memory_gb(entry)
+    ours = peak_memory_gb(entry)
     yield _row(
         "Peak memory", s.label, entry.marked, "GB", ours, stated[column], f"Ladon, Table S1, {column}", mind
     )  # fmt: skip

@@ -8,8 +8,7 @@ from splitwatt.reports.load.model import Entry, Series
 from splitwatt.reports.load.values import Value, missing
 from splitwatt.reports.metrics.energy import NOTHING, Energy, board_energy, rows_of
 from splitwatt.reports.tables import notes
-from splitwatt.reports.tables.table import Cell, Column, Row, Table, whole
-from splitwatt.reports.tables.which import CONFIG, SERIES, of_entry
+from splitwatt.reports.tables.table import CONFIG, SERIES, Cell, Column, Row, Table, of_entry, whole
 
 _BOARD, _SERVER = "board", "server"
 _ON_BOARD = ("preprocess", "encoder", "encode", "model", "postprocess")

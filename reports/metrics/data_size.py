@@ -1,0 +1,122 @@
+"""The bytes of one image on the link."""
+# board: no
+
+from collections.abc import Callable
+
+from splitwatt.reports.load.model import Entry, Sample
+from splitwatt.reports.load.values import KIB, Value, exact, missing
+from splitwatt.reports.metrics import stats
+from splitwatt.reports.metrics.metric import Chart, Metric, one_per_run
+
+_NOTHING_SENT = "local computing sends nothing"
+_TABLE = ("data_size",)
+
+_Size = Callable[[Sample], float | None]
+
+
+def _kib(field: str) -> _Size:
+    def size(sample: Sample) -> float | None:
+        found: int | None = getattr(sample, field)
+        return None if found is None else found / KIB
+
+    return size
+
+
+def _pickled_kib(sample: Sample) -> float | None:
+    """What sc2bench's analyser would state: the size of the pickled object."""
+    sizes = [request.legacy_pickled_bytes for request in sample.requests]
+    known = [size for size in sizes if size is not None]
+    return sum(known) / KIB if known and len(known) == len(sizes) else None
+
+
+_payload, _up, _down = _kib("payload_bytes"), _kib("wire_up_bytes"), _kib("wire_down_bytes")
+
+
+def _median(size: _Size) -> Callable[[Entry], Value]:
+    def value(entry: Entry) -> Value:
+        if not entry.split:
+            return missing(_NOTHING_SENT)
+        if not entry.samples:
+            return missing(entry.why_no_sample)
+        return stats.median(_sizes(entry, size), "measured", *entry.doubts, why="not recorded")
+
+    return value
+
+
+def _sizes(entry: Entry, size: _Size) -> list[float]:
+    sizes = (size(sample) for sample in entry.samples)
+    return [value for value in sizes if value is not None]
+
+
+payload_kib = _median(_payload)
+_wire_up_kib, _wire_down_kib = _median(_up), _median(_down)
+_legacy_pickled_kib = _median(_pickled_kib)
+
+
+def payload_mean_kib(entry: Entry) -> Value:
+    """The mean over samples, which is what the papers state."""
+    sizes = _sizes(entry, _payload)
+    if not sizes or not entry.split:
+        return payload_kib(entry)
+    return exact(sum(sizes) / len(sizes), "measured", *entry.doubts, n=len(sizes))
+
+
+def published_payload_kib(entry: Entry) -> Value:
+    """The published or estimated size that the link is charged with, in KiB, where there is one."""
+    if not entry.split:
+        return missing(_NOTHING_SENT)
+    stated = [sample.published_payload_bytes for sample in entry.samples]
+    sizes = {size for size in stated if size is not None}
+    if len(sizes) != 1 or entry.charged is None:
+        return missing("the run does not charge a published size")
+    return exact(sizes.pop() / KIB, entry.charged, *("assumed",) * entry.assumed)
+
+
+METRICS = (
+    Metric(
+        key="payload_kib",
+        title="Data size",
+        unit="KiB",
+        of=payload_kib,
+        place=50,
+        tables=("summary", "data_size", "compare"),
+        interval=("data_size",),
+        sample=_payload,
+        word="DataSize",
+        stated="payload",
+        baselines=("SC",),
+        charts=(
+            Chart(
+                name="data_size",
+                title="Data size",
+                caption="Median bytes per image, all its requests together, logarithmic scale: "
+                "the bitstreams, what went up the wire with headers, the pickled object that "
+                "sc2bench measures, and the published mean, or the estimate of it, where the run "
+                "charges it to the link.",
+                error_bars=f"Error bars: {stats.METHOD}.",
+                axis="Data size [KiB]",
+                sets={
+                    "Payload": payload_kib,
+                    "Wire up": _wire_up_kib,
+                    "Pickled (sc2bench)": _legacy_pickled_kib,
+                    "Published or estimated": published_payload_kib,
+                },
+                panels=one_per_run,
+                only_split=True,
+                shows=("bytes",),
+            ),
+        ),
+    ),
+    Metric("payload_mean_kib", "Mean data size", "KiB", payload_mean_kib, 51, _TABLE),
+    Metric("wire_up_kib", "Wire up", "KiB", _wire_up_kib, 52, _TABLE),
+    Metric("wire_down_kib", "Wire down", "KiB", _wire_down_kib, 53, _TABLE),
+    Metric("legacy_pickled_kib", "Pickled (sc2bench)", "KiB", _legacy_pickled_kib, 54, _TABLE),
+    Metric(
+        "published_payload_kib",
+        "Published mean, or estimate of it",
+        "KiB",
+        published_payload_kib,
+        55,
+        _TABLE,
+    ),
+)

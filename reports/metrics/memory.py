@@ -1,0 +1,76 @@
+"""Peak memory of the board and of its process."""
+# board: no
+
+from functools import partial
+
+from splitwatt.reports.load.model import Entry
+from splitwatt.reports.load.values import Value, exact
+from splitwatt.reports.metrics.metric import Block, Chart, Metric
+
+_GB = 1e9
+HOW = "Peak memory: of the board's process, the highest of its blocks; 1 GB = 10^9 bytes."
+
+
+def peak_memory_gb(entry: Entry, field: str = "process_peak_bytes") -> Value:
+    """The highest of the blocks' peaks, in GB (10^9 bytes)."""
+    peaks = _peaks(entry, field)
+    why = "no memory was recorded for it"
+    if field == "board_peak_bytes" and entry.run.same_machine:
+        why = "the server ran on the same machine: the board's own memory is not known"
+    return exact(max(peaks) / _GB if peaks else None, "measured", why=why, n=len(peaks))
+
+
+def _peaks(entry: Entry, field: str) -> list[float]:
+    peaks = [
+        getattr(record, field)
+        for record in entry.run.memory
+        if (record.config, record.backend) == (entry.id, entry.backend)
+    ]
+    return [float(peak) for peak in peaks if peak is not None]
+
+
+def _blocks(entry: Entry) -> list[Block]:
+    return [[("", peak)] for peak in _peaks(entry, "process_peak_bytes")]
+
+
+METRICS = (
+    Metric(
+        key="peak_memory_gb",
+        title="Peak memory",
+        unit="GB",
+        of=peak_memory_gb,
+        place=30,
+        tables=("summary", "costs", "compare"),
+        note=HOW,
+        blocks=_blocks,
+        word="Memory",
+        stated="memory",
+        charts=(
+            Chart(
+                name="memory",
+                title="Peak memory (Table S1)",
+                caption="Peak memory of the board's process, the highest of its blocks; "
+                "1 GB = 10^9 bytes.",
+                axis="Peak memory [GB]",
+                sets={"": peak_memory_gb},
+            ),
+        ),
+    ),
+    Metric(
+        key="board_peak_memory_gb",
+        title="Board peak memory",
+        unit="GB",
+        of=partial(peak_memory_gb, field="board_peak_bytes"),
+        place=31,
+        tables=("costs",),
+    ),
+    Metric(
+        key="gpu_peak_memory_gb",
+        title="GPU peak memory",
+        unit="GB",
+        of=partial(peak_memory_gb, field="gpu_process_peak_bytes"),
+        place=32,
+        tables=("costs",),
+        quiet=True,
+    ),
+)

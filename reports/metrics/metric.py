@@ -1,0 +1,137 @@
+"""What a metric of a report declares, and the search for all of them.
+
+A metric is declared in one file of this folder. A module's `METRICS` are found there; a module with
+`on_link` gives a metric for each link. Tables, figures, savings, macros, the page and comparisons
+show what the declaration says.
+"""
+# board: no
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from splitwatt.reports.load.model import Entry, Link, Sample, Series, slug
+from splitwatt.reports.load.values import Value
+
+# Savings are stated for every entry that is neither: Ladon's rows (Ours), a user's own.
+BASELINES = ("LC", "SC")
+# The values of one block, each with the name of its image.
+Block = list[tuple[str, float]]
+
+
+def every(series: list[Series]) -> list[Series]:
+    """A panel per board and backend."""
+    return series
+
+
+def one_per_board(series: list[Series]) -> list[Series]:
+    """A panel per board: its graphs are the same on all of its backends."""
+    return list({s.board: s for s in reversed(series)}.values())[::-1]
+
+
+def one_per_run(series: list[Series]) -> list[Series]:
+    """A panel per run: its backends send the same bytes."""
+    return list({s.run.id: s for s in reversed(series)}.values())[::-1]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure: its file name, its words, and the value that each set of marks shows.
+
+    `sets`: name of a set -> its values; one set is drawn as bars, several as dots on a logarithmic
+    axis. `error_bars`: what the intervals are. `shows`: "bytes", "energy" or "time", which decide
+    what the caption warns of. `only_split`: without local configurations.
+    """
+
+    name: str
+    title: str
+    caption: str
+    axis: str
+    sets: Mapping[str, Callable[[Entry], Value]]
+    error_bars: str = ""
+    panels: Callable[[list[Series]], list[Series]] = every
+    only_split: bool = False
+    shows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of a configuration, and where a report shows it.
+
+    `key`: of its column; ends in the unit. `of`: its value of an entry. `place`: metrics are shown
+    in this order. `tables`: names of the tables that have it as a column, and "compare" for
+    comparisons. `quiet`: left out for readers where all rows are equal. `note`: stands under these
+    tables. `interval`: names of the tables that print its interval.
+    `sample`: its value of one sample, and `blocks`: its values of each block; savings and comparisons
+    are tested with them. With neither, it is counted and has no error.
+    `word`: names its savings in macros; empty: it has none. `baselines`: what it is saved against.
+    `stated`: its name among the paper's statements.
+    """
+
+    key: str
+    title: str
+    unit: str
+    of: Callable[[Entry], Value]
+    place: int
+    tables: tuple[str, ...] = ("summary",)
+    interval: tuple[str, ...] = ()
+    quiet: bool = False
+    note: str = ""
+    sample: Callable[[Sample], float | None] | None = None
+    blocks: Callable[[Entry], list[Block]] | None = None
+    word: str = ""
+    baselines: tuple[str, ...] = BASELINES
+    stated: str = ""
+    link: Link | None = None
+    charts: tuple[Chart, ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        """The title, with the link where it depends on one: `End-to-end latency at 100 kbit/s`."""
+        return f"{self.title} at {self.link.name}" if self.link else self.title
+
+    @property
+    def column(self) -> str:
+        """The key of its column, with the link where it depends on one."""
+        return f"{self.key}_{slug(self.link)}" if self.link else self.key
+
+    def samples(self, entry: Entry) -> list[float]:
+        """Its value of each sample that has one."""
+        return (
+            [value for block in self.blocks_of(entry) for _, value in block] if self.sample else []
+        )
+
+    def blocks_of(self, entry: Entry) -> list[Block]:
+        """Its values, block by block; none for what is counted."""
+        if self.blocks:
+            return self.blocks(entry)
+        blocks: dict[str, Block] = {}
+        for sample in entry.samples if self.sample else ():
+            value = self.sample(sample) if self.sample else None
+            if value is not None:
+                blocks.setdefault(sample.block, []).append((sample.image, value))
+        return list(blocks.values())
+
+
+def metrics(links: Iterable[Link] = (), table: str = "") -> list[Metric]:
+    """Every metric, those of each link too, in their order; of one table where it is named."""
+    found: list[Metric] = []
+    on_link: list[Callable[[Link], Metric]] = []
+    for module in _modules():
+        found += getattr(module, "METRICS", ())
+        on_link += [module.on_link] if hasattr(module, "on_link") else []
+    found += [make(link) for link in links for make in on_link]
+    kept = [metric for metric in found if not table or table in metric.tables]
+    return sorted(kept, key=lambda metric: metric.place)
+
+
+def notes_of(shown: Sequence[Metric]) -> list[str]:
+    """What stands under a table with these metrics, each sentence once."""
+    return list(dict.fromkeys(metric.note for metric in shown if metric.note))
+
+
+def _modules() -> list[object]:
+    folder = importlib.import_module("splitwatt.reports.metrics")
+    names = sorted(module.name for module in pkgutil.iter_modules(folder.__path__))
+    return [importlib.import_module(f"{folder.__name__}.{name}") for name in names]
