@@ -10,6 +10,6 @@ on a line only from lines above it.
     board, client
     execute
     server, check, whatif, infer
-    evaluate
+    evaluate, deploy
     cli, doctor
 """
