@@ -251,6 +251,13 @@ def evaluate(argv: List[str]) -> int:
     return command(argv)
 
 
+def run(argv: List[str]) -> int:
+    """`splitwatt run --source SRC`: see `splitwatt.profiler.deploy.cli`."""
+    from splitwatt.profiler.deploy.cli import run as command
+
+    return command(argv)
+
+
 def whatif(argv: List[str]) -> int:
     """`splitwatt whatif RUN`: see `splitwatt.profiler.whatif.cli`."""
     from splitwatt.profiler.whatif.cli import whatif as command
@@ -270,6 +277,7 @@ VERBS: Dict[str, Command] = {
     "serve": serve,
     "infer": infer,
     "evaluate": evaluate,
+    "run": run,
     "whatif": whatif,
     "check": check,
 }

@@ -100,14 +100,20 @@ class Stream:
             self._failure = ServerError(reason)
         os.write(self._woken, b"w")
 
-    def progress(self) -> Optional[float]:
-        """Bytes a second of the request that is being sent, so far; None where none is."""
+    def progress(self) -> Optional[Tuple[Any, float]]:
+        """The tag of the request that is being sent, and its bytes a second so far; None: none is."""
         with self._lock:
             item = next((i for i in self._items if i.acknowledged_s is None), None)
             if item is None or item.sent_s is None:
                 return None
             gone = max(0, item.sent - self._unacknowledged())
-            return gone / max(1e-6, time.perf_counter() - item.sent_s)
+            return item.tag, gone / max(1e-6, time.perf_counter() - item.sent_s)
+
+    @property
+    def sending(self) -> bool:
+        """Whether a request is not acknowledged yet."""
+        with self._lock:
+            return any(item.acknowledged_s is None for item in self._items)
 
     def close(self) -> None:
         """Close the connection; requests in flight fail."""
