@@ -11,5 +11,6 @@ on a line only from lines above it.
     execute
     server, check, whatif, infer
     evaluate, deploy
+    choose
     cli, doctor
 """

@@ -251,6 +251,13 @@ def evaluate(argv: List[str]) -> int:
     return command(argv)
 
 
+def choose(argv: List[str]) -> int:
+    """`splitwatt choose RUN... --deadline TIME`: see `splitwatt.profiler.choose.cli`."""
+    from splitwatt.profiler.choose.cli import choose as command
+
+    return command(argv)
+
+
 def run(argv: List[str]) -> int:
     """`splitwatt run --source SRC`: see `splitwatt.profiler.deploy.cli`."""
     from splitwatt.profiler.deploy.cli import run as command
@@ -277,6 +284,7 @@ VERBS: Dict[str, Command] = {
     "serve": serve,
     "infer": infer,
     "evaluate": evaluate,
+    "choose": choose,
     "run": run,
     "whatif": whatif,
     "check": check,
