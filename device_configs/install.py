@@ -16,6 +16,7 @@ EXTRAS = {
                "pillow_heif"),
     "report": ("matplotlib", "scipy"),
     "serve": ("starlette", "uvicorn", "httptools", "uvloop", "cryptography", "prometheus_client"),
+    "video": ("cv2",),
     "cluster": ("ray", "pytriton"),
     "cuda": ("tensorrt", "pycuda"),
     "rtx": ("tensorrt_rtx",),

@@ -10,7 +10,7 @@ on a line only from lines above it.
     board, client
     execute
     server, whatif, infer
-    evaluate
-    check
+    evaluate, deploy
+    check, choose
     cli, doctor
 """

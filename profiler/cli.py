@@ -263,6 +263,20 @@ def evaluate(argv: List[str]) -> int:
     return command(argv)
 
 
+def choose(argv: List[str]) -> int:
+    """`splitwatt choose RUN... --deadline TIME`: see `splitwatt.profiler.choose.cli`."""
+    from splitwatt.profiler.choose.cli import choose as command
+
+    return command(argv)
+
+
+def run(argv: List[str]) -> int:
+    """`splitwatt run --source SRC`: see `splitwatt.profiler.deploy.cli`."""
+    from splitwatt.profiler.deploy.cli import run as command
+
+    return command(argv)
+
+
 def whatif(argv: List[str]) -> int:
     """`splitwatt whatif RUN`: see `splitwatt.profiler.whatif.cli`."""
     from splitwatt.profiler.whatif.cli import whatif as command
@@ -282,6 +296,8 @@ VERBS: Dict[str, Command] = {
     "serve": serve,
     "infer": infer,
     "evaluate": evaluate,
+    "choose": choose,
+    "run": run,
     "whatif": whatif,
     "check": check,
 }

@@ -4,6 +4,29 @@ The rooms are sub-packages: `splitwatt.engines`, `splitwatt.energy`, ... In a cl
 lie at its top and this folder holds links to them; an installation holds the folders themselves.
 """
 
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
 from splitwatt.device_configs.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from splitwatt.profiler.deploy.board import Board
+
+__all__ = ["Board", "__version__"]
+
+
+class _Package(types.ModuleType):
+    """Imports `Board`, and with it the runtime, when it is first used (Python 3.6 has no
+    `__getattr__` of a module)."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "Board":
+            raise AttributeError("module 'splitwatt' has no attribute '%s'" % name)
+        from splitwatt.profiler.deploy.board import Board
+
+        self.Board = Board
+        return Board
+
+
+sys.modules[__name__].__class__ = _Package

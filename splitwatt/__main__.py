@@ -25,6 +25,8 @@ VERBS = {
     "serve": ("profiler", "the server: decoders and heads, over HTTP"),
     "infer": ("profiler", "images through a bundle: answers, pictures, bytes, stage times"),
     "evaluate": ("profiler", "accuracy and bytes of a deployed bundle on a data set"),
+    "choose": ("profiler", "the configurations of measured runs that meet a deadline"),
+    "run": ("profiler", "a camera's frames through board and server, as the link allows"),
     "profile": ("profiler", "time configurations on this board against a server"),
     "whatif": (
         "profiler",

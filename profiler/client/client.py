@@ -16,7 +16,7 @@ from splitwatt.profiler.client.protocol import (
     read_header_length,
 )
 from splitwatt.profiler.client.short_names import SHORT_NAMES, short_name
-from splitwatt.profiler.client.wire_times import read_times
+from splitwatt.profiler.client.wire_times import Times, read_times
 
 TIMEOUT_S = 60.0
 # Waited before the second, the third, ... attempt, or as long as a busy server says, within a bound; a
@@ -103,27 +103,44 @@ class Client:
         Raises:
             ServerError: the server is gone, refused, or answered nonsense.
         """
-        name = self._short.get(model) or quoted(model)
         headers, body = self.message(payload, sizes)
         self._connection.sent_bytes = self._connection.received_bytes = 0
-        answer = self._ask("POST", _INFER % name, headers, body)
+        answer = self._ask("POST", self._path(model), headers, body)
         received_s = time.perf_counter()
+        packed, times = self.read_answer(answer)
+        up, down = self._connection.sent_bytes, self._connection.received_bytes
+        return Reply(
+            packed, times.stages, times.total_s, up, down, self._attempts,
+            self._sent_s, received_s, times.at_s,
+        )  # fmt: skip
+
+    def request(self, model: str, payload: bytes, sizes: Sequence[int]) -> bytes:
+        """The whole HTTP request that `infer` sends."""
+        headers, body = self.message(payload, sizes)
+        return self._connection.message("POST", self._path(model), headers, body)
+
+    def read_answer(self, answer: Answer) -> Tuple[bytes, Times]:
+        """The packed answer and the server's times in the response to such a request.
+
+        Raises:
+            ServerError: the server refused, or answered nonsense.
+        """
+        if answer.status != 200:
+            raise _refusal(answer, "POST", self.endpoint.url)
         length = read_header_length(answer.headers.get(HEADER_LENGTH.lower()))
         response = decode_response(answer.body, length)
-        # Ours answers as it was asked. Others must be told, which costs each request 42 bytes.
+        # Ours answers as it was asked. Others must be asked for it, which costs each request 42 bytes.
         self._ask_binary = self._ask_binary or length is None
         packed = response.tensors.get("answer")
         if packed is None or packed.datatype != "UINT8":
             raise ServerError("%s answered without the output 'answer'" % self.endpoint.url)
-        told = response.parameters.get("stages", "")
+        stages = response.parameters.get("stages", "")
         if "stages" in response.tensors:  # a Triton's answers have no parameters of their own
-            told = response.tensors["stages"].data.decode("utf-8", "replace")
-        times = read_times(told)
-        up, down = self._connection.sent_bytes, self._connection.received_bytes
-        return Reply(
-            packed.data, times.stages, times.total_s, up, down, self._attempts,
-            self._sent_s, received_s, times.at_s,
-        )  # fmt: skip
+            stages = response.tensors["stages"].data.decode("utf-8", "replace")
+        return packed.data, read_times(stages)
+
+    def _path(self, model: str) -> str:
+        return _INFER % (self._short.get(model) or quoted(model))
 
     def request_bytes(self, model: str, payload: bytes, sizes: Sequence[int]) -> int:
         """What `infer` would send to a server of ours, in bytes; nothing is sent."""

@@ -3,11 +3,13 @@
 Standard library alone. Bytes are counted at the HTTP level: under TLS, its records come on top.
 """
 
+import contextlib
 import hashlib
 import http.client
 import io
 import socket
 import ssl
+import struct
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
@@ -101,7 +103,7 @@ class Connection:
         self.limit_s = self._timeout_s + self._link_s(len(data), up=True)
         self._until = time.monotonic() + self.limit_s
         try:
-            stream = self._connected()
+            stream = self.open()
             if isinstance(stream, Paced):
                 stream.free = free
             stream.settimeout(self.left_s())
@@ -163,6 +165,15 @@ class Connection:
             self._drain.close()
             self._drain = None
 
+    def close_now(self) -> None:
+        """Close the connection with what the kernel has not sent of it."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                )
+        self.close()
+
     def drain(self) -> Optional[float]:
         """Empty the token bucket of a kernel-shaped link; the seconds it took, or None without one.
 
@@ -174,7 +185,7 @@ class Connection:
         if self._way is None or self._way.connect is None:
             return None
         start = time.perf_counter()
-        self._connected()
+        self.open()
         if self._drain is None:
             self._drain = Drain(self._way.connect)
         self._drain()
@@ -194,7 +205,13 @@ class Connection:
         finally:
             response.close()
 
-    def _connected(self) -> Any:
+    def open(self) -> Any:
+        """The connected socket; it is connected here where it is not yet.
+
+        Raises:
+            OSError: it cannot be connected.
+            ServerError: it is not the server that was meant.
+        """
         if self._socket is None:
             gate = self._way.connect if self._way is not None else None
             plain = socket.create_connection(gate or (self._host, self._port), self._timeout_s)

@@ -9,10 +9,12 @@ from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.client.tokens import read_token
 
 
-def add_server_flags(arguments: argparse.ArgumentParser) -> None:
-    """Add --server, what goes with it, and --server-backend for where there is none."""
+def add_server_flags(arguments: argparse.ArgumentParser, backend: bool = True) -> None:
+    """Add --server, what goes with it, and (where `backend`) --server-backend for where there is none."""
     add = arguments.add_argument
-    add("--server-backend", metavar="BACKEND", help="what runs the server's, where that is here")
+    if backend:
+        add("--server-backend", metavar="BACKEND",
+            help="what runs the server's, where that is here")  # fmt: skip
     add("--server", metavar="URL", help="a running server (default: its parts run here)")
     add("--token-file", metavar="FILE", help="the token of a server in the network")
     add("--cert", metavar="FILE", help="the certificate to trust")

@@ -134,17 +134,22 @@ def sized(answered: Answered) -> Tuple[Optional[int], Optional[int]]:
     return int(answered.sizes[2]) * int(answered.sizes[3]), len(answered.payload)
 
 
-def plain(answer: Answer) -> Dict[str, Any]:
-    """An answer as JSON values, its mask as the shares of its classes in percent."""
+def named(answer: Answer, manifest: Manifest) -> Dict[str, Any]:
+    """An answer as JSON values with the names of its classes, its mask as their shares in percent."""
     values: Dict[str, Any] = {}
     for task, fields in answer.items():
+        names = labels(manifest.postprocess[task].labels)
         if task == "segmentation":
             classes, counts = np.unique(fields["mask"], return_counts=True)
-            shares = 100.0 * counts / fields["mask"].size
-            rows = zip(classes.tolist(), shares.tolist())
-            values[task] = {"percent_of_pixels": {str(c): round(s, 3) for c, s in rows}}
+            shares = (100.0 * counts / fields["mask"].size).tolist()
+            rows = [(str(label), round(share, 3)) for label, share in zip(classes, shares)]
+            values[task] = {
+                "percent_of_pixels": dict(rows),
+                "names": {label: names[int(label)] for label, _ in rows},
+            }
         else:
             values[task] = {name: array.tolist() for name, array in fields.items()}
+            values[task]["names"] = [names[label] for label in values[task]["labels"]]
     return values
 
 

@@ -144,7 +144,7 @@ def _one(
 ) -> Dict[str, Any]:
     from splitwatt.engines.pipeline.image import decode_image
     from splitwatt.engines.pipeline.overlay import overlay
-    from splitwatt.profiler.infer.deployed import check_labels, plain
+    from splitwatt.profiler.infer.deployed import check_labels, named
     from splitwatt.profiler.records.legacy_size import legacy_bytes
 
     rgb = decode_image(path)
@@ -155,7 +155,7 @@ def _one(
     _save(overlay(rgb, answered.answer, heads, min_score), picture)
     row = {
         "image": path,
-        "answer": _named(plain(answered.answer), heads),
+        "answer": named(answered.answer, deployed.bundle.manifest),
         "picture": picture,
         "payload_bytes": None,
         "wire_up_bytes": answered.wire_up_bytes,
@@ -187,20 +187,6 @@ def _save(picture: Any, path: str) -> None:
     from splitwatt.device_configs.files import write_atomic_with
 
     write_atomic_with(path, lambda stream: picture.save(stream, "PNG"))
-
-
-def _named(answer: Dict[str, Any], heads: Any) -> Dict[str, Any]:
-    """The answer with the names of its classes."""
-    from splitwatt.engines.labels import labels
-
-    for task, fields in answer.items():
-        names = labels(heads[task].labels)
-        if "labels" in fields:
-            fields["names"] = [names[label] for label in fields["labels"]]
-        else:
-            shares = fields["percent_of_pixels"]
-            fields["names"] = {label: names[int(label)] for label in shares}
-    return answer
 
 
 def _show(row: Dict[str, Any]) -> None:

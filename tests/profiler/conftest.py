@@ -101,3 +101,20 @@ def wait_until(condition, timeout_s=30.0):
     while not condition():
         assert time.monotonic() < until, "it did not happen"
         time.sleep(0.005)
+
+
+@pytest.fixture(scope="session")
+def video(tmp_path_factory, photographs):
+    """Four seconds of the packaged photographs, 10 frames a second, 320 x 240."""
+    import cv2
+    import numpy as np
+
+    from splitwatt.engines.pipeline.image import decode_image
+
+    path = tmp_path_factory.mktemp("video") / "photos.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10.0, (320, 240))
+    for number in range(40):
+        rgb = decode_image(photographs[number // 8 % len(photographs)])
+        writer.write(cv2.resize(np.ascontiguousarray(rgb[:, :, ::-1]), (320, 240)))
+    writer.release()
+    return path

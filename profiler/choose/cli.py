@@ -1,0 +1,218 @@
+"""`splitwatt choose`: from measured runs, the configurations that meet a deadline and other bounds."""
+
+import os
+from typing import Any, Dict, List, Optional, Sequence
+
+from splitwatt.device_configs.cli import number, parser, print_json
+from splitwatt.device_configs.errors import RunError, UsageError
+
+EXAMPLE = "splitwatt choose runs/table3 --deadline 500ms --rate 250kbit --policy policy.yaml"
+
+
+def choose(argv: List[str]) -> int:
+    """The command; its exit code: 1 where no configuration meets the bounds for certain."""
+    options = _parse(argv)
+    from splitwatt.profiler.choose.front import MET, Bounds, candidates, compared_in
+    from splitwatt.profiler.choose.quality import quality_of
+    from splitwatt.profiler.links.parse import parse_rate
+    from splitwatt.profiler.records.run import read_run
+
+    bounds = Bounds(options.deadline, options.share, options.min_accuracy, options.max_joules)
+    asked = None if options.rate is None else parse_rate(options.rate)
+    runs = [read_run(path) for path in options.runs]
+    qualities = [quality_of(run, options.task) for run in runs]
+    rates = [asked or _own_rate(run) for run in runs]
+    rows = candidates(runs, qualities, rates, options.server_speed, bounds)
+    if not rows:
+        raise RunError("%s has no samples to choose from" % options.runs[0], "profile first")
+    quality = next((known.of for known in qualities if known is not None), "")
+    notes = _notes(runs, qualities, rows, rates, bounds, compared_in(rows))
+    met = [row for row in rows if row.verdict == MET]
+    if options.figure:
+        from splitwatt.profiler.choose.figure import draw_front
+
+        draw_front(options.figure, rows, bounds, quality)
+    if options.policy:
+        notes += _write_policy(options.policy, runs, met, bounds, quality)
+    if options.json:
+        print_json(_document(runs, rows, rates, bounds, quality, notes))
+    else:
+        print(_table(runs, rows, bounds))
+        print()
+        for sentence in notes:
+            print("note: " + sentence)
+    return 0 if met else 1
+
+
+def _parse(argv: List[str]) -> Any:
+    import argparse
+    import re
+
+    def deadline(text: str) -> float:
+        match = re.match(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s)$", text)
+        value = float(match.group(1)) / (1000.0 if match.group(2) == "ms" else 1.0) if match else 0
+        if not 0.001 <= value <= 600:
+            raise argparse.ArgumentTypeError("must be from 1ms to 600s, not '%s'" % text)
+        return value
+
+    result = parser("choose", "From measured runs: the configurations that meet a deadline and other "
+                    "bounds, best first.", EXAMPLE)  # fmt: skip
+    add = result.add_argument
+    add("runs", metavar="RUN", nargs="+", help="run folders")
+    add("--deadline", type=deadline, required=True, metavar="TIME", help="from a frame to its answer, "
+        "as 500ms")  # fmt: skip
+    add("--share", type=number(0.5, 0.999), default=0.9, metavar="S",
+        help="share of frames that must be in time (default: 0.9)")  # fmt: skip
+    add("--min-accuracy", type=number(0, 100), metavar="PERCENT",
+        help="lowest accuracy (or agreement) of a task")  # fmt: skip
+    add("--task", choices=("classification", "detection", "segmentation"),
+        help="whose accuracy counts (default: the one that most models were evaluated on)")  # fmt: skip
+    add(
+        "--max-joules", type=number(0, 1e6), metavar="J", help="highest energy of the board a frame"
+    )
+    add(
+        "--rate",
+        metavar="RATE",
+        help="rate of the uplink, as 250kbit (default: the run's first link)",
+    )
+    add("--server-speed", type=number(0.001, 1e6), default=1.0, metavar="X",
+        help="a server X times as fast as the run's (default: 1)")  # fmt: skip
+    add("--policy", metavar="FILE", help="write the configurations that meet the bounds here, for "
+        "'splitwatt run'")  # fmt: skip
+    add("--figure", metavar="FILE.pdf", help="draw the Pareto front")
+    return result.parse_args(argv)
+
+
+def _own_rate(run: Any) -> float:
+    rates = [link.rate_kbit_s for link in run.config.links if link.rate_kbit_s]
+    if not rates:
+        raise UsageError("the run %s has no link with a rate" % run.path, "give --rate, as 250kbit")
+    return float(rates[0])
+
+
+def _notes(
+    runs: Sequence[Any], qualities: Sequence[Any], rows: Sequence[Any], rates: Sequence[float],
+    bounds: Any, compared: Sequence[str],
+) -> List[str]:  # fmt: skip
+    from splitwatt.profiler.analyse.statistics import bound
+    from splitwatt.profiler.choose.front import CONFIDENCE, MET
+
+    notes = ["latency: what %g %% of frames stay within, and what that is below with %g %% confidence"
+             % (100 * bounds.share, 100 * CONFIDENCE)]  # fmt: skip
+    notes.append("links carry %s kbit/s" % ", ".join("%g" % rate for rate in dict.fromkeys(rates)))
+    notes.append("the Pareto front is of %s" % ", ".join(compared))
+    for run, quality in zip(runs, qualities):
+        if quality is None:
+            notes.append("%s has no accuracy.json and no agreement.json: quality is not known"
+                         % run.path)  # fmt: skip
+        else:
+            notes += ["quality is %s" % quality.of] + quality.notes
+        if any(not bundle["trained"] for bundle in run.bundles.values()):
+            notes.append("some weights of %s are untrained: their bytes mean nothing" % run.path)
+    if all(row.joules is None for row in rows):
+        notes.append("no joules were measured")
+    least = next(
+        n for n in range(1, 10**5) if bound([0.0] * n, bounds.share, CONFIDENCE) is not None
+    )
+    few = sorted({row.config for row in rows if row.samples < least})
+    if few:
+        notes.append("%d configurations have fewer than the %d samples that bound the %g %% for certain"
+                     % (len(few), least, 100 * bounds.share))  # fmt: skip
+    if not any(row.verdict == MET for row in rows):
+        best = min(rows, key=lambda row: row.latency.value)
+        late_s = best.latency.value - bounds.deadline_s
+        if late_s > 0:
+            notes.append("nothing meets the deadline: the fastest, %s, is %.0f ms (%.0f %%) late"
+                         % (best.config, 1000 * late_s, 100 * late_s / bounds.deadline_s))  # fmt: skip
+        else:
+            notes.append("no configuration is certain to meet every bound")
+    return notes
+
+
+def _write_policy(
+    path: str, runs: Sequence[Any], met: Sequence[Any], bounds: Any, quality: str
+) -> List[str]:
+    import yaml
+
+    from splitwatt.device_configs.files import write_atomic
+    from splitwatt.profiler.analyse.statistics import quantile
+    from splitwatt.profiler.config.bundles import find_folder
+    from splitwatt.profiler.deploy.policy import Point, Policy
+
+    points: List[Point] = []
+    left: Dict[str, str] = {}
+    for row in met:
+        document = runs[row.run].document
+        if len(row.models) != 1:
+            left[row.config] = "as it runs several models"
+            continue
+        folder = find_folder(document["bundles_folder"] or "", document["targets"]["board"] or "",
+                             row.models[0])  # fmt: skip
+        if folder is None:
+            left[row.config] = "as its bundle is not on this machine"
+            continue
+        if row.config in [point.config for point in points]:
+            left[row.config] = "as it is there already, with another backend or of another run"
+            continue
+        sent = [s.wire_up_bytes for s in runs[row.run].measured(row.config, row.backend)]
+        wire = [size for size in sent if size is not None]
+        points.append(Point(
+            row.config, folder, row.backend, row.quality and row.quality.value, row.board_s,
+            row.server_s, quantile(wire, 0.5) if wire else None, row.joules and row.joules.value,
+        ))  # fmt: skip
+    notes = []
+    for why in dict.fromkeys(left.values()):
+        configs = [config for config, own in left.items() if own == why]
+        notes.append("left out of %s, %s: %s" % (path, why, ", ".join(configs)))
+    if not points:
+        return notes + ["%s is not written: no configuration can be in it" % path]
+    policy = Policy(tuple(points), bounds.deadline_s, quality, tuple(run.id for run in runs))
+    document = policy.to_json(os.path.dirname(os.path.abspath(path)))
+    write_atomic(path, yaml.safe_dump(document, sort_keys=False))
+    return notes + ["%s has %d configurations, best first" % (path, len(points))]
+
+
+def _cells(row: Any) -> List[str]:
+    def shown(figure: Any, digits: int) -> List[str]:
+        if figure is None:
+            return ["-", "-"]
+        ends = [figure.low, figure.high]
+        text = "-" if None in ends else "%.*f to %.*f" % (digits, ends[0], digits, ends[1])
+        return ["%.*f" % (digits, figure.value), text]
+
+    most = row.latency.high
+    cells = ["%.0f" % (1000 * row.latency.value), "-" if most is None else "%.0f" % (1000 * most)]
+    return cells + shown(row.quality, 1) + shown(row.joules, 3)[:1] + ["%.0f" % row.bytes]
+
+
+def _table(runs: Sequence[Any], rows: Sequence[Any], bounds: Any) -> str:
+    from splitwatt.profiler.analyse.summary import columns
+
+    header = ["config", "backend", "bounds", "front", "latency ms", "below", "quality", "95 %",
+              "J", "bytes"]  # fmt: skip
+    table = [header]
+    for row in rows:
+        front = "yes" if row.front else ""
+        table.append([row.config, row.backend, row.verdict, front] + _cells(row))
+    return columns(table)
+
+
+def _document(
+    runs: Sequence[Any], rows: Sequence[Any], rates: Sequence[float], bounds: Any, quality: str,
+    notes: Sequence[str],
+) -> Dict[str, Any]:  # fmt: skip
+    def plain(figure: Optional[Any]) -> Any:
+        return None if figure is None else dict(figure._asdict())
+
+    return {
+        "runs": [run.path for run in runs],
+        "rates_kbit_s": list(rates),
+        "bounds": dict(bounds._asdict()),
+        "quality_of": quality or None,
+        "configurations": [
+            dict(row._asdict(), models=list(row.models), verdict=row.verdict,
+                 latency=plain(row.latency), quality=plain(row.quality), joules=plain(row.joules))
+            for row in rows
+        ],
+        "notes": list(notes),
+    }  # fmt: skip

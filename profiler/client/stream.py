@@ -1,0 +1,271 @@
+"""Requests over one kept connection without waiting for answers in between (HTTP/1.1 pipelining).
+
+One thread sends and receives, so that TLS works too. A request is sent when the one before it has
+been acknowledged: bytes never queue up in the kernel, and every transfer is timed by itself.
+"""
+
+import fcntl
+import http.client
+import io
+import os
+import select
+import ssl
+import struct
+import threading
+import time
+from collections import deque
+from typing import Any, Callable, Deque, List, NamedTuple, Optional, Tuple
+
+from splitwatt.device_configs.errors import ServerError
+from splitwatt.profiler.client.connection import Answer, Connection, Endpoint
+
+_TIOCOUTQ = 0x5411
+_ACK_POLL_S = 0.002
+_POLL_S = 0.2
+_READ_BYTES = 64 << 10
+_ANSWER_LIMIT_BYTES = 64 << 20
+
+
+class Exchanged(NamedTuple):
+    """How a request ended.
+
+    Attributes:
+        tag: what the caller gave with it.
+        answer: the response; None where it failed.
+        error: why it failed; None where it did not.
+        up_bytes, down_bytes: of HTTP, headers included; `down_bytes` 0 where it failed.
+        sent_s: when its first byte was sent, on this machine's monotonic clock; None: never.
+        acknowledged_s: when its last byte was acknowledged, as far as that was seen.
+        received_s: when its answer was there, or its failure was known.
+    """
+
+    tag: Any
+    answer: Optional[Answer]
+    error: Optional[ServerError]
+    up_bytes: int
+    down_bytes: int
+    sent_s: Optional[float]
+    acknowledged_s: Optional[float]
+    received_s: float
+
+
+class _Item:
+    def __init__(self, tag: Any, data: bytes) -> None:
+        self.tag, self.data = tag, data
+        self.sent = 0
+        self.sent_s: Optional[float] = None
+        self.acknowledged_s: Optional[float] = None
+
+
+class Stream:
+    """Sends requests in order; answers come in the same order.
+
+    Args:
+        endpoint: where to, over the network as it is.
+        timeout_s: of connecting.
+        done: called with each request's end, in this object's own thread.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, timeout_s: float, done: Callable[[Exchanged], None]
+    ) -> None:
+        self._connection = Connection(endpoint, timeout_s)
+        self._done = done
+        self._items: Deque[_Item] = deque()  # those in flight first
+        self._lock = threading.Lock()
+        self._wake, self._woken = os.pipe()
+        self._failure: Optional[ServerError] = None
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="stream", daemon=True)
+        self._thread.start()
+
+    def submit(self, tag: Any, data: bytes) -> None:
+        """Send a request as soon as those before it are sent."""
+        with self._lock:
+            self._items.append(_Item(tag, data))
+        os.write(self._woken, b"w")
+
+    def cancel(self, tag: Any) -> bool:
+        """Take back a request that is not being sent yet; whether that was possible."""
+        with self._lock:
+            for item in self._items:
+                if item.tag is tag and item.sent_s is None:
+                    self._items.remove(item)
+                    return True
+        return False
+
+    def abort(self, reason: str) -> None:
+        """Fail every request and drop the connection with what the kernel has not sent of it."""
+        with self._lock:
+            self._failure = ServerError(reason)
+        os.write(self._woken, b"w")
+
+    def progress(self) -> Optional[Tuple[Any, float]]:
+        """The tag of the request that is being sent, and its bytes a second so far; None: none is."""
+        with self._lock:
+            item = next((i for i in self._items if i.acknowledged_s is None), None)
+            if item is None or item.sent_s is None:
+                return None
+            gone = max(0, item.sent - self._unacknowledged())
+            return item.tag, gone / max(1e-6, time.perf_counter() - item.sent_s)
+
+    @property
+    def sending(self) -> bool:
+        """Whether a request is not acknowledged yet."""
+        with self._lock:
+            return any(item.acknowledged_s is None for item in self._items)
+
+    def close(self) -> None:
+        """Close the connection; requests in flight fail."""
+        self._stopped = True
+        os.write(self._woken, b"w")
+        self._thread.join()
+        os.close(self._wake)
+        os.close(self._woken)
+
+    def _run(self) -> None:
+        while not self._stopped:
+            try:
+                self._turn()
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                self._fail(self._connection.gone(error))
+            except ServerError as error:
+                self._fail(error)
+        self._fail(ServerError("the connection was closed"))
+
+    def _turn(self) -> None:
+        """Serve one connection until it fails or is no longer wanted."""
+        self._buffer = bytearray()
+        while not self._items and not self._stopped:
+            select.select([self._wake], [], [], _POLL_S)
+            self._drain_wakes()
+        if self._stopped:
+            return
+        stream = self._connection.open()
+        self._number = stream.fileno()
+        stream.setblocking(False)
+        while not self._stopped:
+            if self._failure is not None:
+                raise self._failure
+            sending = self._sending()
+            wait_s = _ACK_POLL_S if self._unseen_ack() else _POLL_S
+            pending = isinstance(stream, ssl.SSLSocket) and stream.pending()
+            readable, _, _ = select.select(
+                [stream, self._wake], [stream] if sending else [], [], 0 if pending else wait_s
+            )
+            self._drain_wakes(self._wake in readable)
+            if sending is not None:
+                self._send(stream, sending)
+            self._see_acks()
+            if stream in readable or pending:
+                self._receive(stream)
+
+    def _drain_wakes(self, there: bool = True) -> None:
+        if there and select.select([self._wake], [], [], 0)[0]:
+            os.read(self._wake, 4096)
+
+    def _sending(self) -> Optional[_Item]:
+        """The request to send bytes of now, if any: one at a time is on its way."""
+        with self._lock:
+            for item in self._items:
+                if item.acknowledged_s is None:
+                    return item if item.sent < len(item.data) else None
+        return None
+
+    def _unseen_ack(self) -> bool:
+        with self._lock:
+            return any(
+                i.acknowledged_s is None and i.sent == len(i.data) for i in self._items
+            )  # fmt: skip
+
+    def _send(self, stream: Any, item: _Item) -> None:
+        if item.sent_s is None:
+            item.sent_s = time.perf_counter()
+        try:
+            item.sent += stream.send(memoryview(item.data)[item.sent : item.sent + _READ_BYTES])
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+
+    def _see_acks(self) -> None:
+        with self._lock:
+            for item in self._items:
+                if item.acknowledged_s is None:
+                    if item.sent == len(item.data) and not self._unacknowledged():
+                        item.acknowledged_s = time.perf_counter()
+                    return
+
+    def _unacknowledged(self) -> int:
+        try:
+            queued = fcntl.ioctl(self._number, _TIOCOUTQ, b"\0" * 4)
+        except OSError:
+            return 0
+        return int(struct.unpack("=i", queued)[0])
+
+    def _receive(self, stream: Any) -> None:
+        try:
+            data = stream.recv(_READ_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        if not data:
+            raise ConnectionResetError("the server closed the connection")
+        self._buffer += data
+        if len(self._buffer) > _ANSWER_LIMIT_BYTES:
+            raise ServerError("the server's answer is larger than %d bytes" % _ANSWER_LIMIT_BYTES)
+        while self._buffer:
+            parsed = _parse(bytes(self._buffer))
+            if parsed is None:
+                return
+            answer, size, last = parsed
+            del self._buffer[:size]
+            with self._lock:
+                item = self._items.popleft() if self._items else None
+            if item is None or item.sent_s is None:
+                raise ServerError("the server answered more often than it was asked")
+            now = time.perf_counter()
+            self._done(Exchanged(item.tag, answer, None, item.sent, size, item.sent_s,
+                                 item.acknowledged_s or now, now))  # fmt: skip
+            if last:
+                raise ConnectionResetError("the server closed the connection")
+
+    def _fail(self, error: ServerError) -> None:
+        stream = self._connection.close_now if self._failure is not None else self._connection.close
+        stream()
+        with self._lock:
+            items: List[_Item] = list(self._items)
+            self._items.clear()
+            self._failure = None
+        now = time.perf_counter()
+        for item in items:
+            self._done(Exchanged(item.tag, None, error, item.sent, 0, item.sent_s,
+                                 item.acknowledged_s, now))  # fmt: skip
+
+
+class _Bytes(io.BytesIO):
+    """What http.client takes for a socket and its file: bytes that are there already."""
+
+    def makefile(self, mode: str) -> "_Bytes":
+        """Itself."""
+        return self
+
+    def close(self) -> None:
+        """It stays open, to say how much was read."""
+
+
+def _parse(data: bytes) -> Optional[Tuple[Answer, int, bool]]:
+    """The first response in `data`, its size, and whether it ends the connection; None while it is
+    incomplete.
+    """
+    if b"\r\n\r\n" not in data:
+        return None
+    source = _Bytes(data)
+    response = http.client.HTTPResponse(source, method="POST")  # type: ignore[arg-type]
+    response.begin()
+    if response.length is None and not response.chunked:
+        raise http.client.HTTPException("the server's answer does not state its length")
+    last = response.will_close
+    try:
+        body = response.read()
+    except http.client.IncompleteRead:
+        return None
+    names = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, names, body), source.tell(), last

@@ -1,0 +1,221 @@
+"""Which configuration runs the next frame: the best one whose predicted latency meets the deadline.
+
+No threads and no clock of its own: it is given what was measured and when, so that a trace of a link
+can be replayed. A prediction is
+
+    wait + board + base + 8 * bytes / rate + server
+
+with medians of the last frames, a rate from the last transfers and a base time of an exchange
+without bytes. A better configuration is taken only after its prediction has met the deadline with a
+margin for a while; a worse one at once.
+"""
+
+from collections import deque
+from typing import Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from splitwatt.profiler.analyse.statistics import quantile
+from splitwatt.profiler.deploy.policy import Point
+
+# A prediction must leave so much of the deadline; more to change to a better configuration.
+MARGIN, UP_MARGIN = 0.9, 0.8
+UP_AFTER_S = 1.5
+# After a change to a worse one, the wait for a better one doubles, up to so long, s.
+LONGEST_UP_AFTER_S = 30.0
+_KEPT = 15
+_KEPT_RATES = 3
+_HIGH = 0.8
+_MOST_KBIT_S = 1e6
+# Neither the link nor the server is busy.
+FREE = (0.0, 0.0)
+
+
+class Choice(NamedTuple):
+    """What runs a frame, and what that was predicted from.
+
+    Attributes:
+        at: index of the policy's point; None: none can run now.
+        why: "best", "deadline" (a better one would be late), "steady" (a better one is not sure
+            yet), "server" (the server is gone), "late" (even this one will be late).
+        predicted_s: from now to the answer.
+        rate_kbit_s: the uplink's, as estimated then; None: not known.
+    """
+
+    at: Optional[int]
+    why: str
+    predicted_s: Optional[float]
+    rate_kbit_s: Optional[float]
+
+
+class _Recent:
+    """A value's last measurements, or what the policy says before there are any."""
+
+    def __init__(self, first: Optional[float]) -> None:
+        self._first = first
+        self._values: Deque[float] = deque(maxlen=_KEPT)
+
+    def add(self, value: float) -> None:
+        self._values.append(value)
+
+    @property
+    def value(self) -> float:
+        return quantile(self._values, _HIGH) if self._values else (self._first or 0.0)
+
+
+class Controller:
+    """Chooses a point of a policy for each frame.
+
+    Args:
+        points: best first.
+        local: of each point whether it needs no server.
+        deadline_s: from capture to answer; None: the first point that can run is always chosen.
+    """
+
+    def __init__(
+        self, points: Sequence[Point], local: Sequence[bool], deadline_s: Optional[float]
+    ) -> None:
+        self.local = list(local)
+        self.deadline_s = deadline_s
+        self.server_there = True
+        self.rate_kbit_s: Optional[float] = None
+        self._board = [_Recent(point.board_s) for point in points]
+        self._server = [_Recent(point.server_s) for point in points]
+        self._bytes = [_Recent(point.wire_bytes) for point in points]
+        self._rates: Deque[float] = deque(maxlen=_KEPT_RATES)
+        self._base_s = 0.0
+        self._current: Optional[int] = None
+        self._better_since: Dict[int, float] = {}
+        self._up_after_s = UP_AFTER_S
+        self._last_up_s = -1e9
+
+    def board_s(self, index: int) -> float:
+        """What a point takes on the board."""
+        return self._board[index].value
+
+    def transfer_s(self, index: int) -> float:
+        """What a point's request takes on the link."""
+        return self.carry_s(self._bytes[index].value)
+
+    def carry_s(self, size: float) -> float:
+        """What so many bytes take on the link."""
+        return self._base_s + (8e-3 * size / self.rate_kbit_s if self.rate_kbit_s else 0.0)
+
+    def server_s(self, index: int) -> float:
+        """What a point takes on the server."""
+        return self._server[index].value
+
+    def saw_board(self, index: int, seconds: float) -> None:
+        """A point took so long on the board."""
+        self._board[index].add(seconds)
+
+    def saw_transfer(
+        self, index: int, size: int, seconds: float, server_s: Optional[float]
+    ) -> None:
+        """A point's request of so many bytes took so long on the link, and then on the server."""
+        self._bytes[index].add(size)
+        if server_s is not None:
+            self._server[index].add(server_s)
+        self._base_s = min(self._base_s, seconds)
+        self._saw_rate(8e-3 * size / max(1e-5, seconds - self._base_s))
+
+    def saw_size(self, index: int, size: int) -> None:
+        """A point's request has so many bytes."""
+        self._bytes[index].add(size)
+
+    def saw_progress(self, bytes_per_s: float) -> None:
+        """A request that is not through yet went at this rate so far."""
+        self._rates.clear()
+        self._saw_rate(max(1e-6, 8e-3 * bytes_per_s))
+
+    def saw_probe(self, small: Tuple[int, float], large: Tuple[int, float]) -> None:
+        """Two exchanges with the server: (bytes sent, seconds) each. The server is there."""
+        self.answers()
+        rate = 8e-3 * (large[0] - small[0]) / max(1e-6, large[1] - small[1])
+        self._base_s = max(0.0, small[1] - 8e-3 * small[0] / rate)
+        self._rates.clear()
+        self._saw_rate(rate)
+
+    def saw_server(self, index: int, seconds: float) -> None:
+        """A point's request is at the server for so long already."""
+        self._server[index].add(seconds)
+
+    def lost(self) -> None:
+        """The server does not answer."""
+        self.server_there = False
+
+    def answers(self) -> None:
+        """The server answers (again)."""
+        if not self.server_there:
+            self.server_there, self._current = True, None  # nothing is steady any more
+
+    @property
+    def answers_here(self) -> bool:
+        """Whether the last frame was answered by a local point, and others need the server."""
+        last = self._current
+        return last is not None and self.local[last] and not all(self.local)
+
+    def _saw_rate(self, rate_kbit_s: float) -> None:
+        self._rates.append(min(rate_kbit_s, _MOST_KBIT_S))
+        # A lower rate counts at once, a higher one when most of the last transfers say so.
+        self.rate_kbit_s = min(self._rates[-1], quantile(self._rates, 0.5))
+
+    def predicted_s(self, index: int, wait_s: Tuple[float, float] = FREE) -> float:
+        """From now to the answer of a frame, where link and server are busy for `wait_s`."""
+        board_s = self.board_s(index)
+        if self.local[index]:
+            return board_s
+        arrives_s = max(board_s, wait_s[0]) + self.transfer_s(index)
+        return max(arrives_s, wait_s[1]) + self.server_s(index)
+
+    def choose(
+        self, now_s: float, age_s: float = 0.0, wait_s: Tuple[float, float] = FREE
+    ) -> Choice:
+        """What runs a frame.
+
+        Args:
+            now_s: on a monotonic clock.
+            age_s: how long ago it was captured.
+            wait_s: how long the link and the server are still busy.
+        """
+        able = [i for i in range(len(self.local)) if self.server_there or self.local[i]]
+        if not able:
+            return Choice(None, "server", None, self.rate_kbit_s)
+        if self.deadline_s is None:
+            return self._made(able[0], "best" if able[0] == 0 else "server", wait_s)
+        budget_s = self.deadline_s * MARGIN - age_s
+        meets = [i for i in able if self.predicted_s(i, wait_s) <= budget_s]
+        if not meets:
+            return self._made(min(able, key=lambda i: self.predicted_s(i, wait_s)), "late", wait_s)
+        chosen = self._steady(now_s, meets, self.deadline_s * UP_MARGIN - age_s, wait_s)
+        why = "best" if chosen == 0 else "server" if not self.server_there else "deadline"
+        if chosen > meets[0]:
+            why = "steady"
+        return self._made(chosen, why, wait_s)
+
+    def _steady(
+        self, now_s: float, meets: List[int], up_s: float, wait_s: Tuple[float, float]
+    ) -> int:
+        """The best that meets the deadline, where it has done so for long enough."""
+        current = self._current
+        if current is None or meets[0] == current:
+            self._current = meets[0]
+        elif current not in meets:
+            self._flapped(now_s)
+            self._current = next((i for i in meets if i > current), meets[-1])
+        sure = [
+            i for i in meets if i < (self._current or 0) and self.predicted_s(i, wait_s) <= up_s
+        ]
+        self._better_since = {i: self._better_since.get(i, now_s) for i in sure}
+        ready = [i for i, since in self._better_since.items() if now_s - since >= self._up_after_s]
+        if ready:
+            self._current = min(ready)
+            self._last_up_s = now_s
+            self._better_since = {}
+        return self._current or 0
+
+    def _flapped(self, now_s: float) -> None:
+        """A change down: soon after one up, the next one up waits longer."""
+        soon = now_s - self._last_up_s < LONGEST_UP_AFTER_S
+        self._up_after_s = min(2 * self._up_after_s, LONGEST_UP_AFTER_S) if soon else UP_AFTER_S
+
+    def _made(self, index: int, why: str, wait_s: Tuple[float, float]) -> Choice:
+        return Choice(index, why, self.predicted_s(index, wait_s), self.rate_kbit_s)

@@ -1,0 +1,472 @@
+"""Frames through a board and a server, all stages at once, so that latency cannot grow.
+
+Four threads and one lock: one captures into a place for a single frame, where the newest wins; one
+works with the board's engines; the stream sends and receives; one probes a server that is gone. A
+frame is taken when its request will be ready as the link becomes free. Where the policy has a local
+model, a frame whose answer is not there in time is answered by it before the deadline.
+"""
+
+import threading
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from splitwatt.device_configs.cli import note
+from splitwatt.device_configs.errors import ServerError, SplitwattError
+from splitwatt.engines.photos import default_photos
+from splitwatt.engines.pipeline.answer import unpack
+from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.postprocess import Answer
+from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.client.connection import Endpoint
+from splitwatt.profiler.client.stream import Exchanged, Stream
+from splitwatt.profiler.deploy.adapt import Choice, Controller
+from splitwatt.profiler.deploy.policy import Policy
+from splitwatt.profiler.deploy.probe import Prober
+from splitwatt.profiler.deploy.runnable import Runnable
+from splitwatt.profiler.deploy.sources import Frame, Source
+
+# Requests that may be on their way or at the server.
+_MOST_IN_FLIGHT = 3
+# Without a deadline, a request that is not answered for so long is given up, s.
+_GIVE_UP_S = 30.0
+# At the end, frames in flight may take so long, s.
+_GRACE_S = 10.0
+# A source that gives no frame for so long is reported, s.
+_SILENT_S = 5.0
+# The local model starts so much earlier than it takes, as its time varies.
+_HEDGE = 1.25
+_TOO_SLOW = "the link or the server is too slow by far"
+
+
+class Result(NamedTuple):
+    """What became of a frame that was taken.
+
+    Attributes:
+        frame: it.
+        choice: what was chosen for it, and from what predictions.
+        at: index of the point that answered; the choice's own, or that of the local model.
+        answer: None where the frame failed.
+        error: why it failed.
+        started_s, ended_s: on the monotonic clock: when work on it began, when its answer was there.
+        stages: seconds by name, of the point that answered.
+        request: of one that was sent: `Sent`; None where nothing was.
+        hedged: the server's answer was not there in time, and the local model gave this one.
+    """
+
+    frame: Frame
+    choice: Choice
+    at: int
+    answer: Optional[Answer]
+    error: Optional[str]
+    started_s: float
+    ended_s: float
+    stages: Dict[str, float]
+    request: Optional["Sent"]
+    hedged: bool
+
+    @property
+    def latency_s(self) -> float:
+        """From its capture to its answer."""
+        return self.ended_s - self.frame.captured_s
+
+
+class Sent(NamedTuple):
+    """A request that was sent; bytes, and times on the board's and the server's monotonic clock."""
+
+    payload_bytes: int
+    wire_up_bytes: int
+    wire_down_bytes: int
+    sent_s: Optional[float]
+    received_s: Optional[float]
+    server_at_s: Optional[float]
+
+
+class Counts:
+    """Frames by what became of them."""
+
+    def __init__(self) -> None:
+        self.captured = self.answered = self.failed = self.hedged = 0
+        self.dropped_for_newer = self.dropped_late = self.dropped_without_server = 0
+        self.switches = self.in_time = 0
+
+    def to_json(self) -> Dict[str, int]:
+        """Name -> count."""
+        return dict(vars(self))
+
+
+class _Job:
+    def __init__(self, frame: Frame, choice: Choice, started_s: float) -> None:
+        self.frame, self.choice, self.started_s = frame, choice, started_s
+        self.index = choice.at or 0
+        self.stages: Dict[str, float] = {}
+        self.payload_bytes = 0
+        self.answered = False
+        self.failed: Optional[str] = None  # why the server will not answer it
+        self.expected_s = started_s  # when its answer is expected
+        self.submitted_s = started_s
+        self.hedge_at_s: Optional[float] = None
+
+
+class Flow:
+    """Runs a source's frames until it ends or `stop` is called.
+
+    Args:
+        policy: what may run.
+        points: its points, opened.
+        endpoint: of the server; None where no point needs one.
+        sink: called with each result, in the thread that has it.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        points: List[Runnable],
+        endpoint: Optional[Endpoint],
+        sink: Callable[[Result], None],
+    ) -> None:
+        self.counts = Counts()
+        self.controller = Controller(
+            [p.point for p in points], [p.local for p in points], policy.deadline_s
+        )
+        self._points, self._sink = points, sink
+        self._deadline_s = policy.deadline_s
+        self._changed = threading.Condition()
+        self._slot: Optional[Frame] = None
+        self._flying: List[_Job] = []
+        self._ended = False
+        self._link_free_s = 0.0
+        self._last: Optional[int] = None
+        self._error: Optional[BaseException] = None
+        self._client: Optional[Client] = None
+        self._stream: Optional[Stream] = None
+        self._prober: Optional[Prober] = None
+        if endpoint is not None:
+            timeout_s = min(5.0, policy.deadline_s or 5.0)
+            self._client = Client(endpoint)
+            self._prober = Prober(endpoint, [p for p in points if not p.local], self)
+            self._prober.meet(any(p.local for p in points), self._client)
+            self._stream = Stream(endpoint, timeout_s, self._exchanged)
+
+    def run(self, source: Source) -> None:
+        """Run until the source ends or `stop` is called, and what was begun is answered.
+
+        Raises:
+            SplitwattError: the source or an engine failed.
+        """
+        self._warm_up(decode_image(default_photos()[0]))
+        capture = threading.Thread(target=self._capture, args=(source,), daemon=True)
+        capture.start()
+        if self._prober is not None:
+            self._prober.start()
+        try:
+            self._work(source)
+        finally:
+            source.stopped = True
+            if self._prober is not None:
+                self._prober.close()
+            if self._stream is not None:
+                self._stream.close()
+            if self._client is not None:
+                self._client.close()
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Take no more frames; may be called by a signal's handler."""
+        self._ended = True
+
+    def update(self, change: Callable[[Controller], Any]) -> Any:
+        """Change the controller while nothing else reads it."""
+        with self._changed:
+            result = change(self.controller)
+            self._changed.notify_all()
+            return result
+
+    def _capture(self, source: Source) -> None:
+        try:
+            for frame in source.frames():
+                with self._changed:
+                    self.counts.captured += 1
+                    if source.live and self._slot is not None:
+                        self.counts.dropped_for_newer += 1
+                    while not source.live and self._slot is not None and not self._ended:
+                        self._changed.wait(0.2)
+                    if self._ended:
+                        return
+                    if not source.live:  # it waited, and counts from now on
+                        frame = frame._replace(captured_s=time.monotonic())
+                    self._slot = frame
+                    self._changed.notify_all()
+        except BaseException as error:  # raised by the thread that works
+            self._error = error
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def _work(self, source: Source) -> None:
+        """What the board's engines do, one thing at a time."""
+        ended_s: Optional[float] = None
+        last_frame_s = time.monotonic()
+        while True:
+            late: Optional[_Job] = None
+            frame: Optional[Frame] = None
+            with self._changed:
+                now = time.monotonic()
+                if self._ended and ended_s is None:
+                    ended_s = now
+                if ended_s is not None and self._slot is None and not self._flying:
+                    return
+                if ended_s is not None and now > ended_s + _GRACE_S:
+                    return
+                late = self._overdue(now)
+                wait_s = self._ready_in(now)
+                if late is None and self._slot is not None and wait_s <= 0:
+                    frame, self._slot = self._slot, None
+                    self._changed.notify_all()
+                elif late is None:
+                    until = [0.2, wait_s if self._slot is not None else 0.2]
+                    until += [j.hedge_at_s - now for j in self._flying if j.hedge_at_s is not None]
+                    self._changed.wait(max(0.001, min(until)))
+            if late is not None:
+                self._hedge(late)
+            elif frame is not None:
+                last_frame_s = time.monotonic()
+                self._frame(frame)
+            elif time.monotonic() - last_frame_s > _SILENT_S and source.live:
+                note("%s has given no frame for %g s" % (source.text, _SILENT_S))
+                last_frame_s = time.monotonic() + 60.0
+
+    def _ready_in(self, now: float) -> float:
+        """Seconds until a frame should be taken: its request is to be ready when the link is."""
+        if not self._flying or self._stream is None or self.controller.answers_here:
+            return 0.0
+        if len(self._flying) >= _MOST_IN_FLIGHT:
+            return 0.2
+        free_s = self._link_free_s if self._stream.sending else now
+        if len(self._flying) >= _MOST_IN_FLIGHT - 1:
+            free_s = max(free_s, self._flying[0].expected_s)
+        return free_s - now - self.controller.board_s(self._flying[-1].index)
+
+    def _frame(self, frame: Frame) -> None:
+        """Choose for a frame, and answer it or send its request."""
+        now = time.monotonic()
+        with self._changed:
+            age_s = now - frame.captured_s
+            if self._deadline_s is not None and age_s > self._deadline_s:
+                self.counts.dropped_late += 1
+                return
+            busy_s = self._link_free_s - now if self._flying else 0.0
+            server_s = self._flying[-1].expected_s - now if self._flying else 0.0
+            choice = self.controller.choose(now, age_s, (max(0.0, busy_s), max(0.0, server_s)))
+            if choice.at is None:
+                self.counts.dropped_without_server += 1
+                return
+            if self._last is not None and self._last != choice.at:
+                self.counts.switches += 1
+            self._last = choice.at
+        job = _Job(frame, choice, now)
+        if self._points[job.index].local:
+            self._answer_here(job, job.index, False)
+        else:
+            self._send(job)
+
+    def _send(self, job: _Job) -> None:
+        point = self._points[job.index]
+        try:
+            request = point.request(job.frame.rgb)
+        except SplitwattError as error:
+            self._emit(job, job.index, None, str(error), {}, None, False)
+            return
+        assert self._client is not None and self._stream is not None  # for the type checker
+        data = self._client.request(point.model, request.payload, request.sizes.tolist())
+        job.stages, job.payload_bytes = dict(request.stages), len(request.payload)
+        now = time.monotonic()
+        with self._changed:
+            control = self.controller
+            control.saw_board(job.index, now - job.started_s)
+            control.saw_size(job.index, len(data))
+            job.submitted_s = now
+            sends_s = max(now, self._link_free_s) if self._flying else now
+            self._link_free_s = sends_s + control.carry_s(len(data))
+            last_s = self._flying[-1].expected_s if self._flying else 0.0
+            job.expected_s = max(self._link_free_s, last_s) + control.server_s(job.index)
+            job.hedge_at_s = self._hedge_at(job)
+            self._flying.append(job)
+        self._stream.submit(job, data)
+
+    def _hedge_at(self, job: _Job) -> Optional[float]:
+        """When the local model must begin, to answer in time; when a request is given up where there
+        is none.
+        """
+        local = self._local()
+        if self._deadline_s is None or local is None:
+            return job.frame.captured_s + max(_GIVE_UP_S, 3 * (self._deadline_s or 0.0))
+        before_s = _HEDGE * self.controller.board_s(local) + self.controller.board_s(job.index)
+        return max(job.submitted_s, job.frame.captured_s + self._deadline_s - before_s)
+
+    def _local(self) -> Optional[int]:
+        """The best local point that is in time, or else the fastest; None without any."""
+        local = [i for i, p in enumerate(self._points) if p.local]
+        limit_s = 0.5 * (self._deadline_s or 0.0)
+        quick = [i for i in local if self.controller.board_s(i) <= limit_s]
+        able = quick or sorted(local, key=self.controller.board_s)
+        return able[0] if able else None
+
+    def _overdue(self, now: float) -> Optional[_Job]:
+        for job in self._flying:
+            if job.hedge_at_s is not None and job.hedge_at_s <= now:
+                job.hedge_at_s = None
+                return job
+        return None
+
+    def _hedge(self, job: _Job) -> None:
+        """Answer a frame here whose server's answer is missing, and learn from that."""
+        assert self._stream is not None  # for the type checker
+        if job.failed or self._stream.cancel(job):
+            with self._changed:
+                self._flying.remove(job)
+        else:
+            self._wait_for(job, self._stream)
+        with self._changed:
+            if job.answered:
+                return
+            job.answered = True
+        local = self._local()
+        if local is None:
+            self._emit(job, job.index, None, job.failed or "the server gave no answer in time",
+                       job.stages, None, False)  # fmt: skip
+        else:
+            self._answer_here(job, local, True)
+
+    def _wait_for(self, job: _Job, stream: Stream) -> None:
+        """A request goes on although its answer will be late; drop it where that has no end."""
+        limit_s = 2 * (self._deadline_s or _GIVE_UP_S)
+        progress = stream.progress()
+        with self._changed:
+            since_s = time.monotonic() - job.submitted_s
+            if progress is not None and progress[0] is job:
+                self.controller.saw_progress(progress[1])
+                stuck = self.controller.transfer_s(job.index) > limit_s
+            else:
+                self.controller.saw_server(job.index, since_s)
+                stuck = since_s > limit_s
+            job.hedge_at_s = time.monotonic() + limit_s
+        if stuck:
+            stream.abort(_TOO_SLOW)
+
+    def _answer_here(self, job: _Job, index: int, hedged: bool) -> None:
+        started_s = time.monotonic()
+        try:
+            answer, stages, payload = self._points[index].answer(job.frame.rgb)
+        except SplitwattError as error:
+            self._emit(job, index, None, str(error), {}, None, hedged)
+            return
+        with self._changed:
+            self.controller.saw_board(index, time.monotonic() - started_s)
+        if hedged:
+            job.started_s = started_s
+        job.payload_bytes = len(payload or b"")
+        self._emit(job, index, answer, None, stages, None, hedged)
+
+    def _exchanged(self, one: Exchanged) -> None:
+        """A request has ended; called by the stream's thread."""
+        job: _Job = one.tag
+        try:
+            assert self._client is not None  # for the type checker
+            if one.answer is None:
+                raise one.error or ServerError("the server is gone")
+            packed, times = self._client.read_answer(one.answer)
+            answer = unpack(packed)
+        except SplitwattError as error:
+            self._without_answer(job, one, error)
+            return
+        with self._changed:
+            if job in self._flying:
+                self._flying.remove(job)
+            sent_s, seen_s = one.sent_s or one.received_s, one.acknowledged_s or one.received_s
+            trip_s = one.received_s - sent_s
+            server_s = times.total_s
+            way_s = seen_s - sent_s
+            if server_s is not None:  # an acknowledgement may be delayed
+                way_s = min(way_s, max(1e-5, trip_s - server_s))
+            self.controller.saw_transfer(
+                job.index, one.up_bytes, way_s, max(0.0, trip_s - way_s)
+            )  # fmt: skip
+            first = not job.answered
+            job.answered = True
+            self._changed.notify_all()
+        if not first:
+            return
+        stages = dict(job.stages)
+        known_s = 0.0
+        for name, seconds in times.stages.items():
+            stages["server." + name] = seconds
+            known_s += seconds
+        if server_s is not None:
+            stages["server.other"] = max(0.0, server_s - known_s)
+            known_s = max(known_s, server_s)
+        stages["network"] = max(0.0, trip_s - known_s)
+        sent = Sent(job.payload_bytes, one.up_bytes, one.down_bytes, one.sent_s, one.received_s,
+                    times.at_s)  # fmt: skip
+        self._emit(job, job.index, answer, None, stages, sent, False)
+
+    def _without_answer(self, job: _Job, one: Exchanged, error: SplitwattError) -> None:
+        with self._changed:
+            if job in self._flying:
+                self._flying.remove(job)
+            if one.answer is None and _TOO_SLOW not in str(error):
+                self.controller.lost()
+            there = job.answered
+            if not there and self._local() is not None and self._deadline_s is not None:
+                job.hedge_at_s, job.failed = 0.0, str(error)  # at once
+                self._flying.insert(0, job)
+                there = True
+            job.answered = job.answered or not there
+            self._changed.notify_all()
+        if self._prober is not None and one.answer is None:
+            self._prober.wake(str(error))
+        if not there:
+            self._emit(job, job.index, None, str(error), job.stages, None, False)
+
+    def _emit(
+        self,
+        job: _Job,
+        index: int,
+        answer: Optional[Answer],
+        error: Optional[str],
+        stages: Dict[str, float],
+        sent: Optional[Sent],
+        hedged: bool,
+    ) -> None:
+        result = Result(job.frame, job.choice, index, answer, error, job.started_s,
+                        time.monotonic(), stages, sent, hedged)  # fmt: skip
+        with self._changed:
+            if error is None:
+                self.counts.answered += 1
+                self.counts.hedged += hedged
+                late = self._deadline_s is not None and result.latency_s > self._deadline_s
+                self.counts.in_time += not late
+            else:
+                self.counts.failed += 1
+        self._sink(result)
+
+    def _warm_up(self, rgb: Any) -> None:
+        """Run every point on a photograph, which counts nowhere, to know its time and its bytes."""
+        for index, point in enumerate(self._points):
+            for _ in range(2):
+                started_s = time.monotonic()
+                size: Tuple[int, ...] = ()
+                if point.local:
+                    point.answer(rgb)
+                else:
+                    request = point.request(rgb)
+                    assert self._client is not None  # for the type checker
+                    data = self._client.request(
+                        point.model, request.payload, request.sizes.tolist()
+                    )
+                    size = (len(data),)
+                took_s = time.monotonic() - started_s
+            self.controller.saw_board(index, took_s)
+            for one in size:
+                self.controller.saw_size(index, one)

@@ -1,0 +1,119 @@
+"""Asks a server that is gone, or a link that was too slow, whether it is there again, and how fast.
+
+A probe is two exchanges of `PROBE_BYTES` and of none: about 2.6 kB. It is made twice a second while
+the server is gone, and every three seconds while frames are answered here because the link is slow.
+"""
+
+import threading
+from typing import Any, List, Tuple
+
+from splitwatt.device_configs.cli import note
+from splitwatt.device_configs.errors import ServerError
+from splitwatt.profiler.client.client import Client, NoClockError
+from splitwatt.profiler.client.connection import Endpoint
+from splitwatt.profiler.deploy.adapt import Controller
+from splitwatt.profiler.deploy.runnable import Runnable
+from splitwatt.profiler.infer.deployed import server_of
+
+PROBE_BYTES = 2000
+_GONE_EVERY_S, _SLOW_EVERY_S = 0.4, 3.0
+_TIMEOUT_S = 0.9
+_SLOW_KBIT_S = 1.0
+
+
+class Prober:
+    """A thread that probes while it is needed.
+
+    Args:
+        endpoint: of the server.
+        points: those that need it.
+        flow: has `update`, which gives the controller.
+    """
+
+    def __init__(self, endpoint: Endpoint, points: List[Runnable], flow: Any) -> None:
+        self._endpoint, self._points, self._flow = endpoint, points, flow
+        self._wake, self._stopped = threading.Event(), False
+        self._gone = False
+        self._thread = threading.Thread(target=self._run, name="probe", daemon=True)
+
+    def meet(self, fall_back: bool, client: Client) -> None:
+        """Compare bundles, have the server load its parts, and measure the link.
+
+        Raises:
+            ServerError: it has other bundles, or is not there and nothing can run without it.
+        """
+        try:
+            for point in self._points:
+                server_of(client, point.bundle)
+                client.load(point.model)
+            self._probe(client)
+        except ServerError as error:
+            if client.reachable or not fall_back:
+                raise
+            self._gone = True
+            note("%s: frames are answered here until it is there" % error.message)
+            self._flow.update(Controller.lost)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def wake(self, reason: str) -> None:
+        """The server seems to be gone: probe now."""
+        if not self._gone:
+            self._gone = True
+            note(reason)
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stopped = True
+        self._wake.set()
+        self._thread.join(2 * _TIMEOUT_S)
+
+    def _run(self) -> None:
+        while not self._stopped:
+            self._wake.wait(self._pause_s())
+            self._wake.clear()
+            if self._stopped or not self._flow.update(self._needed):
+                continue
+            with Client(self._endpoint, _TIMEOUT_S, ()) as client:
+                try:
+                    if self._gone:  # it may have been started again
+                        for point in self._points:
+                            server_of(client, point.bundle)
+                    self._probe(client)
+                except ServerError:
+                    self._flow.update(Controller.lost)
+                    continue
+            if self._gone:
+                self._gone = False
+                note("the server answers again")
+
+    def _pause_s(self) -> float:
+        def gone(control: Controller) -> bool:
+            slow = control.rate_kbit_s is not None and control.rate_kbit_s < _SLOW_KBIT_S
+            return slow or not control.server_there
+
+        return _GONE_EVERY_S if self._flow.update(gone) else _SLOW_EVERY_S
+
+    @staticmethod
+    def _needed(control: Controller) -> bool:
+        """Whether nothing else measures the link now."""
+        return not control.server_there or control.answers_here
+
+    def _probe(self, client: Client) -> None:
+        try:
+            small, large = _exchange(client, 0), _exchange(client, PROBE_BYTES)
+        except NoClockError:  # another kind of server: that it answers is all that is known
+            client.metadata()
+            self._flow.update(Controller.answers)
+            return
+        self._flow.update(lambda control: control.saw_probe(small, large))
+
+
+def _exchange(client: Client, size: int) -> Tuple[int, float]:
+    """Bytes sent, and the seconds that they took there and back without the server's own."""
+    one = client.clock(up_bytes=size)
+    own_s = one.server_sent_s - one.server_received_s
+    return one.up_bytes, max(0.0, one.received_s - one.sent_s - own_s)

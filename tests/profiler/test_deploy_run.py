@@ -1,0 +1,232 @@
+"""`splitwatt run` as users run it: real processes, a real server, a real video."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import urllib.request
+
+import pytest
+import yaml
+
+from tests.conftest import COMMAND, ROOT
+from tests.profiler.conftest import RunningServer, command, wait_until
+
+
+def lines(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def policy(tmp_path, tiny):
+    """Writes a policy of the split and of the local model and returns its path."""
+
+    def write(deadline_ms=1000, **more):
+        points = [{"config": "Ours1", "bundle": str(tiny / "cpu" / "tiny@1"), "quality": 2},
+                  {"config": "LC1", "bundle": str(tiny / "cpu" / "tiny_local"), "quality": 1}]  # fmt: skip
+        path = tmp_path / "policy.yaml"
+        document = {"format": 1, "deadline_ms": deadline_ms, "points": points, **more}
+        path.write_text(yaml.safe_dump(document))
+        return path
+
+    return write
+
+
+def test_a_folder_s_answers_are_those_of_infer(tiny, server, photographs, tmp_path):
+    bundle = tiny / "cpu" / "tiny@1"
+    folder = photographs[0].parent
+    code, out, err = command("run", "--source", folder, "--bundle", bundle, "--server", server.url)
+    assert code == 0, err
+    _, told, _ = command("infer", bundle, folder, "--json", "--out", tmp_path / "out")
+    expected = {os.path.basename(row["image"]): row for row in json.loads(told)["images"]}
+    rows = lines(out)
+    assert sorted(row["name"] for row in rows) == sorted(expected)
+    for row in rows:
+        assert row["answer"] == expected[row["name"]]["answer"]
+        assert row["payload_bytes"] == expected[row["name"]]["payload_bytes"]
+        assert row["error"] is None and row["config"] == "tiny@1"
+        assert sum(row["stages_s"].values()) <= row["latency_s"] + 1e-3
+
+
+def test_without_a_server_everything_runs_here(tiny, photographs):
+    for bundle in ("tiny@1", "tiny_local"):
+        code, out, err = command(
+            "run", "--source", photographs[0].parent, "--bundle", tiny / "cpu" / bundle
+        )
+        assert code == 0 and len(lines(out)) == len(photographs), err
+
+
+def test_a_video_plays_at_its_own_rate_and_is_saved_with_its_answers(
+    tiny, server, video, policy, tmp_path
+):
+    import cv2
+
+    saved = tmp_path / "out.mp4"
+    code, out, err = command("run", "--source", video, "--policy", policy(), "--server", server.url,
+                             "--save", saved)  # fmt: skip
+    assert code == 0, err
+    rows = lines(out)
+    captured = [row["captured_monotonic_s"] for row in rows]
+    assert 3.0 < max(captured) - min(captured) < 4.5
+    assert "frames" in err and "within 1000 ms" in err
+    capture = cv2.VideoCapture(str(saved))
+    assert abs(capture.get(cv2.CAP_PROP_FRAME_COUNT) - 40) <= 4
+    assert capture.read()[1].shape == (240, 320, 3)
+
+
+def test_fps_caps_the_frames(tiny, server, video):
+    code, out, _ = command("run", "--source", video, "--bundle", tiny / "cpu" / "tiny_local",
+                           "--fps", "2")  # fmt: skip
+    assert code == 0 and 7 <= len(lines(out)) <= 9
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_it_in_order(tiny, server, video, number):
+    process = subprocess.Popen(
+        [*COMMAND, "run", "--source", str(video), "--server", server.url, "--bundle",
+         str(tiny / "cpu" / "tiny@1"), "--json"],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    first = process.stdout.readline()
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=20)
+    rows = lines(first + out)
+    assert process.returncode == 0
+    assert rows[-1]["summary"]["answered"] == len(rows) - 1 < 40
+
+
+def test_when_the_server_goes_the_local_model_answers_and_it_is_used_again_when_it_is_back(
+    tiny, video, policy, tmp_path
+):
+    running = RunningServer(tiny, "--port", "0")
+    port = running.url.rsplit(":", 1)[1]
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(300):
+        os.link(ROOT / "engines/photographs/cat.jpg", folder / ("%03d.jpg" % number))
+    out = (tmp_path / "out.jsonl").open("w+")
+    process = subprocess.Popen(
+        [*COMMAND, "run", "--source", str(folder), "--fps", "10", "--server", running.url,
+         "--policy", str(policy(1000))],
+        cwd=ROOT, stdout=out, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+    def rows():
+        return lines((tmp_path / "out.jsonl").read_text().rpartition("\n")[0])
+
+    try:
+        wait_until(lambda: any(row["config"] == "Ours1" for row in rows()))
+        running.process.kill()
+        running.process.wait()
+        killed_s = time.monotonic()
+        wait_until(lambda: rows()[-1]["config"] == "LC1")
+        assert time.monotonic() - killed_s < 2.0
+        running = RunningServer(tiny, "--port", port)
+        back_s = time.monotonic()
+        wait_until(lambda: rows()[-1]["config"] == "Ours1")
+        assert time.monotonic() - back_s < 4.0
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+        running.stop()
+    assert "the server answers again" in err
+    assert all(row["error"] is None for row in rows())
+
+
+def test_the_page_shows_the_picture_and_the_figures(tiny, video):
+    process = subprocess.Popen(
+        [*COMMAND, "run", "--source", str(video), "--bundle", str(tiny / "cpu" / "tiny_local"),
+         "--view", "0"],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        url = process.stderr.readline().split()[-1]
+        assert b"live.mjpeg" in urllib.request.urlopen(url, timeout=10).read()
+        with urllib.request.urlopen(url + "live.mjpeg", timeout=20) as live:
+            assert b"\xff\xd8" in live.read(400)
+        figures = json.loads(urllib.request.urlopen(url + "figures.json", timeout=10).read())
+        assert figures["config"] == "tiny_local" and figures["answered"] > 0
+        elsewhere = urllib.request.Request(url, headers={"Host": "evil.example"})
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(elsewhere, timeout=10)
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def test_a_damaged_middle_of_a_video_is_left_out(tiny, video, tmp_path):
+    data = bytearray(video.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 400] = bytes(400)
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(data)
+    code, out, err = command(
+        "run", "--source", damaged, "--bundle", tiny / "cpu" / "tiny_local"
+    )  # fmt: skip
+    assert code == 0 and "Traceback" not in err
+    captured = [row["captured_monotonic_s"] for row in lines(out)]
+    assert max(captured) - min(captured) > 3.0  # the end was reached
+
+
+def test_frames_of_changing_size_are_answered(tiny, server, tmp_path, photographs):
+    from PIL import Image
+
+    folder = tmp_path / "sizes"
+    folder.mkdir()
+    for number, size in enumerate([(64, 48), (640, 480), (31, 500), (200, 200)]):
+        Image.open(photographs[0]).resize(size).save(folder / ("%d.png" % number))
+    (folder / "2b.png").write_bytes(b"no image")
+    code, out, err = command("run", "--source", folder, "--server", server.url, "--bundle",
+                             tiny / "cpu" / "tiny@1")  # fmt: skip
+    assert code == 0 and len(lines(out)) == 4 and "2b.png" in err
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["--source", "nowhere.mp4", "--bundle", "BUNDLE"], "there is no source nowhere.mp4"),
+        (["--source", "FOLDER"], "give either --bundle or --policy"),
+        (["--source", "FOLDER", "--bundle", "nothing"], "nothing"),
+        (["--source", "README.md", "--bundle", "BUNDLE"], "cannot open README.md"),
+        (["--source", "FOLDER", "--policy", "missing.yaml"], "missing.yaml"),
+        (["--source", "FOLDER", "--bundle", "BUNDLE", "--server", "http://127.0.0.1:9"],
+         "cannot be reached"),
+        (["--source", "FOLDER", "--bundle", "BUNDLE", "--save", "/nowhere/a.mp4"], "no folder"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_sentence(arguments, sentence, tiny, photographs):
+    words = {"BUNDLE": str(tiny / "cpu" / "tiny@1"), "FOLDER": str(photographs[0].parent)}
+    code, _, err = command("run", *[words.get(word, word) for word in arguments])
+    assert code in (1, 2) and sentence in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"points": []}, "points"),
+        ({"points": [{"config": "A", "bundle": "nowhere"}]}, "the bundle of A is missing"),
+        ({"deadline_ms": 0}, "deadline_ms"),
+        ({"deadlin_ms": 5}, "deadlin_ms"),
+    ],
+)
+def test_a_policy_that_cannot_be_one_is_one_sentence(change, sentence, policy, photographs):
+    code, _, err = command("run", "--source", photographs[0].parent, "--policy", policy(**change))
+    assert code in (1, 2) and sentence in err and "Traceback" not in err
+
+
+def test_a_policy_needs_a_server_where_it_has_split_models(policy, photographs):
+    code, _, err = command("run", "--source", photographs[0].parent, "--policy", policy())
+    assert code == 2 and "needs a server" in err
+
+
+def test_a_server_with_other_tables_is_refused(tiny, policy, server, tmp_path, photographs):
+    other = tmp_path / "other"
+    shutil.copytree(tiny / "cpu" / "tiny@1", other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["model"] = "tiny@2"
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    code, _, err = command("run", "--source", photographs[0].parent, "--bundle", other, "--server",
+                           server.url)  # fmt: skip
+    assert code == 1 and "tiny@2" in err and "Traceback" not in err

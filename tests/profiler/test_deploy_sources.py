@@ -1,0 +1,95 @@
+"""Where frames come from: both decoders against each other, rates, cameras that go."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.profiler.deploy import sources
+from splitwatt.profiler.deploy.sources import Source, _OpenCv, _PyAv, open_source
+
+
+def test_both_decoders_give_the_same_frames(video):
+    first, second = _OpenCv(str(video)), _PyAv(str(video))
+    assert first.fps == second.fps == 10.0
+    pairs = list(zip(first.frames(), second.frames()))
+    assert len(pairs) == 40 and next(iter(second.frames()), None) is None
+    for one, other in pairs:
+        assert one.shape == other.shape == (240, 320, 3)
+        assert np.abs(one.astype(int) - other).mean() < 3  # they convert colours by other rounding
+    first.close()
+    second.close()
+
+
+@pytest.mark.parametrize("decoder", [_OpenCv, _PyAv])
+def test_a_file_that_is_no_video_is_one_sentence(decoder, tmp_path):
+    path = tmp_path / "text.mp4"
+    path.write_text("this is no video")
+    with pytest.raises(UsageError, match=r"cannot open .*text\.mp4"):
+        decoder(str(path))
+
+
+def test_without_a_decoder_the_sentence_says_what_to_install(monkeypatch, video):
+    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError) as error:
+        open_source(str(video))
+    assert "python3-opencv" in error.value.remedy and "[video]" in error.value.remedy
+
+
+class Camera:
+    """A camera that gives three frames each time it is opened."""
+
+    fps = 30.0
+    opened = 0
+
+    def __init__(self, text):
+        Camera.opened += 1
+        if Camera.opened == 2:
+            raise UsageError("there is no camera")
+
+    def frames(self):
+        for _ in range(3):
+            yield np.zeros((4, 4, 3), np.uint8)
+
+    def close(self):
+        """It needs nothing."""
+
+
+def test_a_camera_that_vanishes_is_opened_again(monkeypatch, capsys):
+    monkeypatch.setattr(sources, "_REOPEN_S", 0.01)
+    camera = sources._Video("/dev/video7", None, Camera)
+    frames = camera.frames()
+    assert [next(frames).number for _ in range(5)] == [0, 1, 2, 3, 4]
+    assert Camera.opened == 3 and "no more frames" in capsys.readouterr().err
+    camera.stopped = True
+    assert list(frames) == []
+
+
+def test_a_folder_with_a_rate_is_live_and_without_one_waits(photographs):
+    folder = str(photographs[0].parent)
+    assert not open_source(folder).live and open_source(folder, 20.0).live
+    times = [frame.captured_s for frame in open_source(folder, 20.0).frames()]
+    assert len(times) == len(photographs) and max(times) - min(times) >= 0.04 * (len(times) - 1)
+
+
+def test_a_source_that_gives_nothing_is_reported(tiny, capsys, monkeypatch):
+    from splitwatt.profiler.deploy import flow
+    from splitwatt.profiler.deploy.policy import Point, Policy
+    from splitwatt.profiler.deploy.runnable import Runnables
+
+    monkeypatch.setattr(flow, "_SILENT_S", 0.3)
+
+    class Stalled(Source):
+        def frames(self):
+            while not self.stopped:
+                time.sleep(0.05)
+            return iter(())
+
+    policy = Policy((Point("LC1", str(tiny / "cpu" / "tiny_local")),))
+    with Runnables(policy, False) as opened:
+        running = flow.Flow(policy, opened.points, None, lambda result: None)
+        threading.Timer(1.0, running.stop).start()
+        running.run(Stalled("a camera"))
+    assert "a camera has given no frame for 0.3 s" in capsys.readouterr().err
