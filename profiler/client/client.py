@@ -6,7 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import quote
 
 from splitwatt.device_configs.errors import ServerError
-from splitwatt.profiler.client.connection import Answer, Connection, Endpoint, timed_out
+from splitwatt.profiler.client.connection import Answer, Connection, Endpoint, shown, timed_out
 from splitwatt.profiler.client.protocol import (
     HEADER_LENGTH,
     Tensor,
@@ -23,6 +23,8 @@ TIMEOUT_S = 60.0
 # time-out is not tried again.
 RETRY_AFTER_S = (0.1, 0.4)
 _LONGEST_WAIT_S = 10.0
+# Of a server's stage times as text.
+_TIMES_BYTES = 4096
 _INFER = "/v2/models/%s/infer"
 _OLDER = "it is of an older version: both ends cannot be put on one clock"
 
@@ -117,11 +119,11 @@ class Client:
             raise ServerError("%s answered without the output 'answer'" % self.endpoint.url)
         told = response.parameters.get("stages", "")
         if "stages" in response.tensors:  # a Triton's answers have no parameters of their own
-            told = response.tensors["stages"].data.decode("utf-8", "replace")
+            told = bytes(response.tensors["stages"].data[:_TIMES_BYTES]).decode("utf-8", "replace")
         times = read_times(told)
         up, down = self._connection.sent_bytes, self._connection.received_bytes
         return Reply(
-            packed.data, times.stages, times.total_s, up, down, self._attempts,
+            bytes(packed.data), times.stages, times.total_s, up, down, self._attempts,
             self._sent_s, received_s, times.at_s,
         )  # fmt: skip
 
@@ -170,7 +172,8 @@ class Client:
         received_s = time.perf_counter()
         document = load_json(answer.body) if answer.status == 200 else {}
         known = isinstance(document, dict) and all(
-            isinstance(document.get(name), float) for name in ("received_s", "sent_s")
+            isinstance(document.get(name), float) and abs(document[name]) < 1e12
+            for name in ("received_s", "sent_s")
         )
         if not known:
             raise NoClockError("the server at %s tells no clock" % self.endpoint.url, _OLDER)
@@ -254,13 +257,23 @@ class Client:
 
 
 def _refusal(answer: Answer, method: str, url: str) -> ServerError:
+    if 300 <= answer.status < 400:
+        return ServerError(
+            "%s %s was redirected (%d)" % (method, url, answer.status),
+            "redirects are not followed: give the server's own URL",
+        )
+    sentence = reason_of(answer)
+    return ServerError("%s %s was refused (%d): %s" % (method, url, answer.status, sentence))
+
+
+def reason_of(answer: Answer) -> str:
+    """The sentence of a refusal, in one line of at most 500 characters, none of which acts."""
     try:
-        document = load_json(answer.body[: 1 << 16])
+        document = load_json(answer.body)
         sentence = document.get("error") if isinstance(document, dict) else None
     except ServerError:
         sentence = None
-    sentence = str(sentence or "no reason given")[:500]
-    return ServerError("%s %s was refused (%d): %s" % (method, url, answer.status, sentence))
+    return shown(str(sentence or "no reason given"))
 
 
 def _told_to_wait_s(answer: Answer) -> float:

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from splitwatt.profiler.server.web.body import BODY_LIMIT_BYTES, BUDGET_BYTES, JSON_LIMIT_BYTES
+from splitwatt.profiler.client.protocol import REQUEST_JSON_BYTES
+from splitwatt.profiler.server.web.body import BODY_LIMIT_BYTES, BUDGET_BYTES
 from tests.conftest import COMMAND
 from tests.profiler.conftest import RunningServer
 
@@ -35,10 +36,10 @@ def ones(size):
 
 def test_json_beyond_its_bound_is_refused_before_it_is_read(server):
     for headers, body in (
-        ({}, ones(JSON_LIMIT_BYTES + 10)),
+        ({}, ones(REQUEST_JSON_BYTES + 10)),
         (
-            {"Inference-Header-Content-Length": str(JSON_LIMIT_BYTES + 1)},
-            ones(JSON_LIMIT_BYTES + 10),
+            {"Inference-Header-Content-Length": str(REQUEST_JSON_BYTES + 1)},
+            ones(REQUEST_JSON_BYTES + 10),
         ),
     ):
         status, text = ask(server, "POST", "/v2/models/tiny@1/infer", body, headers)
@@ -50,7 +51,7 @@ def test_the_largest_allowed_json_holds_nobody_up(server):
 
     def send():
         while not stop.is_set():
-            status, _ = ask(server, "POST", "/v2/models/tiny@1/infer", ones(JSON_LIMIT_BYTES))
+            status, _ = ask(server, "POST", "/v2/models/tiny@1/infer", ones(REQUEST_JSON_BYTES))
             assert status in (200, 400, 503)
 
     senders = [threading.Thread(target=send, daemon=True) for _ in range(16)]

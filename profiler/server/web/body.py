@@ -9,13 +9,10 @@ from contextlib import contextmanager
 
 from starlette.types import Receive
 
-from splitwatt.profiler.client.protocol import HEADER_LENGTH, read_header_length
+from splitwatt.profiler.client.protocol import HEADER_LENGTH, REQUEST_JSON_BYTES, read_header_length
 from splitwatt.profiler.server.inference.refusals import Refused
 
 BODY_LIMIT_BYTES = 64 << 20
-# The JSON part is parsed in the event loop, where nobody else is served meanwhile: some
-# milliseconds for so much. Tensors travel behind it as bytes.
-JSON_LIMIT_BYTES = 64 << 10
 # Of all bodies together that arrive or wait to be answered.
 BUDGET_BYTES = 256 << 20
 
@@ -76,11 +73,11 @@ async def read_body(
 
     Raises:
         Refused: it is compressed, larger than `BODY_LIMIT_BYTES`, or has more JSON than
-            `JSON_LIMIT_BYTES`.
+            `REQUEST_JSON_BYTES`.
         ClientGoneError: it was cut off.
     """
-    limit = BODY_LIMIT_BYTES if json_part is not None else JSON_LIMIT_BYTES
-    if json_part is not None and json_part > JSON_LIMIT_BYTES:
+    limit = BODY_LIMIT_BYTES if json_part is not None else REQUEST_JSON_BYTES
+    if json_part is not None and json_part > REQUEST_JSON_BYTES:
         raise _too_much_json()
     if headers.get(b"content-encoding", b"identity") != b"identity":
         raise Refused(415, "a compressed body is not taken")
@@ -101,7 +98,7 @@ async def read_body(
 
 
 def _too_large(limit: int) -> Refused:
-    if limit == JSON_LIMIT_BYTES:
+    if limit == REQUEST_JSON_BYTES:
         return _too_much_json()
     return Refused(413, "the body is larger than %d bytes" % limit)
 
@@ -110,7 +107,7 @@ def _too_much_json() -> Refused:
     return Refused(
         413,
         "the JSON of a request has at most %d bytes; send tensors as bytes behind it (the protocol's "
-        "binary tensor extension)" % JSON_LIMIT_BYTES,
+        "binary tensor extension)" % REQUEST_JSON_BYTES,
     )
 
 
