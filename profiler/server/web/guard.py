@@ -1,7 +1,7 @@
 # board: no
 """Limits on what arrives at the socket: connections, size of a head, time of a request.
 
-uvicorn bounds none of them. What is refused here never reaches the application, and is told with the
+uvicorn bounds none of them. What is refused here never reaches the application; its answer is the
 protocol's error object all the same.
 """
 
@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import resource
 import time
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-MAX_CONNECTIONS = 1024
+from splitwatt.profiler.server.web.listener import MAX_CONNECTIONS
+
 MAX_HEAD_BYTES = 16 << 10
+_HEAD_TOO_LARGE = 431, "the request's head is larger than %d bytes" % MAX_HEAD_BYTES
 # From the first byte of a request to its last, and longer for what has arrived of it at this rate: a
 # large body takes long over a slow link, and a client that hardly sends is let go.
 ARRIVAL_TIMEOUT_S = 120.0
@@ -25,26 +27,14 @@ LEAST_BYTES_S = 1000.0
 # Whatever arrives of it: a body takes no longer, and pauses no longer between two of its bytes.
 WHOLE_TIMEOUT_S = 900.0
 PAUSE_TIMEOUT_S = 30.0
-# File descriptors that the server needs for itself: bundles, logs, the listening socket.
-_OWN_DESCRIPTORS = 64
+# Requests that one connection may send before the first of them is answered.
+MAX_PIPELINED = 16
 # The same message of the log comes again only after so long, s.
 _REPEAT_AFTER_S = 10.0
 # Until the first byte of a connection.
 SILENCE_TIMEOUT_S = 30.0
 # For a client that does not read its answer.
 WRITE_TIMEOUT_S = 60.0
-
-
-def connection_limit() -> int:
-    """How many connections this process can hold; raises its soft limit of open files for them."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_CONNECTIONS + 2 * _OWN_DESCRIPTORS
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    if soft == resource.RLIM_INFINITY:
-        return MAX_CONNECTIONS
-    return max(1, min(MAX_CONNECTIONS, soft - 2 * _OWN_DESCRIPTORS))
 
 
 class RepeatsFilter(logging.Filter):
@@ -71,7 +61,7 @@ class RepeatsFilter(logging.Filter):
         return True
 
 
-class _HeadTooLargeError(Exception):
+class _RefusedError(Exception):
     pass
 
 
@@ -85,6 +75,8 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
     pause_timeout_s = PAUSE_TIMEOUT_S
     silence_timeout_s = SILENCE_TIMEOUT_S
     write_timeout_s = WRITE_TIMEOUT_S
+    on_lost: Callable[[], None] = staticmethod(lambda: None)
+    on_refusal: Callable[[int], None] = staticmethod(lambda status: None)
 
     def connection_made(self, transport: Any) -> None:
         """A client is there."""
@@ -92,7 +84,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         self._head_bytes = self._unparsed_bytes = 0
         self._in_head = False
         self._arriving = False
-        self._large = False
+        self._refusal = 400, "the request is not HTTP/1.1"
         self._arrived_bytes = 0
         self._began_s = self._last_s = 0.0
         self._late: asyncio.TimerHandle | None = None
@@ -108,6 +100,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         if self._stuck is not None:
             self._stuck.cancel()
         super().connection_lost(exc)
+        self.on_lost()
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived."""
@@ -122,7 +115,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         if self.transport.is_closing():
             self._expect(None)
         elif self._in_head and self._unparsed_bytes > MAX_HEAD_BYTES:
-            self._large = True
+            self._refusal = _HEAD_TOO_LARGE
             self.send_400_response("")
         elif not self._arriving:
             self._expect(None)
@@ -149,6 +142,9 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._in_head = False
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._refusal = 400, "more than %d requests wait on this connection" % MAX_PIPELINED
+            raise _RefusedError()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -169,17 +165,14 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """What cannot be parsed, told as the protocol's error object."""
-        if self._large:
-            self._refuse(431, "the request's head is larger than %d bytes" % MAX_HEAD_BYTES)
-        else:
-            self._refuse(400, "this is no HTTP request")
+        """Refuse what cannot be parsed, with the protocol's error object."""
+        self._refuse(*self._refusal)
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > MAX_HEAD_BYTES:
-            self._large = True
-            raise _HeadTooLargeError()
+            self._refusal = _HEAD_TOO_LARGE
+            raise _RefusedError()
 
     def _expect(self, seconds: float | None) -> None:
         if self._late is not None:
@@ -205,6 +198,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
             self.transport.close()
 
     def _refuse(self, status: int, sentence: str) -> None:
+        self.on_refusal(status)
         body = json.dumps({"error": sentence}).encode()
         head = b"content-type: application/json\r\nconnection: close\r\n"
         if status == 503:
