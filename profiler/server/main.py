@@ -8,6 +8,7 @@ import argparse
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,8 @@ from splitwatt.profiler.server.web.guard import GuardedProtocol, RepeatsFilter
 from splitwatt.profiler.server.web.listener import Listener, connection_limit
 from splitwatt.profiler.server.web.recorder import PowerRecorder
 
+# A thread that decodes or postprocesses lets the event loop run after so long, s.
+_SWITCH_AFTER_S = 0.001
 # A board is silent while it runs something else; it connects again where that takes longer.
 _KEEP_ALIVE_S = 120
 _STOP_WITHIN_S = 30
@@ -63,6 +66,7 @@ def serve_app(app: Any, listener: Any, place: Place, ready: Callable[[], None]) 
         ready: called once it listens.
     """
     GuardedProtocol.max_connections = connection_limit()
+    sys.setswitchinterval(_SWITCH_AFTER_S)
     logging.getLogger("uvicorn.error").addFilter(RepeatsFilter())
     config = uvicorn.Config(
         app,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from starlette.responses import Response, StreamingResponse
@@ -29,6 +30,7 @@ def filled(first: bytes, filler: bytes, count: int, media_type: str) -> Response
         yield first
         for start in range(0, count, _PIECE_BYTES):
             yield filler * min(_PIECE_BYTES, count - start)
+            await asyncio.sleep(0)  # others' turn: a fast reader is always ready for more
 
     if count <= _PIECE_BYTES:
         return Response(first + filler * count, media_type=media_type)

@@ -15,7 +15,7 @@ from starlette.types import Receive
 from splitwatt.profiler.client.protocol import HEADER_LENGTH, REQUEST_JSON_BYTES, read_header_length
 from splitwatt.profiler.server.inference.refusals import Refused
 
-BODY_LIMIT_BYTES = 64 << 20
+BODY_LIMIT_BYTES = 16 << 20
 # Of all bodies that are in memory, and of answers until they are sent.
 BUDGET_BYTES = 256 << 20
 # What a request takes besides its body.

@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,8 @@ LEAST_BYTES_S = 1000.0
 # Whatever arrives of it: a body takes no longer, and pauses no longer between two of its bytes.
 WHOLE_TIMEOUT_S = 900.0
 PAUSE_TIMEOUT_S = 30.0
+# A body that was refused, and comes nevertheless, is read and dropped at this rate.
+DISCARD_BYTES_S = 4e6
 # Requests that one connection may send before the first of them is answered.
 MAX_PIPELINED = 16
 # The same message of the log comes again only after so long, s.
@@ -87,6 +90,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         self._refusal = 400, "the request is not HTTP/1.1"
         self._arrived_bytes = 0
         self._began_s = self._last_s = 0.0
+        self._cycles: deque[Any] = deque()  # of requests that are not answered yet
         self._late: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
         if len(self.connections) > self.max_connections:
@@ -100,6 +104,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         if self._stuck is not None:
             self._stuck.cancel()
         super().connection_lost(exc)
+        self._disconnect()
         self.on_lost()
 
     def data_received(self, data: bytes) -> None:
@@ -112,6 +117,9 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         super().data_received(data)
         self._arrived_bytes += len(data)
         self._last_s = self.loop.time()
+        if self._arriving and self.cycle is not None and self.cycle.response_complete:
+            self.flow.pause_reading()
+            self.loop.call_later(len(data) / DISCARD_BYTES_S, self.flow.resume_reading)
         if self.transport.is_closing():
             self._expect(None)
         elif self._in_head and self._unparsed_bytes > MAX_HEAD_BYTES:
@@ -142,10 +150,17 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._in_head = False
-        if len(self.pipeline) >= MAX_PIPELINED:
+        if len(self._cycles) > MAX_PIPELINED:
             self._refusal = 400, "more than %d requests wait on this connection" % MAX_PIPELINED
             raise _RefusedError()
         super().on_headers_complete()
+        self._cycles.append(self.cycle)
+
+    def on_response_complete(self) -> None:
+        """A request is answered; they are answered in turn."""
+        if self._cycles:
+            self._cycles.popleft()
+        super().on_response_complete()
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -155,7 +170,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
     def pause_writing(self) -> None:
         """The client does not read as fast as it is written to."""
         super().pause_writing()
-        self._stuck = self.loop.call_later(self.write_timeout_s, self.transport.abort)
+        self._stuck = self.loop.call_later(self.write_timeout_s, self._abort)
 
     def resume_writing(self) -> None:
         """The client has read."""
@@ -195,7 +210,18 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             self._refuse(408, "the request did not arrive in time")
         else:
-            self.transport.close()
+            self._abort()
+
+    def _abort(self) -> None:
+        self._disconnect()
+        self.transport.abort()
+
+    def _disconnect(self) -> None:
+        """Tell every request of this connection that nobody reads its answer."""
+        for cycle in self._cycles:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.flow.resume_writing()
 
     def _refuse(self, status: int, sentence: str) -> None:
         self.on_refusal(status)
@@ -206,3 +232,4 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         head += b"content-length: %d\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[status] + head + body)
         self.transport.close()
+        self._disconnect()
