@@ -1,9 +1,8 @@
+# board: no
 """A request's body: read within its limit, and within what all bodies may take together.
 
 The socket's guard bounds the time that it takes.
 """
-
-# board: no
 
 from __future__ import annotations
 
