@@ -6,7 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import quote
 
 from splitwatt.device_configs.errors import ServerError
-from splitwatt.profiler.client.connection import Answer, Connection, Endpoint, timed_out
+from splitwatt.profiler.client.connection import Answer, Connection, Endpoint, shown, timed_out
 from splitwatt.profiler.client.protocol import (
     HEADER_LENGTH,
     Tensor,
@@ -23,6 +23,8 @@ TIMEOUT_S = 60.0
 # time-out is not tried again.
 RETRY_AFTER_S = (0.1, 0.4)
 _LONGEST_WAIT_S = 10.0
+# Of a server's stage times as text.
+_TIMES_BYTES = 4096
 _INFER = "/v2/models/%s/infer"
 _OLDER = "it is of an older version: both ends cannot be put on one clock"
 
@@ -136,8 +138,10 @@ class Client:
             raise ServerError("%s answered without the output 'answer'" % self.endpoint.url)
         stages = response.parameters.get("stages", "")
         if "stages" in response.tensors:  # a Triton's answers have no parameters of their own
-            stages = response.tensors["stages"].data.decode("utf-8", "replace")
-        return packed.data, read_times(stages)
+            stages = bytes(response.tensors["stages"].data[:_TIMES_BYTES]).decode(
+                "utf-8", "replace"
+            )
+        return bytes(packed.data), read_times(stages)
 
     def _path(self, model: str) -> str:
         return _INFER % (self._short.get(model) or quoted(model))
@@ -187,7 +191,8 @@ class Client:
         received_s = time.perf_counter()
         document = load_json(answer.body) if answer.status == 200 else {}
         known = isinstance(document, dict) and all(
-            isinstance(document.get(name), float) for name in ("received_s", "sent_s")
+            isinstance(document.get(name), float) and abs(document[name]) < 1e12
+            for name in ("received_s", "sent_s")
         )
         if not known:
             raise NoClockError("the server at %s tells no clock" % self.endpoint.url, _OLDER)
@@ -275,18 +280,34 @@ class Client:
 
 
 def _refusal(answer: Answer, method: str, url: str) -> ServerError:
-    try:
-        document = load_json(answer.body[: 1 << 16])
-        sentence = document.get("error") if isinstance(document, dict) else None
-    except ServerError:
-        sentence = None
-    if sentence is None and url.endswith("/v2"):  # every server of the protocol answers that
+    if 300 <= answer.status < 400:
+        return ServerError(
+            "%s %s was redirected (%d)" % (method, url, answer.status),
+            "redirects are not followed: give the server's own URL",
+        )
+    if (
+        url.endswith("/v2") and _stated_reason(answer) is None
+    ):  # every inference server answers that
         return ServerError(
             "%s is no inference server: it refused %s (%d)" % (url[:-3], method, answer.status),
             "give --server the address that 'splitwatt serve' printed",
         )
-    sentence = str(sentence or "no reason given")[:500]
+    sentence = reason_of(answer)
     return ServerError("%s %s was refused (%d): %s" % (method, url, answer.status, sentence))
+
+
+def reason_of(answer: Answer) -> str:
+    """The sentence of a refusal, in one line of at most 500 characters, none of which acts."""
+    return shown(_stated_reason(answer) or "no reason given")
+
+
+def _stated_reason(answer: Answer) -> Optional[str]:
+    try:
+        document = load_json(answer.body)
+        sentence = document.get("error") if isinstance(document, dict) else None
+    except ServerError:
+        sentence = None
+    return None if sentence is None else str(sentence)
 
 
 def _told_to_wait_s(answer: Answer) -> float:

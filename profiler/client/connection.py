@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import http.client
 import io
+import select
 import socket
 import ssl
 import struct
@@ -15,10 +16,14 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
 
 from splitwatt.device_configs.errors import ServerError, UsageError
+from splitwatt.device_configs.printable import printable
 from splitwatt.profiler.links.link import framed_bytes, seconds
 from splitwatt.profiler.links.way import Drain, Paced, Way
 
-_ANSWER_LIMIT_BYTES = 256 << 20
+# Of an answer's body, and of everything before and after it: status line, headers, chunk sizes.
+ANSWER_BYTES = 256 << 20
+_BESIDE_BYTES = 1 << 20
+_POLLRDHUP = 0x2000  # of Linux; select has no name for it before Python 3.7
 _PIECE_BYTES = 64 << 10
 _REMEDY = "is 'splitwatt serve' running there?"
 _SLOW = "see whether 'splitwatt serve' runs there, or have 'profile' wait longer with --timeout"
@@ -84,7 +89,9 @@ class Connection:
         self._timeout_s = timeout_s
         self.limit_s = timeout_s
         self._until = 0.0
+        self._may_come = 0
         self._socket: Optional[Any] = None
+        self._plain: Optional[Any] = None
         self._way = endpoint.way
         self._drain: Optional[Drain] = None
         self.sent_bytes = 0
@@ -102,6 +109,7 @@ class Connection:
         data = self.message(method, path, headers, body)
         self.limit_s = self._timeout_s + self._link_s(len(data), up=True)
         self._until = time.monotonic() + self.limit_s
+        self._may_come = ANSWER_BYTES + _BESIDE_BYTES
         try:
             stream = self.open()
             if isinstance(stream, Paced):
@@ -126,8 +134,15 @@ class Connection:
         return left
 
     def received(self, count: int) -> None:
-        """Count bytes of an answer, which may take as long as the link takes for them."""
+        """Count bytes of an answer, which may take as long as the link takes for them.
+
+        Raises:
+            ServerError: more come than any answer has, such as headers without an end.
+        """
         self.received_bytes += count
+        self._may_come -= count
+        if self._may_come < 0:
+            raise _too_large()
         more_s = self._link_s(count, up=False)
         self.limit_s += more_s
         self._until += more_s
@@ -137,7 +152,7 @@ class Connection:
         if timed_out(error):
             reason, remedy = "gave no answer within %.3g s" % self.limit_s, _SLOW
         else:
-            why = getattr(error, "strerror", None) or error
+            why = shown(str(getattr(error, "strerror", None) or error))
             reason, remedy = "cannot be reached: %s" % why, _REMEDY
         return ServerError("the server %s %s" % (self._url, reason), remedy)
 
@@ -195,6 +210,8 @@ class Connection:
         response = http.client.HTTPResponse(_Counted(stream, self), method=method)  # type: ignore
         try:
             response.begin()
+            if (response.length or 0) > ANSWER_BYTES:
+                raise _too_large()
             body = _body(response)
             if response.length:  # Python's read(n) does not complain about a body cut short
                 raise http.client.IncompleteRead(body, response.length)
@@ -212,6 +229,8 @@ class Connection:
             OSError: it cannot be connected.
             ServerError: it is not the server that was meant.
         """
+        if self._socket is not None and _has_ended(self._plain):
+            self.close()  # the server closes connections that were silent for long
         if self._socket is None:
             gate = self._way.connect if self._way is not None else None
             plain = socket.create_connection(gate or (self._host, self._port), self._timeout_s)
@@ -220,6 +239,7 @@ class Connection:
             if self._context is not None:
                 self._socket = self._context.wrap_socket(plain, server_hostname=self._host)
                 self._check_fingerprint(self._socket)
+            self._plain = self._socket
             if self._way is not None and self._way.connect is None:
                 self._socket = Paced(self._socket, self._way)
         return self._socket
@@ -253,13 +273,29 @@ def _body(response: http.client.HTTPResponse) -> bytes:
     """The body, in pieces: an older Python sets aside (and clears) as much as it is asked for."""
     pieces: List[bytes] = []
     size = 0
-    while size <= _ANSWER_LIMIT_BYTES:
+    while size <= ANSWER_BYTES:
         piece = response.read(_PIECE_BYTES)
         if not piece:
             return b"".join(pieces)
         pieces.append(piece)
         size += len(piece)
-    raise ServerError("the server's answer is larger than %d bytes" % _ANSWER_LIMIT_BYTES)
+    raise _too_large()
+
+
+def shown(text: str) -> str:
+    """A peer's text for a terminal: one line of at most 500 characters, none of which acts."""
+    return printable(" ".join(text[:500].split()))
+
+
+def _too_large() -> ServerError:
+    return ServerError("the server's answer is larger than %d bytes" % ANSWER_BYTES)
+
+
+def _has_ended(plain: Any) -> bool:
+    """Whether the other end has closed a connection."""
+    waiter = select.poll()
+    waiter.register(plain, _POLLRDHUP)
+    return bool(waiter.poll(0))
 
 
 class _Counted(io.RawIOBase):

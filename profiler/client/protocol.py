@@ -1,15 +1,16 @@
 """The Open Inference Protocol v2 with its binary tensor extension, encoded and decoded.
 
-Standard library alone, shared by client and server. Whatever it decodes may come from an enemy:
-every size is checked against the bytes that are there before anything is made of it.
+Standard library alone, shared by client and server. Everything that it decodes may be hostile: every
+size is checked against the bytes that arrived before anything is made of it.
 Specification: github.com/kserve/open-inference-protocol, and Triton's `binary_data` extension.
 """
 
 import json
 import struct
-from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Tuple, Union
 
 from splitwatt.device_configs.errors import ServerError
+from splitwatt.device_configs.input.strict_json import parse_json
 from splitwatt.profiler.client.short_names import SHORT_NAMES
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -31,23 +32,33 @@ DATATYPES: Dict[str, Tuple[int, Optional[str]]] = {
     "FP64": (8, "d"),
 }
 
-# What a request may ask for: of itself, of an input, of an output.
-_OF_REQUEST = ("binary_data_output", "timeout")
-_OF_INPUT = ("binary_data_size",)
-_OF_OUTPUT = ("binary_data",)
+# Of the JSON part of a request, tensors as JSON included; large tensors travel as binary data.
+REQUEST_JSON_BYTES = 64 << 10
+# Of an answer: our client asks for binary data, which leaves a few hundred bytes of JSON.
+RESPONSE_JSON_BYTES = 1 << 20
 _MAX_TENSORS = 16
 _MAX_DIMENSIONS = 8
 _MAX_NAME = 256
-_MAX_DIGITS = 40
+# What is supported; a client that asks for more is refused, because its answer would not be what it
+# asked for: shared memory, sequences, priorities, the classification extension.
+_REQUEST_PARAMETERS = ("binary_data_output", "timeout")
+_INPUT_PARAMETERS = ("binary_data_size",)
+_OUTPUT_PARAMETERS = ("binary_data",)
+
+
+Body = Union[bytes, bytearray]
 
 
 class Tensor(NamedTuple):
-    """A tensor as bytes: little-endian, C order, `datatype` as in `DATATYPES`."""
+    """A tensor as bytes: little-endian, C order, `datatype` as in `DATATYPES`.
+
+    A decoded tensor's `data` is a view of the message that it came in: nothing is copied.
+    """
 
     name: str
     datatype: str
     shape: Tuple[int, ...]
-    data: bytes
+    data: Union[bytes, memoryview]
 
     def values(self) -> List[Any]:
         """The elements as Python numbers, flat."""
@@ -121,7 +132,7 @@ def encode_response(
     return _message(document, [tensor for tensor, binary in tensors if binary])
 
 
-def decode_request(body: bytes, header_length: Optional[int]) -> InferRequest:
+def decode_request(body: Body, header_length: Optional[int]) -> InferRequest:
     """Read a request.
 
     Args:
@@ -129,18 +140,17 @@ def decode_request(body: bytes, header_length: Optional[int]) -> InferRequest:
         header_length: the value of Inference-Header-Content-Length; None when it was absent.
 
     Raises:
-        ServerError: it is none, in one sentence.
+        ServerError: it is wrong, or asks for something that is not supported, in one sentence.
     """
-    document, binary = _split(body, header_length)
-    tensors = _tensors(document, "inputs", binary)
-    for name, entry in zip(tensors, document["inputs"]):
-        whose = "the input '%s'" % name[:_MAX_NAME]
-        _known(_parameters(entry, whose), whose, _OF_INPUT)
-    parameters = _known(_parameters(document, "the request"), "the request", _OF_REQUEST)
+    document, binary = _split(body, header_length, REQUEST_JSON_BYTES)
+    parameters = _parameters(document, "the request", _REQUEST_PARAMETERS)
+    tensors = _tensors(document, "inputs", binary, _INPUT_PARAMETERS)
     outputs = document.get("outputs", [])
     if not isinstance(outputs, list) or len(outputs) > _MAX_TENSORS:
         _refuse("'outputs' must be a list of at most %d outputs" % _MAX_TENSORS)
-    default = parameters.get("binary_data_output", False) is True
+    default = parameters.get("binary_data_output", False)
+    if not isinstance(default, bool):
+        _refuse("the parameter 'binary_data_output' must be true or false")
     wanted = [_wanted(output, default) for output in outputs]
     if len({output.name for output in wanted}) != len(wanted):
         _refuse("'outputs' names an output twice")
@@ -148,38 +158,37 @@ def decode_request(body: bytes, header_length: Optional[int]) -> InferRequest:
     if id is not None and (not isinstance(id, str) or len(id) > _MAX_NAME):
         _refuse("'id' must be text of at most %d characters" % _MAX_NAME)
     # A request with binary data that says nothing of its outputs is answered in kind.
-    own = parameters.get("binary_data_output", header_length is not None) is True
+    own = parameters.get("binary_data_output", header_length is not None)
     return InferRequest(id, tensors, wanted, own, _timeout_s(parameters))
 
 
-def decode_response(body: bytes, header_length: Optional[int]) -> InferResponse:
+def decode_response(body: Body, header_length: Optional[int]) -> InferResponse:
     """Read a response.
 
     Raises:
-        ServerError: it is none, in one sentence.
+        ServerError: it is wrong, in one sentence.
     """
-    document, binary = _split(body, header_length)
+    document, binary = _split(body, header_length, RESPONSE_JSON_BYTES)
     tensors = _tensors(document, "outputs", binary)
     return InferResponse(tensors, _parameters(document, "the response"))
 
 
-def load_json(data: bytes) -> Any:
-    """Parse JSON from a stranger: no NaN, no endless numbers, no bottomless nesting.
+def load_json(data: bytes, limit_bytes: int = RESPONSE_JSON_BYTES) -> Any:
+    """Parse JSON from a peer, by the strict reader.
 
     Raises:
-        ServerError: it is no JSON.
+        ServerError: it is larger than the limit, or is not JSON.
     """
-    try:
-        return _DECODER.decode(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ServerError("the JSON part cannot be read: %s" % str(error)[:120])
+    if len(data) > limit_bytes:
+        _refuse("the JSON part is larger than %d bytes" % limit_bytes)
+    return parse_json(data, "the JSON part", ServerError)
 
 
 def read_header_length(text: Optional[str]) -> Optional[int]:
     """The value of Inference-Header-Content-Length, None where the header is absent.
 
     Raises:
-        ServerError: it is no length.
+        ServerError: it is not a number of bytes.
     """
     if text is None:
         return None
@@ -212,17 +221,26 @@ def _described(tensor: Tensor, binary: bool) -> Dict[str, Any]:
     return entry
 
 
-def _split(body: bytes, header_length: Optional[int]) -> Tuple[Dict[str, Any], memoryview]:
+def _split(
+    body: Body, header_length: Optional[int], limit_bytes: int
+) -> Tuple[Dict[str, Any], memoryview]:
     length = len(body) if header_length is None else header_length
     if length > len(body):
         _refuse("the JSON part is said to have %d bytes and the body has %d" % (length, len(body)))
-    document = load_json(body[:length])
+    if length > limit_bytes:
+        _refuse("the JSON part is larger than %d bytes: send tensors as binary data" % limit_bytes)
+    document = load_json(bytes(body[:length]), limit_bytes)
     if not isinstance(document, dict):
         _refuse("the JSON part must be an object")
     return document, memoryview(body)[length:]
 
 
-def _tensors(document: Dict[str, Any], key: str, binary: memoryview) -> Dict[str, Tensor]:
+def _tensors(
+    document: Dict[str, Any],
+    key: str,
+    binary: memoryview,
+    known: Optional[Tuple[str, ...]] = None,
+) -> Dict[str, Tensor]:
     entries = document.get(key)
     if not isinstance(entries, list) or len(entries) > _MAX_TENSORS:
         _refuse("'%s' must be a list of at most %d tensors" % (key, _MAX_TENSORS))
@@ -230,18 +248,19 @@ def _tensors(document: Dict[str, Any], key: str, binary: memoryview) -> Dict[str
     start = 0
     for entry in entries:
         name, datatype, shape, size = _head(entry, key)
-        carried = _parameters(entry, "the tensor '%s'" % name).get("binary_data_size")
+        carried = _parameters(entry, "the tensor '%s'" % name, known).get("binary_data_size")
+        data: Union[bytes, memoryview]
         if carried is None:
             data = _from_json(name, datatype, size, entry.get("data"))
         else:
             if "data" in entry or not _is_count(carried) or carried != size:
                 _refuse("the tensor '%s' of this shape and type has %d bytes" % (name, size))
-            data = bytes(binary[start : start + size])
+            data = binary[start : start + size]
             start += size
             if start > len(binary):
                 _refuse("the binary data ends inside the tensor '%s'" % name)
         if name in tensors:
-            _refuse("the tensor '%s' stands twice" % name)
+            _refuse("the tensor '%s' is there twice" % name)
         tensors[name] = Tensor(name, datatype, shape, data)
     if start != len(binary):
         _refuse("%d bytes follow the last tensor" % (len(binary) - start))
@@ -299,21 +318,17 @@ def _flat(data: List[Any]) -> List[Any]:
     return flat
 
 
-def _parameters(entry: Dict[str, Any], whose: str) -> Dict[str, Any]:
+def _parameters(
+    entry: Dict[str, Any], whose: str, known: Optional[Tuple[str, ...]] = None
+) -> Dict[str, Any]:
     parameters = entry.get("parameters", {})
     if not isinstance(parameters, dict):
         _refuse("'parameters' of %s must be an object" % whose)
-    return parameters
-
-
-def _known(parameters: Dict[str, Any], whose: str, names: Tuple[str, ...]) -> Dict[str, Any]:
-    """The parameters, where the server acts on all of them: shared memory, sequences and priorities
-    would otherwise seem to have been obeyed."""
     for name in parameters:
-        if name not in names:
+        if known is not None and name not in known:
             _refuse(
-                "the parameter '%s' of %s is not supported; the server takes %s"
-                % (str(name)[:_MAX_NAME], whose, ", ".join(names))
+                "the parameter '%s' of %s is not supported; known: %s"
+                % (name[:_MAX_NAME], whose, ", ".join(known))
             )
     return parameters
 
@@ -322,9 +337,10 @@ def _wanted(output: Any, default: bool) -> Wanted:
     if not isinstance(output, dict) or not isinstance(output.get("name"), str):
         _refuse("each of 'outputs' must be an object with a 'name'")
     whose = "the output '%s'" % output["name"][:_MAX_NAME]
-    binary = _known(_parameters(output, whose), whose, _OF_OUTPUT).get("binary_data", default)
+    parameters = _parameters(output, whose, _OUTPUT_PARAMETERS)
+    binary = parameters.get("binary_data", default)
     if not isinstance(binary, bool):
-        _refuse("the parameter binary_data of %s must be true or false" % whose)
+        _refuse("the parameter 'binary_data' of %s must be true or false" % whose)
     return Wanted(output["name"], binary)
 
 
@@ -337,25 +353,9 @@ def _timeout_s(parameters: Dict[str, Any]) -> Optional[float]:
     return 1e-6 * float(timeout_us)
 
 
-def _short(kind: Any) -> Any:
-    def parse(text: str) -> Any:
-        if len(text) > _MAX_DIGITS:
-            raise ValueError("a number of %d digits" % len(text))
-        return kind(text)
-
-    return parse
-
-
-def _no_constant(text: str) -> NoReturn:
-    raise ValueError("%s is no JSON" % text)
-
-
 def _refuse(sentence: str) -> NoReturn:
     raise ServerError(sentence)
 
 
-# Made once: each costs as much as a message's JSON.
+# Made once: making it costs as much as encoding a message.
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-_DECODER = json.JSONDecoder(
-    parse_constant=_no_constant, parse_int=_short(int), parse_float=_short(float)
-)

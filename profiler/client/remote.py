@@ -7,10 +7,10 @@ import time
 from typing import Any, Dict, List, NamedTuple
 
 from splitwatt.device_configs.errors import ServerError
-from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.client.client import Client, reason_of
 from splitwatt.profiler.client.clock import EXCHANGES, best
-from splitwatt.profiler.client.connection import Answer, Connection, Endpoint
-from splitwatt.profiler.client.protocol import load_json
+from splitwatt.profiler.client.connection import ANSWER_BYTES, Answer, Connection, Endpoint
+from splitwatt.profiler.client.protocol import RESPONSE_JSON_BYTES, load_json
 
 STAGES = "stages"
 ENERGY = "energy"
@@ -120,7 +120,7 @@ class Remote:
                 connection.close()
         if answer.status != 200:
             raise self._refused(answer)
-        return _document(answer)
+        return _document(answer, ANSWER_BYTES)  # a trace of hours is some megabytes
 
     def _exchange(
         self, connection: Connection, method: str, path: str, headers: Dict[str, str], body: bytes
@@ -131,15 +131,11 @@ class Remote:
             raise connection.gone(error)
 
     def _refused(self, answer: Answer) -> ServerError:
-        try:
-            told = str(_document(answer).get("error"))[:500]
-        except ServerError:
-            told = "no reason given"
-        return ServerError("%s refused (%d): %s" % (self._url, answer.status, told))
+        return ServerError("%s refused (%d): %s" % (self._url, answer.status, reason_of(answer)))
 
 
-def _document(answer: Answer) -> Dict[str, Any]:
-    document = load_json(answer.body)
+def _document(answer: Answer, limit_bytes: int = RESPONSE_JSON_BYTES) -> Dict[str, Any]:
+    document = load_json(answer.body, limit_bytes)
     if not isinstance(document, dict):
         raise ServerError("the server answered no JSON object")
     return document

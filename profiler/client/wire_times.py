@@ -11,6 +11,7 @@ from typing import Any, Dict, NamedTuple, Optional
 from splitwatt.device_configs.errors import ServerError
 
 _TOTAL = "all"
+_MAX_TEXT = 4096
 _LETTERS = {
     "decode": "d",
     "body": "b",
@@ -53,6 +54,8 @@ def read_times(text: Any) -> Times:
     """
     stages: Dict[str, float] = {}
     at_s: Optional[float] = None
+    if len(str(text)) > _MAX_TEXT:
+        raise ServerError("the server's stage times have more than %d characters" % _MAX_TEXT)
     for word in text.split() if isinstance(text, str) else [repr(text)]:
         name, _, value = word.partition("=")
         if word.startswith("@"):

@@ -25,7 +25,7 @@ SESSION = field(
 )
 # Stages are measured inside the total: beyond these, they are of another sample or made up.
 _MOST_OF_TOTAL, _SLACK_S = 2.0, 0.1
-# No request is larger: a server takes 64 MiB.
+# No request is larger: a server takes 16 MiB.
 _MOST_SENT_BYTES = 2**28
 
 

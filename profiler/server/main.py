@@ -7,6 +7,8 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
+import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -18,9 +20,12 @@ from splitwatt.profiler.server.inference.runner import Runner
 from splitwatt.profiler.server.place import Place, announce, listen, place_of
 from splitwatt.profiler.server.setup import check_flags, models_of, target_of
 from splitwatt.profiler.server.web.app import Server
-from splitwatt.profiler.server.web.guard import GuardedProtocol, RepeatsFilter, connection_limit
+from splitwatt.profiler.server.web.guard import GuardedProtocol, RepeatsFilter
+from splitwatt.profiler.server.web.listener import Listener, connection_limit
 from splitwatt.profiler.server.web.recorder import PowerRecorder
 
+# A thread that decodes or postprocesses lets the event loop run after so long, s.
+_SWITCH_AFTER_S = 0.001
 # A board is silent while it runs something else; it connects again where that takes longer.
 _KEEP_ALIVE_S = 120
 _STOP_WITHIN_S = 30
@@ -61,6 +66,7 @@ def serve_app(app: Any, listener: Any, place: Place, ready: Callable[[], None]) 
         ready: called once it listens.
     """
     GuardedProtocol.max_connections = connection_limit()
+    sys.setswitchinterval(_SWITCH_AFTER_S)
     logging.getLogger("uvicorn.error").addFilter(RepeatsFilter())
     config = uvicorn.Config(
         app,
@@ -75,11 +81,11 @@ def serve_app(app: Any, listener: Any, place: Place, ready: Callable[[], None]) 
         ssl_certfile=place.cert,
         ssl_keyfile=place.key,
     )
-    server = _Announced(config, ready)
+    server = _Counted(app, config, listener, ready)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises a signal again once it has stopped: told to stop, it did what it should.
         signal.signal(number, server.handle_exit)
-    server.run([listener])
+    server.run([])
 
 
 def _recorder(options: argparse.Namespace) -> PowerRecorder | None:
@@ -88,14 +94,32 @@ def _recorder(options: argparse.Namespace) -> PowerRecorder | None:
     return PowerRecorder(options.energy_target, options.sysfs or "/sys", options.driver)
 
 
-class _Announced(uvicorn.Server):  # type: ignore[misc,unused-ignore]
-    """A server that says when it listens."""
+class _Counted(uvicorn.Server):  # type: ignore[misc,unused-ignore]
+    """A server that counts its connections from their first packet on, and says when it listens."""
 
-    def __init__(self, config: Any, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, app: Any, config: Any, listener: socket.socket, ready: Callable[[], None]
+    ) -> None:
         super().__init__(config)
+        self._app = app
+        self._listener = listener
         self._ready = ready
 
     async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._ready()
+        await super().startup([])
+        if not self.started:
+            return
+        limit = GuardedProtocol.max_connections
+        listener = Listener(self._listener, self._protocol, self.config.ssl, limit)
+        self._accepting = listener.start(self.config.backlog)
+        self._ready()
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        self._accepting.cancel()
+        await super().shutdown([self._listener])
+
+    def _protocol(self) -> Any:
+        state = self.lifespan.state
+        made = GuardedProtocol(self.config, server_state=self.server_state, app_state=state)
+        made.on_refusal = self._app.count_refusal
+        return made

@@ -1,6 +1,6 @@
 """Run folders that were changed at random: each reader answers or refuses in one sentence.
 
-`python -m tests.soak runs` does the same for longer.
+`python -m tests.fuzz` makes more of them.
 """
 
 import contextlib

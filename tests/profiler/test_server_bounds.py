@@ -1,19 +1,24 @@
 """What a peer can make the server hold or do is bounded, and nobody else waits meanwhile."""
 
+import contextlib
 import http.client
 import json
 import resource
 import socket
+import ssl
 import statistics
 import subprocess
 import threading
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
-from splitwatt.profiler.server.web.body import BODY_LIMIT_BYTES, BUDGET_BYTES, JSON_LIMIT_BYTES
+from splitwatt.profiler.client.protocol import REQUEST_JSON_BYTES
+from splitwatt.profiler.server.lan import make_credentials
+from splitwatt.profiler.server.web.body import BODY_LIMIT_BYTES, BUDGET_BYTES
 from tests.conftest import COMMAND
 from tests.profiler.conftest import RunningServer
 
@@ -35,10 +40,10 @@ def ones(size):
 
 def test_json_beyond_its_bound_is_refused_before_it_is_read(server):
     for headers, body in (
-        ({}, ones(JSON_LIMIT_BYTES + 10)),
+        ({}, ones(REQUEST_JSON_BYTES + 10)),
         (
-            {"Inference-Header-Content-Length": str(JSON_LIMIT_BYTES + 1)},
-            ones(JSON_LIMIT_BYTES + 10),
+            {"Inference-Header-Content-Length": str(REQUEST_JSON_BYTES + 1)},
+            ones(REQUEST_JSON_BYTES + 10),
         ),
     ):
         status, text = ask(server, "POST", "/v2/models/tiny@1/infer", body, headers)
@@ -50,7 +55,7 @@ def test_the_largest_allowed_json_holds_nobody_up(server):
 
     def send():
         while not stop.is_set():
-            status, _ = ask(server, "POST", "/v2/models/tiny@1/infer", ones(JSON_LIMIT_BYTES))
+            status, _ = ask(server, "POST", "/v2/models/tiny@1/infer", ones(REQUEST_JSON_BYTES))
             assert status in (200, 400, 503)
 
     senders = [threading.Thread(target=send, daemon=True) for _ in range(16)]
@@ -168,6 +173,107 @@ def test_malformed_requests_do_not_grow_the_log(tiny, tmp_path):
         process.wait(30)
         process.stdout.close()
     assert len(log.read_text().splitlines()) < 10
+
+
+def test_tls_clients_that_never_finish_their_handshake_are_counted(tiny, tmp_path):
+    """Under `ulimit -n 256`, they are closed beyond the limit; a client that was there is served."""
+    made = make_credentials(str(tmp_path), "127.0.0.1")
+    log = tmp_path / "log"
+    with open(log, "wb") as errors:
+        process = subprocess.Popen(
+            [*COMMAND, "serve", "--bundles", str(tiny), "--port", "0", "--json"]
+            + ["--token-file", made.token_file, "--cert", made.cert, "--key", made.key],
+            stdout=subprocess.PIPE, stderr=errors,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)),
+        )  # fmt: skip
+    connections = []
+    try:
+        url = urlsplit(json.loads(process.stdout.readline())["url"])
+        context = ssl.create_default_context(cafile=made.cert)
+        context.check_hostname = False
+        client = http.client.HTTPSConnection(url.hostname, url.port, timeout=10, context=context)
+        client.connect()
+        for _ in range(300):
+            connections.append(socket.create_connection((url.hostname, url.port), 10))
+        connections[-1].settimeout(10)
+        assert connections[-1].recv(100) == b""
+        assert sum(not has_ended(one) for one in connections) == 128 + 64 - 1  # and `client`
+        token = Path(made.token_file).read_text().strip()
+        client.request("GET", "/v2/models/tiny@1", headers={"Authorization": "Bearer " + token})
+        assert client.getresponse().status == 200
+    finally:
+        for one in connections:
+            one.close()
+        client.close()
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
+    assert "Traceback" not in log.read_text()
+
+
+def has_ended(connection):
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+
+
+def test_large_bodies_leave_room_for_small_ones(tiny):
+    server = RunningServer(tiny, "--port", "0")
+    connections = []
+    try:
+        for _ in range(BUDGET_BYTES // BODY_LIMIT_BYTES):
+            one = opened(server, head_of("/v2/models/tiny@1/infer", BODY_LIMIT_BYTES))
+            connections.append(one)
+        connections[-1].settimeout(10)
+        assert b" 503 " in connections[-1].recv(4096)
+        assert ask(server, "POST", "/v2/models/tiny@1/infer", b"{}")[0] == 400
+    finally:
+        for one in connections:
+            one.close()
+        server.stop()
+
+
+def test_a_body_of_a_client_that_says_no_length_is_counted_as_it_comes(server):
+    head = b"POST /v2/models/tiny@1/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+    piece = b"10000\r\n" + b"1" * 65536 + b"\r\n"
+    with opened(server, head + b"\r\n" + piece + piece) as one:
+        one.settimeout(10)
+        assert b" 413 " in one.recv(4096)
+
+
+def test_a_large_answer_is_never_whole_in_memory(tiny):
+    server = RunningServer(tiny, "--port", "0")
+    connections = []
+    try:
+        assert ask(server, "GET", "/v2/health/live")[0] == 200
+        memory = psutil.Process(server.process.pid)
+        before = memory.memory_info().rss
+        head = b"POST /v2/splitwatt/echo/%d HTTP/1.1\r\nHost: x\r\n\r\n" % BODY_LIMIT_BYTES
+        for _ in range(16):  # nobody reads
+            connections.append(opened(server, head))
+        time.sleep(1)
+        assert memory.memory_info().rss - before < 32 << 20
+    finally:
+        for one in connections:
+            one.close()
+        server.stop()
+
+
+def test_requests_that_wait_on_one_connection_are_bounded(server):
+    echo = b"POST /v2/splitwatt/echo/9000000 HTTP/1.1\r\nHost: x\r\n\r\n"
+    with opened(server, echo) as one:
+        time.sleep(0.2)
+        one.sendall(b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n" * 4000)
+        one.settimeout(10)
+        text = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := one.recv(65536):
+                text += piece
+    assert b"200 OK" in text  # of the first
+    metrics = ask(server, "GET", "/metrics")[1]
+    assert 'splitwatt_refusals_total{status="400"}' in metrics
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br"])

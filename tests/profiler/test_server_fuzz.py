@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 from splitwatt.profiler.server.inference.models import Models
 from splitwatt.profiler.server.inference.runner import Runner
 from splitwatt.profiler.server.web.app import Server
-from splitwatt.profiler.server.web.openapi import document
+from tests.profiler.openapi import document
 from tests.profiler.test_server import MODEL, ask
 
 schemathesis = pytest.importorskip("schemathesis")
@@ -38,8 +38,7 @@ def test_no_request_breaks_it(case, server):
 
 
 def test_the_document_is_that_of_the_routes(server):
-    status, content, _ = ask(server.url, "GET", "/openapi.json")
-    assert status == 200 and b"3.0.3" in content
+    assert ask(server.url, "GET", "/openapi.json")[0] == 404  # for these tests alone
     runner = Runner(Models("/nowhere", "cpu", 1))
     routes = {route.path for route in Server(runner)._routes.routes}
     runner.close()

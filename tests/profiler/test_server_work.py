@@ -204,7 +204,9 @@ def test_heads_and_times_are_bounded(server):
     many = b"".join(b"h%d: 1\r\n" % n for n in range(3000))
     assert talk(b"GET /v2 HTTP/1.1\r\n" + many + b"\r\n").startswith(b"HTTP/1.1 431")
     found = talk(b"no request\r\n\r\n")
-    assert found.startswith(b"HTTP/1.1 400") and b'{"error": "this is no HTTP request"}' in found
+    assert (
+        found.startswith(b"HTTP/1.1 400") and b'{"error": "the request is not HTTP/1.1"}' in found
+    )
 
 
 def test_slow_and_silent_clients_are_let_go():

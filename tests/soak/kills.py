@@ -2,16 +2,20 @@
 
 The runner, the block and the run folder are those of `splitwatt profile`, in processes of their own;
 a process is forked from this one instead of started anew, so that a kill takes a fraction of a
-second and not two. The model is tiny and local, so most of a run is what writes it down.
+second and not two. The models are tiny, so most of a run is what writes it down. Some runs also ask a
+server, which no kill hits, or end with `splitwatt evaluate` into the same folder.
 
 After each kill the last line of a file may be torn as well, as a power cut would leave it. Then the
 run resumes (and may be killed again, until it is through), and must be whole: each sample of the
 plan once, none twice, what was on the disk at a kill there unchanged, and every check of
-`splitwatt check` met: memory peaks, windows, starts, clocks, power traces, repeated stages.
+`splitwatt check` met: memory peaks, windows, starts, clocks, power traces, repeated stages, accuracy.
 """
+
+from __future__ import annotations
 
 import contextlib
 import io
+import json
 import multiprocessing
 import os
 import random
@@ -27,8 +31,10 @@ from typing import Any
 
 from PIL import Image
 
+from splitwatt.engines.labels import labels
 from splitwatt.profiler.check.cli import audit
 from splitwatt.profiler.config.config import Config, from_document
+from splitwatt.profiler.evaluate.cli import evaluate
 from splitwatt.profiler.execute import block_process, power
 from splitwatt.profiler.execute.block import block
 from splitwatt.profiler.execute.prepare import Options
@@ -37,6 +43,7 @@ from splitwatt.profiler.execute.work import Recorded, lacking, lacking_stages, l
 from splitwatt.profiler.records.folder import RunFolder
 from splitwatt.profiler.records.run import FILES, read_run
 from tests.board.tiny import tiny_bundle
+from tests.profiler.conftest import RunningServer
 
 POINTS = 1000
 WORKERS = 2
@@ -57,7 +64,12 @@ RULES: list[dict[str, Any]] = [
     {"throttled": True},
     {"power": True},
     {"power": True, "stage_energy_s": 0.02, "inferences": 3},
+    {"split": True},
+    {"split": True, "pipelined": True},
+    {"accuracy": True},
 ]
+# What a rule says of the trial, not of the config.
+OWN = ("throttled", "power", "split", "accuracy")
 
 
 class NotWholeError(Exception):
@@ -109,11 +121,31 @@ class Forked:
         return self._code
 
 
+class Material:
+    """Bundles, images of one class, and a server of the bundles."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bundles = folder / "bundles"
+        self.images = folder / "data" / "val" / labels("imagenet1k_synsets")[0]
+        (self.bundles / "cpu").mkdir(parents=True)
+        self.images.mkdir(parents=True)
+        tiny_bundle(self.bundles / "cpu" / "tiny_local", split=False)
+        tiny_bundle(self.bundles / "cpu" / "tiny@1")
+        for n in range(IMAGES):
+            Image.new("RGB", (40 + n, 40), (n, 80, 200)).save(self.images / f"{n}.png")
+        self._server = RunningServer(self.bundles, "--port", "0")
+        self.server = self._server.url
+
+    def close(self) -> None:
+        """End the server."""
+        self._server.stop()
+
+
 class Trial:
     """One run: started, killed, resumed until it is through, and looked at."""
 
     def __init__(
-        self, bundles: Path, images: Path, folder: Path, rng: random.Random, rule: dict[str, Any]
+        self, material: Material, folder: Path, rng: random.Random, rule: dict[str, Any]
     ) -> None:
         folder.mkdir()
         self.rng = rng
@@ -121,12 +153,16 @@ class Trial:
         self.folder = folder
         self.run = folder / "run"
         self.throttled = rule.get("throttled", False)
+        self.accuracy = rule.get("accuracy", False)
+        self.material = material
         driver = "generated" if rule.get("power") else None
-        rule = {name: value for name, value in rule.items() if name not in ("throttled", "power")}
+        server = material.server if rule.get("split") else None
         self.sysfs = folder / "sys"
         self._counter()
-        self.config = config(images, rule)
-        self.options = Options(str(bundles), "cpu", sysfs=str(self.sysfs), driver=driver)
+        self.config = config(material.images, rule)
+        self.options = Options(
+            str(material.bundles), "cpu", server=server, sysfs=str(self.sysfs), driver=driver
+        )
         self.kept: bytes = b""
 
     def _counter(self) -> None:
@@ -183,11 +219,18 @@ class Trial:
                 resume_run(str(self.run), self.options)
             else:
                 start_run(self.config, self.options, str(self.run))
+            if self.accuracy:
+                self._evaluate()
             code = 0
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(code)
+
+    def _evaluate(self) -> None:
+        bundle = str(self.material.bundles / "cpu" / "tiny_local")
+        data = "imagenet:%s" % self.material.images.parent.parent
+        evaluate([bundle, "--data", data, "--out", str(self.run)])
 
     def _wait_for_a_moment(self, pid: int, likely_s: float) -> None:
         """Some time, or some bytes."""
@@ -278,6 +321,12 @@ class Trial:
                 raise NotWholeError("%s lacks stages" % repeating.id)
         if bool(run.throughput) != self.config.pipelined:
             raise NotWholeError("throughput was recorded for %s" % run.throughput)
+        if self.accuracy:
+            rows = json.loads((self.run / "accuracy.json").read_bytes())["bundles"]["tiny_local"][
+                "results"
+            ]
+            if [row["images"] for row in rows] != [IMAGES]:
+                raise NotWholeError("accuracy.json has %s" % rows)
         unmet = [c for c in audit(str(self.run)) if c.met is False and c.name != BUSY]
         if unmet or run.damaged:
             raise NotWholeError("checks are not met: %s %s" % (unmet, run.damaged))
@@ -287,19 +336,21 @@ class Trial:
 
 
 def config(images: Path, rule: dict[str, Any]) -> Config:
-    """Two configurations of one tiny model."""
+    """Two configurations of tiny models."""
+    second = {"split": ["tiny@1"]} if rule.get("split") else {"local": ["tiny_local"]}
     document = {
         "format": 1, "name": "kills", "images": str(images), "warmup": 2, "inferences": 6,
-        "configurations": {"LC1": {"local": ["tiny_local"]}, "LC2": {"local": ["tiny_local"]}},
+        "configurations": {"LC1": {"local": ["tiny_local"]}, "LC2": second},
     }  # fmt: skip
-    return from_document({**document, **rule}, "kills")
+    more = {name: value for name, value in rule.items() if name not in OWN}
+    return from_document({**document, **more}, "kills")
 
 
 def kill_many(points: int, seed: int, worker: int = 0) -> dict[str, Any]:
     """Trials until there were so many kills: how many of what, and what went wrong."""
     with tempfile.TemporaryDirectory(prefix="splitwatt-kills-") as temporary:
         folder = Path(temporary)
-        bundles, images = _material(folder)
+        material = Material(folder)
         kills = runs = 0
         failures: list[str] = []
         likely_s: dict[int, float] = {}
@@ -307,7 +358,7 @@ def kill_many(points: int, seed: int, worker: int = 0) -> dict[str, Any]:
             rng = random.Random("%d %d %d" % (seed, worker, runs))
             here = folder / "run"
             which = rng.randrange(len(RULES))
-            trial = Trial(bundles, images, here, rng, RULES[which])
+            trial = Trial(material, here, rng, RULES[which])
             try:
                 if which not in likely_s:  # the first of its kind is left alone
                     start = time.monotonic()
@@ -323,6 +374,7 @@ def kill_many(points: int, seed: int, worker: int = 0) -> dict[str, Any]:
             kills += trial.kills
             runs += 1
             subprocess.run(["rm", "-rf", str(here)], check=True)
+        material.close()
     return {"kills": kills, "runs": runs, "failures": failures}
 
 
@@ -351,16 +403,6 @@ def main(points: int = POINTS, workers: int = WORKERS) -> int:
     for text in failures:
         print(text)
     return 1 if failures else 0
-
-
-def _material(folder: Path) -> tuple[Path, Path]:
-    bundles, images = folder / "bundles", folder / "images"
-    (bundles / "cpu").mkdir(parents=True)
-    images.mkdir()
-    tiny_bundle(bundles / "cpu" / "tiny_local", split=False)
-    for n in range(IMAGES):
-        Image.new("RGB", (40 + n, 40), (n, 80, 200)).save(images / f"{n}.png")
-    return bundles, images
 
 
 def _ended(pid: int) -> bool:

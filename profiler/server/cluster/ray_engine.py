@@ -41,7 +41,14 @@ from splitwatt.profiler.server.main import serve_app
 from splitwatt.profiler.server.place import LOOPBACK, announce, listen, place_of
 from splitwatt.profiler.server.setup import budget_bytes, check_flags, models_of, target_of
 from splitwatt.profiler.server.web.app import INFER
-from splitwatt.profiler.server.web.body import ClientGoneError, json_bytes, read_body
+from splitwatt.profiler.server.web.body import (
+    BODY_LIMIT_BYTES,
+    Bodies,
+    ClientGoneError,
+    Hold,
+    infer_limit,
+    read_body,
+)
 from splitwatt.profiler.server.web.clock import clock
 from splitwatt.profiler.server.web.metrics import CONTENT_TYPE, FrontMetrics
 from splitwatt.profiler.server.web.routes import TokenCheck, http_error, route
@@ -194,6 +201,7 @@ class Front:
     ) -> None:
         self._ask = ask
         self._names = names
+        self._bodies = Bodies()
         self._known: dict[str, str] = {}
         self._metrics = FrontMetrics(lambda: self._asked)
         routes = [
@@ -201,6 +209,7 @@ class Front:
             route("/v2/clock", clock, "POST"),
             route("/metrics", self.metrics),
         ]
+        self.count_refusal = self._metrics.refused
         self._own = Starlette(routes=routes, exception_handlers={HTTPException: http_error})
         self._check_token = TokenCheck(token)
         self._limit = limit
@@ -213,6 +222,10 @@ class Front:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
+        with self._bodies.hold() as hold:
+            await self._respond(scope, receive, send, hold)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send, hold: Hold) -> None:
         found = INFER.fullmatch(scope["path"]) if scope["method"] == "POST" else None
         start_s = time.perf_counter()
         status = 499  # its client is gone
@@ -222,7 +235,8 @@ class Front:
             if scope["path"] in ("/v2/clock", "/metrics"):
                 await self._own(scope, receive, send)
                 return
-            response = await self._answer(scope, receive)
+            response = await self._answer(scope, receive, hold)
+            hold.add(len(response.body))
             status = response.status_code
         except ClientGoneError:
             return
@@ -252,16 +266,17 @@ class Front:
             self._known[model] = name
         return self._known[model]
 
-    async def _answer(self, scope: Scope, receive: Receive) -> "_Whole":
+    async def _answer(self, scope: Scope, receive: Receive, hold: Hold) -> "_Whole":
         headers = dict(scope["headers"])
         infers = INFER.fullmatch(scope["path"]) is not None
-        body = await read_body(headers, receive, json_bytes(headers) if infers else 0)
+        self._check_room()
+        limit = infer_limit(headers) if infers else BODY_LIMIT_BYTES
+        body = await read_body(headers, receive, hold, limit)
         kept = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
         method, path, query = scope["method"], scope["path"], scope.get("query_string", b"")
         wanted = tuple((name, *last) for name, last in self._wanted.items())
         request = (method, path, query, kept, body, wanted)
-        if self._asked >= self._limit:
-            raise Refused(503, "the cluster is busy: %d requests wait" % self._asked)
+        self._check_room()  # others may have come while the body arrived
         self._asked += 1
         try:
             answer = _Whole(*await self._until_answered(request))
@@ -273,6 +288,10 @@ class Front:
             self._loads += 1
             self._wanted[name] = found.group(2), self._loads
         return answer
+
+    def _check_room(self) -> None:
+        if self._asked >= self._limit:
+            raise Refused(503, "the cluster is busy: %d requests wait" % self._asked)
 
     async def _until_answered(self, request: Request) -> Answer:
         for attempt in range(1, _ATTEMPTS + 1):
@@ -293,13 +312,17 @@ class _Whole:
     """An answer as a replica made it."""
 
     def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        self._status, self._headers, self._body = status, headers, body
-        self.status_code = status
+        self.status_code, self._headers, self.body = status, headers, body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start = {"type": "http.response.start", "status": self._status, "headers": self._headers}
+        start = {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": self._headers,
+        }
         await send(start)
-        await send({"type": "http.response.body", "body": self._body})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})  # returns once the body is sent
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

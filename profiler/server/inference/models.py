@@ -112,6 +112,13 @@ class Models:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return True
 
+    def is_there(self, name: str) -> bool:
+        """Whether there is a bundle of this name, sound or not."""
+        if name in self._bundles:
+            return True
+        path = os.path.join(self._folder, name, MANIFEST)
+        return name not in ("", ".", "..") and "/" not in name and os.path.isfile(path)
+
     def is_loaded(self, name: str) -> bool:
         """Whether a model is loaded now."""
         loaded = self._loaded.get(name)
@@ -162,7 +169,7 @@ class Models:
             pass
 
     def unload(self, name: str) -> None:
-        """Let a model go, once nothing runs on it; one that is not loaded is none to let go."""
+        """Unload a model, once nothing runs on it; one that is not loaded is ignored."""
         with self._changed:
             self._let_go(name)
         with self._opening:

@@ -78,10 +78,10 @@ class Runner:
         self.work.close()
         self.models.close()
 
-    def _run(self, jobs: list[tuple[Asked, bytes, Any]]) -> list[Any]:
+    def _run(self, jobs: list[tuple[Asked, bytes | memoryview, Any]]) -> list[Any]:
         with self.models.use(jobs[0][0].model) as pipeline:
             self.on_batch(len(jobs))
-            outcomes = pipeline.run_all([(payload, sizes) for _, payload, sizes in jobs])
+            outcomes = pipeline.run_all([(bytes(payload), sizes) for _, payload, sizes in jobs])
             return [
                 _answered(asked, pipeline.bundle, outcome, self.tells_time)
                 for (asked, _, _), outcome in zip(jobs, outcomes, strict=True)

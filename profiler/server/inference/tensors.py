@@ -50,7 +50,7 @@ def metadata(name: str, bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def read_inputs(tensors: dict[str, Tensor]) -> tuple[bytes, Any]:
+def read_inputs(tensors: dict[str, Tensor]) -> tuple[bytes | memoryview, Any]:
     """The codec's bytes and int32 sizes (6,) of a request; a batch dimension of 1 may lead both.
 
     Raises:

@@ -90,16 +90,20 @@ class Work:
         """
         job = Job(run, arguments, key)
         with self._lock:
-            if len(self._waiting) >= self._limit or self._closed:
-                raise Refused(
-                    503,
-                    "the server is busy: %d requests wait" % len(self._waiting),
-                    self._retry_after_s(),
-                )
+            self.check_room()
             self._waiting.append(job)
             job.queued = len(self._waiting) > self._idle
         self._tokens.put(None)
         return job
+
+    def check_room(self) -> None:
+        """Raise Refused where too many jobs wait."""
+        if len(self._waiting) >= self._limit or self._closed:
+            raise Refused(
+                503,
+                "the server is busy: %d requests wait" % len(self._waiting),
+                self._retry_after_s(),
+            )
 
     async def result(self, job: Job, deadline_s: float | None = None) -> Any:
         """What a job returned; raises what it raised.

@@ -9,6 +9,7 @@ import functools
 import re
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,27 +24,32 @@ from splitwatt.profiler.board.versions import machine_id, versions
 from splitwatt.profiler.client.protocol import (
     EXTENSIONS,
     HEADER_LENGTH,
+    InferRequest,
     decode_request,
+    load_json,
 )
 from splitwatt.profiler.client.short_names import long_names
 from splitwatt.profiler.server.inference.refusals import Refused, json_response, refusal, stopped
 from splitwatt.profiler.server.inference.runner import Answered, Asked, Runner
 from splitwatt.profiler.server.inference.work import Job
+from splitwatt.profiler.server.web.answers import send_whole
 from splitwatt.profiler.server.web.body import (
-    BodyBudget,
+    Bodies,
     ClientGoneError,
-    body_bytes,
-    json_bytes,
+    Hold,
+    infer_limit,
+    json_length,
     read_body,
     until_gone,
 )
 from splitwatt.profiler.server.web.clock import clock
 from splitwatt.profiler.server.web.energy import EnergyRoutes
 from splitwatt.profiler.server.web.metrics import CONTENT_TYPE, Metrics
-from splitwatt.profiler.server.web.openapi import document
 from splitwatt.profiler.server.web.recorder import PowerRecorder
 from splitwatt.profiler.server.web.routes import TokenCheck, http_error, route
 
+# A JSON part up to this size, far above our own client's, is decoded in the event loop.
+_SMALL_JSON_BYTES = 4 << 10
 INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 
 Headers = Mapping[bytes, bytes]
@@ -69,11 +75,13 @@ class Server:
         self._runner = runner
         self._check_token = TokenCheck(token)
         self._recorder = recorder
-        self._energy = EnergyRoutes(self._repeated, runner.tells_time, recorder)
-        self._version = str(versions()["splitwatt"])
+        self._bodies = Bodies()
+        # Larger JSON is decoded here, one at a time: the event loop serves others meanwhile.
+        self._decoder = ThreadPoolExecutor(1, "decoder")
+        self._energy = EnergyRoutes(self._repeated, runner.tells_time, recorder, self._bodies)
         self._about = {
             "name": "splitwatt",
-            "version": self._version,
+            "version": str(versions()["splitwatt"]),
             "extensions": EXTENSIONS,
             "backend": backend,
             "machine": machine_id(),
@@ -81,8 +89,8 @@ class Server:
         }
         models = runner.models
         self._metrics = Metrics(models.usage, models.budget_bytes, lambda: runner.work.waiting)
+        self.count_refusal = self._metrics.refused
         runner.on_batch = self._metrics.batch
-        self._bodies = BodyBudget()
         self._names: set[str] = set()
         self._long_names: dict[str, str] = {}
         self._routes = self._starlette()
@@ -96,6 +104,7 @@ class Server:
         try:
             self._check_token(headers)
         except Refused as error:
+            self._metrics.refused(error.status)
             await refusal(error, "")(scope, receive, send)
             return
         found = INFER.fullmatch(scope["path"]) if scope["method"] == "POST" else None
@@ -105,7 +114,12 @@ class Server:
         model, version = found.groups()
         count: Callable[[], None]
         try:
-            response, count = await self._infer(model, version, headers, receive)
+            with self._bodies.hold() as hold:
+                response, count = await self._infer(model, version, headers, receive, hold)
+                hold.add(len(response.body))
+                await send_whole(response, scope, receive, send)
+            count()  # once it is sent: nobody waits for the counters
+            return
         except ClientGoneError:
             self._metrics.failed(self._known(model), 499)
             return
@@ -117,30 +131,32 @@ class Server:
             status = response.status_code
             count = functools.partial(self._metrics.failed, self._known(model), status)
         await response(scope, receive, send)
-        count()  # once it is sent: nobody waits for the counters
+        count()
 
     async def _infer(
-        self, model: str, version: str | None, headers: Headers, receive: Receive
+        self, model: str, version: str | None, headers: Headers, receive: Receive, hold: Hold
     ) -> tuple[Response, Callable[[], None]]:
-        """The answer, and what counts it."""
+        """The answer, and what counts it; what can be refused is refused before the body is read."""
         if version not in (None, "1"):
             raise Refused(404, "every model has the version 1 alone")
         model = self._long(model)
-        if model not in self._names:  # an unknown model, before its body is read
-            await self._runner.call(self._runner.models.bundle, model)
-        with self._bodies.share(body_bytes(headers)):
-            body = await read_body(headers, receive, json_bytes(headers))
-            return await self._answer(model, headers, body, receive)
+        if not self._runner.models.is_there(model):
+            await asyncio.to_thread(self._runner.models.bundle, model)  # raises, with a suggestion
+        self._runner.work.check_room()
+        body = await read_body(headers, receive, hold, infer_limit(headers))
+        return await self._answer(model, headers, body, receive)
 
-    async def _repeated(self, model: str, headers: Headers, body: bytes, receive: Receive) -> None:
+    async def _repeated(
+        self, model: str, headers: Headers, body: bytearray, receive: Receive
+    ) -> None:
         _, count = await self._answer(self._long(model), headers, body, receive)
         count()
 
     async def _answer(
-        self, model: str, headers: Headers, body: bytes, receive: Receive
+        self, model: str, headers: Headers, body: bytearray, receive: Receive
     ) -> tuple[Response, Callable[[], None]]:
         start_s = time.perf_counter()
-        asked = decode_request(body, json_bytes(headers))
+        asked = await self._decoded(body, json_length(headers))
         job = self._runner.submit(Asked(model, asked, start_s))
         deadline_s = None if asked.timeout_s is None else start_s + asked.timeout_s
         result = await self._result(job, deadline_s, receive)
@@ -152,6 +168,12 @@ class Server:
             return Response(message.body, media_type="application/json"), count
         more = {HEADER_LENGTH: str(message.header_length)}
         return Response(message.body, headers=more, media_type="application/octet-stream"), count
+
+    async def _decoded(self, body: bytearray, length: int | None) -> InferRequest:
+        if (len(body) if length is None else length) <= _SMALL_JSON_BYTES:
+            return decode_request(body, length)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoder, decode_request, body, length)
 
     async def _result(self, job: Job, deadline_s: float | None, receive: Receive) -> Answered:
         work = self._runner.work
@@ -181,22 +203,43 @@ class Server:
 
     async def index(self, request: Request) -> Response:
         """POST /v2/repository/index."""
+        ready = (await self._options(request, ("ready",))).get("ready", False)
         models = self._runner.models
         rows = [
             {"name": n, "version": "1", "state": "READY" if models.is_loaded(n) else "UNAVAILABLE"}
             for n in models.names()
+            if models.is_loaded(n) or not ready
         ]
         return json_response(rows)
 
     async def load(self, request: Request) -> Response:
         """POST /v2/repository/models/MODEL/load."""
+        await self._options(request, ("parameters",))
         await self._runner.call(self._runner.models.load, request.path_params["model"])
         return Response(status_code=200)
 
     async def unload(self, request: Request) -> Response:
         """POST /v2/repository/models/MODEL/unload."""
+        await self._options(request, ("parameters",), ("unload_dependents",))
         await self._runner.call(self._runner.models.unload, request.path_params["model"])
         return Response(status_code=200)
+
+    async def _options(
+        self, request: Request, known: tuple[str, ...], parameters: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """The JSON object of a request about the repository; Triton's client may send none."""
+        with self._bodies.hold() as hold:
+            headers = dict(request.scope["headers"])
+            body = await read_body(headers, request.receive, hold, _SMALL_JSON_BYTES)
+        document = load_json(bytes(body)) if body else {}
+        rows = (document.get("parameters") or {}) if isinstance(document, dict) else None
+        if not isinstance(document, dict) or not isinstance(rows, dict):
+            raise Refused(400, "the body must be a JSON object, and its 'parameters' another")
+        unknown = [name for name in document if name not in known]
+        unknown += [name for name in rows if name not in parameters]
+        if unknown:
+            raise Refused(400, "the parameter '%.80s' is not supported" % unknown[0])
+        return document
 
     async def model(self, request: Request) -> Response:
         """GET /v2/models/MODEL."""
@@ -214,10 +257,6 @@ class Server:
         """GET /metrics."""
         return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE})
 
-    async def openapi(self, request: Request) -> Response:
-        """GET /openapi.json."""
-        return json_response(document(self._version))
-
     def _starlette(self) -> Starlette:
         one = "/v2/models/{model}"
         routes = [
@@ -230,7 +269,6 @@ class Server:
             route("/v2/clock", clock),
             route("/v2/clock", clock, "POST"),
             route("/metrics", self.metrics),
-            route("/openapi.json", self.openapi),
             *self._energy.routes(),
         ]
         for path in (one, one + "/versions/{version}"):
@@ -245,6 +283,7 @@ class Server:
             yield
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(None, self._runner.close)
+            self._decoder.shutdown(wait=False, cancel_futures=True)
             if self._recorder is not None:
                 await loop.run_in_executor(None, self._recorder.close)
 
@@ -261,7 +300,7 @@ class Server:
     def _known(self, model: str) -> str:
         """The name under which a failed inference counts."""
         name = self._long(model)
-        return name if name in self._names or name in self._runner.models.names() else ""
+        return name if name in self._names or self._runner.models.is_there(name) else ""
 
 
 def _check_version(request: Request) -> None:

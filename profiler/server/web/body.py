@@ -1,6 +1,8 @@
-"""A request's body, read within its limits; the socket's guard bounds the time."""
-
 # board: no
+"""A request's body: read within its limit, and within what all bodies may take together.
+
+The socket's guard bounds the time that it takes.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +11,16 @@ from contextlib import contextmanager
 
 from starlette.types import Receive
 
-from splitwatt.profiler.client.protocol import HEADER_LENGTH, read_header_length
+from splitwatt.profiler.client.protocol import HEADER_LENGTH, REQUEST_JSON_BYTES, read_header_length
 from splitwatt.profiler.server.inference.refusals import Refused
 
-BODY_LIMIT_BYTES = 64 << 20
-# The JSON part is parsed in the event loop, where nobody else is served meanwhile: some
-# milliseconds for so much. Tensors travel behind it as bytes.
-JSON_LIMIT_BYTES = 64 << 10
-# Of all bodies together that arrive or wait to be answered.
+BODY_LIMIT_BYTES = 16 << 20
+# Of all bodies that are in memory, and of answers until they are sent.
 BUDGET_BYTES = 256 << 20
-
-
+# What a request takes besides its body.
+_EACH_BYTES = 16 << 10
+# Larger bodies leave a quarter of the budget to smaller ones.
+_LARGE_BYTES = 1 << 20
 _HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 
 
@@ -27,94 +28,122 @@ class ClientGoneError(Exception):
     """The client has closed its connection: nobody waits for an answer."""
 
 
-class BodyBudget:
-    """The bytes of bodies that a server holds at once; a body has its share before it is read."""
+class Bodies:
+    """The budget for the bytes of all requests; for the event loop's thread alone."""
 
     def __init__(self, limit_bytes: int = BUDGET_BYTES) -> None:
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self.held_bytes = 0
 
     @contextmanager
-    def share(self, size: int) -> Iterator[None]:
-        """Hold `size` bytes. Raises Refused (503) where too many are held already."""
-        if self.held_bytes + size > self._limit_bytes:
-            raise Refused(503, "the server holds %d bytes of other requests" % self.held_bytes)
-        self.held_bytes += size
+    def hold(self) -> Iterator[Hold]:
+        """A request's share, given back at the end."""
+        hold = Hold(self)
         try:
-            yield
+            yield hold
         finally:
-            self.held_bytes -= size
+            self.held_bytes -= hold.bytes
 
 
-def body_bytes(headers: Mapping[bytes, bytes]) -> int:
-    """The most that a request's body takes: what its head says, or the limit where it says nothing."""
-    length = headers.get(b"content-length")
-    if length is not None and length.isdigit():
-        return min(int(length[:20]), BODY_LIMIT_BYTES)
-    return BODY_LIMIT_BYTES if b"transfer-encoding" in headers else 0
+class Hold:
+    """What one request holds of the budget."""
+
+    def __init__(self, bodies: Bodies) -> None:
+        self._bodies = bodies
+        self.bytes = 0
+
+    def add(self, count: int) -> None:
+        """Hold `count` more bytes. Raises Refused (503) where the budget has no room for them."""
+        bodies, limit = self._bodies, self._bodies.limit_bytes
+        if self.bytes + count > _LARGE_BYTES:
+            limit -= limit // 4
+        if bodies.held_bytes + count > limit:
+            raise Refused(503, "the server holds %d bytes of other requests" % bodies.held_bytes)
+        bodies.held_bytes += count
+        self.bytes += count
 
 
-def json_bytes(headers: Mapping[bytes, bytes]) -> int | None:
+def json_length(headers: Mapping[bytes, bytes]) -> int | None:
     """How much of an infer request's body is JSON, as the protocol's header says; None: all of it.
 
     Raises:
         ServerError: the header is not a number.
     """
-    length = headers.get(_HEADER_LENGTH)
-    return read_header_length(None if length is None else length.decode("latin-1"))
+    text = headers.get(_HEADER_LENGTH)
+    return read_header_length(None if text is None else text.decode("latin-1"))
+
+
+def infer_limit(headers: Mapping[bytes, bytes]) -> int:
+    """The largest body that an infer request of these headers may have, in bytes.
+
+    Raises:
+        ServerError: its JSON part has a length that is not a number.
+        Refused: its JSON part is too large.
+    """
+    length = json_length(headers)
+    if length is None:
+        return REQUEST_JSON_BYTES
+    _check_size(length, REQUEST_JSON_BYTES)
+    return BODY_LIMIT_BYTES
 
 
 async def read_body(
-    headers: Mapping[bytes, bytes], receive: Receive, json_part: int | None = 0
-) -> bytes:
-    """The whole body.
+    headers: Mapping[bytes, bytes],
+    receive: Receive,
+    hold: Hold | None,
+    limit_bytes: int = BODY_LIMIT_BYTES,
+) -> bytearray:
+    """The whole body; nothing of it where it is not held.
+
+    A body whose length is known is refused before any of it is read. It grows piece by piece: one
+    copy of all of it at its end would delay every other client.
 
     Args:
         headers: of the request.
         receive: ASGI's.
-        json_part: how many bytes of the body are JSON; None: all of it.
+        hold: of the budget; None for a body that nobody needs.
+        limit_bytes: of this body.
 
     Raises:
-        Refused: it is compressed, larger than `BODY_LIMIT_BYTES`, or has more JSON than
-            `JSON_LIMIT_BYTES`.
+        Refused: it is compressed, too large, or the budget has no room for it.
         ClientGoneError: it was cut off.
     """
-    limit = BODY_LIMIT_BYTES if json_part is not None else JSON_LIMIT_BYTES
-    if json_part is not None and json_part > JSON_LIMIT_BYTES:
-        raise _too_much_json()
     if headers.get(b"content-encoding", b"identity") != b"identity":
-        raise Refused(415, "a compressed body is not taken")
-    length = headers.get(b"content-length", b"0")
-    if length.isdigit() and int(length[:20]) > limit:
-        raise _too_large(limit)
-    pieces, size, more = [], 0, True
+        raise Refused(415, "compressed bodies are not supported")
+    length = headers.get(b"content-length", b"")
+    declared = int(length[:20]) if length.isdigit() else None
+    _check_size(declared or 0, limit_bytes)
+    if hold is not None:
+        hold.add(_EACH_BYTES + (declared or 0))
+    body, size, more = bytearray(), 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGoneError()
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-        if size > limit:
-            raise _too_large(limit)
+        piece = message.get("body", b"")
+        size += len(piece)
+        _check_size(size, limit_bytes)
+        if hold is not None:
+            if declared is None:
+                hold.add(len(piece))
+            body += piece
         more = message.get("more_body", False)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _too_large(limit: int) -> Refused:
-    if limit == JSON_LIMIT_BYTES:
-        return _too_much_json()
-    return Refused(413, "the body is larger than %d bytes" % limit)
-
-
-def _too_much_json() -> Refused:
-    return Refused(
-        413,
-        "the JSON of a request has at most %d bytes; send tensors as bytes behind it (the protocol's "
-        "binary tensor extension)" % JSON_LIMIT_BYTES,
-    )
+    return body
 
 
 async def until_gone(receive: Receive) -> None:
     """Returns when the client of a request whose body was read closes its connection."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _check_size(size: int, limit_bytes: int) -> None:
+    if size <= limit_bytes:
+        return
+    if limit_bytes == REQUEST_JSON_BYTES:
+        raise Refused(
+            413,
+            "the JSON of a request has at most %d bytes; send tensors as bytes behind it (the "
+            "protocol's binary tensor extension)" % limit_bytes,
+        )
+    raise Refused(413, "the body is larger than %d bytes" % limit_bytes)

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from splitwatt.profiler.server.inference.refusals import Refused
+from splitwatt.profiler.server.web.answers import filled
 from splitwatt.profiler.server.web.body import read_body
 
 MOST_BYTES = 1 << 20
@@ -21,11 +22,11 @@ MOST_BYTES = 1 << 20
 
 async def clock(request: Request) -> Response:
     """GET and POST /v2/clock, with ?bytes=N for so many more bytes back."""
-    await read_body(dict(request.scope["headers"]), request.receive)
+    await read_body(dict(request.scope["headers"]), request.receive, None)
     received_s = time.monotonic()
     asked = request.query_params.get("bytes", "0")
     known = asked.isascii() and asked.isdigit() and len(asked) <= 7
     if not known or int(asked) > MOST_BYTES:
         raise Refused(400, "'bytes' must be a number of at most %d" % MOST_BYTES)
     document = {"received_s": received_s, "sent_s": time.monotonic()}
-    return Response(json.dumps(document) + " " * int(asked), media_type="application/json")
+    return filled(json.dumps(document).encode(), b" ", int(asked), "application/json")

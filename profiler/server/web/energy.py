@@ -18,10 +18,12 @@ from starlette.types import Receive
 
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.profiler.server.inference.refusals import Refused, json_response, without_paths
+from splitwatt.profiler.server.web.answers import filled
 from splitwatt.profiler.server.web.body import (
     BODY_LIMIT_BYTES,
+    Bodies,
     ClientGoneError,
-    json_bytes,
+    infer_limit,
     read_body,
 )
 from splitwatt.profiler.server.web.recorder import PowerRecorder
@@ -33,7 +35,7 @@ _PREFIX = "/v2/splitwatt"
 _LOOK_EVERY_S = 1.0
 
 Headers = Mapping[bytes, bytes]
-Infer = Callable[[str, Headers, bytes, Receive], Awaitable[None]]
+Infer = Callable[[str, Headers, bytearray, Receive], Awaitable[None]]
 
 
 class EnergyRoutes:
@@ -43,12 +45,16 @@ class EnergyRoutes:
         infer: answers a model's infer request of these headers and this body.
         stages: whether work is repeated here: a replica's clock is not the one that boards ask for.
         recorder: where this machine's power may be sampled; None where not.
+        bodies: the budget for bodies.
     """
 
-    def __init__(self, infer: Infer, stages: bool, recorder: PowerRecorder | None) -> None:
+    def __init__(
+        self, infer: Infer, stages: bool, recorder: PowerRecorder | None, bodies: Bodies
+    ) -> None:
         self._infer = infer
         self._stages = stages
         self._recorder = recorder
+        self._bodies = bodies
 
     def routes(self) -> list[Route]:
         """For the server's application."""
@@ -72,8 +78,8 @@ class EnergyRoutes:
             raise Refused(400, "an echo has a number of bytes")
         if len(asked) > len(str(BODY_LIMIT_BYTES)) or int(asked) > BODY_LIMIT_BYTES:
             raise Refused(413, "an answer larger than %d bytes is not made" % BODY_LIMIT_BYTES)
-        await read_body(dict(request.scope["headers"]), request.receive)
-        return Response(b"\0" * int(asked), media_type="application/octet-stream")
+        await read_body(dict(request.scope["headers"]), request.receive, None)
+        return filled(b"", b"\0", int(asked), "application/octet-stream")
 
     async def repeat(self, request: Request) -> Response:
         """The infer request in the body, answered again and again for so many seconds."""
@@ -81,7 +87,13 @@ class EnergyRoutes:
             raise Refused(404, "this server repeats no work")
         seconds = _seconds(request.path_params["seconds"])
         headers = dict(request.scope["headers"])
-        body = await read_body(headers, request.receive, json_bytes(headers))
+        with self._bodies.hold() as hold:
+            body = await read_body(headers, request.receive, hold, infer_limit(headers))
+            return await self._repeat(request, headers, body, seconds)
+
+    async def _repeat(
+        self, request: Request, headers: Headers, body: bytearray, seconds: float
+    ) -> Response:
         count, start = 0, time.monotonic()
         looked = now = start
         while count == 0 or now - start < seconds:

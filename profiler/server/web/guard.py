@@ -1,7 +1,7 @@
 # board: no
 """Limits on what arrives at the socket: connections, size of a head, time of a request.
 
-uvicorn bounds none of them. What is refused here never reaches the application, and is told with the
+uvicorn bounds none of them. What is refused here never reaches the application; its answer is the
 protocol's error object all the same.
 """
 
@@ -10,14 +10,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import resource
 import time
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-MAX_CONNECTIONS = 1024
+from splitwatt.profiler.server.web.listener import MAX_CONNECTIONS
+
 MAX_HEAD_BYTES = 16 << 10
+_HEAD_TOO_LARGE = 431, "the request's head is larger than %d bytes" % MAX_HEAD_BYTES
 # From the first byte of a request to its last, and longer for what has arrived of it at this rate: a
 # large body takes long over a slow link, and a client that hardly sends is let go.
 ARRIVAL_TIMEOUT_S = 120.0
@@ -25,26 +28,16 @@ LEAST_BYTES_S = 1000.0
 # Whatever arrives of it: a body takes no longer, and pauses no longer between two of its bytes.
 WHOLE_TIMEOUT_S = 900.0
 PAUSE_TIMEOUT_S = 30.0
-# File descriptors that the server needs for itself: bundles, logs, the listening socket.
-_OWN_DESCRIPTORS = 64
+# A body that was refused, and comes nevertheless, is read and dropped at this rate.
+DISCARD_BYTES_S = 4e6
+# Requests that one connection may send before the first of them is answered.
+MAX_PIPELINED = 16
 # The same message of the log comes again only after so long, s.
 _REPEAT_AFTER_S = 10.0
 # Until the first byte of a connection.
 SILENCE_TIMEOUT_S = 30.0
 # For a client that does not read its answer.
 WRITE_TIMEOUT_S = 60.0
-
-
-def connection_limit() -> int:
-    """How many connections this process can hold; raises its soft limit of open files for them."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_CONNECTIONS + 2 * _OWN_DESCRIPTORS
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    if soft == resource.RLIM_INFINITY:
-        return MAX_CONNECTIONS
-    return max(1, min(MAX_CONNECTIONS, soft - 2 * _OWN_DESCRIPTORS))
 
 
 class RepeatsFilter(logging.Filter):
@@ -71,7 +64,7 @@ class RepeatsFilter(logging.Filter):
         return True
 
 
-class _HeadTooLargeError(Exception):
+class _RefusedError(Exception):
     pass
 
 
@@ -85,6 +78,8 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
     pause_timeout_s = PAUSE_TIMEOUT_S
     silence_timeout_s = SILENCE_TIMEOUT_S
     write_timeout_s = WRITE_TIMEOUT_S
+    on_lost: Callable[[], None] = staticmethod(lambda: None)
+    on_refusal: Callable[[int], None] = staticmethod(lambda status: None)
 
     def connection_made(self, transport: Any) -> None:
         """A client is there."""
@@ -92,9 +87,10 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         self._head_bytes = self._unparsed_bytes = 0
         self._in_head = False
         self._arriving = False
-        self._large = False
+        self._refusal = 400, "the request is not HTTP/1.1"
         self._arrived_bytes = 0
         self._began_s = self._last_s = 0.0
+        self._cycles: deque[Any] = deque()  # of requests that are not answered yet
         self._late: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
         if len(self.connections) > self.max_connections:
@@ -108,6 +104,8 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         if self._stuck is not None:
             self._stuck.cancel()
         super().connection_lost(exc)
+        self._disconnect()
+        self.on_lost()
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived."""
@@ -119,10 +117,13 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         super().data_received(data)
         self._arrived_bytes += len(data)
         self._last_s = self.loop.time()
+        if self._arriving and self.cycle is not None and self.cycle.response_complete:
+            self.flow.pause_reading()
+            self.loop.call_later(len(data) / DISCARD_BYTES_S, self.flow.resume_reading)
         if self.transport.is_closing():
             self._expect(None)
         elif self._in_head and self._unparsed_bytes > MAX_HEAD_BYTES:
-            self._large = True
+            self._refusal = _HEAD_TOO_LARGE
             self.send_400_response("")
         elif not self._arriving:
             self._expect(None)
@@ -149,7 +150,17 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._in_head = False
+        if len(self._cycles) > MAX_PIPELINED:
+            self._refusal = 400, "more than %d requests wait on this connection" % MAX_PIPELINED
+            raise _RefusedError()
         super().on_headers_complete()
+        self._cycles.append(self.cycle)
+
+    def on_response_complete(self) -> None:
+        """A request is answered; they are answered in turn."""
+        if self._cycles:
+            self._cycles.popleft()
+        super().on_response_complete()
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -159,7 +170,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
     def pause_writing(self) -> None:
         """The client does not read as fast as it is written to."""
         super().pause_writing()
-        self._stuck = self.loop.call_later(self.write_timeout_s, self.transport.abort)
+        self._stuck = self.loop.call_later(self.write_timeout_s, self._abort)
 
     def resume_writing(self) -> None:
         """The client has read."""
@@ -169,17 +180,14 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """What cannot be parsed, told as the protocol's error object."""
-        if self._large:
-            self._refuse(431, "the request's head is larger than %d bytes" % MAX_HEAD_BYTES)
-        else:
-            self._refuse(400, "this is no HTTP request")
+        """Refuse what cannot be parsed, with the protocol's error object."""
+        self._refuse(*self._refusal)
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > MAX_HEAD_BYTES:
-            self._large = True
-            raise _HeadTooLargeError()
+            self._refusal = _HEAD_TOO_LARGE
+            raise _RefusedError()
 
     def _expect(self, seconds: float | None) -> None:
         if self._late is not None:
@@ -202,9 +210,21 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             self._refuse(408, "the request did not arrive in time")
         else:
-            self.transport.close()
+            self._abort()
+
+    def _abort(self) -> None:
+        self._disconnect()
+        self.transport.abort()
+
+    def _disconnect(self) -> None:
+        """Tell every request of this connection that nobody reads its answer."""
+        for cycle in self._cycles:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.flow.resume_writing()
 
     def _refuse(self, status: int, sentence: str) -> None:
+        self.on_refusal(status)
         body = json.dumps({"error": sentence}).encode()
         head = b"content-type: application/json\r\nconnection: close\r\n"
         if status == 503:
@@ -212,3 +232,4 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         head += b"content-length: %d\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[status] + head + body)
         self.transport.close()
+        self._disconnect()

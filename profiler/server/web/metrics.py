@@ -63,6 +63,12 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._refused = refusals_of(self._registry)
+
+    def refused(self, status: int) -> None:
+        """A request was refused before it was known what it asks for."""
+        self._refused.labels(str(status)).inc()
+
     def failed(self, model: str, status: int) -> None:
         """A request was refused."""
         self._requests.labels(model, str(status)).inc()
@@ -113,6 +119,11 @@ class FrontMetrics:
             "splitwatt_replica_requests", "Requests at replicas.", registry=self._registry
         )
         gauge.set_function(asked)
+        self._refused = refusals_of(self._registry)
+
+    def refused(self, status: int) -> None:
+        """A request was refused before it was known what it asks for."""
+        self._refused.labels(str(status)).inc()
 
     def ended(self, model: str, status: int, total_s: float) -> None:
         """A request was answered, with whatever status."""
@@ -123,6 +134,16 @@ class FrontMetrics:
     def text(self) -> bytes:
         """Everything, as `CONTENT_TYPE` says."""
         return generate_latest(self._registry)
+
+
+def refusals_of(registry: CollectorRegistry) -> Counter:
+    """The counter of what is refused at the socket, or for its token."""
+    return Counter(
+        "splitwatt_refusals",
+        "Connections and requests refused before routing, by HTTP status.",
+        ["status"],
+        registry=registry,
+    )
 
 
 class _State:

@@ -53,7 +53,7 @@ def test_an_answer_takes_the_memory_that_it_has(server):
 
 
 def test_too_large_an_answer_is_not_read_to_its_end(server, monkeypatch):
-    monkeypatch.setattr(connection, "_ANSWER_LIMIT_BYTES", 100000)
+    monkeypatch.setattr(connection, "ANSWER_BYTES", 100000)
     assert len(server.exchange("GET", "/100000", {}, b"").body) == 100000
     with pytest.raises(ServerError, match="larger than"):
         server.exchange("GET", "/400000", {}, b"")

@@ -1,0 +1,134 @@
+"""A client against a server that is hostile or wrong: bounds, and one sentence."""
+
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+from splitwatt.device_configs.errors import ServerError
+from splitwatt.profiler.client import connection
+from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.client.connection import Connection, Endpoint
+
+TIMEOUT_S = 1.0
+
+
+@pytest.fixture
+def talks():
+    """Makes a server that answers every request with these pieces, the last one again and again."""
+    listeners = []
+
+    def make(*pieces, **more):
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(8)
+        listeners.append(listener)
+
+        def serve():
+            while True:
+                try:
+                    stream, _ = listener.accept()
+                except OSError:
+                    return
+                threading.Thread(target=answer, args=(stream,), daemon=True).start()
+
+        def answer(stream):
+            try:
+                while stream.recv(65536):
+                    for piece in pieces:
+                        stream.sendall(piece)
+                    while more.get("again"):
+                        stream.sendall(pieces[-1])
+                        time.sleep(more.get("pause_s", 0))
+                    if more.get("close"):
+                        break
+            except OSError:
+                pass
+            stream.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        return Client(
+            Endpoint("http://127.0.0.1:%d" % listener.getsockname()[1]), TIMEOUT_S, retry_after_s=()
+        )
+
+    yield make
+    for listener in listeners:
+        listener.close()
+
+
+def answer_of(body, **headers):
+    rows = dict({"Content-Length": len(body)}, **headers)
+    head = "".join("%s: %s\r\n" % item for item in rows.items())
+    return ("HTTP/1.1 200 OK\r\n%s\r\n" % head).encode() + body
+
+
+def outputs(**changes):
+    entry = dict(
+        {"name": "answer", "datatype": "UINT8", "shape": [3], "data": [1, 2, 3]}, **changes
+    )
+    return answer_of(json.dumps({"model_name": "m", "outputs": [entry]}).encode())
+
+
+@pytest.mark.parametrize(
+    ("pieces", "sentence"),
+    [
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\n"], "is larger than"),
+        ([b"HTTP/1.1 301 Moved\r\nLocation: http://a/\r\nContent-Length: 0\r\n\r\n"], "redirected"),
+        ([b"\xff\xfe nothing of HTTP\r\n\r\n"], "cannot be reached"),
+        ([answer_of(b'{"outputs": [], "x": NaN}')], "NaN"),
+        ([answer_of(b"[" * 5000)], "nested deeper"),
+        ([answer_of(b"[]")], "must be an object"),
+        ([answer_of(b"{}")], "'outputs' must be a list"),
+        ([answer_of(b" " * (2 << 20))], "the JSON part is larger than"),
+        ([outputs(shape=[4])], "has 3 elements, its shape 4"),
+        ([outputs(shape=[-3])], "shape"),
+        ([outputs(shape=[1 << 39, 1 << 39])], "its shape"),
+        ([outputs(name="other")], "without the output 'answer'"),
+        ([outputs(datatype="INT8")], "without the output 'answer'"),
+        ([answer_of(b"{}", **{"Inference-Header-Content-Length": "9" * 40})], "number of bytes"),
+        ([b"HTTP/1.1 400 No\r\nContent-Length: 23\r\n\r\n", b'{"error": "\\u001b[2Jx"}'], "[2Jx"),
+    ],
+)
+def test_a_wrong_answer_is_one_sentence(talks, pieces, sentence):
+    with talks(*pieces) as client, pytest.raises(ServerError) as error:
+        client.infer("m", b"payload", [1] * 6)
+    assert sentence in str(error.value)
+    assert str(error.value).isprintable() and len(str(error.value)) < 700
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "pause_s"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", b"X-Header: again\r\n", 0.01),  # headers without an end
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.0),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"x", 0.05),  # a byte at a time
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", 0.02),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536, 0.0),  # a body without an end
+    ],
+)
+def test_an_answer_without_an_end_is_left_in_time(talks, monkeypatch, first, again, pause_s):
+    monkeypatch.setattr(connection, "ANSWER_BYTES", 4 << 20)
+    began = time.monotonic()
+    with talks(first, again, again=True, pause_s=pause_s) as client, pytest.raises(ServerError):
+        client.metadata()
+    assert time.monotonic() - began < 5 * TIMEOUT_S
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_opened_again(talks):
+    """Before anything is sent on it: no attempt is lost, and no byte counted twice."""
+    with talks(answer_of(b"{}"), close=True) as client:
+        for _ in range(3):
+            assert client.metadata() == {}
+            assert client._attempts == 1
+            time.sleep(0.1)
+
+
+def test_stage_times_are_bounded(talks):
+    body = {"outputs": [{"name": "answer", "datatype": "UINT8", "shape": [0], "data": []}],
+            "parameters": {"stages": "a=1 " * 5000}}  # fmt: skip
+    with talks(answer_of(json.dumps(body).encode())) as client:
+        with pytest.raises(ServerError, match="more than 4096 characters"):
+            client.infer("m", b"p", [1] * 6)
+        assert Connection(client.endpoint, 1.0).sent_bytes == 0
