@@ -21,17 +21,20 @@ inline __m256i both(__m128i low, __m128i high) {
 
 struct Avx2 {
   using V = __m256i;
-  static constexpr int kWidth = 16;
+  static constexpr int kWidth = 16, kVectors = kLanes / kWidth;
 
   static V fill(uint16_t value) { return _mm256_set1_epi16(short(value)); }
   static V add(V a, V b) { return _mm256_add_epi16(a, b); }
+  static V add_bytes(V a, V b) { return _mm256_add_epi8(a, b); }
   static V subtract(V a, V b) { return _mm256_sub_epi16(a, b); }
   static V either(V a, V b) { return _mm256_or_si256(a, b); }
   static V equal(V a, V b) { return _mm256_cmpeq_epi16(a, b); }
   static V greater(V a, V b) { return _mm256_cmpgt_epi16(a, b); }  // signed
-  static V at_least(V a, V b) { return equal(_mm256_max_epu16(a, b), a); }  // unsigned
+  static V at_least(V a, V b) { return equal(larger(a, b), a); }  // unsigned
   static V top_bytes(V a) { return _mm256_srli_epi16(a, 8); }
   static V low_bytes(V a) { return _mm256_and_si256(a, fill(255)); }
+  static V larger(V a, V b) { return _mm256_max_epu16(a, b); }
+  static V smaller(V a, V b) { return _mm256_min_epu16(a, b); }
   static bool any(V lanes) { return !_mm256_testz_si256(lanes, lanes); }
 
   // (e, e + High / 256) in the bytes of each lane.
@@ -39,11 +42,6 @@ struct Avx2 {
   static V index(V entry) {
     return add(_mm256_mullo_epi16(entry, fill(0x0101)), fill(uint16_t(High)));
   }
-  // Both bytes doubled, and one more in the lanes of `taken`.
-  static V descend(V index, V taken) {
-    return _mm256_sub_epi8(_mm256_add_epi8(index, index), taken);
-  }
-
   // 2^Size numbers of 16 bits: their low bytes, then their high bytes. Shuffles read 16 bytes, so
   // each block holds its difference from the one before: a lane's blocks up to its own add up to
   // its number, and those beyond it, whose indexes are negative, to nothing.
@@ -64,14 +62,75 @@ struct Avx2 {
     V operator[](V index) const {
       V result = _mm256_shuffle_epi8(blocks_[0], index);
       for (int i = 1; i < kBlocks; ++i) {
-        const V within = _mm256_sub_epi8(index, _mm256_set1_epi8(char(16 * i)));
-        result = _mm256_xor_si256(result, _mm256_shuffle_epi8(blocks_[i], within));
+        index = _mm256_sub_epi8(index, _mm256_set1_epi8(16));
+        result = _mm256_xor_si256(result, _mm256_shuffle_epi8(blocks_[i], index));
       }
       return result;
     }
 
+    // Two lookups by the same indexes.
+    static void read(const Lookup& a, const Lookup& b, const V* index, V* out_a, V* out_b) {
+      for (int v = 0; v < kVectors; ++v) {
+        out_a[v] = a[index[v]];
+        out_b[v] = b[index[v]];
+      }
+    }
+
    private:
     V blocks_[kBlocks];
+  };
+
+  // The intervals of slots: seven bounds say which eighth of the table is meant, and lookups by
+  // that give the starts of its parts. A wide search, for its short chain.
+  template <int Depth>
+  class Bounds {
+   public:
+    static constexpr int kParts = 1 << (Depth - 3);
+
+    explicit Bounds(const Vectors& v) {
+      alignas(16) uint8_t split[16];
+      for (int i = 1; i < 8; ++i) eighths_[i - 1] = fill(uint16_t(v.bound[i * kParts] ^ 0x8000));
+      for (int part = 0; part <= kParts; ++part) {
+        for (int i = 0; i < 8; ++i) {
+          const int at = i * kParts + part;  // the start of interval 0 is 0, as that of what follows
+          const unsigned bound = (at % int(kVectorMax) ? v.bound[at] : 0xffff) ^ 0x8000u;
+          split[i] = uint8_t(bound);
+          split[i + 8] = uint8_t(bound >> 8);
+        }
+        parts_[part] = _mm256_broadcastsi128_si256(load16(split));
+      }
+    }
+
+    void find(const V* slots, V* index, V* freq, V* within) const {
+      for (int v = 0; v < kVectors; ++v) {
+        const V value = add(slots[v], fill(0x8000));  // compared as signed numbers
+        V above[8];                                   // -1 where a slot lies above a bound
+        for (int i = 0; i < 7; ++i) above[i] = greater(value, eighths_[i]);
+        above[7] = fill(0x0800);
+        const V eighth = _mm256_sub_epi8(
+            _mm256_sub_epi8(above[7], add_bytes(above[4], add_bytes(above[5], above[6]))),
+            add_bytes(add_bytes(above[0], above[1]), add_bytes(above[2], above[3])));
+        // Distances from the starts of parts, modulo 65536: the smallest is from the slot's own
+        // interval, the largest from the one after it.
+        const V before = subtract(value, fill(1));
+        V entry = _mm256_slli_epi16(eighth, Depth - 3);
+        V nearest = subtract(before, _mm256_shuffle_epi8(parts_[0], eighth));
+        V next = subtract(before, _mm256_shuffle_epi8(parts_[kParts], eighth));
+        for (int i = 1; i < kParts; ++i) {
+          const V bound = _mm256_shuffle_epi8(parts_[i], eighth);
+          const V distance = subtract(before, bound);
+          nearest = smaller(nearest, distance);
+          next = larger(next, distance);
+          entry = _mm256_sub_epi8(entry, greater(value, bound));
+        }
+        index[v] = entry;
+        freq[v] = subtract(nearest, next);
+        within[v] = nearest;
+      }
+    }
+
+   private:
+    V eighths_[7], parts_[kParts + 1];
   };
 
   static void load_states(const uint32_t* x, V* high, V* low) {
@@ -127,7 +186,7 @@ struct Avx2 {
   static void append_byte(V lanes, V byte, V* high, V* low) {
     const V moved = either(_mm256_slli_epi16(*high, 8), top_bytes(*low));
     *high = _mm256_blendv_epi8(*high, moved, lanes);
-    *low = _mm256_blendv_epi8(*low, either(_mm256_slli_epi16(*low, 8), byte), lanes);
+    *low = either(_mm256_blendv_epi8(*low, _mm256_slli_epi16(*low, 8), lanes), byte);
   }
 
   // The state freq * high + within.
@@ -142,32 +201,42 @@ struct Avx2 {
   struct Divider {
     explicit Divider(const Vectors&) {}
 
+    void advance(const V*, const V* freq, const V* start, V* high, V* low) const {
+      for (int v = 0; v < kVectors; ++v) advance(freq[v], start[v], &high[v], &low[v]);
+    }
+
+   private:
     // The state x / freq * 65536 + x % freq + start, where x < freq * 65536.
     //
-    // The quotient of floats, aimed low, is right or one too small: halves of x lose its last bit,
-    // less than 0.5 / freq; three roundings err by 2^-24 each; the divisor is made larger by 2^-22
-    // or more, but for a frequency of 1, where all is exact.
-    void advance(V, V freq, V start, V* high, V* low) const {
+    // The quotient by floats, aimed low, is right or one too small: half of x loses its last bit,
+    // at most 1 / freq of the quotient; four roundings err by 2^-24 of it each; the inverse is made
+    // smaller by at least 2^-21 of it, but for a frequency of 1, where all is exact.
+    static void advance(V freq, V start, V* high, V* low) {
       const V zero = _mm256_setzero_si256();
+      const __m256 inverse0 = inverse_of_half(_mm256_unpacklo_epi16(freq, zero));
+      const __m256 inverse1 = inverse_of_half(_mm256_unpackhi_epi16(freq, zero));
       const V x0 = _mm256_unpacklo_epi16(*low, *high), x1 = _mm256_unpackhi_epi16(*low, *high);
-      const V quotient = _mm256_packus_epi32(divided(x0, _mm256_unpacklo_epi16(freq, zero)),
-                                             divided(x1, _mm256_unpackhi_epi16(freq, zero)));
+      const V quotient = _mm256_packus_epi32(times_half(x0, inverse0), times_half(x1, inverse1));
       const V product = _mm256_mullo_epi16(quotient, freq);
       const V top = _mm256_mulhi_epu16(quotient, freq);
       const V rest = _mm256_packus_epi32(  // 65535 for anything beyond
           _mm256_sub_epi32(x0, _mm256_unpacklo_epi16(product, top)),
           _mm256_sub_epi32(x1, _mm256_unpackhi_epi16(product, top)));
       const V small = at_least(rest, freq);
+      const V moved = subtract(add(*low, start), product);
       *high = subtract(quotient, small);
-      *low = subtract(add(subtract(*low, product), start), _mm256_and_si256(small, freq));
+      *low = _mm256_blendv_epi8(moved, subtract(moved, freq), small);
     }
 
-   private:
-    static V divided(V x, V freq) {
-      const __m256 half = _mm256_fmadd_ps(_mm256_cvtepi32_ps(freq),
-                                          _mm256_set1_ps(0.5f + 1.0f / (1 << 22)),
-                                          _mm256_set1_ps(-1.0f / (1 << 22)));
-      return _mm256_cvttps_epi32(_mm256_div_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(x, 1)), half));
+    static __m256 inverse_of_half(V freq) {
+      const float margin = 1.0f / (1 << 21);
+      const __m256 half = _mm256_fmadd_ps(_mm256_cvtepi32_ps(freq), _mm256_set1_ps(0.5f + margin),
+                                          _mm256_set1_ps(-margin));
+      return _mm256_div_ps(_mm256_set1_ps(1.0f), half);
+    }
+    static V times_half(V x, __m256 inverse) {
+      return _mm256_cvttps_epi32(
+          _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(x, 1)), inverse));
     }
   };
 
@@ -247,9 +316,12 @@ class Avx2::Lookup<7> {
  public:
   explicit Lookup(const uint8_t* bytes) : low_(bytes), high_(bytes + 128) {}
 
-  V operator[](V index) const {
-    const V entry = _mm256_and_si256(index, _mm256_set1_epi8(127));
-    return _mm256_blendv_epi8(low_[entry], high_[entry], fill(0xff00));
+  static void read(const Lookup& a, const Lookup& b, const V* index, V* out_a, V* out_b) {
+    for (int v = 0; v < kVectors; ++v) {
+      const V entry = _mm256_and_si256(index[v], _mm256_set1_epi8(127)), top = fill(0xff00);
+      out_a[v] = _mm256_blendv_epi8(a.low_[entry], a.high_[entry], top);
+      out_b[v] = _mm256_blendv_epi8(b.low_[entry], b.high_[entry], top);
+    }
   }
 
  private:

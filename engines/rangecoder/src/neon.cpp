@@ -17,12 +17,11 @@ struct Neon {
   static V subtract(V a, V b) { return vsubq_u16(a, b); }
   static V either(V a, V b) { return vorrq_u16(a, b); }
   static V equal(V a, V b) { return vceqq_u16(a, b); }
-  static V greater(V a, V b) {  // signed
-    return vcgtq_s16(vreinterpretq_s16_u16(a), vreinterpretq_s16_u16(b));
-  }
   static V at_least(V a, V b) { return vcgeq_u16(a, b); }  // unsigned
   static V top_bytes(V a) { return vshrq_n_u16(a, 8); }
   static V low_bytes(V a) { return vandq_u16(a, fill(255)); }
+  static V larger(V a, V b) { return vmaxq_u16(a, b); }
+  static V smaller(V a, V b) { return vminq_u16(a, b); }
   static bool any(V lanes) { return vmaxvq_u32(vreinterpretq_u32_u16(lanes)) != 0; }
 
   // (e, e + High / 256) in the bytes of each lane.
@@ -30,47 +29,100 @@ struct Neon {
   static V index(V entry) {
     return vmlaq_u16(fill(uint16_t(High)), entry, fill(0x0101));
   }
-  // Both bytes doubled, and one more in the lanes of `taken`.
-  static V descend(V index, V taken) {
-    const uint8x16_t twice = vshlq_n_u8(vreinterpretq_u8_u16(index), 1);
-    return vreinterpretq_u16_u8(vsubq_u8(twice, vreinterpretq_u8_u16(taken)));
-  }
-
-  // 2^Size numbers of 16 bits: their low bytes, then their high bytes. A lookup reads up to 64
-  // bytes, and leaves lanes with other indexes as they are.
+  // 2^Size numbers of 16 bits: their low bytes, then their high bytes.
   template <int Size>
   class Lookup {
    public:
-    explicit Lookup(const uint8_t* bytes) {
-      for (int i = 0; i < kBlocks; ++i) blocks_[i] = vld1q_u8(bytes + 16 * i);
+    explicit Lookup(const uint8_t* bytes) : bytes_(bytes) {}
+
+    void read(const V* index, V* out) const {
+      for (int v = 0; v < kVectors; ++v) {
+        const uint8x16_t at = vreinterpretq_u8_u16(index[v]);
+        out[v] = vreinterpretq_u16_u8(kSize < 64    ? look_up_few(at)
+                                      : kSize == 64 ? vqtbl4q_u8(four(0), at)
+                                                    : look_up_many(at));
+      }
     }
 
-    V operator[](V index) const {
-      uint8x16_t at = vreinterpretq_u8_u16(index);
-      if (kBlocks == 1) return vreinterpretq_u16_u8(vqtbl1q_u8(blocks_[0], at));
-      if (kBlocks == 2) {
-        const uint8x16x2_t two = {{blocks_[0], blocks_[kBlocks > 1]}};
-        return vreinterpretq_u16_u8(vqtbl2q_u8(two, at));
-      }
-      uint8x16_t result = vqtbl4q_u8(four(0), at);
-      for (int i = 4; i < kBlocks; i += 4) {
-        at = vsubq_u8(at, vdupq_n_u8(64));
-        result = vqtbx4q_u8(result, four(i), at);
-      }
-      return vreinterpretq_u16_u8(result);
+    // Two lookups by the same indexes.
+    static void read(const Lookup& a, const Lookup& b, const V* index, V* out_a, V* out_b) {
+      a.read(index, out_a);
+      b.read(index, out_b);
     }
 
    private:
-    static constexpr int kBlocks = Size < 4 ? 1 : (2 << Size) / 16;
+    static constexpr int kSize = 2 << Size;
 
-    uint8x16x4_t four(int i) const {
-      const int last = kBlocks - 1;
-      return uint8x16x4_t{{blocks_[i], blocks_[i + 1 > last ? last : i + 1],
-                           blocks_[i + 2 > last ? last : i + 2],
-                           blocks_[i + 3 > last ? last : i + 3]}};
+    uint8x16_t look_up_few(uint8x16_t at) const {
+      if (kSize <= 16) return vqtbl1q_u8(vld1q_u8(bytes_), at);
+      const uint8x16x2_t two = {{vld1q_u8(bytes_), vld1q_u8(bytes_ + 16)}};
+      return vqtbl2q_u8(two, at);
+    }
+    // Lanes with other indexes than those of 64 bytes stay as they are.
+    uint8x16_t look_up_many(uint8x16_t at) const {
+      uint8x16_t result = vqtbl4q_u8(four(0), at);
+      for (int i = 64; i < kSize; i += 64) {
+        result = vqtbx4q_u8(result, four(i), vsubq_u8(at, vdupq_n_u8(uint8_t(i))));
+      }
+      return result;
+    }
+    uint8x16x4_t four(int first) const {
+#if defined(__clang__) || __GNUC__ >= 10
+      return vld1q_u8_x4(bytes_ + first);
+#else
+      const uint8_t* at = bytes_ + first;
+      return uint8x16x4_t{{vld1q_u8(at), vld1q_u8(at + 16), vld1q_u8(at + 32), vld1q_u8(at + 48)}};
+#endif
     }
 
-    uint8x16_t blocks_[kBlocks];
+    const uint8_t* bytes_;
+  };
+
+  // The intervals of slots, as indexes: down a binary tree, where each bound says which half of the
+  // table is meant. Level i, of 2^i bounds, begins at 2^(i + 1), for lookups by (node, node + 2^i).
+  template <int Depth>
+  class Bounds {
+   public:
+    explicit Bounds(const Vectors& v) : freqs_(v.split_freq), starts_(v.split_start) {
+      for (int level = 0; level < Depth; ++level) {
+        uint8_t* split = tree_ + (2 << level);
+        for (int node = 0; node < 1 << level; ++node) {
+          const uint16_t bound = v.bound[(2 * node + 1) << (Depth - 1 - level)];
+          split[node] = uint8_t(bound);
+          split[node + (1 << level)] = uint8_t(bound >> 8);
+        }
+      }
+    }
+
+    void find(const V* slots, V* index, V* freq, V* within) const {
+      const V root = fill(uint16_t(tree_[2] | tree_[3] << 8));
+      for (int v = 0; v < kVectors; ++v) index[v] = descend(fill(0x0100), slots[v], root);
+      descend<1>(slots, index);
+      descend<2>(slots, index);
+      if (Depth > 3) descend<3>(slots, index);
+      if (Depth > 4) descend<4>(slots, index);
+      if (Depth > 5) descend<5>(slots, index);
+      if (Depth > 6) descend<6>(slots, index);
+      V start[kVectors];
+      Lookup<Depth>::read(freqs_, starts_, index, freq, start);
+      for (int v = 0; v < kVectors; ++v) within[v] = subtract(slots[v], start[v]);
+    }
+
+   private:
+    template <int Level>
+    void descend(const V* slots, V* index) const {
+      V bounds[kVectors];
+      Lookup<Level>(tree_ + (2 << Level)).read(index, bounds);
+      for (int v = 0; v < kVectors; ++v) index[v] = descend(index[v], slots[v], bounds[v]);
+    }
+    // Both bytes doubled, and one more where the slot lies above the bound.
+    static V descend(V index, V slot, V bound) {
+      const uint8x16_t twice = vshlq_n_u8(vreinterpretq_u8_u16(index), 1);
+      return vreinterpretq_u16_u8(vsubq_u8(twice, vreinterpretq_u8_u16(vcgtq_u16(slot, bound))));
+    }
+
+    Lookup<Depth> freqs_, starts_;
+    alignas(16) uint8_t tree_[256];
   };
 
   static void load_states(const uint32_t* x, V* high, V* low) {
@@ -104,8 +156,8 @@ struct Neon {
   static const uint8_t* take_bytes(const uint8_t* at, const V* lanes, V* bytes) {
     for (int v = 0; v < kVectors; ++v) {
       const unsigned mask = mask_of(lanes[v]);
-      const uint8x16_t next = vcombine_u8(vld1_u8(at), vdup_n_u8(0));
-      bytes[v] = vreinterpretq_u16_u8(vqtbl1q_u8(next, vld1q_u8(kShuffles.spread[mask])));
+      const uint8x16_t spread = vld1q_u8(kShuffles.spread[mask]);
+      bytes[v] = vreinterpretq_u16_u8(vqtbl1q_u8(vld1q_u8(at), spread));
       at += kShuffles.count[mask];
     }
     return at;
@@ -136,20 +188,25 @@ struct Neon {
     explicit Divider(const Vectors& v)
         : low_(v.split_reciprocal_low), high_(v.split_reciprocal_high) {}
 
-    // The state x / freq * 65536 + x % freq + start, where x < freq * 65536: the quotient by the
+    // The states x / freq * 65536 + x % freq + start, where x < freq * 65536: the quotient by the
     // multiplication is right or one too small.
-    void advance(V index, V freq, V start, V* high, V* low) const {
-      const V l = low_[index], h = high_[index];
-      const uint32x4_t x0 = joined(vzip1q_u16(*low, *high)), x1 = joined(vzip2q_u16(*low, *high));
-      const uint32x4_t q0 = top_of_product(x0, joined(vzip1q_u16(l, h)));
-      const uint32x4_t q1 = top_of_product(x1, joined(vzip2q_u16(l, h)));
-      const V quotient = vuzp1q_u16(vreinterpretq_u16_u32(q0), vreinterpretq_u16_u32(q1));
-      const uint32x4_t r0 = vmlsl_u16(x0, vget_low_u16(quotient), vget_low_u16(freq));
-      const uint32x4_t r1 = vmlsl_high_u16(x1, quotient, freq);
-      const V small = at_least(vqmovn_high_u32(vqmovn_u32(r0), r1), freq);
-      *high = subtract(quotient, small);
-      const V rest = vmlsq_u16(add(*low, start), quotient, freq);
-      *low = subtract(rest, vandq_u16(small, freq));
+    void advance(const V* index, const V* freq, const V* start, V* high, V* low) const {
+      V reciprocal_low[kVectors], reciprocal_high[kVectors];
+      Lookup<Depth>::read(low_, high_, index, reciprocal_low, reciprocal_high);
+      for (int v = 0; v < kVectors; ++v) {
+        const uint32x4_t x0 = joined(vzip1q_u16(low[v], high[v]));
+        const uint32x4_t x1 = joined(vzip2q_u16(low[v], high[v]));
+        const V l = reciprocal_low[v], h = reciprocal_high[v];
+        const uint32x4_t q0 = top_of_product(x0, joined(vzip1q_u16(l, h)));
+        const uint32x4_t q1 = top_of_product(x1, joined(vzip2q_u16(l, h)));
+        const V quotient = vuzp1q_u16(vreinterpretq_u16_u32(q0), vreinterpretq_u16_u32(q1));
+        const uint32x4_t r0 = vmlsl_u16(x0, vget_low_u16(quotient), vget_low_u16(freq[v]));
+        const uint32x4_t r1 = vmlsl_high_u16(x1, quotient, freq[v]);
+        const V small = at_least(vqmovn_high_u32(vqmovn_u32(r0), r1), freq[v]);
+        const V rest = vmlsq_u16(add(low[v], start[v]), quotient, freq[v]);
+        high[v] = subtract(quotient, small);
+        low[v] = subtract(rest, vandq_u16(small, freq[v]));
+      }
     }
 
    private:
@@ -211,7 +268,7 @@ struct Neon {
  private:
   static unsigned mask_of(V lanes) {
     static const uint16_t kBits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
-    return vaddvq_u16(vandq_u16(lanes, vld1q_u16(kBits)));
+    return vaddlvq_u16(vandq_u16(lanes, vld1q_u16(kBits)));
   }
 };
 

@@ -10,7 +10,7 @@
 namespace sw {
 
 // Bytes a vector loop may touch beside those that it means to.
-constexpr size_t kSlack = 64;
+constexpr size_t kSlack = 80;
 
 // 1.5 * 2^23: adding it rounds a number below 2^22 to an integer, ties to even, which then lies in
 // the low bits of the float.

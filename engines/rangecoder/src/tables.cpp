@@ -87,12 +87,8 @@ void fill_split(Vectors& v, const int32_t* cdf, int32_t last) {
     put_split(v.split_reciprocal_low, depth, i, reciprocal);
     put_split(v.split_reciprocal_high, depth, i, reciprocal >> 16);
   }
-  for (int level = 0; level < depth; ++level) {
-    for (int node = 0; node < 1 << level; ++node) {
-      const int32_t bound = (2 * node + 1) << (depth - 1 - level);
-      const uint32_t below = bound <= last ? uint32_t(cdf[bound]) - 1 : kTotal - 1;
-      put_split(v.split_pivot + (2 << level), level, node, below ^ 0x8000);
-    }
+  for (int32_t i = 0; i < int32_t(kVectorMax); ++i) {
+    v.bound[i] = uint16_t(i <= last ? cdf[i] - 1 : kTotal - 1);
   }
 }
 

@@ -47,9 +47,7 @@ struct alignas(64) Vectors {
   uint8_t split_freq[2 * kVectorMax];
   uint8_t split_reciprocal_low[2 * kVectorMax];  // of 2^32 / freq
   uint8_t split_reciprocal_high[2 * kVectorMax];
-  // A binary tree of bounds. Level i, of 2^i numbers, begins at 2^(i + 1) and is split likewise; a
-  // slot goes to the upper half where it is greater than the bound, both less 32768.
-  uint8_t split_pivot[2 * kVectorMax];
+  uint16_t bound[kVectorMax];  // the last slot before each interval; 65535 beyond the table
 };
 
 struct Table {
