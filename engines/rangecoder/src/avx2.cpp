@@ -80,6 +80,22 @@ struct Avx2 {
     V blocks_[kBlocks];
   };
 
+  // The extremes of some vectors, by a tree of comparisons.
+  template <int Count, int Half = Count / 2>
+  struct Tree {
+    static V smallest(const V* v) {
+      return smaller(Tree<Half>::smallest(v), Tree<Half>::smallest(v + Half));
+    }
+    static V largest(const V* v) {
+      return larger(Tree<Half>::largest(v), Tree<Half>::largest(v + Half));
+    }
+  };
+  template <int Count>
+  struct Tree<Count, 0> {
+    static V smallest(const V* v) { return *v; }
+    static V largest(const V* v) { return *v; }
+  };
+
   // The intervals of slots: seven bounds say which eighth of the table is meant, and lookups by
   // that give the starts of its parts. A wide search, for its short chain.
   template <int Depth>
@@ -113,16 +129,14 @@ struct Avx2 {
         // Distances from the starts of parts, modulo 65536: the smallest is from the slot's own
         // interval, the largest from the one after it.
         const V before = subtract(value, fill(1));
-        V entry = _mm256_slli_epi16(eighth, Depth - 3);
-        V nearest = subtract(before, _mm256_shuffle_epi8(parts_[0], eighth));
-        V next = subtract(before, _mm256_shuffle_epi8(parts_[kParts], eighth));
-        for (int i = 1; i < kParts; ++i) {
+        V entry = _mm256_slli_epi16(eighth, Depth - 3), distances[kParts + 1];
+        for (int i = 0; i <= kParts; ++i) {
           const V bound = _mm256_shuffle_epi8(parts_[i], eighth);
-          const V distance = subtract(before, bound);
-          nearest = smaller(nearest, distance);
-          next = larger(next, distance);
-          entry = _mm256_sub_epi8(entry, greater(value, bound));
+          distances[i] = subtract(before, bound);
+          if (i % kParts) entry = _mm256_sub_epi8(entry, greater(value, bound));
         }
+        const V nearest = Tree<kParts>::smallest(distances);
+        const V next = Tree<kParts>::largest(distances + 1);
         index[v] = entry;
         freq[v] = subtract(nearest, next);
         within[v] = nearest;
@@ -198,8 +212,9 @@ struct Avx2 {
   }
 
   template <int Depth>
-  struct Divider {
-    explicit Divider(const Vectors&) {}
+  class Divider {
+   public:
+    explicit Divider(const Vectors& v) : huge_(v.largest_freq > 60000) {}
 
     void advance(const V*, const V* freq, const V* start, V* high, V* low) const {
       for (int v = 0; v < kVectors; ++v) advance(freq[v], start[v], &high[v], &low[v]);
@@ -210,20 +225,24 @@ struct Avx2 {
     //
     // The quotient by floats, aimed low, is right or one too small: half of x loses its last bit,
     // at most 1 / freq of the quotient; four roundings err by 2^-24 of it each; the inverse is made
-    // smaller by at least 2^-21 of it, but for a frequency of 1, where all is exact.
-    static void advance(V freq, V start, V* high, V* low) {
+    // smaller by at least 2^-21 of it, but for a frequency of 1, where all is exact. Where it is too
+    // small, the rest is below 1.08 * freq + 1: only huge frequencies need more than 16 bits of it.
+    void advance(V freq, V start, V* high, V* low) const {
       const V zero = _mm256_setzero_si256();
       const __m256 inverse0 = inverse_of_half(_mm256_unpacklo_epi16(freq, zero));
       const __m256 inverse1 = inverse_of_half(_mm256_unpackhi_epi16(freq, zero));
       const V x0 = _mm256_unpacklo_epi16(*low, *high), x1 = _mm256_unpackhi_epi16(*low, *high);
       const V quotient = _mm256_packus_epi32(times_half(x0, inverse0), times_half(x1, inverse1));
       const V product = _mm256_mullo_epi16(quotient, freq);
-      const V top = _mm256_mulhi_epu16(quotient, freq);
-      const V rest = _mm256_packus_epi32(  // 65535 for anything beyond
-          _mm256_sub_epi32(x0, _mm256_unpacklo_epi16(product, top)),
-          _mm256_sub_epi32(x1, _mm256_unpackhi_epi16(product, top)));
-      const V small = at_least(rest, freq);
-      const V moved = subtract(add(*low, start), product);
+      const V rest = subtract(*low, product), moved = add(rest, start);
+      V small = at_least(rest, freq);
+      if (__builtin_expect(huge_, 0)) {
+        const V top = _mm256_mulhi_epu16(quotient, freq);
+        const V whole = _mm256_packus_epi32(  // 65535 for anything beyond
+            _mm256_sub_epi32(x0, _mm256_unpacklo_epi16(product, top)),
+            _mm256_sub_epi32(x1, _mm256_unpackhi_epi16(product, top)));
+        small = at_least(whole, freq);
+      }
       *high = subtract(quotient, small);
       *low = _mm256_blendv_epi8(moved, subtract(moved, freq), small);
     }
@@ -238,6 +257,8 @@ struct Avx2 {
       return _mm256_cvttps_epi32(
           _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(x, 1)), inverse));
     }
+
+    bool huge_;
   };
 
   // Values to entries and back, for one table.

@@ -81,6 +81,7 @@ void fill_split(Vectors& v, const int32_t* cdf, int32_t last) {
   while (last >> depth) ++depth;
   for (int32_t i = 0; i <= last; ++i) {
     const uint32_t freq = uint32_t(cdf[i + 1] - cdf[i]);
+    v.largest_freq = std::max(v.largest_freq, uint16_t(freq));
     const uint32_t reciprocal = freq == 1 ? 0xffffffffu : uint32_t((uint64_t(1) << 32) / freq);
     put_split(v.split_start, depth, i, uint32_t(cdf[i]));
     put_split(v.split_freq, depth, i, freq);
