@@ -22,7 +22,8 @@ namespace {
 
 bool cpu_has_avx2() {
 #if defined(SW_HAVE_AVX2)
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("popcnt");
 #else
   return false;
 #endif

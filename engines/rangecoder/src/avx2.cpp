@@ -1,207 +1,356 @@
-// The loops for x86 with AVX2: four groups of 8 lanes. Tables are read by gathers; bytes are packed
-// and spread by shuffles. The short step at a row's end is the scalar loop's.
+// The vectors of x86 with AVX2: 16 lanes of 16 bits.
 #include <immintrin.h>
 
-#include "bytes8.h"
-#include "symbols.h"
+#include "vector_loops.h"
 
 namespace sw {
 namespace {
 
-constexpr int kGroup = 8, kGroups = kLanes / kGroup;
-constexpr Shuffles8 kShuffles;
+constexpr Shuffles kShuffles;
 
 inline __m256i load(const void* at) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(at));
 }
-inline void store(void* at, __m256i value) {
-  _mm256_storeu_si256(static_cast<__m256i*>(at), value);
+inline __m128i load16(const void* at) {
+  return _mm_loadu_si128(static_cast<const __m128i*>(at));
 }
 inline __m128i load8(const void* at) { return _mm_loadl_epi64(static_cast<const __m128i*>(at)); }
-inline __m256i gather(const void* base, __m256i at) {
-  return _mm256_i32gather_epi32(static_cast<const int*>(base), at, 4);
-}
-inline uint32_t mask_of(__m256i lanes) {
-  return uint32_t(_mm256_movemask_ps(_mm256_castsi256_ps(lanes)));
-}
-inline __m256i choose(__m256i no, __m256i yes, __m256i mask) {
-  return _mm256_blendv_epi8(no, yes, mask);
+inline __m256i both(__m128i low, __m128i high) {
+  return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
 }
 
-inline __m256i symbols(const float* values, __m256 median) {
-  const __m256 value = _mm256_sub_ps(_mm256_loadu_ps(values), median);
-  return _mm256_cvttps_epi32(
-      _mm256_round_ps(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-}
-inline __m256i symbols(const int32_t* values, __m256) { return load(values); }
+struct Avx2 {
+  using V = __m256i;
+  static constexpr int kWidth = 16, kVectors = kLanes / kWidth;
 
-// The low bytes of the lanes chosen by `mask`, before `at`; where they begin.
-inline uint8_t* put_bytes(uint8_t* at, __m256i x, uint32_t mask) {
-  const __m256i low = _mm256_set1_epi32(0x0c080400);
-  const __m256i quarters = _mm256_shuffle_epi8(x, low);
-  const __m128i bytes = _mm_unpacklo_epi32(_mm256_castsi256_si128(quarters),
-                                           _mm256_extracti128_si256(quarters, 1));
-  const __m128i packed = _mm_shuffle_epi8(bytes, load8(kShuffles.pack[mask]));
-  _mm_storel_epi64(reinterpret_cast<__m128i*>(at - 8), packed);
-  return at - kShuffles.count[mask];
-}
+  static V fill(uint16_t value) { return _mm256_set1_epi16(short(value)); }
+  static V add(V a, V b) { return _mm256_add_epi16(a, b); }
+  static V add_bytes(V a, V b) { return _mm256_add_epi8(a, b); }
+  static V subtract(V a, V b) { return _mm256_sub_epi16(a, b); }
+  static V either(V a, V b) { return _mm256_or_si256(a, b); }
+  static V equal(V a, V b) { return _mm256_cmpeq_epi16(a, b); }
+  static V greater(V a, V b) { return _mm256_cmpgt_epi16(a, b); }  // signed
+  static V at_least(V a, V b) { return equal(larger(a, b), a); }  // unsigned
+  static V top_bytes(V a) { return _mm256_srli_epi16(a, 8); }
+  static V low_bytes(V a) { return _mm256_and_si256(a, fill(255)); }
+  static V larger(V a, V b) { return _mm256_max_epu16(a, b); }
+  static V smaller(V a, V b) { return _mm256_min_epu16(a, b); }
+  static bool any(V lanes) { return !_mm256_testz_si256(lanes, lanes); }
 
-// Unsigned 32-bit numbers as floats, each within a rounding of the exact one.
-inline __m256 to_float(__m256i x) {
-  const __m256 high = _mm256_cvtepi32_ps(_mm256_srli_epi32(x, 16));
-  const __m256 low = _mm256_cvtepi32_ps(_mm256_and_si256(x, _mm256_set1_epi32(0xffff)));
-  return _mm256_add_ps(_mm256_mul_ps(high, _mm256_set1_ps(65536.0f)), low);
-}
-
-// x / freq * 65536 + x % freq + start; `inverse` is a little below 1 / freq.
-inline __m256i advanced(__m256i x, __m256i freq, __m256i start, __m256i inverse) {
-  const __m256 estimate = _mm256_mul_ps(to_float(x), _mm256_castsi256_ps(inverse));
-  const __m256i quotient = _mm256_cvttps_epi32(estimate);
-  const __m256i rest = _mm256_sub_epi32(x, _mm256_mullo_epi32(quotient, freq));
-  const __m256i next = _mm256_add_epi32(_mm256_slli_epi32(quotient, kPrecision),
-                                        _mm256_add_epi32(rest, start));
-  // The quotient may be one too small; rest is below 2^18, so signed comparisons do.
-  const __m256i right = _mm256_cmpgt_epi32(freq, rest);
-  const __m256i more = _mm256_sub_epi32(_mm256_set1_epi32(int(kTotal)), freq);
-  return _mm256_add_epi32(next, _mm256_andnot_si256(right, more));
-}
-
-template <class T>
-bool encode(const Table& table, const T* values, size_t begin, size_t finish, Encoder& encoder) {
-  const size_t whole = finish / kLanes * kLanes;
-  if (whole < finish &&
-      !encode_row(*scalar_loops(), table, values, whole, finish, encoder)) {
-    return false;
+  // (e, e + High / 256) in the bytes of each lane.
+  template <int High>
+  static V index(V entry) {
+    return add(_mm256_mullo_epi16(entry, fill(0x0101)), fill(uint16_t(High)));
   }
-  const Vectors& v = *table.vectors;
-  const __m256 median = _mm256_set1_ps(table.median);
-  const __m256i offset = _mm256_set1_epi32(table.offset);
-  const __m256i last = _mm256_set1_epi32(table.last);
-  const __m256i low16 = _mm256_set1_epi32(0xffff);
-  __m256i x[kGroups];
-  for (int g = 0; g < kGroups; ++g) x[g] = load(encoder.x + kGroup * g);
-  uint8_t* at = encoder.at;
-  for (size_t stop = whole; stop > begin; stop -= kLanes) {
-    const T* step = values + stop - kLanes;
-    prefetch_step_before(step);
-    __m256i entry[kGroups], freq[kGroups], start[kGroups], inverse[kGroups];
-    __m256i outside = _mm256_setzero_si256(), two = outside;
-    for (int g = 0; g < kGroups; ++g) {
-      entry[g] = _mm256_sub_epi32(symbols(step + kGroup * g, median), offset);
-      const __m256i beyond = _mm256_cmpeq_epi32(_mm256_max_epu32(entry[g], last), entry[g]);
-      outside = _mm256_or_si256(outside, beyond);
-    }
-    if (__builtin_expect(mask_of(outside), 0)) {
-      alignas(32) int32_t entries[kLanes];
-      if (!entries_outside(RowTable{table}, step, kLanes, encoder, entries)) return false;
-      for (int g = 0; g < kGroups; ++g) entry[g] = load(entries + kGroup * g);
-    }
-    for (int g = 0; g < kGroups; ++g) {
-      const __m256i packed = gather(v.packed, entry[g]);
-      inverse[g] = gather(v.inverse, entry[g]);
-      freq[g] = _mm256_and_si256(packed, low16);
-      start[g] = _mm256_srli_epi32(packed, 16);
-      const __m256i none = _mm256_cmpgt_epi32(freq[g], _mm256_srli_epi32(x[g], 24));
-      two = _mm256_or_si256(two, _mm256_xor_si256(none, _mm256_set1_epi32(-1)));
-    }
-    if (__builtin_expect(mask_of(two), 0)) {
-      for (int g = kGroups - 1; g >= 0; --g) {
-        const __m256i none = _mm256_cmpgt_epi32(freq[g], _mm256_srli_epi32(x[g], 24));
-        at = put_bytes(at, x[g], ~mask_of(none) & 255);
-        x[g] = choose(_mm256_srli_epi32(x[g], 8), x[g], none);
+  // 2^Size numbers of 16 bits: their low bytes, then their high bytes. Shuffles read 16 bytes, so
+  // each block holds its difference from the one before: a lane's blocks up to its own add up to
+  // its number, and those beyond it, whose indexes are negative, to nothing.
+  template <int Size>
+  class Lookup {
+   public:
+    static constexpr int kBlocks = Size < 4 ? 1 : (2 << Size) / 16;
+
+    explicit Lookup(const uint8_t* bytes) {
+      V before = _mm256_setzero_si256();
+      for (int i = 0; i < kBlocks; ++i) {
+        const V block = _mm256_broadcastsi128_si256(load16(bytes + 16 * i));
+        blocks_[i] = _mm256_xor_si256(block, before);
+        before = block;
       }
     }
-    for (int g = kGroups - 1; g >= 0; --g) {
-      const __m256i none = _mm256_cmpgt_epi32(freq[g], _mm256_srli_epi32(x[g], 16));
-      at = put_bytes(at, x[g], ~mask_of(none) & 255);
-      x[g] = choose(_mm256_srli_epi32(x[g], 8), x[g], none);
-      x[g] = advanced(x[g], freq[g], start[g], inverse[g]);
-    }
-  }
-  for (int g = 0; g < kGroups; ++g) store(encoder.x + kGroup * g, x[g]);
-  encoder.at = at;
-  return true;
-}
 
-inline void put(float* out, __m256i symbol, __m256 median) {
-  _mm256_storeu_ps(out, _mm256_add_ps(_mm256_cvtepi32_ps(symbol), median));
-}
-inline void put(int32_t* out, __m256i symbol, __m256) { store(out, symbol); }
-
-// x with a byte appended in the lanes of `mask`.
-inline __m256i take_bytes(const uint8_t** at, __m256i x, __m256i lanes) {
-  const uint32_t mask = mask_of(lanes);
-  const __m128i bytes = _mm_shuffle_epi8(load8(*at), load8(kShuffles.spread[mask]));
-  *at += kShuffles.count[mask];
-  const __m256i moved = _mm256_or_si256(_mm256_slli_epi32(x, 8), _mm256_cvtepu8_epi32(bytes));
-  return choose(x, moved, lanes);
-}
-
-inline __m256i below_low(__m256i x) {
-  return _mm256_cmpeq_epi32(_mm256_srli_epi32(x, 24), _mm256_setzero_si256());
-}
-
-template <class T>
-bool decode(const Table& table, T* out, size_t begin, size_t finish, Decoder& decoder) {
-  const size_t whole = finish / kLanes * kLanes;
-  const __m256 median = _mm256_set1_ps(table.median);
-  const __m256i offset = _mm256_set1_epi32(table.offset);
-  const __m256i last = _mm256_set1_epi32(table.last);
-  const __m256i low16 = _mm256_set1_epi32(0xffff);
-  const int* guesses = reinterpret_cast<const int*>(table.guesses);
-  __m256i x[kGroups];
-  for (int g = 0; g < kGroups; ++g) x[g] = load(decoder.x + kGroup * g);
-  for (size_t first = begin; first < whole; first += kLanes) {
-    if (__builtin_expect(decoder.at > decoder.guard, 0) && !decoder.refill()) return false;
-    const uint8_t* at = decoder.at;
-    __m256i entry[kGroups];
-    __m256i twice = _mm256_setzero_si256(), escaped = twice;
-    for (int g = 0; g < kGroups; ++g) {
-      const __m256i slot = _mm256_and_si256(x[g], low16);
-      const __m256i bucket = _mm256_srli_epi32(slot, kPrecision - kLutBits);
-      __m256i packed = _mm256_i32gather_epi32(guesses, bucket, 8);
-      entry[g] = _mm256_i32gather_epi32(guesses + 1, bucket, 8);
-      __m256i within = _mm256_sub_epi32(slot, _mm256_srli_epi32(packed, 16));
-      const __m256i right = _mm256_andnot_si256(
-          within, _mm256_cmpgt_epi32(_mm256_and_si256(packed, low16), within));
-      if (__builtin_expect(mask_of(right) != 255, 0)) {
-        alignas(32) uint32_t slots[kGroup], found[kGroup];
-        alignas(32) int32_t entries[kGroup];
-        store(slots, slot);
-        for (int j = 0; j < kGroup; ++j) entries[j] = find_entry(table, slots[j], found + j);
-        entry[g] = load(entries);
-        packed = load(found);
-        within = _mm256_sub_epi32(slot, _mm256_srli_epi32(packed, 16));
+    V operator[](V index) const {
+      V result = _mm256_shuffle_epi8(blocks_[0], index);
+      for (int i = 1; i < kBlocks; ++i) {
+        index = _mm256_sub_epi8(index, _mm256_set1_epi8(16));
+        result = _mm256_xor_si256(result, _mm256_shuffle_epi8(blocks_[i], index));
       }
-      const __m256i freq = _mm256_and_si256(packed, low16);
-      x[g] = _mm256_add_epi32(_mm256_mullo_epi32(freq, _mm256_srli_epi32(x[g], 16)), within);
-      x[g] = take_bytes(&at, x[g], below_low(x[g]));
-      twice = _mm256_or_si256(twice, below_low(x[g]));
-      escaped = _mm256_or_si256(escaped, _mm256_cmpeq_epi32(entry[g], last));
+      return result;
     }
-    if (__builtin_expect(mask_of(twice), 0)) {
-      for (int g = 0; g < kGroups; ++g) x[g] = take_bytes(&at, x[g], below_low(x[g]));
-    }
-    decoder.at = at;
-    if (__builtin_expect(mask_of(escaped), 0)) {
-      alignas(32) int32_t entries[kLanes];
-      for (int g = 0; g < kGroups; ++g) store(entries + kGroup * g, entry[g]);
-      if (!put_entries(RowTable{table}, entries, kLanes, decoder, out + first)) return false;
-      continue;
-    }
-    for (int g = 0; g < kGroups; ++g) {
-      put(out + first + kGroup * g, _mm256_add_epi32(entry[g], offset), median);
-    }
-  }
-  for (int g = 0; g < kGroups; ++g) store(decoder.x + kGroup * g, x[g]);
-  if (whole < finish &&
-      !decode_row(*scalar_loops(), table, out, whole, finish, decoder)) {
-    return false;
-  }
-  return decoder.sound();
-}
 
-const Loops kAvx2 = {encode<float>, encode<int32_t>, decode<float>, decode<int32_t>};
+    // Two lookups by the same indexes.
+    static void read(const Lookup& a, const Lookup& b, const V* index, V* out_a, V* out_b) {
+      for (int v = 0; v < kVectors; ++v) {
+        out_a[v] = a[index[v]];
+        out_b[v] = b[index[v]];
+      }
+    }
+
+   private:
+    V blocks_[kBlocks];
+  };
+
+  // The extremes of some vectors, by a tree of comparisons.
+  template <int Count, int Half = Count / 2>
+  struct Tree {
+    static V smallest(const V* v) {
+      return smaller(Tree<Half>::smallest(v), Tree<Half>::smallest(v + Half));
+    }
+    static V largest(const V* v) {
+      return larger(Tree<Half>::largest(v), Tree<Half>::largest(v + Half));
+    }
+  };
+  template <int Count>
+  struct Tree<Count, 0> {
+    static V smallest(const V* v) { return *v; }
+    static V largest(const V* v) { return *v; }
+  };
+
+  // The intervals of slots: seven bounds say which eighth of the table is meant, and lookups by
+  // that give the starts of its parts. A wide search, for its short chain.
+  template <int Depth>
+  class Bounds {
+   public:
+    static constexpr int kParts = 1 << (Depth - 3);
+
+    explicit Bounds(const Vectors& v) {
+      alignas(16) uint8_t split[16];
+      for (int i = 1; i < 8; ++i) eighths_[i - 1] = fill(uint16_t(v.bound[i * kParts] ^ 0x8000));
+      for (int part = 0; part <= kParts; ++part) {
+        for (int i = 0; i < 8; ++i) {
+          const int at = i * kParts + part;  // the start of interval 0 is 0, as that of what follows
+          const unsigned bound = (at % int(kVectorMax) ? v.bound[at] : 0xffff) ^ 0x8000u;
+          split[i] = uint8_t(bound);
+          split[i + 8] = uint8_t(bound >> 8);
+        }
+        parts_[part] = _mm256_broadcastsi128_si256(load16(split));
+      }
+    }
+
+    void find(const V* slots, V* index, V* freq, V* within) const {
+      for (int v = 0; v < kVectors; ++v) {
+        const V value = add(slots[v], fill(0x8000));  // compared as signed numbers
+        V above[8];                                   // -1 where a slot lies above a bound
+        for (int i = 0; i < 7; ++i) above[i] = greater(value, eighths_[i]);
+        above[7] = fill(0x0800);
+        const V eighth = _mm256_sub_epi8(
+            _mm256_sub_epi8(above[7], add_bytes(above[4], add_bytes(above[5], above[6]))),
+            add_bytes(add_bytes(above[0], above[1]), add_bytes(above[2], above[3])));
+        // Distances from the starts of parts, modulo 65536: the smallest is from the slot's own
+        // interval, the largest from the one after it.
+        const V before = subtract(value, fill(1));
+        V entry = _mm256_slli_epi16(eighth, Depth - 3), distances[kParts + 1];
+        for (int i = 0; i <= kParts; ++i) {
+          const V bound = _mm256_shuffle_epi8(parts_[i], eighth);
+          distances[i] = subtract(before, bound);
+          if (i % kParts) entry = _mm256_sub_epi8(entry, greater(value, bound));
+        }
+        const V nearest = Tree<kParts>::smallest(distances);
+        const V next = Tree<kParts>::largest(distances + 1);
+        index[v] = entry;
+        freq[v] = subtract(nearest, next);
+        within[v] = nearest;
+      }
+    }
+
+   private:
+    V eighths_[7], parts_[kParts + 1];
+  };
+
+  static void load_states(const uint32_t* x, V* high, V* low) {
+    const V a = load(x), b = load(x + 8), low16 = _mm256_set1_epi32(0xffff);
+    *low = in_order(_mm256_packus_epi32(_mm256_and_si256(a, low16), _mm256_and_si256(b, low16)));
+    *high = in_order(_mm256_packus_epi32(_mm256_srli_epi32(a, 16), _mm256_srli_epi32(b, 16)));
+  }
+  static void store_states(uint32_t* x, V high, V low) {
+    const V h = in_order(high), l = in_order(low);
+    _mm256_storeu_si256(reinterpret_cast<V*>(x), _mm256_unpacklo_epi16(l, h));
+    _mm256_storeu_si256(reinterpret_cast<V*>(x + 8), _mm256_unpackhi_epi16(l, h));
+  }
+
+  static V narrow(const int32_t* entries) {
+    return in_order(_mm256_packs_epi32(load(entries), load(entries + 8)));
+  }
+  static void widen(V entry, int32_t* entries) {
+    store_states(reinterpret_cast<uint32_t*>(entries), _mm256_setzero_si256(), entry);
+  }
+
+  // The low bytes of the lanes chosen, before `at`; where they begin.
+  static uint8_t* put_bytes(uint8_t* at, const V* lanes, const V* low) {
+    const Groups chosen(lanes);
+    const V a = _mm256_shuffle_epi8(low[0], both(load16(kShuffles.pack[chosen.mask(0)]),
+                                                 load16(kShuffles.pack[chosen.mask(1)])));
+    const V b = _mm256_shuffle_epi8(low[1], both(load16(kShuffles.pack[chosen.mask(2)]),
+                                                 load16(kShuffles.pack[chosen.mask(3)])));
+    uint8_t* const begin = at - chosen.before(4);
+    store8(at - 8, _mm256_extracti128_si256(b, 1));
+    store8(begin + chosen.before(3) - 8, _mm256_castsi256_si128(b));
+    store8(begin + chosen.before(2) - 8, _mm256_extracti128_si256(a, 1));
+    store8(begin + chosen.before(1) - 8, _mm256_castsi256_si128(a));
+    return begin;
+  }
+
+  // The next byte for each of the lanes chosen, 0 for others; where the bytes end.
+  static const uint8_t* take_bytes(const uint8_t* at, const V* lanes, V* bytes) {
+    const Groups chosen(lanes);
+    for (int v = 0; v < 2; ++v) {
+      const int a = 2 * v, b = a + 1;
+      bytes[v] = _mm256_shuffle_epi8(
+          both(load8(at + chosen.before(a)), load8(at + chosen.before(b))),
+          both(load16(kShuffles.spread[chosen.mask(a)]), load16(kShuffles.spread[chosen.mask(b)])));
+    }
+    return at + chosen.before(4);
+  }
+
+  static void drop_byte(V lanes, V* high, V* low) {
+    const V moved = either(_mm256_srli_epi16(*low, 8), _mm256_slli_epi16(*high, 8));
+    *low = _mm256_blendv_epi8(*low, moved, lanes);
+    *high = _mm256_blendv_epi8(*high, top_bytes(*high), lanes);
+  }
+  static void append_byte(V lanes, V byte, V* high, V* low) {
+    const V moved = either(_mm256_slli_epi16(*high, 8), top_bytes(*low));
+    *high = _mm256_blendv_epi8(*high, moved, lanes);
+    *low = either(_mm256_blendv_epi8(*low, _mm256_slli_epi16(*low, 8), lanes), byte);
+  }
+
+  // The state freq * high + within.
+  static void multiply(V freq, V within, V* high, V* low) {
+    const V product = _mm256_mulhi_epu16(freq, *high);
+    *low = add(_mm256_mullo_epi16(freq, *high), within);
+    const V carry = _mm256_min_epu16(_mm256_subs_epu16(within, *low), fill(1));
+    *high = add(product, carry);
+  }
+
+  template <int Depth>
+  class Divider {
+   public:
+    explicit Divider(const Vectors& v) : huge_(v.largest_freq > 60000) {}
+
+    void advance(const V*, const V* freq, const V* start, V* high, V* low) const {
+      for (int v = 0; v < kVectors; ++v) advance(freq[v], start[v], &high[v], &low[v]);
+    }
+
+   private:
+    // The state x / freq * 65536 + x % freq + start, where x < freq * 65536.
+    //
+    // The quotient by floats, aimed low, is right or one too small: half of x loses its last bit,
+    // at most 1 / freq of the quotient; four roundings err by 2^-24 of it each; the inverse is made
+    // smaller by at least 2^-21 of it, but for a frequency of 1, where all is exact. Where it is too
+    // small, the rest is below 1.08 * freq + 1: only huge frequencies need more than 16 bits of it.
+    void advance(V freq, V start, V* high, V* low) const {
+      const V zero = _mm256_setzero_si256();
+      const __m256 inverse0 = inverse_of_half(_mm256_unpacklo_epi16(freq, zero));
+      const __m256 inverse1 = inverse_of_half(_mm256_unpackhi_epi16(freq, zero));
+      const V x0 = _mm256_unpacklo_epi16(*low, *high), x1 = _mm256_unpackhi_epi16(*low, *high);
+      const V quotient = _mm256_packus_epi32(times_half(x0, inverse0), times_half(x1, inverse1));
+      const V product = _mm256_mullo_epi16(quotient, freq);
+      const V rest = subtract(*low, product), moved = add(rest, start);
+      V small = at_least(rest, freq);
+      if (__builtin_expect(huge_, 0)) {
+        const V top = _mm256_mulhi_epu16(quotient, freq);
+        const V whole = _mm256_packus_epi32(  // 65535 for anything beyond
+            _mm256_sub_epi32(x0, _mm256_unpacklo_epi16(product, top)),
+            _mm256_sub_epi32(x1, _mm256_unpackhi_epi16(product, top)));
+        small = at_least(whole, freq);
+      }
+      *high = subtract(quotient, small);
+      *low = _mm256_blendv_epi8(moved, subtract(moved, freq), small);
+    }
+
+    static __m256 inverse_of_half(V freq) {
+      const float margin = 1.0f / (1 << 21);
+      const __m256 half = _mm256_fmadd_ps(_mm256_cvtepi32_ps(freq), _mm256_set1_ps(0.5f + margin),
+                                          _mm256_set1_ps(-margin));
+      return _mm256_div_ps(_mm256_set1_ps(1.0f), half);
+    }
+    static V times_half(V x, __m256 inverse) {
+      return _mm256_cvttps_epi32(
+          _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(x, 1)), inverse));
+    }
+
+    bool huge_;
+  };
+
+  // Values to entries and back, for one table.
+  class Source {
+   public:
+    explicit Source(const Table& table)
+        : median_(_mm256_set1_ps(table.median)), offset_(_mm256_set1_epi32(table.offset)),
+          zero_(_mm256_set1_epi32(kRounderBits + table.offset)),
+          less_(_mm256_set1_ps(kRounder - float(table.offset))) {}
+
+    // A value outside the table becomes a number that is no entry.
+    V entries(const float* values) const {
+      return narrowed(rounded(values), rounded(values + 8), zero_);
+    }
+    V entries(const int32_t* values) const {
+      return narrowed(load(values), load(values + 8), offset_);
+    }
+
+    void put(V entry, float* out) const {
+      const V e = in_order(entry), top = fill(kRounderBits >> 16);  // kRounder + entry
+      _mm256_storeu_ps(out, value(_mm256_unpacklo_epi16(e, top)));
+      _mm256_storeu_ps(out + 8, value(_mm256_unpackhi_epi16(e, top)));
+    }
+    void put(V entry, int32_t* out) const {
+      const V e = in_order(entry), zero = _mm256_setzero_si256();
+      store(out, _mm256_add_epi32(_mm256_unpacklo_epi16(e, zero), offset_));
+      store(out + 8, _mm256_add_epi32(_mm256_unpackhi_epi16(e, zero), offset_));
+    }
+
+   private:
+    V rounded(const float* values) const {
+      const __m256 exact = _mm256_sub_ps(_mm256_loadu_ps(values), median_);
+      return _mm256_castps_si256(_mm256_add_ps(exact, _mm256_set1_ps(kRounder)));
+    }
+    static V narrowed(V a, V b, V zero) {
+      return in_order(_mm256_packs_epi32(_mm256_sub_epi32(a, zero), _mm256_sub_epi32(b, zero)));
+    }
+    __m256 value(V bits) const {
+      return _mm256_add_ps(_mm256_sub_ps(_mm256_castsi256_ps(bits), less_), median_);
+    }
+    static void store(int32_t* out, V numbers) {
+      _mm256_storeu_si256(reinterpret_cast<V*>(out), numbers);
+    }
+
+    __m256 median_;
+    V offset_, zero_;
+    __m256 less_;
+  };
+
+ private:
+  // What packing two vectors leaves, in the lanes' order; and what unpacking needs.
+  static V in_order(V packed) { return _mm256_permute4x64_epi64(packed, 0xD8); }
+  static void store8(uint8_t* at, __m128i bytes) {
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(at), bytes);
+  }
+
+  // The chosen of 32 lanes as masks of 8, and how many of them come before each group of 8.
+  struct Groups {
+    uint32_t bits;  // groups 0, 2, 1, 3 from the low byte on
+
+    explicit Groups(const V* lanes)
+        : bits(uint32_t(_mm256_movemask_epi8(_mm256_packs_epi16(lanes[0], lanes[1])))) {}
+    uint32_t mask(int group) const {
+      return bits >> (group == 1 ? 16 : group == 2 ? 8 : 8 * group) & 255;
+    }
+    ptrdiff_t before(int group) const {
+      const uint32_t kBefore[5] = {0, 0xff, 0xff00ff, 0xffffff, 0xffffffff};
+      return _mm_popcnt_u32(bits & kBefore[group]);
+    }
+  };
+};
+
+// A lookup of 128 numbers has indexes of 8 bits: low and high bytes by 7 bits each.
+template <>
+class Avx2::Lookup<7> {
+ public:
+  explicit Lookup(const uint8_t* bytes) : low_(bytes), high_(bytes + 128) {}
+
+  static void read(const Lookup& a, const Lookup& b, const V* index, V* out_a, V* out_b) {
+    for (int v = 0; v < kVectors; ++v) {
+      const V entry = _mm256_and_si256(index[v], _mm256_set1_epi8(127)), top = fill(0xff00);
+      out_a[v] = _mm256_blendv_epi8(a.low_[entry], a.high_[entry], top);
+      out_b[v] = _mm256_blendv_epi8(b.low_[entry], b.high_[entry], top);
+    }
+  }
+
+ private:
+  Lookup<6> low_, high_;
+};
+
+const Loops kAvx2 = {encode_by<Avx2, float>, encode_by<Avx2, int32_t>, decode_by<Avx2, float>,
+                     decode_by<Avx2, int32_t>};
 
 }  // namespace
 

@@ -5,7 +5,7 @@
 // in two vectors of their 16-bit halves.
 #include <immintrin.h>
 
-#include "symbols.h"
+#include "streams.h"
 
 namespace sw {
 namespace {
@@ -156,7 +156,7 @@ bool encode_row(const Table& table, const T* values, size_t begin, size_t finish
     const __mmask16 outside1 = _mm512_mask_cmpge_epu32_mask(active1, e1, last);
     if (__builtin_expect(outside0 | outside1, 0)) {
       alignas(64) int32_t entries[kLanes] = {};
-      if (!entries_outside(RowTable{table}, values + first, int(stop - first), encoder, entries)) {
+      if (!entries_outside(table, values + first, int(stop - first), encoder, entries)) {
         return false;
       }
       e0 = load(entries);
@@ -286,7 +286,7 @@ bool decode_row(const Table& table, T* out, size_t begin, size_t finish, Decoder
       _mm512_store_si512(entries + 16,
                          _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(entry, 1)));
       const int left = int(count < kLanes ? count : kLanes);
-      if (!put_entries(RowTable{table}, entries, left, decoder, out + first)) {
+      if (!put_escaped(table, entries, left, decoder, out + first)) {
         sound = false;
         break;
       }

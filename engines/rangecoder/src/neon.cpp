@@ -1,246 +1,279 @@
-// The loops for 64-bit ARM: four groups of 8 lanes, each two vectors of 4. NEON has no gathers, so
-// tables are read lane by lane; everything else is vectors. The short step at a row's end is the
-// scalar loop's.
+// The vectors of 64-bit ARM: 8 lanes of 16 bits.
 #include <arm_neon.h>
 
-#include "bytes8.h"
-#include "symbols.h"
+#include "vector_loops.h"
 
 namespace sw {
 namespace {
 
-constexpr int kGroup = 8, kGroups = kLanes / kGroup;
-constexpr Shuffles8 kShuffles;
+constexpr Shuffles kShuffles;
 
-struct Pair {
-  uint32x4_t a, b;  // lanes 0-3 and 4-7 of a group
+struct Neon {
+  using V = uint16x8_t;
+  static constexpr int kWidth = 8, kVectors = kLanes / kWidth;
+
+  static V fill(uint16_t value) { return vdupq_n_u16(value); }
+  static V add(V a, V b) { return vaddq_u16(a, b); }
+  static V subtract(V a, V b) { return vsubq_u16(a, b); }
+  static V either(V a, V b) { return vorrq_u16(a, b); }
+  static V equal(V a, V b) { return vceqq_u16(a, b); }
+  static V at_least(V a, V b) { return vcgeq_u16(a, b); }  // unsigned
+  static V top_bytes(V a) { return vshrq_n_u16(a, 8); }
+  static V low_bytes(V a) { return vandq_u16(a, fill(255)); }
+  static V larger(V a, V b) { return vmaxq_u16(a, b); }
+  static V smaller(V a, V b) { return vminq_u16(a, b); }
+  static bool any(V lanes) { return vmaxvq_u32(vreinterpretq_u32_u16(lanes)) != 0; }
+
+  // (e, e + High / 256) in the bytes of each lane.
+  template <int High>
+  static V index(V entry) {
+    return vmlaq_u16(fill(uint16_t(High)), entry, fill(0x0101));
+  }
+  // 2^Size numbers of 16 bits: their low bytes, then their high bytes.
+  template <int Size>
+  class Lookup {
+   public:
+    explicit Lookup(const uint8_t* bytes) : bytes_(bytes) {}
+
+    void read(const V* index, V* out) const {
+      for (int v = 0; v < kVectors; ++v) {
+        const uint8x16_t at = vreinterpretq_u8_u16(index[v]);
+        out[v] = vreinterpretq_u16_u8(kSize < 64    ? look_up_few(at)
+                                      : kSize == 64 ? vqtbl4q_u8(four(0), at)
+                                                    : look_up_many(at));
+      }
+    }
+
+    // Two lookups by the same indexes.
+    static void read(const Lookup& a, const Lookup& b, const V* index, V* out_a, V* out_b) {
+      a.read(index, out_a);
+      b.read(index, out_b);
+    }
+
+   private:
+    static constexpr int kSize = 2 << Size;
+
+    uint8x16_t look_up_few(uint8x16_t at) const {
+      if (kSize <= 16) return vqtbl1q_u8(vld1q_u8(bytes_), at);
+      const uint8x16x2_t two = {{vld1q_u8(bytes_), vld1q_u8(bytes_ + 16)}};
+      return vqtbl2q_u8(two, at);
+    }
+    // Lanes with other indexes than those of 64 bytes stay as they are.
+    uint8x16_t look_up_many(uint8x16_t at) const {
+      uint8x16_t result = vqtbl4q_u8(four(0), at);
+      for (int i = 64; i < kSize; i += 64) {
+        result = vqtbx4q_u8(result, four(i), vsubq_u8(at, vdupq_n_u8(uint8_t(i))));
+      }
+      return result;
+    }
+    uint8x16x4_t four(int first) const {
+#if defined(__clang__) || __GNUC__ >= 10
+      return vld1q_u8_x4(bytes_ + first);
+#else
+      const uint8_t* at = bytes_ + first;
+      return uint8x16x4_t{{vld1q_u8(at), vld1q_u8(at + 16), vld1q_u8(at + 32), vld1q_u8(at + 48)}};
+#endif
+    }
+
+    const uint8_t* bytes_;
+  };
+
+  // The intervals of slots, as indexes: down a binary tree, where each bound says which half of the
+  // table is meant. Level i, of 2^i bounds, begins at 2^(i + 1), for lookups by (node, node + 2^i).
+  template <int Depth>
+  class Bounds {
+   public:
+    explicit Bounds(const Vectors& v) : freqs_(v.split_freq), starts_(v.split_start) {
+      for (int level = 0; level < Depth; ++level) {
+        uint8_t* split = tree_ + (2 << level);
+        for (int node = 0; node < 1 << level; ++node) {
+          const uint16_t bound = v.bound[(2 * node + 1) << (Depth - 1 - level)];
+          split[node] = uint8_t(bound);
+          split[node + (1 << level)] = uint8_t(bound >> 8);
+        }
+      }
+    }
+
+    void find(const V* slots, V* index, V* freq, V* within) const {
+      const V root = fill(uint16_t(tree_[2] | tree_[3] << 8));
+      for (int v = 0; v < kVectors; ++v) index[v] = descend(fill(0x0100), slots[v], root);
+      descend<1>(slots, index);
+      descend<2>(slots, index);
+      if (Depth > 3) descend<3>(slots, index);
+      if (Depth > 4) descend<4>(slots, index);
+      if (Depth > 5) descend<5>(slots, index);
+      if (Depth > 6) descend<6>(slots, index);
+      V start[kVectors];
+      Lookup<Depth>::read(freqs_, starts_, index, freq, start);
+      for (int v = 0; v < kVectors; ++v) within[v] = subtract(slots[v], start[v]);
+    }
+
+   private:
+    template <int Level>
+    void descend(const V* slots, V* index) const {
+      V bounds[kVectors];
+      Lookup<Level>(tree_ + (2 << Level)).read(index, bounds);
+      for (int v = 0; v < kVectors; ++v) index[v] = descend(index[v], slots[v], bounds[v]);
+    }
+    // Both bytes doubled, and one more where the slot lies above the bound.
+    static V descend(V index, V slot, V bound) {
+      const uint8x16_t twice = vshlq_n_u8(vreinterpretq_u8_u16(index), 1);
+      return vreinterpretq_u16_u8(vsubq_u8(twice, vreinterpretq_u8_u16(vcgtq_u16(slot, bound))));
+    }
+
+    Lookup<Depth> freqs_, starts_;
+    alignas(16) uint8_t tree_[256];
+  };
+
+  static void load_states(const uint32_t* x, V* high, V* low) {
+    const uint16x8x2_t halves = vld2q_u16(reinterpret_cast<const uint16_t*>(x));
+    *low = halves.val[0];
+    *high = halves.val[1];
+  }
+  static void store_states(uint32_t* x, V high, V low) {
+    vst2q_u16(reinterpret_cast<uint16_t*>(x), uint16x8x2_t{{low, high}});
+  }
+
+  static V narrow(const int32_t* entries) {
+    const int16x4_t low = vqmovn_s32(vld1q_s32(entries));
+    return vreinterpretq_u16_s16(vqmovn_high_s32(low, vld1q_s32(entries + 4)));
+  }
+  static void widen(V entry, int32_t* entries) {
+    store_states(reinterpret_cast<uint32_t*>(entries), fill(0), entry);
+  }
+
+  // The low bytes of the lanes chosen, before `at`; where they begin.
+  static uint8_t* put_bytes(uint8_t* at, const V* lanes, const V* low) {
+    for (int v = kVectors - 1; v >= 0; --v) {
+      const unsigned mask = mask_of(lanes[v]);
+      vst1_u8(at - 8, vqtbl1_u8(vreinterpretq_u8_u16(low[v]), vld1_u8(kShuffles.pack[mask])));
+      at -= kShuffles.count[mask];
+    }
+    return at;
+  }
+
+  // The next byte for each of the lanes chosen, 0 for others; where the bytes end.
+  static const uint8_t* take_bytes(const uint8_t* at, const V* lanes, V* bytes) {
+    for (int v = 0; v < kVectors; ++v) {
+      const unsigned mask = mask_of(lanes[v]);
+      const uint8x16_t spread = vld1q_u8(kShuffles.spread[mask]);
+      bytes[v] = vreinterpretq_u16_u8(vqtbl1q_u8(vld1q_u8(at), spread));
+      at += kShuffles.count[mask];
+    }
+    return at;
+  }
+
+  static void drop_byte(V lanes, V* high, V* low) {
+    *low = vbslq_u16(lanes, vsliq_n_u16(top_bytes(*low), *high, 8), *low);
+    *high = vbslq_u16(lanes, top_bytes(*high), *high);
+  }
+  static void append_byte(V lanes, V byte, V* high, V* low) {
+    *high = vbslq_u16(lanes, vsliq_n_u16(top_bytes(*low), *high, 8), *high);
+    *low = vbslq_u16(lanes, vsliq_n_u16(byte, *low, 8), *low);
+  }
+
+  // The state freq * high + within.
+  static void multiply(V freq, V within, V* high, V* low) {
+    const uint32x4_t a = vmull_u16(vget_low_u16(freq), vget_low_u16(*high));
+    const uint32x4_t b = vmull_high_u16(freq, *high);
+    const V product = vuzp2q_u16(vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b));
+    *low = vmlaq_u16(within, freq, *high);
+    *high = subtract(product, vcltq_u16(*low, within));  // the carry
+  }
+
+  // Divides by a multiplication with 2^32 / freq, rounded down.
+  template <int Depth>
+  class Divider {
+   public:
+    explicit Divider(const Vectors& v)
+        : low_(v.split_reciprocal_low), high_(v.split_reciprocal_high) {}
+
+    // The states x / freq * 65536 + x % freq + start, where x < freq * 65536: the quotient by the
+    // multiplication is right or one too small.
+    void advance(const V* index, const V* freq, const V* start, V* high, V* low) const {
+      V reciprocal_low[kVectors], reciprocal_high[kVectors];
+      Lookup<Depth>::read(low_, high_, index, reciprocal_low, reciprocal_high);
+      for (int v = 0; v < kVectors; ++v) {
+        const uint32x4_t x0 = joined(vzip1q_u16(low[v], high[v]));
+        const uint32x4_t x1 = joined(vzip2q_u16(low[v], high[v]));
+        const V l = reciprocal_low[v], h = reciprocal_high[v];
+        const uint32x4_t q0 = top_of_product(x0, joined(vzip1q_u16(l, h)));
+        const uint32x4_t q1 = top_of_product(x1, joined(vzip2q_u16(l, h)));
+        const V quotient = vuzp1q_u16(vreinterpretq_u16_u32(q0), vreinterpretq_u16_u32(q1));
+        const uint32x4_t r0 = vmlsl_u16(x0, vget_low_u16(quotient), vget_low_u16(freq[v]));
+        const uint32x4_t r1 = vmlsl_high_u16(x1, quotient, freq[v]);
+        const V small = at_least(vqmovn_high_u32(vqmovn_u32(r0), r1), freq[v]);
+        const V rest = vmlsq_u16(add(low[v], start[v]), quotient, freq[v]);
+        high[v] = subtract(quotient, small);
+        low[v] = subtract(rest, vandq_u16(small, freq[v]));
+      }
+    }
+
+   private:
+    static uint32x4_t joined(V pairs) { return vreinterpretq_u32_u16(pairs); }
+    static uint32x4_t top_of_product(uint32x4_t a, uint32x4_t b) {
+      const uint64x2_t low = vmull_u32(vget_low_u32(a), vget_low_u32(b));
+      return vuzp2q_u32(vreinterpretq_u32_u64(low), vreinterpretq_u32_u64(vmull_high_u32(a, b)));
+    }
+
+    Lookup<Depth> low_, high_;
+  };
+
+  // Values to entries and back, for one table.
+  class Source {
+   public:
+    explicit Source(const Table& table)
+        : median_(vdupq_n_f32(table.median)), rounder_(vdupq_n_f32(kRounder)),
+          less_(vdupq_n_f32(kRounder - float(table.offset))),
+          offset_(vdupq_n_s32(table.offset)),
+          zero_(vdupq_n_s32(kRounderBits + table.offset)) {}
+
+    // A value outside the table becomes a number that is no entry.
+    V entries(const float* values) const {
+      return narrowed(vsubq_s32(rounded(values), zero_), vsubq_s32(rounded(values + 4), zero_));
+    }
+    V entries(const int32_t* values) const {
+      return narrowed(vsubq_s32(vld1q_s32(values), offset_),
+                      vsubq_s32(vld1q_s32(values + 4), offset_));
+    }
+
+    void put(V entry, float* out) const {
+      const V top = fill(kRounderBits >> 16);  // kRounder + entry
+      vst1q_f32(out, value(vzip1q_u16(entry, top)));
+      vst1q_f32(out + 4, value(vzip2q_u16(entry, top)));
+    }
+    void put(V entry, int32_t* out) const {
+      vst1q_s32(out, number(vget_low_u16(entry)));
+      vst1q_s32(out + 4, number(vget_high_u16(entry)));
+    }
+
+   private:
+    int32x4_t rounded(const float* values) const {
+      return vreinterpretq_s32_f32(vaddq_f32(vsubq_f32(vld1q_f32(values), median_), rounder_));
+    }
+    static V narrowed(int32x4_t a, int32x4_t b) {
+      return vreinterpretq_u16_s16(vqmovn_high_s32(vqmovn_s32(a), b));
+    }
+    float32x4_t value(V bits) const {
+      return vaddq_f32(vsubq_f32(vreinterpretq_f32_u16(bits), less_), median_);
+    }
+    int32x4_t number(uint16x4_t entry) const {
+      return vaddq_s32(vreinterpretq_s32_u32(vmovl_u16(entry)), offset_);
+    }
+
+    float32x4_t median_, rounder_, less_;
+    int32x4_t offset_, zero_;
+  };
+
+ private:
+  static unsigned mask_of(V lanes) {
+    static const uint16_t kBits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+    return vaddlvq_u16(vandq_u16(lanes, vld1q_u16(kBits)));
+  }
 };
 
-inline Pair load(const uint32_t* at) { return Pair{vld1q_u32(at), vld1q_u32(at + 4)}; }
-inline void store(uint32_t* at, const Pair& x) {
-  vst1q_u32(at, x.a);
-  vst1q_u32(at + 4, x.b);
-}
-
-// Lanes as a mask of 8 bits.
-inline uint32_t mask_of(const Pair& lanes) {
-  static const uint8_t kBits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
-  const uint8x8_t bytes = vmovn_u16(vcombine_u16(vmovn_u32(lanes.a), vmovn_u32(lanes.b)));
-  return vaddv_u8(vand_u8(bytes, vld1_u8(kBits)));
-}
-
-inline bool any(uint32x4_t lanes) { return vmaxvq_u32(lanes) != 0; }
-
-// Symbols, and in *outside the lanes that have none.
-inline uint32x4_t symbols(const float* values, float32x4_t median, uint32x4_t* outside) {
-  const float32x4_t value = vsubq_f32(vld1q_f32(values), median);
-  *outside = vornq_u32(*outside, vceqq_f32(value, value));  // NaN would become 0
-  return vreinterpretq_u32_s32(vcvtnq_s32_f32(value));
-}
-
-inline uint32x4_t symbols(const int32_t* values, float32x4_t, uint32x4_t*) {
-  return vreinterpretq_u32_s32(vld1q_s32(values));
-}
-
-// Two 8-byte elements by index, `Stride` bytes apart.
-template <int Stride>
-inline uint32x4_t two_elements(const void* base, uint64_t indexes) {
-  const uint8_t* bytes = static_cast<const uint8_t*>(base);
-  const uint8x8_t low = vld1_u8(bytes + (indexes & 0xffffffff) * Stride);
-  const uint8x8_t high = vld1_u8(bytes + (indexes >> 32) * Stride);
-  return vreinterpretq_u32_u8(vcombine_u8(low, high));
-}
-
-// The first and second 32-bit halves of the elements at four indexes.
-template <int Stride>
-inline void look_up(const void* base, uint32x4_t at, uint32x4_t* first, uint32x4_t* second) {
-  const uint64x2_t indexes = vreinterpretq_u64_u32(at);
-  const uint32x4_t low = two_elements<Stride>(base, vgetq_lane_u64(indexes, 0));
-  const uint32x4_t high = two_elements<Stride>(base, vgetq_lane_u64(indexes, 1));
-  *first = vuzp1q_u32(low, high);
-  *second = vuzp2q_u32(low, high);
-}
-
-// The low bytes of the lanes chosen by `mask`, before `at`; where they begin.
-inline uint8_t* put_bytes(uint8_t* at, const Pair& x, uint32_t mask) {
-  const uint8x8_t bytes = vmovn_u16(vcombine_u16(vmovn_u32(x.a), vmovn_u32(x.b)));
-  vst1_u8(at - 8, vtbl1_u8(bytes, vld1_u8(kShuffles.pack[mask])));
-  return at - kShuffles.count[mask];
-}
-
-inline uint32x4_t shifted(uint32x4_t x, uint32x4_t lanes) {
-  return vbslq_u32(lanes, vshrq_n_u32(x, 8), x);
-}
-
-// x / freq * 65536 + x % freq + start; `inverse` is a little below 1 / freq.
-inline uint32x4_t advanced(uint32x4_t x, uint32x4_t freq, uint32x4_t start, uint32x4_t inverse) {
-  const float32x4_t estimate = vmulq_f32(vcvtq_f32_u32(x), vreinterpretq_f32_u32(inverse));
-  const uint32x4_t quotient = vcvtq_u32_f32(estimate);
-  const uint32x4_t rest = vmlsq_u32(x, quotient, freq);
-  const uint32x4_t next =
-      vaddq_u32(vaddq_u32(vshlq_n_u32(quotient, kPrecision), rest), start);
-  const uint32x4_t more = vsubq_u32(vdupq_n_u32(kTotal), freq);  // the quotient may be one small
-  return vaddq_u32(next, vandq_u32(more, vcgeq_u32(rest, freq)));
-}
-
-template <class T>
-bool encode(const Table& table, const T* values, size_t begin, size_t finish, Encoder& encoder) {
-  const size_t whole = finish / kLanes * kLanes;
-  if (whole < finish &&
-      !encode_row(*scalar_loops(), table, values, whole, finish, encoder)) {
-    return false;
-  }
-  const float32x4_t median = vdupq_n_f32(table.median);
-  const uint32x4_t offset = vdupq_n_u32(uint32_t(table.offset));
-  const uint32x4_t last = vdupq_n_u32(uint32_t(table.last));
-  const uint32x4_t low16 = vdupq_n_u32(0xffff);
-  Pair x[kGroups];
-  for (int g = 0; g < kGroups; ++g) x[g] = load(encoder.x + kGroup * g);
-  uint8_t* at = encoder.at;
-  for (size_t stop = whole; stop > begin; stop -= kLanes) {
-    const T* step = values + stop - kLanes;
-    prefetch_step_before(step);
-    Pair freq[kGroups], start[kGroups], inverse[kGroups], entry[kGroups];
-    uint32x4_t outside = vdupq_n_u32(0), two = outside;
-    for (int g = 0; g < kGroups; ++g) {
-      entry[g].a = vsubq_u32(symbols(step + kGroup * g, median, &outside), offset);
-      entry[g].b = vsubq_u32(symbols(step + kGroup * g + 4, median, &outside), offset);
-      outside = vorrq_u32(outside, vcgeq_u32(vmaxq_u32(entry[g].a, entry[g].b), last));
-    }
-    if (__builtin_expect(any(outside), 0)) {
-      int32_t entries[kLanes];
-      if (!entries_outside(RowTable{table}, step, kLanes, encoder, entries)) return false;
-      for (int g = 0; g < kGroups; ++g) {
-        entry[g] = load(reinterpret_cast<const uint32_t*>(entries) + kGroup * g);
-      }
-    }
-    for (int g = 0; g < kGroups; ++g) {
-      Pair packed;
-      look_up<sizeof(Interval)>(table.intervals, entry[g].a, &packed.a, &inverse[g].a);
-      look_up<sizeof(Interval)>(table.intervals, entry[g].b, &packed.b, &inverse[g].b);
-      freq[g] = Pair{vandq_u32(packed.a, low16), vandq_u32(packed.b, low16)};
-      start[g] = Pair{vshrq_n_u32(packed.a, 16), vshrq_n_u32(packed.b, 16)};
-      two = vorrq_u32(two, vcgeq_u32(vshrq_n_u32(x[g].a, 24), freq[g].a));
-      two = vorrq_u32(two, vcgeq_u32(vshrq_n_u32(x[g].b, 24), freq[g].b));
-    }
-    if (__builtin_expect(any(two), 0)) {
-      for (int g = kGroups - 1; g >= 0; --g) {
-        const Pair over = {vcgeq_u32(vshrq_n_u32(x[g].a, 24), freq[g].a),
-                           vcgeq_u32(vshrq_n_u32(x[g].b, 24), freq[g].b)};
-        at = put_bytes(at, x[g], mask_of(over));
-        x[g] = Pair{shifted(x[g].a, over.a), shifted(x[g].b, over.b)};
-      }
-    }
-    for (int g = kGroups - 1; g >= 0; --g) {
-      const Pair over = {vcgeq_u32(vshrq_n_u32(x[g].a, 16), freq[g].a),
-                         vcgeq_u32(vshrq_n_u32(x[g].b, 16), freq[g].b)};
-      at = put_bytes(at, x[g], mask_of(over));
-      x[g].a = advanced(shifted(x[g].a, over.a), freq[g].a, start[g].a, inverse[g].a);
-      x[g].b = advanced(shifted(x[g].b, over.b), freq[g].b, start[g].b, inverse[g].b);
-    }
-  }
-  for (int g = 0; g < kGroups; ++g) store(encoder.x + kGroup * g, x[g]);
-  encoder.at = at;
-  return true;
-}
-
-inline void put(float* out, uint32x4_t symbol, float32x4_t median) {
-  vst1q_f32(out, vaddq_f32(vcvtq_f32_s32(vreinterpretq_s32_u32(symbol)), median));
-}
-inline void put(int32_t* out, uint32x4_t symbol, float32x4_t) {
-  vst1q_s32(out, vreinterpretq_s32_u32(symbol));
-}
-
-inline Pair below_low(const Pair& x) {
-  const uint32x4_t low = vdupq_n_u32(kLow);
-  return Pair{vcltq_u32(x.a, low), vcltq_u32(x.b, low)};
-}
-
-// x with a byte appended in `lanes`.
-inline Pair take_bytes(const uint8_t** at, const Pair& x, const Pair& lanes) {
-  const uint32_t mask = mask_of(lanes);
-  const uint8x8_t bytes = vtbl1_u8(vld1_u8(*at), vld1_u8(kShuffles.spread[mask]));
-  *at += kShuffles.count[mask];
-  const uint16x8_t wide = vmovl_u8(bytes);
-  const uint32x4_t a = vorrq_u32(vshlq_n_u32(x.a, 8), vmovl_u16(vget_low_u16(wide)));
-  const uint32x4_t b = vorrq_u32(vshlq_n_u32(x.b, 8), vmovl_u16(vget_high_u16(wide)));
-  return Pair{vbslq_u32(lanes.a, a, x.a), vbslq_u32(lanes.b, b, x.b)};
-}
-
-// The intervals of the slots of a group where a guess is wrong.
-inline void find_exactly(const Table& table, const Pair& slot, Pair* packed, Pair* entry) {
-  uint32_t slots[kGroup], found[kGroup], entries[kGroup];
-  store(slots, slot);
-  for (int j = 0; j < kGroup; ++j) {
-    entries[j] = uint32_t(find_entry(table, slots[j], found + j));
-  }
-  *packed = load(found);
-  *entry = load(entries);
-}
-
-template <class T>
-bool decode(const Table& table, T* out, size_t begin, size_t finish, Decoder& decoder) {
-  const size_t whole = finish / kLanes * kLanes;
-  const float32x4_t median = vdupq_n_f32(table.median);
-  const uint32x4_t offset = vdupq_n_u32(uint32_t(table.offset));
-  const uint32x4_t last = vdupq_n_u32(uint32_t(table.last));
-  const uint32x4_t low16 = vdupq_n_u32(0xffff);
-  Pair x[kGroups];
-  for (int g = 0; g < kGroups; ++g) x[g] = load(decoder.x + kGroup * g);
-  for (size_t first = begin; first < whole; first += kLanes) {
-    if (__builtin_expect(decoder.at > decoder.guard, 0) && !decoder.refill()) return false;
-    const uint8_t* at = decoder.at;
-    Pair entry[kGroups];
-    uint32x4_t twice = vdupq_n_u32(0), escaped = twice;
-    for (int g = 0; g < kGroups; ++g) {
-      const Pair slot = {vandq_u32(x[g].a, low16), vandq_u32(x[g].b, low16)};
-      Pair packed;
-      look_up<sizeof(Guess)>(table.guesses, vshrq_n_u32(slot.a, kPrecision - kLutBits), &packed.a,
-                             &entry[g].a);
-      look_up<sizeof(Guess)>(table.guesses, vshrq_n_u32(slot.b, kPrecision - kLutBits), &packed.b,
-                             &entry[g].b);
-      Pair within = {vsubq_u32(slot.a, vshrq_n_u32(packed.a, 16)),
-                     vsubq_u32(slot.b, vshrq_n_u32(packed.b, 16))};
-      const uint32x4_t wrong = vorrq_u32(vcgeq_u32(within.a, vandq_u32(packed.a, low16)),
-                                         vcgeq_u32(within.b, vandq_u32(packed.b, low16)));
-      if (__builtin_expect(any(wrong), 0)) {
-        find_exactly(table, slot, &packed, &entry[g]);
-        within = Pair{vsubq_u32(slot.a, vshrq_n_u32(packed.a, 16)),
-                      vsubq_u32(slot.b, vshrq_n_u32(packed.b, 16))};
-      }
-      x[g].a = vmlaq_u32(within.a, vandq_u32(packed.a, low16), vshrq_n_u32(x[g].a, 16));
-      x[g].b = vmlaq_u32(within.b, vandq_u32(packed.b, low16), vshrq_n_u32(x[g].b, 16));
-      x[g] = take_bytes(&at, x[g], below_low(x[g]));
-      const Pair still = below_low(x[g]);
-      twice = vorrq_u32(twice, vorrq_u32(still.a, still.b));
-      escaped = vorrq_u32(escaped,
-                          vorrq_u32(vceqq_u32(entry[g].a, last), vceqq_u32(entry[g].b, last)));
-    }
-    if (__builtin_expect(any(twice), 0)) {
-      for (int g = 0; g < kGroups; ++g) x[g] = take_bytes(&at, x[g], below_low(x[g]));
-    }
-    decoder.at = at;
-    if (__builtin_expect(any(escaped), 0)) {
-      uint32_t entries[kLanes];
-      for (int g = 0; g < kGroups; ++g) store(entries + kGroup * g, entry[g]);
-      const int32_t* signed_entries = reinterpret_cast<const int32_t*>(entries);
-      if (!put_entries(RowTable{table}, signed_entries, kLanes, decoder, out + first)) return false;
-      continue;
-    }
-    for (int g = 0; g < kGroups; ++g) {
-      put(out + first + kGroup * g, vaddq_u32(entry[g].a, offset), median);
-      put(out + first + kGroup * g + 4, vaddq_u32(entry[g].b, offset), median);
-    }
-  }
-  for (int g = 0; g < kGroups; ++g) store(decoder.x + kGroup * g, x[g]);
-  if (whole < finish &&
-      !decode_row(*scalar_loops(), table, out, whole, finish, decoder)) {
-    return false;
-  }
-  return decoder.sound();
-}
-
-const Loops kNeon = {encode<float>, encode<int32_t>, decode<float>, decode<int32_t>};
+const Loops kNeon = {encode_by<Neon, float>, encode_by<Neon, int32_t>, decode_by<Neon, float>,
+                     decode_by<Neon, int32_t>};
 
 }  // namespace
 

@@ -110,6 +110,38 @@ const Loops kScalar = {encode_one<float>, encode_one<int32_t>, decode_one<float>
 
 const Loops* scalar_loops() { return &kScalar; }
 
+bool entries_outside(const Table& table, const float* values, int count, Encoder& encoder,
+                     int32_t* entries) {
+  return entries_exact(RowTable{table}, values, count, encoder, entries);
+}
+
+bool entries_outside(const Table& table, const int32_t* values, int count, Encoder& encoder,
+                     int32_t* entries) {
+  return entries_exact(RowTable{table}, values, count, encoder, entries);
+}
+
+bool put_escaped(const Table& table, const int32_t* entries, int count, Decoder& decoder,
+                 float* out) {
+  return put_entries(RowTable{table}, entries, count, decoder, out);
+}
+
+bool put_escaped(const Table& table, const int32_t* entries, int count, Decoder& decoder,
+                 int32_t* out) {
+  return put_entries(RowTable{table}, entries, count, decoder, out);
+}
+
+bool Decoder::refill() {
+  if (padded) return at <= end;
+  const size_t left = size_t(end - at);
+  memcpy(pad, at, left);
+  memset(pad + left, 0, sizeof(pad) - left);
+  at = pad;
+  end = pad + left;
+  guard = end;
+  padded = true;
+  return true;
+}
+
 bool encode_indexed(const sw_tables& tables, const int32_t* indexes, const float* row,
                     size_t begin, size_t finish, Encoder& encoder) {
   return encode_row(SymbolTables{tables.tables.data(), indexes}, row, begin, finish, encoder);

@@ -10,7 +10,12 @@
 namespace sw {
 
 // Bytes a vector loop may touch beside those that it means to.
-constexpr size_t kSlack = 64;
+constexpr size_t kSlack = 80;
+
+// 1.5 * 2^23: adding it rounds a number below 2^22 to an integer, ties to even, which then lies in
+// the low bits of the float.
+constexpr float kRounder = 12582912.0f, kRounderMax = 4194304.0f;
+constexpr int32_t kRounderBits = 0x4B400000;
 
 // Encoders walk memory backwards, which processors foresee badly: this asks for a step's 128 bytes
 // some microseconds before they are read.
@@ -42,19 +47,7 @@ struct Decoder {
 
   // Called before a step where at > guard. A step may then read kSlack bytes without leaving
   // memory that is ours: near the end the rest is moved to a padded buffer. False at an overrun.
-  bool refill() {
-    if (!padded) {
-      const size_t left = size_t(end - at);
-      memcpy(pad, at, left);
-      memset(pad + left, 0, sizeof(pad) - left);
-      at = pad;
-      end = pad + left;
-      guard = end;
-      padded = true;
-      return true;
-    }
-    return at <= end;
-  }
+  bool refill();
 
   // False where a loop has read beyond the end (into the padding).
   bool sound() const { return at <= end; }
@@ -99,7 +92,19 @@ inline bool decode_row(const Loops& loops, const Table& table, int32_t* row, siz
   return loops.decode_symbols(table, row, begin, finish, decoder);
 }
 
-// The same with a table for every symbol; scalar only.
+// What vector loops leave to plain code. Files that are compiled for some processors only define no
+// function that others may be linked with: these are compiled once, for all processors.
+
+// The entries of a step where some values lie outside their table, the last symbol's first; false
+// for what cannot be coded.
+bool entries_outside(const Table&, const float* values, int count, Encoder&, int32_t* entries);
+bool entries_outside(const Table&, const int32_t* values, int count, Encoder&, int32_t* entries);
+
+// The values of a step where some entries are escapes; false at a desync.
+bool put_escaped(const Table&, const int32_t* entries, int count, Decoder&, float* out);
+bool put_escaped(const Table&, const int32_t* entries, int count, Decoder&, int32_t* out);
+
+// The same as Loops with a table for every symbol; scalar only.
 bool encode_indexed(const sw_tables&, const int32_t* indexes, const float*, size_t begin,
                     size_t finish, Encoder&);
 bool encode_indexed(const sw_tables&, const int32_t* indexes, const int32_t*, size_t begin,

@@ -1,4 +1,4 @@
-// Latents to symbols and to intervals of a table: shared by every loop.
+// Latents to symbols and to intervals of a table.
 #ifndef SPLITWATT_SYMBOLS_H
 #define SPLITWATT_SYMBOLS_H
 
@@ -7,9 +7,6 @@
 #include "streams.h"
 
 namespace sw {
-
-// 1.5 * 2^23: adding it rounds a number below 2^22 to an integer, ties to even.
-constexpr float kRounder = 12582912.0f, kRounderMax = 4194304.0f;
 
 // rint(value - median), ties to even; false for NaN, infinity and what is beyond int32.
 inline bool symbol_of(float value, float median, int32_t* symbol) {
@@ -55,7 +52,7 @@ inline bool entries_inside(const Table& table, const float* values, int count, i
   float rounded[kLanes];
   uint32_t bits[kLanes];
   const float median = table.median;
-  const uint32_t zero = 0x4B400000u + uint32_t(table.offset);  // kRounder's bits
+  const uint32_t zero = uint32_t(kRounderBits) + uint32_t(table.offset);
   const uint32_t last = uint32_t(table.last);
   for (int j = 0; j < count; ++j) rounded[j] = (values[j] - median) + kRounder;
   memcpy(bits, rounded, sizeof(float) * size_t(count));
@@ -121,18 +118,11 @@ struct SymbolTables {
   SymbolTables from(size_t first) const { return SymbolTables{tables, indexes + first}; }
 };
 
-// Kept out of the loops, which it would make slower.
-template <class T>
-__attribute__((noinline)) bool entries_outside(const RowTable& pick, const T* values, int count,
-                                               Encoder& encoder, int32_t* entries) {
-  return entries_exact(pick, values, count, encoder, entries);
-}
-
 template <class T>
 inline bool entries_of(const RowTable& pick, const T* values, int count, Encoder& encoder,
                        int32_t* entries) {
   return entries_inside(pick.table, values, count, entries) ||
-         entries_outside(pick, values, count, encoder, entries);
+         entries_outside(pick.table, values, count, encoder, entries);
 }
 
 template <class T>

@@ -70,12 +70,36 @@ void guess(const int32_t* cdf, int32_t last, int bits, bool pair, Put put) {
   }
 }
 
+// Entry `at` of 2^depth split numbers.
+void put_split(uint8_t* split, int depth, int at, uint32_t number) {
+  split[at] = uint8_t(number);
+  split[at + (1 << depth)] = uint8_t(number >> 8);
+}
+
+void fill_split(Vectors& v, const int32_t* cdf, int32_t last) {
+  int depth = 3;
+  while (last >> depth) ++depth;
+  for (int32_t i = 0; i <= last; ++i) {
+    const uint32_t freq = uint32_t(cdf[i + 1] - cdf[i]);
+    v.largest_freq = std::max(v.largest_freq, uint16_t(freq));
+    const uint32_t reciprocal = freq == 1 ? 0xffffffffu : uint32_t((uint64_t(1) << 32) / freq);
+    put_split(v.split_start, depth, i, uint32_t(cdf[i]));
+    put_split(v.split_freq, depth, i, freq);
+    put_split(v.split_reciprocal_low, depth, i, reciprocal);
+    put_split(v.split_reciprocal_high, depth, i, reciprocal >> 16);
+  }
+  for (int32_t i = 0; i < int32_t(kVectorMax); ++i) {
+    v.bound[i] = uint16_t(i <= last ? cdf[i] - 1 : kTotal - 1);
+  }
+}
+
 void fill(Vectors& v, const int32_t* cdf, int32_t last, const Interval* intervals) {
+  memset(&v, 0, sizeof(v));
+  fill_split(v, cdf, last);
   v.more_freq = 1;
   for (size_t i = 0; i < kVectorMax; ++i) {
     const size_t at = std::min(i, size_t(last));
     v.packed[i] = intervals[at].packed;
-    v.inverse[i] = intervals[at].inverse;
     v.freq[i] = uint16_t(intervals[at].packed);
     bool more;
     v.reciprocal[i] = reciprocal(intervals[at].packed & 0xffff, &more);

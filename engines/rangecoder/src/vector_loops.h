@@ -1,0 +1,182 @@
+// The loops over a row, written once for processors whose vectors hold 16-bit lanes.
+//
+// A lane's 32-bit state lies in two vectors, as its high and its low 16 bits. A table is a string
+// of bytes that shuffles read, and decoding compares a slot with bounds of intervals, without a
+// branch. `Simd` names the vectors of a processor: avx2.cpp and neon.cpp have one.
+#ifndef SPLITWATT_VECTOR_LOOPS_H
+#define SPLITWATT_VECTOR_LOOPS_H
+
+#include "streams.h"
+
+namespace sw {
+
+// Shuffles of 8 lanes by an 8-bit mask.
+struct Shuffles {
+  uint8_t pack[256][8];     // low bytes of the chosen 16-bit lanes, in order, at the end of 8 bytes
+  uint8_t spread[256][16];  // the first bytes, in order, to the low bytes of the chosen lanes
+  uint8_t count[256];
+
+  constexpr Shuffles() : pack(), spread(), count() {
+    for (int mask = 0; mask < 256; ++mask) {
+      int chosen = 0;
+      for (int i = 0; i < 8; ++i) chosen += mask >> i & 1;
+      count[mask] = uint8_t(chosen);
+      int next = 0;
+      for (int i = 0; i < 8; ++i) {
+        spread[mask][2 * i] = spread[mask][2 * i + 1] = 0x80;
+        if (!(mask >> i & 1)) continue;
+        spread[mask][2 * i] = uint8_t(next);
+        pack[mask][8 - chosen + next] = uint8_t(2 * i);
+        ++next;
+      }
+    }
+  }
+};
+
+// The loops for tables of up to 2^Depth intervals.
+template <class Simd, int Depth>
+struct VectorLoops {
+  using V = typename Simd::V;
+  template <int Size>
+  using Lookup = typename Simd::template Lookup<Size>;
+
+  static constexpr int kWidth = Simd::kWidth, kVectors = kLanes / kWidth;
+  static constexpr int kHigh = 256 << Depth;  // an entry's index into a lookup: (e, e + 2^Depth)
+
+  struct States {
+    V high[kVectors], low[kVectors];
+
+    explicit States(const uint32_t* x) {
+      for (int v = 0; v < kVectors; ++v) Simd::load_states(x + kWidth * v, &high[v], &low[v]);
+    }
+    void store(uint32_t* x) const {
+      for (int v = 0; v < kVectors; ++v) Simd::store_states(x + kWidth * v, high[v], low[v]);
+    }
+  };
+
+  // Symbols [begin, finish), both multiples of 32.
+  template <class T>
+  static bool encode(const Table& table, const T* values, size_t begin, size_t finish,
+                     Encoder& encoder) {
+    const typename Simd::template Divider<Depth> divider(*table.vectors);
+    const Lookup<Depth> freqs(table.vectors->split_freq), starts(table.vectors->split_start);
+    const typename Simd::Source source(table);
+    const V last = Simd::fill(uint16_t(table.last));
+    States x(encoder.x);
+    uint8_t* at = encoder.at;
+    for (size_t stop = finish; stop > begin; stop -= kLanes) {
+      const T* step = values + stop - kLanes;
+      prefetch_step_before(step);
+      V index[kVectors], freq[kVectors], start[kVectors], lanes[kVectors];
+      V largest = Simd::fill(0), two = Simd::fill(0);
+      for (int v = 0; v < kVectors; ++v) {
+        index[v] = source.entries(step + kWidth * v);
+        largest = Simd::larger(largest, index[v]);
+      }
+      if (__builtin_expect(Simd::any(Simd::at_least(largest, last)), 0)) {
+        int32_t exact[kLanes];
+        if (!entries_outside(table, step, kLanes, encoder, exact)) return false;
+        for (int v = 0; v < kVectors; ++v) index[v] = Simd::narrow(exact + kWidth * v);
+      }
+      for (int v = 0; v < kVectors; ++v) index[v] = Simd::template index<kHigh>(index[v]);
+      Lookup<Depth>::read(freqs, starts, index, freq, start);
+      for (int v = 0; v < kVectors; ++v) {
+        two = Simd::either(two, Simd::at_least(Simd::top_bytes(x.high[v]), freq[v]));
+      }
+      if (__builtin_expect(Simd::any(two), 0)) {
+        for (int v = 0; v < kVectors; ++v) {
+          lanes[v] = Simd::at_least(Simd::top_bytes(x.high[v]), freq[v]);
+        }
+        at = Simd::put_bytes(at, lanes, x.low);
+        for (int v = 0; v < kVectors; ++v) Simd::drop_byte(lanes[v], &x.high[v], &x.low[v]);
+      }
+      for (int v = 0; v < kVectors; ++v) lanes[v] = Simd::at_least(x.high[v], freq[v]);
+      at = Simd::put_bytes(at, lanes, x.low);
+      for (int v = 0; v < kVectors; ++v) Simd::drop_byte(lanes[v], &x.high[v], &x.low[v]);
+      divider.advance(index, freq, start, x.high, x.low);
+    }
+    x.store(encoder.x);
+    encoder.at = at;
+    return true;
+  }
+
+  // Symbols [begin, finish), both multiples of 32.
+  template <class T>
+  static bool decode(const Table& table, T* out, size_t begin, size_t finish, Decoder& decoder) {
+    const typename Simd::template Bounds<Depth> bounds(*table.vectors);
+    const typename Simd::Source source(table);
+    const V last = Simd::fill(uint16_t(table.last)), none = Simd::fill(0);
+    const V byte_max = Simd::fill(255);
+    States x(decoder.x);
+    for (size_t first = begin; first < finish; first += kLanes) {
+      if (__builtin_expect(decoder.at > decoder.guard, 0) && !decoder.refill()) return false;
+      V index[kVectors], freq[kVectors], within[kVectors], lanes[kVectors], bytes[kVectors];
+      V smallest = Simd::fill(0xffff), largest = none;
+      bounds.find(x.low, index, freq, within);
+      for (int v = 0; v < kVectors; ++v) {
+        Simd::multiply(freq[v], within[v], &x.high[v], &x.low[v]);
+        lanes[v] = Simd::at_least(byte_max, x.high[v]);
+        smallest = Simd::smaller(smallest, x.high[v]);
+        index[v] = Simd::low_bytes(index[v]);
+        largest = Simd::larger(largest, index[v]);
+      }
+      const uint8_t* at = Simd::take_bytes(decoder.at, lanes, bytes);
+      for (int v = 0; v < kVectors; ++v) {
+        Simd::append_byte(lanes[v], bytes[v], &x.high[v], &x.low[v]);
+      }
+      const V twice = Simd::equal(smallest, none), escaped = Simd::equal(largest, last);
+      if (__builtin_expect(Simd::any(Simd::either(twice, escaped)), 0)) {
+        if (Simd::any(twice)) {
+          for (int v = 0; v < kVectors; ++v) {
+            lanes[v] = Simd::at_least(byte_max, x.high[v]);
+          }
+          at = Simd::take_bytes(at, lanes, bytes);
+          for (int v = 0; v < kVectors; ++v) {
+            Simd::append_byte(lanes[v], bytes[v], &x.high[v], &x.low[v]);
+          }
+        }
+        if (Simd::any(escaped)) {
+          int32_t entries[kLanes];
+          for (int v = 0; v < kVectors; ++v) Simd::widen(index[v], entries + kWidth * v);
+          decoder.at = at;
+          if (!put_escaped(table, entries, kLanes, decoder, out + first)) return false;
+          continue;
+        }
+      }
+      decoder.at = at;
+      for (int v = 0; v < kVectors; ++v) source.put(index[v], out + first + kWidth * v);
+    }
+    x.store(decoder.x);
+    return decoder.sound();
+  }
+};
+
+// A row by the loops of its table's size; the short step at its end is the scalar loop's.
+template <class Simd, class T>
+bool encode_by(const Table& table, const T* row, size_t begin, size_t finish, Encoder& encoder) {
+  const size_t whole = finish / kLanes * kLanes;
+  if (whole < finish && !encode_row(*scalar_loops(), table, row, whole, finish, encoder)) {
+    return false;
+  }
+  if (table.last < 8) return VectorLoops<Simd, 3>::encode(table, row, begin, whole, encoder);
+  if (table.last < 16) return VectorLoops<Simd, 4>::encode(table, row, begin, whole, encoder);
+  if (table.last < 32) return VectorLoops<Simd, 5>::encode(table, row, begin, whole, encoder);
+  if (table.last < 64) return VectorLoops<Simd, 6>::encode(table, row, begin, whole, encoder);
+  return VectorLoops<Simd, 7>::encode(table, row, begin, whole, encoder);
+}
+
+template <class Simd, class T>
+bool decode_by(const Table& table, T* row, size_t begin, size_t finish, Decoder& decoder) {
+  const size_t whole = finish / kLanes * kLanes;
+  const auto decode = table.last < 8    ? VectorLoops<Simd, 3>::template decode<T>
+                      : table.last < 16 ? VectorLoops<Simd, 4>::template decode<T>
+                      : table.last < 32 ? VectorLoops<Simd, 5>::template decode<T>
+                      : table.last < 64 ? VectorLoops<Simd, 6>::template decode<T>
+                                        : VectorLoops<Simd, 7>::template decode<T>;
+  if (!decode(table, row, begin, whole, decoder)) return false;
+  return whole == finish || decode_row(*scalar_loops(), table, row, whole, finish, decoder);
+}
+
+}  // namespace sw
+
+#endif
