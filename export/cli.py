@@ -145,9 +145,19 @@ def export(argv: list[str]) -> int:
         "--bundles", default="bundles", help="folder of all bundles (default: bundles)"
     )
     flags.add_argument("--force", action="store_true", help="overwrite existing bundles")
+    flags.add_argument("--build", action="store_true", help="also build engines with TensorRT for RTX, "
+                       "which needs no GPU, for the targets that it serves")  # fmt: skip
     options = flags.parse_args(argv)
     requests = _requests(options)
+    if options.build:
+        _check_build(requests)
     results = _export_all(requests, options.force)
+    if options.build:
+        from splitwatt.engines.tensorrt.building.build import build_bundle
+        from splitwatt.engines.tensorrt.versions import RTX
+
+        for result in results:
+            result["engines"] = build_bundle(result["bundle"], note, RTX)["parts"]
     if options.json:
         document: dict[str, Any] = {"bundles": results}
         if len(results) == 1:
@@ -157,6 +167,22 @@ def export(argv: list[str]) -> int:
         for result in results:
             print(result["bundle"])
     return 0
+
+
+def _check_build(requests: list[Request]) -> None:
+    """Refuse --build before an export where it would build nothing, or its package is missing."""
+    from splitwatt.engines.tensorrt.rtx import import_rtx
+    from splitwatt.engines.tensorrt.versions import RTX, serves
+
+    import_rtx()
+    for request in requests:
+        if not (serves(request.target, RTX) or serves(request.server_target, RTX)):
+            names = " or ".join(dict.fromkeys((request.target.name, request.server_target.name)))
+            raise UsageError(
+                f"--build has nothing to build of {request.name}: TensorRT for RTX does not serve {names}",
+                "on a Jetson run splitwatt build; for a server with an RTX GPU give "
+                "--server-target server_rtx3090",
+            )  # fmt: skip
 
 
 def _requests(options: Any) -> list[Request]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from onnx import ModelProto
 
-from splitwatt.device_configs.errors import ExportError
+from splitwatt.device_configs.errors import ConfigError, ExportError
 from splitwatt.device_configs.targets import Target
 from splitwatt.export.compat.check import Finding, check_model
 from splitwatt.export.compat.cut import Crossing, Cut, plan_cut, plan_return
@@ -112,12 +112,27 @@ class Fitted:
 
 
 def tables_of(target: Target) -> tuple[Table | None, Table]:
-    """TensorRT's table, None for a target without it, and onnxruntime's."""
-    tensorrt, runtime = target.operators["tensorrt"], target.operators["onnxruntime"]
-    return (
-        load_table("tensorrt", tensorrt) if tensorrt else None,
-        load_table("onnxruntime", runtime or "1.10"),
-    )
+    """TensorRT's table, None for a target without it, and onnxruntime's.
+
+    Where TensorRT for RTX serves the target too, its table, which narrows TensorRT's.
+
+    Raises:
+        ConfigError: the table of TensorRT for RTX narrows another version of TensorRT.
+    """
+    names = target.operators
+    version, rtx = names["tensorrt"], names.get("tensorrt_rtx")
+    runtime = load_table("onnxruntime", names["onnxruntime"] or "1.10")
+    table = load_table("tensorrt", version) if version else None
+    if rtx:
+        narrow = load_table("tensorrt_rtx", rtx)
+        if table is not None and narrow.base != table.title:
+            raise ConfigError(
+                f"{target.name}: parts for {narrow.title} and {table.title} are not known, only for "
+                f"{narrow.base}",
+                "write that version in the target's operators",
+            )
+        return narrow, runtime
+    return table, runtime
 
 
 def fit(
@@ -182,7 +197,7 @@ def fit_to(
     was_cut = bool(cuts) and bool(cuts[0].prefix)
     report = Report(
         part=name,
-        tables=(tensorrt.title, runtime.title),
+        tables=tuple(t for t in (tensorrt.base, tensorrt.title, runtime.title) if t),
         folded=folded,
         rewritten=tuple(rewritten),
         cut=_cut_report(cuts) if was_cut else None,

@@ -13,7 +13,7 @@ from splitwatt.device_configs.targets import load_target
 from splitwatt.engines.tensorrt import records, versions
 from tests.board.tiny import COMMAND, read_document, tiny_bundle, write_document
 from tests.boards.rtx import need_rtx
-from tests.conftest import CUT_BUNDLES, ROOT
+from tests.conftest import CUT_BUNDLES, ROOT, splitwatt
 
 
 def bundle_for_rtx(folder, target="laptop", server_target="server_rtx3090"):
@@ -73,6 +73,31 @@ def test_a_jetson_is_refused_in_one_sentence(tmp_path):
     with pytest.raises(TargetError, match="does not serve the target 'nano'"):
         found = versions.Machine("1.7.1", "5.3", "", versions.RTX)
         versions.check_target(load_target("nano"), found)
+
+
+def test_export_builds_a_detector_cut_at_what_the_runtime_lacks(tmp_path):
+    """No part falls back: the export cut before NonMaxSuppression."""
+    need_rtx()
+    done = splitwatt("export", "--model", "ssdlite320_mobilenet_v3_large", "--target", "laptop", "--weights",
+                     "random", "--bundles", tmp_path, "--build", "--json")  # fmt: skip
+    assert (
+        "NonMaxSuppression (unsupported): TensorRT for RTX 1.7 does not support it" in done.stderr
+    )
+    made = json.loads(done.stdout)
+    records = [json.loads(Path(part["record"]).read_text()) for part in made["engines"]]
+    assert [record["part"] for record in records] == ["model", "model.2"]
+    assert [(record["runs_on"], record["rule"]) for record in records] == [
+        ("tensorrt", None), ("cpu", "placed")
+    ]  # fmt: skip
+
+
+def test_export_refuses_to_build_for_a_jetson_before_it_starts(tmp_path):
+    need_rtx()
+    done = splitwatt("export", "--model", "ssd300_vgg16", "--target", "nano", "--weights", "random",
+                     "--bundles", tmp_path, "--build", check=False)  # fmt: skip
+    assert done.returncode == 2 and not list(tmp_path.iterdir())
+    assert "TensorRT for RTX does not serve nano or server" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_engines_of_one_runtime_are_not_loaded_by_the_other(tmp_path):

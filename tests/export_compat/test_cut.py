@@ -72,7 +72,7 @@ def chained(models, tensors):
     return tensors
 
 
-@pytest.mark.parametrize("target", ["nano", "xavier_nx", "orin_nano"])
+@pytest.mark.parametrize("target", ["nano", "xavier_nx", "orin_nano", "laptop"])
 def test_the_halves_compute_what_the_whole_does(detector, target):
     name, model = detector
     before = model.SerializeToString()
