@@ -147,7 +147,11 @@ def export(argv: list[str]) -> int:
     flags.add_argument("--force", action="store_true", help="overwrite existing bundles")
     flags.add_argument("--build", action="store_true", help="also build engines with TensorRT for RTX, "
                        "which needs no GPU, for the targets that it serves")  # fmt: skip
+    flags.add_argument("--pack", choices=["board"], help="also write the board's half of each bundle, "
+                       "without the server's parts: BUNDLES/TARGET-board/MODEL")  # fmt: skip
     options = flags.parse_args(argv)
+    if options.pack and options.out:
+        raise UsageError("--pack does not go with --out", "give --bundles DIR")
     requests = _requests(options)
     if options.build:
         _check_build(requests)
@@ -158,6 +162,8 @@ def export(argv: list[str]) -> int:
 
         for result in results:
             result["engines"] = build_bundle(result["bundle"], note, RTX)["parts"]
+    if options.pack:
+        _pack(results)
     if options.json:
         document: dict[str, Any] = {"bundles": results}
         if len(results) == 1:
@@ -167,6 +173,18 @@ def export(argv: list[str]) -> int:
         for result in results:
             print(result["bundle"])
     return 0
+
+
+def _pack(results: list[dict[str, Any]]) -> None:
+    """Write the board's half of each bundle, and report their size."""
+    from splitwatt.export.packing import pack_board
+
+    sums = [0, 0]
+    for result in results:
+        folder, size, whole = pack_board(Path(result["bundle"]))
+        result.update(board=str(folder), board_bytes=size)
+        sums = [sums[0] + size, sums[1] + whole]
+    note(f"for the board: {folder.parent}, {sums[0] / 1e6:.1f} MB of {sums[1] / 1e6:.1f} MB")
 
 
 def _check_build(requests: list[Request]) -> None:
