@@ -145,9 +145,25 @@ def export(argv: list[str]) -> int:
         "--bundles", default="bundles", help="folder of all bundles (default: bundles)"
     )
     flags.add_argument("--force", action="store_true", help="overwrite existing bundles")
+    flags.add_argument("--build", action="store_true", help="also build engines with TensorRT for RTX, "
+                       "which needs no GPU, for the targets that it serves")  # fmt: skip
+    flags.add_argument("--pack", choices=["board"], help="also write the board's half of each bundle, "
+                       "without the server's parts: BUNDLES/TARGET-board/MODEL")  # fmt: skip
     options = flags.parse_args(argv)
+    if options.pack and options.out:
+        raise UsageError("--pack does not go with --out", "give --bundles DIR")
     requests = _requests(options)
+    if options.build:
+        _check_build(requests)
     results = _export_all(requests, options.force)
+    if options.build:
+        from splitwatt.engines.tensorrt.building.build import build_bundle
+        from splitwatt.engines.tensorrt.versions import RTX
+
+        for result in results:
+            result["engines"] = build_bundle(result["bundle"], note, RTX)["parts"]
+    if options.pack:
+        _pack(results)
     if options.json:
         document: dict[str, Any] = {"bundles": results}
         if len(results) == 1:
@@ -157,6 +173,34 @@ def export(argv: list[str]) -> int:
         for result in results:
             print(result["bundle"])
     return 0
+
+
+def _pack(results: list[dict[str, Any]]) -> None:
+    """Write the board's half of each bundle, and report their size."""
+    from splitwatt.export.packing import pack_board
+
+    sums = [0, 0]
+    for result in results:
+        folder, size, whole = pack_board(Path(result["bundle"]))
+        result.update(board=str(folder), board_bytes=size)
+        sums = [sums[0] + size, sums[1] + whole]
+    note(f"for the board: {folder.parent}, {sums[0] / 1e6:.1f} MB of {sums[1] / 1e6:.1f} MB")
+
+
+def _check_build(requests: list[Request]) -> None:
+    """Refuse --build before an export where it would build nothing, or its package is missing."""
+    from splitwatt.engines.tensorrt.rtx import import_rtx
+    from splitwatt.engines.tensorrt.versions import RTX, serves
+
+    import_rtx()
+    for request in requests:
+        if not (serves(request.target, RTX) or serves(request.server_target, RTX)):
+            names = " or ".join(dict.fromkeys((request.target.name, request.server_target.name)))
+            raise UsageError(
+                f"--build has nothing to build of {request.name}: TensorRT for RTX does not serve {names}",
+                "on a Jetson run splitwatt build; for a server with an RTX GPU give "
+                "--server-target server_rtx3090",
+            )  # fmt: skip
 
 
 def _requests(options: Any) -> list[Request]:

@@ -40,7 +40,15 @@ from splitwatt.export.tracing.in_graph import add_coder
 from splitwatt.export.tracing.onnx_export import to_onnx
 from splitwatt.export.tracing.parity import Difference, check_batch, check_declared
 from splitwatt.export.tracing.photos import photos, samples
-from splitwatt.export.tracing.pieces import Placed, Run, open_session, params_after, place, ports_of
+from splitwatt.export.tracing.pieces import (
+    Placed,
+    Run,
+    macs_of_pieces,
+    open_session,
+    params_after,
+    place,
+    ports_of,
+)
 from splitwatt.export.tracing.strips import strips_of
 from splitwatt.export.weights.checkpoints import read
 from splitwatt.export.weights.random_weights import seeded
@@ -212,13 +220,11 @@ def _entries(
 ) -> list[manifest_parts.Part]:
     """Write a part's pieces; their entries in the manifest, whose costs add up to the part's."""
     entries = []
-    macs_left, params_left = macs, parameters(part.counted)
+    own_macs, params_left = macs_of_pieces(placed, macs), parameters(part.counted)
     for index in reversed(range(len(placed.pieces))):
-        piece, feed = placed.pieces[index], placed.feeds[index]
-        head = index == 0
-        params = params_left if head else params_after(piece, params_left)
-        own = macs_left if head else max(0, macs - (placed.pieces[0].macs or 0))
-        macs_left, params_left = macs_left - own, params_left - params
+        piece, feed, own = placed.pieces[index], placed.feeds[index], own_macs[index]
+        params = params_left if index == 0 else params_after(piece, params_left)
+        params_left -= params
         file = f"{piece.name}.onnx"
         data = piece.model.SerializeToString()
         write_atomic(str(folder / file), data)
@@ -244,6 +250,7 @@ def _entries(
                 strips=strips_of(piece.model, target.encoder_memory_mb)
                 if part.placement == "board"
                 else None,
+                largest=dict(piece.largest) or None,
             )
         )
     return entries[::-1]

@@ -1,8 +1,11 @@
-"""The board guide's commands exist, with the flags and files that it names."""
+"""The board guide's commands exist, with the flags and files that it names, and those that can run here do."""
 
 import re
+import shutil
+import subprocess
 
 import splitwatt.__main__ as umbrella
+from splitwatt.device_configs.child import module_command
 from tests.conftest import ROOT, splitwatt
 
 PAGE = (ROOT / "docs" / "board-guide.md").read_text()
@@ -30,3 +33,79 @@ def test_the_guide_s_versions_are_the_pinned_ones():
     assert "numpy==1.19.5" in (ROOT / "tools" / "board-3.6.txt").read_text()
     makefile = (ROOT / "Makefile").read_text()
     assert all(f"\n{name}:" in makefile for name in re.findall(r"`?make (\w+-board)`?", PAGE))
+
+
+# What cannot run here, by its first words: it needs a board, root, a container, another machine or the
+# packages of an index. `make`'s targets are tested in test_board_wheel.py.
+NOT_HERE = (
+    "sudo ", "echo ", "make ", "ssh ", "scp ", "python3 -m venv", ". ~/", "cd ~/", "pip install",
+    "PATH=/usr/local/cuda",
+)  # fmt: skip
+# In the commands that run: the words for a board are words for this machine, and one small model
+# takes the place of Table 3's.
+HERE = {
+    "--config table3.yaml --target nano --weights": "--model MODEL --target nano --server-target nano "
+    "--weights",
+    "--config table3.yaml --target orin_nano": "--model mobilenet_v2 --target orin_nano",
+    "verify ~/nano/ladon_r50@0.32 --backend tensorrt": "verify BOARD/nano/MODEL --backend cpu",
+    "build ~/nano/*": "build BOARD/nano/MODEL --no-engines",
+    "--bundles ~ --backend cpu,tensorrt": "--bundles BOARD --backend cpu",
+    "profile --config table3.yaml": "profile --config one.yaml --out run",
+    "--server https://HOST:8080 --token-file token --fingerprint FINGERPRINT": "--server SERVER",
+    "serve --bundles bundles --target nano --lan": "serve --bundles bundles --target nano --port 0",
+    "report RUN": "report run",
+}
+MODEL = "ladon_r50@20.48"
+
+
+def commands():
+    """Every command line of the guide's blocks, in order, without comments."""
+    blocks = re.findall(r"```text\n(.*?)```", PAGE, re.S)
+    return [line for block in blocks for line in block.strip().splitlines()]
+
+
+def test_every_command_runs_here_or_is_known_not_to():
+    for line in commands():
+        assert line.startswith(("splitwatt ", *NOT_HERE)), line
+
+
+def test_the_way_to_a_board_is_walked(cut_bundles, tmp_path):
+    """Export, the board's half copied, verified, profiled against a server that has the whole, reported."""
+    shutil.copytree(cut_bundles / "nano" / MODEL, tmp_path / "bundles" / "nano" / MODEL)
+    (tmp_path / "one.yaml").write_text(
+        "format: 1\nname: one\nimages: default\nwarmup: 0\ninferences: 1\nrepeats: 1\nseed: 1\n"
+        "backends: [cpu]\n"
+        "server_backend: cpu\npayload: measured\n"
+        "links:\n  - {name: slow, kind: simulated, rate_kbit_s: 100, bytes: payload, source: a test}\n"
+        "configurations:\n  Ours1: {split: [%s]}\n" % MODEL
+    )
+    here = {"BOARD": str(tmp_path / "board"), "MODEL": MODEL, "SERVER": ""}
+    done, server = [], None
+    try:
+        for line in commands():
+            if not line.startswith("splitwatt ") or "orin_nano" in line or line in done:
+                continue
+            done.append(line)
+            for words, other in HERE.items():
+                line = line.replace(words, other)
+            for word, value in here.items():
+                line = line.replace(word, value)
+            command = module_command("__main__") + line.split()[1:]
+            if " serve " in line:
+                server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+                here["SERVER"] = (
+                    re.search(r"http://\S+", server.stdout.readline()).group().rstrip(",")
+                )
+                continue
+            ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+            assert ran.returncode == 0 or " doctor" in line, (line, ran.stderr[-600:])
+            if " export " in line:  # the scp of the guide
+                shutil.copytree(tmp_path / "bundles" / "nano-board", tmp_path / "board" / "nano")
+    finally:
+        if server is not None:
+            server.terminate()
+            server.wait()
+    assert [line.split()[1] for line in done] == [
+        "export", "doctor", "build", "verify", "serve", "profile", "report"
+    ]  # fmt: skip
+    assert list((tmp_path / "paper").glob("*.tex"))

@@ -65,6 +65,12 @@ class Bundle:
             _check_sha256(bundle._inside(sample.expected), sample.expected_sha256)
         return bundle
 
+    @property
+    def half(self) -> bool:
+        """Whether this is a board's half of a bundle: it has none of the server's files."""
+        server = [part for part in self.manifest.parts if part.placement == "server"]
+        return bool(server) and not any(os.path.exists(self._inside(p.file)) for p in server)
+
     def part(self, name: str) -> Part:
         """The manifest's entry of a part; BundleError where it has no such part."""
         return self.manifest.part(name)

@@ -147,7 +147,9 @@ class Strips(NamedTuple):
 class Part(NamedTuple):
     """One exported graph."""
 
-    name: str = key("`NAME.2` is what follows the cut of a part `NAME`; its parity is the whole's")
+    name: str = key(
+        "`NAME.2`, `NAME.3`, ... follow the cuts of a part `NAME`; their parity is the whole's"
+    )
     placement: str = key("where it runs; `both`: a codec's own part", enum=list(PLACEMENTS))
     target: str = key("the machine it was exported for")
     runtime: str = key(
@@ -178,6 +180,10 @@ class Part(NamedTuple):
     strips: Optional[Strips] = key(
         "null: the graph does not run on strips of its image", default=None
     )
+    largest: Optional[Dict[str, Tuple[Optional[int], ...]]] = key(
+        "input -> its largest shape, of inputs whose length depends on what an image shows; null: none",
+        items=_SHAPE, default=None
+    )  # fmt: skip
 
 
 @record
@@ -202,15 +208,16 @@ class CrossingTensor(NamedTuple):
 
 @record
 class PartCut(NamedTuple):
-    """Where a part was cut."""
+    """A part that was cut into pieces, which TensorRT and onnxruntime run in turn."""
 
-    nodes_before: int = key("nodes before the cut", minimum=1)
-    nodes_after: int = key("nodes after the cut", minimum=1)
+    nodes_before: int = key("nodes that TensorRT runs", minimum=1)
+    nodes_after: int = key("nodes that onnxruntime runs", minimum=1)
     macs_before: Optional[int] = key(
-        "multiply-accumulates before it; null: they depend on the image"
+        "multiply-accumulates that TensorRT runs, with as many boxes as there can be; null: they"
+        " depend on the image"
     )
     macs_total: Optional[int] = key("multiply-accumulates of both; null: they depend on the image")
-    crossing: List[CrossingTensor] = key("the tensors that cross it")
+    crossing: List[CrossingTensor] = key("the tensors that cross from one piece to another")
 
 
 @record

@@ -5,7 +5,7 @@ by running the parts before it in onnxruntime at those three sizes.
 """
 
 import math
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -72,8 +72,9 @@ def profile_of(bundle: Bundle, part: Part, aspect: float = ASPECT) -> Dict[str, 
                 % (bundle.path, part.name, port.name),
                 "export the bundle again",
             )
-        ranged = tuple(made[i][port.name] for i in range(3))
-        found[port.name] = (ranged[0], ranged[1], ranged[2])
+        ranged = (made[0][port.name], made[1][port.name], made[2][port.name])
+        most = (part.largest or {}).get(port.name)
+        found[port.name] = ranged if most is None else _up_to(ranged, port, most)
         _check_order(found[port.name], part, port)
     return found
 
@@ -90,6 +91,16 @@ def _of_strips(part: Part, smallest: Shape, usual: Shape, largest: Shape) -> Lis
     shortest = alignment(part.strips) + overlap(part.strips)
     heights = [min(smallest[0], shortest), min(usual[0], tallest), min(largest[0], tallest)]
     return [(height,) + size[1:] for height, size in zip(heights, sizes)]
+
+
+def _up_to(ranged: Range, port: Port, most: Tuple[Optional[int], ...]) -> Range:
+    """A range whose lengths that depend on what an image shows go from 1 to `most`, usually `most`."""
+    free = [side is None and limit is not None for side, limit in zip(port.shape, most)]
+    low, usual, high = (
+        tuple(bound if is_free else side for is_free, side, bound in zip(free, shape, bounds))
+        for shape, bounds in zip(ranged, ((1,) * len(most), most, most))
+    )
+    return low, usual, high  # type: ignore[return-value]
 
 
 def _usual(bundle: Bundle, smallest: Shape, largest: Shape) -> Shape:

@@ -10,7 +10,7 @@ from splitwatt.engines.bundle.bundle import Bundle, SampleFiles
 from splitwatt.engines.bundle.manifest import Rounding
 from splitwatt.engines.codecs.base import ROUNDING_SHARE, Codec
 from splitwatt.engines.pipeline.image import decode_image
-from splitwatt.engines.pipeline.pipeline import LocalPipeline, Request, whole
+from splitwatt.engines.pipeline.pipeline import BoardPipeline, LocalPipeline, Request, whole
 from splitwatt.engines.pipeline.postprocess import Answer
 from splitwatt.engines.rangecoder.golden import run_golden
 from splitwatt.engines.verify.agreement import agreement, moved
@@ -48,7 +48,7 @@ def verify(
     carries: they must be about as near to them as the manifest states.
 
     Args:
-        bundle: opened with all its parts.
+        bundle: opened with all its parts, or a board's half: then its bytes alone are compared.
         backend: what runs the parts.
         server_backend: what runs the server's; the same when None.
 
@@ -61,6 +61,13 @@ def verify(
     if bundle.manifest.codec is not None and bundle.manifest.codec.tables:
         yield from _coder()
     rounding = bundle.manifest.own_rounding
+    if bundle.half:
+        with BoardPipeline(bundle, backend) as board:
+            for sample in bundle.samples():
+                request = board.run(decode_image(sample.photo))
+                expected = _expected(bundle, sample)
+                yield _compare_request(sample.name, request, expected, board.codec, rounding)
+        return
     with whole(bundle, backend, server_backend) as pipeline:
         if rounding is not None and isinstance(pipeline.board, LocalPipeline):
             yield from _agree(bundle, pipeline.board, rounding)

@@ -121,7 +121,7 @@ def _check_operator(
         yield Finding(
             name, op,
             f"{table.title} does not support it" if listed else f"{table.title} does not know it",
-            "run it with onnxruntime" if table.runtime == "tensorrt" else "write it with others",
+            "write it with others" if table.runtime == "onnxruntime" else "run it with onnxruntime",
             "unsupported" if listed else "unlisted",
         )  # fmt: skip
         return

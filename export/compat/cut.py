@@ -1,4 +1,8 @@
-"""One cut a part: as much of it as TensorRT runs, then what onnxruntime has to run after it."""
+"""Where to cut a part: as much of it as TensorRT runs, then what onnxruntime has to run after it.
+
+Products that come after the cut and that TensorRT can run go back to it: `plan_return` says where
+onnxruntime's piece ends, and `plan_cut` cuts what follows again.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +29,15 @@ _NEVER = 1 << 29
 class Crossing:
     """A tensor that the first half makes and the second half needs; None for unknown sizes.
 
-    as_dtype: the type it has on its way, where the first half's runtime has no `dtype`.
+    as_dtype: the type it has on its way, where TensorRT has no `dtype`.
+    largest: its largest shape where its length depends on what an image shows, else None.
     """
 
     name: str
     dtype: str
     as_dtype: str
     shape: tuple[int | None, ...] | None
+    largest: tuple[int | None, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,13 +84,7 @@ def plan_cut(
     """
     view = view_of(model)
     nodes = list(model.graph.node)
-    misfits: dict[int, list[Finding]] = {}
-    for index, node in enumerate(view.graph.node):
-        found = check_node(node, view, table, plugins)
-        if node.op_type in avoid:
-            found.append(_avoided(node, table))
-        if found:
-            misfits[index] = found
+    misfits = _misfits(view, table, plugins, avoid)
     if not misfits:
         return None
     counted = sized(model, sizes)
@@ -94,7 +94,51 @@ def plan_cut(
         nodes, makers, [i for i in range(len(nodes)) if i not in lost and _is_product(nodes[i])]
     )
     prefix = _cheapest(nodes, makers, core, lost, counted) if core else set()
-    return _cut(nodes, makers, prefix, misfits, view, counted, table)
+    return _cut(model, nodes, makers, prefix, misfits, view, counted, table)
+
+
+def plan_return(
+    model: ModelProto, table: Table, plugins: Collection[str] = (), avoid: Collection[str] = ()
+) -> Cut | None:
+    """Where what follows a cut goes back to the table's runtime.
+
+    `prefix` is then what onnxruntime runs before that: the misfits that products with constant
+    weights depend on, and what they need.
+
+    Returns:
+        None where no such product comes after a misfit.
+    """
+    view = view_of(model)
+    nodes = list(model.graph.node)
+    makers = _makers(nodes)
+    misfits = _misfits(view, table, plugins, avoid)
+    after = _followers(nodes, makers, misfits)
+    again = [
+        i for i in sorted(after - set(misfits)) if _is_product(nodes[i])
+        and view.constant(nodes[i].input[1]) is not None
+    ]  # fmt: skip
+    if not again:
+        return None
+    # Products that need no other of them first, and what they wait for.
+    later = _followers(nodes, makers, again)
+    waited = [i for i in _needed(nodes, makers, again) - later if i in misfits]
+    core = _needed(nodes, makers, waited)
+    prefix = _cheapest(nodes, makers, core, later, view)
+    return _cut(model, nodes, makers, prefix, {}, view, view, table)
+
+
+def _misfits(
+    view: View, table: Table, plugins: Collection[str], avoid: Collection[str]
+) -> dict[int, list[Finding]]:
+    """Node -> why the table's runtime does not run it."""
+    misfits: dict[int, list[Finding]] = {}
+    for index, node in enumerate(view.graph.node):
+        found = check_node(node, view, table, plugins)
+        if node.op_type in avoid:
+            found.append(_avoided(node, table))
+        if found:
+            misfits[index] = found
+    return misfits
 
 
 def _avoided(node: NodeProto, table: Table) -> Finding:
@@ -193,6 +237,7 @@ def _copy_cost(name: str, view: View) -> int:
 
 
 def _cut(
+    model: ModelProto,
     nodes: Sequence[NodeProto],
     makers: Mapping[str, int],
     prefix: set[int],
@@ -205,19 +250,20 @@ def _cut(
     taken = {name for index in remainder for name in uses_of(nodes[index])}
     crossing = [name for name, index in makers.items() if index in prefix and name in taken]
     macs = [macs_of(node, counted) for node in counted.graph.node]
+    bounded = sized(model, None)
     return Cut(
         prefix=tuple(sorted(prefix)),
         remainder=tuple(remainder),
-        crossing=tuple(_crossing(name, view, table) for name in crossing),
+        crossing=tuple(_crossing(name, view, bounded, table) for name in crossing),
         reasons=tuple(finding for index in sorted(misfits) for finding in misfits[index]),
         macs_prefix=_total(macs[index] for index in sorted(prefix)),
         macs_total=_total(macs),
     )
 
 
-def _crossing(name: str, view: View, table: Table) -> Crossing:
-    dtype = view.dtype(name) or "float32"
-    return Crossing(name, dtype, table.cast(dtype), view.shape(name))
+def _crossing(name: str, view: View, bounded: View, table: Table) -> Crossing:
+    dtype, shape, largest = view.dtype(name) or "float32", view.shape(name), bounded.shape(name)
+    return Crossing(name, dtype, table.cast(dtype), shape, largest if largest != shape else None)
 
 
 def _total(macs: object) -> int | None:

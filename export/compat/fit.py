@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from onnx import ModelProto
 
-from splitwatt.device_configs.errors import ExportError
+from splitwatt.device_configs.errors import ConfigError, ExportError
 from splitwatt.device_configs.targets import Target
 from splitwatt.export.compat.check import Finding, check_model
-from splitwatt.export.compat.cut import Crossing, Cut, plan_cut
+from splitwatt.export.compat.cut import Crossing, Cut, plan_cut, plan_return
 from splitwatt.export.compat.extract import extract
 from splitwatt.export.compat.fold import fold
 from splitwatt.export.compat.rewrites import Rewritten, rewrite
@@ -25,21 +25,25 @@ _TENSOR_NAME = re.compile(r" \('[^']*'\)")
 
 @dataclass(frozen=True)
 class Piece:
-    """One graph to deploy: the part's own name, or that with `.2` for what comes after a cut.
+    """One graph to deploy: the part's own name, or that with `.2`, `.3`, ... for what follows a cut.
 
     runtime: `tensorrt` where TensorRT can run it (onnxruntime always can), else `onnxruntime`.
-    macs: its multiply-accumulates at the stated sizes, None where they depend on the image.
+    largest: input -> its largest shape, of inputs whose length depends on what an image shows.
     """
 
     name: str
     runtime: str
     model: ModelProto
-    macs: int | None = None
+    largest: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class CutReport:
-    """Where a part was cut: nodes on both sides, what crosses, products kept before the cut."""
+    """A part that was cut: nodes and products of both runtimes, and what crosses between them.
+
+    nodes_before, macs_before: TensorRT's; nodes_after: onnxruntime's. macs are multiply-accumulates
+    with as many boxes as there can be, None where they depend on the image otherwise.
+    """
 
     nodes_before: int
     nodes_after: int
@@ -86,7 +90,7 @@ class Report:
             return []
         said = {
             "whole": "TensorRT runs all of it",
-            "cut": "cut in two",
+            "cut": "cut, the pieces run in turn by TensorRT and onnxruntime",
             "none": "left to onnxruntime: no operator that multiplies matrices fits TensorRT",
         }
         found = [f"{self.part}: {said[self.on_tensorrt]} ({', '.join(self.tables)})"]
@@ -108,12 +112,27 @@ class Fitted:
 
 
 def tables_of(target: Target) -> tuple[Table | None, Table]:
-    """TensorRT's table, None for a target without it, and onnxruntime's."""
-    tensorrt, runtime = target.operators["tensorrt"], target.operators["onnxruntime"]
-    return (
-        load_table("tensorrt", tensorrt) if tensorrt else None,
-        load_table("onnxruntime", runtime or "1.10"),
-    )
+    """TensorRT's table, None for a target without it, and onnxruntime's.
+
+    Where TensorRT for RTX serves the target too, its table, which narrows TensorRT's.
+
+    Raises:
+        ConfigError: the table of TensorRT for RTX narrows another version of TensorRT.
+    """
+    names = target.operators
+    version, rtx = names["tensorrt"], names.get("tensorrt_rtx")
+    runtime = load_table("onnxruntime", names["onnxruntime"] or "1.10")
+    table = load_table("tensorrt", version) if version else None
+    if rtx:
+        narrow = load_table("tensorrt_rtx", rtx)
+        if table is not None and narrow.base != table.title:
+            raise ConfigError(
+                f"{target.name}: parts for {narrow.title} and {table.title} are not known, only for "
+                f"{narrow.base}",
+                "write that version in the target's operators",
+            )
+        return narrow, runtime
+    return table, runtime
 
 
 def fit(
@@ -127,10 +146,11 @@ def fit(
     """Make a part run on `target`, `model` itself left as it is.
 
     The opset and IR version must be within what the target's tools read. Every piece runs on the
-    target's onnxruntime; where the target has TensorRT, the first piece runs there too.
+    target's onnxruntime; where the target has TensorRT, every second piece runs there too, the first
+    one and those that bring products back to it.
 
     Args:
-        name: the part's name; what comes after a cut is `NAME.2`.
+        name: the part's name; what comes after a cut is `NAME.2`, and so on.
         sizes: shapes of the inputs to count multiply-accumulates at.
         plugins, avoid: as in `plan_cut`.
 
@@ -167,37 +187,78 @@ def fit_to(
         return Fitted((Piece(name, "onnxruntime", whole),), report)
     folded = fold(whole)
     rewritten += rewrite(whole, tensorrt, plugins)
-    cut = plan_cut(whole, tensorrt, sizes, plugins, avoid)
-    pieces = _pieces(whole, name, cut)
+    pieces, cuts = _pieces(whole, name, tensorrt, sizes, plugins, avoid)
     for piece in pieces:
         found: list[Finding] = []
         if piece.runtime == "tensorrt":
             found += check_model(piece.model, tensorrt, opset_limit, None, plugins)
         found += check_model(piece.model, runtime, None, ir_limit, plugins)
         _demand(found, name, target)
+    was_cut = bool(cuts) and bool(cuts[0].prefix)
     report = Report(
         part=name,
-        tables=(tensorrt.title, runtime.title),
+        tables=tuple(t for t in (tensorrt.base, tensorrt.title, runtime.title) if t),
         folded=folded,
         rewritten=tuple(rewritten),
-        cut=_cut_report(cut) if cut and cut.prefix else None,
-        reasons=_counted(cut.reasons if cut else ()),
-        on_tensorrt="whole" if cut is None else "cut" if cut.prefix else "none",
+        cut=_cut_report(cuts) if was_cut else None,
+        reasons=_counted(cuts[0].reasons if cuts else ()),
+        on_tensorrt="cut" if was_cut else "none" if cuts else "whole",
     )
     return Fitted(pieces, report)
 
 
-def _pieces(model: ModelProto, name: str, cut: Cut | None) -> tuple[Piece, ...]:
-    if cut is None:
-        return (Piece(name, "tensorrt", model),)
-    if not cut.prefix:
-        return (Piece(name, "onnxruntime", model, cut.macs_total),)
-    head, tail = extract(model, cut, f"{name}_cut")
-    left = None if cut.macs_total is None else cut.macs_total - (cut.macs_prefix or 0)
-    return (
-        Piece(name, "tensorrt", head, cut.macs_prefix),
-        Piece(f"{name}.2", "onnxruntime", tail, left),
-    )
+def _pieces(
+    model: ModelProto,
+    name: str,
+    table: Table,
+    sizes: Mapping[str, Sequence[int]] | None,
+    plugins: Collection[str],
+    avoid: Collection[str],
+) -> tuple[tuple[Piece, ...], list[Cut]]:
+    """A part as pieces that TensorRT and onnxruntime run in turn, and the cuts between them."""
+    pieces: list[Piece] = []
+    cuts: list[Cut] = []
+    largest: dict[str, tuple[int | None, ...]] = {}
+
+    def add(runtime: str, graph: ModelProto) -> None:
+        number = f".{len(pieces) + 1}" if pieces else ""
+        inputs = [v.name for v in graph.graph.input] if runtime == "tensorrt" else []
+        known = {port: largest[port] for port in inputs if port in largest}
+        pieces.append(Piece(name + number, runtime, graph, known))
+
+    def divide(graph: ModelProto, cut: Cut) -> tuple[ModelProto, ModelProto]:
+        head, tail = extract(graph, cut, f"{name}_cut{len(cuts) + 1}" if cuts else f"{name}_cut")
+        cuts.append(cut)
+        inputs = [value.name for value in tail.graph.input]
+        for crossing, port in zip(
+            cut.crossing, inputs[len(inputs) - len(cut.crossing) :], strict=True
+        ):
+            if crossing.largest is not None:
+                largest[port] = crossing.largest
+        return head, tail
+
+    rest = model
+    while True:
+        at = dict(sizes or {})
+        for port, shape in largest.items():
+            fixed = [side for side in shape if side is not None]
+            if len(fixed) == len(shape):
+                at[port] = fixed
+        cut = plan_cut(rest, table, at, plugins, avoid)
+        if cut is None:
+            add("tensorrt", rest)
+            return tuple(pieces), cuts
+        if not cut.prefix:
+            add("onnxruntime", rest)
+            return tuple(pieces), [*cuts, cut]
+        head, tail = divide(rest, cut)
+        add("tensorrt", head)
+        back = plan_return(tail, table, plugins, avoid)
+        if back is None:
+            add("onnxruntime", tail)
+            return tuple(pieces), cuts
+        middle, rest = divide(tail, back)
+        add("onnxruntime", middle)
 
 
 def _demand(found: list[Finding], part: str, target: str) -> None:
@@ -216,9 +277,20 @@ def _counted(findings: Collection[Finding]) -> dict[str, int]:
     return dict(Counter(texts).most_common())
 
 
-def _cut_report(cut: Cut) -> CutReport:
+def _cut_report(cuts: Sequence[Cut]) -> CutReport:
+    """What each runtime has: cuts 0, 2, ... end a piece of TensorRT's, the others one of onnxruntime's."""
+    heads, backs = cuts[::2], cuts[1::2]
+    before = [cut.macs_prefix for cut in heads]
+    nodes = sum(len(cut.prefix) for cut in heads)
+    after = sum(len(cut.prefix) for cut in backs)
+    last = len(cuts[-1].remainder)
+    ends_on_tensorrt = len(cuts) % 2 == 0
     return CutReport(
-        len(cut.prefix), len(cut.remainder), cut.macs_prefix, cut.macs_total, cut.crossing
+        nodes + last * ends_on_tensorrt,
+        after + last * (not ends_on_tensorrt),
+        None if None in before else sum(m or 0 for m in before),
+        cuts[0].macs_total,
+        tuple(crossing for cut in cuts for crossing in cut.crossing),
     )
 
 
@@ -243,9 +315,9 @@ def _cut_line(cut: CutReport) -> str:
     kept = ""
     if cut.macs_before is not None and cut.macs_total:
         share = 100 * cut.macs_before / cut.macs_total
-        kept = f", {share:.1f} % of the multiply-accumulates before it"
+        kept = f" with {share:.1f} % of the multiply-accumulates"
     return (
-        f"  cut: {cut.nodes_before} nodes before it, {cut.nodes_after} after{kept}; "
+        f"  cut: {cut.nodes_before} nodes in TensorRT{kept}, {cut.nodes_after} in onnxruntime; "
         f"{len(cut.crossing)} tensors cross"
     )
 

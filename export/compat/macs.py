@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from onnx import ModelProto, NodeProto
+import numpy as np
+from onnx import ModelProto, NodeProto, helper
 
 from splitwatt.export.compat.view import Shape, View, attribute_of, view_of
 
@@ -15,7 +16,8 @@ PRODUCTS = frozenset(("Conv", "ConvTranspose", "Gemm", "MatMul"))
 def sized(model: ModelProto, sizes: Mapping[str, Sequence[int]] | None) -> View:
     """The model's view with its inputs at `sizes` (name -> shape), so that products can be counted.
 
-    Inputs that are not named, and sizes that name no input, are left as they are.
+    Inputs that are not named, and sizes that name no input, are left as they are. A dimension of
+    unknown length that a Slice limits has that limit: as many boxes as there can be.
     """
     copy = ModelProto()
     copy.CopyFrom(model)
@@ -31,7 +33,30 @@ def sized(model: ModelProto, sizes: Mapping[str, Sequence[int]] | None) -> View:
         del copy.graph.value_info[:]
         for value in copy.graph.output:
             value.type.tensor_type.ClearField("shape")
+    view = view_of(copy)
+    limited = {n.output[0]: s for n in view.graph.node if (s := _limits(n, view)) is not None}
+    if not limited:
+        return view
+    stated = [value for value in copy.graph.value_info if value.name not in limited]
+    del copy.graph.value_info[:]
+    copy.graph.value_info.extend(stated)
+    for name, shape in limited.items():
+        element = helper.np_dtype_to_tensor_dtype(np.dtype(view.dtype(name) or "float32"))
+        copy.graph.value_info.append(helper.make_tensor_value_info(name, element, shape))
     return view_of(copy)
+
+
+def _limits(node: NodeProto, view: View) -> list[int] | None:
+    """The largest shape of a Slice from 0 to a constant along its first axis; None of others."""
+    if node.op_type != "Slice" or len(node.input) < 4:
+        return None
+    shape = view.shape(node.output[0])
+    start, end, axes = (view.constant(name) for name in node.input[1:4])
+    if shape is None or start is None or end is None or axes is None:
+        return None
+    if [*start, *axes] != [0, 0] or shape[0] is not None or None in shape[1:] or end[0] < 1:
+        return None
+    return [int(end[0]), *_known(shape[1:])]
 
 
 def macs_of(node: NodeProto, view: View) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,17 @@ from splitwatt.export.compat.rules import RULES
 
 _FOLDER = Path(__file__).parent / "tables"
 _FORMAT = 1
-_TITLES = {"tensorrt": "TensorRT", "onnxruntime": "onnxruntime"}
+_TITLES = {
+    "tensorrt": "TensorRT",
+    "tensorrt_rtx": "TensorRT for RTX",
+    "onnxruntime": "onnxruntime",
+}
 _TABLE_KEYS = {
     "format", "runtime", "version", "source", "opset", "ir", "tensors", "casts", "operators",
     "unsupported",
 }  # fmt: skip
+# Of a table that narrows another, which `base` names.
+_NARROWED_KEYS = {"format", "runtime", "version", "base", "source", "operators", "unsupported"}
 _ROW_KEYS = {"since", "types", "also", "rules"}
 
 
@@ -55,6 +61,7 @@ class Table:
         casts: type -> the type that the runtime silently puts in its place.
         operators: operator -> its row.
         unsupported: operators that the source lists as not supported.
+        base: of a table that narrows another one, that table's title; else None.
     """
 
     runtime: str
@@ -66,6 +73,7 @@ class Table:
     casts: Mapping[str, str]
     operators: Mapping[str, Row]
     unsupported: frozenset[str]
+    base: str | None = None
 
     @property
     def title(self) -> str:
@@ -103,13 +111,30 @@ def parse_table(document: Any, file: str) -> Table:
     Raises:
         ConfigError: a key, a rule or the format is unknown, or a row stands twice.
     """
-    _check_keys(document, _TABLE_KEYS, file, "")
+    narrows = isinstance(document, dict) and "base" in document
+    _check_keys(document, _NARROWED_KEYS if narrows else _TABLE_KEYS, file, "")
     if document["format"] != _FORMAT:
         raise ConfigError(f"{file}: format {document['format']} is not known", f"use {_FORMAT}")
     unsupported = document["unsupported"] or []
     twice = set(unsupported) & set(document["operators"])
     if twice or len(set(unsupported)) != len(unsupported):
         raise ConfigError(f"{file}: {sorted(twice) or 'unsupported'} stands twice", "keep one row")
+    rows = {
+        name: _parse_row(row, f"{file}: operators.{name}")
+        for name, row in document["operators"].items()
+    }
+    if narrows:
+        base = load_table(*document["base"].split("-"))
+        kept = {n: row for n, row in base.operators.items() if n not in unsupported}
+        return replace(
+            base,
+            runtime=document["runtime"],
+            version=document["version"],
+            source=document["source"].strip(),
+            operators={**kept, **rows},
+            unsupported=base.unsupported | frozenset(unsupported),
+            base=base.title,
+        )
     return Table(
         runtime=document["runtime"],
         version=document["version"],
@@ -118,10 +143,7 @@ def parse_table(document: Any, file: str) -> Table:
         ir=document["ir"],
         tensors=frozenset(document["tensors"].split()),
         casts=document["casts"],
-        operators={
-            name: _parse_row(row, f"{file}: operators.{name}")
-            for name, row in document["operators"].items()
-        },
+        operators=rows,
         unsupported=frozenset(unsupported),
     )
 

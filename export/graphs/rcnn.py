@@ -109,8 +109,9 @@ class Rcnn(nn.Module):
                 roi_align(feature, rois, self.pooled, 1.0 / stride, self.sampling, aligned=False)
             )
             order.append(index)
-        logits, deltas = self.box_predictor(self.box_head(torch.cat(pooled)))
-        return logits, deltas, proposals[torch.cat(order)]
+        # There are at most `after` proposals: a limit that stands in the graph sizes engines.
+        logits, deltas = self.box_predictor(self.box_head(torch.cat(pooled)[: self.after]))
+        return logits, deltas, proposals[torch.cat(order)[: self.after]]
 
     def pick(
         self, logits: Tensor, deltas: Tensor, proposals: Tensor, valid_size: Tensor

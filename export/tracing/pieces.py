@@ -18,7 +18,7 @@ from splitwatt.device_configs.errors import ExportError
 from splitwatt.device_configs.targets import Target
 from splitwatt.engines.bundle.manifest import Port
 from splitwatt.export.compat import Piece, Report, fit
-from splitwatt.export.compat.macs import PRODUCTS
+from splitwatt.export.compat.macs import PRODUCTS, macs_of, sized
 from splitwatt.export.spec import Part
 from splitwatt.export.tracing.parity import RELATIVE, match
 
@@ -103,6 +103,18 @@ def params_after(piece: Piece, before: int) -> int:
         if name in constants
     }
     return min(before, sum(numpy_helper.to_array(constants[name]).size for name in weights))
+
+
+def macs_of_pieces(placed: Placed, total: int) -> list[int]:
+    """Multiply-accumulates of each piece at its feed; they add up to the part's `total`.
+
+    The first piece has what is left; a later one whose products ONNX cannot count has none.
+    """
+    counts = []
+    for piece, feed in zip(placed.pieces[1:], placed.feeds[1:], strict=True):
+        view = sized(piece.model, {name: array.shape for name, array in feed.items()})
+        counts.append(sum(macs_of(node, view) or 0 for node in view.graph.node))
+    return [max(0, total - sum(counts)), *counts]
 
 
 def _run(pieces: Sequence[Piece], part: Part, runs: Sequence[Run]) -> tuple[Arrays, ...]:

@@ -3,16 +3,20 @@
 import glob
 import os
 import time
-from typing import Callable, Iterator, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.targets import load_target
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part
 from splitwatt.engines.tensorrt import records
-from splitwatt.engines.tensorrt.building.build_part import place_on_cpu, workspace_mb
+from splitwatt.engines.tensorrt.building.build_part import (
+    import_runtime,
+    place_on_cpu,
+    workspace_mb,
+)
 from splitwatt.engines.tensorrt.building.running import run_child
-from splitwatt.engines.tensorrt.versions import RTX, TENSORRT, serves
+from splitwatt.engines.tensorrt.versions import RTX, TENSORRT, TITLES, serves
 
 Tell = Callable[[str], None]
 # A build of a small part takes this much besides its workspace: TensorRT, CUDA and the weights.
@@ -25,6 +29,48 @@ class Built(NamedTuple):
     part: str
     record: str
     seconds: float
+
+
+def build_bundle(
+    path: str,
+    tell: Tell,
+    runtime: str = TENSORRT,
+    placement: Optional[str] = None,
+    arguments: Sequence[str] = (),
+    workspace: Optional[int] = None,
+) -> Dict[str, Any]:
+    """Build the engines of a bundle; what was made, as `splitwatt build --json` prints it.
+
+    Args:
+        placement: board or server; None: the board's, with TensorRT for RTX both.
+        tell, runtime, arguments, workspace: as in `build_engines`.
+
+    Raises:
+        BundleError, EngineError, TargetError: nothing can be built.
+    """
+    document: Dict[str, Any] = {"bundle": path, "target": None, "parts": []}
+    default = ("board", "server") if runtime == RTX else ("board",)
+    ends = (placement,) if placement else default
+    manifest = Bundle.open(path, ends[0]).manifest
+    targets = {"board": manifest.target, "server": manifest.server_target or manifest.target}
+    placed = [(end, load_target(targets[end])) for end in ends]
+    document["target"] = placed[0][1].name
+    served = [(end, target) for end, target in placed if serves(target, runtime)]
+    if not served:
+        names = " or ".join(sorted({target.name for _, target in placed}))
+        tell("%s: %s has no %s, onnxruntime runs it: no engines to build"
+             % (path, names, TITLES[runtime]))  # fmt: skip
+        return document
+    import_runtime(runtime)  # missing packages are reported once, before the work
+    for end, target in served:
+        document["target"] = target.name
+        tell("%s: engines for %s" % (path, target.name))
+        for built in build_engines(
+            Bundle.open(path, end), end, list(arguments), tell, workspace, runtime
+        ):
+            document["parts"].append(dict(built._asdict()))
+            tell("      %s: %s (%.0f s)" % (built.part, built.record, built.seconds))
+    return document
 
 
 def build_engines(

@@ -39,6 +39,7 @@ def build(argv: List[str]) -> int:
 
     from splitwatt.device_configs.errors import UsageError
     from splitwatt.device_configs.targets import load_target
+    from splitwatt.engines.tensorrt.building.build import build_bundle
     from splitwatt.engines.tensorrt.building.native import compile_native
 
     if options.target:
@@ -49,44 +50,15 @@ def build(argv: List[str]) -> int:
     native = compile_native(tell, options.again, options.cuda)
     document: Dict[str, Any] = {"native": native, "bundles": []}
     for path in [] if options.no_engines else options.bundle:
-        document["bundles"].append(_build_bundle(path, options, tell))
+        document["bundles"].append(
+            build_bundle(
+                path, tell, options.backend, options.placement, _arguments(options),
+                options.workspace_mb,
+            )
+        )  # fmt: skip
     if options.json:
         print_json(document)
     return 0
-
-
-def _build_bundle(path: str, options: Any, tell: Any) -> Dict[str, Any]:
-    from splitwatt.device_configs.targets import load_target
-    from splitwatt.engines.bundle.bundle import Bundle
-    from splitwatt.engines.tensorrt.building import build as work
-    from splitwatt.engines.tensorrt.building.build_part import import_runtime
-    from splitwatt.engines.tensorrt.versions import RTX, TITLES, serves
-
-    document: Dict[str, Any] = {"bundle": path, "target": None, "parts": []}
-    both = ("board", "server") if options.backend == RTX else ("board",)
-    manifest = Bundle.open(path, options.placement or "board").manifest
-    placed = [(end, manifest.target if end == "board" else manifest.server_target)
-              for end in ([options.placement] if options.placement else both)]  # fmt: skip
-    ends = [(end, load_target(name or manifest.target)) for end, name in placed]
-    document["target"] = ends[0][1].name
-    served = [(end, target) for end, target in ends if serves(target, options.backend)]
-    if not served:
-        names = " or ".join(sorted({target.name for _, target in ends}))
-        title = TITLES[options.backend]
-        tell("%s: %s has no %s, onnxruntime runs it: no engines to build" % (path, names, title))
-        return document
-    import_runtime(options.backend)  # missing packages are reported once, before the work
-    for end, target in served:
-        bundle = Bundle.open(path, end)
-        document["target"] = target.name
-        tell("%s: engines for %s" % (path, target.name))
-        engines = work.build_engines(
-            bundle, end, _arguments(options), tell, options.workspace_mb, options.backend
-        )
-        for built in engines:
-            document["parts"].append(dict(built._asdict()))
-            tell("      %s: %s (%.0f s)" % (built.part, built.record, built.seconds))
-    return document
 
 
 def _arguments(options: Any) -> List[str]:

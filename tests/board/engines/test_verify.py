@@ -168,3 +168,14 @@ def test_what_is_missing_is_one_sentence(folder, tmp_path, capsys):
 def test_samples_of_one_name_are_refused(folder):
     with pytest.raises(UsageError):
         make_samples(folder, ["a/x.jpg", "b/x.jpg"])
+
+
+def test_of_a_board_s_half_the_board_s_parts_are_verified(folder, capsys):
+    bundle = Bundle.open(folder)
+    for part in bundle.manifest.parts:
+        if part.placement == "server":
+            os.unlink(bundle.part_path(part.name))
+    assert cli.VERBS["verify"]([folder]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "the board's alone are verified" in lines[0] and "payload" in lines[-1]
+    assert len(lines) == CHECKS - 3

@@ -3,7 +3,6 @@
 import ast
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,8 @@ from splitwatt.device_configs.errors import EngineError, TargetError
 from splitwatt.device_configs.targets import load_target
 from splitwatt.engines.tensorrt import records, versions
 from tests.board.tiny import COMMAND, read_document, tiny_bundle, write_document
-from tests.conftest import CUT_BUNDLES, ROOT
+from tests.conftest import splitwatt
+from tests.engines.tensorrt import rtx_table
 from tests.engines.tensorrt.rtx import need_rtx
 
 
@@ -75,6 +75,31 @@ def test_a_jetson_is_refused_in_one_sentence(tmp_path):
         versions.check_target(load_target("nano"), found)
 
 
+def test_export_builds_a_detector_cut_at_what_the_runtime_lacks(tmp_path):
+    """No part falls back: the export cut before NonMaxSuppression."""
+    need_rtx()
+    done = splitwatt("export", "--model", "ssdlite320_mobilenet_v3_large", "--target", "laptop", "--weights",
+                     "random", "--bundles", tmp_path, "--build", "--json")  # fmt: skip
+    assert (
+        "NonMaxSuppression (unsupported): TensorRT for RTX 1.7 does not support it" in done.stderr
+    )
+    made = json.loads(done.stdout)
+    records = [json.loads(Path(part["record"]).read_text()) for part in made["engines"]]
+    assert [record["part"] for record in records] == ["model", "model.2"]
+    assert [(record["runs_on"], record["rule"]) for record in records] == [
+        ("tensorrt", None), ("cpu", "placed")
+    ]  # fmt: skip
+
+
+def test_export_refuses_to_build_for_a_jetson_before_it_starts(tmp_path):
+    need_rtx()
+    done = splitwatt("export", "--model", "ssd300_vgg16", "--target", "nano", "--weights", "random",
+                     "--bundles", tmp_path, "--build", check=False)  # fmt: skip
+    assert done.returncode == 2 and not list(tmp_path.iterdir())
+    assert "TensorRT for RTX does not serve nano or server" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_engines_of_one_runtime_are_not_loaded_by_the_other(tmp_path):
     onnx = tmp_path / "encoder.onnx"
     made = versions.Machine("1.7.1", "8.6", "", versions.RTX)
@@ -119,17 +144,20 @@ def test_its_names_exist():
     assert used and all(hasattr(trt.IBuilderConfig, name) for name in used)
 
 
-def test_every_part_of_the_boards_bundles_is_parsed_and_built(cut_bundles):
-    """Stand-ins take the place of the three operators that TensorRT for RTX lacks."""
+@pytest.mark.parametrize(
+    ("model", "targets", "precisions"),
+    [
+        ("ssdlite320_mobilenet_v3_large", ("nano", "xavier_nx", "laptop"), ("fp32", "int8")),
+        ("entropic_student_ic@5.12", ("nano", "orin_nano"), ("fp32", "fp16", "int8")),
+        ("ladon_r50@20.48", ("laptop",), ("fp32",)),
+    ],
+)
+def test_every_part_is_parsed_and_built_for_every_table(bundles, model, targets, precisions):
+    """A part of the tables in docs/compatibility.md, which `python -m tests.engines.tensorrt.rtx_table` makes whole.
+
+    Stand-ins take the place of the three operators that TensorRT for RTX lacks.
+    """
     need_rtx()
-    paths = [cut_bundles / target / name for target, m in CUT_BUNDLES.items() for name, _ in m]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.engines.tensorrt.rtx_table", *map(str, paths)],
-        cwd=str(ROOT),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    rows = [line.split(" | ") for line in done.stdout.splitlines()]
-    assert len(rows) >= 6 and [row for row in rows if row[5] != "yes"] == []
+    built, shares = rtx_table.rows([bundles / model], targets, precisions)
+    assert len(built) >= len(targets) and [row for row in built if " | yes | " not in row] == []
+    assert shares == [f"| {model} | " + " | ".join(["100.0 %"] * len(targets)) + " |"]

@@ -31,7 +31,7 @@ def test_every_target_s_tables_exist_and_allow_what_export_writes_for_it():
 
 
 def test_every_table_says_where_it_is_from():
-    for runtime in ("tensorrt", "onnxruntime"):
+    for runtime in ("tensorrt", "tensorrt_rtx", "onnxruntime"):
         for version in known_tables(runtime):
             table = load_table(runtime, version)
             assert version in table.source and len(table.source) > 80
@@ -61,3 +61,22 @@ def broken(change):
 def test_a_broken_table_is_refused_with_the_key_s_name(change, message):
     with pytest.raises(ConfigError, match=message):
         parse_table(broken(change), "tensorrt-8.2.yaml")
+
+
+def test_the_table_of_tensorrt_for_rtx_takes_nothing_that_tensorrt_refuses():
+    """A target's parts have to run on both, so one narrows the other."""
+    narrow, base = load_table("tensorrt_rtx", "1.7"), load_table("tensorrt", "10.1")
+    assert narrow.base == base.title and narrow.opset == base.opset
+    assert set(narrow.operators) == set(base.operators) - narrow.unsupported
+    assert base.unsupported < narrow.unsupported
+    for op, row in narrow.operators.items():
+        whole = base.operators[op]
+        assert row.since == whole.since and all(rule in row.rules for rule in whole.rules), op
+        assert row.types <= whole.types, op
+
+
+def test_a_target_of_another_tensorrt_than_the_narrowed_one_is_refused():
+    target = load_target("laptop")
+    other = target._replace(operators={**target.operators, "tensorrt": "8.6"})
+    with pytest.raises(ConfigError, match=r"laptop: parts for .* only for TensorRT 10.1"):
+        tables_of(other)
