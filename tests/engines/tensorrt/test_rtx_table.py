@@ -5,9 +5,9 @@ import functools
 import pytest
 
 from splitwatt.export.compat import check_model, load_table
-from tests.boards.rtx import need_rtx
-from tests.export_compat.cases import CASES
-from tests.export_compat.graphs import one_op
+from tests.engines.tensorrt.rtx import need_rtx
+from tests.export.compat.cases import CASES
+from tests.export.compat.graphs import one_op
 
 TYPES = ("float32", "float16", "bfloat16", "int32", "int64", "bool")
 # Operators whose plainest graph is refused for its made-up shapes, whatever their types are. The
