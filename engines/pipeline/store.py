@@ -5,9 +5,9 @@ from typing import Dict, Optional, Tuple
 from splitwatt.engines.backends import load_engine
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.backends.strips import StripEngine
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part
-from splitwatt.engines.pipeline.strips import StripEngine
 
 
 class EngineStore(Closing):

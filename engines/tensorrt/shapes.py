@@ -12,9 +12,9 @@ import numpy as np
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.engines.backends import load_engine
 from splitwatt.engines.backends.base import Engine
+from splitwatt.engines.backends.strips import alignment, overlap, strips_at
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part, Port, Preprocess
-from splitwatt.engines.pipeline.strips import alignment, overlap, strips_at
 
 Shape = Tuple[int, ...]
 Range = Tuple[Shape, Shape, Shape]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from splitwatt.engines.backends import load_engine
+from splitwatt.engines.backends.strips import StripEngine, strips_at
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.pipeline.strips import StripEngine, strips_at
 from splitwatt.export.cli import export
 from tests.bench.measure import OUT, publish
 

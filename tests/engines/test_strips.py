@@ -9,9 +9,9 @@ from torch import nn
 
 from splitwatt.device_configs.errors import ImageError
 from splitwatt.engines.backends import load_engine
+from splitwatt.engines.backends.strips import StripEngine, held_bytes, strips_at
 from splitwatt.engines.bundle.manifest import Port, Preprocess, Resize, StripRows, Strips
 from splitwatt.engines.pipeline.preprocess import max_input_pixels, preprocess
-from splitwatt.engines.pipeline.strips import StripEngine, held_bytes, strips_at
 from splitwatt.export.tracing.strips import strips_of
 
 
