@@ -24,7 +24,7 @@ _COMMON = ["api", "codec", "compressai", "crc32", "scalar", "tables"]
 _FLAGS = ["-std=c++14", "-O3", "-DNDEBUG", "-fPIC", "-fvisibility=hidden"]
 _FLAGS += ["-fvisibility-inlines-hidden", "-ffp-contract=off", "-Wall"]
 _LINK = ["-shared", "-static-libstdc++", "-static-libgcc"]
-_AVX2 = ["-mavx2", "-mbmi2", "-mfma", "-mpopcnt"]
+_AVX2 = ["-mavx2", "-mfma", "-mpopcnt"]
 _AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512cd", "-mavx512vbmi"]
 _AVX512 += [
     "-mavx512vbmi2",
@@ -95,7 +95,8 @@ def _plan(compiler: str, folder: str) -> Tuple[List[Tuple[str, List[str]]], List
                 sources.append((name, flags))
                 definitions.append("-DSW_HAVE_" + name.upper())
     elif machine in ("aarch64", "arm64"):
-        sources.append(("neon", []))
+        # GCC's early scheduling spills vectors that the loops need at every step.
+        sources.append(("neon", ["-fno-schedule-insns"]))
         definitions.append("-DSW_HAVE_ARM_CRC")
     return sources, definitions
 

@@ -1,58 +1,25 @@
 // The range coder on a GPU: the format of docs/bitstream.md, one warp an item, a lane a thread.
 //
-// C++14 for CUDA 10.2 to 13, SM 5.3 to 9.0, and for NVRTC, which has no host headers: hence the
-// types of its own. tests/engines/rangecoder/cuda_on_cpu.h runs the same code on a processor.
+// The format itself is in format.h. tests/engines/rangecoder/cuda_on_cpu.h runs the same code on a processor.
 //
 // The 32 lanes of the format are the 32 threads of a warp; the tail is its first thread's. A second
 // kernel with a block an item makes or checks what spans the item: copies, header, CRC.
 #ifndef SPLITWATT_KERNELS_CUH
 #define SPLITWATT_KERNELS_CUH
 
+#include "blob.h"
+
 namespace sw_device {
 
-typedef unsigned char u8;
-typedef unsigned int u32;
-typedef unsigned long long u64;
-typedef int i32;
-typedef long long i64;
+using namespace sw;
+typedef uint8_t u8;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int32_t i32;
+typedef int64_t i64;
 
 constexpr u32 kAll = 0xffffffffu;
-constexpr u32 kTotal = 65536, kLow = 1u << 24;
-constexpr int kLanes = 32, kLutBits = 10, kFinishThreads = 512;
-constexpr int kSingleLaneMax = 8192, kTailBytes = 96, kMaxHeader = 24;
-constexpr u8 kSingle = 0xB0, kInterleaved = 0xB5;
-
-// As in rangecoder.h; a length of -1 stands for any of them after encoding.
-constexpr i32 kOk = 0, kNotCodable = -3, kNotOurs = -4, kTruncated = -5, kDamaged = -6;
-constexpr i32 kOtherTables = -7, kOtherShape = -8, kDesync = -9, kOverflow = -10;
-
-struct Head {
-  i32 offset;
-  float median;
-  i32 last;   // the escape's interval
-  u32 first;  // of the table's intervals
-};
-
-struct Words {
-  u32 packed;  // frequency, and start << 16
-  u32 other;   // an interval's inverse as float bits; a guess's interval
-};
-
-// Tables in device memory: this, then heads, intervals, guesses, each aligned to 16 bytes.
-struct Blob {
-  u32 count, intervals;
-  u8 id[4];
-  u32 unused;
-
-  __device__ const Head* heads() const { return reinterpret_cast<const Head*>(this + 1); }
-  __device__ const Words* all_intervals() const {
-    return reinterpret_cast<const Words*>(heads() + count);
-  }
-  __device__ const Words* guesses(int table) const {
-    const Words* first = all_intervals() + (intervals + 1) / 2 * 2;
-    return first + (u64(table) << kLutBits);
-  }
-};
+constexpr int kFinishThreads = 512;
 
 // What the first kernel leaves to the second, an item.
 struct Item {
@@ -120,7 +87,7 @@ __device__ inline Coded entry_of(const Head& table, float value) {
   const i64 at = i64(coded.codable ? i32(rounded) : 0) - table.offset;
   coded.outside = at < 0 || at >= table.last;
   coded.entry = coded.outside ? table.last : i32(at);
-  coded.distance = at < 0 ? u64(-2 * at - 1) : u64(2 * (at - table.last));
+  coded.distance = escape_distance(at, table.last);
   return coded;
 }
 
@@ -132,21 +99,6 @@ __device__ inline u32 advanced(u32 x, Words interval) {
   return x + quotient * (kTotal - freq) + (interval.packed >> 16);
 }
 
-__device__ inline u32 put_varint(u8* at, u64 value) {
-  u32 size = 0;
-  for (; value > 127; value >>= 7) at[size++] = u8(value & 127) | 128;
-  at[size++] = u8(value);
-  return size;
-}
-
-__device__ inline void store_u32(u8* at, u32 value) {
-  for (int i = 0; i < 4; ++i) at[i] = u8(value >> (8 * i));
-}
-
-__device__ inline u32 load_u32(const u8* at) {
-  return at[0] | u32(at[1]) << 8 | u32(at[2]) << 16 | u32(at[3]) << 24;
-}
-
 // The single lane's part, by one thread.
 struct Tail {
   i32 steps, status;
@@ -156,7 +108,7 @@ struct Tail {
 
 __device__ inline Tail encode_tail(const Blob& tables, const float* latent, const Shape& s,
                                    u8* stream, u64* escapes) {
-  Tail tail = {0, kOk, 0, stream_bytes(s)};
+  Tail tail = {0, SW_OK, 0, stream_bytes(s)};
   const u64 top = tail.at;
   const bool single = i64(s.rows) * s.n <= kSingleLaneMax;
   u32 x = kLow;
@@ -167,10 +119,10 @@ __device__ inline Tail encode_tail(const Blob& tables, const float* latent, cons
     const i32 stop = first + kLanes < s.n ? first + kLanes : s.n;
     for (i32 column = stop - 1; column >= first; --column) {
       const Coded coded = entry_of(table, latent[i64(row) * s.n + column]);
-      if (!coded.codable) tail.status = kNotCodable;
+      if (!coded.codable) tail.status = SW_NOT_CODABLE;
       if (coded.outside) {
-        if (tail.escapes == max_escapes(s)) tail.status = kOverflow;
-        if (tail.status == kOk) escapes[tail.escapes++] = coded.distance;
+        if (tail.escapes == max_escapes(s)) tail.status = SW_OVERFLOW;
+        if (tail.status == SW_OK) escapes[tail.escapes++] = coded.distance;
       }
       const Words interval = load_words(tables.all_intervals() + table.first + coded.entry);
       const u32 freq = interval.packed & 0xffff;
@@ -209,12 +161,12 @@ extern "C" __global__ void __launch_bounds__(32)
   u32 count = tail.escapes;
   i32 status = tail.status;
   const bool lanes = tail.steps < s.steps;
-  if (lanes && status == kOk) {
+  if (lanes && status == SW_OK) {
     const u8* seed = stream + at + 3 * lane;
     u32 x = kLow | seed[0] | u32(seed[1]) << 8 | u32(seed[2]) << 16;
     at += kTailBytes;
     const i32 steps = s.steps - tail.steps;
-    for (i32 row = (steps - 1) / s.per_row; row >= 0 && status == kOk; --row) {
+    for (i32 row = (steps - 1) / s.per_row; row >= 0 && status == SW_OK; --row) {
       const Head table = tables->heads()[row];
       const Words* intervals = tables->all_intervals() + table.first;
       const float* values = latent + i64(row) * s.n;
@@ -230,9 +182,9 @@ extern "C" __global__ void __launch_bounds__(32)
         const bool bad = active && !coded.codable;
         const u32 outside = __ballot_sync(kAll, active && (coded.outside || bad));
         if (outside) {
-          if (__ballot_sync(kAll, bad)) status = kNotCodable;
-          if (count + 32 > max_escapes(s)) status = kOverflow;
-          if (status != kOk) break;
+          if (__ballot_sync(kAll, bad)) status = SW_NOT_CODABLE;
+          if (count + 32 > max_escapes(s)) status = SW_OVERFLOW;
+          if (status != SW_OK) break;
           put_escapes(escapes, count, outside, lane, coded.distance);
           count += u32(__popc(outside));
         }
@@ -264,8 +216,8 @@ extern "C" __global__ void __launch_bounds__(32)
     }
     at -= 4 * kLanes;
     store_u32(stream + at + 4 * lane, x);
-    u8 varint[5];
-    const u32 size = put_varint(varint, u64(tail.steps));
+    u8 varint[kMaxVarint];
+    const u32 size = u32(put_varint(varint, u64(tail.steps)));
     at -= size;
     if (lane < size) stream[at + lane] = varint[lane];
   }
@@ -361,17 +313,12 @@ extern "C" __global__ void __launch_bounds__(512)
       ++nibbles;
     }
     escape_bytes = (nibbles + 1) / 2;
-    u32 size = 0;
-    head[size++] = u8(item.first);
-    for (int i = 0; i < 4; ++i) head[size++] = tables->id[i];
-    size += put_varint(head + size, u64(s.height));
-    size += put_varint(head + size, u64(s.width));
-    size += put_varint(head + size, used + escape_bytes);
-    head_size = size;
+    head_size = u32(put_header(head, u8(item.first), tables->id, u64(s.height), u64(s.width),
+                               used + escape_bytes));
   }
   __syncthreads();
   const u64 payload = used + escape_bytes, length = head_size + 4 + payload;
-  if (item.status != kOk || length > capacity) {
+  if (item.status != SW_OK || length > capacity) {
     if (threadIdx.x == 0) lengths[blockIdx.x] = -1;
     return;
   }
@@ -403,73 +350,15 @@ extern "C" __global__ void __launch_bounds__(512)
 
 namespace sw_device {
 
-__device__ inline i32 get_varint(const u8* string, u64 size, u64* at, u64* value) {
-  *value = 0;
-  for (int i = 0; i < 5; ++i) {
-    if (*at == size) return kTruncated;
-    const u8 byte = string[(*at)++];
-    *value |= u64(byte & 127) << (7 * i);
-    if (byte < 128) return byte == 0 && i ? kDamaged : kOk;
-  }
-  return kDamaged;
-}
-
-// Everything that a header says, but for its CRC; where that is.
-__device__ inline i32 open_header(const Blob& tables, const Shape& s, const u8* string, u64 size,
-                                  u64* crc_at, i32* meaning) {
-  if (size < 1) return kTruncated;
-  if (string[0] != kSingle && string[0] != kInterleaved) return kNotOurs;
-  if (size < 5) return kTruncated;
-  u64 at = 5, numbers[3];
-  for (int i = 0; i < 3; ++i) {
-    const i32 status = get_varint(string, size, &at, &numbers[i]);
-    if (status != kOk) return status;
-  }
-  if (size - at < 4 || size - at - 4 != numbers[2]) return kTruncated;
-  *crc_at = at;
-  *meaning = kOk;  // told only after the CRC
-  if (numbers[0] != u64(s.height) || numbers[1] != u64(s.width)) *meaning = kOtherShape;
-  for (int i = 0; i < 4; ++i) {
-    if (string[1 + i] != tables.id[i]) *meaning = kOtherTables;
-  }
-  return kOk;
-}
-
-struct Escapes {
-  const u8* begin;
-  const u8* end;
-  u64 at;  // nibbles
-
-  __device__ bool read(u64* distance) {
-    *distance = 0;
-    for (int digit = 0; digit < 12; ++digit) {
-      if (at >> 1 >= u64(end - begin)) return false;
-      const u8 byte = end[-1 - i64(at >> 1)];
-      const u8 nibble = at & 1 ? byte >> 4 : byte & 15;
-      ++at;
-      *distance |= u64(nibble & 7) << (3 * digit);
-      if (nibble < 8) return nibble != 0 || digit == 0;
-    }
-    return false;
-  }
-
-  __device__ bool took(u64 left) const {
-    if ((at + 1) >> 1 != left) return false;
-    return !(at & 1) || end[-1 - i64(at >> 1)] >> 4 == 0;
-  }
-};
-
 // The symbol of an entry, from the escapes where it is one.
-__device__ inline bool symbol_of(const Head& table, i32 entry, Escapes& escapes, i32* symbol) {
-  i64 value = entry;
-  if (entry == table.last) {
-    u64 distance;
-    if (!escapes.read(&distance)) return false;
-    value = distance & 1 ? -i64((distance + 1) >> 1) : table.last + i64(distance >> 1);
+__device__ inline bool symbol_of(const Head& table, i32 entry, EscapeReader& escapes,
+                                 i32* symbol) {
+  if (entry != table.last) {
+    *symbol = entry + table.offset;
+    return true;
   }
-  value += table.offset;
-  *symbol = i32(value);
-  return value == i64(*symbol);
+  u64 distance;
+  return escapes.read(&distance) && escaped_symbol(distance, table.last, table.offset, symbol);
 }
 
 __device__ inline float value_of(const Head& table, i32 symbol) {
@@ -492,14 +381,14 @@ __device__ inline i32 find_entry(const Words* intervals, const Words* guesses, u
 // The single lane's part, by one thread: seeds first, then the stream up to its end.
 __device__ inline i32 decode_tail(const Blob& tables, const Shape& s, i32 step, const u8* seeds,
                                   u32 seed_count, const u8* stream, const u8* stream_end,
-                                  Escapes escapes, float* latent) {
+                                  EscapeReader escapes, float* latent) {
   u32 taken = 0, x = 0;
   const u8* at = stream;
   for (int i = 0; i < 4; ++i) {
-    if (taken == seed_count && at == stream_end) return kDesync;
+    if (taken == seed_count && at == stream_end) return SW_DESYNC;
     x |= u32(taken < seed_count ? seeds[taken++] : *at++) << (8 * i);
   }
-  if (x < kLow) return kDesync;
+  if (x < kLow) return SW_DESYNC;
   for (; step < s.steps; ++step) {
     const i32 row = step / s.per_row, first = step % s.per_row * kLanes;
     const Head table = tables.heads()[row];
@@ -511,16 +400,16 @@ __device__ inline i32 decode_tail(const Blob& tables, const Shape& s, i32 step, 
       const i32 entry = find_entry(intervals, tables.guesses(row), slot, &packed);
       x = (packed & 0xffff) * (x >> 16) + slot - (packed >> 16);
       while (x < kLow) {
-        if (taken == seed_count && at == stream_end) return kDesync;
+        if (taken == seed_count && at == stream_end) return SW_DESYNC;
         x = x << 8 | (taken < seed_count ? seeds[taken++] : *at++);
       }
       i32 symbol;
-      if (!symbol_of(table, entry, escapes, &symbol)) return kDesync;
+      if (!symbol_of(table, entry, escapes, &symbol)) return SW_DESYNC;
       latent[i64(row) * s.n + column] = value_of(table, symbol);
     }
   }
-  if (x != kLow || taken != seed_count) return kDesync;
-  return escapes.took(u64(stream_end - at)) ? kOk : kDesync;
+  if (x != kLow || taken != seed_count) return SW_DESYNC;
+  return escapes.took(u64(stream_end - at)) ? SW_OK : SW_DESYNC;
 }
 
 }  // namespace sw_device
@@ -531,23 +420,28 @@ extern "C" __global__ void __launch_bounds__(512)
                   sw_device::u64 capacity, const sw_device::i32* lengths,
                   sw_device::Item* items) {
   using namespace sw_device;
-  __shared__ i32 status, meaning;
-  __shared__ u64 crc_at;
+  __shared__ i32 status;
+  __shared__ Header header;
   const u8* string = strings + blockIdx.x * capacity;
   const i64 length = lengths[blockIdx.x];
   const u64 size = length < 0 || u64(length) > capacity ? 0 : u64(length);
-  if (threadIdx.x == 0) status = open_header(*tables, s, string, size, &crc_at, &meaning);
+  if (threadIdx.x == 0) status = read_header(string, string + size, &header);
   __syncthreads();
-  if (status == kOk) {
-    const u8* body = string + crc_at + 4;
-    const u32 crc = block_crc(string, u32(crc_at), body, size - crc_at - 4);
-    if (threadIdx.x == 0) status = crc == load_u32(string + crc_at) ? meaning : kDamaged;
+  u64 at = 0;
+  if (status == SW_OK) {
+    at = u64(header.crc - string) + 4;
+    const u32 crc = block_crc(string, u32(at - 4), string + at, size - at);
+    if (threadIdx.x == 0) {
+      status = crc == load_u32(header.crc)
+                   ? compare_header(header, tables->id, u64(s.height), u64(s.width))
+                   : SW_DAMAGED;
+    }
   }
   if (threadIdx.x == 0) {
     Item& item = items[blockIdx.x];
     item.status = status;
-    item.first = size ? string[0] : 0;
-    item.at = crc_at + 4;
+    item.first = at ? header.first : 0;
+    item.at = at;
     item.end = size;
   }
 }
@@ -567,19 +461,21 @@ extern "C" __global__ void __launch_bounds__(32)
   i32 status = item.status;
   u64 at = item.at, tail = u64(s.steps);
   u32 seed_count = 0;
-  Escapes escapes = {string + item.at, end, 0};
-  if (status == kOk && item.first == kInterleaved) {
-    status = get_varint(string, item.end, &at, &tail) == kOk ? kOk : kDamaged;
-    if (status == kOk && (tail < 1 || tail >= u64(s.steps))) status = kDamaged;
-    if (status == kOk && item.end - at < 4 * kLanes) status = kDesync;
+  EscapeReader escapes = {string + item.at, end, 0};
+  if (status == SW_OK && item.first == kInterleaved) {
+    const u8* next = string + at;
+    status = get_varint(&next, end, &tail) == SW_OK ? SW_OK : SW_DAMAGED;
+    at = u64(next - string);
+    if (status == SW_OK && (tail < 1 || tail >= u64(s.steps))) status = SW_DAMAGED;
+    if (status == SW_OK && item.end - at < 4 * kLanes) status = SW_DESYNC;
     u32 x = kLow;
-    if (status == kOk) x = load_u32(string + at + 4 * lane);
+    if (status == SW_OK) x = load_u32(string + at + 4 * lane);
     at += 4 * kLanes;
     escapes.begin = string + at;
-    if (__ballot_sync(kAll, x < kLow)) status = kDesync;
-    const i32 steps = status == kOk ? s.steps - i32(tail) : 0;
-    u32 byte = status == kOk && at + lane < item.end ? string[at + lane] : 0;
-    for (i32 row = 0; row * s.per_row < steps && status == kOk; ++row) {
+    if (__ballot_sync(kAll, x < kLow)) status = SW_DESYNC;
+    const i32 steps = status == SW_OK ? s.steps - i32(tail) : 0;
+    u32 byte = status == SW_OK && at + lane < item.end ? string[at + lane] : 0;
+    for (i32 row = 0; row * s.per_row < steps && status == SW_OK; ++row) {
       const Head table = tables->heads()[row];
       const Words* intervals = tables->all_intervals() + table.first;
       const Words* guesses = tables->guesses(row);
@@ -604,7 +500,7 @@ extern "C" __global__ void __launch_bounds__(32)
           at += u32(__popc(mask));
         }
         if (at > item.end) {
-          status = kDesync;
+          status = SW_DESYNC;
           break;
         }
         byte = at + lane < item.end ? string[at + lane] : 0;
@@ -613,23 +509,23 @@ extern "C" __global__ void __launch_bounds__(32)
         while (escaped) {  // rare; every thread reads every escape
           i32 far;
           if (!symbol_of(table, table.last, escapes, &far)) {
-            status = kDesync;
+            status = SW_DESYNC;
             break;
           }
           if (u32(__ffs(i32(escaped))) == lane + 1) symbol = far;
           escaped &= escaped - 1;
         }
-        if (status != kOk) break;
+        if (status != SW_OK) break;
         if (active) latent[i64(row) * s.n + column] = value_of(table, symbol);
       }
     }
-    if (__ballot_sync(kAll, x >> 24 != 1) && status == kOk) status = kDesync;
+    if (__ballot_sync(kAll, x >> 24 != 1) && status == SW_OK) status = SW_DESYNC;
     for (int i = 0; i < 3; ++i) seeds[3 * lane + u32(i)] = u8(x >> (8 * i));
     seed_count = kTailBytes;
   }
   __syncthreads();
   if (lane == 0) {
-    if (status == kOk) {
+    if (status == SW_OK) {
       status = decode_tail(*tables, s, s.steps - i32(tail), seeds, seed_count, string + at, end,
                            escapes, latent);
     }

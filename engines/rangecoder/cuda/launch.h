@@ -1,6 +1,7 @@
 /* The range coder on a GPU, over a plain C interface. All pointers but `blob` (where it says so)
  * are device pointers; calls only enqueue work on `stream` (a cudaStream_t) and return a
- * cudaError_t. */
+ * cudaError_t. They do not check sizes: all of an item's must be positive, and rows * height * width
+ * at most 2^31 - 33, since the kernels count symbols and lanes in int32. */
 #ifndef SPLITWATT_LAUNCH_H
 #define SPLITWATT_LAUNCH_H
 

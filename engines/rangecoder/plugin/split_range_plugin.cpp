@@ -1,5 +1,6 @@
 #include "split_range_plugin.h"
 
+#include "../src/format.h"
 #include "split_range_v3.h"
 
 #include <cuda_runtime_api.h>
@@ -55,7 +56,7 @@ struct Sizes {
 
 // Batch and shape of a latent; false where the kernels' 32-bit sizes do not hold them.
 Sizes sizes_of(int64_t items, int64_t rows, int64_t height, int64_t width) {
-  const int64_t most = 0x7fffffff;
+  const int64_t most = sw::kMaxSymbols - sw::kLanes;
   const bool sound = items > 0 && rows > 0 && height > 0 && width > 0 && items <= most &&
                      height <= most / width && rows <= most / (height * width);
   return Sizes{int32_t(items), int32_t(rows), int32_t(height), int32_t(width), sound};

@@ -46,6 +46,16 @@ bool cpu_has_avx512() {
 
 int sw_abi_version(void) { return SW_ABI_VERSION; }
 
+const char* sw_status_name(int status) {
+  switch (status) {
+#define SW_STATUS(name, number) \
+  case number: return #name;
+    SW_STATUSES(SW_STATUS)
+#undef SW_STATUS
+    default: return nullptr;
+  }
+}
+
 int sw_has_path(int path) {
   switch (path) {
     case SW_AUTO:

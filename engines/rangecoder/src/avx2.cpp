@@ -165,9 +165,9 @@ struct Avx2 {
     store_states(reinterpret_cast<uint32_t*>(entries), _mm256_setzero_si256(), entry);
   }
 
-  // The low bytes of the lanes chosen, before `at`; where they begin.
-  static uint8_t* put_bytes(uint8_t* at, const V* lanes, const V* low) {
-    const Groups chosen(lanes);
+  // Moves the low byte of each of the lanes chosen before `at`; where these bytes begin.
+  static uint8_t* put_bytes(uint8_t* at, const V* lanes, V* high, V* low) {
+    const Groups chosen(_mm256_packs_epi16(lanes[0], lanes[1]));
     const V a = _mm256_shuffle_epi8(low[0], both(load16(kShuffles.pack[chosen.mask(0)]),
                                                  load16(kShuffles.pack[chosen.mask(1)])));
     const V b = _mm256_shuffle_epi8(low[1], both(load16(kShuffles.pack[chosen.mask(2)]),
@@ -177,30 +177,31 @@ struct Avx2 {
     store8(begin + chosen.before(3) - 8, _mm256_castsi256_si128(b));
     store8(begin + chosen.before(2) - 8, _mm256_extracti128_si256(a, 1));
     store8(begin + chosen.before(1) - 8, _mm256_castsi256_si128(a));
+    for (int v = 0; v < kVectors; ++v) {
+      const V moved = either(top_bytes(low[v]), _mm256_slli_epi16(high[v], 8));
+      low[v] = _mm256_blendv_epi8(low[v], moved, lanes[v]);
+      high[v] = _mm256_blendv_epi8(high[v], top_bytes(high[v]), lanes[v]);
+    }
     return begin;
   }
 
-  // The next byte for each of the lanes chosen, 0 for others; where the bytes end.
-  static const uint8_t* take_bytes(const uint8_t* at, const V* lanes, V* bytes) {
-    const Groups chosen(lanes);
-    for (int v = 0; v < 2; ++v) {
+  // Appends the next byte to each lane below 2^24; where these bytes end.
+  static const uint8_t* take_bytes(const uint8_t* at, V* high, V* low) {
+    // The top bits of others, whose high halves are 256 or more.
+    const V others[2] = {_mm256_adds_epu16(high[0], fill(0x7f00)),
+                         _mm256_adds_epu16(high[1], fill(0x7f00))};
+    const Groups chosen(_mm256_packs_epi16(others[0], others[1]), ~0u);
+    for (int v = 0; v < kVectors; ++v) {
       const int a = 2 * v, b = a + 1;
-      bytes[v] = _mm256_shuffle_epi8(
+      const V bytes = _mm256_shuffle_epi8(
           both(load8(at + chosen.before(a)), load8(at + chosen.before(b))),
           both(load16(kShuffles.spread[chosen.mask(a)]), load16(kShuffles.spread[chosen.mask(b)])));
+      const V lanes = at_least(fill(255), high[v]);
+      const V moved = either(_mm256_slli_epi16(high[v], 8), top_bytes(low[v]));
+      high[v] = _mm256_blendv_epi8(high[v], moved, lanes);
+      low[v] = either(_mm256_blendv_epi8(low[v], _mm256_slli_epi16(low[v], 8), lanes), bytes);
     }
     return at + chosen.before(4);
-  }
-
-  static void drop_byte(V lanes, V* high, V* low) {
-    const V moved = either(_mm256_srli_epi16(*low, 8), _mm256_slli_epi16(*high, 8));
-    *low = _mm256_blendv_epi8(*low, moved, lanes);
-    *high = _mm256_blendv_epi8(*high, top_bytes(*high), lanes);
-  }
-  static void append_byte(V lanes, V byte, V* high, V* low) {
-    const V moved = either(_mm256_slli_epi16(*high, 8), top_bytes(*low));
-    *high = _mm256_blendv_epi8(*high, moved, lanes);
-    *low = either(_mm256_blendv_epi8(*low, _mm256_slli_epi16(*low, 8), lanes), byte);
   }
 
   // The state freq * high + within.
@@ -319,8 +320,8 @@ struct Avx2 {
   struct Groups {
     uint32_t bits;  // groups 0, 2, 1, 3 from the low byte on
 
-    explicit Groups(const V* lanes)
-        : bits(uint32_t(_mm256_movemask_epi8(_mm256_packs_epi16(lanes[0], lanes[1])))) {}
+    explicit Groups(V packed, uint32_t flip = 0)
+        : bits(uint32_t(_mm256_movemask_epi8(packed)) ^ flip) {}
     uint32_t mask(int group) const {
       return bits >> (group == 1 ? 16 : group == 2 ? 8 : 8 * group) & 255;
     }

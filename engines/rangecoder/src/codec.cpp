@@ -17,7 +17,8 @@ struct Shape {
 bool shape_of(const sw_tables* tables, const int32_t* indexes, size_t rows, size_t height,
               size_t width, Shape* shape) {
   if (!tables || rows < 1 || height < 1 || width < 1) return false;
-  if (height > kMaxSymbols / width || rows > kMaxSymbols / (height * width)) return false;
+  const size_t most = size_t(kMaxSymbols);
+  if (height > most / width || rows > most / (height * width)) return false;
   const size_t n = height * width, per_row = (n + kLanes - 1) / kLanes;
   *shape = Shape{rows, height, width, n, per_row, rows * per_row};
   if (!indexes) return rows == tables->tables.size();
@@ -214,20 +215,14 @@ bool decode_lanes(const sw_tables& tables, const Loops& loops, T* values, const 
 }
 
 // Puts the header before the payload [at, end); where the string begins.
-uint8_t* put_header(uint8_t first, const sw_tables& tables, const Shape& shape, uint8_t* at,
-                    const uint8_t* end) {
+uint8_t* put_header_before(uint8_t first, const sw_tables& tables, const Shape& shape, uint8_t* at,
+                           const uint8_t* end) {
   uint8_t head[kMaxHeader];
-  size_t size = 0;
-  head[size++] = first;
-  memcpy(head + size, tables.id, 4);
-  size += 4;
-  size += put_varint(head + size, shape.height);
-  size += put_varint(head + size, shape.width);
-  size += put_varint(head + size, uint64_t(end - at));
-  store_u32(head + size, crc32(crc32(0, head, size), at, size_t(end - at)));
-  size += 4;
-  memcpy(at - size, head, size);
-  return at - size;
+  const size_t length = size_t(end - at);
+  const size_t size = size_t(put_header(head, first, tables.id, shape.height, shape.width, length));
+  store_u32(head + size, crc32(crc32(0, head, size), at, length));
+  memcpy(at - size - 4, head, size + 4);
+  return at - size - 4;
 }
 
 template <class T>
@@ -269,10 +264,10 @@ int encode_item(const sw_tables* tables, int path, const T* values, const int32_
     }
     encoder.at -= 4 * kLanes;
     for (int j = 0; j < kLanes; ++j) store_u32(encoder.at + 4 * j, encoder.x[j]);
-    uint8_t count[10];
-    const size_t length = put_varint(count, tail);
+    uint8_t count[kMaxVarint];
+    const int length = put_varint(count, tail);
     encoder.at -= length;
-    memcpy(encoder.at, count, length);
+    memcpy(encoder.at, count, size_t(length));
   }
   uint8_t* at = encoder.at;
   size_t used = size_t(top - at);
@@ -282,7 +277,7 @@ int encode_item(const sw_tables* tables, int path, const T* values, const int32_
     put_escapes(scratch.escapes, at + used + more);
     used += more;
   }
-  *string = put_header(first, *tables, shape, at, at + used);
+  *string = put_header_before(first, *tables, shape, at, at + used);
   *size = size_t(at + used - *string);
   return SW_OK;
 }
@@ -290,27 +285,15 @@ int encode_item(const sw_tables* tables, int path, const T* values, const int32_
 // Checks everything that needs no decoding; the payload and its first byte.
 int open_string(const sw_tables& tables, const Shape& shape, const uint8_t* string, size_t size,
                 uint8_t* first, const uint8_t** payload) {
-  const uint8_t* end = string + size;
-  if (size < 1) return SW_TRUNCATED;
-  *first = string[0];
-  if (*first != kSingle && *first != kInterleaved) return SW_NOT_OURS;
-  if (size < 5) return SW_TRUNCATED;
-  const uint8_t* at = string + 5;
-  uint64_t numbers[3];
-  for (uint64_t& number : numbers) {
-    switch (get_varint(&at, end, &number)) {
-      case Varint::cut: return SW_TRUNCATED;
-      case Varint::malformed: return SW_DAMAGED;
-      default: break;
-    }
-  }
-  if (end - at < 4 || uint64_t(end - at - 4) != numbers[2]) return SW_TRUNCATED;
-  const uint32_t crc = crc32(crc32(0, string, size_t(at - string)), at + 4, size_t(end - at - 4));
-  if (crc != load_u32(at)) return SW_DAMAGED;
-  if (memcmp(string + 1, tables.id, 4) != 0) return SW_OTHER_TABLES;
-  if (numbers[0] != shape.height || numbers[1] != shape.width) return SW_OTHER_SHAPE;
-  *payload = at + 4;
-  return SW_OK;
+  Header header;
+  const int status = read_header(string, string + size, &header);
+  if (status != SW_OK) return status;
+  const size_t before = size_t(header.crc - string);
+  const uint32_t crc = crc32(crc32(0, string, before), header.crc + 4, size - before - 4);
+  if (crc != load_u32(header.crc)) return SW_DAMAGED;
+  *first = header.first;
+  *payload = header.crc + 4;
+  return compare_header(header, tables.id, shape.height, shape.width);
 }
 
 template <class T>
@@ -350,7 +333,7 @@ int decode_item(const sw_tables* tables, int path, const uint8_t* string, size_t
     return decode_tail(*tables, indexes, shape, 0, TailBytes(at, 0, at, end), decoder, values);
   }
   uint64_t tail;
-  if (get_varint(&at, end, &tail) != Varint::ok) return SW_DAMAGED;
+  if (get_varint(&at, end, &tail) != SW_OK) return SW_DAMAGED;
   if (tail < 1 || tail >= shape.steps) return SW_DAMAGED;
   if (end - at < 4 * kLanes) return SW_DESYNC;
   Decoder decoder(at + 4 * kLanes, end);

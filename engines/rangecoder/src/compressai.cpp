@@ -8,12 +8,12 @@ namespace sw {
 namespace {
 
 constexpr uint64_t kLow64 = uint64_t(1) << 31;
-constexpr int kDigitBits = 4, kMaxDigits = 8;
+constexpr int kDigitBits = 4, kMaxNibbles = 8;
 
 thread_local std::vector<uint32_t> words;  // written from the end
 
 bool places(const sw_tables* tables, const int32_t* indexes, size_t rows, size_t n) {
-  if (!tables || rows < 1 || n < 1 || rows > kMaxSymbols / n) return false;
+  if (!tables || rows < 1 || n < 1 || rows > size_t(kMaxSymbols) / n) return false;
   if (!indexes) return rows == tables->tables.size();
   for (size_t i = 0; i < rows * n; ++i) {
     if (uint32_t(indexes[i]) >= tables->tables.size()) return false;
@@ -76,7 +76,7 @@ class WordDecoder {
 
   uint64_t distance() {
     const uint32_t count = digit();
-    sound_ = sound_ && count <= kMaxDigits;
+    sound_ = sound_ && count <= kMaxNibbles;
     uint64_t value = 0;
     for (uint32_t i = 0; sound_ && i < count; ++i) value |= uint64_t(digit()) << (kDigitBits * i);
     return value;

@@ -142,34 +142,33 @@ struct Neon {
     store_states(reinterpret_cast<uint32_t*>(entries), fill(0), entry);
   }
 
-  // The low bytes of the lanes chosen, before `at`; where they begin.
-  static uint8_t* put_bytes(uint8_t* at, const V* lanes, const V* low) {
+  // Moves the low byte of each of the lanes chosen before `at`; where these bytes begin.
+  static uint8_t* put_bytes(uint8_t* at, const V* lanes, V* high, V* low) {
     for (int v = kVectors - 1; v >= 0; --v) {
       const unsigned mask = mask_of(lanes[v]);
       vst1_u8(at - 8, vqtbl1_u8(vreinterpretq_u8_u16(low[v]), vld1_u8(kShuffles.pack[mask])));
       at -= kShuffles.count[mask];
+      low[v] = vbslq_u16(lanes[v], vsliq_n_u16(top_bytes(low[v]), high[v], 8), low[v]);
+      high[v] = vbslq_u16(lanes[v], top_bytes(high[v]), high[v]);
     }
     return at;
   }
 
-  // The next byte for each of the lanes chosen, 0 for others; where the bytes end.
-  static const uint8_t* take_bytes(const uint8_t* at, const V* lanes, V* bytes) {
+  // Appends the next byte to each lane below 2^24; where these bytes end.
+  static const uint8_t* take_bytes(const uint8_t* at, V* high, V* low) {
+    V lanes[kVectors], bytes[kVectors];
     for (int v = 0; v < kVectors; ++v) {
+      lanes[v] = at_least(fill(255), high[v]);
       const unsigned mask = mask_of(lanes[v]);
       const uint8x16_t spread = vld1q_u8(kShuffles.spread[mask]);
       bytes[v] = vreinterpretq_u16_u8(vqtbl1q_u8(vld1q_u8(at), spread));
       at += kShuffles.count[mask];
     }
+    for (int v = 0; v < kVectors; ++v) {
+      high[v] = vbslq_u16(lanes[v], vsliq_n_u16(top_bytes(low[v]), high[v], 8), high[v]);
+      low[v] = vbslq_u16(lanes[v], vsliq_n_u16(bytes[v], low[v], 8), low[v]);
+    }
     return at;
-  }
-
-  static void drop_byte(V lanes, V* high, V* low) {
-    *low = vbslq_u16(lanes, vsliq_n_u16(top_bytes(*low), *high, 8), *low);
-    *high = vbslq_u16(lanes, top_bytes(*high), *high);
-  }
-  static void append_byte(V lanes, V byte, V* high, V* low) {
-    *high = vbslq_u16(lanes, vsliq_n_u16(top_bytes(*low), *high, 8), *high);
-    *low = vbslq_u16(lanes, vsliq_n_u16(byte, *low, 8), *low);
   }
 
   // The state freq * high + within.

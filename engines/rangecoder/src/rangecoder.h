@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "status.h"
+
 #if defined(__GNUC__)
 #define SW_API __attribute__((visibility("default")))
 #else
@@ -22,24 +24,14 @@ extern "C" {
 
 #define SW_ABI_VERSION 1
 
-enum sw_status {
-  SW_OK = 0,
-  SW_BAD_ARGUMENT = -1,  /* a size, pointer, index or table that makes no sense */
-  SW_NO_MEMORY = -2,
-  SW_NOT_CODABLE = -3,   /* NaN, infinity, a symbol beyond int32 or CompressAI's format */
-  SW_NOT_OURS = -4,      /* the first byte is not this format's */
-  SW_TRUNCATED = -5,     /* shorter or longer than the header says */
-  SW_DAMAGED = -6,       /* the CRC does not match, or a number is malformed */
-  SW_OTHER_TABLES = -7,  /* the header names other tables */
-  SW_OTHER_SHAPE = -8,   /* the header names another shape */
-  SW_DESYNC = -9         /* sound bytes that do not end where a sound stream ends */
-};
-
 enum sw_path { SW_AUTO = 0, SW_SCALAR = 1, SW_NEON = 2, SW_AVX2 = 3, SW_AVX512 = 4 };
 
 typedef struct sw_tables sw_tables;
 
 SW_API int sw_abi_version(void);
+
+/* The name of a status, "SW_OK" and so on; NULL for other numbers. */
+SW_API const char* sw_status_name(int status);
 
 /* 1 where this machine can run `path`. */
 SW_API int sw_has_path(int path);

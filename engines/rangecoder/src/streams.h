@@ -4,7 +4,6 @@
 
 #include <vector>
 
-#include "format.h"
 #include "tables.h"
 
 namespace sw {
@@ -41,7 +40,7 @@ struct Decoder {
   uint8_t pad[4 * kSlack];
 
   Decoder(const uint8_t* begin, const uint8_t* finish)
-      : at(begin), end(finish), guard(begin), escapes(begin, finish) {
+      : at(begin), end(finish), guard(begin), escapes{begin, finish, 0} {
     set_guard();
   }
 

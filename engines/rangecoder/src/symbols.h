@@ -2,6 +2,8 @@
 #ifndef SPLITWATT_SYMBOLS_H
 #define SPLITWATT_SYMBOLS_H
 
+#include <string.h>
+
 #include <cmath>
 
 #include "streams.h"

@@ -94,7 +94,6 @@ void fill_split(Vectors& v, const int32_t* cdf, int32_t last) {
 }
 
 void fill(Vectors& v, const int32_t* cdf, int32_t last, const Interval* intervals) {
-  memset(&v, 0, sizeof(v));
   fill_split(v, cdf, last);
   v.more_freq = 1;
   for (size_t i = 0; i < kVectorMax; ++i) {
@@ -148,8 +147,9 @@ bool build(sw_tables& out, const int32_t* cdf, size_t count, size_t width, const
     });
     table.guesses = guesses;
     if (size_t(table.last) < kVectorMax && table.near) {
-      fill(*reinterpret_cast<Vectors*>(memory), row, table.last, next);
-      table.vectors = reinterpret_cast<const Vectors*>(memory);
+      Vectors* loaded = new (memory) Vectors();
+      fill(*loaded, row, table.last, next);
+      table.vectors = loaded;
       memory += sizeof(Vectors);
     }
     next += table.last + 1;

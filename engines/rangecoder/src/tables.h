@@ -8,10 +8,10 @@
 #include <memory>
 #include <vector>
 
+#include "format.h"
+
 namespace sw {
 
-constexpr int kPrecision = 16;
-constexpr uint32_t kTotal = 1u << kPrecision;
 constexpr size_t kMaxTables = 4096;
 constexpr int kLutBits = 10;  // a slot's top bits, which nearly always tell its interval
 constexpr size_t kLutSize = size_t(1) << kLutBits;

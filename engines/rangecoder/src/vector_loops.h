@@ -87,12 +87,10 @@ struct VectorLoops {
         for (int v = 0; v < kVectors; ++v) {
           lanes[v] = Simd::at_least(Simd::top_bytes(x.high[v]), freq[v]);
         }
-        at = Simd::put_bytes(at, lanes, x.low);
-        for (int v = 0; v < kVectors; ++v) Simd::drop_byte(lanes[v], &x.high[v], &x.low[v]);
+        at = Simd::put_bytes(at, lanes, x.high, x.low);
       }
       for (int v = 0; v < kVectors; ++v) lanes[v] = Simd::at_least(x.high[v], freq[v]);
-      at = Simd::put_bytes(at, lanes, x.low);
-      for (int v = 0; v < kVectors; ++v) Simd::drop_byte(lanes[v], &x.high[v], &x.low[v]);
+      at = Simd::put_bytes(at, lanes, x.high, x.low);
       divider.advance(index, freq, start, x.high, x.low);
     }
     x.store(encoder.x);
@@ -106,35 +104,22 @@ struct VectorLoops {
     const typename Simd::template Bounds<Depth> bounds(*table.vectors);
     const typename Simd::Source source(table);
     const V last = Simd::fill(uint16_t(table.last)), none = Simd::fill(0);
-    const V byte_max = Simd::fill(255);
     States x(decoder.x);
     for (size_t first = begin; first < finish; first += kLanes) {
       if (__builtin_expect(decoder.at > decoder.guard, 0) && !decoder.refill()) return false;
-      V index[kVectors], freq[kVectors], within[kVectors], lanes[kVectors], bytes[kVectors];
+      V index[kVectors], freq[kVectors], within[kVectors];
       V smallest = Simd::fill(0xffff), largest = none;
       bounds.find(x.low, index, freq, within);
       for (int v = 0; v < kVectors; ++v) {
         Simd::multiply(freq[v], within[v], &x.high[v], &x.low[v]);
-        lanes[v] = Simd::at_least(byte_max, x.high[v]);
         smallest = Simd::smaller(smallest, x.high[v]);
         index[v] = Simd::low_bytes(index[v]);
         largest = Simd::larger(largest, index[v]);
       }
-      const uint8_t* at = Simd::take_bytes(decoder.at, lanes, bytes);
-      for (int v = 0; v < kVectors; ++v) {
-        Simd::append_byte(lanes[v], bytes[v], &x.high[v], &x.low[v]);
-      }
+      const uint8_t* at = Simd::take_bytes(decoder.at, x.high, x.low);
       const V twice = Simd::equal(smallest, none), escaped = Simd::equal(largest, last);
       if (__builtin_expect(Simd::any(Simd::either(twice, escaped)), 0)) {
-        if (Simd::any(twice)) {
-          for (int v = 0; v < kVectors; ++v) {
-            lanes[v] = Simd::at_least(byte_max, x.high[v]);
-          }
-          at = Simd::take_bytes(at, lanes, bytes);
-          for (int v = 0; v < kVectors; ++v) {
-            Simd::append_byte(lanes[v], bytes[v], &x.high[v], &x.low[v]);
-          }
-        }
+        if (Simd::any(twice)) at = Simd::take_bytes(at, x.high, x.low);
         if (Simd::any(escaped)) {
           int32_t entries[kLanes];
           for (int v = 0; v < kVectors; ++v) Simd::widen(index[v], entries + kWidth * v);

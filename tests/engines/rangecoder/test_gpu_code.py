@@ -64,7 +64,8 @@ def compile_with_nvrtc(nvrtc, source, architecture):
         nvrtc.nvrtcCreateProgram(ctypes.byref(program), source, b"kernels.cu", 0, None, None) == 0
     )
     options = [b"--std=c++14", b"--gpu-architecture=compute_%d" % architecture]
-    status = nvrtc.nvrtcCompileProgram(program, 2, (ctypes.c_char_p * 2)(*options))
+    options.append(b"--include-path=%s" % str(CODER / "cuda").encode())
+    status = nvrtc.nvrtcCompileProgram(program, 3, (ctypes.c_char_p * 3)(*options))
     size = ctypes.c_size_t()
     nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
     log = ctypes.create_string_buffer(size.value)

@@ -71,6 +71,17 @@ def test_the_sources_are_plain_cpp14(tmp_path):
         )
 
 
+@needs("g++", "nm")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the loops of x86")
+@pytest.mark.parametrize("name, flags", [("avx2", build._AVX2), ("avx512", build._AVX512)])
+def test_loops_for_some_processors_share_no_function_with_others(tmp_path, name, flags):
+    """A linker keeps one copy of an inline function: it must not be one that others cannot run."""
+    run(*build._compile("g++", name, flags, str(tmp_path / "loops.o")))
+    symbols = run("nm", "-C", tmp_path / "loops.o").splitlines()
+    defined = [line.split(" ", 2)[1:] for line in symbols if line[0] != " "]
+    assert [what for kind, what in defined if kind in "TWVu"] == ["sw::%s_loops()" % name]
+
+
 def checker(tmp_path, compiler, flags, names):
     binary = tmp_path / "golden_check"
     sources = [SOURCES / (name + ".cpp") for name in names]

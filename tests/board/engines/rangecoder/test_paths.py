@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from splitwatt.device_configs.errors import BundleError
-from splitwatt.engines.rangecoder import RangeCoder, golden, native
+from splitwatt.engines.rangecoder import RangeCoder, Tables, golden, native
 from splitwatt.engines.rangecoder.golden import run_golden
+from splitwatt.engines.rangecoder.tables import TOTAL
 from tests.board.engines.rangecoder.coder_cases import (
     entropy_bytes,
     fitting_latent,
@@ -67,7 +68,9 @@ def test_shapes(shape, outside):
     agree(tables, fitting_latent(rng, tables, shape, outside))
 
 
-@pytest.mark.parametrize("size", [2, 3, 15, 16, 17, 31, 32, 33, 64, 65, 127, 128, 129, 600])
+@pytest.mark.parametrize(
+    "size", [2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 600]
+)
 def test_table_sizes(size):
     rng = np.random.RandomState(size)
     tables = random_tables(rng, [size] * 3)
@@ -85,6 +88,24 @@ def test_extreme_rates(rate):
     if rate == "all escapes":
         latent += rng.randint(100, 1 << 20, latent.shape).astype(np.float32)
     agree(tables, latent)
+
+
+@pytest.mark.parametrize("rest", [1, 2, 3, 255, 256, 257, 5000, 32768])
+def test_one_symbol_that_nearly_always_comes(rest):
+    rng = np.random.RandomState(rest)
+    # The others share `rest` of 65536, as unevenly as they can: 1, 1, ..., and what is left.
+    count = min(rest, 20)
+    freqs = np.ones(count, int)
+    freqs[-1] = rest - count + 1
+    rows = [np.append(TOTAL - rest, freqs), np.append(freqs, TOTAL - rest)[:-1]]
+    rows[1] = np.append(rows[1], TOTAL - rows[1].sum())
+    cdf = np.array([np.append(0, np.cumsum(row)) for row in rows], np.int32)
+    tables = Tables(cdf, [cdf.shape[1]] * 2, [-1, 0], np.zeros(2, np.float32))
+    for outside in (0.0, 0.3):
+        latent = fitting_latent(rng, tables, (1, 2, 150, 151), 0.0)
+        pick = rng.rand(*latent.shape) < outside  # symbols that the table deems rare
+        latent = np.where(pick, rng.randint(-2, count + 1, latent.shape), latent)
+        agree(tables, latent.astype(np.float32))
 
 
 def test_symbols_as_large_as_int32():
