@@ -4,7 +4,7 @@ import argparse
 import importlib
 from typing import Any, Dict, List, Optional, Tuple
 
-from splitwatt.device_configs.cli import Command, note, parser, positive, print_json, seconds
+from splitwatt.device_configs.cli import Command, note, parser, positive, print_json, say, seconds
 from splitwatt.device_configs.errors import SplitwattError, UsageError
 from splitwatt.device_configs.install import install_command
 
@@ -47,10 +47,10 @@ def profile(argv: List[str]) -> int:
         print_json({"run": result.path, "ok": result.ok, "failed": result.failed + result.again})
     else:
         run = read_run(result.path)
-        print(short_table(run))
+        say(short_table(run))
         for remark in remarks(run):
-            print(remark)
-        print("run: %s" % result.path)
+            say(remark)
+        say("run: %s" % result.path)
     if result.failed:
         note("%d samples failed because of their image: see samples.jsonl" % result.failed)
     if result.again:

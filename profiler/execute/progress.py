@@ -5,6 +5,7 @@ import time
 from typing import Any, Optional, TextIO
 
 from splitwatt.device_configs.cli import time_left
+from splitwatt.device_configs.printable import printable
 
 _LINE_EVERY_S = 10.0
 
@@ -41,7 +42,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """A line for people that stays."""
-        print(text, file=self._stream, flush=True)
+        print(printable(text), file=self._stream, flush=True)
 
     def _print(self) -> None:
         self._printed = time.monotonic()
@@ -65,7 +66,7 @@ class _RichProgress(Progress):
         from rich.progress import Progress as Bar
 
         columns = (
-            TextColumn("{task.description:<16}"),
+            TextColumn("{task.description:<16}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -75,7 +76,7 @@ class _RichProgress(Progress):
         self._task = self._bar.add_task("starting", total=total)
 
     def block(self, title: str) -> None:
-        self._bar.update(self._task, description=title)
+        self._bar.update(self._task, description=printable(title))
 
     def advance(self, count: int = 1) -> None:
         self._bar.update(self._task, advance=count)
@@ -85,7 +86,7 @@ class _RichProgress(Progress):
         self._bar.update(self._task, total=self._total)
 
     def note(self, text: str) -> None:
-        self._bar.console.print(text, markup=False, highlight=False)
+        self._bar.console.print(printable(text), markup=False, highlight=False)
 
     def __enter__(self) -> "Progress":
         self._bar.start()

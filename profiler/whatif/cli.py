@@ -3,7 +3,7 @@
 import argparse
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from splitwatt.device_configs.cli import number, parser, print_json
+from splitwatt.device_configs.cli import number, parser, print_json, say
 from splitwatt.device_configs.errors import RunError, UsageError
 from splitwatt.device_configs.names import check_known, suggestion
 from splitwatt.profiler.analyse.breakeven import BreakEven, break_even, pairs
@@ -39,13 +39,13 @@ def whatif(argv: List[str]) -> int:
         return 0
     for speed in speeds:
         if len(speeds) > 1 or speed != 1.0:
-            print("server %g times as fast as the run's" % speed)
-        print(_table(shown, rates, speed))
-    print()
+            say("server %g times as fast as the run's" % speed)
+        say(_table(shown, rates, speed))
+    say()
     for event in events:
-        print(_told(event, len(speeds) > 1))
+        say(_told(event, len(speeds) > 1))
     for sentence in notes:
-        print("note: " + sentence)
+        say("note: " + sentence)
     return 0
 
 

@@ -114,7 +114,7 @@ async def read_body(
     declared = int(length[:20]) if length.isdigit() else None
     _check_size(declared or 0, limit_bytes)
     if hold is not None:
-        hold.add(_EACH_BYTES + (declared or 0))
+        hold.add(_EACH_BYTES + _taken(declared or 0))
     body, size, more = bytearray(), 0, True
     while more:
         message = await receive()
@@ -125,10 +125,15 @@ async def read_body(
         _check_size(size, limit_bytes)
         if hold is not None:
             if declared is None:
-                hold.add(len(piece))
+                hold.add(_taken(len(piece)))
             body += piece
         more = message.get("more_body", False)
     return body
+
+
+def _taken(size: int) -> int:
+    """What a body of this size takes: a growing bytearray has an eighth to spare."""
+    return size + size // 8
 
 
 async def until_gone(receive: Receive) -> None:

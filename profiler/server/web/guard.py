@@ -159,7 +159,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
     def on_response_complete(self) -> None:
         """A request is answered; they are answered in turn."""
         if self._cycles:
-            self._cycles.popleft()
+            self._cycles.popleft().body = bytearray()  # what was not read of a refused body
         super().on_response_complete()
 
     def on_message_complete(self) -> None:
