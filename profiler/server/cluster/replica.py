@@ -18,7 +18,7 @@ from splitwatt.profiler.server.web.app import Server
 Wanted = tuple[tuple[str, str, int], ...]
 # Of a request: method, path, query, headers, body, and what is wanted.
 # Of an answer: status, headers, body.
-Request = tuple[str, str, bytes, list[tuple[bytes, bytes]], bytes | bytearray, Wanted]
+Request = tuple[str, str, bytes, list[tuple[bytes, bytes]], bytes, Wanted]
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
