@@ -88,7 +88,7 @@ def runs(kind: str, count: int, seed: int) -> Outcome:
 
     readers = {name: counted(reader) for name, reader in RUN_READERS.items()}
     with tempfile.TemporaryDirectory() as folder:
-        faults = survive(RUN, Path(folder), count, seed, readers)
+        faults = survive(RUN, Path(folder), range(count), seed, readers)
     return refused, [str(fault) for fault in faults]
 
 
