@@ -112,15 +112,15 @@ class Client:
         received_s = time.perf_counter()
         length = read_header_length(answer.headers.get(HEADER_LENGTH.lower()))
         response = decode_response(answer.body, length)
-        # Ours answers as it was asked. Others must be told, which costs each request 42 bytes.
+        # Ours answers as it was asked. Others need to be asked, which costs each request 42 bytes.
         self._ask_binary = self._ask_binary or length is None
         packed = response.tensors.get("answer")
         if packed is None or packed.datatype != "UINT8":
             raise ServerError("%s answered without the output 'answer'" % self.endpoint.url)
-        told = response.parameters.get("stages", "")
+        text = response.parameters.get("stages", "")
         if "stages" in response.tensors:  # a Triton's answers have no parameters of their own
-            told = bytes(response.tensors["stages"].data[:_TIMES_BYTES]).decode("utf-8", "replace")
-        times = read_times(told)
+            text = bytes(response.tensors["stages"].data[:_TIMES_BYTES]).decode("utf-8", "replace")
+        times = read_times(text)
         up, down = self._connection.sent_bytes, self._connection.received_bytes
         return Reply(
             bytes(packed.data), times.stages, times.total_s, up, down, self._attempts,
@@ -142,7 +142,7 @@ class Client:
         return {HEADER_LENGTH: str(message.header_length)}, message.body
 
     def drain(self) -> Optional[float]:
-        """Empty a shaped link's token bucket before a request; None where there is none to empty.
+        """Empty a shaped link's token bucket before a request; None where there is no bucket.
 
         Returns:
             The seconds that it took, which are no part of what is measured.
@@ -278,8 +278,8 @@ def reason_of(answer: Answer) -> str:
 
 def _told_to_wait_s(answer: Answer) -> float:
     """What a busy server says in Retry-After; 0 where it does not."""
-    told = answer.headers.get("retry-after", "")
-    return float(told) if told.isdecimal() else 0.0
+    text = answer.headers.get("retry-after", "")
+    return float(text) if text.isdecimal() else 0.0
 
 
 def quoted(model: str) -> str:

@@ -192,7 +192,7 @@ class Front:
         names: tells the models' names, under which requests count.
 
     Replicas are many and may be on other machines: their clocks and counters are not one. Boards
-    ask the front for both. A load or an unload that one replica has done is told to each other with the
+    ask the front for both. A load or an unload that one replica has done is passed to each other one with the
     next request that it gets, also to those that are added later.
     """
 

@@ -274,7 +274,7 @@ class Server:
         for path in (one, one + "/versions/{version}"):
             routes.append(route(path, self.model))
             routes.append(route(path + "/ready", self.model_ready))
-            # Where a request is no POST: that is told.
+            # Answers 405 to every other method.
             routes.append(route(path + "/infer", self.live, "POST"))
         handlers: dict[Any, Any] = {HTTPException: http_error}
 
