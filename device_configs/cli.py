@@ -72,6 +72,11 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, allow_nan=False))
 
 
+def say(text: str = "") -> None:
+    """Print lines on standard output; names from files and peers do not act in the terminal."""
+    print(printable(text), flush=True)
+
+
 def note(text: str) -> None:
     """Print a line for people: on standard error, so that --json stays one document."""
     print(printable(text), file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from splitwatt.device_configs.cli import time_left
+from splitwatt.device_configs.printable import printable
 
 _LINE_EVERY_S = 10.0
 
@@ -48,6 +49,7 @@ class Progress(object):
 
     def note(self, text: str) -> None:
         """Print a line that stays."""
+        text = printable(text)
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -56,7 +58,10 @@ class Progress(object):
     def _show(self, now: bool) -> None:
         if self._bar is not None:
             self._bar.update(
-                self._task, description=self._title, completed=self._done, total=self._total
+                self._task,
+                description=printable(self._title),
+                completed=self._done,
+                total=self._total,
             )
         elif now or time.monotonic() - self._printed >= _LINE_EVERY_S:
             self._printed = time.monotonic()
@@ -71,7 +76,10 @@ class Progress(object):
                 from rich.console import Console
             except ImportError:
                 return self
-            columns = [progress.TextColumn("{task.description}"), progress.BarColumn()]
+            columns = [
+                progress.TextColumn("{task.description}", markup=False),
+                progress.BarColumn(),
+            ]
             if self._unit:
                 columns.append(progress.MofNCompleteColumn())
             columns += [progress.TimeRemainingColumn(), progress.TextColumn("left")]

@@ -5,7 +5,16 @@ import sys
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from splitwatt.device_configs.cli import note, number, parser, positive, print_json, seconds, whole
+from splitwatt.device_configs.cli import (
+    note,
+    number,
+    parser,
+    positive,
+    print_json,
+    say,
+    seconds,
+    whole,
+)
 from splitwatt.device_configs.errors import SensorError, UsageError
 from splitwatt.device_configs.names import suggestion
 
@@ -19,8 +28,8 @@ def energy(argv: List[str]) -> int:
     """Run `splitwatt energy VERB`."""
     if not argv or argv[0] in ("-h", "--help"):
         rows = "\n".join("  %-10s %s" % (verb, summary) for verb, (_, summary) in _VERBS.items())
-        print("usage: splitwatt energy VERB [options]\n\n%s\n\nexample:\n  %s"
-              % (rows, "splitwatt energy record -- ./my_program --fast"))  # fmt: skip
+        say("usage: splitwatt energy VERB [options]\n\n%s\n\nexample:\n  %s"
+            % (rows, "splitwatt energy record -- ./my_program --fast"))  # fmt: skip
         return 0 if argv else 2
     if argv[0] not in _VERBS:
         raise UsageError("unknown command 'energy %s'" % argv[0], suggestion(argv[0], _VERBS))
@@ -68,9 +77,9 @@ def _read(argv: List[str]) -> int:
     for rail in reading["rails"]:
         what = "total" if rail["total"] else rail["measures"]
         flag = " [%s]" % rail["flag"] if rail["flag"] else ""
-        print("%-20s %12s  %s%s" % (rail["name"], _watts(rail["watts"]), what, flag))
+        say("%-20s %12s  %s%s" % (rail["name"], _watts(rail["watts"]), what, flag))
     if len(reading["total_of"]) > 1:
-        print("%-20s %12s  sum" % ("+".join(reading["total_of"]), _watts(reading["total_watts"])))
+        say("%-20s %12s  sum" % ("+".join(reading["total_of"]), _watts(reading["total_watts"])))
     note("read by %s for the target %s" % (reading["driver"], reading["target"] or "none"))
     return 0
 
@@ -124,7 +133,7 @@ def _record(argv: List[str]) -> int:
     if options.json:
         print_json(result)
     else:
-        print("\n".join(as_lines(result, sys.stdout.encoding)))
+        say("\n".join(as_lines(result, sys.stdout.encoding)))
     return 0 if all(run["exit_code"] == 0 for run in result["runs"]) else 1
 
 
@@ -144,7 +153,7 @@ def _integrate(argv: List[str]) -> int:
     if options.json:
         print_json(result)
     else:
-        print("\n".join(as_lines(result)))
+        say("\n".join(as_lines(result)))
     refused = [r["refused"] for r in result["rails"].values() if r["refused"]]
     if refused and len(refused) == len(result["rails"]):
         enough = [r["enough_s"] for r in result["rails"].values() if r["enough_s"]]

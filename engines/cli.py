@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List
 
-from splitwatt.device_configs.cli import Command, note, parser, print_json
+from splitwatt.device_configs.cli import Command, note, parser, print_json, say
 
 
 def verify(argv: List[str]) -> int:
@@ -46,7 +46,7 @@ def verify(argv: List[str]) -> int:
         results.append(dict(check._asdict()))
         if not options.json:
             box = "[x]" if check.passed else "[ ]"
-            print("%s %s: %s" % (box, check.name, check.detail), flush=True)
+            say("%s %s: %s" % (box, check.name, check.detail))
 
     tell(opened)
     for check in checks(bundle, options.backend, options.server_backend):

@@ -11,6 +11,7 @@ from splitwatt.device_configs.cli import (
     parser,
     positive,
     print_json,
+    say,
     seconds,
 )
 from splitwatt.device_configs.errors import SplitwattError, UsageError
@@ -55,10 +56,10 @@ def profile(argv: List[str]) -> int:
         print_json({"run": result.path, "ok": result.ok, "failed": result.failed + result.again})
     else:
         run = read_run(result.path)
-        print(short_table(run))
+        say(short_table(run))
         for remark in remarks(run):
-            print(remark)
-        print("run: %s" % result.path)
+            say(remark)
+        say("run: %s" % result.path)
     if result.failed:
         note("%d samples failed because of their image: see samples.jsonl" % result.failed)
     if result.again:

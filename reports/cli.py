@@ -4,8 +4,7 @@
 import sys
 from pathlib import Path
 
-from splitwatt.device_configs.cli import Command, parser, print_json
-from splitwatt.device_configs.printable import printable
+from splitwatt.device_configs.cli import Command, parser, print_json, say
 from splitwatt.reports.compare.cli import add_columns, compare
 
 
@@ -47,8 +46,8 @@ def report(argv: list[str]) -> int:
         print_json({key: str(folder / name) for key, name in names.items()})
         return 0
     show(made.table("summary"), sys.stdout)
-    print(printable("\n" + "\n".join(headline.text for headline in made.headlines)))
-    print(f"\nThe report: {folder / 'report.md'}, as a page: {folder / 'report.html'}")
+    say("\n" + "\n".join(headline.text for headline in made.headlines))
+    say(f"\nThe report: {folder / 'report.md'}, as a page: {folder / 'report.html'}")
     return 0
 
 

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from typing import Any, Deque, Dict, List, Optional
 
+from splitwatt.device_configs.cli import say
 from splitwatt.energy.rails.total import add_up
 from splitwatt.energy.sampler.sampler import Latest, Sampler
 
@@ -151,7 +152,7 @@ class _Screen(object):
 
     def draw(self, lines: List[str]) -> None:
         if self._live is None:
-            print("\n".join(lines), flush=True)
+            say("\n".join(lines))
             return
         from rich.text import Text
 

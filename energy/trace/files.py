@@ -140,13 +140,22 @@ def _assemble(
     metadata: Dict[str, Any],
 ) -> Trace:
     try:
-        described = {r["label"]: Rail(**r) for r in metadata.get("rails") or []}
+        described = {r["label"]: _rail(r) for r in metadata.get("rails") or []}
         lines = metadata.get("total_lines") or [metadata.get("total") or ()]
         total_lines = tuple(tuple(str(label) for label in line) for line in lines)
         probed = dict(metadata.get("probed_period_s") or {})
+        if not all(map(_is_number_or_none, probed.values())):
+            raise TypeError("probed_period_s")
     except (TypeError, KeyError, ValueError):
         beside = metadata_path(path)
         raise SensorError("%s describes a rail in another way" % beside, "delete it or repair it")
+    lost = {label.rstrip("?") for line in total_lines for label in line} - set(labels)
+    if lost:
+        raise SensorError(
+            "%s has a total of the rail '%s', which is not a column of the trace"
+            % (metadata_path(path), min(lost)),
+            "delete it or repair it",
+        )
     rails = [described.get(label) or unknown_rail(label, path) for label in labels]
     return Trace(
         times=times,
@@ -157,6 +166,22 @@ def _assemble(
         metadata=metadata,
         garbage=garbage,
     )
+
+
+def _rail(row: Dict[str, Any]) -> Rail:
+    """A rail from its JSON; raises TypeError or KeyError where that is of other keys or types."""
+    for name, value in row.items():
+        number = name in ("period_s", "absurd_above_w", "averages_s")
+        if not (_is_number_or_none(value) if number else value is None or isinstance(value, str)):
+            raise TypeError(name)
+    rail = Rail(**row)
+    if rail.label is None or rail.kind is None or rail.absurd_above_w is None:
+        raise TypeError("label, kind or absurd_above_w")
+    return rail
+
+
+def _is_number_or_none(value: Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
 def counted_joules(

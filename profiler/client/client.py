@@ -131,7 +131,7 @@ class Client:
             raise _refusal(answer, "POST", self.endpoint.url)
         length = read_header_length(answer.headers.get(HEADER_LENGTH.lower()))
         response = decode_response(answer.body, length)
-        # Ours answers as it was asked. Others must be asked for it, which costs each request 42 bytes.
+        # Ours answers as it was asked. Others need to be asked, which costs each request 42 bytes.
         self._ask_binary = self._ask_binary or length is None
         packed = response.tensors.get("answer")
         if packed is None or packed.datatype != "UINT8":
@@ -161,7 +161,7 @@ class Client:
         return {HEADER_LENGTH: str(message.header_length)}, message.body
 
     def drain(self) -> Optional[float]:
-        """Empty a shaped link's token bucket before a request; None where there is none to empty.
+        """Empty a shaped link's token bucket before a request; None where there is no bucket.
 
         Returns:
             The seconds that it took, which are no part of what is measured.
@@ -312,8 +312,8 @@ def _stated_reason(answer: Answer) -> Optional[str]:
 
 def _told_to_wait_s(answer: Answer) -> float:
     """What a busy server says in Retry-After; 0 where it does not."""
-    told = answer.headers.get("retry-after", "")
-    return float(told) if told.isdecimal() else 0.0
+    text = answer.headers.get("retry-after", "")
+    return float(text) if text.isdecimal() else 0.0
 
 
 def quoted(model: str) -> str:

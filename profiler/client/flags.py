@@ -10,7 +10,7 @@ from splitwatt.profiler.client.tokens import read_token
 
 
 def add_server_flags(arguments: argparse.ArgumentParser, backend: bool = True) -> None:
-    """Add --server, what goes with it, and (where `backend`) --server-backend for where there is none."""
+    """Add --server, what goes with it, and (where `backend`) --server-backend for evaluating without a server."""
     add = arguments.add_argument
     if backend:
         add("--server-backend", metavar="BACKEND",

@@ -46,7 +46,7 @@ _INPUT_PARAMETERS = ("binary_data_size",)
 _OUTPUT_PARAMETERS = ("binary_data",)
 
 
-Body = Union[bytes, bytearray]
+Body = Union[bytes, memoryview]
 
 
 class Tensor(NamedTuple):

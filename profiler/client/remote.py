@@ -15,7 +15,7 @@ from splitwatt.profiler.client.protocol import RESPONSE_JSON_BYTES, load_json
 STAGES = "stages"
 ENERGY = "energy"
 _PREFIX = "/v2/splitwatt"
-# A server that is told to begin looks at its sensors for some seconds first.
+# A server that begins to sample looks at its sensors for some seconds first.
 _PATIENCE_S = 30.0
 
 
@@ -87,9 +87,9 @@ class Remote:
             slow.close()
         if answer.status != 200:
             raise self._refused(answer)
-        told = _document(answer)
-        start, end = _number(told, "start_s"), _number(told, "end_s")
-        return Repeated(int(_number(told, "repetitions")), start - offset_s, end - offset_s)
+        document = _document(answer)
+        start, end = _number(document, "start_s"), _number(document, "end_s")
+        return Repeated(int(_number(document, "repetitions")), start - offset_s, end - offset_s)
 
     def begin_power(self) -> Dict[str, Any]:
         """Have the server sample its power: {"trace": its id, "about": what is sampled}."""

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List
 
-from splitwatt.device_configs.cli import note, parser, positive, print_json
+from splitwatt.device_configs.cli import note, parser, positive, print_json, say
 
 EXAMPLE = "splitwatt evaluate bundles/cpu/ladon_r50@0.32 --data imagenet:/data/ilsvrc2012"
 _SHOWN = {
@@ -93,15 +93,15 @@ def _accuracy(options: Any, bundle: Any, data_sets: List[Any], settings: Any, pr
         return 0
     _note_random(bundle)
     for result in results:
-        print("%s on %s (%s, preprocessing: %s)"
-              % (bundle.manifest.model, result["data_set"], _images(result), result["preprocess"]))  # fmt: skip
+        say("%s on %s (%s, preprocessing: %s)"
+            % (bundle.manifest.model, result["data_set"], _images(result), result["preprocess"]))  # fmt: skip
         _show_metrics(result["metrics"])
         for name in ("payload_bytes", "wire_bytes", "legacy_pickled_bytes"):
             if result[name]:
                 words = name.replace("_bytes", "").replace("_", " ")
-                print("  %-16s %s per image" % (words, _figure(result[name], "%.0f B")))
+                say("  %-16s %s per image" % (words, _figure(result[name], "%.0f B")))
         if result["bits_per_pixel"]:
-            print("  bits per pixel   %s" % _figure(result["bits_per_pixel"], "%.4f"))
+            say("  bits per pixel   %s" % _figure(result["bits_per_pixel"], "%.4f"))
     note("written to %s" % path)
     return 0
 
@@ -130,24 +130,24 @@ def _agreement(
     _note_random(other.bundle)
     for result in results:
         against = result["against"]
-        print("%s (%s) against %s (%s) on %s (%s)"
-              % (result["model"], result["backend"], against["model"], against["backend"],
-                 result["data_set"], _images(result)))  # fmt: skip
+        say("%s (%s) against %s (%s) on %s (%s)"
+            % (result["model"], result["backend"], against["model"], against["backend"],
+               result["data_set"], _images(result)))  # fmt: skip
         for task, figures in result["tasks"].items():
-            print("  " + task)
+            say("  " + task)
             _show_metrics(figures["agreement"], "    ")
             for name, value in figures["differences"].items():
                 words, form = _DIFFERENCES[name]
                 shown = "- (nothing to compare)"
                 if value is not None:
                     shown = "%s, at most %s" % (_figure(value["mean"], form), form % value["max"])
-                print("    difference, %s: %s" % (words, shown))
+                say("    difference, %s: %s" % (words, shown))
         for name, words in (
             ("payload_bytes", "sent"),
             ("against_payload_bytes", "sent by the other"),
         ):
             if result[name]:
-                print("  %-18s %s per image" % (words, _figure(result[name], "%.0f B")))
+                say("  %-18s %s per image" % (words, _figure(result[name], "%.0f B")))
     note("written to %s" % path)
     return 0
 
@@ -163,7 +163,7 @@ def _images(result: Dict[str, Any]) -> str:
 
 def _show_metrics(figures: Dict[str, Any], indent: str = "  ") -> None:
     for name, figure in figures.items():
-        print("%s%-10s %s" % (indent, _SHOWN[name], _figure(figure, "%.2f %%")))
+        say("%s%-10s %s" % (indent, _SHOWN[name], _figure(figure, "%.2f %%")))
 
 
 def _figure(figure: Dict[str, Any], form: str) -> str:

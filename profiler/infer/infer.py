@@ -4,7 +4,7 @@ import os
 from contextlib import ExitStack
 from typing import Any, Dict, List, Set
 
-from splitwatt.device_configs.cli import note, number, parser, print_json
+from splitwatt.device_configs.cli import note, number, parser, print_json, say
 from splitwatt.device_configs.errors import SplitwattError, UsageError
 
 EXAMPLE = "splitwatt infer bundles/cpu/ladon_r50@0.32 photo.jpg"
@@ -193,7 +193,7 @@ def _show(row: Dict[str, Any]) -> None:
     if "error" in row:
         note("%s: %s" % (row["image"], row["error"]))
         return
-    print(row["image"])
+    say(row["image"])
     for task, fields in row["answer"].items():
         if task == "classification":
             words = ["%s %.3f" % pair for pair in zip(fields["names"], fields["scores"])]
@@ -203,13 +203,13 @@ def _show(row: Dict[str, Any]) -> None:
         else:
             shares = sorted(fields["percent_of_pixels"].items(), key=lambda item: -item[1])
             words = ["%s %.1f %%" % (fields["names"][label], share) for label, share in shares[:5]]
-        print("  %-15s %s" % (task, ", ".join(words)))
+        say("  %-15s %s" % (task, ", ".join(words)))
     if row["payload_bytes"] is not None:
         wire = row["wire_up_bytes"]
         more = "" if wire is None else ", %d B with HTTP and JSON" % wire
-        print("  sent            %d B%s" % (row["payload_bytes"], more))
+        say("  sent            %d B%s" % (row["payload_bytes"], more))
     stages = ["%s %.1f" % (name, 1000 * s) for name, s in row["stages_s"].items()]
-    print("  stages in ms    " + ", ".join(stages))
-    print("  picture         " + row["picture"])
+    say("  stages in ms    " + ", ".join(stages))
+    say("  picture         " + row["picture"])
     if "bitmap" in row:
-        print("  bits            " + row["bitmap"])
+        say("  bits            " + row["bitmap"])

@@ -1,4 +1,4 @@
-"""`splitwatt serve`: the application on a socket, with or without TLS, until it is told to stop."""
+"""`splitwatt serve`: the application on a socket, with or without TLS, until SIGTERM or SIGINT."""
 
 # board: no
 
@@ -83,7 +83,7 @@ def serve_app(app: Any, listener: Any, place: Place, ready: Callable[[], None]) 
     )
     server = _Counted(app, config, listener, ready)
     for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises a signal again once it has stopped: told to stop, it did what it should.
+        # uvicorn raises a signal again once it has stopped, which would make a failure of an ordinary stop.
         signal.signal(number, server.handle_exit)
     server.run([])
 

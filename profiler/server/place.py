@@ -88,7 +88,7 @@ def listen(host: str, port: int) -> socket.socket:
     """A bound socket.
 
     Raises:
-        SplitwattError: the address is taken, or is none of this machine's.
+        SplitwattError: the address is taken, or does not belong to this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)

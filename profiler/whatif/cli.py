@@ -4,7 +4,7 @@ import argparse
 from itertools import product
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
-from splitwatt.device_configs.cli import number, parser, print_json
+from splitwatt.device_configs.cli import number, parser, print_json, say
 from splitwatt.device_configs.errors import RunError, UsageError
 from splitwatt.device_configs.names import check_known, suggestion
 from splitwatt.profiler.analyse.breakeven import (
@@ -48,13 +48,13 @@ def whatif(argv: List[str]) -> int:
         return 0
     for board, server in speeds:
         if len(speeds) > 1 or (board, server) != (1.0, 1.0):
-            print("board %g and server %g times as fast as the run's (estimated)" % (board, server))
-        print(_table(shown, rates, board, server))
-    print()
+            say("board %g and server %g times as fast as the run's (estimated)" % (board, server))
+        say(_table(shown, rates, board, server))
+    say()
     for event in events:
-        print(_text(event, len(speeds) > 1))
+        say(_text(event, len(speeds) > 1))
     for sentence in notes:
-        print("note: " + sentence)
+        say("note: " + sentence)
     return 0
 
 

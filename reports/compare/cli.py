@@ -5,9 +5,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from splitwatt.device_configs.cli import parser, print_json
+from splitwatt.device_configs.cli import parser, print_json, say
 from splitwatt.device_configs.errors import RunError, UsageError
-from splitwatt.device_configs.printable import printable
 
 _AGAINST = ("published",)
 
@@ -88,7 +87,7 @@ def _two(options: argparse.Namespace) -> int:
         print_json(document)
     else:
         show(table, sys.stdout)
-        print(printable("\n".join(lines)))
+        say("\n".join(lines))
     return 0 if gate is None or gate.passed else 1
 
 

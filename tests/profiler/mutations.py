@@ -4,6 +4,7 @@ import copy
 import json
 import random
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +87,15 @@ def mutate(run: Path, dice: random.Random) -> str:
     return str(file.relative_to(run))
 
 
-def survive(original: Path, folder: Path, count: int, seed: int, readers: dict[str, Any]) -> list:
-    """Mutate a run so many times and have each reader read it: every traceback, with its mutation.
+def survive(
+    original: Path, folder: Path, numbers: Iterable[int], seed: int, readers: dict[str, Any]
+) -> list:
+    """Mutate a run once per number and have each reader read it: every traceback, with its mutation.
 
     A reader may answer, or raise a SplitwattError of one sentence.
     """
     faults = []
-    for number in range(count):
+    for number in numbers:
         dice = random.Random(f"{seed} {number}")
         run = folder / "run"
         shutil.rmtree(run, ignore_errors=True)

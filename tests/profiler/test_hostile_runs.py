@@ -8,6 +8,8 @@ import io
 import random
 import shutil
 
+import pytest
+
 from splitwatt.profiler.analyse.energy import energy_of, server_energy_of, stage_energy_of
 from splitwatt.profiler.analyse.summary import remarks, short_table
 from splitwatt.profiler.analyse.waterfall import waterfall
@@ -21,6 +23,8 @@ from tests.profiler.mutations import mutate, survive
 RUN = ROOT / "tests" / "data" / "old_run"
 # So many changes are read by every reader, and so many by what all of them begin with.
 COUNT, READ_COUNT = 300, 2000
+# Changes that once made a traceback: seed and number.
+CORPUS = [(1, 2480)]
 
 
 def derive(path):
@@ -44,9 +48,14 @@ READERS = {"derive": derive, "check": audit, "whatif": what_if}
 
 
 def test_no_change_of_a_run_makes_a_traceback(tmp_path):
-    faults = survive(RUN, tmp_path, COUNT, 17, READERS)
-    faults += survive(RUN, tmp_path, READ_COUNT, 18, {"read": read_run})
+    faults = survive(RUN, tmp_path, range(COUNT), 17, READERS)
+    faults += survive(RUN, tmp_path, range(READ_COUNT), 18, {"read": read_run})
     assert not faults, "\n".join(map(str, faults[:20]))
+
+
+@pytest.mark.parametrize(("seed", "number"), CORPUS)
+def test_no_change_that_once_made_a_traceback_makes_one(tmp_path, seed, number):
+    assert not survive(RUN, tmp_path, [number], seed, READERS)
 
 
 def test_a_change_is_refused_or_reported_by_check(tmp_path):

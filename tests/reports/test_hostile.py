@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import unicodedata
 from html.parser import HTMLParser
@@ -14,7 +15,8 @@ from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.printable import printable
 from splitwatt.profiler.records.run import read_run
 from splitwatt.reports.write.escape import csv_text, html_text, markdown_text
-from tests.conftest import splitwatt
+from tests.conftest import ROOT, splitwatt
+from tests.reports.accuracy_file import accuracy
 from tests.reports.synthetic import make_config, write_run
 
 HOSTILE = [
@@ -143,6 +145,62 @@ def test_tex_takes_it(hostile):
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report"]
     done = subprocess.run(command, cwd=folder, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stdout[-2000:].decode(errors="replace")
+
+
+def spoil_beside(run, text):
+    """Replace the texts of accuracy.json and of the power traces, rails' names in their headers too."""
+    spoiled = 0
+    for file in [run / "accuracy.json", *sorted((run / "power").glob("*.json"))]:
+        document = json.loads(file.read_text())
+        for path in list(places(document)):
+            if path[-1] not in ("manifest_sha256", "task", "preprocess", "interval"):
+                put(document, path, text)
+                spoiled += 1
+        file.write_text(json.dumps(document))
+    for file in (run / "power").glob("*.csv"):
+        header, _, rest = file.read_text().partition("\n")
+        names = ['"%s"' % text.replace('"', '""') for _ in header.split(",")[1:]]
+        file.write_text(",".join(["t_s", *names]) + "\n" + rest)
+    return spoiled
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_every_verb_that_prints_a_runs_texts(text, tmp_path):
+    """A run with power and accuracy: check, whatif, report, compare, energy integrate."""
+    run, other = tmp_path / "run", tmp_path / "other"
+    shutil.copytree(ROOT / "tests" / "data" / "old_run", run)
+    (run / "accuracy.json").write_text(json.dumps(accuracy()))
+    shutil.copytree(run, other)
+    assert spoil(run, text) > 20 and spoil_beside(run, text) > 20
+    trace = run / "power" / "LC1.cpu.0.csv"
+    for arguments in (
+        ["check", run],
+        ["whatif", run],
+        ["report", run, "--out", tmp_path / "report"],
+        ["compare", run, other, "--out", tmp_path / "compare"],
+        ["energy", "integrate", trace, "--windows", run / "windows.jsonl"],
+    ):
+        done = splitwatt(*arguments, check=False)
+        printed = done.stdout + done.stderr
+        assert "Traceback" not in printed and len(printed) > 40, arguments
+        assert not {c for c in printed if unicodedata.category(c) in ACTING} - {"\n", "\t"}, (
+            arguments
+        )
+    page = Tags((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
+    assert page.names.count("script") == 2 and page.acting == []
+    for file in tmp_path.rglob("*.csv"):
+        if run in file.parents or other in file.parents:
+            continue
+        for row in csv.reader(file.open(encoding="utf-8", newline="")):
+            wrong = [c for c in row if re.match(r"\s*[=+@\t\r-]", c) and not _is_number(c)]
+            assert not wrong, (file, wrong)
+
+
+def _is_number(cell):
+    try:
+        return float(cell) is not None
+    except ValueError:
+        return False
 
 
 @pytest.mark.parametrize("text", ["2.5 (2.4 to 2.6)", "ladon_r50@0.32", "LC 1-4, 7", "†", "漢字"])

@@ -77,15 +77,15 @@ def _keys(path: str, prefix: str, found: Any, known: tuple[str, ...]) -> dict[st
 
 def _check(path: str, key: str, value: Any) -> None:
     if key == "ray":
-        sound = isinstance(value, str) and bool(value)
+        right = isinstance(value, str) and bool(value)
         what = "local or the address of a Ray cluster"
     elif key in ("least", "most", "cores", "workers"):
-        sound = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10000
+        right = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10000
         what = "a whole number from 1"
     else:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        sound = number and 0 < value < 1e6
+        right = number and 0 < value < 1e6
         what = "a number above 0"
-    if not sound:
+    if not right:
         name = "replicas." + key if key in _REPLICAS else key
         raise ConfigError("%s: '%s' must be %s" % (path, name, what))

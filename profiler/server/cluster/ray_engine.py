@@ -192,7 +192,7 @@ class Front:
         names: tells the models' names, under which requests count.
 
     Replicas are many and may be on other machines: their clocks and counters are not one. Boards
-    ask the front for both. A load or an unload that one replica has done is told to each other with the
+    ask the front for both. A load or an unload that one replica has done is passed to each other one with the
     next request that it gets, also to those that are added later.
     """
 
@@ -271,7 +271,7 @@ class Front:
         infers = INFER.fullmatch(scope["path"]) is not None
         self._check_room()
         limit = infer_limit(headers) if infers else BODY_LIMIT_BYTES
-        body = await read_body(headers, receive, hold, limit)
+        body = bytes(await read_body(headers, receive, hold, limit))
         kept = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
         method, path, query = scope["method"], scope["path"], scope.get("query_string", b"")
         wanted = tuple((name, *last) for name, last in self._wanted.items())

@@ -18,7 +18,7 @@ from splitwatt.profiler.server.web.app import Server
 Wanted = tuple[tuple[str, str, int], ...]
 # Of a request: method, path, query, headers, body, and what is wanted.
 # Of an answer: status, headers, body.
-Request = tuple[str, str, bytes, list[tuple[bytes, bytes]], bytes | bytearray, Wanted]
+Request = tuple[str, str, bytes, list[tuple[bytes, bytes]], bytes, Wanted]
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
@@ -80,8 +80,8 @@ class Replica:
         return status, found, b"".join(pieces)
 
     async def _follow(self, wanted: Wanted) -> None:
-        """Load, or let go, what another replica was asked to; who asks for a model is told why it
-        cannot be.
+        """Load or unload what another replica was asked to; a request for a model that cannot be
+        loaded gets the error.
         """
         models = self._runner.models
         later = [one for one in wanted if one[2] > self._followed.get(one[0], 0)]

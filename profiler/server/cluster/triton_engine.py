@@ -128,7 +128,7 @@ def answer_all(models: Models, name: str, requests: Any) -> list[dict[str, Any]]
 
 
 def _payload(request: Any) -> tuple[bytes, Any]:
-    """The codec's bytes and the sizes of an image; unsound ones, to be refused, of several."""
+    """The codec's bytes and the sizes of an image; for several images wrong ones, which are refused."""
     bitstream, sizes = request["bitstream"], request["sizes"]
     return (bitstream[0].tobytes(), sizes[0]) if len(bitstream) == 1 else (b"", sizes[0])
 
@@ -196,7 +196,7 @@ class _Pytriton:
                 script = next(name for name in files if name.endswith("/model.py"))
                 return {**files, script: files[script] + _REFUSING.encode()}
 
-        http.quote = lambda name: name  # names are bound as they stand in addresses
+        http.quote = lambda name: name  # names are bound as addresses write them
         bound.ModelConfigGenerator = Ragged  # type: ignore[attr-defined,misc,unused-ignore]
         main.Model = Refusing  # type: ignore[attr-defined,misc,unused-ignore]
         self.server, self.config = AnyName, TritonConfig

@@ -1,4 +1,4 @@
-"""The models of a server: found in a folder of bundles, loaded when asked for, let go for others."""
+"""The models of a server: found in a folder of bundles, loaded on demand, unloaded for others."""
 
 # board: no
 
@@ -65,7 +65,7 @@ class Models:
         budget_bytes: of the loaded models' parts, as their files' sizes; the model that was not
             used for longest goes first. None keeps every model.
         resident_bytes: what the process takes. A model takes several times its files (weights laid
-            out anew, tensors of large images): idle ones go while this is over the budget.
+            out again, tensors of large images): idle ones go while this is over the budget.
     """
 
     def __init__(
@@ -91,8 +91,8 @@ class Models:
         self._evictions = 0
 
     def names(self) -> list[str]:
-        """The models whose server's parts this can run. A damaged bundle is among them: who asks
-        for it is told.
+        """The models whose server's parts this can run. A damaged bundle is among them: a
+        request for it gets the error.
         """
         return [name for name in self._there() if self._is_split(name)]
 
@@ -113,7 +113,7 @@ class Models:
             return True
 
     def is_there(self, name: str) -> bool:
-        """Whether there is a bundle of this name, sound or not."""
+        """Whether there is a bundle of this name, damaged or not."""
         if name in self._bundles:
             return True
         path = os.path.join(self._folder, name, MANIFEST)

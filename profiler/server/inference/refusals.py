@@ -48,9 +48,9 @@ def refusal(error: Exception, what: str) -> Response:
     """The answer for whatever a handler raised.
 
     Args:
-        error: a known kind is told as it is, with this machine's folders left out; any other is
+        error: a known kind is reported as it is, without this machine's folders; any other is
             logged, and its client hears that the server failed.
-        what: was asked, for the log: no payload, and no more of a stranger's text than its path.
+        what: was asked, for the log: no payload, and of the client's text only the path.
     """
     if isinstance(error, Refused):
         return object_of(error.status, error.sentence, error.retry_after_s)
@@ -79,5 +79,5 @@ def json_response(
 
 
 def without_paths(sentence: str) -> str:
-    """A sentence for strangers: folders of this machine are none of their business."""
+    """A sentence without the folders of this machine, which clients need not know."""
     return _PATH.sub(r"\1", " ".join(sentence.split()))

@@ -89,7 +89,7 @@ class Runner:
 
 
 def _answered(asked: Asked, bundle: Bundle, outcome: Any, tells_time: bool) -> Answered | Exception:
-    """What a request's client is told, or the error that it is told of."""
+    """The answer to a request, or the error that its client gets."""
     if isinstance(outcome, Exception):
         return outcome
     answer, stages = outcome

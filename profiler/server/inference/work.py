@@ -1,4 +1,4 @@
-"""A bounded queue before a few threads: what is taken is answered once, what is too late is told."""
+"""A bounded queue before a few threads: each accepted job is answered once, also one that is too late."""
 
 # board: no
 
@@ -18,7 +18,7 @@ from splitwatt.profiler.server.inference.refusals import Refused
 
 log = logging.getLogger("splitwatt.server")
 
-# How much the latest job weighs in the mean that Retry-After is told from.
+# How much the latest job weighs in the mean that gives Retry-After.
 _LATEST = 0.2
 
 
@@ -196,7 +196,7 @@ class Work:
                 results = [first.run(*first.arguments)]
             else:
                 results = first.run([job.arguments for job in jobs])
-        except BaseException as error:  # whatever it is, those that wait for it are told
+        except BaseException as error:  # whatever it is, those that wait for the job get it
             results = [error] * len(jobs)
         took_s = (time.perf_counter() - start) / len(jobs)
         self._mean_s = (

@@ -147,13 +147,13 @@ class Server:
         return await self._answer(model, headers, body, receive)
 
     async def _repeated(
-        self, model: str, headers: Headers, body: bytearray, receive: Receive
+        self, model: str, headers: Headers, body: memoryview, receive: Receive
     ) -> None:
         _, count = await self._answer(self._long(model), headers, body, receive)
         count()
 
     async def _answer(
-        self, model: str, headers: Headers, body: bytearray, receive: Receive
+        self, model: str, headers: Headers, body: memoryview, receive: Receive
     ) -> tuple[Response, Callable[[], None]]:
         start_s = time.perf_counter()
         asked = await self._decoded(body, json_length(headers))
@@ -169,7 +169,7 @@ class Server:
         more = {HEADER_LENGTH: str(message.header_length)}
         return Response(message.body, headers=more, media_type="application/octet-stream"), count
 
-    async def _decoded(self, body: bytearray, length: int | None) -> InferRequest:
+    async def _decoded(self, body: memoryview, length: int | None) -> InferRequest:
         if (len(body) if length is None else length) <= _SMALL_JSON_BYTES:
             return decode_request(body, length)
         loop = asyncio.get_running_loop()
@@ -274,7 +274,7 @@ class Server:
         for path in (one, one + "/versions/{version}"):
             routes.append(route(path, self.model))
             routes.append(route(path + "/ready", self.model_ready))
-            # Where a request is no POST: that is told.
+            # Answers 405 to every other method.
             routes.append(route(path + "/infer", self.live, "POST"))
         handlers: dict[Any, Any] = {HTTPException: http_error}
 

@@ -35,7 +35,7 @@ _PREFIX = "/v2/splitwatt"
 _LOOK_EVERY_S = 1.0
 
 Headers = Mapping[bytes, bytes]
-Infer = Callable[[str, Headers, bytearray, Receive], Awaitable[None]]
+Infer = Callable[[str, Headers, memoryview, Receive], Awaitable[None]]
 
 
 class EnergyRoutes:
@@ -92,7 +92,7 @@ class EnergyRoutes:
             return await self._repeat(request, headers, body, seconds)
 
     async def _repeat(
-        self, request: Request, headers: Headers, body: bytearray, seconds: float
+        self, request: Request, headers: Headers, body: memoryview, seconds: float
     ) -> Response:
         count, start = 0, time.monotonic()
         looked = now = start

@@ -22,7 +22,7 @@ from splitwatt.profiler.server.web.listener import MAX_CONNECTIONS
 MAX_HEAD_BYTES = 16 << 10
 _HEAD_TOO_LARGE = 431, "the request's head is larger than %d bytes" % MAX_HEAD_BYTES
 # From the first byte of a request to its last, and longer for what has arrived of it at this rate: a
-# large body takes long over a slow link, and a client that hardly sends is let go.
+# large body takes long over a slow link, and a client that hardly sends is cut off.
 ARRIVAL_TIMEOUT_S = 120.0
 LEAST_BYTES_S = 1000.0
 # Whatever arrives of it: a body takes no longer, and pauses no longer between two of its bytes.
@@ -159,7 +159,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
     def on_response_complete(self) -> None:
         """A request is answered; they are answered in turn."""
         if self._cycles:
-            self._cycles.popleft()
+            self._cycles.popleft().body = bytearray()  # what was not read of a refused body
         super().on_response_complete()
 
     def on_message_complete(self) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 MAX_CONNECTIONS = 1024
 # Of a TLS client; one that is slower is cut off.
 HANDSHAKE_TIMEOUT_S = 30.0
-# Descriptors for connections that are told 503, and as many for the server's own files.
+# Descriptors for connections that are answered 503, and as many for the server's own files.
 _SPARE_DESCRIPTORS = 64
 _PAUSE_S = 0.1
 

@@ -171,5 +171,5 @@ class _State:
             yield GaugeMetricFamily(name, text, value)
         yield CounterMetricFamily("splitwatt_model_loads", "Models loaded.", usage.loads)
         yield CounterMetricFamily(
-            "splitwatt_model_evictions", "Models let go for others.", usage.evictions
+            "splitwatt_model_evictions", "Models unloaded to make room for others.", usage.evictions
         )

@@ -44,7 +44,7 @@ class TokenCheck:
 
 
 def route(path: str, handler: Handler, method: str = "GET") -> Route:
-    """A route whose handler's errors are told as the protocol's object."""
+    """A route whose handler's errors become the protocol's error object."""
 
     async def answered(request: Request) -> Response:
         try:

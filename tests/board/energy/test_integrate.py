@@ -462,3 +462,23 @@ def test_bounds_in_the_wrong_order_and_windows_that_are_none(tmp_path):
 def test_joules_that_no_sensor_measured_say_so():
     assert not_measured("measured") == []
     assert not_measured("replayed") == ["replayed: no sensor measured these joules"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"total": ["VDD_IN", "VDD_OTHER"]},
+        {"total": None, "total_lines": [["VDD_OTHER?"]]},
+        {"probed_period_s": {"VDD_IN": "0.1"}},
+        {"rails": [dict(rail_records([RAIL])[0], period_s="0.1")]},
+        {"rails": [dict(rail_records([RAIL])[0], same_as=3)]},
+        {"rails": [dict(rail_records([RAIL])[0], absurd_above_w=None)]},
+    ],
+)
+def test_a_trace_beside_wrong_metadata_is_refused(tmp_path, change):
+    path = tmp_path / "trace.csv"
+    path.write_text("t_s,VDD_IN\n0,1\n1,1\n")
+    about = dict({"format": 1, "rails": rail_records([RAIL]), "total": ["VDD_IN"]}, **change)
+    (tmp_path / "trace.json").write_text(json.dumps(about))
+    with pytest.raises(SensorError, match="trace.json"):
+        read_trace(str(path))
