@@ -41,11 +41,10 @@ NOT_HERE = (
     "sudo ", "echo ", "make ", "ssh ", "scp ", "python3 -m venv", ". ~/", "cd ~/", "pip install",
     "PATH=/usr/local/cuda",
 )  # fmt: skip
-# In the commands that run: the words for a board are words for this machine, and one small model
+# In the commands that run: the words for a board are words for this machine, and one split model
 # takes the place of Table 3's.
 HERE = {
-    "--config table3.yaml --target nano --weights": "--model MODEL --target nano --server-target nano "
-    "--weights",
+    "--config table3.yaml --target nano --weights": "--model MODEL --target nano --weights",
     "--config table3.yaml --target orin_nano": "--model mobilenet_v2 --target orin_nano",
     "verify ~/nano/ladon_r50@0.32 --backend tensorrt": "verify BOARD/nano/MODEL --backend cpu",
     "build ~/nano/*": "build BOARD/nano/MODEL --no-engines",
@@ -55,7 +54,7 @@ HERE = {
     "serve --bundles bundles --target nano --lan": "serve --bundles bundles --target nano --port 0",
     "report RUN": "report run",
 }
-MODEL = "ladon_r50@20.48"
+MODEL = "entropic_student_ic@5.12"
 
 
 def commands():
@@ -69,15 +68,14 @@ def test_every_command_runs_here_or_is_known_not_to():
         assert line.startswith(("splitwatt ", *NOT_HERE)), line
 
 
-def test_the_way_to_a_board_is_walked(cut_bundles, tmp_path):
+def test_the_way_to_a_board_is_walked(tmp_path):
     """Export, the board's half copied, verified, profiled against a server that has the whole, reported."""
-    shutil.copytree(cut_bundles / "nano" / MODEL, tmp_path / "bundles" / "nano" / MODEL)
     (tmp_path / "one.yaml").write_text(
         "format: 1\nname: one\nimages: default\nwarmup: 0\ninferences: 1\nrepeats: 1\nseed: 1\n"
         "backends: [cpu]\n"
         "server_backend: cpu\npayload: measured\n"
         "links:\n  - {name: slow, kind: simulated, rate_kbit_s: 100, bytes: payload, source: a test}\n"
-        "configurations:\n  Ours1: {split: [%s]}\n" % MODEL
+        "configurations:\n  SC1: {split: [%s]}\n" % MODEL
     )
     here = {"BOARD": str(tmp_path / "board"), "MODEL": MODEL, "SERVER": ""}
     done, server = [], None

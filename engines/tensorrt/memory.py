@@ -69,7 +69,7 @@ class Device:
         self._cuda.memcpy_htod_async(buffer.address, host, self._stream)
 
     def download(self, buffer: "Buffer", shape: Tuple[int, ...], dtype: Any) -> np.ndarray:
-        """Start copying a buffer's device half to its host half; a view, sound after `wait`."""
+        """Start copying a buffer's device half to its host half; a view, valid after `wait`."""
         host = buffer.host_view(shape, dtype)
         if host.size:
             self._cuda.memcpy_dtoh_async(host, buffer.address, self._stream)

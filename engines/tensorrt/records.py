@@ -124,7 +124,7 @@ def choose(records: List[Record], onnx_path: str, onnx_sha256: str, found: Machi
     """The newest record that serves this part on this machine.
 
     Raises:
-        EngineError: there is none; says what the nearest one was built for.
+        EngineError: no record fits; the sentence says what the nearest one was built for.
     """
     build = "splitwatt build %s" % (os.path.dirname(onnx_path) or ".")
     if found.runtime == RTX:

@@ -1,6 +1,6 @@
 """Which TensorRT this is, and whether it can serve this board and bundle; imports no TensorRT.
 
-Three generations of the Python API are told apart by the version alone:
+Three generations of the Python API are distinguished by the version alone:
 
 ==============  ==========  ==================================================================
 generation      TensorRT    what differs
@@ -47,7 +47,7 @@ def parse_version(text: str) -> Tuple[int, ...]:
     """
     numbers = [int(number) for number in re.findall(r"\d+", text)[:3]]
     if not numbers:
-        raise EngineError("TensorRT calls its version '%s', which has no number" % text)
+        raise EngineError("cannot parse TensorRT version '%s'" % text)
     return tuple(numbers + [0] * (3 - len(numbers)))
 
 

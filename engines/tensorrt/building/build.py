@@ -16,7 +16,14 @@ from splitwatt.engines.tensorrt.building.build_part import (
     workspace_mb,
 )
 from splitwatt.engines.tensorrt.building.running import run_child
-from splitwatt.engines.tensorrt.versions import RTX, TENSORRT, TITLES, serves
+from splitwatt.engines.tensorrt.versions import (
+    RTX,
+    TENSORRT,
+    TITLES,
+    Machine,
+    check_target,
+    serves,
+)
 
 Tell = Callable[[str], None]
 # A build of a small part takes this much besides its workspace: TensorRT, CUDA and the weights.
@@ -46,7 +53,8 @@ def build_bundle(
         tell, runtime, arguments, workspace: as in `build_engines`.
 
     Raises:
-        BundleError, EngineError, TargetError: nothing can be built.
+        BundleError, EngineError, TargetError: it cannot be built; with TensorRT for RTX also where
+            that serves neither end.
     """
     document: Dict[str, Any] = {"bundle": path, "target": None, "parts": []}
     default = ("board", "server") if runtime == RTX else ("board",)
@@ -56,6 +64,8 @@ def build_bundle(
     placed = [(end, load_target(targets[end])) for end in ends]
     document["target"] = placed[0][1].name
     served = [(end, target) for end, target in placed if serves(target, runtime)]
+    if not served and runtime == RTX:
+        check_target(placed[0][1], Machine("", "", "", RTX))
     if not served:
         names = " or ".join(sorted({target.name for _, target in placed}))
         tell("%s: %s has no %s, onnxruntime runs it: no engines to build"

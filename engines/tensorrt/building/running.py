@@ -23,7 +23,7 @@ def ending(what: str, returncode: int, said: str) -> EngineError:
     if returncode < 0:
         return EngineError("building %s died of signal %d" % (what, -returncode), "see dmesg")
     lines = [line for line in said.strip().splitlines() if line.strip()]
-    # A compiler's first error, else the last thing said: a tool's own summary tells nothing.
+    # A compiler's first error, else the last thing said: a tool's own summary says nothing.
     lines = [line for line in lines if "error: " in line][:1] or lines
     sentence = lines[-1] if lines else "it ended with status %d" % returncode
     prefix = "splitwatt: "
@@ -33,14 +33,14 @@ def ending(what: str, returncode: int, said: str) -> EngineError:
 
 
 def run_child(command: List[str], what: str, tell: Tell, expected_s: Optional[float] = None) -> str:
-    """Run a program, telling how long it has been at it; its standard output.
+    """Run a program and report how long it has been running; returns its standard output.
 
     Every program finds CUDA's compiler.
 
     Args:
         command: the program and its arguments.
         what: it makes, for the sentences.
-        tell: takes a line for people, every ten seconds.
+        tell: called with a line for people every ten seconds.
         expected_s: how long it will probably take.
 
     Raises:

@@ -15,6 +15,7 @@ Table 3 on four targets, it is an afternoon's work for two cores: exports are mo
 import argparse
 import functools
 import hashlib
+import shutil
 import sys
 import tempfile
 import time
@@ -114,10 +115,10 @@ class Fits:
                 )
         for part in self.bundle.manifest.parts:
             if part.placement == "both":
-                (folder / part.file).symlink_to(Path(self.bundle.part_path(part.name)).resolve())
+                shutil.copy(self.bundle.part_path(part.name), folder)
                 parts.append(part)
         for name in self.bundle.tables_paths():
-            (folder / Path(name).name).symlink_to(Path(name).resolve())
+            shutil.copy(name, folder)
         manifest = self.bundle.manifest._replace(parts=parts, samples=[])
         return Bundle(str(folder), manifest, "")
 

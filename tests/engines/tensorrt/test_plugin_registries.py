@@ -17,7 +17,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.rangecoder import Tables, graph
+from splitwatt.engines.tensorrt.shapes import profile_of
 from tests.conftest import ROOT
 from tests.engines.rangecoder.test_gpu_code import (
     CODER,
@@ -43,6 +45,8 @@ said = log.Log()
 logger = builder.make_logger(trt, said)
 version = plugin.load_plugin(trt, logger, sys.argv[1])
 sizes = {"image": ((1, 3, 32, 32), (1, 3, 64, 64), (1, 3, 128, 128))}
+if len(sys.argv) > 3:
+    sizes = {name: tuple(map(tuple, range)) for name, range in json.loads(sys.argv[3]).items()}
 configure = functools.partial(rtx.configure, trt, "8.6")
 recipe = builder.Recipe(sys.argv[2], sizes, [], 1 << 28, None, configure)
 engine, cache = builder.build_engine(trt, logger, said, recipe)
@@ -83,6 +87,23 @@ def test_tensorrt_for_rtx_builds_the_encoder_with_the_coder_in_it(library, tmp_p
     said = json.loads(done.stdout.splitlines()[-1])
     assert said["version"] == "1" and said["bytes"] > 1000
     assert {"SplitRangeEncode", "SplitRangeDecode"} <= set(said["kinds"])
+
+
+def test_ladon_s_encoder_with_the_coder_in_it_is_built_for_every_image(library, bundles, tmp_path):
+    """The graph that `export --coder in-graph` writes, at the sizes of the product's own profile."""
+    need_rtx()
+    bundle = Bundle.open(str(bundles / "ladon_r50@20.48"), "board")
+    encoder = bundle.part("encoder")
+    tables = Tables.load(bundle.tables_paths()[0])
+    path = tmp_path / "encoder.onnx"
+    onnx.save(graph.append_encoder(onnx.load(bundle.part_path("encoder")), tables), str(path))
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD, str(library), str(path), json.dumps(profile_of(bundle, encoder))],
+        cwd=str(ROOT), stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    # The weights and tables are in the engine.
+    assert json.loads(done.stdout.splitlines()[-1])["bytes"] > 0.5 * encoder.bytes
 
 
 def test_the_library_offers_both_interfaces(library):

@@ -5,9 +5,11 @@ import json
 import subprocess
 from pathlib import Path
 
+import onnx
 import pytest
 
 from splitwatt.device_configs.errors import EngineError, TargetError
+from splitwatt.device_configs.files import sha256_file
 from splitwatt.device_configs.targets import load_target
 from splitwatt.engines.tensorrt import records, versions
 from tests.board.tiny import COMMAND, read_document, tiny_bundle, write_document
@@ -66,13 +68,47 @@ def test_both_ends_are_built_for_their_own_gpus_without_one(tmp_path):
 
 
 def test_a_jetson_is_refused_in_one_sentence(tmp_path):
-    need_rtx()
     path = bundle_for_rtx(tmp_path / "b", "nano", "nano")
-    done = build(path, "--json")
-    assert done.returncode == 0 and json.loads(done.stdout)["bundles"][0]["parts"] == []
+    done = build(path)
+    assert done.returncode == 1 and not (Path(path) / "engines").exists()
+    last = done.stderr.strip().splitlines()[-1]
+    assert (
+        "TensorRT for RTX does not serve the target 'nano'" in last
+        and "Traceback" not in done.stderr
+    )
+    assert "on that machine run splitwatt build, without --backend" in last
     with pytest.raises(TargetError, match="does not serve the target 'nano'"):
         found = versions.Machine("1.7.1", "5.3", "", versions.RTX)
         versions.check_target(load_target("nano"), found)
+
+
+def test_an_unknown_operator_is_one_sentence_although_the_wheel_lacks_a_link(tmp_path):
+    """NVIDIA's parser ends the process there, unless both names of its library are found."""
+    need_rtx()
+    path = bundle_for_rtx(tmp_path / "b")
+    model = onnx.load(str(Path(path) / "encoder.onnx"))
+    model.graph.node[0].op_type = "NoSuchOperator"
+    onnx.save(model, str(Path(path) / "encoder.onnx"))
+    document = read_document(path)
+    part = next(part for part in document["parts"] if part["name"] == "encoder")
+    file = Path(path) / part["file"]
+    part.update(sha256=sha256_file(str(file)), bytes=file.stat().st_size)
+    write_document(path, document)
+    done = build(path, "--placement", "board")
+    assert done.returncode == 1, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert "refuses" in last and "knows an operator neither itself nor from a plugin" in last
+
+
+def test_an_engine_whose_hash_is_not_recorded_is_not_loaded(tmp_path):
+    need_rtx()
+    path = bundle_for_rtx(tmp_path / "b")
+    assert build(path, "--placement", "board").returncode == 0
+    (record,) = records.read_records(str(Path(path) / "engines"))
+    engine = Path(path) / "engines" / record.engine
+    engine.write_bytes(engine.read_bytes() + b"x")
+    with pytest.raises(EngineError, match=r"damaged: .*build it again: splitwatt build"):
+        records.engine_path(str(engine.parent), record)
 
 
 def test_export_builds_a_detector_cut_at_what_the_runtime_lacks(tmp_path):

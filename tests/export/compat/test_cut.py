@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 
 from splitwatt.device_configs.errors import ExportError
 from splitwatt.device_configs.targets import load_target
-from splitwatt.export.compat import check_model, extract, fit, fold, load_table, plan_cut
+from splitwatt.export.compat import check_model, extract, fit, fit_to, fold, load_table, plan_cut
 from splitwatt.export.compat.macs import macs_of, sized
 from tests.export.compat.graphs import Constant, Input, graph
 
@@ -84,6 +84,16 @@ def test_the_halves_compute_what_the_whole_does(detector, target):
     assert any(value.size for value in whole.values())
     for port, expected in whole.items():
         np.testing.assert_allclose(parts[port], expected, rtol=1e-4, atol=1e-4, err_msg=port)
+
+
+@pytest.mark.parametrize("version", ["8.5", "8.6", "10.1"])
+def test_from_8_5_on_a_detector_is_whole(detector, version):
+    """Whatever onnxruntime stands beside it, in the operators of that version's own table."""
+    fitted = fit_to(
+        detector[1], "model", load_table("tensorrt", version), load_table("onnxruntime", "1.10")
+    )
+    assert [piece.runtime for piece in fitted.pieces] == ["tensorrt"]
+    assert fitted.report.on_tensorrt == "whole"
 
 
 def test_a_nano_gets_every_convolution_it_can(detector, for_nano):
