@@ -53,7 +53,7 @@ def export(request: Request, report: Report) -> tuple[Manifest, list[str]]:
     """Make the bundle of a request; `request.out` holds all of it or what it held before.
 
     Args:
-        report: told what begins, and its weight.
+        report: called with what begins, and its weight.
 
     Returns:
         The manifest, and lines that say what was done to parts so that their targets run them.
@@ -83,8 +83,8 @@ def export(request: Request, report: Report) -> tuple[Manifest, list[str]]:
         manifest = _state_rounding(request, folder, taken)
         if request.coder == IN_GRAPH and manifest.split:
             manifest = add_coder(folder, manifest)
-        told = [line for fit in fits for line in fit.lines()]
-        return manifest, told + [line for entry in manifest.rounding for line in lines_of(entry)]
+        lines = [line for fit in fits for line in fit.lines()]
+        return manifest, lines + [line for entry in manifest.rounding for line in lines_of(entry)]
 
 
 def _network(request: Request) -> tuple[Network, dict[str, Head], list[str]]:

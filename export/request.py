@@ -209,7 +209,7 @@ def made_by() -> dict[str, str]:
 
 
 def _recipe() -> str:
-    """Of the sources that decide what is in a bundle: another digest makes it anew."""
+    """Of the sources that decide what is in a bundle: a bundle with another digest is made again."""
     room = Path(__file__).resolve().parent
     sources = [path for folder in (room, room.parent / "engines") for path in folder.rglob("*.py")]
     text = hashlib.sha256()

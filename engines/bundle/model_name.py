@@ -28,7 +28,7 @@ class ModelName(NamedTuple):
 
 
 def read_name(name: str) -> ModelName:
-    """A model's name taken apart; a codec's rate point may also stand last: `jpeg+resnet50@50`.
+    """A model's name taken apart; a codec's rate point may also come last: `jpeg+resnet50@50`.
 
     Raises:
         UsageError: it has two rate points.

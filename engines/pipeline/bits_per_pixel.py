@@ -23,10 +23,10 @@ def bits_per_pixel(codec: Codec, payload: bytes, sizes: np.ndarray) -> Optional[
 
     Returns:
         float32 (h, w), bits of each pixel of the input without its padding; None of a codec that
-        cannot tell. Its sum and the header are the payload, but for what lies on the padding.
+        does not know. Its sum and the header are the payload, but for what lies on the padding.
 
     Raises:
-        BitstreamError: unsound bytes or sizes.
+        BitstreamError: invalid bytes or sizes.
     """
     checked = read_sizes(sizes)
     height, width = checked.input

@@ -81,7 +81,7 @@ def decode_image(
 
 
 def image_names(folder: str) -> List[str]:
-    """File names of a folder's images, in order; hidden ones are none."""
+    """File names of a folder's images, in order, without hidden ones."""
     names = [name for name in os.listdir(folder) if name.lower().endswith(_SUFFIXES)]
     return sorted(name for name in names if not name.startswith("."))
 
@@ -111,7 +111,7 @@ def _read(path: str) -> bytes:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION)
-    except Exception:  # damaged EXIF says nothing of the orientation of sound pixels
+    except Exception:  # damaged EXIF: the pixels are valid, their orientation is unknown
         return image
     method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
     return image if method is None else image.transpose(method)  # type: ignore[arg-type]

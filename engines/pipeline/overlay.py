@@ -10,7 +10,7 @@ from splitwatt.engines.labels import labels
 from splitwatt.engines.pipeline.postprocess import Answer
 
 Colour = Tuple[int, int, int]
-# Okabe and Ito's colours, which colour-blind people tell apart; then the same, lighter.
+# Okabe and Ito's colours, which colour-blind people can distinguish; then the same, lighter.
 _BASE: List[Colour] = [
     (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66),
     (0, 114, 178), (213, 94, 0), (204, 121, 167),

@@ -116,7 +116,7 @@ class ServerPipeline(PartsPipeline):
             sizes: int32 (6,), as in `Request`, from anywhere.
 
         Raises:
-            BitstreamError: unsound bytes or sizes. EngineError: a part failed.
+            BitstreamError: invalid bytes or sizes. EngineError: a part failed.
         """
         laps = Laps()
         checked = read_sizes(sizes)
@@ -128,7 +128,7 @@ class ServerPipeline(PartsPipeline):
         """What the codec makes of bytes from anywhere, as the parts take it.
 
         Raises:
-            BitstreamError: unsound bytes, or those of another model.
+            BitstreamError: invalid bytes, or those of another model.
         """
         decoded = self.codec.decode(payload, sizes.input)
         left = dict(decoded)
@@ -255,10 +255,12 @@ def read_sizes(sizes: np.ndarray) -> Sizes:
     if not isinstance(sizes, np.ndarray) or sizes.dtype != np.int32 or sizes.shape != (6,):
         raise BitstreamError("a request's sizes must be int32 of shape (6,)")
     image_h, image_w, valid_h, valid_w, input_h, input_w = (int(size) for size in sizes)
-    sound = min(image_h, image_w, valid_h, valid_w) > 0
-    sound = sound and valid_h <= input_h and valid_w <= input_w
-    if not sound or input_h * input_w > MAX_INPUT_PIXELS:
-        raise BitstreamError("a request's sizes %s are no sizes of an image" % sizes.tolist())
+    valid = min(image_h, image_w, valid_h, valid_w) > 0
+    valid = valid and valid_h <= input_h and valid_w <= input_w
+    if not valid or input_h * input_w > MAX_INPUT_PIXELS:
+        raise BitstreamError(
+            "a request's sizes %s are not valid sizes of an image" % sizes.tolist()
+        )
     return Sizes((image_h, image_w), (valid_h, valid_w), (input_h, input_w))
 
 

@@ -89,7 +89,7 @@ def load_table(runtime: str, version: str) -> Table:
     """The table of exactly this version.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such table.
         ConfigError: the file is not a table.
     """
     check_known(f"table of {runtime}", version, known_tables(runtime))
@@ -101,7 +101,7 @@ def parse_table(document: Any, file: str) -> Table:
     """A table from its YAML document; `file` names it in errors.
 
     Raises:
-        ConfigError: a key, a rule or the format is unknown, or a row stands twice.
+        ConfigError: a key, a rule or the format is unknown, or a row is repeated.
     """
     _check_keys(document, _TABLE_KEYS, file, "")
     if document["format"] != _FORMAT:
@@ -109,7 +109,7 @@ def parse_table(document: Any, file: str) -> Table:
     unsupported = document["unsupported"] or []
     twice = set(unsupported) & set(document["operators"])
     if twice or len(set(unsupported)) != len(unsupported):
-        raise ConfigError(f"{file}: {sorted(twice) or 'unsupported'} stands twice", "keep one row")
+        raise ConfigError(f"{file}: {sorted(twice) or 'unsupported'} is repeated", "keep one row")
     return Table(
         runtime=document["runtime"],
         version=document["version"],

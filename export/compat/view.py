@@ -43,7 +43,7 @@ class View:
         }
 
     def dtype(self, name: str) -> str | None:
-        """The tensor's element type, as in `float32`; None where ONNX cannot tell."""
+        """The tensor's element type, as in `float32`; None where ONNX does not know."""
         if name in self._initializers:
             return type_name(self._initializers[name].data_type)
         if name in self._values:
@@ -100,7 +100,7 @@ def view_of(model: ModelProto) -> View:
         inferred = shape_inference.infer_shapes(model, data_prop=True)
     except shape_inference.InferenceError as error:
         reason = str(error).strip().splitlines()[0]
-        raise ExportError(f"the graph '{model.graph.name}' is unsound: {reason}", "export it anew")
+        raise ExportError(f"the graph '{model.graph.name}' is invalid: {reason}", "export it again")
     return View(inferred.graph, opset_of(inferred))
 
 

@@ -214,7 +214,7 @@ def fit_rcnn(
     ones, with a busy one so that the statistics are not theirs alone.
 
     Args:
-        features: per photograph, what makes the backbone's features (made anew when needed: they
+        features: per photograph, what makes the backbone's features (made again when needed: they
             are large).
     """
     chosen = _smooth_and_busy(photos)

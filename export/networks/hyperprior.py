@@ -17,7 +17,7 @@ from splitwatt.export.weights.random_weights import quantised
 
 
 class HyperpriorModel:
-    """CompressAI's entropy bottleneck of a side latent, and Gaussians that it tells of.
+    """CompressAI's entropy bottleneck of a side latent, and the Gaussians that it predicts.
 
     Args:
         bottleneck: the EntropyBottleneck of the side latent.

@@ -201,7 +201,7 @@ def _scale_convolution(
 
 
 def _drop_notes(model: onnx.ModelProto, ir_version: int, name: str) -> None:
-    """Leave out what changes from one PyTorch to another or tells where the export ran."""
+    """Leave out what changes from one PyTorch to another or shows where the export ran."""
     model.ir_version = ir_version
     model.producer_name, model.producer_version = "splitwatt", ""
     model.doc_string = ""

@@ -111,7 +111,7 @@ class Advice:
 
 
 def advice(checkpoint: Checkpoint, model: str, rate: str | None) -> Advice:
-    """What to tell somebody who wants the weights of a model."""
+    """How to get the weights of a model, for people."""
     if checkpoint.archive:
         put, *also = (os.path.join(PLACE, path) for path in checkpoint.paths)
     else:
@@ -179,7 +179,7 @@ def _in_timms_cache(checkpoint: Checkpoint) -> str | None:
 
 
 def _role(given: str, checkpoints: Sequence[Checkpoint]) -> str:
-    """The role of the file that the user named: what its name tells, else the first."""
+    """The role of the file that the user named: from its name, else the first."""
     name = os.path.basename(given)
     for checkpoint in checkpoints:
         if name in {os.path.basename(path) for path in checkpoint.paths}:

@@ -253,7 +253,7 @@ def _level_output(layer: nn.Module, output: Tensor, spread: float) -> None:
 def class_offsets(classes: int) -> Tensor:
     """Offsets for random class logits, background first: six classes stay, the others sink.
 
-    With all of COCO's classes the number of boxes hangs on the far tail of the logits, where a busy
+    With all of COCO's classes the number of boxes depends on the far tail of the logits, where a busy
     photograph has a thousand times the boxes of a smooth one.
     """
     offsets = torch.full((classes,), -8.0)

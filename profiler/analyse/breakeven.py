@@ -98,7 +98,7 @@ def pairs(all_cases: Sequence[Case], speed: float) -> List[Tuple[Case, Case]]:
 
 
 def _rates(more: Curve, less: Curve, more_at: np.ndarray, less_at: np.ndarray) -> np.ndarray:
-    """The rate of each resample, by halving; an end of the range where there is none."""
+    """The rate of each resample, by halving; an end of the range where no rate breaks even."""
     more_s, less_s = _medians(more, more_at), _medians(less, less_at)
 
     def gap(log: np.ndarray) -> np.ndarray:

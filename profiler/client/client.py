@@ -110,7 +110,7 @@ class Client:
         received_s = time.perf_counter()
         length = read_header_length(answer.headers.get(HEADER_LENGTH.lower()))
         response = decode_response(answer.body, length)
-        # Ours answers as it was asked. Others must be told, which costs each request 42 bytes.
+        # Ours answers as it was asked. Others must be asked, which costs each request 42 bytes.
         self._ask_binary = self._ask_binary or length is None
         packed = response.tensors.get("answer")
         if packed is None or packed.datatype != "UINT8":
@@ -140,7 +140,7 @@ class Client:
         return {HEADER_LENGTH: str(message.header_length)}, message.body
 
     def drain(self) -> Optional[float]:
-        """Empty a shaped link's token bucket before a request; None where there is none to empty.
+        """Empty a shaped link's token bucket before a request; None where there is no bucket.
 
         Returns:
             The seconds that it took, which are no part of what is measured.
@@ -173,7 +173,7 @@ class Client:
             isinstance(document.get(name), float) for name in ("received_s", "sent_s")
         )
         if not known:
-            raise NoClockError("the server at %s tells no clock" % self.endpoint.url, _OLDER)
+            raise NoClockError("the server at %s gives no clock" % self.endpoint.url, _OLDER)
         up, down = self._connection.sent_bytes, self._connection.received_bytes
         own = document["received_s"], document["sent_s"]
         return Exchange(self._sent_s, own[0], own[1], received_s, up, down)
@@ -270,5 +270,5 @@ def _told_to_wait_s(answer: Answer) -> float:
 
 
 def quoted(model: str) -> str:
-    """A model's name as it stands in an address, which is how Triton's own client writes it."""
+    """A model's name as part of an address, which is how Triton's own client writes it."""
     return quote(model, safe="")

@@ -131,7 +131,7 @@ class Connection:
         self._until += more_s
 
     def gone(self, error: Exception) -> ServerError:
-        """What to tell of an exchange that failed with this error."""
+        """The sentence for an exchange that failed with this error."""
         if timed_out(error):
             reason, remedy = "gave no answer within %.3g s" % self.limit_s, _SLOW
         else:

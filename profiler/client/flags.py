@@ -10,7 +10,7 @@ from splitwatt.profiler.client.tokens import read_token
 
 
 def add_server_flags(arguments: argparse.ArgumentParser) -> None:
-    """Add --server, what goes with it, and --server-backend for where there is none."""
+    """Add --server, what goes with it, and --server-backend for a run without it."""
     add = arguments.add_argument
     add("--server-backend", metavar="BACKEND", help="what runs the server's, where that is here")
     add("--server", metavar="URL", help="a running server (default: its parts run here)")

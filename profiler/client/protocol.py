@@ -129,7 +129,7 @@ def decode_request(body: bytes, header_length: Optional[int]) -> InferRequest:
         header_length: the value of Inference-Header-Content-Length; None when it was absent.
 
     Raises:
-        ServerError: it is none, in one sentence.
+        ServerError: it is not valid, in one sentence.
     """
     document, binary = _split(body, header_length)
     tensors = _tensors(document, "inputs", binary)
@@ -156,7 +156,7 @@ def decode_response(body: bytes, header_length: Optional[int]) -> InferResponse:
     """Read a response.
 
     Raises:
-        ServerError: it is none, in one sentence.
+        ServerError: it is not valid, in one sentence.
     """
     document, binary = _split(body, header_length)
     tensors = _tensors(document, "outputs", binary)
@@ -241,7 +241,7 @@ def _tensors(document: Dict[str, Any], key: str, binary: memoryview) -> Dict[str
             if start > len(binary):
                 _refuse("the binary data ends inside the tensor '%s'" % name)
         if name in tensors:
-            _refuse("the tensor '%s' stands twice" % name)
+            _refuse("the tensor '%s' is repeated" % name)
         tensors[name] = Tensor(name, datatype, shape, data)
     if start != len(binary):
         _refuse("%d bytes follow the last tensor" % (len(binary) - start))

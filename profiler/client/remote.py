@@ -15,7 +15,7 @@ from splitwatt.profiler.client.protocol import load_json
 STAGES = "stages"
 ENERGY = "energy"
 _PREFIX = "/v2/splitwatt"
-# A server that is told to begin looks at its sensors for some seconds first.
+# A server that begins to repeat checks its sensors for some seconds first.
 _PATIENCE_S = 30.0
 
 
