@@ -177,10 +177,10 @@ def _part(
             reference = part.reference(view.tensors)
         names = [value.name for value in model.graph.output]
         feed = {name: view.tensors[name].numpy() for name in inputs}
-        found = dict(zip(names, session.run(names, feed), strict=True))
-        check_declared(part, {**feed, **found})
-        difference.add(found, reference, view.where)
-        runs.append(Run(feed, found))
+        outputs = dict(zip(names, session.run(names, feed), strict=True))
+        check_declared(part, {**feed, **outputs})
+        difference.add(outputs, reference, view.where)
+        runs.append(Run(feed, outputs))
         view.grow(reference, network)
         if view is views[0]:
             macs = counter.macs

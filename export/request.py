@@ -95,8 +95,8 @@ class Request:
 
     def _coded(self, manifest: Manifest) -> bool:
         """Whether it has the coder in a graph as asked for."""
-        found = any(part.with_coder is not None for part in manifest.parts)
-        return found == (self.coder == IN_GRAPH and manifest.split)
+        has_coder = any(part.with_coder is not None for part in manifest.parts)
+        return has_coder == (self.coder == IN_GRAPH and manifest.split)
 
     def _labelled(self, manifest: Manifest) -> bool:
         """Whether it has the class names asked for."""

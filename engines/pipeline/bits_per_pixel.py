@@ -30,11 +30,11 @@ def bits_per_pixel(codec: Codec, payload: bytes, sizes: np.ndarray) -> Optional[
     """
     checked = read_sizes(sizes)
     height, width = checked.input
-    found = codec.bits(payload, checked.input)
-    if not found:
+    maps = codec.bits(payload, checked.input)
+    if not maps:
         return None
     total = np.zeros((height, width), np.float64)
-    for bits in found:
+    for bits in maps:
         total += _shares(height, bits.shape[0]) @ bits @ _shares(width, bits.shape[1]).T
     valid_height, valid_width = checked.valid
     return total[:valid_height, :valid_width].astype(np.float32)

@@ -49,8 +49,8 @@ def overlay(
             y = _tag(draw, (4, y), "%s %.0f %%" % (names[label], 100 * share), colour(label), font)
     if "classification" in answer:
         names = labels(heads["classification"].labels)
-        found = answer["classification"]
-        for label, score in list(zip(found["labels"].tolist(), found["scores"].tolist()))[:3]:
+        classes = answer["classification"]
+        for label, score in list(zip(classes["labels"].tolist(), classes["scores"].tolist()))[:3]:
             y = _tag(draw, (4, y), "%s %.2f" % (names[label], score), (255, 255, 255), font)
     return picture
 

@@ -210,10 +210,10 @@ class Connection:
     def _check_fingerprint(self, stream: Any) -> None:
         if not self._fingerprint:
             return
-        found = hashlib.sha256(stream.getpeercert(binary_form=True)).hexdigest()
-        if found != self._fingerprint:
+        fingerprint = hashlib.sha256(stream.getpeercert(binary_form=True)).hexdigest()
+        if fingerprint != self._fingerprint:
             raise ServerError(
-                "the server's certificate has another fingerprint (%s...)" % found[:16],
+                "the server's certificate has another fingerprint (%s...)" % fingerprint[:16],
                 "copy the one that 'splitwatt serve --lan' printed",
             )
 
