@@ -27,12 +27,12 @@ def package(module: str, purpose: str, remedy: str, name: Optional[str] = None) 
     """
     name = module if name is None else name
     try:
-        found = importlib.import_module(module)
+        imported = importlib.import_module(module)
     except Exception as error:  # a package that is there but broken raises whatever it likes
         kind = "not installed" if isinstance(error, ImportError) else "broken"
         text = " ".join(str(error).split())[:120]
         return Check(name, False, "%s (%s): %s" % (kind, purpose, text), remedy)
-    return Check(name, True, "%s (%s)" % (getattr(found, "__version__", "there"), purpose), "")
+    return Check(name, True, "%s (%s)" % (getattr(imported, "__version__", "there"), purpose), "")
 
 
 def broken(room: str, error: BaseException) -> List[Check]:
@@ -87,10 +87,10 @@ def ask(rooms: Tuple[str, ...]) -> Iterator[Tuple[str, List[Check]]]:
 def lines(check: Check) -> List[str]:
     """A check as lines for people."""
     box = "[x]" if check.ok else "[ ]"
-    found = ["  %s %-22s %s" % (box, check.name, check.detail)]
+    texts = ["  %s %-22s %s" % (box, check.name, check.detail)]
     if not check.ok and check.remedy:
-        found.append("      add it:                %s" % check.remedy)
-    return found
+        texts.append("      add it:                %s" % check.remedy)
+    return texts
 
 
 VERBS = {"doctor": doctor}

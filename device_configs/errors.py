@@ -9,8 +9,8 @@ SplitwattError                a command prints it as one sentence and exits 1
 |-- CheckpointError           weights that do not fit the model
 |-- ExportError               a graph that is not what PyTorch computes, or that a target cannot run
 |-- EngineError               a backend that is missing or failed
-|-- BitstreamError            bytes that are no sound bitstream
-|   `-- DesyncError           sound bytes, but not under these tables or indexes
+|-- BitstreamError            bytes that are not a valid bitstream
+|   `-- DesyncError           valid bytes that do not fit these tables or indexes
 |-- ServerError               the server is gone, refused, or answered nonsense
 |-- RunError                  a run folder that cannot be written, read or resumed
 `-- SensorError               a power rail that cannot be read
@@ -71,7 +71,7 @@ class EngineError(SplitwattError):
 
 
 class BitstreamError(SplitwattError):
-    """The bytes are no sound bitstream."""
+    """The bytes are not a valid bitstream."""
 
 
 class DesyncError(BitstreamError):

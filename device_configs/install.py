@@ -51,7 +51,7 @@ def install_for(package: str) -> str:
 def _origin() -> Optional[Tuple[str, bool]]:
     """The folder or wheel that this copy was installed from, and whether it still runs from there.
 
-    None: an index, or not told. PEP 610's direct_url.json tells it; a clone that runs uninstalled
+    None: an index, or unknown. PEP 610's direct_url.json says it; a clone that runs uninstalled
     is its own origin.
     """
     root = os.path.dirname(os.path.dirname(os.path.abspath(splitwatt.__file__)))

@@ -31,7 +31,7 @@ class Fact(NamedTuple):
 
 
 class RailConfig(NamedTuple):
-    """A power rail: the sensor's label (`*` stands for any text), where the chip sits, the rail
+    """A power rail: the sensor's label (`*` matches any text), where the chip sits, the rail
     that feeds it, which of Energon's figures it is, what it measures, from where.
     """
 

@@ -73,16 +73,16 @@ def _tensorrt() -> Check:
         remedy = "sudo apt install tensorrt python3-libnvinfer; venv with --system-site-packages"
     else:
         remedy = "pip install tensorrt"
-    found = package("tensorrt", "backend tensorrt", remedy)
-    if not found.ok:
-        return found
+    check = package("tensorrt", "backend tensorrt", remedy)
+    if not check.ok:
+        return check
     import tensorrt
 
     from splitwatt.engines.tensorrt.versions import generation
 
     try:
         detail = "%s (backend tensorrt, its API's generation: %s)"
-        return found._replace(
+        return check._replace(
             detail=detail % (tensorrt.__version__, generation(tensorrt.__version__))
         )
     except EngineError as error:
@@ -93,15 +93,15 @@ def _rtx() -> List[Check]:
     """TensorRT for RTX, on the processors that it has wheels for; it builds without a GPU."""
     if platform.machine() != "x86_64":
         return []
-    found = package("tensorrt_rtx", "backend tensorrt-rtx", install_command("rtx"))
-    if not found.ok:
-        return [found]
+    check = package("tensorrt_rtx", "backend tensorrt-rtx", install_command("rtx"))
+    if not check.ok:
+        return [check]
     from splitwatt.engines.tensorrt.rtx import import_rtx
 
     try:
         detail = "%s (backend tensorrt-rtx: builds engines without a GPU; its libraries are linked "
         detail += "under the names that its parser opens)"
-        return [found._replace(detail=detail % import_rtx().__version__)]
+        return [check._replace(detail=detail % import_rtx().__version__)]
     except EngineError as error:
         return [Check("tensorrt_rtx", False, error.message, error.remedy)]
 
@@ -161,7 +161,7 @@ def _native() -> List[Check]:
 
 def _compiler() -> Optional[str]:
     for name in (os.environ.get("CXX", ""), "g++", "c++", "clang++"):
-        found = shutil.which(name) if name else None
-        if found:
-            return found
+        path = shutil.which(name) if name else None
+        if path:
+            return path
     return None

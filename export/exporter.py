@@ -62,7 +62,7 @@ def export(request: Request, report: Report) -> tuple[Manifest, list[str]]:
     """Make the bundle of a request; `request.out` holds all of it or what it held before.
 
     Args:
-        report: told what begins, and its weight.
+        report: called with what begins, and its weight.
 
     Returns:
         The manifest, and lines that say what was done to parts so that their targets run them.
@@ -92,8 +92,8 @@ def export(request: Request, report: Report) -> tuple[Manifest, list[str]]:
         manifest = _state_rounding(request, folder, taken)
         if request.coder == IN_GRAPH and manifest.split:
             manifest = add_coder(folder, manifest)
-        told = [line for fit in fits for line in fit.lines()]
-        return manifest, told + [line for entry in manifest.rounding for line in lines_of(entry)]
+        lines = [line for fit in fits for line in fit.lines()]
+        return manifest, lines + [line for entry in manifest.rounding for line in lines_of(entry)]
 
 
 def _network(request: Request) -> tuple[Network, dict[str, Head], list[str]]:
@@ -186,10 +186,10 @@ def _part(
             reference = part.reference(view.tensors)
         names = [value.name for value in model.graph.output]
         feed = {name: view.tensors[name].numpy() for name in inputs}
-        found = dict(zip(names, session.run(names, feed), strict=True))
-        check_declared(part, {**feed, **found})
-        difference.add(found, reference, view.where)
-        runs.append(Run(feed, found))
+        outputs = dict(zip(names, session.run(names, feed), strict=True))
+        check_declared(part, {**feed, **outputs})
+        difference.add(outputs, reference, view.where)
+        runs.append(Run(feed, outputs))
         view.grow(reference, network)
         if view is views[0]:
             macs = counter.macs

@@ -31,10 +31,10 @@ def read_labels(path: str) -> list[str]:
         )
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8 text", "write one class name a line")
-    found = _names(names)
-    if found is None:
+    parsed = _names(names)
+    if parsed is None:
         raise UsageError(f"{path} is no list of class names", "write one class name a line")
-    return found
+    return parsed
 
 
 def names_in(content: Any) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""Rows of a `--zoo` file for the commonest models of one's own; docs/adding-a-model.md shows each."""
+"""Rows of a `--zoo` file for the most common models of your own; docs/adding-a-model.md shows each."""
 
 from __future__ import annotations
 

@@ -95,8 +95,8 @@ class Request:
 
     def _coded(self, manifest: Manifest) -> bool:
         """Whether it has the coder in a graph as asked for."""
-        found = any(part.with_coder is not None for part in manifest.parts)
-        return found == (self.coder == IN_GRAPH and manifest.split)
+        has_coder = any(part.with_coder is not None for part in manifest.parts)
+        return has_coder == (self.coder == IN_GRAPH and manifest.split)
 
     def _labelled(self, manifest: Manifest) -> bool:
         """Whether it has the class names asked for."""
@@ -209,7 +209,7 @@ def made_by() -> dict[str, str]:
 
 
 def _recipe() -> str:
-    """Of the sources that decide what is in a bundle: another digest makes it anew."""
+    """Of the sources that decide what is in a bundle: a bundle with another digest is made again."""
     room = Path(__file__).resolve().parent
     sources = [path for folder in (room, room.parent / "engines") for path in folder.rglob("*.py")]
     text = hashlib.sha256()

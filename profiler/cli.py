@@ -171,7 +171,7 @@ def _tell_how_to_resume(path: str, options: argparse.Namespace) -> None:
 
 def _resume_command(path: str, options: argparse.Namespace) -> str:
     """The command that goes on with a run: run.json knows the rest, but not how to be let in, nor
-    where a target of one's own is.
+    where a target of your own is.
     """
     target = options.target if options.target and options.target.endswith(".yaml") else None
     flags = (("--token-file", options.token_file), ("--cert", options.cert),

@@ -43,7 +43,7 @@ def _governor(root: str) -> Check:
     )
     governors = sorted({text for text in map(_read, glob.glob(pattern)) if text})
     if not governors:
-        return Check("clocks", True, "the kernel tells no governor", "")
+        return Check("clocks", True, "the kernel reports no governor", "")
     if governors == ["performance"]:
         return Check("clocks", True, "governor performance", "")
     remedy = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
@@ -60,7 +60,7 @@ def _swap(root: str) -> Check:
     try:
         total, swap = (int(rows[key].split()[0]) // 1024 for key in ("MemTotal", "SwapTotal"))
     except (KeyError, ValueError, IndexError):
-        return Check("memory", True, "the kernel does not tell", "")
+        return Check("memory", True, "the kernel does not report it", "")
     detail = "%d MB, swap %d MB" % (total, swap)
     if total + swap < 6000:
         return Check("memory", False, detail + ": little for building engines",

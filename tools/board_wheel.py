@@ -2,7 +2,7 @@
 
     python tools/board_wheel.py --out dist
 
-zig's clang (from PyPI's ziglang) links against any glibc's symbols that it is told, which a
+zig's clang (from PyPI's ziglang) links against any glibc's symbols that it is given, which a
 distribution's cross compiler does not. Needs ziglang and pyelftools; pip fetches what builds wheels.
 """
 

@@ -1,4 +1,4 @@
-"""The tables of docs/models.md: `python -m tools.models_page` writes them anew into the page."""
+"""The tables of docs/models.md: `python -m tools.models_page` updates them in the page."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def check(value: Any, schema: Schema, file: str) -> Any:
 
 
 class _Checker(object):
-    """One document's check; `key` is where in it a value stands, as `links[0].name`."""
+    """One document's check; `key` is a value's place in it, as `links[0].name`."""
 
     def __init__(self, root: Schema, file: str) -> None:
         self._root = root
@@ -69,8 +69,8 @@ class _Checker(object):
             self._wrong(key, self._expected(schema), value)
         for keyword, argument in schema.items():
             if keyword in _CHECKS:
-                kind, sound, expected = _CHECKS[keyword]
-                if (kind is None or _is(value, kind)) and not sound(value, argument):
+                kind, valid, expected = _CHECKS[keyword]
+                if (kind is None or _is(value, kind)) and not valid(value, argument):
                     self._unsound(value, schema, key, keyword, expected)
             elif keyword not in _SILENT and keyword not in _STRUCTURE:
                 raise NotImplementedError("the schema keyword %s" % keyword)
@@ -113,8 +113,8 @@ class _Checker(object):
         self.check(name, schema.get("propertyNames", {}), key)
 
     def _missing(self, rule: Schema, key: str) -> NoReturn:
-        told = rule.get("description")
-        remedy = "it holds %s%s" % (self._expected(rule), ": %s" % told if told else "")
+        described = rule.get("description")
+        remedy = "it holds %s%s" % (self._expected(rule), ": %s" % described if described else "")
         raise ConfigError("%s: the key '%s' is missing" % (self._file, key), remedy)
 
     def _unsound(self, value: Any, schema: Schema, key: str, keyword: str, expected: str) -> None:
@@ -193,7 +193,7 @@ def _is_short_enough(value: Any, most: int) -> bool:
     return len(value) <= most
 
 
-# Keyword -> the type that it is about (None: any), whether a value is sound, and what is expected
+# Keyword -> the type that it is about (None: any), whether a value is valid, and what is expected
 # ("": what the schema's type, const or enum says).
 _CHECKS: Dict[str, Tuple[Any, Callable[[Any, Any], bool], str]] = {
     "const": (None, _same, ""),

@@ -7,10 +7,10 @@ from splitwatt.energy.rail_set import RailSet
 from splitwatt.energy.rails.rail import COUNTER
 from splitwatt.energy.rails.total import add_up, standing_still
 
-# An energy counter becomes a power over this time, s; while all stand still it is tried so often.
+# An energy counter becomes a power over this time, s; tried so often while no counter moves.
 _COUNTED_S = 0.1
 _TRIES = 3
-_STILL = "the counter stands still"
+_STILL = "the counter does not move"
 
 
 def read_once(rails: RailSet) -> Dict[str, Any]:

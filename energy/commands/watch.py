@@ -19,7 +19,7 @@ _BESIDE = 45
 
 
 def sparkline(values: List[Optional[float]], bars: str = _BARS) -> str:
-    """Bars of eight heights, from the least to the greatest value; a blank where there is none."""
+    """Bars of eight heights, from the least to the greatest value; a blank for None."""
     known = [v for v in values if v is not None]
     if not known:
         return " " * len(values)

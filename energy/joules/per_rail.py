@@ -74,7 +74,7 @@ def rail_energy(
 ) -> RailEnergy:
     """The energy of one rail between two moments of the trace's clock (s).
 
-    An energy counter that stood still is 0 J only if `feeder_moved`: the counter of the rail that
+    An energy counter that did not move is 0 J only if `feeder_moved`: the counter of the rail that
     feeds it moved, then or in the window that this one is a piece of. Else it is refused.
     """
     counter = rail.kind == COUNTER
@@ -113,7 +113,7 @@ def rail_energy(
     )
     if distinct < LEAST_READINGS or not pieces:
         if counter and not distinct and pieces:
-            return energy._replace(refused="%s: the counter stood still" % rail.label)
+            return energy._replace(refused="%s: the counter did not move" % rail.label)
         enough = _enough(readings, rail, distinct, duration)
         return energy._replace(refused=_refusal(rail, distinct, duration, enough), enough_s=enough)
     simpson = sum(integrate.simpson(t, w) for t, w in pieces)

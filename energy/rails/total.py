@@ -37,7 +37,7 @@ def choose_total(
 ) -> Line:
     """The labels whose sum is the board's total: () where the target's data names none.
 
-    It is the first line whose counters all count: a counter that stands still while others of its
+    It is the first line whose counters all count: a counter that does not move while others of its
     driver move measures nothing (many machines have a `psys` that is not wired). Of two counters that are
     one meter (see `Rail.same_as`) only the first is added.
 
@@ -62,7 +62,7 @@ def choose_total(
 def standing_still(rails: Sequence[Rail], moved: AbstractSet[str]) -> AbstractSet[str]:
     """The counters that measure nothing: they did not move, and neither did the rail that feeds them.
 
-    A part that stands still while its whole moves (graphics that nobody uses) has used 0 J.
+    A part that does not move while its whole does (graphics that nobody uses) has used 0 J.
     """
     return {
         rail.label

@@ -114,7 +114,7 @@ class Sampling(object):
             select.select([stop], [], [], seconds)
 
     def first(self) -> None:
-        """The first sample, before the parent is told that sampling has begun."""
+        """The first sample, before the parent learns that sampling has begun."""
         if self._any_counter:
             # Counters need something to count from, and a while to count.
             self._before = self.rails.read()

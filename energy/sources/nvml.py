@@ -32,7 +32,7 @@ class Driver(rails.Driver):
             )
             if device is None:
                 continue
-            # A counter that stands still is used only where there is nothing else.
+            # A counter that does not move is used only without any other source.
             ways = ways if _counts(nvml, device) else ways[1:] + ways[:1]
             for kind, read in ways:
                 if read(device) is not None:

@@ -94,10 +94,10 @@ def fits(port: Port, array: np.ndarray) -> bool:
 
 def _check(engine: str, port: Port, array: np.ndarray) -> None:
     if not isinstance(array, np.ndarray) or array.dtype.name != port.dtype:
-        found = array.dtype.name if isinstance(array, np.ndarray) else type(array).__name__
+        actual = array.dtype.name if isinstance(array, np.ndarray) else type(array).__name__
         raise EngineError(
             "the input '%s' of %s must be an array of %s, not %s"
-            % (port.name, engine, port.dtype, found)
+            % (port.name, engine, port.dtype, actual)
         )
     if not fits(port, array):
         due = ", ".join("?" if d is None else str(d) for d in port.shape)

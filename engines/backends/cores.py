@@ -11,7 +11,7 @@ def usable_cores(cpus: Optional[Iterable[int]] = None, root: str = _TOPOLOGY) ->
 
     Args:
         cpus: the processors to look at; those that this process may run on when omitted.
-        root: the kernel's processor folder. Where it tells no topology, every processor counts.
+        root: the kernel's processor folder. Where it gives no topology, every processor counts.
     """
     if cpus is None:
         cpus = os.sched_getaffinity(0)

@@ -113,4 +113,4 @@ class _Walk:
         raise self._malformed()
 
     def _malformed(self) -> BundleError:
-        return BundleError("%s is not a sound ONNX file" % self._path, _REMEDY)
+        return BundleError("%s is not a valid ONNX file" % self._path, _REMEDY)

@@ -28,7 +28,7 @@ class ModelName(NamedTuple):
 
 
 def read_name(name: str) -> ModelName:
-    """A model's name taken apart; a codec's rate point may also stand last: `jpeg+resnet50@50`.
+    """A model's name taken apart; a codec's rate point may also come last: `jpeg+resnet50@50`.
 
     Raises:
         UsageError: it has two rate points.
@@ -40,5 +40,5 @@ def read_name(name: str) -> ModelName:
     model, second, other = model.partition("@")
     if first and second:
         raise UsageError("the model '%s' has two rate points" % name, "drop one")
-    found = (rate if first else other) if first or second else None
-    return ModelName(codec + plus + model, found, endings[0] if endings else FP32)
+    rate_point = (rate if first else other) if first or second else None
+    return ModelName(codec + plus + model, rate_point, endings[0] if endings else FP32)

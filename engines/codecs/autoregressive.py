@@ -1,11 +1,11 @@
-"""The joint autoregressive prior: each place of the latent is told of by those before it.
+"""The joint autoregressive prior: each position of the latent is predicted from those before it.
 
 Both ends compute, place by place in raster order, the tables' indexes and the means of a place's
 channels from the side latent and from the 5x5 places around it that are there already. That is
 sequential, as the papers that measured it found: thousands of small graphs an image.
 
 The payload is framed as a hyperprior's is (docs/bitstream.md); its second bitstream is CompressAI's
-string of all symbols, place by place. The indexes hang on every symbol before them: their CRC-32
+string of all symbols, place by place. The indexes depend on every symbol before them: their CRC-32
 proves the whole latent.
 """
 
@@ -63,7 +63,7 @@ class AutoregressiveCodec(Codec):
         hyper = self._hyper.run({"side": symbols.astype(np.float32) + medians})["hyper"]
         if latent.ndim != 4 or hyper.shape[2:] != latent.shape[2:]:
             raise BitstreamError(
-                "a side latent of %s does not tell of a latent of %s"
+                "a side latent of %s does not match a latent of %s"
                 % (side.shape[1:], latent.shape[1:])
             )
         walk = _Walk(self._context, hyper, latent.shape[1], self._latent.tables.count)

@@ -45,7 +45,7 @@ class Codec:
             input_size: height and width of the board's input; no latent is larger.
 
         Raises:
-            BitstreamError: unsound bytes, or what no such input gives.
+            BitstreamError: invalid bytes, or bytes that no such input gives.
         """
         raise NotImplementedError
 

@@ -84,7 +84,7 @@ def _run(command: List[str]) -> Optional[str]:
 
 
 def _size(payload: bytes) -> Optional[Tuple[int, int]]:
-    """(width, height) of a BPG file's header, None where it is none.
+    """(width, height) of a BPG file's header, None where it has none.
 
     After the magic come two bytes of flags, then both sides in groups of seven bits.
     """

@@ -33,11 +33,11 @@ class FactorizedCodec(Codec):
 
     def _made_in_graph(self, tensors: Tensors) -> bytes:
         string = strings_of(tensors[WORDS], tensors[LENGTH])[0]
-        found = parse(string).tables_id
-        if found != self._coder.tables.id:
+        tables_id = parse(string).tables_id
+        if tables_id != self._coder.tables.id:
             raise BitstreamError(
                 "the engine codes under the tables %s, and the bundle holds %s"
-                % (found, self._coder.tables.id),
+                % (tables_id, self._coder.tables.id),
                 "build the engines again with splitwatt build",
             )
         return string

@@ -65,8 +65,8 @@ class FeatureImageCodec(Codec):
         channels, at = read_varint(body, 1)
         height, at = read_varint(body, at)
         width, at = read_varint(body, at)
-        sound = 0 < height <= input_size[0] and 0 < width <= input_size[1]
-        if not sound or not 0 < channels <= MAX_CHANNELS or channels > len(body):
+        valid = 0 < height <= input_size[0] and 0 < width <= input_size[1]
+        if not valid or not 0 < channels <= MAX_CHANNELS or channels > len(body):
             raise BitstreamError(
                 "feature maps of %d x %d x %d do not come from an input of %d x %d"
                 % (channels, height, width, input_size[0], input_size[1])
@@ -83,7 +83,7 @@ class FeatureImageCodec(Codec):
             raise BitstreamError("bytes are left over after the last feature image", _AGAIN)
         latent = np.concatenate(maps)[np.newaxis]
         if not np.isfinite(latent).all():
-            raise BitstreamError("the range of a feature image is none", _AGAIN)
+            raise BitstreamError("the range of a feature image is not finite", _AGAIN)
         return {"latent": latent}
 
     def alike(self, found: Tensors, due: Tensors) -> Tuple[bool, str]:

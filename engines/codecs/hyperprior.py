@@ -1,4 +1,4 @@
-"""The range coder under a hyperprior: a small side latent tells the tables of the latent itself.
+"""The range coder under a hyperprior: a small side latent selects the tables for the latent itself.
 
 Both ends compute the tables' indexes from the decoded side latent with the same small graph, the
 part `parameters`. Where their floating point differs enough to change an index, the server would
@@ -62,7 +62,7 @@ class HyperpriorCodec(Codec):
         indexes, means = self._parameters(symbols.astype(np.float32) + medians)
         if indexes.shape != latent.shape:
             raise BitstreamError(
-                "a side latent of %s tells of a latent of %s, not of %s"
+                "a side latent of %s describes a latent of %s, not of %s"
                 % (side.shape[1:], indexes.shape[1:], latent.shape[1:]),
                 "the input's sides must be multiples of what the encoder divides them by",
             )
@@ -92,7 +92,7 @@ class HyperpriorCodec(Codec):
     def _opened(
         self, payload: bytes, input_size: Tuple[int, int]
     ) -> Tuple[bytes, np.ndarray, np.ndarray, np.ndarray]:
-        """The latent's bitstream, the side latent, and the indexes and means that it tells of."""
+        """The latent's bitstream, the side latent, and the indexes and means computed from it."""
         crc, side_stream, stream = unframe(payload)
         header = parse(stream)
         size = latent_size(stream, input_size)
@@ -100,7 +100,7 @@ class HyperpriorCodec(Codec):
         indexes, means = self._parameters(side)
         if indexes.shape[2:] != size:
             raise BitstreamError(
-                "the payload's side latent tells of a latent of %dx%d, not of %dx%d"
+                "the payload's side latent describes a latent of %dx%d, not of %dx%d"
                 % (tuple(indexes.shape[2:]) + size),
                 _AGAIN,
             )

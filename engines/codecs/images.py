@@ -26,7 +26,7 @@ _LOST = 2.0**-12
 # Levels that two libraries' files of one image may differ by, on average.
 _LIBRARIES = 1.0
 
-# What decoders raise on bytes that are no sound image.
+# What decoders raise on bytes that are not a valid image.
 _UNSOUND = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError,
     OverflowError, ZeroDivisionError, EOFError, MemoryError, RuntimeError, struct.error,
@@ -56,10 +56,10 @@ class ImageCodec(Codec):
         self._quality = spec.quality
         self.drifts = spec.quality is not None
         if self.qualities is None or spec.quality is None:
-            sound = self.lossless and spec.quality is None
+            valid = self.lossless and spec.quality is None
         else:
-            sound = self.qualities[0] <= spec.quality <= self.qualities[1]
-        if not sound:
+            valid = self.qualities[0] <= spec.quality <= self.qualities[1]
+        if not valid:
             raise BundleError(
                 "the manifest's key 'codec.quality' is %s, which %s has not"
                 % (spec.quality, self.name),
@@ -78,7 +78,7 @@ class ImageCodec(Codec):
         """The RGB image of a file, no more than `limit` (height, width) decoded.
 
         Raises:
-            BitstreamError: no sound file of this very format, or a larger image.
+            BitstreamError: not a valid file of this format, or a larger image.
         """
         raise NotImplementedError
 
@@ -116,7 +116,7 @@ class ImageCodec(Codec):
 
     def _unsound(self, reason: Any) -> BitstreamError:
         text = str(reason).split("\n")[0].rstrip(".")
-        return BitstreamError("the payload is no sound %s image: %s" % (self.name, text))
+        return BitstreamError("the payload is not a valid %s image: %s" % (self.name, text))
 
 
 class PillowCodec(ImageCodec):
@@ -184,7 +184,7 @@ class WebpCodec(PillowCodec):
 
 
 class HeicCodec(PillowCodec):
-    """HEVC-intra in a HEIF file, by libheif: what stands in for BPG where its tools are missing."""
+    """HEVC-intra in a HEIF file, by libheif: used where BPG's tools are missing."""
 
     name, format, qualities = "HEIC", "HEIF", (0, 100)
     options = {"chroma": 444}

@@ -69,7 +69,9 @@ class QuantizedCodec(Codec):
         with np.errstate(over="ignore", invalid="ignore"):
             latent = dequantize(values, scale, zero)
         if not np.isfinite(latent).all():
-            raise BitstreamError("the quantised latent's scale %g is none" % scale, _AGAIN)
+            raise BitstreamError(
+                "the quantised latent's scale %g gives values that are not finite" % scale, _AGAIN
+            )
         return {"latent": latent}
 
     def bits(self, payload: bytes, input_size: Tuple[int, int]) -> List[np.ndarray]:

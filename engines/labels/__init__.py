@@ -17,7 +17,7 @@ class _Numbers:
 
 
 def labels(name: Union[str, Sequence[str], None]) -> Any:
-    """The class names by class id: what the manifest's key `postprocess.TASK.labels` stands for.
+    """The class names by class id: what the manifest's key `postprocess.TASK.labels` names.
 
     Args:
         name: a label set (`imagenet1k`, `coco91`, `voc21`); a list of names, which is returned; or

@@ -37,7 +37,7 @@ def pack(answer: Answer) -> bytes:
         answer: task -> arrays, as `splitwatt.engines.pipeline.postprocess` makes them.
 
     Raises:
-        SplitwattError: a task that is none, or values that the format cannot hold.
+        SplitwattError: an unknown task, or values that the format cannot hold.
     """
     sections = []
     for task, fields in answer.items():

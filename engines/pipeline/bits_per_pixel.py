@@ -23,18 +23,18 @@ def bits_per_pixel(codec: Codec, payload: bytes, sizes: np.ndarray) -> Optional[
 
     Returns:
         float32 (h, w), bits of each pixel of the input without its padding; None of a codec that
-        cannot tell. Its sum and the header are the payload, but for what lies on the padding.
+        does not know. Its sum and the header are the payload, but for what lies on the padding.
 
     Raises:
-        BitstreamError: unsound bytes or sizes.
+        BitstreamError: invalid bytes or sizes.
     """
     checked = read_sizes(sizes)
     height, width = checked.input
-    found = codec.bits(payload, checked.input)
-    if not found:
+    maps = codec.bits(payload, checked.input)
+    if not maps:
         return None
     total = np.zeros((height, width), np.float64)
-    for bits in found:
+    for bits in maps:
         total += _shares(height, bits.shape[0]) @ bits @ _shares(width, bits.shape[1]).T
     valid_height, valid_width = checked.valid
     return total[:valid_height, :valid_width].astype(np.float32)

@@ -151,7 +151,7 @@ def _built(part: Part, built: Built) -> str:
 def _check_flow(
     bundle: Bundle, chain: List[Tuple[Part, Engine]], given: Tuple[str, ...]
 ) -> Set[str]:
-    """The tensors there are after the last part; BundleError where a part's input is none."""
+    """The tensors there are after the last part; BundleError where a part's input is missing."""
     made = {"valid_size", "input_size"}.union(given)
     for part, engine in chain:
         _need(bundle, made, tuple(engine.inputs), "the part " + part.name)

@@ -122,7 +122,7 @@ def _read(path: str) -> bytes:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION)
-    except Exception:  # damaged EXIF says nothing of the orientation of sound pixels
+    except Exception:  # damaged EXIF: the pixels are valid, their orientation is unknown
         return image
     method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
     return image if method is None else image.transpose(method)  # type: ignore[arg-type]

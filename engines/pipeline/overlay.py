@@ -10,7 +10,7 @@ from splitwatt.engines.labels import labels
 from splitwatt.engines.pipeline.postprocess import Answer
 
 Colour = Tuple[int, int, int]
-# Okabe and Ito's colours, which colour-blind people tell apart; then the same, lighter.
+# Okabe and Ito's colours, which colour-blind people can distinguish; then the same, lighter.
 _BASE: List[Colour] = [
     (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66),
     (0, 114, 178), (213, 94, 0), (204, 121, 167),
@@ -49,8 +49,8 @@ def overlay(
             y = _tag(draw, (4, y), "%s %.0f %%" % (names[label], 100 * share), colour(label), font)
     if "classification" in answer:
         names = labels(heads["classification"].labels)
-        found = answer["classification"]
-        for label, score in list(zip(found["labels"].tolist(), found["scores"].tolist()))[:3]:
+        classes = answer["classification"]
+        for label, score in list(zip(classes["labels"].tolist(), classes["scores"].tolist()))[:3]:
             y = _tag(draw, (4, y), "%s %.2f" % (names[label], score), (255, 255, 255), font)
     return picture
 

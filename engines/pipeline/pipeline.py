@@ -117,7 +117,7 @@ class ServerPipeline(PartsPipeline):
             sizes: int32 (6,), as in `Request`, from anywhere.
 
         Raises:
-            BitstreamError: unsound bytes or sizes. EngineError: a part failed.
+            BitstreamError: invalid bytes or sizes. EngineError: a part failed.
         """
         laps = Laps()
         checked = self.read_sizes(sizes)
@@ -129,7 +129,7 @@ class ServerPipeline(PartsPipeline):
         """What the codec makes of bytes from anywhere, as the parts take it.
 
         Raises:
-            BitstreamError: unsound bytes, or those of another model.
+            BitstreamError: invalid bytes, or those of another model.
         """
         decoded = self.codec.decode(payload, sizes.input)
         left = dict(decoded)

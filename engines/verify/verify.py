@@ -115,9 +115,9 @@ def _agree(bundle: Bundle, pipeline: LocalPipeline, rounding: Rounding) -> Itera
 
 def _coder() -> Iterator[Check]:
     """One check for each path of the range coder on this machine: do its golden vectors agree?"""
-    found = run_golden()
-    for path in sorted({check.path for check in found}):
-        own = [check for check in found if check.path == path]
+    checks = run_golden()
+    for path in sorted({check.path for check in checks}):
+        own = [check for check in checks if check.path == path]
         wrong = ["%s (%s)" % (check.name, check.detail) for check in own if not check.passed]
         detail = "differs in " + ", ".join(wrong) if wrong else "%d golden vectors agree" % len(own)
         yield Check("range coder, %s" % path, not wrong, detail)
@@ -178,11 +178,11 @@ def _compare_request(
 def _compare_decoded(name: str, expected: Arrays, codec: Codec) -> Check:
     """The picture in the bundle's bytes: what this machine's library makes of it."""
     size = (int(expected["sizes"][4]), int(expected["sizes"][5]))
-    found = codec.decode(expected["payload"].tobytes(), size)
+    decoded = codec.decode(expected["payload"].tobytes(), size)
     due = {"image": _levels(expected["decoded"])}
-    if np.array_equal(found["image"], due["image"]):
+    if np.array_equal(decoded["image"], due["image"]):
         return Check(name + " decoded", True, "the same pixels")
-    return Check(name + " decoded", *codec.alike(found, due))
+    return Check(name + " decoded", *codec.alike(decoded, due))
 
 
 def _levels(pixels: np.ndarray) -> np.ndarray:

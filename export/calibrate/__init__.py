@@ -1,1 +1,1 @@
-"""Entropy tables refitted to images of one's own."""
+"""Entropy tables refitted to your own images."""

@@ -1,4 +1,4 @@
-"""`splitwatt calibrate`: entropy tables refitted to one's own images."""
+"""`splitwatt calibrate`: entropy tables refitted to your own images."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def check_model(
 
     Args:
         opset_limit: the target's own ceiling, where it is lower than the table's.
-        ir_limit: likewise for the IR version.
+        ir_limit: the same for the IR version.
         plugins: operators that a plugin library of ours adds to the runtime.
     """
     view = view_of(model)

@@ -97,7 +97,7 @@ def load_table(runtime: str, version: str) -> Table:
     """The table of exactly this version.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such table.
         ConfigError: the file is not a table.
     """
     check_known(f"table of {runtime}", version, known_tables(runtime))
@@ -109,7 +109,7 @@ def parse_table(document: Any, file: str) -> Table:
     """A table from its YAML document; `file` names it in errors.
 
     Raises:
-        ConfigError: a key, a rule or the format is unknown, or a row stands twice.
+        ConfigError: a key, a rule or the format is unknown, or a row is repeated.
     """
     narrows = isinstance(document, dict) and "base" in document
     _check_keys(document, _NARROWED_KEYS if narrows else _TABLE_KEYS, file, "")

@@ -1,4 +1,4 @@
-"""What stands between an input codec and an unmodified model, and CompressAI's transforms."""
+"""The graph between an input codec and an unmodified model, and CompressAI's transforms."""
 
 from __future__ import annotations
 

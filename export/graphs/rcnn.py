@@ -82,16 +82,16 @@ class Rcnn(nn.Module):
             anchors = _anchors(feature, cell, input_size)[index]
             boxes.append(decode(deltas[index], anchors, self.rpn_weights))
             scores.append(top)
-        found = clip(torch.cat(boxes), valid_size)
+        clipped = clip(torch.cat(boxes), valid_size)
         score = torch.cat(scores).sigmoid()
-        good = at_least(found, self.rpn_side) & (score >= self.rpn_score)
+        good = at_least(clipped, self.rpn_side) & (score >= self.rpn_score)
         # A row per level: what is of another level, too small or too weak is below the threshold.
         level = torch.cat([torch.full_like(s, float(i)) for i, s in enumerate(scores)])
         own = level[None] == torch.arange(len(scores)).to(level.dtype)[:, None]
         rows = torch.where(own & good[None], score[None], torch.tensor(-1.0))
-        kept = nms(found[None], rows[None], self.after, self.rpn_iou, -0.5)[:, 2]
+        kept = nms(clipped[None], rows[None], self.after, self.rpn_iou, -0.5)[:, 2]
         _, order = best(score[kept], self.after)
-        return found[kept[order]]
+        return clipped[kept[order]]
 
     def look(self, pyramid: list[Tensor], proposals: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Class logits (n, classes), regressions (n, 4 classes), the proposals in their order."""

@@ -40,8 +40,8 @@ class Ssd(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """boxes (n, 4) xyxy in the image's pixels, labels int64 (n,), scores (n,), best first."""
-        found = self.head(list(self.backbone(image).values()))
-        return self.pick(found["bbox_regression"][0], found["cls_logits"][0])
+        outputs = self.head(list(self.backbone(image).values()))
+        return self.pick(outputs["bbox_regression"][0], outputs["cls_logits"][0])
 
     def pick(self, deltas: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The detections among regressions (n, 4) and class logits (n, classes)."""

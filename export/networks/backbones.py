@@ -42,9 +42,9 @@ class WholeClassifier(Classifier):
         """Fitted statistics, attention that differs, and classes that do so too."""
         enliven(self.model)
         images = torch.from_numpy(squares())
-        found = []
-        fit_batch_norms([self.model], lambda: found.append(self.model(images)))
-        level(last_linear(self.model), found[0], LOGIT_SPREAD)
+        features = []
+        fit_batch_norms([self.model], lambda: features.append(self.model(images)))
+        level(last_linear(self.model), features[0], LOGIT_SPREAD)
 
     def parts(self) -> list[Part]:
         """`model` alone."""

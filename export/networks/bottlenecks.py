@@ -75,9 +75,9 @@ class Bottleneck(ABC):
         """The latent of an image as a server gets it."""
         tensors = {"image": image}
         for part in self.parts():
-            found = part.reference(tensors)
-            tensors.update(found)
-            tensors.update(self.coded(found, tensors))
+            outputs = part.reference(tensors)
+            tensors.update(outputs)
+            tensors.update(self.coded(outputs, tensors))
         return tensors["latent"]
 
     def load(self, state: Mapping[str, Any], source: LoadedFile) -> None:

@@ -83,8 +83,8 @@ class SsdNetwork(Detector):
             for layer in last[0]:
                 shift_bias(layer, offsets)
             graph = Ssd(self.model, self.size)
-            found = self.model.head(features)
-            logits, deltas = found["cls_logits"], found["bbox_regression"]
+            outputs = self.model.head(features)
+            logits, deltas = outputs["cls_logits"], outputs["bbox_regression"]
 
             def count(bias: float) -> list[int]:
                 shifted = logits.clone()
@@ -197,8 +197,8 @@ def detections(
     images = ImageList(torch.zeros(1).expand(1, 3, *shape), [(height, width)])
     pyramid = model.backbone.fpn(features)
     proposals, _ = model.rpn(images, pyramid)
-    found = model.roi_heads(pyramid, proposals, images.image_sizes)[0][0]
-    return {**found, "proposals": proposals[0]}
+    detections = model.roi_heads(pyramid, proposals, images.image_sizes)[0][0]
+    return {**detections, "proposals": proposals[0]}
 
 
 def fit_rcnn(
@@ -214,7 +214,7 @@ def fit_rcnn(
     ones, with a busy one so that the statistics are not theirs alone.
 
     Args:
-        features: per photograph, what makes the backbone's features (made anew when needed: they
+        features: per photograph, what makes the backbone's features (made again when needed: they
             are large).
     """
     chosen = _smooth_and_busy(photos)

@@ -17,7 +17,7 @@ from splitwatt.export.weights.random_weights import quantised
 
 
 class HyperpriorModel:
-    """CompressAI's entropy bottleneck of a side latent, and Gaussians that it tells of.
+    """CompressAI's entropy bottleneck of a side latent, and the Gaussians that it predicts.
 
     Args:
         bottleneck: the EntropyBottleneck of the side latent.
@@ -62,10 +62,10 @@ class HyperpriorModel:
         """indexes and means by CompressAI's own code."""
         made = self.h_s(side)
         scales = made.chunk(2, 1)[0] if self.means else made
-        found = {"indexes": self.gaussian.build_indexes(scales)}
+        outputs = {"indexes": self.gaussian.build_indexes(scales)}
         if self.means:
-            found["means"] = made.chunk(2, 1)[1]
-        return found
+            outputs["means"] = made.chunk(2, 1)[1]
+        return outputs
 
     def part(self) -> Part:
         """The part `parameters`, which the codec runs."""

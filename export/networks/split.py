@@ -130,10 +130,10 @@ class SplitNetwork(Network):
 
     def features(self, latent: Tensor) -> list[Tensor]:
         """f1 to f4 by the papers' own modules; the last is f4 where there are fewer."""
-        found = [self.bottleneck.decoder(latent)]
+        outputs = [self.bottleneck.decoder(latent)]
         for stage in self.trunk.stages:
-            found.append(stage(found[-1]))
-        return found
+            outputs.append(stage(outputs[-1]))
+        return outputs
 
     # -- weights ---------------------------------------------------------------------------------
 
@@ -167,15 +167,15 @@ class SplitNetwork(Network):
         if self.segmenter is not None:
             modules.append(self.segmenter.classifier)
             last.append(self.segmenter.classifier[-1])
-        found = []
+        parts = []
 
         def run() -> None:
-            found.append(self.features(latents)[-1])
+            parts.append(self.features(latents)[-1])
             if self.segmenter is not None:
-                self.segmenter.classifier(found[0])
+                self.segmenter.classifier(parts[0])
 
         fit_batch_norms(modules, lambda: level_while(last, MASK_SPREAD, run))
-        return found[0]
+        return parts[0]
 
     def _features_of(self, photo: Photo) -> Callable[[], list[Tensor]]:
         return lambda: self.features(self.bottleneck.received(torch.from_numpy(photo.tensor)))
@@ -209,8 +209,8 @@ class SplitNetwork(Network):
         decoder, stages = self.bottleneck.decoder, self.trunk.stages
 
         def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            found = self.features(tensors["latent"])
-            return dict(zip(FEATURES, found, strict=True)) if every else {"f4": found[-1]}
+            features = self.features(tensors["latent"])
+            return dict(zip(FEATURES, features, strict=True)) if every else {"f4": features[-1]}
 
         return Part(
             "body",

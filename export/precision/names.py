@@ -17,13 +17,13 @@ def split_name(name: str, asked: str | None) -> tuple[str, str]:
     """
     if asked is not None:
         check_known("precision", asked, PRECISIONS)
-    found = read_name(name)
-    base = str(found._replace(precision=FP32))
-    if not name.endswith("-" + found.precision):
+    parsed = read_name(name)
+    base = str(parsed._replace(precision=FP32))
+    if not name.endswith("-" + parsed.precision):
         return base, asked or FP32
-    if asked not in (None, found.precision):
-        raise UsageError(f"the model '{name}' is in {found.precision}, not {asked}", "drop one")
-    return base, found.precision
+    if asked not in (None, parsed.precision):
+        raise UsageError(f"the model '{name}' is in {parsed.precision}, not {asked}", "drop one")
+    return base, parsed.precision
 
 
 def join_name(name: str, precision: str) -> str:

@@ -196,25 +196,25 @@ def _student(document: dict[str, Any], path: str) -> tuple[Student, tuple[Checkp
     else:
         first = model_at(entry, where)
         rows = {_TASK_OF.get(first.key, "classification"): entry}
-    found = {}
+    entries = {}
     for task, row in rows.items():
         place = where if row is entry else f"{where}.{task}"
-        found[task] = model_at(row, place)
-    if not found:
+        entries[task] = model_at(row, place)
+    if not entries:
         raise ConfigError(f"{where} has none of the keys {', '.join(_TASKS)}")
-    return Student(path, found), _checkpoints(rows)
+    return Student(path, entries), _checkpoints(rows)
 
 
 def _checkpoints(rows: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
     """The files that the config saves to, or loads from, under the roles of the tasks."""
-    found = []
+    entries = []
     for task, row in rows.items():
         kwargs = row.get("kwargs", row.get("params")) or {}
         named = [row.get(key) for key in ("dst_ckpt", "src_ckpt", "ckpt")]
         named.append(kwargs.get("start_ckpt_file_path"))
         paths = [re.sub(r"^(\./)?(resource/ckpt/)?", "", p) for p in named if isinstance(p, str)]
-        found.append(Checkpoint(task, tuple(paths) or (f"{task}.pt",), None, archive=True))
-    return tuple(found)
+        entries.append(Checkpoint(task, tuple(paths) or (f"{task}.pt",), None, archive=True))
+    return tuple(entries)
 
 
 def _preprocess(document: dict[str, Any], student: Student) -> Preprocess:

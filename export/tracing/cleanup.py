@@ -37,13 +37,13 @@ def keep_outputs(model: onnx.ModelProto, names: list[str]) -> None:
 def foldable(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """The nodes that compute constants: from initializers, or from what such nodes give."""
     known = {tensor.name for tensor in graph.initializer} | {""}
-    found = []
+    names = []
     for node in graph.node:
         nested = any(a.type == onnx.AttributeProto.GRAPH for a in node.attribute)
         if not nested and node.op_type not in RANDOM and known.issuperset(node.input):
-            found.append(node)
+            names.append(node)
             known.update(node.output)
-    return found
+    return names
 
 
 def _constants_to_initializers(graph: onnx.GraphProto) -> None:
@@ -158,13 +158,13 @@ def _by_channel(
 
 
 def _mul(node: onnx.NodeProto, values: _Values, convs: _Nodes) -> _Affine | None:
-    found = _by_channel(node, values, convs)
-    return found and (found[0], found[1], np.zeros_like(found[1]))
+    by_channel = _by_channel(node, values, convs)
+    return by_channel and (by_channel[0], by_channel[1], np.zeros_like(by_channel[1]))
 
 
 def _add(node: onnx.NodeProto, values: _Values, convs: _Nodes) -> _Affine | None:
-    found = _by_channel(node, values, convs)
-    return found and (found[0], np.ones_like(found[1]), found[1])
+    by_channel = _by_channel(node, values, convs)
+    return by_channel and (by_channel[0], np.ones_like(by_channel[1]), by_channel[1])
 
 
 _AFFINE: dict[str, Callable[[onnx.NodeProto, _Values, _Nodes], _Affine | None]] = {
@@ -201,7 +201,7 @@ def _scale_convolution(
 
 
 def _drop_notes(model: onnx.ModelProto, ir_version: int, name: str) -> None:
-    """Leave out what changes from one PyTorch to another or tells where the export ran."""
+    """Leave out what changes from one PyTorch to another or shows where the export ran."""
     model.ir_version = ir_version
     model.producer_name, model.producer_version = "splitwatt", ""
     model.doc_string = ""

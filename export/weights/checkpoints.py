@@ -318,7 +318,7 @@ def differences(
     """
     own = module.state_dict()
     file = os.path.basename(path)
-    found = {}
+    matches = {}
     unknown = []
     for key, value in state.items():
         if _free(key) or key.startswith(tuple(left_out)):
@@ -329,13 +329,13 @@ def differences(
             same = own[key].shape == value.shape
             gap = float((own[key].float() - value.float()).abs().max()) if same else float("inf")
             if gap:
-                found[key] = gap
+                matches[key] = gap
     notes = []
-    if found:
-        worst = max(found, key=lambda key: found[key])
+    if matches:
+        worst = max(matches, key=lambda key: matches[key])
         notes.append(
-            f"{file} repeats {len(found)} tensors of the body with other values (largest difference "
-            f"{found[worst]:.3g}, in {worst}), which are not used: {', '.join(found)}"
+            f"{file} repeats {len(matches)} tensors of the body with other values (largest difference "
+            f"{matches[worst]:.3g}, in {worst}), which are not used: {', '.join(matches)}"
         )
     if unknown:
         notes.append(
@@ -378,15 +378,15 @@ _SIZED = (
 
 def _options(unfit: Mapping[str, Tensor]) -> str:
     """The keys of a config that would fit tensors of another shape."""
-    found = [
+    matches = [
         f"{key}: {value.shape[0]}"
         for pattern, key in _SIZED
         for name, value in unfit.items()
         if pattern.search(name) and value.dim()
     ]
-    if not found:
+    if not matches:
         return ""
-    return f"; a config with {', '.join(found)} would fit (export --sc2bench CONFIG.yaml)"
+    return f"; a config with {', '.join(matches)} would fit (export --sc2bench CONFIG.yaml)"
 
 
 def _trunk(keys: Sequence[str]) -> str:

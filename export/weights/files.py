@@ -70,10 +70,10 @@ def locate(
         other = (elsewhere or {}).get(os.path.basename(given))
         if other is not None:
             raise _another_rate(given, f"rate point {other}", rate)
-    found = {c.role: _first(c, _roots(given)) for c in checkpoints}
+    paths = {c.role: _first(c, _roots(given)) for c in checkpoints}
     if given is not None and os.path.isfile(given):
-        found[_role(given, checkpoints)] = given
-    missing = [c for c in checkpoints if found[c.role] is None]
+        paths[_role(given, checkpoints)] = given
+    missing = [c for c in checkpoints if paths[c.role] is None]
     if missing and given is None:
         return None
     if missing:
@@ -82,7 +82,7 @@ def locate(
             f"{lacks} {missing[0].role} checkpoint of {model} ({missing[0].paths[0]})",
             f"'splitwatt weights {model}' says where to get it",
         )
-    return {role: path for role, path in found.items() if path is not None}
+    return {role: path for role, path in paths.items() if path is not None}
 
 
 def other_rates(system: System, rate: str | None) -> dict[str, str]:
@@ -111,12 +111,12 @@ class Advice:
 
 
 def advice(checkpoint: Checkpoint, model: str, rate: str | None) -> Advice:
-    """What to tell somebody who wants the weights of a model."""
+    """How to get the weights of a model, for people."""
     if checkpoint.archive:
         put, *also = (os.path.join(PLACE, path) for path in checkpoint.paths)
     else:
         put, also = as_downloaded(checkpoint), []
-    found = locate((checkpoint,), None, model, rate) or {}
+    paths = locate((checkpoint,), None, model, rate) or {}
     return Advice(
         checkpoint.role,
         checkpoint.url,
@@ -124,7 +124,7 @@ def advice(checkpoint: Checkpoint, model: str, rate: str | None) -> Advice:
         checkpoint.bytes,
         put,
         also,
-        found.get(checkpoint.role),
+        paths.get(checkpoint.role),
     )
 
 
@@ -172,14 +172,14 @@ def _in_timms_cache(checkpoint: Checkpoint) -> str | None:
         return None
     repository = "models--" + checkpoint.hub.replace("/", "--")
     for name in ("model.safetensors", "pytorch_model.bin"):
-        found = glob.glob(os.path.join(timm_folder(), repository, "snapshots", "*", name))
-        if found:
-            return max(found, key=os.path.getmtime)
+        paths = glob.glob(os.path.join(timm_folder(), repository, "snapshots", "*", name))
+        if paths:
+            return max(paths, key=os.path.getmtime)
     return None
 
 
 def _role(given: str, checkpoints: Sequence[Checkpoint]) -> str:
-    """The role of the file that the user named: what its name tells, else the first."""
+    """The role of the file that the user named: from its name, else the first."""
     name = os.path.basename(given)
     for checkpoint in checkpoints:
         if name in {os.path.basename(path) for path in checkpoint.paths}:

@@ -253,7 +253,7 @@ def _level_output(layer: nn.Module, output: Tensor, spread: float) -> None:
 def class_offsets(classes: int) -> Tensor:
     """Offsets for random class logits, background first: six classes stay, the others sink.
 
-    With all of COCO's classes the number of boxes hangs on the far tail of the logits, where a busy
+    With all of COCO's classes the number of boxes depends on the far tail of the logits, where a busy
     photograph has a thousand times the boxes of a smooth one.
     """
     offsets = torch.full((classes,), -8.0)
@@ -279,11 +279,11 @@ def tune(count: Callable[[float], list[int]], what: str, low: float, high: float
     best = None
     for _ in range(12):
         middle = (low + high) / 2
-        found = count(middle)
-        if min(found) >= 5 and max(found) <= 100:
+        boxes = count(middle)
+        if min(boxes) >= 5 and max(boxes) <= 100:
             best = middle
         # Some way from both ends: what is 5 here may be 4 after another machine's rounding.
-        if max(found) <= 100 and min(found) < 12:
+        if max(boxes) <= 100 and min(boxes) < 12:
             high = middle
         else:
             low = middle

@@ -1,7 +1,7 @@
 """The zoo: one file per family, each with a list SYSTEMS; a new file here is a new family.
 
 A name CODEC+MODEL is composed from an input codec and a whole model (`input_compression`); its rate
-point is the codec's and stands behind it: `jpeg@50+resnet50`.
+point is the codec's and comes after it: `jpeg@50+resnet50`.
 
 No file of the zoo imports PyTorch before a system is built.
 """

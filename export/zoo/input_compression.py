@@ -93,7 +93,7 @@ CODEC_ROWS = {codec.name: codec for codec in _CODECS}
 
 
 def server_models(known: Mapping[str, System]) -> dict[str, System]:
-    """The systems that can stand behind an input codec: those of one part on the board."""
+    """The systems that an input codec can precede: those of one part on the board."""
     return {n: s for n, s in known.items() if s.family in ("local", "whole")}
 
 
@@ -108,7 +108,7 @@ def compose(name: str, known: Mapping[str, System]) -> System:
     whole = server_models(known)
     if model in known and model not in whole:
         raise UsageError(
-            f"{model} is a split system: no input codec stands before it",
+            f"{model} is a split system, which takes no input codec",
             f"known: {', '.join(whole)}",
         )
     check_known("model behind an input codec", model, whole)

@@ -298,7 +298,7 @@ def _traces(run: Run, block: str, server: bool) -> List[str]:
 
 def _why_none(run: Run, server: bool) -> str:
     if run.same_machine:
-        return "the server ran on the same machine: what is the board's cannot be told apart"
+        return "the server ran on the same machine: the board's joules cannot be separated"
     why_not = (run.document.get("power") or {}).get("server_why_not" if server else "why_not")
     return "; ".join(why_not or []) or "no power sensor was recorded"
 

@@ -1,4 +1,4 @@
-"""What the times of many samples say: quantiles and what bounds them, and which stand apart.
+"""What the times of many samples say: quantiles and what bounds them, and which are outliers.
 
 Plain Python, for boards too. Intervals and bounds come from order statistics and the binomial
 distribution, so they ask nothing of the shape of the distribution; they do take samples as

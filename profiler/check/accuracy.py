@@ -77,11 +77,11 @@ def checks(raw: Raw) -> List[Check]:
 
 def _results(path: str) -> List[Tuple[str, Dict[str, Any]]]:
     bundles = parse_json(read_bytes(path, _LIMIT_BYTES), path, RunError)["bundles"]
-    found = []
+    results = []
     for model, entry in sorted(bundles.items()):
         for result in entry["results"]:
-            found.append((model, dict(result, manifest_sha256=entry.get("manifest_sha256"))))
-    return found
+            results.append((model, dict(result, manifest_sha256=entry.get("manifest_sha256"))))
+    return results
 
 
 def _records(run: str, result: Dict[str, Any]) -> _Records:

@@ -156,7 +156,7 @@ def _starts(raw: Raw) -> Check:
 
 
 def _memory(raw: Raw, run: Run) -> Check:
-    name = "memory peaks are sound"
+    name = "memory peaks are plausible"
     rows = raw.rows["memory"]
     if not rows:
         return nothing(name, "no block has come to its end")
@@ -180,7 +180,7 @@ def _memory(raw: Raw, run: Run) -> Check:
 
 
 def _clocks(raw: Raw) -> Check:
-    name = "clock estimates are sound"
+    name = "clock estimates are plausible"
     rows = raw.rows["clock"]
     if not rows:
         return nothing(name, "no server was asked")

@@ -195,7 +195,7 @@ class Client:
             for name in ("received_s", "sent_s")
         )
         if not known:
-            raise NoClockError("the server at %s tells no clock" % self.endpoint.url, _OLDER)
+            raise NoClockError("the server at %s gives no clock" % self.endpoint.url, _OLDER)
         up, down = self._connection.sent_bytes, self._connection.received_bytes
         own = document["received_s"], document["sent_s"]
         return Exchange(self._sent_s, own[0], own[1], received_s, up, down)
@@ -317,5 +317,5 @@ def _told_to_wait_s(answer: Answer) -> float:
 
 
 def quoted(model: str) -> str:
-    """A model's name as it stands in an address, which is how Triton's own client writes it."""
+    """A model's name as part of an address, which is how Triton's own client writes it."""
     return quote(model, safe="")

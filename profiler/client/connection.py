@@ -148,7 +148,7 @@ class Connection:
         self._until += more_s
 
     def gone(self, error: Exception) -> ServerError:
-        """What to tell of an exchange that failed with this error."""
+        """The sentence for an exchange that failed with this error."""
         if timed_out(error):
             reason, remedy = "gave no answer within %.3g s" % self.limit_s, _SLOW
         else:
@@ -247,10 +247,10 @@ class Connection:
     def _check_fingerprint(self, stream: Any) -> None:
         if not self._fingerprint:
             return
-        found = hashlib.sha256(stream.getpeercert(binary_form=True)).hexdigest()
-        if found != self._fingerprint:
+        fingerprint = hashlib.sha256(stream.getpeercert(binary_form=True)).hexdigest()
+        if fingerprint != self._fingerprint:
             raise ServerError(
-                "the server's certificate has another fingerprint (%s...)" % found[:16],
+                "the server's certificate has another fingerprint (%s...)" % fingerprint[:16],
                 "copy the one that 'splitwatt serve --lan' printed",
             )
 

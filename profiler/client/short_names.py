@@ -18,7 +18,7 @@ def short_name(model: str) -> Optional[str]:
 
 
 def long_names(models: Iterable[str]) -> Dict[str, str]:
-    """Short name -> the one model that it stands for."""
+    """Short name -> the one model that it means."""
     found: Dict[str, List[str]] = {}
     for model in models:
         short = short_name(model)

@@ -26,10 +26,10 @@ _NAMES = {letter: name for name, letter in _LETTERS.items()}
 
 
 class Times(NamedTuple):
-    """What a server tells of a request.
+    """The times that a server reports of a request.
 
     Attributes:
-        stages: seconds by stage; empty where it does not tell.
+        stages: seconds by stage; empty where it reports none.
         total_s: its own time for the request, or None.
         at_s: when it had all of the request, on its monotonic clock, or None.
     """

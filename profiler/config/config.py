@@ -96,7 +96,7 @@ class Config(NamedTuple):
         """The configuration of that id.
 
         Raises:
-            UsageError: there is none; the nearest known ids.
+            UsageError: no such configuration; the nearest known ids.
         """
         return self.only([id]).configurations[0]
 
@@ -213,7 +213,7 @@ def _check_ids(ids: Iterable[str], file: str) -> None:
         if other != id:
             raise ConfigError(
                 "%s: 'configurations' holds both '%s' and '%s'" % (file, other, id),
-                "name them apart by more than capital letters: --only does not tell those",
+                "name them apart by more than capital letters: --only ignores case",
             )
 
 

@@ -36,7 +36,7 @@ def add_results(
 ) -> Tuple[str, List[str]]:
     """Write a bundle's results into a folder's accuracy.json.
 
-    A result of the same bundle, task, data set (and folder, of a data set of one's own), preprocessing
+    A result of the same bundle, task, data set (and folder, of a data set of the user's own), preprocessing
     and backends is replaced, but the result of a whole data set is kept when a part of it was evaluated.
     Results of another bundle under the same model's name are removed.
 

@@ -20,7 +20,7 @@ class Records:
     Args:
         folder: of the run; the file lies in its sub-folder evaluation/.
         words: the file's name begins with them.
-        heading: what the evaluation is of; a file with another heading is written anew.
+        heading: what the evaluation is of; a file with another heading is replaced.
 
     Attributes:
         path: the file.

@@ -440,7 +440,7 @@ class _Session:
         self._no_power(power.why_not, power.server_why_not)
 
     def _no_power(self, why_not: List[str], server_why_not: List[str]) -> None:
-        """Keep the reasons in run.json; tell the board's once."""
+        """Keep the reasons in run.json; report the board's once."""
         known = self._document["power"] or {}
         for key, reasons in (("why_not", why_not), ("server_why_not", server_why_not)):
             before = known.get(key, [])

@@ -2,7 +2,7 @@
 
 pycocotools takes an annotation whose id is 0 for one without a match, fails on ids that are text, and
 keeps one of two images with the same id. So ids are renumbered from 1 on here, in an order that leaves
-every figure what pycocotools computes of sound files: it sorts images by their ids.
+every figure what pycocotools computes for valid files: it sorts images by their ids.
 """
 
 import math

@@ -44,7 +44,7 @@ class Field(NamedTuple):
     Attributes:
         type: "text", "integer", "number", "boolean", "mapping", "list", "object" or "any".
         of: the type of a list's or a mapping's values; the class of an object; else None.
-        unit: "s", "B", ... or "" where there is none.
+        unit: "s", "B", ... or "" without a unit.
         description: what it means.
         nullable: whether it may be null: not measured, or not there to be measured.
         default: what a run of an earlier version has, which lacks it; REQUIRED: every version has it.

@@ -24,11 +24,11 @@ _EACH = 7  # a string's list, its short length, its place in the memo
 _SHORT = 255  # a longer string's length takes four bytes, not one
 _LONGER = 3
 # What pickle puts out goes into frames, each with nine bytes before it. One that has reached 64 KiB
-# ends before the next object; a string of that size lies between two; one below four bytes is none.
+# ends before the next object; a string of that size lies between two; one below four bytes needs none.
 _FRAME = 65536
 _LEAST_FRAME = 4
 _FRAME_HEAD = 9
-# Of a frame: what stands before the first string's list, begins and ends each, and follows the last
+# Of a frame: what comes before the first string's list, begins and ends each, and follows the last
 # up to the end of the shape's height.
 _BEFORE, _BEGIN, _END, _AFTER = 15, 2, 2, 27
 

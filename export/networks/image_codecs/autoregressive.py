@@ -26,7 +26,7 @@ from splitwatt.export.weights.random_weights import fit_entropy, level, pixels, 
 
 
 class AutoregressiveCompressor(NeuralCompressor):
-    """A side latent and the places before tell of each place's Gaussians."""
+    """Each position's Gaussians are predicted from a side latent and the positions before."""
 
     @property
     def modules(self) -> Sequence[nn.Module]:  # type: ignore[override]
@@ -63,12 +63,12 @@ class AutoregressiveCompressor(NeuralCompressor):
         for y in range(hyper.shape[2]):
             for x in range(hyper.shape[3]):
                 window = known[:, :, y : y + KERNEL, x : x + KERNEL]
-                means = self._told(window, hyper[:, :, y : y + 1, x : x + 1])[1]
+                means = self._predicted(window, hyper[:, :, y : y + 1, x : x + 1])[1]
                 value = torch.round(latent[:, :, y, x] - means[:, :, 0, 0]) + means[:, :, 0, 0]
                 known[:, :, y + edge, x + edge] = value
         return known
 
-    def _told(self, window: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+    def _predicted(self, window: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
         """indexes and means by CompressAI's own modules."""
         model = self.model
         masked = model.context_prediction.weight * model.context_prediction.mask
@@ -109,14 +109,14 @@ class AutoregressiveCompressor(NeuralCompressor):
     def parts(self) -> list[Part]:
         """encoder | hyper, context | decoder."""
         model = self.model
-        channels, told = int(model.M), 2 * int(model.M)
+        channels, predicted = int(model.M), 2 * int(model.M)
 
         def encode(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             latent = model.g_a(tensors["image"])
             return {"latent": latent, "side": model.h_a(latent)}
 
-        def tell(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            indexes, means = self._told(tensors["window"], tensors["place"])
+        def predict(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            indexes, means = self._predicted(tensors["window"], tensors["place"])
             return {"indexes": indexes, "means": means}
 
         side = ports.maps("side", int(model.N))
@@ -137,7 +137,7 @@ class AutoregressiveCompressor(NeuralCompressor):
                 "both",
                 model.h_s,
                 (side,),
-                (ports.maps("hyper", told),),
+                (ports.maps("hyper", predicted),),
                 lambda tensors: {"hyper": model.h_s(tensors["side"])},
                 [model.h_s],
             ),
@@ -147,10 +147,10 @@ class AutoregressiveCompressor(NeuralCompressor):
                 Context(model).eval(),
                 (
                     Port("window", "float32", (1, channels, KERNEL, KERNEL)),
-                    Port("place", "float32", (1, told, 1, 1)),
+                    Port("place", "float32", (1, predicted, 1, 1)),
                 ),
                 (Port("indexes", "int32", place), Port("means", "float32", place)),
-                tell,
+                predict,
                 [model.context_prediction, model.entropy_parameters],
             ),
             self._decoder(channels),

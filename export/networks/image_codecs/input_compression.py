@@ -81,7 +81,7 @@ class FileCompressor(Compressor):
 class InputCompression(Network):
     """A compressor's parts, then `model`: the whole model on the server.
 
-    The model's random weights are those that it has by itself, whatever codec stands before it.
+    The model's random weights are those that it has by itself, whatever codec comes before it.
 
     Args:
         compressor: the codec.

@@ -134,7 +134,7 @@ class FactorizedCompressor(NeuralCompressor):
 
 
 class HyperpriorCompressor(NeuralCompressor):
-    """bmshj2018-hyperprior and mbt2018-mean: a side latent tells of the latent's Gaussians."""
+    """bmshj2018-hyperprior and mbt2018-mean: the latent's Gaussians are predicted from a side latent."""
 
     @property
     def _means(self) -> bool:

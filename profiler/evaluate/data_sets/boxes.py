@@ -1,4 +1,4 @@
-"""Data sets in COCO's layout: COCO 2017 itself, and boxes of one's own in its format."""
+"""Data sets in COCO's layout: COCO 2017 itself, and your own boxes in its format."""
 
 import os
 from typing import Dict, List, Optional, Sequence, Tuple

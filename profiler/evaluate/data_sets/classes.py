@@ -1,4 +1,4 @@
-"""Data sets with a folder per class: ImageNet's, and one's own."""
+"""Data sets with a folder per class: ImageNet's, and your own."""
 
 import os
 from typing import Dict, List

@@ -45,7 +45,7 @@ class DataSet(NamedTuple):
 
     Attributes:
         kind: imagenet, coco, voc, classes, masks, images or folder.
-        name: as published figures call it; the folder's own name for a data set of one's own.
+        name: as published figures call it; the folder's own name for a data set of the user's own.
         task: what can be evaluated on it; None for images alone, which have no truth.
         items: in their order, limited to the number asked for.
         whole: whether that is all of them.

@@ -1,4 +1,4 @@
-"""Data sets with a mask per image: PASCAL VOC's, and one's own."""
+"""Data sets with a mask per image: PASCAL VOC's, and your own."""
 
 import itertools
 import os

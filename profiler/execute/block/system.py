@@ -236,9 +236,9 @@ def _network(reply: Reply, round_trip_s: float) -> Dict[str, float]:
 
 
 def _of_parts(
-    models: Sequence[Tuple[str, str, PartsPipeline]], tell: Callable[[PartsPipeline], List[str]]
+    models: Sequence[Tuple[str, str, PartsPipeline]], lines_of: Callable[[PartsPipeline], List[str]]
 ) -> List[str]:
-    return ["%s: %s" % (model, text) for model, _, p in models for text in tell(p)]
+    return ["%s: %s" % (model, text) for model, _, p in models for text in lines_of(p)]
 
 
 def _add(stages: Dict[str, float], prefix: str, own: Dict[str, float]) -> None:

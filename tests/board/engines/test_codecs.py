@@ -160,7 +160,7 @@ def test_a_side_latent_of_another_latent_is_refused(hyperprior, tensors):
     small = dict(tensors, side=tensors["side"][:, :, :4])
     small["latent"] = tensors["latent"][:, :, :16]
     other = unframe(codec.encode(small))
-    with pytest.raises(BitstreamError, match="tells of a latent"):
+    with pytest.raises(BitstreamError, match="describes a latent"):
         codec.decode(frame(crc, other[1], latent), INPUT)
     with pytest.raises(BitstreamError):
         codec.decode(frame(crc, side, latent), (16, 24))

@@ -111,7 +111,7 @@ def test_larger_and_damaged_images_are_refused_and_none_crashes(kind, quality, b
         with pytest.raises(BitstreamError, match="does not come from an input of"):
             coder.decode(payload, limit)
     if kind != "bpg":  # libbpg paints over what is missing
-        with pytest.raises(BitstreamError, match="no sound"):
+        with pytest.raises(BitstreamError, match="not a valid"):
             coder.decode(payload[: len(payload) // 2], INPUT)
     random = np.random.RandomState(7)
     for _ in range(5 if kind == "bpg" else 40):

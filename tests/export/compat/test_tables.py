@@ -51,7 +51,7 @@ def broken(change):
         (lambda d: d.update(operatos={}), "unknown key 'operatos'; did you mean operators"),
         (lambda d: d.pop("casts"), "'casts' is missing"),
         (lambda d: d.update(format=2), "format 2 is not known"),
-        (lambda d: d["unsupported"].append("Add"), "Add.*stands twice"),
+        (lambda d: d["unsupported"].append("Add"), "Add.*is repeated"),
         (lambda d: d["operators"]["Add"].update(tipes="x"), "operators.Add: unknown key 'tipes'"),
         (lambda d: d["operators"]["TopK"]["rules"][0].update(rule="initialiser"),
          "unknown rule 'initialiser'; did you mean initializer"),
