@@ -28,6 +28,8 @@ def _readable(raw: Raw) -> Check:
 
 def _complete(raw: Raw) -> Check:
     name = "no sample is missing"
+    if raw.document["deployed"]:
+        return _numbered(raw, name)
     if not raw.finished:
         return nothing(name, "the run is not finished: splitwatt profile --resume %s" % raw.path)
     config = from_document(raw.document["config"], "run.json")
@@ -54,6 +56,25 @@ def _complete(raw: Raw) -> Check:
             words += ["its throughput"] if missing.throughput else []
             wrong.append("%s lacks %s" % (block["id"], " and ".join(words)))
     return verdict(name, wrong, "%d blocks" % len(raw.document["blocks"]))
+
+
+def _numbered(raw: Raw, name: str) -> Check:
+    """Frames have no plan: samples of a block are numbered, and each has its line in the timeline."""
+    wrong: List[str] = []
+    chosen = {(row.block, row.inference): row for row in raw.rows["timeline"]}
+    counts: Dict[str, int] = {}
+    for sample in raw.samples:
+        number = counts.get(sample.block, 0)
+        counts[sample.block] = number + 1
+        row = chosen.pop((sample.block, sample.inference), None)
+        if sample.inference != number:
+            wrong.append("%s is not the next one, %d" % (place(sample), number))
+        elif row is None:
+            wrong.append("%s has no line in timeline.jsonl" % place(sample))
+        elif sample.total_s is not None and abs(sample.total_s - row.latency_s) > _CLOCK_S:
+            wrong.append("%s took another time in timeline.jsonl" % place(sample))
+    wrong += ["%s %d has no sample" % key for key in chosen]
+    return verdict(name, wrong, "%d frames" % len(raw.samples))
 
 
 def _single(raw: Raw) -> Check:
@@ -84,7 +105,7 @@ def _planned(raw: Raw) -> Check:
         ):  # fmt: skip
             wrong.append("%s has another configuration than its block" % place(sample))
         image = Recorder(config, block, images, warm).image(sample.inference, sample.warmup)
-        if sample.image != image:
+        if sample.image != image and not raw.document["deployed"]:
             wrong.append("%s ran %s, not %s" % (place(sample), sample.image, image))
     return verdict("samples are those of the plan", wrong, "block, configuration and image of each")
 
@@ -96,7 +117,8 @@ def _forward(raw: Raw) -> Check:
     resumed = bool(raw.document.get("resumed"))
     for sample in raw.samples:
         start = sample.started_monotonic_s
-        if start < ends.get(sample.block, start) - _CLOCK_S and not resumed:
+        overlap = resumed or bool(raw.document["deployed"])  # frames are in flight together
+        if start < ends.get(sample.block, start) - _CLOCK_S and not overlap:
             wrong.append("%s begins before the one before it ends" % place(sample))
         drained = sum(request.drain_s or 0.0 for request in sample.requests)
         end = ends[sample.block] = start + (sample.total_s or 0.0)

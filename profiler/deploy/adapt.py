@@ -19,8 +19,8 @@ from splitwatt.profiler.deploy.policy import Point
 # A prediction must leave so much of the deadline; more to change to a better configuration.
 MARGIN, UP_MARGIN = 0.9, 0.8
 UP_AFTER_S = 1.5
-# After a change to a worse one, the wait for a better one doubles, up to so long, s.
-LONGEST_UP_AFTER_S = 30.0
+# After a change up that did not last, the wait for the next one is four times as long, up to this, s.
+LONGEST_UP_AFTER_S = 120.0
 _KEPT = 15
 _KEPT_RATES = 3
 _HIGH = 0.8
@@ -215,7 +215,7 @@ class Controller:
     def _flapped(self, now_s: float) -> None:
         """A change down: soon after one up, the next one up waits longer."""
         soon = now_s - self._last_up_s < LONGEST_UP_AFTER_S
-        self._up_after_s = min(2 * self._up_after_s, LONGEST_UP_AFTER_S) if soon else UP_AFTER_S
+        self._up_after_s = min(4 * self._up_after_s, LONGEST_UP_AFTER_S) if soon else UP_AFTER_S
 
     def _made(self, index: int, why: str, wait_s: Tuple[float, float]) -> Choice:
         return Choice(index, why, self.predicted_s(index, wait_s), self.rate_kbit_s)

@@ -34,6 +34,7 @@ def run(argv: List[str]) -> int:
     add("--save", metavar="FILE.mp4", help="also write a video with the answers drawn")
     add("--view", nargs="?", type=whole(0, 65535), const=8090, metavar="PORT",
         help="also serve a page with the live picture on 127.0.0.1 (default port: 8090)")  # fmt: skip
+    add("--out", metavar="RUN", help="also write a run folder, for check, report and whatif")
     add_server_flags(arguments, backend=False)
     options = arguments.parse_args(argv)
     policy = _policy(options)
@@ -42,6 +43,7 @@ def run(argv: List[str]) -> int:
     from splitwatt.profiler.client.tokens import read_token
     from splitwatt.profiler.deploy.answers import Video
     from splitwatt.profiler.deploy.flow import Flow
+    from splitwatt.profiler.deploy.record import Record
     from splitwatt.profiler.deploy.runnable import Runnables
     from splitwatt.profiler.deploy.sources import open_source
     from splitwatt.profiler.deploy.view import View
@@ -57,6 +59,9 @@ def run(argv: List[str]) -> int:
         needed = endpoint if any(not point.local for point in points) else None
         outlets = _Outlets(points, video)
         flow = Flow(policy, points, needed, outlets.put)
+        if options.out:
+            record = opened.enter_context(Record(options.out, policy, points, source, needed))
+            record.flow, outlets.record = flow, record
         if options.view is not None:
             outlets.view = opened.enter_context(
                 closing(View(options.view, points, flow.counts.to_json))
@@ -130,6 +135,7 @@ class _Outlets:
 
     def __init__(self, points: Any, video: Any) -> None:
         self.view: Any = None
+        self.record: Any = None
         self._points, self._video = points, video
         self._queue: "queue.Queue[Any]" = queue.Queue(_WAITING)
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -171,6 +177,8 @@ class _Outlets:
 
         sys.stdout.write(json.dumps(line_of(result, self._points), allow_nan=False) + "\n")
         sys.stdout.flush()
+        if self.record is not None:
+            self.record.add(result)
         if self.view is not None:
             self.view.newest.put(result)
         if self._video is not None:

@@ -35,6 +35,8 @@ _GRACE_S = 10.0
 _SILENT_S = 5.0
 # The local model starts so much earlier than it takes, as its time varies.
 _HEDGE = 1.25
+# The server is there, and answers nobody like us: an expired token, a model that it has no more.
+_NOT_FOR_US = (401, 403, 404)
 _TOO_SLOW = "the link or the server is too slow by far"
 
 
@@ -412,10 +414,11 @@ class Flow:
         self._emit(job, job.index, answer, None, stages, sent, False)
 
     def _without_answer(self, job: _Job, one: Exchanged, error: SplitwattError) -> None:
+        gone = one.answer is None or one.answer.status in _NOT_FOR_US
         with self._changed:
             if job in self._flying:
                 self._flying.remove(job)
-            if one.answer is None and _TOO_SLOW not in str(error):
+            if gone and _TOO_SLOW not in str(error):
                 self.controller.lost()
             there = job.answered
             if not there and self._local() is not None and self._deadline_s is not None:
@@ -424,7 +427,7 @@ class Flow:
                 there = True
             job.answered = job.answered or not there
             self._changed.notify_all()
-        if self._prober is not None and one.answer is None:
+        if self._prober is not None and gone:
             self._prober.wake(str(error))
         if not there:
             self._emit(job, job.index, None, str(error), job.stages, None, False)

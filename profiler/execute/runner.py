@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from splitwatt.device_configs.cli import note
-from splitwatt.device_configs.errors import ServerError
+from splitwatt.device_configs.errors import RunError, ServerError
 from splitwatt.device_configs.progress import Progress
 from splitwatt.profiler.analyse.conditions import measured_links, network_notes, other_conditions
 from splitwatt.profiler.board.gpu_memory import GpuMemory
@@ -117,7 +117,9 @@ def resume_run(path: str, options: Options, config: Optional[Config] = None) -> 
         RunError: it is no run, another process writes to it, or config, bundles or images differ.
         SplitwattError: as `start_run`.
     """
-    read_run(path)  # nothing is changed in a folder that no reader would take
+    document = read_run(path).document  # nothing is changed in a folder that no reader would take
+    if document["deployed"]:
+        raise RunError("%s was written by 'splitwatt run', which has nothing to resume" % path)
     with _quota(options) as quota, RunFolder.reopen(path) as folder:
         document = folder.document()
         check_resumable(document, options, config)

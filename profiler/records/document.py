@@ -6,6 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from splitwatt.device_configs.errors import RunError
 from splitwatt.device_configs.input.strict_json import parse_json
 from splitwatt.profiler.records.blocks import STAGES_SUFFIX, Block
+from splitwatt.profiler.records.deployed import Deployment
 from splitwatt.profiler.records.fields import check_text, clock, field, fill, parse, record
 from splitwatt.profiler.records.reading import read_bytes
 
@@ -191,6 +192,9 @@ class RunDocument(NamedTuple):
     power: Optional[PowerReasons] = field("why there are no power traces", None)
     quota: Optional[QuotaFacts] = field("the board's CPU quota; null: none", None)
     link: Optional[Dict[str, Any]] = field("a shaped link as it was made", None)
+    deployed: Optional[Deployment] = field(
+        "how frames came, of a run that `splitwatt run` wrote; null of a profile", None
+    )
     network_notes: List[str] = field("what was odd about clocks and links", [])
     files: Optional[Dict[str, FileFacts]] = field("each other file when the run ended", None)
 

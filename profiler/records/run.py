@@ -15,6 +15,7 @@ from splitwatt.profiler.records.blocks import (
     Window,
     replaced_blocks,
 )
+from splitwatt.profiler.records.deployed import Chosen
 from splitwatt.profiler.records.document import RUN_FILE, blocks_of, read_document
 from splitwatt.profiler.records.fields import parse
 from splitwatt.profiler.records.network import ClockEstimate, LinkRate
@@ -35,6 +36,7 @@ THROUGHPUT_FILE = "throughput.jsonl"
 STAGES_FILE = "stages.jsonl"
 CLOCK_FILE = "clock.jsonl"
 LINKS_FILE = "links.jsonl"
+TIMELINE_FILE = "timeline.jsonl"
 ACCURACY_FILE = "accuracy.json"
 # Each file of lines and what a line is.
 FILES: Dict[str, Any] = {
@@ -46,6 +48,7 @@ FILES: Dict[str, Any] = {
     STAGES_FILE: StageBlock,
     CLOCK_FILE: ClockEstimate,
     LINKS_FILE: LinkRate,
+    TIMELINE_FILE: Chosen,
 }
 _ACCURACY_BYTES = 64 << 20
 _Row = TypeVar("_Row")
@@ -72,6 +75,7 @@ class Run(NamedTuple):
         stages: stages that were repeated alone, each once.
         clock: comparisons of both ends' clocks, in order.
         rates: measurements of the link, in order.
+        timeline: what was chosen for each frame, of a run that `splitwatt run` wrote.
         replaced: blocks that the board throttled in and that a later one replaces: their samples
             are here, and do not count.
         damaged: a sentence on each whole line that is not JSON and was left out.
@@ -94,6 +98,7 @@ class Run(NamedTuple):
     stages: List[StageBlock]
     clock: List[ClockEstimate]
     rates: List[LinkRate]
+    timeline: List[Chosen]
     replaced: FrozenSet[str]
     damaged: Tuple[str, ...]
 
@@ -165,6 +170,7 @@ def read_run(path: str) -> Run:
         stages=list({(row.block, row.stage): row for row in rows[STAGES_FILE]}.values()),
         clock=rows[CLOCK_FILE],
         rates=rows[LINKS_FILE],
+        timeline=rows[TIMELINE_FILE],
         replaced=frozenset(replaced_blocks(document, samples, config.inferences)),
         damaged=tuple(damaged),
     )

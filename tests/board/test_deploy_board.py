@@ -1,6 +1,8 @@
 """`splitwatt.Board`, on every Python that boards have."""
 
 import json
+import os
+import subprocess
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.photos import default_photos
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import WholePipeline
-from tests.board.tiny import tiny_bundle
+from splitwatt.profiler.records.run import read_run
+from tests.board.tiny import COMMAND, tiny_bundle
 
 
 @pytest.mark.parametrize("split", [True, False])
@@ -49,3 +52,22 @@ def test_what_cannot_be_opened_is_one_sentence(tmp_path):
 def test_the_package_has_no_other_lazy_name():
     with pytest.raises(AttributeError, match="no attribute 'Bord'"):
         print(splitwatt.Bord)
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_run_answers_a_folder_on_every_python(tmp_path, split):
+    path = tiny_bundle(tmp_path / "bundle", split)
+    photographs = default_photos()
+    run = str(tmp_path / "run")
+    arguments = ["run", "--source", os.path.dirname(photographs[0]), "--bundle", path, "--out", run]
+    process = subprocess.Popen(
+        COMMAND + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True
+    )
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["name"] for row in rows] == [os.path.basename(p) for p in photographs]
+    with splitwatt.Board(path) as board:
+        for row, photograph in zip(rows, photographs):
+            assert row["answer"] == board.named(board.infer(decode_image(photograph)))
+    assert [sample.image for sample in read_run(run).samples] == [row["name"] for row in rows]

@@ -135,6 +135,102 @@ def test_when_the_server_goes_the_local_model_answers_and_it_is_used_again_when_
     assert all(row["error"] is None for row in rows())
 
 
+def test_a_token_that_expires_is_said_once_and_the_local_model_answers(tiny, policy, tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text("first-token")
+    new.write_text("second-token")
+    running = RunningServer(tiny, "--port", "0", "--token-file", str(old))
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(300):
+        os.link(ROOT / "engines/photographs/cat.jpg", folder / ("%03d.jpg" % number))
+    with (tmp_path / "out.jsonl").open("w") as out:
+        process = subprocess.Popen(
+            [*COMMAND, "run", "--source", str(folder), "--fps", "10", "--server", running.url,
+             "--policy", str(policy(1000)), "--token-file", str(old)],
+            cwd=ROOT, stdout=out, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def rows():
+        return lines((tmp_path / "out.jsonl").read_text().rpartition("\n")[0])
+
+    try:
+        wait_until(lambda: any(row["config"] == "Ours1" for row in rows()))
+        running.process.kill()
+        running.process.wait()
+        port = running.url.rsplit(":", 1)[1]
+        running = RunningServer(tiny, "--port", port, "--token-file", str(new))
+        count = len(rows())
+        wait_until(lambda: len(rows()) > count + 20)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+        running.stop()
+    assert {row["config"] for row in rows()[count + 10 :]} == {"LC1"}
+    assert all(row["error"] is None for row in rows())
+    assert "Traceback" not in err and err.count("refused") <= 1
+
+
+def test_a_server_that_takes_requests_and_never_answers_costs_no_frame(
+    tiny, policy, server, tmp_path
+):
+    """A relay that stops passing answers back, as a server that hangs."""
+    import socket
+    import threading
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    host, port = server.url.split("//")[1].split(":")
+    mute = threading.Event()
+
+    def pump(source, to, answers):
+        while True:
+            try:
+                data = source.recv(1 << 16)
+                if not data:
+                    return
+                if not (answers and mute.is_set()):
+                    to.sendall(data)
+            except OSError:
+                return
+
+    def relay():
+        while True:
+            try:
+                inside, _ = listener.accept()
+            except OSError:
+                return
+            outside = socket.create_connection((host, int(port)))
+            threading.Thread(target=pump, args=(inside, outside, False), daemon=True).start()
+            threading.Thread(target=pump, args=(outside, inside, True), daemon=True).start()
+
+    threading.Thread(target=relay, daemon=True).start()
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(120):
+        os.link(ROOT / "engines/photographs/cat.jpg", folder / ("%03d.jpg" % number))
+    with (tmp_path / "out.jsonl").open("w") as out:
+        process = subprocess.Popen(
+            [*COMMAND, "run", "--source", str(folder), "--fps", "10", "--policy", str(policy(1500)),
+             "--server", "http://127.0.0.1:%d" % listener.getsockname()[1]],
+            cwd=ROOT, stdout=out, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def rows():
+        return lines((tmp_path / "out.jsonl").read_text().rpartition("\n")[0])
+
+    try:
+        wait_until(lambda: any(row["config"] == "Ours1" for row in rows()))
+        mute.set()
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        listener.close()
+    assert "Traceback" not in err and all(row["error"] is None for row in rows())
+    assert rows()[-1]["config"] == "LC1" and rows()[-1]["frame"] >= 118
+    late = [row for row in rows() if row["latency_s"] > 1.5]
+    assert len(late) <= 3, [(row["frame"], row["latency_s"], row["why"]) for row in late]
+
+
 def test_the_page_shows_the_picture_and_the_figures(tiny, video):
     process = subprocess.Popen(
         [*COMMAND, "run", "--source", str(video), "--bundle", str(tiny / "cpu" / "tiny_local"),
