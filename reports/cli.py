@@ -6,7 +6,7 @@ from pathlib import Path
 
 from splitwatt.device_configs.cli import Command, parser, print_json
 from splitwatt.device_configs.printable import printable
-from splitwatt.reports.compare.cli import add_columns, compare
+from splitwatt.reports.compare.cli import add_venue, compare
 
 
 def report(argv: list[str]) -> int:
@@ -20,7 +20,7 @@ def report(argv: list[str]) -> int:
     arguments.add_argument(
         "--out", metavar="DIR", default="report", help="where to write (default: ./report)"
     )
-    add_columns(arguments)
+    add_venue(arguments)
     arguments.add_argument(
         "--accuracy",
         metavar="FILE",
@@ -39,7 +39,7 @@ def report(argv: list[str]) -> int:
     made = make_report(
         [Path(run) for run in options.runs],
         folder,
-        options.columns,
+        options.venue,
         tuple(Path(file) for file in options.accuracy),
     )
     if options.json:
