@@ -32,7 +32,7 @@ def _of_task(
     found = [result for result in accuracy.of_task(task) if result.system in systems]
     sets = ", ".join(dict.fromkeys(result.data_set for result in found))
     bars = _bars(found)
-    told = by_source(
+    sources = by_source(
         (curve.label.removesuffix(" (published)"), point.percent.source)
         for curve in shown
         for point in curve.points
@@ -47,7 +47,7 @@ def _of_task(
             f"Rate-distortion, {about} ({first})",
             f"{ylabel} against the mean bytes of one image on {sets}; level lines: local "
             f"computing, which sends nothing.{bars}{notes}",
-            told,
+            sources,
             lambda: rate_distortion(shown, ylabel),
         )
     ]
@@ -59,7 +59,7 @@ def _of_task(
                 f"Left: rate-distortion; middle: against encoder size times data size (ExR-D); "
                 f"right: both sizes in space, projections in grey. {sets}. Encoder size: fp32 "
                 f"parameters of encoder and entropy model.{bars}{notes}",
-                told,
+                sources,
                 lambda: three_way(shown, ylabel),
             )
         )

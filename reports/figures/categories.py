@@ -20,7 +20,7 @@ _NUMBERED = re.compile(r"(.+) (\d+†?)$")
 
 @dataclass(frozen=True)
 class Place:
-    """A configuration on the axis: its printed id, and the group (LC, SC, Ours) it stands in."""
+    """A configuration on the axis: its printed id, and its group (LC, SC, Ours)."""
 
     label: str
     group: str
@@ -98,7 +98,7 @@ class Categories:
         axis.set_ylim(0, (highest or 1.0) * 1.12)
 
     def label_values(self, axis: Any, values: Sequence[Value]) -> None:
-        """Each value above its bar where all of them fit, and "-" where there is none."""
+        """Each value above its bar where all of them fit, and "-" where it is missing."""
         texts = ["-" if v.value is None else significant(v.value) for v in values]
         fit = self._fit(texts, venue().tiny_pt)
         for x, value, text in zip(self.x, values, texts, strict=True):

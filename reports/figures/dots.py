@@ -24,10 +24,10 @@ from splitwatt.reports.figures.style import (
 )
 from splitwatt.reports.load.values import Value
 
-# Colour, marker and filling of a set: told apart by shape where there is no colour.
+# Colour, marker and filling of a set: they differ in shape where there is no colour.
 _COLOURS = (BLUE, ORANGE, GREEN, SKY, GREY)
 _MARKERS = (("D", "full"), ("o", "full"), ("^", "none"), ("s", "full"), ("v", "none"))
-# The sets of a place stand side by side within this part of it.
+# The sets of a place are side by side within this part of it.
 _SPREAD = 0.5
 _ROOM = 1.6
 
@@ -40,7 +40,7 @@ def dots(
 ) -> Figure:
     """A dot for each value, a panel above the other; a place without any value shows "-".
 
-    `spread`: the sets stand side by side, for sets that nearly coincide.
+    `spread`: the sets are side by side, for sets that nearly coincide.
     """
     categories = Categories(places)
     figure, axes = new_figure(len(panels), width_in(len(places)))

@@ -138,13 +138,13 @@ def _dots_or_bars(series: list[Series], what: Chart) -> Drawing:
         for place, value in zip(places, values, strict=True)
     ]
     drawn = partial(bars if len(what.sets) == 1 else dots, places)
-    told = by_source((label, value.source) for label, value in labelled)
+    sources = by_source((label, value.source) for label, value in labelled)
     more = {"spread": True} if what.only_split else {}
     return Drawing(
         what.name,
         what.title,
         _caption(what.caption, shown, labelled, what.error_bars, what.shows),
-        told,
+        sources,
         lambda: drawn(_with_numbers(panels), what.axis, **more),
     )
 

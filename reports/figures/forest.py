@@ -19,13 +19,13 @@ from splitwatt.reports.load.values import Value
 _ROW_IN = 0.13
 # The least width of a panel with its labels, in inches, and of letters in a title.
 _PANEL_IN, _TITLE_CHARACTERS = 2.3, 26
-# Worse, better (and ratios, which are neither), not told.
+# Worse, better (and ratios, which are neither), no verdict.
 _LOOKS = {True: (ORANGE, "s"), False: (BLUE, "o"), None: (GREY, "o")}
 
 
 @dataclass(frozen=True)
 class Forest:
-    """A panel: its title and (label, value, is it worse: None where not told) rows."""
+    """A panel: its title and (label, value, is it worse: None without a verdict) rows."""
 
     title: str
     rows: Sequence[tuple[str, Value, bool | None]]
@@ -34,7 +34,7 @@ class Forest:
 def forest(panels: Sequence[Forest], xlabel: str, none: float) -> Figure:
     """Dots with intervals around the line of no change, `none`: 0 for percent, 1 for ratios.
 
-    Ratios are drawn on a logarithmic axis. Worse: orange squares; better: blue dots; not told:
+    Ratios are drawn on a logarithmic axis. Worse: orange squares; better: blue dots; no verdict:
     grey, hollow.
     """
     across = min(int(venue().page_in // _PANEL_IN), len(panels))

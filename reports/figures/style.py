@@ -31,7 +31,7 @@ _MANY_DECADES = 1e4
 
 _venue: ContextVar[Venue] = ContextVar("venue", default=venues()[DEFAULT])
 
-# Okabe and Ito's colours, told apart by hatches and by lightness where there is no colour.
+# Okabe and Ito's colours, which differ in hatches and lightness where there is no colour.
 BLUE, ORANGE, GREEN, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#999999"
 FORMATS = ("png", "pdf", "svg")
 
@@ -116,8 +116,8 @@ def legend_above(figure: Figure, axis: Any, **looks: Any) -> None:
 
 
 def look_at(place: int, colours: Sequence[Any], markers: Sequence[Any]) -> tuple[Any, Any]:
-    """Colour and marker of the curve at a place; as many of both, and no pair stands twice before
-    each was there.
+    """Colour and marker of the curve at a place; as many of both, and no pair is used twice before
+    each was used.
     """
     count = len(colours)
     return colours[place % count], markers[(place + place // count) % count]

@@ -120,7 +120,7 @@ def _errors(values: Sequence[Value]) -> list[list[float]] | None:
 
 
 def _place(point: Point) -> tuple[float, float, float] | None:
-    """Where a point stands in space; None where a coordinate is not known."""
+    """A point's place in space; None where a coordinate is not known."""
     x, y, z = point.encoder_mib.value, point.data_kib.value, point.percent.value
     return None if x is None or y is None or z is None else (x, y, z)
 

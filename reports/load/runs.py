@@ -23,7 +23,7 @@ def load_runs(paths: list[Path]) -> Loaded:
 
     Raises:
         RunError, ConfigError: none of them can be read; the first one's reason.
-        UsageError: the same run stands twice.
+        UsageError: the same run is named twice.
     """
     runs: dict[str, Run] = {}
     left_out: list[str] = []

@@ -12,9 +12,9 @@ MIB = 1024 * 1024
 # Where a number may come from; several of them where a number is made of several.
 SOURCES = {
     "measured": "timed or counted on the machines of this run",
-    "simulated": "the link's time, worked out from bytes and rate: nothing was slowed down",
+    "simulated": "the link's time, computed from bytes and rate: nothing was slowed down",
     "published": "a figure of the paper, not of this run",
-    "estimated": "worked out from the model's graph or from other figures, not observed",
+    "estimated": "computed from the model's graph or from other figures, not observed",
     "assumed": "the paper does not define it: our assumption, footnoted",
     "generated": "made by untrained (random) weights or a made-up power sensor: the figure means nothing",
 }
@@ -22,7 +22,7 @@ SOURCES = {
 
 @dataclass(frozen=True)
 class Value:
-    """A number, in the unit of its column, or the reason why there is none.
+    """A number, in the unit of its column, or the reason why it is missing.
 
     `low` and `high` are the ends of its interval (None: no interval), `n` the samples behind it,
     `sources` keys of SOURCES in the order of SOURCES. A value of None was not measured: it is

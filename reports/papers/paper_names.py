@@ -1,4 +1,4 @@
-"""Which figure of the Ladon paper a board and a link's rate stand for."""
+"""Which figure of the Ladon paper corresponds to a board and a link's rate."""
 # board: no
 
 _FIGURES = {

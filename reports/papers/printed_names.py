@@ -5,7 +5,7 @@ import re
 
 from splitwatt.reports.papers.published import rows as printed
 
-# What a system's name is made of -> how it prints; the first piece stands before the brackets.
+# What a system's name is made of -> how it prints; the first piece is printed before the brackets.
 _NAMES = {
     "ladon_r50": "Ladon R50",
     "ladon_resnest269e": "Ladon RSt269e",
@@ -50,7 +50,7 @@ _SLOT = re.compile(r"_(ic|od|ss)(?=_|$)")
 
 
 def printed_name(system: str) -> str:
-    """A system in print, its task not told; one that nobody published keeps its own name."""
+    """A system in print, without its task; an unpublished one keeps its own name."""
     first, *more = _PIECE.findall(_SLOT.sub("", system)) or [""]
     if first not in _NAMES:
         return system

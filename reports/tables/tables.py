@@ -182,7 +182,9 @@ def samples_table(series: list[Series]) -> Table:
             row = of_entry(s, entry)
             row.update({key: exact(count, "measured") for key, count in counts.items()})
             row["reasons"] = entry.reasons
-            row["throttled"] = exact(entry.throttled, "measured", why="the board does not tell")
+            row["throttled"] = exact(
+                entry.throttled, "measured", why="the board does not report it"
+            )
             row["unsteady"] = exact(entry.unsteady, "measured", why="no warm-up until stable")
             rows.append(row)
     under = [

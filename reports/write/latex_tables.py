@@ -141,7 +141,7 @@ def _total(block: list[_Fitted]) -> float:
 
 
 def _pages(table: Table, blocks: list[list[_Fitted]], venue: Venue) -> Iterator[list[Row]]:
-    """The rows that stand together: as many groups as a page holds."""
+    """The rows of each part: as many groups as a page holds."""
     most = _HEIGHT_PART * venue.height_pt / _LINE_PT - 6  # the heading and the rules
     fitted = [one for block in blocks for one in block]
     page: list[Row] = []

@@ -1,4 +1,4 @@
-"""report.md: a report that stands on its own."""
+"""report.md: a report that needs no other file but its figures."""
 # board: no
 
 from pathlib import Path
