@@ -4,7 +4,15 @@ import argparse
 import importlib
 from typing import Any, Dict, List, Optional, Tuple
 
-from splitwatt.device_configs.cli import Command, note, parser, positive, print_json, seconds
+from splitwatt.device_configs.cli import (
+    Command,
+    note,
+    number,
+    parser,
+    positive,
+    print_json,
+    seconds,
+)
 from splitwatt.device_configs.errors import SplitwattError, UsageError
 from splitwatt.device_configs.install import install_command
 
@@ -142,6 +150,7 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
         timeout_s=options.timeout,
         sysfs=options.sysfs or sensors.get("sysfs") or SYSFS,
         driver=options.driver or sensors.get("driver"),
+        board_quota=options.board_quota or (known.get("quota") or {}).get("share"),
     )
 
 
@@ -192,6 +201,9 @@ def _profile_parser() -> argparse.ArgumentParser:
         "excluding transfer over a shaped link (default: 60)")  # fmt: skip
     add("--sysfs", metavar="DIR", help="directory to use instead of /sys for power sensors")
     add("--driver", metavar="NAME", help="use only this driver for power, e.g. generated")
+    add("--board-quota", metavar="X", type=number(0.01, 1.0),
+        help="stand in for a slower board: its process gets this share of the processors, 0.12 "
+        "for one eighth of the speed (Linux control groups)")  # fmt: skip
     add("--out", metavar="RUN", help="the run folder (default: a new one in runs/)")
     add("--resume", metavar="RUN", help="finish a run that was cut off")
     return result

@@ -1,48 +1,78 @@
-"""The link rate at which two configurations take the same time, and how sure it is."""
+"""Where two configurations take the same time, over the link's rate, the board's or the server's
+speed, and how sure that is.
 
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
+Over each of the three a configuration takes `fixed + slope / x` seconds, so all three are one search.
+"""
+
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from splitwatt.profiler.analyse.rates import LEVEL, Case, group_of, resampled
 
-LOWEST_KBIT_S, HIGHEST_KBIT_S = 1e-3, 1e9
+RATE, BOARD, SERVER = "rate_kbit_s", "board_speed", "server_speed"
+# Each axis: the values that are searched. Speeds are multiples of the run's own machine.
+AXES: Dict[str, Tuple[float, float]] = {RATE: (1e-3, 1e9), BOARD: (1e-4, 1e4), SERVER: (1e-4, 1e4)}
+HIGHEST_KBIT_S = AXES[RATE][1]
 _STEPS = 45
 
 
+class Setting(NamedTuple):
+    """What a break-even is computed at; the value of its own axis does not matter."""
+
+    rate_kbit_s: float = 1.0
+    server_speed: float = 1.0
+    board_speed: float = 1.0
+
+
 class BreakEven(NamedTuple):
-    """Two configurations and the rate between them.
+    """Two configurations and the value between them.
 
     Attributes:
-        fast, other: above the rate, `fast` is the faster one.
-        kbit_s: the rate; None where one of them is the faster one at every rate.
-        low_kbit_s, high_kbit_s: its 95 % bootstrap interval; None where it is open to that side.
-        certain: the part of resamples in which there is such a rate.
+        fast, other: above the value, `fast` is the faster one.
+        backend: of both.
+        axis: what the value is of: "rate_kbit_s", "board_speed" or "server_speed".
+        setting: the values of the other two.
+        value: where both have the same median latency; None where one of them is the faster one
+            everywhere.
+        low, high: its 95 % bootstrap interval; None where it is open to that side.
+        certain: the part of resamples in which there is such a value.
         sentence: what it means.
     """
 
     fast: str
     other: str
     backend: str
-    speed: float
-    kbit_s: Optional[float]
-    low_kbit_s: Optional[float]
-    high_kbit_s: Optional[float]
+    axis: str
+    setting: Setting
+    value: Optional[float]
+    low: Optional[float]
+    high: Optional[float]
     certain: float
     sentence: str
 
+    def to_json(self) -> Dict[str, object]:
+        """The same as one flat object; the setting's value of the axis itself is null."""
+        document: Dict[str, object] = dict(self._asdict())
+        document.update(self.setting._asdict())
+        del document["setting"]
+        document[self.axis] = None
+        return document
+
 
 class Curve(NamedTuple):
-    """What a configuration takes at any rate: an array entry a sample."""
+    """What a configuration takes at x on an axis: `fixed_s + slope / x`, an array entry a sample."""
 
     name: str
     fixed_s: np.ndarray
-    bits: np.ndarray
+    slope: np.ndarray
 
 
-def break_even(one: Case, two: Case, speed: float) -> BreakEven:
-    """The rate at which the medians of two configurations are the same, at a server speed."""
-    return _between(_curve(one, speed), _curve(two, speed), one.backend, speed)
+def break_even(one: Case, two: Case, setting: Setting, axis: str = RATE) -> BreakEven:
+    """The value of an axis at which the medians of two configurations are the same."""
+    return _between(
+        _curve(one, setting, axis), _curve(two, setting, axis), one.backend, setting, axis
+    )
 
 
 def rate_between(split: Sequence[Tuple[float, float]], local_s: Sequence[float]) -> BreakEven:
@@ -54,36 +84,46 @@ def rate_between(split: Sequence[Tuple[float, float]], local_s: Sequence[float])
     """
     seconds, bits = np.array(split, dtype=float).T
     local = np.array(local_s, dtype=float)
-    return _between(Curve("it", seconds, bits), Curve("the local one", local, 0.0 * local), "", 1.0)
+    it, other = Curve("it", seconds, bits / 1000), Curve("the local one", local, 0.0 * local)
+    return _between(it, other, "", Setting(), RATE)
 
 
-def _curve(case: Case, speed: float) -> Curve:
-    return Curve(case.config, case.rest_s + case.server_s / speed, case.bits)
+def _curve(case: Case, setting: Setting, axis: str) -> Curve:
+    """Each part of the time is that of an axis: its own is the slope, the others are fixed."""
+    parts = {RATE: case.bits / 1000, SERVER: case.server_s, BOARD: case.board_s}
+    fixed = case.rest_s + sum(
+        parts[name] / value for name, value in setting._asdict().items() if name != axis
+    )
+    return Curve(case.config, fixed, parts[axis])
 
 
-def _between(one: Curve, two: Curve, backend: str, speed: float) -> BreakEven:
-    """Both latencies fall with the rate; the one with more bits falls further, so that it is the
-    faster one above the rate, if there is one.
+def _between(one: Curve, two: Curve, backend: str, setting: Setting, axis: str) -> BreakEven:
+    """Both latencies fall along the axis; the one with the larger slope falls further, so that it
+    is the faster one above the value, if there is one.
     """
-    more, less = (one, two) if np.median(one.bits) >= np.median(two.bits) else (two, one)
+    more, less = (one, two) if np.median(one.slope) >= np.median(two.slope) else (two, one)
     all_more, all_less = (np.arange(len(c.fixed_s))[None, :] for c in (more, less))
-    whole = _rates(more, less, all_more, all_less)[0]
-    rates = _rates(more, less, resampled(len(more.fixed_s)), resampled(len(less.fixed_s)))
-    inside = (rates > LOWEST_KBIT_S) & (rates < HIGHEST_KBIT_S)
-    low, high = np.quantile(rates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], **_as_they_are())
+    lowest, highest = AXES[axis]
+    whole = _values(more, less, all_more, all_less, axis)[0]
+    values = _values(
+        more, less, resampled(len(more.fixed_s)), resampled(len(less.fixed_s)), axis
+    )  # fmt: skip
+    inside = (values > lowest) & (values < highest)
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], **_among_the_values())
+    ends = [float(v) if lowest < v < highest else None for v in (whole, low, high)]
     return BreakEven(
-        more.name, less.name, backend, speed, _closed(whole), _closed(low), _closed(high),
-        float(np.mean(inside)), _sentence(more.name, less.name, float(whole)),
+        more.name, less.name, backend, axis, setting, ends[0], ends[1], ends[2],
+        float(np.mean(inside)), _sentence(more.name, less.name, float(whole), axis, setting),
     )  # fmt: skip
 
 
-def pairs(all_cases: Sequence[Case], speed: float) -> List[Tuple[Case, Case]]:
+def pairs(all_cases: Sequence[Case], server_speed: float = 1.0) -> List[Tuple[Case, Case]]:
     """The default pairs: the best of each group with each other, and
     every split configuration with the fastest local one.
     """
     local = [case for case in all_cases if not case.split]
     split = [case for case in all_cases if case.split]
-    fastest = min(local, key=lambda c: c.median_s(HIGHEST_KBIT_S, speed)) if local else None
+    fastest = min(local, key=lambda c: c.median_s(HIGHEST_KBIT_S, server_speed)) if local else None
     chosen = [(case, fastest) for case in split if fastest is not None]
     groups: List[str] = []
     for case in split:
@@ -97,53 +137,62 @@ def pairs(all_cases: Sequence[Case], speed: float) -> List[Tuple[Case, Case]]:
     return [(a, b) for a, b in chosen if b is not None]
 
 
-def _rates(more: Curve, less: Curve, more_at: np.ndarray, less_at: np.ndarray) -> np.ndarray:
-    """The rate of each resample, by halving; an end of the range where there is none."""
+def _values(
+    more: Curve, less: Curve, more_at: np.ndarray, less_at: np.ndarray, axis: str
+) -> np.ndarray:
+    """The value of each resample, by halving; an end of the axis where there is none."""
     more_s, less_s = _medians(more, more_at), _medians(less, less_at)
 
     def gap(log: np.ndarray) -> np.ndarray:
-        """Seconds that `more` takes longer, of each resample at its own rate."""
-        rate = 1000.0 * np.exp(log)[:, None]
-        longer: np.ndarray = more_s(rate) - less_s(rate)
+        """Seconds that `more` takes longer, of each resample at its own value."""
+        value = np.exp(log)[:, None]
+        longer: np.ndarray = more_s(value) - less_s(value)
         return longer
 
-    count = len(more_at)
-    low = np.full(count, np.log(LOWEST_KBIT_S))
-    high = np.full(count, np.log(HIGHEST_KBIT_S))
+    lowest, highest = AXES[axis]
+    low, high = (np.full(len(more_at), np.log(end)) for end in (lowest, highest))
     never = gap(high) >= 0
     always = gap(low) <= 0
     for _ in range(_STEPS):
         middle = (low + high) / 2
         slower = gap(middle) > 0
         low, high = np.where(slower, middle, low), np.where(slower, high, middle)
-    rates = np.exp(high)
-    rates[never] = HIGHEST_KBIT_S
-    rates[always & ~never] = LOWEST_KBIT_S
-    return np.asarray(rates)
+    values = np.exp(high)
+    values[never] = highest
+    values[always & ~never] = lowest
+    return np.asarray(values)
 
 
 def _medians(curve: Curve, at: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """What gives the median seconds of each resample at its own bit/s."""
-    fixed, bits = curve.fixed_s[at], curve.bits[at]
-    if not bits.any():  # it sends nothing: one median for every rate
-        local = np.median(fixed, axis=1)
-        return lambda rate: local
-    return lambda rate: np.median(fixed + bits / rate, axis=1)
+    """What gives the median seconds of each resample at its own value."""
+    fixed, slope = curve.fixed_s[at], curve.slope[at]
+    if not slope.any():  # as of local computing over the rate: one median for every value
+        constant = np.median(fixed, axis=1)
+        return lambda value: constant
+    return lambda value: np.median(fixed + slope / value, axis=1)
 
 
-def _as_they_are() -> dict:  # type: ignore[type-arg]
-    """Quantiles among the values: between a rate and no rate there is nothing."""
+def _among_the_values() -> dict:  # type: ignore[type-arg]
+    """Quantiles among the values: between a value and no value there is nothing."""
     new = tuple(int(n) for n in np.__version__.split(".")[:2]) >= (1, 22)
     return {"method": "nearest"} if new else {"interpolation": "nearest"}
 
 
-def _closed(rate: float) -> Optional[float]:
-    return float(rate) if LOWEST_KBIT_S < rate < HIGHEST_KBIT_S else None
+def _sentence(more: str, less: str, value: float, axis: str, setting: Setting) -> str:
+    everywhere, between = _WORDS[axis]
+    at = "" if axis == RATE else " at %.4g kbit/s" % setting.rate_kbit_s
+    lowest, highest = AXES[axis]
+    if value >= highest:
+        return "%s is slower than %s %s%s" % (more, less, everywhere, at)
+    if value <= lowest:
+        return "%s is faster than %s %s%s" % (more, less, everywhere, at)
+    # A board is read from its slow end: there the one with less work on it wins.
+    one, two = (less, more) if axis == BOARD else (more, less)
+    return "%s is faster than %s %s%s" % (one, two, between % value, at)
 
 
-def _sentence(more: str, less: str, rate: float) -> str:
-    if rate >= HIGHEST_KBIT_S:
-        return "%s is slower than %s at any rate" % (more, less)
-    if rate <= LOWEST_KBIT_S:
-        return "%s is faster than %s at any rate" % (more, less)
-    return "%s is faster than %s from %.4g kbit/s on" % (more, less, rate)
+_WORDS = {
+    RATE: ("at any rate", "from %.4g kbit/s on"),
+    BOARD: ("on a board of any speed", "on boards slower than %.3g times the run's"),
+    SERVER: ("with a server of any speed", "with servers faster than %.3g times the run's"),
+}

@@ -43,6 +43,24 @@ def network_notes(
     return sorted(set(notes), key=notes.index)
 
 
+def quota_note(document: Dict[str, Any]) -> Optional[str]:
+    """A sentence on the CPU quota that stands in for a slower board; None without one.
+
+    Args:
+        document: run.json.
+    """
+    facts = [row.get("quota") for row in [document] + list(document.get("resumed") or [])]
+    shares = [fact["measured_share"] for fact in facts if fact and fact["measured_share"]]
+    first = facts[0]
+    if first is None or not shares:
+        return None
+    had = " to ".join("%.3g" % share for share in sorted({min(shares), max(shares)}))
+    return (
+        "quota: the board's process had %s of %d processor%s (%g asked for), a stand-in for a slower "
+        "board" % (had, first["cpus"], "" if first["cpus"] == 1 else "s", first["share"])
+    )
+
+
 def measured_links(config: Config) -> List[Link]:
     """The link that samples are taken over, where the config has one."""
     return [link for link in config.links if link.kind in (SHAPED, NONE)][:1]

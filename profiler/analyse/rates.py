@@ -1,12 +1,12 @@
-"""Latency and energy of a configuration at any link rate and server speed.
+"""Latency and energy of a configuration at any link rate, server speed and board speed.
 
-A sample's time is split into what the board and the network as it was took, what the server took,
-and bits. At a rate r and with a server s times as fast as the run's, it would have taken
+A sample's time is split into the stages of the board, those of the server, the rest, and bits. At a
+rate r, on a board b times and with a server s times as fast as the run's, it would have taken
 
-    rest_s + server_s / s + bits / r.
+    board_s / b + server_s / s + rest_s + bits / r.
 
-Over a measured link the network's own time is the link's and is left out of the rest: it is computed
-from the bytes, framing counted.
+The rest is the network as it was and what no stage holds. Over a measured link the network's own
+time is the link's and is left out: it is computed from the bytes, framing counted.
 """
 
 import re
@@ -15,7 +15,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from splitwatt.profiler.analyse.energy import energy_of
-from splitwatt.profiler.analyse.times import charged_bytes, network_s, server_s
+from splitwatt.profiler.analyse.times import charged_bytes, local_s, network_s, server_s
 from splitwatt.profiler.links.link import PAYLOAD, WIRE
 from splitwatt.profiler.records.run import Run
 from splitwatt.profiler.records.sample import Sample
@@ -30,7 +30,8 @@ class Case(NamedTuple):
 
     Attributes:
         config, backend, split: as in the run.
-        rest_s: seconds that neither server speed nor link rate changes.
+        board_s: seconds of the stages on the board.
+        rest_s: seconds that neither the speeds nor the link rate change.
         server_s: seconds of the server, 0 in local computing.
         bits: what the link is charged with.
         joules: the board's for one image as measured, or None.
@@ -42,6 +43,7 @@ class Case(NamedTuple):
     config: str
     backend: str
     split: bool
+    board_s: np.ndarray
     rest_s: np.ndarray
     server_s: np.ndarray
     bits: np.ndarray
@@ -50,32 +52,44 @@ class Case(NamedTuple):
     waited_s: float
     run_server_s: float
 
-    def times_s(self, rate_kbit_s: float, speed: float) -> np.ndarray:
-        """Seconds of each sample."""
-        times: np.ndarray = self.rest_s + self.server_s / speed + self.bits / (1000.0 * rate_kbit_s)
+    def times_s(
+        self, rate_kbit_s: float, server_speed: float = 1.0, board_speed: float = 1.0
+    ) -> np.ndarray:
+        """Seconds of each sample; speeds are multiples of the run's own server and board."""
+        machines = self.board_s / board_speed + self.server_s / server_speed
+        times: np.ndarray = machines + self.rest_s + self.bits / (1000.0 * rate_kbit_s)
         return times
 
-    def median_s(self, rate_kbit_s: float, speed: float) -> float:
+    def median_s(
+        self, rate_kbit_s: float, server_speed: float = 1.0, board_speed: float = 1.0
+    ) -> float:
         """The median of `times_s`."""
-        return float(np.median(self.times_s(rate_kbit_s, speed)))
+        return float(np.median(self.times_s(rate_kbit_s, server_speed, board_speed)))
 
-    def interval_s(self, rate_kbit_s: float, speed: float) -> Tuple[float, float]:
+    def interval_s(
+        self, rate_kbit_s: float, server_speed: float = 1.0, board_speed: float = 1.0
+    ) -> Tuple[float, float]:
         """The 95 % bootstrap interval of the median."""
-        times = self.times_s(rate_kbit_s, speed)
+        times = self.times_s(rate_kbit_s, server_speed, board_speed)
         medians = np.median(times[resampled(len(times))], axis=1)
         low, high = np.quantile(medians, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return float(low), float(high)
 
-    def energy_j(self, rate_kbit_s: float, speed: float) -> Optional[float]:
-        """The board's joules for one image: measured, and idle power while it waits longer."""
-        if self.joules is None:
+    def energy_j(
+        self, rate_kbit_s: float, server_speed: float = 1.0, board_speed: float = 1.0
+    ) -> Optional[float]:
+        """The board's joules for one image: measured, and idle power while it waits longer.
+
+        None for another board, whose power is not known.
+        """
+        if self.joules is None or board_speed != 1.0:
             return None
         if not self.split:
             return self.joules
         if self.idle_watts is None:
             return None
         link_s = float(np.median(self.bits)) / (1000.0 * rate_kbit_s)
-        longer_s = link_s - self.waited_s + self.run_server_s * (1.0 / speed - 1.0)
+        longer_s = link_s - self.waited_s + self.run_server_s * (1.0 / server_speed - 1.0)
         return self.joules + self.idle_watts * longer_s
 
 
@@ -101,7 +115,7 @@ def cases(run: Run, charged: Optional[str] = None) -> List[Case]:
             samples = [s for s in run.measured(row.id, backend) if s.total_s is not None]
             if samples:
                 energy = joules.get((row.id, backend), (None, None))
-                gathered.append(_case(row.id, backend, samples, charged, measured, energy))
+                gathered.append(case_of(row.id, backend, samples, charged, measured, energy))
     return gathered
 
 
@@ -124,22 +138,32 @@ def charged_by(run: Run) -> str:
     return WIRE if over_measured(run) else PAYLOAD
 
 
-def _case(
+def case_of(
     config: str,
     backend: str,
     samples: Sequence[Sample],
     charged: str,
-    measured: bool,
-    energy: Tuple[Optional[float], Optional[float]],
+    measured: bool = False,
+    energy: Tuple[Optional[float], Optional[float]] = (None, None),
 ) -> Case:
+    """One configuration's samples, at least one, as they can be computed at any rate and speed.
+
+    Args:
+        config, backend: of the samples.
+        samples: those that count, each with its total.
+        charged: what a link is charged with, "payload" or "wire".
+        measured: the samples were taken over a link, whose time is left out.
+        energy: joules per image and idle watts.
+    """
     server = np.array([server_s(s) or 0.0 for s in samples])
+    board = np.array([local_s(s) or 0.0 for s in samples])
     network = np.array([network_s(s) or 0.0 if measured else 0.0 for s in samples])
     total = np.array([s.total_s for s in samples], dtype=float)
     bits = np.array([8.0 * (charged_bytes(s, charged) or 0) for s in samples])
     split = any(s.requests for s in samples)
     return Case(
-        config, backend, split, total - server - network, server, bits, energy[0], energy[1],
-        float(np.median(network)), float(np.median(server)),
+        config, backend, split, board, total - board - server - network, server, bits, energy[0],
+        energy[1], float(np.median(network)), float(np.median(server)),
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Callable, Dict, List, Optional
 
-from splitwatt.profiler.analyse.conditions import other_conditions
+from splitwatt.profiler.analyse.conditions import other_conditions, quota_note
 from splitwatt.profiler.analyse.statistics import Spread, outside, quantile, spread
 from splitwatt.profiler.analyse.times import end_to_end_s, local_s, network_s, server_s
 from splitwatt.profiler.records.blocks import throttled_blocks
@@ -68,7 +68,8 @@ def columns(rows: List[List[str]]) -> str:
 
 def remarks(run: Run) -> List[str]:
     """What a reader of the table must know, a sentence each."""
-    sentences = []
+    quota = quota_note(run.document)
+    sentences = [] if quota is None else [quota]
     for row in run.document.get("resumed") or []:
         differing = other_conditions(run.document, row)
         if differing:

@@ -218,7 +218,11 @@ class Client:
         self.close()
 
     def _get(self, path: str) -> Dict[str, Any]:
-        document = load_json(self._ask("GET", path, {}, b"").body)
+        answer = self._ask("GET", path, {}, b"")
+        try:
+            document = load_json(answer.body)
+        except ServerError:
+            document = None
         if not isinstance(document, dict):
             raise ServerError("%s%s answered no JSON object" % (self.endpoint.url, path))
         return document
@@ -259,6 +263,11 @@ def _refusal(answer: Answer, method: str, url: str) -> ServerError:
         sentence = document.get("error") if isinstance(document, dict) else None
     except ServerError:
         sentence = None
+    if sentence is None and url.endswith("/v2"):  # every server of the protocol answers that
+        return ServerError(
+            "%s is no inference server: it refused %s (%d)" % (url[:-3], method, answer.status),
+            "give --server the address that 'splitwatt serve' printed",
+        )
     sentence = str(sentence or "no reason given")[:500]
     return ServerError("%s %s was refused (%d): %s" % (method, url, answer.status, sentence))
 

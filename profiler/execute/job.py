@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 from splitwatt.device_configs.errors import RunError, SplitwattError
 from splitwatt.device_configs.files import write_atomic
 from splitwatt.device_configs.input.strict_json import parse_json
+from splitwatt.profiler.board.quota import join
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.client.tokens import read_token
 from splitwatt.profiler.config.config import Config, from_document
@@ -44,6 +45,7 @@ class Job(NamedTuple):
         token_file, certificate, fingerprint: what it takes to talk to that server, or None.
         timeout_s: of one request.
         sysfs: directory to use instead of /sys.
+        quota: folder of the control group that the process joins; None: no CPU quota.
         warmups: which are recorded.
         inferences: which are recorded -> total_s, None where it failed.
         throughput: whether it is recorded.
@@ -62,6 +64,7 @@ class Job(NamedTuple):
     fingerprint: Optional[str]
     timeout_s: float
     sysfs: str
+    quota: Optional[str] = None
     warmups: List[int] = []
     inferences: Dict[int, Optional[float]] = {}
     throughput: bool = False
@@ -115,6 +118,8 @@ def run_job(path: str, work: Callable[[Job, Begun], None]) -> int:
     try:
         job = read_job(path)
         die_with_parent(job.parent)
+        if job.quota is not None:
+            join(job.quota)
         work(job, _begun(job))
     except SplitwattError as error:
         say({"fatal": error.message, "remedy": error.remedy})

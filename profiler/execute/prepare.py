@@ -5,7 +5,7 @@ import time
 import uuid
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from splitwatt.device_configs.errors import RunError, UsageError
+from splitwatt.device_configs.errors import RunError, ServerError, UsageError
 from splitwatt.device_configs.names import check_known
 from splitwatt.device_configs.targets import load_target
 from splitwatt.energy.sources import available
@@ -14,9 +14,11 @@ from splitwatt.profiler.board.state import HARDWARE, board_state
 from splitwatt.profiler.board.versions import machine_id, versions
 from splitwatt.profiler.client.bundle_of_server import bundle_of_server
 from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.config.bundles import Found, describe, open_bundles
 from splitwatt.profiler.config.config import SPLIT, Config, from_document
 from splitwatt.profiler.config.images import config_images, describe_images
+from splitwatt.profiler.execute.backend_here import check_backends_here
 from splitwatt.profiler.execute.plan import plan_blocks
 from splitwatt.profiler.links.parse import parse_links
 from splitwatt.profiler.records.document import FORMAT
@@ -36,6 +38,7 @@ class Options(NamedTuple):
         timeout_s: of one request.
         sysfs: the tree in which power sensors are looked for.
         driver: read power by this one only; None tries those of the target.
+        board_quota: the share of the processors that the board's process gets; None: all.
     """
 
     bundles: str
@@ -48,6 +51,7 @@ class Options(NamedTuple):
     timeout_s: float = 60.0
     sysfs: str = SYSFS
     driver: Optional[str] = None
+    board_quota: Optional[float] = None
 
 
 def needs_server(config: Config) -> bool:
@@ -72,6 +76,16 @@ def with_backends(config: Config, target: str) -> Config:
     return config._replace(backends=load_target(target).default_backends)
 
 
+def check_quota(config: Config, options: Options) -> None:
+    """Raise UsageError where a CPU quota would not slow down what the config runs."""
+    for backend in config.backends if options.board_quota is not None else ():
+        if backend != "cpu":
+            raise UsageError(
+                "--board-quota limits processors, and the backend '%s' runs on a GPU" % backend,
+                "use --backend cpu, or leave --board-quota out",
+            )
+
+
 def check_sensors(options: Options) -> None:
     """Raise UsageError for a missing folder or an unknown driver."""
     if not os.path.isdir(options.sysfs):
@@ -91,8 +105,10 @@ def new_document(config: Config, options: Options) -> Dict[str, Any]:
     check_backends(config)
     check_sensors(options)
     config = with_backends(config, options.target)
+    check_quota(config, options)
     paths = config_images(config.images)
     opened = open_bundles(config, options.bundles, options.target)
+    check_backends_here(config.backends, opened)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     return {
         "format": FORMAT,
@@ -150,6 +166,13 @@ def check_resumable(document: Dict[str, Any], options: Options, config: Optional
             "the run began with --threads %s, not %s" % (threads or "left out", options.threads),
             "resume without --threads, or begin another run",
         )
+    quota = (document.get("quota") or {}).get("share")
+    if options.board_quota != quota:
+        raise RunError(
+            "the run began with --board-quota %s, not %s"
+            % (quota or "left out", options.board_quota or "left out"),
+            "resume without --board-quota, or begin another run",
+        )
     opened = open_bundles(own, options.bundles, options.target)
     for model, one in opened.items():
         if document["bundles"][model]["manifest_sha256"] != one.bundle.manifest_sha256:
@@ -182,6 +205,17 @@ def resume_row(options: Options) -> Dict[str, Any]:
     }
 
 
+def check_server(document: Dict[str, Any], endpoint: Endpoint, timeout_s: float) -> None:
+    """Raise ServerError unless a running server has what a run needs of it.
+
+    Args:
+        document: run.json of a run that is to begin.
+        endpoint, timeout_s: the server's.
+    """
+    with Client(endpoint, timeout_s) as client:
+        describe_server(client, document, False)
+
+
 def describe_server(client: Client, document: Dict[str, Any], started: bool) -> Dict[str, Any]:
     """What run.json keeps of the server, after a look at its models.
 
@@ -189,6 +223,11 @@ def describe_server(client: Client, document: Dict[str, Any], started: bool) -> 
         ServerError: it is not there, lacks a model, or has other entropy tables than the board.
     """
     about = client.metadata()
+    if not isinstance(about.get("name"), str):
+        raise ServerError(
+            "%s is no inference server: its answer to /v2 has no name" % client.endpoint.url,
+            "give --server the address that 'splitwatt serve' printed",
+        )
     config = from_document(document["config"], "run.json")
     for row in config.configurations:
         if row.kind == SPLIT:

@@ -11,6 +11,7 @@ from splitwatt.profiler.analyse.conditions import measured_links, network_notes,
 from splitwatt.profiler.board.gpu_memory import GpuMemory
 from splitwatt.profiler.board.memory import SOURCE_BOARD, SOURCE_PROCESS, BoardMeter, larger
 from splitwatt.profiler.board.probe import BoardProbe
+from splitwatt.profiler.board.quota import QuotaGroup
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.client.tokens import read_token
@@ -24,6 +25,7 @@ from splitwatt.profiler.execute.power import BlockPower
 from splitwatt.profiler.execute.prepare import (
     Options,
     check_resumable,
+    check_server,
     describe_server,
     needs_server,
     new_document,
@@ -99,10 +101,13 @@ def start_run(config: Config, options: Options, path: str) -> Result:
     for named, bundle in document["bundles"].items():
         if named != bundle["model"]:
             note("%s is %s, its first rate here" % (named, bundle["model"]))
-    if needs_server(config) and options.server is None:
-        check_python()
-    with RunFolder.create(path, document) as folder:
-        return _Session(folder, document, options).run()
+    if needs_server(config):
+        if options.server is None:
+            check_python()
+        else:  # before there is a folder, which would refuse the next try
+            check_server(document, _running_server(options), options.timeout_s)
+    with _quota(options) as quota, RunFolder.create(path, document) as folder:
+        return _Session(folder, document, options, quota).run()
 
 
 def resume_run(path: str, options: Options, config: Optional[Config] = None) -> Result:
@@ -113,21 +118,48 @@ def resume_run(path: str, options: Options, config: Optional[Config] = None) -> 
         SplitwattError: as `start_run`.
     """
     read_run(path)  # nothing is changed in a folder that no reader would take
-    with RunFolder.reopen(path) as folder:
+    with _quota(options) as quota, RunFolder.reopen(path) as folder:
         document = folder.document()
         check_resumable(document, options, config)
         document.setdefault("resumed", []).append(resume_row(options))
         document["finished_wall"] = document["files"] = None
-        return _Session(folder, document, options).run()
+        return _Session(folder, document, options, quota).run()
+
+
+def _running_server(options: Options) -> Endpoint:
+    token = read_token(options.token_file)
+    return Endpoint(str(options.server), token, options.certificate, options.fingerprint)
+
+
+@contextmanager
+def _quota(options: Options) -> Iterator[Optional[QuotaGroup]]:
+    """The control group of the board's processes; None where their processor time has no limit."""
+    if options.board_quota is None:
+        yield None
+        return
+    with QuotaGroup(options.board_quota, options.threads) as group:
+        if group.deviates:
+            note(group.deviates)
+        yield group
 
 
 class _Session:
     """One process's work on a run: from its start, or from a resume, to the end."""
 
-    def __init__(self, folder: RunFolder, document: Dict[str, Any], options: Options) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        document: Dict[str, Any],
+        options: Options,
+        quota: Optional[QuotaGroup],
+    ) -> None:
         self._folder = folder
         self._document = document
         self._options = options
+        self._quota = quota
+        if quota is not None:
+            session = document["resumed"][-1] if document["resumed"] else document
+            session["quota"] = quota.record
         self._config = from_document(document["config"], "run.json")
         self._blocks = [parse(Block, row, "run.json") for row in document["blocks"]]
         self._images = [row["file"] for row in document["images"]]
@@ -172,6 +204,8 @@ class _Session:
             if sentence not in known:
                 known.append(sentence)
                 note(sentence)
+        if self._quota is not None:
+            self._quota.update()
         self._document["finished_wall"] = wall()
         self._document["files"] = digests(self._folder.path)
         self._folder.write_document(self._document)
@@ -309,9 +343,7 @@ class _Session:
     def _endpoint(self) -> Endpoint:
         if self._server is not None:
             return self._server.endpoint
-        options = self._options
-        token = read_token(options.token_file)
-        return Endpoint(str(options.server), token, options.certificate, options.fingerprint)
+        return _running_server(self._options)
 
     def _run_block(self, block: Block, progress: Progress) -> None:
         progress.block("%s on %s" % (block.config, block.backend))
@@ -362,6 +394,7 @@ class _Session:
             certificate=endpoint.certificate if endpoint else None,
             fingerprint=endpoint.fingerprint if endpoint else None,
             timeout_s=options.timeout_s, sysfs=options.sysfs,
+            quota=self._quota.folder if self._quota else None,
         )  # fmt: skip
 
     def _run_job(self, job: Job, log: str, heard: Any, started: Any) -> Ended:

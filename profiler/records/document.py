@@ -117,6 +117,21 @@ class Sensors(NamedTuple):
     driver: Optional[str] = field("the only driver to use; null: those of the target", None)
 
 
+@record("`quota`")
+class QuotaFacts(NamedTuple):
+    """The kernel's CPU quota that the board's process ran under."""
+
+    share: float = field("asked for: processor time per wall time and processor", least=0)
+    cpus: int = field("processors that the share is of", least=1)
+    quota_us: int = field("processor time per period, all processors together")
+    period_us: int = field("the kernel's period")
+    cgroup: int = field("version of the control group: 1 or 2")
+    measured_share: Optional[float] = field(
+        "the share that busy processes really had when the session began", None, least=0
+    )
+    throttled_s: Optional[float] = field("time that its processes were held back", None)
+
+
 @record("an entry of `resumed`")
 class Resume(NamedTuple):
     """A resume of a run."""
@@ -129,6 +144,7 @@ class Resume(NamedTuple):
     sensors: Optional[Sensors] = field("where power was read", None)
     server: Optional[ServerFacts] = field("the server; null where none was used", None)
     repeated: Dict[str, str] = field("block -> why it was measured again", {})
+    quota: Optional[QuotaFacts] = field("the board's CPU quota; null: none", None)
 
 
 @record("`power`")
@@ -173,6 +189,7 @@ class RunDocument(NamedTuple):
     server: Optional[ServerFacts] = field("the server; null in local computing", None)
     sensors: Optional[Sensors] = field("where power was read", None)
     power: Optional[PowerReasons] = field("why there are no power traces", None)
+    quota: Optional[QuotaFacts] = field("the board's CPU quota; null: none", None)
     link: Optional[Dict[str, Any]] = field("a shaped link as it was made", None)
     network_notes: List[str] = field("what was odd about clocks and links", [])
     files: Optional[Dict[str, FileFacts]] = field("each other file when the run ended", None)

@@ -24,7 +24,7 @@ MAX_BYTES = 2**50
 _UNITS = (
     ("images_per_s", "1/s"), ("_kbit_s", "kbit/s"), ("_bytes", "B"), ("bytes", "B"), ("_khz", "kHz"),
     ("_hz", "Hz"), ("_watts", "W"), ("joules", "J"), ("joules_per_image", "J"), ("_c", "°C"),
-    ("_s", "s"),
+    ("_us", "µs"), ("_s", "s"),
 )  # fmt: skip
 # Unit -> the smallest and the largest value, where a field says nothing else.
 _RANGES = {"s": (0, MAX_DURATION_S), "B": (0, MAX_BYTES), "kbit/s": (1e-9, 1e12), "1/s": (0, 1e9)}

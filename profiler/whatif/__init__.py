@@ -1,1 +1,1 @@
-"""A run at other rates and server speeds, computed from its records."""
+"""A run at other rates, board and server speeds, computed from its records."""

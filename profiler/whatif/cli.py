@@ -1,12 +1,23 @@
-"""`splitwatt whatif RUN`: a run at other rates and server speeds."""
+"""`splitwatt whatif RUN`: a run at other link rates, board speeds and server speeds."""
 
 import argparse
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from itertools import product
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from splitwatt.device_configs.cli import number, parser, print_json
 from splitwatt.device_configs.errors import RunError, UsageError
 from splitwatt.device_configs.names import check_known, suggestion
-from splitwatt.profiler.analyse.breakeven import BreakEven, break_even, pairs
+from splitwatt.profiler.analyse.breakeven import (
+    AXES,
+    BOARD,
+    RATE,
+    SERVER,
+    BreakEven,
+    Setting,
+    break_even,
+    pairs,
+)
+from splitwatt.profiler.analyse.conditions import quota_note
 from splitwatt.profiler.analyse.rates import Case, cases, charged_by, over_measured
 from splitwatt.profiler.analyse.summary import columns
 from splitwatt.profiler.links.link import PAYLOAD, SIMULATED, WIRE
@@ -15,7 +26,7 @@ from splitwatt.profiler.links.presets import PRESETS
 from splitwatt.profiler.records.run import Run, read_run
 from splitwatt.profiler.records.sample import ESTIMATED, PUBLISHED
 
-EXAMPLE = "splitwatt whatif runs/table3-20261121-101500 --rate 250kbit --server-speed 4"
+EXAMPLE = "splitwatt whatif runs/table3-20261121-101500 --rate 250kbit --board-speed 0.12"
 
 
 def whatif(argv: List[str]) -> int:
@@ -29,33 +40,52 @@ def whatif(argv: List[str]) -> int:
     if not shown:
         raise RunError("%s has no samples to work with" % options.run, "profile first")
     rates = [_named(text) for text in options.rate] or _rates(run)
-    speeds = options.server_speed or [1.0]
-    events = [
-        event for speed in speeds for event in _break_evens(shown, speed, options.pair)
-    ]  # fmt: skip
-    notes = _notes(run, charged, shown)
+    speeds = list(product(options.board_speed or [1.0], options.server_speed or [1.0]))
+    events = _break_evens(shown, rates, speeds, options.pair)
+    notes = _notes(run, charged, shown, speeds)
     if options.json:
         print_json(_document(run, charged, shown, rates, speeds, events, notes))
         return 0
-    for speed in speeds:
-        if len(speeds) > 1 or speed != 1.0:
-            print("server %g times as fast as the run's" % speed)
-        print(_table(shown, rates, speed))
+    for board, server in speeds:
+        if len(speeds) > 1 or (board, server) != (1.0, 1.0):
+            print("board %g and server %g times as fast as the run's (estimated)" % (board, server))
+        print(_table(shown, rates, board, server))
     print()
     for event in events:
-        print(_told(event, len(speeds) > 1))
+        print(_text(event, len(speeds) > 1))
     for sentence in notes:
         print("note: " + sentence)
     return 0
 
 
-def _break_evens(shown: Sequence[Case], speed: float, asked: Sequence[str]) -> List[BreakEven]:
+def _break_evens(
+    shown: Sequence[Case],
+    rates: Sequence[Tuple[str, float]],
+    speeds: Sequence[Tuple[float, float]],
+    asked: Sequence[str],
+) -> List[BreakEven]:
+    """Each pair over the rate at all speeds, and over the speeds at the first rate."""
     events = []
-    for backend in sorted({case.backend for case in shown}):
+    for axis, backend in product(AXES, sorted({case.backend for case in shown})):
         own = [case for case in shown if case.backend == backend]
-        chosen = [_pair(own, text) for text in asked] if asked else pairs(own, speed)
-        events += [break_even(one, two, speed) for one, two in chosen]
+        # The value of its own axis does not matter: each other value once.
+        settings = {
+            RATE: [Setting(1.0, server, board) for board, server in speeds],
+            BOARD: [Setting(rates[0][1], server) for server in _once(s for _, s in speeds)],
+            SERVER: [Setting(rates[0][1], 1.0, board) for board in _once(b for b, _ in speeds)],
+        }[axis]
+        for setting in settings:
+            chosen = [_pair(own, text) for text in asked] or pairs(own, setting.server_speed)
+            events += [
+                break_even(one, two, setting, axis)
+                for one, two in chosen
+                if axis != SERVER or one.split or two.split
+            ]
     return events
+
+
+def _once(values: Iterable[float]) -> List[float]:
+    return list(dict.fromkeys(values))
 
 
 def _pair(shown: Sequence[Case], text: str) -> Tuple[Case, Case]:
@@ -82,32 +112,44 @@ def _rates(run: Run) -> List[Tuple[str, float]]:
     return shown + [(p.name, p.rate_kbit_s) for p in PRESETS.values() if p.rate_kbit_s not in known]
 
 
-def _table(shown: Sequence[Case], rates: Sequence[Tuple[str, float]], speed: float) -> str:
-    energy = any(case.joules is not None for case in shown)
+def _table(
+    shown: Sequence[Case], rates: Sequence[Tuple[str, float]], board: float, server: float
+) -> str:
+    energy = any(
+        case.energy_j(rate, server, board) is not None for case in shown for _, rate in rates
+    )
     header = ["config", "backend", "n"] + ["%s, s" % name for name, _ in rates]
     header += ["%s, J" % name for name, _ in rates] if energy else []
     rows = [header]
     for case in shown:
         cells = [case.config, case.backend, str(len(case.rest_s))]
-        cells += ["%.3f" % case.median_s(rate, speed) for _, rate in rates]
+        cells += ["%.3f" % case.median_s(rate, server, board) for _, rate in rates]
         if energy:
-            joules = [case.energy_j(rate, speed) for _, rate in rates]
-            cells += ["-" if value is None else "%.3f" % value for value in joules]
+            own = [case.energy_j(rate, server, board) for _, rate in rates]
+            cells += ["-" if value is None else "%.3f" % value for value in own]
         rows.append(cells)
     return columns(rows)
 
 
-def _told(event: BreakEven, with_speed: bool) -> str:
+def _text(event: BreakEven, with_speeds: bool) -> str:
     text = "%s (%s)" % (event.sentence, event.backend)
-    if event.kbit_s is not None:
-        low = "0" if event.low_kbit_s is None else "%.4g" % event.low_kbit_s
-        high = "no limit" if event.high_kbit_s is None else "%.4g" % event.high_kbit_s
-        text += ", 95 %% interval %s to %s kbit/s" % (low, high)
-    return text + (", server x %g" % event.speed if with_speed else "")
+    if event.value is not None:
+        low = "0" if event.low is None else "%.4g" % event.low
+        high = "no limit" if event.high is None else "%.4g" % event.high
+        unit = " kbit/s" if event.axis == RATE else ""
+        text += ", 95 %% interval %s to %s%s" % (low, high, unit)
+    if with_speeds:
+        text += ", board x %g" % event.setting.board_speed if event.axis != BOARD else ""
+        text += ", server x %g" % event.setting.server_speed if event.axis != SERVER else ""
+    return text
 
 
-def _notes(run: Run, charged: str, shown: Sequence[Case]) -> List[str]:
-    notes = ["links are charged with the %s" % _CHARGED[charged]]
+def _notes(
+    run: Run, charged: str, shown: Sequence[Case], speeds: Sequence[Tuple[float, float]]
+) -> List[str]:
+    quota = quota_note(run.document)
+    notes = [] if quota is None else [quota]
+    notes += ["links are charged with the %s" % _CHARGED[charged]]
     taken = over_measured(run)
     if taken:
         notes.append(
@@ -118,6 +160,12 @@ def _notes(run: Run, charged: str, shown: Sequence[Case]) -> List[str]:
     notes += _published(run, shown)
     if any(not bundle["trained"] for bundle in run.bundles.values()):
         notes.append("some weights are untrained: their bytes mean nothing")
+    notes.append(
+        "board and server speeds are multiples of the run's; figures at other speeds are estimated: "
+        "measured stages are scaled, each part by its own machine"
+    )
+    if any(case.joules is not None for case in shown) and any(board != 1 for board, _ in speeds):
+        notes.append("the power of another board is not known: it has no joules here")
     if any(case.joules is not None for case in shown):
         notes.append("joules are measured; those of waiting longer are idle power x time")
     few = [case.config for case in shown if len(case.rest_s) < 5]
@@ -159,7 +207,7 @@ def _document(
     charged: str,
     shown: Sequence[Case],
     rates: Sequence[Tuple[str, float]],
-    speeds: Sequence[float],
+    speeds: Sequence[Tuple[float, float]],
     events: Sequence[BreakEven],
     notes: Sequence[str],
 ) -> Dict[str, Any]:
@@ -172,34 +220,38 @@ def _document(
                 "config": case.config,
                 "backend": case.backend,
                 "samples": len(case.rest_s),
-                "at": [_entry(case, n, r, s) for s in speeds for n, r in rates],
+                "at": [_entry(case, n, r, b, s) for b, s in speeds for n, r in rates],
             }
             for case in shown
         ],
-        "break_even": [dict(event._asdict()) for event in events],
+        "break_even": [event.to_json() for event in events],
         "notes": list(notes),
     }
 
 
-def _entry(case: Case, name: str, rate: float, speed: float) -> Dict[str, Any]:
-    low, high = case.interval_s(rate, speed)
+def _entry(case: Case, name: str, rate: float, board: float, server: float) -> Dict[str, Any]:
+    low, high = case.interval_s(rate, server, board)
     return {
         "link": name,
         "rate_kbit_s": rate,
-        "server_speed": speed,
-        "median_s": case.median_s(rate, speed),
+        "board_speed": board,
+        "server_speed": server,
+        "source": SIMULATED if (board, server) == (1.0, 1.0) else ESTIMATED,
+        "median_s": case.median_s(rate, server, board),
         "low_s": low,
         "high_s": high,
-        "board_joules": case.energy_j(rate, speed),
+        "board_joules": case.energy_j(rate, server, board),
     }
 
 
 def _parser() -> argparse.ArgumentParser:
-    result = parser("whatif", "A run at other link rates and server speeds.", EXAMPLE)
+    result = parser("whatif", "A run at other link rates, board speeds and server speeds.", EXAMPLE)
     add = result.add_argument
     add("run", metavar="RUN", help="a run folder")
     add("--rate", metavar="RATE", action="append", default=[],
         help="as 250kbit, or a preset's name; may be repeated (default: the run's and presets)")  # fmt: skip
+    add("--board-speed", metavar="X", action="append", type=number(0.001, 1e6),
+        help="a board X times as fast as the run's; may be repeated (default: 1)")  # fmt: skip
     add("--server-speed", metavar="X", action="append", type=number(0.001, 1e6),
         help="a server X times as fast as the run's; may be repeated (default: 1)")  # fmt: skip
     add("--bytes", choices=(PAYLOAD, WIRE), help="what links are charged with (default: the run's)")

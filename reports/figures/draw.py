@@ -14,6 +14,7 @@ from splitwatt.reports.figures.drawing import Drawing
 from splitwatt.reports.figures.latency import Bar, Stack, stacked
 from splitwatt.reports.figures.progress import each
 from splitwatt.reports.figures.style import paper_style, save
+from splitwatt.reports.figures.turning import turning_map
 from splitwatt.reports.load.accuracy import NONE, Accuracy
 from splitwatt.reports.load.model import (
     NO_LINK,
@@ -30,6 +31,7 @@ from splitwatt.reports.load.words import by_source
 from splitwatt.reports.metrics import frankensplit, stats
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.metric import Chart, metrics
+from splitwatt.reports.metrics.turning import fastest_map
 from splitwatt.reports.papers.paper_names import paper_figure
 from splitwatt.reports.papers.venues import Venue
 from splitwatt.reports.tables import notes
@@ -55,6 +57,7 @@ def drawings(series: list[Series], accuracy: Accuracy = NONE) -> list[Drawing]:
         if any(link in s.links for s in of_board)
     ]
     found.append(_all_links(series, links))
+    found += _turning(series, links)
     for what in (chart for metric in metrics() for chart in metric.charts):
         if "energy" in what.shows and len(boards) > 1:
             found += [_dots_or_bars(own, _of_board(what, b)) for b, own in boards.items()]
@@ -93,6 +96,33 @@ def _latency(series: list[Series], link: Link, board: str) -> Drawing:
         by_source((label, value.source) for label, value in labelled),
         lambda: stacked(stacks),
     )
+
+
+def _turning(series: list[Series], links: list[Link]) -> list[Drawing]:
+    maps = [(s, known) for s in series if (known := fastest_map(s))]
+    if not maps:
+        return []
+    titled = [(s.label if len(series) > 1 else "", known) for s, known in maps]
+    rates = [link.rate_kbit_s for link in links if not link.measured]
+    shown = [s for s, _ in maps]
+    caption = (
+        "The fastest configuration by median end-to-end latency, over the speed of the board (the "
+        "run's is 1; crosses: the run and its links) and the link's rate; dashed: lines of equal "
+        "latency. Estimated: the board's measured stages are scaled, the server's and the network's "
+        "stay."
+    )
+    warnings = [
+        *notes.published_payload(shown), *notes.assumed(shown), *notes.untrained(shown)
+    ]  # fmt: skip
+    return [
+        Drawing(
+            "turning",
+            "Which configuration is the fastest, by board and link",
+            " ".join([caption, *warnings]),
+            "estimated from measured stages",
+            lambda: turning_map(titled, rates),
+        )
+    ]
 
 
 def _all_links(series: list[Series], links: list[Link]) -> Drawing:

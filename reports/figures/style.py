@@ -25,8 +25,6 @@ PNG_DPI = 300
 COLUMN_CONFIGURATIONS = 10
 # Of a font's size a letter's mean width.
 LETTER_EM = 0.45
-# An axis over more than that shows whole decades alone.
-_MANY_DECADES = 1e4
 
 
 _venue: ContextVar[Venue] = ContextVar("venue", default=venues()[DEFAULT])
@@ -124,17 +122,23 @@ def look_at(place: int, colours: Sequence[Any], markers: Sequence[Any]) -> tuple
 
 
 class _Plain(LogLocator):
-    """1, 2 and 5 of each decade, or whole decades where there are many."""
+    """1, 2 and 5 of each decade, or whole decades alone over a range of more than `many` to 1."""
+
+    def __init__(self, many: float) -> None:
+        super().__init__()
+        self.many = many
 
     def tick_values(self, vmin: float, vmax: float) -> Any:
-        many = vmin > 0 and vmax / vmin > _MANY_DECADES
+        many = vmin > 0 and vmax / vmin > self.many
         self.set_params(subs=(1.0,) if many else (1.0, 2.0, 5.0))
         return super().tick_values(vmin, vmax)
 
 
-def plain_log_axis(axis: Any) -> None:
-    """Plain numbers on a logarithmic `axis.xaxis` or `axis.yaxis`, some of them in any range."""
-    axis.set_major_locator(_Plain())
+def plain_log_axis(axis: Any, many: float = 1e4) -> None:
+    """Plain numbers on a logarithmic `axis.xaxis` or `axis.yaxis`, some of them in any range: 1, 2
+    and 5 of each decade, over more than `many` to 1 whole decades alone.
+    """
+    axis.set_major_locator(_Plain(many))
     axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -112,6 +112,11 @@ class Entry:
         return ("assumed",) * self.assumed + ("generated",) * self.random_bytes
 
     @property
+    def timed(self) -> tuple[str, ...]:
+        """The sources of its measured times and joules: under a CPU quota they are that board's."""
+        return ("measured", "quota") if self.run.document["quota"] else ("measured",)
+
+    @property
     def charged(self) -> str | None:
         """Where the sizes come from that links carry instead of the measured bytes: `published`,
         or `estimated` where that is so of any sample; None where any has its measured bytes.
@@ -196,7 +201,7 @@ class Series:
 
     @property
     def board(self) -> str:
-        """The target that stood for the board."""
+        """The board's name, as `board_of` has it."""
         return board_of(self.run)
 
     def entry(self, id: str) -> Entry | None:
@@ -209,8 +214,10 @@ NO_LINK = Link("network as it is", "none", 0.0, "payload", "no link is simulated
 
 
 def board_of(run: Run) -> str:
-    """The target that stood for the board."""
-    return str(run.document["targets"].get("board") or "board")
+    """The target that stood for the board, and its CPU quota where it ran under one."""
+    quota = run.document["quota"]
+    name = str(run.document["targets"].get("board") or "board")
+    return f"{name} at quota {quota['share']:g}" if quota else name
 
 
 def slug(link: Link) -> str:

@@ -12,6 +12,7 @@ MIB = 1024 * 1024
 # Where a number may come from; several of them where a number is made of several.
 SOURCES = {
     "measured": "timed or counted on the machines of this run",
+    "quota": "the board was this machine under a CPU quota, a stand-in for a slower board",
     "simulated": "the link's time, computed from bytes and rate: nothing was slowed down",
     "published": "a figure of the paper, not of this run",
     "estimated": "computed from the model's graph or from other figures, not observed",

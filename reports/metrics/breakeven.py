@@ -48,7 +48,7 @@ def break_even_kbit_s(entry: Entry, baseline: Entry, charges: str = "payload") -
     rate, low, high, why = _break_even(pairs, local_s)
     if rate is None:
         return missing(why)
-    return Value(rate, ordered(("measured", *byte_sources(entry))), low, high, len(pairs))
+    return Value(rate, ordered((*entry.timed, *byte_sources(entry))), low, high, len(pairs))
 
 
 @lru_cache(maxsize=None)
@@ -58,8 +58,8 @@ def _break_even(
     """The rate, the ends of its interval, and what it means."""
     found = rate_between(pairs, local_s)
     if min(len(pairs), len(local_s)) < MIN_SAMPLES:
-        return found.kbit_s, None, None, found.sentence
-    return found.kbit_s, found.low_kbit_s, found.high_kbit_s, found.sentence
+        return found.value, None, None, found.sentence
+    return found.value, found.low, found.high, found.sentence
 
 
 def local_extremes(series: Series) -> tuple[Entry, Entry] | None:

@@ -141,7 +141,7 @@ def _pooled(
     if not images:
         return missing(why)
     mean = sum(value * block.inferences for block, value in pairs) / images
-    return exact(mean, *(_made_up([b for b, _ in pairs]) or ("measured",)), n=images)
+    return exact(mean, *(_made_up([b for b, _ in pairs]) or entry.timed), n=images)
 
 
 def _made_up(blocks: list[BlockEnergy]) -> tuple[str, ...]:

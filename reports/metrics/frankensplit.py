@@ -101,7 +101,7 @@ def _median_ms(
     simulated: bool = False,
 ) -> Value:
     times = [seconds(sample) for sample in entry.samples]
-    sources = ("measured",) * measured + (byte_sources(entry) if simulated else ())
+    sources = entry.timed * measured + (byte_sources(entry) if simulated else ())
     known = [1000 * time for time in times if time is not None]
     why = entry.why_no_sample if not entry.samples else "no stage of that kind was recorded"
     return stats.median(known, *sources, why=why)

@@ -57,12 +57,12 @@ def _latency(entry: Entry, link: Link) -> Latency:
     totals = _seconds(entry, lambda s: end_to_end_s(s, link))
     uplink = _uplink(entry, link)
     return Latency(
-        total=stats.median(totals, "measured", *uplink.sources, why=entry.why_no_sample),
+        total=stats.median(totals, *entry.timed, *uplink.sources, why=entry.why_no_sample),
         local=_median(entry, local_s),
         network=_median(entry, network_s) if entry.split else missing(_NOTHING_SENT),
         uplink=uplink,
         downlink=_downlink(entry, link),
-        server=_median(entry, server_s)
+        server=stats.median(_seconds(entry, server_s), "measured", why=entry.why_no_sample)
         if entry.split
         else missing("local computing has no server"),
         totals_s=tuple(totals),
@@ -98,7 +98,7 @@ def byte_sources(entry: Entry) -> tuple[str, ...]:
 
 
 def _median(entry: Entry, seconds: Callable[[Sample], float | None]) -> Value:
-    return stats.median(_seconds(entry, seconds), "measured", why=entry.why_no_sample)
+    return stats.median(_seconds(entry, seconds), *entry.timed, why=entry.why_no_sample)
 
 
 def _seconds(entry: Entry, seconds: Callable[[Sample], float | None]) -> list[float]:

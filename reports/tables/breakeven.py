@@ -1,4 +1,4 @@
-"""The table of break-even link rates."""
+"""The tables of break-evens: over the link's rate, and over the speed of board and server."""
 # board: no
 
 from splitwatt.reports.load.model import Series
@@ -8,6 +8,7 @@ from splitwatt.reports.metrics.breakeven import (
     local_extremes,
 )
 from splitwatt.reports.metrics.stats import MIN_SAMPLES
+from splitwatt.reports.metrics.turning import turns
 from splitwatt.reports.tables import notes
 from splitwatt.reports.tables.table import CONFIG, SERIES, Column, Row, Table, of_entry
 
@@ -48,6 +49,42 @@ def breakeven_table(series: list[Series]) -> Table:
         *notes.untrained(series),
     ]
     return Table("breakeven", "Break-even link rates", columns, rows, under)
+
+
+def turning_table(series: list[Series]) -> Table:
+    """A row for each split configuration, link and local one: the board and the server at which
+    both take the same time.
+    """
+    columns = [
+        *SERIES,
+        CONFIG,
+        Column("link", "Link", number=False, quiet=True),
+        Column("against", "Against", number=False),
+        Column("board_speed", "Faster on boards below", "of the run's", interval=True),
+        Column("server_speed", "Faster with servers above", "of the run's", interval=True),
+    ]
+    rows: list[Row] = [
+        {
+            **of_entry(s, turn.entry),
+            "link": turn.link.name,
+            "against": turn.local.marked,
+            "board_speed": turn.board,
+            "server_speed": turn.server,
+        }
+        for s in series
+        for turn in turns(s)
+    ]
+    under = [
+        "Against the fastest and the slowest local configuration. Estimated: measured stages of the "
+        "board and of the server are scaled, each part by its own machine's speed; the network's "
+        "time stays, and the link's follows from its rate. The run's own machines have speed 1. In "
+        f"brackets: 95 % percentile bootstrap interval (none below {MIN_SAMPLES} samples, or where "
+        'it is open to a side). "-": one of the two is faster at any speed.',
+        *notes.published_payload(series),
+        *notes.assumed(series),
+        *notes.untrained(series),
+    ]
+    return Table("turning", "Boards and servers at which the order turns", columns, rows, under)
 
 
 def _shared(rows: list[Row]) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from splitwatt.reports.load.accuracy import Accuracy
 from splitwatt.reports.load.model import Series
 from splitwatt.reports.tables.accuracy import accuracy_table
-from splitwatt.reports.tables.breakeven import breakeven_table
+from splitwatt.reports.tables.breakeven import breakeven_table, turning_table
 from splitwatt.reports.tables.energy import energy_table
 from splitwatt.reports.tables.energy_apart import server_energy_table, stage_energy_table
 from splitwatt.reports.tables.frankensplit import backbones_table, components_table, wireless_table
@@ -55,6 +55,7 @@ _CONTENTS: tuple[tuple[_Make, tuple[str, ...]], ...] = (
     (_of(data_size_table), ("data_size",)),
     (_of(memory_table), ("memory",)),
     (lambda series, accuracy: accuracy_table(accuracy), ("rate", "three")),
+    (_of(turning_table), ("turning",)),
     (_of(breakeven_table), ()),
     (_of(savings_table), ()),
     (_of(savings_by_row), ()),

@@ -45,11 +45,11 @@ def quantiles_table(series: list[Series]) -> Table:
             n = found.samples
             row = of_entry(s, entry)
             row.update(
-                p50_s=Value(found.p50_s, ("measured",), found.p50_low_s, found.p50_high_s, n),
-                p90_s=exact(found.p90_s, "measured", n=n),
-                p90_bound_s=exact(found.p90_bound_s, "measured", why=_BOUNDLESS, n=n),
-                p99_s=exact(found.p99_s, "measured", n=n),
-                p99_bound_s=exact(found.p99_bound_s, "measured", why=_BOUNDLESS, n=n),
+                p50_s=Value(found.p50_s, entry.timed, found.p50_low_s, found.p50_high_s, n),
+                p90_s=exact(found.p90_s, *entry.timed, n=n),
+                p90_bound_s=exact(found.p90_bound_s, *entry.timed, why=_BOUNDLESS, n=n),
+                p99_s=exact(found.p99_s, *entry.timed, n=n),
+                p99_bound_s=exact(found.p99_bound_s, *entry.timed, why=_BOUNDLESS, n=n),
                 outliers=exact(found.outliers, "measured", why="fewer than 8 samples"),
                 samples=exact(n, "measured"),
             )
@@ -84,7 +84,7 @@ def throughput_table(series: list[Series]) -> Table:
                 pipelined="yes" if found[0].pipelined else "no",
                 images_per_s=exact(
                     images / seconds if images and seconds else None,
-                    "measured",
+                    *entry.timed,
                     why="no image got an answer",
                     n=images,
                 ),
@@ -117,7 +117,7 @@ def starts_table(series: list[Series]) -> Table:
                 continue
             row = of_entry(s, entry)
             for key in ("cuda_init_s", "open_s", "server_load_s", "first_inference_s", "warmups"):
-                row[key] = _mean([getattr(start, key) for start in found])
+                row[key] = _mean([getattr(start, key) for start in found], *entry.timed)
             row["fallbacks"] = "; ".join(unique(str(f) for x in found for f in x.fallbacks))
             # MODEL: PART: what it was built by.
             built = [str(text).split(": ", 2)[-1] for x in found for text in x.built or ()]
@@ -165,8 +165,8 @@ def _is_of(found: Throughput, s: Series, entry: Entry) -> bool:
     return (found.config, found.backend) == (entry.id, s.backend)
 
 
-def _mean(values: list[float | None]) -> Value:
+def _mean(values: list[float | None], *sources: str) -> Value:
     known = [float(value) for value in values if value is not None]
     if not known:
         return missing("not recorded, or not needed here")
-    return exact(sum(known) / len(known), "measured", n=len(known))
+    return exact(sum(known) / len(known), *(sources or ("measured",)), n=len(known))

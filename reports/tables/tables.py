@@ -216,4 +216,4 @@ def _link_note(link: Link) -> str:
     words += [f"downlink {link.downlink_kbit_s:g} kbit/s"] if link.downlink_kbit_s else []
     words += [f"latency {link.latency_ms:g} ms +- {link.jitter_ms:g} ms"] if link.latency_ms else []
     words += [f"{100 * link.loss:g} % of segments lost"] if link.loss else []
-    return f"{', '.join(words)}; {link.source}."
+    return "; ".join([", ".join(words), *([link.source] if link.source else [])]) + "."

@@ -1,28 +1,33 @@
-"""The best saving of each metric against each baseline, in sentences."""
+"""Where the order of configurations turns, and the best saving of each metric, in sentences."""
 # board: no
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from splitwatt.reports.load.model import Series
 from splitwatt.reports.load.values import Value
 from splitwatt.reports.metrics.savings import Saving, best, saved_metrics, savings
+from splitwatt.reports.metrics.turning import Turn, best_turn, turns
 from splitwatt.reports.tables.table import percent, significant
 
 
 @dataclass(frozen=True)
 class Headline:
-    """A sentence, and the number in it: what is saved, in percent."""
+    """A sentence, and the number in it: what is saved, in percent, or another one by its unit."""
 
     text: str
-    saved: Value
+    value: Value
+    unit: str = "% saved"
 
 
 def headlines(series: list[Series]) -> list[Headline]:
-    """One sentence for each metric and baseline that was measured, the paper's beside it."""
+    """First where the order turns on each link, then a sentence for each metric and baseline that
+    was measured, the paper's beside it.
+    """
     lines = []
     for s in series:
         found = savings(s)
         prefix = f"{s.label}: " if len(series) > 1 else ""
+        lines += [replace(line, text=prefix + line.text) for line in _turning(s)]
         for metric in saved_metrics(s):
             for baseline in metric.baselines:
                 top = best(
@@ -33,17 +38,58 @@ def headlines(series: list[Series]) -> list[Headline]:
     return lines
 
 
-def _sentence(top: Saving) -> str:
-    if top.heaviest is None or top.most.value is None:
-        raise ValueError("a saving without a number has no sentence")
+def _turning(s: Series) -> list[Headline]:
+    """On each link, the boards on which a split configuration beats the fastest and the slowest
+    local one.
+    """
+    found, lines = turns(s), []
+    for link in dict.fromkeys(turn.link for turn in found):
+        ends = dict.fromkeys(turn.local.id for turn in found)
+        locals_ = [next(turn.local for turn in found if turn.local.id == id) for id in ends]
+        best = [turn for local in locals_ if (turn := best_turn(found, link, local))]
+        if best:
+            words = " and ".join(_beats(turn, turn.local is locals_[0]) for turn in best)
+            text = f"At {link.name} {words} ({best[0].board.source})."
+            lines.append(Headline(text, best[0].board, "of this run's board"))
+    return lines
+
+
+def _beats(turn: Turn, fastest: bool) -> str:
+    board = turn.board
+    interval = ""
+    if board.low is not None and board.high is not None:
+        interval = f" (95 % interval {significant(board.low)} to {significant(board.high)})"
+    which = "fastest" if fastest else "slowest"
+    return (
+        f"{turn.entry.marked} beats {turn.local.marked}, the {which} local row, on boards slower than "
+        f"{significant(board.value or 0.0)} of this run's board{interval}"
+    )
+
+
+def compared(top: Saving) -> str:
+    """What stands between the two configurations: `saves 93.6 % against`, `takes 2.4 times as long
+    as`.
+
+    Raises:
+        ValueError: the saving has no number.
+    """
     saved = top.most.value
+    if saved is None:
+        raise ValueError("a saving without a number has no words")
+    time = top.metric.unit == "s"
     if saved >= 0:
-        words = f"saves {percent(saved)} % against"
-    elif saved >= -100:
-        words = f"costs {percent(-saved)} % more than"
-    else:
-        words = f"costs {significant(1 - saved / 100)} times as much as"
-    pair = f"{top.entry.marked} {words} {top.heaviest.marked}"
+        return f"saves {percent(saved)} % against"
+    if saved >= -100:
+        words = "takes {} % longer than" if time else "needs {} % more than"
+        return words.format(percent(-saved))
+    words = "takes {} times as long as" if time else "needs {} times as much as"
+    return words.format(significant(1 - saved / 100))
+
+
+def _sentence(top: Saving) -> str:
+    if top.heaviest is None:
+        raise ValueError("a saving without a number has no sentence")
+    pair = f"{top.entry.marked} {compared(top)} {top.heaviest.marked}"
     stated = sorted({statement.percent for statement in top.published})
     paper = ", ".join(percent(value) for value in stated)
     beside = f" (the paper states up to {paper} % for its {top.baseline} rows)" if paper else ""

@@ -78,11 +78,14 @@ def _listed(folder: Path) -> set[str]:
 
 
 def _texts(report: Report, venue: Venue) -> dict[str, str]:
-    """Every file of the report but the figures and report.json, by its name."""
+    """Every file of the report but the figures and report.json, by its name; no CSV of a table
+    without rows.
+    """
+    filled = [table for table in report.tables if table.rows]
     return {
         **{f"{d.name}.caption.txt": f"{d.title}. {d.under}\n" for d, _ in report.figures},
-        **{f"{table.name}.csv": to_csv(table) for table in report.tables},
-        "datapackage.json": data_package("splitwatt-report", title(report), report.tables),
+        **{f"{table.name}.csv": to_csv(table) for table in filled},
+        "datapackage.json": data_package("splitwatt-report", title(report), filled),
         "report.md": to_markdown(report),
         "report.html": to_html(report, title(report)),
         **latex_files(report, title(report), venue),

@@ -1,10 +1,12 @@
 """Whole profiles over a real server: what they record, and what is left after kills."""
 
+import http.server
 import json
 import os
 import random
 import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 from statistics import median
@@ -420,10 +422,58 @@ def test_what_is_missing_is_told_to_the_umbrella(tiny, config):
     ]  # fmt: skip
 
 
-def test_a_server_that_is_not_there_stays_the_run_s_server(tiny, tmp_path, config):
+def test_a_server_that_is_not_there_leaves_nothing_that_refuses_the_next_try(
+    tiny, tmp_path, config, server
+):
     run = tmp_path / "run"
     arguments = ("profile", "--config", config(), "--bundles", tiny, "--out", run)
     code, _, err = command(*arguments, "--server", "http://127.0.0.1:9")
-    assert code == 1 and "--resume" not in err  # nothing was measured
-    code, _, err = command("profile", "--resume", run)
-    assert code == 1 and "http://127.0.0.1:9 cannot be reached" in err
+    assert code == 1 and "http://127.0.0.1:9 cannot be reached" in err and "--resume" not in err
+    assert not run.exists()
+    code, _, err = command(*arguments, "--server", server.url)
+    assert code == 0, err
+
+
+@pytest.mark.parametrize(
+    "answer, status",
+    [(b"<html>hello</html>", 200), (b"<html>not here</html>", 404), (b'{"up": true}', 200), (b"[]", 200)],
+)  # fmt: skip
+def test_a_foreign_server_is_named_as_such(tiny, tmp_path, config, answer, status):
+    class Foreign(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *arguments):
+            pass
+
+    foreign = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Foreign)
+    threading.Thread(target=foreign.serve_forever, daemon=True).start()
+    url = "http://127.0.0.1:%d" % foreign.server_port
+    run = tmp_path / "run"
+    try:
+        code, _, err = command("profile", "--config", config(), "--bundles", tiny, "--out", run,
+                               "--server", url)  # fmt: skip
+    finally:
+        foreign.shutdown()
+        foreign.server_close()
+    assert code == 1 and not run.exists() and "Traceback" not in err
+    assert url in err and ("is no inference server" in err or "answered no JSON object" in err)
+
+
+@pytest.mark.parametrize("backend, what", [
+    ("cuda", "onnxruntime"), ("tensorrt", "tensorrt"), ("ort-tensorrt", "onnxruntime"),
+])  # fmt: skip
+def test_a_backend_that_is_not_here_stops_before_the_first_sample(
+    tiny, tmp_path, config, backend, what
+):
+    """No machine that runs the tests has a GPU's onnxruntime or TensorRT's engines of this bundle."""
+    run = tmp_path / "run"
+    code, _, err = command("profile", "--config", config(), "--bundles", tiny, "--out", run,
+                           "--backend", backend)  # fmt: skip
+    assert code == 1 and not run.exists() and "Traceback" not in err
+    assert "the backend '%s' does not run here: " % backend in err and what in err.lower()

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from splitwatt.device_configs.errors import UsageError
-from splitwatt.profiler.analyse.breakeven import break_even
+from splitwatt.profiler.analyse.breakeven import BOARD, SERVER, Setting, break_even
 from splitwatt.profiler.analyse.rates import cases, group_of
 from splitwatt.profiler.analyse.times import end_to_end_s
 from splitwatt.profiler.config.config import load_config, packaged
@@ -46,21 +46,92 @@ def test_a_faster_server_shortens_its_own_part_alone(run):
 
 def test_break_even_is_where_both_take_the_same_time(run):
     ours, local = case(run, "Ours1"), case(run, "LC1")
-    found = break_even(ours, local, 1.0)
+    found = break_even(ours, local, Setting())
     # 0.501 + 80000 / r = 2.001
-    assert found.kbit_s == pytest.approx(80.0 / 1.5, rel=1e-6)
+    assert found.value == pytest.approx(80.0 / 1.5, rel=1e-6)
     assert (found.fast, found.other, found.certain) == ("Ours1", "LC1", 1.0)
-    assert found.low_kbit_s <= found.kbit_s <= found.high_kbit_s
+    assert found.low <= found.value <= found.high
     for one, two in ((ours, local), (local, ours)):
-        assert break_even(one, two, 1.0) == found
-    at = found.kbit_s
+        assert break_even(one, two, Setting()) == found
+    at = found.value
     assert ours.median_s(at, 1) == pytest.approx(local.median_s(at, 1), rel=1e-6)
     assert ours.median_s(1.1 * at, 1) < local.median_s(1.1 * at, 1)
 
 
+def test_a_slower_board_lengthens_its_own_stages_alone(run):
+    for name in TIMES:
+        one = case(run, name)
+        server_s = TIMES[name][1]
+        board_s = TIMES[name][0] + 0.001 - server_s - (0.002 if server_s else 0)
+        assert one.median_s(100, 1, 0.5) - one.median_s(100, 1, 1) == pytest.approx(board_s)
+        assert one.median_s(100, 1) == one.median_s(100, 1, 1.0)
+
+
+def test_break_even_over_boards_is_where_both_take_the_same_time(run):
+    ours, local = case(run, "Ours1"), case(run, "LC1")
+    found = break_even(ours, local, Setting(100.0, 2.0), BOARD)
+    # 0.399 / b + 0.1 / 2 + 0.002 + 80000 / 1e5 = 2.001 / b
+    assert found.value == pytest.approx((2.001 - 0.399) / 0.852, rel=1e-6)
+    assert (found.fast, found.other, found.certain) == ("LC1", "Ours1", 1.0)
+    assert found.low <= found.value <= found.high
+    assert found.sentence == (
+        "Ours1 is faster than LC1 on boards slower than 1.88 times the run's at 100 kbit/s"
+    )
+    at = found.value
+    assert ours.median_s(100, 2, at) == pytest.approx(local.median_s(100, 2, at), rel=1e-6)
+    assert ours.median_s(100, 2, 0.9 * at) < local.median_s(100, 2, 0.9 * at)
+
+
+def test_break_even_over_servers_is_where_both_take_the_same_time(run):
+    split, local = case(run, "SC1"), case(run, "LC1")
+    found = break_even(split, local, Setting(200.0), SERVER)
+    # 0.599 + 0.4 / s + 0.002 + 160000 / 2e5 = 2.001
+    assert found.value == pytest.approx(0.4 / 0.6, rel=1e-6) and found.fast == "SC1"
+    assert found.sentence == (
+        "SC1 is faster than LC1 with servers faster than 0.667 times the run's at 200 kbit/s"
+    )
+    never = break_even(split, local, Setting(50.0), SERVER)
+    assert never.value is None
+    assert never.sentence == "SC1 is slower than LC1 with a server of any speed at 50 kbit/s"
+
+
+def test_the_three_axes_agree(run):
+    """A break-even over one axis is one over each other axis too, at its value."""
+    split, local = case(run, "SC1"), case(run, "LC1")
+    over_boards = break_even(split, local, Setting(300.0, 3.0), BOARD).value
+    rate = break_even(split, local, Setting(1.0, 3.0, over_boards)).value
+    server = break_even(split, local, Setting(300.0, 1.0, over_boards), SERVER).value
+    assert (rate, server) == pytest.approx((300.0, 3.0), rel=1e-6)
+
+
+def test_the_command_estimates_other_boards(run):
+    code, out, err = command(
+        "whatif", run, "--rate", "100kbit", "--board-speed", "0.5", "--pair", "LC1,Ours1"
+    )
+    assert code == 0, err
+    assert "board 0.5 and server 1 times as fast as the run's (estimated)" in out
+    assert (
+        "Ours1 is faster than LC1 on boards slower than 1.78 times the run's at 100 kbit/s" in out
+    )
+    assert "measured stages are scaled, each part by its own machine" in out
+    document = json.loads(
+        command("whatif", run, "--rate", "100kbit", "--json", "--board-speed", "0.25",
+                "--board-speed", "1")[1]
+    )  # fmt: skip
+    local = next(c for c in document["configurations"] if c["config"] == "LC1")
+    assert [(e["board_speed"], e["source"]) for e in local["at"]] == [
+        (0.25, "estimated"), (1.0, "simulated"),
+    ]  # fmt: skip
+    assert [e["median_s"] for e in local["at"]] == pytest.approx([4 * 2.001, 2.001])
+    over = [e for e in document["break_even"] if e["axis"] == "board_speed"]
+    assert all(e["board_speed"] is None and e["rate_kbit_s"] == 100.0 for e in over)
+    axes = {e["axis"] for e in document["break_even"]}
+    assert axes == {"rate_kbit_s", "board_speed", "server_speed"}
+
+
 def test_no_break_even_is_told_as_such(run):
-    worse = break_even(case(run, "SC1"), case(run, "Ours1"), 1.0)
-    assert worse.kbit_s is worse.low_kbit_s is worse.high_kbit_s is None and worse.certain == 0.0
+    worse = break_even(case(run, "SC1"), case(run, "Ours1"), Setting())
+    assert worse.value is worse.low is worse.high is None and worse.certain == 0.0
     assert worse.sentence == "SC1 is slower than Ours1 at any rate"
 
 
@@ -80,8 +151,8 @@ def test_intervals_are_bootstrap_intervals_of_the_median(tmp_path):
     ).confidence_interval  # fmt: skip
     width = yardstick.high - yardstick.low
     assert abs(low - yardstick.low) < 0.2 * width and abs(high - yardstick.high) < 0.2 * width
-    found = break_even(one, case(run, "LC1"), 1.0)
-    assert found.low_kbit_s < found.kbit_s < found.high_kbit_s
+    found = break_even(one, case(run, "LC1"), Setting())
+    assert found.low < found.value < found.high
 
 
 def test_energy_is_measured_joules_and_idle_power_while_waiting(run):
@@ -91,6 +162,7 @@ def test_energy_is_measured_joules_and_idle_power_while_waiting(run):
     assert case(run, "LC1")._replace(joules=3.0).energy_j(1.0, 9.0) == 3.0
     assert one._replace(idle_watts=None).energy_j(100.0, 1.0) is None
     assert one._replace(joules=None).energy_j(100.0, 1.0) is None
+    assert one.energy_j(100.0, 1.0, 0.5) is None  # the power of another board is not known
 
 
 def test_a_shaped_run_leaves_its_own_link_out(tmp_path):
@@ -142,7 +214,8 @@ def test_the_command_prints_a_table_and_break_evens(run):
     assert code == 0 and [e["server_speed"] for e in document["configurations"][0]["at"]] == [1, 2]
     ours = next(c for c in document["configurations"] if c["config"] == "Ours1")
     assert ours["at"][0]["median_s"] == pytest.approx(2.001, rel=1e-4)
-    assert [e["kbit_s"] for e in document["break_even"]] == pytest.approx([160, 160 / 1.2])
+    rates = [e["value"] for e in document["break_even"] if e["axis"] == "rate_kbit_s"]
+    assert rates == pytest.approx([160, 160 / 1.2])
 
 
 @pytest.mark.parametrize(

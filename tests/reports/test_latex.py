@@ -92,6 +92,27 @@ def test_the_headline_numbers_are_macros(two_boards, folder):
     assert re.search(r"\\LadonLatencySaving\}\{[^}]*\} % percent; .*measured", text)
 
 
+def test_a_negative_saving_has_words_that_read_right(tmp_path):
+    from splitwatt.reports.write.write import make_report
+    from tests.reports.synthetic import make_config, write_run
+
+    run = write_run(tmp_path / "run", make_config(["LC17", "SC5", "Ours1"], links=1, inferences=6))
+    make_report([run], tmp_path / "report")
+    found = macros(tmp_path / "report" / "latex")
+    savings = {n: float(text) for n, text in found.items() if re.search("Saving(LC|SC)?$", n)}
+    assert savings
+    for name, value in savings.items():
+        words = found[name.replace("Saving", "Compared")]
+        assert "-" not in words
+        if value >= 0:
+            assert words == f"saves {percent(value)} \\% against"
+        else:
+            assert re.match(
+                r"(takes|needs) [0-9.]+ (\\% (longer|more) than|times as (long|much) as)$", words
+            )
+    assert min(savings.values()) < 0 < max(savings.values())
+
+
 def test_tex_compiles_it(folder, tmp_path):
     if shutil.which("pdflatex") is None:
         pytest.skip("no TeX here: apt-get install texlive-latex-recommended")

@@ -295,7 +295,7 @@ def test_the_bars_show_the_summarys_costs_with_their_sources(two_boards, page, k
 
 
 def test_break_evens_and_their_intervals_are_those_of_whatif(two_boards):
-    from splitwatt.profiler.analyse.breakeven import break_even
+    from splitwatt.profiler.analyse.breakeven import Setting, break_even
     from splitwatt.profiler.analyse.rates import cases
     from splitwatt.profiler.records.run import read_run
 
@@ -305,11 +305,11 @@ def test_break_evens_and_their_intervals_are_those_of_whatif(two_boards):
     for _, row in rows[rows.board == "cpu"].iterrows():
         split = found[row.config.replace(" ", "").rstrip("†")]
         for name in ("fastest", "slowest"):
-            told = break_even(split, found[row[f"{name}_row"].replace(" ", "")], 1.0)
+            told = break_even(split, found[row[f"{name}_row"].replace(" ", "")], Setting())
             rate, low, high = (row[f"{name}_kbit_s{end}"] for end in ("", "_low", "_high"))
-            assert same(rate, np.nan if told.kbit_s is None else told.kbit_s)
-            if told.kbit_s is not None:
-                ends = (told.low_kbit_s, told.high_kbit_s)
+            assert same(rate, np.nan if told.value is None else told.value)
+            if told.value is not None:
+                ends = (told.low, told.high)
                 assert (low, high) == pytest.approx(ends, rel=1e-9) and low <= rate <= high
                 seen += 1
     assert seen >= 2

@@ -109,3 +109,25 @@ def test_throttling_an_unsteady_warm_up_and_an_odd_link_are_told(tmp_path):
     (figure,) = (drawing for drawing, _ in report.figures if drawing.name == "latency_100_kbit_s")
     assert "throttled in samples of LC 1." in figure.caption
     assert "blocks of Ours 1." in figure.caption
+
+
+def test_a_boards_quota_is_in_its_name_and_in_the_sources_of_its_times(tmp_path):
+    run = write_run(tmp_path / "run", make_config(["LC1", "Ours1"], links=1, inferences=6))
+    document = json.loads((run / "run.json").read_text())
+    document["quota"] = {"share": 0.12, "cpus": 2, "quota_us": 1000, "period_us": 4167, "cgroup": 2,
+                         "measured_share": 0.118, "throttled_s": 9.5}  # fmt: skip
+    (run / "run.json").write_text(json.dumps(document))
+    make_report([run], tmp_path / "report")
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["runs"][0]["board"] == "cpu at quota 0.12"
+    assert any("quota: the board's process had 0.118 of 2 processors" in text
+               for text in report["missing"])  # fmt: skip
+    rows = {row["config"]: row for row in report["tables"]["latency"]["rows"]}
+    assert {row["board"] for row in rows.values()} == {"cpu at quota 0.12"}
+    timed = {key for key in rows["LC 1"] if key.startswith(("end_to_end", "local"))}
+    assert timed
+    for row in rows.values():
+        assert all("quota" in row[key]["sources"] for key in timed if row[key]["value"])
+    quantiles = pd.read_csv(tmp_path / "report" / "quantiles.csv")
+    assert set(quantiles.p50_s_source) == {"measured+quota"}
+    assert "cpu at quota 0.12" in (tmp_path / "report" / "report.md").read_text()

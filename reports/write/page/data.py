@@ -4,14 +4,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from splitwatt.profiler.analyse.times import uplink_s
+from splitwatt.profiler.analyse.times import local_s, server_s, uplink_s
 from splitwatt.profiler.analyse.waterfall import waterfall
 from splitwatt.profiler.records.network import ClockEstimate
 from splitwatt.reports.load.accuracy import MAIN_METRIC
 from splitwatt.reports.load.model import NO_LINK, Entry, Sample, Series
 from splitwatt.reports.load.values import SOURCES, Value, missing
 from splitwatt.reports.metrics.breakeven import (
-    bits,
     break_even_kbit_s,
     can_be_simulated,
     local_extremes,
@@ -93,30 +92,54 @@ def _entry(entry: Entry, fastest: Entry | None, simulated: bool) -> dict[str, An
         "network": found.network.value,
         "server": found.server.value,
         "n": len(entry.samples),
-        "sources": ["measured", *byte_sources(entry)]
+        "sources": [*entry.timed, *byte_sources(entry)]
         if entry.split and simulated
-        else ["measured"],
+        else [*entry.timed],
         "samples": _waterfalls(entry),
     }
     if not entry.split:
-        document["total"] = found.total.value
+        rows = [(s.total_s or 0.0, 0.0, local_s(s) or 0.0, 0.0) for s in entry.samples]
+        document.update(total=found.total.value, local_samples=_parts(rows, simulated))
         return document
     for charges in ("payload", "wire"):
-        pairs = _thin(bits(entry, charges))
-        document[charges] = {
-            "total": [round(total, 7) for total, _ in pairs],
-            "bits": [count if simulated else 0.0 for _, count in pairs],
-        }
+        document[charges] = _parts(
+            [
+                (s.total_s, 1000.0 * seconds, local_s(s) or 0.0, server_s(s) or 0.0)
+                for s in entry.samples
+                if (seconds := uplink_s(s, plain_link(1.0, charges))) is not None
+                and s.total_s is not None
+            ],
+            simulated,
+        )
         if fastest is not None:
             even = break_even_kbit_s(entry, fastest, charges) if simulated else missing(_MEASURED)
             document[charges].update(breakeven=even.value, breakeven_why=even.why or "")
     return document
 
 
-def _thin(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    if len(pairs) <= MOST_SAMPLES:
-        return pairs
-    ordered = sorted(pairs)
+# Of a sample: its total, the bits that a link is charged with, seconds of the board's stages, and
+# of the server's.
+_Sample = tuple[float, float, float, float]
+
+
+def _parts(rows: list[_Sample], simulated: bool) -> dict[str, list[float]]:
+    """What latency is made of at any rate and speed, an entry per sample:
+
+    total + board * (1 / board speed - 1) + server * (1 / server speed - 1) + bits / rate.
+    """
+    kept = _thin(rows)
+    return {
+        "total": [round(row[0], 7) for row in kept],
+        "bits": [row[1] if simulated else 0.0 for row in kept],
+        "board": [round(row[2], 7) for row in kept],
+        "server": [round(row[3], 7) for row in kept],
+    }
+
+
+def _thin(rows: list[_Sample]) -> list[_Sample]:
+    if len(rows) <= MOST_SAMPLES:
+        return rows
+    ordered = sorted(rows)
     step = len(ordered) / MOST_SAMPLES
     return [ordered[int((i + 0.5) * step)] for i in range(MOST_SAMPLES)]
 

@@ -57,7 +57,8 @@ def _table(table: Table) -> str:
 
 def headline(told: Headline) -> str:
     """A sentence as an item of a list, with the provenance of its number."""
-    return f'<li data-unit="% saved" {_facts_of(told.saved)}>{html_text(told.text)}'
+    unit = html_text(told.unit)
+    return f'<li data-unit="{unit}" {_facts_of(told.value)}>{html_text(told.text)}'
 
 
 def _cell(column: Column, cell: Cell) -> str:

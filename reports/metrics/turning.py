@@ -1,0 +1,121 @@
+"""Where the order of two configurations turns: over the board's speed and the server's, estimated."""
+# board: no
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from splitwatt.profiler.analyse.breakeven import BOARD, SERVER, Setting, break_even
+from splitwatt.profiler.analyse.rates import Case, case_of
+from splitwatt.reports.load.model import Entry, Link, Series
+from splitwatt.reports.load.values import Value, missing, ordered
+from splitwatt.reports.metrics.breakeven import can_be_simulated, local_extremes
+from splitwatt.reports.metrics.latency import byte_sources
+from splitwatt.reports.metrics.stats import MIN_SAMPLES
+
+# The map: multiples of the run's board, and kbit/s.
+BOARD_SPEEDS, RATES_KBIT_S = np.geomspace(0.003, 3.0, 91), np.geomspace(1.0, 1e5, 91)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A split configuration against a local one on one link.
+
+    `board`: the multiple of the run's board below which the split one is faster; `server`: that of
+    the run's server above which it is. Missing where one of the two is faster at any speed: `why`
+    says which.
+    """
+
+    entry: Entry
+    local: Entry
+    link: Link
+    board: Value
+    server: Value
+
+
+@dataclass(frozen=True)
+class Map:
+    """Which configuration is the fastest on a board of a speed and over a rate.
+
+    `entries`: those of the series with samples; `winner`: index into them, and `latency_s`: its
+    median, both (rates, board speeds).
+    """
+
+    entries: list[Entry]
+    winner: np.ndarray
+    latency_s: np.ndarray
+
+
+def turns(series: Series) -> list[Turn]:
+    """Each split configuration against the fastest local one, then each against the slowest, on
+    each simulated link.
+    """
+    ends = local_extremes(series)
+    links = [link for link in series.links if not link.measured]
+    split = [entry for entry in series.entries if entry.split and entry.samples]
+    if ends is None or not can_be_simulated(series):
+        return []
+    return [_turn(entry, local, link) for link in links for local in ends for entry in split]
+
+
+def best_turn(found: list[Turn], link: Link, local: Entry) -> Turn | None:
+    """Of the configurations that are no baseline, the one that is faster on the fastest boards."""
+    own = [t for t in found if (t.link, t.local) == (link, local) and not t.entry.baseline]
+    known = [t for t in own if t.board.value is not None]
+    return max(known, key=lambda turn: turn.board.value or 0.0, default=None)
+
+
+def fastest_map(series: Series) -> Map | None:
+    """The fastest configuration at each board speed and rate; None where it cannot be computed."""
+    entries = [entry for entry in series.entries if entry.samples]
+    if not can_be_simulated(series) or len(entries) < 2:
+        return None
+    links = [link for link in series.links if not link.measured]
+    charges = links[0].bytes if links else "payload"
+    grids = np.array([_medians(_case(entry, charges)) for entry in entries])
+    return Map(entries, grids.argmin(axis=0), grids.min(axis=0))
+
+
+def _medians(case: Case) -> np.ndarray:
+    board = case.board_s / BOARD_SPEEDS[None, :, None]
+    link = case.bits / (1000 * RATES_KBIT_S)[:, None, None]
+    medians: np.ndarray = np.median(board + link + case.server_s + case.rest_s, axis=2)
+    return medians
+
+
+def _case(entry: Entry, charges: str) -> Case:
+    key = "case", charges
+    known: Case | None = entry.computed.get(key)
+    if known is None:
+        samples = [sample for sample in entry.samples if sample.total_s is not None]
+        known = case_of(entry.id, entry.backend, samples, charges)
+        entry.computed[key] = known
+    return known
+
+
+def _turn(entry: Entry, local: Entry, link: Link) -> Turn:
+    key = "turn", local.id, link
+    known: Turn | None = entry.computed.get(key)
+    if known is None:
+        between = _between(entry, local, link)
+        known = entry.computed[key] = Turn(entry, local, link, between(BOARD), between(SERVER))
+    return known
+
+
+def _between(entry: Entry, local: Entry, link: Link) -> Callable[[str], Value]:
+    one, two = _case(entry, link.bytes), _case(local, link.bytes)
+
+    def value(axis: str) -> Value:
+        event = break_even(one, two, Setting(link.rate_kbit_s), axis)
+        if event.value is None:
+            return missing(event.sentence)
+        least = min(len(one.rest_s), len(two.rest_s))
+        ends = (event.low, event.high) if least >= MIN_SAMPLES else (None, None)
+        # A board's value is that of the local one, which a faster board makes the faster one.
+        if (event.fast == entry.id) == (axis == BOARD):
+            return missing(event.sentence)
+        sources = ordered((*entry.timed, *byte_sources(entry), "estimated"))
+        return Value(event.value, sources, *ends, least)
+
+    return value
