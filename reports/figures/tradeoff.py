@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from splitwatt.reports.figures.style import (
     BLUE,
@@ -150,8 +151,14 @@ def _draw_space(axis: Any, curves: Sequence[Curve], ylabel: str) -> None:
                 linestyle="--" if curve.published else "-",
                 markerfacecolor="white" if curve.published else colour,
             )  # fmt: skip
-    axis.set_xlabel("Encoder [MiB]", fontsize=venue().tiny_pt, labelpad=-8)
-    axis.set_ylabel("Data [KiB]", fontsize=venue().tiny_pt, labelpad=-8)
-    axis.set_zlabel(ylabel, fontsize=venue().tiny_pt, labelpad=-8)
-    axis.tick_params(labelsize=venue().tiny_pt, pad=-3)
+    small = venue().tiny_pt
+    axis.set_title(f"Height: {ylabel}", fontsize=small)
+    for side, name in ((axis.xaxis, "Encoder [MiB]"), (axis.yaxis, "Data [KiB]")):
+        side.set_rotate_label(False)
+        side.set_label_text(name, fontsize=small)
+        side.labelpad = 0
+    for side in (axis.xaxis, axis.yaxis, axis.zaxis):
+        side.set_major_locator(MaxNLocator(3))
+    axis.tick_params(labelsize=small, pad=-3)
+    axis.set_box_aspect(None, zoom=0.7)  # the names beside the cube are in the panel too
     axis.view_init(elev=22, azim=-55)
