@@ -6,13 +6,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import track
+
 from splitwatt.reports.figures.accuracy import accuracy_drawings
 from splitwatt.reports.figures.bars import bars
 from splitwatt.reports.figures.categories import Panel, Place
 from splitwatt.reports.figures.dots import dots
 from splitwatt.reports.figures.drawing import Drawing
 from splitwatt.reports.figures.latency import Bar, Stack, stacked
-from splitwatt.reports.figures.progress import each
 from splitwatt.reports.figures.style import paper_style, save
 from splitwatt.reports.figures.turning import turning_map
 from splitwatt.reports.load.accuracy import NONE, Accuracy
@@ -32,7 +34,7 @@ from splitwatt.reports.metrics import frankensplit, stats
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.metric import Chart, metrics
 from splitwatt.reports.metrics.turning import fastest_map
-from splitwatt.reports.papers.paper_names import paper_figure
+from splitwatt.reports.papers.printed_names import paper_figure
 from splitwatt.reports.papers.venues import Venue
 from splitwatt.reports.tables import notes
 
@@ -42,7 +44,11 @@ INTERVAL = f"Error bars: {stats.METHOD}."
 def draw_all(found: list[Drawing], folder: Path, venue: Venue) -> None:
     """Draw the figures into `folder`, for a venue."""
     with paper_style(venue):
-        for drawing in each(found, "drawing figures"):
+        console = Console(stderr=True)  # silent without a terminal
+        for drawing in track(
+            found, "drawing figures", console=console, transient=True,
+            disable=not console.is_terminal,
+        ):  # fmt: skip
             save(drawing.draw(), folder, drawing.name)
 
 
