@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 from splitwatt.device_configs.cli import parser, print_json
 from splitwatt.device_configs.diagnosis import Check, broken
+from splitwatt.device_configs.printable import show
 
 # Asked by name and only where installed, so this room imports none of them.
 ROOMS = ("device_configs", "engines", "profiler", "energy", "export", "reports")
@@ -30,7 +31,7 @@ def doctor(argv: List[str]) -> int:
         if not options.json:
             print("%s" % room)
             for check in checks:
-                print("\n".join(lines(check)), flush=True)
+                show("\n".join(lines(check)))
     if options.json:
         print_json(document)
     return 0

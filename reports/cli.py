@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from splitwatt.device_configs.cli import Command, parser, print_json
-from splitwatt.device_configs.printable import printable
+from splitwatt.device_configs.printable import printable, wrapped
 from splitwatt.reports.compare.cli import add_venue, compare
 
 
@@ -16,7 +16,9 @@ def report(argv: list[str]) -> int:
         "Merge runs (several boards, several backends) into tables and figures.",
         "splitwatt report runs/nano runs/xavier --out paper",
     )
-    arguments.add_argument("runs", metavar="RUN", nargs="+", help="a folder that a profile wrote")
+    arguments.add_argument(
+        "runs", metavar="RUN", nargs="+", help="a folder that a profile wrote, or a folder of them"
+    )
     arguments.add_argument(
         "--out", metavar="DIR", default="report", help="where to write (default: ./report)"
     )
@@ -47,7 +49,7 @@ def report(argv: list[str]) -> int:
         print_json({key: str(folder / name) for key, name in names.items()})
         return 0
     show(made.table("summary"), sys.stdout)
-    print(printable("\n" + "\n".join(headline.text for headline in made.headlines)))
+    print(printable(wrapped("\n" + "\n".join(headline.text for headline in made.headlines))))
     print(f"\nThe report: {folder / 'report.md'}, as a page: {folder / 'report.html'}")
     return 0
 
