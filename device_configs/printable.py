@@ -1,6 +1,5 @@
 """Text as a terminal may show it: no control characters, tables that fit, lines that break between words."""
 
-import os
 import shutil
 import sys
 import textwrap
@@ -29,10 +28,8 @@ _LEAST = 20
 
 
 def width() -> Optional[int]:
-    """Columns of the terminal, or what COLUMNS says; None for output that goes elsewhere."""
-    if os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty():
-        return max(_LEAST, shutil.get_terminal_size().columns)
-    return None
+    """Columns of the terminal, as COLUMNS says where it is set; None for output that goes elsewhere."""
+    return max(_LEAST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 
 
 def show(text: str) -> None:

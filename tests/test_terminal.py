@@ -2,13 +2,17 @@
 
 import json
 import os
+import pty
 import shutil
+import subprocess
+import sys
+import tempfile
 
 import pytest
 
 from splitwatt.device_configs.printable import table, wrapped
 from tests.board.tiny import tiny_bundle
-from tests.conftest import splitwatt
+from tests.conftest import COMMAND, splitwatt
 from tests.reports.synthetic import make_config, write_run
 
 VERBS = [
@@ -30,8 +34,9 @@ VERBS = [
     "compare",
     "doctor",
 ]
+# A terminal without colours and cursor movement; GNU readline puts COLUMNS into children's environment.
 PLAIN = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
-NARROW = {**os.environ, "COLUMNS": "80"}
+NARROW = {**PLAIN, "COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}
 CONFIG = """
 format: 1
 name: tiny
@@ -62,14 +67,33 @@ def made(tmp_path_factory):
 
 
 def narrow(*arguments, cwd=None, code=0):
-    """What a command prints at 80 columns, after a look at the length of each of its lines."""
-    done = splitwatt(*arguments, env=NARROW, check=False, cwd=cwd)
-    assert done.returncode == code, done.stderr
-    for line in (done.stdout + done.stderr).splitlines():
+    """What a command prints on a terminal of 80 columns, after a look at the length of each line."""
+    terminal, its_end = pty.openpty()
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen([*COMMAND, *map(str, arguments)], env=NARROW, cwd=cwd,
+                                   stdin=subprocess.DEVNULL, stdout=its_end, stderr=errors)  # fmt: skip
+        os.close(its_end)
+        out = b""
+        while part := _read(terminal):
+            out += part
+        os.close(terminal)
+        returned = process.wait(60)
+        errors.seek(0)
+        err = errors.read().decode()
+    assert returned == code, err
+    text = out.decode().replace("\r\n", "\n")
+    for line in (text + err).splitlines():
         # A path or an address is one word, whatever its length.
         assert len(line) <= 80 or len(line.split()) <= 2, line
         assert "…" not in line, line
-    return done.stdout
+    return text
+
+
+def _read(terminal):
+    try:
+        return os.read(terminal, 1 << 16)
+    except OSError:  # the command has ended
+        return b""
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -116,11 +140,12 @@ def test_a_pipe_is_plain():
 def test_columns_are_left_out_in_the_order_asked_for(monkeypatch):
     rows = [["config", "backend", "first ms", "total ms"], ["LC1", "cpu", "1.0", "2.0"]]
     monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert table(rows, ["first ms", "backend"]).splitlines() == [
         "config  backend  total ms", "LC1     cpu           2.0",
         "no room for: first ms (a wider", "  terminal, or --json)",
     ]  # fmt: skip
-    monkeypatch.delenv("COLUMNS")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
     assert len(table(rows, ["first ms"]).splitlines()) == 2
     assert wrapped("word " * 100) == "word " * 100
 
