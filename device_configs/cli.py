@@ -8,7 +8,7 @@ from typing import Any, Callable, List
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.input.small_files import real_number, whole_number
 from splitwatt.device_configs.install import install_for
-from splitwatt.device_configs.printable import printable
+from splitwatt.device_configs.printable import printable, wrapped
 
 Command = Callable[[List[str]], int]
 
@@ -17,8 +17,8 @@ def parser(verb: str, summary: str, example: str) -> argparse.ArgumentParser:
     """An argument parser with the flags that every command has (`--json`, `--debug`)."""
     result = argparse.ArgumentParser(
         prog="splitwatt " + verb,
-        description=summary,
-        epilog="example:\n  " + example,
+        description=wrapped(summary),
+        epilog="example:\n  " + wrapped(example).replace("\n", " \\\n  "),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     result.add_argument(
@@ -79,7 +79,7 @@ def say(text: str = "") -> None:
 
 def note(text: str) -> None:
     """Print a line for people: on standard error, so that --json stays one document."""
-    print(printable(text), file=sys.stderr, flush=True)
+    print(printable(wrapped(text)), file=sys.stderr, flush=True)
 
 
 def time_left(done: float, total: float, elapsed_s: float) -> str:

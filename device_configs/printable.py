@@ -1,6 +1,10 @@
-"""Names from files and peers, as a terminal may show them."""
+"""Text as a terminal may show it: no control characters, tables that fit, lines that break between words."""
 
+import shutil
+import sys
+import textwrap
 import unicodedata
+from typing import List, Optional, Sequence
 
 # Controls (ESC among them), invisible and bidirectional marks, surrogates, separators of lines.
 _ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -17,3 +21,68 @@ def printable(text: str) -> str:
         ascii(c)[1:-1] if unicodedata.category(c) in _ACTING and c not in "\n\t" else c
         for c in text
     )
+
+
+# Output into a pipe has no width: nothing is left out or broken.
+_LEAST = 20
+
+
+def width() -> Optional[int]:
+    """Columns of the terminal, as COLUMNS says where it is set; None for output that goes elsewhere."""
+    return max(_LEAST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
+
+
+def show(text: str) -> None:
+    """Print sentences, a line each, broken between words where the terminal is narrower."""
+    print(printable(wrapped(text)))
+
+
+def wrapped(text: str) -> str:
+    """Lines of text, each broken between words; what has no space, as a path, stays whole."""
+    columns = width()
+    if columns is None:
+        return text
+    lines: List[str] = []
+    for line in text.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip()) + 2)
+        lines += textwrap.wrap(
+            line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        ) or [""]
+    return "\n".join(lines)
+
+
+def table(rows: Sequence[Sequence[str]], drop: Sequence[str] = ()) -> str:
+    """Rows of cells below each other: the first two columns to the left, numbers to the right.
+
+    Args:
+        rows: the first one is the header.
+        drop: headers of columns to leave out where the terminal is too narrow, the least important
+            first; a line below says which.
+    """
+    columns = width()
+    kept, dropped = list(range(len(rows[0]))), []
+    for header in drop:
+        if columns is None or _width(rows, kept) <= columns:
+            break
+        if header in rows[0]:
+            kept.remove(list(rows[0]).index(header))
+            dropped.append(header)
+    lines = _aligned([[row[i] for i in kept] for row in rows])
+    if dropped:
+        lines.append(wrapped("no room for: %s (a wider terminal, or --json)" % ", ".join(dropped)))
+    return "\n".join(lines)
+
+
+def _width(rows: Sequence[Sequence[str]], kept: Sequence[int]) -> int:
+    return sum(max(len(row[i]) for row in rows) for i in kept) + 2 * (len(kept) - 1)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> List[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(wide) if i < 2 else cell.rjust(wide)
+            for i, (cell, wide) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in rows
+    ]

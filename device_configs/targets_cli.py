@@ -3,6 +3,7 @@
 from typing import Any, Dict, List
 
 from splitwatt.device_configs.cli import parser, print_json
+from splitwatt.device_configs.printable import show, table
 from splitwatt.device_configs.targets import Target, known_targets, load_target
 
 
@@ -60,10 +61,10 @@ def as_json(target: Target) -> Dict[str, Any]:
 
 def _print_list(every: List[Target]) -> None:
     keys = ("python", "jetpack", "tensorrt", "sm")
-    print("%-16s %-38s %-7s %-8s %-9s %s" % (("target", "machine") + keys))
+    rows = [["target", "machine"] + list(keys)]
     for target in every:
-        cells = [str(_value(target, key)) for key in keys]
-        print("%-16s %-38s %-7s %-8s %-9s %s" % tuple([target.name, target.title] + cells))
+        rows.append([target.name, target.title] + [str(_value(target, key)) for key in keys])
+    print(table(rows, ["sm", "python", "tensorrt"]))
 
 
 def _value(target: Target, key: str) -> Any:
@@ -86,7 +87,7 @@ def _print_one(target: Target) -> None:
     for key, fact in target.facts.items():
         mark = " " if fact.confirmed else "?"
         note = " (%s)" % fact.note if fact.note else ""
-        print(" %s %-16s %-12s %s%s" % (mark, key, _text(fact.value), fact.source, note))
+        show(" %s %-16s %-12s %s%s" % (mark, key, _text(fact.value), fact.source, note))
     if target.power_modes:
         print("\npower modes")
     for mode in target.power_modes:
@@ -97,11 +98,11 @@ def _print_one(target: Target) -> None:
     for rail in target.rails:
         mark = " " if rail.confirmed else "?"
         above = "part of %s" % rail.part_of if rail.part_of else ""
-        print(" %s %-18s %-7s %-20s %s" % (mark, rail.label, rail.chip or "", above, rail.measures))
+        show(" %s %-18s %-7s %-20s %s" % (mark, rail.label, rail.chip or "", above, rail.measures))
     lines = [" + ".join(line) for line in target.power.total]
     print("\ntotal: %s" % (", else ".join(lines) if lines else "no rail measures it"))
     for note in target.notes:
-        print("note: %s" % note)
+        show("note: %s" % note)
 
 
 def _text(value: Any) -> str:

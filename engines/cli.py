@@ -1,8 +1,12 @@
 """The verbs of this room."""
 
+import argparse
+import glob
+import os
 from typing import Any, Dict, List
 
 from splitwatt.device_configs.cli import Command, note, parser, print_json, say
+from splitwatt.device_configs.printable import show
 
 
 def verify(argv: List[str]) -> int:
@@ -12,7 +16,9 @@ def verify(argv: List[str]) -> int:
         "Run a bundle's own photographs on this machine and compare with the outputs it carries.",
         "splitwatt verify bundles/cpu/ladon_r50@0.32",
     )
-    arguments.add_argument("bundle", metavar="BUNDLE", help="the bundle's folder")
+    arguments.add_argument(
+        "bundle", metavar="BUNDLE", help="the bundle's folder, or a folder of bundles"
+    )
     arguments.add_argument(
         "--backend", default="cpu", help="what runs the parts (default: %(default)s)"
     )
@@ -29,43 +35,58 @@ def verify(argv: List[str]) -> int:
     for name in {options.backend, options.server_backend or options.backend}:
         check_known("backend", name, BACKENDS)
 
-    from splitwatt.engines.bundle.bundle import Bundle
-    from splitwatt.engines.verify.verify import Check
-    from splitwatt.engines.verify.verify import verify as checks
+    results = [_verify(folder, options) for folder in _bundles_in(options.bundle)]
+    if options.json:
+        one = options.bundle == results[0]["bundle"]
+        passed = all(result["passed"] for result in results)
+        print_json(results[0] if one else {"bundles": results, "passed": passed})
+    checks = [check for result in results for check in result["checks"]]
+    failed = sum(not check["passed"] for check in checks)
+    if failed:
+        note("%d of %d checks failed" % (failed, len(checks)))
+    return 1 if failed else 0
 
-    bundle = Bundle.open(options.bundle, "board")
-    said = "sizes and SHA-256 are what the manifest says"
-    if bundle.half:
-        said += "; the server's parts are not here, the board's alone are verified"
-    else:
-        bundle = Bundle.open(options.bundle)
-    opened = Check("files", True, said)
+
+def _bundles_in(folder: str) -> List[str]:
+    """The folder itself, or the bundles in it, or in the folders of its targets."""
+    for pattern in ("", "*", os.path.join("*", "*")):
+        paths = glob.glob(os.path.join(glob.escape(folder), pattern, "manifest.json"))
+        if paths:
+            return sorted(os.path.dirname(path) for path in paths) if pattern else [folder]
+    return [folder]
+
+
+def _verify(folder: str, options: argparse.Namespace) -> Dict[str, Any]:
+    """Every check of one bundle, printed as it is made without --json."""
+    from splitwatt.engines.bundle.bundle import Bundle
+    from splitwatt.engines.verify.verify import Check, verify
+
     results: List[Dict[str, Any]] = []
 
-    def tell(check: Check) -> None:
+    def report(check: Check) -> None:
         results.append(dict(check._asdict()))
         if not options.json:
             box = "[x]" if check.passed else "[ ]"
-            say("%s %s: %s" % (box, check.name, check.detail))
+            show("%s %s: %s" % (box, check.name, check.detail))
 
-    tell(opened)
-    for check in checks(bundle, options.backend, options.server_backend):
-        tell(check)
-    passed = all(result["passed"] for result in results)
-    if options.json:
-        print_json(
-            {
-                "bundle": options.bundle,
-                "model": bundle.manifest.model,
-                "backend": options.backend,
-                "passed": passed,
-                "checks": results,
-            }
-        )
-    if not passed:
-        failed = sum(not result["passed"] for result in results)
-        note("%d of %d checks failed" % (failed, len(results)))
-    return 0 if passed else 1
+    if folder != options.bundle and not options.json:
+        say(folder)
+    bundle = Bundle.open(folder, "board")
+    files = "sizes and SHA-256 are what the manifest says"
+    if bundle.half:
+        files += "; the server's parts are not here, the board's alone are verified"
+    else:
+        bundle = Bundle.open(folder)
+    report(Check("files", True, files))
+    for check in verify(bundle, options.backend, options.server_backend):
+        report(check)
+    return {
+        "bundle": folder,
+        "model": bundle.manifest.model,
+        "backend": options.backend,
+        "passed": all(result["passed"] for result in results),
+        "checks": results,
+    }
 
 
 def build(argv: List[str]) -> int:

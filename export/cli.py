@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from splitwatt.device_configs.cli import Command, note, parser, print_json
 from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.names import suggestion
+from splitwatt.device_configs.printable import show
+from splitwatt.engines.bundle.manifest import TASKS
 
 if TYPE_CHECKING:
     from splitwatt.export.request import Request
@@ -19,25 +22,42 @@ if TYPE_CHECKING:
 
 
 def models(argv: list[str]) -> int:
-    """List the zoo."""
+    """List the zoo, or what of it is asked for."""
     from splitwatt.export import zoo
 
-    flags = parser("models", "The models that can be exported.", "splitwatt models")
+    flags = parser("models", "The models that can be exported.", "splitwatt models ladon")
+    flags.add_argument("name", nargs="*", metavar="NAME",
+                       help="only models or families with this in their name, such as ladon")  # fmt: skip
+    flags.add_argument("--task", choices=TASKS, help="only models of this task")
     _zoo_flag(flags)
     options = flags.parse_args(argv)
     failed = _add_zoo(options.zoo)
-    rows = [_row(system) for system in zoo.systems().values()]
+    known = [_row(system) for system in zoo.systems().values()]
+    rows = [row for row in known if _asked(row, options.name, options.task)]
+    if not rows and not failed:
+        asked = " ".join([*options.name, *([options.task] if options.task else [])])
+        raise UsageError(
+            f"no model matches '{asked}'",
+            suggestion(options.name[0] if options.name else "", [row["name"] for row in known]),
+        )
     if options.json:
         print_json(rows)
         return min(failed, 1)
     for row in rows:
         rates = "@ " + " ".join(row["rates"]) if row["rates"] else ""
-        print(f"{row['name']:<40} {', '.join(row['tasks'])}  {rates}".rstrip())
+        show(f"{row['name']:<40} {', '.join(row['tasks'])}  {rates}".rstrip())
         unavailable = (f"not to be exported: {row['unavailable']}",) if row["unavailable"] else ()
         paper = () if row["paper"] in row["citation"] else (f"paper: {row['paper']}",)
         for line in (row["citation"], *paper, *row["notes"], *unavailable):
-            print(f"    {line}")
+            show(f"    {line}")
     return min(failed, 1)
+
+
+def _asked(row: dict[str, Any], names: Sequence[str], task: str | None) -> bool:
+    """Does a model match any of the names, and the task?"""
+    words = f"{row['name']} {row['family']}".lower()
+    named = not names or any(name.lower() in words for name in names)
+    return named and task in (None, *row["tasks"])
 
 
 def _zoo_flag(flags: Any) -> None:

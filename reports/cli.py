@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from splitwatt.device_configs.cli import Command, parser, print_json, say
-from splitwatt.reports.compare.cli import add_columns, compare
+from splitwatt.device_configs.printable import wrapped
+from splitwatt.reports.compare.cli import add_venue, compare
 
 
 def report(argv: list[str]) -> int:
@@ -15,11 +16,13 @@ def report(argv: list[str]) -> int:
         "Merge runs (several boards, several backends) into tables and figures.",
         "splitwatt report runs/nano runs/xavier --out paper",
     )
-    arguments.add_argument("runs", metavar="RUN", nargs="+", help="a folder that a profile wrote")
+    arguments.add_argument(
+        "runs", metavar="RUN", nargs="+", help="a folder that a profile wrote, or a folder of them"
+    )
     arguments.add_argument(
         "--out", metavar="DIR", default="report", help="where to write (default: ./report)"
     )
-    add_columns(arguments)
+    add_venue(arguments)
     arguments.add_argument(
         "--accuracy",
         metavar="FILE",
@@ -38,7 +41,7 @@ def report(argv: list[str]) -> int:
     made = make_report(
         [Path(run) for run in options.runs],
         folder,
-        options.columns,
+        options.venue,
         tuple(Path(file) for file in options.accuracy),
     )
     if options.json:
@@ -46,7 +49,7 @@ def report(argv: list[str]) -> int:
         print_json({key: str(folder / name) for key, name in names.items()})
         return 0
     show(made.table("summary"), sys.stdout)
-    say("\n" + "\n".join(headline.text for headline in made.headlines))
+    say(wrapped("\n" + "\n".join(headline.text for headline in made.headlines)))
     say(f"\nThe report: {folder / 'report.md'}, as a page: {folder / 'report.html'}")
     return 0
 

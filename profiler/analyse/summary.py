@@ -2,6 +2,7 @@
 
 from typing import Any, Callable, Dict, List, Optional
 
+from splitwatt.device_configs.printable import table
 from splitwatt.profiler.analyse.conditions import other_conditions, quota_note
 from splitwatt.profiler.analyse.statistics import Spread, outside, quantile, spread
 from splitwatt.profiler.analyse.times import end_to_end_s, local_s, network_s, server_s
@@ -33,7 +34,17 @@ def short_table(run: Run) -> str:
         for row in run.config.configurations
         for backend in run.config.backends
     ]
-    return "\n\n".join([columns(rows)] + _tails(run))
+    return "\n\n".join([table(rows, _drop(rows[0]))] + _tails(run))
+
+
+# The least important columns of the short table, where a terminal has no room for all.
+_DROP = ["open s", "first ms", "network ms", "server ms", "board ms", "payload B", "backend"]
+
+
+def _drop(header: List[str]) -> List[str]:
+    """What to leave out of the short table: links go last, from the right."""
+    links = [name for name in header if name.startswith("at ")]
+    return _DROP[:-1] + links[:0:-1] + ["images/s", "+- %"] + _DROP[-1:]
 
 
 def _tails(run: Run) -> List[str]:
@@ -46,24 +57,12 @@ def _tails(run: Run) -> List[str]:
                 times = [known.p50_s, known.p90_s, known.p90_bound_s, known.p99_s]
                 bound = "-" if known.p99_bound_s is None else "%.1f" % (1000 * known.p99_bound_s)
                 rows.append([row.id, backend] + ["%.1f" % (1000 * t) for t in times] + [bound])
-    return [columns(rows)] if len(rows) > 1 else []
+    return [table(rows, ["backend", "at most"])] if len(rows) > 1 else []
 
 
 def _spread(run: Run, config: str, backend: str) -> Optional[Spread]:
     times = [s.total_s for s in run.measured(config, backend)]
     return spread([t for t in times if t is not None])
-
-
-def columns(rows: List[List[str]]) -> str:
-    """Rows of cells below each other: the first two columns to the left, numbers to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths))
-        )
-        for row in rows
-    )
 
 
 def remarks(run: Run) -> List[str]:

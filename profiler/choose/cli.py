@@ -186,7 +186,7 @@ def _cells(row: Any) -> List[str]:
 
 
 def _table(runs: Sequence[Any], rows: Sequence[Any], bounds: Any) -> str:
-    from splitwatt.profiler.analyse.summary import columns
+    from splitwatt.device_configs.printable import table as columns
 
     header = ["config", "backend", "bounds", "front", "latency ms", "below", "quality", "95 %",
               "J", "bytes"]  # fmt: skip

@@ -50,8 +50,15 @@ def find_folder(folder: str, target: str, model: str) -> Optional[str]:
 
 
 def missing(config: Config, folder: str, target: str) -> List[str]:
-    """The models of a config that have no bundle, as the config names them."""
-    return [model for model in config.models() if find_folder(folder, target, model) is None]
+    """The models of a config that have no bundle, as the config names them.
+
+    Raises:
+        BundleError: the folder is one target's, one level too deep.
+    """
+    absent = [model for model in config.models() if find_folder(folder, target, model) is None]
+    if absent:
+        _check_depth(folder, target)
+    return absent
 
 
 def open_bundles(config: Config, folder: str, target: str) -> Dict[str, Found]:
@@ -139,8 +146,19 @@ def check_target(folder: str, target: str) -> None:
     """Raise BundleError unless the folder has bundles of that target."""
     known = targets(folder)
     if target not in known:
+        _check_depth(folder, target)
         remedy = suggestion(target, known) if known else "make some with splitwatt export"
         raise BundleError("%s has no bundles of the target %s" % (folder, target), remedy)
+
+
+def _check_depth(folder: str, target: str) -> None:
+    """Raise BundleError where a folder is that of one target's bundles, one level too deep."""
+    parent, name = os.path.split(os.path.abspath(folder))
+    if not os.path.isdir(os.path.join(folder, target)) and _has_bundles(parent, name):
+        raise BundleError(
+            "%s holds the bundles of one target, %s" % (folder, name),
+            "give the folder above it: --bundles %s --target %s" % (parent, name),
+        )
 
 
 def _has_bundles(folder: str, target: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 from splitwatt.device_configs.cli import number, parser, print_json, say
 from splitwatt.device_configs.errors import RunError, UsageError
 from splitwatt.device_configs.names import check_known, suggestion
+from splitwatt.device_configs.printable import show, table
 from splitwatt.profiler.analyse.breakeven import (
     AXES,
     BOARD,
@@ -19,7 +20,6 @@ from splitwatt.profiler.analyse.breakeven import (
 )
 from splitwatt.profiler.analyse.conditions import quota_note
 from splitwatt.profiler.analyse.rates import Case, cases, charged_by, over_measured
-from splitwatt.profiler.analyse.summary import columns
 from splitwatt.profiler.links.link import PAYLOAD, SIMULATED, WIRE
 from splitwatt.profiler.links.parse import parse_rate
 from splitwatt.profiler.links.presets import PRESETS
@@ -48,13 +48,13 @@ def whatif(argv: List[str]) -> int:
         return 0
     for board, server in speeds:
         if len(speeds) > 1 or (board, server) != (1.0, 1.0):
-            say("board %g and server %g times as fast as the run's (estimated)" % (board, server))
+            show("board %g and server %g times as fast as the run's (estimated)" % (board, server))
         say(_table(shown, rates, board, server))
     say()
     for event in events:
-        say(_text(event, len(speeds) > 1))
+        show(_text(event, len(speeds) > 1))
     for sentence in notes:
-        say("note: " + sentence)
+        show("note: " + sentence)
     return 0
 
 
@@ -128,7 +128,8 @@ def _table(
             own = [case.energy_j(rate, server, board) for _, rate in rates]
             cells += ["-" if value is None else "%.3f" % value for value in own]
         rows.append(cells)
-    return columns(rows)
+    # Rates from the right, their joules first: those of the run, or asked for first, stay.
+    return table(rows, rows[0][:3:-1] + ["n", "backend"])
 
 
 def _text(event: BreakEven, with_speeds: bool) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from splitwatt.device_configs.cli import parser, print_json, say
 from splitwatt.device_configs.errors import RunError, UsageError
+from splitwatt.reports.papers.venues import DEFAULT, venues
 
 _AGAINST = ("published",)
 
@@ -31,7 +32,7 @@ def compare(argv: list[str]) -> int:
     arguments.add_argument(
         "--out", metavar="DIR", help="also write Markdown, CSV, JSON and a figure there"
     )
-    add_columns(arguments)
+    add_venue(arguments)
     options = arguments.parse_args(argv)
     if options.against:
         return _published(options)
@@ -43,14 +44,14 @@ def compare(argv: list[str]) -> int:
     return _two(options)
 
 
-def add_columns(arguments: argparse.ArgumentParser) -> None:
-    """The option that says what paper figures are for."""
+def add_venue(arguments: argparse.ArgumentParser) -> None:
+    """The option that names the venue of figures and tables."""
     arguments.add_argument(
-        "--columns",
-        type=int,
-        choices=(1, 2),
-        default=2,
-        help="of the paper that the figures are for: their widths and fonts (default: 2)",
+        "--for",
+        dest="venue",
+        choices=tuple(venues()),
+        default=DEFAULT,
+        help=f"venue of figures and tables: their widths and fonts (default: {DEFAULT})",
     )
 
 
@@ -58,7 +59,7 @@ def _two(options: argparse.Namespace) -> int:
     from splitwatt.reports.compare.compare import compare as compared
     from splitwatt.reports.compare.compare import gate as gated
     from splitwatt.reports.compare.table import compare_table, gate_sentences, to_json
-    from splitwatt.reports.compare.write import change_figure, write_comparison
+    from splitwatt.reports.compare.write import LOOKS, change_figure, write_comparison
     from splitwatt.reports.load.accuracy import read_accuracy
     from splitwatt.reports.load.runs import load_pair
     from splitwatt.reports.write.terminal import show
@@ -80,8 +81,9 @@ def _two(options: argparse.Namespace) -> int:
             table,
             document,
             lines,
-            lambda: change_figure(pairs, (f"{a.run.name}, {a.label}", f"{b.run.name}, {b.label}")),
-            options.columns,
+            lambda: change_figure(pairs),
+            f"A: {a.run.name}, {a.label}. B: {b.run.name}, {b.label}. {LOOKS}",
+            options.venue,
         )
     if options.json:
         print_json(document)
@@ -92,7 +94,7 @@ def _two(options: argparse.Namespace) -> int:
 
 
 def _published(options: argparse.Namespace) -> int:
-    from splitwatt.reports.compare.write import ratio_figure, write_comparison
+    from splitwatt.reports.compare.write import RATIOS, ratio_figure, write_comparison
     from splitwatt.reports.load.accuracy import read_accuracy
     from splitwatt.reports.load.model import runs_of
     from splitwatt.reports.load.runs import load_series
@@ -108,7 +110,13 @@ def _published(options: argparse.Namespace) -> int:
     document = {"format": 1, "against": "published", "table": table.to_json()}
     if options.out:
         write_comparison(
-            Path(options.out), table, document, [], lambda: ratio_figure(table), options.columns
+            Path(options.out),
+            table,
+            document,
+            [],
+            lambda: ratio_figure(table),
+            RATIOS,
+            options.venue,
         )
     if options.json:
         print_json(document)

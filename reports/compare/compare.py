@@ -138,7 +138,7 @@ def _entries(a: Series, b: Series, x: Entry, y: Entry) -> Iterator[Pair]:
 
 
 def _without_link(x: Entry, y: Entry) -> Pair:
-    """What stands for the latency of a split configuration that no link lets compare."""
+    """The row of a split configuration whose latency no shared link lets compare."""
     measured = latency(x, NO_LINK).total, latency(y, NO_LINK).total
     absent = missing("A and B have no link in common, so their latency was not compared")
     pair = _pair(x.label, "End-to-end latency", "", "s", absent, absent)

@@ -16,10 +16,18 @@ from splitwatt.reports.figures.style import paper_style, save
 from splitwatt.reports.load.accuracy import split_name
 from splitwatt.reports.load.values import Value
 from splitwatt.reports.papers.printed_names import printed_name
+from splitwatt.reports.papers.venues import DEFAULT, venues
 from splitwatt.reports.tables.table import Row, Table
 from splitwatt.reports.write.csv_files import data_package, to_csv
 from splitwatt.reports.write.escape import markdown_text
 from splitwatt.reports.write.markdown import table_markdown
+from splitwatt.reports.write.tex import escape
+
+LOOKS = (
+    "Orange squares: B is worse; blue dots: better; grey, hollow: no difference shown. Lines: 95 % "
+    "intervals, where the records allow one."
+)
+RATIOS = "1: as the paper states. The paper's boards, servers and photographs are its own."
 
 
 def write_comparison(
@@ -28,19 +36,22 @@ def write_comparison(
     document: dict[str, Any],
     lines: list[str],
     draw: Callable[[], Figure | None],
-    columns: int = 2,
+    caption: str,
+    venue: str = DEFAULT,
 ) -> None:
     """Write NAME.md, .csv, .json of the table's name, the CSV's Data Package, and the figure that
-    `draw` makes, where there is one, for papers of 1 or 2 columns.
+    `draw` makes, where there is one, for a venue.
     """
     name = table.name
     picture = []
-    with paper_style(columns):
+    with paper_style(venues()[venue]):
         figure = draw()
         if figure is not None:
             save(figure, folder, name)
     if figure is not None:
-        picture = [f"![{table.title}]({name}.png)", ""]
+        picture = [f"![{table.title}]({name}.png)", "", f"*{markdown_text(caption)}*", ""]
+        write_atomic(str(folder / f"{name}.caption.txt"), f"{caption}\n")
+        write_atomic(str(folder / f"{name}.caption.tex"), f"{escape(caption)}%\n")
     text = [
         f"# {markdown_text(table.title)}",
         "",
@@ -57,7 +68,7 @@ def write_comparison(
     )
 
 
-def change_figure(pairs: list[Pair], names: tuple[str, str]) -> Figure | None:
+def change_figure(pairs: list[Pair]) -> Figure | None:
     """The changes of each metric with their intervals; None where nothing changed."""
     panels: dict[str, list[tuple[str, Value, bool | None]]] = {}
     for pair in pairs:
@@ -69,11 +80,7 @@ def change_figure(pairs: list[Pair], names: tuple[str, str]) -> Figure | None:
     if not panels:
         return None
     shown = [Forest(title, rows) for title, rows in panels.items()]
-    notes = [
-        f"A: {names[0]}. B: {names[1]}. Orange squares: B is worse; blue dots: better; grey, "
-        "hollow: no difference shown. Lines: 95 % intervals, where the records allow one."
-    ]
-    return forest(shown, "Change from A to B [%]", 0, notes)
+    return forest(shown, "Change from A to B [%]", 0)
 
 
 def ratio_figure(table: Table) -> Figure | None:
@@ -92,8 +99,7 @@ def ratio_figure(table: Table) -> Figure | None:
         )
         for title, rows in panels.items()
     ]
-    notes = ["1: as the paper states. The paper's boards, servers and photographs are its own."]
-    return forest(shown, "Ours / the paper's", 1, notes)
+    return forest(shown, "Ours / the paper's", 1)
 
 
 def _labels(rows: list[tuple[Row, Value]]) -> list[str]:

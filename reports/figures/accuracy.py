@@ -32,7 +32,7 @@ def _of_task(
     found = [result for result in accuracy.of_task(task) if result.system in systems]
     sets = ", ".join(dict.fromkeys(result.data_set for result in found))
     bars = _bars(found)
-    told = by_source(
+    sources = by_source(
         (curve.label.removesuffix(" (published)"), point.percent.source)
         for curve in shown
         for point in curve.points
@@ -40,15 +40,15 @@ def _of_task(
     first, second = (paper, paper) if name else _PAPER[task]
     ylabel, suffix = axis_name(task), f"_{name}" if name else ""
     about = task + (f", {name.replace('_', ' ')}" if name else "")
-    notes = _notes(found, shown, told, bars)
+    notes = _notes(found, shown)
     result = [
         Drawing(
             f"rate_distortion_{task}{suffix}",
             f"Rate-distortion, {about} ({first})",
             f"{ylabel} against the mean bytes of one image on {sets}; level lines: local "
-            f"computing, which sends nothing.{bars}",
-            told,
-            lambda: rate_distortion(shown, ylabel, notes),
+            f"computing, which sends nothing.{bars}{notes}",
+            sources,
+            lambda: rate_distortion(shown, ylabel),
         )
     ]
     if any(point.exr.value is not None for curve in shown for point in curve.points):
@@ -58,9 +58,9 @@ def _of_task(
                 f"Three-way tradeoff, {about} ({second})",
                 f"Left: rate-distortion; middle: against encoder size times data size (ExR-D); "
                 f"right: both sizes in space, projections in grey. {sets}. Encoder size: fp32 "
-                f"parameters of encoder and entropy model.{bars}",
-                told,
-                lambda: three_way(shown, ylabel, notes),
+                f"parameters of encoder and entropy model.{bars}{notes}",
+                sources,
+                lambda: three_way(shown, ylabel),
             )
         )
     return result
@@ -71,13 +71,12 @@ def _bars(found: list[Result]) -> str:
     return f" Error bars: {', '.join(said)}." if said else " No interval was recorded."
 
 
-def _notes(found: list[Result], shown: list[Curve], told: str, bars: str) -> list[str]:
-    """What stands in the figure itself."""
-    notes = [f"Sources: {told}.{bars}"]
+def _notes(found: list[Result], shown: list[Curve]) -> str:
+    notes = []
     if any(curve.published for curve in shown):
         notes.append("Hollow markers and dashed lines: published, not of this run.")
     if any(not result.trained for result in found):
         notes.append("Untrained (random) weights: their accuracy and bytes mean nothing.")
     if any(not result.whole for result in found):
         notes.append("Evaluated on a part of the data set: not comparable with published figures.")
-    return notes
+    return "".join(f" {note}" for note in notes)

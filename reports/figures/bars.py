@@ -13,10 +13,10 @@ _GROUPS = {"LC": (GREY, ""), "SC": (ORANGE, "////"), "Ours": (BLUE, "")}
 _OTHER = (SKY, "....")
 
 
-def bars(places: Sequence[Place], panels: Sequence[Panel], ylabel: str, notes: list[str]) -> Figure:
+def bars(places: Sequence[Place], panels: Sequence[Panel], ylabel: str) -> Figure:
     """Bars coloured by group, the value of each above it; only a panel's first set is drawn."""
     categories = Categories(places)
-    figure, axes = new_figure(len(panels), width_in(len(places)), notes)
+    figure, axes = new_figure(len(panels), width_in(len(places)))
     looks = [_GROUPS.get(place.group, _OTHER) for place in places]
     for panel, axis in zip(panels, axes, strict=True):
         values = next(iter(panel.sets.values()))

@@ -1,26 +1,26 @@
 """The axis that all figures share: one place for each configuration, its groups set apart."""
 # board: no
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from splitwatt.reports.figures.style import small_pt, tiny_pt, width_in
+from splitwatt.reports.figures.style import LETTER_EM, venue, width_in
 from splitwatt.reports.load.values import Value
 from splitwatt.reports.tables.table import significant
 
 _GROUP_GAP = 0.6
-# From so many places on, labels stand upright; and where the widest one has no room.
-_CROWDED = 12
-# Of a figure's width the part that places have, and of a font's size a letter's mean width.
-_AXIS_PART, _LETTER_EM = 0.85, 0.45
+# Of a figure's width the part that places have.
+_AXIS_PART = 0.85
+_NUMBERED = re.compile(r"(.+) (\d+†?)$")
 
 
 @dataclass(frozen=True)
 class Place:
-    """A configuration on the axis: its printed id, and the group (LC, SC, Ours) it stands in."""
+    """A configuration on the axis: its printed id, and its group (LC, SC, Ours)."""
 
     label: str
     group: str
@@ -47,16 +47,46 @@ class Categories:
                 position += 1 + (_GROUP_GAP if place.group != self.places[i - 1].group else 0)
             x.append(position)
         self.x = np.array(x)
-        room_pt = 72 * _AXIS_PART * width_in(len(x)) / (position + 1.4)
-        widest = max((len(place.label) for place in self.places), default=0)
-        self.crowded = len(x) > _CROWDED or widest * _LETTER_EM * small_pt() > room_pt
+        self.slot_pt = 72 * _AXIS_PART * width_in(len(x)) / (position + 1.4)
+        self.names = [place.label for place in self.places]
+        self.groups = self._groups()
+        if self.groups:
+            self.names = [label.rpartition(" ")[2] for label in self.names]
+        self.upright = not self._fit(self.names, venue().small_pt)
+
+    def _fit(self, texts: Sequence[str], size: float, places: int = 1) -> bool:
+        widest = max((len(text) for text in texts), default=0)
+        return widest * LETTER_EM * size <= self.slot_pt * places
+
+    def _groups(self) -> list[tuple[str, float]]:
+        """Name and middle of each group whose places need their numbers alone; none where one of
+        them has another label or no room for its name.
+        """
+        members: dict[str, list[float]] = {}
+        for place, x in zip(self.places, self.x, strict=True):
+            match = _NUMBERED.match(place.label)
+            if not match or match.group(1) != place.group:
+                return []
+            members.setdefault(place.group, []).append(x)
+        size = venue().small_pt
+        if not all(self._fit([name], size, len(own)) for name, own in members.items()):
+            return []
+        return [(name, (own[0] + own[-1]) / 2) for name, own in members.items()]
 
     def name_places(self, axis: Any, last: bool) -> None:
         """Ticks, limits and the lines between groups; names under the `last` axis only."""
+        size = venue().small_pt
         axis.set_xlim(self.x[0] - 0.7, self.x[-1] + 0.7)
-        names = [place.label if last else "" for place in self.places]
-        axis.set_xticks(self.x, names, rotation=90 if self.crowded else 0)
-        axis.tick_params(axis="x", length=0, pad=2, labelsize=small_pt())
+        axis.set_xticks(self.x, self.names if last else [""] * len(self.x))
+        axis.tick_params(
+            axis="x", length=0, pad=2, labelsize=size, rotation=90 if self.upright else 0
+        )
+        for name, middle in self.groups if last else ():
+            axis.annotate(
+                name, (middle, 0), xycoords=("data", "axes fraction"),
+                xytext=(0, -4 - 1.3 * size), textcoords="offset points",
+                ha="center", va="top", fontsize=size, fontweight="bold",
+            )  # fmt: skip
         for i in range(1, len(self.places)):
             if self.places[i - 1].group != self.places[i].group:
                 middle = (self.x[i - 1] + self.x[i]) / 2
@@ -65,32 +95,22 @@ class Categories:
     def leave_room(self, axis: Any, values: Sequence[Value]) -> None:
         """An axis from zero with room for the numbers above the highest bar."""
         highest = max((_top(value) for value in values), default=0.0)
-        axis.set_ylim(0, (highest or 1.0) * (1.2 if self.crowded else 1.12))
+        axis.set_ylim(0, (highest or 1.0) * 1.12)
 
     def label_values(self, axis: Any, values: Sequence[Value]) -> None:
-        """Each value in small print above its bar, "-" where there is none."""
-        for x, value in zip(self.x, values, strict=True):
-            self._write(axis, x, _top(value), value)
+        """Each value above its bar where all of them fit, and "-" where it is missing."""
+        texts = ["-" if v.value is None else significant(v.value) for v in values]
+        fit = self._fit(texts, venue().tiny_pt)
+        for x, value, text in zip(self.x, values, texts, strict=True):
+            if fit or text == "-":
+                _write(axis, x, _top(value), text)
 
     def mark_missing(self, axis: Any, panel: Panel) -> None:
         """A "-" at the bottom of each place without any value."""
         bottom = axis.get_ylim()[0]
         for i, x in enumerate(self.x):
             if all(values[i].value is None for values in panel.sets.values()):
-                self._write(axis, x, bottom, Value(None))
-
-    def _write(self, axis: Any, x: float, y: float, value: Value) -> None:
-        axis.annotate(
-            "-" if value.value is None else significant(value.value),
-            (x, y),
-            xytext=(0, 2),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            rotation=90 if self.crowded and value.value is not None else 0,
-            fontsize=small_pt() if value.value is None else tiny_pt(),
-            annotation_clip=False,
-        )
+                _write(axis, x, bottom, "-")
 
     def error_bars(
         self, axis: Any, positions: Any, values: Sequence[Value], caps: bool = True
@@ -120,3 +140,10 @@ class Categories:
 def _top(value: Value) -> float:
     """Where a value's bar ends, its interval included; 0 for none."""
     return max(value.value or 0.0, value.high or 0.0)
+
+
+def _write(axis: Any, x: float, y: float, text: str) -> None:
+    axis.annotate(
+        text, (x, y), xytext=(0, 2), textcoords="offset points", ha="center", va="bottom",
+        fontsize=venue().small_pt if text == "-" else venue().tiny_pt, annotation_clip=False,
+    )  # fmt: skip

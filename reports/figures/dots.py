@@ -16,6 +16,7 @@ from splitwatt.reports.figures.style import (
     GREY,
     ORANGE,
     SKY,
+    legend_above,
     look_at,
     new_figure,
     plain_log_axis,
@@ -23,10 +24,10 @@ from splitwatt.reports.figures.style import (
 )
 from splitwatt.reports.load.values import Value
 
-# Colour, marker and filling of a set: told apart by shape where there is no colour.
+# Colour, marker and filling of a set: they differ in shape where there is no colour.
 _COLOURS = (BLUE, ORANGE, GREEN, SKY, GREY)
 _MARKERS = (("D", "full"), ("o", "full"), ("^", "none"), ("s", "full"), ("v", "none"))
-# The sets of a place stand side by side within this part of it.
+# The sets of a place are side by side within this part of it.
 _SPREAD = 0.5
 _ROOM = 1.6
 
@@ -35,15 +36,14 @@ def dots(
     places: Sequence[Place],
     panels: Sequence[Panel],
     ylabel: str,
-    notes: list[str],
     spread: bool = False,
 ) -> Figure:
     """A dot for each value, a panel above the other; a place without any value shows "-".
 
-    `spread`: the sets stand side by side, for sets that nearly coincide.
+    `spread`: the sets are side by side, for sets that nearly coincide.
     """
     categories = Categories(places)
-    figure, axes = new_figure(len(panels), width_in(len(places)), notes)
+    figure, axes = new_figure(len(panels), width_in(len(places)))
     for panel, axis in zip(panels, axes, strict=True):
         axis.set_yscale("log")
         _draw(axis, categories, panel, spread)
@@ -52,15 +52,7 @@ def dots(
         axis.set_title(panel.title, loc="left")
         axis.set_ylabel(ylabel)
         categories.name_places(axis, last=axis is axes[-1])
-    axes[0].legend(
-        ncols=len(panels[0].sets),
-        loc="lower right",
-        bbox_to_anchor=(1.0, 0.98 if panels[0].title == "" or categories.crowded else 1.08),
-        borderaxespad=0.2,
-        handletextpad=0.1,
-        handlelength=1.2,
-        columnspacing=0.9,
-    )
+    legend_above(figure, axes[0], handletextpad=0.1, handlelength=1.2)
     return figure
 
 

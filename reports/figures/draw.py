@@ -6,13 +6,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import track
+
 from splitwatt.reports.figures.accuracy import accuracy_drawings
 from splitwatt.reports.figures.bars import bars
 from splitwatt.reports.figures.categories import Panel, Place
 from splitwatt.reports.figures.dots import dots
 from splitwatt.reports.figures.drawing import Drawing
 from splitwatt.reports.figures.latency import Bar, Stack, stacked
-from splitwatt.reports.figures.progress import each
 from splitwatt.reports.figures.style import paper_style, save
 from splitwatt.reports.figures.turning import turning_map
 from splitwatt.reports.load.accuracy import NONE, Accuracy
@@ -32,16 +34,21 @@ from splitwatt.reports.metrics import frankensplit, stats
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.metric import Chart, metrics
 from splitwatt.reports.metrics.turning import fastest_map
-from splitwatt.reports.papers.paper_names import paper_figure
+from splitwatt.reports.papers.printed_names import paper_figure
+from splitwatt.reports.papers.venues import Venue
 from splitwatt.reports.tables import notes
 
 INTERVAL = f"Error bars: {stats.METHOD}."
 
 
-def draw_all(found: list[Drawing], folder: Path, columns: int = 2) -> None:
-    """Draw the figures into `folder`, for papers of 1 or 2 columns."""
-    with paper_style(columns):
-        for drawing in each(found, "drawing figures"):
+def draw_all(found: list[Drawing], folder: Path, venue: Venue) -> None:
+    """Draw the figures into `folder`, for a venue."""
+    with paper_style(venue):
+        console = Console(stderr=True)  # silent without a terminal
+        for drawing in track(
+            found, "drawing figures", console=console, transient=True,
+            disable=not console.is_terminal,
+        ):  # fmt: skip
             save(drawing.draw(), folder, drawing.name)
 
 
@@ -74,7 +81,9 @@ def _of_board(what: Chart, board: str) -> Chart:
 
 def _latency(series: list[Series], link: Link, board: str) -> Drawing:
     shown = [s for s in series if link in s.links]
-    stacks = [Stack(s.label, _bars(s, link, _axis(shown))) for s in shown]
+    stacks = [
+        Stack(t, _bars(s, link, _axis(shown))) for s, t in zip(shown, _titles(shown), strict=True)
+    ]
     bars = [bar for stack in stacks for bar in stack.bars]
     stretch = max((abs(bar.scale - 1) for bar in bars), default=0.0)
     labelled = [(bar.place.label, bar.total) for bar in bars]
@@ -89,12 +98,9 @@ def _latency(series: list[Series], link: Link, board: str) -> Drawing:
     return Drawing(
         f"latency_{slug(link)}" + (f"_{file_name(board)}" if board else ""),
         f"End-to-end latency, {link.name}" + (f", {board}" if board else "") + paper,
-        f"{caption} {INTERVAL}",
+        _caption(caption, shown, labelled, INTERVAL, ("bytes", "time")),
         by_source((label, value.source) for label, value in labelled),
-        lambda: stacked(
-            stacks,
-            _small_print(shown, labelled, INTERVAL, ("bytes", "time")),
-        ),
+        lambda: stacked(stacks),
     )
 
 
@@ -111,20 +117,18 @@ def _turning(series: list[Series], links: list[Link]) -> list[Drawing]:
         "latency. Estimated: the board's measured stages are scaled, the server's and the network's "
         "stay."
     )
+    warnings = [
+        *notes.published_payload(shown), *notes.assumed(shown), *notes.untrained(shown)
+    ]  # fmt: skip
     return [
         Drawing(
             "turning",
             "Which configuration is the fastest, by board and link",
-            caption,
+            " ".join([caption, *warnings]),
             "estimated from measured stages",
-            lambda: turning_map(
-                titled,
-                rates,
-                ["Estimated from measured stages.", *notes.published_payload(shown),
-                 *notes.assumed(shown), *notes.untrained(shown)],
-            ),
+            lambda: turning_map(titled, rates),
         )
-    ]  # fmt: skip
+    ]
 
 
 def _all_links(series: list[Series], links: list[Link]) -> Drawing:
@@ -160,25 +164,24 @@ def _dots_or_bars(series: list[Series], what: Chart) -> Drawing:
     axis = [entry for entry in _axis(shown) if entry.split or not what.only_split]
     places = _places(axis)
     panels = []
-    for s in shown:
+    for s, title in zip(shown, _titles(shown), strict=True):
         sets = {name: [_value(s, other, of) for other in axis] for name, of in what.sets.items()}
-        panels.append(Panel(s.label if len(series) > 1 else "", sets))
+        panels.append(Panel(title, sets))
     labelled = [
         (place.label, value)
         for panel in panels
         for values in panel.sets.values()
         for place, value in zip(places, values, strict=True)
     ]
-    small = _small_print(shown, labelled, what.error_bars, what.shows)
     drawn = partial(bars if len(what.sets) == 1 else dots, places)
-    told = by_source((label, value.source) for label, value in labelled)
+    sources = by_source((label, value.source) for label, value in labelled)
     more = {"spread": True} if what.only_split else {}
     return Drawing(
         what.name,
         what.title,
-        f"{what.caption} {what.error_bars}".strip(),
-        told,
-        lambda: drawn(_with_numbers(panels), what.axis, small, **more),
+        _caption(what.caption, shown, labelled, what.error_bars, what.shows),
+        sources,
+        lambda: drawn(_with_numbers(panels), what.axis, **more),
     )
 
 
@@ -264,17 +267,25 @@ def _bars(s: Series, link: Link, axis: list[Entry]) -> list[Bar]:
     return bars
 
 
-def _small_print(
+def _titles(shown: list[Series]) -> list[str]:
+    """The panels' titles; one panel alone needs none: its caption says what it is of."""
+    return [s.label for s in shown] if len(shown) > 1 else [""] * len(shown)
+
+
+def _caption(
+    text: str,
     series: list[Series],
     labelled: list[tuple[str, Value]],
     error_bars: str,
     shows: tuple[str, ...],
-) -> list[str]:
-    """What stands in the figure itself: sources, error bars, daggers, what to mind."""
-    lines = [f"Sources: {by_source((label, value.source) for label, value in labelled)}."]
+) -> str:
+    """What is said under the figure: what it shows, error bars, daggers, warnings; not the sources."""
+    lines = [text]
+    if len(series) == 1:
+        lines.append(f"{series[0].label[0].upper()}{series[0].label[1:]}.")
     numbers = {label for label, value in labelled if value.value is not None}
     if any(label not in numbers for label, _ in labelled):
-        lines[0] += ' "-": not measured.'
+        lines.append('"-": not measured.')
     if error_bars and any(value.low is not None for _, value in labelled):
         lines.append(error_bars)
     if "time" in shows or "energy" in shows:
@@ -284,4 +295,4 @@ def _small_print(
         lines += notes.made_up_energy(series)
     if "bytes" in shows:
         lines += [*notes.published_payload(series), *notes.untrained(series)]
-    return lines
+    return " ".join(lines)

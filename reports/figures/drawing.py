@@ -11,13 +11,21 @@ from splitwatt.reports.figures.style import file_names
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure to be drawn: its file name, its words, its sources (empty: no number to show)."""
+    """A figure to be drawn: its file name, its words, its sources (empty: no number to show).
+
+    No sentence is in the picture itself: `under` is its caption.
+    """
 
     name: str
     title: str
     caption: str
     sources: str
     draw: Callable[[], Figure]
+
+    @property
+    def under(self) -> str:
+        """The caption with the sources, as one paragraph without the title."""
+        return f"{self.caption} Sources: {self.sources}."
 
     @property
     def files(self) -> list[str]:

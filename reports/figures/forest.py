@@ -11,40 +11,39 @@ from splitwatt.reports.figures.style import (
     GREY,
     ORANGE,
     new_figure,
-    page_in,
     plain_log_axis,
-    tiny_pt,
+    venue,
 )
 from splitwatt.reports.load.values import Value
 
 _ROW_IN = 0.13
 # The least width of a panel with its labels, in inches, and of letters in a title.
 _PANEL_IN, _TITLE_CHARACTERS = 2.3, 26
-# Worse, better (and ratios, which are neither), not told.
+# Worse, better (and ratios, which are neither), no verdict.
 _LOOKS = {True: (ORANGE, "s"), False: (BLUE, "o"), None: (GREY, "o")}
 
 
 @dataclass(frozen=True)
 class Forest:
-    """A panel: its title and (label, value, is it worse: None where not told) rows."""
+    """A panel: its title and (label, value, is it worse: None without a verdict) rows."""
 
     title: str
     rows: Sequence[tuple[str, Value, bool | None]]
 
 
-def forest(panels: Sequence[Forest], xlabel: str, none: float, notes: list[str]) -> Figure:
+def forest(panels: Sequence[Forest], xlabel: str, none: float) -> Figure:
     """Dots with intervals around the line of no change, `none`: 0 for percent, 1 for ratios.
 
-    Ratios are drawn on a logarithmic axis. Worse: orange squares; better: blue dots; not told:
+    Ratios are drawn on a logarithmic axis. Worse: orange squares; better: blue dots; no verdict:
     grey, hollow.
     """
-    across = min(int(page_in() // _PANEL_IN), len(panels))
+    across = min(int(venue().page_in // _PANEL_IN), len(panels))
     down = -(-len(panels) // across)
     longest = [
         max(len(panel.rows) for panel in panels[i * across : (i + 1) * across]) for i in range(down)
     ]
     rows_in = [0.6 + _ROW_IN * count for count in longest]
-    figure, axes = new_figure(down, page_in(), notes, across=across, rows_in=rows_in)
+    figure, axes = new_figure(down, venue().page_in, across=across, rows_in=rows_in)
     for place, (panel, axis) in enumerate(zip(panels, axes, strict=False)):
         for i, (_, value, worse) in enumerate(panel.rows):
             if value.value is None:
@@ -60,7 +59,7 @@ def forest(panels: Sequence[Forest], xlabel: str, none: float, notes: list[str])
             )  # fmt: skip
         axis.axvline(none, color="black", linewidth=0.7)
         axis.set_yticks(
-            range(len(panel.rows)), [label for label, _, _ in panel.rows], fontsize=tiny_pt()
+            range(len(panel.rows)), [label for label, _, _ in panel.rows], fontsize=venue().tiny_pt
         )
         axis.set_ylim(longest[place // across] - 0.4, -0.6)
         axis.grid(axis="x")

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from splitwatt.reports.figures.categories import Categories, Place
-from splitwatt.reports.figures.style import BLUE, GREEN, ORANGE, new_figure, width_in
+from splitwatt.reports.figures.style import BLUE, GREEN, ORANGE, legend_above, new_figure, width_in
 from splitwatt.reports.load.values import Value
 
 _PARTS = (("Local", BLUE, ""), ("Transfer", ORANGE, "////"), ("Server", GREEN, "...."))
@@ -42,27 +42,22 @@ class Bar:
 
 @dataclass(frozen=True)
 class Stack:
-    """One board and backend: a title and its bars; a figure's stacks have the same places."""
+    """One board and backend: a title (empty where it is the only one) and its bars; a figure's stacks have the same places."""
 
     title: str
     bars: Sequence[Bar]
 
 
-def stacked(stacks: Sequence[Stack], notes: list[str]) -> Figure:
+def stacked(stacks: Sequence[Stack]) -> Figure:
     """Stacked bars, a panel for each board and backend."""
     categories = Categories([bar.place for bar in stacks[0].bars])
-    figure, axes = new_figure(len(stacks), width_in(len(categories.places)), notes)
+    figure, axes = new_figure(len(stacks), width_in(len(categories.places)))
     for stack, axis in zip(stacks, axes, strict=True):
         _draw(axis, categories, stack.bars)
         axis.set_title(stack.title, loc="left")
         axis.set_ylabel("End-to-end latency [s]")
         categories.name_places(axis, last=axis is axes[-1])
-    axes[0].legend(
-        ncols=3,
-        loc="lower right",
-        bbox_to_anchor=(1.0, 0.98 if categories.crowded else 1.08),
-        borderaxespad=0.2,
-    )
+    legend_above(figure, axes[0])
     return figure
 
 

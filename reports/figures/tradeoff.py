@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from splitwatt.reports.figures.style import (
     BLUE,
@@ -12,11 +13,11 @@ from splitwatt.reports.figures.style import (
     GREY,
     ORANGE,
     SKY,
+    legend_above,
     look_at,
     new_figure,
-    page_in,
     plain_log_axis,
-    tiny_pt,
+    venue,
     width_in,
 )
 from splitwatt.reports.load.values import Value
@@ -26,23 +27,21 @@ PURPLE, RED, YELLOW = "#CC79A7", "#D55E00", "#B8A800"
 # Told apart by marker where there is no colour; a published curve is dashed, its markers hollow.
 _COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY, YELLOW, GREY, "#000000")
 _MARKERS = "os^DvPXp*"
-# Columns of a legend in a column of the paper; over the page twice as many.
-_ACROSS = 2
 _LINES = ("--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
 
 
-def rate_distortion(curves: Sequence[Curve], ylabel: str, notes: list[str]) -> Figure:
+def rate_distortion(curves: Sequence[Curve], ylabel: str) -> Figure:
     """Ladon's Figs. 2 to 4: a column wide, data size on a logarithmic axis."""
-    rows = -(-len(curves) // _ACROSS)
-    figure, axes = new_figure(1, width_in(1), notes, panel_in=2.2 + 0.02 * tiny_pt() * rows)
+    rows = -(-len(curves) // 2)
+    figure, axes = new_figure(1, width_in(1), panel_in=2.2 + 0.02 * venue().tiny_pt * rows)
     _draw(axes[0], curves, lambda p: p.data_kib, "Compressed data size [KiB]", ylabel)
-    _legend(figure, axes[0], _ACROSS)
+    legend_above(figure, axes[0], fontsize=venue().tiny_pt, handlelength=2.4)
     return figure
 
 
-def three_way(curves: Sequence[Curve], ylabel: str, notes: list[str]) -> Figure:
+def three_way(curves: Sequence[Curve], ylabel: str) -> Figure:
     """SC2's Figs. 5 to 10: rate-distortion, ExR-D, and both sizes in space, grey projections."""
-    figure, axes = new_figure(1, page_in(), notes, panel_in=2.6, across=3)
+    figure, axes = new_figure(1, venue().page_in, panel_in=2.6, across=3)
     left, middle, _ = axes
     _draw(left, curves, lambda p: p.data_kib, "Data size [KiB]", ylabel)
     _draw(middle, curves, lambda p: p.exr, "Encoder size x data size [MiB x KiB]", ylabel)
@@ -50,22 +49,8 @@ def three_way(curves: Sequence[Curve], ylabel: str, notes: list[str]) -> Figure:
     axes[2].remove()
     space = figure.add_subplot(spec, projection="3d")
     _draw_space(space, curves, ylabel)
-    _legend(figure, left, 2 * _ACROSS)
+    legend_above(figure, left, fontsize=venue().tiny_pt, handlelength=2.4)
     return figure
-
-
-def _legend(figure: Figure, axis: Any, columns: int) -> None:
-    """Above the figure, where no curve runs through it."""
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend(
-        handles,
-        labels,
-        loc="outside upper left",
-        ncols=columns,
-        handlelength=2.4,
-        columnspacing=1.0,
-        fontsize=tiny_pt(),
-    )
 
 
 def _looks(curves: Sequence[Curve]) -> list[tuple[Any, str]]:
@@ -136,7 +121,7 @@ def _errors(values: Sequence[Value]) -> list[list[float]] | None:
 
 
 def _place(point: Point) -> tuple[float, float, float] | None:
-    """Where a point stands in space; None where a coordinate is not known."""
+    """A point's place in space; None where a coordinate is not known."""
     x, y, z = point.encoder_mib.value, point.data_kib.value, point.percent.value
     return None if x is None or y is None or z is None else (x, y, z)
 
@@ -166,8 +151,14 @@ def _draw_space(axis: Any, curves: Sequence[Curve], ylabel: str) -> None:
                 linestyle="--" if curve.published else "-",
                 markerfacecolor="white" if curve.published else colour,
             )  # fmt: skip
-    axis.set_xlabel("Encoder [MiB]", fontsize=tiny_pt(), labelpad=-8)
-    axis.set_ylabel("Data [KiB]", fontsize=tiny_pt(), labelpad=-8)
-    axis.set_zlabel(ylabel, fontsize=tiny_pt(), labelpad=-8)
-    axis.tick_params(labelsize=tiny_pt(), pad=-3)
+    small = venue().tiny_pt
+    axis.set_title(f"Height: {ylabel}", fontsize=small)
+    for side, name in ((axis.xaxis, "Encoder [MiB]"), (axis.yaxis, "Data [KiB]")):
+        side.set_rotate_label(False)
+        side.set_label_text(name, fontsize=small)
+        side.labelpad = 0
+    for side in (axis.xaxis, axis.yaxis, axis.zaxis):
+        side.set_major_locator(MaxNLocator(3))
+    axis.tick_params(labelsize=small, pad=-3)
+    axis.set_box_aspect(None, zoom=0.7)  # the names beside the cube are in the panel too
     axis.view_init(elev=22, azim=-55)

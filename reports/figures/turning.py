@@ -15,9 +15,8 @@ from splitwatt.reports.figures.style import (
     ORANGE,
     SKY,
     new_figure,
-    page_in,
     plain_log_axis,
-    tiny_pt,
+    venue,
 )
 from splitwatt.reports.metrics.turning import BOARD_SPEEDS, RATES_KBIT_S, Map
 
@@ -30,14 +29,12 @@ _LINES_S = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0]
 _PANEL_IN = 2.6
 
 
-def turning_map(
-    maps: Sequence[tuple[str, Map]], rates_kbit_s: Sequence[float], notes: list[str]
-) -> Figure:
+def turning_map(maps: Sequence[tuple[str, Map]], rates_kbit_s: Sequence[float]) -> Figure:
     """A panel for each titled map, two in a row; rates of the run's links are marked at speed 1."""
     across = min(2, len(maps))
     rows = -(-len(maps) // across)
-    width = page_in() * across / 2
-    figure, axes = new_figure(rows, width, notes, panel_in=_PANEL_IN, across=across)
+    width = venue().column_in if across == 1 else venue().page_in
+    figure, axes = new_figure(rows, width, panel_in=_PANEL_IN, across=across)
     groups = {entry.group for _, each in maps for entry in each.entries if entry.split}
     order = sorted(groups, key=[e.group for _, m in maps for e in m.entries].index)
     for axis, (title, each) in zip(axes, maps, strict=False):
@@ -81,13 +78,13 @@ def _draw(axis: Any, each: Map, groups: list[str], rates_kbit_s: Sequence[float]
         BOARD_SPEEDS, RATES_KBIT_S, each.latency_s, levels=_LINES_S, colors="black", linewidths=0.5,
         linestyles="--",
     )  # fmt: skip
-    axis.clabel(lines, fmt=lambda seconds: f"{seconds:g} s", fontsize=tiny_pt())
+    axis.clabel(lines, fmt=lambda seconds: f"{seconds:g} s", fontsize=venue().tiny_pt)
     for value in np.unique(each.winner):
         _name(axis, each.winner == value, each.entries[value].marked)
     for rate in rates_kbit_s:
         if RATES_KBIT_S[0] <= rate <= RATES_KBIT_S[-1]:
             axis.plot([1.0], [rate], "k+", markersize=6, markeredgewidth=1.0)
-    plain_log_axis(axis.xaxis)
+    plain_log_axis(axis.xaxis, many=100)
     plain_log_axis(axis.yaxis)
     axis.set_xlabel("Speed of the board, multiple of the run's")
     axis.set_ylabel("Link rate [kbit/s]")

@@ -60,7 +60,7 @@ class Entry:
     @property
     def baseline(self) -> str:
         """What it is a baseline as: LC (without a split model, whatever its id), SC (by its id);
-        empty for what savings are told of.
+        empty for a configuration whose savings are stated.
         """
         return "LC" if not self.split else "SC" if self.group == "SC" else ""
 
@@ -128,9 +128,9 @@ class Entry:
 
     @property
     def throttled(self) -> int | None:
-        """How many of its samples the board throttled in; None where it cannot tell."""
-        told = [s.throttled for s in self.samples if s.throttled is not None]
-        return sum(told) if told else None
+        """How many of its samples the board throttled in; None where it does not report it."""
+        known = [s.throttled for s in self.samples if s.throttled is not None]
+        return sum(known) if known else None
 
     @property
     def starts(self) -> list[Start]:
@@ -170,7 +170,7 @@ class Entry:
         return "; ".join(f"{reason} ({count})" for reason, count in counts.most_common(3))
 
     @property
-    def told(self) -> str:
+    def counts(self) -> str:
         """How many samples there are, failed or are missing, in words."""
         words = [f"{len(self.samples)} of {self.expected} samples are good"]
         words += [f"{len(self.failed)} failed: {self.reasons}"] if self.failed else []
@@ -209,7 +209,7 @@ class Series:
         return next((e for e in self.entries if e.id == id), None)
 
 
-# What stands in for a link where a run names none: nothing is added to what was measured.
+# The link of a run that names no link: nothing is added to what was measured.
 NO_LINK = Link("network as it is", "none", 0.0, "payload", "no link is simulated")
 
 
@@ -225,7 +225,7 @@ def slug(link: Link) -> str:
     return file_name(link.name)
 
 
-# What tells two links of one name apart, in the order in which it is tried.
+# How two links of one name may differ, in the order in which it is tried.
 _DIFFERENCES: tuple[Callable[[Link], str], ...] = (
     lambda link: link.kind,
     lambda link: f"{link.rate_kbit_s:g} kbit/s",
@@ -252,7 +252,7 @@ def printed_links(runs: Iterable[Run]) -> dict[Link, Link]:
     same: dict[str, list[Link]] = {}
     for link in dict.fromkeys(names.values()):
         same.setdefault(slug(link), []).append(link)
-    renamed = {link: told for links in same.values() for link, told in _told_apart(links)}
+    renamed = {link: own for links in same.values() for link, own in _distinct(links)}
     return {link: renamed[known] for link, known in names.items()}
 
 
@@ -260,7 +260,7 @@ def _unsourced(link: Link) -> Link:
     return link._replace(source="")
 
 
-def _told_apart(links: list[Link]) -> list[tuple[Link, Link]]:
+def _distinct(links: list[Link]) -> list[tuple[Link, Link]]:
     """Links of one slug, each with the link that has a name of its own."""
     found = {link: link for link in links}
     for difference in _DIFFERENCES:
@@ -274,7 +274,7 @@ def _told_apart(links: list[Link]) -> list[tuple[Link, Link]]:
             link: t._replace(name=f"{t.name} ({i + 1})")
             for i, (link, t) in enumerate(found.items())
         }
-    return [(link, link if link == NO_LINK else told) for link, told in found.items()]
+    return [(link, link if link == NO_LINK else own) for link, own in found.items()]
 
 
 def file_name(text: str) -> str:
@@ -360,7 +360,7 @@ def _entries(
 
 @dataclass(frozen=True)
 class _Energies:
-    """Of a run: each integrates its traces anew, once."""
+    """Of a run: its traces are integrated once."""
 
     board: list[BlockEnergy]
     server: list[BlockEnergy]

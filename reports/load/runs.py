@@ -6,6 +6,7 @@ from pathlib import Path
 
 from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import ConfigError, RunError, UsageError
+from splitwatt.profiler.records.document import RUN_FILE
 from splitwatt.profiler.records.run import Run, read_run
 from splitwatt.reports.load.model import Series, printed_links, series_of
 
@@ -19,16 +20,17 @@ class Loaded:
 
 
 def load_runs(paths: list[Path]) -> Loaded:
-    """Read run folders; one that cannot be read is left out where another one can.
+    """Read run folders, and those in folders of runs; one that cannot be read is left out where
+    another one can.
 
     Raises:
         RunError, ConfigError: none of them can be read; the first one's reason.
-        UsageError: the same run stands twice.
+        UsageError: the same run is named twice.
     """
     runs: dict[str, Run] = {}
     left_out: list[str] = []
     first: RunError | ConfigError | None = None
-    for path in paths:
+    for path in (run for given in paths for run in _runs_in(given)):
         try:
             run = read_run(str(path))
         except (RunError, ConfigError) as error:
@@ -45,6 +47,13 @@ def load_runs(paths: list[Path]) -> Loaded:
     for sentence in left_out:
         note(f"splitwatt: {sentence}")
     return Loaded(list(runs.values()), left_out)
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    """The folder itself, or the runs in it where it is none itself."""
+    if (folder / RUN_FILE).exists():
+        return [folder]
+    return sorted(path.parent for path in folder.glob(f"*/{RUN_FILE}")) or [folder]
 
 
 def load_pair(first: str, second: str) -> tuple[Series, Series]:

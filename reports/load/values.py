@@ -23,7 +23,7 @@ SOURCES = {
 
 @dataclass(frozen=True)
 class Value:
-    """A number, in the unit of its column, or the reason why there is none.
+    """A number, in the unit of its column, or the reason why it is missing.
 
     `low` and `high` are the ends of its interval (None: no interval), `n` the samples behind it,
     `sources` keys of SOURCES in the order of SOURCES. A value of None was not measured: it is

@@ -36,7 +36,7 @@ def can_be_simulated(series: Series) -> bool:
 
 def break_even_kbit_s(entry: Entry, baseline: Entry, charges: str = "payload") -> Value:
     """The rate from which on `entry` has the smaller median latency, with its interval; missing
-    where there is none.
+    where no rate is.
 
     The split configuration's latency falls with the rate, so there is at most one. An end of the
     interval is None where it is open to that side.
@@ -45,9 +45,9 @@ def break_even_kbit_s(entry: Entry, baseline: Entry, charges: str = "payload") -
     local_s = latency(baseline, NO_LINK).totals_s
     if not pairs or not local_s:
         return missing("one of the two was not measured")
-    rate, low, high, told = _break_even(pairs, local_s)
+    rate, low, high, why = _break_even(pairs, local_s)
     if rate is None:
-        return missing(told)
+        return missing(why)
     return Value(rate, ordered((*entry.timed, *byte_sources(entry))), low, high, len(pairs))
 
 

@@ -40,7 +40,7 @@ class Energy:
 
 
 def board_energy(entry: Entry) -> Energy:
-    """Of the whole board, as the target's data tells which rails that is."""
+    """Of the whole board, as the target's data says which rails that is."""
     return _total(entry, entry.energy)
 
 
@@ -52,7 +52,7 @@ def rail_energies(entry: Entry) -> list[Energy]:
 def rows_of(entry: Entry, blocks: Sequence[BlockEnergy]) -> list[Energy]:
     """Of blocks of a configuration: the total, and each rail that is not all of it; [] without."""
     rails, total = _rails(entry, blocks), _total(entry, blocks)
-    others = [rail for rail in rails if rail.rail != total.rail]  # a total of one rail stands once
+    others = [rail for rail in rails if rail.rail != total.rail]  # a total of one rail is one row
     return [total] * bool(rails and total.rail) + others
 
 

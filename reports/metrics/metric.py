@@ -61,7 +61,7 @@ class Metric:
 
     `key`: of its column; ends in the unit. `of`: its value of an entry. `place`: metrics are shown
     in this order. `tables`: names of the tables that have it as a column, and "compare" for
-    comparisons. `quiet`: left out for readers where all rows are equal. `note`: stands under these
+    comparisons. `quiet`: left out for readers where all rows are equal. `note`: is printed under these
     tables. `interval`: names of the tables that print its interval.
     `sample`: its value of one sample, and `blocks`: its values of each block; savings and comparisons
     are tested with them. With neither, it is counted and has no error.
@@ -127,7 +127,7 @@ def metrics(links: Iterable[Link] = (), table: str = "") -> list[Metric]:
 
 
 def notes_of(shown: Sequence[Metric]) -> list[str]:
-    """What stands under a table with these metrics, each sentence once."""
+    """The notes of a table with these metrics, each once."""
     return list(dict.fromkeys(metric.note for metric in shown if metric.note))
 
 

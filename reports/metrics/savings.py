@@ -25,7 +25,7 @@ class Saving:
 
     @property
     def published(self) -> list[Statement]:
-        """What the paper states on it; nothing where the baseline's row is none of its own."""
+        """What the paper states on it; nothing where the baseline's row is not the paper's."""
         if self.heaviest is not None and self.heaviest.group != self.baseline:
             return []
         return stated(self.metric.stated, self.baseline, self.rate_kbit_s)

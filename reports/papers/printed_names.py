@@ -1,11 +1,11 @@
-"""Systems as figures print them: `JPEG (ResNet-50)` for `jpeg+resnet50`."""
+"""Names in print: `JPEG (ResNet-50)` for `jpeg+resnet50`, and the numbers of the papers' figures."""
 # board: no
 
 import re
 
 from splitwatt.reports.papers.published import rows as printed
 
-# What a system's name is made of -> how it prints; the first piece stands before the brackets.
+# What a system's name is made of -> how it prints; the first piece is printed before the brackets.
 _NAMES = {
     "ladon_r50": "Ladon R50",
     "ladon_resnest269e": "Ladon RSt269e",
@@ -50,9 +50,24 @@ _SLOT = re.compile(r"_(ic|od|ss)(?=_|$)")
 
 
 def printed_name(system: str) -> str:
-    """A system in print, its task not told; one that nobody published keeps its own name."""
+    """A system in print, without its task; an unpublished one keeps its own name."""
     first, *more = _PIECE.findall(_SLOT.sub("", system)) or [""]
     if first not in _NAMES:
         return system
     brackets = ", ".join(_NAMES.get(piece, piece) for piece in more)
     return f"{_NAMES[first]} ({brackets})" if more else _NAMES[first]
+
+
+_FIGURES = {
+    ("nano", 100.0): "Fig. 5",
+    ("xavier_nx", 100.0): "Fig. 6",
+    ("nano", 37.5): "Fig. S1",
+    ("xavier_nx", 37.5): "Fig. S2",
+}
+_LIKE = {100.0: "as Figs. 5, 6", 37.5: "as Figs. S1, S2"}
+
+
+def paper_figure(board: str, rate_kbit_s: float) -> str:
+    """` (Fig. 5)` on the paper's own board, ` (as Figs. 5, 6)` on another; empty at other rates."""
+    name = _FIGURES.get((board, rate_kbit_s)) or _LIKE.get(rate_kbit_s)
+    return f" ({name})" if name else ""

@@ -43,7 +43,7 @@ def against_published(series: list[Series], accuracy: Accuracy) -> Table:
     under = [
         f"Ours with {stats.LEVEL:.0%} intervals where there are samples. The paper's figures are "
         "of its own boards, server and photographs; Figs. 5 to 8, S1 to S3 print no numbers, so "
-        "only what the text and tables state stands here.",
+        "only what the text and tables state is here.",
         *notes.why_they_differ(series),
         *notes.untrained(series),
     ]

@@ -89,9 +89,9 @@ def turning_table(series: list[Series]) -> Table:
 
 def _shared(rows: list[Row]) -> list[str]:
     """The reason of all rows where there is one: its column says nothing then, and is not shown."""
-    told = []
+    sentences = []
     for name in ("fastest", "slowest"):
         reasons = {str(row[f"{name}_why"]) for row in rows}
         if len(reasons) == 1 and "" not in reasons:
-            told.append(f"No row has a rate against the {name} LC: {reasons.pop()}.")
-    return told
+            sentences.append(f"No row has a rate against the {name} LC: {reasons.pop()}.")
+    return sentences

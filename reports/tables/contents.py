@@ -1,4 +1,4 @@
-"""The tables of a report in their order, and which figures stand at which of them.
+"""The tables of a report in their order, and the figures that are shown with each.
 
 A new table is a function that makes one of the series, and a line here.
 """

@@ -7,7 +7,7 @@ from splitwatt.reports.metrics.energy import Energy, flagged, rows_of, waiting_j
 from splitwatt.reports.tables import notes
 from splitwatt.reports.tables.table import CONFIG, SERIES, Cell, Column, Row, Table, of_entry, whole
 
-_NO_WAITING = missing("told for the board's total only")
+_NO_WAITING = missing("stated for the board's total only")
 
 
 def energy_table(series: list[Series]) -> Table:
@@ -45,8 +45,8 @@ def energy_table(series: list[Series]) -> Table:
 
 def _flagged(series: list[Series]) -> list[str]:
     entries = [(entry, flagged(entry)) for s in series for entry in s.entries]
-    told = [f"{entry.label}: {'; '.join(found)}" for entry, found in entries if found]
-    return ["Flagged in the traces. " + ". ".join(told) + "."] if told else []
+    flags = [f"{entry.label}: {'; '.join(found)}" for entry, found in entries if found]
+    return ["Flagged in the traces. " + ". ".join(flags) + "."] if flags else []
 
 
 def _key(link: Link) -> str:

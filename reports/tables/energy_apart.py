@@ -1,4 +1,4 @@
-"""Energy that stands apart from the board's joules per image: the server's own, and of stages."""
+"""Energy besides the board's joules per image: the server's own, and that of stages."""
 # board: no
 
 from collections.abc import Iterable

@@ -94,7 +94,7 @@ def components_table(series: list[Series]) -> Table:
         )
         rows.append(row)
     under = [
-        "Full: encoder and server parts; entropy coding stands by itself, as the paper leaves it "
+        "Full: encoder and server parts; entropy coding has its own column, as the paper leaves it "
         "out. A decoder that is part of the server's body prints as \"-\". The paper's "
         "FrankenSplit is Swin-B with the small encoder.",
         *notes.untrained(series),

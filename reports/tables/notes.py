@@ -1,4 +1,4 @@
-"""The sentences that must stand under tables and figures: what a reader may not believe of them."""
+"""The sentences under tables and figures that say what their numbers do not mean."""
 # board: no
 
 from collections.abc import Iterable
@@ -62,7 +62,9 @@ def published_payload(series: list[Series]) -> list[str]:
     if estimated:
         note += f"; for {_labels(estimated)} nobody has published one, and it is {_HOW_ESTIMATED}"
     if without:
-        note += f"; for {_labels(without)} there is none: there it carries the measured bytes"
+        note += (
+            f"; for {_labels(without)} no size is published: there it carries the measured bytes"
+        )
     return [note + "."]
 
 
@@ -78,10 +80,10 @@ def unsettled(series: list[Series]) -> list[str]:
     entries = [entry for s in series for entry in s.entries]
     hot = [entry for entry in entries if entry.throttled]
     cold = [entry for entry in entries if entry.unsteady]
-    told = [f"The board throttled in samples of {_labels(hot)}."] if hot else []
+    lines = [f"The board throttled in samples of {_labels(hot)}."] if hot else []
     if cold:
-        told.append(f"Not stable when the warm-up reached its cap: blocks of {_labels(cold)}.")
-    return told
+        lines.append(f"Not stable when the warm-up reached its cap: blocks of {_labels(cold)}.")
+    return lines
 
 
 def made_up_energy(series: list[Series]) -> list[str]:

@@ -84,7 +84,7 @@ def shortfalls(series: list[Series]) -> list[str]:
     for s in series:
         for entry in s.entries:
             if entry.failed or entry.missing:
-                found.append(f"{s.label}: {entry.label}: {entry.told}.")
+                found.append(f"{s.label}: {entry.label}: {entry.counts}.")
     found += _differing(series)
     if all(not s.run.power for s in series):
         found.append('Energy: no run has a power sensor\'s records, so energy prints as "-".')
@@ -92,7 +92,7 @@ def shortfalls(series: list[Series]) -> list[str]:
     if any(s.run.same_machine for s in series):
         found.append(
             "Board-wide memory and energy: board and server shared one machine, so what is the "
-            'board\'s cannot be told apart and prints as "-".'
+            'board\'s is not known and prints as "-".'
         )
     return found
 

@@ -40,7 +40,7 @@ def devices_table(series: list[Series]) -> Table:
             target = str(run.document["targets"].get("server") or "server")
             rows.append(_machine("server", target, server if isinstance(server, dict) else {}))
     kept = list({tuple(str(cell) for cell in row.values()): row for row in rows}.values())
-    under = ['What a machine did not tell of itself prints as "-".']
+    under = ['What a machine did not report prints as "-".']
     return Table("devices", "Devices (Table 1)", columns, kept, under, "target")
 
 
@@ -53,8 +53,8 @@ def _machine(role: str, target: str, state: dict[str, Any]) -> Row:
         "device": _title(target),
         "cpu": str(state.get("cpu_model") or ""),
         "gpu": str(state.get("gpu") or ""),
-        "cores": exact(cores, "measured", why="the machine did not tell"),
-        "ram_gib": exact(memory and memory / GIB, "measured", why="the machine did not tell"),
+        "cores": exact(cores, "measured", why="the machine did not report it"),
+        "ram_gib": exact(memory and memory / GIB, "measured", why="the machine did not report it"),
         "mode": str(state.get("nvpmodel") or ""),
         "paper": f"{paper['cpu']}; {paper['gpu']}; {paper['ram_gb']} GB" if paper else "",
     }

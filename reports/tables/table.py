@@ -15,7 +15,7 @@ Row = dict[str, Cell]
 
 
 def group_of_row(row: Row) -> str:
-    """The letters of a row's configuration, as `SC`: what stands together."""
+    """The letters of a row's configuration, as `SC`: its group."""
     return group_of(str(row.get("config", "")))
 
 
@@ -104,10 +104,10 @@ class Table:
         """One sentence that says where each column's numbers come from."""
         titles: dict[str, list[str]] = {}
         for column in self.for_people():
-            told = by_source(self._sourced(column))
-            if told:
-                titles.setdefault(told, []).append(column.title)
-        parts = [f"{', '.join(columns)}: {told}" for told, columns in titles.items()]
+            sources = by_source(self._sourced(column))
+            if sources:
+                titles.setdefault(sources, []).append(column.title)
+        parts = [f"{', '.join(columns)}: {sources}" for sources, columns in titles.items()]
         return "; ".join(parts) + "." if parts else ""
 
     def _sourced(self, column: Column) -> list[tuple[str, str]]:

@@ -182,7 +182,9 @@ def samples_table(series: list[Series]) -> Table:
             row = of_entry(s, entry)
             row.update({key: exact(count, "measured") for key, count in counts.items()})
             row["reasons"] = entry.reasons
-            row["throttled"] = exact(entry.throttled, "measured", why="the board does not tell")
+            row["throttled"] = exact(
+                entry.throttled, "measured", why="the board does not report it"
+            )
             row["unsteady"] = exact(entry.unsteady, "measured", why="no warm-up until stable")
             rows.append(row)
     under = [
@@ -214,4 +216,4 @@ def _link_note(link: Link) -> str:
     words += [f"downlink {link.downlink_kbit_s:g} kbit/s"] if link.downlink_kbit_s else []
     words += [f"latency {link.latency_ms:g} ms +- {link.jitter_ms:g} ms"] if link.latency_ms else []
     words += [f"{100 * link.loss:g} % of segments lost"] if link.loss else []
-    return f"{', '.join(words)}; {link.source}."
+    return "; ".join([", ".join(words), *([link.source] if link.source else [])]) + "."

@@ -32,7 +32,7 @@ class Report:
     shortfalls: list[str]
 
     def table(self, name: str) -> Table:
-        """The table of that name; KeyError where there is none."""
+        """The table of that name; KeyError for another name."""
         return {table.name: table for table in self.tables}[name]
 
 

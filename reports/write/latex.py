@@ -1,126 +1,79 @@
-"""latex/: booktabs tables, macros, and a document that shows them with the figures."""
+"""latex/: tables and macros for a paper of a venue, and a document that shows them with the figures."""
 # board: no
 
-import textwrap
-
-from splitwatt.reports.figures.drawing import Drawing
+from splitwatt.reports.papers.venues import Venue
 from splitwatt.reports.tables.overview import SHORTFALLS
-from splitwatt.reports.tables.table import Column, Table, group_of_row
+from splitwatt.reports.tables.table import Table
 from splitwatt.reports.write.document import Report
+from splitwatt.reports.write.latex_tables import Part, parts
 from splitwatt.reports.write.macros import macros, to_tex
-from splitwatt.reports.write.tex import cell, escape
+from splitwatt.reports.write.tex import escape
 
 FOLDER = "latex"
-# A table with more rows may break between pages.
-_PAGE_ROWS = 38
-_HEADING_CHARACTERS = 13
 
-_HEAD = r"""\documentclass[10pt]{article}
+_HEAD = r"""
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}
-\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}
-\usepackage{textcomp}
-\usepackage[a4paper,landscape,margin=15mm]{geometry}
-\usepackage{booktabs}
-\usepackage{longtable}
-\usepackage{graphicx}
+\usepackage{textcomp,array,booktabs,siunitx,graphicx}
 \graphicspath{{../}}
-\setlength{\tabcolsep}{3pt}
-\setlength{\LTleft}{0pt}
-\newsavebox{\tablebox}
-% A table as it is, or as wide as the page where it is wider.
-\newcommand{\fitted}[1]{\sbox{\tablebox}{\input{#1}}%
-  \ifdim\wd\tablebox>\linewidth\resizebox{\linewidth}{!}{\usebox{\tablebox}}\else\usebox{\tablebox}\fi}
+\sloppy\emergencystretch=3em
 \input{macros}
+\begin{document}
 """
 
 
-def latex_files(report: Report, title: str) -> dict[str, str]:
-    """The LaTeX files by their names; three times `pdflatex report` in latex/ shows all of them
-    (long tables find their widths in several passes).
+def latex_files(report: Report, title: str, venue: Venue) -> dict[str, str]:
+    """The LaTeX files by their names; `pdflatex report` in latex/ shows all of them.
+
+    A table that one float cannot hold is written as a whole, and in parts, `table_NAME_1.tex`, ...
     """
-    shown = [table for table in report.tables if table.rows]
+    shown = {table.name: (table, parts(table, venue)) for table in report.tables if table.rows}
     files = {"macros.tex": to_tex(macros(report.series, report.table("summary")))}
-    files.update({f"table_{table.name}.tex": to_booktabs(table) for table in shown})
-    files["report.tex"] = _document(report, shown, title)
-    return {f"{FOLDER}/{name}": text for name, text in files.items()}
+    for name, (_, found) in shown.items():
+        files[f"table_{name}.tex"] = "\\par\\medskip\n".join(part.text for part in found)
+        if len(found) > 1:
+            for i, part in enumerate(found, 1):
+                files[f"table_{name}_{i}.tex"] = part.text
+    files["report.tex"] = _document(report, list(shown.values()), title, venue)
+    captions = {
+        f"{d.name}.caption.tex": escape(f"{d.title}. {d.under}") + "%\n" for d, _ in report.figures
+    }
+    return {**{f"{FOLDER}/{name}": text for name, text in files.items()}, **captions}
 
 
-def to_booktabs(table: Table) -> str:
-    """A tabular with booktabs' rules, without a float; a longtable where it is long."""
-    columns = table.for_people()
-    spec = "".join("r" if column.number else "l" for column in columns)
-    head = " & ".join(_heading(column) for column in columns) + r" \\"
-    rows = [
-        " & ".join(cell(column.show(row[column.key])) for column in columns) + r" \\"
-        for row in table.rows
-    ]
-    lines = [f"% {escape(table.title)}. Sources: {escape(table.sources())}"]
-    lines.append("% Columns: " + " ".join(column.key for column in columns))
-    body = _with_rules(table, rows)
-    if len(rows) > _PAGE_ROWS:
-        lines += [rf"\begin{{longtable}}{{@{{}}{spec}@{{}}}}", r"\toprule", head, r"\midrule"]
-        lines += [r"\endhead", r"\bottomrule", r"\endfoot", *body, r"\end{longtable}"]
-    else:
-        lines += [rf"\begin{{tabular}}{{@{{}}{spec}@{{}}}}", r"\toprule", head, r"\midrule"]
-        lines += [*body, r"\bottomrule", r"\end{tabular}"]
-    return "\n".join(lines) + "%\n"
-
-
-def _heading(column: Column) -> str:
-    """A column's heading over as many lines as keep the column narrow."""
-    lines = [escape(line) for line in textwrap.wrap(column.heading.strip(), _HEADING_CHARACTERS)]
-    side = "r" if column.number else "l"
-    # An empty group before a bracket: after a line break it would be taken for a length.
-    return rf"\shortstack[{side}]{{" + r"\\{}".join(lines) + "}"
-
-
-def _with_rules(table: Table, rows: list[str]) -> list[str]:
-    """The rows, a little room between groups of configurations."""
-    lines: list[str] = []
-    previous = ""
-    for row, text in zip(table.rows, rows, strict=True):
-        group = group_of_row(row)
-        if previous and group != previous:
-            lines.append(r"\addlinespace")
-        previous = group
-        lines.append(text)
-    return lines
-
-
-def _document(report: Report, shown: list[Table], title: str) -> str:
-    lines = [_HEAD, r"\begin{document}", rf"\section*{{{escape(title)}}}"]
-    lines += [r"\begin{itemize}\setlength{\itemsep}{0pt}"] if report.headlines else []
-    lines += [rf"\item {escape(headline.text)}" for headline in report.headlines]
-    lines += [r"\end{itemize}"] if report.headlines else []
+def _document(
+    report: Report, shown: list[tuple[Table, list[Part]]], title: str, venue: Venue
+) -> str:
+    lines = [venue.document + _HEAD + rf"\section*{{{escape(title)}}}"]
+    lines += _list([headline.text for headline in report.headlines])
     if report.shortfalls:
-        lines += [rf"\subsection*{{{SHORTFALLS}}}", r"\begin{itemize}"]
-        lines += [rf"\item {escape(line)}" for line in report.shortfalls] + [r"\end{itemize}"]
+        lines += [rf"\subsection*{{{SHORTFALLS}}}", *_list(report.shortfalls)]
     for drawing, _ in report.figures:
-        lines += _figure(drawing)
-    for table in shown:
-        lines += _section(table)
+        picture = rf"\includegraphics{{{drawing.name}.pdf}}"
+        lines += _float("figure*", picture, rf"\protect\input{{../{drawing.name}.caption}}")
+    for table, found in shown:
+        sources = table.sources()
+        under = ([f"Sources. {sources}"] if sources else []) + table.notes
+        lines.append(rf"\subsection*{{{escape(table.title)}}}{{\footnotesize ")
+        lines.append(rf"{escape(' '.join(under))}\par}}")
+        for i, part in enumerate(found, 1):
+            name = f"table_{table.name}" + (f"_{i}" if len(found) > 1 else "")
+            word = "table" if part.narrow else "table*"
+            lines += _float(word, rf"\input{{{name}}}", escape(table.title))
     return "\n".join([*lines, r"\end{document}"]) + "\n"
 
 
-def _figure(drawing: Drawing) -> list[str]:
+def _list(texts: list[str]) -> list[str]:
+    if not texts:
+        return []
+    items = [rf"\item {escape(text)}" for text in texts]
+    return [r"\begin{itemize}", *items, r"\end{itemize}"]
+
+
+def _float(word: str, content: str, caption: str) -> list[str]:
     return [
-        r"\clearpage\begin{center}",
-        rf"\includegraphics[width=\linewidth,height=0.8\textheight,keepaspectratio]{{{drawing.name}.pdf}}",
-        "",
-        rf"\textbf{{{escape(drawing.title)}.}} {escape(drawing.caption)} Sources: {escape(drawing.sources)}.",
-        r"\end{center}",
+        rf"\begin{{{word}}}[tp]\centering",
+        content,
+        rf"\caption{{{caption}}}",
+        rf"\end{{{word}}}\clearpage",
     ]
-
-
-def _section(table: Table) -> list[str]:
-    lines = [r"\clearpage", rf"\subsection*{{{escape(table.title)}}}"]
-    if len(table.rows) > _PAGE_ROWS:
-        lines.append(rf"{{\tiny\input{{table_{table.name}}}}}")
-    else:
-        lines.append(rf"{{\noindent\footnotesize\fitted{{table_{table.name}}}\par}}")
-    sources = table.sources()
-    under = ([f"Sources. {sources}"] if sources else []) + table.notes
-    if under:
-        lines.append(rf"{{\footnotesize {escape(' '.join(under))}\par}}")
-    return lines

@@ -10,6 +10,7 @@ from splitwatt.reports.load.words import unique
 from splitwatt.reports.metrics.metric import BASELINES, metrics
 from splitwatt.reports.metrics.savings import Saving, best, savings
 from splitwatt.reports.tables.table import Column, Table, percent
+from splitwatt.reports.write.headlines import compared
 from splitwatt.reports.write.tex import escape, macro
 
 _LETTERS = [*string.ascii_uppercase[1:], *(a + b for a in "AB" for b in string.ascii_uppercase)]
@@ -41,7 +42,9 @@ def to_tex(found: list[Macro]) -> str:
     """The file: a number has no unit and no percent sign; its comment says both, and its sources."""
     lines = [
         "% Numbers of a splitwatt report; made with it, not to be edited.",
-        "% A percentage is positive where something is saved, negative where it costs more.",
+        "% Saving: a percentage, negative where more is needed. Compared: the same as words between "
+        "two names,",
+        "% which read right either way: Ours \\LadonLatencyComparedLC{} local computing.",
     ]
     lines += [f"\\newcommand{{\\{m.name}}}{{{m.text}}} % {m.comment}" for m in found]
     return "\n".join(lines) + "\n"
@@ -80,7 +83,11 @@ def _best(found: list[Saving], *words: str) -> list[Macro]:
         f"percent; {top.metric.name}: {top.entry.label} against {top.heaviest.label}, "
         f"{top.series.label}; {top.most.source}"
     )
-    return [Macro(macro(system, *words), percent(top.most.value), escape(what))]
+    sentence = ["Compared" if word == "Saving" else word for word in words]
+    return [
+        Macro(macro(system, *words), percent(top.most.value), escape(what)),
+        Macro(macro(system, *sentence), escape(compared(top)), escape(f"in words: {what}")),
+    ]
 
 
 def _numbers(series: list[Series], summary: Table) -> list[Macro]:

@@ -1,4 +1,4 @@
-"""report.md: a report that stands on its own."""
+"""report.md: a report that needs no other file but its figures."""
 # board: no
 
 from pathlib import Path
@@ -81,7 +81,7 @@ def _figures(report: Report, table: Table) -> list[str]:
     for drawing, files in report.figures:
         if {drawing.name, drawing.name.split("_")[0]} & set(table.figures):
             name = markdown_text(drawing.title)
-            under = markdown_text(f"{drawing.caption} Sources: {drawing.sources}.")
+            under = markdown_text(drawing.under)
             lines += [f"![{name}]({files[0]})", "", f"*{name}.* {under}", ""]
             lines += [" ".join(f"[{Path(f).suffix[1:].upper()}]({f})" for f in files[1:]), ""]
     return lines

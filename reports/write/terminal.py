@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from splitwatt.device_configs.printable import printable
-from splitwatt.reports.tables.table import Table, group_of_row
+from splitwatt.reports.tables.table import Column, Table, group_of_row
 
 # A pipe has no width of its own: as wide as the table needs.
 _PIPE_COLUMNS = 200
@@ -23,16 +23,28 @@ def show(table: Table, stream: TextIO) -> None:
     console = Console(file=stream, highlight=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(file=stream, highlight=False, width=_PIPE_COLUMNS)
-    drawn = _draw(table, intervals=True)
-    wide = console.options.update(width=_UNBOUND, max_width=_UNBOUND)
-    if console.measure(drawn, options=wide).maximum > console.width:
-        drawn = _draw(table, intervals=False)
+    columns, dropped = table.for_people(), []
+    drawn = _draw(table, columns)
+    if _width(drawn, console) > console.width:
+        columns = [replace(column, interval=False) for column in columns]
+        drawn = _draw(table, columns)
+    # Columns stand in the order of their importance; the first names the row.
+    while _width(drawn, console) > console.width and len(columns) > 2:
+        dropped.append(columns.pop())
+        drawn = _draw(table, columns)
     console.print(drawn)
-    for line in [f"Sources: {table.sources()}", *table.notes]:
+    left_out = ", ".join(column.heading for column in reversed(dropped))
+    lines = [f"No room for: {left_out} (in the report's files)."] if dropped else []
+    for line in [*lines, f"Sources: {table.sources()}", *table.notes]:
         console.print(Text(printable(line), style="dim"))
 
 
-def _draw(table: Table, intervals: bool) -> RichTable:
+def _width(drawn: RichTable, console: Console) -> int:
+    wide = console.options.update(width=_UNBOUND, max_width=_UNBOUND)
+    return console.measure(drawn, options=wide).maximum
+
+
+def _draw(table: Table, columns: list[Column]) -> RichTable:
     drawn = RichTable(
         box=box.SIMPLE_HEAD,
         title=Text(table.title),
@@ -40,7 +52,6 @@ def _draw(table: Table, intervals: bool) -> RichTable:
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    columns = [replace(c, interval=c.interval and intervals) for c in table.for_people()]
     for column in columns:
         heading = column.title.replace(" at ", "\n") + (f"\n[{column.unit}]" if column.unit else "")
         drawn.add_column(Text(printable(heading)), justify="right" if column.number else "left")

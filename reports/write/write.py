@@ -9,6 +9,7 @@ from splitwatt.reports.figures.draw import draw_all, drawings
 from splitwatt.reports.load.accuracy import read_accuracy
 from splitwatt.reports.load.model import series_of
 from splitwatt.reports.load.runs import load_runs
+from splitwatt.reports.papers.venues import DEFAULT, Venue, venues
 from splitwatt.reports.tables.contents import tables
 from splitwatt.reports.tables.overview import accuracy_shortfalls, shortfalls
 from splitwatt.reports.write.csv_files import data_package, to_csv
@@ -20,7 +21,10 @@ from splitwatt.reports.write.page import to_html
 
 
 def make_report(
-    paths: list[Path], folder: Path, columns: int = 2, accuracy_files: tuple[Path, ...] = ()
+    paths: list[Path],
+    folder: Path,
+    venue: str = DEFAULT,
+    accuracy_files: tuple[Path, ...] = (),
 ) -> Report:
     """Read the runs, write the report into `folder` (made where it is not there), and return it.
 
@@ -31,7 +35,7 @@ def make_report(
     Args:
         paths: run folders.
         folder: where to write.
-        columns: of the paper that the figures are for, 1 or 2.
+        venue: what figures and tables are made for, a name of `venues()`.
         accuracy_files: accuracy.json files besides those of the runs.
 
     Raises:
@@ -49,12 +53,13 @@ def make_report(
         headlines=headlines(series),
         shortfalls=[*loaded.left_out, *shortfalls(series), *accuracy_shortfalls(accuracy)],
     )
-    texts = _texts(report)  # all of them before the first is written: no half report
+    paper = venues()[venue]
+    texts = _texts(report, paper)  # all of them before the first is written: no half report
     pictures = [file for _, files in report.figures for file in files]
     names = sorted(["report.json", *texts, *pictures])
     texts["report.json"] = json.dumps(to_json(report, names), indent=1, allow_nan=False) + "\n"
     before = _listed(folder)
-    draw_all([drawing for drawing, _ in report.figures], folder, columns)
+    draw_all([drawing for drawing, _ in report.figures], folder, paper)
     for name, text in texts.items():
         write_atomic(str(folder / name), text)
     for name in sorted(before - set(names)):
@@ -72,12 +77,16 @@ def _listed(folder: Path) -> set[str]:
     return {name for name in inside if name[:1] != "/" and (folder / name).is_file()}
 
 
-def _texts(report: Report) -> dict[str, str]:
-    """Every file of the report but the figures and report.json, by its name."""
+def _texts(report: Report, venue: Venue) -> dict[str, str]:
+    """Every file of the report but the figures and report.json, by its name; no CSV of a table
+    without rows.
+    """
+    filled = [table for table in report.tables if table.rows]
     return {
-        **{f"{table.name}.csv": to_csv(table) for table in report.tables},
-        "datapackage.json": data_package("splitwatt-report", title(report), report.tables),
+        **{f"{d.name}.caption.txt": f"{d.title}. {d.under}\n" for d, _ in report.figures},
+        **{f"{table.name}.csv": to_csv(table) for table in filled},
+        "datapackage.json": data_package("splitwatt-report", title(report), filled),
         "report.md": to_markdown(report),
         "report.html": to_html(report, title(report)),
-        **latex_files(report, title(report)),
+        **latex_files(report, title(report), venue),
     }

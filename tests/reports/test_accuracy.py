@@ -21,7 +21,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("accuracy")
     run = write_run(folder / "run", make_config(["LC1", "Ours1", "Ours2"], links=1), trained=True)
     write(run / "accuracy.json", accuracy())
-    splitwatt("report", run, "--out", folder / "report", "--columns", "1")
+    splitwatt("report", run, "--out", folder / "report", "--for", "neurips")
     return folder / "report"
 
 

@@ -1,7 +1,9 @@
-"""The finished example: its report is made of its run anew."""
+"""The finished example: its report is made again from its run."""
 
 import csv
 import json
+import subprocess
+import sys
 
 from splitwatt.reports.write.write import make_report
 from tests.conftest import ROOT
@@ -37,3 +39,16 @@ def test_the_examples_report_is_that_of_its_run(tmp_path):
         assert read_table(tmp_path / name) == read_table(RUN.parent / name), name
     macros = "latex/macros.tex"
     assert (tmp_path / macros).read_text() == (RUN.parent / macros).read_text()
+
+
+def test_a_report_reads_the_samples_once(tmp_path):
+    code = (
+        "import sys; files = []\n"
+        "sys.addaudithook(lambda event, found: event == 'open' and files.append(str(found[0])))\n"
+        "from splitwatt.reports.cli import report\n"
+        "report(sys.argv[1:])\n"
+        "print('opened', sum(name.endswith('samples.jsonl') for name in files))"
+    )
+    command = [sys.executable, "-c", code, str(RUN), "--out", str(tmp_path)]
+    made = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert made.stdout.splitlines()[-1] == "opened 1"

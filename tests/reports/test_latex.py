@@ -1,5 +1,6 @@
 """LaTeX: the numbers are the CSV's, every macro is one of them, and TeX takes all of it."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 
 from splitwatt.reports.tables.table import percent, significant
 from splitwatt.reports.write.tex import cell, escape, macro
+from tests.reports.test_venues import missing_packages
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +28,21 @@ def test_names_of_macros_have_letters_only():
     assert macro("Ours10", "LoRa 37.5 kbit/s") == "OursOneZeroLoRaThreeSevenPointFiveKbitS"
 
 
-def rows_of(text):
-    """A table's rows as dictionaries by column key."""
-    keys = re.search(r"^% Columns: (.*)$", text, re.M).group(1).split()
-    body = text.partition(r"\midrule")[2]
-    for line in body.splitlines():
-        if line.endswith(r"\\"):
-            yield dict(zip(keys, re.split(r"(?<!\\) & ", line[:-3].rstrip()), strict=True))
+def rows_of(folder, name):
+    """A table's rows as dictionaries by column key, its parts side by side."""
+    single = folder / f"table_{name}.tex"
+    files = sorted(folder.glob(f"table_{name}_[0-9]*.tex"), key=lambda f: (len(f.name), f.name))
+    columns: dict[str, list[str]] = {}
+    for text in (file.read_text() for file in files or [single]):
+        keys = re.search(r" Columns: (.*)$", text, re.M).group(1).split()
+        body = text.partition(r"\midrule")[2].splitlines()
+        for key in keys:
+            columns.setdefault(key, [])
+        for line in (line for line in body if line.endswith(r" \\")):
+            for key, shown in zip(keys, re.split(r"(?<!\\) & ", line[:-3]), strict=True):
+                columns[key].append(shown)
+    once = min(len(cells) for cells in columns.values())  # those that name a row are repeated
+    return {key: cells for key, cells in columns.items() if len(cells) == once}
 
 
 def test_every_number_of_the_tables_is_that_of_the_csv(two_boards, folder):
@@ -42,20 +52,18 @@ def test_every_number_of_the_tables_is_that_of_the_csv(two_boards, folder):
             assert not (folder / f"table_{name}.tex").exists()
             continue
         expected = pd.read_csv(two_boards.folder / f"{name}.csv")
-        rows = list(rows_of((folder / f"table_{name}.tex").read_text()))
-        assert len(rows) == len(expected)
-        for row, (_, wanted) in zip(rows, expected.iterrows(), strict=True):
-            for key, text in row.items():
-                if f"{key}_source" not in expected:
-                    continue
-                number, first = wanted[key], text.split(" ")[0]
+        for key, cells in rows_of(folder, name).items():
+            assert len(cells) == len(expected), (name, key)
+            if f"{key}_source" not in expected:
+                continue
+            for number, text in zip(expected[key], cells, strict=True):
                 seen += 1
                 if pd.isna(number):
-                    assert first == "--"
+                    assert text == "{--}"
                 elif "percent" in key:
-                    assert first == percent(number)
+                    assert text == percent(number)
                 else:
-                    assert first in (significant(number), f"{number:.0f}")
+                    assert text in (significant(number), f"{number:.0f}")
     assert seen > 1000
 
 
@@ -86,9 +94,31 @@ def test_the_headline_numbers_are_macros(two_boards, folder):
     assert re.search(r"\\LadonLatencySaving\}\{[^}]*\} % percent; .*measured", text)
 
 
+def test_a_negative_saving_has_words_that_read_right(tmp_path):
+    from splitwatt.reports.write.write import make_report
+    from tests.reports.synthetic import make_config, write_run
+
+    run = write_run(tmp_path / "run", make_config(["LC17", "SC5", "Ours1"], links=1, inferences=6))
+    make_report([run], tmp_path / "report")
+    found = macros(tmp_path / "report" / "latex")
+    savings = {n: float(text) for n, text in found.items() if re.search("Saving(LC|SC)?$", n)}
+    assert savings
+    for name, value in savings.items():
+        words = found[name.replace("Saving", "Compared")]
+        assert "-" not in words
+        if value >= 0:
+            assert words == f"saves {percent(value)} \\% against"
+        else:
+            assert re.match(
+                r"(takes|needs) [0-9.]+ (\\% (longer|more) than|times as (long|much) as)$", words
+            )
+    assert min(savings.values()) < 0 < max(savings.values())
+
+
 def test_tex_compiles_it(folder, tmp_path):
-    if shutil.which("pdflatex") is None:
-        pytest.skip("no TeX here: apt-get install texlive-latex-recommended")
+    missing = missing_packages()
+    if missing and not os.environ.get("SPLITWATT_CI"):
+        pytest.skip(f"no {missing}: apt-get install texlive-science texlive-publishers")
     shutil.copytree(folder.parent, tmp_path / "report")
     here = tmp_path / "report" / "latex"
     (here / "report.tex").write_text(

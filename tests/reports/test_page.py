@@ -190,8 +190,8 @@ def test_a_tap_on_a_number_tells_where_it_comes_from(page, two_boards, tmp_path)
 
 
 def test_a_tap_on_a_headline_tells_where_its_number_comes_from(page, two_boards, tmp_path):
-    told = tapped(page, "section li[data-s]", tmp_path)
-    first = two_boards.json["headlines"][0]
+    told = tapped(page, 'section li[data-unit="% saved"]', tmp_path)
+    first = next(line for line in two_boards.json["headlines"] if " saves " in line)
     saved = float(re.search(r" saves ([\d.]+) %", first).group(1))
     assert float(told.split()[0]) == pytest.approx(saved, abs=0.05)
     for words in (

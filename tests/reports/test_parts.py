@@ -19,6 +19,7 @@ from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.tradeoffs import Curve, Point
 from splitwatt.reports.papers.printed_names import printed_name
 from splitwatt.reports.papers.published import peak_memory_gb, stated, statements
+from splitwatt.reports.papers.venues import venues
 from splitwatt.reports.tables.table import Column, Table, significant
 from splitwatt.reports.write.csv_files import to_csv
 
@@ -118,17 +119,17 @@ def test_a_logarithmic_axis_has_numbers(low, high):
 
 def test_labels_that_do_not_fit_stand_upright():
     few = [Place(f"FS-ConvNeXt-{i}", "FS") for i in range(8)]
-    assert Categories(few).crowded and not Categories(few[:2]).crowded
-    assert not Categories([Place(f"LC {i}", "LC") for i in range(1, 11)]).crowded
+    assert Categories(few).upright and not Categories(few[:2]).upright
+    assert not Categories([Place(f"LC {i}", "LC") for i in range(1, 41)]).upright
 
 
 def test_sizes_of_letters_are_the_papers():
     value = Value(12.3, ("measured",), 12.0, 13.0, 9)
-    for columns, paper in style.PAPERS.items():
-        with style.paper_style(columns):
-            figure = bars([Place("LC 1", "LC")], [Panel("", {"": [value]})], "y", ["note"])
+    for venue in venues().values():
+        with style.paper_style(venue):
+            figure = bars([Place("LC 1", "LC")], [Panel("", {"": [value]})], "y")
             sizes = {text.get_fontsize() for text in figure.findobj(Text) if text.get_text()}
-        assert sizes <= {paper.font_pt, paper.small_pt, paper.tiny_pt}
+        assert sizes <= {venue.font_pt, venue.small_pt, venue.tiny_pt}
 
 
 def test_systems_have_a_name_in_print():
@@ -170,11 +171,11 @@ def test_no_curve_runs_through_a_legend():
               False, False)
         for i in range(14)
     ]  # fmt: skip
-    for columns in (1, 2):
-        with style.paper_style(columns):
+    for name in ("neurips", "wacv"):
+        with style.paper_style(venues()[name]):
             for figure in (
-                tradeoff.rate_distortion(shown, "Top-1 [%]", ["note"]),
-                tradeoff.three_way(shown, "Top-1 [%]", ["note"]),
+                tradeoff.rate_distortion(shown, "Top-1 [%]"),
+                tradeoff.three_way(shown, "Top-1 [%]"),
             ):
                 figure.draw_without_rendering()
                 box = figure.legends[0].get_window_extent()
@@ -188,9 +189,9 @@ def test_panels_of_changes_stay_apart_and_in_the_figure():
     long = [(f"Latency at 100 kbit/s, against LC {i}", value, None) for i in range(9)]
     titles = ("End-to-end latency, LoRa 37.5 kbit/s", "Peak memory", "Local", "Server", "Savings")
     panels = [Forest(title, long if title == "Savings" else rows) for title in titles]
-    for columns in (1, 2):
-        with style.paper_style(columns):
-            figure = forest(panels, "Ours / the paper's", 1, ["note"])
+    for name in ("neurips", "wacv"):
+        with style.paper_style(venues()[name]):
+            figure = forest(panels, "Ours / the paper's", 1)
             figure.draw_without_rendering()
             boxes = [axis.get_tightbbox() for axis in figure.axes if axis.get_visible()]
         assert all(box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1 for box in boxes)

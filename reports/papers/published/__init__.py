@@ -1,4 +1,4 @@
-"""What the papers state, to stand beside a run's figures and never among them."""
+"""What the papers state, printed beside a run's figures and never among them."""
 # board: no
 
 import csv

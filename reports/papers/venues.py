@@ -1,0 +1,65 @@
+"""The venues that figures and tables are made for: venues.csv, a row each."""
+# board: no
+
+import csv
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+
+DEFAULT = "ieee"
+
+
+@dataclass(frozen=True)
+class Venue:
+    """Widths of a column and of the text, and the text's height, in TeX points (1/72.27 inch).
+
+    `font_pt`, `small_pt`, `tiny_pt`: of titles and axes, of ticks and legends, of numbers in a
+    figure. `letters`: how wide the letters of a text are against
+    Times'. `family`: the figures' font. `document`: the start of a LaTeX document in its layout; the
+    class file where TeX Live's `texlive-publishers` ships all it needs, else its widths.
+
+    Source: IEEEtran.cls, cvpr.sty, wacv.sty, acmart.cls, neurips.sty.
+    """
+
+    name: str
+    title: str
+    columns: int
+    column_pt: float
+    page_pt: float
+    height_pt: float
+    font_pt: float
+    small_pt: float
+    tiny_pt: float
+    letters: float
+    family: str
+    document: str
+
+    @property
+    def column_in(self) -> float:
+        """The width of a column in inches."""
+        return self.column_pt / 72.27
+
+    @property
+    def page_in(self) -> float:
+        """The width of the page's text in inches."""
+        return self.page_pt / 72.27
+
+
+@lru_cache(maxsize=1)
+def venues() -> dict[str, Venue]:
+    """Every venue by its name."""
+    file = resources.files("splitwatt.reports.papers").joinpath("venues.csv")
+    rows = csv.DictReader(file.read_text(encoding="utf-8").splitlines())
+    return {row["name"]: _venue(row) for row in rows}
+
+
+def _venue(row: dict[str, str]) -> Venue:
+    sizes = ("column_pt", "page_pt", "height_pt", "font_pt", "small_pt", "tiny_pt", "letters")
+    return Venue(
+        name=row["name"],
+        title=row["title"],
+        columns=int(row["columns"]),
+        family=row["family"],
+        document=row["class"],
+        **{size: float(row[size]) for size in sizes},
+    )

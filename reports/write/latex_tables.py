@@ -1,0 +1,219 @@
+"""Tables as LaTeX that fits a venue's text: booktabs rules, siunitx columns, parts where one is too wide.
+
+Widths are measured with the letters of a Times-like font before TeX sees them.
+"""
+# board: no
+
+import math
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from typing import Any
+
+from matplotlib import font_manager
+
+from splitwatt.reports.load.values import Value
+from splitwatt.reports.papers.venues import Venue
+from splitwatt.reports.tables.table import Cell, Column, Row, Table, group_of_row
+from splitwatt.reports.write.tex import cell, escape
+
+# Letters of a table and of its intervals, the room between columns and the height of a line, in pt.
+_TEXT_PT, _SMALL_PT, _GAP_PT, _LINE_PT = 8.0, 7.0, 6.0, 9.5
+_HEADING_CHARACTERS = 13
+# siunitx sets numbers in the mathematical font, Computer Modern in most classes, which is wider.
+_MATH = 1.1
+# Of a page's height what a table may take, and of its width what one column of text may.
+_HEIGHT_PART, _TEXT_PART = 0.85, 0.22
+_BEGIN = (
+    rf"{{\fontsize{{{_TEXT_PT:g}}}{{{_LINE_PT:g}}}\selectfont"
+    rf"\setlength{{\tabcolsep}}{{{_GAP_PT / 2:g}pt}}%"
+)
+_INTERVAL = rf"\fontsize{{{_SMALL_PT:g}}}{{{_SMALL_PT + 1:g}}}\selectfont "
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A column in print: its specification for a tabular, its width and its lines a row."""
+
+    column: Column
+    spec: str
+    width_pt: float
+    wraps_pt: float = math.inf
+
+    def lines(self, row: Row, venue: Venue) -> int:
+        """Lines that its cell takes in a row."""
+        shown = row[self.column.key]
+        if isinstance(shown, str):
+            return max(1, math.ceil(1.15 * _width(shown, _TEXT_PT, venue) / self.wraps_pt))
+        return 2 if _interval(self.column, shown) else 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """A tabular of a table: its LaTeX, and whether one column of the venue holds it."""
+
+    text: str
+    narrow: bool
+
+
+def parts(table: Table, venue: Venue) -> list[Part]:
+    """The table as one tabular, or as several where it is too wide or too long for a page.
+
+    Too wide: the columns are divided, those that name the row are repeated. Too long: the rows are
+    divided, between groups where that is possible. Nothing is made smaller than 7 pt.
+    """
+    shown = [column for column in table.for_people() if _is_known(column, table)]
+    blocks = _blocks([_fit(column, table, venue) for column in shown], venue)
+    return [
+        Part(_tabular(table, block, rows), _total(block) <= venue.column_pt)
+        for rows in _pages(table, blocks, venue)
+        for block in blocks
+    ]
+
+
+def _is_known(column: Column, table: Table) -> bool:
+    """Has any row something to print in this column?"""
+    return any(column.show(row[column.key]) != "-" for row in table.rows)
+
+
+@lru_cache(maxsize=1)
+def _font() -> Any:
+    path = font_manager.findfont(font_manager.FontProperties(family="STIXGeneral"))
+    font = font_manager.get_font(path)
+    font.set_size(100, 72)
+    return font
+
+
+@lru_cache(maxsize=None)
+def _width_at_1pt(text: str) -> float:
+    font = _font()
+    font.set_text(text, 0.0)
+    return float(font.get_width_height()[0]) / 64 / 100
+
+
+def _width(text: str, size_pt: float, venue: Venue) -> float:
+    """The width of a text in pt; a hyphen counts as a minus sign, which is the wider one."""
+    return _width_at_1pt(text.replace("-", "\N{MINUS SIGN}")) * size_pt * venue.letters
+
+
+def _fit(column: Column, table: Table, venue: Venue) -> _Fitted:
+    heading = max(_width(line, _TEXT_PT, venue) for line in _heading_lines(column))
+    cells = [row[column.key] for row in table.rows]
+    if not column.number:
+        widest = max(_width(str(shown), _TEXT_PT, venue) for shown in cells)
+        most = max(heading, _TEXT_PART * venue.page_pt)
+        if widest <= most:
+            return _Fitted(column, "l", max(heading, widest))
+        spec = rf"p{{{most:.1f}pt}}"
+        return _Fitted(column, spec, most, wraps_pt=most)
+    texts = [column.text(c.value) for c in cells if isinstance(c, Value) and c.value is not None]
+    whole = max((len(text.lstrip("-").partition(".")[0]) for text in texts), default=1)
+    decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
+    sign = "-" if any(text.startswith("-") for text in texts) else ""
+    longest = sign + "0" * whole + ("." + "0" * decimals) * bool(decimals)
+    digits = _MATH * _width(longest, _TEXT_PT, venue)
+    small = max(_width(_interval(column, shown), _SMALL_PT, venue) for shown in cells)
+    spec = f"S[table-format={sign}{whole}.{decimals}]"
+    return _Fitted(column, spec, max(heading, digits, small))
+
+
+def _blocks(fitted: list[_Fitted], venue: Venue) -> list[list[_Fitted]]:
+    """The columns in as few tabulars as are needed, each with the columns that name a row."""
+    numbers = [i for i, one in enumerate(fitted) if one.column.number]
+    naming = fitted[: numbers[0]] if numbers else fitted[:1]
+    naming = [one for one in naming if one.wraps_pt == math.inf] or fitted[:1]
+    if _total(fitted) <= venue.page_pt:
+        return [fitted]
+    blocks = [list(naming)]
+    for one in fitted:
+        if one in naming:
+            continue
+        if _total([*blocks[-1], one]) > venue.page_pt and len(blocks[-1]) > len(naming):
+            blocks.append(list(naming))
+        blocks[-1].append(one)
+    return blocks
+
+
+def _total(block: list[_Fitted]) -> float:
+    return sum(one.width_pt for one in block) + _GAP_PT * (len(block) - 1)
+
+
+def _pages(table: Table, blocks: list[list[_Fitted]], venue: Venue) -> Iterator[list[Row]]:
+    """The rows of each part: as many groups as a page holds."""
+    most = _HEIGHT_PART * venue.height_pt / _LINE_PT - 6  # the heading and the rules
+    fitted = [one for block in blocks for one in block]
+    page: list[Row] = []
+    used = 0.0
+    for _, group in groupby(table.rows, group_of_row):
+        rows = [(row, max(one.lines(row, venue) for one in fitted)) for row in group]
+        whole = 0.5 + sum(lines for _, lines in rows)
+        if page and used + whole > most:
+            yield page
+            page, used = [], 0.0
+        for row, lines in rows:
+            if page and used + lines > most:
+                yield page
+                page, used = [], 0.0
+            page.append(row)
+            used += lines
+        used += 0.5
+    if page:
+        yield page
+
+
+def _tabular(table: Table, block: list[_Fitted], rows: list[Row]) -> str:
+    columns = [one.column for one in block]
+    lines = [
+        f"% {escape(table.title)}. Sources: {escape(table.sources())}",
+        f"% {_total(block):.0f} pt wide. Columns: {' '.join(column.key for column in columns)}",
+        _BEGIN,
+        rf"\begin{{tabular}}{{@{{}}{''.join(one.spec for one in block)}@{{}}}}",
+        r"\toprule",
+        " & ".join(map(_heading, columns)) + r" \\",
+        r"\midrule",
+    ]
+    previous = ""
+    for row in rows:
+        group = group_of_row(row)
+        lines += [r"\addlinespace"] if previous and group != previous else []
+        previous = group
+        lines.append(" & ".join(_cell(one, row[one.column.key]) for one in block) + r" \\")
+        intervals = [_interval(column, row[column.key]) for column in columns]
+        if any(intervals):
+            small = (
+                f"{{{_INTERVAL}{text.replace('-', '$-$')}}}" if text else "" for text in intervals
+            )
+            lines.append(" & ".join(small) + r" \\ % intervals")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}%"]) + "\n"
+
+
+def _heading_lines(column: Column) -> list[str]:
+    return textwrap.wrap(column.heading.strip(), _HEADING_CHARACTERS, break_long_words=False)
+
+
+def _heading(column: Column) -> str:
+    """A column's heading over as many lines as keep the column narrow."""
+    side = "c" if column.number else "l"
+    # An empty group before a bracket: after a line break it would be taken for a length.
+    lines = r"\\{}".join(escape(line) for line in _heading_lines(column))
+    return rf"{{\shortstack[{side}]{{{lines}}}}}"
+
+
+def _cell(one: _Fitted, shown: Cell) -> str:
+    if isinstance(shown, str):
+        text = cell(one.column.show(shown))
+        if one.wraps_pt == math.inf:
+            return text
+        return r"\raggedright\arraybackslash " + text.replace(r"\_", r"\_\allowbreak{}")
+    return "{--}" if shown.value is None else one.column.text(shown.value)
+
+
+def _interval(column: Column, shown: Cell) -> str:
+    """A number's interval as text; empty where it has none."""
+    if isinstance(shown, str) or not column.interval or shown.value is None:
+        return ""
+    if shown.low is None or shown.high is None:
+        return ""
+    return f"{column.text(shown.low)} to {column.text(shown.high)}"

@@ -1,0 +1,131 @@
+"""Figures and tables of each venue: widths, no sentence in a picture, no label over another, no overfull box."""
+
+import itertools
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+from matplotlib.axis import Axis
+from matplotlib.text import Text
+
+from splitwatt.reports.figures.draw import drawings
+from splitwatt.reports.figures.style import paper_style, save
+from splitwatt.reports.load.accuracy import read_accuracy
+from splitwatt.reports.load.model import series_of
+from splitwatt.reports.load.runs import load_runs
+from splitwatt.reports.papers.venues import venues
+from splitwatt.reports.tables.contents import tables
+from splitwatt.reports.write.document import Report
+from splitwatt.reports.write.headlines import headlines
+from splitwatt.reports.write.latex import latex_files
+from tests.conftest import ROOT
+from tests.reports.accuracy_file import accuracy, write
+
+EXAMPLE = ROOT / "examples" / "table3-cpu" / "run"
+
+
+def report_of(runs):
+    loaded = load_runs(runs)
+    series = series_of(loaded.runs)
+    found = read_accuracy(loaded.runs)
+    figures = [(drawing, drawing.files) for drawing in drawings(series, found)]
+    return Report(series, found, tables(series, found), figures, headlines(series), [])
+
+
+@pytest.fixture(scope="module")
+def reports(two_boards, tmp_path_factory):
+    """The example, and three series of two boards with accuracy."""
+    cpu, nano = two_boards.runs
+    mine = tmp_path_factory.mktemp("mine") / "cpu"
+    shutil.copytree(cpu, mine)
+    write(mine / "accuracy.json", accuracy())
+    return {"example": report_of([EXAMPLE]), "mine": report_of([mine, nano])}
+
+
+def texts_of(figure):
+    """The texts that are drawn, with their boxes in pixels."""
+    figure.draw_without_rendering()
+    hidden = set()  # labels of ticks beyond an axis' ends: they are objects, and are not drawn
+    for axis in figure.findobj(Axis):
+        ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+        low, high = sorted(axis.get_view_interval())
+        outside = [tick for tick in ticks if not low <= tick.get_loc() <= high]
+        hidden |= {label for tick in outside for label in (tick.label1, tick.label2)}
+    found = []
+    for text in figure.findobj(Text):
+        if text not in hidden and text.get_visible() and text.get_text().strip():
+            box = text.get_window_extent()
+            found.append((text.get_text(), box))
+    return found
+
+
+@pytest.mark.parametrize("name", ["ieee", "neurips"])
+@pytest.mark.parametrize("whose", ["example", "mine"])
+def test_no_label_lies_over_another_and_no_sentence_is_in_a_picture(reports, whose, name):
+    venue = venues()[name]
+    for drawing, _ in reports[whose].figures:
+        with paper_style(venue):
+            figure = drawing.draw()
+            found = texts_of(figure)
+        widths = (venue.column_in, venue.page_in)
+        assert any(abs(figure.get_figwidth() - width) < 1e-6 for width in widths)
+        over = [
+            (a, b)
+            for (a, one), (b, other) in itertools.combinations(found, 2)
+            if one.shrunk(0.9, 0.8).overlaps(other.shrunk(0.9, 0.8))
+        ]
+        assert not over, (drawing.name, over[:5])
+        ends = figure.bbox.padded(2)
+        cut = [
+            text for text, box in found if not (ends.contains(*box.min) and ends.contains(*box.max))
+        ]
+        assert not cut, (drawing.name, cut)
+        for text, _ in found:
+            assert len(text) < 60 and "." not in re.sub(r"[\d)A-Z]\.\d?", "", text), text
+            assert not re.search("Sources|Error bars|Untrained|measured", text), text
+        assert f"Sources: {drawing.sources}." in drawing.under
+
+
+def test_captions_lie_beside_the_figures(two_boards):
+    for figure in two_boards.json["figures"]:
+        plain = (two_boards.folder / f"{figure['name']}.caption.txt").read_text()
+        assert plain.startswith(f"{figure['title']}. {figure['caption']} Sources: ")
+        assert (two_boards.folder / f"{figure['name']}.caption.tex").read_text().endswith("%\n")
+        assert {f"{figure['name']}.caption.{s}" for s in ("tex", "txt")} <= set(
+            two_boards.json["files"]
+        )
+
+
+def missing_packages():
+    if shutil.which("pdflatex") is None:
+        return "pdflatex"
+    wanted = ("siunitx.sty", "IEEEtran.cls", "times.sty", "extarticle.cls")
+    known = subprocess.run(["kpsewhich", *wanted], capture_output=True, text=True).stdout
+    return ", ".join(name for name in wanted if name not in known)
+
+
+@pytest.mark.parametrize("whose", ["example", "mine"])
+@pytest.mark.parametrize("name", venues())
+def test_every_table_fits_the_venues_text(reports, whose, name, tmp_path):
+    missing = missing_packages()
+    if missing and not os.environ.get("SPLITWATT_CI"):
+        pytest.skip(f"no {missing}: apt-get install texlive-science texlive-publishers")
+    report, venue = reports[whose], venues()[name]
+    own = report.figures[0][0]
+    with paper_style(venue):
+        save(own.draw(), tmp_path, own.name)
+    shown = Report(**{**vars(report), "figures": report.figures[:1]})
+    for file, text in latex_files(shown, "A report", venue).items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text)
+    made = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"],
+        cwd=tmp_path / "latex", capture_output=True, text=True, errors="replace", timeout=300,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stdout[-2000:]
+    boxes = re.findall(r"Overfull \\[hv]box \(([\d.]+)pt too [^\n]*", made.stdout)
+    assert [float(points) for points in boxes if float(points) > 1] == []
+    sizes = re.findall(r"\\fontsize\{([\d.]+)\}", "".join(latex_files(shown, "", venue).values()))
+    assert min(map(float, sizes)) >= 7
