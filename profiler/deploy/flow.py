@@ -299,7 +299,7 @@ class Flow:
 
     def _hedge_at(self, job: _Job) -> Optional[float]:
         """When the local model must begin, to answer in time; when a request is given up where there
-        is none.
+        has none.
         """
         local = self._local()
         if self._deadline_s is None or local is None:
