@@ -298,9 +298,7 @@ class Flow:
         self._stream.submit(job, data)
 
     def _hedge_at(self, job: _Job) -> Optional[float]:
-        """When the local model must begin, to answer in time; when a request is given up where there
-        is none.
-        """
+        """When the local model must begin, to answer in time; without one, when to give up."""
         local = self._local()
         if self._deadline_s is None or local is None:
             return job.frame.captured_s + max(_GIVE_UP_S, 3 * (self._deadline_s or 0.0))

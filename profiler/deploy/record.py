@@ -76,7 +76,7 @@ class Record:
         if self._power is None:
             why = "the server runs on the same machine"
             if self._alone:
-                why = "configurations alternate: their joules cannot be told apart"
+                why = "configurations alternate: their joules cannot be separated"
             self._document["power"] = {"why_not": [why], "server_why_not": []}
         self.flow: Optional[Flow] = None
 
