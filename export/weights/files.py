@@ -166,16 +166,20 @@ def _first(checkpoint: Checkpoint, roots: Sequence[str]) -> str | None:
             for candidate in [*places, os.path.join(root, os.path.basename(path))]:
                 if os.path.isfile(candidate):
                     return candidate
-    if hub_folder() not in roots:
-        return None
-    return _in_package(checkpoint) or _in_timms_cache(checkpoint)
+    usual = hub_folder() in roots
+    packaged = _in_package(checkpoint, usual)
+    return packaged or (_in_timms_cache(checkpoint) if usual else None)
 
 
-def _in_package(checkpoint: Checkpoint) -> str | None:
-    """In the installed package that has it; the package is not imported."""
-    if checkpoint.package is None:
+def _in_package(checkpoint: Checkpoint, ours: bool) -> str | None:
+    """In the installed package that has it; the package is not imported.
+
+    Args:
+        ours: whether splitwatt's own weights count: not where the user named a folder of others.
+    """
+    name, _, inside = (checkpoint.package or "").partition("/")
+    if not name or (name == "splitwatt" and not ours):
         return None
-    name, _, inside = checkpoint.package.partition("/")
     spec = importlib.util.find_spec(name)
     for folder in (spec and spec.submodule_search_locations) or ():
         path = os.path.join(folder, inside, checkpoint.paths[0])
