@@ -17,7 +17,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "trained.md"
 FIGURE = ROOT / "docs" / "images" / "agreement.svg"
-LEVELS = (60, 75, 85)
+LEVELS = (70, 75, 80)
 _SYSTEMS = {"split_lite0": ("split_lite0", "#0072b2", "o"), "jpeg": ("JPEG", "#d55e00", "s"),
             "webp": ("WebP", "#009e73", "^")}  # fmt: skip
 _RESAMPLES = 2000

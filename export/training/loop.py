@@ -180,7 +180,8 @@ class Training:
         self.optimizer.step()
         self.optimizer.zero_grad()
         models: Any = split.bottleneck.entropy
-        torch.stack([model.loss() for model in models]).sum().backward()
+        entropy_loss: Any = torch.stack([model.loss() for model in models]).sum()
+        entropy_loss.backward()
         self.quantiles.step()
         self.quantiles.zero_grad()
         self.optimizer.zero_grad()
