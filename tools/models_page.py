@@ -16,6 +16,7 @@ _TITLES = {
     "frankensplit": "FrankenSplit",
     "local": "Local models",
     "placement": "Bottleneck placement",
+    "trained": "Trained here",
     "whole": "Whole models, for full offloading",
     "input_compression": "Input codecs, each before ResNet-50",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import importlib.util
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -108,6 +109,7 @@ class Advice:
     put: str
     also: list[str]
     found: str | None
+    package: str | None = None
 
 
 def advice(checkpoint: Checkpoint, model: str, rate: str | None) -> Advice:
@@ -125,6 +127,7 @@ def advice(checkpoint: Checkpoint, model: str, rate: str | None) -> Advice:
         put,
         also,
         paths.get(checkpoint.role),
+        checkpoint.package,
     )
 
 
@@ -163,7 +166,26 @@ def _first(checkpoint: Checkpoint, roots: Sequence[str]) -> str | None:
             for candidate in [*places, os.path.join(root, os.path.basename(path))]:
                 if os.path.isfile(candidate):
                     return candidate
-    return _in_timms_cache(checkpoint) if hub_folder() in roots else None
+    usual = hub_folder() in roots
+    packaged = _in_package(checkpoint, usual)
+    return packaged or (_in_timms_cache(checkpoint) if usual else None)
+
+
+def _in_package(checkpoint: Checkpoint, ours: bool) -> str | None:
+    """In the installed package that has it; the package is not imported.
+
+    Args:
+        ours: whether splitwatt's own weights count: not where the user named a folder of others.
+    """
+    name, _, inside = (checkpoint.package or "").partition("/")
+    if not name or (name == "splitwatt" and not ours):
+        return None
+    spec = importlib.util.find_spec(name)
+    for folder in (spec and spec.submodule_search_locations) or ():
+        path = os.path.join(folder, inside, checkpoint.paths[0])
+        if os.path.isfile(path):
+            return path
+    return None
 
 
 def _in_timms_cache(checkpoint: Checkpoint) -> str | None:

@@ -74,12 +74,14 @@ class Config(NamedTuple):
     throttled_again: int
     pipelined: bool
     links: Tuple[Link, ...]
+    method: Tuple[str, ...]
     configurations: Tuple[Configuration, ...]
 
     def to_json(self) -> Dict[str, Any]:
         """The config as its file has it, defaults filled in; `from_document` reads it back."""
         document = dict(self._asdict())
         document["backends"] = list(self.backends)
+        document["method"] = list(self.method)
         for name in ("warmup_until", "until"):
             rule = document[name]
             document[name] = None if rule is None else dict(rule._asdict())
@@ -182,6 +184,13 @@ def from_document(document: Any, file: str) -> Config:
         link_from_row(row, file, "links[%d]." % i) for i, row in enumerate(document.pop("links"))
     ]
     check_together(links, file)
+    method = document.pop("method")
+    for id in method:
+        if id not in rows:
+            raise ConfigError(
+                "%s: 'method' names '%s', which is no configuration" % (file, id),
+                suggestion(id, rows),
+            )
     warmup_until, until = document.pop("warmup_until"), document.pop("until")
     _check_limits(document["warmup"], warmup_until, "warmup_until", "warmup", file)
     _check_limits(document["inferences"], until, "until", "inferences", file)
@@ -190,6 +199,7 @@ def from_document(document: Any, file: str) -> Config:
         warmup_until=None if warmup_until is None else WarmupUntil(**warmup_until),
         until=None if until is None else Until(**until),
         links=tuple(links),
+        method=tuple(method),
         configurations=tuple(_configuration(id, row, file) for id, row in rows.items()),
         **document,
     )

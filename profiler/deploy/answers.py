@@ -81,7 +81,7 @@ class Video:
         bgr = np.ascontiguousarray(picture[:, :, ::-1])
         if self._writer is None:
             self._size = (bgr.shape[1], bgr.shape[0])
-            kind = cv2.VideoWriter_fourcc(*"mp4v")
+            kind = cv2.VideoWriter.fourcc(*"mp4v")
             self._writer = cv2.VideoWriter(self._path, kind, self._fps, self._size)
             if not self._writer.isOpened():
                 raise SplitwattError("%s cannot be written" % self._path, "name it *.mp4")

@@ -221,7 +221,7 @@ class _PyAv:
             IndexError,
         ) as error:  # av's errors are OSErrors or ValueErrors
             raise UsageError("PyAV cannot open %s: %s" % (text, error), "check that it is a video")
-        self._errors = av.error.FFmpegError if hasattr(av, "error") else av.AVError
+        self._errors = av.error.FFmpegError
         rate = self._stream.average_rate
         self.fps = float(rate) if rate else None
 

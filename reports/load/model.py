@@ -59,10 +59,14 @@ class Entry:
 
     @property
     def baseline(self) -> str:
-        """What it is a baseline as: LC (without a split model, whatever its id), SC (by its id);
-        empty for a configuration whose savings are stated.
+        """What it is a baseline as: LC (without a split model) or SC (with one); empty for what is
+        under test: the configurations that the config's `method` names, else the split ones whose
+        ids do not begin with SC.
         """
-        return "LC" if not self.split else "SC" if self.group == "SC" else ""
+        method = self.run.config.method
+        if self.id in method:
+            return ""
+        return "LC" if not self.split else "SC" if method or self.group == "SC" else ""
 
     @property
     def label(self) -> str:

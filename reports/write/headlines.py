@@ -7,6 +7,7 @@ from splitwatt.reports.load.model import Series
 from splitwatt.reports.load.values import Value
 from splitwatt.reports.metrics.savings import Saving, best, saved_metrics, savings
 from splitwatt.reports.metrics.turning import Turn, best_turn, turns
+from splitwatt.reports.papers.published import is_papers
 from splitwatt.reports.tables.table import percent, significant
 
 
@@ -20,8 +21,11 @@ class Headline:
 
 
 def headlines(series: list[Series]) -> list[Headline]:
-    """First where the order turns on each link, then a sentence for each metric and baseline that
-    was measured, the paper's beside it.
+    """First where the order turns on each link, then sentences for each metric and kind of baseline
+    that was measured.
+
+    A user's own configuration is compared with the best baseline of the kind. The paper's are compared
+    with the heaviest, as the paper's "up to" is, and what it states is next to it.
     """
     lines = []
     for s in series:
@@ -30,11 +34,14 @@ def headlines(series: list[Series]) -> list[Headline]:
         lines += [replace(line, text=prefix + line.text) for line in _turning(s)]
         for metric in saved_metrics(s):
             for baseline in metric.baselines:
-                top = best(
-                    [o for o in found if (o.metric.name, o.baseline) == (metric.name, baseline)]
-                )
-                if top:
-                    lines.append(Headline(prefix + _sentence(top), top.most))
+                here = [o for o in found if (o.metric.name, o.baseline) == (metric.name, baseline)]
+                papers = [o for o in here if is_papers(o.entry.id)]
+                own = [
+                    replace(o, heaviest=o.lightest, most=o.least) for o in here if o not in papers
+                ]
+                for top, of_paper in ((best(own), False), (best(papers), True)):
+                    if top:
+                        lines.append(Headline(prefix + _sentence(top, of_paper), top.most))
     return lines
 
 
@@ -86,10 +93,13 @@ def compared(top: Saving) -> str:
     return words.format(significant(1 - saved / 100))
 
 
-def _sentence(top: Saving) -> str:
+def _sentence(top: Saving, of_paper: bool) -> str:
     if top.heaviest is None:
         raise ValueError("a saving without a number has no sentence")
     pair = f"{top.entry.marked} {compared(top)} {top.heaviest.marked}"
+    if not of_paper:
+        kind = "local" if top.baseline == "LC" else "split"
+        return f"{top.metric.name}: {pair}, the best {kind} baseline; {top.most.source}."
     stated = sorted({statement.percent for statement in top.published})
     paper = ", ".join(percent(value) for value in stated)
     beside = f" (the paper states up to {paper} % for its {top.baseline} rows)" if paper else ""

@@ -11,6 +11,7 @@ from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.verify.verify import verify
 from splitwatt.export import cli, experiment, zoo
 from splitwatt.export.weights.random_weights import seeded
+from splitwatt.profiler.config.config import load_config
 from tests.conftest import ROOT, splitwatt
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "adding-a-model.md").read_text(), re.S)
@@ -126,3 +127,14 @@ def test_a_config_names_files_beside_itself(tmp_path):
     config.write_text("zoo: mine.py\nconfigurations:\n  A: {split: [narrow]}\n")
     assert experiment.zoo_files(str(config)) == [str(tmp_path / "mine.py")]
     assert experiment.models(str(config)) == ["narrow"]
+
+
+def test_a_profile_takes_a_config_with_a_line_zoo(tmp_path, example):
+    """The board's profiler reads the same file: a key that it refused would stop a run."""
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        f"format: 1\nname: mine\ninferences: 1\nzoo: {example}\n"
+        f"configurations:\n  A: {{split: ['{NAME}@8bit']}}\n"
+    )
+    assert load_config(str(path)).models() == [f"{NAME}@8bit"]
+    assert experiment.zoo_files(str(path)) == [str(example)]

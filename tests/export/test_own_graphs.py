@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -102,9 +103,9 @@ def test_a_local_graph_needs_no_server_and_numbers_name_its_classes(graphs):
     assert bundle.manifest.postprocess["classification"].labels is None
     assert all(check.passed for check in verify(bundle))
     answers = splitwatt(
-        "infer", "--bundle", bundle.path, "--image", default_photos()[0], "--json", check=False
+        "infer", bundle.path, default_photos()[0], "--json", "--out", graphs / "answers"
     )
-    assert "Traceback" not in answers.stderr
+    assert json.loads(answers.stdout)
 
 
 def test_pytorch_is_not_imported(graphs):
@@ -149,6 +150,32 @@ def test_graphs_that_make_no_bundle_are_one_sentence_and_leave_nothing(graphs, b
     result = _bundle(graphs, "--board", file(board), *more, check=False)
     assert result.returncode and said in result.stderr and "Traceback" not in result.stderr
     assert not (graphs / "bundles" / "cpu" / "mine").exists()
+
+
+def test_graphs_count_as_trained_only_aloud_and_untrained_ones_are_marked(graphs):
+    files = ["--board", graphs / "encoder.onnx", "--server", graphs / "decoder.onnx"]
+    assert "--untrained" in _bundle(graphs, *files).stderr
+    place = str(graphs / "bundles" / "cpu" / "mine")
+    assert Bundle.open(place).manifest.weights.trained
+    assert "--untrained" not in _bundle(graphs, *files, "--untrained").stderr
+    assert not Bundle.open(place).manifest.weights.trained
+    answer = splitwatt("infer", place, default_photos()[0], "--out", graphs / "answers")
+    assert "mean nothing" in answer.stdout + answer.stderr
+
+
+def test_calibrate_takes_a_bundle_of_ones_own_graphs(graphs):
+    _bundle(graphs, "--board", graphs / "encoder.onnx", "--server", graphs / "decoder.onnx")
+    photographs = str(Path(default_photos()[0]).parent)
+    done = splitwatt("calibrate", graphs / "bundles/cpu/mine", "--images", photographs,
+                     "--out", graphs / "fitted", "--json")  # fmt: skip
+    stated = json.loads(done.stdout)
+    assert stated["images"] == len(default_photos())
+    fitted = Bundle.open(str(graphs / "fitted"))
+    assert all(check.passed for check in verify(fitted))
+    assert (
+        fitted.manifest.codec.tables[0].id
+        != Bundle.open(str(graphs / "bundles/cpu/mine")).manifest.codec.tables[0].id
+    )
 
 
 def test_what_no_table_can_hold_is_refused():

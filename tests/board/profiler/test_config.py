@@ -36,7 +36,13 @@ def wrong(**changes):
 
 
 def test_the_packaged_configs_are_table_3_and_a_part_of_it():
-    assert packaged() == ["demo.yaml", "frankensplit.yaml", "sc2.yaml", "table3.yaml"]
+    assert packaged() == [
+        "demo.yaml",
+        "frankensplit.yaml",
+        "sc2.yaml",
+        "table3.yaml",
+        "trained.yaml",
+    ]
     table3, demo = load_config("table3.yaml"), load_config("demo")
     ids = ["LC%d" % n for n in range(1, 25)] + ["SC%d" % n for n in range(1, 7)]
     assert [row.id for row in table3.configurations] == ids + ["Ours%d" % n for n in range(1, 11)]

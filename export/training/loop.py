@@ -1,0 +1,218 @@
+"""The training loop: distillation of logits and features plus rate, all rates in every batch.
+
+Nothing is labelled: the whole backbone says what a crop shows, and the split model learns to say the
+same. The backbone's first stages do not change, so what they make of the crops is computed once.
+Progress is saved; a run that was stopped goes on where it was, to the same weights.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from splitwatt.device_configs.files import write_atomic_with
+from splitwatt.export.networks.gained_split import GainedSplit, shipped, trained
+
+# Nats of divergence that a kilobyte is worth, one for each rate; rates start rounded at these steps.
+TRADES = (4.0, 1.6, 0.7, 0.3, 0.12)
+_STEPS = (8.0, 5.0, 3.0, 1.8, 1.0)
+_EACH = 4
+_FEATURES = 0.3
+_SAVE_EVERY = 100
+# Iterations over which the learning rates fall before a stop.
+_TAPER = 150
+# Learning rates of the networks, of gains and bottleneck, of the entropy models.
+_NETWORK, _BOTTLENECK, _ENTROPY = 3e-4, 1e-3, 3e-3
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Crops as the frozen stages and the whole backbone see them: float16 (crops, ...)."""
+
+    front: np.ndarray
+    target: np.ndarray
+    logits: np.ndarray
+
+    @classmethod
+    def kept(cls, path: Path, make: Callable[[], Pool]) -> Pool:
+        """The pool of a file, which is made first where it is missing."""
+        if not path.is_file():
+            pool = make()
+            write_atomic_with(str(path), lambda file: np.savez(file, **vars(pool)))
+        with np.load(path) as arrays:
+            return cls(**arrays)
+
+    @classmethod
+    def make(
+        cls,
+        split: GainedSplit,
+        whole: nn.Module,
+        crop: Callable[[int], np.ndarray],
+        size: int,
+        say: Callable[[str], None],
+    ) -> Pool:
+        """From `size` crops, uint8 (224, 224, 3); `crop` makes the one of a number."""
+        parts: list[list[np.ndarray]] = [[], [], []]
+        for start in range(0, size, 20):
+            pixels = np.stack([crop(i) for i in range(start, min(start + 20, size))])
+            with torch.no_grad(), fast():
+                front = split.front(normalised(pixels))
+                target = whole(front)
+                logits = split.tail(target)
+            for part, tensor in zip(parts, (front, target, logits), strict=True):
+                part.append(tensor.half().numpy())
+            if start % 400 == 0:
+                say(f"crops {start} of {size}")
+        return cls(*map(np.concatenate, parts))
+
+
+def normalised(pixels: np.ndarray) -> Tensor:
+    """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) in -1 to 1, channels last in memory."""
+    tensor = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
+    return (tensor / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+
+
+def fast() -> Any:
+    """bfloat16 where the processor has it."""
+    able = bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+    return torch.autocast("cpu", torch.bfloat16, enabled=able)
+
+
+class Training:
+    """One run.
+
+    Args:
+        split: to train.
+        pool: the crops.
+        iterations: of the whole schedule: the learning rates fall along a cosine over them.
+        stop: the last iteration; over those before it the learning rates fall to zero.
+        seed: of the order of the crops and of the noise.
+    """
+
+    def __init__(
+        self, split: GainedSplit, pool: Pool, iterations: int, stop: int, seed: int
+    ) -> None:
+        self.split, self.pool, self.iterations, self.seed = split, pool, iterations, seed
+        self.stop = min(stop, iterations)
+        self.done = 0
+        bottleneck = split.bottleneck
+        entropy = [p for n, p in bottleneck.entropy.named_parameters() if "quantiles" not in n]
+        own = [p for n, p in bottleneck.named_parameters() if not n.startswith("entropy")]
+        networks = [*split.before.parameters(), *split.after.parameters()]
+        self.optimizer = torch.optim.Adam(
+            [
+                {"params": networks, "lr": _NETWORK},
+                {"params": own, "lr": _BOTTLENECK},
+                {"params": entropy, "lr": _ENTROPY},
+            ]
+        )
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        quantiles = [p for n, p in bottleneck.entropy.named_parameters() if "quantiles" in n]
+        self.quantiles = torch.optim.Adam(quantiles, lr=1e-2)
+        # What the mean squared error of features is divided by.
+        self.scale = float(np.var(pool.target[:200].astype(np.float32)))
+
+    def start(self) -> None:
+        """Principal components of the features at the cut."""
+        with torch.no_grad():
+            features = self.split.before(torch.from_numpy(self.pool.front[:400]).float())
+        deviation = float(features.std())
+        self.split.bottleneck.fit(features, [deviation * step for step in _STEPS])
+
+    def run(self, save_to: Path, say: Callable[[str], None]) -> None:
+        """All iterations that are left."""
+        began = time.monotonic()
+        sums: list[Tensor] = []
+        while self.done < self.stop:
+            sums.append(self._step())
+            self.done += 1
+            if self.done % _SAVE_EVERY == 0 or self.done == self.stop:
+                self.save(save_to)
+                mean = torch.stack(sums).mean(0)
+                pace = (time.monotonic() - began) / len(sums)
+                said = "  ".join(f"{b:.0f} B {k:.2f}" for b, k in mean.tolist())
+                say(f"{self.done} of {self.stop}, {pace:.2f} s each: {said}")
+                sums, began = [], time.monotonic()
+
+    def _step(self) -> Tensor:
+        """One batch; returns bytes and divergence of each rate, (rates, 2)."""
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            warm = min(1.0, (self.done + 1) / 100, (self.stop - self.done) / _TAPER)
+            group["lr"] = rate * warm * (1 + math.cos(math.pi * self.done / self.iterations)) / 2
+        torch.manual_seed(self.seed * 1_000_003 + self.done)
+        split, pool, rates = self.split, self.pool, len(TRADES)
+        random = np.random.default_rng((self.seed, self.done))
+        chosen = random.integers(len(pool.logits), size=rates * _EACH)
+        front, target, logits = (
+            torch.from_numpy(part[chosen]).float()
+            for part in (pool.front, pool.target, pool.logits)
+        )
+        with fast():
+            features = split.before(front.contiguous(memory_format=torch.channels_last))
+        restored, kilobytes = [], []
+        for rate, piece in enumerate(features.float().split(_EACH)):
+            entropy: Any = split.bottleneck.entropy[rate]
+            latent = split.bottleneck.latent(piece, rate)
+            _, likelihoods = entropy(latent, training=True)
+            rounded = entropy.quantize(latent, "dequantize", entropy._get_medians().detach())
+            restored.append(split.bottleneck.restored(latent + (rounded - latent).detach(), rate))
+            kilobytes.append(-likelihoods.log2().sum((1, 2, 3)) / 8000)
+        with fast():
+            made = split.after(torch.cat(restored))
+            answers = split.tail(made)
+        difference = (made.float() - target).square().mean((1, 2, 3)) / self.scale
+        divergence = F.kl_div(
+            answers.float().log_softmax(1), logits.log_softmax(1), log_target=True, reduction="none"
+        ).sum(1)
+        size = torch.cat(kilobytes)
+        trade = torch.tensor(TRADES).repeat_interleave(_EACH)
+        (divergence + _FEATURES * difference + trade * size).mean().backward()
+        nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], 5.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        models: Any = split.bottleneck.entropy
+        entropy_loss: Any = torch.stack([model.loss() for model in models]).sum()
+        entropy_loss.backward()
+        self.quantiles.step()
+        self.quantiles.zero_grad()
+        self.optimizer.zero_grad()
+        shown = torch.stack([size.detach() * 1000, divergence.detach()], 1)
+        return shown.view(rates, _EACH, 2).mean(1)
+
+    # -- state -----------------------------------------------------------------------------------
+
+    def save(self, path: Path) -> None:
+        """Everything that going on needs, atomically."""
+        state = {
+            "seed": self.seed,
+            "iterations": self.iterations,
+            "done": self.done,
+            "weights": shipped(self.split),
+            "optimizer": self.optimizer.state_dict(),
+            "quantiles": self.quantiles.state_dict(),
+        }
+        write_atomic_with(str(path), lambda file: torch.save(state, file))
+
+    def resume(self, path: Path) -> bool:
+        """Go on from a saved state of the same seed and iterations; False where there is none."""
+        if not path.is_file():
+            return False
+        state = torch.load(path, weights_only=True)
+        if (state["seed"], state["iterations"]) != (self.seed, self.iterations):
+            return False
+        for name, module in trained(self.split).items():
+            own = {k[len(name) + 1 :]: v for k, v in state["weights"].items() if k.startswith(name)}
+            module.load_state_dict(own, strict=False)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.quantiles.load_state_dict(state["quantiles"])
+        self.done = state["done"]
+        return True

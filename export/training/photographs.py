@@ -1,0 +1,184 @@
+"""Photographs for training, from Debian packages of free ones; a part of them held out.
+
+A photograph is training data or held out as a whole, by the hash of the first file that shows it:
+files whose 16x16 outlines nearly agree count as one photograph. Cut-out pictures with a transparent
+ground ("stamps") are laid over training photographs and never held out. docs/photographs.md names
+the packages and their licences.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from splitwatt.device_configs.errors import UsageError
+
+# Package -> files to take, as patterns under its root. Qt's resource files (.rcc) hold several.
+PACKAGES = {
+    "gcompris-qt-data": tuple(
+        f"usr/share/gcompris-qt/rcc/{name}.rcc"
+        for name in (
+            "categorization",
+            "details",
+            "erase",
+            "explore_farm_animals",
+            "explore_monuments",
+            "explore_world_animals",
+            "explore_world_music",
+            "clickgame",
+        )
+    ),
+    "lomiri-wallpapers-16.04": ("usr/share/backgrounds/*.jpg",),
+    "mate-backgrounds": ("usr/share/backgrounds/mate/nature/*.jpg",),
+    "palapeli-data": ("usr/share/palapeli/collection/*.jpg",),
+    "opencv-doc": tuple(
+        f"usr/share/doc/opencv-doc/examples/data/{name}.jpg"
+        for name in (
+            "aero1", "aloeL", "apple", "baboon", "board", "building", "butterfly", "fruits", "home",
+            "leuvenA", "licenseplate_motion", "messi5", "orange", "squirrel_cls", "stuff",
+        )
+    ),
+    "plasma-workspace-wallpapers": tuple(
+        f"usr/share/wallpapers/{name}/contents/images/*1920x1080.jpg"
+        for name in (
+            "BytheWater", "ColdRipple", "DarkestHour", "EveningGlow", "FallenLeaf", "Grey", "Kite",
+            "OneStandsOut", "Path", "summer_1am",
+        )
+    ),
+}  # fmt: skip
+STAMPS = {"tuxpaint-stamps-default": ("usr/share/tuxpaint/stamps/**/*.png",)}
+_NO_PHOTOGRAPH = re.compile(r"cartoon|symbols|alphabet|people|flags|mirror|outline|naturalforces")
+# Bytes of a stamp's file: a smaller one is a drawing.
+_STAMP_BYTES = 40_000
+_LONGEST, _SHORTEST = 640, 180
+_HELD_OUT_OF = 4
+_SAME_BITS = 24
+_WEBP = re.compile(rb"RIFF(....)WEBPVP8", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """Its name, package/file[#number]; uint8 (H, W, 3), or (H, W, 4) of a stamp; its split."""
+
+    name: str
+    pixels: np.ndarray
+    held_out: bool
+
+
+def fetch(folder: Path) -> None:
+    """Download and unpack the packages that `folder` lacks; needs Debian's apt-get and dpkg-deb.
+
+    Raises:
+        UsageError: no such tools, or a package cannot be had.
+    """
+    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        raise UsageError(
+            "the training photographs are Debian packages, and this system has no apt-get",
+            "run it on Debian or Ubuntu, or give photographs of your own with --images DIR",
+        )
+    for package in (*PACKAGES, *STAMPS):
+        place = folder / package
+        if place.is_dir():
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            ["apt-get", "download", "-q", package], cwd=folder, capture_output=True, text=True
+        )
+        files = sorted(folder.glob(f"{package}_*.deb"))
+        if done.returncode != 0 or not files:
+            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise UsageError(
+                f"apt-get cannot download {package}: {reason}", "run 'apt-get update' first"
+            )
+        unpacked = folder / f"{package}.part"
+        subprocess.run(["dpkg-deb", "-x", files[-1], unpacked], check=True)
+        unpacked.rename(place)
+        files[-1].unlink()
+
+
+def load(folder: Path) -> tuple[list[Photograph], list[Photograph]]:
+    """The photographs of fetched packages, in the order of their names, and the stamps."""
+    found: list[Photograph] = []
+    outlines: list[np.ndarray] = []
+    for package, patterns in PACKAGES.items():
+        for name, data in _files(folder / package, patterns):
+            image = Image.open(io.BytesIO(data))
+            if min(image.size) < _SHORTEST:
+                continue
+            outline = _outline(image)
+            same = [
+                i for i, o in enumerate(outlines) if np.count_nonzero(o != outline) < _SAME_BITS
+            ]
+            held_out = found[same[0]].held_out if same else _is_held_out(data)
+            outlines.append(outline)
+            found.append(Photograph(f"{package}/{name}", _small(image, "RGB"), held_out))
+    stamps = [
+        Photograph(f"{package}/{name}", _small(Image.open(io.BytesIO(data)), "RGBA"), False)
+        for package, patterns in STAMPS.items()
+        for name, data in _files(folder / package, patterns)
+        if len(data) >= _STAMP_BYTES and not _NO_PHOTOGRAPH.search(name)
+    ]
+    return found, stamps
+
+
+def own(folder: Path) -> list[Photograph]:
+    """The photographs of a user's folder and of those below it.
+
+    Raises:
+        UsageError: fewer than eight.
+    """
+    names = ("*.jpg", "*.jpeg", "*.png", "*.webp")
+    found = []
+    for path in sorted(path for name in names for path in folder.rglob(name)):
+        data = path.read_bytes()
+        image = Image.open(io.BytesIO(data))
+        found.append(
+            Photograph(str(path.relative_to(folder)), _small(image, "RGB"), _is_held_out(data))
+        )
+    if sum(not p.held_out for p in found) < 4 or not any(p.held_out for p in found):
+        raise UsageError(
+            f"{folder} has {len(found)} photographs: too few to train with and to hold out",
+            "give at least eight, better some hundred (.jpg, .png or .webp)",
+        )
+    return found
+
+
+def _files(root: Path, patterns: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(path for pattern in patterns for path in root.glob(pattern)):
+        data = path.read_bytes()
+        if path.suffix != ".rcc":
+            yield str(path.relative_to(root / "usr/share")), data
+            continue
+        for number, match in enumerate(_WEBP.finditer(data)):
+            (size,) = struct.unpack("<I", match.group(1))
+            yield f"{path.stem}#{number}", data[match.start() : match.start() + 8 + size]
+
+
+def _is_held_out(data: bytes) -> bool:
+    return hashlib.sha256(data).digest()[0] % _HELD_OUT_OF == 0
+
+
+def _outline(image: Image.Image) -> np.ndarray:
+    """Where a 16x16 picture grows brighter to the right: bool (16, 16)."""
+    grey = np.asarray(image.convert("L").resize((17, 16), Image.Resampling.BOX), np.int16)
+    return np.diff(grey, axis=1) > 0
+
+
+def _small(image: Image.Image, mode: str) -> np.ndarray:
+    image.draft("RGB", (_LONGEST, _LONGEST))
+    image = image.convert(mode)
+    scale = _LONGEST / max(image.size)
+    if scale < 1:
+        size = tuple(max(1, round(side * scale)) for side in image.size)
+        image = image.resize(size, Image.Resampling.BICUBIC)  # type: ignore[arg-type]
+    return np.asarray(image)

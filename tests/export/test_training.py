@@ -1,0 +1,135 @@
+"""The training of split_lite0: split by photograph, goes on where it was stopped, same seed same bytes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from splitwatt.engines.photos import default_photos
+from splitwatt.export.networks.backbones import make_timm
+from splitwatt.export.networks.gained_split import LITE0, in_order, shipped, split_lite0
+from splitwatt.export.training import crops, loop, photographs
+from splitwatt.export.weights.checkpoints import read
+from splitwatt.export.weights.files import locate
+from splitwatt.export.zoo.trained import BACKBONE, RATES
+
+ARGUMENTS = ("--crops", "40", "--iterations", "4", "--seed", "7")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Real photographs: parts of the packaged ones."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for path in default_photos():
+        image = Image.open(path)
+        for number, left in enumerate((0, image.width // 4, image.width // 2)):
+            part = image.crop((left, 0, left + image.width // 2, image.height))
+            part.save(folder / f"{Path(path).stem}-{number}.png")
+    return folder
+
+
+def train(folder, pictures, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "splitwatt.export.training", "--out", str(folder),
+         "--images", str(pictures), *ARGUMENTS, *arguments],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(tmp_path, pictures):
+    weights = []
+    for name, seed in (("one", "7"), ("two", "7"), ("other", "8")):
+        train(tmp_path / name, pictures, "--seed", seed)
+        weights.append((tmp_path / name / "split_lite0.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+    assert weights[0] != weights[2]
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_weights(tmp_path, pictures, monkeypatch):
+    """In one process: a stop behind the first saved state, then the rest from that state."""
+    train(tmp_path, pictures)
+    whole = load_file(tmp_path / "split_lite0.safetensors")
+    pool = loop.Pool.kept(tmp_path / "pool-7-40.npz", pytest.fail)
+    monkeypatch.setattr(loop, "_SAVE_EVERY", 2)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for stop in (True, False):
+            torch.manual_seed(7)
+            backbone = make_timm(LITE0)
+            in_order(backbone, read(locate((BACKBONE,), None, "efficientnet_lite0", None)["model"]))
+            split = split_lite0(backbone, len(RATES)).to(memory_format=torch.channels_last)
+            run = loop.Training(split, pool, 4, 4, 7)
+            assert run.resume(tmp_path / "again.pt") is not stop
+            if stop:
+                run.start()
+                with pytest.raises(KeyboardInterrupt):
+                    run.run(tmp_path / "again.pt", interrupt)
+            else:
+                assert run.done == 2
+                run.run(tmp_path / "again.pt", print)
+    finally:
+        torch.set_num_threads(threads)
+    again = shipped(split)
+    assert all(torch.equal(again[name], value) for name, value in whole.items())
+
+
+def interrupt(_text):
+    raise KeyboardInterrupt
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path, pictures):
+    train(tmp_path, pictures)
+    before = (tmp_path / "split_lite0.safetensors").read_bytes()
+    assert "goes on at iteration 4 of 4" in train(tmp_path, pictures)
+    assert (tmp_path / "split_lite0.safetensors").read_bytes() == before
+
+
+def test_held_out_photographs_are_a_part_and_files_that_show_the_same_stay_together(tmp_path):
+    root = tmp_path / "palapeli-data/usr/share/palapeli/collection"
+    root.mkdir(parents=True)
+    for path in default_photos():
+        image = Image.open(path)
+        image.save(root / f"{Path(path).stem}.jpg", quality=95)
+        image.resize((image.width // 2, image.height // 2)).save(
+            root / f"{Path(path).stem}-small.jpg", quality=60
+        )
+    for package in (*photographs.PACKAGES, *photographs.STAMPS):
+        (tmp_path / package).mkdir(exist_ok=True)
+    found, stamps = photographs.load(tmp_path)
+    assert len(found) == 2 * len(default_photos()) - sum(p.pixels.shape[0] < 180 for p in found)
+    by_name = {p.name.rpartition("/")[2].replace("-small", "").partition(".")[0]: [] for p in found}
+    for p in found:
+        by_name[p.name.rpartition("/")[2].replace("-small", "").partition(".")[0]].append(
+            p.held_out
+        )
+    assert all(len(set(splits)) == 1 for splits in by_name.values())
+    assert stamps == []
+
+
+def test_a_folder_of_too_few_photographs_costs_one_sentence(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "splitwatt.export.training", "--out", str(tmp_path / "out"),
+         "--images", str(tmp_path)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "too few to train with" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_crops_are_of_the_photograph_and_repeatable():
+    pixels = np.asarray(Image.open(default_photos()[0]).convert("RGB"))
+    photograph = photographs.Photograph("one", pixels, False)
+    one, two = (crops.random_crop([photograph], [], np.random.default_rng(3)) for _ in range(2))
+    assert one.shape == (crops.SIDE, crops.SIDE, 3)
+    assert np.array_equal(one, two)
+    squares = crops.fixed_crops(photograph, 5, 256)
+    assert [image.size for image in squares] == [(256, 256)] * 5
