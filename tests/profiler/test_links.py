@@ -253,7 +253,7 @@ def test_a_server_of_an_older_version_is_told_and_the_run_goes_on(server, config
     finally:
         older.shutdown()
     assert len(run.measured()) == 4
-    assert "the server is splitwatt 0.0.9" in err and "gives no clock" in err
+    assert "the server is splitwatt 0.0.9" in err and "has no clock" in err
     notes = run.document["network_notes"]
     assert any("0.0.9" in note for note in notes) and any("no clock" in note for note in notes)
     assert all(e.offset_s is None and e.why_not for e in run.clock)

@@ -16,9 +16,12 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.client.protocol import REQUEST_JSON_BYTES
 from splitwatt.profiler.server.lan import make_credentials
 from splitwatt.profiler.server.web.body import BODY_LIMIT_BYTES, BUDGET_BYTES
+from splitwatt.profiler.server.web.clock import MOST_BYTES
 from tests.conftest import COMMAND
 from tests.profiler.conftest import RunningServer
 
@@ -259,6 +262,11 @@ def test_a_large_answer_is_never_whole_in_memory(tiny):
         for one in connections:
             one.close()
         server.stop()
+
+
+def test_a_client_reads_the_largest_answer_of_the_clock(server):
+    with Client(Endpoint(server.url)) as client:
+        assert client.clock(down_bytes=MOST_BYTES).down_bytes > MOST_BYTES
 
 
 def test_requests_that_wait_on_one_connection_are_bounded(server):
