@@ -104,7 +104,8 @@ def test_held_out_photographs_are_a_part_and_files_that_show_the_same_stay_toget
     for package in (*photographs.PACKAGES, *photographs.STAMPS):
         (tmp_path / package).mkdir(exist_ok=True)
     found, stamps = photographs.load(tmp_path)
-    assert len(found) == 2 * len(default_photos()) - sum(p.pixels.shape[0] < 180 for p in found)
+    # The cat's half has 150 rows, too few.
+    assert len(found) == 2 * len(default_photos()) - 1
     by_name = {p.name.rpartition("/")[2].replace("-small", "").partition(".")[0]: [] for p in found}
     for p in found:
         by_name[p.name.rpartition("/")[2].replace("-small", "").partition(".")[0]].append(

@@ -252,6 +252,20 @@ def test_the_best_savings_are_told_with_the_papers(two_boards):
     assert all(float(re.split(" (?:takes|needs) ", line)[1].split()[0]) > 2 for line in costly)
 
 
+def test_a_users_own_method_is_compared_with_the_best_baseline_of_each_kind(tmp_path):
+    config = make_config(["LC1", "LC20", "SC1", "SC5", "Ours1"], links=1, inferences=7)
+    run = write_run(tmp_path / "run", config)
+    for name in ("run.json", "samples.jsonl", "memory.jsonl"):
+        text = (run / name).read_text().replace('"Ours1"', '"Mine"')
+        (run / name).write_text(text)
+    splitwatt("report", run, "--out", tmp_path / "r")
+    lines = json.loads((tmp_path / "r" / "report.json").read_text())["headlines"]
+    gmac = [line for line in lines if line.startswith("Local GMAC")]
+    assert any("Mine" in line and "LC 20, the best local baseline" in line for line in gmac), lines
+    assert any("the best split baseline" in line for line in gmac), lines
+    assert not any("the paper states" in line for line in lines)
+
+
 def test_the_caption_of_a_figure_with_error_bars_says_what_they_are(tmp_path):
     config = make_config(["LC1", "SC1", "Ours1"], links=2, inferences=7)
     run = write_run(tmp_path / "run", config, "nano", same_machine=False)
