@@ -8,7 +8,7 @@ DEMO := demo
 PAYLOAD ?= measured
 
 .DEFAULT_GOAL := help
-.PHONY: help demo trained agreement table3 test check coverage bench docs soak format lint types wheel-board wheelhouse-board clean
+.PHONY: help demo trained agreement table3 test check coverage bench docs soak fuzz format lint types wheel-board wheelhouse-board clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -81,6 +81,9 @@ bench: $(VENV)/.dev ## the figures that the documentation states
 
 soak: $(VENV)/.dev ## long trials: a thousand kills, and others
 	$(BIN)/python -m tests.soak
+
+fuzz: $(VENV)/.dev ## change files of every kind 100,000 times and read them
+	$(BIN)/python -m tests.fuzz
 
 $(VENV)/.cross: $(VENV)/.user
 	$(PIP) ziglang pyelftools
