@@ -90,9 +90,9 @@ def test_the_way_to_a_board_is_walked(tmp_path):
                 line = line.replace(word, value)
             command = module_command("__main__") + line.split()[1:]
             if " serve " in line:
-                server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+                server = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
                 here["SERVER"] = (
-                    re.search(r"http://\S+", server.stdout.readline()).group().rstrip(",")
+                    re.search(r"http://\S+", server.stderr.readline()).group().rstrip(",")
                 )
                 continue
             ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
