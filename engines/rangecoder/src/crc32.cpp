@@ -1,4 +1,6 @@
 // zlib's CRC-32: by carry-less multiplication where the machine has it, else by tables.
+#include <string.h>
+
 #include "streams.h"
 
 #if defined(SW_HAVE_PCLMUL)
