@@ -1,5 +1,6 @@
 """The run folder of `splitwatt run`: what check, whatif and report make of it."""
 
+import csv
 import json
 
 import numpy as np
@@ -72,6 +73,14 @@ def test_report_takes_it(deployed, tmp_path):
     code, out, err = command("report", path, "--out", tmp_path / "paper")
     assert code == 0, out + err
     assert "Ours1" in (tmp_path / "paper" / "report.md").read_text().replace(" ", "")
+    with open(tmp_path / "paper" / "timeline.csv", encoding="utf-8") as stream:
+        of_all = list(csv.DictReader(stream))[-1]
+    counts = read_run(str(path)).document["deployed"]["counts"]
+    dropped = sum(count for name, count in counts.items() if name.startswith("dropped"))
+    for key in ("answered", "in_time", "hedged", "switches"):
+        assert float(of_all[key]) == counts[key], key
+    assert of_all["config"] == "all" and float(of_all["dropped"]) == dropped
+    assert (tmp_path / "paper" / "timeline.pdf").is_file()
 
 
 def test_it_is_not_resumed_and_not_written_over(deployed, tiny, photographs):
