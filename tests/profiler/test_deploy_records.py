@@ -58,6 +58,19 @@ def test_check_takes_it_and_sees_a_frame_that_was_changed(deployed, tmp_path):
         (path / "timeline.jsonl").write_text(text)
 
 
+def test_check_takes_it_where_a_configuration_took_no_frame(tiny, photographs, tmp_path):
+    bundle = tiny / "cpu" / "tiny_local"
+    points = "".join("  - {config: %s, bundle: %s}\n" % (c, bundle) for c in ("LC1", "LC2"))
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("format: 1\ndeadline_ms: 30000\npoints:\n" + points)
+    code, _, err = command("run", "--source", photographs[0].parent, "--policy", policy,
+                           "--out", tmp_path / "run")  # fmt: skip
+    assert code == 0, err
+    assert {sample.config for sample in read_run(str(tmp_path / "run")).samples} == {"LC1"}
+    code, out, err = command("check", tmp_path / "run")
+    assert code == 0, out + err
+
+
 def test_whatif_takes_it(deployed):
     path, _ = deployed
     code, out, err = command("whatif", path, "--rate", "100kbit", "--json")
