@@ -34,7 +34,7 @@ from splitwatt.reports.load.words import by_source
 from splitwatt.reports.metrics import frankensplit, stats
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.metric import Chart, metrics
-from splitwatt.reports.metrics.timeline import Timeline, timelines
+from splitwatt.reports.metrics.timeline import Timeline, energy_so_far, timelines
 from splitwatt.reports.metrics.turning import fastest_map
 from splitwatt.reports.papers.printed_names import paper_figure
 from splitwatt.reports.papers.venues import Venue
@@ -109,28 +109,32 @@ def _latency(series: list[Series], link: Link, board: str) -> Drawing:
 
 def _timelines(series: list[Series]) -> list[Drawing]:
     shown = timelines(series)
-    many = len(shown) > 1
     return [
-        Drawing(
-            f"timeline_{i}" if many else "timeline",
-            "Frames of a deployed run" + (f", {timeline.label}" if many else ""),
-            _timeline_caption(timeline, [s for s in series if s.run is timeline.run]),
-            by_source((e.marked, "+".join(e.timed)) for e in timeline.entries),
-            partial(timeline_figure, timeline),
-        )
+        _timeline(timeline, series, f"_{i}" if len(shown) > 1 else "")
         for i, timeline in enumerate(shown, 1)
     ]
 
 
-def _timeline_caption(timeline: Timeline, own: list[Series]) -> str:
+def _timeline(timeline: Timeline, series: list[Series], number: str) -> Drawing:
+    own = [s for s in series if s.run is timeline.run]
+    energy = energy_so_far(timeline)
     deadline_s = timeline.deadline_s
     limit = "no deadline" if deadline_s is None else f"dashed: the deadline, {deadline_s:g} s"
-    return " ".join([
+    caption = (
         f"Each mark is a frame at its time of capture. From the top: latency from capture to answer "
         f"({limit}); the uplink's rate as the board estimated it when it chose; the configuration "
-        "that was chosen (line) and that answered (ticks); frames dropped since the start.",
-        *notes.assumed(own), *notes.untrained(own),
-    ])  # fmt: skip
+        "that was chosen (line) and that answered (ticks); frames dropped since the start"
+    )
+    caption += "; joules of the board since the first capture." if energy else "."
+    warnings = [*notes.assumed(own), *notes.untrained(own)]
+    warnings += notes.made_up_energy(own) if energy else []
+    return Drawing(
+        f"timeline{number}",
+        "Frames of a deployed run" + (f", {timeline.label}" if number else ""),
+        " ".join([caption, *warnings]),
+        by_source((e.marked, "+".join(e.timed)) for e in timeline.entries),
+        lambda: timeline_figure(timeline, energy),
+    )
 
 
 def _turning(series: list[Series], links: list[Link]) -> list[Drawing]:

@@ -2,6 +2,7 @@
 # board: no
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -25,14 +26,21 @@ _MARKERS = ("o", "s", "^", "D", "v", "P")
 _LATENCY_IN, _SMALL_IN, _ROW_IN = 1.5, 0.8, 0.14
 
 
-def timeline_figure(timeline: Timeline) -> Figure:
-    """Four rows over the seconds from the first capture."""
+def timeline_figure(timeline: Timeline, energy: Sequence[tuple[float, float]]) -> Figure:
+    """Four rows over the seconds from the first capture, and one of joules where `energy`, which is
+    (seconds, joules so far), has any.
+    """
     rows_in = [_LATENCY_IN, _SMALL_IN, 0.4 + _ROW_IN * len(timeline.chosen), _SMALL_IN]
-    figure, axes = new_figure(4, venue().page_in, rows_in=rows_in)
+    rows_in += [_SMALL_IN] * bool(energy)
+    figure, axes = new_figure(len(rows_in), venue().page_in, rows_in=rows_in)
     _latency(axes[0], timeline)
     _rate(axes[1], timeline)
     _chosen(axes[2], timeline)
     _dropped(axes[3], timeline)
+    if energy:
+        axes[4].plot(*zip(*energy, strict=True), color=BLUE, linewidth=0.8)
+        axes[4].set_ylim(bottom=0)
+        axes[4].set_ylabel("Energy [J]")
     last_s = max(f.at_s for f in timeline.frames) or 1.0
     for axis in axes:
         axis.set_xlim(-0.01 * last_s, 1.01 * last_s)
@@ -91,7 +99,7 @@ def _chosen(axis: Any, timeline: Timeline) -> None:
         axis.plot(own, [place] * len(own), "|", color=colour, markersize=5, markeredgewidth=0.6)
     axis.set_yticks(range(len(ids)), [entry.marked for entry in timeline.chosen])
     axis.set_ylim(len(ids) - 0.5, -0.5)
-    axis.set_ylabel("Configuration")
+    axis.set_ylabel("Config.")
 
 
 def _dropped(axis: Any, timeline: Timeline) -> None:

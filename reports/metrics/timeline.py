@@ -3,8 +3,14 @@
 
 from dataclasses import dataclass
 
+from splitwatt.energy.joules.per_rail import energies, readings_of, total_joules
+from splitwatt.energy.trace.files import read_trace
 from splitwatt.profiler.records.deployed import Chosen
+from splitwatt.profiler.records.traces import traces_of
 from splitwatt.reports.load.model import Entry, Run, Series, runs_of
+from splitwatt.reports.metrics.energy import energy_j
+
+_ENERGY_POINTS = 60
 
 
 @dataclass(frozen=True)
@@ -95,4 +101,25 @@ def timelines(series: list[Series]) -> list[Timeline]:
         if frames:
             label = run.id if names.count(run.name) > 1 else run.name
             found.append(Timeline(run, label, tuple(frames)))
+    return found
+
+
+def energy_so_far(timeline: Timeline) -> list[tuple[float, float]]:
+    """(seconds from the first capture, joules of the board from then on); empty where the run's
+    frames have no joules, as where configurations alternate.
+    """
+    first, last = timeline.frames[0], timeline.frames[-1]
+    blocks = {f.row.block for f in timeline.frames}
+    traces = traces_of(timeline.run.power, first.row.block)
+    if len(blocks) > 1 or not traces or energy_j(first.entry).value is None:
+        return []
+    trace = read_trace(traces[0])
+    readings = readings_of(trace)
+    start_s = first.row.captured_monotonic_s
+    found = []
+    for point in range(1, _ENERGY_POINTS + 1):
+        at_s = (last.at_s + last.row.latency_s) * point / _ENERGY_POINTS
+        joules = total_joules(trace.total, energies(trace, readings, start_s, start_s + at_s))
+        if joules is not None:
+            found.append((at_s, joules))
     return found

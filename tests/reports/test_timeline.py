@@ -7,7 +7,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from splitwatt.profiler.records.run import read_run
+from splitwatt.reports.load.model import series_of
+from splitwatt.reports.metrics.timeline import energy_so_far, timelines
 from splitwatt.reports.write.write import make_report
+from tests.reports.power import rail
 from tests.reports.synthetic import make_config, write_run
 
 ROWS = ["Ours1", "Ours5", "LC1"]
@@ -109,6 +113,39 @@ def test_a_run_cut_off_without_a_deadline_or_a_rate_has_its_timeline(tmp_path):
     last = report.table("timeline").rows[-1]
     assert last["dropped"].value == few[-1]["dropped"] and last["quality"].value is None
     assert last["in_time"].value == last["answered"].value == 4
+
+
+def test_joules_of_a_run_of_one_configuration_are_in_the_table_and_the_figure(tmp_path):
+    """A made-up sensor reads 4 W throughout."""
+    run, samples, rows = deploy(tmp_path / "run")
+    kept = [i for i, row in enumerate(rows) if row["config"] == "Ours5"]
+    kept = [i for i in kept if samples[i]["status"] == "ok"]
+    document = json.loads((run / "run.json").read_text())
+    document["same_machine"] = False
+    (run / "run.json").write_text(json.dumps(document))
+    for name, lines in (("samples", samples), ("timeline", rows)):
+        text = "".join(json.dumps(lines[i]) + "\n" for i in kept)
+        (run / f"{name}.jsonl").write_text(text)
+    block = rows[kept[0]]["block"]
+    begin, end = 1000.0, 1062.0
+    window = {"name": "inferences", "config": "Ours5", "backend": "cpu", "block": block,
+              "start_s": begin, "end_s": end}  # fmt: skip
+    (run / "windows.jsonl").write_text(json.dumps(window) + "\n")
+    about = {"format": 1, "rails": [rail("POM_5V_IN")], "total": ["POM_5V_IN"],
+             "provenance": "measured", "events": []}  # fmt: skip
+    (run / "power" / f"{block}.json").write_text(json.dumps(about))
+    # The last digits differ, as a sensor's do: equal readings count as one.
+    lines = [f"{begin - 1 + i / 20},{4 + 1e-4 * (i % 7):.4f}" for i in range(1290)]
+    (run / "power" / f"{block}.csv").write_text("\n".join(["t_s,POM_5V_IN", *lines]) + "\n")
+    (timeline,) = timelines(series_of([read_run(str(run))]))
+    energy = energy_so_far(timeline)
+    assert len(energy) > 50
+    assert [joules for _, joules in energy] == pytest.approx([4 * s for s, _ in energy], rel=2e-3)
+    report = make_report([run], tmp_path / "report")
+    row = report.table("timeline").rows[0]
+    assert row["energy_j"].value == pytest.approx(4 * (end - begin) / len(kept), rel=2e-3)
+    drawing = next(drawing for drawing, _ in report.figures if drawing.name == "timeline")
+    assert "joules of the board" in drawing.caption
 
 
 def test_a_profile_has_no_timeline(tmp_path):
