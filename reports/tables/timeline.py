@@ -25,7 +25,7 @@ def timeline_table(series: list[Series]) -> Table:
         Column("in_time_percent", "In time", "%", text=percent),
         Column("latency_s", "Latency", "s", interval=True),
         Column("longest_s", "Longest", "s"),
-        Column("hedged", "By the local model instead of a late server", text=whole, quiet=True),
+        Column("hedged", "Local instead", text=whole, quiet=True),
         Column("quality", "Quality", quiet=True),
         Column("energy_j", "Energy per frame", "J", interval=True, quiet=True),
         Column("dropped", "Dropped", text=whole),
@@ -40,7 +40,8 @@ def timeline_table(series: list[Series]) -> Table:
         "Latency: from a frame's capture to its answer, the median of the answered frames; in "
         f"brackets the {stats.METHOD}. Frames follow each other on one link, so their latencies "
         "are not independent, and the interval is too narrow where the link changes. In time: of the "
-        "frames taken, those answered before the deadline. Dropped: "
+        "frames taken, those answered before the deadline. Local instead: answered by the local model in place of a "
+        "server that was late. Dropped: "
         "frames that no configuration took; switches: a frame for which another configuration was "
         "chosen than for the frame before it.",
         *unique(_deadline(timeline) for timeline in shown),
