@@ -3,10 +3,8 @@
 
 from dataclasses import dataclass
 
-from splitwatt.energy.joules.per_rail import energies, readings_of, total_joules
-from splitwatt.energy.trace.files import read_trace
+from splitwatt.profiler.analyse.energy import joules_between
 from splitwatt.profiler.records.deployed import Chosen
-from splitwatt.profiler.records.traces import traces_of
 from splitwatt.reports.load.model import Entry, Run, Series, runs_of
 from splitwatt.reports.metrics.energy import energy_j
 
@@ -110,16 +108,10 @@ def energy_so_far(timeline: Timeline) -> list[tuple[float, float]]:
     """
     first, last = timeline.frames[0], timeline.frames[-1]
     blocks = {f.row.block for f in timeline.frames}
-    traces = traces_of(timeline.run.power, first.row.block)
-    if len(blocks) > 1 or not traces or energy_j(first.entry).value is None:
+    if len(blocks) > 1 or energy_j(first.entry).value is None:
         return []
-    trace = read_trace(traces[0])
-    readings = readings_of(trace)
     start_s = first.row.captured_monotonic_s
-    found = []
-    for point in range(1, _ENERGY_POINTS + 1):
-        at_s = (last.at_s + last.row.latency_s) * point / _ENERGY_POINTS
-        joules = total_joules(trace.total, energies(trace, readings, start_s, start_s + at_s))
-        if joules is not None:
-            found.append((at_s, joules))
-    return found
+    step_s = (last.at_s + last.row.latency_s) / _ENERGY_POINTS
+    at_s = [step_s * point for point in range(1, _ENERGY_POINTS + 1)]
+    joules = joules_between(timeline.run, first.row.block, start_s, [start_s + s for s in at_s])
+    return [(s, j) for s, j in zip(at_s, joules, strict=True) if j is not None]
