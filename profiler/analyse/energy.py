@@ -20,6 +20,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.energy.joules.confidence import LEAST_REPETITIONS, bootstrap_mean
 from splitwatt.energy.joules.per_image import LEAST_BLOCK_S, block_energy
+from splitwatt.energy.joules.per_rail import energies, readings_of, total_joules
 from splitwatt.energy.joules.windows import Window as EnergyWindow
 from splitwatt.energy.joules.windows import shifted
 from splitwatt.energy.trace.files import Trace, metadata_path, read_trace
@@ -118,6 +119,25 @@ def stage_energy_of(run: Run, least_s: float = LEAST_BLOCK_S) -> List[StageEnerg
         least_s: a stage that was repeated for less has no joules.
     """
     return [_of_stage(run, stage, least_s) for stage in run.stages]
+
+
+def joules_between(
+    run: Run, block: str, start_s: float, ends_s: Sequence[float]
+) -> List[Optional[float]]:
+    """Joules of the board from a moment to each of `ends_s`, on its monotonic clock, by a block's
+    first trace; None where there are none.
+
+    Raises:
+        SensorError: the trace cannot be read.
+    """
+    traces = _traces(run, block, False)
+    if not traces:
+        return [None] * len(ends_s)
+    trace = read_trace(traces[0])
+    readings = readings_of(trace)
+    return [
+        total_joules(trace.total, energies(trace, readings, start_s, end_s)) for end_s in ends_s
+    ]
 
 
 def pooled_interval(rails: Sequence[RailJoules]) -> Optional[_Interval]:

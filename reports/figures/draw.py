@@ -16,6 +16,7 @@ from splitwatt.reports.figures.dots import dots
 from splitwatt.reports.figures.drawing import Drawing
 from splitwatt.reports.figures.latency import Bar, Stack, stacked
 from splitwatt.reports.figures.style import paper_style, save
+from splitwatt.reports.figures.timeline import timeline_figure
 from splitwatt.reports.figures.turning import turning_map
 from splitwatt.reports.load.accuracy import NONE, Accuracy
 from splitwatt.reports.load.model import (
@@ -33,6 +34,7 @@ from splitwatt.reports.load.words import by_source
 from splitwatt.reports.metrics import frankensplit, stats
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.metric import Chart, metrics
+from splitwatt.reports.metrics.timeline import Timeline, energy_so_far, timelines
 from splitwatt.reports.metrics.turning import fastest_map
 from splitwatt.reports.papers.printed_names import paper_figure
 from splitwatt.reports.papers.venues import Venue
@@ -63,6 +65,7 @@ def drawings(series: list[Series], accuracy: Accuracy = NONE) -> list[Drawing]:
         if any(link in s.links for s in of_board)
     ]
     found.append(_all_links(series, links))
+    found += _timelines(series)
     found += _turning(series, links)
     for what in (chart for metric in metrics() for chart in metric.charts):
         if "energy" in what.shows and len(boards) > 1:
@@ -101,6 +104,36 @@ def _latency(series: list[Series], link: Link, board: str) -> Drawing:
         _caption(caption, shown, labelled, INTERVAL, ("bytes", "time")),
         by_source((label, value.source) for label, value in labelled),
         lambda: stacked(stacks),
+    )
+
+
+def _timelines(series: list[Series]) -> list[Drawing]:
+    shown = timelines(series)
+    return [
+        _timeline(timeline, series, f"_{i}" if len(shown) > 1 else "")
+        for i, timeline in enumerate(shown, 1)
+    ]
+
+
+def _timeline(timeline: Timeline, series: list[Series], number: str) -> Drawing:
+    own = [s for s in series if s.run is timeline.run]
+    energy = energy_so_far(timeline)
+    deadline_s = timeline.deadline_s
+    limit = "no deadline" if deadline_s is None else f"dashed: the deadline, {deadline_s:g} s"
+    caption = (
+        f"Each mark is a frame at its time of capture. From the top: latency from capture to answer "
+        f"({limit}); the uplink's rate as the board estimated it when it chose; the configuration "
+        "that was chosen (line) and that answered (ticks); frames dropped since the start"
+    )
+    caption += "; joules of the board since the first capture." if energy else "."
+    warnings = [*notes.assumed(own), *notes.untrained(own)]
+    warnings += notes.made_up_energy(own) if energy else []
+    return Drawing(
+        f"timeline{number}",
+        "Frames of a deployed run" + (f", {timeline.label}" if number else ""),
+        " ".join([caption, *warnings]),
+        by_source((e.marked, "+".join(e.timed)) for e in timeline.entries),
+        lambda: timeline_figure(timeline, energy),
     )
 
 

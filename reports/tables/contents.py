@@ -31,6 +31,7 @@ from splitwatt.reports.tables.tables import (
     samples_table,
     summary,
 )
+from splitwatt.reports.tables.timeline import timeline_table
 
 _Make = Callable[[list[Series], Accuracy], Table]
 
@@ -47,6 +48,7 @@ def _of(make: Callable[[list[Series]], Table]) -> _Make:
 # What makes a table, and its figures: their names, or the first words of them.
 _CONTENTS: tuple[tuple[_Make, tuple[str, ...]], ...] = (
     (_of(summary), ()),
+    (_of(timeline_table), ("timeline",)),
     (_of(latency_table), ("latency",)),
     (_of(costs_table), ("gmac",)),
     (_of(energy_table), ("energy",)),

@@ -1,5 +1,6 @@
 """The run folder of `splitwatt run`: what check, whatif and report make of it."""
 
+import csv
 import json
 
 import numpy as np
@@ -57,6 +58,19 @@ def test_check_takes_it_and_sees_a_frame_that_was_changed(deployed, tmp_path):
         (path / "timeline.jsonl").write_text(text)
 
 
+def test_check_takes_it_where_a_configuration_took_no_frame(tiny, photographs, tmp_path):
+    bundle = tiny / "cpu" / "tiny_local"
+    points = "".join("  - {config: %s, bundle: %s}\n" % (c, bundle) for c in ("LC1", "LC2"))
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("format: 1\ndeadline_ms: 30000\npoints:\n" + points)
+    code, _, err = command("run", "--source", photographs[0].parent, "--policy", policy,
+                           "--out", tmp_path / "run")  # fmt: skip
+    assert code == 0, err
+    assert {sample.config for sample in read_run(str(tmp_path / "run")).samples} == {"LC1"}
+    code, out, err = command("check", tmp_path / "run")
+    assert code == 0, out + err
+
+
 def test_whatif_takes_it(deployed):
     path, _ = deployed
     code, out, err = command("whatif", path, "--rate", "100kbit", "--json")
@@ -72,6 +86,14 @@ def test_report_takes_it(deployed, tmp_path):
     code, out, err = command("report", path, "--out", tmp_path / "paper")
     assert code == 0, out + err
     assert "Ours1" in (tmp_path / "paper" / "report.md").read_text().replace(" ", "")
+    with open(tmp_path / "paper" / "timeline.csv", encoding="utf-8") as stream:
+        of_all = list(csv.DictReader(stream))[-1]
+    counts = read_run(str(path)).document["deployed"]["counts"]
+    dropped = sum(count for name, count in counts.items() if name.startswith("dropped"))
+    for key in ("answered", "in_time", "hedged", "switches"):
+        assert float(of_all[key]) == counts[key], key
+    assert of_all["config"] == "all" and float(of_all["dropped"]) == dropped
+    assert (tmp_path / "paper" / "timeline.pdf").is_file()
 
 
 def test_it_is_not_resumed_and_not_written_over(deployed, tiny, photographs):

@@ -1,0 +1,117 @@
+"""What became of each frame of a run that `splitwatt run` wrote, in the order of capture."""
+# board: no
+
+from dataclasses import dataclass
+
+from splitwatt.profiler.analyse.energy import joules_between
+from splitwatt.profiler.records.deployed import Chosen
+from splitwatt.reports.load.model import Entry, Run, Series, runs_of
+from splitwatt.reports.metrics.energy import energy_j
+
+_ENERGY_POINTS = 60
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame: seconds from the first capture, its line in the timeline, the configuration that
+    took it, the one that was chosen for it, and whether it was answered (else it failed).
+    """
+
+    at_s: float
+    row: Chosen
+    entry: Entry
+    chosen: Entry
+    answered: bool
+
+    def in_time(self, deadline_s: float | None) -> bool:
+        """Was it answered before the deadline, in s? Without a deadline: was it answered?"""
+        return self.answered and (deadline_s is None or self.row.latency_s <= deadline_s)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The frames of a run; `label` names the run among those of a report."""
+
+    run: Run
+    label: str
+    frames: tuple[Frame, ...]
+
+    @property
+    def deadline_s(self) -> float | None:
+        """From a capture to its answer, in s; None where the run had none."""
+        deployed = self.run.document.get("deployed") or {}
+        return deployed.get("deadline_s")  # type: ignore[no-any-return]
+
+    @property
+    def quality_of(self) -> str:
+        """What the policy's quality is; empty where it does not say."""
+        deployed = self.run.document.get("deployed") or {}
+        return str(deployed.get("quality_of") or "")
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The configurations that took a frame, in the order of the policy."""
+        return self._in_order([f.entry for f in self.frames])
+
+    @property
+    def chosen(self) -> list[Entry]:
+        """The same, and those that were chosen for a frame that another one then took."""
+        return self._in_order([e for f in self.frames for e in (f.entry, f.chosen)])
+
+    def _in_order(self, entries: list[Entry]) -> list[Entry]:
+        order = {c.id: i for i, c in enumerate(self.run.config.configurations)}
+        once = {(e.id, e.backend): e for e in entries}
+        return sorted(once.values(), key=lambda e: (order[e.id], e.backend))
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were dropped: at the end of the run, or before the last answer where the run
+        was cut off.
+        """
+        counts = (self.run.document.get("deployed") or {}).get("counts") or {}
+        ended = sum(int(count) for name, count in counts.items() if name.startswith("dropped"))
+        return max([ended, *(f.row.dropped for f in self.frames)])
+
+    @property
+    def switches(self) -> int:
+        """How often a frame was chosen another configuration than the frame before it."""
+        chosen = [f.row.chosen for f in self.frames]
+        return sum(a != b for a, b in zip(chosen, chosen[1:], strict=False))
+
+
+def timelines(series: list[Series]) -> list[Timeline]:
+    """Of each run that has frames in its timeline."""
+    names = [run.name for run in runs_of(series)]
+    found = []
+    for run in runs_of(series):
+        own = {s.backend: s for s in series if s.run is run}
+        samples = {(s.block, s.inference): s for s in run.samples}
+        start_s = min((row.captured_monotonic_s for row in run.timeline), default=0.0)
+        frames = []
+        for row in sorted(run.timeline, key=lambda row: row.captured_monotonic_s):
+            sample = samples.get((row.block, row.inference))
+            entry = own[sample.backend].entry(row.config) if sample else None
+            if sample is None or entry is None:  # `splitwatt check` reports it
+                continue
+            chosen = next((e for s in own.values() for e in s.entries if e.id == row.chosen), entry)
+            at_s = row.captured_monotonic_s - start_s
+            frames.append(Frame(at_s, row, entry, chosen, sample.ok))
+        if frames:
+            label = run.id if names.count(run.name) > 1 else run.name
+            found.append(Timeline(run, label, tuple(frames)))
+    return found
+
+
+def energy_so_far(timeline: Timeline) -> list[tuple[float, float]]:
+    """(seconds from the first capture, joules of the board from then on); empty where the run's
+    frames have no joules, as where configurations alternate.
+    """
+    first, last = timeline.frames[0], timeline.frames[-1]
+    blocks = {f.row.block for f in timeline.frames}
+    if len(blocks) > 1 or energy_j(first.entry).value is None:
+        return []
+    start_s = first.row.captured_monotonic_s
+    step_s = (last.at_s + last.row.latency_s) / _ENERGY_POINTS
+    at_s = [step_s * point for point in range(1, _ENERGY_POINTS + 1)]
+    joules = joules_between(timeline.run, first.row.block, start_s, [start_s + s for s in at_s])
+    return [(s, j) for s, j in zip(at_s, joules, strict=True) if j is not None]
