@@ -313,3 +313,26 @@ def test_break_evens_and_their_intervals_are_those_of_whatif(two_boards):
                 assert (low, high) == pytest.approx(ends, rel=1e-9) and low <= rate <= high
                 seen += 1
     assert seen >= 2
+
+
+def test_the_board_and_server_sliders_scale_the_measured_stages_of_each_sample(two_boards, page):
+    """Total latency per sample, with the board's stages at half speed and the server's at four."""
+    _, samples = samples_of(two_boards.runs[1], "cpu")
+    text = dom(page, "series=1&rate=100&board=0.5&server=4&config=SC1")
+    link, found = {"bytes": "payload", "rate_kbit_s": 100}, bars(text)
+
+    def part(sample, mark):
+        return sum(seconds for stage, seconds in sample.stages.items() if mark in stage)
+
+    for id, own in samples.groupby("id"):
+        wanted = []
+        for _, sample in own.iterrows():
+            up = uplink(sample, link)
+            server = part(sample, ".server.")
+            board = sum(sample.stages.values()) - server - part(sample, ".network")
+            wanted.append(sample.total_s + board - 0.75 * server + (0.0 if pd.isna(up) else up))
+        assert found[id] == pytest.approx(np.median(wanted), abs=2e-6), id
+    assert 'aria-valuetext="0.500 x this run\'s board"' in text
+    assert 'aria-valuetext="100 kbit/s"' in text
+    assert "estimated: " in re.search(r'data-config="LC1".*?data-tip="([^"]*)"', text).group(1)
+    assert len(re.findall("data-breakeven=", text)) > 0

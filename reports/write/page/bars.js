@@ -1,7 +1,7 @@
 // A bar for each configuration: its latency in parts, or one of its costs.
 function barTip(entry, found, fastest) {
   const simulated = entry.split && D.series[state.series].slider;
-  const sources = simulated ? ["simulated", ...entry.sources] : entry.sources;
+  const sources = simulated ? ["simulated", ...sourcesAt(entry)] : sourcesAt(entry);
   const lines = [
     entry.label + " (" + entry.models + "): " + significant(found.total) + " s",
     "local " + significant(found.parts[0]) + " s, transfer " + significant(found.parts[1]) +
@@ -39,7 +39,7 @@ function costRows(series, cost) {
 function drawBars(series) {
   const cost = D.costs.find((c) => c.key === state.shows), fit = state.fit && !cost;
   const fast = series.entries.find((entry) => entry.id === series.fastest);
-  const even = fast && !cost ? fast.total : null;
+  const even = fast && !cost ? totalAt(fast) : null;
   const rows = cost ? costRows(series, cost) : latencyRows(series, even);
   const width = Math.max(300, $("bars").clientWidth), row = 19, right = 58;
   const left = Math.max(62, 14 + 6.5 * Math.max(...rows.map(({ entry }) => entry.label.length)));

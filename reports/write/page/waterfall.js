@@ -3,8 +3,8 @@ function withLink(entry, sample) {
   const bits = entry.split && D.series[state.series].slider ? sample[state.charges] : null;
   const ways = sample.bars.filter(([stage]) => stage.endsWith(".uplink")).length;
   let later = 0, way = 0;
-  return sample.bars.flatMap(([stage, end, start, seconds, uncertainty]) => {
-    const bars = [];
+  return sample.bars.flatMap(([stage, end, start, measured, uncertainty]) => {
+    const bars = [], speed = { board: state.board, server: state.server }[end] || 1, seconds = measured / speed;
     if (bits && stage.endsWith(".uplink")) {
       const share = sample.shares[way] === undefined ? 1 / ways : sample.shares[way];
       const link = (bits * share) / (1000 * state.rate);
@@ -12,7 +12,8 @@ function withLink(entry, sample) {
       later += link;
       way += 1;
     }
-    bars.push({ stage, end, start: start + later, seconds, uncertainty });
+    bars.push({ stage, end, start: start + later, seconds, uncertainty, scaled: speed !== 1 });
+    later += seconds - measured;
     return bars;
   });
 }
@@ -22,7 +23,7 @@ const ENDS = { board: "local", link: "transfer", server: "server" };
 function waterfallTip(bar, entry) {
   const sure = bar.uncertainty === null ? "\nboth ends' clocks were not compared: the two ways are drawn as equal"
     : bar.uncertainty ? "\nits start is sure to " + significant(1000 * bar.uncertainty) + " ms" : "";
-  const sources = bar.simulated ? ["simulated", ...entry.sources.filter((s) => s !== "measured" && s !== "simulated")] : ["measured"];
+  const sources = bar.simulated ? ["simulated", ...entry.sources.filter((s) => s !== "measured" && s !== "simulated")] : ["measured", ...(bar.scaled ? ["estimated"] : [])];
   return bar.stage + ": " + significant(1000 * bar.seconds) + " ms, from " + significant(1000 * bar.start) + " ms" + sure + "\n" + words(sources);
 }
 
