@@ -129,7 +129,7 @@ def test_the_waterfall_shows_the_stages_of_one_image(two_boards, page):
     _, samples = samples_of(two_boards.runs[0], "cpu")
     own = samples[samples.id == "SC1"].sort_values("total_s", kind="stable")
     median = own.iloc[(len(own) - 1) // 2]
-    shown = re.findall(r'data-stage="([^"]+)".*?class="quiet">([^<]+) ms<', text)
+    shown = re.findall(r'data-stage="([^"]+)".*?class="quiet">([^<]+) ms<', text, re.S)
     found = dict(shown)
     for stage, seconds in median.stages.items():
         if not stage.endswith(".network"):

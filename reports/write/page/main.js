@@ -14,6 +14,7 @@ function choose() {
   const series = D.series[Number(wanted.series)] ? Number(wanted.series) : 0;
   if (wanted.series) $("series").value = series;
   if (D.costs.some((c) => c.key === wanted.shows)) state.shows = $("shows").value = wanted.shows;
+  for (const system of (wanted.hide || "").split(",").filter(Boolean)) hidden.add(system);
   if (wanted.fit) state.fit = $("fit").checked = wanted.fit === "1";
   if (D.series.length) chooseSeries(series);
   if (wanted.config) { $("waterfall-config").value = wanted.config; fillSamples(); }

@@ -71,9 +71,12 @@ function partsAt(entry, rate) {
 }
 
 function drawCurves(series) {
-  const width = Math.max(300, $("curves").clientWidth), height = 300, left = 46, bottom = 26, right = 10, top = 8;
-  const split = series.entries.filter((entry) => entry.split && entry.n);
+  const width = Math.max(300, $("curves").clientWidth), left = 46, bottom = 26, top = 8;
+  const split = visible(series).filter((entry) => entry.split && entry.n);
   const local = ["fastest", "slowest"].map((name) => series.entries.find((entry) => entry.id === series[name])).filter(Boolean);
+  const drawn = [...split, ...new Set(local)], labels = drawn.map((entry) => entry.label);
+  const right = 26 + 6.5 * Math.max(0, ...labels.map((label) => label.length));
+  const height = Math.max(300, 15 * labels.length + top + bottom);
   const rates = Array.from({ length: 61 }, (_, i) => sliderRate(i * 10));
   const lines = split.map((entry) => rates.map((rate) => totalAt(entry, rate)));
   const all = [...lines.flat(), ...local.map((entry) => totalAt(entry))].filter((s) => s > 0);
@@ -84,25 +87,26 @@ function drawCurves(series) {
   const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": "Latency against the link's rate" });
   for (const s of decades(low, high)) {
     chart.append(svg("line", { x1: left, x2: width - right, y1: y(s), y2: y(s), class: "grid" }));
-    chart.append(svg("text", { x: left - 4, y: y(s) + 4, "text-anchor": "end", class: "quiet" }, plain(s) + " s"));
+    chart.append(svg("text", { x: left - 4, y: y(s) + 4, "text-anchor": "end", class: "quiet tick" }, plain(s) + " s"));
   }
   for (const rate of decades(LOWEST, HIGHEST)) {
     chart.append(svg("line", { x1: x(rate), x2: x(rate), y1: top, y2: height - bottom, class: "grid" }));
     if (width > 500 || Math.log10(rate) % 2 === 0)
-      chart.append(svg("text", { x: x(rate), y: height - 8, class: "quiet",
+      chart.append(svg("text", { x: x(rate), y: height - 8, class: "quiet tick",
         "text-anchor": rate === HIGHEST ? "end" : rate === LOWEST ? "start" : "middle" }, rateName(rate)));
   }
   local.forEach((entry) => {
     const total = totalAt(entry);
     const line = svg("line", { x1: left, x2: width - right, y1: y(total), y2: y(total), class: "even" });
     line.dataset.tip = entry.label + ": " + significant(total) + " s\n" + words(sourcesAt(entry));
-    chart.append(line, svg("text", { x: width - right, y: y(total) - 4, "text-anchor": "end" }, entry.label));
+    line.setAttribute("style", "stroke: " + colourOf(entry.group));
+    chart.append(line);
   });
   split.forEach((entry, i) => {
     const path = rates.map((rate, k) => (k ? "L" : "M") + x(rate).toFixed(1) + " " + y(lines[i][k]).toFixed(1)).join("");
-    const colour = entry.group === "SC" ? "var(--c1)" : "var(--c0)";
+    const colour = colourOf(entry.group), alike = split.filter((other) => other.group === entry.group);
     const curve = svg("path", { d: path, fill: "none", stroke: colour, "stroke-width": 1.4,
-      "stroke-dasharray": entry.group === "SC" ? "4 2" : "none" });
+      "stroke-dasharray": DASHES[alike.indexOf(entry) % DASHES.length] });
     const wide = svg("path", { d: path, fill: "none", stroke: "transparent", "stroke-width": 9 });
     const even = local.length ? evenRate(entry, local[0]) : null;
     wide.dataset.tip = entry.label + ": " + entry.models + (even ? "\nbeats the fastest local one from " +
@@ -114,8 +118,14 @@ function drawCurves(series) {
       chart.append(dot);
     }
   });
+  const ends = drawn.map((entry) => y(totalAt(entry, HIGHEST)));
+  spread(ends, 15, height - bottom).forEach((at, i) => {
+    const from = width - right, colour = colourOf(drawn[i].group);
+    chart.append(svg("path", { d: `M${from} ${ends[i]}L${from + 16} ${at}`, fill: "none", stroke: colour, "stroke-width": 0.8 }),
+      svg("text", { x: from + 20, y: at + 4, "data-label": drawn[i].id }, drawn[i].label));
+  });
   chart.append(svg("line", { x1: x(state.rate), x2: x(state.rate), y1: top, y2: height - bottom, class: "cursor" }));
-  $("curves").replaceChildren(chart);
+  show("curves", chart);
 }
 
 function drawRates() {
@@ -124,6 +134,7 @@ function drawRates() {
     $(name + "-text").value = text(state[name]);
     $(name).setAttribute("aria-valuetext", text(state[name]));
   }
+  drawLegend(series);
   drawBars(series);
   drawCurves(series);
   $("rates-note").textContent = series.slider
