@@ -37,7 +37,7 @@ function sourcesAt(entry) {
   return [...entry.sources, ...(scaled() ? ["estimated"] : [])];
 }
 
-function totalAt(entry, rate) {
+function totalAt(entry, rate = state.rate) {
   if (!entry.split && !scaled()) return entry.total;
   const { total, board, server, bits } = entry.split ? entry[state.charges] : entry.local_samples;
   return median(total.map((seconds, i) => seconds + board[i] * (1 / state.board - 1) +

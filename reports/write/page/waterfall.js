@@ -47,7 +47,7 @@ function drawWaterfall() {
   const bars = withLink(entry, sample);
   const total = Math.max(...bars.map((bar) => bar.start + bar.seconds), 1e-9);
   const width = Math.max(300, $("waterfall-chart").clientWidth), narrow = width < 600, row = narrow ? 32 : 18, right = 66;
-  const left = narrow ? 2 : 14 + 6.2 * Math.max(...bars.map((bar) => stageName(bar.stage).length));
+  const left = narrow ? 18 : 14 + 6.2 * Math.max(...bars.map((bar) => stageName(bar.stage).length));
   const x = (s) => left + (s / total) * (width - left - right);
   const height = bars.length * row + 26;
   const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
