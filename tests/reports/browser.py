@@ -19,8 +19,10 @@ def dom(page, state: str = "", width: int = 1200, *more: str) -> str:
     """The page's DOM with the state that stands after # in its address."""
     result = subprocess.run(
         [chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=4000",
+         "--enable-logging=stderr",
          f"--window-size={width},900", *more, "--dump-dom", f"file://{page}#{state}"],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
-    assert "Uncaught" not in result.stderr, result.stderr
+    console = [line for line in result.stderr.splitlines() if ":CONSOLE" in line]
+    assert not console, console
     return result.stdout

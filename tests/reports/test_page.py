@@ -129,7 +129,7 @@ def test_the_waterfall_shows_the_stages_of_one_image(two_boards, page):
     _, samples = samples_of(two_boards.runs[0], "cpu")
     own = samples[samples.id == "SC1"].sort_values("total_s", kind="stable")
     median = own.iloc[(len(own) - 1) // 2]
-    shown = re.findall(r'data-stage="([^"]+)".*?class="quiet">([^<]+) ms<', text)
+    shown = re.findall(r'data-stage="([^"]+)".*?class="quiet">([^<]+) ms<', text, re.S)
     found = dict(shown)
     for stage, seconds in median.stages.items():
         if not stage.endswith(".network"):
@@ -313,3 +313,118 @@ def test_break_evens_and_their_intervals_are_those_of_whatif(two_boards):
                 assert (low, high) == pytest.approx(ends, rel=1e-9) and low <= rate <= high
                 seen += 1
     assert seen >= 2
+
+
+def test_the_board_and_server_sliders_scale_the_measured_stages_of_each_sample(two_boards, page):
+    """Total latency per sample, with the board's stages at half speed and the server's at four."""
+    _, samples = samples_of(two_boards.runs[1], "cpu")
+    text = dom(page, "series=1&rate=100&board=0.5&server=4&config=SC1")
+    link, found = {"bytes": "payload", "rate_kbit_s": 100}, bars(text)
+
+    def part(sample, mark):
+        return sum(seconds for stage, seconds in sample.stages.items() if mark in stage)
+
+    for id, own in samples.groupby("id"):
+        wanted = []
+        for _, sample in own.iterrows():
+            up = uplink(sample, link)
+            server = part(sample, ".server.")
+            board = sum(sample.stages.values()) - server - part(sample, ".network")
+            wanted.append(sample.total_s + board - 0.75 * server + (0.0 if pd.isna(up) else up))
+        assert found[id] == pytest.approx(np.median(wanted), abs=2e-6), id
+    assert 'aria-valuetext="0.500 x this run\'s board"' in text
+    assert 'aria-valuetext="100 kbit/s"' in text
+    assert "estimated: " in re.search(r'data-config="LC1".*?data-tip="([^"]*)"', text).group(1)
+    assert len(re.findall("data-breakeven=", text)) > 0
+
+
+LOOK = """
+const d = document.getElementById("f").contentDocument, w = d.defaultView, wrong = [];
+const box = (x) => x.getBoundingClientRect();
+for (const chart of d.querySelectorAll("svg")) {
+  const frame = box(chart), texts = [...chart.querySelectorAll("text")].filter((t) => box(t).width);
+  texts.forEach((t, i) => {
+    const a = box(t);
+    if (a.left < frame.left - 1 || a.right > frame.right + 1 || a.bottom > frame.bottom + 1)
+      wrong.push("cut: " + t.textContent);
+    for (const other of texts.slice(i + 1)) {
+      const b = box(other);
+      if (a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1)
+        wrong.push("overlap: " + t.textContent + " / " + other.textContent);
+    }
+  });
+  for (const mark of chart.querySelectorAll("[data-tip]"))
+    if (!mark.querySelector("title")) wrong.push("no title: " + mark.dataset.tip);
+}
+const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+const light = (text) => rgb(text).slice(0, 3).map((v) => v / 255)
+  .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+  .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+const behind = (x) => {
+  for (; x; x = x.parentElement) {
+    const ground = w.getComputedStyle(x).backgroundColor;
+    if (rgb(ground)[3] !== 0) return ground;
+  }
+};
+const own = (x) => [...x.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+let texts = 0;
+for (const x of d.querySelectorAll("body *")) {
+  if (!own(x) || ["SCRIPT", "title"].includes(x.tagName) || !box(x).width) continue;
+  const style = w.getComputedStyle(x), ink = x.tagName === "text" ? style.fill : style.color;
+  const [a, b] = [light(ink), light(behind(x))].sort();
+  texts += 1;
+  if ((b + 0.05) / (a + 0.05) < 4.5) wrong.push("contrast: " + x.tagName + " " + x.textContent.slice(0, 40));
+}
+document.title = JSON.stringify({ wrong: wrong.slice(0, 20), texts, dark: light(behind(d.body)) < 0.5 });
+"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 420])
+@pytest.mark.parametrize(
+    "state", ["series=0&config=SC1&rate=37.5&open=all", "series=2&hide=SC&shows=payload_kib"]
+)
+def test_no_text_of_a_chart_covers_another_and_all_can_be_read(page, tmp_path, theme, width, state):
+    frame = tmp_path / "look.html"
+    frame.write_text(
+        f'<iframe id=f src="file://{page}#theme={theme}&{state}" width={width} height=900></iframe>'
+        "<script>onload = () => setTimeout(() => {" + LOOK + "}, 500);</script>"
+    )
+    text = dom(frame, "", 1500, "--allow-file-access-from-files")
+    seen = json.loads(html.unescape(re.search(r"<title>(.*?)</title>", text, re.S).group(1)))
+    assert seen["wrong"] == []
+    assert seen["texts"] > 100 and seen["dark"] == (theme == "dark")
+
+
+# Machado, Oliveira and Fernandes 2009, severity 1: protanopia, deuteranopia, tritanopia.
+DEFICIENCIES = [
+    [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+]  # fmt: skip
+
+
+def lab(colour, seen=None):
+    """CIE L*a*b* of "#rrggbb", as an eye with a deficiency sees it."""
+    rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    rgb = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    rgb = np.clip(np.eye(3) @ rgb if seen is None else np.array(seen) @ rgb, 0, 1)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    x, y, z = np.cbrt(np.maximum(np.array(to_xyz) @ rgb / [0.9505, 1, 1.089], 1e-6))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_systems_colours_differ_for_eyes_with_a_deficiency_and_in_print(page, which):
+    text = page.read_text(encoding="utf-8")
+    themes = [
+        re.findall(r"--c\d: (#\w{6})", block) for block in re.findall(r":root[^{]*{([^}]*)}", text)
+    ]
+    colours = [found for found in themes if found][which]
+    assert len(colours) == 9
+    for seen in (None, *DEFICIENCIES):
+        for i, one in enumerate(colours[:5]):
+            for two in colours[i + 1 : 5]:
+                assert np.linalg.norm(lab(one, seen) - lab(two, seen)) > 15, (one, two, seen)
+    grey = sorted(lab(colour)[0] for colour in colours[:3])
+    assert min(np.diff(grey)) > 10, grey

@@ -1,7 +1,28 @@
+// A legend whose entries show and hide the systems of this series.
+const hidden = new Set();
+
+function visible(series) {
+  return series.entries.filter((entry) => !hidden.has(entry.group));
+}
+
+function drawLegend(series) {
+  const groups = SYSTEMS.filter((system) => series.entries.some((entry) => entry.group === system));
+  $("legend").replaceChildren(...groups.map((group) => {
+    const button = el("button", { type: "button", "aria-pressed": !hidden.has(group), "data-system": group,
+      title: "show or hide " + group }, el("i", { style: "background: " + colourOf(group) }), group);
+    button.addEventListener("click", () => {
+      if (!hidden.delete(group)) hidden.add(group);
+      drawRates();
+      document.querySelector(`[data-system="${CSS.escape(group)}"]`).focus();
+    });
+    return button;
+  }));
+}
+
 // A bar for each configuration: its latency in parts, or one of its costs.
 function barTip(entry, found, fastest) {
   const simulated = entry.split && D.series[state.series].slider;
-  const sources = simulated ? ["simulated", ...entry.sources] : entry.sources;
+  const sources = simulated ? ["simulated", ...sourcesAt(entry)] : sourcesAt(entry);
   const lines = [
     entry.label + " (" + entry.models + "): " + significant(found.total) + " s",
     "local " + significant(found.parts[0]) + " s, transfer " + significant(found.parts[1]) +
@@ -17,29 +38,27 @@ function barTip(entry, found, fastest) {
 
 // A configuration's bar: its parts as [length, class], its whole (null: not there), and its tip.
 function latencyRows(series, even) {
-  return series.entries.map((entry) => {
+  return visible(series).map((entry) => {
     const found = partsAt(entry, state.rate);
     if (!found) return { entry, total: null, tip: missingTip(entry.why) };
-    const parts = found.parts.map((part, k) => [part, ["local", "transfer", "server"][k]]);
+    const parts = found.parts.map((part, k) => [part, ["board", "link", "server"][k]]);
     return { entry, total: found.total, parts, tip: barTip(entry, found, even) };
   });
 }
 
-const GROUPS = { LC: "lc", SC: "sc", Ours: "ours" };
-
 function costRows(series, cost) {
-  return series.entries.map((entry) => {
+  return visible(series).map((entry) => {
     const found = entry.costs[cost.key];
     if (found.value === null) return { entry, total: null, tip: missingTip(found.why) };
     const tip = entry.label + " (" + entry.models + "): " + cost.title + "\n" + numberTip(found);
-    return { entry, total: found.value, low: found.low, high: found.high, tip, parts: [[found.value, GROUPS[entry.group] || "other"]] };
+    return { entry, total: found.value, low: found.low, high: found.high, tip, parts: [[found.value, "board"]] };
   });
 }
 
 function drawBars(series) {
   const cost = D.costs.find((c) => c.key === state.shows), fit = state.fit && !cost;
   const fast = series.entries.find((entry) => entry.id === series.fastest);
-  const even = fast && !cost ? fast.total : null;
+  const even = fast && !cost ? totalAt(fast) : null;
   const rows = cost ? costRows(series, cost) : latencyRows(series, even);
   const width = Math.max(300, $("bars").clientWidth), row = 19, right = 58;
   const left = Math.max(62, 14 + 6.5 * Math.max(...rows.map(({ entry }) => entry.label.length)));
@@ -49,23 +68,19 @@ function drawBars(series) {
   const height = rows.length * row + 26, unit = cost ? cost.unit && " " + cost.unit : " s";
   const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
     "aria-label": cost ? cost.title + " of each configuration" : "End-to-end latency of each configuration at " + rateText(state.rate) });
-  chart.append(svg("defs", {}, svg("pattern", { id: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse",
-    patternTransform: "rotate(45)" }, svg("rect", { width: 6, height: 6, class: "transfer" }),
-    svg("line", { x1: 0, y1: 0, x2: 0, y2: 6, class: "hatch" }))));
   for (const at of ticks(highest, width < 500 ? 3 : 6)) {
     chart.append(svg("line", { x1: x(at), x2: x(at), y1: 0, y2: height - 20, class: "grid" }));
-    chart.append(svg("text", { x: x(at), y: height - 6, "text-anchor": "middle", class: "quiet" }, plain(at) + unit));
+    chart.append(svg("text", { x: x(at), y: height - 6, "text-anchor": "middle", class: "quiet tick" }, plain(at) + unit));
   }
   rows.forEach(({ entry, total, low, high, parts, tip }, i) => {
     const y = i * row;
     const group = svg("g", { "data-config": entry.id });
     group.append(svg("text", { x: left - 6, y: y + 14, "text-anchor": "end" }, entry.label));
-    if (total === null) group.append(svg("text", { x: left + 4, y: y + 14, class: "quiet" }, "-"));
+    if (total === null) group.append(svg("text", { x: left + 4, y: y + 14, class: "quiet" }, "not measured"));
     else {
       let from = 0;
       for (const [part, name] of parts) {
         const bar = svg("rect", { x: x(from), y: y + 3, width: Math.max(0, x(from + part) - x(from)), height: row - 6, class: name });
-        if (name === "transfer") bar.setAttribute("style", "fill: url(#hatch)");
         group.append(bar);
         from += part;
       }
@@ -75,6 +90,7 @@ function drawBars(series) {
       group.dataset.total = total;
     }
     group.dataset.tip = tip;
+    group.setAttribute("color", colourOf(entry.group));
     chart.append(group);
   });
   if (even !== null) {
@@ -82,7 +98,7 @@ function drawBars(series) {
     line.dataset.seconds = even;
     chart.append(line);
   }
-  $("bars").replaceChildren(chart);
-  $("legend").hidden = Boolean(cost);
+  show("bars", chart);
+  $("parts").hidden = Boolean(cost);
   $("fit").disabled = Boolean(cost);
 }

@@ -62,6 +62,41 @@ function plain(number) {
   return Number(number.toPrecision(6)).toString();
 }
 
+// The systems of the report, a colour each in every figure; local, split and own ones always the same.
+const SYSTEMS = [...new Set(["LC", "SC", "Ours", ...D.series.flatMap((s) => s.entries.map((e) => e.group)),
+  ...D.tradeoffs.flatMap((t) => t.curves.map((c) => c.group))])];
+const DASHES = ["none", "6 2", "2 2", "8 2 2 2", "1 3"];
+
+function colourOf(system) {
+  return `var(--c${SYSTEMS.indexOf(system) % 9})`;
+}
+
+function overlap(a, b) {
+  return a.left < b.right - 0.5 && b.left < a.right - 0.5 && a.top < b.bottom - 0.5 && b.top < a.bottom - 0.5;
+}
+
+// Puts a chart in its place: each mark gets a title, and a number of an axis that another text covers goes.
+function show(place, chart) {
+  for (const mark of chart.querySelectorAll("[data-tip]")) mark.prepend(svg("title", {}, mark.dataset.tip));
+  $(place).replaceChildren(chart);
+  const kept = [...chart.querySelectorAll("text:not(.tick)")].map((text) => text.getBoundingClientRect());
+  for (const tick of chart.querySelectorAll("text.tick")) {
+    const box = tick.getBoundingClientRect();
+    if (kept.some((other) => overlap(box, other))) tick.remove();
+    else kept.push(box);
+  }
+}
+
+// Heights of labels beside the ends of lines: as near to `wanted` as `step` pixels between them allow.
+function spread(wanted, step, lowest) {
+  const order = wanted.map((y, i) => i).sort((a, b) => wanted[a] - wanted[b]), places = [];
+  let last = -Infinity;
+  for (const i of order) last = places[i] = Math.max(wanted[i], last + step);
+  last = lowest + step;
+  for (const i of order.reverse()) last = places[i] = Math.min(places[i], last - step);
+  return places;
+}
+
 function words(sources) {
   return sources.map((name) => name + ": " + D.sources[name]).join("\n");
 }

@@ -40,7 +40,11 @@ def explorer(report: Report) -> dict[str, Any]:
         "series": [_series(s, [c.key for c in shown], rows) for s in report.series],
         "traces": traces(report.series),
         "tradeoffs": [
-            {"task": task, "name": MAIN_METRIC[task][1], "curves": [_curve(c) for c in found]}
+            {
+                "task": task,
+                "name": MAIN_METRIC[task][1],
+                "curves": [_curve(c, _group(c, report.series)) for c in found],
+            }
             for task in MAIN_METRIC
             if (found := curves(report.accuracy, task))
         ],
@@ -183,8 +187,19 @@ def _bits(sample: Sample, charges: str) -> float | None:
     return None if seconds is None else 1000.0 * seconds
 
 
-def _curve(curve: Curve) -> dict[str, Any]:
+def _group(curve: Curve, series: list[Series]) -> str:
+    """The system whose colour a curve has: a group of configurations, or a name of its own."""
+    if curve.local:
+        return "LC"
+    for entry in (entry for s in series for entry in s.entries if entry.split):
+        if any(model.split("@")[0] == curve.system for model in entry.models):
+            return entry.group
+    return curve.label.replace(" (published)", "")
+
+
+def _curve(curve: Curve, group: str) -> dict[str, Any]:
     return {
+        "group": group,
         "label": curve.label,
         "published": curve.published,
         "local": curve.local,

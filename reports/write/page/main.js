@@ -1,4 +1,4 @@
-// Start everything; the address after # may choose: #series=1&rate=37.5&charges=wire&shows=energy_j&config=SC1&theme=dark
+// Start everything; the address after # may choose: #series=1&rate=37.5&board=0.2&server=4&charges=wire&shows=energy_j&config=SC1&theme=dark
 function chosen() {
   return Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
 }
@@ -14,10 +14,12 @@ function choose() {
   const series = D.series[Number(wanted.series)] ? Number(wanted.series) : 0;
   if (wanted.series) $("series").value = series;
   if (D.costs.some((c) => c.key === wanted.shows)) state.shows = $("shows").value = wanted.shows;
+  for (const system of (wanted.hide || "").split(",").filter(Boolean)) hidden.add(system);
   if (wanted.fit) state.fit = $("fit").checked = wanted.fit === "1";
   if (D.series.length) chooseSeries(series);
   if (wanted.config) { $("waterfall-config").value = wanted.config; fillSamples(); }
-  if (Number(wanted.rate) && D.series.length) setRate(Number(wanted.rate));
+  for (const name of Object.keys(SLIDERS))
+    if (Number(wanted[name]) > 0 && D.series.length) setSlider(name, Number(wanted[name]));
   if (wanted.open) document.querySelectorAll(wanted.open === "all" ? "details" : "#table-" + wanted.open).forEach((d) => (d.open = true));
   if (wanted.sort) {
     const [name, index, down] = wanted.sort.split(",");

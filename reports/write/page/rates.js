@@ -1,9 +1,20 @@
 // Latency at any rate: what the bars show of it, and its curves against the rate.
-const LOWEST = 1, HIGHEST = 1e6; // kbit/s, of the slider
-const state = { series: 0, rate: 100, charges: "payload", fit: false, shows: "latency" };
+const state = { series: 0, rate: 100, board: 1, server: 1, charges: "payload", fit: false, shows: "latency" };
+// A slider of each setting: its ends, on a logarithmic scale of 600 steps, and its value in words.
+const SLIDERS = {
+  rate: { low: 1, high: 1e6, text: rateText }, // kbit/s
+  board: { low: 0.01, high: 10, text: (speed) => significant(speed) + " x this run's board" },
+  server: { low: 0.1, high: 100, text: (speed) => significant(speed) + " x this run's server" },
+};
+const { low: LOWEST, high: HIGHEST } = SLIDERS.rate;
+
+function sliderValue(name, position) {
+  const { low, high } = SLIDERS[name];
+  return low * (high / low) ** (position / 600);
+}
 
 function sliderRate(position) {
-  return LOWEST * (HIGHEST / LOWEST) ** (position / 600);
+  return sliderValue("rate", position);
 }
 
 // A round rate: 10 kbit/s, not 10.0.
@@ -12,14 +23,38 @@ function rateName(rate) {
   return plain(Number(number)) + " " + unit;
 }
 
-function sliderPosition(rate) {
-  return Math.round((600 * Math.log(rate / LOWEST)) / Math.log(HIGHEST / LOWEST));
+function sliderPosition(name, value) {
+  const { low, high } = SLIDERS[name];
+  return Math.round((600 * Math.log(value / low)) / Math.log(high / low));
 }
 
-function totalAt(entry, rate) {
-  if (!entry.split) return entry.total;
-  const pairs = entry[state.charges];
-  return median(pairs.total.map((total, i) => total + pairs.bits[i] / (1000 * rate)));
+// Are the board and the server other ones than the run's? Then every latency is estimated.
+function scaled() {
+  return state.board !== 1 || state.server !== 1;
+}
+
+function sourcesAt(entry) {
+  return [...entry.sources, ...(scaled() ? ["estimated"] : [])];
+}
+
+function totalAt(entry, rate = state.rate) {
+  if (!entry.split && !scaled()) return entry.total;
+  const { total, board, server, bits } = entry.split ? entry[state.charges] : entry.local_samples;
+  return median(total.map((seconds, i) => seconds + board[i] * (1 / state.board - 1) +
+    server[i] * (1 / state.server - 1) + bits[i] / (1000 * rate)));
+}
+
+// The rate from which on a split configuration beats a local one; null where there is none.
+function evenRate(entry, local) {
+  if (!scaled()) return entry[state.charges].breakeven;
+  const limit = totalAt(local, LOWEST), slower = (rate) => totalAt(entry, rate) >= limit;
+  let low = Math.log(LOWEST), high = Math.log(HIGHEST);
+  if (!entry.n || !slower(LOWEST) || slower(HIGHEST)) return null;
+  for (let i = 0; i < 50; i++) {
+    const middle = (low + high) / 2;
+    if (slower(Math.exp(middle))) low = middle; else high = middle;
+  }
+  return Math.exp(high);
 }
 
 function uplinkAt(entry, rate) {
@@ -30,18 +65,21 @@ function uplinkAt(entry, rate) {
 function partsAt(entry, rate) {
   const total = totalAt(entry, rate);
   if (total === null) return null;
-  const parts = [entry.local || 0, (entry.network || 0) + uplinkAt(entry, rate), entry.server || 0];
+  const parts = [(entry.local || 0) / state.board, (entry.network || 0) + uplinkAt(entry, rate), (entry.server || 0) / state.server];
   const sum = parts[0] + parts[1] + parts[2];
   return { total, parts: parts.map((part) => (sum > 0 ? (part * total) / sum : 0)) };
 }
 
 function drawCurves(series) {
-  const width = Math.max(300, $("curves").clientWidth), height = 300, left = 46, bottom = 26, right = 10, top = 8;
-  const split = series.entries.filter((entry) => entry.split && entry.n);
+  const width = Math.max(300, $("curves").clientWidth), left = 46, bottom = 26, top = 8;
+  const split = visible(series).filter((entry) => entry.split && entry.n);
   const local = ["fastest", "slowest"].map((name) => series.entries.find((entry) => entry.id === series[name])).filter(Boolean);
+  const drawn = [...split, ...new Set(local)], labels = drawn.map((entry) => entry.label);
+  const right = 26 + 6.5 * Math.max(0, ...labels.map((label) => label.length));
+  const height = Math.max(300, 15 * labels.length + top + bottom);
   const rates = Array.from({ length: 61 }, (_, i) => sliderRate(i * 10));
   const lines = split.map((entry) => rates.map((rate) => totalAt(entry, rate)));
-  const all = [...lines.flat(), ...local.map((entry) => entry.total)].filter((s) => s > 0);
+  const all = [...lines.flat(), ...local.map((entry) => totalAt(entry))].filter((s) => s > 0);
   if (!all.length) return $("curves").replaceChildren();
   const low = Math.min(...all) / 1.3, high = Math.max(...all) * 1.3;
   const x = (rate) => left + (Math.log(rate / LOWEST) / Math.log(HIGHEST / LOWEST)) * (width - left - right);
@@ -49,53 +87,66 @@ function drawCurves(series) {
   const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": "Latency against the link's rate" });
   for (const s of decades(low, high)) {
     chart.append(svg("line", { x1: left, x2: width - right, y1: y(s), y2: y(s), class: "grid" }));
-    chart.append(svg("text", { x: left - 4, y: y(s) + 4, "text-anchor": "end", class: "quiet" }, plain(s) + " s"));
+    chart.append(svg("text", { x: left - 4, y: y(s) + 4, "text-anchor": "end", class: "quiet tick" }, plain(s) + " s"));
   }
   for (const rate of decades(LOWEST, HIGHEST)) {
     chart.append(svg("line", { x1: x(rate), x2: x(rate), y1: top, y2: height - bottom, class: "grid" }));
     if (width > 500 || Math.log10(rate) % 2 === 0)
-      chart.append(svg("text", { x: x(rate), y: height - 8, class: "quiet",
+      chart.append(svg("text", { x: x(rate), y: height - 8, class: "quiet tick",
         "text-anchor": rate === HIGHEST ? "end" : rate === LOWEST ? "start" : "middle" }, rateName(rate)));
   }
   local.forEach((entry) => {
-    const line = svg("line", { x1: left, x2: width - right, y1: y(entry.total), y2: y(entry.total), class: "even" });
-    line.dataset.tip = entry.label + ": " + significant(entry.total) + " s\n" + words(entry.sources);
-    chart.append(line, svg("text", { x: width - right, y: y(entry.total) - 4, "text-anchor": "end" }, entry.label));
+    const total = totalAt(entry);
+    const line = svg("line", { x1: left, x2: width - right, y1: y(total), y2: y(total), class: "even" });
+    line.dataset.tip = entry.label + ": " + significant(total) + " s\n" + words(sourcesAt(entry));
+    line.setAttribute("style", "stroke: " + colourOf(entry.group));
+    chart.append(line);
   });
   split.forEach((entry, i) => {
     const path = rates.map((rate, k) => (k ? "L" : "M") + x(rate).toFixed(1) + " " + y(lines[i][k]).toFixed(1)).join("");
-    const colour = entry.group === "SC" ? "var(--c1)" : "var(--c0)";
+    const colour = colourOf(entry.group), alike = split.filter((other) => other.group === entry.group);
     const curve = svg("path", { d: path, fill: "none", stroke: colour, "stroke-width": 1.4,
-      "stroke-dasharray": entry.group === "SC" ? "4 2" : "none" });
+      "stroke-dasharray": DASHES[alike.indexOf(entry) % DASHES.length] });
     const wide = svg("path", { d: path, fill: "none", stroke: "transparent", "stroke-width": 9 });
-    const even = entry[state.charges].breakeven;
+    const even = local.length ? evenRate(entry, local[0]) : null;
     wide.dataset.tip = entry.label + ": " + entry.models + (even ? "\nbeats the fastest local one from " +
       rateText(even) : "\n" + (entry[state.charges].breakeven_why || ""));
     chart.append(curve, wide);
     if (even >= LOWEST && even <= HIGHEST && local.length) {
-      const dot = svg("circle", { "data-breakeven": even, cx: x(even), cy: y(local[0].total), r: 4, fill: colour, stroke: "var(--paper)" });
-      dot.dataset.tip = entry.label + " beats " + local[0].label + " from " + rateText(even) + "\n" + words(["simulated", ...entry.sources]);
+      const dot = svg("circle", { "data-breakeven": even, cx: x(even), cy: y(totalAt(local[0])), r: 4, fill: colour, stroke: "var(--paper)" });
+      dot.dataset.tip = entry.label + " beats " + local[0].label + " from " + rateText(even) + "\n" + words(["simulated", ...sourcesAt(entry)]);
       chart.append(dot);
     }
   });
+  const ends = drawn.map((entry) => y(totalAt(entry, HIGHEST)));
+  spread(ends, 15, height - bottom).forEach((at, i) => {
+    const from = width - right, colour = colourOf(drawn[i].group);
+    chart.append(svg("path", { d: `M${from} ${ends[i]}L${from + 16} ${at}`, fill: "none", stroke: colour, "stroke-width": 0.8 }),
+      svg("text", { x: from + 20, y: at + 4, "data-label": drawn[i].id }, drawn[i].label));
+  });
   chart.append(svg("line", { x1: x(state.rate), x2: x(state.rate), y1: top, y2: height - bottom, class: "cursor" }));
-  $("curves").replaceChildren(chart);
+  show("curves", chart);
 }
 
 function drawRates() {
   const series = D.series[state.series];
-  $("rate-text").textContent = rateText(state.rate);
-  $("rate-text").value = rateText(state.rate);
+  for (const [name, { text }] of Object.entries(SLIDERS)) {
+    $(name + "-text").value = text(state[name]);
+    $(name).setAttribute("aria-valuetext", text(state[name]));
+  }
+  drawLegend(series);
   drawBars(series);
   drawCurves(series);
   $("rates-note").textContent = series.slider
     ? "The link's time is simulated: 8 x bytes / rate, added to each sample before the median is taken; a link's latency, loss and way back, which the tables charge where its config states them, are not in it."
     : "These samples were taken over a shaped link, whose time is in the network's: the rate adds nothing to what was measured here.";
+  if (scaled()) $("rates-note").textContent += " Estimated: the board's and the server's measured stages are divided by their speed; the network's time stays.";
 }
 
-function setRate(rate) {
-  state.rate = Math.min(HIGHEST, Math.max(LOWEST, rate));
-  $("rate").value = sliderPosition(state.rate);
+function setSlider(name, value) {
+  const { low, high } = SLIDERS[name];
+  state[name] = Math.min(high, Math.max(low, value));
+  $(name).value = sliderPosition(name, state[name]);
   drawRates();
   drawWaterfall();
 }
@@ -107,13 +158,13 @@ function chooseSeries(index) {
     const button = el("button", { type: "button" }, link.name);
     button.addEventListener("click", () => {
       state.charges = $("charges").value = link.bytes;
-      setRate(link.rate);
+      setSlider("rate", link.rate);
     });
     return button;
   }));
   $("rate").disabled = !D.series[index].slider;
   fillWaterfall();
-  setRate(state.rate);
+  setSlider("rate", state.rate);
 }
 
 function startRates() {
@@ -132,9 +183,13 @@ function startRates() {
   options($("shows"), [["latency", "latency at the rate below"], ...D.costs.map((c) => [c.key, c.title])]);
   $("shows").addEventListener("change", (event) => { state.shows = event.target.value; drawRates(); });
   $("fit").addEventListener("change", (event) => { state.fit = event.target.checked; drawRates(); });
-  $("rate").addEventListener("input", (event) => {
-    state.rate = sliderRate(Number(event.target.value));
-    drawRates();
-    drawWaterfall();
-  });
+  for (const name of Object.keys(SLIDERS)) {
+    $(name).value = sliderPosition(name, state[name]);
+    $(name).addEventListener("input", (event) => {
+      state[name] = Number(sliderValue(name, Number(event.target.value)).toPrecision(12));
+      drawRates();
+      drawWaterfall();
+    });
+  }
+  $("as-run").addEventListener("click", () => { setSlider("board", 1); setSlider("server", 1); });
 }

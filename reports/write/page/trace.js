@@ -1,5 +1,5 @@
 // A block's power over time, with the windows that were integrated.
-const LINES = ["none", "5 2", "2 2", "7 2 2 2", "1 2"];
+// Rails differ by their dashes: the colours are the systems'.
 
 function drawTrace() {
   const trace = D.traces[Number($("trace-block").value) || 0];
@@ -14,25 +14,25 @@ function drawTrace() {
     const from = x(Math.max(0, window.from)), to = x(Math.min(last, window.to));
     const box = svg("rect", { x: from, y: top, width: Math.max(1, to - from), height: height - top - bottom, fill: "var(--window)", stroke: "var(--rule)" });
     box.dataset.tip = "window " + window.name + ": " + significant(window.to - window.from) + " s";
-    chart.append(box, svg("text", { x: (from + to) / 2, y: top - 6, "text-anchor": "middle", class: "quiet" }, to - from > 40 ? window.name : ""));
+    chart.append(box, svg("text", { x: (from + to) / 2, y: top - 6, "text-anchor": "middle", class: "quiet tick" }, to - from > 40 ? window.name : ""));
   });
   for (const w of ticks(highest, 5)) {
     chart.append(svg("line", { x1: left, x2: width - right, y1: y(w), y2: y(w), class: "grid" }));
-    chart.append(svg("text", { x: left - 4, y: y(w) + 4, "text-anchor": "end", class: "quiet" }, plain(w) + " W"));
+    chart.append(svg("text", { x: left - 4, y: y(w) + 4, "text-anchor": "end", class: "quiet tick" }, plain(w) + " W"));
   }
   for (const t of ticks(last, width < 500 ? 3 : 8))
-    chart.append(svg("text", { x: x(t), y: height - bottom + 18, "text-anchor": "middle", class: "quiet" }, plain(t) + " s"));
+    chart.append(svg("text", { x: x(t), y: height - bottom + 18, "text-anchor": "middle", class: "quiet tick" }, plain(t) + " s"));
   trace.rails.forEach((rail, i) => {
     let path = "", pen = "M";
     trace.w[i].forEach((w, k) => {
       if (w === null) pen = "M";
       else { path += pen + x(trace.t[k]).toFixed(1) + " " + y(w).toFixed(1); pen = "L"; }
     });
-    chart.append(svg("path", { d: path, fill: "none", stroke: `var(--c${i % 9})`, "stroke-width": 1.3, "stroke-dasharray": LINES[i % 5] }));
+    chart.append(svg("path", { d: path, fill: "none", stroke: i < 5 ? "var(--ink)" : "var(--quiet)", "stroke-width": 1.3, "stroke-dasharray": DASHES[i % 5] }));
   });
   trace.rails.forEach((rail, i) => {
     const at = height - 6 - 15 * (trace.rails.length - 1 - i);
-    chart.append(svg("line", { x1: left, x2: left + 24, y1: at - 4, y2: at - 4, stroke: `var(--c${i % 9})`, "stroke-width": 2, "stroke-dasharray": LINES[i % 5] }),
+    chart.append(svg("line", { x1: left, x2: left + 24, y1: at - 4, y2: at - 4, stroke: i < 5 ? "var(--ink)" : "var(--quiet)", "stroke-width": 2, "stroke-dasharray": DASHES[i % 5] }),
       svg("text", { x: left + 30, y: at }, rail));
   });
   const cursor = svg("line", { x1: -9, x2: -9, y1: top, y2: height - bottom, class: "cursor" });
@@ -47,7 +47,7 @@ function drawTrace() {
     $("trace-note").textContent = "At " + significant(trace.t[k]) + " s: " +
       trace.rails.map((rail, i) => rail + " " + (trace.w[i][k] === null ? "-" : significant(trace.w[i][k]) + " W")).join(", ");
   });
-  $("trace-chart").replaceChildren(chart);
+  show("trace-chart", chart);
   $("trace-note").textContent = "Readings: " + trace.provenance + "; " + trace.readings + " readings" +
     (trace.readings > trace.t.length ? ", thinned here so that peaks stay" : "") + ". Point at the figure for watts." +
     (trace.why_not ? " No joules: " + trace.why_not + "." : "");

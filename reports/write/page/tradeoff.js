@@ -26,24 +26,24 @@ function drawTradeoff() {
   const step = ticks(topY - bottomY, 5)[1];
   for (let at = Math.ceil(bottomY / step) * step; at <= topY; at += step) {
     chart.append(svg("line", { x1: left, x2: width - right, y1: y(at), y2: y(at), class: "grid" }));
-    chart.append(svg("text", { x: left - 4, y: y(at) + 4, "text-anchor": "end", class: "quiet" }, plain(at)));
+    chart.append(svg("text", { x: left - 4, y: y(at) + 4, "text-anchor": "end", class: "quiet tick" }, plain(at)));
   }
   const unit = name === "x" ? " KiB" : name === "e" ? " MiB" : "";
   for (const v of decades(low, high)) {
     chart.append(svg("line", { x1: x(v), x2: x(v), y1: top, y2: 320 - bottom, class: "grid" }));
-    chart.append(svg("text", { x: x(v), y: 320 - 12, "text-anchor": x(v) > width - 40 ? "end" : "middle", class: "quiet" }, plain(v) + unit));
+    chart.append(svg("text", { x: x(v), y: 320 - 12, "text-anchor": x(v) > width - 40 ? "end" : "middle", class: "quiet tick" }, plain(v) + unit));
   }
   const names = [];
   found.curves.forEach((curve, i) => {
     const base = curve.label.replace(" (published)", "");
     if (!names.includes(base)) names.push(base);
-    const colour = `var(--c${names.indexOf(base) % 9})`, mark = MARKS[names.indexOf(base) % MARKS.length];
+    const colour = colourOf(curve.group), mark = MARKS[names.indexOf(base) % MARKS.length];
     const dash = curve.published ? "4 3" : "none", fill = curve.published ? "var(--paper)" : colour;
     const known = curve.points.filter((p) => p.y.value !== null && (curve.local || p[name].value > 0));
     const path = curve.local ? known.map((p) => `M${left} ${y(p.y.value)}H${width - right}`).join("")
       : known.map((p, k) => (k ? "L" : "M") + x(p[name].value) + " " + y(p.y.value)).join("");
     const line = svg("path", { d: path, fill: "none", stroke: colour, "stroke-dasharray": dash, "stroke-width": 1.4 });
-    if (curve.local && known.length) line.dataset.tip = tradeoffTip(known[0], null, name);
+    line.dataset.tip = curve.local && known.length ? tradeoffTip(known[0], null, name) : curve.label;
     chart.append(line);
     for (const p of curve.local ? [] : known) {
       if (p.y.low !== undefined)
@@ -57,7 +57,7 @@ function drawTradeoff() {
     if (!curve.local) chart.append(svg("path", { d: mark, transform: `translate(${left + 12} ${at})`, fill, stroke: colour }));
     chart.append(svg("text", { x: left + 32, y: at + 4 }, curve.label + (known.length ? "" : " (no such size)")));
   });
-  $("tradeoff-chart").replaceChildren(chart);
+  show("tradeoff-chart", chart);
 }
 
 function startTradeoff() {

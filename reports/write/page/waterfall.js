@@ -3,8 +3,8 @@ function withLink(entry, sample) {
   const bits = entry.split && D.series[state.series].slider ? sample[state.charges] : null;
   const ways = sample.bars.filter(([stage]) => stage.endsWith(".uplink")).length;
   let later = 0, way = 0;
-  return sample.bars.flatMap(([stage, end, start, seconds, uncertainty]) => {
-    const bars = [];
+  return sample.bars.flatMap(([stage, end, start, measured, uncertainty]) => {
+    const bars = [], speed = { board: state.board, server: state.server }[end] || 1, seconds = measured / speed;
     if (bits && stage.endsWith(".uplink")) {
       const share = sample.shares[way] === undefined ? 1 / ways : sample.shares[way];
       const link = (bits * share) / (1000 * state.rate);
@@ -12,18 +12,32 @@ function withLink(entry, sample) {
       later += link;
       way += 1;
     }
-    bars.push({ stage, end, start: start + later, seconds, uncertainty });
+    bars.push({ stage, end, start: start + later, seconds, uncertainty, scaled: speed !== 1 });
+    later += seconds - measured;
     return bars;
   });
 }
 
-const ENDS = { board: "local", link: "transfer", server: "server" };
+const SLOTS = { ic: "classification", od: "detection", ss: "segmentation", all: "all tasks" };
+const STAGES = { decode: "decode the picture", preprocess: "prepare the input", encoder: "encoder network",
+  encode: "entropy coding", uplink: "request's way", link: "simulated link", downlink: "answer's way",
+  answer: "read the answer", model: "model", postprocess: "postprocess" };
+const SERVER_STAGES = { decode: "entropy decoding", other: "the rest" };
+
+// ic.server.decode -> "classification: server, entropy decoding"
+function stageName(stage) {
+  const [first, ...rest] = stage.split(".");
+  if (!rest.length) return STAGES[first] || first;
+  const server = rest[0] === "server", last = rest.slice(server ? 1 : 0).join(".");
+  const name = server ? "server, " + (SERVER_STAGES[last] || STAGES[last] || last) : STAGES[last] || last;
+  return (SLOTS[first] || first) + ": " + name;
+}
 
 function waterfallTip(bar, entry) {
   const sure = bar.uncertainty === null ? "\nboth ends' clocks were not compared: the two ways are drawn as equal"
     : bar.uncertainty ? "\nits start is sure to " + significant(1000 * bar.uncertainty) + " ms" : "";
-  const sources = bar.simulated ? ["simulated", ...entry.sources.filter((s) => s !== "measured" && s !== "simulated")] : ["measured"];
-  return bar.stage + ": " + significant(1000 * bar.seconds) + " ms, from " + significant(1000 * bar.start) + " ms" + sure + "\n" + words(sources);
+  const sources = bar.simulated ? ["simulated", ...entry.sources.filter((s) => s !== "measured" && s !== "simulated")] : ["measured", ...(bar.scaled ? ["estimated"] : [])];
+  return stageName(bar.stage) + ": " + significant(1000 * bar.seconds) + " ms, from " + significant(1000 * bar.start) + " ms" + sure + "\n" + words(sources);
 }
 
 function drawWaterfall() {
@@ -32,26 +46,26 @@ function drawWaterfall() {
   if (!sample) return $("waterfall-chart").replaceChildren();
   const bars = withLink(entry, sample);
   const total = Math.max(...bars.map((bar) => bar.start + bar.seconds), 1e-9);
-  const width = Math.max(300, $("waterfall-chart").clientWidth), row = 18, left = 132, right = 60;
+  const width = Math.max(300, $("waterfall-chart").clientWidth), narrow = width < 600, row = narrow ? 32 : 18, right = 66;
+  const left = narrow ? 18 : 14 + 6.2 * Math.max(...bars.map((bar) => stageName(bar.stage).length));
   const x = (s) => left + (s / total) * (width - left - right);
   const height = bars.length * row + 26;
   const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
     "aria-label": "Stages of one image through " + entry.label });
   for (const at of ticks(total * 1000, width < 500 ? 2 : 6)) {
     chart.append(svg("line", { x1: x(at / 1000), x2: x(at / 1000), y1: 0, y2: height - 20, class: "grid" }));
-    chart.append(svg("text", { x: x(at / 1000), y: height - 6, "text-anchor": "middle", class: "quiet" }, plain(at) + " ms"));
+    chart.append(svg("text", { x: x(at / 1000), y: height - 6, "text-anchor": "middle", class: "quiet tick" }, plain(at) + " ms"));
   }
   bars.forEach((bar, i) => {
-    const y = i * row, group = svg("g", {}), end = bar.start + bar.seconds;
-    const box = svg("rect", { x: x(bar.start), y: y + 3, width: Math.max(1, x(end) - x(bar.start)), height: row - 5, class: ENDS[bar.end] });
-    if (bar.simulated) box.setAttribute("style", "fill: url(#hatch)");
-    group.append(svg("text", { x: left - 6, y: y + 14, "text-anchor": "end" }, bar.stage), box,
+    const y = i * row + (narrow ? 14 : 0), group = svg("g", { color: colourOf(entry.group) }), end = bar.start + bar.seconds;
+    const box = svg("rect", { x: x(bar.start), y: y + 3, width: Math.max(1, x(end) - x(bar.start)), height: 13, class: bar.simulated ? "link simulated" : bar.end });
+    group.append(svg("text", narrow ? { x: 2, y: y - 2 } : { x: left - 6, y: y + 14, "text-anchor": "end" }, stageName(bar.stage)), box,
       svg("text", { x: x(end) + 4, y: y + 14, class: "quiet" }, significant(1000 * bar.seconds) + " ms"));
     group.dataset.tip = waterfallTip(bar, entry);
     group.dataset.stage = bar.stage;
     chart.append(group);
   });
-  $("waterfall-chart").replaceChildren(chart);
+  show("waterfall-chart", chart);
 }
 
 function fillSamples() {
