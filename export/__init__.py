@@ -10,5 +10,6 @@ The sub-folders import each other one way: those on a line only from lines above
     zoo, sc2bench                                                     packaged models; a user's own
     own, request                                                      what a user asked for
     exporter, packing                                                 the bundle; a board's half of it
+    training                                                          a split model, trained
     cli, doctor
 """

@@ -146,7 +146,7 @@ def _assemble(
         probed = dict(metadata.get("probed_period_s") or {})
         if not all(map(_is_number_or_none, probed.values())):
             raise TypeError("probed_period_s")
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, AttributeError):
         beside = metadata_path(path)
         raise SensorError("%s describes a rail in another way" % beside, "delete it or repair it")
     lost = {label.rstrip("?") for line in total_lines for label in line} - set(labels)

@@ -87,7 +87,9 @@ def _opened(data: bytes) -> Image.Image:
     codestream = _JPEG2000_BITS.search(data) if image.format == "JPEG2000" else None
     if codestream and image.mode == "L" and codestream.group(1)[0] >= 8:
         # Pillow takes a 9-bit grey in a .jp2 file for one of 8 bits, and drops the highest.
-        return Image.open(io.BytesIO(data[codestream.start() :]), formats=_FORMATS)
+        image = Image.open(io.BytesIO(data[codestream.start() :]), formats=_FORMATS)
+        if image.mode == "L":  # so does Pillow before 9.2, in every file
+            raise ValueError("this Pillow takes its 9 bits for 8")
     return image
 
 

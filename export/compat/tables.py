@@ -118,7 +118,7 @@ def parse_table(document: Any, file: str) -> Table:
     unsupported = document["unsupported"] or []
     twice = set(unsupported) & set(document["operators"])
     if twice or len(set(unsupported)) != len(unsupported):
-        raise ConfigError(f"{file}: {sorted(twice) or 'unsupported'} stands twice", "keep one row")
+        raise ConfigError(f"{file}: {sorted(twice) or 'unsupported'} is repeated", "keep one row")
     rows = {
         name: _parse_row(row, f"{file}: operators.{name}")
         for name, row in document["operators"].items()

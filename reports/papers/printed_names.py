@@ -26,6 +26,8 @@ _NAMES = {
     "chen2021": "Chen 2021",
     "lu2022": "Lu 2022",
     "resnet50": "ResNet-50",
+    "efficientnet_lite0": "EfficientNet-Lite0",
+    "split_lite0": "Split-Lite0",
     "resnet101": "ResNet-101",
     "resnet152": "ResNet-152",
     "regnety_064": "RegNetY-6.4GF",

@@ -122,7 +122,7 @@ def test_a_size_that_is_not_known_at_all_is_told(tmp_path):
     (run / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     splitwatt("report", run, "--out", tmp_path / "r")
     text = (tmp_path / "r" / "report.md").read_text()
-    assert "for SC 1 there is none: there it carries the measured bytes" in text
+    assert "for SC 1 no size is published: there it carries the measured bytes" in text
     assert "estimated: the published bits" not in text
 
 

@@ -131,7 +131,8 @@ struct Neon {
     *high = halves.val[1];
   }
   static void store_states(uint32_t* x, V high, V low) {
-    vst2q_u16(reinterpret_cast<uint16_t*>(x), uint16x8x2_t{{low, high}});
+    const uint16x8x2_t halves = {{low, high}};  // some compilers' vst2q_u16 is a macro
+    vst2q_u16(reinterpret_cast<uint16_t*>(x), halves);
   }
 
   static V narrow(const int32_t* entries) {

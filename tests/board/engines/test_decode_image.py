@@ -307,7 +307,14 @@ JPEG_2000 = {
 @pytest.mark.skipif(not features.check("jpg_2000"), reason="this Pillow has no JPEG 2000")
 @pytest.mark.parametrize("file", sorted(JPEG_2000))
 def test_a_grey_jpeg_2000_of_9_to_15_bits(file):
-    rgb = decode_image(base64.b64decode(JPEG_2000[file]))
+    data = base64.b64decode(JPEG_2000[file])
+    if (
+        file.startswith("9.")
+        and Image.open(io.BytesIO(base64.b64decode(JPEG_2000["9.j2k"]))).mode == "L"
+    ):
+        refused(data, "this Pillow takes its 9 bits for 8")
+        return
+    rgb = decode_image(data)
     assert rgb.shape == (8, 8, 3)
     one = 255 / (2 ** int(file.split(".")[0]) - 1)
     wanted = np.round([0, one, 127, 255 - one, 255, 255, 255, 255])

@@ -85,7 +85,7 @@ def test_loops_for_some_processors_share_no_function_with_others(tmp_path, name,
 def checker(tmp_path, compiler, flags, names):
     binary = tmp_path / "golden_check"
     sources = [SOURCES / (name + ".cpp") for name in names]
-    main = ROOT / "tests" / "rangecoder" / "golden_check.cpp"
+    main = ROOT / "tests" / "engines" / "rangecoder" / "golden_check.cpp"
     run(compiler, "-std=c++14", "-O2", "-ffp-contract=off", *flags, "-I", SOURCES, main, *sources,
         "-o", binary)  # fmt: skip
     return binary

@@ -186,6 +186,7 @@ def main(arguments):
     options = flags.parse_args(arguments)
     targets = options.targets.split(",")
     first, second = rows(options.bundles, targets, options.precisions.split(","))
+    print("\n".join(second))
     if options.write:
         text = PAGE.read_text()
         place = text.index("\n", text.index(START)) + 1
