@@ -24,12 +24,12 @@ _BYTES = ("payload_bytes", "wire_up_bytes", "wire_down_bytes")
 def checks(raw: Raw, run: Run) -> List[Check]:
     """The checks of this page."""
     return [
-        _stages(raw), _bytes(raw), _nulls(raw), _links(run), _summary(raw, run), _throughput(raw),
+        _stages(raw, run), _bytes(raw), _nulls(raw), _links(run), _summary(raw, run), _throughput(raw),
         _starts(raw), _memory(raw, run), _clocks(raw), _causal(run), _network(run),
     ]  # fmt: skip
 
 
-def _stages(raw: Raw) -> Check:
+def _stages(raw: Raw, run: Run) -> Check:
     wrong = []
     blocks: Dict[str, List[float]] = {}
     taken_s = _HELD_S if run.document["quota"] else _TAKEN_S
