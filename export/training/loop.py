@@ -203,7 +203,7 @@ class Training:
         write_atomic_with(str(path), lambda file: torch.save(state, file))
 
     def resume(self, path: Path) -> bool:
-        """Go on from a saved state of the same seed and iterations; False where there is none."""
+        """Go on from a saved state of the same seed and iterations; False if nothing is saved."""
         if not path.is_file():
             return False
         state = torch.load(path, weights_only=True)

@@ -140,7 +140,7 @@ def pairs(all_cases: Sequence[Case], server_speed: float = 1.0) -> List[Tuple[Ca
 def _values(
     more: Curve, less: Curve, more_at: np.ndarray, less_at: np.ndarray, axis: str
 ) -> np.ndarray:
-    """The value of each resample, by halving; an end of the axis where there is none."""
+    """The value of each resample, by halving; an end of the axis if none breaks even."""
     more_s, less_s = _medians(more, more_at), _medians(less, less_at)
 
     def gap(log: np.ndarray) -> np.ndarray:

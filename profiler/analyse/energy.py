@@ -125,7 +125,7 @@ def joules_between(
     run: Run, block: str, start_s: float, ends_s: Sequence[float]
 ) -> List[Optional[float]]:
     """Joules of the board from a moment to each of `ends_s`, on its monotonic clock, by a block's
-    first trace; None where there are none.
+    first trace; None without traces.
 
     Raises:
         SensorError: the trace cannot be read.

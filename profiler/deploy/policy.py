@@ -73,8 +73,7 @@ def read_policy(path: str) -> Policy:
         bundle = os.path.normpath(os.path.join(folder, row["bundle"]))
         if not os.path.isfile(os.path.join(bundle, "manifest.json")):
             raise ConfigError(
-                "%s: the bundle of %s is missing: there is none in %s"
-                % (path, row["config"], bundle),
+                "%s: the bundle of %s is missing in %s" % (path, row["config"], bundle),
                 "export it, or correct 'bundle'",
             )
         points.append(Point(**dict(row, bundle=bundle)))

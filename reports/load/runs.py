@@ -50,7 +50,7 @@ def load_runs(paths: list[Path]) -> Loaded:
 
 
 def _runs_in(folder: Path) -> list[Path]:
-    """The folder itself, or the runs in it where it is none itself."""
+    """The folder itself, or the runs in it if it is not a run."""
     if (folder / RUN_FILE).exists():
         return [folder]
     return sorted(path.parent for path in folder.glob(f"*/{RUN_FILE}")) or [folder]

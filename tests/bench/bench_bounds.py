@@ -91,7 +91,7 @@ def send_until(address: tuple[str, int], request: bytes, stop: "multiprocessing.
 
 
 def read_answer(stream: socket.socket) -> None:
-    """Read one answer to its end; raises OSError where there is none."""
+    """Read one answer to its end; raises OSError if no answer comes."""
     answer = http.client.HTTPResponse(stream)
     answer.begin()
     while answer.read(1 << 20):
