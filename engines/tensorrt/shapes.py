@@ -96,11 +96,15 @@ def _of_strips(part: Part, smallest: Shape, usual: Shape, largest: Shape) -> Lis
 def _up_to(ranged: Range, port: Port, most: Tuple[Optional[int], ...]) -> Range:
     """A range whose lengths that depend on what an image shows go from 1 to `most`, usually `most`."""
     free = [side is None and limit is not None for side, limit in zip(port.shape, most)]
-    low, usual, high = (
-        tuple(bound if is_free else side for is_free, side, bound in zip(free, shape, bounds))
-        for shape, bounds in zip(ranged, ((1,) * len(most), most, most))
-    )
-    return low, usual, high  # type: ignore[return-value]
+
+    def bounded(shape: Shape, bounds: Tuple[Optional[int], ...]) -> Shape:
+        return tuple(
+            side if bound is None or not is_free else bound
+            for is_free, side, bound in zip(free, shape, bounds)
+        )
+
+    low, usual, high = ranged
+    return bounded(low, (1,) * len(most)), bounded(usual, most), bounded(high, most)
 
 
 def _usual(bundle: Bundle, smallest: Shape, largest: Shape) -> Shape:

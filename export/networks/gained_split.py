@@ -68,11 +68,19 @@ class Tail(nn.Module):
 
     def pooled(self, features: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, D): what the classifier takes."""
-        return self.pool(self.head(self.blocks(features)))  # type: ignore[no-any-return]
+        pooled: Tensor = self.pool(self.head(self.blocks(features)))
+        return pooled
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, classes)."""
-        return self.classifier(self.pooled(features))  # type: ignore[no-any-return]
+        logits: Tensor = self.classifier(self.pooled(features))
+        return logits
+
+
+def _bias(convolution: nn.Conv2d) -> Tensor:
+    if convolution.bias is None:
+        raise ValueError("a convolution of the bottleneck has a bias")
+    return convolution.bias
 
 
 class GainedBottleneck(nn.Module):
@@ -105,21 +113,23 @@ class GainedBottleneck(nn.Module):
         basis = basis.flip(1)[:, : self.down.out_channels].float()
         with torch.no_grad():
             self.down.weight.copy_(basis.T[:, :, None, None])
-            self.down.bias.copy_(-(basis.T @ mean.float()))  # type: ignore[union-attr]
+            _bias(self.down).copy_(-(basis.T @ mean.float()))
             self.up.weight.zero_()
             self.up.weight[:, :, 1, 1] = basis
-            self.up.bias.copy_(mean.float())  # type: ignore[union-attr]
+            _bias(self.up).copy_(mean.float())
             for rate, step in enumerate(steps):
                 self.gains[rate] = -torch.log(torch.tensor(step))
                 self.inverse[rate] = torch.log(torch.tensor(step))
 
     def latent(self, features: Tensor, rate: int) -> Tensor:
         """What the entropy model of `rate` rounds."""
-        return self.down(features) * self.gains[rate].exp()[:, None, None]  # type: ignore[no-any-return]
+        latent: Tensor = self.down(features) * self.gains[rate].exp()[:, None, None]
+        return latent
 
     def restored(self, latent: Tensor, rate: int) -> Tensor:
         """The features of a rounded latent."""
-        return self.up(latent * self.inverse[rate].exp()[:, None, None])  # type: ignore[no-any-return]
+        features: Tensor = self.up(latent * self.inverse[rate].exp()[:, None, None])
+        return features
 
     def folded(self, rate: int) -> tuple[nn.Conv2d, nn.Conv2d]:
         """The two convolutions with the gains of a rate in their weights."""
@@ -127,7 +137,7 @@ class GainedBottleneck(nn.Module):
         with torch.no_grad():
             gain = self.gains[rate].exp()
             down.weight.mul_(gain[:, None, None, None])
-            down.bias.mul_(gain)  # type: ignore[union-attr]
+            _bias(down).mul_(gain)
             up.weight.mul_(self.inverse[rate].exp()[None, :, None, None])
         return down, up
 
@@ -225,11 +235,7 @@ class SplitLite0(Network):
         down, up = split.bottleneck.folded(self.rate)
         self.encoder = nn.Sequential(split.front, split.before, down).eval()
         self.decoder = nn.Sequential(up, split.after).eval()
-
-    @property
-    def encoder_modules(self) -> Sequence[nn.Module]:  # type: ignore[override]
-        """Encoder and entropy model."""
-        return (self.encoder, self.bottleneck)
+        self.encoder_modules = (self.encoder, self.bottleneck)
 
     def coding(self) -> Coding:
         """The range coder under the tables of the rate."""

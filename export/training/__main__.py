@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +20,11 @@ from splitwatt.export.training import crops, photographs
 from splitwatt.export.training.photographs import Photograph
 from splitwatt.export.weights.files import locate
 from splitwatt.export.zoo.trained import BACKBONE, RATES
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from splitwatt.export.training.loop import Training
 
 SEED, ITERATIONS, CROPS = 1, 2800, 4000
 # Of held-out crops: how many of a photograph, their side in pixels, and how sure the backbone must be.
@@ -81,7 +87,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.only_held_out:
         return 0
     whole = copy.deepcopy(backbone.blocks[3]).requires_grad_(False)
-    split = split_lite0(backbone, len(RATES)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    split: Any = split_lite0(backbone, len(RATES))  # PyTorch does not type this form of `to`
+    split = split.to(memory_format=torch.channels_last)
 
     def crop(number: int) -> np.ndarray:
         random = np.random.default_rng((options.seed, number))
@@ -101,7 +108,7 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _hold_out(pictures: list[Photograph], backbone: object, folder: Path) -> None:
+def _hold_out(pictures: list[Photograph], backbone: nn.Module, folder: Path) -> None:
     """Write the crops of held-out photographs on which the backbone is sure enough."""
     import torch
 
@@ -113,25 +120,25 @@ def _hold_out(pictures: list[Photograph], backbone: object, folder: Path) -> Non
         edge = (_SIDE - crops.SIDE) // 2
         middle = np.stack([np.asarray(i)[edge:-edge, edge:-edge] for i in images])
         with torch.no_grad():
-            sure = backbone(normalised(middle)).softmax(1).amax(1)  # type: ignore[operator]
+            sure = backbone(normalised(middle)).softmax(1).amax(1)
         for index, image in enumerate(images):
             if sure[index] >= _SURE:
                 image.save(folder / f"{number:03d}-{index}.png")
     _say(f"{len(list(folder.iterdir()))} held-out crops in {folder}")
 
 
-def _write(run: object, options: argparse.Namespace, out: Path, photographs: int) -> None:
+def _write(run: Training, options: argparse.Namespace, out: Path, photographs: int) -> None:
     import torch
     from safetensors.torch import save
 
     from splitwatt.export.networks.gained_split import shipped
 
     weights = out / "split_lite0.safetensors"
-    write_atomic(str(weights), save(shipped(run.split)))  # type: ignore[attr-defined]
+    write_atomic(str(weights), save(shipped(run.split)))
     stated = {
         "command": " ".join(["python -m splitwatt.export.training", *sys.argv[1:]]),
         "seed": options.seed,
-        "iterations": run.done,  # type: ignore[attr-defined]
+        "iterations": run.done,
         "schedule": options.iterations,
         "crops": options.crops,
         "photographs": photographs,

@@ -60,5 +60,5 @@ def _lay(crop: Image.Image, stamp: np.ndarray, random: np.random.Generator) -> N
     scale = random.uniform(*_STAMP_SIDE) * SIDE / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     image = image.resize((width, height), Image.Resampling.BICUBIC)
-    place = (random.integers(SIDE - width + 1), random.integers(SIDE - height + 1))
-    crop.paste(image, tuple(map(int, place)), image)  # type: ignore[arg-type]
+    left, top = random.integers(SIDE - width + 1), random.integers(SIDE - height + 1)
+    crop.paste(image, (int(left), int(top)), image)

@@ -179,6 +179,6 @@ def _small(image: Image.Image, mode: str) -> np.ndarray:
     image = image.convert(mode)
     scale = _LONGEST / max(image.size)
     if scale < 1:
-        size = tuple(max(1, round(side * scale)) for side in image.size)
-        image = image.resize(size, Image.Resampling.BICUBIC)  # type: ignore[arg-type]
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(image)
