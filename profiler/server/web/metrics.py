@@ -16,7 +16,42 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
-class Metrics:
+class _Counts:
+    """What a server and a cluster's front both count.
+
+    Args:
+        time: what the seconds of a request are from and to.
+    """
+
+    def __init__(self, time: str) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._requests = Counter(
+            "splitwatt_requests",
+            "Inference requests by HTTP status; those for unknown models under the name ''.",
+            ["model", "status"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "splitwatt_request_seconds", time, ["model"], buckets=_SECONDS, registry=self._registry
+        )
+        self._refused = Counter(
+            "splitwatt_refusals",
+            "Connections and requests refused before routing, by HTTP status.",
+            ["status"],
+            registry=self._registry,
+        )
+
+    def refused(self, status: int) -> None:
+        """A request was refused before it was known what it asks for."""
+        self._refused.labels(str(status)).inc()
+
+    def text(self) -> bytes:
+        """Everything, as `CONTENT_TYPE` says."""
+        return generate_latest(self._registry)
+
+
+class Metrics(_Counts):
     """Counters of one server.
 
     Args:
@@ -28,22 +63,8 @@ class Metrics:
     def __init__(
         self, usage: Callable[[], Usage], budget_bytes: int | None, waiting: Callable[[], int]
     ) -> None:
-        self._registry = CollectorRegistry()
+        super().__init__("From a request's body read to its answer made.")
         self._registry.register(_State(usage, budget_bytes, waiting))
-        ProcessCollector(registry=self._registry)
-        self._requests = Counter(
-            "splitwatt_requests",
-            "Inference requests by HTTP status; those for unknown models under the name ''.",
-            ["model", "status"],
-            registry=self._registry,
-        )
-        self._seconds = Histogram(
-            "splitwatt_request_seconds",
-            "From a request's body read to its answer made.",
-            ["model"],
-            buckets=_SECONDS,
-            registry=self._registry,
-        )
         self._waited = Histogram(
             "splitwatt_queue_seconds",
             "A request's time in the queue.",
@@ -63,12 +84,6 @@ class Metrics:
             registry=self._registry,
         )
 
-        self._refused = refusals_of(self._registry)
-
-    def refused(self, status: int) -> None:
-        """A request was refused before it was known what it asks for."""
-        self._refused.labels(str(status)).inc()
-
     def failed(self, model: str, status: int) -> None:
         """A request was refused."""
         self._requests.labels(model, str(status)).inc()
@@ -87,12 +102,8 @@ class Metrics:
         """So many requests ran together."""
         self._batches.observe(size)
 
-    def text(self) -> bytes:
-        """Everything, as `CONTENT_TYPE` says."""
-        return generate_latest(self._registry)
 
-
-class FrontMetrics:
+class FrontMetrics(_Counts):
     """Counters of a cluster's front, whose replicas hold the models.
 
     Args:
@@ -100,50 +111,17 @@ class FrontMetrics:
     """
 
     def __init__(self, asked: Callable[[], int]) -> None:
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        self._requests = Counter(
-            "splitwatt_requests",
-            "Inference requests by HTTP status; those for unknown models under the name ''.",
-            ["model", "status"],
-            registry=self._registry,
-        )
-        self._seconds = Histogram(
-            "splitwatt_request_seconds",
-            "From a request's arrival at the front to its replica's answer.",
-            ["model"],
-            buckets=_SECONDS,
-            registry=self._registry,
-        )
+        super().__init__("From a request's arrival at the front to its replica's answer.")
         gauge = Gauge(
             "splitwatt_replica_requests", "Requests at replicas.", registry=self._registry
         )
         gauge.set_function(asked)
-        self._refused = refusals_of(self._registry)
-
-    def refused(self, status: int) -> None:
-        """A request was refused before it was known what it asks for."""
-        self._refused.labels(str(status)).inc()
 
     def ended(self, model: str, status: int, total_s: float) -> None:
         """A request was answered, with whatever status."""
         self._requests.labels(model, str(status)).inc()
         if status == 200:
             self._seconds.labels(model).observe(total_s)
-
-    def text(self) -> bytes:
-        """Everything, as `CONTENT_TYPE` says."""
-        return generate_latest(self._registry)
-
-
-def refusals_of(registry: CollectorRegistry) -> Counter:
-    """The counter of what is refused at the socket, or for its token."""
-    return Counter(
-        "splitwatt_refusals",
-        "Connections and requests refused before routing, by HTTP status.",
-        ["status"],
-        registry=registry,
-    )
 
 
 class _State:
