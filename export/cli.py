@@ -294,6 +294,12 @@ def _add_zoo(files: Sequence[str]) -> int:
 def _export_all(requests: list[Request], force: bool) -> list[dict[str, Any]]:
     kept = {r.name for r in requests if not force and r.kept() is not None}
     todo = [r for r in requests if r.name not in kept]
+    lost = [str(r.out) for r in todo if not force and r.loses_trained_weights()]
+    if lost:
+        raise UsageError(
+            f"{', '.join(lost)}: random weights would replace trained ones",
+            "add --force, or write elsewhere with --out or --bundles",
+        )
     seconds: dict[str, float] = {}
     if todo:
         seconds = _make(todo)

@@ -93,6 +93,15 @@ class Request:
         )
         return manifest if same and manifest.samples else None
 
+    def loses_trained_weights(self) -> bool:
+        """Whether random weights would replace the trained ones of a bundle that is there already."""
+        if self.files is not None or not os.path.isdir(self.out):
+            return False
+        try:
+            return Bundle.open(str(self.out), "board").manifest.weights.trained
+        except BundleError:
+            return False  # nothing can run it
+
     def _coded(self, manifest: Manifest) -> bool:
         """Whether it has the coder in a graph as asked for."""
         has_coder = any(part.with_coder is not None for part in manifest.parts)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -167,3 +168,30 @@ def test_a_configs_models_and_nothing_else_of_it(tmp_path):
     (tmp_path / "none.yaml").write_text("name: x")
     with pytest.raises(ConfigError, match="key 'configurations'"):
         experiment.models(str(tmp_path / "none.yaml"))
+
+
+def test_random_weights_never_replace_trained_ones_without_force(bundles, tmp_path):
+    name = next(n for n in BUNDLES if not Bundle.open(str(bundles / n)).manifest.split)
+    folder = tmp_path / "cpu" / name
+    shutil.copytree(bundles / name, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["weights"].update(trained=True, source="mine.pth", sha256="0" * 64)
+    before = json.dumps(manifest)
+    (folder / "manifest.json").write_text(before)
+    wanted = [
+        "export",
+        "--model",
+        name,
+        "--target",
+        "cpu",
+        "--weights",
+        "random",
+        "--bundles",
+        tmp_path,
+    ]
+    done = splitwatt(*wanted, check=False)
+    assert done.returncode == 2 and (folder / "manifest.json").read_text() == before
+    assert "random weights would replace trained ones" in done.stderr and "--force" in done.stderr
+    assert done.stderr.count("\n") == 1
+    splitwatt(*wanted, "--force")
+    assert not Bundle.open(str(folder)).manifest.weights.trained
