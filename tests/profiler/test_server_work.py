@@ -235,7 +235,7 @@ def test_slow_and_silent_clients_are_let_go():
                 stream.sendall(data)
                 began = time.monotonic()
                 assert stream.recv(4096).startswith(b"HTTP/1.1 408")
-                assert time.monotonic() - began < 5 and stream.recv(4096) == b""
+                assert time.monotonic() - began < 30 and stream.recv(4096) == b""
         with socket.create_connection(listener.getsockname(), 10) as stream:  # slow, and not still
             stream.sendall(b"POST / HTTP/1.1\r\nContent-Length: 5000\r\n\r\n")
             for _ in range(10):
