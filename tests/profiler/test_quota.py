@@ -130,7 +130,7 @@ def test_a_profile_runs_its_board_under_the_quota_and_says_so(tiny, config, tmp_
     assert "quota: the board's process had " in out and "of 1 processor" in out
     facts = read_run(str(run)).document["quota"]
     assert facts["share"] == 0.1 and facts["throttled_s"] > 0
-    assert facts["measured_share"] == pytest.approx(0.1, rel=0.3)
+    assert 0 < facts["measured_share"] < 0.13  # less where other work keeps the machine busy
     assert profile(tiny, path, tmp_path / "whole")[0] == 0
     # Most of the samples' time is time that the kernel held the process back.
     busy_s = sum(s.total_s for s in read_run(str(run)).samples)
