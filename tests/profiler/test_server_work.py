@@ -214,8 +214,10 @@ def test_slow_and_silent_clients_are_let_go():
     import uvicorn
 
     from splitwatt.profiler.server.web.guard import GuardedProtocol
+    from splitwatt.profiler.server.web.pace import Pace
 
     class Hasty(GuardedProtocol):
+        pace = Pace()
         arrival_timeout_s, silence_timeout_s, max_connections = 0.2, 0.2, 2
 
     async def app(scope, receive, send):
