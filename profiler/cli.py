@@ -72,7 +72,7 @@ def profile(argv: List[str]) -> int:
 
 
 def serve(argv: List[str]) -> int:
-    """`splitwatt serve`: the decoders and heads of a folder of bundles, over HTTP."""
+    """`splitwatt serve`: the decoders and heads of bundles, over HTTP."""
     options = _serve_parser().parse_args(argv)
     from splitwatt.profiler.execute.own_server import check_python
 
@@ -216,7 +216,9 @@ def _serve_parser() -> argparse.ArgumentParser:
     add = result.add_argument
     add("--engine", choices=sorted(_ENGINES), default="embedded", help="default: embedded")
     add("--cluster", metavar="FILE", help="replicas and autoscaling of --engine ray, YAML")
-    add("--bundles", metavar="DIR", default="bundles", help="the folder of bundles")
+    add("bundle", metavar="BUNDLE", nargs="*",
+        help="serve these alone: bundles, or folders of bundles (default: those in --bundles)")  # fmt: skip
+    add("--bundles", metavar="DIR", help="the folder of bundles (default: bundles)")
     add("--target", metavar="NAME|FILE",
         help="whose bundles to serve (default: the only one there, or cpu)")  # fmt: skip
     add("--host", default=None, help="the address to listen on (default: 127.0.0.1)")

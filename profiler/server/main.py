@@ -19,7 +19,7 @@ from splitwatt.profiler.client.tokens import read_token
 from splitwatt.profiler.links.process import die_with_parent
 from splitwatt.profiler.server.inference.runner import Runner
 from splitwatt.profiler.server.place import Place, announce, listen, place_of
-from splitwatt.profiler.server.setup import check_flags, models_of, target_of
+from splitwatt.profiler.server.setup import check_flags, models_of, served
 from splitwatt.profiler.server.web.app import Server
 from splitwatt.profiler.server.web.guard import GuardedProtocol, RepeatsFilter
 from splitwatt.profiler.server.web.listener import Listener, connection_limit
@@ -45,9 +45,9 @@ def run_server(options: argparse.Namespace) -> int:
     if options.parent is not None:
         die_with_parent(options.parent, signal.SIGTERM)
     check_flags(options)
-    target = target_of(options.bundles, options.target)
+    what = served(options)
     workers = options.workers or 1
-    models = models_of(options, target, workers, options.threads)
+    models = models_of(options, what.bundles, workers, options.threads)
     place = place_of(options)
     token = read_token(place.token_file)
     runner = Runner(models, workers, options.queue, options.batch)
@@ -55,7 +55,7 @@ def run_server(options: argparse.Namespace) -> int:
     url = place.url(listener.getsockname()[1])
     count = len(models.names())
     app = Server(runner, options.backend, token, _recorder(options))
-    serve_app(app, listener, place, lambda: announce(options, place, url, target, count))
+    serve_app(app, listener, place, lambda: announce(options, place, url, what, count))
     return 0
 
 

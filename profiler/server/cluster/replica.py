@@ -26,7 +26,7 @@ class Replica:
     """What Ray Serve makes as many of as are needed.
 
     Args:
-        folder: bundles of one target, at the same place on every machine.
+        bundles: as of `splitwatt.profiler.server.setup.Served`, at the same place on every machine.
         backend: what runs the parts.
         threads: of one inference.
         workers: inferences at once in a replica.
@@ -37,7 +37,7 @@ class Replica:
 
     def __init__(
         self,
-        folder: str,
+        bundles: str | dict[str, str],
         backend: str,
         threads: int,
         workers: int,
@@ -45,7 +45,7 @@ class Replica:
         queue: int,
         batch: int,
     ) -> None:
-        models = Models(folder, backend, threads, budget_bytes, process_bytes)
+        models = Models(bundles, backend, threads, budget_bytes, process_bytes)
         # Its clock is not the front's, which is the one that boards ask for.
         self._runner = Runner(models, workers, queue, batch, tells_time=False)
         self._app = Server(self._runner, backend)
