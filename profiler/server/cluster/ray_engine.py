@@ -172,6 +172,7 @@ def deploy(cluster: Cluster, options: argparse.Namespace, target: str) -> Ask:
         budget_bytes(options.memory_mb),
         options.queue,
         options.batch,
+        cluster.least,
     )
     handle = serve.run(application, name=APP, route_prefix=None)
 
