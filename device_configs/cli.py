@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from typing import Any, Callable, List
 
@@ -65,6 +66,15 @@ def number(low: float, high: float) -> Callable[[str], float]:
 
 # A week, more than anything here takes; sockets wait for 24 days at most.
 seconds = number(0.001, 7 * 86400.0)
+
+
+def deadline(text: str) -> float:
+    """What argparse makes of a time as 500ms or 2s: seconds, from 0.001 to 600."""
+    match = re.match(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s)$", text)
+    value = float(match.group(1)) / (1000.0 if match.group(2) == "ms" else 1.0) if match else 0.0
+    if not 0.001 <= value <= 600:
+        raise argparse.ArgumentTypeError("must be from 1ms to 600s, not '%s'" % text)
+    return value
 
 
 def print_json(document: Any) -> None:

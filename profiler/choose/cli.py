@@ -3,7 +3,7 @@
 import os
 from typing import Any, Dict, List, Optional, Sequence
 
-from splitwatt.device_configs.cli import number, parser, print_json
+from splitwatt.device_configs.cli import deadline, number, parser, print_json
 from splitwatt.device_configs.errors import RunError, UsageError
 
 EXAMPLE = "splitwatt choose runs/table3 --deadline 500ms --rate 250kbit --policy policy.yaml"
@@ -45,16 +45,6 @@ def choose(argv: List[str]) -> int:
 
 
 def _parse(argv: List[str]) -> Any:
-    import argparse
-    import re
-
-    def deadline(text: str) -> float:
-        match = re.match(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s)$", text)
-        value = float(match.group(1)) / (1000.0 if match.group(2) == "ms" else 1.0) if match else 0
-        if not 0.001 <= value <= 600:
-            raise argparse.ArgumentTypeError("must be from 1ms to 600s, not '%s'" % text)
-        return value
-
     result = parser("choose", "From measured runs: the configurations that meet a deadline and other "
                     "bounds, best first.", EXAMPLE)  # fmt: skip
     add = result.add_argument

@@ -107,6 +107,8 @@ def _end(flow: Any, options: Any) -> int:
             text += "; %d within %g ms, %d by the local model in place of a late server" % (
                 counts["in_time"], 1000 * flow.controller.deadline_s, counts["hedged"]
             )  # fmt: skip
+            if flow.fastest_s is not None and not counts["in_time"]:
+                text += "; the fastest answer took %.0f ms" % (1000 * flow.fastest_s)
         note(text)
     return 1 if counts["failed"] or not counts["answered"] else 0
 

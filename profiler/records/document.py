@@ -109,6 +109,9 @@ class ServerFacts(NamedTuple):
     cpus: Optional[int] = field("its processors", None)
     gpu: Optional[str] = field("name of its GPU", None)
     memory_total_bytes: Optional[int] = field("its memory", None)
+    workers: Optional[int] = field(
+        "inferences that it runs at once, on all its machines; null: it does not say", None, least=1
+    )
 
 
 @record("`sensors`")

@@ -15,6 +15,7 @@ from splitwatt.profiler.records.blocks import (
     Window,
     replaced_blocks,
 )
+from splitwatt.profiler.records.carried import Carried
 from splitwatt.profiler.records.deployed import Chosen
 from splitwatt.profiler.records.document import RUN_FILE, blocks_of, read_document
 from splitwatt.profiler.records.fields import parse
@@ -37,6 +38,7 @@ STAGES_FILE = "stages.jsonl"
 CLOCK_FILE = "clock.jsonl"
 LINKS_FILE = "links.jsonl"
 TIMELINE_FILE = "timeline.jsonl"
+BOARDS_FILE = "boards.jsonl"
 ACCURACY_FILE = "accuracy.json"
 # Each file of lines and what a line is.
 FILES: Dict[str, Any] = {
@@ -49,6 +51,7 @@ FILES: Dict[str, Any] = {
     CLOCK_FILE: ClockEstimate,
     LINKS_FILE: LinkRate,
     TIMELINE_FILE: Chosen,
+    BOARDS_FILE: Carried,
 }
 _ACCURACY_BYTES = 64 << 20
 _Row = TypeVar("_Row")
@@ -76,6 +79,7 @@ class Run(NamedTuple):
         clock: comparisons of both ends' clocks, in order.
         rates: measurements of the link, in order.
         timeline: what was chosen for each frame, of a run that `splitwatt run` wrote.
+        carried: numbers of boards whose frames were replayed against the server, in order.
         replaced: blocks that the board throttled in and that a later one replaces: their samples
             are here, and do not count.
         damaged: a sentence on each whole line that is not JSON and was left out.
@@ -99,6 +103,7 @@ class Run(NamedTuple):
     clock: List[ClockEstimate]
     rates: List[LinkRate]
     timeline: List[Chosen]
+    carried: List[Carried]
     replaced: FrozenSet[str]
     damaged: Tuple[str, ...]
 
@@ -171,6 +176,7 @@ def read_run(path: str) -> Run:
         clock=rows[CLOCK_FILE],
         rates=rows[LINKS_FILE],
         timeline=rows[TIMELINE_FILE],
+        carried=rows[BOARDS_FILE],
         replaced=frozenset(replaced_blocks(document, samples, config.inferences)),
         damaged=tuple(damaged),
     )

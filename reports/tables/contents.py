@@ -10,6 +10,7 @@ from dataclasses import replace
 from splitwatt.reports.load.accuracy import Accuracy
 from splitwatt.reports.load.model import Series
 from splitwatt.reports.tables.accuracy import accuracy_table
+from splitwatt.reports.tables.boards import boards_table
 from splitwatt.reports.tables.breakeven import breakeven_table, turning_table
 from splitwatt.reports.tables.energy import energy_table
 from splitwatt.reports.tables.energy_apart import server_energy_table, stage_energy_table
@@ -64,6 +65,7 @@ _CONTENTS: tuple[tuple[_Make, tuple[str, ...]], ...] = (
     (_of(paper_table), ()),
     (_of(quantiles_table), ()),
     (_of(throughput_table), ()),
+    (_of(boards_table), ()),
     (_of(starts_table), ()),
     (_of(links_table), ()),
     (_of(backbones_table), ()),

@@ -178,6 +178,7 @@ def deploy(cluster: Cluster, options: argparse.Namespace, what: Served) -> Ask:
         budget_bytes(options.memory_mb),
         options.queue,
         options.batch,
+        cluster.least,
     )
     handle = serve.run(application, name=APP, route_prefix=None)
 

@@ -33,6 +33,7 @@ class Replica:
         budget_bytes: of a replica's models.
         queue: requests that may wait in a replica.
         batch: requests for one model that may run together.
+        copies: the replicas that there are at least.
     """
 
     def __init__(
@@ -44,11 +45,12 @@ class Replica:
         budget_bytes: int,
         queue: int,
         batch: int,
+        copies: int,
     ) -> None:
         models = Models(bundles, backend, threads, budget_bytes, process_bytes)
         # Its clock is not the front's, which is the one that boards ask for.
         self._runner = Runner(models, workers, queue, batch, tells_time=False)
-        self._app = Server(self._runner, backend)
+        self._app = Server(self._runner, backend, copies=copies)
         self._followed: dict[str, int] = {}
 
     async def answer(self, request: Request) -> Answer:
