@@ -39,7 +39,7 @@ CLOCK_FILE = "clock.jsonl"
 LINKS_FILE = "links.jsonl"
 TIMELINE_FILE = "timeline.jsonl"
 BOARDS_FILE = "boards.jsonl"
-ACCURACY_FILE = "accuracy.json"
+ACCURACY_FILE, AGREEMENT_FILE = "accuracy.json", "agreement.json"
 # Each file of lines and what a line is.
 FILES: Dict[str, Any] = {
     SAMPLES_FILE: Sample,
@@ -53,7 +53,7 @@ FILES: Dict[str, Any] = {
     TIMELINE_FILE: Chosen,
     BOARDS_FILE: Carried,
 }
-_ACCURACY_BYTES = 64 << 20
+_EVALUATED_BYTES = 64 << 20
 _Row = TypeVar("_Row")
 
 
@@ -73,6 +73,7 @@ class Run(NamedTuple):
         same_machine: the server ran on the board's machine.
         power: block -> path of its power trace, where there was a sensor.
         accuracy: accuracy.json, where there is one.
+        agreement: agreement.json, where there is one.
         starts: how the blocks' processes started, one entry a process.
         throughput: images per second of each block, where they were asked for.
         stages: stages that were repeated alone, each once.
@@ -97,6 +98,7 @@ class Run(NamedTuple):
     same_machine: bool
     power: Dict[str, str]
     accuracy: Optional[Any]
+    agreement: Optional[Any]
     starts: List[Start]
     throughput: List[Throughput]
     stages: List[StageBlock]
@@ -137,8 +139,8 @@ def read_run(path: str) -> Run:
 
     Raises:
         RunError, ConfigError: there is no run, or a file holds what no run can hold: which file,
-            line and field. A line that is not JSON, or such an accuracy.json, is left out, with a
-            sentence in `damaged`.
+            line and field. A line, accuracy.json or agreement.json that is not JSON is left out,
+            with a sentence in `damaged`.
     """
     path = str(path)
     document = read_document(path)
@@ -169,7 +171,8 @@ def read_run(path: str) -> Run:
         memory=_merged(rows[MEMORY_FILE]),
         same_machine=document["same_machine"],
         power=trace_paths(path, damaged),
-        accuracy=_accuracy(path, damaged),
+        accuracy=_evaluated(path, ACCURACY_FILE, damaged),
+        agreement=_evaluated(path, AGREEMENT_FILE, damaged),
         starts=rows[STARTS_FILE],
         throughput=list({row.block: row for row in rows[THROUGHPUT_FILE]}.values()),
         stages=list({(row.block, row.stage): row for row in rows[STAGES_FILE]}.values()),
@@ -256,13 +259,13 @@ def _largest(*values: Optional[int]) -> Optional[int]:
     return max((value for value in values if value is not None), default=None)
 
 
-def _accuracy(path: str, damaged: List[str]) -> Optional[Any]:
-    """accuracy.json; where it is damaged None, with a sentence."""
-    file = os.path.join(path, ACCURACY_FILE)
+def _evaluated(path: str, name: str, damaged: List[str]) -> Optional[Any]:
+    """A file that `evaluate` wrote; where it is damaged None, with a sentence."""
+    file = os.path.join(path, name)
     if not os.path.lexists(file):
         return None
     try:
-        return parse_json(read_bytes(file, _ACCURACY_BYTES), file, RunError)
+        return parse_json(read_bytes(file, _EVALUATED_BYTES), file, RunError)
     except RunError:
         damaged.append("%s is damaged and left out" % file)
         return None

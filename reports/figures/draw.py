@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import track
 
 from splitwatt.reports.figures.accuracy import accuracy_drawings
+from splitwatt.reports.figures.agreement import agreement_drawings
 from splitwatt.reports.figures.bars import bars
 from splitwatt.reports.figures.categories import Panel, Place
 from splitwatt.reports.figures.dots import dots
@@ -58,7 +59,8 @@ def drawings(series: list[Series], accuracy: Accuracy = NONE) -> list[Drawing]:
     """The figures that these series can fill; one without any number is left out."""
     links = links_of_all(series)
     boards = by_board(series)
-    found = [
+    found = agreement_drawings(series)
+    found += [
         _latency(of_board, link, board if len(boards) > 1 else "")
         for link in links
         for board, of_board in boards.items()
@@ -327,5 +329,5 @@ def _caption(
     if "energy" in shows:
         lines += notes.made_up_energy(series)
     if "bytes" in shows:
-        lines += [*notes.published_payload(series), *notes.untrained(series)]
+        lines += [*notes.published_payload(series), *notes.untrained(series, "made" in shows)]
     return " ".join(lines)

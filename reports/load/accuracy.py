@@ -104,7 +104,7 @@ def read_accuracy(runs: list[Run], files: Iterable[Path] = ()) -> Accuracy:
         for model, bundle in _mapping(document.get("bundles")).items():
             for entry in _mapping(bundle).get("results") or []:
                 try:
-                    results.append(_result(origin, model, bundle, entry))
+                    results.append(result_of(origin, model, bundle, entry))
                 except (KeyError, TypeError, ValueError) as error:
                     problems.append(
                         f"Accuracy of {model} in {origin}: an entry is incomplete or damaged "
@@ -124,7 +124,12 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _result(origin: str, model: str, bundle: dict[str, Any], entry: dict[str, Any]) -> Result:
+def result_of(origin: str, model: str, bundle: dict[str, Any], entry: dict[str, Any]) -> Result:
+    """A model's result from its entry in the file; `bundle` says of the model what the file says.
+
+    Raises:
+        KeyError, TypeError, ValueError: the entry is incomplete or damaged.
+    """
     if entry["task"] not in MAIN_METRIC:
         raise ValueError(f"no task is called {entry['task']!r}")
     trained = bool(bundle["trained"])

@@ -20,6 +20,7 @@ from splitwatt.profiler.links.link import Link
 from splitwatt.profiler.records.blocks import Start
 from splitwatt.profiler.records.run import Run
 from splitwatt.profiler.records.sample import ESTIMATED, PUBLISHED, Sample
+from splitwatt.reports.papers.published import is_papers
 
 __all__ = ["Entry", "Link", "Run", "Sample", "Series", "series_of"]
 
@@ -59,14 +60,28 @@ class Entry:
 
     @property
     def baseline(self) -> str:
-        """What it is a baseline as: LC (without a split model) or SC (with one); empty for what is
-        under test: the configurations that the config's `method` names, else the split ones whose
-        ids do not begin with SC.
+        """What it is a baseline as: LC (without a split model) or SC (with one); empty where it is
+        none: it is under test, or not among the config's `baselines`.
         """
-        method = self.run.config.method
-        if self.id in method:
+        baselines = self.run.config.baselines
+        if self.under_test or (baselines and self.id not in baselines):
             return ""
-        return "LC" if not self.split else "SC" if method or self.group == "SC" else ""
+        return "SC" if self.split else "LC"
+
+    @property
+    def under_test(self) -> bool:
+        """Does the config's `method` name it? Without one: is it a split configuration that is not
+        called SC and not among the `baselines`?
+        """
+        config = self.run.config
+        if config.method:
+            return self.id in config.method
+        return self.split and self.group != "SC" and self.id not in config.baselines
+
+    @property
+    def papers(self) -> bool:
+        """Is it a configuration of the Ladon paper's Table 3: its id and its models?"""
+        return is_papers(self.id, self.models)
 
     @property
     def label(self) -> str:

@@ -2,6 +2,7 @@
 # board: no
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from splitwatt.reports.load.accuracy import MAIN_METRIC, Accuracy, Result
@@ -56,19 +57,21 @@ class Curve:
 def curves(accuracy: Accuracy, task: str) -> list[Curve]:
     """The evaluated systems of a task, then what the papers state on the same data set."""
     found = [r for r in accuracy.of_task(task) if r.main.value is not None]
-    if not found:
-        return []
+    comparable = any(result.data_set == data_set_of(task) for result in found)
+    return curves_of(found) + (_published(task, found) if comparable else [])
+
+
+def curves_of(found: Sequence[Result]) -> list[Curve]:
+    """A curve for each system, by run, preprocessing and data set where these differ."""
     groups: dict[tuple[str, ...], list[Result]] = {}
     several = {name for name in ("origin", "preprocess", "data_set") if _differs(found, name)}
     for result in found:
         more = [getattr(result, name) for name in sorted(several)]
         groups.setdefault((result.system, *more), []).append(result)
-    own = [_own(key, results) for key, results in groups.items()]
-    comparable = any(result.data_set == data_set_of(task) for result in found)
-    return own + (_published(task, found) if comparable else [])
+    return [_own(key, results) for key, results in groups.items()]
 
 
-def _differs(found: list[Result], name: str) -> bool:
+def _differs(found: Sequence[Result], name: str) -> bool:
     return len({getattr(result, name) for result in found}) > 1
 
 

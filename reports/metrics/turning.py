@@ -60,8 +60,8 @@ def turns(series: Series) -> list[Turn]:
 
 
 def best_turn(found: list[Turn], link: Link, local: Entry) -> Turn | None:
-    """Of the configurations that are no baseline, the one that is faster on the fastest boards."""
-    own = [t for t in found if (t.link, t.local) == (link, local) and not t.entry.baseline]
+    """Of the configurations under test, the one that is faster on the fastest boards."""
+    own = [t for t in found if (t.link, t.local) == (link, local) and t.entry.under_test]
     known = [t for t in own if t.board.value is not None]
     return max(known, key=lambda turn: turn.board.value or 0.0, default=None)
 

@@ -48,7 +48,7 @@ def _of(make: Callable[[list[Series]], Table]) -> _Make:
 
 # What makes a table, and its figures: their names, or the first words of them.
 _CONTENTS: tuple[tuple[_Make, tuple[str, ...]], ...] = (
-    (_of(summary), ()),
+    (_of(summary), ("agreement",)),
     (_of(timeline_table), ("timeline",)),
     (_of(latency_table), ("latency",)),
     (_of(costs_table), ("gmac",)),

@@ -7,7 +7,6 @@ from splitwatt.reports.load.model import Series
 from splitwatt.reports.load.values import Value
 from splitwatt.reports.metrics.savings import Saving, best, saved_metrics, savings
 from splitwatt.reports.metrics.turning import Turn, best_turn, turns
-from splitwatt.reports.papers.published import is_papers
 from splitwatt.reports.tables.table import percent, significant
 
 
@@ -35,7 +34,7 @@ def headlines(series: list[Series]) -> list[Headline]:
         for metric in saved_metrics(s):
             for baseline in metric.baselines:
                 here = [o for o in found if (o.metric.name, o.baseline) == (metric.name, baseline)]
-                papers = [o for o in here if is_papers(o.entry.id)]
+                papers = [o for o in here if o.entry.papers]
                 own = [
                     replace(o, heaviest=o.lightest, most=o.least) for o in here if o not in papers
                 ]

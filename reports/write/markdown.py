@@ -19,7 +19,8 @@ def to_markdown(report: Report) -> str:
     lines += _what_was_run(runs)
     lines += ["## Summary", ""]
     lines += [f"- {markdown_text(headline.text)}" for headline in report.headlines] + [""]
-    lines += [table_markdown(report.table("summary"))]
+    summary = report.table("summary")
+    lines += [*_figures(report, summary), table_markdown(summary)]
     lines += _missing(report)
     for table in report.tables:
         if not table.rows or table.name == "summary":

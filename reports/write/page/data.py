@@ -8,8 +8,10 @@ from splitwatt.profiler.analyse.times import local_s, server_s, uplink_s
 from splitwatt.profiler.analyse.waterfall import waterfall
 from splitwatt.profiler.records.network import ClockEstimate
 from splitwatt.reports.load.accuracy import MAIN_METRIC
-from splitwatt.reports.load.model import NO_LINK, Entry, Sample, Series
+from splitwatt.reports.load.agreement import agreement
+from splitwatt.reports.load.model import NO_LINK, Entry, Sample, Series, runs_of
 from splitwatt.reports.load.values import SOURCES, Value, missing
+from splitwatt.reports.metrics.agreement import NAMES
 from splitwatt.reports.metrics.breakeven import (
     break_even_kbit_s,
     can_be_simulated,
@@ -18,7 +20,7 @@ from splitwatt.reports.metrics.breakeven import (
 )
 from splitwatt.reports.metrics.latency import byte_sources, latency
 from splitwatt.reports.metrics.metric import metrics
-from splitwatt.reports.metrics.tradeoffs import Curve, curves
+from splitwatt.reports.metrics.tradeoffs import Curve, curves, curves_of
 from splitwatt.reports.tables.table import Cell, Row, Table
 from splitwatt.reports.write.document import Report
 from splitwatt.reports.write.page.traces import traces
@@ -41,14 +43,26 @@ def explorer(report: Report) -> dict[str, Any]:
         "traces": traces(report.series),
         "tradeoffs": [
             {
-                "task": task,
-                "name": MAIN_METRIC[task][1],
+                "task": name,
+                "name": axis,
+                "agreement": is_agreement,
                 "curves": [_curve(c, _group(c, report.series)) for c in found],
             }
-            for task in MAIN_METRIC
-            if (found := curves(report.accuracy, task))
+            for name, axis, is_agreement, found in _tradeoffs(report)
         ],
     }
+
+
+def _tradeoffs(report: Report) -> Iterator[tuple[str, str, bool, list[Curve]]]:
+    """Agreement first, then accuracy: name, name of the axis, is it agreement, curves."""
+    for run in runs_of(report.series):
+        for task, (_, title) in NAMES.items():
+            if made := agreement(run, task):
+                name = f"{task}: agreement with {made.about}, run {run.name}"
+                yield name, f"{title} [%]", True, curves_of(made.results)
+    for task, (_, axis) in MAIN_METRIC.items():
+        if found := curves(report.accuracy, task):
+            yield task, axis, False, found
 
 
 def _any(table: Table, key: str) -> bool:

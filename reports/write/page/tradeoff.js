@@ -63,6 +63,7 @@ function drawTradeoff() {
 function startTradeoff() {
   if (!D.tradeoffs.length) return;
   $("tradeoff").hidden = false;
+  if (D.tradeoffs[0].agreement) $("rates").before($("tradeoff"));
   options($("tradeoff-task"), D.tradeoffs.map((t, i) => [i, t.task]));
   $("tradeoff-task").addEventListener("change", drawTradeoff);
   $("tradeoff-x").addEventListener("change", drawTradeoff);

@@ -1,0 +1,41 @@
+"""How often a configuration answers as the model that it was compared with (agreement.json)."""
+# board: no
+
+from functools import partial
+
+from splitwatt.reports.load.agreement import agreement
+from splitwatt.reports.load.model import Entry
+from splitwatt.reports.load.values import Value, missing
+from splitwatt.reports.metrics.metric import Metric
+
+# Task -> the name of its column, its title.
+NAMES = {
+    "classification": ("agreement_top1_percent", "Top-1 agreement"),
+    "detection": ("agreement_map_50_95_percent", "mAP agreement"),
+    "segmentation": ("agreement_miou_percent", "mIoU agreement"),
+}
+_NOTE = (
+    "Agreement: with the answers of another model, on images without labels; no accuracy. Which "
+    "model and images: the caption of the rate-agreement figure."
+)
+
+
+def agreement_percent(entry: Entry, task: str) -> Value:
+    """In percent, with its interval over images."""
+    found = agreement(entry.run, task)
+    return found.of(entry) if found else missing("no agreement.json has it")
+
+
+METRICS = tuple(
+    Metric(
+        key=key,
+        title=title,
+        unit="%",
+        of=partial(agreement_percent, task=task),
+        place=56 + place,
+        interval=("summary",),
+        if_known=True,
+        note=_NOTE,
+    )
+    for place, (task, (key, title)) in enumerate(NAMES.items())
+)
