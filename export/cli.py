@@ -113,8 +113,8 @@ def weights(argv: list[str]) -> int:
         if not row.archive:
             print(f"    or where torchvision keeps it: {hub_folder()}")
         for other in row.also:
-            print(f"    also taken:  {other}")
-        print(f"    found:       {row.found or 'not yet'}")
+            print(f"    also read:   {other}")
+        print(f"    present at:  {row.path or 'missing'}")
     return 0
 
 

@@ -146,10 +146,10 @@ class _View:
         """For a sentence."""
         return "at {}x{}".format(*self.photo.input_size)
 
-    def grow(self, found: dict[str, torch.Tensor], network: Network) -> None:
+    def grow(self, outputs: dict[str, torch.Tensor], network: Network) -> None:
         """Add a part's outputs, those that are sent as they come out of the codec."""
-        self.tensors.update(found)
-        self.tensors.update(network.coded(found, self.tensors))
+        self.tensors.update(outputs)
+        self.tensors.update(network.coded(outputs, self.tensors))
 
 
 def _small(photo: Photo, request: Request, network: Network) -> Photo:

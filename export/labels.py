@@ -41,7 +41,7 @@ def names_in(content: Any) -> list[str] | None:
     """The class names that a checkpoint or a config holds beside the weights; None without."""
     if not isinstance(content, Mapping):
         return None
-    return next((found for key in _KEYS if (found := _names(content.get(key)))), None)
+    return next((names for key in _KEYS if (names := _names(content.get(key)))), None)
 
 
 def with_labels(

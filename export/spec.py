@@ -104,12 +104,12 @@ class Network(ABC):
         """The codec of a split system; None for a local one."""
         return None
 
-    def coded(self, found: Tensors, tensors: Tensors) -> Tensors:
-        """What the codec makes of the tensors in `found` that are sent, by the papers' own code.
+    def coded(self, outputs: Tensors, tensors: Tensors) -> Tensors:
+        """The values that the codec decodes from the sent ones of `outputs`, by the papers' own code.
 
         Args:
-            found: a part's outputs; at the start, the image.
-            tensors: all so far, `found` among them.
+            outputs: a part's outputs; at the start, the image.
+            tensors: all tensors so far, `outputs` among them.
         """
         return {}
 

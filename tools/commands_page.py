@@ -38,8 +38,8 @@ def parser_of(verb: str, *below: str) -> argparse.ArgumentParser:
         try:
             command(list(below))
         except _AskedError as asked:
-            found: argparse.ArgumentParser = asked.args[0]
-            return found
+            parser: argparse.ArgumentParser = asked.args[0]
+            return parser
     raise SystemExit(f"splitwatt {verb} reads its command line without a parser")
 
 

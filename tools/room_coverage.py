@@ -15,19 +15,19 @@ DATA = ROOT / "build" / "coverage"
 
 def rooms(files: dict) -> dict[str, tuple[int, int]]:
     """Room -> its statements and how many of them ran, of coverage.py's JSON `files`."""
-    found = {}
+    counts = {}
     for room in ROOMS:
         summaries = [file["summary"] for path, file in files.items() if Path(path).parts[0] == room]
         statements = sum(summary["num_statements"] for summary in summaries)
-        found[room] = (statements, sum(summary["covered_lines"] for summary in summaries))
-    return found
+        counts[room] = (statements, sum(summary["covered_lines"] for summary in summaries))
+    return counts
 
 
-def table(found: dict[str, tuple[int, int]]) -> str:
+def table(counts: dict[str, tuple[int, int]]) -> str:
     """The table that is printed: a row a room, and all of them together."""
-    total = tuple(map(sum, zip(*found.values())))
+    total = tuple(map(sum, zip(*counts.values())))
     lines = ["%-16s %10s %8s %8s" % ("room", "statements", "ran", "")]
-    for name, (statements, ran) in [*found.items(), ("all", total)]:
+    for name, (statements, ran) in [*counts.items(), ("all", total)]:
         percent = "%.1f %%" % (100 * ran / statements) if statements else "-"
         lines.append("%-16s %10d %8d %8s" % (name, statements, ran, percent))
     return "\n".join(lines)

@@ -23,11 +23,11 @@ def needs(library: bytes) -> dict[str, tuple[int, ...]]:
     for section in ELFFile(io.BytesIO(library)).iter_sections():
         if isinstance(section, GNUVerNeedSection):
             for _, versions in section.iter_versions():
-                for version in versions:
-                    match = _VERSION.match(version.name)
+                for needed in versions:
+                    match = _VERSION.match(needed.name)
                     if match:
-                        found = tuple(int(part) for part in match[2].split("."))
-                        newest[match[1]] = max(found, newest.get(match[1], ()))
+                        version = tuple(int(part) for part in match[2].split("."))
+                        newest[match[1]] = max(version, newest.get(match[1], ()))
     return newest
 
 
@@ -46,17 +46,17 @@ def libraries(wheel: str) -> Iterator[tuple[str, bytes]]:
 
 def faults(wheel: str, arch: str = "AArch64") -> list[str]:
     """What keeps a wheel from running on a board; nothing where all is well."""
-    found, count = [], 0
+    sentences, count = [], 0
     for name, content in libraries(wheel):
         count += 1
         if machine(content) != arch:
-            found.append(f"{name} is for {machine(content)}, not {arch}")
+            sentences.append(f"{name} is for {machine(content)}, not {arch}")
         for runtime, version in needs(content).items():
             if version > LIMITS[runtime]:
                 text = ".".join(map(str, version))
                 limit = ".".join(map(str, LIMITS[runtime]))
-                found.append(f"{name} needs {runtime} {text}, a board has {limit}")
-    return found if count else [f"{wheel} holds no shared library"]
+                sentences.append(f"{name} needs {runtime} {text}, a board has {limit}")
+    return sentences if count else [f"{wheel} holds no shared library"]
 
 
 def main() -> int:

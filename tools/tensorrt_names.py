@@ -38,24 +38,24 @@ def sources(clone: str, tag: str) -> str:
 
 def names_in(text: str) -> set[str]:
     """ "Class.member" and "module.function" for everything that the bindings define."""
-    found: dict[str, set[str]] = defaultdict(set)
+    members: dict[str, set[str]] = defaultdict(set)
     current = "module"
     for match in _TOKENS.finditer(text):
         part = match.groupdict()
         if part["cls"]:
             current = part["cls"]
-            found["module"].add(current)
+            members["module"].add(current)
         elif part["function"]:
-            found["module"].add(part["function"])
+            members["module"].add(part["function"])
         elif part["virtual"]:
-            found[part["base"]].add(part["virtual"])
+            members[part["base"]].add(part["virtual"])
         elif part["override"]:
-            found[part["owner"]].add(part["override"])
+            members[part["owner"]].add(part["override"])
         elif part["member"]:
-            found[current].add(part["member"])
+            members[current].add(part["member"])
     if re.search(r"^__version__", text, re.MULTILINE) or 'attr("__version__")' in text:
-        found["module"].add("__version__")
-    return {f"{owner}.{name}" for owner, names in found.items() for name in names}
+        members["module"].add("__version__")
+    return {f"{owner}.{name}" for owner, names in members.items() for name in names}
 
 
 def _git(clone: str, *arguments: str) -> str:

@@ -39,7 +39,7 @@ class Point:
 
 def points(folder: Path) -> list[Point]:
     """Of every model that was evaluated, in order of the mean bytes."""
-    found = []
+    curve_points = []
     results = json.loads((folder / "agreement.json").read_text())["results"]
     for result in results:
         lines = (folder / result["records"]["file"]).read_text().splitlines()[1:]
@@ -51,8 +51,8 @@ def points(folder: Path) -> list[Point]:
             sums[photograph] = sums.get(photograph, 0) + one
         system = re.split("[@+]", result["model"])[0]
         ordered = np.array([sums[name] for name in sorted(sums)])
-        found.append(Point(system, result["model"], ordered))
-    return sorted(found, key=lambda p: (list(_SYSTEMS).index(p.system), p.sums[:, 1].sum()))
+        curve_points.append(Point(system, result["model"], ordered))
+    return sorted(curve_points, key=lambda p: (list(_SYSTEMS).index(p.system), p.sums[:, 1].sum()))
 
 
 def draws(photographs: int) -> list[np.ndarray]:
@@ -78,28 +78,26 @@ def _span(values: list[float], digits: int) -> str:
     return f"{values[0]:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
 
 
-def tables(found: list[Point]) -> str:
+def tables(curve_points: list[Point]) -> str:
     """Every point, then bytes at three levels."""
-    weights = draws(len(found[0].sums))
-    crops = int(found[0].sums[:, 0].sum())
-    text = (
-        f"\n{crops} crops of {len(found[0].sums)} photographs; 95 % intervals over photographs.\n\n"
-    )
+    weights = draws(len(curve_points[0].sums))
+    crops = int(curve_points[0].sums[:, 0].sum())
+    text = f"\n{crops} crops of {len(curve_points[0].sums)} photographs; 95 % intervals over photographs.\n\n"
     text += "| model | bytes | top-1 agreement in percent |\n|---|---|---|\n"
-    for point in found:
+    for point in curve_points:
         values = [point.at(w) for w in weights]
         size, same = ([v[i] for v in values] for i in (0, 1))
         text += f"| `{point.model}` | {_span(size, 0)} | {_span(same, 1)} |\n"
     heads = [f"bytes at {level} %" for level in LEVELS]
     text += "\n| system | " + " | ".join(heads) + " |\n" + "|---" * (len(LEVELS) + 1) + "|\n"
     for system, (name, _, _) in _SYSTEMS.items():
-        curve = [p for p in found if p.system == system]
+        curve = [p for p in curve_points if p.system == system]
         cells = [_span([bytes_at(curve, level, w) for w in weights], 0) for level in LEVELS]
         text += f"| {name} | " + " | ".join(cells) + " |\n"
     return text + "\n"
 
 
-def draw(found: list[Point], path: Path) -> None:
+def draw(curve_points: list[Point], path: Path) -> None:
     """Agreement over bytes."""
     import matplotlib
 
@@ -108,9 +106,9 @@ def draw(found: list[Point], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6.4, 3.8), layout="constrained")
-    weights = draws(len(found[0].sums))
+    weights = draws(len(curve_points[0].sums))
     for system, (name, colour, marker) in _SYSTEMS.items():
-        values = np.array([[p.at(w) for w in weights] for p in found if p.system == system])
+        values = np.array([[p.at(w) for w in weights] for p in curve_points if p.system == system])
         size, same = values[:, 0, 0], values[:, 0, 1]
         low, high = np.percentile(values[:, :, 1], [2.5, 97.5], axis=1)
         axes.fill_between(size, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -131,16 +129,16 @@ def draw(found: list[Point], path: Path) -> None:
 
 def main() -> None:
     """Write both."""
-    found = points(Path(sys.argv[1]))
+    curve_points = points(Path(sys.argv[1]))
     text = PAGE.read_text()
     PAGE.write_text(
         re.sub(
             r"(?s)(<!-- rows -->\n).*?(<!-- end of rows -->)",
-            lambda marks: marks.group(1) + tables(found) + marks.group(2),
+            lambda marks: marks.group(1) + tables(curve_points) + marks.group(2),
             text,
         )
     )
-    draw(found, FIGURE)
+    draw(curve_points, FIGURE)
 
 
 if __name__ == "__main__":

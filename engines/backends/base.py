@@ -88,7 +88,7 @@ def fits(port: Port, array: np.ndarray) -> bool:
     return (
         array.dtype.name == port.dtype
         and array.ndim == len(port.shape)
-        and all(due is None or due == found for due, found in zip(port.shape, array.shape))
+        and all(due is None or due == size for due, size in zip(port.shape, array.shape))
     )
 
 

@@ -50,13 +50,13 @@ class Codec:
         """
         raise NotImplementedError
 
-    def alike(self, found: Tensors, due: Tensors) -> Tuple[bool, str]:
+    def alike(self, decoded: Tensors, due: Tensors) -> Tuple[bool, str]:
         """Whether what two machines' bytes decode to is the same, but for the rounding of a few
         values; and in words.
         """
-        if [found[name].shape for name in self.gives] != [due[name].shape for name in self.gives]:
+        if [decoded[name].shape for name in self.gives] != [due[name].shape for name in self.gives]:
             return False, "latents of another shape"
-        steps = np.concatenate([np.abs(found[name] - due[name]).ravel() for name in self.gives])
+        steps = np.concatenate([np.abs(decoded[name] - due[name]).ravel() for name in self.gives])
         differing = int(np.count_nonzero(steps))
         passed = bool(steps.max() < 1.5) and differing <= ROUNDING_SHARE * steps.size
         detail = "rounding differs in %d of %d values of the latent, by at most %.0f"

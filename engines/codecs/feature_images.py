@@ -86,9 +86,9 @@ class FeatureImageCodec(Codec):
             raise BitstreamError("the range of a feature image is not finite", _AGAIN)
         return {"latent": latent}
 
-    def alike(self, found: Tensors, due: Tensors) -> Tuple[bool, str]:
+    def alike(self, decoded: Tensors, due: Tensors) -> Tuple[bool, str]:
         """See `Codec.alike`: two libraries' files may differ by a level on average."""
-        a, b = found["latent"], due["latent"]
+        a, b = decoded["latent"], due["latent"]
         if a.shape != b.shape:
             return False, "latents of another shape"
         levels = float(np.abs(a - b).mean()) * 255 / (float(b.max() - b.min()) or 1.0)

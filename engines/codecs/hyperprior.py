@@ -112,9 +112,9 @@ class HyperpriorCodec(Codec):
             )
         return stream, side, indexes, means
 
-    def alike(self, found: Tensors, due: Tensors) -> Tuple[bool, str]:
+    def alike(self, decoded: Tensors, due: Tensors) -> Tuple[bool, str]:
         """See `Codec.alike`: a value counts where it is another symbol, not for its mean's rounding."""
-        a, b = found["latent"], due["latent"]
+        a, b = decoded["latent"], due["latent"]
         if a.shape != b.shape:
             return False, "latents of another shape"
         steps = np.rint(np.abs(a - b))

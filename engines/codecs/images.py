@@ -100,11 +100,11 @@ class ImageCodec(Codec):
         tensor[0, :, : rgb.shape[0], : rgb.shape[1]] = levels / np.float32(255)
         return {"image": tensor}
 
-    def alike(self, found: Tensors, due: Tensors) -> Tuple[bool, str]:
+    def alike(self, decoded: Tensors, due: Tensors) -> Tuple[bool, str]:
         """See `Codec.alike`: another library may have written, or reads, the file."""
-        if found["image"].shape != due["image"].shape:
+        if decoded["image"].shape != due["image"].shape:
             return False, "images of another size"
-        gap = np.abs(found["image"] - due["image"]) * 255
+        gap = np.abs(decoded["image"] - due["image"]) * 255
         detail = "another %s library: %.2f of 255 levels apart on average, at most %.0f"
         return bool(gap.mean() <= _LIBRARIES), detail % (self.name, gap.mean(), gap.max())
 

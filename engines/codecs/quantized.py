@@ -79,9 +79,9 @@ class QuantizedCodec(Codec):
         latent = self.decode(payload, input_size)["latent"]
         return [np.full(latent.shape[2:], 8.0 * latent.shape[1], np.float32)]
 
-    def alike(self, found: Tensors, due: Tensors) -> Tuple[bool, str]:
+    def alike(self, decoded: Tensors, due: Tensors) -> Tuple[bool, str]:
         """See `Codec.alike`: a step is a 255th of the latent's range."""
-        a, b = found["latent"], due["latent"]
+        a, b = decoded["latent"], due["latent"]
         if a.shape != b.shape:
             return False, "latents of another shape"
         step = float(b.max() - b.min()) / 255 or 1.0

@@ -64,8 +64,8 @@ def colour(label: int) -> Colour:
 
 def mask_shares(mask: np.ndarray) -> List[Tuple[int, float]]:
     """The classes of a mask but its background, and their shares of its pixels, largest first."""
-    found, counts = np.unique(mask, return_counts=True)
-    shares = [(int(c), n / mask.size) for c, n in zip(found, counts.tolist()) if c != _BACKGROUND]
+    classes, counts = np.unique(mask, return_counts=True)
+    shares = [(int(c), n / mask.size) for c, n in zip(classes, counts.tolist()) if c != _BACKGROUND]
     return sorted(shares, key=lambda item: -item[1])
 
 
@@ -80,12 +80,18 @@ def _tinted(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def _draw_boxes(
     draw: ImageDraw.ImageDraw,
-    found: Dict[str, np.ndarray],
+    detections: Dict[str, np.ndarray],
     names: List[str],
     min_score: float,
     font: ImageFont.FreeTypeFont,
 ) -> None:
-    rows = list(zip(found["boxes"].tolist(), found["labels"].tolist(), found["scores"].tolist()))
+    rows = list(
+        zip(
+            detections["boxes"].tolist(),
+            detections["labels"].tolist(),
+            detections["scores"].tolist(),
+        )
+    )
     for box, label, score in reversed(rows):  # the best lies on top
         if score >= min_score:
             draw.rectangle(box, outline=colour(label), width=3)

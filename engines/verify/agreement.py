@@ -9,38 +9,38 @@ Arrays = Mapping[str, np.ndarray]
 OVERLAP = 0.5
 
 
-def agreement(task: str, found: Arrays, due: Arrays) -> Tuple[int, int]:
+def agreement(task: str, answer: Arrays, due: Arrays) -> Tuple[int, int]:
     """How many answers of a task for one image are the same, out of how many of `due`.
 
     An answer is the best class; a box, the same if one of its class overlaps it by half; a pixel.
 
     Args:
         task: the task.
-        found, due: as `splitwatt.engines.pipeline.postprocess.Answer` has them for the task.
+        answer, due: as `splitwatt.engines.pipeline.postprocess.Answer` has them for the task.
     """
     if task == "classification":
-        return int(found["labels"][0] == due["labels"][0]), 1
+        return int(answer["labels"][0] == due["labels"][0]), 1
     if task == "segmentation":
-        same = found["mask"] == due["mask"] if found["mask"].shape == due["mask"].shape else False
+        same = answer["mask"] == due["mask"] if answer["mask"].shape == due["mask"].shape else False
         return int(np.count_nonzero(same)), int(due["mask"].size)
-    free = np.ones(len(found["labels"]), bool)
+    free = np.ones(len(answer["labels"]), bool)
     count = 0
     for label, box in zip(due["labels"], due["boxes"]):
-        alike = free & (found["labels"] == label)
-        overlaps = np.where(alike, _overlaps(found["boxes"], box), 0.0)
+        alike = free & (answer["labels"] == label)
+        overlaps = np.where(alike, _overlaps(answer["boxes"], box), 0.0)
         if overlaps.size and overlaps.max() >= OVERLAP:
             free[int(overlaps.argmax())] = False
             count += 1
     return count, len(due["labels"])
 
 
-def moved(found: Dict[str, np.ndarray], due: Dict[str, np.ndarray]) -> Tuple[int, int, float]:
+def moved(decoded: Dict[str, np.ndarray], due: Dict[str, np.ndarray]) -> Tuple[int, int, float]:
     """How many values of a decoded latent are others, out of how many, and the largest step.
 
     Args:
-        found, due: what a codec's `decode` gave, of the same shapes.
+        decoded, due: what a codec's `decode` gave, of the same shapes.
     """
-    gaps = np.concatenate([np.abs(found[name] - due[name]).ravel() for name in sorted(due)])
+    gaps = np.concatenate([np.abs(decoded[name] - due[name]).ravel() for name in sorted(due)])
     largest = float(gaps.max()) if gaps.size else 0.0
     return int(np.count_nonzero(gaps)), int(gaps.size), largest
 

@@ -102,10 +102,10 @@ def _agree(bundle: Bundle, pipeline: LocalPipeline, rounding: Rounding) -> Itera
     for sample in bundle.samples():
         expected = _expected(bundle, sample)
         answer = pipeline.run(decode_image(sample.photo))[0]
-        for task, found in counts.items():
-            found.append(agreement(task, answer[task], _due(expected, task)))
-    for task, found in counts.items():
-        same, total = (sum(column) for column in zip(*found))
+        for task, matches in counts.items():
+            matches.append(agreement(task, answer[task], _due(expected, task)))
+    for task, matches in counts.items():
+        same, total = (sum(column) for column in zip(*matches))
         share = 100.0 * same / total if total else 100.0
         stated = rounding.agreement.get(task, 100.0)
         allowed = max(AGREEMENT_MARGIN, 100.0 / max(1, total))
@@ -165,10 +165,10 @@ def _compare_request(
     if request.payload == due:
         return Check(name, True, "the same %d bytes" % len(due))
     input_size = (int(request.sizes[4]), int(request.sizes[5]))
-    found, wanted = (codec.decode(data, input_size) for data in (request.payload, due))
+    decoded, wanted = (codec.decode(data, input_size) for data in (request.payload, due))
     if rounding is None or rounding.latent is None:
-        return Check(name, *codec.alike(found, wanted))
-    changed, values, step = moved(found, wanted)
+        return Check(name, *codec.alike(decoded, wanted))
+    changed, values, step = moved(decoded, wanted)
     share, stated = 100.0 * changed / max(1, values), rounding.latent.moved_percent
     detail = "%.2g %% of the latent's values move, by at most %.2g; %.2g %% where it was exported"
     passed = share <= 2 * stated + 100 * ROUNDING_SHARE
@@ -190,26 +190,26 @@ def _levels(pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.float32) / np.float32(255)
 
 
-def _compare_classes(found: Arrays, due: Arrays) -> Tuple[bool, str]:
-    if sorted(found["labels"].tolist()) != sorted(due["labels"].tolist()):
-        return False, "classes %s, not %s" % (found["labels"].tolist(), due["labels"].tolist())
-    order = [found["labels"].tolist().index(label) for label in due["labels"].tolist()]
-    gap = _score_gap(found["scores"][order], due["scores"])
+def _compare_classes(answer: Arrays, due: Arrays) -> Tuple[bool, str]:
+    if sorted(answer["labels"].tolist()) != sorted(due["labels"].tolist()):
+        return False, "classes %s, not %s" % (answer["labels"].tolist(), due["labels"].tolist())
+    order = [answer["labels"].tolist().index(label) for label in due["labels"].tolist()]
+    gap = _score_gap(answer["scores"][order], due["scores"])
     largest = float(gap.max()) if gap.size else 0.0
     return largest <= TOLERANCE, "the same %d classes, scores within %.1e" % (len(order), largest)
 
 
-def _compare_boxes(found: Arrays, due: Arrays, longer_side: int) -> Tuple[bool, str]:
+def _compare_boxes(answer: Arrays, due: Arrays, longer_side: int) -> Tuple[bool, str]:
     """Every expected box has one of its own here, wherever near-equal scores put it."""
     count = len(due["labels"])
-    if len(found["labels"]) != count:
-        return False, "%d boxes, not %d" % (len(found["labels"]), count)
+    if len(answer["labels"]) != count:
+        return False, "%d boxes, not %d" % (len(answer["labels"]), count)
     free = np.ones(count, bool)
     largest = 0.0
     for label, box, score in zip(due["labels"], due["boxes"], due["scores"]):
-        corners = np.abs(found["boxes"] - box).max(axis=1) / longer_side
-        gap = np.maximum(corners, _score_gap(found["scores"], score))
-        gap[~free | (found["labels"] != label)] = np.inf
+        corners = np.abs(answer["boxes"] - box).max(axis=1) / longer_side
+        gap = np.maximum(corners, _score_gap(answer["scores"], score))
+        gap[~free | (answer["labels"] != label)] = np.inf
         best = int(gap.argmin())
         if gap[best] > TOLERANCE:
             return False, "no box of class %d at %s" % (label, np.round(box, 1).tolist())
@@ -218,17 +218,17 @@ def _compare_boxes(found: Arrays, due: Arrays, longer_side: int) -> Tuple[bool, 
     return True, "the same %d boxes, corners and scores within %.1e" % (count, largest)
 
 
-def _compare_masks(found: np.ndarray, due: np.ndarray) -> Tuple[bool, str]:
-    if found.shape != due.shape:
-        return False, "a mask of %s, not %s" % (found.shape, due.shape)
-    differing = int(np.count_nonzero(found != due))
+def _compare_masks(mask: np.ndarray, due: np.ndarray) -> Tuple[bool, str]:
+    if mask.shape != due.shape:
+        return False, "a mask of %s, not %s" % (mask.shape, due.shape)
+    differing = int(np.count_nonzero(mask != due))
     detail = "%d of %d pixels differ, %d classes" % (differing, due.size, len(np.unique(due)))
     return differing <= MASK_DISAGREEMENT * due.size, detail
 
 
-def _score_gap(found: np.ndarray, due: np.ndarray) -> np.ndarray:
-    """|found - due| relative to `due`, or to the floor where that is larger."""
-    return np.asarray(np.abs(found - due) / np.maximum(np.abs(due), _SCORE_FLOOR))
+def _score_gap(scores: np.ndarray, due: np.ndarray) -> np.ndarray:
+    """|scores - due| relative to `due`, or to the floor where that is larger."""
+    return np.asarray(np.abs(scores - due) / np.maximum(np.abs(due), _SCORE_FLOOR))
 
 
 _FIELDS = {

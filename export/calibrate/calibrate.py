@@ -94,8 +94,8 @@ def calibrate(
 def refit(old: Tables, counts: Sequence[dict[int, int]]) -> Tables:
     """Tables for what was counted: `counts` holds symbol -> how often, for each channel."""
     rows, lengths, offsets = [], [], []
-    for channel, found in enumerate(counts):
-        offset, pmf = _distribution(old, channel, found)
+    for channel, histogram in enumerate(counts):
+        offset, pmf = _distribution(old, channel, histogram)
         cdf = _quantised(pmf)
         rows.append(cdf)
         lengths.append(len(cdf))
@@ -121,8 +121,8 @@ def _latents(
         else:
             symbols = np.rint(latent[0] - old.medians.reshape(-1, 1, 1)).astype(np.int64)
             for own, values in zip(counts, symbols, strict=True):
-                found, times = np.unique(values, return_counts=True)
-                for symbol, count in zip(found.tolist(), times.tolist(), strict=True):
+                distinct, times = np.unique(values, return_counts=True)
+                for symbol, count in zip(distinct.tolist(), times.tolist(), strict=True):
                     own[symbol] = own.get(symbol, 0) + count
         advance()
     return counts, held_out

@@ -60,21 +60,21 @@ def check_model(
         plugins: operators that a plugin library of ours adds to the runtime.
     """
     view = view_of(model)
-    found = [*_check_versions(model, table, opset_limit, ir_limit), *_check_edge(view, table)]
+    findings = [*_check_versions(model, table, opset_limit, ir_limit), *_check_edge(view, table)]
     for node in view.graph.node:
-        found += check_node(node, view, table, plugins)
-    return found
+        findings += check_node(node, view, table, plugins)
+    return findings
 
 
 def check_node(
     node: NodeProto, view: View, table: Table, plugins: Collection[str] = ()
 ) -> list[Finding]:
     """What of one node, and of the graphs inside it, does not fit."""
-    found = list(_check_operator(node, view, table, plugins))
+    findings = list(_check_operator(node, view, table, plugins))
     for _, inner in view.inner(node):
         for deeper in inner.graph.node:
-            found += check_node(deeper, inner, table, plugins)
-    return found
+            findings += check_node(deeper, inner, table, plugins)
+    return findings
 
 
 def _check_versions(

@@ -133,11 +133,11 @@ def _misfits(
     """Node -> why the table's runtime does not run it."""
     misfits: dict[int, list[Finding]] = {}
     for index, node in enumerate(view.graph.node):
-        found = check_node(node, view, table, plugins)
+        findings = check_node(node, view, table, plugins)
         if node.op_type in avoid:
-            found.append(_avoided(node, table))
-        if found:
-            misfits[index] = found
+            findings.append(_avoided(node, table))
+        if findings:
+            misfits[index] = findings
     return misfits
 
 
@@ -160,22 +160,22 @@ def _followers(
     nodes: Sequence[NodeProto], makers: Mapping[str, int], first: Collection[int]
 ) -> set[int]:
     """`first` and every node that depends on one of them; nodes are in topological order."""
-    found = set(first)
+    followers = set(first)
     for index, node in enumerate(nodes):
-        if any(makers.get(name) in found for name in uses_of(node)):
-            found.add(index)
-    return found
+        if any(makers.get(name) in followers for name in uses_of(node)):
+            followers.add(index)
+    return followers
 
 
 def _needed(
     nodes: Sequence[NodeProto], makers: Mapping[str, int], last: Collection[int]
 ) -> set[int]:
     """`last` and every node that they depend on."""
-    found = set(last)
+    needed = set(last)
     for index in reversed(range(len(nodes))):
-        if index in found:
-            found |= {makers[name] for name in uses_of(nodes[index]) if name in makers}
-    return found
+        if index in needed:
+            needed |= {makers[name] for name in uses_of(nodes[index]) if name in makers}
+    return needed
 
 
 def _cheapest(
@@ -217,15 +217,15 @@ def _cheapest(
 def _reaching(sink: int, rest: csr_array) -> set[int]:
     """The nodes from which something could still flow to `sink`."""
     into = rest.tocsc()
-    found, waiting = {sink}, [sink]
+    reaching, waiting = {sink}, [sink]
     while waiting:
         column = waiting.pop()
         span = slice(into.indptr[column], into.indptr[column + 1])
         for row, left in zip(into.indices[span], into.data[span], strict=True):
-            if left > 0 and int(row) not in found:
-                found.add(int(row))
+            if left > 0 and int(row) not in reaching:
+                reaching.add(int(row))
                 waiting.append(int(row))
-    return found
+    return reaching
 
 
 def _copy_cost(name: str, view: View) -> int:

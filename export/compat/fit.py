@@ -93,14 +93,14 @@ class Report:
             "cut": "cut, the pieces run in turn by TensorRT and onnxruntime",
             "none": "left to onnxruntime: no operator that multiplies matrices fits TensorRT",
         }
-        found = [f"{self.part}: {said[self.on_tensorrt]} ({', '.join(self.tables)})"]
+        lines = [f"{self.part}: {said[self.on_tensorrt]} ({', '.join(self.tables)})"]
         for (op, into), count in Counter((r.op_type, r.into) for r in self.rewritten).items():
-            found.append(f"  rewritten: {count} x {op} as {', '.join(dict.fromkeys(into))}")
+            lines.append(f"  rewritten: {count} x {op} as {', '.join(dict.fromkeys(into))}")
         if self.cut:
-            found.append(_cut_line(self.cut))
-            found += [f"    {_crossing_text(crossing)}" for crossing in self.cut.crossing]
-        found += [f"  why: {count} x {text}" for text, count in self.reasons.items()]
-        return found
+            lines.append(_cut_line(self.cut))
+            lines += [f"    {_crossing_text(crossing)}" for crossing in self.cut.crossing]
+        lines += [f"  why: {count} x {text}" for text, count in self.reasons.items()]
+        return lines
 
 
 @dataclass(frozen=True)
@@ -189,11 +189,11 @@ def fit_to(
     rewritten += rewrite(whole, tensorrt, plugins)
     pieces, cuts = _pieces(whole, name, tensorrt, sizes, plugins, avoid)
     for piece in pieces:
-        found: list[Finding] = []
+        findings: list[Finding] = []
         if piece.runtime == "tensorrt":
-            found += check_model(piece.model, tensorrt, opset_limit, None, plugins)
-        found += check_model(piece.model, runtime, None, ir_limit, plugins)
-        _demand(found, name, target)
+            findings += check_model(piece.model, tensorrt, opset_limit, None, plugins)
+        findings += check_model(piece.model, runtime, None, ir_limit, plugins)
+        _demand(findings, name, target)
     was_cut = bool(cuts) and bool(cuts[0].prefix)
     report = Report(
         part=name,
@@ -261,13 +261,13 @@ def _pieces(
         add("onnxruntime", middle)
 
 
-def _demand(found: list[Finding], part: str, target: str) -> None:
-    """Raise for what is found, the first of it in full."""
-    if found:
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+def _demand(findings: list[Finding], part: str, target: str) -> None:
+    """Raise if there are findings, and name the first."""
+    if findings:
+        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
         raise ExportError(
-            f"{target} cannot run the part '{part}': {found[0].place}: {found[0].reason}{more}",
-            found[0].remedy,
+            f"{target} cannot run the part '{part}': {findings[0].place}: {findings[0].reason}{more}",
+            findings[0].remedy,
         )
 
 

@@ -108,15 +108,15 @@ def _constant_nodes(
     view: View, nodes: Iterable[NodeProto], known: dict[str, np.ndarray]
 ) -> list[NodeProto]:
     names = set(known)
-    found = []
+    constant = []
     for node in nodes:
         uses = uses_of(node)
         if not uses or node.op_type in _KEPT or node.domain:
             continue
         if all(name in names or view.is_constant(name) for name in uses):
-            found.append(node)
+            constant.append(node)
             names.update(node.output)
-    return found
+    return constant
 
 
 def _compute(

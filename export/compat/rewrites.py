@@ -303,14 +303,14 @@ def _rewrite_graph(
         for body, (_, inner) in zip(bodies, view.inner(seen), strict=True):
             done += _rewrite_graph(body, inner, table, plugins)
         make = REWRITES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-        found = check_node(seen, view, table, plugins) if make else []
-        new = make(seen, view) if make and found else None
+        findings = check_node(seen, view, table, plugins) if make else []
+        new = make(seen, view) if make and findings else None
         if new is None or any(n.op_type not in table.operators for n in new):
             nodes.append(node)
             continue
         nodes += new
         into = tuple(n.op_type for n in new if n.op_type not in ("Constant", "Identity"))
-        done.append(Rewritten(label_of(node), node.op_type, into, found[0].reason))
+        done.append(Rewritten(label_of(node), node.op_type, into, findings[0].reason))
     if done:
         del graph.node[:]
         graph.node.extend(nodes)

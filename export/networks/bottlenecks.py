@@ -49,7 +49,7 @@ class Bottleneck(ABC):
         """See `Network.coding`."""
 
     @abstractmethod
-    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """See `Network.coded`."""
 
     @abstractmethod
@@ -114,10 +114,10 @@ class Factorized(Bottleneck):
         """The range coder under the bottleneck's tables."""
         return Coding("rangecoder", (Tables.from_compressai(self.layer.entropy_bottleneck),))
 
-    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The latent as it comes out of the coder."""
         bottleneck = self.layer.entropy_bottleneck
-        return {n: quantised(bottleneck, t) for n, t in found.items() if n == "latent"}
+        return {n: quantised(bottleneck, t) for n, t in outputs.items() if n == "latent"}
 
     def fit(self, images: Tensor, bits: float) -> Tensor:
         """See `Bottleneck.fit`."""
@@ -175,9 +175,9 @@ class MeanScale(Bottleneck):
         """Two bitstreams under two sets of tables."""
         return self.model.coding()
 
-    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """See `HyperpriorModel.coded`."""
-        return self.model.coded(found, tensors)
+        return self.model.coded(outputs, tensors)
 
     def fit(self, images: Tensor, bits: float) -> Tensor:
         """See `Bottleneck.fit`."""
@@ -230,9 +230,9 @@ class ChannelReduction(Bottleneck):
         """One byte a value."""
         return self._codec.coding()
 
-    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The latent on its own scale of 256 steps, item by item."""
-        return {n: self._codec.received(t) for n, t in found.items() if n == "latent"}
+        return {n: self._codec.received(t) for n, t in outputs.items() if n == "latent"}
 
     def fit(self, images: Tensor, bits: float) -> Tensor:
         """See `Bottleneck.fit`; `bits` are always 8."""

@@ -52,9 +52,9 @@ class CutClassifier(Network):
         """The codec's."""
         return self.codec.coding()
 
-    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The latent as the server gets it."""
-        return {name: self.codec.received(t) for name, t in found.items() if name == "latent"}
+        return {name: self.codec.received(t) for name, t in outputs.items() if name == "latent"}
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """The whole model's tensors: a plain state_dict, or torchdistill's.

@@ -120,9 +120,9 @@ class FrankenSplit(Network):
         """The range coder under the bottleneck's tables."""
         return Coding("rangecoder", (Tables.from_compressai(self.bottleneck),))
 
-    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The latent as it comes out of the coder."""
-        return {n: quantised(self.bottleneck, t) for n, t in found.items() if n == "latent"}
+        return {n: quantised(self.bottleneck, t) for n, t in outputs.items() if n == "latent"}
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """`compressor`: a state_dict of encoder, entropy_bottleneck and decoder; `backbone`: timm's.

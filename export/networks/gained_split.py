@@ -241,9 +241,9 @@ class SplitLite0(Network):
         """The range coder under the tables of the rate."""
         return Coding("rangecoder", (Tables.from_compressai(self.bottleneck),))
 
-    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The latent as it comes out of the coder."""
-        return {n: quantised(self.bottleneck, t) for n, t in found.items() if n == "latent"}
+        return {n: quantised(self.bottleneck, t) for n, t in outputs.items() if n == "latent"}
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """`compressor`: what was trained; `model`: the backbone."""

@@ -48,13 +48,13 @@ class HyperpriorModel:
         tables = (Tables.from_compressai(self.bottleneck), Tables.from_compressai(self.gaussian))
         return Coding("hyperprior", tables)
 
-    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The side latent once it is there, the latent once its indexes are."""
         made = {}
-        if "side" in found:
-            made["side"] = quantised(self.bottleneck, found["side"])
-        if "indexes" in found:
-            means = found.get("means", torch.zeros(()))
+        if "side" in outputs:
+            made["side"] = quantised(self.bottleneck, outputs["side"])
+        if "indexes" in outputs:
+            means = outputs.get("means", torch.zeros(()))
             made["latent"] = torch.round(tensors["latent"] - means) + means
         return made
 

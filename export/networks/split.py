@@ -119,9 +119,9 @@ class SplitNetwork(Network):
         """The bottleneck's codec."""
         return self.bottleneck.coding()
 
-    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """What the bottleneck's codec makes of what is sent."""
-        return self.bottleneck.coded(found, tensors)
+        return self.bottleneck.coded(outputs, tensors)
 
     @property
     def encoder_modules(self) -> Sequence[nn.Module]:  # type: ignore[override]

@@ -54,20 +54,20 @@ class Board(Closing):
         """A photograph's outcome; with its answer where the model is local and `whole`."""
         manifest = self._bundle.manifest
         tensors, sizes = self._prepare(photo)
-        found = Outcome(sizes)
+        outcome = Outcome(sizes)
         for part in manifest.placed("board"):
             engine = self._store.get(self._bundle, part, "cpu", None)
-            found.made[part.name] = engine.run({name: tensors[name] for name in engine.inputs})
-            tensors.update(found.made[part.name])
+            outcome.made[part.name] = engine.run({name: tensors[name] for name in engine.inputs})
+            tensors.update(outcome.made[part.name])
         if self._codec is not None:
-            found.payload = self._codec.encode(tensors)
-            found.arrived = self._codec.decode(found.payload, sizes.input)
+            outcome.payload = self._codec.encode(tensors)
+            outcome.arrived = self._codec.decode(outcome.payload, sizes.input)
         elif whole:
-            found.answer = {
+            outcome.answer = {
                 task: answer_of(task, tensors, manifest.postprocess[task], sizes)
                 for task in manifest.tasks
             }
-        return found
+        return outcome
 
     def feeds(self, part: Part, photos: Sequence[str]) -> Iterator[Arrays]:
         """What a part takes for each photograph, one at a time."""
@@ -119,24 +119,26 @@ def measure(
     """
     with Board(bundle) as reference, Board(other) as board:
         due = [reference.run(photo, deployed) for photo in photos]
-        found = [board.run(photo, deployed) for photo in photos]
+        outcomes = [board.run(photo, deployed) for photo in photos]
     if deployed and bundle.manifest.split:
         # The server decodes what either board encoded: the tables are the same.
         with ServerPipeline(bundle) as server:
-            for outcome in (*due, *found):
+            for outcome in (*due, *outcomes):
                 sizes = outcome.sizes
                 packed = np.array(sizes.image + sizes.valid + sizes.input, np.int32)
                 outcome.answer = server.run(outcome.payload, packed)[0]
     tasks = bundle.manifest.tasks if deployed else []
-    parts = [_part_error(part, found, due, precision) for part in bundle.manifest.placed("board")]
+    parts = [
+        _part_error(part, outcomes, due, precision) for part in bundle.manifest.placed("board")
+    ]
     return Rounding(
         precision=precision,
         deployed=deployed,
         calibration=calibration,
         photographs=len(photos),
         parts=[part for part in parts if part is not None],
-        latent=_latent_move(found, due) if bundle.manifest.split else None,
-        agreement={task: _agreement(task, found, due) for task in tasks},
+        latent=_latent_move(outcomes, due) if bundle.manifest.split else None,
+        agreement={task: _agreement(task, outcomes, due) for task in tasks},
     )
 
 
@@ -144,30 +146,30 @@ def lines_of(rounding: Rounding) -> list[str]:
     """What to print of a bundle's own precision; nothing for a trial."""
     if not rounding.deployed:
         return []
-    found = [f"{rounding.precision} against fp32, on {rounding.photographs} photographs:"]
+    lines = [f"{rounding.precision} against fp32, on {rounding.photographs} photographs:"]
     if rounding.calibration:
-        found[0] = f"{rounding.precision} ({rounding.calibration}) {found[0].split(' ', 1)[1]}"
-    found += [
+        lines[0] = f"{rounding.precision} ({rounding.calibration}) {lines[0].split(' ', 1)[1]}"
+    lines += [
         f"  {part.part}: outputs within {part.max_abs:.3g}, {100 * part.relative:.2g} % of the largest"
         for part in rounding.parts
     ]
     if rounding.latent is not None:
-        found.append(
+        lines.append(
             f"  latent: {rounding.latent.moved_percent:.2g} % of its values move, by at most "
             f"{rounding.latent.largest_step:.2g}; {rounding.latent.bytes_percent:+.2g} % bytes"
         )
-    found += [f"  {task}: {share:.1f} % as in fp32" for task, share in rounding.agreement.items()]
-    return found
+    lines += [f"  {task}: {share:.1f} % as in fp32" for task, share in rounding.agreement.items()]
+    return lines
 
 
 def _part_error(
-    part: Part, found: Sequence[Outcome], due: Sequence[Outcome], precision: str
+    part: Part, outcomes: Sequence[Outcome], due: Sequence[Outcome], precision: str
 ) -> PartError | None:
     """Of the outputs that can be compared one by one: real values of a size that does not vary."""
     largest, gap = 0.0, 0.0
     compared = False
     for port in part.outputs:
-        for a, b in zip(found, due, strict=True):
+        for a, b in zip(outcomes, due, strict=True):
             x, y = a.made[part.name][port.name], b.made[part.name][port.name]
             if x.dtype.kind == "f" and not np.isfinite(x).all():
                 raise ExportError(
@@ -182,10 +184,10 @@ def _part_error(
     return PartError(part.name, gap, gap / largest if largest else 0.0) if compared else None
 
 
-def _latent_move(found: Sequence[Outcome], due: Sequence[Outcome]) -> LatentMove:
-    counts = [moved(a.arrived, b.arrived) for a, b in zip(found, due, strict=True)]
+def _latent_move(outcomes: Sequence[Outcome], due: Sequence[Outcome]) -> LatentMove:
+    counts = [moved(a.arrived, b.arrived) for a, b in zip(outcomes, due, strict=True)]
     changed, values, steps = zip(*counts, strict=True)
-    spent, before = sum(len(o.payload) for o in found), sum(len(o.payload) for o in due)
+    spent, before = sum(len(o.payload) for o in outcomes), sum(len(o.payload) for o in due)
     return LatentMove(
         moved_percent=round(100.0 * sum(changed) / max(1, sum(values)), 4),
         largest_step=round(max(steps), 4),
@@ -193,10 +195,10 @@ def _latent_move(found: Sequence[Outcome], due: Sequence[Outcome]) -> LatentMove
     )
 
 
-def _agreement(task: str, found: Sequence[Outcome], due: Sequence[Outcome]) -> float:
+def _agreement(task: str, outcomes: Sequence[Outcome], due: Sequence[Outcome]) -> float:
     """Percent of fp32's answers of a task that are the same."""
     counts = [
-        agreement(task, a.answer[task], b.answer[task]) for a, b in zip(found, due, strict=True)
+        agreement(task, a.answer[task], b.answer[task]) for a, b in zip(outcomes, due, strict=True)
     ]
     same, total = (sum(column) for column in zip(*counts, strict=True))
     return round(100.0 * same / total, 2) if total else 100.0

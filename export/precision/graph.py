@@ -51,12 +51,14 @@ def to_fp16(model: onnx.ModelProto, tables: Collection[Table]) -> onnx.ModelProt
                 _copy(model), keep_io_types=True, op_block_list=sorted(kept)
             )
         made.ir_version = model.ir_version
-        found = [finding for table in tables for finding in check_model(made, table)]
-        more = {finding.op_type for finding in found} - kept
-        if not found:
+        findings = [finding for table in tables for finding in check_model(made, table)]
+        more = {finding.op_type for finding in findings} - kept
+        if not findings:
             return made
         if not more:
-            raise ExportError(f"the graph does not fit in fp16: {found[0].reason}", found[0].remedy)
+            raise ExportError(
+                f"the graph does not fit in fp16: {findings[0].reason}", findings[0].remedy
+            )
         kept |= more
 
 
@@ -109,9 +111,9 @@ def to_int8(
         raise ExportError(
             f"the part '{model.graph.name}' has no product to quantise", "export it in fp32"
         )
-    found = [finding for table in tables for finding in check_model(made, table)]
-    if found:
-        raise ExportError(f"the graph does not fit in int8: {found[0]}", found[0].remedy)
+    findings = [finding for table in tables for finding in check_model(made, table)]
+    if findings:
+        raise ExportError(f"the graph does not fit in int8: {findings[0]}", findings[0].remedy)
     return made
 
 

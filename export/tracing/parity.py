@@ -1,7 +1,7 @@
 """A part's graph against the PyTorch it came from, on real photographs.
 
 Values may differ by a thousandth of the largest one. Boxes are matched in the order of their
-scores; two of nearly equal score may change places. A box may be found by one side alone only where
+scores; two of nearly equal score may change places. A box may lack a match only where
 rounding decides: at a threshold, at the end of the list, or (one in fifty) in a suppression.
 """
 
@@ -39,7 +39,7 @@ class Difference:
         self.tolerance = PIXELS if part.compare == "boxes" else RELATIVE
         self.notes: list[str] = []
 
-    def add(self, found: Arrays, reference: Tensors, where: str) -> None:
+    def add(self, outputs: Arrays, reference: Tensors, where: str) -> None:
         """Compare one photograph's outputs.
 
         Raises:
@@ -47,20 +47,20 @@ class Difference:
         """
         due = {name: tensor.detach().numpy() for name, tensor in reference.items()}
         if self._part.compare == "boxes":
-            self._boxes(found, due, where)
+            self._boxes(outputs, due, where)
             return
         for port in self._part.outputs:
             if port.name == "mask":
-                self._mask(found, due, where)
+                self._mask(outputs, due, where)
             elif port.name == "indexes":
-                self._indexes(found[port.name], due[port.name], where)
+                self._indexes(outputs[port.name], due[port.name], where)
             else:
-                self._values(found[port.name], due[port.name], f"{port.name} {where}")
+                self._values(outputs[port.name], due[port.name], f"{port.name} {where}")
 
-    def _values(self, found: np.ndarray, due: np.ndarray, where: str) -> float:
-        if found.shape != due.shape:
-            raise self._failed(f"{where}: shape {found.shape} instead of {due.shape}")
-        gap = float(np.abs(found - due).max()) if due.size else 0.0
+    def _values(self, values: np.ndarray, due: np.ndarray, where: str) -> float:
+        if values.shape != due.shape:
+            raise self._failed(f"{where}: shape {values.shape} instead of {due.shape}")
+        gap = float(np.abs(values - due).max()) if due.size else 0.0
         tolerance = RELATIVE * max(1.0, float(np.abs(due).max()) if due.size else 0.0)
         if not gap <= tolerance:
             raise self._failed(
@@ -70,10 +70,10 @@ class Difference:
         self.tolerance = max(self.tolerance, tolerance)
         return gap
 
-    def _mask(self, found: Arrays, due: Arrays, where: str) -> None:
+    def _mask(self, outputs: Arrays, due: Arrays, where: str) -> None:
         """Logits within the tolerance; classes equal but where two logits are as near as that."""
-        gap = self._values(found["logits"], due["logits"], f"logits {where}")
-        differ = found["mask"] != due["mask"]
+        gap = self._values(outputs["logits"], due["logits"], f"logits {where}")
+        differ = outputs["mask"] != due["mask"]
         if differ.any():
             best = np.sort(due["logits"], axis=1)[:, -2:]
             if (best[:, 1] - best[:, 0])[differ].max() > 2 * gap:
@@ -83,11 +83,11 @@ class Difference:
                 f"class than PyTorch's, where two classes are within {2 * gap:.1e} of each other"
             )
 
-    def _indexes(self, found: np.ndarray, due: np.ndarray, where: str) -> None:
+    def _indexes(self, indexes: np.ndarray, due: np.ndarray, where: str) -> None:
         """Table indexes equal but for a few scales that lie at a step; both ends run this graph."""
-        if found.shape != due.shape:
-            raise self._failed(f"indexes {where}: shape {found.shape} instead of {due.shape}")
-        steps = np.abs(found.astype(np.int64) - due)
+        if indexes.shape != due.shape:
+            raise self._failed(f"indexes {where}: shape {indexes.shape} instead of {due.shape}")
+        steps = np.abs(indexes.astype(np.int64) - due)
         differing = int(np.count_nonzero(steps))
         if steps.max() > 1 or differing > INDEXES * steps.size:
             raise self._failed(f"{differing} of {steps.size} indexes {where} are others")
@@ -97,23 +97,23 @@ class Difference:
                 "PyTorch's, where a scale is at the step between them"
             )
 
-    def _boxes(self, found: Arrays, due: Arrays, where: str) -> None:
-        if "proposals" in found:
-            stray = _unmatched(found["proposals"], due["proposals"])
+    def _boxes(self, detections: Arrays, due: Arrays, where: str) -> None:
+        if "proposals" in detections:
+            stray = _unmatched(detections["proposals"], due["proposals"])
             if stray > STRAY_PROPOSALS * len(due["proposals"]) + 1:
                 raise self._failed(f"{where}: {stray} of {len(due['proposals'])} proposals differ")
-        pairs = match(found, due)
+        pairs = match(detections, due)
         for i, j in pairs:
-            gap = float(np.abs(found["boxes"][i] - due["boxes"][j]).max())
+            gap = float(np.abs(detections["boxes"][i] - due["boxes"][j]).max())
             self.max_abs = max(self.max_abs, gap)
-        strays = _strays(found, due, pairs)
+        strays = _strays(detections, due, pairs)
         if strays > STRAY_BOXES * len(due["scores"]) + (len(due["scores"]) >= 10):
             raise self._failed(
-                f"{where}: {strays} boxes of {len(due['scores'])} are found by one side alone"
+                f"{where}: {strays} boxes of {len(due['scores'])} have no match on the other side"
             )
         if strays:
             self.notes.append(
-                f"{self._part.name} {where}: {strays} boxes of {len(due['scores'])} are found by "
+                f"{self._part.name} {where}: {strays} boxes of {len(due['scores'])} come from "
                 "PyTorch or onnxruntime alone, through a suppression that rounding decides"
             )
 
@@ -124,19 +124,23 @@ class Difference:
         )
 
 
-def match(found: Mapping[str, np.ndarray], due: Mapping[str, np.ndarray]) -> list[tuple[int, int]]:
-    """Pairs (index in found, index in due) of boxes that are the same within the tolerances.
+def match(
+    detections: Mapping[str, np.ndarray], due: Mapping[str, np.ndarray]
+) -> list[tuple[int, int]]:
+    """Pairs (index in detections, index in due) of boxes that are the same within the tolerances.
 
     Both are best first: a box is looked for at its own place, then among those of about its score.
     """
     pairs = []
-    free = np.ones(len(found["scores"]), bool)
+    free = np.ones(len(detections["scores"]), bool)
     for j, (box, label, score) in enumerate(
         zip(due["boxes"], due["labels"], due["scores"], strict=True)
     ):
-        near = free & (found["labels"] == label) & (np.abs(found["scores"] - score) <= SCORE)
+        near = (
+            free & (detections["labels"] == label) & (np.abs(detections["scores"] - score) <= SCORE)
+        )
         candidates = np.flatnonzero(near)
-        gaps = np.abs(found["boxes"][candidates] - box).max(axis=1)
+        gaps = np.abs(detections["boxes"][candidates] - box).max(axis=1)
         good = candidates[gaps <= PIXELS]
         if good.size:
             i = int(j if j in good else good[np.argmin(np.abs(good - j))])
@@ -145,27 +149,29 @@ def match(found: Mapping[str, np.ndarray], due: Mapping[str, np.ndarray]) -> lis
     return pairs
 
 
-def _strays(found: Arrays, due: Arrays, pairs: list[tuple[int, int]]) -> int:
+def _strays(detections: Arrays, due: Arrays, pairs: list[tuple[int, int]]) -> int:
     """Boxes of either side without a partner, but for those at the end of a list.
 
     A box whose score is within the tolerance of the lowest one may have been cut off by the limit
     or the threshold on the other side.
     """
-    lowest = min((side["scores"].min() for side in (found, due) if side["scores"].size), default=0)
+    lowest = min(
+        (side["scores"].min() for side in (detections, due) if side["scores"].size), default=0
+    )
     strays = 0
-    for side, index in ((found, 0), (due, 1)):
+    for side, index in ((detections, 0), (due, 1)):
         alone = np.ones(len(side["scores"]), bool)
         alone[[pair[index] for pair in pairs]] = False
         strays += int((side["scores"][alone] > lowest + min(SCORE, lowest * 0.05)).sum())
     return strays
 
 
-def _unmatched(found: np.ndarray, due: np.ndarray) -> int:
-    """How many boxes of `due` have none in `found` within the tolerance."""
+def _unmatched(boxes: np.ndarray, due: np.ndarray) -> int:
+    """How many boxes of `due` have no match in `boxes` within the tolerance."""
     count = 0
     for start in range(0, len(due), 128):
-        gaps = np.abs(found[None] - due[start : start + 128, None]).max(axis=2)
-        count += int((gaps.min(axis=1) > PIXELS).sum()) if len(found) else len(gaps)
+        gaps = np.abs(boxes[None] - due[start : start + 128, None]).max(axis=2)
+        count += int((gaps.min(axis=1) > PIXELS).sum()) if len(boxes) else len(gaps)
     return count
 
 

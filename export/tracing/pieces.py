@@ -134,15 +134,15 @@ def _run(pieces: Sequence[Piece], part: Part, runs: Sequence[Run]) -> tuple[Arra
     return tuple(first)
 
 
-def _compare(part: Part, found: Arrays, due: Arrays) -> None:
+def _compare(part: Part, outputs: Arrays, due: Arrays) -> None:
     """Raise ExportError unless a photograph's outputs are those of the whole part."""
     if part.compare == "boxes":
-        paired = len(match(found, due))
-        if not paired == len(due["scores"]) == len(found["scores"]):
+        paired = len(match(outputs, due))
+        if not paired == len(due["scores"]) == len(outputs["scores"]):
             raise _differs(part, f"{paired} of {len(due['scores'])} boxes are the same")
         return
     for port in part.outputs:
-        a, b = found[port.name], due[port.name]
+        a, b = outputs[port.name], due[port.name]
         if a.shape != b.shape or a.dtype != b.dtype:
             raise _differs(part, f"{port.name} is {a.dtype} {a.shape}, not {b.dtype} {b.shape}")
         if b.dtype.kind != "f":

@@ -56,8 +56,8 @@ def main() -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    found = locate((BACKBONE,), None, "efficientnet_lite0", None)
-    if found is None:
+    files = locate((BACKBONE,), None, "efficientnet_lite0", None)
+    if files is None:
         raise UsageError("the backbone's weights are not installed", install_command("export"))
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def _run(options: argparse.Namespace) -> int:
     torch.set_num_threads(int(os.getenv("OMP_NUM_THREADS", "1")))
     torch.manual_seed(options.seed)
     backbone = make_timm(LITE0)
-    in_order(backbone, read(found["model"]))
+    in_order(backbone, read(files["model"]))
     _hold_out([p for p in pictures if p.held_out], backbone, out / "held-out")
     if options.only_held_out:
         return 0

@@ -108,7 +108,7 @@ def fetch(folder: Path) -> None:
 
 def load(folder: Path) -> tuple[list[Photograph], list[Photograph]]:
     """The photographs of fetched packages, in the order of their names, and the stamps."""
-    found: list[Photograph] = []
+    photographs: list[Photograph] = []
     outlines: list[np.ndarray] = []
     for package, patterns in PACKAGES.items():
         for name, data in _files(folder / package, patterns):
@@ -119,16 +119,16 @@ def load(folder: Path) -> tuple[list[Photograph], list[Photograph]]:
             same = [
                 i for i, o in enumerate(outlines) if np.count_nonzero(o != outline) < _SAME_BITS
             ]
-            held_out = found[same[0]].held_out if same else _is_held_out(data)
+            held_out = photographs[same[0]].held_out if same else _is_held_out(data)
             outlines.append(outline)
-            found.append(Photograph(f"{package}/{name}", _small(image, "RGB"), held_out))
+            photographs.append(Photograph(f"{package}/{name}", _small(image, "RGB"), held_out))
     stamps = [
         Photograph(f"{package}/{name}", _small(Image.open(io.BytesIO(data)), "RGBA"), False)
         for package, patterns in STAMPS.items()
         for name, data in _files(folder / package, patterns)
         if len(data) >= _STAMP_BYTES and not _NO_PHOTOGRAPH.search(name)
     ]
-    return found, stamps
+    return photographs, stamps
 
 
 def own(folder: Path) -> list[Photograph]:
@@ -138,19 +138,19 @@ def own(folder: Path) -> list[Photograph]:
         UsageError: fewer than eight.
     """
     names = ("*.jpg", "*.jpeg", "*.png", "*.webp")
-    found = []
+    photographs = []
     for path in sorted(path for name in names for path in folder.rglob(name)):
         data = path.read_bytes()
         image = Image.open(io.BytesIO(data))
-        found.append(
+        photographs.append(
             Photograph(str(path.relative_to(folder)), _small(image, "RGB"), _is_held_out(data))
         )
-    if sum(not p.held_out for p in found) < 4 or not any(p.held_out for p in found):
+    if sum(not p.held_out for p in photographs) < 4 or not any(p.held_out for p in photographs):
         raise UsageError(
-            f"{folder} has {len(found)} photographs: too few to train with and to hold out",
+            f"{folder} has {len(photographs)} photographs: too few to train with and to hold out",
             "give at least eight, better some hundred (.jpg, .png or .webp)",
         )
-    return found
+    return photographs
 
 
 def _files(root: Path, patterns: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:

@@ -100,7 +100,10 @@ def other_rates(system: System, rate: str | None) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Advice:
-    """What to do about one checkpoint; `put` and `also` are places, `found` where it is by now."""
+    """How to get one checkpoint.
+
+    put: where to put it; also: other paths that are searched; path: where it is now, None if missing.
+    """
 
     role: str
     url: str | None
@@ -108,7 +111,7 @@ class Advice:
     bytes: int | None
     put: str
     also: list[str]
-    found: str | None
+    path: str | None
     package: str | None = None
 
 

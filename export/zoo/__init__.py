@@ -84,13 +84,13 @@ def add_file(path: str) -> None:
 
 @functools.cache
 def _packaged() -> dict[str, System]:
-    found: dict[str, System] = {}
+    systems: dict[str, System] = {}
     for module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
         for system in importlib.import_module(f"{__name__}.{module}").SYSTEMS:
-            if system.name in found:
+            if system.name in systems:
                 raise ValueError(f"two systems of the zoo are named {system.name}")
-            found[system.name] = system
-    return found
+            systems[system.name] = system
+    return systems
 
 
 def names() -> list[str]:

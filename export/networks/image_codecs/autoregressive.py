@@ -40,13 +40,13 @@ class AutoregressiveCompressor(NeuralCompressor):
         both = (self.model.entropy_bottleneck, self.model.gaussian_conditional)
         return Coding("autoregressive", tuple(Tables.from_compressai(part) for part in both))
 
-    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The side latent; then the latent, and the middle place for the part `context`."""
-        if "side" in found:
-            return {"side": quantised(self.model.entropy_bottleneck, found["side"])}
-        if "hyper" not in found:
+        if "side" in outputs:
+            return {"side": quantised(self.model.entropy_bottleneck, outputs["side"])}
+        if "hyper" not in outputs:
             return {}
-        hyper = found["hyper"]
+        hyper = outputs["hyper"]
         known = self._walk(tensors["latent"], hyper)
         y, x = hyper.shape[2] // 2, hyper.shape[3] // 2
         edge = KERNEL // 2

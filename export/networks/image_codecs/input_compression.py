@@ -34,8 +34,8 @@ class Compressor(ABC):
         """What the bundle says of it."""
 
     @abstractmethod
-    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What comes out of the coder of the tensors in `found` that are sent."""
+    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The values that the codec decodes from the sent ones of `outputs`."""
 
     def parts(self) -> list[Part]:
         """Its graphs, none of a file format's."""
@@ -68,12 +68,12 @@ class FileCompressor(Compressor):
     def fit_random(self) -> None:
         """Nothing to fit."""
 
-    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """At the start, the image as the file gives it back."""
-        if "valid_size" not in found:
+        if "valid_size" not in outputs:
             return {}
-        board = {name: found[name].numpy() for name in ("image", "valid_size")}
-        height, width = found["image"].shape[2:]
+        board = {name: outputs[name].numpy() for name in ("image", "valid_size")}
+        height, width = outputs["image"].shape[2:]
         made = self._codec.decode(self._codec.encode(board), (height, width))
         return {name: torch.from_numpy(array) for name, array in made.items()}
 
@@ -105,9 +105,9 @@ class InputCompression(Network):
         """The compressor's."""
         return self.compressor.coding()
 
-    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """What comes out of the compressor's coder."""
-        return self.compressor.coded(found, tensors)
+        return self.compressor.coded(outputs, tensors)
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """The checkpoints `codec`, where the codec is neural, and `model`."""

@@ -108,10 +108,10 @@ class FactorizedCompressor(NeuralCompressor):
         """See `Compressor.coding`."""
         return Coding("rangecoder", (Tables.from_compressai(self.model.entropy_bottleneck),))
 
-    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The latent as it comes out of the coder."""
         bottleneck = self.model.entropy_bottleneck
-        return {n: quantised(bottleneck, t) for n, t in found.items() if n == "latent"}
+        return {n: quantised(bottleneck, t) for n, t in outputs.items() if n == "latent"}
 
     def _fit_entropy(self, latent: Tensor) -> Tensor:
         fit_entropy(self.model.entropy_bottleneck, latent)
@@ -160,9 +160,9 @@ class HyperpriorCompressor(NeuralCompressor):
         """See `Compressor.coding`."""
         return self._prior.coding()
 
-    def coded(self, found: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The side latent, then the latent, as they come out of the coder."""
-        return self._prior.coded(found, tensors)
+        return self._prior.coded(outputs, tensors)
 
     def _widen(self, latent: Tensor) -> Tensor:
         wanted = 2.0 ** (self._bits - GAUSSIAN_BITS)
