@@ -4,19 +4,28 @@ import argparse
 import json
 import re
 import sys
+import traceback
 from typing import Any, Callable, List
 
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.input.small_files import real_number, whole_number
 from splitwatt.device_configs.install import install_for
 from splitwatt.device_configs.printable import printable, wrapped
+from splitwatt.device_configs.printable import say as say
 
 Command = Callable[[List[str]], int]
 
 
+class _Parser(argparse.ArgumentParser):
+    """What it says of an argument does not act in the terminal: a file's name may be a stranger's."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        super()._print_message(printable(message or ""), file)
+
+
 def parser(verb: str, summary: str, example: str) -> argparse.ArgumentParser:
     """An argument parser with the flags that every command has (`--json`, `--debug`)."""
-    result = argparse.ArgumentParser(
+    result = _Parser(
         prog="splitwatt " + verb,
         description=wrapped(summary),
         epilog="example:\n  " + wrapped(example).replace("\n", " \\\n  "),
@@ -82,11 +91,6 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, allow_nan=False))
 
 
-def say(text: str = "") -> None:
-    """Print lines on standard output; names from files and peers do not act in the terminal."""
-    print(printable(text), flush=True)
-
-
 def note(text: str) -> None:
     """Print a line for people: on standard error, so that --json stays one document."""
     print(printable(wrapped(text)), file=sys.stderr, flush=True)
@@ -111,8 +115,9 @@ def guarded(command: Command, argv: List[str]) -> int:
         return command(argv)
     except SplitwattError as error:
         if "--debug" in argv:
-            raise
-        note("splitwatt: " + printable(str(error)))
+            print(printable(traceback.format_exc()), file=sys.stderr)
+            return error.exit_code
+        note("splitwatt: " + str(error))
         return error.exit_code
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import SplitwattError, UsageError
 from splitwatt.device_configs.files import write_atomic
 from splitwatt.device_configs.install import install_command
@@ -51,7 +52,7 @@ def main() -> int:
     try:
         return _run(options)
     except SplitwattError as error:
-        print(error, file=sys.stderr)
+        note(str(error))
         return 1
 
 
@@ -150,7 +151,7 @@ def _write(run: Training, options: argparse.Namespace, out: Path, photographs: i
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    note(text)
 
 
 if __name__ == "__main__":
