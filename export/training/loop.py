@@ -96,14 +96,22 @@ class Training:
         iterations: of the whole schedule: the learning rates fall along a cosine over them.
         stop: the last iteration; over those before it the learning rates fall to zero.
         seed: of the order of the crops and of the noise.
+        began: when the work began, by the monotonic clock; None: now.
     """
 
     def __init__(
-        self, split: GainedSplit, pool: Pool, iterations: int, stop: int, seed: int
+        self,
+        split: GainedSplit,
+        pool: Pool,
+        iterations: int,
+        stop: int,
+        seed: int,
+        began: float | None = None,
     ) -> None:
         self.split, self.pool, self.iterations, self.seed = split, pool, iterations, seed
         self.stop = min(stop, iterations)
         self.done = 0
+        self._spent_s, self._began = 0.0, time.monotonic() if began is None else began
         bottleneck = split.bottleneck
         entropy = [p for n, p in bottleneck.entropy.named_parameters() if "quantiles" not in n]
         own = [p for n, p in bottleneck.named_parameters() if not n.startswith("entropy")]
@@ -120,6 +128,11 @@ class Training:
         self.quantiles = torch.optim.Adam(quantiles, lr=1e-2)
         # What the mean squared error of features is divided by.
         self.scale = float(np.var(pool.target[:200].astype(np.float32)))
+
+    @property
+    def seconds(self) -> float:
+        """Since this run was first begun, without the time between a stop and its continuation."""
+        return self._spent_s + time.monotonic() - self._began
 
     def start(self) -> None:
         """Principal components of the features at the cut."""
@@ -196,6 +209,7 @@ class Training:
             "seed": self.seed,
             "iterations": self.iterations,
             "done": self.done,
+            "seconds": self.seconds,
             "weights": shipped(self.split),
             "optimizer": self.optimizer.state_dict(),
             "quantiles": self.quantiles.state_dict(),
@@ -214,5 +228,5 @@ class Training:
             module.load_state_dict(own, strict=False)
         self.optimizer.load_state_dict(state["optimizer"])
         self.quantiles.load_state_dict(state["quantiles"])
-        self.done = state["done"]
+        self.done, self._spent_s = state["done"], state.get("seconds", 0.0)
         return True
