@@ -29,7 +29,7 @@ STUDENT = {
 }
 CONFIG = """
 format: 1
-name: my paper
+name: mine
 inferences: 2
 links: [{name: slow, kind: simulated, rate_kbit_s: 100}]
 configurations: {Mine1: {split: [mine]}}
