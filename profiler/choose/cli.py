@@ -98,7 +98,7 @@ def _notes(
                          % run.path)  # fmt: skip
         else:
             notes += ["quality is %s" % quality.of] + quality.notes
-        if any(not bundle["trained"] for bundle in run.bundles.values()):
+        if run.sends_untrained_bytes:
             notes.append("some weights of %s are untrained: their bytes mean nothing" % run.path)
     if all(row.joules is None for row in rows):
         notes.append("no joules were measured")

@@ -115,6 +115,18 @@ class Run(NamedTuple):
         return self.document["bundles"]  # type: ignore[no-any-return]
 
     @property
+    def sends_untrained_bytes(self) -> bool:
+        """Whether links carry bytes that random weights made, and no published size in their place."""
+        random = {model for model, bundle in self.bundles.items() if not bundle["trained"]}
+        rows = {row.id for row in self.config.configurations if random & set(row.models)}
+        return any(
+            sample.config in rows
+            and sample.payload_bytes
+            and sample.published_payload_bytes is None
+            for sample in self.measured()
+        )
+
+    @property
     def finished(self) -> bool:
         """Whether every block has been run to its end."""
         return self.document["finished_wall"] is not None

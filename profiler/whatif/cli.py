@@ -159,7 +159,7 @@ def _notes(
     if any(link.latency_ms or link.loss or link.downlink_kbit_s for link in run.config.links):
         notes.append("latency, loss and downlinks of the run's links are left out")
     notes += _published(run, shown)
-    if any(not bundle["trained"] for bundle in run.bundles.values()):
+    if run.sends_untrained_bytes:
         notes.append("some weights are untrained: their bytes mean nothing")
     notes.append(
         "board and server speeds are multiples of the run's; figures at other speeds are estimated: "

@@ -20,8 +20,7 @@ def agreement_drawings(series: list[Series]) -> list[Drawing]:
 
 def _drawing(made: Agreement, number: str) -> Drawing:
     shown = curves_of(made.results)
-    said = {text for result in made.results for text in result.intervals}
-    bars = f" Error bars: {', '.join(sorted(said))}." if said else ""
+    bars = f" Error bars: {made.intervals}." if made.intervals else ""
     title = NAMES[made.task][1]
     warning = ""
     if not all(result.trained for result in made.results):

@@ -24,6 +24,11 @@ class Agreement:
         images = sorted({result.images for result in self.results})
         return f"{self.other} on {' or '.join(map(str, images))} images without labels"
 
+    @property
+    def intervals(self) -> str:
+        """What its intervals are; empty where there are none."""
+        return ", ".join(sorted({text for result in self.results for text in result.intervals}))
+
     def of(self, entry: Entry) -> Value:
         """Of a configuration's model that has the task."""
         known = {result.model: result.main for result in self.results}

@@ -4,7 +4,7 @@
 from functools import partial
 
 from splitwatt.reports.load.agreement import agreement
-from splitwatt.reports.load.model import Entry
+from splitwatt.reports.load.model import Entry, Series, runs_of
 from splitwatt.reports.load.values import Value, missing
 from splitwatt.reports.metrics.metric import Metric
 
@@ -14,16 +14,23 @@ NAMES = {
     "detection": ("agreement_map_50_95_percent", "mAP agreement"),
     "segmentation": ("agreement_miou_percent", "mIoU agreement"),
 }
-_NOTE = (
-    "Agreement: with the answers of another model, on images without labels; no accuracy. Which "
-    "model and images: the caption of the rate-agreement figure."
-)
 
 
 def agreement_percent(entry: Entry, task: str) -> Value:
     """In percent, with its interval over images."""
     found = agreement(entry.run, task)
     return found.of(entry) if found else missing("no agreement.json has it")
+
+
+def sentences(series: list[Series]) -> list[str]:
+    """With which model and on which images the answers of each run were compared."""
+    return [
+        f"{title} of {run.name}: with the answers of {made.about}, which is no accuracy; in brackets: "
+        f"{made.intervals or 'no interval'}."
+        for run in runs_of(series)
+        for task, (_, title) in NAMES.items()
+        if (made := agreement(run, task))
+    ]
 
 
 METRICS = tuple(
@@ -35,7 +42,6 @@ METRICS = tuple(
         place=56 + place,
         interval=("summary",),
         if_known=True,
-        note=_NOTE,
     )
     for place, (task, (key, title)) in enumerate(NAMES.items())
 )

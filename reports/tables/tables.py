@@ -7,6 +7,7 @@ from splitwatt.reports.load.model import NO_LINK, Entry, Link, Series, links_of_
 from splitwatt.reports.load.values import exact, missing
 from splitwatt.reports.load.words import unique
 from splitwatt.reports.metrics import stats
+from splitwatt.reports.metrics.agreement import sentences
 from splitwatt.reports.metrics.gmac import gmac_sizes
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.memory import HOW
@@ -24,7 +25,7 @@ def summary(series: list[Series]) -> Table:
         "failed": lambda entry: exact(len(entry.failed), "measured"),
     }
     more = [Column(key, key.capitalize(), text=whole, quiet=True) for key in counts]
-    return _of_metrics("summary", "Summary", series, more, counts)
+    return _of_metrics("summary", "Summary", series, more, counts, tuple(sentences(series)))
 
 
 def _of_metrics(
