@@ -119,6 +119,8 @@ def _fit(column: Column, table: Table, venue: Venue) -> _Fitted:
     sign = "-" if any(text.startswith("-") for text in texts) else ""
     longest = sign + "0" * whole + ("." + "0" * decimals) * bool(decimals)
     digits = _MATH * _width(longest, _TEXT_PT, venue)
+    words = {c.word for c in cells if isinstance(c, Value) and c.word}
+    heading = max([heading, *(_width(word, _TEXT_PT, venue) for word in words)])
     halves = [_half_width(column, shown) for shown in cells if _interval(column, shown)]
     if halves and all(halves):
         half = max(halves, key=len)
@@ -220,7 +222,7 @@ def _cell(one: _Fitted, shown: Cell) -> str:
             return text
         return r"\raggedright\arraybackslash " + text.replace(r"\_", r"\_\allowbreak{}")
     if shown.value is None:
-        return "{--}"
+        return f"{{{cell(shown.shown_instead)}}}"
     half = _half_width(one.column, shown) if one.symmetric else ""
     return one.column.text(shown.value) + (f" +- {half}" if half else "")
 

@@ -70,10 +70,15 @@ def _what_was_run(runs: list[Run]) -> list[str]:
 
 
 def _missing(report: Report) -> list[str]:
-    found = report.shortfalls
-    if not found:
+    shortfalls = report.shortfalls
+    if not shortfalls:
         return []
-    return [f"## {SHORTFALLS}", "", *(f"- {markdown_text(sentence)}" for sentence in found), ""]
+    return [
+        f"## {SHORTFALLS}",
+        "",
+        *(f"- {markdown_text(sentence)}" for sentence in shortfalls),
+        "",
+    ]
 
 
 def _figures(report: Report, table: Table) -> list[str]:
@@ -93,7 +98,8 @@ def _legend() -> list[str]:
     lines += [
         "",
         'A number made of several is named by all of them: `measured+simulated`. "-" was not '
-        "measured. The same tables as CSV, a source beside every number, and report.json are in "
+        'measured; "never" and "always": there is no such value, the same one of the two is ahead '
+        "at every setting. The same tables as CSV, a source beside every number, and report.json are in "
         "this folder.",
         "",
     ]

@@ -141,7 +141,8 @@ def tex(folder, text):
 def test_a_venues_widths_are_those_of_its_class(name, tmp_path):
     venue = venues()[name]
     asked = r"\typeout{= \the\columnwidth\space\the\textwidth\space\the\textheight\space=}"
-    told = tex(tmp_path, venue.document + r"\begin{document}" + asked + r"x\end{document}")
+    begin = venue.document + r"\begin{document}\title{A}\date{}\maketitle"
+    told = tex(tmp_path, begin + asked + r"x\end{document}")
     sizes = re.search(r"^= ([\d.]+)pt ([\d.]+)pt ([\d.]+)pt =", told, re.M).groups()
     wanted = (venue.column_pt, venue.page_pt, venue.height_pt)
     assert [float(size) for size in sizes] == pytest.approx(wanted, abs=0.1)
