@@ -12,7 +12,7 @@ from splitwatt.reports.figures.style import new_figure, system_look, width_in
 def bars(places: Sequence[Place], panels: Sequence[Panel], ylabel: str) -> Figure:
     """Bars coloured by group, the value of each above it; only a panel's first set is drawn."""
     categories = Categories(places)
-    figure, axes = new_figure(len(panels), width_in(len(places)))
+    figure, axes = new_figure(len(panels), width_in(len(places)), names_in=categories.names_in)
     looks = [system_look(place.group) for place in places]
     for panel, axis in zip(panels, axes, strict=True):
         values = next(iter(panel.sets.values()))

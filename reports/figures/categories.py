@@ -35,7 +35,9 @@ class Panel:
 
 
 class Categories:
-    """Places from left to right, a gap between two groups; `.x` are their positions."""
+    """Places from left to right, a gap between two groups; `.x` are their positions, `.names_in` is
+    the height of their names where they are upright.
+    """
 
     bar_width = 0.78
 
@@ -53,6 +55,8 @@ class Categories:
         if self.groups:
             self.names = [label.rpartition(" ")[2] for label in self.names]
         self.upright = not self._fit(self.names, venue().small_pt)
+        longest = max(map(len, self.names), default=0) if self.upright else 0
+        self.names_in = longest * LETTER_EM * venue().small_pt / 72
 
     def _fit(self, texts: Sequence[str], size: float, places: int = 1) -> bool:
         widest = max((len(text) for text in texts), default=0)

@@ -38,7 +38,7 @@ def dots(
     `spread`: the sets are side by side, for sets that nearly coincide.
     """
     categories = Categories(places)
-    figure, axes = new_figure(len(panels), width_in(len(places)))
+    figure, axes = new_figure(len(panels), width_in(len(places)), names_in=categories.names_in)
     for panel, axis in zip(panels, axes, strict=True):
         axis.set_yscale("log")
         _draw(axis, categories, panel, spread)

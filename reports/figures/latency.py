@@ -54,7 +54,9 @@ class Stack:
 def stacked(stacks: Sequence[Stack]) -> Figure:
     """Stacked bars, a panel for each board and backend."""
     categories = Categories([bar.place for bar in stacks[0].bars])
-    figure, axes = new_figure(len(stacks), width_in(len(categories.places)))
+    figure, axes = new_figure(
+        len(stacks), width_in(len(categories.places)), names_in=categories.names_in
+    )
     for stack, axis in zip(stacks, axes, strict=True):
         _draw(axis, categories, stack.bars)
         axis.set_title(stack.title, loc="left")

@@ -114,14 +114,16 @@ def new_figure(
     panel_in: float = PANEL_IN,
     across: int = 1,
     rows_in: list[float] | None = None,
+    names_in: float = 0.0,
 ) -> tuple[Figure, list[Any]]:
     """An empty figure of `panels` rows of axes, `across` in each; the axes row by row.
 
-    Rows are `panel_in` inches high, or as `rows_in` says.
+    Rows are `panel_in` inches high, or as `rows_in` says; `names_in`: what upright names under the
+    last one need besides.
     """
     heights = rows_in or [panel_in] * panels
     engine = ConstrainedLayoutEngine(h_pad=0.03, w_pad=0.02)
-    figure = Figure(figsize=(width, 0.55 + sum(heights)), layout=engine)
+    figure = Figure(figsize=(width, 0.55 + sum(heights) + names_in), layout=engine)
     axes = figure.subplots(panels, across, squeeze=False, height_ratios=heights)
     return figure, list(axes.flat)
 

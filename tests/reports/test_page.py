@@ -442,21 +442,11 @@ def own_config(tmp_path_factory):
     """A page of configurations with names of one's own, long ones too, and accuracy."""
     from splitwatt.reports.write.write import make_report
     from tests.reports.accuracy_file import accuracy, write
-    from tests.reports.synthetic import make_config, write_run
+    from tests.reports.synthetic import make_config, own_names, write_run
 
     folder = tmp_path_factory.mktemp("own")
     config = make_config(["LC1", "LC20", "SC1", "SC5", "Ours1", "Ours5"], inferences=6)
-    names = [
-        "mobile_classifier_on_the_board",
-        "heavy3",
-        "jpeg_split_1",
-        "jpeg_split_5",
-        "Novel1",
-        "Novel5",
-    ]
-    rows = zip(config.configurations, names, strict=True)
-    config = config._replace(configurations=tuple(row._replace(id=name) for row, name in rows))
-    run = write_run(folder / "run", config)
+    run = write_run(folder / "run", own_names(config))
     make_report([run], folder / "r", "ieee", (write(folder / "accuracy.json", accuracy()),))
     return folder / "r" / "report.html"
 

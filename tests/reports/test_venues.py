@@ -22,6 +22,7 @@ from splitwatt.reports.write.headlines import headlines
 from splitwatt.reports.write.latex import latex_files
 from tests.conftest import ROOT
 from tests.reports.accuracy_file import accuracy, write
+from tests.reports.synthetic import make_config, own_names, write_run
 from tests.reports.test_timeline import deploy
 
 EXAMPLE = ROOT / "examples" / "table3-cpu" / "run"
@@ -37,15 +38,17 @@ def report_of(runs):
 
 @pytest.fixture(scope="module")
 def reports(two_boards, tmp_path_factory):
-    """The example, three series of two boards with accuracy, and a run of a camera's frames."""
+    """The example, three series of two boards with accuracy, a camera's frames, and own names."""
     cpu, nano = two_boards.runs
     mine = tmp_path_factory.mktemp("mine") / "cpu"
     shutil.copytree(cpu, mine)
     write(mine / "accuracy.json", accuracy())
     deployed, _, _ = deploy(tmp_path_factory.mktemp("deployed") / "run")
+    own = make_config(["LC1", "LC20", "SC1", "SC5", "Ours1", "Ours5"], inferences=6)
+    own_run = write_run(tmp_path_factory.mktemp("own") / "run", own_names(own))
     return {
         "example": report_of([EXAMPLE]), "mine": report_of([mine, nano]),
-        "deployed": report_of([deployed]),
+        "deployed": report_of([deployed]), "own": report_of([own_run]),
     }  # fmt: skip
 
 
@@ -67,7 +70,7 @@ def texts_of(figure):
 
 
 @pytest.mark.parametrize("name", ["ieee", "neurips"])
-@pytest.mark.parametrize("whose", ["example", "mine", "deployed"])
+@pytest.mark.parametrize("whose", ["example", "mine", "deployed", "own"])
 def test_no_label_lies_over_another_and_no_sentence_is_in_a_picture(reports, whose, name):
     venue = venues()[name]
     for drawing, _ in reports[whose].figures:
@@ -149,7 +152,7 @@ def test_a_venues_widths_are_those_of_its_class(name, tmp_path):
     assert venue.source
 
 
-@pytest.mark.parametrize("whose", ["example", "mine", "deployed"])
+@pytest.mark.parametrize("whose", ["example", "mine", "deployed", "own"])
 @pytest.mark.parametrize("name", venues())
 def test_every_table_fits_the_venues_text(reports, whose, name, tmp_path):
     report, venue = reports[whose], venues()[name]
