@@ -19,8 +19,8 @@ from splitwatt.reports.figures.style import (
 )
 from splitwatt.reports.load.values import Value
 
-# Marker and filling of a set; its colour is the system's.
-_MARKERS = (("D", True), ("o", True), ("^", False), ("s", True), ("v", False), ("P", True))
+# Marker of a set, and whether it is full; its colour is the system's.
+_MARKERS = [(marker, (i + j) % 2 == 0) for j in (0, 1) for i, marker in enumerate("Do^svPXp*")]
 _KEY = "#444444"
 # The sets of a place are side by side within this part of it.
 _SPREAD = 0.5

@@ -73,9 +73,7 @@ def _list(texts: list[str]) -> list[str]:
 
 
 def _float(word: str, content: str, caption: str) -> list[str]:
-    return [
-        rf"\begin{{{word}}}[tp]\centering",
-        content,
-        rf"\caption{{{caption}}}",
-        rf"\end{{{word}}}\clearpage",
-    ]
+    lines = [content, rf"\caption{{{caption}}}"]
+    if word.startswith("table"):  # its caption is above it
+        lines = [lines[1], r"\smallskip", lines[0]]
+    return [rf"\begin{{{word}}}[tp]\centering", *lines, rf"\end{{{word}}}\clearpage"]
