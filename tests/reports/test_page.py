@@ -484,6 +484,12 @@ def test_no_text_of_a_chart_covers_another_and_all_can_be_read(
     assert all(one["texts"] > 100 and one["charts"] >= charts for one in seen), seen
 
 
+def test_the_page_has_the_captions_of_the_printed_figures(page, two_boards):
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    for figure in two_boards.json["figures"]:
+        assert f"{figure['title']}. {figure['caption']} Sources: {figure['sources']}." in text
+
+
 def test_a_legend_filters_figures_and_tables(page, two_boards):
     text = dom(page, "series=0&hide=SC,LC&open=all")
     assert bars(text) and all(id.startswith("Ours") for id in bars(text))

@@ -145,8 +145,8 @@ def test_a_venues_widths_are_those_of_its_class(name, tmp_path):
     venue = venues()[name]
     asked = r"\typeout{= \the\columnwidth\space\the\textwidth\space\the\textheight\space=}"
     begin = venue.document + r"\begin{document}\title{A}\date{}\maketitle"
-    told = tex(tmp_path, begin + asked + r"x\end{document}")
-    sizes = re.search(r"^= ([\d.]+)pt ([\d.]+)pt ([\d.]+)pt =", told, re.M).groups()
+    log = tex(tmp_path, begin + asked + r"x\end{document}")
+    sizes = re.search(r"^= ([\d.]+)pt ([\d.]+)pt ([\d.]+)pt =", log, re.M).groups()
     wanted = (venue.column_pt, venue.page_pt, venue.height_pt)
     assert [float(size) for size in sizes] == pytest.approx(wanted, abs=0.1)
     assert venue.source
@@ -164,8 +164,8 @@ def test_every_table_fits_the_venues_text(reports, whose, name, tmp_path):
     for file, text in files.items():
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text(text)
-    told = tex(tmp_path / "latex", files["latex/report.tex"])
-    boxes = re.findall(r"Overfull \\[hv]box \(([\d.]+)pt too [^\n]*", told)
+    log = tex(tmp_path / "latex", files["latex/report.tex"])
+    boxes = re.findall(r"Overfull \\[hv]box \(([\d.]+)pt too [^\n]*", log)
     assert [float(points) for points in boxes if float(points) > 1] == []
     sizes = re.findall(r"\\fontsize\{([\d.]+)\}", "".join(files.values()))
     assert min(map(float, sizes)) >= 7

@@ -36,7 +36,7 @@ def to_html(report: Report, title: str) -> str:
     """The page. It may make no request: a policy in its head forbids every one."""
     words = provenance_words()
     systems = systems_of_models(report.series)
-    body = [section(table, systems) for table in report.tables if table.rows]
+    body = [section(report, table, systems) for table in report.tables if table.rows]
     data = json.dumps(_shown(explorer(report)), allow_nan=False, separators=(",", ":"))
     places = {
         "TITLE": html_text(title),

@@ -7,6 +7,7 @@ from splitwatt.reports.load.model import Series, runs_of
 from splitwatt.reports.load.values import SOURCES, Value
 from splitwatt.reports.tables.overview import facts_for_people, run_facts
 from splitwatt.reports.tables.table import Cell, Column, Table, group_of_row
+from splitwatt.reports.write.document import Report
 from splitwatt.reports.write.escape import html_text
 from splitwatt.reports.write.headlines import Headline
 
@@ -18,17 +19,23 @@ def runs_section(series: list[Series]) -> str:
     return "".join(_run(run_facts(run)) for run in runs_of(series))
 
 
-def section(table: Table, systems: dict[str, str]) -> str:
-    """One table as a part of the page that folds; `systems`: the system of a model."""
+def section(report: Report, table: Table, systems: dict[str, str]) -> str:
+    """One table as a part of the page that folds, with the captions of its printed figures; `systems`:
+    the system of a model.
+    """
     name = table.name
     opened = " open" if name in _OPEN else ""
     notes = "".join(f"<p>{html_text(note)}</p>" for note in table.notes)
+    figures = "".join(
+        f"<p><b>Printed figure {drawing.name}.</b> {html_text(f'{drawing.title}. {drawing.under}')}"
+        for drawing, _ in report.figures_of(table)
+    )
     sources = table.sources()
     from_where = f"<p><b>Sources.</b> {html_text(sources)}</p>" if sources else ""
     return (
         f'<details class=table id="table-{name}"{opened}><summary>{html_text(table.title)}</summary>'
         f"<div class=scroll>{_table(table, systems)}</div>"
-        f"<div class=notes>{from_where}{notes}</div></details>"
+        f"<div class=notes>{from_where}{notes}{figures}</div></details>"
     )
 
 
