@@ -79,10 +79,10 @@ NONE = Accuracy((), ())
 
 def split_name(model: str) -> tuple[str, str]:
     """System and rate point of a model's name: `jpeg@50+resnet50` is (`jpeg+resnet50`, `50`)."""
-    found = _NAME.match(model)
-    if not found:
+    match = _NAME.match(model)
+    if not match:
         return model, ""
-    return found.group(1) + found.group(3), found.group(2) or ""
+    return match.group(1) + match.group(3), match.group(2) or ""
 
 
 def read_accuracy(runs: list[Run], files: Iterable[Path] = ()) -> Accuracy:
@@ -151,7 +151,7 @@ def result_of(origin: str, model: str, bundle: dict[str, Any], entry: dict[str, 
         images=int(entry["images"]),
         whole=entry.get("whole", True) is True,
         trained=trained,
-        metrics={name: _figure(found, 1.0, sources) for name, found in entry["metrics"].items()},
+        metrics={name: _figure(figure, 1.0, sources) for name, figure in entry["metrics"].items()},
         payload_kib=_figure(entry.get("payload_bytes"), KIB, sources),
         wire_kib=_figure(entry.get("wire_bytes"), KIB, sources),
         legacy_pickled_kib=_figure(entry.get("legacy_pickled_bytes"), KIB, sources),
@@ -167,16 +167,16 @@ def _backends(entry: dict[str, Any]) -> str:
     return str(board or "") + (f" + {server}" if server not in (None, board) else "")
 
 
-def _figure(found: Any, unit: float, sources: tuple[str, ...]) -> Value:
+def _figure(record: Any, unit: float, sources: tuple[str, ...]) -> Value:
     """One figure in another unit; missing where it is null or no finite number."""
-    if found is None:
+    if record is None:
         return missing(_NOTHING_SENT)
-    if found["value"] is None:
+    if record["value"] is None:
         return missing("it is undefined on these images")
-    value = float(found["value"])
+    value = float(record["value"])
     if not math.isfinite(value):
         return missing(NOT_FINITE)
-    ends = [found.get("low"), found.get("high")]
+    ends = [record.get("low"), record.get("high")]
     finite = all(isinstance(end, (int, float)) and math.isfinite(end) for end in ends)
     low, high = (float(end) / unit for end in ends) if finite else (None, None)
-    return Value(value / unit, sources, low, high, int(found["n"]))
+    return Value(value / unit, sources, low, high, int(record["n"]))

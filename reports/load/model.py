@@ -140,10 +140,10 @@ class Entry:
         """Where the sizes come from that links carry instead of the measured bytes: `published`,
         or `estimated` where that is so of any sample; None where any has its measured bytes.
         """
-        found = {sample.published_payload_source for sample in self.samples}
-        if not found or None in found:
+        charge_sources = {sample.published_payload_source for sample in self.samples}
+        if not charge_sources or None in charge_sources:
             return None
-        return PUBLISHED if found == {PUBLISHED} else ESTIMATED
+        return PUBLISHED if charge_sources == {PUBLISHED} else ESTIMATED
 
     @property
     def throttled(self) -> int | None:
@@ -281,19 +281,21 @@ def _unsourced(link: Link) -> Link:
 
 def _distinct(links: list[Link]) -> list[tuple[Link, Link]]:
     """Links of one slug, each with the link that has a name of its own."""
-    found = {link: link for link in links}
+    renamed = {link: link for link in links}
     for difference in _DIFFERENCES:
-        if len({slug(link) for link in found.values()}) == len(links):
+        if len({slug(link) for link in renamed.values()}) == len(links):
             break
         if len({difference(link) for link in links}) > 1:
             for link in links:
-                found[link] = found[link]._replace(name=f"{found[link].name}, {difference(link)}")
-    if len({slug(link) for link in found.values()}) < len(links):  # names differ in punctuation
-        found = {
+                renamed[link] = renamed[link]._replace(
+                    name=f"{renamed[link].name}, {difference(link)}"
+                )
+    if len({slug(link) for link in renamed.values()}) < len(links):  # names differ in punctuation
+        renamed = {
             link: t._replace(name=f"{t.name} ({i + 1})")
-            for i, (link, t) in enumerate(found.items())
+            for i, (link, t) in enumerate(renamed.items())
         }
-    return [(link, link if link == NO_LINK else own) for link, own in found.items()]
+    return [(link, link if link == NO_LINK else own) for link, own in renamed.items()]
 
 
 def file_name(text: str) -> str:
@@ -303,10 +305,10 @@ def file_name(text: str) -> str:
 
 def by_board(series: list[Series]) -> dict[str, list[Series]]:
     """The series of each board, boards in their order."""
-    found: dict[str, list[Series]] = {}
+    boards: dict[str, list[Series]] = {}
     for s in series:
-        found.setdefault(s.board, []).append(s)
-    return found
+        boards.setdefault(s.board, []).append(s)
+    return boards
 
 
 def links_of_all(series: list[Series]) -> list[Link]:

@@ -16,8 +16,8 @@ _Size = Callable[[Sample], float | None]
 
 def _kib(field: str) -> _Size:
     def size(sample: Sample) -> float | None:
-        found: int | None = getattr(sample, field)
-        return None if found is None else found / KIB
+        size_bytes: int | None = getattr(sample, field)
+        return None if size_bytes is None else size_bytes / KIB
 
     return size
 

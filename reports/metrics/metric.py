@@ -117,13 +117,13 @@ class Metric:
 
 def metrics(links: Iterable[Link] = (), table: str = "") -> list[Metric]:
     """Every metric, those of each link too, in their order; of one table where it is named."""
-    found: list[Metric] = []
+    all_metrics: list[Metric] = []
     on_link: list[Callable[[Link], Metric]] = []
     for module in _modules():
-        found += getattr(module, "METRICS", ())
+        all_metrics += getattr(module, "METRICS", ())
         on_link += [module.on_link] if hasattr(module, "on_link") else []
-    found += [make(link) for link in links for make in on_link]
-    kept = [metric for metric in found if not table or table in metric.tables]
+    all_metrics += [make(link) for link in links for make in on_link]
+    kept = [metric for metric in all_metrics if not table or table in metric.tables]
     return sorted(kept, key=lambda metric: metric.place)
 
 

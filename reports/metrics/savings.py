@@ -95,7 +95,7 @@ def saved(ours: Value, theirs: Value) -> Value:
     return exact(100 * (1 - ours.value / theirs.value), *sources)
 
 
-def best(found: list[Saving]) -> Saving | None:
+def best(candidates: list[Saving]) -> Saving | None:
     """The saving that an "up to" would name; None where none was measured."""
-    measured = [s for s in found if s.most.value is not None]
+    measured = [s for s in candidates if s.most.value is not None]
     return max(measured, key=lambda s: s.most.value or 0.0, default=None)

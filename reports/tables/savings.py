@@ -32,11 +32,11 @@ def savings_table(series: list[Series]) -> Table:
     ]
     rows = []
     for s in series:
-        found = savings(s)
-        for saving in found:
+        all_savings = savings(s)
+        for saving in all_savings:
             if saving.baseline != "SC":
                 continue
-            lc = next((o for o in found if o.baseline == "LC" and _same(o, saving)), None)
+            lc = next((o for o in all_savings if o.baseline == "LC" and _same(o, saving)), None)
             rows.append(_row(s, saving, lc))
     under = [
         "Saving: 1 - ours / theirs, of medians, in percent; negative: ours costs more. Heaviest: "
@@ -69,9 +69,9 @@ def paper_table(series: list[Series]) -> Table:
     for s in series:
         if not any(entry.papers for entry in s.entries):
             continue  # another paper's rows: the statements are not on them
-        found = savings(s)
+        all_savings = savings(s)
         for statement in statements():
-            link, value, pair = _ours(found, statement)
+            link, value, pair = _ours(all_savings, statement)
             rows.append(
                 {
                     "metric": titles.get(statement.metric, statement.metric),
@@ -95,10 +95,10 @@ def paper_table(series: list[Series]) -> Table:
     return Table("paper", "Beside the paper's text", columns, rows, under, "metric")
 
 
-def _ours(found: list[Saving], statement: Statement) -> tuple[str, Value, str]:
+def _ours(all_savings: list[Saving], statement: Statement) -> tuple[str, Value, str]:
     fitting = [
         saving
-        for saving in found
+        for saving in all_savings
         if saving.metric.stated == statement.metric
         and statement.baseline in ("any", saving.baseline)
         and saving.entry.papers
@@ -143,8 +143,8 @@ def _row(s: Series, sc: Saving, lc: Saving | None) -> Row:
     }
 
 
-def _largest(found: list[Statement]) -> Value:
-    percents = [statement.percent for statement in found]
+def _largest(statements: list[Statement]) -> Value:
+    percents = [statement.percent for statement in statements]
     return exact(max(percents, default=None), "published", why="the paper's text states none")
 
 
@@ -201,7 +201,7 @@ def _row_of(s: Series, link: Link, baseline: Entry, ours: list[str]) -> Row:
     for id in ours:
         row[_key(id)] = _saved(s.entry(id), theirs, link)
     claims = stated("end_to_end", baseline.group, link.rate_kbit_s) if baseline.papers else []
-    percents = [found.percent for found in claims]
+    percents = [statement.percent for statement in claims]
     row["published_percent"] = exact(
         max(percents, default=None), "published", why="the paper's text states none"
     )

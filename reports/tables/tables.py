@@ -81,16 +81,16 @@ def latency_table(series: list[Series]) -> Table:
     for s in series:
         for link in s.links:
             for entry in s.entries:
-                found = latency(entry, link)
+                parts = latency(entry, link)
                 row = of_entry(s, entry)
                 row.update(
                     link=link.name,
-                    end_to_end_s=found.total,
-                    local_s=found.local,
-                    network_s=found.network,
-                    uplink_s=found.uplink,
-                    downlink_s=found.downlink,
-                    server_s=found.server,
+                    end_to_end_s=parts.total,
+                    local_s=parts.local,
+                    network_s=parts.network,
+                    uplink_s=parts.uplink,
+                    downlink_s=parts.downlink,
+                    server_s=parts.server,
                     samples=exact(len(entry.samples), "measured"),
                 )
                 rows.append(row)
@@ -146,14 +146,14 @@ def memory_table(series: list[Series]) -> Table:
         Column("xavier_nx_gb", "Paper: Xavier NX", "GB"),
         Column("xavier_nx_cuda_gb", "Paper: Xavier NX CUDA", "GB"),
     ]
-    found = {(s.label, e.id): e for s in series for e in s.entries}
-    if not any(entry.papers for entry in found.values()):
+    by_series = {(s.label, e.id): e for s in series for e in s.entries}
+    if not any(entry.papers for entry in by_series.values()):
         theirs = []
     rows: list[Row] = []
-    for id, shown in {e.id: e.marked for e in found.values()}.items():
+    for id, shown in {e.id: e.marked for e in by_series.values()}.items():
         row: dict[str, Cell] = {"config": shown}
         for s, column in zip(series, ours, strict=True):
-            entry = found.get((s.label, id))
+            entry = by_series.get((s.label, id))
             row[column.key] = memory_gb(entry) if entry else missing("not in this run")
         stated = peak_memory_gb().get(id, {})
         for column in theirs:

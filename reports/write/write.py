@@ -76,10 +76,10 @@ def make_report(
 def _listed(folder: Path) -> set[str]:
     """The files of the report that is in the folder, as its report.json lists them."""
     try:
-        found = list(json.loads((folder / "report.json").read_text(encoding="utf-8"))["files"])
+        names = list(json.loads((folder / "report.json").read_text(encoding="utf-8"))["files"])
     except (OSError, ValueError, KeyError, TypeError):  # none, or of an earlier version
         return set()
-    inside = (name for name in found if isinstance(name, str) and ".." not in name.split("/"))
+    inside = (name for name in names if isinstance(name, str) and ".." not in name.split("/"))
     return {name for name in inside if name[:1] != "/" and (folder / name).is_file()}
 
 

@@ -443,18 +443,18 @@ def test_rows_of_nobodys_paper_have_no_papers_figures_beside_them(tmp_path):
     assert "Table S1" not in str(mine["memory"]["notes"])
 
 
-def test_the_one_reason_of_all_break_evens_is_told(tmp_path):
+def test_the_one_reason_of_all_break_evens_is_stated(tmp_path):
     run = write_run(tmp_path / "run", make_config(["LC1", "SC1", "Ours1"], links=1))
     lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
     for line in lines:
         line["total_s"] += 100.0 if line["requests"] else 0.0
     (run / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     splitwatt("report", run, "--out", tmp_path / "r")
-    told = section((tmp_path / "r" / "report.md").read_text(), "Break-even link rates")
-    assert "No row has a rate against the fastest LC: it is slower than the local one" in told
+    text = section((tmp_path / "r" / "report.md").read_text(), "Break-even link rates")
+    assert "No row has a rate against the fastest LC: it is slower than the local one" in text
 
 
-def test_every_figure_and_table_stands_in_the_text(two_boards):
+def test_every_figure_and_table_is_in_the_text(two_boards):
     for figure in two_boards.json["figures"]:
         assert two_boards.markdown.count(f"]({figure['files'][0]})") == 1
     for table in two_boards.json["tables"].values():
