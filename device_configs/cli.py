@@ -11,11 +11,33 @@ from splitwatt.device_configs.install import install_for
 from splitwatt.device_configs.printable import printable, wrapped
 
 Command = Callable[[List[str]], int]
+_DESCRIBE = ["\0describe"]  # no command line holds a zero byte
+
+
+class _AskedError(Exception):
+    """Carries the parser that a command was about to use."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if args == _DESCRIBE:
+            raise _AskedError(self)
+        return super().parse_known_args(args, namespace)
+
+
+def parser_of(command: Command, *below: str) -> argparse.ArgumentParser:
+    """The parser that a command, or a verb below it, reads its command line with."""
+    try:
+        command(list(below) + _DESCRIBE)
+    except _AskedError as asked:
+        found: argparse.ArgumentParser = asked.args[0]
+        return found
+    raise AssertionError("%r reads its command line without a parser" % command)
 
 
 def parser(verb: str, summary: str, example: str) -> argparse.ArgumentParser:
     """An argument parser with the flags that every command has (`--json`, `--debug`)."""
-    result = argparse.ArgumentParser(
+    result = _Parser(
         prog="splitwatt " + verb,
         description=wrapped(summary),
         epilog="example:\n  " + wrapped(example).replace("\n", " \\\n  "),
