@@ -95,8 +95,10 @@ def print_json(document: Any) -> None:
 
 
 def say(text: str = "") -> None:
-    """Print lines on standard output; names from files and peers do not act in the terminal."""
-    print(printable(text), flush=True)
+    """Print lines on standard output, broken between words where the terminal is narrower; names from
+    files and peers do not act in it.
+    """
+    print(printable(wrapped(text)), flush=True)
 
 
 def note(text: str) -> None:

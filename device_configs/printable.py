@@ -32,11 +32,6 @@ def width() -> Optional[int]:
     return max(_LEAST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 
 
-def show(text: str) -> None:
-    """Print sentences, a line each, broken between words where the terminal is narrower."""
-    print(printable(wrapped(text)))
-
-
 def wrapped(text: str) -> str:
     """Lines of text, each broken between words; what has no space, as a path, stays whole."""
     columns = width()
@@ -44,10 +39,13 @@ def wrapped(text: str) -> str:
         return text
     lines: List[str] = []
     for line in text.split("\n"):
+        if len(line) <= columns:
+            lines.append(line)
+            continue
         indent = " " * (len(line) - len(line.lstrip()) + 2)
         lines += textwrap.wrap(
             line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-        ) or [""]
+        )
     return "\n".join(lines)
 
 

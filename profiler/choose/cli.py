@@ -3,7 +3,7 @@
 import os
 from typing import Any, Dict, List, Optional, Sequence
 
-from splitwatt.device_configs.cli import number, parser, print_json
+from splitwatt.device_configs.cli import number, parser, print_json, say
 from splitwatt.device_configs.errors import RunError, UsageError
 
 EXAMPLE = "splitwatt choose runs/table3 --deadline 500ms --rate 250kbit --policy policy.yaml"
@@ -37,10 +37,10 @@ def choose(argv: List[str]) -> int:
     if options.json:
         print_json(_document(runs, rows, rates, bounds, quality, notes))
     else:
-        print(_table(runs, rows, bounds))
-        print()
+        say(_table(runs, rows, bounds))
+        say()
         for sentence in notes:
-            print("note: " + sentence)
+            say("note: " + sentence)
     return 0 if met else 1
 
 
