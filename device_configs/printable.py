@@ -38,15 +38,10 @@ def one_line(text: str) -> str:
 
 
 def say(text: str = "") -> None:
-    """Print lines on standard output: every command's texts for people go through here, so that a name
-    from a file or a peer does not act in the terminal.
+    """Print lines on standard output, broken between words where the terminal is narrower. Every command's
+    texts for people go through here, so that a name from a file or a peer does not act in the terminal.
     """
-    print(printable(text), flush=True)
-
-
-def show(text: str) -> None:
-    """Print sentences, a line each, broken between words where the terminal is narrower."""
-    say(wrapped(text))
+    print(printable(wrapped(text)), flush=True)
 
 
 def wrapped(text: str) -> str:
@@ -56,10 +51,13 @@ def wrapped(text: str) -> str:
         return text
     lines: List[str] = []
     for line in text.split("\n"):
+        if len(line) <= columns:
+            lines.append(line)
+            continue
         indent = " " * (len(line) - len(line.lstrip()) + 2)
         lines += textwrap.wrap(
             line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-        ) or [""]
+        )
     return "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
 from typing import Any, Dict, List
 
 from splitwatt.device_configs.cli import parser, print_json, say
-from splitwatt.device_configs.printable import one_line, show, table
+from splitwatt.device_configs.printable import one_line, table
 from splitwatt.device_configs.targets import Target, known_targets, load_target
 
 
@@ -73,8 +73,8 @@ def _value(target: Target, key: str) -> Any:
 
 
 def _print_one(target: Target) -> None:
-    show("%s: %s" % (one_line(target.name), one_line(target.title)))
-    show(
+    say("%s: %s" % (one_line(target.name), one_line(target.title)))
+    say(
         "exports: opset %d, IR %d; backends %s; precisions %s"
         % (
             target.opset,
@@ -87,7 +87,7 @@ def _print_one(target: Target) -> None:
     for key, fact in target.facts.items():
         mark = " " if fact.confirmed else "?"
         note = " (%s)" % fact.note if fact.note else ""
-        show(" %s %-16s %-12s %s%s" % (mark, key, _text(fact.value), fact.source, note))
+        say(" %s %-16s %-12s %s%s" % (mark, key, _text(fact.value), fact.source, note))
     if target.power_modes:
         say("\npower modes")
     for mode in target.power_modes:
@@ -98,11 +98,11 @@ def _print_one(target: Target) -> None:
     for rail in target.rails:
         mark = " " if rail.confirmed else "?"
         above = "part of %s" % rail.part_of if rail.part_of else ""
-        show(" %s %-18s %-7s %-20s %s" % (mark, rail.label, rail.chip or "", above, rail.measures))
+        say(" %s %-18s %-7s %-20s %s" % (mark, rail.label, rail.chip or "", above, rail.measures))
     lines = [" + ".join(line) for line in target.power.total]
     say("\ntotal: %s" % (", else ".join(lines) if lines else "no rail measures it"))
     for note in target.notes:
-        show("note: %s" % note)
+        say("note: %s" % note)
 
 
 def _text(value: Any) -> str:

@@ -4,7 +4,6 @@ import argparse
 from typing import Any, Dict, List
 
 from splitwatt.device_configs.cli import Command, note, parser, print_json, say
-from splitwatt.device_configs.printable import show
 
 
 def verify(argv: List[str]) -> int:
@@ -57,7 +56,7 @@ def _verify(folder: str, options: argparse.Namespace) -> Dict[str, Any]:
         results.append(dict(check._asdict()))
         if not options.json:
             box = "[x]" if check.passed else "[ ]"
-            show("%s %s: %s" % (box, check.name, check.detail))
+            say("%s %s: %s" % (box, check.name, check.detail))
 
     if folder != options.bundle and not options.json:
         say(folder)

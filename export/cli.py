@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from splitwatt.device_configs.cli import Command, note, parser, print_json, say
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.names import suggestion
-from splitwatt.device_configs.printable import show
 from splitwatt.engines.bundle.manifest import TASKS
 
 if TYPE_CHECKING:
@@ -45,11 +44,11 @@ def models(argv: list[str]) -> int:
         return min(failed, 1)
     for row in rows:
         rates = "@ " + " ".join(row["rates"]) if row["rates"] else ""
-        show(f"{row['name']:<40} {', '.join(row['tasks'])}  {rates}".rstrip())
+        say(f"{row['name']:<40} {', '.join(row['tasks'])}  {rates}".rstrip())
         unavailable = (f"not to be exported: {row['unavailable']}",) if row["unavailable"] else ()
         paper = () if row["paper"] in row["citation"] else (f"paper: {row['paper']}",)
         for line in (row["citation"], *paper, *row["notes"], *unavailable):
-            show(f"    {line}")
+            say(f"    {line}")
     return min(failed, 1)
 
 

@@ -33,7 +33,6 @@ _ENGINES = {
 def profile(argv: List[str]) -> int:
     """`splitwatt profile`: time configurations on this board against a server."""
     options = _profile_parser().parse_args(argv)
-    from splitwatt.device_configs.printable import show
     from splitwatt.profiler.analyse.carried import sentences
     from splitwatt.profiler.analyse.summary import remarks, short_table
     from splitwatt.profiler.execute.runner import resume_run, start_run
@@ -62,9 +61,9 @@ def profile(argv: List[str]) -> int:
         run = read_run(result.path)
         say(short_table(run))
         for remark in remarks(run):
-            show(remark)
+            say(remark)
         for sentence in sentences(run):
-            show(sentence)
+            say(sentence)
         say("run: %s" % result.path)
     if result.failed:
         note("%d samples failed because of their image: see samples.jsonl" % result.failed)

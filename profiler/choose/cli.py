@@ -5,7 +5,6 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from splitwatt.device_configs.cli import deadline, number, parser, print_json, say
 from splitwatt.device_configs.errors import RunError, UsageError
-from splitwatt.device_configs.printable import show
 
 EXAMPLE = "splitwatt choose runs/table3 --deadline 500ms --rate 250kbit --policy policy.yaml"
 
@@ -41,7 +40,7 @@ def choose(argv: List[str]) -> int:
         say(_table(runs, rows, bounds))
         say()
         for sentence in notes:
-            show("note: " + sentence)
+            say("note: " + sentence)
     return 0 if met else 1
 
 
