@@ -10,13 +10,13 @@ from dataclasses import replace
 from splitwatt.reports.load.accuracy import Accuracy
 from splitwatt.reports.load.model import Series
 from splitwatt.reports.tables.accuracy import accuracy_table
-from splitwatt.reports.tables.boards import boards_table
 from splitwatt.reports.tables.breakeven import breakeven_table, turning_table
 from splitwatt.reports.tables.energy import energy_table
 from splitwatt.reports.tables.energy_apart import server_energy_table, stage_energy_table
 from splitwatt.reports.tables.frankensplit import backbones_table, components_table, wireless_table
 from splitwatt.reports.tables.paper import configurations_table, devices_table, models_table
 from splitwatt.reports.tables.runtime import (
+    boards_table,
     links_table,
     quantiles_table,
     starts_table,
