@@ -47,7 +47,7 @@ def draw_front(path: str, rows: Sequence[Candidate], bounds: Bounds, quality: st
             axes.axhline(limit, linestyle="--", color=_LIMIT, label="bound")
         axes.set_ylabel(label, fontsize=8)
     plots[-1].set_xlabel("latency that %g %% of frames stay within [s]" % (100 * bounds.share))
-    named = {}
+    named: dict[str, Any] = {}
     for axes in plots:
         handles, labels = axes.get_legend_handles_labels()
         named.update(zip(labels, handles, strict=True))
