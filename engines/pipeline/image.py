@@ -7,13 +7,14 @@ import io
 import os
 import re
 import warnings
-from typing import Any, List, Tuple, Union
+from typing import Any, Callable, List, Optional, Tuple, Union
 
 import numpy as np
 from PIL import Image
 
 from splitwatt.device_configs.errors import ImageError, UsageError
 
+Size = Tuple[int, int]  # (height, width)
 MAX_PIXELS = 100 * 1000 * 1000
 
 # Formats that decode inside this process; EPS, for one, would start another program.
@@ -32,6 +33,7 @@ _UPRIGHT = {
     7: 6,  # TRANSVERSE
     8: 2,  # ROTATE_90
 }
+_FIRST_TRANSPOSED = 5  # from here on an upright image is as wide as the stored one is high
 # Numbers of TIFF's tags.
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _SIGNED = 2
@@ -56,6 +58,35 @@ def decode_image(
     Raises:
         ImageError: no such file, not an image, damaged, of unknown range, or beyond 100 megapixels.
     """
+    return _decode(source, exif_rotation, None)[0]
+
+
+def decode_reduced(
+    source: Union[str, bytes, "os.PathLike[str]"], needed: Callable[[Size], Size]
+) -> Tuple[np.ndarray, Size]:
+    """Decode an image file, a JPEG at 1/2, 1/4 or 1/8 of its size where that is large enough.
+
+    The JPEG library's own scaling: it computes fewer pixels, and they differ from those that resizing
+    the whole image gives.
+
+    Args:
+        source: a path, or the file's bytes.
+        needed: the least (height, width) for an image of (height, width), both upright.
+
+    Returns:
+        uint8 (h, w, 3) as `decode_image`'s, and the (height, width) of the image in the file, upright.
+
+    Raises:
+        ImageError: as `decode_image`, or what `needed` raises.
+    """
+    return _decode(source, True, needed)
+
+
+def _decode(
+    source: Union[str, bytes, "os.PathLike[str]"],
+    exif_rotation: bool,
+    needed: Optional[Callable[[Size], Size]],
+) -> Tuple[np.ndarray, Size]:
     name = "the image" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else _read(name)
     if not data:
@@ -71,9 +102,14 @@ def decode_image(
                         "make it smaller",
                     )
                 white = _white(image, data, name)
+                turned = exif_rotation and (_orientation(image) or 1) >= _FIRST_TRANSPOSED
+                size = (image.width, image.height) if turned else (image.height, image.width)
+                if needed is not None and image.format == "JPEG":
+                    height, width = needed(size)[:: -1 if turned else 1]
+                    image.draft(None, (width, height))
                 image.load()
                 upright = _upright(image) if exif_rotation else image
-                return np.array(_eight_bit(upright, white).convert("RGB"))
+                return np.array(_eight_bit(upright, white).convert("RGB")), size
     except ImageError:
         raise
     except Exception as error:  # whatever a decoder raises for damaged bytes
@@ -121,12 +157,17 @@ def _read(path: str) -> bytes:
         raise ImageError("%s cannot be read: %s" % (path, error.strerror or error))
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _orientation(image: Image.Image) -> Optional[int]:
+    """EXIF's, of 1 to 8; None where the file says none."""
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION)
     except Exception:  # damaged EXIF: the pixels are valid, their orientation is unknown
-        return image
-    method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+        return None
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    method = _UPRIGHT.get(_orientation(image) or 1)
     return image if method is None else image.transpose(method)  # type: ignore[arg-type]
 
 
