@@ -109,7 +109,9 @@ def _decode(
                     image.draft(None, (width, height))
                 image.load()
                 upright = _upright(image) if exif_rotation else image
-                return np.array(_eight_bit(upright, white).convert("RGB")), size
+                pixels = _eight_bit(upright, white)
+                # Pillow's convert copies what is RGB already.
+                return np.array(pixels if pixels.mode == "RGB" else pixels.convert("RGB")), size
     except ImageError:
         raise
     except Exception as error:  # whatever a decoder raises for damaged bytes

@@ -158,11 +158,12 @@ def _pillow(rgb: np.ndarray, sizes: Plan, spec: Preprocess, target: np.ndarray) 
             resample = Image.BICUBIC if cubic else Image.BILINEAR  # type: ignore[attr-defined]
             rgb = np.asarray(image.resize(sizes.resized[::-1], resample))
         rgb = rgb[top : top + height, left : left + width]
-    # A channel has 256 values: look their normalised values up.
-    levels = np.arange(256, dtype=np.float32) / np.float32(255)
+    # torchvision's operations in their order, each of them in the graph's own input.
     for channel in range(3):
-        table = (levels - np.float32(spec.mean[channel])) / np.float32(spec.std[channel])
-        target[channel] = table[rgb[..., channel]]
+        plane = target[channel]
+        np.divide(rgb[..., channel], np.float32(255), out=plane, dtype=np.float32)
+        plane -= np.float32(spec.mean[channel])
+        plane /= np.float32(spec.std[channel])
 
 
 def _resampled_crop(rgb: np.ndarray, sizes: Plan, cubic: bool) -> np.ndarray:
