@@ -50,6 +50,25 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert "RangeCoder" in (tmp_path / "api" / "index.html").read_text()
 
 
+def test_the_example_of_the_api_page_runs(bundles, tmp_path):
+    """It is what a reader copies: run as it stands, on the bundle that it names."""
+    (example,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(), re.DOTALL
+    )
+    (bundle,) = re.findall(r'^BUNDLE = "(.*)"$', example, re.MULTILINE)
+    place = tmp_path / bundle
+    place.parent.mkdir(parents=True)
+    place.symlink_to(bundles / place.name)
+    result = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    payload = int(re.search(r"payload: (\d+) bytes", result.stdout)[1])
+    assert 0 < payload < 512 * 512 * 3
+    assert len(re.findall(r"^\S+ +[0-9.]+ ms$", result.stdout, re.MULTILINE)) >= 6
+    assert "classes: [" in result.stdout and "mask: (" in result.stdout
+
+
 def test_links_between_documents_lead_somewhere():
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):

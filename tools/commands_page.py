@@ -19,7 +19,7 @@ usage), and with `--debug` shows the traceback of an error. `python -m tools.com
 """
 
 
-# A verb of verbs, each with a parser of its own.
+# A verb of verbs, each with its own parser.
 _BELOW = {"energy": ("read", "watch", "record", "integrate", "serve")}
 
 

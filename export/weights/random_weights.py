@@ -106,7 +106,7 @@ def fit_hyperprior(
 
     `make_side` makes the side latent of a latent (default: the layer's `h_a` alone).
 
-    The synthesis has no biases: positive weights behind rectifiers make positive scales.
+    The synthesis has no biases: positive weights after rectifiers make positive scales.
     """
     make_side = make_side or layer.h_a
     mix_gdns(layer)

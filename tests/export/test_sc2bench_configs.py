@@ -275,5 +275,5 @@ def test_an_entropic_classifier_is_cut_behind_its_layer(tmp_path):
     assert system(path).build(None).classes("classification") == 5
     inner["key"] = resnet18.__name__
     path = _write(tmp_path, "EntropicClassifier", kwargs, role="model", classification_model=inner)
-    with pytest.raises(ConfigError, match="on resnet18 behind layer1"):
+    with pytest.raises(ConfigError, match="on resnet18 after layer1"):
         system(path).build(None)

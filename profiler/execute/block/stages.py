@@ -91,7 +91,7 @@ class StageWork:
         """The first images that can be decoded.
 
         Raises:
-            ImageError: none can.
+            ImageError: no image can.
         """
         decoded: List[np.ndarray] = []
         damaged = ImageError("the run has no image")
