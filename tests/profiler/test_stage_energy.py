@@ -1,8 +1,8 @@
 """Joules of single stages and of the server's end: a profile against a server of another machine."""
 
 import json
-import re
 import os
+import re
 import shutil
 import signal
 import subprocess
