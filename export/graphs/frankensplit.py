@@ -172,15 +172,6 @@ class Tail(nn.Module):
         return logits
 
 
-def shallow(backbone: Any) -> list[nn.Module]:
-    """What a blueprint replaces: the embedding, two stages, and the reduction after them."""
-    for embedding, name in (("patch_embed", "layers"), ("stem", "stages")):
-        if hasattr(backbone, embedding):
-            stages = list(getattr(backbone, name))
-            return [getattr(backbone, embedding), *stages[:2], stages[2].downsample]
-    return [backbone.conv1, backbone.bn1, backbone.layer1, backbone.layer2]
-
-
 def latent_shape(channels: int) -> torch.Size:
     """Of a 224x224 image's latent."""
     return torch.Size((1, channels, LATENT_SIDE, LATENT_SIDE))
