@@ -108,8 +108,8 @@ def test_the_bundle_of_a_checkpoint_answers_as_sc2bench_does(tmp_path, key):
     with torch.no_grad():
         due = model(image)
         received = network.bottleneck.received(image)
-        found = network.trunk.head(network.features(received)[-1])
-    torch.testing.assert_close(found, due, rtol=1e-4, atol=1e-4)
+        logits = network.trunk.head(network.features(received)[-1])
+    torch.testing.assert_close(logits, due, rtol=1e-4, atol=1e-4)
 
 
 def test_a_config_and_its_checkpoint_become_a_bundle_with_names(tmp_path):
