@@ -25,5 +25,5 @@ def module_command(module: str, *arguments: str) -> List[str]:
         arguments: its own.
     """
     start = _START % (splitwatt.__file__, list(splitwatt.__path__))
-    # The module is a word of its own, so that a list of processes shows it.
+    # The module is a separate word, so that a list of processes shows it.
     return [sys.executable, "-c", start, "splitwatt." + module] + list(arguments)

@@ -70,7 +70,7 @@ def doctor(argv: List[str]) -> int:
 
 
 def ask(rooms: Tuple[str, ...]) -> Iterator[Tuple[str, List[Check]]]:
-    """Each room's checks; a room that fails to answer is a check of its own."""
+    """Each room's checks; a room that fails to answer is a failed check."""
     for room in rooms:
         if importlib.util.find_spec("splitwatt." + room) is None:
             continue
@@ -85,7 +85,7 @@ def ask(rooms: Tuple[str, ...]) -> Iterator[Tuple[str, List[Check]]]:
 
 
 def lines(check: Check) -> List[str]:
-    """A check as lines for people."""
+    """A check as lines to print."""
     box = "[x]" if check.ok else "[ ]"
     texts = ["  %s %-22s %s" % (box, check.name, check.detail)]
     if not check.ok and check.remedy:

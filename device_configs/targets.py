@@ -1,7 +1,7 @@
 """The machines that models are deployed to: one YAML file each, read strictly, typed.
 
 `load_target("nano").opset`, `.rails`, `.fact("sm").value`, ... The form of the files is
-`schema.json` beside them; what a schema cannot say (which names refer to which) is checked here.
+`schema.json` next to them; what a schema cannot say (which names refer to which) is checked here.
 """
 
 import fnmatch

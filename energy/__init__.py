@@ -3,7 +3,7 @@
 For a program (see docs/energy.md):
 
     from splitwatt.energy.monitor import EnergyMonitor
-    with EnergyMonitor("nano") as monitor:          # a process of its own samples from here on
+    with EnergyMonitor("nano") as monitor:          # a separate process samples from here on
         monitor.idle(2.0)                           # what the idle board uses
         monitor.begin("encode"); ...; monitor.end("encode")      # nesting, repeating, < 20 us
         monitor.idle(2.0)

@@ -47,7 +47,7 @@ def _providers() -> List[Check]:
         import onnxruntime
 
         have = onnxruntime.get_available_providers()
-    except Exception:  # said above, as a check of its own
+    except Exception:  # reported above, as a separate check
         have = []
     on_jetson = os.path.isfile(_JETSON)
     remedy = "install NVIDIA's onnxruntime-gpu wheel for this JetPack (docs/board-guide.md)"

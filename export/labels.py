@@ -38,7 +38,7 @@ def read_labels(path: str) -> list[str]:
 
 
 def names_in(content: Any) -> list[str] | None:
-    """The class names that a checkpoint or a config holds beside the weights; None without."""
+    """The class names that a checkpoint or a config holds besides the weights; None without."""
     if not isinstance(content, Mapping):
         return None
     return next((names for key in _KEYS if (names := _names(content.get(key)))), None)

@@ -8,7 +8,7 @@ from splitwatt.engines.bundle.manifest import Head
 from splitwatt.export.sc2bench.config import from_document
 from splitwatt.export.spec import Checkpoint, Network, System, shorter
 
-_SMALL = ("resnet18", "resnet34")  # of torchvision's ResNets, those with 64 channels behind layer1
+_SMALL = ("resnet18", "resnet34")  # of torchvision's ResNets, those with 64 channels after layer1
 
 
 def student(
@@ -19,7 +19,7 @@ def student(
     key: str = "FPBasedResNetBottleneck",
     **bottleneck: Any,
 ) -> System:
-    """A ResNet of torchvision behind an sc2bench bottleneck; its checkpoint is NAME.pt.
+    """A ResNet of torchvision after an sc2bench bottleneck; its checkpoint is NAME.pt.
 
     Args:
         name: of the model.

@@ -51,7 +51,7 @@ _COUNTED = "it is not known whether the graphs' weights are trained; they count 
 _LATENT = "latent"
 _SIZES = ("input_size", "valid_size")
 _BOXES = ("boxes", "labels", "scores")
-# Symbols that a table has beside those seen on the packaged photographs, each side.
+# Symbols that a table has besides those seen on the packaged photographs, each side.
 _MARGIN = 4
 
 
@@ -139,7 +139,7 @@ def make(graphs: Graphs, target: Target, server_target: Target, out: Path) -> Ma
 
 
 def read_preprocess(name: str) -> Preprocess:
-    """The preprocessing of a task as sc2bench does it, or that of a JSON file.
+    """The preprocessing of a task as in sc2bench, or from a JSON file.
 
     Raises:
         UsageError: neither.
@@ -278,7 +278,7 @@ def _tables(graphs: Graphs, latents: Sequence[np.ndarray], notes: list[str]) -> 
         raise UsageError(
             f"{graphs.tables} holds tables for {tables.count} channels and {graphs.board} gives "
             f"{channels}",
-            "give the tables of this encoder, or none to fit them",
+            "give the tables of this encoder, or leave them out to fit new ones",
         )
     return tables
 
@@ -300,7 +300,7 @@ def fit_tables(latents: Sequence[np.ndarray]) -> Tables:
         low = int(symbols.min()) - _MARGIN
         counts = np.bincount((symbols - low).astype(np.int64)).astype(np.float64)
         counts = np.concatenate([counts, np.zeros(_MARGIN)]) + 0.5
-        # Every symbol, and the escape behind them, keeps one part; the rest is shared.
+        # Every symbol, and the escape after them, keeps one part; the rest is shared.
         share = np.append(counts, 0.5) / (counts.sum() + 0.5)
         width = 1 + np.floor(share * (TOTAL - len(share))).astype(np.int64)
         width[int(width.argmax())] += TOTAL - int(width.sum())

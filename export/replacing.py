@@ -34,7 +34,7 @@ def check_place(out: Path) -> None:
 
 @contextmanager
 def replacing(out: Path) -> Iterator[Path]:
-    """A new folder beside `out` that takes its place when all went well, and is gone otherwise.
+    """A new folder next to `out` that takes its place when all went well, and is gone otherwise.
 
     Raises:
         UsageError, StorageError: see `check_place`.

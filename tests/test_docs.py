@@ -50,6 +50,25 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert "RangeCoder" in (tmp_path / "api" / "index.html").read_text()
 
 
+def test_the_example_of_the_api_page_runs(bundles, tmp_path):
+    """It is what a reader copies: run as it stands, on the bundle that it names."""
+    (example,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(), re.DOTALL
+    )
+    (bundle,) = re.findall(r'^BUNDLE = "(.*)"$', example, re.MULTILINE)
+    place = tmp_path / bundle
+    place.parent.mkdir(parents=True)
+    place.symlink_to(bundles / place.name)
+    result = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    payload = int(re.search(r"payload: (\d+) bytes", result.stdout)[1])
+    assert 0 < payload < 512 * 512 * 3
+    assert len(re.findall(r"^\S+ +[0-9.]+ ms$", result.stdout, re.MULTILINE)) >= 6
+    assert "classes: [" in result.stdout and "mask: (" in result.stdout
+
+
 def test_links_between_documents_lead_somewhere():
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
@@ -214,30 +233,30 @@ def shown_commands(text):
         if "\\n" in line:  # bytes of a format, as docs/bitstream.md has them
             continue
         # At a line's start, behind a prompt, an assignment, sudo or a path: no mention in a comment.
-        found = re.match(r"\s*(?:\w+\$ +)?(?:\w+=\S+ +|sudo +)*(?:\S*/)?splitwatt +(\S.*)", line)
-        if found:
-            command = re.split(r" #| -- |[|;&]", found.group(1))[0].split()
+        shown = re.match(r"\s*(?:\w+\$ +)?(?:\w+=\S+ +|sudo +)*(?:\S*/)?splitwatt +(\S.*)", line)
+        if shown:
+            command = re.split(r" #| -- |[|;&]", shown.group(1))[0].split()
             yield line.strip(), command
 
 
 def faults(text):
-    found = []
+    sentences = []
     for line, words in shown_commands(text):
         verbs = words[:1]
         if not re.fullmatch(r"[a-z]+", verbs[0]):  # --version, or VERB in a sentence
             continue
         if verbs[0] not in umbrella.VERBS:
-            found.append(f"{line}: no such verb")
+            sentences.append(f"{line}: no such verb")
             continue
         if verbs[0] == "energy" and len(words) > 1 and words[1].isalpha():
             verbs = words[:2]
             if f"  {verbs[1]} " not in helped("energy"):
-                found.append(f"{line}: no such verb of energy")
+                sentences.append(f"{line}: no such verb of energy")
                 continue
         flags = set(re.findall(r"--[a-z][a-z-]*", helped(*verbs)))
         given = [re.match(r"--[a-z-]*", word).group() for word in words if word.startswith("--")]
-        found += [f"{line}: no {flag}" for flag in given if flag not in flags]
-    return found
+        sentences += [f"{line}: no {flag}" for flag in given if flag not in flags]
+    return sentences
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -248,8 +267,8 @@ def test_every_command_of_a_page_has_its_verb_and_flags(page):
 def test_a_command_that_is_not_there_is_found():
     page = "```\nsplitwatt profile --weights random\nboard$ splitwatt energy red \\\n --x\n```\n"
     page += "`splitwatt exprot`, `sudo splitwatt verify B --backend cpu`, `splitwatt VERB --help`"
-    found = faults(page)
-    assert [fault.split(": ")[1] for fault in found] == [
+    sentences = faults(page)
+    assert [fault.split(": ")[1] for fault in sentences] == [
         "no --weights", "no such verb of energy", "no such verb",
     ]  # fmt: skip
 

@@ -35,7 +35,7 @@ def download(python: str, folder: Path) -> None:
 
 
 def main() -> int:
-    """Fetch for every board, beside splitwatt's wheel."""
+    """Fetch for every board, besides splitwatt's wheel."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--wheel", required=True, type=Path)
     parser.add_argument("--out", required=True, type=Path)

@@ -201,7 +201,7 @@ def not_measured(provenance: Optional[str]) -> List[str]:
 
 
 def as_lines(result: Dict[str, Any]) -> List[str]:
-    """A result of `integrate_file` for people."""
+    """A result of `integrate_file` as text."""
     lines = not_measured(result["provenance"])
     lines += ["%s: %.3f s" % (result["trace"], result["duration_s"])]
     lines.append(

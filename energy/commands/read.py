@@ -1,4 +1,4 @@
-"""One reading of every rail, for people and for JSON."""
+"""One reading of every rail, as text and as JSON."""
 
 import time
 from typing import Any, Dict, List, Optional, Tuple

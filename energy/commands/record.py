@@ -149,7 +149,7 @@ def _mean(values: List[Any]) -> Optional[Dict[str, Any]]:
 
 
 def as_lines(result: Dict[str, Any], encoding: Optional[str] = None) -> List[str]:
-    """A result of `record` for people, as hyperfine shows its own."""
+    """A result of `record` as text, like the output of hyperfine."""
     plus, dots = signs_of(encoding)
     runs = result["runs"]
     lines = not_measured(result["provenance"])

@@ -13,7 +13,7 @@ from splitwatt.energy.sampler.sampler import Latest, Sampler
 
 _BARS = "▁▂▃▄▅▆▇█"
 _PLAIN_BARS = "_.-~=+*#"  # for terminals without a known encoding, as over a bare ssh
-# Bars of a sparkline at most and at least, and the columns beside them.
+# Bars of a sparkline at most and at least, and the columns next to them.
 _WIDTH = 40
 _NARROWEST = 8
 _BESIDE = 45

@@ -1,4 +1,4 @@
-"""Energon's figures beside power, read from /sys and /proc in the units that their names promise.
+"""Energon's figures besides power, read from /sys and /proc in the units that their names promise.
 
 Energon's users have dashboards on these names; node_exporter has the same figures under its own.
 """

@@ -40,12 +40,13 @@ def bootstrap_mean(
     means = sorted(math.fsum(choices(values, k=n)) / n for _ in range(resamples))
     widen = math.sqrt(n / (n - 1.0))
     tail = (1 - level) / 2
-    low = mean + (_quantile(means, tail) - mean) * widen
-    high = mean + (_quantile(means, 1 - tail) - mean) * widen
+    low = mean + (quantile_of_sorted(means, tail) - mean) * widen
+    high = mean + (quantile_of_sorted(means, 1 - tail) - mean) * widen
     return Mean(mean, deviation, (low, high), n)
 
 
-def _quantile(ordered: Sequence[float], part: float) -> float:
+def quantile_of_sorted(ordered: Sequence[float], part: float) -> float:
+    """Of sorted values, at a share from 0 to 1, linear between its neighbours."""
     at = part * (len(ordered) - 1)
     low = int(at)
     high = min(low + 1, len(ordered) - 1)

@@ -29,7 +29,7 @@ _LOOK_S = 0.5
 _STEP_S = 0.05
 # A hole of more than this, and of ten samples, is marked as a gap, s.
 _HOLE_S = 0.1
-# When it has fallen behind by more than this it goes on from now: the samples missed are lost, s.
+# When it is late by more than this it continues from now: the samples missed are lost, s.
 _BEHIND_S = 1.0
 
 
@@ -64,7 +64,7 @@ class Sampling(object):
     def run(self, stop: Any) -> None:
         """Sample until `stop` is readable, or ended.
 
-        Then once more, so that a window that ends with the sampler is covered to its end.
+        Then one more time, so that a window that ends with the sampler is covered to its end.
         """
         self._loop(stop)
         self.take(time.monotonic())
@@ -192,7 +192,7 @@ class Sampling(object):
         }
 
     def _print(self, at: float) -> None:
-        """Print the newest reading, unless the parent is behind with reading: never wait for it."""
+        """Print the newest reading, unless the parent reads too slowly: never wait for it."""
         self._printed_s = at
         if select.select([], [sys.stdout], [], 0)[1]:
             _print({"latest": self.latest(at)})

@@ -59,7 +59,7 @@ class Latest(NamedTuple):
 
 
 class Sampler(object):
-    """A process of its own that samples the rails of a target until `stop`.
+    """A separate process that samples the rails of a target until `stop`.
 
     Args:
         target: the target's name or file; None: detected from `sysfs`.
@@ -99,7 +99,7 @@ class Sampler(object):
         self.trace = trace
         self._latest: Optional[Latest] = None
         self._process: Optional[subprocess.Popen] = None
-        # What the process prints beside its readings; None after its end.
+        # What the process prints besides its readings; None after its end.
         self._answers: "queue.Queue[Optional[Dict[str, Any]]]" = queue.Queue()
         self._reader: Optional[threading.Thread] = None
         self.about: Dict[str, Any] = {}
@@ -179,7 +179,7 @@ class Sampler(object):
         self._answers.put(None)
 
     def _answer(self, seconds: float) -> Optional[Dict[str, Any]]:
-        """The next that the process prints beside its readings; None if nothing comes in time."""
+        """The next line that the process prints besides its readings; None if nothing comes in time."""
         try:
             return self._answers.get(timeout=seconds)
         except queue.Empty:

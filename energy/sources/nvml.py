@@ -11,7 +11,7 @@ _COUNTS_S, _STEP_S = 0.3, 0.01
 
 
 class Driver(rails.Driver):
-    """Reads each GPU's best figure: a counter is exact, and an average lags behind."""
+    """Reads each GPU's best figure: a counter is exact, and an average lags."""
 
     name = "nvml"
 

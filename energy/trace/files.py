@@ -29,7 +29,7 @@ _LARGEST = float("inf")
 class Trace(NamedTuple):
     """A trace in memory: the times of its rows (s), a column of watts per rail (None: the reading
     failed), the rails, the labels that make the total, each rail's known or probed period (s),
-    the metadata beside it ({}: none), and how many cells were not numbers.
+    the metadata next to it ({}: none), and how many cells were not numbers.
     """
 
     times: List[float]

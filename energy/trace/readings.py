@@ -141,7 +141,7 @@ def _median_step(times: Sequence[float]) -> Optional[float]:
 def distinct(
     times: Sequence[float], watts: Sequence[float], period_s: float, step_s: float
 ) -> Tuple[List[float], List[float]]:
-    """The samples that are readings of their own: the value changed, or a period has passed."""
+    """The samples that are separate readings: the value changed, or a period has passed."""
     if not times:
         return [], []
     kept_t, kept_w = [times[0]], [watts[0]]

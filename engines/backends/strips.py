@@ -73,7 +73,7 @@ def overlap(strips: Strips) -> int:
 
 
 def held_bytes(strips: Strips, outputs: Mapping[str, Port], height: int, width: int) -> int:
-    """Bytes of the input and of the outputs, which are whole beside the strips."""
+    """Bytes of the input and of the outputs, which stay whole next to the strips."""
     held = 3 * 4.0
     for rows in strips.outputs:
         held += 4.0 * (outputs[rows.output].shape[1] or 0) / rows.step**2

@@ -33,7 +33,7 @@ def key(meaning: str, **rules: Any) -> Any:
 
     Args:
         meaning: for the schema and the documentation.
-        rules: keywords of JSON schema, beside those of the key's type. A key with a `default` may be
+        rules: keywords of JSON schema, besides those of the key's type. A key with a `default` may be
             missing, and is not written where it has that value.
     """
     return _Key(meaning, rules)

@@ -1,6 +1,6 @@
 """manifest.json: what a bundle says about itself. Every key is declared here, and only here.
 
-`manifest.schema.json` beside this file and the table in docs/formats.md are made from these classes by
+`manifest.schema.json` next to this file and the table in docs/formats.md are made from these classes by
 `python -m tests.engines.test_manifest_documents`.
 """
 
@@ -50,7 +50,7 @@ class Weights(NamedTuple):
     source: str = key("the checkpoint's source, or `random:SEED`")
     sha256: Optional[str] = key("of the checkpoint file; null for random weights", **SHA256)
     trained: bool = key("false: random weights, whose bytes and answers mean nothing")
-    notes: List[str] = key("remarks for people")
+    notes: List[str] = key("remarks, to be read")
 
 
 @record
@@ -174,7 +174,7 @@ class Part(NamedTuple):
         "difference from the PyTorch module; null: made of a graph that splitwatt did not export"
     )
     with_coder: Optional[GraphFile] = key(
-        "the same graph with the range coder behind its latent (`export --coder in-graph`), which"
+        "the same graph with the range coder after its latent (`export --coder in-graph`), which"
         " TensorRT alone runs"
     )
     strips: Optional[Strips] = key(
@@ -325,7 +325,7 @@ class Head(NamedTuple):
     part: str = key("the part that makes them")
     labels: Union[str, List[str], None] = key(
         "the classes' names by class id: a packaged label set (`imagenet1k`, `coco91`, `voc21`), a list"
-        " of names, or null: none are known, classes are numbers",
+        " of names, or null: unknown, classes are numbers",
         minItems=1, maxItems=65536,
         title="the name of a label set, a list of class names, or null"
     )  # fmt: skip
@@ -364,7 +364,7 @@ class Manifest(NamedTuple):
     weights: Weights = key("the parameters")
     preprocess: Preprocess = key("from an image to the graph's input")
     published_preprocess: Dict[str, Preprocess] = key(
-        "task -> the preprocessing behind the paper's accuracy, where it differs from `preprocess`"
+        "task -> the preprocessing of the paper's accuracy, where it differs from `preprocess`"
     )
     parts: List[Part] = key("the graphs, in the order in which they run")
     compat: List[PartFit] = key("what was done to each part (docs/compatibility.md)")

@@ -130,7 +130,7 @@ def _opened(data: bytes, count: int, size: Tuple[int, int], low: float, high: fl
             pixels = np.asarray(image.convert("L" if count == 1 else "RGB"))
     except BitstreamError:
         raise
-    except Exception as error:  # whatever a decoder makes of damaged bytes
+    except Exception as error:  # a decoder may raise anything on damaged bytes
         raise BitstreamError("a feature image cannot be decoded: %s" % error, _AGAIN)
     planes = pixels[np.newaxis] if count == 1 else pixels.transpose(2, 0, 1)
     values = planes.astype(np.float32) / np.float32(255)

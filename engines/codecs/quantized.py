@@ -1,4 +1,4 @@
-"""Eight bits a value: a latent as bytes on a scale of its own (Jacob et al., CVPR 2018).
+"""Eight bits a value: a latent as bytes with its own scale (Jacob et al., CVPR 2018).
 
 The payload: 0xD1; height and width as varints; the scale, float32, and the zero point, uint8; the
 CRC-32 of these bytes and of those that follow, little endian; one byte a value in raster order.

@@ -10,7 +10,7 @@ _loaded: Dict[str, List[str]] = {}
 
 
 class _Numbers:
-    """The names of classes that have none."""
+    """Names for classes without labels."""
 
     def __getitem__(self, label: int) -> str:
         return str(label)

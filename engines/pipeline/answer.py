@@ -125,7 +125,7 @@ def _read_segmentation(body: bytes) -> Fields:
             return {"mask": np.array(image, np.uint8)}
     except ServerError:
         raise
-    except Exception as error:  # whatever a decoder makes of a stranger's bytes
+    except Exception as error:  # a decoder may raise anything on hostile bytes
         raise _nonsense("its mask is no PNG (%s)" % type(error).__name__)
 
 

@@ -126,7 +126,7 @@ class ServerPipeline(PartsPipeline):
         return self._finish(decoded, checked, laps), laps.stages
 
     def decode(self, payload: bytes, sizes: Sizes) -> Tensors:
-        """What the codec makes of bytes from anywhere, as the parts take it.
+        """The tensors that the codec decodes from untrusted bytes, as the parts take them.
 
         Raises:
             BitstreamError: invalid bytes, or those of another model.

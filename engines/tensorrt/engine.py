@@ -1,6 +1,6 @@
 """The backend `tensorrt`: engines that `splitwatt build` made on this machine, memory by PyCUDA.
 
-Whatever can be decided without TensorRT is decided in the files beside this one, which need none.
+Whatever can be decided without TensorRT is decided in the other files of this folder, which do not need it.
 """
 
 import importlib

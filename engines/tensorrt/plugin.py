@@ -66,7 +66,7 @@ def load_plugin(trt: Any, logger: Any, path: Optional[str] = None) -> str:
 
 
 def _creators(registry: Any) -> List[Tuple[str, str]]:
-    # TensorRT 10 lists there what its newer kind of plugin registers, beside the older ones.
+    # TensorRT 10 lists there what its newer kind of plugin registers, besides the older ones.
     new = hasattr(registry, "all_creators")
     creators = registry.all_creators if new else registry.plugin_creator_list
     return [(each.name, each.plugin_version) for each in creators]

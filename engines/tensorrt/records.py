@@ -34,7 +34,7 @@ class Record(NamedTuple):
     runs_on: "tensorrt", or "cpu" with a `rule` of `RULES` and its `reason`.
     precision: fp32, fp16 or int8. plugins: interface version of the plugin library the engine
     needs, None where it needs none. profile: input -> (smallest, usual, largest) shape, or values
-    of a shape tensor. inputs, outputs: as in the manifest. engine: file beside the record.
+    of a shape tensor. inputs, outputs: as in the manifest. engine: file next to the record.
     build_s: how long building took. made_at: UTC, when it was built or last asked for. runtime:
     `tensorrt` or `tensorrt-rtx`; `tensorrt` is that runtime's version and `sm` the compute
     capability that the engine is for.

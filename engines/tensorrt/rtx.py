@@ -72,7 +72,7 @@ def configure(trt: Any, sm: str, config: Any) -> None:
 def _link_libraries() -> None:
     """Load the libraries under the names that its parser opens them by.
 
-    The parser opens `libtensorrt_rtx.so` beside itself at a node of a plugin, and ends the process
+    The parser opens `libtensorrt_rtx.so` next to itself at a node of a plugin, and ends the process
     where that file is missing: the wheel has `libtensorrt_rtx.so.1` alone. So both names are links in a
     folder of this process, and the libraries are loaded through it, before the package loads them.
     """

@@ -42,7 +42,7 @@ def verify(
     A split model's coder is run over its golden vectors first, on every path of this machine.
 
     Where a board's engine rounds a few latents otherwise than the machine that exported, the bytes
-    differ; that is a check of its own, and the server's half is then fed the bundle's bytes.
+    differ; that is a separate check, and the server's half is then fed the bundle's bytes.
 
     Board parts in another precision than fp32 are held against fp32's outputs, which such a bundle
     carries: they must be about as near to them as the manifest states.
@@ -176,7 +176,7 @@ def _compare_request(
 
 
 def _compare_decoded(name: str, expected: Arrays, codec: Codec) -> Check:
-    """The picture in the bundle's bytes: what this machine's library makes of it."""
+    """The picture in the bundle's bytes, decoded by this machine's library."""
     size = (int(expected["sizes"][4]), int(expected["sizes"][5]))
     decoded = codec.decode(expected["payload"].tobytes(), size)
     due = {"image": _levels(expected["decoded"])}
@@ -200,7 +200,7 @@ def _compare_classes(answer: Arrays, due: Arrays) -> Tuple[bool, str]:
 
 
 def _compare_boxes(answer: Arrays, due: Arrays, longer_side: int) -> Tuple[bool, str]:
-    """Every expected box has one of its own here, wherever near-equal scores put it."""
+    """Every expected box matches another box here, wherever near-equal scores put it."""
     count = len(due["labels"])
     if len(answer["labels"]) != count:
         return False, "%d boxes, not %d" % (len(answer["labels"]), count)

@@ -11,7 +11,7 @@ from splitwatt.export.compat.rules import RULES
 from splitwatt.export.compat.tables import Row, Rule, Table
 from splitwatt.export.compat.view import View, label_of, opset_of, view_of
 
-# Operators whose type is that of what they make, though they are given tensors of other types.
+# Operators with the type of their outputs; their inputs have other types.
 _BY_OUTPUT = frozenset(("CastLike", "ConstantOfShape", "EyeLike", "If", "Constant"))
 _MODEL = "(model)"
 
@@ -163,7 +163,7 @@ def _check_rule(node: NodeProto, view: View, table: Table, rule: Rule) -> Iterat
 def data_tensors(node: NodeProto, opset: int) -> list[str]:
     """The tensors that an operator's supported types speak of: not its indices, axes, shapes.
 
-    They share the type variable of the first output where an input has it, else that of the first
+    They share the type variable of the first output where an input has it, else the type of the first
     input. An operator that ONNX does not know is judged by all its tensors.
     """
     everything = [name for name in (*node.input, *node.output) if name]

@@ -1,4 +1,4 @@
-"""The two halves of a cut as models of their own."""
+"""The two halves of a cut as separate models."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _rename(nodes: Iterable[NodeProto], old: str, new: str) -> None:
 
 
 def _shadows(graph: GraphProto, name: str) -> bool:
-    """Whether a graph has a tensor of its own of that name."""
+    """Whether a graph itself has a tensor of that name."""
     own = {value.name for value in graph.input} | {t.name for t in graph.initializer}
     return name in own or any(name in node.output for node in graph.node)
 

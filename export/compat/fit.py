@@ -19,7 +19,7 @@ from splitwatt.export.compat.fold import fold
 from splitwatt.export.compat.rewrites import Rewritten, rewrite
 from splitwatt.export.compat.tables import Table, load_table
 
-# As the rules write a tensor's name behind its position: "input 1 ('K') is an initializer".
+# As the rules write a tensor's name after its position: "input 1 ('K') is an initializer".
 _TENSOR_NAME = re.compile(r" \('[^']*'\)")
 
 
@@ -54,7 +54,7 @@ class CutReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What was done to a part so that its target runs it; `lines` for people, `to_json` for files.
+    """What was done to a part so that its target runs it; `lines` to print, `to_json` for files.
 
     tables: titles of the operator tables that it was held against.
     folded: nodes that were replaced by constants.

@@ -33,7 +33,7 @@ class Rewritten:
 
 
 class Builder:
-    """Collects the nodes that replace one node, with names of their own."""
+    """Collects the nodes that replace one node, with new names."""
 
     def __init__(self, node: NodeProto) -> None:
         self.nodes: list[NodeProto] = []
@@ -88,7 +88,7 @@ def exclusive_or(node: NodeProto, view: View) -> list[NodeProto] | None:
 def modulo(node: NodeProto, view: View) -> list[NodeProto] | None:
     """The remainder of a division, by arithmetic: the divisor's sign, or the dividend's for fmod.
 
-    Division of integers drops the fraction, so that of floats does here too.
+    Division of integers drops the fraction; division of floats does so here too.
     """
     dtype = view.dtype(node.input[0])
     if dtype not in (*_FLOATS, *_INTEGERS):

@@ -229,7 +229,7 @@ RULES: Mapping[str, RuleKind] = {
     "all_ones": RuleKind(all_ones, _REBUILD),
     "at_most": RuleKind(at_most, "lower it, or run the node with onnxruntime"),
     "attribute": RuleKind(attribute, _REBUILD),
-    "branch_names": RuleKind(branch_names, "give the branches' outputs names of their own"),
+    "branch_names": RuleKind(branch_names, "give the branches' outputs their own names"),
     "branch_shapes": RuleKind(branch_shapes, _ELSEWHERE),
     "einsum": RuleKind(einsum, "write it as Transpose, Reshape and MatMul"),
     "float_range": RuleKind(float_range, "count in integers and cast"),

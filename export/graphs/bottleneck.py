@@ -1,4 +1,4 @@
-"""Encoder, decoder and the layers behind it: what Ladon and Entropic Student share."""
+"""Encoder, decoder and the layers after it: what Ladon and Entropic Student share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Body(nn.Module):
 
     Args:
         decoder: of a bottleneck layer.
-        layers: the stages of the backbone behind it.
+        layers: the stages of the backbone after it.
         every: whether f1 (the decoder's output) to f4 are wanted, or f4 alone.
     """
 

@@ -2,7 +2,7 @@
 
 After section 5.3 of the paper: the encoder is three residual blocks of two 3x3 convolutions each,
 every one halving the image; a blueprint replaces a backbone's first two stages (with the reduction
-behind them) by two stages of its own, each a restoration block, then blocks of the backbone's kind
+after them) by its own two stages, each a restoration block, then blocks of the backbone's kind
 at the latent's size, then a residual connection. Blocks come from timm, as the backbones do.
 """
 
@@ -57,7 +57,7 @@ class Stage(nn.Module):
 
     Args:
         restoration: (N, inputs, h, w) -> (N, width, h, w).
-        blocks: of the backbone's kind; they keep that shape, or carry residuals of their own.
+        blocks: of the backbone's kind; they keep that shape, or carry their own residuals.
         residual: whether the connection goes around all blocks.
     """
 
@@ -117,7 +117,7 @@ def swin_decoder(
 
 
 def convnext_decoder(channels: int, widths: Sequence[int], depths: Sequence[int]) -> nn.Sequential:
-    """latent -> what the third stage of a ConvNeXt takes behind its reduction."""
+    """latent -> what the third stage of a ConvNeXt takes after its reduction."""
     stages: list[nn.Module] = []
     inputs = channels
     for width, depth in zip(widths, depths, strict=False):
@@ -130,7 +130,7 @@ def convnext_decoder(channels: int, widths: Sequence[int], depths: Sequence[int]
 def resnet_decoder(channels: int, widths: Sequence[int], depths: Sequence[int]) -> nn.Sequential:
     """latent -> what the third stage of a ResNet takes: (N, 4 * widths[1], 28, 28).
 
-    Its bottlenecks widen fourfold and carry residual connections of their own.
+    Its bottlenecks widen fourfold and carry their own residual connections.
     """
     stages: list[nn.Module] = []
     inputs = channels
@@ -145,7 +145,7 @@ def resnet_decoder(channels: int, widths: Sequence[int], depths: Sequence[int]) 
 
 
 class Tail(nn.Module):
-    """A timm backbone from its third stage on, behind that stage's reduction.
+    """A timm backbone from its third stage on, after that stage's reduction.
 
     Attributes:
         counted: the modules that it runs; the backbone's others are replaced.
@@ -170,15 +170,6 @@ class Tail(nn.Module):
         """Logits (1, classes)."""
         logits: Tensor = self.backbone.forward_head(self.norm(self.stages(features)))
         return logits
-
-
-def shallow(backbone: Any) -> list[nn.Module]:
-    """What a blueprint replaces: the embedding, two stages, and the reduction behind them."""
-    for embedding, name in (("patch_embed", "layers"), ("stem", "stages")):
-        if hasattr(backbone, embedding):
-            stages = list(getattr(backbone, name))
-            return [getattr(backbone, embedding), *stages[:2], stages[2].downsample]
-    return [backbone.conv1, backbone.bn1, backbone.layer1, backbone.layer2]
 
 
 def latent_shape(channels: int) -> torch.Size:

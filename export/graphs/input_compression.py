@@ -14,7 +14,7 @@ from splitwatt.export.graphs.hyperprior import Parameters
 
 
 class Normalised(nn.Module):
-    """An image in 0 to 1, as it comes out of a codec -> what the model makes of it.
+    """An image in 0 to 1, as it comes out of a codec -> the model's outputs.
 
     Cuts off what only the codec's padding added, normalises, and makes the model's own padding
     zero, as torchvision pads after normalising.
@@ -40,7 +40,7 @@ class Normalised(nn.Module):
 
     @property
     def needs_size(self) -> bool:
-        """Whether it takes `valid_size` beside the image."""
+        """Whether it takes `valid_size` besides the image."""
         return self.takes_size or self.multiple is not None or (self.cuts and self.fixed is None)
 
     def prepare(self, image: Tensor, valid_size: Tensor | None = None) -> Tensor:

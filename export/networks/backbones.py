@@ -94,8 +94,8 @@ def load_timm(model: Any, loaded: LoadedFile) -> None:
 def enliven(model: nn.Module) -> None:
     """Let untrained blocks and windows do something: their authors' start does next to nothing.
 
-    A residual block of a ResNet gets the same share: at the whole of it, a hundred untrained layers
-    make of float32's rounding another answer.
+    A residual block of a ResNet gets the same share: with the full share, a hundred untrained layers
+    turn float32's rounding into another answer.
     """
     with torch.no_grad():
         for name, parameter in model.named_parameters():

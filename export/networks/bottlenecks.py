@@ -214,7 +214,7 @@ class ScaleHyperprior(MeanScale):
 class ChannelReduction(Bottleneck):
     """Few channels of 8 bits (CR + BQ), as sc2-benchmark v0.0.3 builds it.
 
-    sc2bench 0.1.1 has its layers behind the stem of a ResNet under another name; the released
+    sc2bench 0.1.1 has its layers after the stem of a ResNet under another name; the released
     checkpoints have the stem in the encoder.
     """
 

@@ -23,7 +23,7 @@ class CutClassifier(Network):
     Args:
         model: the whole; a checkpoint `classification` fills it.
         encoder: its first layers.
-        body: the layers behind them, None where the head takes the latent itself.
+        body: the layers after them, None where the head takes the latent itself.
         head: (1, C, H, W) -> logits.
         channels: of the latent, and of what the head takes.
         codec: between encoder and body.

@@ -37,7 +37,7 @@ _BETAS = (0.015, 1.024)
 
 @dataclass(frozen=True)
 class Blueprint:
-    """A decoder's kind and sizes: widths of its stages, then the width behind them; blocks each."""
+    """A decoder's kind and sizes: widths of its stages, then the width after them; blocks each."""
 
     kind: str
     widths: tuple[int, ...]

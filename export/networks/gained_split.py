@@ -2,7 +2,7 @@
 
 The encoder is the backbone's first stages, unchanged, a copy of its next block, which is trained,
 and a 1x1 convolution to the latent; the decoder is a convolution from the latent and trained copies
-of the blocks behind the cut; the tail is the backbone's own, unchanged. A rate scales each channel of the latent by a gain before rounding, as
+of the blocks after the cut; the tail is the backbone's own, unchanged. A rate scales each channel of the latent by a gain before rounding, as
 in Cui et al., "Asymmetric Gained Deep Image Compression with Continuous Rate Adaptation", CVPR
 2021. Exported, the gains of a rate are folded into the two convolutions.
 """

@@ -24,7 +24,7 @@ class HyperpriorModel:
         gaussian: the GaussianConditional of the latent.
         h_s: makes scales (and means) of the side latent.
         channels: of the latent.
-        means: whether `h_s` makes means behind the scales.
+        means: whether `h_s` makes means after the scales.
     """
 
     def __init__(

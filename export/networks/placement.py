@@ -1,4 +1,4 @@
-"""A plain ResNet-50 cut behind one of its layers: the SC2 benchmark's bottleneck placement."""
+"""A plain ResNet-50 cut after one of its layers: the SC2 benchmark's bottleneck placement."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ class SplitNetwork(Network):
         return self.bottleneck.coding()
 
     def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What the bottleneck's codec makes of what is sent."""
+        """The values that the bottleneck's codec decodes."""
         return self.bottleneck.coded(outputs, tensors)
 
     @property

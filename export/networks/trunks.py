@@ -1,4 +1,4 @@
-"""What comes behind a bottleneck: the later stages of a classifier, and its head."""
+"""What follows a bottleneck: the later stages of a classifier, and its head."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Trunk:
     """A splittable classifier of sc2bench, taken apart.
 
     model: the whole; its state_dict is a checkpoint's.
-    stages: behind the decoder, in order; the last one's output is `f4`.
+    stages: after the decoder, in order; the last one's output is `f4`.
     head: f4 -> logits; `fc` is its last layer.
     replaced: prefixes of what the bottleneck takes the place of, which files may still hold.
     fixed_size: whether the stages take features of one size only.

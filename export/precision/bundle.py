@@ -1,6 +1,6 @@
 """A bundle in another precision, made from the one in fp32, and what rounding costs it.
 
-The precision is that of the board's parts that TensorRT runs. What comes after a cut runs on the
+The precision applies to the board's parts that TensorRT runs. What comes after a cut runs on the
 board's processor, a codec's own parts have to give the same values on both ends, and a server's
 parts have a machine that may build them as it likes: these stay in fp32.
 """

@@ -187,7 +187,7 @@ def _bottleneck(model: Model) -> bottlenecks.Bottleneck:
 
 
 def _entropic(model: Model) -> EntropicResNet:
-    """EntropicClassifier: a plain ResNet-50 cut behind a layer, with an entropy bottleneck."""
+    """EntropicClassifier: a plain ResNet-50 cut after a layer, with an entropy bottleneck."""
     kwargs = model.kwargs
     encoder = kwargs.get("encoder_config")
     layers = encoder.get("sequential") if isinstance(encoder, Mapping) else None
@@ -195,8 +195,8 @@ def _entropic(model: Model) -> EntropicResNet:
     name = kwargs.get("classification_model")
     if name != "resnet50" or place not in CHANNELS:
         raise ConfigError(
-            f"{model.at}: EntropicClassifier is exported on resnet50 behind {', '.join(CHANNELS)}, not "
-            f"on {name} behind {place}",
+            f"{model.at}: EntropicClassifier is exported on resnet50 after {', '.join(CHANNELS)}, not "
+            f"on {name} after {place}",
             f"see {PAGE} to cut another model",
         )
     return _guarded(model, lambda: EntropicResNet(place, _BITS, kwargs["num_classes"]))

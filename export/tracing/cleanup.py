@@ -181,7 +181,7 @@ def _scale_convolution(
     scale: np.ndarray,
     shift: np.ndarray,
 ) -> None:
-    """conv := scale * conv + shift, with initializers of its own (the old ones may be shared)."""
+    """conv := scale * conv + shift, with new initializers (the old ones may be shared)."""
     weight = numpy_helper.to_array(values[conv.input[1]]).astype(np.float64)
     bias = (
         numpy_helper.to_array(values[conv.input[2]]).astype(np.float64)

@@ -27,7 +27,7 @@ _TABLE_BUFFERS = ("_quantized_cdf", "_offset", "_cdf_length")
 _SCALES = ("gaussian_conditional.scale_table", "gaussian_conditional.scale_bound",
            "gaussian_conditional.lower_bound_scale.bound")  # fmt: skip
 
-# What torchdistill stores beside the weights: its command line, and the best score so far, which is
+# What torchdistill stores besides the weights: its command line, and the best score so far, which is
 # numpy's for a detector (pycocotools'). Data alone; the scalar under its names of numpy 1 and 2.
 _SCALAR = np.float64(0).__reduce__()[0]
 _PLAIN: list[Any] = [

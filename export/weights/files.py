@@ -46,7 +46,7 @@ def locate(
 
     Args:
         given: a file or folder that the user named; None searches ./resource/ckpt, the cache of
-            torch.hub and that of timm.
+            torch.hub and timm's.
         elsewhere: names of files of other rate points, see `other_rates`.
 
     Returns:
@@ -78,7 +78,9 @@ def locate(
     if missing and given is None:
         return None
     if missing:
-        lacks = f"{given} holds no" if os.path.isdir(given or "") else f"beside {given} there is no"
+        lacks = (
+            f"{given} holds no" if os.path.isdir(given or "") else f"next to {given} there is no"
+        )
         raise CheckpointError(
             f"{lacks} {missing[0].role} checkpoint of {model} ({missing[0].paths[0]})",
             f"'splitwatt weights {model}' says where to get it",
@@ -116,7 +118,7 @@ class Advice:
 
 
 def advice(checkpoint: Checkpoint, model: str, rate: str | None) -> Advice:
-    """How to get the weights of a model, for people."""
+    """How to get the weights of a model."""
     if checkpoint.archive:
         put, *also = (os.path.join(PLACE, path) for path in checkpoint.paths)
     else:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from torchvision.ops import FrozenBatchNorm2d
 
 from splitwatt.device_configs.errors import ExportError
@@ -54,7 +55,10 @@ def fit_batch_norms(modules: Sequence[nn.Module], run: Callable[[], Any]) -> Non
         for layer in module.modules()
         if isinstance(layer, nn.BatchNorm2d | FrozenBatchNorm2d)
     ]
-    hooks = [layer.register_forward_pre_hook(fit) for layer in norms]
+    _run_with([layer.register_forward_pre_hook(fit) for layer in norms], run)
+
+
+def _run_with(hooks: Sequence[RemovableHandle], run: Callable[[], Any]) -> None:
     try:
         with torch.no_grad():
             run()
@@ -106,7 +110,7 @@ def fit_hyperprior(
 
     `make_side` makes the side latent of a latent (default: the layer's `h_a` alone).
 
-    The synthesis has no biases: positive weights behind rectifiers make positive scales.
+    The synthesis has no biases: positive weights after rectifiers make positive scales.
     """
     make_side = make_side or layer.h_a
     mix_gdns(layer)
@@ -238,12 +242,7 @@ def level_while(layers: Sequence[nn.Module], spread: float, run: Callable[[], An
         layer.register_forward_hook(lambda m, _, output: _level_output(m, output, spread))
         for layer in layers
     ]
-    try:
-        with torch.no_grad():
-            run()
-    finally:
-        for hook in hooks:
-            hook.remove()
+    _run_with(hooks, run)
 
 
 def _level_output(layer: nn.Module, output: Tensor, spread: float) -> None:

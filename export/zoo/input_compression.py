@@ -111,7 +111,7 @@ def compose(name: str, known: Mapping[str, System]) -> System:
             f"{model} is a split system, which takes no input codec",
             f"known: {', '.join(whole)}",
         )
-    check_known("model behind an input codec", model, whole)
+    check_known("model after an input codec", model, whole)
     return _system(CODEC_ROWS[codec], whole[model])
 
 

@@ -1,4 +1,4 @@
-"""Whole models that a server runs unmodified: what is behind an input codec (`png+swin_b`).
+"""Whole models that a server runs unmodified: the models after an input codec (`png+swin_b`).
 
 A bare name runs the whole model on the board. Behind any codec of `input_compression` it runs on
 the server: full offloading, as the SC2 and FrankenSplit papers compare it.
@@ -21,7 +21,7 @@ _TORCHVISION = "https://download.pytorch.org/models/"
 # What the SC2 benchmark's configurations of segmentation take, trained on PASCAL VOC 2012.
 _TORCHDISTILL = "https://github.com/yoshitomo-matsubara/torchdistill/releases/download/v0.2.8/"
 _TIMM = "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/"
-_NOTE = "behind an input codec the server runs all of it: png+{0}, jpeg@95+{0}"
+_NOTE = "after an input codec the server runs all of it: png+{0}, jpeg@95+{0}"
 _RESIZE = "the papers' resizing (shorter side 256, bilinear); its own weights were tuned to another"
 
 _RESNET = "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, CVPR 2016"

@@ -1,4 +1,4 @@
-"""Where to cut a plain ResNet-50 (the SC2 benchmark, section 5.3): behind layer1 to layer4 or avgpool,
+"""Where to cut a plain ResNet-50 (the SC2 benchmark, section 5.3): after layer1 to layer4 or avgpool,
 with an entropy bottleneck, or with the features as JPEG or WebP files.
 """
 
@@ -86,7 +86,7 @@ def _images(place: str, format: str) -> System:
         rates=_QUALITIES,
         citation="Matsubara, Yang, Levorato, Mandt: SC2 Benchmark, TMLR 2023, section 5.3, after Alvar, "
         "Bajic: Pareto-Optimal Bit Allocation for Collaborative Intelligence, TIP 2021",
-        notes=("the rate point is the files' quality; the released configurations use 90 behind "
+        notes=("the rate point is the files' quality; the released configurations use 90 after "
                "layer2",),
     )  # fmt: skip
 

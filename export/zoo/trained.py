@@ -1,6 +1,6 @@
 """Models with trained weights in the box: EfficientNet-Lite0, and a split model trained on it here.
 
-The local model's weights come from a package of their own; those of the split model, which
+The local model's weights come from a separate package; those of the split model, which
 `make trained` makes, are in export/weights/trained.
 """
 

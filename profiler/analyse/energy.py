@@ -54,50 +54,27 @@ class RailJoules(NamedTuple):
     )
 
 
-@record("the energy of a block")
+@record("the energy of a block or a stage")
 class BlockEnergy(NamedTuple):
-    """The energy of one block's inferences, of each session that ran a part of them."""
+    """The energy of one block's inferences, of each session that ran a part of them, or of one
+    stage that was repeated alone.
+    """
 
     config: str = field("the configuration, as LC1")
     backend: str = field("what ran the board's parts")
     block: str = field("the block: one process, one configuration, one backend")
-    inferences: int = field("the images that the joules are divided by")
+    inferences: int = field("the images, or repetitions of a stage, that the joules are divided by")
     provenance: Optional[str] = field(
         "what was read: measured, generated (a made-up load) or replayed; null without a trace"
     )
-    total: Optional[RailJoules] = field("the board's; null where the target names no total")
+    total: Optional[RailJoules] = field("the machine's; null where the target names no total")
     rails: List[RailJoules] = field("each rail's")
     why_not: Optional[str] = field("why there are no joules")
     events: Optional[Dict[str, int]] = field(
         "what the sampler noted, and how often: suspended, blocked, ...", None
     )
-
-
-@record("the energy of a stage")
-class StageEnergy(NamedTuple):
-    """Joules of one stage for one image."""
-
-    config: str = field("the configuration, as LC1")
-    backend: str = field("what ran the board's parts")
-    block: str = field("the block that repeats stages, as LC1.cpu.stages")
-    stage: str = field("SLOT.STAGE: what was repeated, alone")
-    repetitions: Optional[int] = field("how often it ran: what the joules are divided by")
-    provenance: Optional[str] = field("measured, generated or replayed; null without a trace")
-    total: Optional[RailJoules] = field("the board's")
-    rails: List[RailJoules] = field("each rail of the board")
-    server_provenance: Optional[str] = field("the same of the server, in the stage server")
-    server_total: Optional[RailJoules] = field("the server's, in the stage server")
-    server_rails: List[RailJoules] = field("each rail of the server, in the stage server")
-    why_not: Optional[str] = field("why there are no joules of the board")
-
-
-class _Joules(NamedTuple):
-    """What a trace says of an interval."""
-
-    provenance: str
-    total: Optional[RailJoules]
-    rails: List[RailJoules]
-    events: Dict[str, int]
+    stage: Optional[str] = field("SLOT.STAGE that was repeated alone; null of a block", None)
+    server: bool = field("whether the rails are the server's, not the board's", False)
 
 
 def energy_of(run: Run) -> List[BlockEnergy]:
@@ -111,14 +88,16 @@ def server_energy_of(run: Run) -> List[BlockEnergy]:
     return [energy for energy in _block_energies(run, True) if energy.config in split]
 
 
-def stage_energy_of(run: Run, least_s: float = LEAST_BLOCK_S) -> List[StageEnergy]:
+def stage_energy_of(run: Run, least_s: float = LEAST_BLOCK_S) -> List[BlockEnergy]:
     """The energy of each stage that was repeated alone, or why it has none.
+
+    The stage `server` has a second entry, of the server's rails, where the server sampled them.
 
     Args:
         run: with repeated stages, or without.
         least_s: a stage that was repeated for less has no joules.
     """
-    return [_of_stage(run, stage, least_s) for stage in run.stages]
+    return [energy for stage in run.stages for energy in _of_stage(run, stage, least_s)]
 
 
 def joules_between(
@@ -188,7 +167,7 @@ def _block_energies(run: Run, server: bool) -> List[BlockEnergy]:
         if block not in whole:
             why = "the block was cut off before its window ended"
             traces = _traces(run, block, server)
-            rows.append(_none(own[-1], 0, why if traces else _why_none(run, server)))
+            rows.append(_none(own[-1], 0, why if traces else _why_none(run, server), server))
     return [row for row in rows if row.block not in run.replaced]
 
 
@@ -197,98 +176,74 @@ def _of_window(run: Run, window: Window, samples: Sequence[Sample], server: bool
     good = sum(1 for sample in inside if sample.ok)
     # A damaged image fails at once; another failure has used an unknown amount of energy.
     failed = [sample for sample in inside if not sample.ok and sample.failed_by != BY_IMAGE]
-    traces = _traces(run, window.block, server)
-    if not traces:
-        return _none(window, good, _why_none(run, server))
+    empty = _none(window, good, "no inference gave an answer", server)
     if failed:
-        return _none(window, good, "%d of its %d inferences failed" % (len(failed), len(inside)))
-    if not good:
-        return _none(window, good, "no inference gave an answer")
-    try:
-        own = _joules(run, window, window.start_s, window.end_s, good, traces)
-    except SensorError as error:
-        return _none(window, good, error.message)
-    why = own.total.why_not if own.total else NO_TOTAL
-    return BlockEnergy(
-        window.config, window.backend, window.block, good, own.provenance, own.total, own.rails,
-        why, own.events,
-    )  # fmt: skip
+        why = "%d of its %d inferences failed" % (len(failed), len(inside))
+        empty = empty._replace(why_not=why)
+    if (failed or not good) and _traces(run, window.block, server):
+        return empty
+    return _integrated(run, window, empty, window.start_s, window.end_s)
 
 
-def _of_stage(run: Run, stage: StageBlock, least_s: float) -> StageEnergy:
-    none = StageEnergy(
-        stage.config, stage.backend, stage.block, stage.stage, stage.repetitions, None, None, [],
-        None, None, [], None,
-    )  # fmt: skip
-    start, end, repetitions = stage.start_s, stage.end_s, stage.repetitions
-    if stage.status != OK or not repetitions or start is None or end is None:
-        return none._replace(why_not=stage.reason or "it was not repeated")
+def _of_stage(run: Run, stage: StageBlock, least_s: float) -> List[BlockEnergy]:
+    empty = _none(stage, stage.repetitions or 0, stage.reason or "it was not repeated", False)
+    empty = empty._replace(stage=stage.stage)
+    start, end = stage.start_s, stage.end_s
+    if stage.status != OK or not stage.repetitions or start is None or end is None:
+        return [empty]
     if end - start < least_s:
-        why = "%s was repeated for %.3g s, and %g s are needed" % (
-            stage.stage,
-            end - start,
-            least_s,
-        )
-        return none._replace(why_not=why)
-    on_server = _traces(run, stage.block, True) if stage.stage.endswith("." + SERVER) else []
-    if on_server:
-        try:
-            theirs = _joules(run, stage, start, end, repetitions, on_server)
-            none = none._replace(
-                server_provenance=theirs.provenance, server_total=theirs.total,
-                server_rails=theirs.rails,
-            )  # fmt: skip
-        except SensorError:
-            pass  # the block's own record says why
-    traces = _traces(run, stage.block, False)
-    if not traces:
-        return none._replace(why_not=_why_none(run, False))
-    try:
-        own = _joules(run, stage, start, end, repetitions, traces)
-    except SensorError as error:
-        return none._replace(why_not=error.message)
-    return none._replace(
-        provenance=own.provenance,
-        total=own.total,
-        rails=own.rails,
-        why_not=own.total.why_not if own.total else NO_TOTAL,
-    )
+        why = "%s was repeated for %.3g s, and %g s are needed"
+        return [empty._replace(why_not=why % (stage.stage, end - start, least_s))]
+    ends = [empty]
+    if stage.stage.endswith("." + SERVER) and _traces(run, stage.block, True):
+        ends.append(empty._replace(server=True))
+    return [_integrated(run, stage, energy, start, end) for energy in ends]
 
 
-def _joules(
-    run: Run, of: Any, start_s: float, end_s: float, images: int, traces: Sequence[str]
-) -> _Joules:
-    """Joules per image of an interval on the board's clock.
+def _integrated(run: Run, of: Any, empty: BlockEnergy, start_s: float, end_s: float) -> BlockEnergy:
+    """`empty` with the joules per image of an interval on the board's clock, or why it has none.
 
     Args:
         of: the window or stage, for its block and session.
-        images: what the joules are divided by.
-        traces: the block's, of which one covers the interval.
+        empty: without joules; its `inferences` are what the joules are divided by.
+    """
+    traces = _traces(run, of.block, empty.server)
+    if not traces:
+        return empty._replace(why_not=_why_none(run, empty.server))
+    try:
+        path = _trace_of(traces, of, start_s, end_s)
+        offset = clock_offset_s(read_trace(path))
+        windows = [(start_s, end_s), *_idle_of(run, of)]
+        own = shifted([EnergyWindow("", a, b) for a, b in windows], offset)
+        (begin, end), *idle = [(window.start_s, window.end_s) for window in own]
+        figures = block_energy(path, begin, end, empty.inferences, idle)
+    except SensorError as error:
+        return empty._replace(why_not=error.message)
+    if figures["provenance"] is None:
+        return empty._replace(why_not="%s does not say which sensor was read" % path)
+    labels = figures["total"]["rails"] if figures["total"] else []
+    total = _rail("+".join(labels), True, figures["total"]) if labels else None
+    return empty._replace(
+        provenance=figures["provenance"],
+        total=total,
+        rails=[_rail(label, label in labels, row) for label, row in figures["rails"].items()],
+        why_not=total.why_not if total else NO_TOTAL,
+        events=figures["events"],
+    )
+
+
+def _trace_of(traces: Sequence[str], of: Any, start_s: float, end_s: float) -> str:
+    """The one of a block's traces that covers an interval of a window or stage.
 
     Raises:
-        SensorError: there is no figure, and why.
+        SensorError: none is of the same session.
     """
     sessions = {path: _session(path) for path in traces}
     same = [p for p in traces if of.session is not None and sessions[p] == of.session]
     same = same or [path for path in traces if same_session(sessions[path], of.session)]
     if not same:
         raise SensorError("no trace is of the session of the run in which it ran")
-    path = _covering(same, start_s, end_s)
-    offset = clock_offset_s(read_trace(path))
-    windows = [(start_s, end_s), *_idle_of(run, of)]
-    own = shifted([EnergyWindow("", a, b) for a, b in windows], offset)
-    (begin, end), *idle = [(window.start_s, window.end_s) for window in own]
-    figures = block_energy(path, begin, end, images, idle)
-    if figures["provenance"] is None:
-        raise SensorError("%s does not say which sensor was read" % path)
-    total = figures["total"]
-    labels = total["rails"] if total else []
-    return _Joules(
-        figures["provenance"],
-        _rail("+".join(labels), True, total) if total else None,
-        [_rail(label, label in labels, row) for label, row in figures["rails"].items()],
-        figures["events"],
-    )
+    return _covering(same, start_s, end_s)
 
 
 def _rail(label: str, total: bool, figures: Dict[str, Any]) -> RailJoules:
@@ -349,5 +304,6 @@ def _in(sample: Sample, window: Window) -> bool:
     return inside and same_session(sample.session, window.session)
 
 
-def _none(of: Any, inferences: int, why: str) -> BlockEnergy:
-    return BlockEnergy(of.config, of.backend, of.block, inferences, None, None, [], why)
+def _none(of: Any, inferences: int, why: str, server: bool) -> BlockEnergy:
+    own = (of.config, of.backend, of.block, inferences)
+    return BlockEnergy(*own, None, None, [], why, server=server)

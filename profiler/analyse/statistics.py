@@ -8,6 +8,7 @@ independent.
 import math
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
+from splitwatt.energy.joules.confidence import quantile_of_sorted
 from splitwatt.profiler.records.fields import field, record
 
 LEVEL = 0.95
@@ -52,9 +53,9 @@ def spread(values: Sequence[float], level: float = LEVEL) -> Optional[Spread]:
     fences = far_out(ordered)
     return Spread(
         len(ordered),
-        _quantile(ordered, 0.5),
-        _quantile(ordered, 0.9),
-        _quantile(ordered, 0.99),
+        quantile_of_sorted(ordered, 0.5),
+        quantile_of_sorted(ordered, 0.9),
+        quantile_of_sorted(ordered, 0.99),
         middle[0] if middle else None,
         middle[1] if middle else None,
         _relative_width(ordered, middle),
@@ -66,7 +67,7 @@ def spread(values: Sequence[float], level: float = LEVEL) -> Optional[Spread]:
 
 def quantile(values: Sequence[float], p: float) -> float:
     """The p-quantile, between neighbours on a straight line (NumPy's default)."""
-    return _quantile(sorted(values), p)
+    return quantile_of_sorted(sorted(values), p)
 
 
 def relative_width(values: Sequence[float], level: float = LEVEL) -> Optional[float]:
@@ -83,21 +84,14 @@ def far_out(values: Sequence[float], fence: float = FENCE) -> Optional[Tuple[flo
     if len(values) < _LEAST_FOR_FENCES:
         return None
     ordered = sorted(values)
-    low, high = _quantile(ordered, 0.25), _quantile(ordered, 0.75)
+    low, high = quantile_of_sorted(ordered, 0.25), quantile_of_sorted(ordered, 0.75)
     return low - fence * (high - low), high + fence * (high - low)
-
-
-def _quantile(ordered: Sequence[float], p: float) -> float:
-    at = p * (len(ordered) - 1)
-    low = int(at)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (at - low) * (ordered[high] - ordered[low])
 
 
 def _relative_width(
     ordered: Sequence[float], ends: Optional[Tuple[float, float]]
 ) -> Optional[float]:
-    middle = _quantile(ordered, 0.5) if ordered else 0.0
+    middle = quantile_of_sorted(ordered, 0.5) if ordered else 0.0
     if ends is None or middle <= 0:
         return None
     return (ends[1] - ends[0]) / (2 * middle)

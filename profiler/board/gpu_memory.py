@@ -104,7 +104,7 @@ def _board(nvml: Nvml) -> Optional[int]:
 
 def _process(nvml: Nvml, process: Optional[int]) -> Optional[int]:
     """Bytes of a process on all GPUs; None where the driver does not list it or its memory, as in a
-    container, which has process ids of its own.
+    container, which has its own process ids.
     """
     if process is None:
         return None

@@ -25,7 +25,7 @@ def board_used_bytes(meminfo: str = "/proc/meminfo") -> Optional[int]:
 
 
 class BoardMeter:
-    """Samples memory in a thread of its own, in another process than what is timed.
+    """Samples memory in a separate thread, in another process than the timed one.
 
     Attributes:
         peak_bytes: the board's largest figure so far; None where the kernel does not report it.
@@ -82,7 +82,7 @@ class BoardMeter:
 
 
 def larger(*values: Optional[int]) -> Optional[int]:
-    """The largest of the values that are known; None where none is."""
+    """The largest of the known values; None without any."""
     known: List[int] = [value for value in values if value is not None]
     return max(known) if known else None
 

@@ -127,7 +127,7 @@ def _forward(raw: Raw) -> Check:
             if sent is None or back is None:
                 continue
             if not start - _CLOCK_S <= sent <= back <= end + drained + _CLOCK_S:
-                wrong.append("%s has a request outside of its own time" % place(sample))
+                wrong.append("%s has a request outside its own time" % place(sample))
     return verdict("times go forward", wrong, "%d blocks" % len(ends))
 
 

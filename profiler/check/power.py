@@ -6,6 +6,7 @@ from typing import Callable, List, Optional, Sequence, Tuple
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.energy.trace.files import read_trace
 from splitwatt.profiler.analyse.energy import (
+    BlockEnergy,
     RailJoules,
     energy_of,
     server_energy_of,
@@ -17,7 +18,6 @@ from splitwatt.profiler.records.run import Run
 _SUM = 1e-9
 # No board draws more, and a sensor's noise is no lower.
 _LEAST_W, _MOST_W = -50, 5000
-_Told = Tuple[str, Optional[RailJoules], List[RailJoules]]
 
 
 def checks(run: Run) -> List[Check]:
@@ -51,14 +51,9 @@ def _whole(run: Run) -> Check:
 def _joules(run: Run) -> Check:
     """Each block, stage and server has joules, and its total is that of its rails."""
     name = "joules follow from the power traces"
-    rows: List[_Told] = [(b.block, b.total, b.rails) for b in energy_of(run)]
-    rows += [(b.block + ", the server", b.total, b.rails) for b in server_energy_of(run)]
-    for stage in stage_energy_of(run):
-        place = "%s, %s" % (stage.block, stage.stage)
-        rows.append((place, stage.total, stage.rails))
-        rows.append((place + ", the server", stage.server_total, stage.server_rails))
-    rails = [rail for _, _, own in rows for rail in own]
-    wrong = [text for row in rows for text in _total(*row)]
+    rows = energy_of(run) + server_energy_of(run) + stage_energy_of(run)
+    rails = [rail for row in rows for rail in row.rails]
+    wrong = [text for row in rows for text in _total(row)]
     count = sum(1 for rail in rails if rail.joules_per_image is not None)
     if not count and not wrong:
         refused = [rail.why_not for rail in rails if rail.why_not]
@@ -66,11 +61,15 @@ def _joules(run: Run) -> Check:
     return verdict(name, wrong, "%d rails of blocks, stages and servers" % count)
 
 
-def _total(place: str, total: Optional[RailJoules], rails: Sequence[RailJoules]) -> List[str]:
+def _total(energy: BlockEnergy) -> List[str]:
     """The total is the sum of its rails."""
+    total = energy.total
     if total is None:
         return []
-    known = {rail.rail: rail for rail in rails}
+    place = ", ".join(
+        text for text in (energy.block, energy.stage, "the server" * energy.server) if text
+    )
+    known = {rail.rail: rail for rail in energy.rails}
     labels = total.rail.split("+")
     if not set(labels) <= set(known):
         return ["%s: the total is of %s" % (place, total.rail)]

@@ -1,1 +1,1 @@
-"""Which measured configurations meet given bounds, and which none is better than."""
+"""Which measured configurations meet given bounds, and which no other one beats."""

@@ -137,7 +137,7 @@ class Client:
         if packed is None or packed.datatype != "UINT8":
             raise ServerError("%s answered without the output 'answer'" % self.endpoint.url)
         stages = response.parameters.get("stages", "")
-        if "stages" in response.tensors:  # a Triton's answers have no parameters of their own
+        if "stages" in response.tensors:  # a Triton's answers have no parameters
             stages = bytes(response.tensors["stages"].data[:_TIMES_BYTES]).decode(
                 "utf-8", "replace"
             )
@@ -178,7 +178,7 @@ class Client:
         """One exchange of times with the server, with as many bytes more each way.
 
         Args:
-            up_bytes, down_bytes: what the request and the answer carry beside.
+            up_bytes, down_bytes: what the request and the answer carry besides.
             free: not slowed down by a token bucket of this process.
 
         Raises:

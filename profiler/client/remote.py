@@ -1,4 +1,4 @@
-"""What a server of ours offers beside the protocol, as a board uses it: an echo, a model's work
+"""What a server of ours offers besides the protocol, as a board uses it: an echo, a model's work
 repeated, and its own power. Any other server offers nothing, and that is no error.
 """
 
@@ -38,7 +38,7 @@ class Repeated(NamedTuple):
 
 
 class Remote:
-    """A connection of its own to a server; a context manager.
+    """A separate connection to a server; a context manager.
 
     Args:
         endpoint: where it is.

@@ -152,7 +152,7 @@ def check_target(folder: str, target: str) -> None:
 
 
 def _check_depth(folder: str, target: str) -> None:
-    """Raise BundleError where a folder is that of one target's bundles, one level too deep."""
+    """Raise BundleError where a folder holds one target's bundles: one level too deep."""
     parent, name = os.path.split(os.path.abspath(folder))
     if not os.path.isdir(os.path.join(folder, target)) and _has_bundles(parent, name):
         raise BundleError(

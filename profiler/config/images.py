@@ -44,5 +44,5 @@ def _size(path: str) -> Tuple[Optional[int], Optional[int]]:
     try:
         with Image.open(path) as image:
             return image.width, image.height
-    except Exception:  # whatever a decoder makes of a damaged file: its samples will say
+    except Exception:  # a decoder may raise anything on a damaged file: its samples report it
         return None, None

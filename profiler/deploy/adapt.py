@@ -1,6 +1,6 @@
 """Which configuration runs the next frame: the best one whose predicted latency meets the deadline.
 
-No threads and no clock of its own: it is given what was measured and when, so that a trace of a link
+No threads and no own clock: it is given what was measured and when, so that a trace of a link
 can be replayed. A prediction is
 
     wait + board + base + 8 * bytes / rate + server
@@ -33,7 +33,7 @@ class Choice(NamedTuple):
     """What runs a frame, and what that was predicted from.
 
     Attributes:
-        at: index of the policy's point; None: none can run now.
+        at: index of the policy's point; None: no point can run now.
         why: "best", "deadline" (a better one would be late), "steady" (a better one is not sure
             yet), "server" (the server is gone), "late" (even this one will be late).
         predicted_s: from now to the answer.

@@ -132,7 +132,7 @@ class View:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def figures(self) -> Dict[str, Any]:
-        """What the page shows beside the picture."""
+        """What the page shows next to the picture."""
         result, counts = self.newest.after(-1, 0.0), self._counts()
         dropped = sum(count for name, count in counts.items() if name.startswith("dropped"))
         figures: Dict[str, Any] = dict(counts, dropped=dropped)

@@ -1,4 +1,4 @@
-"""How certain a figure is: intervals over the images behind it."""
+"""How certain a figure is: intervals over its images."""
 
 import math
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple

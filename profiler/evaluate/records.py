@@ -31,7 +31,7 @@ class Records:
     """
 
     def __init__(self, folder: str, words: Sequence[str], heading: Row) -> None:
-        # Evaluations of other folders, backends and bundles have files of their own.
+        # Evaluations of other folders, backends and bundles have separate files.
         own = hashlib.sha256(json.dumps(heading, sort_keys=True).encode("utf-8")).hexdigest()[:8]
         self.path = os.path.join(folder, "evaluation", ".".join([*words, own, "jsonl"]))
         self._folder = folder

@@ -49,7 +49,7 @@ def tasks_on(bundle: Bundle, data: DataSet) -> List[str]:
 
 
 def prepared(bundle: Bundle, task: str, preprocess: str) -> Bundle:
-    """The bundle with the preprocessing behind its paper's accuracy of a task, where it differs.
+    """The bundle with the preprocessing of its paper's accuracy of a task, where it differs.
 
     Models whose paper has only one preprocessing keep it either way.
     """

@@ -1,4 +1,4 @@
-"""Whether a backend runs here: it opens one part, in a process of its own, before anything is timed."""
+"""Whether a backend runs here: it opens one part, in a separate process, before anything is timed."""
 
 import json
 import subprocess

@@ -18,7 +18,7 @@ _LEAST_PYTHON = (3, 10)
 
 
 class OwnServer:
-    """`splitwatt serve` in a process of its own; a context manager.
+    """`splitwatt serve` in a separate process; a context manager.
 
     Attributes:
         endpoint: where it listens; it changes when the server is started again.

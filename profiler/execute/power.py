@@ -26,7 +26,7 @@ class BlockPower:
     """Samples the board's rails, and has the server sample its own, while a block runs.
 
     A context manager. The trace is `power/BLOCK.csv`; a block that was resumed has `BLOCK~2.csv`,
-    ... beside it; the server's has `.server` after its name. Without a sensor it does nothing.
+    ... next to it; the server's has `.server` after its name. Without a sensor it does nothing.
 
     Args:
         run: the run folder.

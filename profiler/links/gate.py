@@ -5,7 +5,7 @@ and a pair of Ethernet interfaces between them whose ends the kernel shapes (tbf
 handed out of its namespace to this process, which passes every connection on to the server; no
 interface or address of the machine itself is touched. Namespaces without a name last as long as a
 process is in them, and every process here ends with the one that started it, killed or not: nothing
-is left behind.
+remains.
 
 Needs root, or a kernel that lets every user make namespaces.
 """

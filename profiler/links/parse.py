@@ -23,7 +23,7 @@ from splitwatt.profiler.links.presets import PRESETS
 # Units of a rate, in kilobits a second. As everywhere here, k is 1000.
 _UNITS = {"bit": 0.001, "kbit": 1.0, "mbit": 1e3, "gbit": 1e6}
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(bit|kbit|mbit|gbit)(?:/s|ps)?$")
-_BOTH_WAYS = re.compile(r"/(?!s\b)")  # not the one of Mbit/s
+_BOTH_WAYS = re.compile(r"/(?!s\b)")  # not the slash of Mbit/s
 _TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s)$")
 _EXAMPLE = "write as in --link shaped:100kbit, --link simulated:lora,loss=1% or --link none"
 _LEAST_KBIT_S, _MOST_KBIT_S = 0.001, 1e9

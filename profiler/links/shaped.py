@@ -53,7 +53,7 @@ class Shaped:
 
     @property
     def sentence(self) -> str:
-        """What shapes the link, for people."""
+        """What shapes the link, as text."""
         if self.record["via"] == KERNEL:
             return "the link %s is shaped by the kernel (tbf)" % self.record["name"]
         why_not = self.record["why_not_kernel"]

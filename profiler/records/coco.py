@@ -44,7 +44,7 @@ class Coco(NamedTuple):
 def read_coco(path: str) -> Coco:
     """Read a file of annotations.
 
-    Boxes without `iscrowd` count as single objects, and boxes without `area` have that of their
+    Boxes without `iscrowd` count as single objects, and boxes without `area` have the area of their
     sides, as COCO's own converters write them. Boxes of images or categories that the file
     does not list are left out, as pycocotools does.
 

@@ -1,4 +1,4 @@
-"""What `splitwatt run` records beside samples: what was chosen for each frame, and from what."""
+"""What `splitwatt run` records besides samples: what was chosen for each frame, and from what."""
 
 from typing import Dict, NamedTuple, Optional
 

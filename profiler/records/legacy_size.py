@@ -8,7 +8,7 @@ needed. It holds for pickle protocol 4, the default of Python 3.8 and later.
 
 For images it takes the size of the file. Feature maps as JPEG, and eight-bit latents, it pickles with
 torch's tensors in them, whose own text differs from one version of torch to the next, and from run to
-run: they have none here.
+run: they have no size here.
 """
 
 from typing import Optional, Sequence

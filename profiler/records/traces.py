@@ -1,4 +1,4 @@
-"""A run's power traces: which there are, and what the JSON beside each says."""
+"""A run's power traces: which there are, and what the JSON next to each says."""
 
 import os
 import stat
@@ -71,7 +71,7 @@ def trace_paths(path: str, damaged: List[str]) -> Dict[str, str]:
     A trace whose JSON is damaged is left out, with a sentence in `damaged`.
 
     Raises:
-        RunError: one of them, or the JSON beside it, is not a file that a run can hold.
+        RunError: one of them, or the JSON next to it, is not a file that a run can hold.
     """
     folder = os.path.join(path, POWER_FOLDER)
     if not os.path.lexists(folder):
@@ -95,7 +95,7 @@ def trace_paths(path: str, damaged: List[str]) -> Dict[str, str]:
 
 
 def trace_facts(file: str) -> TraceFacts:
-    """What the JSON beside a trace says.
+    """What the JSON next to a trace says.
 
     Raises:
         DamagedLineError: it is not JSON.

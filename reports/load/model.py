@@ -6,11 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from splitwatt.profiler.analyse.energy import (
     BlockEnergy,
-    StageEnergy,
     energy_of,
     server_energy_of,
     stage_energy_of,
@@ -49,7 +48,7 @@ class Entry:
     links: tuple[Link, ...]
     energy: tuple[BlockEnergy, ...] = ()
     server_energy: tuple[BlockEnergy, ...] = ()
-    stage_energy: tuple[StageEnergy, ...] = ()
+    stage_energy: tuple[BlockEnergy, ...] = ()
     # Figures that several tables and figures show, each computed once.
     computed: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -385,17 +384,14 @@ class _Energies:
 
     board: list[BlockEnergy]
     server: list[BlockEnergy]
-    stages: list[StageEnergy]
+    stages: list[BlockEnergy]
 
     @staticmethod
     def of(run: Run) -> "_Energies":
         return _Energies(energy_of(run), server_energy_of(run), stage_energy_of(run))
 
 
-_E = TypeVar("_E", BlockEnergy, StageEnergy)
-
-
-def _own(energies: list[_E], config: str, backend: str) -> tuple[_E, ...]:
+def _own(energies: list[BlockEnergy], config: str, backend: str) -> tuple[BlockEnergy, ...]:
     return tuple(e for e in energies if (e.config, e.backend) == (config, backend))
 
 

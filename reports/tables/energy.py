@@ -3,7 +3,7 @@
 
 from collections.abc import Iterable
 
-from splitwatt.profiler.analyse.energy import BlockEnergy, StageEnergy
+from splitwatt.profiler.analyse.energy import BlockEnergy
 from splitwatt.reports.load.model import NO_LINK, Entry, Link, Series, links_of_all, slug
 from splitwatt.reports.load.values import Value, exact, missing
 from splitwatt.reports.metrics.energy import (
@@ -129,9 +129,9 @@ def stage_energy_table(series: list[Series]) -> Table:
         "Joules of one stage for one image: the stage alone was repeated for the time that the "
         "config says, at least 10 s, and its joules are divided by the repetitions. transmit: the "
         "request goes to the server and an answer of its size comes back, without any work there. "
-        "server: the server works and the board waits. Stages of blocks of their own need not add "
+        "server: the server works and the board waits. Stages of separate blocks need not add "
         "up to the joules of an image. Net: less idle power.",
-        *_made_up(p for s in series for e in s.entries for p in _provenances(e.stage_energy)),
+        *_made_up(b.provenance for s in series for e in s.entries for b in e.stage_energy),
         *notes.assumed(series),
         *notes.untrained(series),
     ]
@@ -146,66 +146,41 @@ def _made_up(provenances: Iterable[str | None]) -> list[str]:
     ]
 
 
-def _provenances(stages: Iterable[StageEnergy]) -> list[str | None]:
-    return [word for stage in stages for word in (stage.provenance, stage.server_provenance)]
-
-
 def _stage_rows(s: Series, entry: Entry) -> list[Row]:
     if s.run.config.stage_energy_s is None:
         return []
     if not entry.stage_energy:
         why = board_energy(entry).gross.why or NOTHING
-        return [_empty(s, entry, stage, why, None) for stage in _expected(entry)]
-    rows = []
-    for stage in entry.stage_energy:
-        repeated = missing(stage.why_not or "") if stage.repetitions is None else _count(stage)
-        more: Row = {"stage": stage.stage, "end": _BOARD, "repetitions": repeated}
-        stages = rows_of(entry, [_block(stage, _BOARD)])
-        rows += [_row(s, entry, energy, more) for energy in stages]
-        if not stages:
-            rows.append(_empty(s, entry, stage.stage, stage.why_not or NOTHING, repeated))
-        server = rows_of(entry, [_block(stage, _SERVER)])
-        rows += [_row(s, entry, energy, {**more, "end": _SERVER}) for energy in server]
-    return rows
+        more: Row = {"end": _BOARD, "repetitions": missing(why)}
+        return [_empty(s, entry, why, {**more, "stage": stage}) for stage in _expected(entry)]
+    return [row for energy in entry.stage_energy for row in _rows_of(s, entry, energy)]
 
 
-def _count(stage: StageEnergy) -> Value:
-    return Value(float(stage.repetitions or 0), ("measured",))
-
-
-def _block(stage: StageEnergy, end: str) -> BlockEnergy:
-    """A stage as a block whose images are its repetitions."""
-    own = end == _BOARD
-    return BlockEnergy(
-        stage.config,
-        stage.backend,
-        stage.block,
-        stage.repetitions or 0,
-        stage.provenance if own else stage.server_provenance,
-        stage.total if own else stage.server_total,
-        stage.rails if own else stage.server_rails,
-        stage.why_not if own else None,
-    )
+def _rows_of(s: Series, entry: Entry, stage: BlockEnergy) -> list[Row]:
+    why = stage.why_not or NOTHING
+    count = stage.inferences
+    repeated = Value(float(count), ("measured",)) if count else missing(why)
+    more: Row = {
+        "stage": stage.stage or "",
+        "end": _SERVER if stage.server else _BOARD,
+        "repetitions": repeated,
+    }
+    rows = [_row(s, entry, energy, more) for energy in rows_of(entry, [stage])]
+    return rows or [_empty(s, entry, why, more)]
 
 
 def _expected(entry: Entry) -> list[str]:
     """The stages that a stage block would have had, as the samples name them."""
     names = list(entry.samples[0].stages) if entry.samples else []
-    names_of_board = [
-        name for name in names if name.rpartition(".")[2] in _ON_BOARD and "." in name
-    ]
-    names_of_board = [name for name in names_of_board if ".server." not in name]
-    slots = dict.fromkeys(name.split(".")[0] for name in names_of_board) if entry.split else {}
-    return names_of_board + [
-        f"{slot}.{stage}" for slot in slots for stage in ("transmit", "server")
-    ]
+    own = [name for name in names if name.rpartition(".")[2] in _ON_BOARD and "." in name]
+    own = [name for name in own if ".server." not in name]
+    slots = dict.fromkeys(name.split(".")[0] for name in own) if entry.split else {}
+    return own + [f"{slot}.{stage}" for slot in slots for stage in ("transmit", "server")]
 
 
-def _empty(s: Series, entry: Entry, stage: str, why: str, repeated: Value | None) -> Row:
+def _empty(s: Series, entry: Entry, why: str, more: Row) -> Row:
     nothing = missing(why)
-    energy = Energy("-", "total", nothing, nothing, nothing)
-    more: Row = {"stage": stage, "end": _BOARD, "repetitions": repeated or nothing}
-    return _row(s, entry, energy, more)
+    return _row(s, entry, Energy("-", "total", nothing, nothing, nothing), more)
 
 
 def _row(s: Series, entry: Entry, energy: Energy, more: Row) -> Row:

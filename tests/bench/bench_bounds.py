@@ -122,13 +122,15 @@ def waits(address: tuple[str, int], seconds: float) -> list[list[str]]:
         if request:
             sender.start()
             time.sleep(1)
-        found = health_waits_s(address, seconds)
+        waited_s = health_waits_s(address, seconds)
         stop.set()
         if request:
             sender.join(5)
             sender.kill()
-        p50, p99 = found[len(found) // 2], found[int(len(found) * 0.99)]
-        rows.append([name, str(len(found)), *(f"{1e3 * s:.1f}" for s in (p50, p99, found[-1]))])
+        p50, p99 = waited_s[len(waited_s) // 2], waited_s[int(len(waited_s) * 0.99)]
+        rows.append(
+            [name, str(len(waited_s)), *(f"{1e3 * s:.1f}" for s in (p50, p99, waited_s[-1]))]
+        )
     return rows
 
 

@@ -102,10 +102,10 @@ def parts(name: str, bundle: Bundle, threads: int):
                 SECONDS,
                 pause_s=PAUSE_S,
             )
-            found = part.reference(tensors)
-        tensors.update(found)
-        if "latent" in found:
-            tensors["latent"] = quantised(model.bottleneck, found["latent"])
+            outputs = part.reference(tensors)
+        tensors.update(outputs)
+        if "latent" in outputs:
+            tensors["latent"] = quantised(model.bottleneck, outputs["latent"])
         yield part.name, times
 
 

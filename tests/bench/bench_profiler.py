@@ -79,13 +79,13 @@ def costs(run: Run, config: str) -> dict[str, float]:
     totals = [s.total_s for s in samples if s.total_s is not None]
     inside = statistics.median(s.total_s - sum(s.stages.values()) for s in samples if s.total_s)
     gap, total = statistics.median(gaps), statistics.median(totals)
-    found = {
+    seconds = {
         "total_ms": total,
         "gap_ms": gap,
         "gap_p90_ms": statistics.quantiles(gaps, n=10)[-1],
         "inside_ms": inside,
         "both_ms": gap + inside,
     }
-    result = {name: 1e3 * value for name, value in found.items()}
+    result = {name: 1e3 * value for name, value in seconds.items()}
     result["share_percent"] = 100 * (gap + inside) / total
     return result

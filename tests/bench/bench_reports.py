@@ -85,9 +85,9 @@ def requests(page: Path) -> int:
         log = Path(folder) / "net.json"
         dom(page, "", 1200, f"--log-net-log={log}", "--disable-background-networking")
         text = log.read_text(errors="replace")
-    found = set(re.findall(r'"url":"([a-z]+://[^"]*)"', text))
-    own = {url for url in found if url.startswith("file://")}
-    return len([url for url in found - own if not _of_the_browser(url)])
+    urls = set(re.findall(r'"url":"([a-z]+://[^"]*)"', text))
+    own = {url for url in urls if url.startswith("file://")}
+    return len([url for url in urls - own if not _of_the_browser(url)])
 
 
 def _of_the_browser(url: str) -> bool:

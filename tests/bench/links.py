@@ -75,7 +75,7 @@ def compare(alone: Run, shaped: Run, least_bytes: int) -> list[Compared]:
     by_image: dict[str, list[Sample]] = {}
     for sample in shaped.measured():
         by_image.setdefault(sample.image, []).append(sample)
-    found = []
+    rows = []
     network_s = statistics.median(network_s_of(s) or 0.0 for s in alone.measured())
     for image, samples in by_image.items():
         size = samples[0].payload_bytes or 0
@@ -85,7 +85,7 @@ def compare(alone: Run, shaped: Run, least_bytes: int) -> list[Compared]:
         payload_s, wire_s = uplink_payload_s(one, link), uplink_wire_s(one, link)
         headers = (one.wire_up_bytes or 0) - size
         compute = [s.total_s for s in alone.measured() if s.image == image]
-        found.append(
+        rows.append(
             Compared(
                 image,
                 size,
@@ -98,7 +98,7 @@ def compare(alone: Run, shaped: Run, least_bytes: int) -> list[Compared]:
                 + network_s,
             )
         )
-    return found
+    return rows
 
 
 def achieved(run: Run) -> list[float]:

@@ -50,8 +50,8 @@ def test_the_page_s_target_exports_and_profiles(file, tmp_path):
         run = json.loads((tmp_path / row / "run.json").read_text())
         assert run["targets"]["board"] == name
     (trace,) = (tmp_path / "LC1" / "power").glob("*.csv")
-    found = integrate_file(str(trace), str(file))
-    assert found["target"] == name and found["provenance"] == "generated"
+    result = integrate_file(str(trace), str(file))
+    assert result["target"] == name and result["provenance"] == "generated"
 
 
 def test_a_command_that_takes_a_bundle_is_told_of_its_target(file, tmp_path, photographs):

@@ -23,12 +23,12 @@ from tests.energy import trees
 
 def scipys(count):
     """scipy's Simpson. An old scipy's (as on Python 3.6) treats even counts in another way."""
-    found = pytest.importorskip("scipy.integrate")
-    if hasattr(found, "simpson"):
-        return found.simpson
+    integrate = pytest.importorskip("scipy.integrate")
+    if hasattr(integrate, "simpson"):
+        return integrate.simpson
     if count % 2 == 0 and count > 2:
         pytest.skip("this scipy's even counts are not those of a current one")
-    return found.simps
+    return integrate.simps
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 5, 6, 7, 8, 50, 51, 1000, 1001])
@@ -61,8 +61,8 @@ def test_a_traces_joules_are_scipys(tmp_path, count):
         watts.append(round(3 + math.sin(at) + rng.gauss(0, 0.2), 4))
     path = tmp_path / "t.csv"
     path.write_text("t_s,VDD_IN\n" + "".join("%r,%r\n" % row for row in zip(times, watts)))
-    found = integrate_file(str(path))["rails"]["VDD_IN"]
-    assert found["joules"] == pytest.approx(float(simpson(watts, x=times)), rel=1e-12)
+    figures = integrate_file(str(path))["rails"]["VDD_IN"]
+    assert figures["joules"] == pytest.approx(float(simpson(watts, x=times)), rel=1e-12)
 
 
 def test_bootstrap_is_near_scipys():

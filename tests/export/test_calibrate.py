@@ -41,12 +41,12 @@ def made(bundles, folder, tmp_path_factory):
 
 
 def test_held_out_images_take_fewer_bytes(made):
-    _, found = made
-    assert found["images"] == 12 and found["held_out"] == 2
-    assert 1 < found["saved_percent"] < 80
-    assert found["saved_percent_low"] <= found["saved_percent"] <= found["saved_percent_high"]
-    saved = 100 * (1 - found["after_bytes"] / found["before_bytes"])
-    assert saved == pytest.approx(found["saved_percent"])
+    _, figures = made
+    assert figures["images"] == 12 and figures["held_out"] == 2
+    assert 1 < figures["saved_percent"] < 80
+    assert figures["saved_percent_low"] <= figures["saved_percent"] <= figures["saved_percent_high"]
+    saved = 100 * (1 - figures["after_bytes"] / figures["before_bytes"])
+    assert saved == pytest.approx(figures["saved_percent"])
 
 
 def test_the_new_bundle_answers_as_the_old_one(made, bundles, folder):

@@ -316,7 +316,7 @@ def test_missing_weights_name_both_remedies(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="holds no classification checkpoint"):
         prepare("ladon_r50", "cpu", None, "empty", "bundles")
     (tmp_path / "mine.pt").touch()
-    with pytest.raises(CheckpointError, match="beside mine.pt there is no detection checkpoint"):
+    with pytest.raises(CheckpointError, match="next to mine.pt there is no detection checkpoint"):
         prepare("ladon_r50", "cpu", None, "mine.pt", "bundles")
 
 

@@ -54,12 +54,12 @@ def test_equal_to_the_whole_torchvision_model(detector):
         feed = {port.name: _tensors(photo)[port.name].numpy() for port in part.inputs}
         outputs = dict(zip(["boxes", "labels", "scores"], session.run(None, feed), strict=False))
         sizes = Sizes(rgb.shape[:2], photo.valid_size, photo.input_size)
-        found = detection(outputs, system.postprocess["detection"], sizes)
+        answer = detection(outputs, system.postprocess["detection"], sizes)
         due = {name: tensor.numpy() for name, tensor in due.items()}
-        assert 5 <= len(found["scores"]) <= 100
-        pairs = match(found, due)
+        assert 5 <= len(answer["scores"]) <= 100
+        pairs = match(answer, due)
         # A suppression that hangs on the last bit may go the other way: not more than one.
-        assert len(pairs) >= max(len(found["scores"]), len(due["scores"])) - 1, photo.name
+        assert len(pairs) >= max(len(answer["scores"]), len(due["scores"])) - 1, photo.name
 
 
 def test_runs_in_eager_mode_as_its_graph_does(detector):
@@ -68,8 +68,8 @@ def test_runs_in_eager_mode_as_its_graph_does(detector):
     inputs = [tensors[port.name] for port in part.inputs]
     with torch.no_grad():
         boxes = part.module(*inputs)[0]
-    found = session.run(["boxes"], {p.name: tensors[p.name].numpy() for p in part.inputs})[0]
-    assert boxes.shape == found.shape
+    traced = session.run(["boxes"], {p.name: tensors[p.name].numpy() for p in part.inputs})[0]
+    assert boxes.shape == traced.shape
 
 
 def test_no_boxes_are_no_error(detector):

@@ -43,12 +43,12 @@ def test_ports_opset_and_ir_are_what_the_manifest_says(bundles):
 
 
 def test_all_classes_share_one_suppression(bundles):
-    found = {}
+    counts = {}
     for bundle, part, model in _graphs(bundles):
         count = Counter(node.op_type for node in model.graph.node)["NonMaxSuppression"]
         if count:
-            found[bundle.manifest.model, part.name] = count
-    assert found == {
+            counts[bundle.manifest.model, part.name] = count
+    assert counts == {
         ("ssdlite320_mobilenet_v3_large", "model"): 1,
         ("ladon_r50@20.48", "detector"): 2,  # proposals of all levels, boxes of all classes
     }

@@ -36,27 +36,27 @@ def test_indexes_are_compressais_at_and_beside_every_step(table, bound):
     steps = gaussian.scale_table
     near = [torch.nextafter(steps, torch.tensor(float(side))) for side in (-1, 1000)]
     scales = torch.cat([steps, *near, torch.tensor([-3.0, 0.0, 1e9])]).reshape(1, -1, 1, 1)
-    (found,) = Parameters(nn.Identity(), gaussian, scales.shape[1], False)(scales)
-    assert found.dtype == torch.int32
-    assert torch.equal(found, gaussian.build_indexes(scales))
+    (indexes,) = Parameters(nn.Identity(), gaussian, scales.shape[1], False)(scales)
+    assert indexes.dtype == torch.int32
+    assert torch.equal(indexes, gaussian.build_indexes(scales))
 
 
 def test_parity_allows_an_index_at_a_step_to_move_and_nothing_more():
     port = Port("indexes", "int32", (1, 1, None, None))
     part = Part("parameters", "both", nn.Identity(), (), (port,), lambda tensors: tensors, [])
     due = {"indexes": torch.arange(4096).reshape(1, 1, 64, 64) % 60}
-    found = {"indexes": due["indexes"].numpy().copy()}
-    found["indexes"][0, 0, 3, :2] += 1
+    outputs = {"indexes": due["indexes"].numpy().copy()}
+    outputs["indexes"][0, 0, 3, :2] += 1
     difference = Difference(part)
-    difference.add(found, due, "at 64x64")
+    difference.add(outputs, due, "at 64x64")
     assert "2 of 4096 indexes" in difference.notes[0]
-    found["indexes"][0, 0, 4] += 1
+    outputs["indexes"][0, 0, 4] += 1
     with pytest.raises(ExportError, match="indexes at 64x64 are others"):
-        difference.add(found, due, "at 64x64")
-    found = {"indexes": due["indexes"].numpy().copy()}
-    found["indexes"][0, 0, 0, 0] += 2
+        difference.add(outputs, due, "at 64x64")
+    outputs = {"indexes": due["indexes"].numpy().copy()}
+    outputs["indexes"][0, 0, 0, 0] += 2
     with pytest.raises(ExportError):
-        difference.add(found, due, "at 64x64")
+        difference.add(outputs, due, "at 64x64")
 
 
 def _of_another_machine(bundle, folder, off):

@@ -138,7 +138,7 @@ def test_the_order_is_sc2benchs_resize_crop_codec_normalise():
     )
     (part,) = network.parts()
     assert part.placement == "server" and part.name == "model"
-    found = part.module.prepare(compressor.coded(tensors, tensors)["image"])
+    prepared = part.module.prepare(compressor.coded(tensors, tensors)["image"])
 
     image = Image.fromarray(decode_image(photo.path))
     image = functional.center_crop(functional.resize(image, 256), [224, 224])
@@ -146,7 +146,7 @@ def test_the_order_is_sc2benchs_resize_crop_codec_normalise():
     due = functional.normalize(
         functional.to_tensor(coded.convert("RGB")), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
     )
-    torch.testing.assert_close(found[0], due, rtol=0, atol=1e-6)
+    torch.testing.assert_close(prepared[0], due, rtol=0, atol=1e-6)
     board = {name: tensor.numpy() for name, tensor in tensors.items()}
     assert len(compressor._codec.encode(board)) == size
 
@@ -163,12 +163,12 @@ def test_a_detectors_padding_is_zero_behind_the_normalisation():
 
         whole = Normalised(torch.nn.Identity(), inner.preprocess, multiple == 64, False)
         assert whole.needs_size
-        found = whole.prepare(torch.from_numpy(photo.tensor), torch.tensor(photo.valid_size))
+        prepared = whole.prepare(torch.from_numpy(photo.tensor), torch.tensor(photo.valid_size))
         transform = GeneralizedRCNNTransform(
             320, 640, list(inner.preprocess.mean), list(inner.preprocess.std)
         )
         due = transform([functional.to_tensor(decode_image(photo.path))])[0].tensors
-        torch.testing.assert_close(found, due, rtol=0, atol=1e-4)
+        torch.testing.assert_close(prepared, due, rtol=0, atol=1e-4)
 
 
 # FrankenSplit's Table 6: millions of parameters of encoders and decoders.
@@ -189,8 +189,8 @@ def test_the_neural_codecs_are_those_of_table_6(name, rate, encoder, decoder):
         if name == "mbt2018":
             prior += [model.context_prediction, model.entropy_parameters]
         sides = [[model.g_a, model.h_a, *prior], [model.g_s, *prior]]
-    found = [parameters(side) / 1e6 for side in sides]
-    assert found == pytest.approx([encoder, decoder], rel=0.02)
+    millions = [parameters(side) / 1e6 for side in sides]
+    assert millions == pytest.approx([encoder, decoder], rel=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -205,10 +205,10 @@ def coded():
         tensors = {"image": image}
         with torch.no_grad():
             for part in compressor.parts():
-                found = part.module(*(tensors[port.name] for port in part.inputs))
-                found = found if isinstance(found, tuple) else (found,)
+                outputs = part.module(*(tensors[port.name] for port in part.inputs))
+                outputs = outputs if isinstance(outputs, tuple) else (outputs,)
                 due = part.reference(tensors)
-                for port, tensor in zip(part.outputs, found, strict=True):
+                for port, tensor in zip(part.outputs, outputs, strict=True):
                     torch.testing.assert_close(tensor, due[port.name], rtol=1e-4, atol=1e-4)
                 tensors.update(due)
                 if port.name == "side" or (port.name == "latent" and len(part.outputs) == 1):
@@ -291,8 +291,8 @@ def test_a_context_models_string_is_compressais_own(name, tmp_path):
         entries.append(TablesFile(files[-1], "0" * 64, tables.id))
     codec = open_codec(CodecSpec("autoregressive", entries, None), files, engines.__getitem__)
     payload = codec.encode(board)
-    found = codec.decode(payload, (64, 128))["latent"]
-    np.testing.assert_allclose(found, tensors["latent"].numpy(), atol=1e-4)
+    decoded = codec.decode(payload, (64, 128))["latent"]
+    np.testing.assert_allclose(decoded, tensors["latent"].numpy(), atol=1e-4)
     assert unframe(payload)[2] == theirs["strings"][0][0]
     torch.testing.assert_close(tensors["image"], picture, rtol=0, atol=1e-4)
 

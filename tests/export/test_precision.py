@@ -140,8 +140,8 @@ def test_tf32_keeps_ten_bits(network):
     due = ((bits + 0xFFF + ((bits >> 13) & 1)) & ~np.uint64(0x1FFF)).astype(np.uint32)
     assert np.array_equal(_round_tf32(values).view(np.uint32), due)
     image = images(1)[0]
-    found, whole = run(to_tf32(model), image), run(model, image)
-    assert 0 < np.abs(found - whole).max() < 5e-3
+    answer, whole = run(to_tf32(model), image), run(model, image)
+    assert 0 < np.abs(answer - whole).max() < 5e-3
     rounded = to_tf32(model)
     for tensor in rounded.graph.initializer:
         if tensor.name.endswith("_tf32"):
@@ -174,10 +174,10 @@ def test_calibration_images(tmp_path, photographs):
     with pytest.raises(UsageError, match="holds no image"):
         calibration_images(str(tmp_path))
     shutil.copy(photographs[0], tmp_path)
-    found, first = calibration_images(str(tmp_path))
-    assert len(found) == 1 and first.startswith("1 images of")
+    images, first = calibration_images(str(tmp_path))
+    assert len(images) == 1 and first.startswith("1 images of")
     (tmp_path / "._raccoon.jpg").write_bytes(b"what a Mac leaves")
-    assert calibration_images(str(tmp_path)) == (found, first)
+    assert calibration_images(str(tmp_path)) == (images, first)
     with pytest.raises(UsageError, match="there is no folder of images"):
         calibration_images(str(tmp_path / "none"))
     shutil.copy(photographs[1], tmp_path)
@@ -216,8 +216,8 @@ def test_a_bundle_states_what_its_precision_costs(exported, bundles, target, pre
     # The tables and the answers that the bundle carries are those of fp32.
     assert manifest.codec == due.manifest.codec
     for a, b in zip(bundle.samples(), due.samples(), strict=True):
-        found, expected = load_arrays(a.expected), load_arrays(b.expected)
-        assert np.array_equal(found["payload"], expected["payload"])
+        arrays, expected = load_arrays(a.expected), load_arrays(b.expected)
+        assert np.array_equal(arrays["payload"], expected["payload"])
     checks = [check for check in verify(bundle) if not check.name.startswith("range coder")]
     assert all(check.passed for check in checks), checks
     assert any(f"payload in {precision}" in check.name for check in checks)
@@ -250,9 +250,9 @@ def test_a_decoder_takes_what_any_precision_encoded(exported, bundles, target, p
 
 def test_a_split_bundle_in_fp32_states_how_far_rounding_would_move_its_latent(bundles):
     for name in (MODEL, "ladon_r50@20.48"):
-        found = {r.precision: r for r in Bundle.open(str(bundles / name)).manifest.rounding}
-        assert set(found) == {"tf32", "fp16"}
-        for entry in found.values():
+        entries = {r.precision: r for r in Bundle.open(str(bundles / name)).manifest.rounding}
+        assert set(entries) == {"tf32", "fp16"}
+        for entry in entries.values():
             assert not entry.deployed and entry.agreement == {}
             assert 0 < entry.latent.moved_percent < 1 and abs(entry.latent.bytes_percent) < 1
     assert Bundle.open(str(bundles / "mobilenet_v3_large")).manifest.rounding == []

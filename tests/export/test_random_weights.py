@@ -47,7 +47,7 @@ def _bottleneck(rate):
 
 
 def test_bits_fall_with_beta_and_tables_fit():
-    found = []
+    bits_of_rates = []
     for rate in ("0.32", "5.12", "20.48"):
         layer = _bottleneck(rate)
         bottleneck = layer.entropy_bottleneck
@@ -59,8 +59,12 @@ def test_bits_fall_with_beta_and_tables_fit():
         assert int(bottleneck._cdf_length.max()) <= 128  # fast tables of the coder
         symbols = quantised(bottleneck, latent) - bottleneck._get_medians().reshape(1, -1, 1, 1)
         assert len(torch.unique(symbols)) > 5
-        found.append(bits)
-    assert found == sorted(found, reverse=True) and found[0] < 4.5 and found[-1] > 1
+        bits_of_rates.append(bits)
+    assert (
+        bits_of_rates == sorted(bits_of_rates, reverse=True)
+        and bits_of_rates[0] < 4.5
+        and bits_of_rates[-1] > 1
+    )
 
 
 def test_threads_do_not_change_the_encoder():

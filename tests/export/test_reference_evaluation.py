@@ -28,14 +28,14 @@ MASK_SHARE = 1e-3
 @pytest.fixture(scope="module")
 def images(photographs):
     """18 photographs: each as it is, mirrored, and its middle."""
-    found = []
+    views = []
     for path in photographs:
         with Image.open(path) as opened:
             image = opened.convert("RGB")
         width, height = image.size
         middle = image.crop((width // 5, height // 5, 4 * width // 5, 4 * height // 5))
-        found += [image, tv.hflip(image), middle]
-    return found
+        views += [image, tv.hflip(image), middle]
+    return views
 
 
 def network(name):
@@ -60,9 +60,9 @@ def test_classes_are_torchvisions(bundles, images):
     for image, outcome in zip(images, deployed(bundles / name, images), strict=True):
         with torch.no_grad():
             due = model(preset(image)[None])[0].topk(5).indices.tolist()
-        found = outcome.answer["classification"]["labels"].tolist()
-        same_first += found[0] == due[0]
-        same_five += found == due
+        labels = outcome.answer["classification"]["labels"].tolist()
+        same_first += labels[0] == due[0]
+        same_five += labels == due
     print(f"identical predictions: top-1 {same_first}, top-5 {same_five} of {len(images)}")
     assert same_first == len(images) and same_five >= len(images) - 1
 
@@ -74,11 +74,11 @@ def test_boxes_are_torchvisions(bundles, images):
     for image, outcome in zip(images, deployed(bundles / name, images), strict=True):
         with torch.no_grad():
             (due,) = model([tv.to_tensor(image)])
-        found = outcome.answer["detection"]
-        if sorted(found["labels"].tolist()) == sorted(due["labels"].tolist()):
-            order, theirs = (np.lexsort((r["scores"], r["labels"])) for r in (found, due))
-            boxes = np.abs(found["boxes"][order] - due["boxes"].numpy()[theirs]).max()
-            scores = np.abs(found["scores"][order] - due["scores"].numpy()[theirs]).max()
+        answer = outcome.answer["detection"]
+        if sorted(answer["labels"].tolist()) == sorted(due["labels"].tolist()):
+            order, theirs = (np.lexsort((r["scores"], r["labels"])) for r in (answer, due))
+            boxes = np.abs(answer["boxes"][order] - due["boxes"].numpy()[theirs]).max()
+            scores = np.abs(answer["scores"][order] - due["scores"].numpy()[theirs]).max()
             same += boxes < 1e-3 * max(image.size) and scores < 1e-3
     print(f"identical predictions: {same} of {len(images)}")
     assert same >= len(images) - 1
@@ -92,9 +92,9 @@ def test_masks_are_torchvisions(bundles, images):
     for image, outcome in zip(images, deployed(bundles / name, images), strict=True):
         with torch.no_grad():
             due = model(preset(image)[None])["out"].argmax(1)[0].numpy()
-        found = outcome.answer["segmentation"]["mask"]
-        assert found.shape == due.shape
-        same += np.count_nonzero(found != due) <= MASK_SHARE * due.size
+        mask = outcome.answer["segmentation"]["mask"]
+        assert mask.shape == due.shape
+        same += np.count_nonzero(mask != due) <= MASK_SHARE * due.size
     print(f"masks equal in all but {MASK_SHARE:.1%} of pixels: {same} of {len(images)}")
     assert same == len(images)
 

@@ -313,8 +313,8 @@ def test_feature_images_answers_are_sc2benchs(format, place, tmp_path, image):
         np.testing.assert_allclose(
             logits, model(torch.from_numpy(image)).numpy(), rtol=1e-4, atol=1e-4
         )
-    found = deployed.codecs[0].decode(payload, INPUT)["latent"]
-    np.testing.assert_allclose(found[0], features.numpy(), rtol=1e-5, atol=1e-6)
+    decoded = deployed.codecs[0].decode(payload, INPUT)["latent"]
+    np.testing.assert_allclose(decoded[0], features.numpy(), rtol=1e-5, atol=1e-6)
     # sc2bench counts its files and two pickled lists of extrema; ours are 8 bytes an image.
     images = -(-board["latent"].shape[1] // 3) + (board["latent"].shape[1] % 3 == 2)
     assert 0 < len(payload) - images * 8 < size

@@ -108,8 +108,8 @@ def test_the_bundle_of_a_checkpoint_answers_as_sc2bench_does(tmp_path, key):
     with torch.no_grad():
         due = model(image)
         received = network.bottleneck.received(image)
-        found = network.trunk.head(network.features(received)[-1])
-    torch.testing.assert_close(found, due, rtol=1e-4, atol=1e-4)
+        logits = network.trunk.head(network.features(received)[-1])
+    torch.testing.assert_close(logits, due, rtol=1e-4, atol=1e-4)
 
 
 def test_a_config_and_its_checkpoint_become_a_bundle_with_names(tmp_path):
@@ -275,5 +275,5 @@ def test_an_entropic_classifier_is_cut_behind_its_layer(tmp_path):
     assert system(path).build(None).classes("classification") == 5
     inner["key"] = resnet18.__name__
     path = _write(tmp_path, "EntropicClassifier", kwargs, role="model", classification_model=inner)
-    with pytest.raises(ConfigError, match="on resnet18 behind layer1"):
+    with pytest.raises(ConfigError, match="on resnet18 after layer1"):
         system(path).build(None)

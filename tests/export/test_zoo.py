@@ -74,8 +74,8 @@ def test_ladons_published_segmentation_is_a_square():
         functional.to_tensor(functional.resize(photo, [416, 416])),
         [0.485, 0.456, 0.406], [0.229, 0.224, 0.225],
     )  # fmt: skip
-    found = run(np.asarray(photo), preprocess)
-    np.testing.assert_allclose(found.tensor[0], due.numpy(), atol=1e-5)
+    prepared = run(np.asarray(photo), preprocess)
+    np.testing.assert_allclose(prepared.tensor[0], due.numpy(), atol=1e-5)
 
 
 def test_models_prints_the_contract():

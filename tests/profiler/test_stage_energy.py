@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -104,23 +105,23 @@ def test_every_stage_has_joules(profiled):
     for row in rows.values():
         assert row.status == "ok" and row.end_s - row.start_s >= 0.39 and row.repetitions >= 1
     energies = stage_energy_of(run, least_s=0.3)
-    assert len(energies) == len(rows)
+    assert [energy.stage for energy in energies if energy.server] == ["all.server"]
+    assert len(energies) == len(rows) + 1
     for energy in energies:
         row = rows[energy.config, energy.stage]
         exact = generated_joules(row.start_s, row.end_s) / row.repetitions
         assert energy.provenance == "generated" and energy.why_not is None
-        assert energy.total.joules_per_image == pytest.approx(exact, rel=2e-3)
+        # One machine's clock for both ends: the offset is nothing, the load the same.
+        within = 5e-3 if energy.server else 2e-3
+        assert energy.total.joules_per_image == pytest.approx(exact, rel=within)
         assert energy.total.idle_watts is not None
-        on_server = energy.stage == "all.server"
-        assert (energy.server_total is not None) == on_server
-        if on_server:  # one machine's clock after all: the offset is nothing, the load the same
-            assert energy.server_total.joules_per_image == pytest.approx(exact, rel=5e-3)
 
 
 def test_a_stage_of_less_than_ten_seconds_has_no_joules(profiled):
     for energy in stage_energy_of(read_run(profiled[0].path)):
         assert energy.total is None and energy.rails == []
-        assert "repeated for 0.4" in energy.why_not and "10 s are needed" in energy.why_not
+        said = r"was repeated for \d\.\d+ s, and 10 s are needed"
+        assert re.search(said, energy.why_not), energy.why_not
 
 
 def test_the_servers_joules_stand_apart(profiled):
@@ -156,11 +157,10 @@ def test_joules_of_stages_and_of_the_server_are_a_trapezoids(profiled):
     repeated = {(r["block"], r["stage"]): r for r in oracles.rows(path, "stages.jsonl")}
     for stage in stage_energy_of(run, least_s=0.3):
         row = repeated[stage.block, stage.stage]
-        for end, rails in (("", stage.rails), (".server", stage.server_rails)):
-            for rail in rails:
-                trace = path / "power" / f"{stage.block}{end}.csv"
-                oracles.assert_joules(rail, trace, row, row["repetitions"], idle(stage.block))
-                looked += 1
+        trace = path / "power" / f"{stage.block}{'.server' * stage.server}.csv"
+        for rail in stage.rails:
+            oracles.assert_joules(rail, trace, row, row["repetitions"], idle(stage.block))
+            looked += 1
     assert looked == 1 + 8 + 1
 
 

@@ -84,10 +84,12 @@ class Trial:
         if not process.stdout.readline():
             raise RuntimeError("the server did not start")
         with Client(Endpoint("http://127.0.0.1:%d" % self.port)) as client:
-            found = [client.infer(MODEL, payload, sizes).answer for payload, sizes in self.payloads]
-        if self.expected and found != self.expected:
+            answers = [
+                client.infer(MODEL, payload, sizes).answer for payload, sizes in self.payloads
+            ]
+        if self.expected and answers != self.expected:
             self.accuse("a restarted server answers otherwise")
-        self.expected = found
+        self.expected = answers
         self.alive.set()
         return process
 
@@ -223,9 +225,9 @@ def _rubbish(trial: Trial, rng: random.Random, stream: Any, id: str, kills: int)
         data[:] = rng.randbytes(2000) + b"\r\n\r\n"
     stream.sendall(data)
     stream.shutdown(socket.SHUT_WR)
-    found = stream.recv(65536)
-    if found.startswith(b"HTTP/1.1 5") and not found.startswith(b"HTTP/1.1 503"):
-        trial.accuse("rubbish was answered with %.200r" % found)
+    answer = stream.recv(65536)
+    if answer.startswith(b"HTTP/1.1 5") and not answer.startswith(b"HTTP/1.1 503"):
+        trial.accuse("rubbish was answered with %.200r" % answer)
     trial.count("rubbish")
     return False
 
@@ -274,9 +276,9 @@ def _more(stream: Any) -> bytes:
 
 def main() -> int:
     """Run it and print what was found."""
-    found = run(float(os.environ.get("SPLITWATT_SOAK_SECONDS", SECONDS)))
-    print(json.dumps(found, indent=2))
-    return 1 if found["wrong"] else 0
+    result = run(float(os.environ.get("SPLITWATT_SOAK_SECONDS", SECONDS)))
+    print(json.dumps(result, indent=2))
+    return 1 if result["wrong"] else 0
 
 
 if __name__ == "__main__":

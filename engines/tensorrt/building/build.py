@@ -97,7 +97,7 @@ def build_engines(
         bundle: opened with that end's parts.
         placement: board or server.
         arguments: for `python -m splitwatt.engines.tensorrt.building.build_part`.
-        tell: takes a line for people.
+        tell: called with lines of progress.
         workspace: MB for one kernel; the target's when None.
         runtime: what builds; parts for a target that it does not serve are left out.
 

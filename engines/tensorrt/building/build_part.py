@@ -1,4 +1,4 @@
-"""Build the engine of one part, in a process of its own: `splitwatt build` starts it, part by part.
+"""Build the engine of one part, in a separate process: `splitwatt build` starts it, part by part.
 
     python -m splitwatt.engines.tensorrt.building.build_part BUNDLE PART [options]
 

@@ -95,7 +95,7 @@ def build_engine(trt: Any, logger: Any, log: Log, recipe: Recipe) -> Tuple[bytes
 
 
 def _network_flags(trt: Any, kind: str) -> int:
-    """Batch sizes stand in the shapes: asked for before TensorRT 10, the only way from it on."""
+    """Batch sizes are part of the shapes: a flag before TensorRT 10, the only way since."""
     if kind == TYPED:
         return 0
     return 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)

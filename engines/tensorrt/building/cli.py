@@ -74,4 +74,4 @@ def _arguments(options: Any) -> List[str]:
 
 
 def _silent(line: str) -> None:
-    """For --json: nothing beside the document."""
+    """For --json: print nothing but the document."""

@@ -40,7 +40,7 @@ def run_child(command: List[str], what: str, tell: Tell, expected_s: Optional[fl
     Args:
         command: the program and its arguments.
         what: it makes, for the sentences.
-        tell: called with a line for people every ten seconds.
+        tell: called with a line of progress every ten seconds.
         expected_s: how long it will probably take.
 
     Raises:

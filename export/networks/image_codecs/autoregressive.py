@@ -92,7 +92,7 @@ class AutoregressiveCompressor(NeuralCompressor):
         hyper = model.h_s(quantised(model.entropy_bottleneck, side.float()))
         rounded = latent.float().round()
         around = model.context_prediction(rounded)
-        # Both have a say, whatever their random weights make of them.
+        # Both contribute, whatever their random weights are.
         scale_channels(
             model.context_prediction, (hyper.std() / around.std()).expand(len(around[0]))
         )

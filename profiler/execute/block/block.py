@@ -165,7 +165,7 @@ class Block:
         self._window(INFERENCES, start, count)
 
     def _flow(self, system: System) -> None:
-        """The same images once more, for throughput."""
+        """Run the same images again, for throughput."""
         images = [self._recorder.image(k, False) for k in range(self._config.inferences)]
         start = time.monotonic()
         outcome = flow(system, images)

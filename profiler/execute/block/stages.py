@@ -92,7 +92,7 @@ class StageWork:
         """The first images that can be decoded, see `decoder`.
 
         Raises:
-            ImageError: none can.
+            ImageError: no image can.
         """
         decode = decoder(models, self._begun.config.jpeg_reduced)
         decoded: List[Tuple[np.ndarray, Optional[Size]]] = []

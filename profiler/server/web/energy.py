@@ -1,4 +1,4 @@
-"""What the server offers to a board that measures energy, beside the protocol: an echo, a model's
+"""What the server offers to a board that measures energy, besides the protocol: an echo, a model's
 work repeated, and the trace of its own power rails while a block runs.
 """
 

@@ -55,9 +55,9 @@ class Metrics(_Counts):
     """Counters of one server.
 
     Args:
-        usage: tells what is loaded.
+        usage: returns the loaded models.
         budget_bytes: of loaded models; None without one.
-        waiting: tells how many requests wait.
+        waiting: returns how many requests wait.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class FrontMetrics(_Counts):
     """Counters of a cluster's front, whose replicas hold the models.
 
     Args:
-        asked: tells how many requests are at replicas.
+        asked: returns how many requests are at replicas.
     """
 
     def __init__(self, asked: Callable[[], int]) -> None:

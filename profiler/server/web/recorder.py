@@ -18,7 +18,7 @@ from splitwatt.energy.monitor import EnergyMonitor, open_for
 from splitwatt.energy.trace.files import metadata_path
 from splitwatt.profiler.client.protocol import load_json
 
-# A board that never comes back leaves its trace behind: it is ended after so long, s.
+# The trace of a board that never comes back is ended after this time, s.
 LONGEST_TRACE_S = 4 * 3600.0
 _LARGEST_TRACE_BYTES = 128 << 20
 

@@ -23,8 +23,8 @@ def test_every_room_answers(capfd):
             assert check["name"] and check["detail"] and not (check["ok"] and check["remedy"]), (
                 check
             )
-    found = {check["name"]: check for check in document["engines"]}
-    assert found["onnxruntime"]["ok"] and "backend cpu" in found["onnxruntime"]["detail"]
+    by_name = {check["name"]: check for check in document["engines"]}
+    assert by_name["onnxruntime"]["ok"] and "backend cpu" in by_name["onnxruntime"]["detail"]
 
 
 def test_people_see_boxes_and_commands(capsys):

@@ -44,12 +44,12 @@ def target(tmp_path, monkeypatch):
 
 
 def test_the_page_s_sensor_is_read(target, sysfs):
-    with open_rails(target, str(sysfs)) as found:
-        assert [(rail.label, rail.driver, rail.kind) for rail in found.rails] == [
+    with open_rails(target, str(sysfs)) as rails:
+        assert [(rail.label, rail.driver, rail.kind) for rail in rails.rails] == [
             ("BAT0", "battery", "average")
         ]
-        assert list(found.total) == ["BAT0"] and found.provenance == "measured"
-        assert found.read() == [7.25]
+        assert list(rails.total) == ["BAT0"] and rails.provenance == "measured"
+        assert rails.read() == [7.25]
 
 
 def test_it_says_why_it_cannot(target, sysfs):

@@ -113,8 +113,8 @@ def test_two_machines_payloads_are_alike_but_for_rounding(hyperprior, tensors):
     for codec in (hyperprior(Parameters()), _plain("quantized"), _plain("feature_webp", 90)):
         due = codec.decode(codec.encode(tensors), INPUT)
         for other, alike in ((near, True), (far, False)):
-            found = codec.decode(codec.encode(other), INPUT)
-            assert codec.alike(found, due)[0] == alike, codec
+            decoded = codec.decode(codec.encode(other), INPUT)
+            assert codec.alike(decoded, due)[0] == alike, codec
         assert not codec.alike({"latent": due["latent"][:, :, :3]}, due)[0]
 
 
@@ -194,20 +194,20 @@ def test_eight_bits_a_value(tensors, shift):
     codec = _plain("quantized")
     payload = codec.encode({"latent": latent})
     assert len(payload) == 12 + latent.size
-    found = codec.decode(payload, INPUT)["latent"]
+    decoded = codec.decode(payload, INPUT)["latent"]
     step = (latent.max() - latent.min()) / 255
     # where zero is far outside the range, Jacob's zero point is clamped and so are values
     if shift in (0.0, -2.0):
-        assert np.abs(found - latent).max() <= step
-    assert found.dtype == np.float32 and found.shape == latent.shape
+        assert np.abs(decoded - latent).max() <= step
+    assert decoded.dtype == np.float32 and decoded.shape == latent.shape
 
 
 @pytest.mark.parametrize("value", [0.0, 3.5, -3.5])
 def test_a_flat_latent_keeps_its_value(value):
     codec = _plain("quantized")
     latent = np.full((1, 2, 3, 4), value, np.float32)
-    found = codec.decode(codec.encode({"latent": latent}), INPUT)["latent"]
-    np.testing.assert_array_equal(found, latent)
+    decoded = codec.decode(codec.encode({"latent": latent}), INPUT)["latent"]
+    np.testing.assert_array_equal(decoded, latent)
 
 
 @pytest.mark.parametrize("kind", ["feature_jpeg", "feature_webp"])
@@ -219,8 +219,8 @@ def test_features_as_images(kind, channels):
     latent[0, 0] = 0
     codec = _plain(kind, 95)
     payload = codec.encode({"latent": latent})
-    found = codec.decode(payload, INPUT)["latent"]
-    assert found.shape == latent.shape and np.abs(found - latent).mean() < 0.1
+    decoded = codec.decode(payload, INPUT)["latent"]
+    assert decoded.shape == latent.shape and np.abs(decoded - latent).mean() < 0.1
     coarse = _plain(kind, 10).encode({"latent": latent})
     assert channels < 3 or len(coarse) < len(payload)
     assert [count for _, count in groups(8)] == [3, 3, 1, 1]

@@ -42,8 +42,8 @@ def board():
     return {"image": tensor, "valid_size": np.array(SIZE, np.int64)}
 
 
-def psnr(found, due):
-    return -10 * np.log10(np.mean((found - due) ** 2) + 1e-20)
+def psnr(image, due):
+    return -10 * np.log10(np.mean((image - due) ** 2) + 1e-20)
 
 
 @pytest.mark.parametrize("kind, quality", KINDS + [("heic", 90), ("bpg", 20)])
@@ -56,15 +56,15 @@ def test_an_image_comes_back_within_its_formats_loss_and_padding_as_zeros(kind, 
         return
     coder = codec(kind, quality)
     payload = coder.encode(board)
-    found = coder.decode(payload, INPUT)["image"]
-    assert found.shape == (1, 3) + INPUT and found.dtype == np.float32
-    assert not found[:, :, SIZE[0] :].any() and not found[:, :, :, SIZE[1] :].any()
+    decoded = coder.decode(payload, INPUT)["image"]
+    assert decoded.shape == (1, 3) + INPUT and decoded.dtype == np.float32
+    assert not decoded[:, :, SIZE[0] :].any() and not decoded[:, :, :, SIZE[1] :].any()
     due = board["image"][:, :, : SIZE[0], : SIZE[1]]
-    found = found[:, :, : SIZE[0], : SIZE[1]]
+    decoded = decoded[:, :, : SIZE[0], : SIZE[1]]
     if quality is None:
-        np.testing.assert_array_equal(found, due)
+        np.testing.assert_array_equal(decoded, due)
     else:
-        assert psnr(found, due) > 28 and len(payload) < 3 * SIZE[0] * SIZE[1] / 2
+        assert psnr(decoded, due) > 28 and len(payload) < 3 * SIZE[0] * SIZE[1] / 2
     assert payload == coder.encode(board)
 
 
@@ -119,10 +119,10 @@ def test_larger_and_damaged_images_are_refused_and_none_crashes(kind, quality, b
         for at in random.randint(0, len(payload), 3):
             damaged[at] = random.randint(256)
         try:
-            found = coder.decode(bytes(damaged), INPUT)["image"]
+            decoded = coder.decode(bytes(damaged), INPUT)["image"]
         except BitstreamError:
             continue
-        assert found.shape == (1, 3) + INPUT
+        assert decoded.shape == (1, 3) + INPUT
 
 
 def test_a_bomb_is_not_decoded():
@@ -156,10 +156,10 @@ def test_nan_and_wrong_qualities_are_refused(board):
 
 def test_another_librarys_bytes_are_alike_and_another_image_is_not(board):
     coder = codec("jpeg", 90)
-    found = coder.decode(coder.encode(board), INPUT)
-    nearly = {"image": found["image"] + np.float32(0.5 / 255)}
-    assert coder.alike(found, nearly)[0]
-    assert not coder.alike(found, {"image": found["image"][:, :, ::-1]})[0]
+    decoded = coder.decode(coder.encode(board), INPUT)
+    nearly = {"image": decoded["image"] + np.float32(0.5 / 255)}
+    assert coder.alike(decoded, nearly)[0]
+    assert not coder.alike(decoded, {"image": decoded["image"][:, :, ::-1]})[0]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the tools are found on the PATH of a shell")

@@ -117,9 +117,9 @@ def test_the_crop_of_a_resized_image_is_pillow_s(size, cubic):
             plan_of = Plan(size, (height, width), (1, 0), (height - 2, width - 1), (0, 0))
             filter_of = Image.BICUBIC if cubic else Image.BILINEAR
             whole = np.asarray(Image.fromarray(rgb).resize((width, height), filter_of))
-            found = preprocessing._resampled_crop(rgb, plan_of, cubic)
+            crop = preprocessing._resampled_crop(rgb, plan_of, cubic)
             if height != size[0] and width != size[1]:
-                assert np.array_equal(found, whole[1 : height - 1, : width - 1]), (height, width)
+                assert np.array_equal(crop, whole[1 : height - 1, : width - 1]), (height, width)
 
 
 def test_a_crop_that_does_not_fit():

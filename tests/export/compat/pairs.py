@@ -38,8 +38,8 @@ def chosen(every_rate: bool) -> list[str]:
 def board_python(target: str) -> str | None:
     """The environment that tests/test_board_pythons.py makes for the target's Python."""
     version = PYTHONS.get(target)
-    found = sorted(glob.glob(str(ROOT / "build" / f"python-{version}-*" / "bin" / "python")))
-    return found[-1] if version and found else None
+    pythons = sorted(glob.glob(str(ROOT / "build" / f"python-{version}-*" / "bin" / "python")))
+    return pythons[-1] if version and pythons else None
 
 
 def run(python: str, *arguments: str) -> tuple[bool, str]:

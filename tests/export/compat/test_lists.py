@@ -28,18 +28,18 @@ ALWAYS_FOUND = {("8.2", "NonMaxSuppression"): "padded"}
 
 def expectations(version):
     """Operator -> types that it takes, None for an operator that is not supported."""
-    found = {}
+    expected = {}
     text = LISTS[version].replace("\n    ", " ")
     for line in filter(None, text.splitlines()):
         types, operators = line.split(":")
         for op in operators.split():
             known = {NAMES[t] for t in types.split() if t in NAMES}
-            found[op] = (
+            expected[op] = (
                 None
                 if types == "unsupported"
                 else known | set(BEYOND.get((version, op), "").split())
             )
-    return found
+    return expected
 
 
 def disagreements(version, table, operators):
