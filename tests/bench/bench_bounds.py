@@ -5,11 +5,13 @@ python -m tests.bench.bench_bounds [--seconds 20]
 
 import argparse
 import contextlib
+import functools
 import http.client
 import multiprocessing
 import resource
 import signal
 import socket
+import ssl
 import tempfile
 import threading
 import time
@@ -20,6 +22,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from splitwatt.profiler.client.protocol import REQUEST_JSON_BYTES
+from splitwatt.profiler.server.lan import Credentials, make_credentials
 from splitwatt.profiler.server.web.body import BODY_LIMIT_BYTES, BUDGET_BYTES
 from tests.bench.measure import publish
 from tests.board.tiny import tiny_bundle
@@ -132,23 +135,31 @@ def waits(address: tuple[str, int], seconds: float) -> list[list[str]]:
     return rows
 
 
-def memory(folder: Path, size: int) -> list[str]:
-    """What a server takes more than idle while connections hold a body of this size."""
-    with running(folder) as (server, address):
+def memory(folder: Path, size: int, credentials: Credentials | None) -> list[str]:
+    """What a server takes more than idle while connections hold a body of this size.
+
+    Args:
+        size: of each body; 0 for connections that send nothing, over TLS not even their handshake.
+        credentials: of TLS; None without it.
+    """
+    with running(folder, credentials) as (server, address):
         process = psutil.Process(server.process.pid)
-        health_waits_s(address, 0.5)
         idle = most = process.memory_info().rss
         head = f"Inference-Header-Content-Length: {min(size, 100)}\r\n"
+        if credentials:
+            head += f"Authorization: Bearer {Path(credentials.token_file).read_text().strip()}\r\n"
         request = request_of(INFER, bytes(size), head)[:-1]  # its last byte never comes
         streams, held = [], 0
         for _ in range(CONNECTIONS):
             stream = socket.create_connection(address, 30)
+            if credentials and size:
+                stream = client_context().wrap_socket(stream)
             stream.settimeout(0.05)
             with contextlib.suppress(OSError):  # refused
-                stream.sendall(request)
+                stream.sendall(request if size else b"")
             streams.append(stream)
             most = max(most, process.memory_info().rss)
-        time.sleep(1)
+        time.sleep(2)
         most = max(most, process.memory_info().rss)
         for stream in streams:
             stream.settimeout(0)
@@ -157,13 +168,29 @@ def memory(folder: Path, size: int) -> list[str]:
                 continue
             held += 1
             stream.close()
-    return [f"{size >> 10:,}", str(CONNECTIONS), str(held), f"{(most - idle) / 2**20:.0f}"]
+    way = "TLS" if credentials else "HTTP"
+    more = f"{(most - idle) / 2**20:.0f}"
+    return [way, f"{size >> 10:,}", str(CONNECTIONS), str(held), more]
+
+
+@functools.cache
+def client_context() -> ssl.SSLContext:
+    """Of a client that checks nothing."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[tuple[RunningServer, tuple[str, int]]]:
-    """A new server, and where it listens."""
-    server = RunningServer(folder, "--port", "0")
+def running(
+    folder: Path, credentials: Credentials | None = None
+) -> Iterator[tuple[RunningServer, tuple[str, int]]]:
+    """A new server, and where it listens; over TLS where there are credentials."""
+    flags = []
+    if credentials:
+        flags = ["--token-file", credentials.token_file, "--cert", credentials.cert,
+                 "--key", credentials.key]  # fmt: skip
+    server = RunningServer(folder, "--port", "0", *flags)
     parts = urlsplit(server.url)
     try:
         yield server, (parts.hostname or "", parts.port or 0)
@@ -182,8 +209,10 @@ def main() -> None:
         folder = Path(name)
         (folder / "cpu").mkdir()
         tiny_bundle(folder / "cpu" / "tiny@1")
-        rows = [memory(folder, size) for size in (64 << 10, 200 << 10, 1 << 20, BODY_LIMIT_BYTES)]
-        columns = ["body of each [KiB]", "connections", "held", "more than idle [MiB]"]
+        made = make_credentials(str(folder / "credentials"), "127.0.0.1")
+        sizes = (0, 64 << 10, 200 << 10, 1 << 20, BODY_LIMIT_BYTES)
+        rows = [memory(folder, size, way) for way in (None, made) for size in sizes]
+        columns = ["over", "body of each [KiB]", "connections", "held", "more than idle [MiB]"]
         title = f"memory under {CONNECTIONS} connections (budget {BUDGET_BYTES >> 20} MiB)"
         publish("bounds_memory", title, columns, rows, rows)
         with running(folder) as (_, address):

@@ -201,7 +201,7 @@ class Front:
     ) -> None:
         self._ask = ask
         self._names = names
-        self._bodies = Bodies()
+        self.bodies = Bodies()
         self._known: dict[str, str] = {}
         self._metrics = FrontMetrics(lambda: self._asked)
         routes = [
@@ -222,7 +222,7 @@ class Front:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
-        with self._bodies.hold() as hold:
+        with self.bodies.hold() as hold:
             await self._respond(scope, receive, send, hold)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send, hold: Hold) -> None:
