@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections import OrderedDict
@@ -15,8 +14,9 @@ from typing import Any, NamedTuple
 import psutil
 
 from splitwatt.device_configs.errors import ServerError, SplitwattError, UsageError
+from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.device_configs.names import check_known
-from splitwatt.engines.bundle.bundle import MANIFEST, Bundle
+from splitwatt.engines.bundle.bundle import MANIFEST, MANIFEST_LIMIT_BYTES, Bundle
 from splitwatt.engines.pipeline.batching import BatchPipeline
 from splitwatt.profiler.server.inference.tensors import metadata
 
@@ -106,10 +106,10 @@ class Models:
         try:
             changed = os.stat(path).st_mtime_ns
             if self._split.get(name, (None, True))[0] != changed:
-                with open(path, encoding="utf-8") as stream:
-                    self._split[name] = changed, json.load(stream)["codec"] is not None
+                document = read_json(path, MANIFEST_LIMIT_BYTES)
+                self._split[name] = changed, document["codec"] is not None
             return self._split[name][1]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, SplitwattError, KeyError, TypeError):
             return True
 
     def is_there(self, name: str) -> bool:

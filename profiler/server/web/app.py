@@ -207,7 +207,7 @@ class Server:
         models = self._runner.models
         rows = [
             {"name": n, "version": "1", "state": "READY" if models.is_loaded(n) else "UNAVAILABLE"}
-            for n in models.names()
+            for n in await asyncio.to_thread(models.names)
             if models.is_loaded(n) or not ready
         ]
         return json_response(rows)
