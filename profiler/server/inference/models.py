@@ -1,4 +1,4 @@
-"""The models of a server: found in a folder of bundles, loaded on demand, unloaded for others."""
+"""The models of a server: the bundles of a folder, loaded on demand, unloaded to make room."""
 
 # board: no
 
@@ -171,7 +171,7 @@ class Models:
     def unload(self, name: str) -> None:
         """Unload a model, once nothing runs on it; one that is not loaded is ignored."""
         with self._changed:
-            self._let_go(name)
+            self._release(name)
         with self._opening:
             self._bundles.pop(name, None)
 
@@ -180,10 +180,10 @@ class Models:
         return metadata(name, self.bundle(name))
 
     def close(self) -> None:
-        """Let every model go."""
+        """Unload every model."""
         with self._changed:
             for name in list(self._loaded):
-                self._let_go(name)
+                self._release(name)
 
     def _take(self, name: str, bundle: Bundle) -> _Loaded:
         size = sum(part.bytes for part in bundle.manifest.placed("server"))
@@ -207,7 +207,7 @@ class Models:
         for name in [n for n, loaded in self._loaded.items() if not loaded.users]:
             if max(self._bytes(), self._resident_bytes()) + size <= self.budget_bytes:
                 break
-            self._let_go(name)
+            self._release(name)
             self._evictions += 1
         return self._bytes() + size <= self.budget_bytes
 
@@ -222,7 +222,7 @@ class Models:
                 except BaseException:
                     with self._changed:
                         if self._loaded.get(name) is loaded:
-                            self._let_go(name)
+                            self._release(name)
                     raise
                 with self._changed:
                     self._loads += 1
@@ -236,7 +236,7 @@ class Models:
                 loaded.close()
             self._changed.notify_all()
 
-    def _let_go(self, name: str) -> None:
+    def _release(self, name: str) -> None:
         loaded = self._loaded.pop(name, None)
         if loaded is None:
             return

@@ -107,11 +107,11 @@ class Server:
             self._metrics.refused(error.status)
             await refusal(error, "")(scope, receive, send)
             return
-        found = INFER.fullmatch(scope["path"]) if scope["method"] == "POST" else None
-        if found is None:
+        infer = INFER.fullmatch(scope["path"]) if scope["method"] == "POST" else None
+        if infer is None:
             await self._routes(scope, receive, send)
             return
-        model, version = found.groups()
+        model, version = infer.groups()
         count: Callable[[], None]
         try:
             with self.bodies.hold() as hold:
