@@ -11,7 +11,7 @@ from splitwatt.engines.bundle.graph_file import check_graph_file
 from splitwatt.engines.bundle.manifest import Manifest, Part, Sample
 
 MANIFEST = "manifest.json"
-_MANIFEST_LIMIT_BYTES = 4 << 20
+MANIFEST_LIMIT_BYTES = 4 << 20
 _AGAIN = "copy or export it again"
 
 
@@ -131,7 +131,7 @@ def _read_manifest(path: str) -> Tuple[Manifest, str]:
             "there is no bundle in %s: it has no %s" % (path, MANIFEST),
             "make one with splitwatt export",
         )
-    document = read_json(file, _MANIFEST_LIMIT_BYTES, BundleError, _AGAIN)
+    document = read_json(file, MANIFEST_LIMIT_BYTES, BundleError, _AGAIN)
     return Manifest.from_json(document, file), sha256_file(file)
 
 

@@ -117,7 +117,9 @@ class _Counted(uvicorn.Server):  # type: ignore[misc,unused-ignore]
         if not self.started:
             return
         limit = GuardedProtocol.max_connections
-        listener = Listener(self._listener, self._protocol, self.config.ssl, limit)
+        listener = Listener(
+            self._listener, self._protocol, self.config.ssl, limit, self._app.bodies
+        )
         self._accepting = listener.start(self.config.backlog)
         self._ready()
 

@@ -5,11 +5,13 @@ python -m tests.bench.bench_bounds [--seconds 20]
 
 import argparse
 import contextlib
+import functools
 import http.client
 import multiprocessing
 import resource
 import signal
 import socket
+import ssl
 import tempfile
 import threading
 import time
@@ -19,7 +21,9 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from splitwatt.profiler.client.protocol import REQUEST_JSON_BYTES
+from splitwatt.engines.rangecoder.container import wrap
+from splitwatt.profiler.client.protocol import REQUEST_JSON_BYTES, REQUEST_JSON_LISTS
+from splitwatt.profiler.server.lan import Credentials, make_credentials
 from splitwatt.profiler.server.web.body import BODY_LIMIT_BYTES, BUDGET_BYTES
 from tests.bench.measure import publish
 from tests.board.tiny import tiny_bundle
@@ -36,14 +40,16 @@ def filled(first: bytes, piece: bytes, last: bytes, size: int = REQUEST_JSON_BYT
 
 
 def binary() -> tuple[bytes, int]:
-    """The largest body: a bitstream of no meaning."""
+    """The largest body: a bitstream whose header is right and whose checksum, of all of it, is not."""
     size = BODY_LIMIT_BYTES - 1000
+    stream = bytearray(wrap(1, "00000000", 3, 4, bytes(size - 17)))
+    stream[-1] ^= 1
     header = (
         b'{"inputs":[{"name":"bitstream","datatype":"UINT8","shape":[%d],"parameters":'
         b'{"binary_data_size":%d}},{"name":"sizes","datatype":"INT32","shape":[6],"data":'
-        b"[48,64,48,64,48,64]}]}" % (size, size)
+        b"[48,64,48,64,48,64]}]}" % (len(stream), len(stream))
     )
-    return header + bytes(size), len(header)
+    return header + bytes(stream), len(header)
 
 
 def requests() -> dict[str, bytes]:
@@ -52,6 +58,9 @@ def requests() -> dict[str, bytes]:
     texts = {
         "JSON of small numbers": filled(first + b"1", b",1", b"]}]}"),
         "JSON of lists": filled(first + b"[]", b",[]", b"]}]}"),
+        "JSON of as many lists as may be": filled(
+            first + b"[]" + b",[]" * (REQUEST_JSON_LISTS - 5), b",1", b"]}]}"
+        ),
         "JSON of long numbers": filled(first + b"1", b",1.0000000000000001e300", b"]}]}"),
         "JSON of escapes": filled(b'{"inputs":[{"name":"', b"\\u00e9", b'"}]}'),
     }
@@ -122,35 +131,41 @@ def waits(address: tuple[str, int], seconds: float) -> list[list[str]]:
         if request:
             sender.start()
             time.sleep(1)
-        waited_s = health_waits_s(address, seconds)
+        took = health_waits_s(address, seconds)
         stop.set()
         if request:
             sender.join(5)
             sender.kill()
-        p50, p99 = waited_s[len(waited_s) // 2], waited_s[int(len(waited_s) * 0.99)]
-        rows.append(
-            [name, str(len(waited_s)), *(f"{1e3 * s:.1f}" for s in (p50, p99, waited_s[-1]))]
-        )
+        p50, p99 = took[len(took) // 2], took[int(len(took) * 0.99)]
+        rows.append([name, str(len(took)), *(f"{1e3 * s:.1f}" for s in (p50, p99, took[-1]))])
     return rows
 
 
-def memory(folder: Path, size: int) -> list[str]:
-    """What a server takes more than idle while connections hold a body of this size."""
-    with running(folder) as (server, address):
+def memory(folder: Path, size: int, credentials: Credentials | None) -> list[str]:
+    """What a server takes more than idle while connections hold a body of this size.
+
+    Args:
+        size: of each body; 0 for connections that send nothing, over TLS not even their handshake.
+        credentials: of TLS; None without it.
+    """
+    with running(folder, credentials) as (server, address):
         process = psutil.Process(server.process.pid)
-        health_waits_s(address, 0.5)
         idle = most = process.memory_info().rss
         head = f"Inference-Header-Content-Length: {min(size, 100)}\r\n"
+        if credentials:
+            head += f"Authorization: Bearer {Path(credentials.token_file).read_text().strip()}\r\n"
         request = request_of(INFER, bytes(size), head)[:-1]  # its last byte never comes
         streams, held = [], 0
         for _ in range(CONNECTIONS):
             stream = socket.create_connection(address, 30)
+            if credentials and size:
+                stream = client_context().wrap_socket(stream)
             stream.settimeout(0.05)
             with contextlib.suppress(OSError):  # refused
-                stream.sendall(request)
+                stream.sendall(request if size else b"")
             streams.append(stream)
             most = max(most, process.memory_info().rss)
-        time.sleep(1)
+        time.sleep(2)
         most = max(most, process.memory_info().rss)
         for stream in streams:
             stream.settimeout(0)
@@ -159,13 +174,29 @@ def memory(folder: Path, size: int) -> list[str]:
                 continue
             held += 1
             stream.close()
-    return [f"{size >> 10:,}", str(CONNECTIONS), str(held), f"{(most - idle) / 2**20:.0f}"]
+    way = "TLS" if credentials else "HTTP"
+    more = f"{(most - idle) / 2**20:.0f}"
+    return [way, f"{size >> 10:,}", str(CONNECTIONS), str(held), more]
+
+
+@functools.cache
+def client_context() -> ssl.SSLContext:
+    """Of a client that checks nothing."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[tuple[RunningServer, tuple[str, int]]]:
-    """A new server, and where it listens."""
-    server = RunningServer(folder, "--port", "0")
+def running(
+    folder: Path, credentials: Credentials | None = None
+) -> Iterator[tuple[RunningServer, tuple[str, int]]]:
+    """A new server, and where it listens; over TLS where there are credentials."""
+    flags = []
+    if credentials:
+        flags = ["--token-file", credentials.token_file, "--cert", credentials.cert,
+                 "--key", credentials.key]  # fmt: skip
+    server = RunningServer(folder, "--port", "0", *flags)
     parts = urlsplit(server.url)
     try:
         yield server, (parts.hostname or "", parts.port or 0)
@@ -184,8 +215,10 @@ def main() -> None:
         folder = Path(name)
         (folder / "cpu").mkdir()
         tiny_bundle(folder / "cpu" / "tiny@1")
-        rows = [memory(folder, size) for size in (64 << 10, 200 << 10, 1 << 20, BODY_LIMIT_BYTES)]
-        columns = ["body of each [KiB]", "connections", "held", "more than idle [MiB]"]
+        made = make_credentials(str(folder / "credentials"), "127.0.0.1")
+        sizes = (0, 64 << 10, 200 << 10, 1 << 20, BODY_LIMIT_BYTES)
+        rows = [memory(folder, size, way) for way in (None, made) for size in sizes]
+        columns = ["over", "body of each [KiB]", "connections", "held", "more than idle [MiB]"]
         title = f"memory under {CONNECTIONS} connections (budget {BUDGET_BYTES >> 20} MiB)"
         publish("bounds_memory", title, columns, rows, rows)
         with running(folder) as (_, address):

@@ -8,7 +8,11 @@ import pytest
 
 from splitwatt.profiler.analyse.times import network_s, server_s
 from splitwatt.profiler.records.run import read_run
+from splitwatt.reports.load.model import series_of
+from splitwatt.reports.metrics.timeline import timelines
 from tests.profiler.conftest import command
+from tests.profiler.mutations import survive
+from tests.profiler.test_hostile_runs import READERS
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +60,13 @@ def test_check_takes_it_and_sees_a_frame_that_was_changed(deployed, tmp_path):
         assert code == 1 and "has no line in timeline.jsonl" in out
     finally:
         (path / "timeline.jsonl").write_text(text)
+
+
+def test_no_change_of_it_makes_a_traceback(deployed, tmp_path):
+    """As `test_hostile_runs.py`, with the files that only `splitwatt run` writes."""
+    readers = {**READERS, "timeline": lambda path: timelines(series_of([read_run(path)]))}
+    faults = survive(deployed[0], tmp_path, range(200), 21, readers)
+    assert not faults, "\n".join(map(str, faults[:20]))
 
 
 def test_check_takes_it_where_a_configuration_took_no_frame(tiny, photographs, tmp_path):

@@ -214,6 +214,37 @@ def test_tls_clients_that_never_finish_their_handshake_are_counted(tiny, tmp_pat
     assert "Traceback" not in log.read_text()
 
 
+def test_bodies_over_tls_stay_within_the_budget_too(tiny, tmp_path):
+    """The library's buffers once took a megabyte of each connection whose body waited or was refused."""
+    made = make_credentials(str(tmp_path), "127.0.0.1")
+    server = RunningServer(
+        tiny, "--port", "0",
+        "--token-file", made.token_file, "--cert", made.cert, "--key", made.key,
+    )  # fmt: skip
+    connections = []
+    try:
+        context = ssl.create_default_context(cafile=made.cert)
+        url = urlsplit(server.url)
+        memory = psutil.Process(server.process.pid)
+        before = memory.memory_info().rss
+        token = Path(made.token_file).read_text().strip()
+        head = head_of("/v2/models/tiny@1/infer", 1 << 20)[:-2]
+        head += b"Authorization: Bearer %s\r\n\r\n" % token.encode()
+        for _ in range(300):
+            plain = socket.create_connection((url.hostname, url.port), 10)
+            one = context.wrap_socket(plain, server_hostname=url.hostname)
+            connections.append(one)
+            one.settimeout(0.05)
+            with contextlib.suppress(OSError):  # refused
+                one.sendall(head + bytes((1 << 20) - 1))
+        time.sleep(1)
+        assert memory.memory_info().rss - before < 1.1 * BUDGET_BYTES
+    finally:
+        for one in connections:
+            one.close()
+        server.stop()
+
+
 def has_ended(connection):
     connection.setblocking(False)
     try:

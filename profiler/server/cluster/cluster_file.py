@@ -63,16 +63,16 @@ def read_cluster(path: str | None) -> Cluster:
     return cluster
 
 
-def _keys(path: str, prefix: str, found: Any, known: tuple[str, ...]) -> dict[str, Any]:
-    if not isinstance(found, dict):
+def _keys(path: str, prefix: str, given: Any, known: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(given, dict):
         where = prefix.rstrip(".") or "the file"
         raise ConfigError("%s: %s must be a mapping" % (path, where))
-    for key in found:
+    for key in given:
         if key not in known:
             raise ConfigError(
                 "%s: unknown key '%s%s'" % (path, prefix, key), suggestion(str(key), known)
             )
-    return found
+    return given
 
 
 def _check(path: str, key: str, value: Any) -> None:

@@ -115,12 +115,12 @@ def check_cores(cluster: Cluster, nodes: Iterable[float]) -> None:
     Raises:
         UsageError: the least number of replicas does not fit.
     """
-    found = list(nodes)
-    fit = sum(int(cores // cluster.cores) for cores in found)
+    free = list(nodes)
+    fit = sum(int(cores // cluster.cores) for cores in free)
     if fit < cluster.least:
         raise UsageError(
             "%d replicas of %d cores are asked for, and the cluster's machines (%s cores) take %d"
-            % (cluster.least, cluster.cores, ", ".join("%g" % c for c in found) or "no", fit),
+            % (cluster.least, cluster.cores, ", ".join("%g" % c for c in free) or "no", fit),
             "lower 'replicas: least' or 'cores' in the cluster's file, or add machines",
         )
 
@@ -208,7 +208,7 @@ class Front:
     ) -> None:
         self._ask = ask
         self._names = names
-        self._bodies = Bodies()
+        self.bodies = Bodies()
         self._known: dict[str, str] = {}
         self._metrics = FrontMetrics(lambda: self._asked)
         routes = [
@@ -229,11 +229,11 @@ class Front:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
-        with self._bodies.hold() as hold:
+        with self.bodies.hold() as hold:
             await self._respond(scope, receive, send, hold)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send, hold: Hold) -> None:
-        found = INFER.fullmatch(scope["path"]) if scope["method"] == "POST" else None
+        infer = INFER.fullmatch(scope["path"]) if scope["method"] == "POST" else None
         start_s = time.perf_counter()
         status = 499  # its client is gone
         response: Response | _Whole
@@ -254,9 +254,9 @@ class Front:
             response = refusal(error, "%s %.100r" % (scope["method"], scope["path"]))
             status = response.status_code
         finally:
-            if found is not None:
+            if infer is not None:
                 total_s = time.perf_counter() - start_s
-                self._metrics.ended(self._counted(found.group(1)), status, total_s)
+                self._metrics.ended(self._counted(infer.group(1)), status, total_s)
         await response(scope, receive, send)
 
     async def metrics(self, request: HttpRequest) -> Response:
@@ -289,11 +289,11 @@ class Front:
             answer = _Whole(*await self._until_answered(request))
         finally:
             self._asked -= 1
-        found = _LOAD.fullmatch(path) if method == "POST" else None
-        name = self._counted(found.group(1)) if found and answer.status_code == 200 else ""
-        if found and name:
+        load = _LOAD.fullmatch(path) if method == "POST" else None
+        name = self._counted(load.group(1)) if load and answer.status_code == 200 else ""
+        if load and name:
             self._loads += 1
-            self._wanted[name] = found.group(2), self._loads
+            self._wanted[name] = load.group(2), self._loads
         return answer
 
     def _check_room(self) -> None:

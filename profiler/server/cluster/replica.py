@@ -57,7 +57,7 @@ class Replica:
         """What the application answers to a request, once it has the models that are wanted."""
         method, path, query, headers, body, wanted = request
         await self._follow(wanted)
-        status, found, pieces, taken = 503, [], [], False
+        status, answered, pieces, taken = 503, [], [], False
 
         async def receive() -> dict[str, Any]:
             nonlocal taken
@@ -67,9 +67,9 @@ class Replica:
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def send(message: Any) -> None:
-            nonlocal status, found
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status, found = message["status"], list(message["headers"])
+                status, answered = message["status"], list(message["headers"])
             else:
                 pieces.append(message.get("body", b""))
 
@@ -79,7 +79,7 @@ class Replica:
             "root_path": "", "scheme": "http", "client": None, "server": None,
         }  # fmt: skip
         await self._app(scope, receive, send)
-        return status, found, b"".join(pieces)
+        return status, answered, b"".join(pieces)
 
     async def _follow(self, wanted: Wanted) -> None:
         """Load or unload what another replica was asked to; a request for a model that cannot be

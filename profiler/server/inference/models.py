@@ -1,10 +1,9 @@
-"""The models of a server: found in a folder of bundles, loaded on demand, unloaded for others."""
+"""The models of a server: the bundles of a folder, loaded on demand, unloaded to make room."""
 
 # board: no
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections import OrderedDict
@@ -15,9 +14,10 @@ from typing import Any, NamedTuple
 import psutil
 
 from splitwatt.device_configs.errors import ServerError, SplitwattError, UsageError
+from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.device_configs.names import check_known
 from splitwatt.engines.backends.base import Engine
-from splitwatt.engines.bundle.bundle import MANIFEST, Bundle
+from splitwatt.engines.bundle.bundle import MANIFEST, MANIFEST_LIMIT_BYTES, Bundle
 from splitwatt.engines.bundle.manifest import Part
 from splitwatt.engines.pipeline.batching import BatchPipeline
 from splitwatt.engines.pipeline.store import EngineStore
@@ -186,10 +186,10 @@ class Models:
             path = self._manifest(name) or ""
             changed = os.stat(path).st_mtime_ns
             if self._split.get(name, (None, True))[0] != changed:
-                with open(path, encoding="utf-8") as stream:
-                    self._split[name] = changed, json.load(stream)["codec"] is not None
+                document = read_json(path, MANIFEST_LIMIT_BYTES)
+                self._split[name] = changed, document["codec"] is not None
             return self._split[name][1]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, SplitwattError, KeyError, TypeError):
             return True
 
     def is_there(self, name: str) -> bool:
@@ -248,7 +248,7 @@ class Models:
     def unload(self, name: str) -> None:
         """Unload a model, once nothing runs on it; one that is not loaded is ignored."""
         with self._changed:
-            self._let_go(name)
+            self._release(name)
         with self._opening:
             self._bundles.pop(name, None)
 
@@ -257,10 +257,10 @@ class Models:
         return metadata(name, self.bundle(name))
 
     def close(self) -> None:
-        """Let every model go."""
+        """Unload every model."""
         with self._changed:
             for name in list(self._loaded):
-                self._let_go(name)
+                self._release(name)
 
     def _take(self, name: str, bundle: Bundle) -> _Loaded:
         size = sum(part.bytes for part in bundle.manifest.placed("server"))
@@ -284,7 +284,7 @@ class Models:
         for name in [n for n, loaded in self._loaded.items() if not loaded.users]:
             if max(self._bytes(), self._resident_bytes()) + size <= self.budget_bytes:
                 break
-            self._let_go(name)
+            self._release(name)
             self._evictions += 1
         return self._bytes() + size <= self.budget_bytes
 
@@ -301,7 +301,7 @@ class Models:
                 except BaseException:
                     with self._changed:
                         if self._loaded.get(name) is loaded:
-                            self._let_go(name)
+                            self._release(name)
                     raise
                 with self._changed:
                     self._loads += 1
@@ -315,7 +315,7 @@ class Models:
                 loaded.close()
             self._changed.notify_all()
 
-    def _let_go(self, name: str) -> None:
+    def _release(self, name: str) -> None:
         loaded = self._loaded.pop(name, None)
         if loaded is None:
             return

@@ -74,7 +74,7 @@ class Runner:
         return result
 
     def close(self) -> None:
-        """Finish what was taken, then let the models go."""
+        """Finish what was taken, then unload the models."""
         self.work.close()
         self.models.close()
 

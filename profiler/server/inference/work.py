@@ -205,7 +205,7 @@ class Work:
         try:
             first.loop.call_soon_threadsafe(_deliver, jobs, results)
         except RuntimeError:  # the event loop has ended: nobody waits
-            log.warning("%d answers found nobody waiting", len(jobs))
+            log.warning("nobody waited for %d answers", len(jobs))
 
 
 def _deliver(jobs: list[Job], results: list[Any]) -> None:

@@ -77,10 +77,10 @@ class Server:
         self._runner = runner
         self._check_token = TokenCheck(token)
         self._recorder = recorder
-        self._bodies = Bodies()
+        self.bodies = Bodies()
         # Larger JSON is decoded here, one at a time: the event loop serves others meanwhile.
         self._decoder = ThreadPoolExecutor(1, "decoder")
-        self._energy = EnergyRoutes(self._repeated, runner.tells_time, recorder, self._bodies)
+        self._energy = EnergyRoutes(self._repeated, runner.tells_time, recorder, self.bodies)
         self._about = {
             "name": "splitwatt",
             "version": str(versions()["splitwatt"]),
@@ -110,14 +110,14 @@ class Server:
             self._metrics.refused(error.status)
             await refusal(error, "")(scope, receive, send)
             return
-        found = INFER.fullmatch(scope["path"]) if scope["method"] == "POST" else None
-        if found is None:
+        infer = INFER.fullmatch(scope["path"]) if scope["method"] == "POST" else None
+        if infer is None:
             await self._routes(scope, receive, send)
             return
-        model, version = found.groups()
+        model, version = infer.groups()
         count: Callable[[], None]
         try:
-            with self._bodies.hold() as hold:
+            with self.bodies.hold() as hold:
                 response, count = await self._infer(model, version, headers, receive, hold)
                 hold.add(len(response.body))
                 await send_whole(response, scope, receive, send)
@@ -210,7 +210,7 @@ class Server:
         models = self._runner.models
         rows = [
             {"name": n, "version": "1", "state": "READY" if models.is_loaded(n) else "UNAVAILABLE"}
-            for n in models.names()
+            for n in await asyncio.to_thread(models.names)
             if models.is_loaded(n) or not ready
         ]
         return json_response(rows)
@@ -231,7 +231,7 @@ class Server:
         self, request: Request, known: tuple[str, ...], parameters: tuple[str, ...] = ()
     ) -> dict[str, Any]:
         """The JSON object of a request about the repository; Triton's client may send none."""
-        with self._bodies.hold() as hold:
+        with self.bodies.hold() as hold:
             headers = dict(request.scope["headers"])
             body = await read_body(headers, request.receive, hold, _SMALL_JSON_BYTES)
         document = load_json(bytes(body)) if body else {}

@@ -31,6 +31,8 @@ WHOLE_TIMEOUT_S = 900.0
 PAUSE_TIMEOUT_S = 30.0
 # A body that was refused, and comes nevertheless, is read and dropped at this rate.
 DISCARD_BYTES_S = 4e6
+# What is read of a TLS connection before anybody asks for it.
+_TLS_READ_AHEAD_BYTES = 16 << 10
 # Requests that one connection may send before the first of them is answered.
 MAX_PIPELINED = 16
 # The same message of the log comes again only after so long, s.
@@ -88,6 +90,9 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         """A client is there."""
         super().connection_made(transport)
         self.flow = PacedFlow(transport, self.loop)
+        limit = getattr(transport, "set_read_buffer_limits", None)  # of TLS, from Python 3.11 on
+        if limit is not None:
+            limit(high=_TLS_READ_AHEAD_BYTES)
         self._head_bytes = self._unparsed_bytes = 0
         self._in_head = False
         self._arriving = False

@@ -8,15 +8,21 @@ until the process has no file descriptor left.
 from __future__ import annotations
 
 import asyncio
+import asyncio.sslproto
 import resource
 import socket
 import ssl
 from collections.abc import Callable
 from typing import Any
 
+from splitwatt.profiler.server.web.body import Bodies
+
 MAX_CONNECTIONS = 1024
 # Of a TLS client; one that is slower is cut off.
-HANDSHAKE_TIMEOUT_S = 30.0
+HANDSHAKE_TIMEOUT_S = 30
+# What a TLS connection takes: OpenSSL's state, and buffers of a few records.
+TLS_BYTES = 144 << 10
+_RECORD_BYTES = 16 << 10
 # Descriptors for connections that are answered 503, and as many for the server's own files.
 _SPARE_DESCRIPTORS = 64
 _PAUSE_S = 0.1
@@ -34,6 +40,12 @@ def connection_limit() -> int:
     return max(1, min(MAX_CONNECTIONS, soft - 2 * _SPARE_DESCRIPTORS))
 
 
+class _Tls(asyncio.sslproto.SSLProtocol):
+    """TLS of one connection, with buffers of two records; an event loop's own has 256 KiB and more."""
+
+    max_size = 2 * _RECORD_BYTES
+
+
 class Listener:
     """Accepts connections; closes those beyond the limit and its spare ones without an answer.
 
@@ -42,6 +54,7 @@ class Listener:
         protocol: makes a connection's; it has `on_lost`, to call when the connection is lost.
         context: of TLS; None without it.
         limit: of connections.
+        bodies: the budget that a TLS connection takes its memory of, from its handshake on.
     """
 
     def __init__(
@@ -50,10 +63,13 @@ class Listener:
         protocol: Callable[[], Any],
         context: ssl.SSLContext | None,
         limit: int,
+        bodies: Bodies,
     ) -> None:
         self._listener = listener
         self._protocol = protocol
         self._context = context
+        self._bodies = bodies
+        self._each_bytes = TLS_BYTES if context else 0
         self._most = limit + _SPARE_DESCRIPTORS
         self._open: set[socket.socket] = set()
         self._opening: set[asyncio.Task[None]] = set()
@@ -76,18 +92,28 @@ class Listener:
                 connection.close()
                 continue
             self._open.add(connection)
+            self._bodies.held_bytes += self._each_bytes
             task = loop.create_task(self._connect(connection))
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
 
     async def _connect(self, connection: socket.socket) -> None:
-        protocol = self._protocol()
-        protocol.on_lost = lambda: self._open.discard(connection)
-        timeout_s = HANDSHAKE_TIMEOUT_S if self._context else None
+        loop, protocol = asyncio.get_running_loop(), self._protocol()
+        protocol.on_lost = lambda: self._lost(connection)
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: protocol, connection, ssl=self._context, ssl_handshake_timeout=timeout_s
-            )
+            if self._context is None:
+                await loop.connect_accepted_socket(lambda: protocol, connection)
+                return
+            ready = loop.create_future()
+            tls = _Tls(loop, protocol, self._context, ready, server_side=True,
+                       ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S)  # fmt: skip
+            await loop.connect_accepted_socket(lambda: tls, connection)
+            await ready
         except OSError:  # no TLS, or too slow; ssl.SSLError and TimeoutError are OSErrors
-            self._open.discard(connection)
+            self._lost(connection)
             connection.close()
+
+    def _lost(self, connection: socket.socket) -> None:
+        if connection in self._open:
+            self._open.remove(connection)
+            self._bodies.held_bytes -= self._each_bytes
