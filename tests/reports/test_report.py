@@ -293,6 +293,8 @@ def test_a_row_of_the_papers_name_with_another_model_is_not_the_papers(tmp_path)
     rows = made.table("savings").rows
     assert rows and all(row["lc_published_percent"].value is None for row in rows)
     assert all(row["ours_percent"].value is None for row in made.table("paper").rows)
+    stated = {row["config"]: row["nano_gb"].value for row in made.table("memory").rows}
+    assert stated["Ours 1"] is None and stated["LC 1"] is not None
 
 
 def test_a_users_own_method_is_compared_with_the_best_baseline_of_each_kind(tmp_path):
