@@ -10,10 +10,11 @@ import pytest
 from matplotlib.container import ErrorbarContainer
 from PIL import Image
 
-from splitwatt.profiler.config.config import Until
+from splitwatt.profiler.config.config import Until, load_config
 from splitwatt.profiler.records.run import read_run
 from splitwatt.reports.figures.draw import drawings
 from splitwatt.reports.load.model import series_of
+from splitwatt.reports.papers.published import is_papers
 from splitwatt.reports.write.write import _listed, make_report
 from tests.conftest import COMMAND, splitwatt
 from tests.reports.power import add_power
@@ -279,6 +280,11 @@ def test_a_config_names_the_baselines_of_its_method(tmp_path):
     assert {row["sc_row"] for row in rows} | {row["sc_least_row"] for row in rows} == {"SC 1"}
     assert {row["against"] for row in made.table("savings_by_row").rows} == {"LC 1", "SC 1"}
     assert all("LC 20" not in h.text or "the fastest local" in h.text for h in made.headlines)
+
+
+def test_the_papers_rows_are_those_of_the_packaged_config():
+    assert all(is_papers(row.id, row.models) for row in load_config("table3.yaml").configurations)
+    assert not is_papers("LC1", ("mobilenet_v3_large",)) and not is_papers("Mine1", ("mine",))
 
 
 def test_a_row_of_the_papers_name_with_another_model_is_not_the_papers(tmp_path):
