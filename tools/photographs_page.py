@@ -47,7 +47,7 @@ def paths(resources: bytes) -> dict[int, str]:
     """
     version, tree, data, names = struct.unpack_from(">4I", resources, 4)
     size = 22 if version >= 2 else 14
-    found: dict[int, str] = {}
+    files: dict[int, str] = {}
 
     def walk(index: int, above: str) -> None:
         node = tree + index * size
@@ -61,15 +61,15 @@ def paths(resources: bytes) -> dict[int, str]:
                 walk(child, path)
         else:
             (offset,) = struct.unpack_from(">I", resources, node + 10)
-            found[data + offset + 4] = path
+            files[data + offset + 4] = path
 
     walk(0, "")
-    return found
+    return files
 
 
 def origins(pictures: list[Photograph], folder: Path) -> list[Origin]:
     """Of each photograph of the fetched packages in `folder`."""
-    found = []
+    rows = []
     stanzas = {package: _stanzas(folder, package) for package in {_package(p) for p in pictures}}
     inside: dict[str, list[str]] = {}
     for picture in pictures:
@@ -82,8 +82,8 @@ def origins(pictures: list[Photograph], folder: Path) -> list[Origin]:
                 matches = photographs.WEBP.finditer(data)
                 inside[stem] = [at[match.start()].removeprefix("/gcompris/") for match in matches]
             path = inside[stem][int(number)]
-        found.append(Origin(package, path, *_stated(path, stanzas[package])))
-    return found
+        rows.append(Origin(package, path, *_stated(path, stanzas[package])))
+    return rows
 
 
 def _package(picture: Photograph) -> str:
@@ -93,16 +93,18 @@ def _package(picture: Photograph) -> str:
 def _stanzas(folder: Path, package: str) -> list[tuple[list[str], str, str, str]]:
     """Patterns, author, licence and comment of each `Files` paragraph."""
     text = (folder / package / f"usr/share/doc/{package}/copyright").read_text(encoding="utf-8")
-    found = []
+    stanzas = []
     for paragraph in re.split(r"\n\s*\n", text):
-        fields = [
-            " ".join(match.group(1).split()) if match else ""
-            for name in ("Files", "Copyright", "License", "Comment")
-            if (match := re.search(_FIELD.format(name), paragraph + "\n", re.MULTILINE)) or True
-        ]
+        fields = [_field(name, paragraph) for name in ("Files", "Copyright", "License", "Comment")]
         if fields[0]:
-            found.append((fields[0].split(), *fields[1:]))
-    return found  # type: ignore[return-value]
+            stanzas.append((fields[0].split(), *fields[1:]))
+    return stanzas  # type: ignore[return-value]
+
+
+def _field(name: str, paragraph: str) -> str:
+    """Its text on one line; empty where the paragraph has no such field."""
+    match = re.search(_FIELD.format(name), paragraph + "\n", re.MULTILINE)
+    return " ".join(match.group(1).split()) if match else ""
 
 
 def _stated(path: str, stanzas: list[tuple[list[str], str, str, str]]) -> tuple[str, str, str]:

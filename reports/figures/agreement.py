@@ -13,9 +13,9 @@ from splitwatt.reports.metrics.tradeoffs import curves_of
 def agreement_drawings(series: list[Series]) -> list[Drawing]:
     """A figure for each run and task that was compared with another model's answers."""
     runs = runs_of(series)
-    found = [made for run in runs for task in NAMES if (made := agreement(run, task))]
-    several = len({made.run.path for made in found}) > 1
-    return [_drawing(made, f"_{i}" if several else "") for i, made in enumerate(found, 1)]
+    agreements = [made for run in runs for task in NAMES if (made := agreement(run, task))]
+    several = len({made.run.path for made in agreements}) > 1
+    return [_drawing(made, f"_{i}" if several else "") for i, made in enumerate(agreements, 1)]
 
 
 def _drawing(made: Agreement, number: str) -> Drawing:

@@ -40,14 +40,14 @@ class Agreement:
 
 def agreement(run: Run, task: str) -> Agreement | None:
     """What most models of a run were compared with on a task; None where nothing was."""
-    found: dict[tuple[str, str], dict[str, Result]] = {}
+    groups: dict[tuple[str, str], dict[str, Result]] = {}
     for other, folder, result in _read(run)[0]:
         if result.task == task and result.main.value is not None:
-            found.setdefault((other, folder), {})[result.model] = result
-    if not found:
+            groups.setdefault((other, folder), {})[result.model] = result
+    if not groups:
         return None
-    other, _ = key = max(found, key=lambda one: len(found[one]))
-    return Agreement(run, other, task, tuple(found[key].values()))
+    other, _ = key = max(groups, key=lambda one: len(groups[one]))
+    return Agreement(run, other, task, tuple(groups[key].values()))
 
 
 def damage(run: Run) -> list[str]:

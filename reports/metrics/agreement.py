@@ -18,8 +18,8 @@ NAMES = {
 
 def agreement_percent(entry: Entry, task: str) -> Value:
     """In percent, with its interval over images."""
-    found = agreement(entry.run, task)
-    return found.of(entry) if found else missing("no agreement.json has it")
+    made = agreement(entry.run, task)
+    return made.of(entry) if made else missing("no agreement.json has it")
 
 
 def sentences(series: list[Series]) -> list[str]:

@@ -88,7 +88,7 @@ def _of_series(s: Series) -> Iterator[Row]:
 
 def _memory(s: Series, entry: Entry) -> Iterator[Row]:
     stated = table_s1().get(entry.id)
-    if stated is None:
+    if stated is None or not entry.papers:
         return
     board = _S1_BOARDS.get(s.board, "nano")
     column = f"{board}_{'gb' if s.backend == 'cpu' else 'cuda_gb'}"

@@ -147,7 +147,8 @@ def memory_table(series: list[Series]) -> Table:
         Column("xavier_nx_cuda_gb", "Paper: Xavier NX CUDA", "GB"),
     ]
     by_series = {(s.label, e.id): e for s in series for e in s.entries}
-    if not any(entry.papers for entry in by_series.values()):
+    papers = {entry.id for entry in by_series.values() if entry.papers}
+    if not papers:
         theirs = []
     rows: list[Row] = []
     for id, shown in {e.id: e.marked for e in by_series.values()}.items():
@@ -155,7 +156,7 @@ def memory_table(series: list[Series]) -> Table:
         for s, column in zip(series, ours, strict=True):
             entry = by_series.get((s.label, id))
             row[column.key] = memory_gb(entry) if entry else missing("not in this run")
-        stated = peak_memory_gb().get(id, {})
+        stated = peak_memory_gb().get(id, {}) if id in papers else {}
         for column in theirs:
             row[column.key] = exact(stated.get(column.key), "published", why="not in Table S1")
         rows.append(row)

@@ -10,10 +10,11 @@ import pytest
 from matplotlib.container import ErrorbarContainer
 from PIL import Image
 
-from splitwatt.profiler.config.config import Until
+from splitwatt.profiler.config.config import Until, load_config
 from splitwatt.profiler.records.run import read_run
 from splitwatt.reports.figures.draw import drawings
 from splitwatt.reports.load.model import series_of
+from splitwatt.reports.papers.published import is_papers
 from splitwatt.reports.write.write import _listed, make_report
 from tests.conftest import COMMAND, splitwatt
 from tests.reports.power import add_power
@@ -281,6 +282,11 @@ def test_a_config_names_the_baselines_of_its_method(tmp_path):
     assert all("LC 20" not in h.text or "the fastest local" in h.text for h in made.headlines)
 
 
+def test_the_papers_rows_are_those_of_the_packaged_config():
+    assert all(is_papers(row.id, row.models) for row in load_config("table3.yaml").configurations)
+    assert not is_papers("LC1", ("mobilenet_v3_large",)) and not is_papers("Mine1", ("mine",))
+
+
 def test_a_row_of_the_papers_name_with_another_model_is_not_the_papers(tmp_path):
     """The papers' claims are beside their own rows alone."""
     config = make_config(["LC1", "LC20", "SC1", "Ours1"], links=1, inferences=7)
@@ -293,6 +299,8 @@ def test_a_row_of_the_papers_name_with_another_model_is_not_the_papers(tmp_path)
     rows = made.table("savings").rows
     assert rows and all(row["lc_published_percent"].value is None for row in rows)
     assert all(row["ours_percent"].value is None for row in made.table("paper").rows)
+    stated = {row["config"]: row["nano_gb"].value for row in made.table("memory").rows}
+    assert stated["Ours 1"] is None and stated["LC 1"] is not None
 
 
 def test_a_users_own_method_is_compared_with_the_best_baseline_of_each_kind(tmp_path):

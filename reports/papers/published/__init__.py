@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 
-from splitwatt.profiler.config.config import load_config
-
 SAME_RATE = 1e-9
 
 
@@ -66,7 +64,7 @@ def is_papers(id: str, models: tuple[str, ...]) -> bool:
 
 @lru_cache(maxsize=1)
 def _table3() -> dict[str, tuple[str, ...]]:
-    return {row.id: row.models for row in load_config("table3.yaml").configurations}
+    return {row["config"]: tuple(row["models"].split()) for row in _rows("table_3.csv")}
 
 
 @dataclass(frozen=True)
