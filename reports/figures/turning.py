@@ -71,13 +71,21 @@ def _draw(axis: Any, each: Map, rates_kbit_s: Sequence[float]) -> None:
         BOARD_SPEEDS, RATES_KBIT_S, each.latency_s, levels=_LINES_S, colors="black", linewidths=0.5,
         linestyles="--",
     )  # fmt: skip
-    places = [at for parts in lines.allsegs for part in parts if (at := _label_place(part))]
+    names = [
+        (each.entries[value].marked, spot)
+        for value in np.unique(each.winner)
+        if (spot := _name_place(each.winner == value))
+    ]
+    places = [at for parts in lines.allsegs for part in parts if (at := _label_place(part, names))]
     if places:
         axis.clabel(
             lines, fmt=lambda seconds: f"{seconds:g} s", fontsize=venue().tiny_pt, manual=places
         )
-    for value in np.unique(each.winner):
-        _name(axis, each.winner == value, each.entries[value].marked)
+    for name, (speed, rate) in names:
+        axis.text(
+            speed, rate, name, ha="center", va="center", weight="bold",
+            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+        )  # fmt: skip
     for rate in rates_kbit_s:
         if RATES_KBIT_S[0] <= rate <= RATES_KBIT_S[-1]:
             axis.plot([1.0], [rate], "k+", markersize=6, markeredgewidth=1.0)
@@ -87,13 +95,24 @@ def _draw(axis: Any, each: Map, rates_kbit_s: Sequence[float]) -> None:
     axis.set_ylabel("Link rate [kbit/s]")
 
 
-def _label_place(line: np.ndarray) -> tuple[float, float] | None:
-    """Where a line of equal latency has its label: near the top, where it does not meet the border."""
-    inside = [
-        (float(x), float(y))
-        for x, y in line
-        if 0.05 < _part(x, BOARD_SPEEDS) < 0.95 and 0.07 < _part(y, RATES_KBIT_S) < 0.93
-    ]
+def _label_place(
+    line: np.ndarray, names: list[tuple[str, tuple[float, float]]]
+) -> tuple[float, float] | None:
+    """Where a line of equal latency has its label: near the top, where it meets no border and no name."""
+
+    def free(x: float, y: float) -> bool:
+        across, up = _part(x, BOARD_SPEEDS), _part(y, RATES_KBIT_S)
+        return (
+            0.05 < across < 0.95
+            and 0.07 < up < 0.93
+            and all(
+                abs(up - _part(rate, RATES_KBIT_S)) > 0.1
+                or abs(across - _part(speed, BOARD_SPEEDS)) > 0.05 + 0.016 * len(name)
+                for name, (speed, rate) in names
+            )
+        )
+
+    inside = [(float(x), float(y)) for x, y in line if free(x, y)]
     return min(inside, key=lambda at: abs(_part(at[1], RATES_KBIT_S) - _LABEL_PART), default=None)
 
 
@@ -102,17 +121,16 @@ def _part(value: float, axis: np.ndarray) -> float:
     return float(np.log(value / axis[0]) / np.log(axis[-1] / axis[0]))
 
 
-def _name(axis: Any, region: np.ndarray, name: str) -> None:
-    """The name in a region, where it has room: at its point furthest from its border."""
+def _name_place(region: np.ndarray) -> tuple[float, float] | None:
+    """Where a region has its name, if it has room: the board's speed and the rate furthest from its
+    border.
+    """
     if region.mean() < _LEAST_PART:
-        return
+        return None
     depth, left = np.zeros(region.shape), np.pad(region, 1)
     while left.any():
         depth += left[1:-1, 1:-1]
         inner = left[1:-1, 1:-1] & left[:-2, 1:-1] & left[2:, 1:-1]
         left = np.pad(inner & left[1:-1, :-2] & left[1:-1, 2:], 1)
     row, column = np.unravel_index(depth.argmax(), depth.shape)
-    axis.text(
-        BOARD_SPEEDS[column], RATES_KBIT_S[row], name, ha="center", va="center", weight="bold",
-        bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
-    )  # fmt: skip
+    return float(BOARD_SPEEDS[column]), float(RATES_KBIT_S[row])
