@@ -13,7 +13,7 @@ import scipy.stats
 
 from splitwatt.profiler.analyse.carried import Service, carried, erlang_c, late_interval
 from splitwatt.profiler.capacity.load import due_times
-from splitwatt.profiler.capacity.search import Asked, Frames, _run, search
+from splitwatt.profiler.capacity.search import Asked, _run, encoded, search
 from splitwatt.profiler.records.carried import FIXED, POISSON, Carried
 from splitwatt.profiler.records.run import read_run
 from tests.profiler.conftest import command
@@ -141,11 +141,11 @@ def test_a_server_that_stalls_makes_every_frame_late_that_was_due_meanwhile(
             threading.Thread(target=pump, args=(outside, inside), daemon=True).start()
 
     threading.Thread(target=relay, daemon=True).start()
-    frames = Frames([Bundle.open(str(tiny / "cpu" / "tiny@1"))], "cpu", [str(photographs[0])])
-    [(model, payload, _)] = frames.requests[0]
+    frames = encoded([Bundle.open(str(tiny / "cpu" / "tiny@1"))], "cpu", [str(photographs[0])])
+    [(model, payload, _)] = frames[0]
     assert model == "tiny@1" and base64.b64decode(payload)
     job = {"parent": os.getpid(), "fps": 10.0, "arrivals": FIXED, "seed": 1, "until_s": 6.0, "give_up_s": 60.0,
-           "frames": frames.requests, "url": "http://127.0.0.1:%d" % listener.getsockname()[1],
+           "frames": frames, "url": "http://127.0.0.1:%d" % listener.getsockname()[1],
            "token_file": None, "certificate": None, "fingerprint": None}  # fmt: skip
     ended = threading.Event()
 
