@@ -199,11 +199,12 @@ def test_profile_records_how_many_boards_and_report_and_check_take_it(tiny, conf
 
 def test_a_deadline_that_one_board_misses_carries_none(tiny, config, server, tmp_path):
     run = tmp_path / "run"
-    code, out, _ = command(
+    code, out, err = command(
         "profile", "--config", config(4), "--bundles", tiny, "--out", run, "--boards", 4, "--fps", 50,
         "--deadline", "1ms", "--server", server.url, "--arrivals", "fixed",
     )  # fmt: skip
-    assert code == 0 and "carries 0 boards" in " ".join(out.split())
+    assert code == 0, err
+    assert "carries 0 boards" in " ".join(out.split())
     [own] = carried(read_run(str(run)))
     assert (own.boards, own.low, own.high, own.arrivals) == (0, 0, 0, "fixed")
 
