@@ -24,7 +24,7 @@ from splitwatt.profiler.records.carried import FIXED
 QUEUE = "queue"
 
 
-class Asked(NamedTuple):
+class Sent(NamedTuple):
     """A frame: when it was due and sent, seconds from the start; its answer's latency from when it
     was due, None where it failed; how late this process was; the server's time for it.
     """
@@ -59,7 +59,7 @@ class _Board(threading.Thread):
 
     def __init__(self, number: int, job: Dict[str, Any], frames: Any, endpoint: Endpoint) -> None:
         super().__init__(daemon=True)
-        self.asked: List[Asked] = []
+        self.sent: List[Sent] = []
         self._due = due_times(number, job["fps"], job["arrivals"], job["until_s"], job["seed"])
         self._until_s = job["until_s"]
         self._give_up_s = job["give_up_s"]
@@ -87,12 +87,12 @@ class _Board(threading.Thread):
                 if (
                     sent_at > self.start_s + self._until_s + self._give_up_s
                 ):  # the rest can only be later still
-                    self.asked.append(Asked(due_s, None, 0.0, None))
+                    self.sent.append(Sent(due_s, None, 0.0, None))
                     continue
                 answered_at, service_s = self._ask(client)
                 free_s = time.perf_counter()
                 latency_s = None if answered_at is None else answered_at - due_at
-                self.asked.append(Asked(due_s, latency_s, late_s, service_s))
+                self.sent.append(Sent(due_s, latency_s, late_s, service_s))
 
     def _ask(self, client: Client) -> Tuple[Optional[float], Optional[float]]:
         """When the answers of the next frame were all there, and the server's time for them."""
@@ -130,7 +130,7 @@ def main() -> int:
         board.start()
     for board in boards:
         board.join()
-    json.dump([asked for board in boards for asked in board.asked], sys.stdout, allow_nan=False)
+    json.dump([sent for board in boards for sent in board.sent], sys.stdout, allow_nan=False)
     return 0
 
 

@@ -13,7 +13,6 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import ServerError
-from splitwatt.engines.backends.closing import Closing
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import BoardPipeline
@@ -47,37 +46,31 @@ class Asked(NamedTuple):
     arrivals: str = POISSON
 
 
-class Frames(Closing):
-    """What boards send: of each image the requests of a configuration, encoded once.
+# Model, bytes in Base64 and sizes of each request of a frame.
+Requests = List[Tuple[str, str, List[int]]]
+
+
+def encoded(bundles: Sequence[Bundle], backend: str, images: Sequence[str]) -> List[Requests]:
+    """What a board sends of each image: the requests of a configuration.
 
     Args:
         bundles: of the configuration's models.
         backend: what runs their board parts.
         images: paths.
     """
-
-    def __init__(self, bundles: Sequence[Bundle], backend: str, images: Sequence[str]) -> None:
-        self._store = EngineStore()
-        try:
-            boards = [
-                (b.manifest.model, BoardPipeline(b, backend, None, self._store)) for b in bundles
-            ]
-            self.requests: List[List[Tuple[str, str, List[int]]]] = []
-            for image in images:
-                rgb = decode_image(image)
-                sent = [(model, board.run(rgb)) for model, board in boards]
-                self.requests.append(
-                    [
-                        (m, base64.b64encode(r.payload).decode("ascii"), r.sizes.tolist())
-                        for m, r in sent
-                    ]
-                )
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        """Close the engines."""
-        self._store.close()
+    frames: List[Requests] = []
+    with EngineStore() as store:
+        boards = [(b.manifest.model, BoardPipeline(b, backend, None, store)) for b in bundles]
+        for image in images:
+            rgb = decode_image(image)
+            sent = [(model, board.run(rgb)) for model, board in boards]
+            frames.append(
+                [
+                    (m, base64.b64encode(r.payload).decode("ascii"), r.sizes.tolist())
+                    for m, r in sent
+                ]
+            )
+    return frames
 
 
 def search(asked: Asked, first: int, measure: Callable[[int], Carried]) -> None:
@@ -112,7 +105,7 @@ def first_guess(asked: Asked, service: Optional[Service]) -> int:
 
 
 def replay(
-    asked: Asked, boards: int, frames: Frames, server: Dict[str, Any], names: Dict[str, Any]
+    asked: Asked, boards: int, frames: List[Requests], server: Dict[str, Any], names: Dict[str, Any]
 ) -> Carried:
     """Replay so many boards' frames against the server.
 
@@ -133,7 +126,7 @@ def replay(
     job = {
         "parent": os.getpid(), "fps": asked.fps, "arrivals": asked.arrivals, "seed": seed,
         "until_s": warm_s + counts_s, "give_up_s": max(5.0, 4 * asked.deadline_s),
-        "frames": frames.requests, **server,
+        "frames": frames, **server,
     }  # fmt: skip
     rows = _run(job, [list(range(n, boards, processes)) for n in range(processes)])
     counted = [row for row in rows if row[0] >= warm_s]

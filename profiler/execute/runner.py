@@ -14,7 +14,7 @@ from splitwatt.profiler.board.gpu_memory import GpuMemory
 from splitwatt.profiler.board.memory import SOURCE_BOARD, SOURCE_PROCESS, BoardMeter, larger
 from splitwatt.profiler.board.probe import BoardProbe
 from splitwatt.profiler.board.quota import QuotaGroup
-from splitwatt.profiler.capacity.search import Frames, first_guess, replay, search
+from splitwatt.profiler.capacity.search import encoded, first_guess, replay, search
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.client.tokens import read_token
@@ -326,7 +326,7 @@ class _Session:
         for config in reversed(list(split)):
             block = split[config]
             models = [bundles[name].bundle for name in self._config.configuration(config).models]
-            frames = Frames(models, block.backend, images)
+            frames = encoded(models, block.backend, images)
             names = {"config": config, "block": block.id, "session": self._number}
             service = service_of(read_run(self._folder.path), config)
 

@@ -13,7 +13,7 @@ import scipy.stats
 
 from splitwatt.profiler.analyse.carried import Service, carried, erlang_c, late_interval
 from splitwatt.profiler.capacity.load import due_times
-from splitwatt.profiler.capacity.search import Asked, Frames, _run, search
+from splitwatt.profiler.capacity.search import Asked, _run, encoded, search
 from splitwatt.profiler.records.carried import FIXED, POISSON, Carried
 from splitwatt.profiler.records.run import read_run
 from tests.profiler.conftest import command
@@ -141,11 +141,11 @@ def test_a_server_that_stalls_makes_every_frame_late_that_was_due_meanwhile(
             threading.Thread(target=pump, args=(outside, inside), daemon=True).start()
 
     threading.Thread(target=relay, daemon=True).start()
-    frames = Frames([Bundle.open(str(tiny / "cpu" / "tiny@1"))], "cpu", [str(photographs[0])])
-    [(model, payload, _)] = frames.requests[0]
+    frames = encoded([Bundle.open(str(tiny / "cpu" / "tiny@1"))], "cpu", [str(photographs[0])])
+    [(model, payload, _)] = frames[0]
     assert model == "tiny@1" and base64.b64decode(payload)
     job = {"parent": os.getpid(), "fps": 10.0, "arrivals": FIXED, "seed": 1, "until_s": 6.0, "give_up_s": 60.0,
-           "frames": frames.requests, "url": "http://127.0.0.1:%d" % listener.getsockname()[1],
+           "frames": frames, "url": "http://127.0.0.1:%d" % listener.getsockname()[1],
            "token_file": None, "certificate": None, "fingerprint": None}  # fmt: skip
     ended = threading.Event()
 
@@ -199,11 +199,12 @@ def test_profile_records_how_many_boards_and_report_and_check_take_it(tiny, conf
 
 def test_a_deadline_that_one_board_misses_carries_none(tiny, config, server, tmp_path):
     run = tmp_path / "run"
-    code, out, _ = command(
+    code, out, err = command(
         "profile", "--config", config(4), "--bundles", tiny, "--out", run, "--boards", 4, "--fps", 50,
         "--deadline", "1ms", "--server", server.url, "--arrivals", "fixed",
     )  # fmt: skip
-    assert code == 0 and "carries 0 boards" in " ".join(out.split())
+    assert code == 0, err
+    assert "carries 0 boards" in " ".join(out.split())
     [own] = carried(read_run(str(run)))
     assert (own.boards, own.low, own.high, own.arrivals) == (0, 0, 0, "fixed")
 

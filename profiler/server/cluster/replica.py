@@ -45,7 +45,7 @@ class Replica:
         budget_bytes: int,
         queue: int,
         batch: int,
-        copies: int,
+        copies: int = 1,
     ) -> None:
         models = Models(bundles, backend, threads, budget_bytes, process_bytes)
         # Its clock is not the front's, which is the one that boards ask for.
