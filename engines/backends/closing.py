@@ -10,7 +10,7 @@ class Closing:
     """A context manager that closes itself at the end."""
 
     def close(self) -> None:
-        """Let go of what is held; a second call does nothing."""
+        """Release what is held; a second call does nothing."""
         raise NotImplementedError
 
     def __enter__(self: _Self) -> _Self:

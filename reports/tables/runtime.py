@@ -38,7 +38,7 @@ def quantiles_table(series: list[Series]) -> Table:
     rows: list[Row] = []
     for s in series:
         for entry in s.entries:
-            times = latency(entry, NO_LINK).totals_s
+            times = latency(entry, NO_LINK).totals_s.tolist()
             found = spread(times)
             if found is None:
                 continue
