@@ -88,7 +88,7 @@ def fits(port: Port, array: np.ndarray) -> bool:
     return (
         array.dtype.name == port.dtype
         and array.ndim == len(port.shape)
-        and all(due is None or due == size for due, size in zip(port.shape, array.shape))
+        and all(fixed is None or fixed == size for fixed, size in zip(port.shape, array.shape))
     )
 
 
@@ -100,8 +100,8 @@ def _check(engine: str, port: Port, array: np.ndarray) -> None:
             % (port.name, engine, port.dtype, actual)
         )
     if not fits(port, array):
-        due = ", ".join("?" if d is None else str(d) for d in port.shape)
+        shape = ", ".join("?" if d is None else str(d) for d in port.shape)
         raise EngineError(
             "the input '%s' of %s must have the shape (%s), not %s"
-            % (port.name, engine, due, array.shape)
+            % (port.name, engine, shape, array.shape)
         )

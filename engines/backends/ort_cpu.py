@@ -69,6 +69,8 @@ def _options(threads: Optional[int]) -> "ort.SessionOptions":
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
+    # A memory pattern is one more block as large as all tensors, for each size of the input.
+    options.enable_mem_pattern = False
     # Left to itself, onnxruntime 1.10 takes half of a board's cores.
     options.intra_op_num_threads = usable_cores() if threads is None else threads
     # Workers that spin while they wait for work are a little faster. After a run they only take

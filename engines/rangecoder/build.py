@@ -70,9 +70,9 @@ def build(destination: str = "", compiler: str = "") -> str:
 
 def _compiler(wanted: str) -> str:
     for name in [wanted] if wanted else [os.environ.get("CXX", ""), "g++", "c++", "clang++"]:
-        found = shutil.which(name) if name else None
-        if found:
-            return found
+        path = shutil.which(name) if name else None
+        if path:
+            return path
     raise EngineError(
         "there is no C++ compiler%s" % (" '%s'" % wanted if wanted else ""),
         "install one (apt-get install g++); until then the NumPy reference runs",

@@ -54,7 +54,7 @@ def decode(data: bytes, indexes: np.ndarray, tables: Tables) -> np.ndarray:
 
     Raises:
         BitstreamError: the string cannot be CompressAI's.
-        DesyncError: it does not end where a sound string ends.
+        DesyncError: it does not end where a valid string ends.
     """
     stream = StringDecoder(data, tables)
     symbols = stream.read(indexes)
@@ -99,7 +99,7 @@ class StringDecoder:
         return np.array(out, np.int32)
 
     def finish(self) -> None:
-        """Raise DesyncError unless this is where a sound string ends."""
+        """Raise DesyncError unless this is where a valid string ends."""
         if self._state.x != LOW or self._state.at != len(self._state.words):
             raise desync()
 

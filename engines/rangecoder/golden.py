@@ -49,10 +49,10 @@ def run_golden() -> List[Check]:
 def vectors() -> List[Vector]:
     """The vectors that come with this package."""
     names = sorted(os.listdir(FOLDER)) if os.path.isdir(FOLDER) else []
-    found = [read(os.path.join(FOLDER, name)) for name in names if name.endswith(".bin")]
-    if not found:
+    vectors = [read(os.path.join(FOLDER, name)) for name in names if name.endswith(".bin")]
+    if not vectors:
         raise BundleError("%s holds no golden vectors" % FOLDER, "install splitwatt again")
-    return found
+    return vectors
 
 
 def _check(vector: Vector, path: str) -> Check:

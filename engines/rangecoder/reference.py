@@ -94,7 +94,7 @@ def decode(
 
     Raises:
         BitstreamError: the payload is malformed.
-        DesyncError: it does not end where a sound item ends.
+        DesyncError: it does not end where a valid item ends.
     """
     indexes = np.ascontiguousarray(np.broadcast_to(indexes, (rows, n)))
     entries = np.zeros((rows, n), np.int32)
@@ -120,7 +120,7 @@ def decode(
 
 
 def desync() -> DesyncError:
-    """The error of bytes that arrived whole and do not end where a sound stream ends."""
+    """The error of bytes that arrived whole and do not end where a valid stream ends."""
     return DesyncError(
         "desync: the bitstream does not end where a valid one does",
         "tables or indexes differ between the two ends: use one bundle on both",

@@ -4,7 +4,7 @@ speed, and how sure that is.
 Over each of the three a configuration takes `fixed + slope / x` seconds, so all three are one search.
 """
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -76,11 +76,11 @@ def break_even(one: Case, two: Case, setting: Setting, axis: str = RATE) -> Brea
     )
 
 
-def rate_between(split: Sequence[Tuple[float, float]], local_s: Sequence[float]) -> BreakEven:
+def rate_between(split: Any, local_s: Any) -> BreakEven:
     """The link rate from which on a split configuration is faster than a local one, and how sure.
 
     Args:
-        split: of each sample, the seconds as measured and the bits that the link is charged with.
+        split: (samples, 2): the seconds as measured and the bits that the link is charged with.
         local_s: the seconds of each sample of the local one.
     """
     seconds, bits = np.array(split, dtype=float).T

@@ -13,7 +13,7 @@ from splitwatt.device_configs.errors import RunError
 from splitwatt.device_configs.input.strict_json import parse_json
 
 MAX_LINE_BYTES = 1 << 20
-MAX_FILE_BYTES = 1 << 30
+MAX_FILE_BYTES = 2 << 30  # a million samples take 1.1 GB
 _REMEDY = "the folder was changed after it was written"
 
 

@@ -1,8 +1,7 @@
 """Break-even rates: from which link rate on is a split configuration faster than a local one?"""
 # board: no
 
-from functools import lru_cache
-from statistics import median
+import numpy as np
 
 from splitwatt.profiler.analyse.breakeven import rate_between
 from splitwatt.profiler.analyse.times import uplink_s
@@ -10,7 +9,7 @@ from splitwatt.profiler.links.link import Link
 from splitwatt.reports.load.model import NO_LINK, Entry, Series
 from splitwatt.reports.load.values import Value, missing, ordered
 from splitwatt.reports.metrics.latency import byte_sources, latency
-from splitwatt.reports.metrics.stats import MIN_SAMPLES
+from splitwatt.reports.metrics.stats import MIN_SAMPLES, once
 
 
 def plain_link(rate_kbit_s: float, charges: str = "payload") -> Link:
@@ -42,20 +41,19 @@ def break_even_kbit_s(entry: Entry, baseline: Entry, charges: str = "payload") -
     The split configuration's latency falls with the rate, so there is at most one. An end of the
     interval is None where it is open to that side.
     """
-    pairs = tuple(bits(entry, charges))
+    pairs = bits(entry, charges)
     local_s = latency(baseline, NO_LINK).totals_s
-    if not pairs or not local_s:
+    if not pairs or not len(local_s):
         return missing("one of the two was not measured")
-    rate, low, high, why = _break_even(pairs, local_s)
+    rate, low, high, why = once(_break_even, pairs, local_s)
     if rate is None:  # then the same one is ahead at every rate, as at the one of no link time
-        ahead = median(seconds for seconds, _ in pairs) < median(local_s)
+        ahead = np.median([seconds for seconds, _ in pairs]) < np.median(local_s)
         return missing(why, "always" if ahead else "never")
     return Value(rate, ordered((*entry.timed, *byte_sources(entry))), low, high, len(pairs))
 
 
-@lru_cache(maxsize=None)
 def _break_even(
-    pairs: tuple[tuple[float, float], ...], local_s: tuple[float, ...]
+    pairs: np.ndarray, local_s: np.ndarray
 ) -> tuple[float | None, float | None, float | None, str]:
     """The rate, the ends of its interval, and what it means."""
     even = rate_between(pairs, local_s)

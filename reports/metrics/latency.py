@@ -2,7 +2,9 @@
 # board: no
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from splitwatt.profiler.analyse.times import (
     downlink_s,
@@ -36,7 +38,7 @@ class Latency:
     uplink: Value
     downlink: Value
     server: Value
-    totals_s: tuple[float, ...]
+    totals_s: np.ndarray = field(compare=False)
 
     @property
     def transfer_s(self) -> float:
@@ -65,7 +67,7 @@ def _latency(entry: Entry, link: Link) -> Latency:
         server=stats.median(_seconds(entry, server_s), "measured", why=entry.why_no_sample)
         if entry.split
         else missing("local computing has no server"),
-        totals_s=tuple(totals),
+        totals_s=np.array(totals, dtype=float),
     )
 
 

@@ -1,10 +1,10 @@
 """Medians and savings with their 95 % intervals."""
 # board: no
 
+import hashlib
 import math
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import stats
@@ -34,10 +34,10 @@ SAVING_METHOD = (
 
 def median(samples: Sequence[float], *sources: str, why: str = "no sample succeeded") -> Value:
     """The samples' median with its exact interval; missing where there is no finite sample."""
-    finite = tuple(sample for sample in samples if math.isfinite(sample))
+    finite = [sample for sample in samples if math.isfinite(sample)]
     if not finite:
         return missing(NOT_FINITE if samples else why)
-    centre, low, high = _median(finite)
+    centre, low, high = once(_median, finite)
     return Value(centre, ordered(sources), low, high, len(finite))
 
 
@@ -48,15 +48,30 @@ def saving(ours: Sequence[float], theirs: Sequence[float], *sources: str, why: s
     """
     if not ours or not theirs:
         return missing(why or "one of the two was not measured")
-    centre, low, high = _saving(tuple(ours), tuple(theirs))
+    centre, low, high = once(_saving, ours, theirs)
     return Value(centre, ordered(sources), low, high, min(len(ours), len(theirs)))
 
 
 Estimate = tuple[float, float | None, float | None]
 
 
-@lru_cache(maxsize=None)
-def _median(samples: tuple[float, ...]) -> Estimate:
+_KNOWN: dict[bytes, Any] = {}
+_T = TypeVar("_T")
+
+
+def once(compute: Callable[..., _T], *sides: Any) -> _T:
+    """What `compute` makes of samples, computed once: of many of them only a digest is kept."""
+    arrays = [np.asarray(side, dtype=float) for side in sides]
+    digest = hashlib.sha256(compute.__name__.encode())
+    for array in arrays:
+        digest.update(repr(array.shape).encode() + array.tobytes())
+    key = digest.digest()
+    if key not in _KNOWN:
+        _KNOWN[key] = compute(*arrays)
+    return _KNOWN[key]  # type: ignore[no-any-return]
+
+
+def _median(samples: np.ndarray) -> Estimate:
     centre = float(np.median(samples))
     if len(samples) < MIN_SAMPLES:
         return centre, None, None
@@ -64,8 +79,7 @@ def _median(samples: tuple[float, ...]) -> Estimate:
     return centre, float(ends.low), float(ends.high)
 
 
-@lru_cache(maxsize=None)
-def _saving(ours: tuple[float, ...], theirs: tuple[float, ...]) -> Estimate:
+def _saving(ours: np.ndarray, theirs: np.ndarray) -> Estimate:
     centre = float(_percent_saved(ours, theirs))
     if min(len(ours), len(theirs)) < MIN_SAMPLES:
         return centre, None, None
@@ -87,12 +101,13 @@ def _saving(ours: tuple[float, ...], theirs: tuple[float, ...]) -> Estimate:
     return centre, float(low), float(high)
 
 
-def _thinned(samples: tuple[float, ...]) -> Any:
+def _thinned(samples: np.ndarray) -> np.ndarray:
     """The samples; of more than MOST_RESAMPLED, so many at even distances in their order."""
     if len(samples) <= MOST_RESAMPLED:
         return samples
     at = (np.arange(MOST_RESAMPLED) + 0.5) * (len(samples) / MOST_RESAMPLED)
-    return np.sort(samples)[at.astype(int)]
+    chosen: np.ndarray = np.sort(samples)[at.astype(int)]
+    return chosen
 
 
 def _percent_saved(ours: Any, theirs: Any, axis: int = -1) -> Any:

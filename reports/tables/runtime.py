@@ -40,7 +40,7 @@ def quantiles_table(series: list[Series]) -> Table:
     rows: list[Row] = []
     for s in series:
         for entry in s.entries:
-            times = latency(entry, NO_LINK).totals_s
+            times = latency(entry, NO_LINK).totals_s.tolist()
             spread_of = spread(times)
             if spread_of is None:
                 continue

@@ -236,10 +236,10 @@ bool decode_row(const Table& table, T* out, size_t begin, size_t finish, Decoder
       _mm512_castsi256_si512(_mm512_cvtepi32_epi16(_mm512_srli_epi32(x0, 16))),
       _mm512_cvtepi32_epi16(_mm512_srli_epi32(x1, 16)), 1);
   const __m512i byte_max = _mm512_set1_epi16(256);
-  bool sound = true;
+  bool valid = true;
   for (size_t first = begin; first < finish; first += kLanes) {
     if (__builtin_expect(decoder.at > decoder.guard, 0) && !decoder.refill()) {
-      sound = false;
+      valid = false;
       break;
     }
     const size_t count = finish - first;
@@ -287,7 +287,7 @@ bool decode_row(const Table& table, T* out, size_t begin, size_t finish, Decoder
                          _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(entry, 1)));
       const int left = int(count < kLanes ? count : kLanes);
       if (!put_escaped(table, entries, left, decoder, out + first)) {
-        sound = false;
+        valid = false;
         break;
       }
       continue;
@@ -304,7 +304,7 @@ bool decode_row(const Table& table, T* out, size_t begin, size_t finish, Decoder
                         _mm512_or_si512(_mm512_cvtepu16_epi32(l),
                                         _mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16)));
   }
-  return sound && decoder.sound();
+  return valid && decoder.valid();
 }
 
 template <class T>

@@ -63,7 +63,7 @@ class WordDecoder {
  public:
   WordDecoder(const uint8_t* string, size_t size) : at_(string + 8), end_(string + size) {
     x_ = load_u32(string) | uint64_t(load_u32(string + 4)) << 32;
-    sound_ = x_ >= kLow64 && x_ < kLow64 << 32;
+    valid_ = x_ >= kLow64 && x_ < kLow64 << 32;
   }
 
   int32_t entry(const Table& table) {
@@ -76,14 +76,14 @@ class WordDecoder {
 
   uint64_t distance() {
     const uint32_t count = digit();
-    sound_ = sound_ && count <= kMaxNibbles;
+    valid_ = valid_ && count <= kMaxNibbles;
     uint64_t value = 0;
-    for (uint32_t i = 0; sound_ && i < count; ++i) value |= uint64_t(digit()) << (kDigitBits * i);
+    for (uint32_t i = 0; valid_ && i < count; ++i) value |= uint64_t(digit()) << (kDigitBits * i);
     return value;
   }
 
-  bool sound() const { return sound_; }
-  bool finished() const { return sound_ && x_ == kLow64 && at_ == end_; }
+  bool valid() const { return valid_; }
+  bool finished() const { return valid_ && x_ == kLow64 && at_ == end_; }
 
  private:
   uint32_t digit() {
@@ -95,7 +95,7 @@ class WordDecoder {
   void advance(uint64_t x) {
     if (x < kLow64) {
       if (at_ == end_) {
-        sound_ = false;
+        valid_ = false;
         x = kLow64;
       } else {
         x = x << 32 | load_u32(at_);
@@ -108,7 +108,7 @@ class WordDecoder {
   const uint8_t* at_;
   const uint8_t* end_;
   uint64_t x_;
-  bool sound_;
+  bool valid_;
 };
 
 int encode(const sw_tables* tables, const int32_t* symbols, const int32_t* indexes, size_t rows,
@@ -162,7 +162,7 @@ int sw_decode_compressai(const sw_tables* tables, const uint8_t* string, size_t 
     } else {
       symbols[i] = entry + table.offset;
     }
-    if (!decoder.sound()) return SW_DESYNC;
+    if (!decoder.valid()) return SW_DESYNC;
   }
   return decoder.finished() ? SW_OK : SW_DESYNC;
 }

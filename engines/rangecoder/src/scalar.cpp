@@ -90,7 +90,7 @@ bool decode_row(const Pick& row, T* out, size_t begin, size_t finish, Decoder& d
     decoder.at = at;
     if (!put_entries(pick, entries, count, decoder, out + first)) return false;
   }
-  return decoder.sound();
+  return decoder.valid();
 }
 
 template <class T>

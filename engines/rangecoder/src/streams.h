@@ -49,7 +49,7 @@ struct Decoder {
   bool refill();
 
   // False where a loop has read beyond the end (into the padding).
-  bool sound() const { return at <= end; }
+  bool valid() const { return at <= end; }
 
  private:
   void set_guard() {

@@ -13,7 +13,7 @@
 namespace sw {
 namespace {
 
-bool sound(const int32_t* cdf, size_t width, int32_t length, int32_t offset, float median) {
+bool valid(const int32_t* cdf, size_t width, int32_t length, int32_t offset, float median) {
   if (length < 3 || size_t(length) > width || size_t(length) > kTotal + 1) return false;
   if (int64_t(offset) + length - 2 > INT32_MAX) return false;
   if (cdf[0] != 0 || cdf[length - 1] != int32_t(kTotal) || !std::isfinite(median)) return false;
@@ -118,7 +118,7 @@ bool build(sw_tables& out, const int32_t* cdf, size_t count, size_t width, const
   if (count < 1 || count > kMaxTables || width < 3) return false;
   size_t total = 0, vectors = 0;
   for (size_t t = 0; t < count; ++t) {
-    if (!sound(cdf + t * width, width, length[t], offset[t], median[t])) return false;
+    if (!valid(cdf + t * width, width, length[t], offset[t], median[t])) return false;
     total += size_t(length[t]) - 1;
     vectors += size_t(length[t]) - 1 <= kVectorMax;
   }

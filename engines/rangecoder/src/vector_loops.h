@@ -132,7 +132,7 @@ struct VectorLoops {
       for (int v = 0; v < kVectors; ++v) source.put(index[v], out + first + kWidth * v);
     }
     x.store(decoder.x);
-    return decoder.sound();
+    return decoder.valid();
   }
 };
 
