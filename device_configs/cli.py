@@ -2,20 +2,50 @@
 
 import argparse
 import json
+import re
 import sys
+import traceback
 from typing import Any, Callable, List
 
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.input.small_files import real_number, whole_number
 from splitwatt.device_configs.install import install_for
 from splitwatt.device_configs.printable import printable, wrapped
+from splitwatt.device_configs.printable import say as say
 
 Command = Callable[[List[str]], int]
+_DESCRIBE = ["\0describe"]  # no command line holds a zero byte
+
+
+class _AskedError(Exception):
+    """Carries the parser that a command was about to use."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """What it says of an argument does not act in the terminal: a file's name may be a stranger's."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        super()._print_message(printable(message or ""), file)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if args == _DESCRIBE:
+            raise _AskedError(self)
+        return super().parse_known_args(args, namespace)
+
+
+def parser_of(command: Command, *below: str) -> argparse.ArgumentParser:
+    """The parser that a command, or a verb below it, reads its command line with."""
+    try:
+        command(list(below) + _DESCRIBE)
+    except _AskedError as asked:
+        parser: argparse.ArgumentParser = asked.args[0]
+        return parser
+    raise AssertionError("%r reads its command line without a parser" % command)
 
 
 def parser(verb: str, summary: str, example: str) -> argparse.ArgumentParser:
     """An argument parser with the flags that every command has (`--json`, `--debug`)."""
-    result = argparse.ArgumentParser(
+    result = _Parser(
         prog="splitwatt " + verb,
         description=wrapped(summary),
         epilog="example:\n  " + wrapped(example).replace("\n", " \\\n  "),
@@ -67,14 +97,18 @@ def number(low: float, high: float) -> Callable[[str], float]:
 seconds = number(0.001, 7 * 86400.0)
 
 
+def deadline(text: str) -> float:
+    """What argparse makes of a time as 500ms or 2s: seconds, from 0.001 to 600."""
+    match = re.match(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s)$", text)
+    value = float(match.group(1)) / (1000.0 if match.group(2) == "ms" else 1.0) if match else 0.0
+    if not 0.001 <= value <= 600:
+        raise argparse.ArgumentTypeError("must be from 1ms to 600s, not '%s'" % text)
+    return value
+
+
 def print_json(document: Any) -> None:
     """Print `document` on standard output as JSON, NaN refused."""
     print(json.dumps(document, indent=2, allow_nan=False))
-
-
-def say(text: str = "") -> None:
-    """Print lines on standard output; names from files and peers do not act in the terminal."""
-    print(printable(text), flush=True)
 
 
 def note(text: str) -> None:
@@ -101,8 +135,9 @@ def guarded(command: Command, argv: List[str]) -> int:
         return command(argv)
     except SplitwattError as error:
         if "--debug" in argv:
-            raise
-        note("splitwatt: " + printable(str(error)))
+            print(printable(traceback.format_exc()), file=sys.stderr)
+            return error.exit_code
+        note("splitwatt: " + str(error))
         return error.exit_code
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]

@@ -8,9 +8,8 @@ import importlib.util
 import sys
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from splitwatt.device_configs.cli import parser, print_json
+from splitwatt.device_configs.cli import parser, print_json, say
 from splitwatt.device_configs.install import install_command
-from splitwatt.device_configs.printable import show
 
 Check = NamedTuple("Check", [("name", str), ("ok", bool), ("detail", str), ("remedy", str)])
 Check.__doc__ = """One thing: its name, whether it is there, a detail, and the one command that would
@@ -62,9 +61,9 @@ def doctor(argv: List[str]) -> int:
     for room, checks in ask((options.room,) if options.room else ROOMS):
         document[room] = [dict(check._asdict()) for check in checks]
         if not options.json:
-            show(room)
+            say(room)
             for check in checks:
-                show("\n".join(lines(check)))
+                say("\n".join(lines(check)))
     if options.json:
         print_json(document)
     return 0

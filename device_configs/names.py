@@ -1,7 +1,7 @@
 """Names that people type: the nearest known one for one that is not known."""
 
 import difflib
-from typing import Iterable, List
+from typing import Any, Iterable, List, Set
 
 from splitwatt.device_configs.errors import UsageError
 
@@ -27,3 +27,16 @@ def check_known(kind: str, name: str, known: Iterable[str]) -> None:
     known = list(known)
     if name not in known:
         raise UsageError("unknown %s '%s'" % (kind, name), suggestion(name, known))
+
+
+def first_repeated(values: Iterable[Any]) -> Any:
+    """The first value that an earlier one equals; None if there is none. One pass: a stranger's file
+    may hold a hundred thousand.
+    """
+    seen: Set[str] = set()
+    for value in values:
+        key = value if isinstance(value, str) else repr(value)
+        if key in seen:
+            return value
+        seen.add(key)
+    return None

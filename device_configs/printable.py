@@ -32,9 +32,16 @@ def width() -> Optional[int]:
     return max(_LEAST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 
 
-def show(text: str) -> None:
-    """Print sentences, a line each, broken between words where the terminal is narrower."""
-    print(printable(wrapped(text)))
+def one_line(text: str) -> str:
+    """As `printable`, and a line feed or tab as its escape, too: for a name in a line of others."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def say(text: str = "") -> None:
+    """Print lines on standard output, broken between words where the terminal is narrower. Every command's
+    texts for people go through here, so that a name from a file or a peer does not act in the terminal.
+    """
+    print(printable(wrapped(text)), flush=True)
 
 
 def wrapped(text: str) -> str:
@@ -44,10 +51,13 @@ def wrapped(text: str) -> str:
         return text
     lines: List[str] = []
     for line in text.split("\n"):
+        if len(line) <= columns:
+            lines.append(line)
+            continue
         indent = " " * (len(line) - len(line.lstrip()) + 2)
         lines += textwrap.wrap(
             line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-        ) or [""]
+        )
     return "\n".join(lines)
 
 
@@ -59,6 +69,7 @@ def table(rows: Sequence[Sequence[str]], drop: Sequence[str] = ()) -> str:
         drop: headers of columns to leave out where the terminal is too narrow, the least important
             first; a line below says which.
     """
+    rows = [[one_line(cell) for cell in row] for row in rows]
     columns = width()
     kept, dropped = list(range(len(rows[0]))), []
     for header in drop:

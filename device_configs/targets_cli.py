@@ -2,8 +2,8 @@
 
 from typing import Any, Dict, List
 
-from splitwatt.device_configs.cli import parser, print_json
-from splitwatt.device_configs.printable import show, table
+from splitwatt.device_configs.cli import parser, print_json, say
+from splitwatt.device_configs.printable import one_line, table
 from splitwatt.device_configs.targets import Target, known_targets, load_target
 
 
@@ -64,7 +64,7 @@ def _print_list(every: List[Target]) -> None:
     rows = [["target", "machine"] + list(keys)]
     for target in every:
         rows.append([target.name, target.title] + [str(_value(target, key)) for key in keys])
-    print(table(rows, ["sm", "python", "tensorrt"]))
+    say(table(rows, ["sm", "python", "tensorrt"]))
 
 
 def _value(target: Target, key: str) -> Any:
@@ -73,8 +73,8 @@ def _value(target: Target, key: str) -> Any:
 
 
 def _print_one(target: Target) -> None:
-    print("%s: %s" % (target.name, target.title))
-    print(
+    say("%s: %s" % (one_line(target.name), one_line(target.title)))
+    say(
         "exports: opset %d, IR %d; backends %s; precisions %s"
         % (
             target.opset,
@@ -83,26 +83,26 @@ def _print_one(target: Target) -> None:
             ", ".join(target.precisions),
         )
     )
-    print("\nfacts (? = not confirmed)")
+    say("\nfacts (? = not confirmed)")
     for key, fact in target.facts.items():
         mark = " " if fact.confirmed else "?"
         note = " (%s)" % fact.note if fact.note else ""
-        show(" %s %-16s %-12s %s%s" % (mark, key, _text(fact.value), fact.source, note))
+        say(" %s %-16s %-12s %s%s" % (mark, key, _text(fact.value), fact.source, note))
     if target.power_modes:
-        print("\npower modes")
+        say("\npower modes")
     for mode in target.power_modes:
         mark = " " if mode.confirmed else "?"
         watts = "-" if mode.watts is None else "%g W" % mode.watts
-        print(" %s %-3d %-18s %s" % (mark, mode.id, mode.name, watts))
-    print("\nrails, read by %s" % "; ".join(" or ".join(group) for group in target.power.drivers))
+        say(" %s %-3d %-18s %s" % (mark, mode.id, mode.name, watts))
+    say("\nrails, read by %s" % "; ".join(" or ".join(group) for group in target.power.drivers))
     for rail in target.rails:
         mark = " " if rail.confirmed else "?"
         above = "part of %s" % rail.part_of if rail.part_of else ""
-        show(" %s %-18s %-7s %-20s %s" % (mark, rail.label, rail.chip or "", above, rail.measures))
+        say(" %s %-18s %-7s %-20s %s" % (mark, rail.label, rail.chip or "", above, rail.measures))
     lines = [" + ".join(line) for line in target.power.total]
-    print("\ntotal: %s" % (", else ".join(lines) if lines else "no rail measures it"))
+    say("\ntotal: %s" % (", else ".join(lines) if lines else "no rail measures it"))
     for note in target.notes:
-        show("note: %s" % note)
+        say("note: %s" % note)
 
 
 def _text(value: Any) -> str:

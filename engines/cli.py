@@ -1,12 +1,9 @@
 """The verbs of this room."""
 
 import argparse
-import glob
-import os
 from typing import Any, Dict, List
 
 from splitwatt.device_configs.cli import Command, note, parser, print_json, say
-from splitwatt.device_configs.printable import show
 
 
 def verify(argv: List[str]) -> int:
@@ -31,11 +28,12 @@ def verify(argv: List[str]) -> int:
 
     from splitwatt.device_configs.names import check_known
     from splitwatt.engines.backends import BACKENDS
+    from splitwatt.engines.bundle.bundle import bundles_in
 
     for name in {options.backend, options.server_backend or options.backend}:
         check_known("backend", name, BACKENDS)
 
-    results = [_verify(folder, options) for folder in _bundles_in(options.bundle)]
+    results = [_verify(folder, options) for folder in bundles_in(options.bundle)]
     if options.json:
         one = options.bundle == results[0]["bundle"]
         passed = all(result["passed"] for result in results)
@@ -45,15 +43,6 @@ def verify(argv: List[str]) -> int:
     if failed:
         note("%d of %d checks failed" % (failed, len(checks)))
     return 1 if failed else 0
-
-
-def _bundles_in(folder: str) -> List[str]:
-    """The folder itself, or the bundles in it, or in the folders of its targets."""
-    for pattern in ("", "*", os.path.join("*", "*")):
-        paths = glob.glob(os.path.join(glob.escape(folder), pattern, "manifest.json"))
-        if paths:
-            return sorted(os.path.dirname(path) for path in paths) if pattern else [folder]
-    return [folder]
 
 
 def _verify(folder: str, options: argparse.Namespace) -> Dict[str, Any]:
@@ -67,7 +56,7 @@ def _verify(folder: str, options: argparse.Namespace) -> Dict[str, Any]:
         results.append(dict(check._asdict()))
         if not options.json:
             box = "[x]" if check.passed else "[ ]"
-            show("%s %s: %s" % (box, check.name, check.detail))
+            say("%s %s: %s" % (box, check.name, check.detail))
 
     if folder != options.bundle and not options.json:
         say(folder)

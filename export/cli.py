@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from splitwatt.device_configs.cli import Command, note, parser, print_json
+from splitwatt.device_configs.cli import Command, note, parser, print_json, say
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.names import suggestion
-from splitwatt.device_configs.printable import show
 from splitwatt.engines.bundle.manifest import TASKS
 
 if TYPE_CHECKING:
@@ -45,11 +44,11 @@ def models(argv: list[str]) -> int:
         return min(failed, 1)
     for row in rows:
         rates = "@ " + " ".join(row["rates"]) if row["rates"] else ""
-        show(f"{row['name']:<40} {', '.join(row['tasks'])}  {rates}".rstrip())
+        say(f"{row['name']:<40} {', '.join(row['tasks'])}  {rates}".rstrip())
         unavailable = (f"not to be exported: {row['unavailable']}",) if row["unavailable"] else ()
         paper = () if row["paper"] in row["citation"] else (f"paper: {row['paper']}",)
         for line in (row["citation"], *paper, *row["notes"], *unavailable):
-            show(f"    {line}")
+            say(f"    {line}")
     return min(failed, 1)
 
 
@@ -101,20 +100,20 @@ def weights(argv: list[str]) -> int:
     if name != options.model:
         note(f"{options.model}: its first rate point, {name}")
     if not rows:
-        print(f"{name}: no weights were published; export it with --weights random")
+        say(f"{name}: no weights were published; export it with --weights random")
     for row in rows:
         size = f"{row.bytes / 1e6:.0f} MB" if row.bytes else "its page does not state the size"
         where = "one of the archives of " if row.archive else ""
         what = f"{where}{row.url} ({size})" if row.url else "no public checkpoint: train it"
         if row.package:
             what = f"in the installed package, under {row.package}"
-        print(f"{name}, {row.role}: {what}")
-        print(f"    put it here: {row.put}")
+        say(f"{name}, {row.role}: {what}")
+        say(f"    put it here: {row.put}")
         if not row.archive:
-            print(f"    or where torchvision keeps it: {hub_folder()}")
+            say(f"    or where torchvision keeps it: {hub_folder()}")
         for other in row.also:
-            print(f"    also read:   {other}")
-        print(f"    present at:  {row.path or 'missing'}")
+            say(f"    also read:   {other}")
+        say(f"    present at:  {row.path or 'missing'}")
     return 0
 
 
@@ -193,7 +192,7 @@ def export(argv: list[str]) -> int:
         print_json(document)
     else:
         for result in results:
-            print(result["bundle"])
+            say(result["bundle"])
     return 0
 
 
@@ -406,7 +405,7 @@ def bundle(argv: list[str]) -> int:
     if options.json:
         print_json({"model": options.name, "bundle": str(out)})
     else:
-        print(out)
+        say(str(out))
     return 0
 
 

@@ -8,6 +8,7 @@ on a line only from lines above it.
     records
     analyse
     board, client
+    capacity
     execute
     server, whatif, infer
     evaluate, deploy

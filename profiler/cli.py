@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from splitwatt.device_configs.cli import (
     Command,
+    deadline,
     note,
     number,
     parser,
@@ -13,6 +14,7 @@ from splitwatt.device_configs.cli import (
     print_json,
     say,
     seconds,
+    whole,
 )
 from splitwatt.device_configs.errors import SplitwattError, UsageError
 from splitwatt.device_configs.install import install_command
@@ -31,7 +33,7 @@ _ENGINES = {
 def profile(argv: List[str]) -> int:
     """`splitwatt profile`: time configurations on this board against a server."""
     options = _profile_parser().parse_args(argv)
-    from splitwatt.device_configs.printable import show
+    from splitwatt.profiler.analyse.carried import sentences
     from splitwatt.profiler.analyse.summary import remarks, short_table
     from splitwatt.profiler.execute.runner import resume_run, start_run
     from splitwatt.profiler.records.run import read_run
@@ -59,7 +61,9 @@ def profile(argv: List[str]) -> int:
         run = read_run(result.path)
         say(short_table(run))
         for remark in remarks(run):
-            show(remark)
+            say(remark)
+        for sentence in sentences(run):
+            say(sentence)
         say("run: %s" % result.path)
     if result.failed:
         note("%d samples failed because of their image: see samples.jsonl" % result.failed)
@@ -72,7 +76,7 @@ def profile(argv: List[str]) -> int:
 
 
 def serve(argv: List[str]) -> int:
-    """`splitwatt serve`: the decoders and heads of a folder of bundles, over HTTP."""
+    """`splitwatt serve`: the decoders and heads of bundles, over HTTP."""
     options = _serve_parser().parse_args(argv)
     from splitwatt.profiler.execute.own_server import check_python
 
@@ -118,9 +122,11 @@ def what_to_export(argv: List[str]) -> List[str]:
 def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
     """The config (None where only a run is named) and the runner's options."""
     from splitwatt.device_configs.targets import target_name
+    from splitwatt.profiler.capacity.search import Asked
     from splitwatt.profiler.config.bundles import DEFAULT_FOLDER
     from splitwatt.profiler.config.config import load_config
-    from splitwatt.profiler.execute.prepare import SYSFS, Options, override
+    from splitwatt.profiler.execute.prepare import SYSFS, Options, needs_server, override
+    from splitwatt.profiler.records.carried import POISSON
     from splitwatt.profiler.records.document import last_server, read_document
 
     if not options.config and not options.resume:
@@ -137,6 +143,15 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
             "--only, --images, --backend, --link and --pipelined change a --config",
             "leave them out",
         )
+    boards = None
+    if options.boards is not None:
+        boards = Asked(
+            options.boards, options.fps or 1.0, options.deadline or 0.5, options.arrivals or POISSON
+        )
+        if config is not None and not needs_server(config):
+            raise UsageError("--boards needs a split configuration, and the config has none")
+    elif any((options.fps, options.deadline, options.arrivals)):
+        raise UsageError("--fps, --deadline and --arrivals belong to --boards", "add --boards N")
     known = read_document(options.resume) if options.resume else {}
     sensors = known.get("sensors") or {}
     return config, Options(
@@ -153,6 +168,7 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
         sysfs=options.sysfs or sensors.get("sysfs") or SYSFS,
         driver=options.driver or sensors.get("driver"),
         board_quota=options.board_quota or (known.get("quota") or {}).get("share"),
+        boards=boards,
     )
 
 
@@ -206,6 +222,14 @@ def _profile_parser() -> argparse.ArgumentParser:
     add("--board-quota", metavar="X", type=number(0.01, 1.0),
         help="stand in for a slower board: its process gets this share of the processors, 0.12 "
         "for one eighth of the speed (Linux control groups)")  # fmt: skip
+    add("--boards", metavar="N", type=whole(1, 10000), help="also find how many boards the server "
+        "carries, up to N: replay their frames until 1 %% of them miss --deadline")  # fmt: skip
+    add("--fps", type=number(0.001, 1000), metavar="F",
+        help="with --boards: frames of a board per second (default: 1)")  # fmt: skip
+    add("--deadline", type=deadline, metavar="TIME",
+        help="with --boards: from sending to answer, as 500ms (the default)")  # fmt: skip
+    add("--arrivals", choices=("poisson", "fixed"),
+        help="with --boards: frames come at random (default), or every 1/F s")  # fmt: skip
     add("--out", metavar="RUN", help="the run folder (default: a new one in runs/)")
     add("--resume", metavar="RUN", help="finish a run that was cut off")
     return result
@@ -216,7 +240,9 @@ def _serve_parser() -> argparse.ArgumentParser:
     add = result.add_argument
     add("--engine", choices=sorted(_ENGINES), default="embedded", help="default: embedded")
     add("--cluster", metavar="FILE", help="replicas and autoscaling of --engine ray, YAML")
-    add("--bundles", metavar="DIR", default="bundles", help="the folder of bundles")
+    add("bundle", metavar="BUNDLE", nargs="*",
+        help="serve these alone: bundles, or folders of bundles (default: those in --bundles)")  # fmt: skip
+    add("--bundles", metavar="DIR", help="the folder of bundles (default: bundles)")
     add("--target", metavar="NAME|FILE",
         help="whose bundles to serve (default: the only one there, or cpu)")  # fmt: skip
     add("--host", default=None, help="the address to listen on (default: 127.0.0.1)")

@@ -12,39 +12,45 @@ from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.names import suggestion
 from splitwatt.device_configs.version import __version__
 
-# verb -> (room or module that has it, what it does)
+# verb -> (module that has it, what it does)
 VERBS = {
-    "models": ("export", "the models that can be exported, and their rate points"),
-    "weights": ("export", "what to download for a model, from where, and where to put it"),
-    "export": ("export", "PyTorch model -> ONNX bundle for a target"),
-    "bundle": ("export", "ONNX graphs of your own -> a bundle, without PyTorch"),
-    "calibrate": ("export", "refit a bundle's entropy tables to your own images"),
+    "models": ("export.cli", "the models that can be exported, and their rate points"),
+    "weights": ("export.cli", "what to download for a model, from where, and where to put it"),
+    "export": ("export.cli", "PyTorch model -> ONNX bundle for a target"),
+    "bundle": ("export.cli", "ONNX graphs of your own -> a bundle, without PyTorch"),
+    "calibrate": ("export.cli", "refit a bundle's entropy tables to your own images"),
     "targets": ("device_configs.targets_cli", "the machines that splitwatt knows"),
-    "build": ("engines", "on the board itself: native libraries and TensorRT engines"),
-    "verify": ("engines", "run a bundle's own photographs and compare with its expected outputs"),
-    "serve": ("profiler", "the server: decoders and heads, over HTTP"),
-    "infer": ("profiler", "images through a bundle: answers, pictures, bytes, stage times"),
-    "evaluate": ("profiler", "accuracy and bytes of a deployed bundle on a data set"),
-    "choose": ("profiler", "the configurations of measured runs that meet a deadline"),
-    "run": ("profiler", "a camera's frames through board and server, as the link allows"),
-    "profile": ("profiler", "time configurations on this board against a server"),
+    "build": ("engines.cli", "on the board itself: native libraries and TensorRT engines"),
+    "verify": (
+        "engines.cli",
+        "run a bundle's own photographs and compare with its expected outputs",
+    ),
+    "serve": ("profiler.cli", "the server: decoders and heads, over HTTP"),
+    "infer": ("profiler.cli", "images through a bundle: answers, pictures, bytes, stage times"),
+    "evaluate": ("profiler.cli", "accuracy and bytes of a deployed bundle on a data set"),
+    "choose": ("profiler.cli", "the configurations of measured runs that meet a deadline"),
+    "run": ("profiler.cli", "a camera's frames through board and server, as the link allows"),
+    "profile": ("profiler.cli", "time configurations on this board against a server"),
     "whatif": (
-        "profiler",
+        "profiler.cli",
         "a run at other link rates and server speeds, and where they break even",
     ),
-    "check": ("profiler", "recompute the figures of a run, and verify its records and hashes"),
-    "energy": ("energy", "power and joules alone"),
-    "report": ("reports", "runs -> tables and figures"),
-    "compare": ("reports", "two runs side by side, or one beside the papers; a gate for CI"),
+    "check": ("profiler.cli", "recompute the figures of a run, and verify its records and hashes"),
+    "energy": ("energy.cli", "power and joules alone"),
+    "report": ("reports.cli", "runs -> tables and figures"),
+    "compare": ("reports.cli", "two runs side by side, or one beside the papers; a gate for CI"),
     "doctor": (
         "device_configs.diagnosis",
         "what this machine can do, and what would add the rest",
     ),
+    "completion": ("completion", "what makes TAB complete commands, in bash and zsh"),
 }
 
 # What runs on a host: a board's Python cannot even read these files.
 _HOST_VERBS = ("models", "weights", "export", "bundle", "calibrate", "report", "compare", "serve")
 _HOST_PYTHON = (3, 10)
+# A verb of verbs, each with a parser of its own.
+BELOW = {"energy": ("read", "watch", "record", "integrate", "serve")}
 
 _USAGE = "usage: splitwatt VERB [options]      (splitwatt VERB --help: all options)\n\n%s\n\nexample:\n  %s"
 _EXAMPLE = "splitwatt export --model ladon_r50 --target cpu --weights random"
@@ -55,7 +61,7 @@ def _dispatch(argv: List[str]) -> int:
         print("splitwatt " + __version__)
         return 0
     if not argv or argv[0] in ("--help", "-h", "help"):
-        rows = "\n".join("  %-9s %s" % (verb, VERBS[verb][1]) for verb in VERBS)
+        rows = "\n".join("  %-10s %s" % (verb, VERBS[verb][1]) for verb in VERBS)
         print(_USAGE % (rows, _EXAMPLE))
         return 0 if argv else 2
     verb = argv[0]
@@ -85,7 +91,7 @@ def _export_missing(argv: List[str]) -> bool:
 
 
 def _run(verb: str, argv: List[str]) -> int:
-    if verb in _HOST_VERBS and sys.version_info < _HOST_PYTHON:
+    if not runs_here(verb):
         raise UsageError(
             "splitwatt %s needs Python %d.%d or newer and this is %d.%d"
             % ((verb,) + _HOST_PYTHON + sys.version_info[:2]),
@@ -94,10 +100,14 @@ def _run(verb: str, argv: List[str]) -> int:
     return command_of(verb)(argv)
 
 
+def runs_here(verb: str) -> bool:
+    """Whether this Python can read a verb's files."""
+    return verb not in _HOST_VERBS or sys.version_info >= _HOST_PYTHON
+
+
 def command_of(verb: str) -> Command:
     """What runs a verb; its room is imported."""
-    place = VERBS[verb][0]
-    module = importlib.import_module("splitwatt." + (place if "." in place else place + ".cli"))
+    module = importlib.import_module("splitwatt." + VERBS[verb][0])
     command: Command = module.VERBS[verb]
     return command
 

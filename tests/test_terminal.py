@@ -1,42 +1,27 @@
-"""Every view of the commands at 80 columns: no line is longer, so none is broken within a word."""
+"""Every view of the commands at 80 and at 120 columns and in a pipe: lines fit, words and numbers are whole."""
 
 import json
 import os
 import pty
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 
 import pytest
 
+from splitwatt.__main__ import BELOW, VERBS
 from splitwatt.device_configs.printable import table, wrapped
 from tests.board.tiny import tiny_bundle
 from tests.conftest import COMMAND, splitwatt
 from tests.reports.synthetic import make_config, write_run
 
-VERBS = [
-    "models",
-    "weights",
-    "export",
-    "bundle",
-    "calibrate",
-    "targets",
-    "build",
-    "verify",
-    "infer",
-    "evaluate",
-    "serve",
-    "profile",
-    "whatif",
-    "check",
-    "report",
-    "compare",
-    "doctor",
-]
 # A terminal without colours and cursor movement; GNU readline puts COLUMNS into children's environment.
 PLAIN = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
-NARROW = {**PLAIN, "COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}
+# What only a table says that leaves columns out.
+NO_ROOM = "no room for: (a wider terminal, or --json) No room for: (in the report's files)."
 CONFIG = """
 format: 1
 name: tiny
@@ -66,11 +51,12 @@ def made(tmp_path_factory):
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def narrow(*arguments, cwd=None, code=0):
-    """What a command prints on a terminal of 80 columns, after a look at the length of each line."""
+def on_terminal(columns, *arguments, cwd=None, code=0):
+    """What a command prints on a terminal of so many columns, and the lines of its standard error."""
     terminal, its_end = pty.openpty()
+    environment = {**PLAIN, "COLUMNS": str(columns), "TERM": "dumb", "NO_COLOR": "1"}
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen([*COMMAND, *map(str, arguments)], env=NARROW, cwd=cwd,
+        process = subprocess.Popen([*COMMAND, *map(str, arguments)], env=environment, cwd=cwd,
                                    stdin=subprocess.DEVNULL, stdout=its_end, stderr=errors)  # fmt: skip
         os.close(its_end)
         out = b""
@@ -82,11 +68,47 @@ def narrow(*arguments, cwd=None, code=0):
         err = errors.read().decode()
     assert returned == code, err
     text = out.decode().replace("\r\n", "\n")
-    for line in (text + err).splitlines():
-        # A path or an address is one word, whatever its length.
-        assert len(line) <= 80 or len(line.split()) <= 2, line
-        assert "…" not in line, line
+    check_lines(text + err, columns)
     return text
+
+
+def check_lines(text, columns):
+    """No line is longer than the terminal is wide."""
+    for line in text.splitlines():
+        # A path or an address is one word, whatever its length.
+        assert len(line) <= columns or len(line.split()) <= 2, line
+        assert "…" not in line, line
+
+
+def words(text):
+    """The words and numbers of a text; of a number only its form, for times differ from run to run."""
+    return {re.sub(r"\d+", "0", word) for word in text.split()}
+
+
+def narrow(*arguments, cwd=None, code=0):
+    """What a command prints on a terminal of 80 columns."""
+    return on_terminal(80, *arguments, cwd=cwd, code=code)
+
+
+def check_views(*arguments, cwd=None, again=lambda: None, code=0):
+    """A command's view in a pipe, at 80 columns and at 120: lines fit, and words and numbers are those
+    of the pipe, where nothing is broken. What it wrote is taken away before each by `again`.
+    """
+    again()
+    done = splitwatt(*arguments, cwd=cwd, env=PLAIN, check=False)
+    assert done.returncode == code, done.stderr
+    assert "\x1b" not in done.stdout + done.stderr and "\r" not in done.stdout
+    whole = words(done.stdout + done.stderr) | words(NO_ROOM)
+    for columns in (80, 120):
+        again()
+        text = on_terminal(columns, *arguments, cwd=cwd, code=code)
+        # What is named as left out has a comma after it.
+        broken = {w for w in words(text) - whole if w.rstrip(",") not in whole}
+        assert not broken, (broken, text)
+        widest = max((len(line) for line in done.stdout.splitlines()), default=0)
+        if columns == 120 and widest > 120:  # the room is used
+            assert max(len(line) for line in text.splitlines()) > 80, text
+    return done.stdout
 
 
 def _read(terminal):
@@ -98,33 +120,98 @@ def _read(terminal):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help(verb):
+    for below in BELOW.get(verb, ()):
+        narrow(verb, below, "--help")
     narrow(verb, "--help")
 
 
 @pytest.mark.parametrize("arguments", [
-    ["targets"], ["targets", "nano"], ["models"], ["models", "ladon"], ["doctor"],
-])  # fmt: skip
+    ["targets"], ["targets", "nano"], ["models"], ["models", "ladon"], ["models", "--task", "detection"],
+    ["weights", "ladon_r50"], ["weights", "mobilenet_v3_large"], ["doctor"],
+    ["energy", "read", "--driver", "generated"],
+], ids=" ".join)  # fmt: skip
 def test_lists(arguments):
-    narrow(*arguments)
+    check_views(*arguments)
+
+
+def gone(folder, *names):
+    """What takes away what a command wrote."""
+
+    def again():
+        for name in names:
+            shutil.rmtree(folder / name, ignore_errors=True)
+
+    return again
 
 
 def test_a_profile_and_what_is_made_of_it(made):
-    out = narrow(
-        "profile", "--config", "tiny.yaml", "--bundles", "bundles", "--out", "run", cwd=made
-    )
-    assert "total ms" in out and "at 100 kbit/s, s" in out and "no room for: " in out
-    wide = splitwatt("whatif", "run", cwd=made, env=PLAIN).stdout
+    profile = ["profile", "--config", "tiny.yaml", "--bundles", "bundles", "--out", "run"]
+    out = check_views(*profile, cwd=made, again=gone(made, "run"))
+    assert "no room for" not in out and "at BLE 270 kbit/s, s" in out.splitlines()[0]
+    run = made / "run"
+    assert "total ms" in narrow(*profile[:-1], "second", cwd=made)
+    wide = check_views("whatif", run, cwd=made)
     assert "no room for" not in wide and "Wi-Fi 54 Mbit/s, s" in wide.splitlines()[0]
-    assert "100 kbit/s, s" in narrow("whatif", "run", cwd=made).splitlines()[0]
-    narrow("check", "run", cwd=made)
-    narrow("verify", "bundles", cwd=made)
+    assert "100 kbit/s, s" in narrow("whatif", run, cwd=made).splitlines()[0]
+    check_views("whatif", run, "--board-speed", "0.12", "--board-speed", "0.5", cwd=made)
+    check_views("check", run, cwd=made)
+    check_views("choose", run, "--deadline", "30s", "--share", "0.5", cwd=made)
+    check_views("report", run, "--out", "one", cwd=made)
+
+
+def test_what_bundles_answer(made, photographs):
+    check_views("verify", "bundles", cwd=made)
+    check_views("infer", "bundles/cpu/tiny@1", *photographs[:2], "--out", "answers", cwd=made)
+    check_views("evaluate", "bundles/cpu/tiny@1", "--against", "bundles/cpu/tiny@1",
+                "--data", f"images:{photographs[0].parent}", "--out", "evaluated", cwd=made)  # fmt: skip
+    check_views("run", "--source", photographs[0].parent, "--bundle", "bundles/cpu/tiny@1",
+                "--out", "deployed", cwd=made, again=gone(made, "deployed"))  # fmt: skip
+
+
+def test_what_makes_bundles(made, photographs):
+    check_views("build", "bundles/cpu/tiny@1", cwd=made)
+    check_views("calibrate", "bundles/cpu/tiny@1", "--images", photographs[0].parent,
+                "--out", "calibrated", cwd=made, again=gone(made, "calibrated"))  # fmt: skip
+    check_views("bundle", "--board", "bundles/cpu/tiny_local/model.onnx", "--preprocess",
+                "classification", "--name", "mine", "--target", "cpu", "--bundles", "own",
+                cwd=made, again=gone(made, "own"))  # fmt: skip
+    check_views("export", "--model", "mnasnet0_5", "--target", "cpu", "--weights", "random",
+                "--bundles", "exported", cwd=made)  # fmt: skip
+
+
+def test_energy_of_a_program(made):
+    trace = ["--output", "trace.csv"]
+    check_views("energy", "record", "--driver", "generated", *trace, "--idle", "0", "--",
+                sys.executable, "-c", "import time; time.sleep(0.5)", cwd=made,
+                again=lambda: (made / "trace.csv").unlink(missing_ok=True))  # fmt: skip
+    check_views("energy", "integrate", "trace.csv", cwd=made)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_server_says_where_it_is(made, columns):
+    terminal, its_end = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "serve", made / "bundles", "--port", "0", "--ready-file", made / "ready"],
+        env={**PLAIN, "COLUMNS": str(columns), "TERM": "dumb"}, stdin=subprocess.DEVNULL,
+        stdout=its_end, stderr=its_end,
+    )  # fmt: skip
+    os.close(its_end)
+    said = b""
+    while b"--server http" not in said.replace(b"\r\n", b" "):
+        said += _read(terminal) or pytest.fail(said.decode())
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    os.close(terminal)
+    check_lines(said.decode().replace("\r\n", "\n"), columns)
 
 
 def test_a_report_of_forty_rows(made):
     out = narrow("report", "table3", "--out", "report", cwd=made)
     assert "Ours 10" in out and "No room for: " in out
-    narrow("whatif", "table3", "--rate", "100kbit", cwd=made)
-    narrow("compare", "table3", "table3", cwd=made)
+    check_views("report", "table3", "--out", "report", cwd=made)
+    check_views("whatif", "table3", "--rate", "100kbit", cwd=made)
+    check_views("compare", "table3", "table3", cwd=made)
+    check_views("compare", "table3", "--against", "published", cwd=made)
 
 
 def test_errors_break_between_words(made):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from unittest import mock
 
-from splitwatt.__main__ import VERBS, command_of
+from splitwatt.__main__ import BELOW, VERBS, command_of
+from splitwatt.device_configs.cli import parser_of
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
 _HEAD = """# The commands
@@ -17,30 +17,6 @@ _HEAD = """# The commands
 `splitwatt VERB --help` prints the same. Every command exits with 0 (done), 1 (failed) or 2 (wrong
 usage), and with `--debug` shows the traceback of an error. `python -m tools.commands_page` writes this page.
 """
-
-
-# A verb of verbs, each with its own parser.
-_BELOW = {"energy": ("read", "watch", "record", "integrate", "serve")}
-
-
-class _AskedError(Exception):
-    """Carries the parser that a command was about to use."""
-
-
-def _raise(parser: argparse.ArgumentParser, *arguments: object, **more: object) -> None:
-    raise _AskedError(parser)
-
-
-def parser_of(verb: str, *below: str) -> argparse.ArgumentParser:
-    """The parser that a verb, or a verb below it, reads its command line with."""
-    command = command_of(verb)
-    with mock.patch.object(argparse.ArgumentParser, "parse_args", _raise):
-        try:
-            command(list(below))
-        except _AskedError as asked:
-            parser: argparse.ArgumentParser = asked.args[0]
-            return parser
-    raise SystemExit(f"splitwatt {verb} reads its command line without a parser")
 
 
 def _cell(text: str) -> str:
@@ -87,12 +63,12 @@ def _unindented(example: str) -> str:
 
 def page() -> str:
     """The whole page."""
-    asked = [(verb, *below) for verb in VERBS for below in _nested(verb)]
-    return _HEAD + "".join(_section(parser_of(*words)) for words in asked)
+    asked = [(verb, below) for verb in VERBS for below in _nested(verb)]
+    return _HEAD + "".join(_section(parser_of(command_of(verb), *below)) for verb, below in asked)
 
 
 def _nested(verb: str) -> list[tuple[str, ...]]:
-    return [(below,) for below in _BELOW[verb]] if verb in _BELOW else [()]
+    return [(below,) for below in BELOW[verb]] if verb in BELOW else [()]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The tables of docs/trained.md and its figure: `python -m tools.trained_page DIR`.
+"""What docs/trained.md has of measurements, and its figure: `python -m tools.trained_page DIR`.
 
 DIR is the folder that `splitwatt evaluate --against efficientnet_lite0 --out DIR` filled. Crops of
 one photograph are alike: intervals resample photographs, not crops.
@@ -11,11 +11,13 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "trained.md"
+TRAINING = ROOT / "export" / "weights" / "trained" / "training.json"
 FIGURE = ROOT / "docs" / "images" / "agreement.svg"
 LEVELS = (70, 75, 80)
 _SYSTEMS = {"split_lite0": ("split_lite0", "#0072b2", "o"), "jpeg": ("JPEG", "#d55e00", "s"),
@@ -127,17 +129,26 @@ def draw(curve_points: list[Point], path: Path) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
+def made(training: dict[str, Any]) -> str:
+    """How the weights in the repository were made, as their training.json says."""
+    return (
+        f"The weights in the repository are those of `{training['command']}`: "
+        f"{training['iterations']:,} iterations of 20 crops\nwith seed {training['seed']}, in "
+        f"{training['minutes']:.0f} minutes on {training['machine']}.\n"
+        "`export/weights/trained/training.json` records the same.\n"
+    )
+
+
+def _filled(text: str, marks: str, content: str) -> str:
+    between = rf"(?s)(<!-- {marks} -->\n).*?(<!-- end of {marks} -->)"
+    return re.sub(between, lambda pair: pair.group(1) + content + pair.group(2), text)
+
+
 def main() -> None:
     """Write both."""
     curve_points = points(Path(sys.argv[1]))
-    text = PAGE.read_text()
-    PAGE.write_text(
-        re.sub(
-            r"(?s)(<!-- rows -->\n).*?(<!-- end of rows -->)",
-            lambda marks: marks.group(1) + tables(curve_points) + marks.group(2),
-            text,
-        )
-    )
+    text = _filled(PAGE.read_text(), "rows", tables(curve_points))
+    PAGE.write_text(_filled(text, "making", made(json.loads(TRAINING.read_text()))))
     draw(curve_points, FIGURE)
 
 

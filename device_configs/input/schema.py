@@ -11,7 +11,7 @@ import re
 from typing import Any, Callable, Dict, List, NoReturn, Tuple
 
 from splitwatt.device_configs.errors import ConfigError
-from splitwatt.device_configs.names import nearest, suggestion
+from splitwatt.device_configs.names import first_repeated, nearest, suggestion
 
 Schema = Dict[str, Any]
 
@@ -119,7 +119,7 @@ class _Checker(object):
 
     def _unsound(self, value: Any, schema: Schema, key: str, keyword: str, expected: str) -> None:
         if keyword == "uniqueItems":
-            twice = next(item for i, item in enumerate(value) if item in value[:i])
+            twice = first_repeated(value)
             raise ConfigError("%s: %s holds %r twice" % (self._file, key, twice), "name it once")
         more = ""
         if keyword == "enum" and isinstance(value, str):
@@ -178,7 +178,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _is_unique(value: List[Any], wanted: bool) -> bool:
-    return not wanted or not any(item in value[:i] for i, item in enumerate(value))
+    return not wanted or first_repeated(value) is None
 
 
 def _has_form(value: str, pattern: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Tuple, Type, Union
 
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.files import read_bounded
+from splitwatt.device_configs.names import first_repeated
 
 # The largest integer that a float64 and every other JSON reader hold exactly.
 MAX_INTEGER = 2**53
@@ -93,8 +94,7 @@ def _integer(text: str) -> int:
 def _object(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = first_repeated(key for key, _ in pairs)
         raise _WrongJsonError("has the key %s twice" % json.dumps(twice[:60]))
     return result
 

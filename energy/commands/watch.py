@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any, Deque, Dict, List, Optional
 
 from splitwatt.device_configs.cli import say
+from splitwatt.device_configs.printable import printable
 from splitwatt.energy.rails.total import add_up
 from splitwatt.energy.sampler.sampler import Latest, Sampler
 
@@ -156,7 +157,7 @@ class _Screen(object):
             return
         from rich.text import Text
 
-        self._live.update(Text("\n".join(lines)))
+        self._live.update(Text(printable("\n".join(lines))))
 
     def close(self) -> None:
         if self._live is not None:

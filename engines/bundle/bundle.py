@@ -1,5 +1,6 @@
 """The bundle: the folder that an export writes, checked file by file before anything of it runs."""
 
+import glob
 import os
 from typing import List, NamedTuple, Optional, Set, Tuple
 
@@ -12,6 +13,15 @@ from splitwatt.engines.bundle.manifest import Manifest, Part, Sample
 MANIFEST = "manifest.json"
 _MANIFEST_LIMIT_BYTES = 4 << 20
 _AGAIN = "copy or export it again"
+
+
+def bundles_in(folder: str) -> List[str]:
+    """The folder itself, or the bundles in it, or in the folders of its targets."""
+    for pattern in ("", "*", os.path.join("*", "*")):
+        paths = glob.glob(os.path.join(glob.escape(folder), pattern, MANIFEST))
+        if paths:
+            return sorted(os.path.dirname(path) for path in paths) if pattern else [folder]
+    return [folder]
 
 
 class SampleFiles(NamedTuple):

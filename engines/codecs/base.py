@@ -41,7 +41,8 @@ class Codec:
         """The tensors that it gives, from bytes that may come from anywhere.
 
         Args:
-            payload: what `encode` made.
+            payload: what `encode` made, as bytes or a memoryview of them, which need not be
+                copied before their header and checksum are known to be right.
             input_size: height and width of the board's input; no latent is larger.
 
         Raises:

@@ -7,7 +7,7 @@ import io
 import os
 import re
 import warnings
-from typing import Any, List, Tuple, Union
+from typing import Any, Callable, Dict, List, Tuple, Union
 
 import numpy as np
 from PIL import Image
@@ -22,16 +22,18 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm",
              ".jp2")  # fmt: skip
 _EXIF_ORIENTATION = 0x0112
-# EXIF orientation -> Pillow's number of the transposition that undoes it (PIL.Image.Transpose)
-_UPRIGHT = {
-    2: 0,  # FLIP_LEFT_RIGHT
-    3: 3,  # ROTATE_180
-    4: 1,  # FLIP_TOP_BOTTOM
-    5: 5,  # TRANSPOSE
-    6: 4,  # ROTATE_270
-    7: 6,  # TRANSVERSE
-    8: 2,  # ROTATE_90
+# EXIF orientation -> the view of an upright (H, W, 3) array whose pixels lie as the file stores them
+_STORED: Dict[Any, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.transpose(1, 0, 2),
+    6: lambda upright: np.rot90(upright, 1),
+    7: lambda upright: np.rot90(upright, 2).transpose(1, 0, 2),
+    8: lambda upright: np.rot90(upright, -1),
 }
+# Pixels are converted so many at a time: a whole image's conversion would take several times its size.
+_BAND_PIXELS = 1 << 20
 # Numbers of TIFF's tags.
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _SIGNED = 2
@@ -72,8 +74,7 @@ def decode_image(
                     )
                 white = _white(image, data, name)
                 image.load()
-                upright = _upright(image) if exif_rotation else image
-                return np.array(_eight_bit(upright, white).convert("RGB"))
+                return _rgb(image, white, _orientation(image) if exif_rotation else 1)
     except ImageError:
         raise
     except Exception as error:  # whatever a decoder raises for damaged bytes
@@ -121,13 +122,25 @@ def _read(path: str) -> bytes:
         raise ImageError("%s cannot be read: %s" % (path, error.strerror or error))
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _orientation(image: Image.Image) -> Any:
     try:
-        orientation = image.getexif().get(_EXIF_ORIENTATION)
+        return image.getexif().get(_EXIF_ORIENTATION)
     except Exception:  # damaged EXIF: the pixels are valid, their orientation is unknown
-        return image
-    method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if method is None else image.transpose(method)  # type: ignore[arg-type]
+        return 1
+
+
+def _rgb(image: Image.Image, white: Tuple[int, bool], orientation: Any) -> np.ndarray:
+    """uint8 (H, W, 3), upright; takes the memory of one band besides the two images."""
+    known = isinstance(orientation, int)
+    height, width = image.height, image.width
+    turned = known and orientation in (5, 6, 7, 8)
+    upright = np.empty((width, height, 3) if turned else (height, width, 3), np.uint8)
+    stored = _STORED[orientation](upright) if known and orientation in _STORED else upright
+    rows = max(1, _BAND_PIXELS // max(1, width))
+    for top in range(0, height, rows):
+        band = image.crop((0, top, width, min(top + rows, height)))
+        stored[top : top + rows] = np.asarray(_eight_bit(band, white).convert("RGB"))
+    return upright
 
 
 def _white(image: Image.Image, data: bytes, name: str) -> Tuple[int, bool]:

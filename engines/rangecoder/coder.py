@@ -68,16 +68,16 @@ class RangeCoder:
             BitstreamError: a value is NaN, infinite, or beyond int32 when rounded.
         """
         latent = self._array("latent", latent, np.float32)
-        tables = self._indexes(indexes, latent.shape)
+        indexes = self._indexes(indexes, latent.shape)
         if self._native is not None:
             try:
-                return self._run(latent, tables)
+                return self._run(latent, indexes)
             except native.NotCodableError:
                 raise not_codable(latent)
-        symbols = reference.quantize(latent, self._medians(tables))
+        symbols = reference.quantize(latent, self._medians(indexes))
         if symbols is None:
             raise not_codable(latent)
-        return self._encode(symbols, tables)
+        return self._encode(symbols, indexes)
 
     def decode(
         self, strings: Sequence[bytes], shape: Tuple[int, int], indexes: Optional[np.ndarray] = None
@@ -94,13 +94,13 @@ class RangeCoder:
             BitstreamError: a string is truncated, extended, damaged or none of this format.
             DesyncError: a string is whole, but of other tables, shape or indexes.
         """
-        full, tables, bodies = self._opened(strings, shape, indexes)
+        full, indexes, bodies = self._opened(strings, shape, indexes)
         if self._native is not None and self.format == "interleaved":
             latent = np.empty(full, np.float32)
-            self._native.decode(bodies, tables, latent)
+            self._native.decode(bodies, indexes, latent)
             return latent
-        symbols = self._decode(full, tables, bodies)
-        values: np.ndarray = symbols.astype(np.float32) + self._medians(tables)
+        symbols = self._decode(full, indexes, bodies)
+        values: np.ndarray = symbols.astype(np.float32) + self._medians(indexes)
         return values
 
     def encode_symbols(
@@ -148,28 +148,28 @@ class RangeCoder:
             raise UsageError("indexes must lie in 0 to %d" % (self.tables.count - 1))
         return np.ascontiguousarray(indexes, np.int32)
 
-    def _chosen(self, tables: Optional[np.ndarray]) -> np.ndarray:
+    def _chosen(self, indexes: Optional[np.ndarray]) -> np.ndarray:
         """The table of every symbol, broadcastable to (N, C, H, W)."""
-        if tables is not None:
-            return tables
+        if indexes is not None:
+            return indexes
         return np.arange(self.tables.count).reshape(1, -1, 1, 1)
 
-    def _medians(self, tables: Optional[np.ndarray]) -> np.ndarray:
-        medians: np.ndarray = self.tables.medians[self._chosen(tables)]
+    def _medians(self, indexes: Optional[np.ndarray]) -> np.ndarray:
+        medians: np.ndarray = self.tables.medians[self._chosen(indexes)]
         return medians
 
-    def _run(self, values: np.ndarray, tables: Optional[np.ndarray]) -> List[bytes]:
+    def _run(self, values: np.ndarray, indexes: Optional[np.ndarray]) -> List[bytes]:
         """Code latents or symbols natively, or symbols by the reference."""
         if self._native is None:
-            return self._encode(values, tables)
+            return self._encode(values, indexes)
         if self.format == "compressai":
-            return self._native.encode_compressai(values, tables)
-        return self._native.encode(values, tables)
+            return self._native.encode_compressai(values, indexes)
+        return self._native.encode(values, indexes)
 
-    def _encode(self, symbols: np.ndarray, tables: Optional[np.ndarray]) -> List[bytes]:
+    def _encode(self, symbols: np.ndarray, indexes: Optional[np.ndarray]) -> List[bytes]:
         """The reference's encoding."""
         shape = symbols.shape
-        chosen = np.broadcast_to(self._chosen(tables), shape)
+        chosen = np.broadcast_to(self._chosen(indexes), shape)
         rows = (shape[1], shape[2] * shape[3])
         strings = []
         for i in range(shape[0]):
@@ -181,16 +181,18 @@ class RangeCoder:
             strings.append(container.wrap(lanes, self.tables.id, shape[2], shape[3], payload))
         return strings
 
-    def _decode(self, full: Shape, tables: Optional[np.ndarray], bodies: List[bytes]) -> np.ndarray:
+    def _decode(
+        self, full: Shape, indexes: Optional[np.ndarray], bodies: List[bytes]
+    ) -> np.ndarray:
         """Symbols of checked strings."""
         symbols = np.empty(full, np.int32)
         if self._native is not None:
             if self.format == "compressai":
-                self._native.decode_compressai(bodies, tables, symbols)
+                self._native.decode_compressai(bodies, indexes, symbols)
             else:
-                self._native.decode(bodies, tables, symbols)
+                self._native.decode(bodies, indexes, symbols)
             return symbols
-        chosen = np.broadcast_to(self._chosen(tables), full)
+        chosen = np.broadcast_to(self._chosen(indexes), full)
         rows = (full[1], full[2] * full[3])
         for i, data in enumerate(bodies):
             which = chosen[i].reshape(rows)

@@ -77,7 +77,7 @@ class StringDecoder:
             )
         self._cdfs = _rows(tables)
         self._offsets = tables.offset.tolist()
-        self._state = _State(np.frombuffer(data, "<u4").tolist())
+        self._state = _State(np.frombuffer(data, "<u4").astype(np.uint32).data)
 
     def read(self, indexes: np.ndarray) -> np.ndarray:
         """The next int32 symbols, of the tables `indexes` (flat); DesyncError for a damaged one."""
@@ -107,7 +107,7 @@ class StringDecoder:
 class _State:
     """The decoder's state and its place among the words."""
 
-    def __init__(self, words: List[int]) -> None:
+    def __init__(self, words: memoryview) -> None:
         self.words = words
         self.x = words[0] | words[1] << 32
         self.at = 2

@@ -20,7 +20,7 @@ from splitwatt.device_configs.errors import BitstreamError, DesyncError
 LANES = 32
 SINGLE, INTERLEAVED = 0xB0, 0xB5
 _LANES_OF = {SINGLE: 1, INTERLEAVED: LANES}
-_MAX_VARINT_BYTES = 5
+MAX_VARINT_BYTES = 5
 
 Header = NamedTuple(
     "Header",
@@ -45,7 +45,7 @@ def read_varint(data: bytes, at: int) -> Tuple[int, int]:
         BitstreamError: it is cut off, longer than 5 bytes, or has a needless last byte.
     """
     value = 0
-    for i in range(_MAX_VARINT_BYTES):
+    for i in range(MAX_VARINT_BYTES):
         if at + i >= len(data):
             raise BitstreamError("the bitstream is truncated", "send it again")
         byte = data[at + i]

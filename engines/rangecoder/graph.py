@@ -9,7 +9,7 @@ from typing import Any
 
 from splitwatt.device_configs.errors import ExportError
 from splitwatt.engines.rangecoder.tables import Tables
-from splitwatt.engines.rangecoder.words import ENCODER_NODE, LENGTH, WORDS
+from splitwatt.engines.rangecoder.words import ENCODER_NODE, LENGTH, WORDS, WORDS_COUNT
 
 
 def node_attributes(tables: Tables) -> dict[str, Any]:
@@ -25,12 +25,14 @@ def node_attributes(tables: Tables) -> dict[str, Any]:
     }
 
 
-def append_encoder(model: Any, tables: Tables, latent: str = "latent") -> Any:
+def append_encoder(model: Any, tables: Tables, packed: bool, latent: str = "latent") -> Any:
     """Put the encoder behind the output `latent` of an ONNX model, in place.
 
     Args:
         model: an onnx.ModelProto whose output `latent` is float32 [N, C, H, W].
         tables: the tables, one a channel.
+        packed: M is what the longest string needs, for TensorRT 10 and later and TensorRT for RTX;
+            else the worst case, which every version takes.
 
     Returns:
         The model, its output `latent` replaced by `words` and `length`.
@@ -43,9 +45,12 @@ def append_encoder(model: Any, tables: Tables, latent: str = "latent") -> Any:
     outputs = list(model.graph.output)
     if latent not in [output.name for output in outputs]:
         raise ExportError("the graph has no output '%s'" % latent, "name the latent's output")
-    node = helper.make_node(
-        ENCODER_NODE, [latent], [WORDS, LENGTH], name="range_encode", **node_attributes(tables)
-    )
+    attributes = node_attributes(tables)
+    made = [WORDS, LENGTH]
+    if packed:
+        attributes["packed"] = [1]
+        made.append(WORDS_COUNT)
+    node = helper.make_node(ENCODER_NODE, [latent], made, name="range_encode", **attributes)
     model.graph.node.append(node)
     kept = [output for output in outputs if output.name != latent]
     shapes = {WORDS: ["batch", "words"], LENGTH: ["batch"]}

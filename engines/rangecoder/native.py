@@ -1,4 +1,4 @@
-"""The C++ library, over its plain C interface: found beside this file, or absent."""
+"""The C++ library, over its plain C interface. It lies beside this file; there may be none."""
 
 import ctypes
 import importlib.util
@@ -22,41 +22,45 @@ ABI_VERSION = 1
 PATHS = {"scalar": 1, "neon": 2, "avx2": 3, "avx512": 4}
 _NAMES = {code: name for name, code in PATHS.items()}
 
-_ERRORS: Dict[int, Tuple[type, str, str]] = {
-    -1: (EngineError, "the range coder was given arguments that make no sense", ""),
-    -2: (EngineError, "there is no memory left for the range coder", "use a smaller batch"),
-    -4: (
+# By the names of src/status.h, which the library gives for its numbers.
+_ERRORS: Dict[str, Tuple[type, str, str]] = {
+    "SW_BAD_ARGUMENT": (EngineError, "the range coder was given arguments that make no sense", ""),
+    "SW_NO_MEMORY": (
+        EngineError,
+        "there is no memory left for the range coder",
+        "use a smaller batch",
+    ),
+    "SW_NOT_OURS": (
         BitstreamError,
         "the bytes are no splitwatt bitstream",
         "check that both ends run the same format and version",
     ),
-    -5: (
+    "SW_TRUNCATED": (
         BitstreamError,
         "the bitstream is truncated or has bytes beyond its end",
         "send it again",
     ),
-    -6: (
+    "SW_DAMAGED": (
         BitstreamError,
         "the bitstream is damaged: its CRC does not match, or a number in it is malformed",
         "send it again",
     ),
-    -7: (
+    "SW_OTHER_TABLES": (
         DesyncError,
         "the bitstream was written with other tables",
         "use one bundle on both ends",
     ),
-    -8: (
+    "SW_OTHER_SHAPE": (
         DesyncError,
         "the bitstream holds a latent of another shape",
         "ask for the shape that was sent",
     ),
-    -9: (
+    "SW_DESYNC": (
         DesyncError,
-        "desync: the bitstream does not end where a sound one does",
+        "desync: the bitstream does not end where a valid one does",
         "tables or indexes differ between the two ends: use one bundle on both",
     ),
 }
-NOT_CODABLE = -3
 
 _POINTER, _SIZE, _INT = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
 _OUT = [ctypes.POINTER(_POINTER), ctypes.POINTER(_SIZE)]
@@ -64,6 +68,7 @@ _ENCODE = [_POINTER, _INT, _POINTER, _POINTER, _SIZE, _SIZE, _SIZE] + _OUT
 _DECODE = [_POINTER, _INT, ctypes.c_char_p, _SIZE, _POINTER, _SIZE, _SIZE, _SIZE, _POINTER]
 _SIGNATURES = {
     "sw_abi_version": [],
+    "sw_status_name": [_INT],
     "sw_has_path": [_INT],
     "sw_best_path": [],
     "sw_tables_new": [_POINTER, _SIZE, _SIZE, _POINTER, _POINTER, _POINTER, ctypes.c_char_p]
@@ -77,6 +82,8 @@ _SIGNATURES = {
     "sw_decode_compressai": [_POINTER, ctypes.c_char_p, _SIZE, _POINTER, _SIZE, _SIZE, _POINTER],
     "sw_quantize": [_POINTER, _POINTER, _POINTER, _SIZE, _SIZE, _POINTER],
 }
+
+_RESULTS = {"sw_tables_free": None, "sw_status_name": ctypes.c_char_p}
 
 
 class NotCodableError(Exception):
@@ -95,7 +102,7 @@ class Library:
         for name, arguments in _SIGNATURES.items():
             function = getattr(library, name)
             function.argtypes = arguments
-            function.restype = None if name == "sw_tables_free" else _INT
+            function.restype = _RESULTS.get(name, _INT)
         if library.sw_abi_version() != ABI_VERSION:
             raise AttributeError("%s has another interface version" % path)
         self.file = path
@@ -103,12 +110,23 @@ class Library:
         self.best = _NAMES[library.sw_best_path()]
         self.paths = [name for name in PATHS if library.sw_has_path(PATHS[name])]
 
+    def check(self, status: int) -> None:
+        """Raise what a status that is not SW_OK stands for."""
+        if status:
+            name = (self.functions.sw_status_name(status) or b"status %d" % status).decode()
+            if name == "SW_NOT_CODABLE":
+                raise NotCodableError()
+            kind, message, remedy = _ERRORS.get(
+                name, (SplitwattError, "the range coder failed with %s" % name, "")
+            )
+            raise kind(message, remedy)
+
 
 _loaded: Optional[Tuple[Optional[Library], str]] = None
 
 
 def library() -> Optional[Library]:
-    """The library, loaded once, or None where there is none that loads (see `reason`)."""
+    """The library, loaded once; None where no file of it loads (see `reason`)."""
     global _loaded
     if _loaded is None:
         _loaded = _load()
@@ -133,11 +151,11 @@ def _load() -> Tuple[Optional[Library], str]:
 
 def candidates() -> List[str]:
     """The library's files: beside this one, and where an editable installation put it."""
-    found = [os.path.join(os.path.dirname(os.path.abspath(__file__)), NAME)]
+    paths = [os.path.join(os.path.dirname(os.path.abspath(__file__)), NAME)]
     spec = importlib.util.find_spec("splitwatt.engines.rangecoder._rangecoder")
-    if spec is not None and spec.origin and spec.origin not in found:
-        found.append(spec.origin)
-    return [path for path in found if os.path.isfile(path)]
+    if spec is not None and spec.origin and spec.origin not in paths:
+        paths.append(spec.origin)
+    return [path for path in paths if os.path.isfile(path)]
 
 
 class NativeTables:
@@ -156,10 +174,9 @@ class NativeTables:
             bytes.fromhex(tables.id),
             ctypes.byref(handle),
         )
-        if status == -1:
-            raise BundleError("the entropy tables are unsound", "export the bundle again")
-        if status:
-            raise failure(status)
+        if library.functions.sw_status_name(status) == b"SW_BAD_ARGUMENT":
+            raise BundleError("the entropy tables make no sense", "export the bundle again")
+        library.check(status)
         self.handle = handle.value
 
     def __del__(self) -> None:
@@ -172,7 +189,7 @@ class NativeCoder:
     """Codes batches through the library. Safe to share between threads."""
 
     def __init__(self, library: Library, tables: Tables, path: str) -> None:
-        self._functions = library.functions
+        self._functions, self._check = library.functions, library.check
         self._tables = NativeTables(library, tables)
         self._handle = self._tables.handle
         self._path = PATHS[path]
@@ -197,8 +214,7 @@ class NativeCoder:
                 string,
                 size,
             )
-            if status:
-                raise failure(status)
+            self._check(status)
             strings.append(ctypes.string_at(string, size.value))
         return strings
 
@@ -220,8 +236,7 @@ class NativeCoder:
                 width,
                 address + item * stride,
             )
-            if status:
-                raise failure(status)
+            self._check(status)
 
     def encode_compressai(self, values: np.ndarray, indexes: Optional[np.ndarray]) -> List[bytes]:
         """Like `encode`, in CompressAI's format."""
@@ -236,13 +251,13 @@ class NativeCoder:
             status = self._functions.sw_encode_compressai(
                 self._handle, _address(values[item]), chosen, rows, n, string, size
             )
-            if status == NOT_CODABLE:
+            try:
+                self._check(status)
+            except NotCodableError:
                 raise BitstreamError(
                     "a symbol lies too far from its table for CompressAI's format",
                     "use the interleaved format, or fit the tables to the latent",
                 )
-            if status:
-                raise failure(status)
             strings.append(ctypes.string_at(string, size.value))
         return strings
 
@@ -262,8 +277,7 @@ class NativeCoder:
                 out.size // (items * rows),
                 _address(out[item]),
             )
-            if status:
-                raise failure(status)
+            self._check(status)
 
     def _quantized(
         self, values: np.ndarray, indexes: Optional[np.ndarray], rows: int, n: int
@@ -274,20 +288,8 @@ class NativeCoder:
             status = self._functions.sw_quantize(
                 self._handle, _address(values[item]), chosen, rows, n, _address(symbols[item])
             )
-            if status:
-                raise failure(status)
+            self._check(status)
         return symbols
-
-
-def failure(status: int) -> Exception:
-    """The exception for a status that is not 0."""
-    if status == NOT_CODABLE:
-        return NotCodableError()
-    kind, message, remedy = _ERRORS.get(
-        status, (SplitwattError, "the range coder failed with status %d" % status, "")
-    )
-    error: Exception = kind(message, remedy)
-    return error
 
 
 def _address(array: Any) -> Any:

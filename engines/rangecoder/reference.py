@@ -29,7 +29,7 @@ coded as the table's last interval, and its distance goes to the escapes: 2 * (e
 the table, -2 * entry - 1 below it, in octal digits, low ones first, each a nibble whose top bit is
 set on all digits but the last. Escapes are read backwards from the end of the payload, symbol after
 symbol, of each byte the low nibble first; where their number is odd, a zero nibble fills the last.
-A sound item ends with every byte read, every lane's top byte 1, and the single lane's state exactly
+A valid item ends with every byte read, every lane's top byte 1, and the single lane's state exactly
 2**24: anything else is a desync.
 """
 
@@ -122,7 +122,7 @@ def decode(
 def desync() -> DesyncError:
     """The error of bytes that arrived whole and do not end where a sound stream ends."""
     return DesyncError(
-        "desync: the bitstream does not end where a sound one does",
+        "desync: the bitstream does not end where a valid one does",
         "tables or indexes differ between the two ends: use one bundle on both",
     )
 

@@ -82,7 +82,7 @@ class Tables:
             limit_bytes: the largest unpacked size that is read; None: 64 MiB.
 
         Raises:
-            BundleError: the file is missing, no .npz of these arrays, or its tables are unsound.
+            BundleError: the file is missing, no .npz of these arrays, or its tables make no sense.
         """
         limit = MAX_BYTES if limit_bytes is None else min(limit_bytes, MAX_BYTES)
         arrays = load_arrays(path, limit)

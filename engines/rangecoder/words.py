@@ -11,6 +11,8 @@ ENCODER_NODE, DECODER_NODE = "SplitRangeEncode", "SplitRangeDecode"
 # The outputs of the encoder's node, which take the latent's place.
 LATENT = "latent"
 WORDS, LENGTH = "words", "length"
+# A third output of a packing node, inside the graph: how many words a row of the first has.
+WORDS_COUNT = "words_count"
 
 
 def strings_of(words: np.ndarray, length: np.ndarray) -> List[bytes]:

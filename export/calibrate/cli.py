@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from splitwatt.device_configs.cli import note, parser, print_json
+from splitwatt.device_configs.cli import note, parser, print_json, say
 
 EXAMPLE = "splitwatt calibrate bundles/cpu/ladon_r50@0.32 --images photos"
 
@@ -59,11 +59,11 @@ def calibrate(argv: list[str]) -> int:
     sure = ""
     if saving.low is not None and saving.high is not None:
         sure = f" (95 % bootstrap: {saving.low:.2f} to {saving.high:.2f} %)"
-    print(
+    say(
         f"{saving.percent:.2f} % fewer bytes{sure} on {count} held-out images: "
         f"{before / count:.0f} -> {after / count:.0f} B an image"
     )
-    print(out)
+    say(str(out))
     if saving.percent <= 0:
         note("these tables save nothing: keep the ones that you have")
     return 0

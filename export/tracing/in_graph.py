@@ -8,11 +8,19 @@ import onnx
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.files import sha256_file, write_atomic
+from splitwatt.device_configs.targets import Target, load_target
 from splitwatt.engines.bundle.manifest import GraphFile, Manifest
 from splitwatt.engines.rangecoder import Tables
 from splitwatt.engines.rangecoder.graph import append_encoder
 from splitwatt.engines.rangecoder.words import LATENT
+from splitwatt.engines.tensorrt.versions import TYPED, generation
 from splitwatt.engines.verify.samples import write_manifest
+
+
+def packs(target: Target) -> bool:
+    """Whether a target's TensorRT has outputs whose length a plugin computes (IPluginV3)."""
+    version = target.operators["tensorrt"]
+    return version is not None and generation(version) == TYPED
 
 
 def add_coder(folder: Path, manifest: Manifest) -> Manifest:
@@ -42,7 +50,9 @@ def add_coder(folder: Path, manifest: Manifest) -> Manifest:
                     f"TensorRT does not run {manifest.model}'s {part.name} on {part.target}",
                     "leave --coder out",
                 )
-            model = append_encoder(onnx.load(str(folder / part.file)), tables)
+            model = append_encoder(
+                onnx.load(str(folder / part.file)), tables, packs(load_target(part.target))
+            )
             file = f"{part.name}.coder.onnx"
             write_atomic(str(folder / file), model.SerializeToString())
             size = (folder / file).stat().st_size

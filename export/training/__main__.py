@@ -7,12 +7,15 @@ import copy
 import json
 import os
 import platform
+import re
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import SplitwattError, UsageError
 from splitwatt.device_configs.files import write_atomic
 from splitwatt.device_configs.install import install_command
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from splitwatt.export.training.loop import Training
 
 SEED, ITERATIONS, CROPS = 1, 2800, 4000
+_MAKES = ["--out", "build/trained"]  # what `make trained` gives
 # Of held-out crops: how many of a photograph, their side in pixels, and how sure the backbone must be.
 _EACH, _SIDE, _SURE = 7, 256, 0.3
 
@@ -42,7 +46,6 @@ def main() -> int:
     add("--out", default="build/trained", metavar="DIR", help="default: build/trained")
     add("--images", metavar="DIR", help="photographs of your own (default: Debian's packages)")
     add("--iterations", type=int, default=ITERATIONS, help=f"default: {ITERATIONS}")
-    add("--stop", type=int, metavar="N", help="stop behind iteration N (default: behind the last)")
     add("--crops", type=int, default=CROPS, help=f"crops to train with (default: {CROPS})")
     add("--seed", type=int, default=SEED, help=f"default: {SEED}")
     add("--only-held-out", action="store_true",
@@ -51,11 +54,12 @@ def main() -> int:
     try:
         return _run(options)
     except SplitwattError as error:
-        print(error, file=sys.stderr)
+        note(str(error))
         return 1
 
 
 def _run(options: argparse.Namespace) -> int:
+    began = time.monotonic()
     files = locate((BACKBONE,), None, "efficientnet_lite0", None)
     if files is None:
         raise UsageError("the backbone's weights are not installed", install_command("export"))
@@ -75,7 +79,7 @@ def _run(options: argparse.Namespace) -> int:
 
     from splitwatt.export.networks.backbones import make_timm
     from splitwatt.export.networks.gained_split import LITE0, in_order, split_lite0
-    from splitwatt.export.training.loop import Pool, Training
+    from splitwatt.export.training.loop import DEVICE, Pool, Training
     from splitwatt.export.weights.checkpoints import read
 
     # More threads wait for each other where a machine does other work too; the bytes are the same.
@@ -88,7 +92,9 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     whole = copy.deepcopy(backbone.blocks[3]).requires_grad_(False)
     split: Any = split_lite0(backbone, len(RATES))  # PyTorch does not type this form of `to`
-    split = split.to(memory_format=torch.channels_last)
+    split = split.to(DEVICE, memory_format=torch.channels_last)
+    whole = whole.to(DEVICE)
+    torch.backends.cudnn.deterministic = True
 
     def crop(number: int) -> np.ndarray:
         random = np.random.default_rng((options.seed, number))
@@ -96,11 +102,10 @@ def _run(options: argparse.Namespace) -> int:
 
     pool = Pool.kept(out / f"pool-{options.seed}-{options.crops}.npz",
                      lambda: Pool.make(split, whole, crop, options.crops, _say))  # fmt: skip
-    run = Training(split, pool, options.iterations, options.stop or options.iterations,
-                   options.seed)  # fmt: skip
+    run = Training(split, pool, options.iterations, options.seed, began)
     state = out / "state.pt"
     if run.resume(state):
-        _say(f"goes on at iteration {run.done} of {run.stop}")
+        _say(f"goes on at iteration {run.done} of {run.iterations}")
     else:
         run.start()
     run.run(state, _say)
@@ -136,21 +141,35 @@ def _write(run: Training, options: argparse.Namespace, out: Path, photographs: i
     weights = out / "split_lite0.safetensors"
     write_atomic(str(weights), save(shipped(run.split)))
     stated = {
-        "command": " ".join(["python -m splitwatt.export.training", *sys.argv[1:]]),
+        "command": _command(sys.argv[1:]),
         "seed": options.seed,
-        "iterations": run.done,
-        "schedule": options.iterations,
+        "iterations": run.iterations,
         "crops": options.crops,
         "photographs": photographs,
         "torch": torch.__version__,
-        "processor": platform.machine(),
+        "machine": f"{_processor()}, {torch.get_num_threads()} of {os.cpu_count()} threads",
+        "minutes": round(run.seconds / 60, 1),
     }
     write_atomic(str(out / "training.json"), json.dumps(stated, indent=2) + "\n")
     _say(f"{weights}: {weights.stat().st_size / 1e6:.2f} MB")
 
 
+def _command(arguments: list[str]) -> str:
+    if arguments == _MAKES:
+        return "make trained"
+    return " ".join(["python -m splitwatt.export.training", *arguments])
+
+
+def _processor() -> str:
+    """Its name where the kernel tells it, else its architecture."""
+    table = Path("/proc/cpuinfo")
+    text = table.read_text(encoding="utf-8") if table.is_file() else ""
+    named = re.search(r"model name\s*: (.+)", text)
+    return named.group(1) if named else platform.machine()
+
+
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    note(text)
 
 
 if __name__ == "__main__":

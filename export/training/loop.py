@@ -22,13 +22,14 @@ from torch.nn import functional as F
 from splitwatt.device_configs.files import write_atomic_with
 from splitwatt.export.networks.gained_split import GainedSplit, shipped, trained
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # Nats of divergence that a kilobyte is worth, one for each rate; rates start rounded at these steps.
 TRADES = (4.0, 1.6, 0.7, 0.3, 0.12)
 _STEPS = (8.0, 5.0, 3.0, 1.8, 1.0)
 _EACH = 4
 _FEATURES = 0.3
 _SAVE_EVERY = 100
-# Iterations over which the learning rates fall before a stop.
+# Iterations over which the learning rates fall to zero at the end.
 _TAPER = 150
 # Learning rates of the networks, of gains and bottleneck, of the entropy models.
 _NETWORK, _BOTTLENECK, _ENTROPY = 3e-4, 1e-3, 3e-3
@@ -65,11 +66,11 @@ class Pool:
         for start in range(0, size, 20):
             pixels = np.stack([crop(i) for i in range(start, min(start + 20, size))])
             with torch.no_grad(), fast():
-                front = split.front(normalised(pixels))
+                front = split.front(normalised(pixels).to(DEVICE))
                 target = whole(front)
                 logits = split.tail(target)
             for part, tensor in zip(parts, (front, target, logits), strict=True):
-                part.append(tensor.half().numpy())
+                part.append(tensor.half().cpu().numpy())
             if start % 400 == 0:
                 say(f"crops {start} of {size}")
         return cls(*map(np.concatenate, parts))
@@ -82,28 +83,35 @@ def normalised(pixels: np.ndarray) -> Tensor:
 
 
 def fast() -> Any:
-    """bfloat16 where the processor has it."""
+    """bfloat16 where the GPU or the processor has it."""
+    if DEVICE == "cuda":
+        return torch.autocast(DEVICE, torch.bfloat16, enabled=torch.cuda.is_bf16_supported())
     able = bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
-    return torch.autocast("cpu", torch.bfloat16, enabled=able)
+    return torch.autocast(DEVICE, torch.bfloat16, enabled=able)
 
 
 class Training:
     """One run.
 
     Args:
-        split: to train.
+        split: to train, on `DEVICE`.
         pool: the crops.
-        iterations: of the whole schedule: the learning rates fall along a cosine over them.
-        stop: the last iteration; over those before it the learning rates fall to zero.
+        iterations: how many; the learning rates fall along a cosine over them, at last to zero.
         seed: of the order of the crops and of the noise.
+        began: when the work began, by the monotonic clock; None: now.
     """
 
     def __init__(
-        self, split: GainedSplit, pool: Pool, iterations: int, stop: int, seed: int
+        self,
+        split: GainedSplit,
+        pool: Pool,
+        iterations: int,
+        seed: int,
+        began: float | None = None,
     ) -> None:
         self.split, self.pool, self.iterations, self.seed = split, pool, iterations, seed
-        self.stop = min(stop, iterations)
         self.done = 0
+        self._spent_s, self._began = 0.0, time.monotonic() if began is None else began
         bottleneck = split.bottleneck
         entropy = [p for n, p in bottleneck.entropy.named_parameters() if "quantiles" not in n]
         own = [p for n, p in bottleneck.named_parameters() if not n.startswith("entropy")]
@@ -121,10 +129,16 @@ class Training:
         # What the mean squared error of features is divided by.
         self.scale = float(np.var(pool.target[:200].astype(np.float32)))
 
+    @property
+    def seconds(self) -> float:
+        """Since this run was first begun, without the time between a stop and its continuation."""
+        return self._spent_s + time.monotonic() - self._began
+
     def start(self) -> None:
         """Principal components of the features at the cut."""
         with torch.no_grad():
-            features = self.split.before(torch.from_numpy(self.pool.front[:400]).float())
+            front = torch.from_numpy(self.pool.front[:400]).float().to(DEVICE)
+            features = self.split.before(front)
         deviation = float(features.std())
         self.split.bottleneck.fit(features, [deviation * step for step in _STEPS])
 
@@ -132,28 +146,29 @@ class Training:
         """All iterations that are left."""
         began = time.monotonic()
         sums: list[Tensor] = []
-        while self.done < self.stop:
+        while self.done < self.iterations:
             sums.append(self._step())
             self.done += 1
-            if self.done % _SAVE_EVERY == 0 or self.done == self.stop:
+            if self.done % _SAVE_EVERY == 0 or self.done == self.iterations:
                 self.save(save_to)
                 mean = torch.stack(sums).mean(0)
                 pace = (time.monotonic() - began) / len(sums)
+                left = f"about {math.ceil(pace * (self.iterations - self.done) / 60)} min left"
                 said = "  ".join(f"{b:.0f} B {k:.2f}" for b, k in mean.tolist())
-                say(f"{self.done} of {self.stop}, {pace:.2f} s each: {said}")
+                say(f"{self.done} of {self.iterations}, {pace:.2f} s each, {left}: {said}")
                 sums, began = [], time.monotonic()
 
     def _step(self) -> Tensor:
         """One batch; returns bytes and divergence of each rate, (rates, 2)."""
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            warm = min(1.0, (self.done + 1) / 100, (self.stop - self.done) / _TAPER)
+            warm = min(1.0, (self.done + 1) / 100, (self.iterations - self.done) / _TAPER)
             group["lr"] = rate * warm * (1 + math.cos(math.pi * self.done / self.iterations)) / 2
         torch.manual_seed(self.seed * 1_000_003 + self.done)
         split, pool, rates = self.split, self.pool, len(TRADES)
         random = np.random.default_rng((self.seed, self.done))
         chosen = random.integers(len(pool.logits), size=rates * _EACH)
         front, target, logits = (
-            torch.from_numpy(part[chosen]).float()
+            torch.from_numpy(part[chosen]).float().to(DEVICE)
             for part in (pool.front, pool.target, pool.logits)
         )
         with fast():
@@ -174,7 +189,7 @@ class Training:
             answers.float().log_softmax(1), logits.log_softmax(1), log_target=True, reduction="none"
         ).sum(1)
         size = torch.cat(kilobytes)
-        trade = torch.tensor(TRADES).repeat_interleave(_EACH)
+        trade = torch.tensor(TRADES, device=DEVICE).repeat_interleave(_EACH)
         (divergence + _FEATURES * difference + trade * size).mean().backward()
         nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], 5.0)
         self.optimizer.step()
@@ -196,6 +211,7 @@ class Training:
             "seed": self.seed,
             "iterations": self.iterations,
             "done": self.done,
+            "seconds": self.seconds,
             "weights": shipped(self.split),
             "optimizer": self.optimizer.state_dict(),
             "quantiles": self.quantiles.state_dict(),
@@ -206,7 +222,7 @@ class Training:
         """Go on from a saved state of the same seed and iterations; False if nothing is saved."""
         if not path.is_file():
             return False
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location=DEVICE)
         if (state["seed"], state["iterations"]) != (self.seed, self.iterations):
             return False
         for name, module in trained(self.split).items():
@@ -214,5 +230,5 @@ class Training:
             module.load_state_dict(own, strict=False)
         self.optimizer.load_state_dict(state["optimizer"])
         self.quantiles.load_state_dict(state["quantiles"])
-        self.done = state["done"]
+        self.done, self._spent_s = state["done"], state.get("seconds", 0.0)
         return True

@@ -63,7 +63,7 @@ _STAMP_BYTES = 40_000
 _LONGEST, _SHORTEST = 640, 180
 _HELD_OUT_OF = 4
 _SAME_BITS = 24
-_WEBP = re.compile(rb"RIFF(....)WEBPVP8", re.DOTALL)
+WEBP = re.compile(rb"RIFF(....)WEBPVP8", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def _files(root: Path, patterns: tuple[str, ...]) -> Iterator[tuple[str, bytes]]
         if path.suffix != ".rcc":
             yield str(path.relative_to(root / "usr/share")), data
             continue
-        for number, match in enumerate(_WEBP.finditer(data)):
+        for number, match in enumerate(WEBP.finditer(data)):
             (size,) = struct.unpack("<I", match.group(1))
             yield f"{path.stem}#{number}", data[match.start() : match.start() + 8 + size]
 

@@ -160,7 +160,10 @@ def _row(run: Run, config: str, backend: str, flows: Dict[str, Optional[float]])
         rates = [flows.get(s.block) for s in {s.block: s for s in good}.values()]
         rate = _median(rates)
         cells.append("-" if rate is None else "%.2f" % rate)
-    payload = _median([s.payload_bytes for s in good])
+    # What links carry: the published size where it is charged, else the bytes made here.
+    charged = [s.published_payload_bytes for s in good]
+    sizes = [s.payload_bytes if c is None else c for s, c in zip(good, charged)]
+    payload = _median(sizes)
     cells.append("-" if payload is None else "%d" % payload)
     for link in run.config.links:
         seconds = _median([end_to_end_s(sample, link) for sample in good])

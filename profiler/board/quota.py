@@ -152,10 +152,15 @@ def _make(place: _Place, quota_us: int, period_us: int) -> str:
         if place.version == 1:
             _write(folder + "/cpu.cfs_period_us", str(period_us))
             _write(folder + "/cpu.cfs_quota_us", str(quota_us))
+            burst = folder + "/cpu.cfs_burst_us"
         else:
             if not os.path.exists(folder + "/cpu.max"):
                 _write(place.folder + "/cgroup.subtree_control", "+cpu")
             _write(folder + "/cpu.max", "%d %d" % (quota_us, period_us))
+            burst = folder + "/cpu.max.burst"
+        # Since Linux 5.14: what a busy machine did not give comes a period later.
+        if os.path.exists(burst):
+            _write(burst, str(quota_us))
     except OSError:
         _delete(folder)
         raise

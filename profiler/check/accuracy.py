@@ -1,25 +1,27 @@
-"""accuracy.json, recomputed from the records of evaluation/, and the hashes of those."""
+"""accuracy.json and agreement.json, recomputed from the records of evaluation/, and the hashes of those."""
 
 import hashlib
 import importlib.util
 import json
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import RunError, SplitwattError
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.device_configs.input.strict_json import parse_json
 from splitwatt.profiler.check.raw import Check, Raw, nothing, verdict
+from splitwatt.profiler.evaluate.against import of_task
 from splitwatt.profiler.evaluate.data_sets.data_set import DETECTION, DataSet, Item
 from splitwatt.profiler.evaluate.intervals import Figure
 from splitwatt.profiler.evaluate.metrics import figures
 from splitwatt.profiler.evaluate.run import BYTES, mean_if_known
 from splitwatt.profiler.records.coco import read_coco
 from splitwatt.profiler.records.reading import open_file, read_bytes
+from splitwatt.profiler.records.run import ACCURACY_FILE, AGREEMENT_FILE
 
 _FOLLOWS = "accuracy follows from its records"
 _SAME = "records of accuracy are those that were counted"
-_ABOUT = ("data_set", "preprocess", "backend")
+_ABOUT, _ABOUT_PAIR = ("data_set", "preprocess", "backend"), ("backend", "against", "folder")
 _UNUSABLE = (
     OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SplitwattError
 )  # fmt: skip
@@ -37,16 +39,19 @@ class _Records(NamedTuple):
 
 def checks(raw: Raw) -> List[Check]:
     """The checks of this page."""
-    path = os.path.join(raw.path, "accuracy.json")
-    if not os.path.lexists(path):
+    files = {ACCURACY_FILE: _accuracies, AGREEMENT_FILE: _agreements}
+    there = [name for name in files if os.path.lexists(os.path.join(raw.path, name))]
+    if not there:
         return [nothing(name, "accuracy was not evaluated") for name in (_FOLLOWS, _SAME)]
-    try:
-        results = _results(path)
-    except _UNUSABLE as error:
-        return [
-            Check(_FOLLOWS, False, "accuracy.json cannot be used: %s" % error),
-            nothing(_SAME, "accuracy.json cannot be used"),
-        ]
+    results: List[Tuple[str, Dict[str, Any]]] = []
+    for name in there:
+        try:
+            results += files[name](os.path.join(raw.path, name))
+        except _UNUSABLE as error:
+            return [
+                Check(_FOLLOWS, False, "%s cannot be used: %s" % (name, error)),
+                nothing(_SAME, "%s cannot be used" % name),
+            ]
     wrong: List[str] = []
     changed: List[str] = []
     left: List[str] = []
@@ -63,7 +68,7 @@ def checks(raw: Raw) -> List[Check]:
             if differing:
                 changed.append("%s: its records are of another %s" % (place, differing))
                 continue
-            odd, why = _compared(result, records)
+            odd, why = (_agreed if "tasks" in result else _compared)(result, records)
         except _UNUSABLE as error:
             wrong.append("%s: its records cannot be used: %s" % (place, error))
             continue
@@ -75,13 +80,18 @@ def checks(raw: Raw) -> List[Check]:
     return [verdict(_FOLLOWS, wrong, looked), verdict(_SAME, changed, looked)]
 
 
-def _results(path: str) -> List[Tuple[str, Dict[str, Any]]]:
+def _accuracies(path: str) -> List[Tuple[str, Dict[str, Any]]]:
     bundles = parse_json(read_bytes(path, _LIMIT_BYTES), path, RunError)["bundles"]
     results = []
     for model, entry in sorted(bundles.items()):
         for result in entry["results"]:
             results.append((model, dict(result, manifest_sha256=entry.get("manifest_sha256"))))
     return results
+
+
+def _agreements(path: str) -> List[Tuple[str, Dict[str, Any]]]:
+    results = parse_json(read_bytes(path, _LIMIT_BYTES), path, RunError)["results"]
+    return [(result["model"], result) for result in results]
 
 
 def _records(run: str, result: Dict[str, Any]) -> _Records:
@@ -100,7 +110,7 @@ def _another(model: str, result: Dict[str, Any], records: _Records) -> Optional[
     """What of the heading is not the result's."""
     if records.heading["model"] != model:
         return "model"
-    names = ("manifest_sha256",) + _ABOUT
+    names = ("manifest_sha256",) + (_ABOUT_PAIR if "tasks" in result else _ABOUT)
     return next((name for name in names if records.heading[name] != result[name]), None)
 
 
@@ -117,12 +127,45 @@ def _compared(result: Dict[str, Any], records: _Records) -> Tuple[List[str], Opt
         stated.update((name, result["metrics"][name]) for name in metrics)
         if why is None and set(metrics) != set(result["metrics"]):
             return ["its metrics are %s" % ", ".join(sorted(result["metrics"]))], None
-    wrong = [
+    return _odd(stated, expected), why
+
+
+def _agreed(result: Dict[str, Any], records: _Records) -> Tuple[List[str], Optional[str]]:
+    """The same of a comparison with another bundle."""
+    expected: Dict[str, Optional[Figure]] = {}
+    stated: Dict[str, Optional[Figure]] = {}
+    for name in ("payload_bytes", "against_payload_bytes"):
+        expected[name] = mean_if_known([record[name] for record in records.images])
+        stated[name] = result[name]
+    data = DataSet("", "", None, [Item(record["name"], "", None) for record in records.images])
+    why = None
+    for task, own in result["tasks"].items():
+        if task == DETECTION and importlib.util.find_spec("pycocotools") is None:
+            why = "mAP needs the package pycocotools"
+            continue
+        made = of_task(data, task, [record[task] for record in records.images])
+        for kind in ("agreement", "differences"):
+            if set(made[kind]) != set(own[kind]):
+                return ["%s of %s is of %s" % (kind, task, ", ".join(sorted(own[kind])))], None
+            for name, figure in made[kind].items():
+                expected["%s of %s" % (name, task)] = _flat(figure)
+                stated["%s of %s" % (name, task)] = _flat(own[kind][name])
+    return _odd(stated, expected), why
+
+
+def _flat(figure: Optional[Dict[str, Any]]) -> Optional[Figure]:
+    """A figure; a difference as one: its mean, and the largest."""
+    if figure is None or "mean" not in figure:
+        return figure
+    return dict(figure["mean"], max=figure["max"])
+
+
+def _odd(stated: Mapping[str, Optional[Figure]], due: Mapping[str, Optional[Figure]]) -> List[str]:
+    return [
         "%s is %s, and the records give %s" % (name, json.dumps(stated[name]), json.dumps(figure))
-        for name, figure in sorted(expected.items())
+        for name, figure in sorted(due.items())
         if not _same(stated[name], figure)
     ]
-    return wrong, why
 
 
 def _same(stated: Optional[Figure], due: Optional[Figure]) -> bool:

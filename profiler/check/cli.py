@@ -6,7 +6,6 @@ from typing import List
 
 from splitwatt.device_configs.cli import parser, print_json, say
 from splitwatt.device_configs.errors import SplitwattError
-from splitwatt.device_configs.printable import show
 from splitwatt.profiler.check import accuracy, figures, files, plan, power
 from splitwatt.profiler.check.raw import Check, read_raw, verdict
 from splitwatt.profiler.records.document import RUN_FILE
@@ -27,7 +26,7 @@ def check(argv: List[str]) -> int:
         )
         return 1 if failed else 0
     for one in results:
-        show("%s %s: %s" % (_MARKS[one.met], one.name, one.said))
+        say("%s %s: %s" % (_MARKS[one.met], one.name, one.said))
     met = sum(1 for one in results if one.met)
     say("%d of %d checks met, %d had nothing to check"
         % (met, len(results), len(results) - met - len(failed)))  # fmt: skip

@@ -13,7 +13,7 @@ from splitwatt.profiler.records.run import Run
 # Stages are additive by construction; what lies between two calls is missing.
 _MISSING_PART, _MISSING_S = 0.02, 0.5e-3
 # Of a single sample: for so long a busy machine runs something else between two stages.
-_TAKEN_S = 0.02
+_TAKEN_S = 0.04
 # The kernel holds a process under a quota back for up to its period of 100 ms, anywhere.
 _HELD_S = 0.1
 _CLOSE = 1e-9

@@ -3,7 +3,7 @@
 import os
 from typing import Any, Dict, List, Optional, Sequence
 
-from splitwatt.device_configs.cli import number, parser, print_json
+from splitwatt.device_configs.cli import deadline, number, parser, print_json, say
 from splitwatt.device_configs.errors import RunError, UsageError
 
 EXAMPLE = "splitwatt choose runs/table3 --deadline 500ms --rate 250kbit --policy policy.yaml"
@@ -37,24 +37,14 @@ def choose(argv: List[str]) -> int:
     if options.json:
         print_json(_document(runs, rows, rates, bounds, quality, notes))
     else:
-        print(_table(runs, rows, bounds))
-        print()
+        say(_table(runs, rows, bounds))
+        say()
         for sentence in notes:
-            print("note: " + sentence)
+            say("note: " + sentence)
     return 0 if met else 1
 
 
 def _parse(argv: List[str]) -> Any:
-    import argparse
-    import re
-
-    def deadline(text: str) -> float:
-        match = re.match(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s)$", text)
-        value = float(match.group(1)) / (1000.0 if match.group(2) == "ms" else 1.0) if match else 0
-        if not 0.001 <= value <= 600:
-            raise argparse.ArgumentTypeError("must be from 1ms to 600s, not '%s'" % text)
-        return value
-
     result = parser("choose", "From measured runs: the configurations that meet a deadline and other "
                     "bounds, best first.", EXAMPLE)  # fmt: skip
     add = result.add_argument
@@ -107,7 +97,7 @@ def _notes(
                          % run.path)  # fmt: skip
         else:
             notes += ["quality is %s" % quality.of] + quality.notes
-        if any(not bundle["trained"] for bundle in run.bundles.values()):
+        if run.sends_untrained_bytes:
             notes.append("some weights of %s are untrained: their bytes mean nothing" % run.path)
     if all(row.joules is None for row in rows):
         notes.append("no joules were measured")

@@ -5,9 +5,7 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import RunError
-from splitwatt.device_configs.input.strict_json import parse_json
-from splitwatt.profiler.records.reading import read_bytes
-from splitwatt.profiler.records.run import ACCURACY_FILE, Run
+from splitwatt.profiler.records.run import ACCURACY_FILE, AGREEMENT_FILE, Run
 
 # Task -> the metric that stands for it.
 METRICS = {
@@ -15,8 +13,6 @@ METRICS = {
     "detection": "map_50_95_percent",
     "segmentation": "miou_percent",
 }
-AGREEMENT_FILE = "agreement.json"
-_LIMIT_BYTES = 64 << 20
 
 
 class Figure(NamedTuple):
@@ -69,11 +65,8 @@ def _accuracy(run: Run) -> List[Tuple[str, str, str, Figure]]:
 
 def _agreement(run: Run) -> List[Tuple[str, str, str, Figure]]:
     file = os.path.join(run.path, AGREEMENT_FILE)
-    if not os.path.isfile(file):
-        return []
-    document = parse_json(read_bytes(file, _LIMIT_BYTES), file, RunError)
     rows = []
-    for result in _values(document, "results", file):
+    for result in _values(run.agreement, "results", file):
         against = result.get("against")
         other = against.get("model") if isinstance(against, dict) else None
         what = "of agreement with %s on %s" % (other, result.get("data_set"))
@@ -114,6 +107,8 @@ def _items(document: Any, key: str, file: str, kind: type) -> List[Tuple[str, An
 
 
 def _values(document: Any, key: str, file: str) -> List[Dict[str, Any]]:
+    if document is None:
+        return []
     value = document.get(key) if isinstance(document, dict) else None
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
         raise RunError("%s: '%s' must be a list of results" % (file, key))

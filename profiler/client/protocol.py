@@ -34,6 +34,8 @@ DATATYPES: Dict[str, Tuple[int, Optional[str]]] = {
 
 # Of the JSON part of a request, tensors as JSON included; large tensors travel as binary data.
 REQUEST_JSON_BYTES = 64 << 10
+# Lists and objects in it. A request has some twenty; each costs the parser as much as ten numbers.
+REQUEST_JSON_LISTS = 1000
 # Of an answer: our client asks for binary data, which leaves a few hundred bytes of JSON.
 RESPONSE_JSON_BYTES = 1 << 20
 _MAX_TENSORS = 16
@@ -142,7 +144,7 @@ def decode_request(body: Body, header_length: Optional[int]) -> InferRequest:
     Raises:
         ServerError: it is wrong, or asks for something that is not supported, in one sentence.
     """
-    document, binary = _split(body, header_length, REQUEST_JSON_BYTES)
+    document, binary = _split(body, header_length, REQUEST_JSON_BYTES, REQUEST_JSON_LISTS)
     parameters = _parameters(document, "the request", _REQUEST_PARAMETERS)
     tensors = _tensors(document, "inputs", binary, _INPUT_PARAMETERS)
     outputs = document.get("outputs", [])
@@ -222,14 +224,17 @@ def _described(tensor: Tensor, binary: bool) -> Dict[str, Any]:
 
 
 def _split(
-    body: Body, header_length: Optional[int], limit_bytes: int
+    body: Body, header_length: Optional[int], limit_bytes: int, limit_lists: Optional[int] = None
 ) -> Tuple[Dict[str, Any], memoryview]:
     length = len(body) if header_length is None else header_length
     if length > len(body):
         _refuse("the JSON part is said to have %d bytes and the body has %d" % (length, len(body)))
     if length > limit_bytes:
         _refuse("the JSON part is larger than %d bytes: send tensors as binary data" % limit_bytes)
-    document = load_json(bytes(body[:length]), limit_bytes)
+    text = bytes(body[:length])
+    if limit_lists is not None and text.count(b"[") + text.count(b"{") > limit_lists:
+        _refuse("the JSON part has more than %d lists and objects" % limit_lists)
+    document = load_json(text, limit_bytes)
     if not isinstance(document, dict):
         _refuse("the JSON part must be an object")
     return document, memoryview(body)[length:]

@@ -75,13 +75,15 @@ class Config(NamedTuple):
     pipelined: bool
     links: Tuple[Link, ...]
     method: Tuple[str, ...]
+    baselines: Tuple[str, ...]
     configurations: Tuple[Configuration, ...]
 
     def to_json(self) -> Dict[str, Any]:
         """The config as its file has it, defaults filled in; `from_document` reads it back."""
         document = dict(self._asdict())
         document["backends"] = list(self.backends)
-        document["method"] = list(self.method)
+        for name in ("method", "baselines"):
+            document[name] = list(document[name])
         for name in ("warmup_until", "until"):
             rule = document[name]
             document[name] = None if rule is None else dict(rule._asdict())
@@ -119,7 +121,12 @@ class Config(NamedTuple):
         if not wanted:
             raise UsageError("no configuration is named", suggestion("", known.values()))
         rows = tuple(row for row in self.configurations if row.id in wanted)
-        return self._replace(configurations=rows)
+        method, baselines = (
+            tuple(id for id in named if id in wanted) for named in (self.method, self.baselines)
+        )
+        if self.method and not method:  # what is left is not under test
+            baselines = tuple(row.id for row in rows)
+        return self._replace(configurations=rows, method=method, baselines=baselines)
 
 
 def schema() -> Dict[str, Any]:
@@ -184,13 +191,13 @@ def from_document(document: Any, file: str) -> Config:
         link_from_row(row, file, "links[%d]." % i) for i, row in enumerate(document.pop("links"))
     ]
     check_together(links, file)
-    method = document.pop("method")
-    for id in method:
-        if id not in rows:
-            raise ConfigError(
-                "%s: 'method' names '%s', which is no configuration" % (file, id),
-                suggestion(id, rows),
-            )
+    method, baselines = (_named(document, name, rows, file) for name in ("method", "baselines"))
+    both = [id for id in method if id in baselines]
+    if both:
+        raise ConfigError(
+            "%s: 'method' and 'baselines' both name '%s'" % (file, both[0]),
+            "leave it in one of them",
+        )
     warmup_until, until = document.pop("warmup_until"), document.pop("until")
     _check_limits(document["warmup"], warmup_until, "warmup_until", "warmup", file)
     _check_limits(document["inferences"], until, "until", "inferences", file)
@@ -199,10 +206,23 @@ def from_document(document: Any, file: str) -> Config:
         warmup_until=None if warmup_until is None else WarmupUntil(**warmup_until),
         until=None if until is None else Until(**until),
         links=tuple(links),
-        method=tuple(method),
+        method=method,
+        baselines=baselines,
         configurations=tuple(_configuration(id, row, file) for id, row in rows.items()),
         **document,
     )
+
+
+def _named(document: Dict[str, Any], key: str, rows: Dict[str, Any], file: str) -> Tuple[str, ...]:
+    """The ids of a list, taken out of the document."""
+    ids: List[str] = document.pop(key)
+    for id in ids:
+        if id not in rows:
+            raise ConfigError(
+                "%s: '%s' names '%s', which is no configuration" % (file, key, id),
+                suggestion(id, rows),
+            )
+    return tuple(ids)
 
 
 def _check_limits(least: int, rule: Any, name: str, count: str, file: str) -> None:

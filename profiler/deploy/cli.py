@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import re
 import signal
 import sys
 import threading
@@ -89,8 +90,9 @@ def _policy(options: Any) -> Any:
         return read_policy(options.policy)
     backend = options.backend or "cpu"
     check_known("backend", backend, BACKENDS)
-    name = os.path.basename(os.path.normpath(options.bundle))
-    return Policy((Point(name, options.bundle, backend),))
+    # As a config's ids are, so that --out can record it: ladon_r50@5.12 is ladon_r50-5-12.
+    name = re.sub("[^A-Za-z0-9_-]", "-", os.path.basename(os.path.normpath(options.bundle)))
+    return Policy((Point(name.lstrip("0123456789_-")[:32] or "bundle", options.bundle, backend),))
 
 
 def _end(flow: Any, options: Any) -> int:
@@ -107,6 +109,8 @@ def _end(flow: Any, options: Any) -> int:
             text += "; %d within %g ms, %d by the local model in place of a late server" % (
                 counts["in_time"], 1000 * flow.controller.deadline_s, counts["hedged"]
             )  # fmt: skip
+            if flow.fastest_s is not None and not counts["in_time"]:
+                text += "; the fastest answer took %.0f ms" % (1000 * flow.fastest_s)
         note(text)
     return 1 if counts["failed"] or not counts["answered"] else 0
 

@@ -127,6 +127,7 @@ class Flow:
         sink: Callable[[Result], None],
     ) -> None:
         self.counts = Counts()
+        self.fastest_s: Optional[float] = None  # of the answers so far
         self.controller = Controller(
             [p.point for p in points], [p.local for p in points], policy.deadline_s
         )
@@ -156,6 +157,7 @@ class Flow:
             SplitwattError: the source or an engine failed.
         """
         self._warm_up(decode_image(default_photos()[0]))
+        self._check_deadline()
         capture = threading.Thread(target=self._capture, args=(source,), daemon=True)
         capture.start()
         if self._prober is not None:
@@ -445,12 +447,26 @@ class Flow:
         with self._changed:
             if error is None:
                 self.counts.answered += 1
+                self.fastest_s = min(result.latency_s, self.fastest_s or result.latency_s)
                 self.counts.hedged += hedged
                 late = self._deadline_s is not None and result.latency_s > self._deadline_s
                 self.counts.in_time += not late
             else:
                 self.counts.failed += 1
         self._sink(result)
+
+    def _check_deadline(self) -> None:
+        """Say by how much the fastest configuration is expected to miss the deadline, if it is."""
+        control, deadline_s = self.controller, self._deadline_s
+        fastest_s, name = min(
+            (control.predicted_s(i), one.point.config) for i, one in enumerate(self._points)
+        )
+        if deadline_s is not None and fastest_s > deadline_s:
+            note(
+                "no configuration is expected to meet the deadline of %g ms: the fastest, %s, takes "
+                "about %.0f ms, %.0f ms too long"
+                % (1000 * deadline_s, name, 1000 * fastest_s, 1000 * (fastest_s - deadline_s))
+            )
 
     def _warm_up(self, rgb: Any) -> None:
         """Run every point on a photograph, which counts nowhere, to know its time and its bytes."""

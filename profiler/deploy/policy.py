@@ -7,7 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from splitwatt.device_configs.errors import ConfigError
 from splitwatt.device_configs.input.schema import check
 from splitwatt.device_configs.input.strict_yaml import read_yaml
-from splitwatt.device_configs.names import check_known
+from splitwatt.device_configs.names import check_known, first_repeated
 from splitwatt.engines.backends import BACKENDS
 
 _SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "policy.schema.json")
@@ -77,10 +77,9 @@ def read_policy(path: str) -> Policy:
                 "export it, or correct 'bundle'",
             )
         points.append(Point(**dict(row, bundle=bundle)))
-    names = [point.config for point in points]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError("%s: 'points' holds the configuration %s twice" % (path, name))
+    twice = first_repeated(point.config for point in points)
+    if twice is not None:
+        raise ConfigError("%s: 'points' holds the configuration %s twice" % (path, twice))
     return Policy(
         tuple(points), document["deadline_ms"] / 1000.0, document["quality_of"],
         tuple(document["made_from"]),

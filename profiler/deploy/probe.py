@@ -44,7 +44,10 @@ class Prober:
         """
         try:
             for point in self._points:
-                server_of(client, point.bundle)
+                theirs = server_of(client, point.bundle)["manifest_sha256"]
+                if theirs not in (None, point.bundle.manifest_sha256):
+                    note("the server's bundle of %s is another one than the board's: answers may differ; "
+                         "copy one bundle to both" % point.model)  # fmt: skip
                 client.load(point.model)
             self._probe(client)
         except ServerError as error:

@@ -147,7 +147,7 @@ def compare(
             data_set=data.name,
             images=len(rows),
             whole=data.whole,
-            tasks={task: _of_task(data, task, [row[task] for row in rows]) for task in tasks},
+            tasks={task: of_task(data, task, [row[task] for row in rows]) for task in tasks},
             payload_bytes=mean_if_known([row["payload_bytes"] for row in rows]),
             against_payload_bytes=mean_if_known([row["against_payload_bytes"] for row in rows]),
             records=kept,
@@ -206,8 +206,8 @@ def _overlaps(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
     return both / ((boxes[:, 2:] - boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod() - both)  # type: ignore[no-any-return]
 
 
-def _of_task(data: DataSet, task: str, rows: Sequence[Row]) -> Row:
-    """`agreement`: the metrics of the task, as of labelled images; `differences`: of each output, the
+def of_task(data: DataSet, task: str, rows: Sequence[Row]) -> Row:
+    """What the images' records of a task give. `agreement`: the metrics of the task, as of labelled images; `differences`: of each output, the
     `mean` over images of an image's mean, and the `max` of all."""
     of_task = data._replace(task=task)
     if task == DETECTION:

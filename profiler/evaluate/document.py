@@ -10,8 +10,8 @@ from splitwatt.device_configs.files import write_atomic
 from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.profiler.board.versions import versions
+from splitwatt.profiler.records.run import ACCURACY_FILE, AGREEMENT_FILE
 
-FILE, AGREEMENT = "accuracy.json", "agreement.json"
 _FORMAT = 1
 _LIMIT_BYTES = 64 << 20
 _REMEDY = "move it away, or give another --out"
@@ -46,7 +46,7 @@ def add_results(
     Raises:
         RunError: the file that is there is not an accuracy.json.
     """
-    path = os.path.join(folder, FILE)
+    path = os.path.join(folder, ACCURACY_FILE)
     document = _read(path)
     manifest = bundle.manifest
     entry = document["bundles"].get(manifest.model, {})
@@ -83,7 +83,7 @@ def add_agreement(folder: str, result: Dict[str, Any]) -> str:
     Raises:
         RunError: the file that is there is not an agreement.json.
     """
-    path = os.path.join(folder, AGREEMENT)
+    path = os.path.join(folder, AGREEMENT_FILE)
     document = _document(path, {"format": _FORMAT, "results": []})
     before = document.get("results")
     if not isinstance(before, list) or not all(isinstance(one, dict) for one in before):

@@ -12,6 +12,7 @@ from splitwatt.energy.sources import available
 from splitwatt.engines.backends import BACKENDS
 from splitwatt.profiler.board.state import HARDWARE, board_state
 from splitwatt.profiler.board.versions import machine_id, versions
+from splitwatt.profiler.capacity.search import Asked
 from splitwatt.profiler.client.bundle_of_server import bundle_of_server
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
@@ -39,6 +40,7 @@ class Options(NamedTuple):
         sysfs: the tree in which power sensors are looked for.
         driver: read power by this one only; None tries those of the target.
         board_quota: the share of the processors that the board's process gets; None: all.
+        boards: whose frames are replayed against the server after all blocks; None: no boards.
     """
 
     bundles: str
@@ -52,6 +54,7 @@ class Options(NamedTuple):
     sysfs: str = SYSFS
     driver: Optional[str] = None
     board_quota: Optional[float] = None
+    boards: Optional[Asked] = None
 
 
 def needs_server(config: Config) -> bool:
@@ -242,6 +245,7 @@ def describe_server(client: Client, document: Dict[str, Any], started: bool) -> 
         "name": about.get("name"),
         "version": about.get("version"),
         "backend": about.get("backend"),
+        "workers": about.get("workers"),
         "machine": machine,
         "same_machine": started or _same_machine(machine, client.endpoint.url),
     }

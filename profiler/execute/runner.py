@@ -8,14 +8,17 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Se
 from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import RunError, ServerError
 from splitwatt.device_configs.progress import Progress
+from splitwatt.profiler.analyse.carried import service_of
 from splitwatt.profiler.analyse.conditions import measured_links, network_notes, other_conditions
 from splitwatt.profiler.board.gpu_memory import GpuMemory
 from splitwatt.profiler.board.memory import SOURCE_BOARD, SOURCE_PROCESS, BoardMeter, larger
 from splitwatt.profiler.board.probe import BoardProbe
 from splitwatt.profiler.board.quota import QuotaGroup
+from splitwatt.profiler.capacity.search import Frames, first_guess, replay, search
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.client.tokens import read_token
+from splitwatt.profiler.config.bundles import open_bundles
 from splitwatt.profiler.config.config import SPLIT, Config, from_document
 from splitwatt.profiler.execute.block.recording import Recorder
 from splitwatt.profiler.execute.block_process import Ended, run_block
@@ -46,11 +49,13 @@ from splitwatt.profiler.links.link import SHAPED
 from splitwatt.profiler.links.shaped import Shaped
 from splitwatt.profiler.records.appending import Syncer
 from splitwatt.profiler.records.blocks import Block, Window, throttled_blocks
+from splitwatt.profiler.records.carried import Carried
 from splitwatt.profiler.records.digests import digests
 from splitwatt.profiler.records.document import session_of
 from splitwatt.profiler.records.fields import parse, plain_text
 from splitwatt.profiler.records.folder import RunFolder
 from splitwatt.profiler.records.run import (
+    BOARDS_FILE,
     MEMORY_FILE,
     SAMPLES_FILE,
     WINDOWS_FILE,
@@ -191,6 +196,7 @@ class _Session:
                 self._run_throttled(progress)
                 self._run_lacking(progress)
             self._run_stage_blocks()
+            self._replay_boards()
         finally:
             if self._server is not None:
                 self._server.close()
@@ -305,6 +311,32 @@ class _Session:
             if ended.died is not None:
                 self._folder.mend()
                 note("%s: %s" % (block.id, ended.died))
+
+    def _replay_boards(self) -> None:
+        """For each split configuration, find how many boards the server carries, where that is asked."""
+        asked, options = self._options.boards, self._options
+        if asked is None:
+            return
+        self._meet_server()
+        bundles = open_bundles(self._config, options.bundles, options.target)
+        images = [os.path.join(self._document["images_folder"], name) for name in self._images]
+        server = {"url": self._endpoint().url, "certificate": options.certificate,
+                  "token_file": options.token_file, "fingerprint": options.fingerprint}  # fmt: skip
+        split = {block.config: block for block in reversed(self._blocks) if self._is_split(block)}
+        for config in reversed(list(split)):
+            block = split[config]
+            models = [bundles[name].bundle for name in self._config.configuration(config).models]
+            frames = Frames(models, block.backend, images)
+            names = {"config": config, "block": block.id, "session": self._number}
+            service = service_of(read_run(self._folder.path), config)
+
+            def measure(boards: int) -> Carried:
+                row = replay(asked, boards, frames, server, names)  # noqa: B023
+                with self._folder.appender(BOARDS_FILE) as rows:
+                    rows.append(dict(row._asdict()))
+                return row
+
+            search(asked, first_guess(asked, service), measure)
 
     def _cool_down(self, progress: Progress) -> None:
         until = time.monotonic() + COOL_DOWN_S

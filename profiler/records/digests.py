@@ -8,7 +8,7 @@ from splitwatt.profiler.records.reading import open_file
 from splitwatt.profiler.records.traces import POWER_FOLDER
 
 _SUFFIXES = (".jsonl", ".csv", ".json")
-_NOT = ("run.json", "accuracy.json")
+_NOT = ("run.json", "accuracy.json", "agreement.json")
 
 
 def digests(path: str) -> Dict[str, Dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from splitwatt.device_configs.errors import RunError
 from splitwatt.device_configs.input.strict_json import parse_json
+from splitwatt.device_configs.names import first_repeated
 from splitwatt.profiler.records.blocks import STAGES_SUFFIX, Block
 from splitwatt.profiler.records.deployed import Deployment
 from splitwatt.profiler.records.fields import check_text, clock, field, fill, parse, record
@@ -108,6 +109,9 @@ class ServerFacts(NamedTuple):
     cpus: Optional[int] = field("its processors", None)
     gpu: Optional[str] = field("name of its GPU", None)
     memory_total_bytes: Optional[int] = field("its memory", None)
+    workers: Optional[int] = field(
+        "inferences that it runs at once, on all its machines; null: it does not say", None, least=1
+    )
 
 
 @record("`sensors`")
@@ -222,9 +226,8 @@ def check_document(document: Dict[str, Any], file: str) -> None:
     """Raise RunError where run.json holds what no run can hold; `file` is its name in sentences."""
     parsed = parse(RunDocument, document, file)
     check_text(document, file, "")
-    ids = [block.id for block in parsed.blocks]
-    if len(set(ids)) < len(ids):
-        twice = next(id for id in ids if ids.count(id) > 1)
+    twice = first_repeated(block.id for block in parsed.blocks)
+    if twice is not None:
         raise RunError("%s: 'blocks' holds the id '%s' twice" % (file, twice))
     if not parsed.images:
         raise RunError("%s: 'images' is empty" % file)

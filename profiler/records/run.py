@@ -15,6 +15,7 @@ from splitwatt.profiler.records.blocks import (
     Window,
     replaced_blocks,
 )
+from splitwatt.profiler.records.carried import Carried
 from splitwatt.profiler.records.deployed import Chosen
 from splitwatt.profiler.records.document import RUN_FILE, blocks_of, read_document
 from splitwatt.profiler.records.fields import parse
@@ -37,7 +38,8 @@ STAGES_FILE = "stages.jsonl"
 CLOCK_FILE = "clock.jsonl"
 LINKS_FILE = "links.jsonl"
 TIMELINE_FILE = "timeline.jsonl"
-ACCURACY_FILE = "accuracy.json"
+BOARDS_FILE = "boards.jsonl"
+ACCURACY_FILE, AGREEMENT_FILE = "accuracy.json", "agreement.json"
 # Each file of lines and what a line is.
 FILES: Dict[str, Any] = {
     SAMPLES_FILE: Sample,
@@ -49,8 +51,9 @@ FILES: Dict[str, Any] = {
     CLOCK_FILE: ClockEstimate,
     LINKS_FILE: LinkRate,
     TIMELINE_FILE: Chosen,
+    BOARDS_FILE: Carried,
 }
-_ACCURACY_BYTES = 64 << 20
+_EVALUATED_BYTES = 64 << 20
 _Row = TypeVar("_Row")
 
 
@@ -70,12 +73,14 @@ class Run(NamedTuple):
         same_machine: the server ran on the board's machine.
         power: block -> path of its power trace, where there was a sensor.
         accuracy: accuracy.json, where there is one.
+        agreement: agreement.json, where there is one.
         starts: how the blocks' processes started, one entry a process.
         throughput: images per second of each block, where they were asked for.
         stages: stages that were repeated alone, each once.
         clock: comparisons of both ends' clocks, in order.
         rates: measurements of the link, in order.
         timeline: what was chosen for each frame, of a run that `splitwatt run` wrote.
+        carried: numbers of boards whose frames were replayed against the server, in order.
         replaced: blocks that the board throttled in and that a later one replaces: their samples
             are here, and do not count.
         damaged: a sentence on each whole line that is not JSON and was left out.
@@ -93,12 +98,14 @@ class Run(NamedTuple):
     same_machine: bool
     power: Dict[str, str]
     accuracy: Optional[Any]
+    agreement: Optional[Any]
     starts: List[Start]
     throughput: List[Throughput]
     stages: List[StageBlock]
     clock: List[ClockEstimate]
     rates: List[LinkRate]
     timeline: List[Chosen]
+    carried: List[Carried]
     replaced: FrozenSet[str]
     damaged: Tuple[str, ...]
 
@@ -106,6 +113,18 @@ class Run(NamedTuple):
     def bundles(self) -> Dict[str, Any]:
         """Model -> what run.json keeps of its bundle."""
         return self.document["bundles"]  # type: ignore[no-any-return]
+
+    @property
+    def sends_untrained_bytes(self) -> bool:
+        """Whether links carry bytes that random weights made, and no published size in their place."""
+        random = {model for model, bundle in self.bundles.items() if not bundle["trained"]}
+        rows = {row.id for row in self.config.configurations if random & set(row.models)}
+        return any(
+            sample.config in rows
+            and sample.payload_bytes
+            and sample.published_payload_bytes is None
+            for sample in self.measured()
+        )
 
     @property
     def finished(self) -> bool:
@@ -132,8 +151,8 @@ def read_run(path: str) -> Run:
 
     Raises:
         RunError, ConfigError: there is no run, or a file holds what no run can hold: which file,
-            line and field. A line that is not JSON, or such an accuracy.json, is left out, with a
-            sentence in `damaged`.
+            line and field. A line, accuracy.json or agreement.json that is not JSON is left out,
+            with a sentence in `damaged`.
     """
     path = str(path)
     document = read_document(path)
@@ -164,13 +183,15 @@ def read_run(path: str) -> Run:
         memory=_merged(rows[MEMORY_FILE]),
         same_machine=document["same_machine"],
         power=trace_paths(path, damaged),
-        accuracy=_accuracy(path, damaged),
+        accuracy=_evaluated(path, ACCURACY_FILE, damaged),
+        agreement=_evaluated(path, AGREEMENT_FILE, damaged),
         starts=rows[STARTS_FILE],
         throughput=list({row.block: row for row in rows[THROUGHPUT_FILE]}.values()),
         stages=list({(row.block, row.stage): row for row in rows[STAGES_FILE]}.values()),
         clock=rows[CLOCK_FILE],
         rates=rows[LINKS_FILE],
         timeline=rows[TIMELINE_FILE],
+        carried=rows[BOARDS_FILE],
         replaced=frozenset(replaced_blocks(document, samples, config.inferences)),
         damaged=tuple(damaged),
     )
@@ -250,13 +271,13 @@ def _largest(*values: Optional[int]) -> Optional[int]:
     return max((value for value in values if value is not None), default=None)
 
 
-def _accuracy(path: str, damaged: List[str]) -> Optional[Any]:
-    """accuracy.json; where it is damaged None, with a sentence."""
-    file = os.path.join(path, ACCURACY_FILE)
+def _evaluated(path: str, name: str, damaged: List[str]) -> Optional[Any]:
+    """A file that `evaluate` wrote; where it is damaged None, with a sentence."""
+    file = os.path.join(path, name)
     if not os.path.lexists(file):
         return None
     try:
-        return parse_json(read_bytes(file, _ACCURACY_BYTES), file, RunError)
+        return parse_json(read_bytes(file, _EVALUATED_BYTES), file, RunError)
     except RunError:
         damaged.append("%s is damaged and left out" % file)
         return None

@@ -113,6 +113,11 @@ class Sample(NamedTuple):
     )
     throttled_by: Optional[str] = field("the signs of that", None)
     session: Optional[int] = SESSION
+    processor_s: Optional[float] = field(
+        "processor time of the board's process, all its threads: under a CPU quota, over the time of "
+        "the board's stages it is the share that they had",
+        None,
+    )
 
     @property
     def ok(self) -> bool:

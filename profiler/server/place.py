@@ -22,6 +22,7 @@ from splitwatt.profiler.server.lan import (
     make_credentials,
     own_address,
 )
+from splitwatt.profiler.server.setup import Served
 
 LOOPBACK = "127.0.0.1"
 
@@ -109,7 +110,7 @@ def announce(
     options: argparse.Namespace,
     place: Place,
     url: str,
-    target: str,
+    what: Served,
     count: int,
     metrics: str | None = None,
 ) -> None:
@@ -118,12 +119,12 @@ def announce(
     Args:
         options: of `splitwatt serve`.
         place, url: where.
-        target: whose bundles.
-        count: how many of them.
+        what: is served.
+        count: of its bundles.
         metrics: the address of its metrics; None where that is its own /metrics.
     """
     digest = fingerprint(place.cert) if place.cert else None
-    command = "splitwatt profile --config table3.yaml --target %s --server %s" % (target, url)
+    command = "splitwatt profile --config table3.yaml --target %s --server %s" % (what.target, url)
     if place.token_file:
         command += " --token-file token"
     if digest:
@@ -132,7 +133,7 @@ def announce(
         "url": url,
         "metrics": metrics or url + "/metrics",
         "pid": os.getpid(),
-        "target": target,
+        "target": what.target,
         "models": count,
         "token_file": place.token_file,
         "cert": place.cert,
@@ -144,7 +145,7 @@ def announce(
     if options.json:
         print(json.dumps(about), flush=True)
         return
-    note("serving %d bundles of %s at %s" % (count, os.path.join(options.bundles, target), url))
+    note("serving %d %s at %s" % (count, what.named, url))
     if metrics:
         note("its metrics are at " + metrics)
     if place.token_file:

@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import NamedTuple
 
 import psutil
 
-from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.errors import BundleError, UsageError
 from splitwatt.device_configs.names import check_known
 from splitwatt.device_configs.targets import target_name
 from splitwatt.engines.backends import BACKENDS
 from splitwatt.engines.backends.cores import usable_cores
-from splitwatt.profiler.config.bundles import check_target, targets
+from splitwatt.engines.bundle.bundle import Bundle, bundles_in
+from splitwatt.profiler.config.bundles import DEFAULT_FOLDER, check_target, targets
 from splitwatt.profiler.server.inference.models import Models, process_bytes
 
 # Backends whose engines may run from several threads at once, and on batches.
@@ -53,28 +55,85 @@ def check_flags(options: argparse.Namespace) -> None:
             raise UsageError("--%s is for --energy" % name.replace("_", "-"), "add --energy")
 
 
-def target_of(folder: str, target: str | None) -> str:
-    """Whose bundles are served: the named target, else the only one there, else cpu.
+class Served(NamedTuple):
+    """What a server serves.
+
+    Attributes:
+        bundles: a folder with a folder a bundle, or model -> its bundle's folder.
+        target: whose bundles they are.
+        named: the bundles in words.
+    """
+
+    bundles: str | dict[str, str]
+    target: str
+    named: str
+
+
+def served(options: argparse.Namespace) -> Served:
+    """The bundles that are named, else those of the named target, the only one there, or cpu.
 
     Raises:
+        UsageError: bundles are named beside --bundles or --target, are of several targets, or two of
+            one model.
         BundleError: there are none.
     """
+    if options.bundle:
+        if options.bundles or options.target:
+            raise UsageError(
+                "BUNDLE excludes --bundles and --target",
+                "name the bundles to serve, or the folder of all of them",
+            )
+        return _of_bundles(options.bundle)
+    folder, target = options.bundles or DEFAULT_FOLDER, options.target
     if target is None:
         known = targets(folder)
         target = known[0] if len(known) == 1 else "cpu"
     name = target_name(target)
     check_target(folder, name)
-    return name
+    path = os.path.join(folder, name)
+    return Served(os.path.abspath(path), name, "bundles of " + path)
+
+
+def _of_bundles(named: list[str]) -> Served:
+    """The named bundles; a folder of bundles stands for those in it, the local models left out."""
+    folders, of_targets = dict[str, str](), set()
+    for argument in named:
+        paths = bundles_in(argument)
+        for path in paths:
+            manifest = Bundle.open(path, "server").manifest
+            if not manifest.split:
+                if path == argument:
+                    raise UsageError(
+                        "%s has nothing to serve" % path,
+                        "the model '%s' runs on the board alone" % manifest.model,
+                    )
+                continue
+            if folders.setdefault(manifest.model, os.path.abspath(path)) != os.path.abspath(path):
+                raise UsageError("two bundles of %s are named" % manifest.model, "name one of them")
+            of_targets.add(manifest.target)
+    if not folders:
+        raise BundleError(
+            "no bundle of a split model is in %s" % ", ".join(named), "name other bundles"
+        )
+    if len(of_targets) > 1:
+        raise UsageError(
+            "the bundles are of several targets: %s" % ", ".join(sorted(of_targets)),
+            "name those of one target, and start a server for each other one",
+        )
+    return Served(folders, of_targets.pop(), "bundles, " + ", ".join(folders))
 
 
 def models_of(
-    options: argparse.Namespace, target: str, workers: int, threads: int | None
+    options: argparse.Namespace,
+    bundles: str | dict[str, str],
+    workers: int,
+    threads: int | None,
 ) -> Models:
     """The models that the command line names, none of them loaded.
 
     Args:
         options: of `splitwatt serve`.
-        target: whose bundles.
+        bundles: as of `Served`.
         workers: inferences at once.
         threads: of one inference; None shares the cores between the workers.
 
@@ -93,8 +152,7 @@ def models_of(
         )
     if workers > 1 and threads is None:
         threads = max(1, usable_cores() // workers)
-    folder = os.path.join(options.bundles, target)
-    return Models(folder, options.backend, threads, budget_bytes(options.memory_mb), process_bytes)
+    return Models(bundles, options.backend, threads, budget_bytes(options.memory_mb), process_bytes)
 
 
 def budget_bytes(memory_mb: int | None) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 from splitwatt.device_configs.cli import number, parser, print_json, say
 from splitwatt.device_configs.errors import RunError, UsageError
 from splitwatt.device_configs.names import check_known, suggestion
-from splitwatt.device_configs.printable import show, table
+from splitwatt.device_configs.printable import table
 from splitwatt.profiler.analyse.breakeven import (
     AXES,
     BOARD,
@@ -48,13 +48,13 @@ def whatif(argv: List[str]) -> int:
         return 0
     for board, server in speeds:
         if len(speeds) > 1 or (board, server) != (1.0, 1.0):
-            show("board %g and server %g times as fast as the run's (estimated)" % (board, server))
+            say("board %g and server %g times as fast as the run's (estimated)" % (board, server))
         say(_table(shown, rates, board, server))
     say()
     for event in events:
-        show(_text(event, len(speeds) > 1))
+        say(_text(event, len(speeds) > 1))
     for sentence in notes:
-        show("note: " + sentence)
+        say("note: " + sentence)
     return 0
 
 
@@ -159,7 +159,7 @@ def _notes(
     if any(link.latency_ms or link.loss or link.downlink_kbit_s for link in run.config.links):
         notes.append("latency, loss and downlinks of the run's links are left out")
     notes += _published(run, shown)
-    if any(not bundle["trained"] for bundle in run.bundles.values()):
+    if run.sends_untrained_bytes:
         notes.append("some weights are untrained: their bytes mean nothing")
     notes.append(
         "board and server speeds are multiples of the run's; figures at other speeds are estimated: "

@@ -192,7 +192,7 @@ def _verdict(change: Change, worse: bool) -> str:
 
 
 def _accuracies(a: Series, b: Series, left: Accuracy, right: Accuracy) -> list[Pair]:
-    found = []
+    pairs = []
     for result in left.results:
         mine, theirs = _of_same(result, left), _of_same(result, right)
         other = _partner(result, mine, theirs)
@@ -201,8 +201,8 @@ def _accuracies(a: Series, b: Series, left: Accuracy, right: Accuracy) -> list[P
             name += f", {result.backend}"
         value = other.main if other else missing("not evaluated in B")
         pair = _pair(result.model, name, "", "%", result.main, value, higher=True)
-        found.append(pair if other else replace(pair, broken=False))
-    return found
+        pairs.append(pair if other else replace(pair, broken=False))
+    return pairs
 
 
 def _of_same(result: Result, accuracy: Accuracy) -> list[Result]:

@@ -38,9 +38,9 @@ def change_value(pair: Pair) -> Value:
     """The change as a value with its sources; missing with the reason."""
     if pair.change is None:
         return missing(pair.verdict or "one of the two was not measured")
-    found = pair.change
+    change = pair.change
     sources = ordered((*pair.a.sources, *pair.b.sources))
-    return Value(found.percent, sources, found.low, found.high)
+    return Value(change.percent, sources, change.low, change.high)
 
 
 def _row(pair: Pair) -> Row:

@@ -29,9 +29,9 @@ def _of_task(
     accuracy: Accuracy, task: str, name: str, paper: str, shown: list[Curve]
 ) -> list[Drawing]:
     systems = {curve.system for curve in shown}
-    found = [result for result in accuracy.of_task(task) if result.system in systems]
-    sets = ", ".join(dict.fromkeys(result.data_set for result in found))
-    bars = _bars(found)
+    results = [result for result in accuracy.of_task(task) if result.system in systems]
+    sets = ", ".join(dict.fromkeys(result.data_set for result in results))
+    bars = _bars(results)
     sources = by_source(
         (curve.label.removesuffix(" (published)"), point.percent.source)
         for curve in shown
@@ -40,7 +40,7 @@ def _of_task(
     first, second = (paper, paper) if name else _PAPER[task]
     ylabel, suffix = axis_name(task), f"_{name}" if name else ""
     about = task + (f", {name.replace('_', ' ')}" if name else "")
-    notes = _notes(found, shown)
+    notes = _notes(results, shown)
     result = [
         Drawing(
             f"rate_distortion_{task}{suffix}",
@@ -66,17 +66,17 @@ def _of_task(
     return result
 
 
-def _bars(found: list[Result]) -> str:
-    said = list(dict.fromkeys(text for result in found for text in result.intervals))
+def _bars(results: list[Result]) -> str:
+    said = list(dict.fromkeys(text for result in results for text in result.intervals))
     return f" Error bars: {', '.join(said)}." if said else " No interval was recorded."
 
 
-def _notes(found: list[Result], shown: list[Curve]) -> str:
+def _notes(results: list[Result], shown: list[Curve]) -> str:
     notes = []
     if any(curve.published for curve in shown):
         notes.append("Hollow markers and dashed lines: published, not of this run.")
-    if any(not result.trained for result in found):
+    if any(not result.trained for result in results):
         notes.append("Untrained (random) weights: their accuracy and bytes mean nothing.")
-    if any(not result.whole for result in found):
+    if any(not result.whole for result in results):
         notes.append("Evaluated on a part of the data set: not comparable with published figures.")
     return "".join(f" {note}" for note in notes)

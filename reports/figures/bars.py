@@ -6,18 +6,14 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from splitwatt.reports.figures.categories import Categories, Panel, Place
-from splitwatt.reports.figures.style import BLUE, GREY, ORANGE, SKY, new_figure, width_in
-
-# Group -> colour and hatch; further groups, of a user's own configurations, take the last one.
-_GROUPS = {"LC": (GREY, ""), "SC": (ORANGE, "////"), "Ours": (BLUE, "")}
-_OTHER = (SKY, "....")
+from splitwatt.reports.figures.style import new_figure, system_look, width_in
 
 
 def bars(places: Sequence[Place], panels: Sequence[Panel], ylabel: str) -> Figure:
     """Bars coloured by group, the value of each above it; only a panel's first set is drawn."""
     categories = Categories(places)
-    figure, axes = new_figure(len(panels), width_in(len(places)))
-    looks = [_GROUPS.get(place.group, _OTHER) for place in places]
+    figure, axes = new_figure(len(panels), width_in(len(places)), names_in=categories.names_in)
+    looks = [system_look(place.group) for place in places]
     for panel, axis in zip(panels, axes, strict=True):
         values = next(iter(panel.sets.values()))
         axis.bar(

@@ -35,7 +35,9 @@ class Panel:
 
 
 class Categories:
-    """Places from left to right, a gap between two groups; `.x` are their positions."""
+    """Places from left to right, a gap between two groups; `.x` are their positions, `.names_in` is
+    the height of their names where they are upright.
+    """
 
     bar_width = 0.78
 
@@ -53,6 +55,8 @@ class Categories:
         if self.groups:
             self.names = [label.rpartition(" ")[2] for label in self.names]
         self.upright = not self._fit(self.names, venue().small_pt)
+        longest = max(map(len, self.names), default=0) if self.upright else 0
+        self.names_in = longest * LETTER_EM * venue().small_pt / 72
 
     def _fit(self, texts: Sequence[str], size: float, places: int = 1) -> bool:
         widest = max((len(text) for text in texts), default=0)
@@ -98,12 +102,27 @@ class Categories:
         axis.set_ylim(0, (highest or 1.0) * 1.12)
 
     def label_values(self, axis: Any, values: Sequence[Value]) -> None:
-        """Each value above its bar where all of them fit, and "-" where it is missing."""
-        texts = ["-" if v.value is None else significant(v.value) for v in values]
+        """Each value above its bar where all of them fit, else the ends of each group's range above
+        the group; "-" where one is missing.
+        """
+        texts = [v.shown_instead if v.value is None else significant(v.value) for v in values]
         fit = self._fit(texts, venue().tiny_pt)
         for x, value, text in zip(self.x, values, texts, strict=True):
-            if fit or text == "-":
+            if fit or value.value is None:
                 _write(axis, x, _top(value), text)
+        if not fit:
+            for group in dict.fromkeys(place.group for place in self.places):
+                self._label_range(axis, group, values)
+
+    def _label_range(self, axis: Any, group: str, values: Sequence[Value]) -> None:
+        own = [i for i, place in enumerate(self.places) if place.group == group]
+        known = [v for i in own if (v := values[i].value) is not None]
+        if len(known) < len(own):
+            return
+        text = " to ".join(dict.fromkeys(significant(end) for end in (min(known), max(known))))
+        if self._fit([text], venue().tiny_pt, len(own)):
+            middle = (self.x[own[0]] + self.x[own[-1]]) / 2
+            _write(axis, middle, max(_top(values[i]) for i in own), text)
 
     def mark_missing(self, axis: Any, panel: Panel) -> None:
         """A "-" at the bottom of each place without any value."""

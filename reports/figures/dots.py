@@ -11,22 +11,17 @@ from matplotlib.figure import Figure
 
 from splitwatt.reports.figures.categories import Categories, Panel, Place
 from splitwatt.reports.figures.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    SKY,
     legend_above,
-    look_at,
     new_figure,
     plain_log_axis,
+    system_look,
     width_in,
 )
 from splitwatt.reports.load.values import Value
 
-# Colour, marker and filling of a set: they differ in shape where there is no colour.
-_COLOURS = (BLUE, ORANGE, GREEN, SKY, GREY)
-_MARKERS = (("D", "full"), ("o", "full"), ("^", "none"), ("s", "full"), ("v", "none"))
+# Marker of a set, and whether it is full; its colour is the system's.
+_MARKERS = [(marker, (i + j) % 2 == 0) for j in (0, 1) for i, marker in enumerate("Do^svPXp*")]
+_KEY = "#444444"
 # The sets of a place are side by side within this part of it.
 _SPREAD = 0.5
 _ROOM = 1.6
@@ -43,7 +38,7 @@ def dots(
     `spread`: the sets are side by side, for sets that nearly coincide.
     """
     categories = Categories(places)
-    figure, axes = new_figure(len(panels), width_in(len(places)))
+    figure, axes = new_figure(len(panels), width_in(len(places)), names_in=categories.names_in)
     for panel, axis in zip(panels, axes, strict=True):
         axis.set_yscale("log")
         _draw(axis, categories, panel, spread)
@@ -59,25 +54,26 @@ def dots(
 def _draw(axis: Any, categories: Categories, panel: Panel, spread: bool) -> None:
     count = len(panel.sets)
     for i, (name, values) in enumerate(panel.sets.items()):
-        colour, (marker, filling) = look_at(i, _COLOURS, _MARKERS)
+        marker, full = _MARKERS[i % len(_MARKERS)]
         offset = _SPREAD * (i / (count - 1) - 0.5) if spread and count > 1 else 0.0
         x = categories.x + offset
         categories.error_bars(axis, x, values, caps=False)
-        kept = [(at, v.value) for at, v in zip(x, values, strict=True) if v.value is not None]
-        full = filling == "full"
-        axis.plot(
-            [at for at, _ in kept],
-            [value for _, value in kept],
-            linestyle="",
-            marker=marker,
-            markersize=3.5,
-            color=colour,
-            markeredgecolor="black" if full else colour,
-            markeredgewidth=0.4 if full else 1.0,
-            markerfacecolor=colour if full else "white",
-            label=name,
-            zorder=3,
-        )
+        for group in dict.fromkeys(place.group for place in categories.places):
+            own = zip(x, values, categories.places, strict=True)
+            kept = [(at, v.value) for at, v, p in own if p.group == group and v.value is not None]
+            _mark(axis, kept, marker, system_look(group)[0], full)
+        _mark(axis, [], marker, _KEY, full, label=name)
+
+
+def _mark(
+    axis: Any, points: list[tuple[float, float]], marker: str, colour: str, full: bool, **more: Any
+) -> None:
+    axis.plot(
+        [at for at, _ in points], [value for _, value in points], linestyle="", marker=marker,
+        markersize=3.5, color=colour, markeredgecolor="black" if full else colour,
+        markeredgewidth=0.4 if full else 1.0, markerfacecolor=colour if full else "white",
+        zorder=3, **more,
+    )  # fmt: skip
 
 
 def _decades(axis: Any, panel: Panel) -> None:

@@ -6,16 +6,18 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 
 from splitwatt.reports.figures.accuracy import accuracy_drawings
+from splitwatt.reports.figures.agreement import agreement_drawings
 from splitwatt.reports.figures.bars import bars
 from splitwatt.reports.figures.categories import Panel, Place
 from splitwatt.reports.figures.dots import dots
 from splitwatt.reports.figures.drawing import Drawing
 from splitwatt.reports.figures.latency import Bar, Stack, stacked
-from splitwatt.reports.figures.style import paper_style, save
+from splitwatt.reports.figures.style import paper_style, save, systems
 from splitwatt.reports.figures.timeline import timeline_figure
 from splitwatt.reports.figures.turning import turning_map
 from splitwatt.reports.load.accuracy import NONE, Accuracy
@@ -43,12 +45,12 @@ from splitwatt.reports.tables import notes
 INTERVAL = f"Error bars: {stats.METHOD}."
 
 
-def draw_all(found: list[Drawing], folder: Path, venue: Venue) -> None:
+def draw_all(figures: list[Drawing], folder: Path, venue: Venue) -> None:
     """Draw the figures into `folder`, for a venue."""
     with paper_style(venue):
         console = Console(stderr=True)  # silent without a terminal
         for drawing in track(
-            found, "drawing figures", console=console, transient=True,
+            figures, "drawing figures", console=console, transient=True,
             disable=not console.is_terminal,
         ):  # fmt: skip
             save(drawing.draw(), folder, drawing.name)
@@ -58,24 +60,35 @@ def drawings(series: list[Series], accuracy: Accuracy = NONE) -> list[Drawing]:
     """The figures that these series can fill; one without any number is left out."""
     links = links_of_all(series)
     boards = by_board(series)
-    found = [
+    figures = agreement_drawings(series)
+    figures += [
         _latency(of_board, link, board if len(boards) > 1 else "")
         for link in links
         for board, of_board in boards.items()
         if any(link in s.links for s in of_board)
     ]
-    found.append(_all_links(series, links))
-    found += _timelines(series)
-    found += _turning(series, links)
+    figures.append(_all_links(series, links))
+    figures += _timelines(series)
+    figures += _turning(series, links)
     for what in (chart for metric in metrics() for chart in metric.charts):
         if "energy" in what.shows and len(boards) > 1:
-            found += [_dots_or_bars(own, _of_board(what, b)) for b, own in boards.items()]
+            figures += [_dots_or_bars(own, _of_board(what, b)) for b, own in boards.items()]
         else:
-            found.append(_dots_or_bars(series, what))
-    found += accuracy_drawings(accuracy)
+            figures.append(_dots_or_bars(series, what))
+    figures += accuracy_drawings(accuracy)
     if frankensplit.is_present(series):
-        found += [_dots_or_bars(series, what) for what in _wireless()]
-    return [drawing for drawing in found if drawing.sources]
+        figures += [_dots_or_bars(series, what) for what in _wireless()]
+    groups = [entry.group for s in series for entry in s.entries]
+    return [
+        replace(drawing, draw=partial(_with_systems, groups, drawing.draw))
+        for drawing in figures
+        if drawing.sources
+    ]
+
+
+def _with_systems(groups: list[str], draw: Callable[[], Figure]) -> Figure:
+    with systems(groups):
+        return draw()
 
 
 def _of_board(what: Chart, board: str) -> Chart:
@@ -267,8 +280,8 @@ def _with_numbers(panels: list[Panel]) -> list[Panel]:
 
 def _axis(series: list[Series]) -> list[Entry]:
     """Every configuration of any series, in their order, once."""
-    found = {e.id: e for s in series for e in s.entries}
-    return list(found.values())
+    entries = {e.id: e for s in series for e in s.entries}
+    return list(entries.values())
 
 
 def _places(axis: list[Entry]) -> list[Place]:
@@ -287,14 +300,14 @@ def _bars(s: Series, link: Link, axis: list[Entry]) -> list[Bar]:
         if entry is None:
             bars.append(Bar(place, missing("not in this run")))
             continue
-        found = latency(entry, link)
+        parts = latency(entry, link)
         bars.append(
             Bar(
                 place,
-                found.total,
-                found.local.value or 0.0,
-                found.transfer_s,
-                found.server.value or 0.0,
+                parts.total,
+                parts.local.value or 0.0,
+                parts.transfer_s,
+                parts.server.value or 0.0,
             )
         )
     return bars
@@ -327,5 +340,5 @@ def _caption(
     if "energy" in shows:
         lines += notes.made_up_energy(series)
     if "bytes" in shows:
-        lines += [*notes.published_payload(series), *notes.untrained(series)]
+        lines += [*notes.published_payload(series), *notes.untrained(series, "made" in shows)]
     return " ".join(lines)

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from splitwatt.reports.figures.categories import Categories, Place
-from splitwatt.reports.figures.style import BLUE, GREEN, ORANGE, legend_above, new_figure, width_in
+from splitwatt.reports.figures.style import legend_above, new_figure, system_look, width_in
 from splitwatt.reports.load.values import Value
 
-_PARTS = (("Local", BLUE, ""), ("Transfer", ORANGE, "////"), ("Server", GREEN, "...."))
+# A part's filling and hatch; its colour is the system's: full, empty, pale.
+_PARTS = (("Local", 1.0, ""), ("Transfer", 0.0, "////"), ("Server", 0.4, "...."))
+_KEY = "#777777"
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,9 @@ class Stack:
 def stacked(stacks: Sequence[Stack]) -> Figure:
     """Stacked bars, a panel for each board and backend."""
     categories = Categories([bar.place for bar in stacks[0].bars])
-    figure, axes = new_figure(len(stacks), width_in(len(categories.places)))
+    figure, axes = new_figure(
+        len(stacks), width_in(len(categories.places)), names_in=categories.names_in
+    )
     for stack, axis in zip(stacks, axes, strict=True):
         _draw(axis, categories, stack.bars)
         axis.set_title(stack.title, loc="left")
@@ -63,19 +68,25 @@ def stacked(stacks: Sequence[Stack]) -> Figure:
 
 def _draw(axis: Any, categories: Categories, bars: Sequence[Bar]) -> None:
     below = [0.0] * len(bars)
-    for i, (name, colour, hatch) in enumerate(_PARTS):
+    colours = [system_look(bar.place.group)[0] for bar in bars]
+    for i, (name, filling, hatch) in enumerate(_PARTS):
         heights = [bar.segments_s[i] for bar in bars]
-        axis.bar(
-            categories.x,
-            heights,
-            categories.bar_width,
-            below,
-            label=name,
-            color=colour,
-            hatch=hatch,
-            edgecolor="black",
+        fills = [to_rgba(colour, filling) for colour in colours]
+        drawn = axis.bar(
+            categories.x, heights, categories.bar_width, below, color=fills, hatch=hatch,
+            edgecolor=colours if i == 1 else "black", linewidth=0.4,
+        )  # fmt: skip
+        for bar in (
+            drawn if i == 1 else ()
+        ):  # the hatch has the system's colour, the border is black
+            axis.bar(
+                bar.get_x(), bar.get_height(), bar.get_width(), bar.get_y(), align="edge",
+                fill=False, edgecolor="black", linewidth=0.4,
+            )  # fmt: skip
+        axis.fill_between(
+            [], [], label=name, facecolor=to_rgba(_KEY, filling), hatch=hatch, edgecolor="black",
             linewidth=0.4,
-        )
+        )  # fmt: skip
         below = [a + b for a, b in zip(below, heights, strict=True)]
     totals = [bar.total for bar in bars]
     categories.error_bars(axis, categories.x, totals)

@@ -31,6 +31,16 @@ _venue: ContextVar[Venue] = ContextVar("venue", default=venues()[DEFAULT])
 
 # Okabe and Ito's colours, which differ in hatches and lightness where there is no colour.
 BLUE, ORANGE, GREEN, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#999999"
+PURPLE, RED, YELLOW = "#CC79A7", "#D55E00", "#B8A800"
+MARKERS = "os^DvPXp*"
+# Colour and hatch of a system, the same in every figure of a report: of local, split and own ones
+# first, then of a user's own groups.
+_PAPERS = ("LC", "SC", "Ours")
+_LOOKS = (
+    (GREY, ""), (ORANGE, "////"), (BLUE, ""), (PURPLE, "...."), (RED, "xxxx"), (GREEN, "\\\\\\\\"),
+    (YELLOW, "++++"), (SKY, "oooo"),
+)  # fmt: skip
+_systems: ContextVar[tuple[str, ...]] = ContextVar("systems", default=_PAPERS)
 FORMATS = ("png", "pdf", "svg")
 
 _RC: Any = {
@@ -76,6 +86,22 @@ def venue() -> Venue:
     return _venue.get()
 
 
+@contextmanager
+def systems(groups: Sequence[str]) -> Iterator[None]:
+    """Figures of a report with these systems, in their order."""
+    token = _systems.set(tuple(dict.fromkeys((*_PAPERS, *groups))))
+    try:
+        yield
+    finally:
+        _systems.reset(token)
+
+
+def system_look(group: str) -> tuple[str, str]:
+    """The colour and the hatch of a system."""
+    known = _systems.get()
+    return _LOOKS[(known.index(group) if group in known else len(known)) % len(_LOOKS)]
+
+
 def width_in(configurations: int) -> float:
     """The width of a figure of so many configurations, in inches: a column or a page."""
     narrow = configurations <= COLUMN_CONFIGURATIONS
@@ -88,14 +114,16 @@ def new_figure(
     panel_in: float = PANEL_IN,
     across: int = 1,
     rows_in: list[float] | None = None,
+    names_in: float = 0.0,
 ) -> tuple[Figure, list[Any]]:
     """An empty figure of `panels` rows of axes, `across` in each; the axes row by row.
 
-    Rows are `panel_in` inches high, or as `rows_in` says.
+    Rows are `panel_in` inches high, or as `rows_in` says; `names_in`: what upright names under the
+    last one need besides.
     """
     heights = rows_in or [panel_in] * panels
     engine = ConstrainedLayoutEngine(h_pad=0.03, w_pad=0.02)
-    figure = Figure(figsize=(width, 0.55 + sum(heights)), layout=engine)
+    figure = Figure(figsize=(width, 0.55 + sum(heights) + names_in), layout=engine)
     axes = figure.subplots(panels, across, squeeze=False, height_ratios=heights)
     return figure, list(axes.flat)
 

@@ -8,21 +8,17 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from splitwatt.reports.figures.style import (
-    BLUE,
-    GREEN,
     GREY,
-    ORANGE,
-    SKY,
+    MARKERS,
     legend_above,
-    look_at,
     new_figure,
     plain_log_axis,
+    system_look,
     venue,
 )
 from splitwatt.reports.metrics.timeline import Timeline
 
-_COLOURS = (BLUE, ORANGE, GREEN, SKY, "#CC79A7", "#D55E00")
-_MARKERS = ("o", "s", "^", "D", "v", "P")
+_LINE = "black"
 _LATENCY_IN, _SMALL_IN, _ROW_IN = 1.5, 0.8, 0.14
 
 
@@ -38,7 +34,7 @@ def timeline_figure(timeline: Timeline, energy: Sequence[tuple[float, float]]) -
     _chosen(axes[2], timeline)
     _dropped(axes[3], timeline)
     if energy:
-        axes[4].plot(*zip(*energy, strict=True), color=BLUE, linewidth=0.8)
+        axes[4].plot(*zip(*energy, strict=True), color=_LINE, linewidth=0.8)
         axes[4].set_ylim(bottom=0)
         axes[4].set_ylabel("Energy [J]")
     last_s = max(f.at_s for f in timeline.frames) or 1.0
@@ -54,10 +50,11 @@ def timeline_figure(timeline: Timeline, energy: Sequence[tuple[float, float]]) -
 def _latency(axis: Any, timeline: Timeline) -> None:
     for place, entry in enumerate(timeline.chosen):
         own = [f for f in timeline.frames if f.entry is entry and f.answered]
-        colour, marker = look_at(place, _COLOURS, _MARKERS)
+        alike = [e for e in timeline.chosen[:place] if e.group == entry.group]
+        marker = MARKERS[len(alike) % len(MARKERS)]
         axis.plot(
             [f.at_s for f in own], [f.row.latency_s for f in own], marker, label=entry.marked,
-            color=colour, markersize=2.5, markeredgewidth=0,
+            color=system_look(entry.group)[0], markersize=2.5, markeredgewidth=0,
         )  # fmt: skip
     failed = [f for f in timeline.frames if not f.answered]
     if failed:
@@ -81,7 +78,7 @@ def _rate(axis: Any, timeline: Timeline) -> None:
         axis.text(0.5, 0.5, "-", transform=axis.transAxes, ha="center", va="center")
         axis.set_yticks([])
         return
-    axis.step([f.at_s for f in timeline.frames], rates, where="post", color=BLUE, linewidth=0.8)
+    axis.step([f.at_s for f in timeline.frames], rates, where="post", color=_LINE, linewidth=0.8)
     axis.set_yscale("log")
     axis.set_ylim(min(known) / 1.5, max(known) * 1.5)
     plain_log_axis(axis.yaxis, many=20)
@@ -95,17 +92,17 @@ def _chosen(axis: Any, timeline: Timeline) -> None:
     )  # fmt: skip
     for place, entry in enumerate(timeline.chosen):
         own = [f.at_s for f in timeline.frames if f.entry is entry and f.answered]
-        colour, _ = look_at(place, _COLOURS, _MARKERS)
+        colour, _ = system_look(entry.group)
         axis.plot(own, [place] * len(own), "|", color=colour, markersize=5, markeredgewidth=0.6)
     axis.set_yticks(range(len(ids)), [entry.marked for entry in timeline.chosen])
     axis.set_ylim(len(ids) - 0.5, -0.5)
-    axis.set_ylabel("Config.")
+    axis.set_ylabel("Chosen")
 
 
 def _dropped(axis: Any, timeline: Timeline) -> None:
     axis.step(
         [f.at_s for f in timeline.frames], [f.row.dropped for f in timeline.frames], where="post",
-        color=BLUE, linewidth=0.8,
+        color=_LINE, linewidth=0.8,
     )  # fmt: skip
     axis.set_ylim(0, max(1, 1.1 * max(f.row.dropped for f in timeline.frames)))
     axis.yaxis.get_major_locator().set_params(integer=True)

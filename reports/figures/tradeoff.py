@@ -11,8 +11,12 @@ from splitwatt.reports.figures.style import (
     BLUE,
     GREEN,
     GREY,
+    MARKERS,
     ORANGE,
+    PURPLE,
+    RED,
     SKY,
+    YELLOW,
     legend_above,
     look_at,
     new_figure,
@@ -23,10 +27,8 @@ from splitwatt.reports.figures.style import (
 from splitwatt.reports.load.values import Value
 from splitwatt.reports.metrics.tradeoffs import Curve, Point
 
-PURPLE, RED, YELLOW = "#CC79A7", "#D55E00", "#B8A800"
 # Told apart by marker where there is no colour; a published curve is dashed, its markers hollow.
 _COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY, YELLOW, GREY, "#000000")
-_MARKERS = "os^DvPXp*"
 _LINES = ("--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
 
 
@@ -56,13 +58,13 @@ def three_way(curves: Sequence[Curve], ylabel: str) -> Figure:
 def _looks(curves: Sequence[Curve]) -> list[tuple[Any, str]]:
     """A published curve has the colour and marker of the system's own, every other its own."""
     looks: dict[str, tuple[Any, str]] = {}
-    found = []
+    result = []
     for curve in curves:
         key = curve.system if curve.published and curve.system in looks else curve.label
-        look = looks.setdefault(key, look_at(len(set(looks.values())), _COLOURS, _MARKERS))
+        look = looks.setdefault(key, look_at(len(set(looks.values())), _COLOURS, MARKERS))
         looks.setdefault(curve.system, look)
-        found.append(look)
-    return found
+        result.append(look)
+    return result
 
 
 def _draw(

@@ -9,24 +9,18 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from splitwatt.reports.figures.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    SKY,
     new_figure,
     plain_log_axis,
+    system_look,
     venue,
 )
 from splitwatt.reports.metrics.turning import BOARD_SPEEDS, RATES_KBIT_S, Map
 
-# Groups in their order; local computing is grey, as what the others are compared with.
-_COLOURS = (BLUE, ORANGE, GREEN, SKY, "#CC79A7", "#D55E00")
-_HATCHES = ("////", "....", "\\\\\\\\", "xxxx", "++++", "oooo")
 # A configuration's region is named from this part of the map on.
 _LEAST_PART = 0.02
 _LINES_S = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0]
 _PANEL_IN = 2.6
+_LABEL_PART = 0.9
 
 
 def turning_map(maps: Sequence[tuple[str, Map]], rates_kbit_s: Sequence[float]) -> Figure:
@@ -35,37 +29,36 @@ def turning_map(maps: Sequence[tuple[str, Map]], rates_kbit_s: Sequence[float]) 
     rows = -(-len(maps) // across)
     width = venue().column_in if across == 1 else venue().page_in
     figure, axes = new_figure(rows, width, panel_in=_PANEL_IN, across=across)
-    groups = {entry.group for _, each in maps for entry in each.entries if entry.split}
-    order = sorted(groups, key=[e.group for _, m in maps for e in m.entries].index)
     for axis, (title, each) in zip(axes, maps, strict=False):
-        _draw(axis, each, order, rates_kbit_s)
+        _draw(axis, each, rates_kbit_s)
         axis.set_title(title, loc="left")
     for axis in axes[len(maps) :]:
         axis.remove()
     return figure
 
 
-def _draw(axis: Any, each: Map, groups: list[str], rates_kbit_s: Sequence[float]) -> None:
-    looks = {group: i + 1 for i, group in enumerate(groups)}
-    kind = np.array([looks.get(e.group, 0) if e.split else 0 for e in each.entries])[each.winner]
-    colours = ListedColormap([GREY, *(_COLOURS[i % len(_COLOURS)] for i in range(len(groups)))])
+def _draw(axis: Any, each: Map, rates_kbit_s: Sequence[float]) -> None:
+    groups = list(dict.fromkeys(entry.group for entry in each.entries))
+    kind = np.array([groups.index(entry.group) for entry in each.entries])[each.winner]
+    looks = [system_look(group) for group in groups]
+    colours = ListedColormap([colour for colour, _ in looks])
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.grid(False)
     axis.pcolormesh(
-        BOARD_SPEEDS, RATES_KBIT_S, kind, cmap=colours, vmin=0, vmax=len(groups), alpha=0.45,
+        BOARD_SPEEDS, RATES_KBIT_S, kind, cmap=colours, vmin=-0.5, vmax=len(groups) - 0.5, alpha=0.45,
         shading="nearest", rasterized=True,
     )  # fmt: skip
-    for place in range(1, len(groups) + 1):
+    for place, (_, hatch) in enumerate(looks):
         inside = np.where(kind == place, 1.0, 0.0)
-        if inside.any():
+        if hatch and inside.any():
             hatched = axis.contourf(
                 BOARD_SPEEDS,
                 RATES_KBIT_S,
                 inside,
                 levels=[0.5, 1.5],
                 colors="none",
-                hatches=[_HATCHES[(place - 1) % len(_HATCHES)]],
+                hatches=[hatch],
             )
             hatched.set_edgecolor("#00000040")
             hatched.set_linewidth(0)
@@ -78,7 +71,11 @@ def _draw(axis: Any, each: Map, groups: list[str], rates_kbit_s: Sequence[float]
         BOARD_SPEEDS, RATES_KBIT_S, each.latency_s, levels=_LINES_S, colors="black", linewidths=0.5,
         linestyles="--",
     )  # fmt: skip
-    axis.clabel(lines, fmt=lambda seconds: f"{seconds:g} s", fontsize=venue().tiny_pt)
+    places = [at for parts in lines.allsegs for part in parts if (at := _label_place(part))]
+    if places:
+        axis.clabel(
+            lines, fmt=lambda seconds: f"{seconds:g} s", fontsize=venue().tiny_pt, manual=places
+        )
     for value in np.unique(each.winner):
         _name(axis, each.winner == value, each.entries[value].marked)
     for rate in rates_kbit_s:
@@ -88,6 +85,21 @@ def _draw(axis: Any, each: Map, groups: list[str], rates_kbit_s: Sequence[float]
     plain_log_axis(axis.yaxis)
     axis.set_xlabel("Speed of the board, multiple of the run's")
     axis.set_ylabel("Link rate [kbit/s]")
+
+
+def _label_place(line: np.ndarray) -> tuple[float, float] | None:
+    """Where a line of equal latency has its label: near the top, where it does not meet the border."""
+    inside = [
+        (float(x), float(y))
+        for x, y in line
+        if 0.05 < _part(x, BOARD_SPEEDS) < 0.95 and 0.07 < _part(y, RATES_KBIT_S) < 0.93
+    ]
+    return min(inside, key=lambda at: abs(_part(at[1], RATES_KBIT_S) - _LABEL_PART), default=None)
+
+
+def _part(value: float, axis: np.ndarray) -> float:
+    """How far along a logarithmic axis a value is, from 0 to 1."""
+    return float(np.log(value / axis[0]) / np.log(axis[-1] / axis[0]))
 
 
 def _name(axis: Any, region: np.ndarray, name: str) -> None:

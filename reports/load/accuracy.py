@@ -79,10 +79,10 @@ NONE = Accuracy((), ())
 
 def split_name(model: str) -> tuple[str, str]:
     """System and rate point of a model's name: `jpeg@50+resnet50` is (`jpeg+resnet50`, `50`)."""
-    found = _NAME.match(model)
-    if not found:
+    match = _NAME.match(model)
+    if not match:
         return model, ""
-    return found.group(1) + found.group(3), found.group(2) or ""
+    return match.group(1) + match.group(3), match.group(2) or ""
 
 
 def read_accuracy(runs: list[Run], files: Iterable[Path] = ()) -> Accuracy:
@@ -104,7 +104,7 @@ def read_accuracy(runs: list[Run], files: Iterable[Path] = ()) -> Accuracy:
         for model, bundle in _mapping(document.get("bundles")).items():
             for entry in _mapping(bundle).get("results") or []:
                 try:
-                    results.append(_result(origin, model, bundle, entry))
+                    results.append(result_of(origin, model, bundle, entry))
                 except (KeyError, TypeError, ValueError) as error:
                     problems.append(
                         f"Accuracy of {model} in {origin}: an entry is incomplete or damaged "
@@ -124,7 +124,12 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _result(origin: str, model: str, bundle: dict[str, Any], entry: dict[str, Any]) -> Result:
+def result_of(origin: str, model: str, bundle: dict[str, Any], entry: dict[str, Any]) -> Result:
+    """A model's result from its entry in the file; `bundle` says of the model what the file says.
+
+    Raises:
+        KeyError, TypeError, ValueError: the entry is incomplete or damaged.
+    """
     if entry["task"] not in MAIN_METRIC:
         raise ValueError(f"no task is called {entry['task']!r}")
     trained = bool(bundle["trained"])
@@ -146,7 +151,7 @@ def _result(origin: str, model: str, bundle: dict[str, Any], entry: dict[str, An
         images=int(entry["images"]),
         whole=entry.get("whole", True) is True,
         trained=trained,
-        metrics={name: _figure(found, 1.0, sources) for name, found in entry["metrics"].items()},
+        metrics={name: _figure(figure, 1.0, sources) for name, figure in entry["metrics"].items()},
         payload_kib=_figure(entry.get("payload_bytes"), KIB, sources),
         wire_kib=_figure(entry.get("wire_bytes"), KIB, sources),
         legacy_pickled_kib=_figure(entry.get("legacy_pickled_bytes"), KIB, sources),
@@ -162,16 +167,16 @@ def _backends(entry: dict[str, Any]) -> str:
     return str(board or "") + (f" + {server}" if server not in (None, board) else "")
 
 
-def _figure(found: Any, unit: float, sources: tuple[str, ...]) -> Value:
+def _figure(record: Any, unit: float, sources: tuple[str, ...]) -> Value:
     """One figure in another unit; missing where it is null or no finite number."""
-    if found is None:
+    if record is None:
         return missing(_NOTHING_SENT)
-    if found["value"] is None:
+    if record["value"] is None:
         return missing("it is undefined on these images")
-    value = float(found["value"])
+    value = float(record["value"])
     if not math.isfinite(value):
         return missing(NOT_FINITE)
-    ends = [found.get("low"), found.get("high")]
+    ends = [record.get("low"), record.get("high")]
     finite = all(isinstance(end, (int, float)) and math.isfinite(end) for end in ends)
     low, high = (float(end) / unit for end in ends) if finite else (None, None)
-    return Value(value / unit, sources, low, high, int(found["n"]))
+    return Value(value / unit, sources, low, high, int(record["n"]))

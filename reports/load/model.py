@@ -19,6 +19,7 @@ from splitwatt.profiler.links.link import Link
 from splitwatt.profiler.records.blocks import Start
 from splitwatt.profiler.records.run import Run
 from splitwatt.profiler.records.sample import ESTIMATED, PUBLISHED, Sample
+from splitwatt.reports.papers.published import is_papers
 
 __all__ = ["Entry", "Link", "Run", "Sample", "Series", "series_of"]
 
@@ -58,14 +59,28 @@ class Entry:
 
     @property
     def baseline(self) -> str:
-        """What it is a baseline as: LC (without a split model) or SC (with one); empty for what is
-        under test: the configurations that the config's `method` names, else the split ones whose
-        ids do not begin with SC.
+        """What it is a baseline as: LC (without a split model) or SC (with one); empty where it is
+        none: it is under test, or not among the config's `baselines`.
         """
-        method = self.run.config.method
-        if self.id in method:
+        baselines = self.run.config.baselines
+        if self.under_test or (baselines and self.id not in baselines):
             return ""
-        return "LC" if not self.split else "SC" if method or self.group == "SC" else ""
+        return "SC" if self.split else "LC"
+
+    @property
+    def under_test(self) -> bool:
+        """Does the config's `method` name it? Without one: is it a split configuration that is not
+        called SC and not among the `baselines`?
+        """
+        config = self.run.config
+        if config.method:
+            return self.id in config.method
+        return self.split and self.group != "SC" and self.id not in config.baselines
+
+    @property
+    def papers(self) -> bool:
+        """Is it a configuration of the Ladon paper's Table 3: its id and its models?"""
+        return is_papers(self.id, self.models)
 
     @property
     def label(self) -> str:
@@ -124,10 +139,10 @@ class Entry:
         """Where the sizes come from that links carry instead of the measured bytes: `published`,
         or `estimated` where that is so of any sample; None where any has its measured bytes.
         """
-        found = {sample.published_payload_source for sample in self.samples}
-        if not found or None in found:
+        charge_sources = {sample.published_payload_source for sample in self.samples}
+        if not charge_sources or None in charge_sources:
             return None
-        return PUBLISHED if found == {PUBLISHED} else ESTIMATED
+        return PUBLISHED if charge_sources == {PUBLISHED} else ESTIMATED
 
     @property
     def throttled(self) -> int | None:
@@ -265,19 +280,21 @@ def _unsourced(link: Link) -> Link:
 
 def _distinct(links: list[Link]) -> list[tuple[Link, Link]]:
     """Links of one slug, each with the link that has a name of its own."""
-    found = {link: link for link in links}
+    renamed = {link: link for link in links}
     for difference in _DIFFERENCES:
-        if len({slug(link) for link in found.values()}) == len(links):
+        if len({slug(link) for link in renamed.values()}) == len(links):
             break
         if len({difference(link) for link in links}) > 1:
             for link in links:
-                found[link] = found[link]._replace(name=f"{found[link].name}, {difference(link)}")
-    if len({slug(link) for link in found.values()}) < len(links):  # names differ in punctuation
-        found = {
+                renamed[link] = renamed[link]._replace(
+                    name=f"{renamed[link].name}, {difference(link)}"
+                )
+    if len({slug(link) for link in renamed.values()}) < len(links):  # names differ in punctuation
+        renamed = {
             link: t._replace(name=f"{t.name} ({i + 1})")
-            for i, (link, t) in enumerate(found.items())
+            for i, (link, t) in enumerate(renamed.items())
         }
-    return [(link, link if link == NO_LINK else own) for link, own in found.items()]
+    return [(link, link if link == NO_LINK else own) for link, own in renamed.items()]
 
 
 def file_name(text: str) -> str:
@@ -287,10 +304,10 @@ def file_name(text: str) -> str:
 
 def by_board(series: list[Series]) -> dict[str, list[Series]]:
     """The series of each board, boards in their order."""
-    found: dict[str, list[Series]] = {}
+    boards: dict[str, list[Series]] = {}
     for s in series:
-        found.setdefault(s.board, []).append(s)
-    return found
+        boards.setdefault(s.board, []).append(s)
+    return boards
 
 
 def links_of_all(series: list[Series]) -> list[Link]:

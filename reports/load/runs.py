@@ -80,11 +80,11 @@ def load_pair(first: str, second: str) -> tuple[Series, Series]:
             )
         chosen.append(name)
     links = printed_links(runs)
-    found = [
+    pair = [
         next(s for s in series_of([run], links) if s.backend == name)
         for run, name in zip(runs, chosen, strict=True)
     ]
-    return found[0], found[1]
+    return pair[0], pair[1]
 
 
 def load_series(names: list[str]) -> list[Series]:
@@ -96,8 +96,8 @@ def load_series(names: list[str]) -> list[Series]:
     """
     sides = [_named(name) for name in names]
     wanted = {str(path): backend for path, backend in sides}
-    found = series_of(load_runs([path for path, _ in sides]).runs)
-    kept = [s for s in found if wanted.get(s.run.path) in (None, s.backend)]
+    every_series = series_of(load_runs([path for path, _ in sides]).runs)
+    kept = [s for s in every_series if wanted.get(s.run.path) in (None, s.backend)]
     for path, backend in sides:
         if backend and not any(s.run.path == str(path) for s in kept):
             raise UsageError(f"{path} has no backend '{backend}'", "leave it out for all of them")

@@ -26,8 +26,8 @@ class Value:
     """A number, in the unit of its column, or the reason why it is missing.
 
     `low` and `high` are the ends of its interval (None: no interval), `n` the samples behind it,
-    `sources` keys of SOURCES in the order of SOURCES. A value of None was not measured: it is
-    never a zero, and prints as "-".
+    `sources` keys of SOURCES in the order of SOURCES. A value of None is never a zero: it was not
+    measured and prints as "-", or no such value exists and it prints as `word`: "never" or "always".
     """
 
     value: float | None
@@ -36,6 +36,12 @@ class Value:
     high: float | None = None
     n: int | None = None
     why: str | None = None
+    word: str | None = None
+
+    @property
+    def shown_instead(self) -> str:
+        """What prints where there is no number."""
+        return self.word or "-"
 
     @property
     def source(self) -> str:
@@ -45,7 +51,7 @@ class Value:
     def to_json(self) -> dict[str, Any]:
         """The value as JSON, without the fields that say nothing."""
         document: dict[str, Any] = {"value": self.value}
-        for name in ("low", "high", "n", "why"):
+        for name in ("low", "high", "n", "why", "word"):
             if getattr(self, name) is not None:
                 document[name] = getattr(self, name)
         if self.value is not None:
@@ -65,9 +71,9 @@ def ordered(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in SOURCES if name in given)
 
 
-def missing(why: str) -> Value:
-    """A value that was not measured, and why."""
-    return Value(None, why=why)
+def missing(why: str, word: str | None = None) -> Value:
+    """A value that was not measured, or (with a `word`: "never", "always") does not exist, and why."""
+    return Value(None, why=why, word=word)
 
 
 def exact(

@@ -12,16 +12,16 @@ def ranges(labels: Iterable[str]) -> str:
     words: list[str] = []
     name, last = "", 0
     for label in unique(labels):
-        found = _NUMBERED.match(label)
-        if not found:
+        match = _NUMBERED.match(label)
+        if not match:
             name = ""
             words.append(label)
-        elif found.group(1) == name and int(found.group(2)) == last + 1:
+        elif match.group(1) == name and int(match.group(2)) == last + 1:
             last += 1
             words[-1] = words[-1].removesuffix(f"-{last - 1}") + f"-{last}"
         else:
-            same = found.group(1) == name
-            name, last = found.group(1), int(found.group(2))
+            same = match.group(1) == name
+            name, last = match.group(1), int(match.group(2))
             words.append(str(last) if same else f"{name}{last}")
     return ", ".join(words)
 

@@ -2,6 +2,7 @@
 # board: no
 
 from functools import lru_cache
+from statistics import median
 
 from splitwatt.profiler.analyse.breakeven import rate_between
 from splitwatt.profiler.analyse.times import uplink_s
@@ -21,12 +22,12 @@ def plain_link(rate_kbit_s: float, charges: str = "payload") -> Link:
 
 def bits(entry: Entry, charges: str = "payload") -> list[tuple[float, float]]:
     """Seconds as measured and bits that a link is charged with, of each sample that has both."""
-    found = []
+    pairs = []
     for sample in entry.samples:
         seconds = uplink_s(sample, plain_link(1.0, charges))
         if seconds is not None and sample.total_s is not None:
-            found.append((sample.total_s, 1000.0 * seconds))
-    return found
+            pairs.append((sample.total_s, 1000.0 * seconds))
+    return pairs
 
 
 def can_be_simulated(series: Series) -> bool:
@@ -46,8 +47,9 @@ def break_even_kbit_s(entry: Entry, baseline: Entry, charges: str = "payload") -
     if not pairs or not local_s:
         return missing("one of the two was not measured")
     rate, low, high, why = _break_even(pairs, local_s)
-    if rate is None:
-        return missing(why)
+    if rate is None:  # then the same one is ahead at every rate, as at the one of no link time
+        ahead = median(seconds for seconds, _ in pairs) < median(local_s)
+        return missing(why, "always" if ahead else "never")
     return Value(rate, ordered((*entry.timed, *byte_sources(entry))), low, high, len(pairs))
 
 
@@ -56,18 +58,18 @@ def _break_even(
     pairs: tuple[tuple[float, float], ...], local_s: tuple[float, ...]
 ) -> tuple[float | None, float | None, float | None, str]:
     """The rate, the ends of its interval, and what it means."""
-    found = rate_between(pairs, local_s)
+    even = rate_between(pairs, local_s)
     if min(len(pairs), len(local_s)) < MIN_SAMPLES:
-        return found.value, None, None, found.sentence
-    return found.value, found.low, found.high, found.sentence
+        return even.value, None, None, even.sentence
+    return even.value, even.low, even.high, even.sentence
 
 
 def local_extremes(series: Series) -> tuple[Entry, Entry] | None:
     """The fastest and the slowest local configuration; None where none was measured."""
     known = [
-        (found, entry)
+        (total_s, entry)
         for entry in series.entries
-        if not entry.split and (found := latency(entry, NO_LINK).total.value) is not None
+        if not entry.split and (total_s := latency(entry, NO_LINK).total.value) is not None
     ]
     if not known:
         return None

@@ -16,8 +16,8 @@ _Size = Callable[[Sample], float | None]
 
 def _kib(field: str) -> _Size:
     def size(sample: Sample) -> float | None:
-        found: int | None = getattr(sample, field)
-        return None if found is None else found / KIB
+        size_bytes: int | None = getattr(sample, field)
+        return None if size_bytes is None else size_bytes / KIB
 
     return size
 
@@ -72,16 +72,29 @@ def published_payload_kib(entry: Entry) -> Value:
     return exact(sizes.pop() / KIB, entry.charged, *("assumed",) * entry.assumed)
 
 
+def sent_kib(entry: Entry) -> Value:
+    """What the link carries: the published or estimated size where it is charged, else the bytes made
+    here.
+    """
+    charged = published_payload_kib(entry)
+    return charged if charged.value is not None else payload_kib(entry)
+
+
+def _sent(sample: Sample) -> float | None:
+    """None of a published size: it is one number, not a sample."""
+    return _payload(sample) if sample.published_payload_bytes is None else None
+
+
 METRICS = (
     Metric(
         key="payload_kib",
         title="Data size",
         unit="KiB",
-        of=payload_kib,
+        of=sent_kib,
         place=50,
         tables=("summary", "data_size", "compare"),
         interval=("data_size",),
-        sample=_payload,
+        sample=_sent,
         word="DataSize",
         stated="payload",
         baselines=("SC",),
@@ -103,7 +116,7 @@ METRICS = (
                 },
                 panels=one_per_run,
                 only_split=True,
-                shows=("bytes",),
+                shows=("bytes", "made"),
             ),
         ),
     ),

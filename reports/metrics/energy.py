@@ -57,18 +57,18 @@ def rows_of(entry: Entry, blocks: Sequence[BlockEnergy]) -> list[Energy]:
 
 
 def _total(entry: Entry, blocks: Sequence[BlockEnergy]) -> Energy:
-    found = [(block, block.total) for block in blocks]
-    names = unique(rail.rail for _, rail in found if rail)
-    return _energy(entry, ", ".join(names), "total", found)
+    of_blocks = [(block, block.total) for block in blocks]
+    names = unique(rail.rail for _, rail in of_blocks if rail)
+    return _energy(entry, ", ".join(names), "total", of_blocks)
 
 
 def _rails(entry: Entry, blocks: Sequence[BlockEnergy]) -> list[Energy]:
     labels = unique(rail.rail for block in blocks for rail in block.rails)
     result = []
     for label in labels:
-        found = [(b, next((r for r in b.rails if r.rail == label), None)) for b in blocks]
-        total = any(rail.total for _, rail in found if rail)
-        result.append(_energy(entry, label, "in the total" if total else "part", found))
+        of_blocks = [(b, next((r for r in b.rails if r.rail == label), None)) for b in blocks]
+        total = any(rail.total for _, rail in of_blocks if rail)
+        result.append(_energy(entry, label, "in the total" if total else "part", of_blocks))
     return result
 
 
@@ -87,28 +87,28 @@ def waiting_j(entry: Entry, link: Link) -> Value:
 
 def flagged(entry: Entry) -> list[str]:
     """What a reader must know of a configuration's traces, counted; empty where nothing is."""
-    found = []
+    lines = []
     for energy in rail_energies(entry):
         if energy.left_out:
-            found.append(f"{_listed(energy.left_out)} readings of {energy.rail} were left out")
+            lines.append(f"{_listed(energy.left_out)} readings of {energy.rail} were left out")
     events: Counter[str] = Counter()
     for block in (*entry.energy, *entry.server_energy):
         events.update(block.events or {})
     if events:
-        found.append(f"the sampler noted: {_listed(events)}")
-    return found
+        lines.append(f"the sampler noted: {_listed(events)}")
+    return lines
 
 
 def _listed(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
 
 
-_Found = list[tuple[BlockEnergy, RailJoules | None]]
+_OfBlocks = list[tuple[BlockEnergy, RailJoules | None]]
 
 
-def _energy(entry: Entry, rail: str, role: str, found: _Found) -> Energy:
-    known = [(block, r) for block, r in found if r and r.joules_per_image is not None]
-    gross = _pooled(entry, known, lambda r: r.joules_per_image, _why(entry, found))
+def _energy(entry: Entry, rail: str, role: str, of_blocks: _OfBlocks) -> Energy:
+    known = [(block, r) for block, r in of_blocks if r and r.joules_per_image is not None]
+    gross = _pooled(entry, known, lambda r: r.joules_per_image, _why(entry, of_blocks))
     interval = pooled_interval([r for _, r in known]) if known else None
     if gross.value is not None and interval:
         low, high = min(interval[0], gross.value), max(interval[1], gross.value)
@@ -118,24 +118,24 @@ def _energy(entry: Entry, rail: str, role: str, found: _Found) -> Energy:
     )
     idle_w = _pooled(
         entry,
-        [(block, r) for block, r in found if r],
+        [(block, r) for block, r in of_blocks if r],
         lambda r: r.idle_watts,
         gross.why or "idle power was not measured",
     )
     left_out: Counter[str] = Counter()
-    for _, r in found:
+    for _, r in of_blocks:
         left_out.update(r.excluded if r and r.excluded else {})
     return Energy(rail, role, gross, net, idle_w, +left_out)
 
 
 def _pooled(
     entry: Entry,
-    found: list[tuple[BlockEnergy, RailJoules]],
+    of_blocks: list[tuple[BlockEnergy, RailJoules]],
     of: Callable[[RailJoules], float | None],
     why: str,
 ) -> Value:
     """The mean over images, of the blocks that have the figure."""
-    known = [(block, of(rail)) for block, rail in found]
+    known = [(block, of(rail)) for block, rail in of_blocks]
     pairs = [(block, value) for block, value in known if value is not None]
     images = sum(block.inferences for block, _ in pairs)
     if not images:
@@ -149,8 +149,8 @@ def _made_up(blocks: list[BlockEnergy]) -> tuple[str, ...]:
     return ("generated",) if strange else ()
 
 
-def _why(entry: Entry, found: _Found) -> str:
-    for block, rail in found:
+def _why(entry: Entry, of_blocks: _OfBlocks) -> str:
+    for block, rail in of_blocks:
         if rail is not None and rail.why_not:
             return rail.why_not
         if block.why_not:

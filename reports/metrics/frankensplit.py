@@ -109,15 +109,15 @@ def _median_ms(
 
 def params_m(entry: Entry, chosen: Callable[[str, bool], bool]) -> Value:
     """Millions of parameters of the chosen parts: `chosen(name, is on the board)`."""
-    found = [
+    counts = [
         part.get("params")
         for bundle in entry.bundles
         for part in bundle["parts"]
         if chosen(str(part["name"]), part["placement"] == "board")
     ]
-    if not found or None in found:
+    if not counts or None in counts:
         return missing(_NO_PART)
-    return exact(sum(found) / 1e6, "measured")
+    return exact(sum(counts) / 1e6, "measured")
 
 
 def overhead_percent(entry: Entry, paper: dict[str, str]) -> Value:

@@ -102,8 +102,8 @@ def _median(entry: Entry, seconds: Callable[[Sample], float | None]) -> Value:
 
 
 def _seconds(entry: Entry, seconds: Callable[[Sample], float | None]) -> list[float]:
-    found = (seconds(sample) for sample in entry.samples)
-    return [time for time in found if time is not None]
+    times = (seconds(sample) for sample in entry.samples)
+    return [time for time in times if time is not None]
 
 
 def on_link(link: Link) -> Metric:

@@ -40,8 +40,8 @@ class Chart:
     """A figure: its file name, its words, and the value that each set of marks shows.
 
     `sets`: name of a set -> its values; one set is drawn as bars, several as dots on a logarithmic
-    axis. `error_bars`: what the intervals are. `shows`: "bytes", "energy" or "time", which decide
-    what the caption warns of. `only_split`: without local configurations.
+    axis. `error_bars`: what the intervals are. `shows`: "bytes", "made" (bytes that links do not
+    carry), "energy" or "time", which decide what the caption warns of. `only_split`: without local configurations.
     """
 
     name: str
@@ -61,8 +61,8 @@ class Metric:
 
     `key`: of its column; ends in the unit. `of`: its value of an entry. `place`: metrics are shown
     in this order. `tables`: names of the tables that have it as a column, and "compare" for
-    comparisons. `quiet`: left out for readers where all rows are equal. `note`: is printed under these
-    tables. `interval`: names of the tables that print its interval.
+    comparisons. `quiet`: left out for readers where all rows are equal. `if_known`: left out of files too
+    where no row has a number. `note`: is printed under these tables. `interval`: names of the tables that print its interval.
     `sample`: its value of one sample, and `blocks`: its values of each block; savings and comparisons
     are tested with them. With neither, it is counted and has no error.
     `word`: names its savings in macros; empty: it has none. `baselines`: what it is saved against.
@@ -77,6 +77,7 @@ class Metric:
     tables: tuple[str, ...] = ("summary",)
     interval: tuple[str, ...] = ()
     quiet: bool = False
+    if_known: bool = False
     note: str = ""
     sample: Callable[[Sample], float | None] | None = None
     blocks: Callable[[Entry], list[Block]] | None = None
@@ -116,13 +117,13 @@ class Metric:
 
 def metrics(links: Iterable[Link] = (), table: str = "") -> list[Metric]:
     """Every metric, those of each link too, in their order; of one table where it is named."""
-    found: list[Metric] = []
+    all_metrics: list[Metric] = []
     on_link: list[Callable[[Link], Metric]] = []
     for module in _modules():
-        found += getattr(module, "METRICS", ())
+        all_metrics += getattr(module, "METRICS", ())
         on_link += [module.on_link] if hasattr(module, "on_link") else []
-    found += [make(link) for link in links for make in on_link]
-    kept = [metric for metric in found if not table or table in metric.tables]
+    all_metrics += [make(link) for link in links for make in on_link]
+    kept = [metric for metric in all_metrics if not table or table in metric.tables]
     return sorted(kept, key=lambda metric: metric.place)
 
 

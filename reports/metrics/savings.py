@@ -25,8 +25,8 @@ class Saving:
 
     @property
     def published(self) -> list[Statement]:
-        """What the paper states on it; nothing where the baseline's row is not the paper's."""
-        if self.heaviest is not None and self.heaviest.group != self.baseline:
+        """What the paper states on it; nothing where a row is not the paper's."""
+        if not self.entry.papers or (self.heaviest is not None and not self.heaviest.papers):
             return []
         return stated(self.metric.stated, self.baseline, self.rate_kbit_s)
 
@@ -44,7 +44,7 @@ class Saving:
 
 def savings(series: Series) -> list[Saving]:
     """Every saving of a series, by metric, then by configuration."""
-    ours = [e for e in series.entries if not e.baseline]
+    ours = [e for e in series.entries if e.under_test]
     return [
         _saving(series, entry, metric, baseline)
         for metric in saved_metrics(series)
@@ -95,7 +95,7 @@ def saved(ours: Value, theirs: Value) -> Value:
     return exact(100 * (1 - ours.value / theirs.value), *sources)
 
 
-def best(found: list[Saving]) -> Saving | None:
+def best(candidates: list[Saving]) -> Saving | None:
     """The saving that an "up to" would name; None where none was measured."""
-    measured = [s for s in found if s.most.value is not None]
+    measured = [s for s in candidates if s.most.value is not None]
     return max(measured, key=lambda s: s.most.value or 0.0, default=None)

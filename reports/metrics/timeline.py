@@ -82,7 +82,7 @@ class Timeline:
 def timelines(series: list[Series]) -> list[Timeline]:
     """Of each run that has frames in its timeline."""
     names = [run.name for run in runs_of(series)]
-    found = []
+    result = []
     for run in runs_of(series):
         own = {s.backend: s for s in series if s.run is run}
         samples = {(s.block, s.inference): s for s in run.samples}
@@ -98,8 +98,8 @@ def timelines(series: list[Series]) -> list[Timeline]:
             frames.append(Frame(at_s, row, entry, chosen, sample.ok))
         if frames:
             label = run.id if names.count(run.name) > 1 else run.name
-            found.append(Timeline(run, label, tuple(frames)))
-    return found
+            result.append(Timeline(run, label, tuple(frames)))
+    return result
 
 
 def energy_so_far(timeline: Timeline) -> list[tuple[float, float]]:

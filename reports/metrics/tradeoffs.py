@@ -2,6 +2,7 @@
 # board: no
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from splitwatt.reports.load.accuracy import MAIN_METRIC, Accuracy, Result
@@ -55,21 +56,23 @@ class Curve:
 
 def curves(accuracy: Accuracy, task: str) -> list[Curve]:
     """The evaluated systems of a task, then what the papers state on the same data set."""
-    found = [r for r in accuracy.of_task(task) if r.main.value is not None]
-    if not found:
-        return []
+    results = [r for r in accuracy.of_task(task) if r.main.value is not None]
+    comparable = any(result.data_set == data_set_of(task) for result in results)
+    return curves_of(results) + (_published(task, results) if comparable else [])
+
+
+def curves_of(results: Sequence[Result]) -> list[Curve]:
+    """A curve for each system, by run, preprocessing and data set where these differ."""
     groups: dict[tuple[str, ...], list[Result]] = {}
-    several = {name for name in ("origin", "preprocess", "data_set") if _differs(found, name)}
-    for result in found:
+    several = {name for name in ("origin", "preprocess", "data_set") if _differs(results, name)}
+    for result in results:
         more = [getattr(result, name) for name in sorted(several)]
         groups.setdefault((result.system, *more), []).append(result)
-    own = [_own(key, results) for key, results in groups.items()]
-    comparable = any(result.data_set == data_set_of(task) for result in found)
-    return own + (_published(task, found) if comparable else [])
+    return [_own(key, own_results) for key, own_results in groups.items()]
 
 
-def _differs(found: list[Result], name: str) -> bool:
-    return len({getattr(result, name) for result in found}) > 1
+def _differs(results: Sequence[Result], name: str) -> bool:
+    return len({getattr(result, name) for result in results}) > 1
 
 
 def _own(key: tuple[str, ...], results: list[Result]) -> Curve:
@@ -78,16 +81,16 @@ def _own(key: tuple[str, ...], results: list[Result]) -> Curve:
     return _curve(key[0], label, points, published=False)
 
 
-def subsets(found: list[Curve]) -> list[tuple[str, str, list[Curve]]]:
+def subsets(all_curves: list[Curve]) -> list[tuple[str, str, list[Curve]]]:
     """The curves by the figures that the papers have: name, paper's figure, curves.
 
     The first, without a name, has all that no other figure is for.
     """
-    apart = [c for c in found if any(pattern.match(c.system) for _, _, pattern in _APART)]
-    plain = [curve for curve in found if curve not in apart]
+    apart = [c for c in all_curves if any(pattern.match(c.system) for _, _, pattern in _APART)]
+    plain = [curve for curve in all_curves if curve not in apart]
     result = [("", "", plain)] if any(not c.published for c in plain) else []
     for name, paper, pattern in _APART:
-        own = [curve for curve in found if pattern.match(curve.system)]
+        own = [curve for curve in all_curves if pattern.match(curve.system)]
         if own:
             beside = [curve for curve in plain if curve.system == _BESIDE]
             result.append((name, paper, beside + own))
@@ -101,8 +104,8 @@ def _curve(system: str, label: str, points: list[Point], published: bool) -> Cur
     return Curve(system, label, tuple(sent or points), published, local=not sent)
 
 
-def _published(task: str, found: list[Result]) -> list[Curve]:
-    encoders = {result.system: result.encoder_mib for result in found}
+def _published(task: str, results: list[Result]) -> list[Curve]:
+    encoders = {result.system: result.encoder_mib for result in results}
     systems: dict[str, list[Point]] = {}
     for stated in rate_accuracy():
         if stated.task != task or stated.data_size_kib is None:
@@ -122,7 +125,7 @@ def _published(task: str, found: list[Result]) -> list[Curve]:
         _curve(system, f"{printed_name(system)} (published)", points, published=True)
         for system, points in systems.items()
     ]
-    models = {r.model for r in found}
+    models = {r.model for r in results}
     for row in printed("baselines"):
         if row["task"] == task and row["model"] in models:
             nothing = missing("local computing sends nothing")

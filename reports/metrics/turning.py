@@ -59,9 +59,9 @@ def turns(series: Series) -> list[Turn]:
     return [_turn(entry, local, link) for link in links for local in ends for entry in split]
 
 
-def best_turn(found: list[Turn], link: Link, local: Entry) -> Turn | None:
-    """Of the configurations that are no baseline, the one that is faster on the fastest boards."""
-    own = [t for t in found if (t.link, t.local) == (link, local) and not t.entry.baseline]
+def best_turn(all_turns: list[Turn], link: Link, local: Entry) -> Turn | None:
+    """Of the configurations under test, the one that is faster on the fastest boards."""
+    own = [t for t in all_turns if (t.link, t.local) == (link, local) and t.entry.under_test]
     known = [t for t in own if t.board.value is not None]
     return max(known, key=lambda turn: turn.board.value or 0.0, default=None)
 
@@ -108,13 +108,14 @@ def _between(entry: Entry, local: Entry, link: Link) -> Callable[[str], Value]:
 
     def value(axis: str) -> Value:
         event = break_even(one, two, Setting(link.rate_kbit_s), axis)
-        if event.value is None:
-            return missing(event.sentence)
+        if event.value is None:  # then the same one is ahead at every speed, as at the run's
+            ahead = one.median_s(link.rate_kbit_s) < two.median_s(link.rate_kbit_s)
+            return missing(event.sentence, "always" if ahead else "never")
         least = min(len(one.rest_s), len(two.rest_s))
         ends = (event.low, event.high) if least >= MIN_SAMPLES else (None, None)
         # A board's value is that of the local one, which a faster board makes the faster one.
         if (event.fast == entry.id) == (axis == BOARD):
-            return missing(event.sentence)
+            return missing(event.sentence, "never")
         sources = ordered((*entry.timed, *byte_sources(entry), "estimated"))
         return Value(event.value, sources, *ends, least)
 

@@ -14,11 +14,9 @@ class Venue:
     """Widths of a column and of the text, and the text's height, in TeX points (1/72.27 inch).
 
     `font_pt`, `small_pt`, `tiny_pt`: of titles and axes, of ticks and legends, of numbers in a
-    figure. `letters`: how wide the letters of a text are against
-    Times'. `family`: the figures' font. `document`: the start of a LaTeX document in its layout; the
-    class file where TeX Live's `texlive-publishers` ships all it needs, else its widths.
-
-    Source: IEEEtran.cls, cvpr.sty, wacv.sty, acmart.cls, neurips.sty.
+    figure. `letters`: how wide the letters of a text are against Times'. `family`: the figures' font.
+    `document`: the start of a LaTeX document in its layout: its class where TeX Live has it, else an
+    article of its widths. `source`: the file that the widths were read from.
     """
 
     name: str
@@ -33,6 +31,7 @@ class Venue:
     letters: float
     family: str
     document: str
+    source: str
 
     @property
     def column_in(self) -> float:
@@ -61,5 +60,6 @@ def _venue(row: dict[str, str]) -> Venue:
         columns=int(row["columns"]),
         family=row["family"],
         document=row["class"],
+        source=row["source"],
         **{size: float(row[size]) for size in sizes},
     )

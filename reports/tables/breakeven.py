@@ -33,10 +33,10 @@ def breakeven_table(series: list[Series]) -> Table:
         for entry in (e for e in s.entries if e.split):
             row = of_entry(s, entry)
             for name, baseline in zip(("fastest", "slowest"), ends, strict=True):
-                found = break_even_kbit_s(entry, baseline)
-                row[f"{name}_kbit_s"] = found
+                even = break_even_kbit_s(entry, baseline)
+                row[f"{name}_kbit_s"] = even
                 row[f"{name}_row"] = baseline.marked
-                row[f"{name}_why"] = found.why or ""
+                row[f"{name}_why"] = even.why or ""
             rows.append(row)
     under = [
         "The rate of a simulated uplink that carries the payload alone, at which both have the "
@@ -79,7 +79,7 @@ def turning_table(series: list[Series]) -> Table:
         "board and of the server are scaled, each part by its own machine's speed; the network's "
         "time stays, and the link's follows from its rate. The run's own machines have speed 1. In "
         f"brackets: 95 % percentile bootstrap interval (none below {MIN_SAMPLES} samples, or where "
-        'it is open to a side). "-": one of the two is faster at any speed.',
+        "it is open to a side). Never, always: the same one is faster at any speed.",
         *notes.published_payload(series),
         *notes.assumed(series),
         *notes.untrained(series),

@@ -10,9 +10,13 @@ from dataclasses import replace
 from splitwatt.reports.load.accuracy import Accuracy
 from splitwatt.reports.load.model import Series
 from splitwatt.reports.tables.accuracy import accuracy_table
+from splitwatt.reports.tables.boards import boards_table
 from splitwatt.reports.tables.breakeven import breakeven_table, turning_table
-from splitwatt.reports.tables.energy import energy_table
-from splitwatt.reports.tables.energy_apart import server_energy_table, stage_energy_table
+from splitwatt.reports.tables.energy import (
+    energy_table,
+    server_energy_table,
+    stage_energy_table,
+)
 from splitwatt.reports.tables.frankensplit import backbones_table, components_table, wireless_table
 from splitwatt.reports.tables.paper import configurations_table, devices_table, models_table
 from splitwatt.reports.tables.runtime import (
@@ -47,7 +51,7 @@ def _of(make: Callable[[list[Series]], Table]) -> _Make:
 
 # What makes a table, and its figures: their names, or the first words of them.
 _CONTENTS: tuple[tuple[_Make, tuple[str, ...]], ...] = (
-    (_of(summary), ()),
+    (_of(summary), ("agreement",)),
     (_of(timeline_table), ("timeline",)),
     (_of(latency_table), ("latency",)),
     (_of(costs_table), ("gmac",)),
@@ -64,6 +68,7 @@ _CONTENTS: tuple[tuple[_Make, tuple[str, ...]], ...] = (
     (_of(paper_table), ()),
     (_of(quantiles_table), ()),
     (_of(throughput_table), ()),
+    (_of(boards_table), ()),
     (_of(starts_table), ()),
     (_of(links_table), ()),
     (_of(backbones_table), ()),

@@ -11,23 +11,32 @@ PAPER_BOARDS = ("nano", "xavier_nx")
 PAPER_ROWS = 40
 
 
-def untrained(series: list[Series]) -> list[str]:
-    """The sentences on untrained weights; none where every split model is trained."""
+def untrained(series: list[Series], made_bytes: bool = False) -> list[str]:
+    """The sentences on untrained weights; none where every split model is trained.
+
+    `made_bytes`: bytes are shown that were made here and that no link carries.
+    """
     entries = [e for s in series for e in s.entries if e.split and e.untrained]
     made = [entry for entry in entries if entry.random_bytes]
     files = [entry for entry in entries if not entry.random_bytes]
+    carried = [entry for entry in made if not entry.charged]
+    charged = [entry for entry in made if entry.charged]
     notes = []
-    if made:
-        transfer = " the transfer time that follows from their bytes,"
-        if all(entry.charged for entry in made):
-            transfer = ""  # no link carries their bytes
+    if carried:
         notes.append(
-            f"Untrained (random) weights in {_who(made, series)}: their bytes,{transfer} and any "
-            "accuracy mean nothing."
+            f"Untrained (random) weights in {_who(carried, series)}: their bytes, the transfer time "
+            "that follows from their bytes, and any accuracy mean nothing."
+        )
+    if charged:
+        not_carried = "the bytes that were made here mean nothing, and no link carries them"
+        notes.append(
+            f"Untrained (random) weights in {_who(charged, series)}: "
+            f"{not_carried if made_bytes else 'neither their bytes nor their answers are used'}; "
+            "links carry published or estimated sizes instead, and times are those of this run."
         )
     if files:
         notes.append(
-            f"Untrained (random) weights in {_who(files, series)}: any accuracy means nothing; their "
+            f"Untrained (random) weights in {_who(files, series)}: their answers are not used; their "
             "bytes are an image codec's, which has no weights."
         )
     return notes

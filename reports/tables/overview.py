@@ -72,29 +72,29 @@ def shortfalls(series: list[Series]) -> list[str]:
     """A sentence on each thing that is not there, with its reason, and on what the records say is
     odd: throttling, an unsteady warm-up, outliers, clocks and links; empty where nothing is.
     """
-    found: list[str] = []
+    lines: list[str] = []
     for run in runs_of(series):
         if not run.finished:
-            found.append(
+            lines.append(
                 f"{run.name}: the run is not finished; "
                 f"`splitwatt profile --resume {run.path}` goes on with it."
             )
         odd = [*run.damaged, *remarks(run), *(run.document.get("network_notes") or [])]
-        found += [f"{run.name}: {sentence}." for sentence in odd]
+        lines += [f"{run.name}: {sentence}." for sentence in odd]
     for s in series:
         for entry in s.entries:
             if entry.failed or entry.missing:
-                found.append(f"{s.label}: {entry.label}: {entry.counts}.")
-    found += _differing(series)
+                lines.append(f"{s.label}: {entry.label}: {entry.counts}.")
+    lines += _differing(series)
     if all(not s.run.power for s in series):
-        found.append('Energy: no run has a power sensor\'s records, so energy prints as "-".')
-    found += _without_energy(series)
+        lines.append('Energy: no run has a power sensor\'s records, so energy prints as "-".')
+    lines += _without_energy(series)
     if any(s.run.same_machine for s in series):
-        found.append(
+        lines.append(
             "Board-wide memory and energy: board and server shared one machine, so what is the "
             'board\'s is not known and prints as "-".'
         )
-    return found
+    return lines
 
 
 def accuracy_shortfalls(accuracy: Accuracy) -> list[str]:
@@ -109,17 +109,17 @@ def accuracy_shortfalls(accuracy: Accuracy) -> list[str]:
 
 def _without_energy(series: list[Series]) -> list[str]:
     """Which configurations of a run with a sensor have no joules, by reason."""
-    found = []
+    lines = []
     for s in (s for s in series if s.run.power and not s.run.same_machine):
         reasons: dict[str, list[str]] = {}
         for entry in s.entries:
             why = board_energy(entry).gross.why
             if why and entry.samples:
                 reasons.setdefault(why, []).append(entry.label)
-        found += [
+        lines += [
             f"{s.label}: no energy of {ranges(labels)}: {why}." for why, labels in reasons.items()
         ]
-    return found
+    return lines
 
 
 def _differing(series: list[Series]) -> list[str]:
@@ -131,8 +131,8 @@ def _differing(series: list[Series]) -> list[str]:
         labels[entry.id] = entry.label
     return [
         f"{labels[id]} runs different models in different runs: compare its rows with care."
-        for id, found in models.items()
-        if len(found) > 1
+        for id, digests in models.items()
+        if len(digests) > 1
     ]
 
 

@@ -89,8 +89,8 @@ def models_table(series: list[Series], accuracy: Accuracy) -> Table:
     for model in order:
         paper = stated.get(model, {})
         parts = [p for p in bundles[model].get("parts", []) if p.get("placement") == "board"]
-        found = next((r for r in accuracy.results if r.model == model), None)
-        task = paper.get("task") or (found.task if found else "")
+        evaluated = next((r for r in accuracy.results if r.model == model), None)
+        task = paper.get("task") or (evaluated.task if evaluated else "")
         rows.append(
             {
                 "task": _SLOTS.get(task, task),
@@ -100,7 +100,7 @@ def models_table(series: list[Series], accuracy: Accuracy) -> Table:
                 "size_mib": _sum(parts, "bytes", MIB),
                 "input": ", ".join(unique(_shape(part) for part in parts if _shape(part))),
                 "metric": MAIN_METRIC[task][0].removesuffix("_percent") if task else "",
-                "ours_percent": found.main if found else missing("no accuracy.json has it"),
+                "ours_percent": evaluated.main if evaluated else missing("no accuracy.json has it"),
                 "published_params_m": _stated(paper, "params_m"),
                 "published_size_mb": _stated(paper, "size_mb"),
                 "published_percent": _stated(paper, "value"),
@@ -149,13 +149,13 @@ def configurations_table(series: list[Series]) -> Table:
         Column("runs", "Runs", number=False, quiet=True),
         Column("assumed", "Assumed", number=False, quiet=True),
     ]
-    found: dict[tuple[str, tuple[str, ...]], list[Run]] = {}
+    runs_of_key: dict[tuple[str, tuple[str, ...]], list[Run]] = {}
     entries = {}
     for s in series:
         for entry in s.entries:
             key = entry.id, entry.models
             entries[key] = entry
-            found.setdefault(key, []).append(s.run)
+            runs_of_key.setdefault(key, []).append(s.run)
     rows: list[Row] = [
         {
             "config": entries[key].marked,
@@ -164,7 +164,7 @@ def configurations_table(series: list[Series]) -> Table:
             "runs": ", ".join(unique(run.name for run in runs)),
             "assumed": "yes" if entries[key].assumed else "",
         }
-        for key, runs in found.items()
+        for key, runs in runs_of_key.items()
     ]
     under = ["Local: on the board alone, one model after the other.", *notes.assumed(series)]
     return Table("configurations", "Configurations (Table 3)", columns, rows, under)

@@ -39,18 +39,20 @@ def quantiles_table(series: list[Series]) -> Table:
     for s in series:
         for entry in s.entries:
             times = latency(entry, NO_LINK).totals_s
-            found = spread(times)
-            if found is None:
+            spread_of = spread(times)
+            if spread_of is None:
                 continue
-            n = found.samples
+            n = spread_of.samples
             row = of_entry(s, entry)
             row.update(
-                p50_s=Value(found.p50_s, entry.timed, found.p50_low_s, found.p50_high_s, n),
-                p90_s=exact(found.p90_s, *entry.timed, n=n),
-                p90_bound_s=exact(found.p90_bound_s, *entry.timed, why=_BOUNDLESS, n=n),
-                p99_s=exact(found.p99_s, *entry.timed, n=n),
-                p99_bound_s=exact(found.p99_bound_s, *entry.timed, why=_BOUNDLESS, n=n),
-                outliers=exact(found.outliers, "measured", why="fewer than 8 samples"),
+                p50_s=Value(
+                    spread_of.p50_s, entry.timed, spread_of.p50_low_s, spread_of.p50_high_s, n
+                ),
+                p90_s=exact(spread_of.p90_s, *entry.timed, n=n),
+                p90_bound_s=exact(spread_of.p90_bound_s, *entry.timed, why=_BOUNDLESS, n=n),
+                p99_s=exact(spread_of.p99_s, *entry.timed, n=n),
+                p99_bound_s=exact(spread_of.p99_bound_s, *entry.timed, why=_BOUNDLESS, n=n),
+                outliers=exact(spread_of.outliers, "measured", why="fewer than 8 samples"),
                 samples=exact(n, "measured"),
             )
             rows.append(row)
@@ -75,13 +77,13 @@ def throughput_table(series: list[Series]) -> Table:
     rows: list[Row] = []
     for s in series:
         for entry in s.entries:
-            found = [t for t in s.run.throughput if _is_of(t, s, entry)]
-            if not found:
+            measured = [t for t in s.run.throughput if _is_of(t, s, entry)]
+            if not measured:
                 continue
             row = of_entry(s, entry)
-            images, seconds = sum(t.images for t in found), sum(t.duration_s for t in found)
+            images, seconds = sum(t.images for t in measured), sum(t.duration_s for t in measured)
             row.update(
-                pipelined="yes" if found[0].pipelined else "no",
+                pipelined="yes" if measured[0].pipelined else "no",
                 images_per_s=exact(
                     images / seconds if images and seconds else None,
                     *entry.timed,
@@ -89,7 +91,7 @@ def throughput_table(series: list[Series]) -> Table:
                     n=images,
                 ),
                 images=exact(images, "measured"),
-                failed=exact(sum(t.failed for t in found), "measured"),
+                failed=exact(sum(t.failed for t in measured), "measured"),
             )
             rows.append(row)
     under = ["Images that got an answer over the time from the first file to the last answer."]
@@ -112,15 +114,15 @@ def starts_table(series: list[Series]) -> Table:
     rows: list[Row] = []
     for s in series:
         for entry in s.entries:
-            found = entry.starts
-            if not found:
+            starts = entry.starts
+            if not starts:
                 continue
             row = of_entry(s, entry)
             for key in ("cuda_init_s", "open_s", "server_load_s", "first_inference_s", "warmups"):
-                row[key] = _mean([getattr(start, key) for start in found], *entry.timed)
-            row["fallbacks"] = "; ".join(unique(str(f) for x in found for f in x.fallbacks))
+                row[key] = _mean([getattr(start, key) for start in starts], *entry.timed)
+            row["fallbacks"] = "; ".join(unique(str(f) for x in starts for f in x.fallbacks))
             # MODEL: PART: what it was built by.
-            built = [str(text).split(": ", 2)[-1] for x in found for text in x.built or ()]
+            built = [str(text).split(": ", 2)[-1] for x in starts for text in x.built or ()]
             row["built"] = "; ".join(unique(built))
             rows.append(row)
     under = ["Mean over the configuration's processes. None of it is in any latency."]
@@ -161,8 +163,8 @@ def links_table(series: list[Series]) -> Table:
     return Table("links", "Measured links", columns, rows, under, "link")
 
 
-def _is_of(found: Throughput, s: Series, entry: Entry) -> bool:
-    return (found.config, found.backend) == (entry.id, s.backend)
+def _is_of(throughput: Throughput, s: Series, entry: Entry) -> bool:
+    return (throughput.config, throughput.backend) == (entry.id, s.backend)
 
 
 def _mean(values: list[float | None], *sources: str) -> Value:

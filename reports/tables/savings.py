@@ -8,7 +8,7 @@ from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.metric import metrics
 from splitwatt.reports.metrics.savings import Saving, best, saved, savings
-from splitwatt.reports.papers.published import Statement, is_papers, stated, statements
+from splitwatt.reports.papers.published import Statement, stated, statements
 from splitwatt.reports.tables import notes
 from splitwatt.reports.tables.table import SERIES, Cell, Column, Row, Table, of_series, percent
 
@@ -32,11 +32,11 @@ def savings_table(series: list[Series]) -> Table:
     ]
     rows = []
     for s in series:
-        found = savings(s)
-        for saving in found:
+        all_savings = savings(s)
+        for saving in all_savings:
             if saving.baseline != "SC":
                 continue
-            lc = next((o for o in found if o.baseline == "LC" and _same(o, saving)), None)
+            lc = next((o for o in all_savings if o.baseline == "LC" and _same(o, saving)), None)
             rows.append(_row(s, saving, lc))
     under = [
         "Saving: 1 - ours / theirs, of medians, in percent; negative: ours costs more. Heaviest: "
@@ -67,11 +67,11 @@ def paper_table(series: list[Series]) -> Table:
     titles = {m.stated: m.title for m in metrics(links_of_all(series)) if m.stated}
     rows: list[Row] = []
     for s in series:
-        if not any(is_papers(entry.id) for entry in s.entries):
+        if not any(entry.papers for entry in s.entries):
             continue  # another paper's rows: the statements are not on them
-        found = savings(s)
+        all_savings = savings(s)
         for statement in statements():
-            link, value, pair = _ours(found, statement)
+            link, value, pair = _ours(all_savings, statement)
             rows.append(
                 {
                     "metric": titles.get(statement.metric, statement.metric),
@@ -95,13 +95,14 @@ def paper_table(series: list[Series]) -> Table:
     return Table("paper", "Beside the paper's text", columns, rows, under, "metric")
 
 
-def _ours(found: list[Saving], statement: Statement) -> tuple[str, Value, str]:
+def _ours(all_savings: list[Saving], statement: Statement) -> tuple[str, Value, str]:
     fitting = [
         saving
-        for saving in found
+        for saving in all_savings
         if saving.metric.stated == statement.metric
         and statement.baseline in ("any", saving.baseline)
-        and (saving.heaviest is None or saving.heaviest.group == saving.baseline)
+        and saving.entry.papers
+        and (saving.heaviest is None or saving.heaviest.papers)
         and _same_link(saving, statement)
     ]
     link = f"{statement.link_kbit_s:g} kbit/s" if statement.link_kbit_s else ""
@@ -142,8 +143,8 @@ def _row(s: Series, sc: Saving, lc: Saving | None) -> Row:
     }
 
 
-def _largest(found: list[Statement]) -> Value:
-    percents = [statement.percent for statement in found]
+def _largest(statements: list[Statement]) -> Value:
+    percents = [statement.percent for statement in statements]
     return exact(max(percents, default=None), "published", why="the paper's text states none")
 
 
@@ -155,7 +156,7 @@ def _tells(row: Row) -> bool:
 
 def savings_by_row(series: list[Series]) -> Table:
     """A row for each baseline row and link, a column for each Ladon row, the paper's beside."""
-    ours = unique(e.id for s in series for e in s.entries if not e.baseline)
+    ours = unique(e.id for s in series for e in s.entries if e.under_test)
     marked = {e.id: e.marked for s in series for e in s.entries}
     columns = [
         *SERIES,
@@ -199,7 +200,8 @@ def _row_of(s: Series, link: Link, baseline: Entry, ours: list[str]) -> Row:
     theirs = latency(baseline, link).total
     for id in ours:
         row[_key(id)] = _saved(s.entry(id), theirs, link)
-    percents = [found.percent for found in stated("end_to_end", baseline.group, link.rate_kbit_s)]
+    claims = stated("end_to_end", baseline.group, link.rate_kbit_s) if baseline.papers else []
+    percents = [statement.percent for statement in claims]
     row["published_percent"] = exact(
         max(percents, default=None), "published", why="the paper's text states none"
     )

@@ -55,11 +55,13 @@ class Column:
         return f"{self.title} [{self.unit}]" if self.unit else self.title
 
     def show(self, cell: Cell) -> str:
-        """A cell as people read it: `1.23 (1.20-1.30)`, or "-" for what was not measured."""
+        """A cell as people read it: `1.23 (1.20 to 1.30)`, "-" for what was not measured, "never"
+        or "always" for a value that does not exist.
+        """
         if isinstance(cell, str):
             return cell or "-"
         if cell.value is None:
-            return "-"
+            return cell.shown_instead
         shown = self.text(cell.value)
         if self.interval and cell.low is not None and cell.high is not None:
             shown += f" ({self.text(cell.low)} to {self.text(cell.high)})"

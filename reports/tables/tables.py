@@ -7,12 +7,13 @@ from splitwatt.reports.load.model import NO_LINK, Entry, Link, Series, links_of_
 from splitwatt.reports.load.values import exact, missing
 from splitwatt.reports.load.words import unique
 from splitwatt.reports.metrics import stats
+from splitwatt.reports.metrics.agreement import sentences
 from splitwatt.reports.metrics.gmac import gmac_sizes
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.memory import HOW
 from splitwatt.reports.metrics.memory import peak_memory_gb as memory_gb
 from splitwatt.reports.metrics.metric import metrics, notes_of
-from splitwatt.reports.papers.published import is_papers, peak_memory_gb
+from splitwatt.reports.papers.published import peak_memory_gb
 from splitwatt.reports.tables import notes
 from splitwatt.reports.tables.table import CONFIG, SERIES, Cell, Column, Row, Table, of_entry, whole
 
@@ -24,7 +25,7 @@ def summary(series: list[Series]) -> Table:
         "failed": lambda entry: exact(len(entry.failed), "measured"),
     }
     more = [Column(key, key.capitalize(), text=whole, quiet=True) for key in counts]
-    return _of_metrics("summary", "Summary", series, more, counts)
+    return _of_metrics("summary", "Summary", series, more, counts, tuple(sentences(series)))
 
 
 def _of_metrics(
@@ -37,7 +38,12 @@ def _of_metrics(
     only_split: bool = False,
 ) -> Table:
     """A row per configuration, a column per metric of this table, and `more` columns of `cells`."""
-    shown = metrics(links_of_all(series), name)
+    entries = [entry for s in series for entry in s.entries]
+    shown = [
+        metric
+        for metric in metrics(links_of_all(series), name)
+        if not metric.if_known or any(metric.of(e).value is not None for e in entries)
+    ]
     columns = [
         Column(m.column, m.name, m.unit, interval=name in m.interval, quiet=m.quiet) for m in shown
     ]
@@ -50,7 +56,7 @@ def _of_metrics(
                 row[metric.column] = missing(_NO_LINK) if absent else metric.of(entry)
             row.update({key: cell(entry) for key, cell in cells.items()})
             rows.append(row)
-    under = [*notes_first, *notes_of(shown), *_all_notes(series)]
+    under = [*notes_first, *notes_of(shown), *_all_notes(series, name == "data_size")]
     return Table(name, title, [*SERIES, CONFIG, *columns, *more], rows, under)
 
 
@@ -75,16 +81,16 @@ def latency_table(series: list[Series]) -> Table:
     for s in series:
         for link in s.links:
             for entry in s.entries:
-                found = latency(entry, link)
+                parts = latency(entry, link)
                 row = of_entry(s, entry)
                 row.update(
                     link=link.name,
-                    end_to_end_s=found.total,
-                    local_s=found.local,
-                    network_s=found.network,
-                    uplink_s=found.uplink,
-                    downlink_s=found.downlink,
-                    server_s=found.server,
+                    end_to_end_s=parts.total,
+                    local_s=parts.local,
+                    network_s=parts.network,
+                    uplink_s=parts.uplink,
+                    downlink_s=parts.downlink,
+                    server_s=parts.server,
                     samples=exact(len(entry.samples), "measured"),
                 )
                 rows.append(row)
@@ -116,9 +122,9 @@ def data_size_table(series: list[Series]) -> Table:
     """What one image sends: payload, wire, and what sc2bench would state."""
     under = (
         "Medians per image, all its requests together; 1 KiB = 1024 bytes (the papers' KB). "
-        "Data size: the bitstreams alone. Wire: with headers and framing. Pickled: the serialized "
-        "object that sc2bench's analyser measures. Published mean, or estimate of it: what links carry "
-        "instead, where the run says so."
+        "Data size: the bitstreams alone, or the published size (an estimate of it) where links carry "
+        "that. Mean data size: of the bitstreams made here. Wire: with headers and framing. Pickled: "
+        "the serialized object that sc2bench's analyser measures."
     )
     return _of_metrics("data_size", "Data size", series, [], {}, (under,), only_split=True)
 
@@ -140,14 +146,14 @@ def memory_table(series: list[Series]) -> Table:
         Column("xavier_nx_gb", "Paper: Xavier NX", "GB"),
         Column("xavier_nx_cuda_gb", "Paper: Xavier NX CUDA", "GB"),
     ]
-    found = {(s.label, e.id): e for s in series for e in s.entries}
-    if not any(is_papers(id) for _, id in found):
+    by_series = {(s.label, e.id): e for s in series for e in s.entries}
+    if not any(entry.papers for entry in by_series.values()):
         theirs = []
     rows: list[Row] = []
-    for id, shown in {e.id: e.marked for e in found.values()}.items():
+    for id, shown in {e.id: e.marked for e in by_series.values()}.items():
         row: dict[str, Cell] = {"config": shown}
         for s, column in zip(series, ours, strict=True):
-            entry = found.get((s.label, id))
+            entry = by_series.get((s.label, id))
             row[column.key] = memory_gb(entry) if entry else missing("not in this run")
         stated = peak_memory_gb().get(id, {})
         for column in theirs:
@@ -194,13 +200,13 @@ def samples_table(series: list[Series]) -> Table:
     return Table("samples", "Samples", columns, rows, under)
 
 
-def _all_notes(series: list[Series]) -> list[str]:
+def _all_notes(series: list[Series], made_bytes: bool = False) -> list[str]:
     return [
         *notes.unsettled(series),
         *notes.made_up_energy(series),
         *notes.published_payload(series),
         *notes.assumed(series),
-        *notes.untrained(series),
+        *notes.untrained(series, made_bytes),
     ]
 
 

@@ -35,6 +35,14 @@ class Report:
         """The table of that name; KeyError for another name."""
         return {table.name: table for table in self.tables}[name]
 
+    def figures_of(self, table: Table) -> list[tuple[Drawing, list[str]]]:
+        """The figures that are shown with a table, with their files."""
+        return [
+            (drawing, files)
+            for drawing, files in self.figures
+            if {drawing.name, drawing.name.split("_")[0]} & set(table.figures)
+        ]
+
 
 def to_json(report: Report, files: list[str]) -> dict[str, Any]:
     """The report as one JSON document, without NaN; `files`: the names of all that it is written as."""

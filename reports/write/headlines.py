@@ -7,7 +7,6 @@ from splitwatt.reports.load.model import Series
 from splitwatt.reports.load.values import Value
 from splitwatt.reports.metrics.savings import Saving, best, saved_metrics, savings
 from splitwatt.reports.metrics.turning import Turn, best_turn, turns
-from splitwatt.reports.papers.published import is_papers
 from splitwatt.reports.tables.table import percent, significant
 
 
@@ -29,13 +28,15 @@ def headlines(series: list[Series]) -> list[Headline]:
     """
     lines = []
     for s in series:
-        found = savings(s)
+        all_savings = savings(s)
         prefix = f"{s.label}: " if len(series) > 1 else ""
         lines += [replace(line, text=prefix + line.text) for line in _turning(s)]
         for metric in saved_metrics(s):
             for baseline in metric.baselines:
-                here = [o for o in found if (o.metric.name, o.baseline) == (metric.name, baseline)]
-                papers = [o for o in here if is_papers(o.entry.id)]
+                here = [
+                    o for o in all_savings if (o.metric.name, o.baseline) == (metric.name, baseline)
+                ]
+                papers = [o for o in here if o.entry.papers]
                 own = [
                     replace(o, heaviest=o.lightest, most=o.least) for o in here if o not in papers
                 ]
@@ -49,11 +50,11 @@ def _turning(s: Series) -> list[Headline]:
     """On each link, the boards on which a split configuration beats the fastest and the slowest
     local one.
     """
-    found, lines = turns(s), []
-    for link in dict.fromkeys(turn.link for turn in found):
-        ends = dict.fromkeys(turn.local.id for turn in found)
-        locals_ = [next(turn.local for turn in found if turn.local.id == id) for id in ends]
-        best = [turn for local in locals_ if (turn := best_turn(found, link, local))]
+    all_turns, lines = turns(s), []
+    for link in dict.fromkeys(turn.link for turn in all_turns):
+        ends = dict.fromkeys(turn.local.id for turn in all_turns)
+        locals_ = [next(turn.local for turn in all_turns if turn.local.id == id) for id in ends]
+        best = [turn for local in locals_ if (turn := best_turn(all_turns, link, local))]
         if best:
             words = " and ".join(_beats(turn, turn.local is locals_[0]) for turn in best)
             text = f"At {link.name} {words} ({best[0].board.source})."

@@ -10,6 +10,8 @@ from splitwatt.reports.write.macros import macros, to_tex
 from splitwatt.reports.write.tex import escape
 
 FOLDER = "latex"
+# Where LaTeX has the intervals that other formats have "in brackets".
+_INTERVALS = "n small print or after ±"
 
 _HEAD = r"""
 \usepackage[T1]{fontenc}
@@ -29,10 +31,10 @@ def latex_files(report: Report, title: str, venue: Venue) -> dict[str, str]:
     """
     shown = {table.name: (table, parts(table, venue)) for table in report.tables if table.rows}
     files = {"macros.tex": to_tex(macros(report.series, report.table("summary")))}
-    for name, (_, found) in shown.items():
-        files[f"table_{name}.tex"] = "\\par\\medskip\n".join(part.text for part in found)
-        if len(found) > 1:
-            for i, part in enumerate(found, 1):
+    for name, (_, pieces) in shown.items():
+        files[f"table_{name}.tex"] = "\\par\\medskip\n".join(part.text for part in pieces)
+        if len(pieces) > 1:
+            for i, part in enumerate(pieces, 1):
                 files[f"table_{name}_{i}.tex"] = part.text
     files["report.tex"] = _document(report, list(shown.values()), title, venue)
     captions = {
@@ -44,20 +46,20 @@ def latex_files(report: Report, title: str, venue: Venue) -> dict[str, str]:
 def _document(
     report: Report, shown: list[tuple[Table, list[Part]]], title: str, venue: Venue
 ) -> str:
-    lines = [venue.document + _HEAD + rf"\section*{{{escape(title)}}}"]
+    lines = [venue.document + _HEAD + rf"\title{{{escape(title)}}}\date{{}}\maketitle"]
     lines += _list([headline.text for headline in report.headlines])
     if report.shortfalls:
         lines += [rf"\subsection*{{{SHORTFALLS}}}", *_list(report.shortfalls)]
     for drawing, _ in report.figures:
         picture = rf"\includegraphics{{{drawing.name}.pdf}}"
         lines += _float("figure*", picture, rf"\protect\input{{../{drawing.name}.caption}}")
-    for table, found in shown:
+    for table, pieces in shown:
         sources = table.sources()
         under = ([f"Sources. {sources}"] if sources else []) + table.notes
         lines.append(rf"\subsection*{{{escape(table.title)}}}{{\footnotesize ")
-        lines.append(rf"{escape(' '.join(under))}\par}}")
-        for i, part in enumerate(found, 1):
-            name = f"table_{table.name}" + (f"_{i}" if len(found) > 1 else "")
+        lines.append(rf"{escape(' '.join(under).replace('n brackets', _INTERVALS))}\par}}")
+        for i, part in enumerate(pieces, 1):
+            name = f"table_{table.name}" + (f"_{i}" if len(pieces) > 1 else "")
             word = "table" if part.narrow else "table*"
             lines += _float(word, rf"\input{{{name}}}", escape(table.title))
     return "\n".join([*lines, r"\end{document}"]) + "\n"
@@ -71,9 +73,7 @@ def _list(texts: list[str]) -> list[str]:
 
 
 def _float(word: str, content: str, caption: str) -> list[str]:
-    return [
-        rf"\begin{{{word}}}[tp]\centering",
-        content,
-        rf"\caption{{{caption}}}",
-        rf"\end{{{word}}}\clearpage",
-    ]
+    lines = [content, rf"\caption{{{caption}}}"]
+    if word.startswith("table"):  # its caption is above it
+        lines = [lines[1], r"\smallskip", lines[0]]
+    return [rf"\begin{{{word}}}[tp]\centering", *lines, rf"\end{{{word}}}\clearpage"]

@@ -29,16 +29,16 @@ def macros(series: list[Series], summary: Table) -> list[Macro]:
     """The savings in words, and the summary's numbers; no name twice: where two things have the
     same letters in their names, the second one's ends in B.
     """
-    found: dict[str, Macro] = {}
+    by_name: dict[str, Macro] = {}
     for made in [*_savings(series), *_numbers(series, summary)]:
         name, more = made.name, iter(_LETTERS)
-        while name in found and found[name].text != made.text:
+        while name in by_name and by_name[name].text != made.text:
             name = made.name + next(more)
-        found.setdefault(name, replace(made, name=name))
-    return list(found.values())
+        by_name.setdefault(name, replace(made, name=name))
+    return list(by_name.values())
 
 
-def to_tex(found: list[Macro]) -> str:
+def to_tex(made: list[Macro]) -> str:
     """The file: a number has no unit and no percent sign; its comment says both, and its sources."""
     lines = [
         "% Numbers of a splitwatt report; made with it, not to be edited.",
@@ -46,36 +46,36 @@ def to_tex(found: list[Macro]) -> str:
         "two names,",
         "% which read right either way: Ours \\LadonLatencyComparedLC{} local computing.",
     ]
-    lines += [f"\\newcommand{{\\{m.name}}}{{{m.text}}} % {m.comment}" for m in found]
+    lines += [f"\\newcommand{{\\{m.name}}}{{{m.text}}} % {m.comment}" for m in made]
     return "\n".join(lines) + "\n"
 
 
 def _savings(series: list[Series]) -> list[Macro]:
     """Up to what each metric is saved: over all, against each baseline, on each link and board."""
     everything = [saving for s in series for saving in savings(s)]
-    found = []
+    result = []
     for word in unique(saving.metric.word for saving in everything):
         of_metric = [s for s in everything if s.metric.word == word]
-        found += _best(of_metric, word, "Saving")
+        result += _best(of_metric, word, "Saving")
         for baseline in BASELINES:
             against = [s for s in of_metric if s.baseline == baseline]
-            found += _best(against, word, "Saving", baseline)
+            result += _best(against, word, "Saving", baseline)
             for link in dict.fromkeys(s.link_name for s in against):
                 on_link = [s for s in against if s.link_name == link]
                 if link:
-                    found += _best(on_link, word, "Saving", baseline, link)
+                    result += _best(on_link, word, "Saving", baseline, link)
                 for own in series if len(series) > 1 else []:
                     here = [s for s in on_link if s.series is own]
-                    found += _best(here, word, "Saving", baseline, link, *_series_words(own))
-    return found
+                    result += _best(here, word, "Saving", baseline, link, *_series_words(own))
+    return result
 
 
 def _series_words(s: Series) -> tuple[str, ...]:
     return s.board, s.backend, s.label.partition("(")[2]
 
 
-def _best(found: list[Saving], *words: str) -> list[Macro]:
-    top = best(found)
+def _best(candidates: list[Saving], *words: str) -> list[Macro]:
+    top = best(candidates)
     if top is None or top.heaviest is None or top.most.value is None:
         return []
     system = "Ladon" if top.entry.models[0].startswith("ladon") else top.entry.group
@@ -95,7 +95,7 @@ def _numbers(series: list[Series], summary: Table) -> list[Macro]:
     shown = metrics(links_of_all(series), summary.name)
     words = {m.column: (*m.key.split("_"), m.link.name) for m in shown if m.link}
     entries = [(s, entry) for s in series for entry in s.entries]
-    found = []
+    result = []
     for (s, entry), row in zip(entries, summary.rows, strict=True):
         more = _series_words(s) if len(series) > 1 else ()
         for column in summary.columns:
@@ -103,10 +103,10 @@ def _numbers(series: list[Series], summary: Table) -> list[Macro]:
             if not isinstance(value, Value) or value.value is None:
                 continue
             name = macro(entry.id, *words.get(column.key, column.key.split("_")), *more)
-            found.append(
+            result.append(
                 Macro(name, column.text(value.value), _what(entry.label, column, value, s))
             )
-    return found
+    return result
 
 
 def _what(label: str, column: Column, value: Value, s: Series) -> str:

@@ -19,7 +19,8 @@ def to_markdown(report: Report) -> str:
     lines += _what_was_run(runs)
     lines += ["## Summary", ""]
     lines += [f"- {markdown_text(headline.text)}" for headline in report.headlines] + [""]
-    lines += [table_markdown(report.table("summary"))]
+    summary = report.table("summary")
+    lines += [*_figures(report, summary), table_markdown(summary)]
     lines += _missing(report)
     for table in report.tables:
         if not table.rows or table.name == "summary":
@@ -70,20 +71,24 @@ def _what_was_run(runs: list[Run]) -> list[str]:
 
 
 def _missing(report: Report) -> list[str]:
-    found = report.shortfalls
-    if not found:
+    shortfalls = report.shortfalls
+    if not shortfalls:
         return []
-    return [f"## {SHORTFALLS}", "", *(f"- {markdown_text(sentence)}" for sentence in found), ""]
+    return [
+        f"## {SHORTFALLS}",
+        "",
+        *(f"- {markdown_text(sentence)}" for sentence in shortfalls),
+        "",
+    ]
 
 
 def _figures(report: Report, table: Table) -> list[str]:
     lines = []
-    for drawing, files in report.figures:
-        if {drawing.name, drawing.name.split("_")[0]} & set(table.figures):
-            name = markdown_text(drawing.title)
-            under = markdown_text(drawing.under)
-            lines += [f"![{name}]({files[0]})", "", f"*{name}.* {under}", ""]
-            lines += [" ".join(f"[{Path(f).suffix[1:].upper()}]({f})" for f in files[1:]), ""]
+    for drawing, files in report.figures_of(table):
+        name = markdown_text(drawing.title)
+        under = markdown_text(drawing.under)
+        lines += [f"![{name}]({files[0]})", "", f"*{name}.* {under}", ""]
+        lines += [" ".join(f"[{Path(f).suffix[1:].upper()}]({f})" for f in files[1:]), ""]
     return lines
 
 
@@ -93,7 +98,8 @@ def _legend() -> list[str]:
     lines += [
         "",
         'A number made of several is named by all of them: `measured+simulated`. "-" was not '
-        "measured. The same tables as CSV, a source beside every number, and report.json are in "
+        'measured; "never" and "always": there is no such value, the same one of the two is ahead '
+        "at every setting. The same tables as CSV, a source beside every number, and report.json are in "
         "this folder.",
         "",
     ]

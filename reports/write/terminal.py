@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from splitwatt.device_configs.printable import printable
+from splitwatt.device_configs.printable import one_line, printable
 from splitwatt.reports.tables.table import Column, Table, group_of_row
 
 # A pipe has no width of its own: as wide as the table needs.
@@ -47,7 +47,7 @@ def _width(drawn: RichTable, console: Console) -> int:
 def _draw(table: Table, columns: list[Column]) -> RichTable:
     drawn = RichTable(
         box=box.SIMPLE_HEAD,
-        title=Text(table.title),
+        title=Text(printable(table.title)),
         title_justify="left",
         pad_edge=False,
         padding=(0, 1, 0, 0),
@@ -61,5 +61,5 @@ def _draw(table: Table, columns: list[Column]) -> RichTable:
         if previous and group != previous:
             drawn.add_section()
         previous = group
-        drawn.add_row(*(Text(printable(column.show(row[column.key]))) for column in columns))
+        drawn.add_row(*(Text(one_line(column.show(row[column.key]))) for column in columns))
     return drawn

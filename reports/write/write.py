@@ -7,6 +7,7 @@ from pathlib import Path
 from splitwatt.device_configs.files import write_atomic
 from splitwatt.reports.figures.draw import draw_all, drawings
 from splitwatt.reports.load.accuracy import read_accuracy
+from splitwatt.reports.load.agreement import damage
 from splitwatt.reports.load.model import series_of
 from splitwatt.reports.load.runs import load_runs
 from splitwatt.reports.papers.venues import DEFAULT, Venue, venues
@@ -51,7 +52,12 @@ def make_report(
         tables=tables(series, accuracy),
         figures=[(drawing, drawing.files) for drawing in drawings(series, accuracy)],
         headlines=headlines(series),
-        shortfalls=[*loaded.left_out, *shortfalls(series), *accuracy_shortfalls(accuracy)],
+        shortfalls=[
+            *loaded.left_out,
+            *shortfalls(series),
+            *accuracy_shortfalls(accuracy),
+            *(sentence for run in loaded.runs for sentence in damage(run)),
+        ],
     )
     paper = venues()[venue]
     texts = _texts(report, paper)  # all of them before the first is written: no half report
@@ -70,10 +76,10 @@ def make_report(
 def _listed(folder: Path) -> set[str]:
     """The files of the report that is in the folder, as its report.json lists them."""
     try:
-        found = list(json.loads((folder / "report.json").read_text(encoding="utf-8"))["files"])
+        names = list(json.loads((folder / "report.json").read_text(encoding="utf-8"))["files"])
     except (OSError, ValueError, KeyError, TypeError):  # none, or of an earlier version
         return set()
-    inside = (name for name in found if isinstance(name, str) and ".." not in name.split("/"))
+    inside = (name for name in names if isinstance(name, str) and ".." not in name.split("/"))
     return {name for name in inside if name[:1] != "/" and (folder / name).is_file()}
 
 

@@ -1,14 +1,19 @@
 """Latency under CPU quotas against what `splitwatt whatif --board-speed` computes from a whole board.
 
-Real models, one thread, board and server on this machine. Needs root and control groups.
+Real models, one thread, board and server on this machine; every quota in turn, round after round.
+Needs root and control groups. BENCH_BUNDLES names a folder of bundles that is there.
 """
 
-import json
 import os
+import statistics
 import tempfile
 from pathlib import Path
 
+from splitwatt.profiler.analyse.rates import case_of
+from splitwatt.profiler.analyse.times import local_s
+from splitwatt.profiler.links.link import PAYLOAD
 from splitwatt.profiler.records.run import read_run
+from splitwatt.profiler.records.sample import Sample
 from tests.bench.measure import publish
 from tests.conftest import ROOT, splitwatt
 
@@ -19,6 +24,7 @@ format: 1
 name: boardspeed
 warmup: 1
 inferences: {inferences}
+payload: published
 links:
   - {{name: "100 kbit/s", kind: simulated, rate_kbit_s: 100, bytes: payload}}
 configurations:
@@ -26,52 +32,81 @@ configurations:
   SC5: {{split: [entropic_student_ic@5.12, entropic_student_od@5.12, entropic_student_ss@5.12]}}
   Ours5: {{split: [ladon_r50@20.48]}}
 """
+IDS = ("LC3", "SC5", "Ours5")
 
 
 def main() -> None:
-    """Profile under each quota; BENCH_QUICK=1 for fewer inferences, BENCH_BUNDLES for a folder of
-    bundles that is there.
-    """
+    """BENCH_QUICK=1 for one round of fewer inferences."""
     quick = os.environ.get("BENCH_QUICK") == "1"
-    bundles = os.environ.get("BENCH_BUNDLES") or str(ROOT / "build" / "bench" / "bundles")
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        config = folder / "boardspeed.yaml"
-        config.write_text(CONFIG.format(inferences=4 if quick else 10))
-        if "BENCH_BUNDLES" not in os.environ:
-            splitwatt("export", "--config", config, "--target", "cpu", "--weights", "random",
-                      "--bundles", bundles)  # fmt: skip
-        runs = {quota: folder / f"quota-{quota:g}" for quota in QUOTAS}
-        for quota, run in runs.items():
-            splitwatt("profile", "--config", config, "--bundles", bundles, "--threads", "1",
-                      "--board-quota", quota, "--out", run)  # fmt: skip
-        _publish(runs)
+        config = Path(name) / "boardspeed.yaml"
+        config.write_text(CONFIG.format(inferences=2 if quick else 4))
+        bundles = exported(config)
+        taken: dict[float, list[Path]] = {quota: [] for quota in QUOTAS}
+        for turn in range(1 if quick else 2):
+            for quota, runs in taken.items():
+                runs.append(Path(name) / f"quota-{quota:g}-{turn}")
+                profiled(config, bundles, runs[-1], "--board-quota", quota)
+        _publish({(id, quota): samples(runs, id) for id in IDS for quota, runs in taken.items()})
 
 
-def _publish(runs: dict[float, Path]) -> None:
-    got = {quota: read_run(str(run)).document["quota"] for quota, run in runs.items()}
+def exported(config: Path) -> str:
+    """The folder that has the bundles of a config's models."""
+    bundles = os.environ.get("BENCH_BUNDLES")
+    if bundles is None:
+        bundles = str(ROOT / "build" / "bench" / "bundles")
+        splitwatt("export", "--config", config, "--target", "cpu", "--weights", "random",
+                  "--bundles", bundles)  # fmt: skip
+    return bundles
+
+
+def profiled(config: Path, bundles: str, run: Path, *more: object) -> None:
+    """Profile with one thread on the board."""
+    splitwatt("profile", "--config", config, "--bundles", bundles, "--threads", "1",
+              "--out", run, *more)  # fmt: skip
+
+
+def samples(runs: list[Path], id: str) -> list[Sample]:
+    """A configuration's samples that count, of several runs."""
+    return [s for run in runs for s in read_run(str(run)).measured(id, "cpu")]
+
+
+def share_had(taken: list[Sample]) -> float:
+    """Processor time that the board's one thread had, per time of its stages."""
+    return sum(s.processor_s or 0.0 for s in taken) / sum(local_s(s) or 0.0 for s in taken)
+
+
+def median_s(id: str, taken: list[Sample], board_speed: float = 1.0) -> float:
+    """What `splitwatt whatif --board-speed` prints of these samples, at 100 kbit/s."""
+    return case_of(id, "cpu", taken, PAYLOAD).median_s(RATE_KBIT_S, board_speed=board_speed)
+
+
+def _publish(taken: dict[tuple[str, float], list[Sample]]) -> None:
     rows, data = [], []
-    for id in ("LC3", "SC5", "Ours5"):
-        for quota, run in runs.items():
-            measured = _median_s(run, id, 1.0)
-            computed = _median_s(runs[1.0], id, quota)
-            one = {"config": id, "quota": quota, "measured_s": measured, "whatif_s": computed,
-                   "off_by": measured / computed - 1.0, **got[quota]}  # fmt: skip
-            data.append(one)
-            rows.append([id, f"{quota:g}", f"{one['measured_share']:.3f}", f"{measured:.3f}",
-                         f"{computed:.3f}", f"{100 * one['off_by']:+.1f} %"])  # fmt: skip
+    for (id, quota), own in taken.items():
+        whole = taken[id, 1.0]
+        had, of = share_had(own), share_had(whole)
+        one = {
+            "config": id, "quota": quota, "share": had, "measured_s": median_s(id, own),
+            "processor_s": statistics.median(s.processor_s or 0.0 for s in own),
+            "at_quota_s": median_s(id, whole, quota), "at_share_s": median_s(id, whole, had / of),
+        }  # fmt: skip
+        data.append(one)
+        rows.append([
+            id, f"{quota:g}", f"{had:.3f}", f"{1e3 * one['processor_s']:.1f}",
+            *(f"{one[key]:.3f}" for key in ("measured_s", "at_quota_s")), _off(one, "at_quota_s"),
+            f"{one['at_share_s']:.3f}", _off(one, "at_share_s"),
+        ])  # fmt: skip
     columns = [
-        "configuration", "quota", "share that busy processes had", f"measured at {RATE_KBIT_S} kbit/s [s]",
-        "whatif --board-speed [s]", "off by",
+        "configuration", "quota", "share had in the samples", "processor time of the board [ms]",
+        f"measured at {RATE_KBIT_S} kbit/s [s]", "whatif --board-speed QUOTA [s]", "off by",
+        "whatif --board-speed SHARE HAD [s]", "off by",
     ]  # fmt: skip
     publish("boardspeed", "A board under a CPU quota, and computed", columns, rows, data)
 
 
-def _median_s(run: Path, id: str, board_speed: float) -> float:
-    done = splitwatt("whatif", run, "--json", "--rate", f"{RATE_KBIT_S}kbit",
-                     "--board-speed", board_speed)  # fmt: skip
-    known = {c["config"]: c for c in json.loads(done.stdout)["configurations"]}
-    return float(known[id]["at"][0]["median_s"])
+def _off(one: dict[str, float], key: str) -> str:
+    return f"{100 * (one['measured_s'] / one[key] - 1.0):+.1f} %"
 
 
 if __name__ == "__main__":

@@ -177,9 +177,10 @@ def ray(quick: bool) -> None:
 class Serving:
     """`splitwatt serve` on a folder of bundles; a context manager."""
 
-    def __init__(self, folder: Path, *more: str) -> None:
+    def __init__(self, folder: Path, *more: str, python: str | None = None) -> None:
+        command = COMMAND if python is None else [python, "-m", "splitwatt"]
         self.process = subprocess.Popen(
-            [*COMMAND, "serve", "--bundles", str(folder), "--port", "0",
+            [*command, "serve", "--bundles", str(folder), "--port", "0",
              "--json", "--parent", str(os.getpid()), *more],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},

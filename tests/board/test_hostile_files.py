@@ -16,6 +16,7 @@ from PIL import Image
 
 from splitwatt.device_configs import targets
 from splitwatt.device_configs.errors import ConfigError, SplitwattError
+from splitwatt.device_configs.input.schema import check
 from splitwatt.device_configs.input.strict_json import parse_json
 from splitwatt.device_configs.input.strict_yaml import parse_yaml
 from splitwatt.engines.bundle.arrays import load_arrays, save_arrays
@@ -120,7 +121,7 @@ def originals(tmp_path_factory):
 
 def attempt(kind, data, folder):
     """Whether a file was refused; fails with where to find it when that took long or went wrong."""
-    start = time.perf_counter()
+    start = time.process_time()  # of the processor: other work does not count
     refused = False
     try:
         READERS[kind](data, folder)
@@ -128,11 +129,11 @@ def attempt(kind, data, folder):
         refused = True
         assert "\n" not in str(error), error
     except Exception as error:
-        path = os.path.join(tempfile.gettempdir(), "%s-found.bin" % kind)
+        path = os.path.join(tempfile.gettempdir(), "%s-failed.bin" % kind)
         with open(path, "wb") as stream:
             stream.write(data)
         raise AssertionError("%s: %s: %s" % (path, type(error).__name__, error))
-    assert time.perf_counter() - start < SLOW_S, kind
+    assert time.process_time() - start < SLOW_S, kind
     return refused
 
 
@@ -226,3 +227,15 @@ def test_the_found_yaml_cases_are_errors_of_the_config():
         if name.startswith("yaml-"):
             with open(os.path.join(CORPUS, name), "rb") as stream, pytest.raises(ConfigError):
                 targets.parse_target(parse_yaml(stream.read(), name), "nano.yaml")
+
+
+def test_a_key_that_comes_twice_among_many_is_refused_at_once():
+    """Each key was once compared with every other: 200,000 took minutes."""
+    start = time.process_time()
+    text = "{%s}" % ",".join('"%d":0' % (number % 199999) for number in range(200000))
+    with pytest.raises(SplitwattError, match='has the key "0" twice'):
+        parse_json(text, "m.json")
+    with pytest.raises(ConfigError, match="holds 'a0' twice"):
+        names = ["a%d" % (number % 29999) for number in range(30000)]
+        check(names, {"type": "array", "uniqueItems": True, "items": {"type": "string"}}, "c.yaml")
+    assert time.process_time() - start < 30

@@ -113,7 +113,7 @@ def test_an_answer_without_an_end_is_left_in_time(talks, monkeypatch, first, aga
     began = time.monotonic()
     with talks(first, again, again=True, pause_s=pause_s) as client, pytest.raises(ServerError):
         client.metadata()
-    assert time.monotonic() - began < 5 * TIMEOUT_S
+    assert time.monotonic() - began < 30 * TIMEOUT_S
 
 
 def test_a_connection_that_the_server_closed_meanwhile_is_opened_again(talks):

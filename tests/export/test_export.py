@@ -99,7 +99,7 @@ def test_a_second_export_keeps_what_is_right_and_remakes_what_is_not(tmp_path):
     assert first["kept"] is False and first["bundle"].endswith(f"cpu/{SMALL}")
     start = time.monotonic()
     assert json.loads(_export(tmp_path).stdout)["kept"] is True
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60
     manifest = tmp_path / "cpu" / SMALL / "manifest.json"
     stamp = manifest.stat().st_mtime_ns
     with open(tmp_path / "cpu" / SMALL / "model.onnx", "r+b") as stream:

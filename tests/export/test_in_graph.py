@@ -28,7 +28,8 @@ class SplitRangeEncode(OpRun):
 
     op_domain = ""
 
-    def _run(self, latent, cdf, cdf_length, offset, medians, tables_id, **_):
+    def _run(self, latent, cdf, cdf_length, offset, medians, tables_id, packed=(0,), **_):
+        packed = packed[0]
         count = len(cdf_length)
         tables = Tables(
             np.reshape(cdf, (count, -1)), np.array(cdf_length), np.array(offset),
@@ -38,16 +39,25 @@ class SplitRangeEncode(OpRun):
         string = RangeCoder(tables).encode(latent)[0]
         words = np.zeros((1, (2 * latent.size + 164) // 4), np.int32)
         words[0].view(np.uint8)[: len(string)] = np.frombuffer(string, np.uint8)
-        return words, np.array([len(string)], np.int32)
+        length = np.array([len(string)], np.int32)
+        if not packed:
+            return words, length
+        count = (len(string) + 3) // 4
+        return words[:, :count], length, np.array(count, np.int32)
 
 
-@pytest.fixture(scope="module")
-def made(bundles, tmp_path_factory):
+@pytest.fixture(scope="module", params=["nano", "orin_nano"])
+def made(request, bundles, tmp_path_factory):
     """A copy of a bundle with the coder in its graph, as a target with TensorRT gets it."""
     folder = tmp_path_factory.mktemp("coder") / MODEL
     shutil.copytree(bundles / MODEL, folder)
     manifest = Bundle.open(str(folder)).manifest
-    parts = [part._replace(runtime="tensorrt") for part in manifest.parts]
+    parts = [
+        part._replace(runtime="tensorrt", target=request.param)
+        if part.placement == "board"
+        else part
+        for part in manifest.parts
+    ]
     add_coder(folder, manifest._replace(parts=parts))
     return folder
 

@@ -108,6 +108,16 @@ def test_a_local_graph_needs_no_server_and_numbers_name_its_classes(graphs):
     assert json.loads(answers.stdout)
 
 
+@pytest.mark.parametrize("names", [4, 6])
+def test_fewer_or_more_names_than_outputs_are_one_sentence(graphs, names):
+    (graphs / "l.txt").write_text("".join(f"class {i}\n" for i in range(names)))
+    result = _bundle(graphs, "--board", graphs / "local.onnx", "--labels", graphs / "l.txt",
+                     check=False)  # fmt: skip
+    assert result.returncode and "Traceback" not in result.stderr
+    said = f"l.txt holds {names} class names and the classification head has 5 outputs"
+    assert said in result.stderr and "give 5 names" in result.stderr
+
+
 def test_pytorch_is_not_imported(graphs):
     code = (
         "import sys; from splitwatt.__main__ import main; "
@@ -156,7 +166,8 @@ def test_graphs_count_as_trained_only_aloud_and_untrained_ones_are_marked(graphs
     files = ["--board", graphs / "encoder.onnx", "--server", graphs / "decoder.onnx"]
     assert "--untrained" in _bundle(graphs, *files).stderr
     place = str(graphs / "bundles" / "cpu" / "mine")
-    assert Bundle.open(place).manifest.weights.trained
+    weights = Bundle.open(place).manifest.weights
+    assert weights.trained and any("not known whether" in note for note in weights.notes)
     assert "--untrained" not in _bundle(graphs, *files, "--untrained").stderr
     assert not Bundle.open(place).manifest.weights.trained
     answer = splitwatt("infer", place, default_photos()[0], "--out", graphs / "answers")

@@ -1,5 +1,6 @@
 """The training of split_lite0: split by photograph, goes on where it was stopped, same seed same bytes."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,10 @@ from splitwatt.export.training import crops, loop, photographs
 from splitwatt.export.weights.checkpoints import read
 from splitwatt.export.weights.files import locate
 from splitwatt.export.zoo.trained import BACKBONE, RATES
+from tests.conftest import ROOT
+from tools import trained_page
 
+SHIPPED = ROOT / "export" / "weights" / "trained" / "training.json"
 ARGUMENTS = ("--crops", "40", "--iterations", "4", "--seed", "7")
 
 
@@ -50,6 +54,11 @@ def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(tmp_path, p
         weights.append((tmp_path / name / "split_lite0.safetensors").read_bytes())
     assert weights[0] == weights[1]
     assert weights[0] != weights[2]
+    stated = json.loads((tmp_path / "one" / "training.json").read_text())
+    assert stated["command"].startswith("python -m splitwatt.export.training --out ")
+    assert (stated["seed"], stated["iterations"]) == (7, 4)
+    assert stated["minutes"] > 0 and "threads" in stated["machine"]
+    assert set(stated) == set(json.loads(SHIPPED.read_text()))
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(tmp_path, pictures, monkeypatch):
@@ -66,7 +75,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(tmp_path, pictures, 
             backbone = make_timm(LITE0)
             in_order(backbone, read(locate((BACKBONE,), None, "efficientnet_lite0", None)["model"]))
             split = split_lite0(backbone, len(RATES)).to(memory_format=torch.channels_last)
-            run = loop.Training(split, pool, 4, 4, 7)
+            run = loop.Training(split, pool, 4, 7)
             assert run.resume(tmp_path / "again.pt") is not stop
             if stop:
                 run.start()
@@ -124,6 +133,10 @@ def test_a_folder_of_too_few_photographs_costs_one_sentence(tmp_path):
     assert done.returncode == 1
     assert "too few to train with" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_page_says_how_the_shipped_weights_were_made():
+    assert trained_page.made(json.loads(SHIPPED.read_text())) in trained_page.PAGE.read_text()
 
 
 def test_crops_are_of_the_photograph_and_repeatable():

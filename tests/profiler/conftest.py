@@ -68,11 +68,12 @@ def command(*arguments, **kwargs):
 
 
 class RunningServer:
-    """`splitwatt serve` in a process."""
+    """`splitwatt serve` in a process; of no folder of bundles where `more` names bundles."""
 
     def __init__(self, tiny, *more, cwd=ROOT):
+        folder = [] if tiny is None else ["--bundles", str(tiny)]
         self.process = subprocess.Popen(
-            [*COMMAND, "serve", "--bundles", str(tiny), "--json", *more],
+            [*COMMAND, "serve", "--json", *folder, *more],
             cwd=cwd,
             stdout=subprocess.PIPE,
         )

@@ -157,7 +157,7 @@ def test_no_sensor_is_told_once_and_the_profile_goes_on(bundles, tmp_path):
     start = time.monotonic()
     code, _, err = command(*arguments, "--sysfs", tree, "--out", run)
     assert code == 0 and err.count("no energy: ina3221_iio:") == 1
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 120
     read = read_run(str(run))
     assert read.power == {}
     for energy in energy_of(read):

@@ -14,6 +14,8 @@ from pycocotools.cocoeval import COCOeval
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import whole
+from splitwatt.profiler.check import accuracy
+from splitwatt.profiler.check.raw import Raw
 from tests.conftest import splitwatt
 from tests.profiler.conftest import command
 
@@ -36,6 +38,11 @@ def edited(bundle, folder, change):
     change(manifest)
     path.write_text(json.dumps(manifest))
     return folder
+
+
+def audited(folder):
+    """Whether each check of `splitwatt check` on what was evaluated is met."""
+    return [one.met for one in accuracy.checks(Raw(str(folder), {}, {}, []))]
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +174,14 @@ def test_a_second_time_and_a_part_come_from_the_records(bundles, darker, photogr
     part = agreement(darker, bundles / LADON, folder, tmp_path, "--limit", "2")
     assert part["images"] == 2 and not part["whole"]
     assert json.loads(kept.read_text())["results"] == [due, part]
+    assert audited(tmp_path) == [True, True]
+    document = json.loads(kept.read_text())
+    document["results"][0]["tasks"]["detection"]["differences"]["score"]["max"] += 0.01
+    kept.write_text(json.dumps(document))
+    assert audited(tmp_path) == [False, True]
+    document["results"][0]["records"]["sha256"] = 64 * "0"
+    kept.write_text(json.dumps(document))
+    assert audited(tmp_path) == [False, False]
     kept.write_text('{"format": 1, "results": 7}')
     made = splitwatt("evaluate", darker, "--against", bundles / LADON, "--data", f"images:{folder}",
                      "--out", tmp_path, check=False)  # fmt: skip

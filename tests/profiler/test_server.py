@@ -2,6 +2,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from splitwatt.device_configs.errors import ServerError, UsageError
+from splitwatt.device_configs.errors import ServerError, SplitwattError, UsageError
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.answer import unpack
 from splitwatt.engines.pipeline.image import decode_image
@@ -23,7 +24,7 @@ from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.client.protocol import Tensor, encode_request
 from splitwatt.profiler.server.inference.refusals import without_paths
 from splitwatt.profiler.server.lan import make_credentials
-from splitwatt.profiler.server.setup import check_flags, models_of
+from splitwatt.profiler.server.setup import check_flags, models_of, served
 from tests.profiler.conftest import RunningServer, command
 
 MODEL = "tiny@1"
@@ -360,11 +361,53 @@ def test_a_flag_that_does_nothing_is_refused(engine, flags, sentence):
         check_flags(options)
 
 
+def serves(*arguments):
+    """What `splitwatt serve ARGUMENTS` would serve."""
+    return served(_serve_parser().parse_args([str(argument) for argument in arguments]))
+
+
+def test_named_bundles_are_served_alone(tiny, tmp_path):
+    for name in ("one", "more/two"):
+        shutil.copytree(tiny / "cpu" / MODEL, tmp_path / name)
+    manifest = tmp_path / "more" / "two" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace(f'"{MODEL}"', '"tiny@2"'))
+    shutil.copytree(tiny / "cpu" / "tiny_local", tmp_path / "more" / "local")
+    running = RunningServer(None, "--port", "0", str(tmp_path / "one"), str(tmp_path / "more"))
+    try:
+        assert (running.about["models"], running.about["target"]) == (2, "cpu")
+        with Client(Endpoint(running.url), 30.0) as client:
+            for model in (MODEL, "tiny@2"):
+                client.load(model)
+                assert client.model_metadata(model)["name"] == model
+            with pytest.raises(ServerError, match="unknown model 'tiny_local'"):
+                client.model_metadata("tiny_local")
+    finally:
+        assert running.stop() == 0
+
+
+def test_what_cannot_be_served_is_refused(tiny, tmp_path):
+    named = tiny / "cpu" / MODEL
+    assert serves("--bundles", tiny).bundles == str(tiny / "cpu")
+    assert (
+        serves(tiny).bundles == serves(tiny / "cpu").bundles == {MODEL: str(tiny / "cpu" / MODEL)}
+    )
+    assert serves(named, named).bundles == {MODEL: str(named)}
+    shutil.copytree(named, tmp_path / "again")
+    for wrong, sentence in [
+        ([named, tmp_path / "again"], "two bundles of tiny@1 are named"),
+        ([tiny / "cpu" / "tiny_local"], "runs on the board alone"),
+        ([named, "--bundles", tiny], "BUNDLE excludes --bundles and --target"),
+        ([tmp_path / "nowhere"], str(tmp_path / "nowhere")),
+    ]:
+        with pytest.raises(SplitwattError, match=re.escape(sentence)):
+            serves(*wrong)
+
+
 def test_a_backend_that_runs_one_at_a_time_takes_one_worker_of_a_cluster_too(tiny):
     options = _serve_parser().parse_args(["--bundles", str(tiny), "--backend", "tensorrt"])
-    models_of(options, "cpu", 1, 1)
+    models_of(options, str(tiny / "cpu"), 1, 1)
     with pytest.raises(UsageError, match="'workers: 1' in the --cluster file"):
-        models_of(options, "cpu", 4, 1)
+        models_of(options, str(tiny / "cpu"), 4, 1)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def chromium() -> str:
 
 
 def dom(page, state: str = "", width: int = 1200, *more: str) -> str:
-    """The page's DOM with the state that stands after # in its address."""
+    """The page's DOM with the state that follows # in its address."""
     result = subprocess.run(
         [chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=4000",
          "--enable-logging=stderr",

@@ -79,6 +79,14 @@ def make_config(only: list[str] | None = None, links: int = 2, **changes) -> Con
     return config._replace(links=(*config.links, *more)[:links], name="synthetic", **changes)
 
 
+def own_names(config: Config) -> Config:
+    """The config's rows under names that somebody gave them, one of them long."""
+    names = ["mobile_classifier_on_the_board", "heavy3", "jpeg_split_1", "jpeg_split_5"]
+    names += [f"Novel{i}" for i in range(1, len(config.configurations) - 3)]
+    rows = zip(config.configurations, names, strict=True)
+    return config._replace(configurations=tuple(row._replace(id=name) for row, name in rows))
+
+
 def write_run(folder: Path, config: Config, board: str = "cpu", finished: bool = True,
               seed: int = 1, same_machine: bool = True, skip: tuple = (), fail: tuple = (),
               trained: bool = False) -> Path:  # fmt: skip

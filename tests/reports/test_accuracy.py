@@ -1,4 +1,4 @@
-"""Accuracy: what accuracy.json says stands in table, figures and page; what it lacks is told."""
+"""Accuracy: what accuracy.json says is in table, figures and page; what it lacks is reported."""
 
 import copy
 import csv
@@ -122,7 +122,7 @@ def test_untrained_weights_make_generated_accuracy(tmp_path):
     assert {r.main.sources for r in found.results} == {("measured", "generated")}
 
 
-def test_damaged_entries_are_left_out_and_told(tmp_path):
+def test_damaged_entries_are_left_out_and_reported(tmp_path):
     document = copy.deepcopy(accuracy())
     results = document["bundles"]["ladon_r50@0.32"]["results"]
     del results[0]["metrics"]
@@ -135,7 +135,7 @@ def test_damaged_entries_are_left_out_and_told(tmp_path):
     assert "format 1" in read(tmp_path, {"format": 7}).problems[0]
 
 
-def test_a_rate_stands_anywhere_in_a_models_name():
+def test_a_rate_may_be_anywhere_in_a_models_name():
     assert split_name("jpeg@50+resnet50") == ("jpeg+resnet50", "50")
     assert split_name("ladon_r50@0.32") == ("ladon_r50", "0.32")
     assert split_name("mobilenet_v2") == ("mobilenet_v2", "")
@@ -146,7 +146,7 @@ def test_without_accuracy_the_report_says_so(half):
     assert not half.json["tables"]["accuracy"]["rows"]
 
 
-def test_results_of_two_backends_are_told_apart(tmp_path):
+def test_results_of_two_backends_are_distinguished(tmp_path):
     document = accuracy()
     results = document["bundles"]["mobilenet_v3_large"]["results"]
     assert "backend" not in [c.key for c in accuracy_table(read(tmp_path, document)).columns]

@@ -137,12 +137,12 @@ def test_links_of_one_name_keep_a_column_and_a_figure_each(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["clock", "links", "stages", "starts", "memory", "windows"])
-def test_a_damaged_line_of_a_side_file_is_told_and_the_rest_is_there(run, tmp_path, name):
+def test_a_damaged_line_of_a_side_file_is_reported_and_the_rest_is_there(run, tmp_path, name):
     with open(run / f"{name}.jsonl", "a") as stream:
         stream.write("no JSON\n")
     report = make_report([run], tmp_path / "r")
-    told = [line for line in report.shortfalls if f"{name}.jsonl" in line]
-    assert len(told) == 1 and "damaged and left out" in told[0]
+    reported = [line for line in report.shortfalls if f"{name}.jsonl" in line]
+    assert len(reported) == 1 and "damaged and left out" in reported[0]
     assert pd.read_csv(tmp_path / "r" / "summary.csv").end_to_end_s_100_kbit_s.notna().all()
     with open(run / f"{name}.jsonl", "a") as stream:
         stream.write('{"block": 1}\n')
@@ -150,7 +150,7 @@ def test_a_damaged_line_of_a_side_file_is_told_and_the_rest_is_there(run, tmp_pa
         make_report([run], tmp_path / "again")
 
 
-def test_what_cannot_be_told_leaves_no_half_report(run, tmp_path, monkeypatch):
+def test_a_text_that_cannot_be_made_leaves_no_half_report(run, tmp_path, monkeypatch):
     def broken(*_):
         raise RunError("a text cannot be made")
 

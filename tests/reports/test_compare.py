@@ -301,9 +301,9 @@ def test_runs_without_a_link_in_common_fail_the_gate_and_say_so(capsys, tmp_path
 
 def test_links_that_differ_in_their_source_alone_are_compared(capsys, tmp_path):
     config = make_config(["Ours1"], links=1, inferences=8)
-    told = config.links[0]._replace(source="told otherwise")
+    other = config.links[0]._replace(source="another source")
     a = write_run(tmp_path / "a", config, seed=1)
-    b = write_run(tmp_path / "b", config._replace(links=(told,)), seed=2)
+    b = write_run(tmp_path / "b", config._replace(links=(other,)), seed=2)
     _, document = as_json(capsys, a, b)
     rows = [r for r in document["table"]["rows"] if r["metric"] == "End-to-end latency"]
     assert [row["link"] for row in rows] == ["100 kbit/s"]

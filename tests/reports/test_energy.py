@@ -123,9 +123,9 @@ def test_a_made_up_load_is_called_so_everywhere(tmp_path):
     run = write_run(tmp_path / "run", make_config(["LC1", "Ours1"]), "nano", same_machine=False)
     add_power(run, provenance="generated")
     made = report(tmp_path / "report", run)
-    told = "Energy of LC 1, Ours 1 is generated: the sensor was a made-up load"
+    warning = "Energy of LC 1, Ours 1 is generated: the sensor was a made-up load"
     for title in ("Summary", "Energy", "Operations, sizes, memory, energy"):
-        assert told in made.markdown.split(f"\n## {title}\n")[1].split("\n## ")[0]
+        assert warning in made.markdown.split(f"\n## {title}\n")[1].split("\n## ")[0]
     for row in made.json["tables"]["summary"]["rows"]:
         assert row["energy_j"]["sources"] == ["generated"]
     figures = {figure["name"]: figure for figure in made.json["figures"]}
@@ -165,7 +165,7 @@ def test_stages_and_the_servers_end_have_tables_of_their_own(tmp_path):
         ("ic.preprocess", "board"), ("ic.model", "board"), ("all.encoder", "board"),
         ("all.server", "board"), ("all.server", "server"),
     ]  # fmt: skip
-    # What was not repeated stands there as such.
+    # What was not repeated is there, and says so.
     missing = table[table.config == "LC 20"]
     assert len(missing) >= 3 and missing.gross_j.isna().all()
     assert "## Energy of stages" in made.markdown

@@ -8,9 +8,12 @@ import subprocess
 import pandas as pd
 import pytest
 
-from splitwatt.reports.tables.table import percent, significant
+from splitwatt.reports.load.values import Value, missing
+from splitwatt.reports.papers.venues import venues
+from splitwatt.reports.tables.table import Column, Table, percent, significant
+from splitwatt.reports.write.latex_tables import parts
 from splitwatt.reports.write.tex import cell, escape, macro
-from tests.reports.test_venues import missing_packages
+from tests.reports.test_venues import REMEDY, missing_packages
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +59,30 @@ def test_every_number_of_the_tables_is_that_of_the_csv(two_boards, folder):
             assert len(cells) == len(expected), (name, key)
             if f"{key}_source" not in expected:
                 continue
-            for number, text in zip(expected[key], cells, strict=True):
+            for number, shown in zip(expected[key], cells, strict=True):
                 seen += 1
+                text = shown.partition(" +- ")[0]
                 if pd.isna(number):
-                    assert text == "{--}"
+                    assert text in ("{--}", "{never}", "{always}")
                 elif "percent" in key:
                     assert text == percent(number)
                 else:
                     assert text in (significant(number), f"{number:.0f}")
     assert seen > 1000
+
+
+def test_an_interval_is_beside_its_number_where_all_of_its_column_are_symmetric():
+    columns = [Column("model", "Model", number=False)]
+    columns += [Column(key, key, interval=True, text=percent) for key in ("even", "odd")]
+    value, skew = Value(75.04, ("measured",), 74.24, 75.84), Value(3.0, ("measured",), 2.0, 5.0)
+    rows = [{"model": "a", "even": value, "odd": value}, {"model": "b", "even": value, "odd": skew}]
+    rows.append({"model": "c", "even": missing("no"), "odd": missing("no")})
+    (part,) = parts(Table("t", "T", columns, rows, [], "model"), venues()["ieee"])
+    text = part.text
+    body = text.partition("\\midrule")[2]
+    assert "a & 75.0 +- 0.8 & 75.0" in body and "b & 75.0 +- 0.8 & 3.0" in body
+    assert body.count("74.2 to 75.8") == 1 and "2.0 to 5.0" in body and "c & {--} & {--}" in body
+    assert "S[table-format=2.1(1),separate-uncertainty]S[table-format=2.1]" in text
 
 
 def macros(folder):
@@ -118,7 +136,7 @@ def test_a_negative_saving_has_words_that_read_right(tmp_path):
 def test_tex_compiles_it(folder, tmp_path):
     missing = missing_packages()
     if missing and not os.environ.get("SPLITWATT_CI"):
-        pytest.skip(f"no {missing}: apt-get install texlive-science texlive-publishers")
+        pytest.skip(f"no {missing}: {REMEDY}")
     shutil.copytree(folder.parent, tmp_path / "report")
     here = tmp_path / "report" / "latex"
     (here / "report.tex").write_text(

@@ -3,6 +3,8 @@
 import html
 import json
 import re
+from collections import Counter
+from io import StringIO
 
 import numpy as np
 import pandas as pd
@@ -40,7 +42,7 @@ def cells(text, name):
 
 
 def test_every_number_in_the_page_is_that_of_the_csv(two_boards, shown):
-    seen = 0
+    seen, words = 0, Counter()
     for csv in sorted(two_boards.folder.glob("*.csv")):
         expected = pd.read_csv(csv)
         if f'data-name="{csv.stem}"' not in shown:
@@ -57,8 +59,60 @@ def test_every_number_in_the_page_is_that_of_the_csv(two_boards, shown):
                     if "low" in facts and f"{key}_low" in wanted:
                         assert same(float(facts["low"]), wanted[f"{key}_low"])
                 elif "why" in facts:
-                    assert text == "-" and pd.isna(wanted[key]) and facts["why"]
-    assert seen > 1000
+                    assert pd.isna(wanted[key]) and facts["why"]
+                    assert text == facts.get("word", "-")
+                    words[text] += 1
+                    if text != "-" and csv.stem == "breakeven":  # of the split one, at any rate
+                        assert {"never": " slower than ", "always": " faster than "}[text] in facts[
+                            "why"
+                        ]
+    assert seen > 1000 and words["-"] and words["never"]
+
+
+def test_never_is_not_always(tmp_path):
+    """A split configuration with a board as fast as the local one's wins over every board speed."""
+    from splitwatt.reports.load.model import series_of
+    from splitwatt.reports.load.runs import load_runs
+    from splitwatt.reports.metrics.turning import turns
+    from tests.reports.synthetic import make_config, write_run
+
+    run = write_run(tmp_path / "run", make_config(["LC1", "LC20", "SC1", "Ours5"], inferences=7))
+    _, samples = raw(run)
+    seen = set()
+    for turn in turns(series_of(load_runs([run]).runs)[0]):
+        for axis, value in (("board", turn.board), ("server", turn.server)):
+            if value.word is None:
+                assert value.value
+                continue
+            seen.add(value.word)
+            ahead = []  # is the split one the faster one, far to either side?
+            for speed in (1e-3, 1e3):
+                medians = []
+                for entry in (turn.entry, turn.local):
+                    own = samples[samples.id == entry.id]
+                    link = {"bytes": turn.link.bytes, "rate_kbit_s": turn.link.rate_kbit_s}
+                    times = []
+                    for _, sample in own.iterrows():
+                        server = sum(s for stage, s in sample.stages.items() if ".server." in stage)
+                        network = sum(
+                            s for stage, s in sample.stages.items() if ".network" in stage
+                        )
+                        part = (
+                            server
+                            if axis == "server"
+                            else sum(sample.stages.values()) - server - network
+                        )
+                        up = uplink(sample, link)
+                        times.append(
+                            sample.total_s + part * (1 / speed - 1) + (0 if pd.isna(up) else up)
+                        )
+                    medians.append(np.median(times))
+                ahead.append(medians[0] < medians[1])
+            if value.word == "always":
+                assert all(ahead)
+            else:  # not on slow boards, not with fast servers
+                assert not ahead[0 if axis == "board" else 1]
+    assert "never" in seen
 
 
 def test_it_makes_no_request_and_is_small(page):
@@ -99,7 +153,7 @@ def test_the_slider_moves_the_bars_as_the_records_say(two_boards, page, shown):
 
 
 def test_break_even_rates(two_boards):
-    """Where the two medians cross, found anew with scipy's root finder."""
+    """Where the two medians cross, computed again with scipy's root finder."""
     rows = pd.read_csv(two_boards.folder / "breakeven.csv")
     _, samples = samples_of(two_boards.runs[0], "cpu")
     rows = rows[(rows.board == "cpu")]
@@ -155,52 +209,49 @@ def test_tables_sort_by_numbers_with_what_is_missing_last(page):
     assert all(v is None for v in values[len(known) :])
 
 
-def test_it_fits_a_phone(page, tmp_path):
-    """Nothing but tables, which scroll by themselves, is wider than a phone's screen."""
-    frame = tmp_path / "phone.html"
-    frame.write_text(
-        f'<iframe id=f src="file://{page}#theme=dark" width=390 height=800></iframe><script>'
-        'onload = () => setTimeout(() => { const d = document.getElementById("f").contentDocument;'
-        "document.title = d.documentElement.scrollWidth; }, 500);</script>"
+def framed(page, tmp_path, script, *states, widths=(900,)):
+    """What a script makes the title of a document that shows the page in frames, one a state and width."""
+    frames = "".join(
+        f'<iframe id=f{i} src="file://{page}#{state}" width={width} height=900></iframe>'
+        for i, (width, state) in enumerate((w, s) for w in widths for s in states or [""])
     )
-    text = dom(frame, "", 800, "--allow-file-access-from-files")
-    width = re.search(r"<title>(\d+)</title>", text)
-    assert width and int(width.group(1)) <= 390
+    place = tmp_path / "framed.html"
+    place.write_text(
+        f"{frames}<script>onload = () => setTimeout(async () => {{{script}}}, 500);</script>"
+    )
+    text = dom(place, "", 1500, "--allow-file-access-from-files")
+    return html.unescape(re.search(r"<title>(.*?)</title>", text, re.S).group(1))
 
 
 def tapped(page, what, tmp_path):
     """What the tip says once an element of the page was tapped."""
-    frame = tmp_path / "tap.html"
-    frame.write_text(
-        f'<iframe id=f src="file://{page}" width=800 height=800></iframe><script>'
-        'onload = () => setTimeout(() => { const d = document.getElementById("f").contentDocument;'
-        f"""d.querySelector('{what}').click();"""
-        'document.title = d.getElementById("tip").textContent; }, 500);</script>'
+    script = (
+        'const d = document.getElementById("f0").contentDocument;'
+        f"""d.querySelector('{what}').click(); document.title = d.getElementById("tip").textContent;"""
     )
-    text = dom(frame, "", 900, "--allow-file-access-from-files")
-    return re.search(r"<title>(.*?)</title>", text, re.S).group(1)
+    return framed(page, tmp_path, script)
 
 
-def test_a_tap_on_a_number_tells_where_it_comes_from(page, two_boards, tmp_path):
-    told = tapped(page, "table[data-name=summary] td[data-s]", tmp_path)
+def test_a_tap_on_a_number_says_where_it_comes_from(page, two_boards, tmp_path):
+    tip = tapped(page, "table[data-name=summary] td[data-s]", tmp_path)
     first = pd.read_csv(two_boards.folder / "summary.csv").iloc[0]
-    assert told.startswith(f"{first.end_to_end_s_100_kbit_s:.6g}"[:6])
+    assert tip.startswith(f"{first.end_to_end_s_100_kbit_s:.6g}"[:6])
     for words in ("95 % interval: ", "from 14 samples", "measured: timed or counted"):
-        assert words in told
+        assert words in tip
 
 
-def test_a_tap_on_a_headline_tells_where_its_number_comes_from(page, two_boards, tmp_path):
-    told = tapped(page, 'section li[data-unit="% saved"]', tmp_path)
+def test_a_tap_on_a_headline_says_where_its_number_comes_from(page, two_boards, tmp_path):
+    tip = tapped(page, 'section li[data-unit="% saved"]', tmp_path)
     first = next(line for line in two_boards.json["headlines"] if " saves " in line)
     saved = float(re.search(r" saves ([\d.]+) %", first).group(1))
-    assert float(told.split()[0]) == pytest.approx(saved, abs=0.05)
+    assert float(tip.split()[0]) == pytest.approx(saved, abs=0.05)
     for words in (
         "% saved\n",
         "95 % interval: ",
         "measured: timed or counted",
         "simulated: the link",
     ):
-        assert words in told
+        assert words in tip
 
 
 def test_the_energy_trace_is_in_the_page_with_its_windows(tmp_path):
@@ -251,18 +302,14 @@ def data(text):
 
 
 def test_what_the_link_carries_moves_waterfall_and_break_even(two_boards, page, tmp_path):
-    frame = tmp_path / "charges.html"
-    frame.write_text(
-        f'<iframe id=f src="file://{page}#series=1&config=SC1&rate=100" width=900 height=800>'
-        "</iframe><script>onload = () => setTimeout(() => {"
-        'const d = document.getElementById("f").contentDocument; const c = d.getElementById("charges");'
+    script = (
+        'const d = document.getElementById("f0").contentDocument; const c = d.getElementById("charges");'
         'c.value = "wire"; c.dispatchEvent(new Event("change"));'
         'document.title = d.querySelector("[data-stage=\\"ic.link\\"]").textContent + "|" +'
-        '[...d.querySelectorAll("[data-breakeven]")].map((x) => x.dataset.breakeven).join(); }, 500);'
-        "</script>"
+        '[...d.querySelectorAll("[data-breakeven]")].map((x) => x.dataset.breakeven).join();'
     )
-    text = dom(frame, "", 900, "--allow-file-access-from-files")
-    link, _, dots = re.search(r"<title>(.*?)</title>", text, re.S).group(1).partition("|")
+    text = framed(page, tmp_path, script, "series=1&config=SC1&rate=100")
+    link, _, dots = text.partition("|")
     entries = {e["id"]: e for e in data(dom(page))["series"][1]["entries"]}
     sample = entries["SC1"]["samples"][0]
     assert sample["wire"] > 1.001 * sample["payload"]
@@ -305,11 +352,11 @@ def test_break_evens_and_their_intervals_are_those_of_whatif(two_boards):
     for _, row in rows[rows.board == "cpu"].iterrows():
         split = found[row.config.replace(" ", "").rstrip("†")]
         for name in ("fastest", "slowest"):
-            told = break_even(split, found[row[f"{name}_row"].replace(" ", "")], Setting())
+            event = break_even(split, found[row[f"{name}_row"].replace(" ", "")], Setting())
             rate, low, high = (row[f"{name}_kbit_s{end}"] for end in ("", "_low", "_high"))
-            assert same(rate, np.nan if told.value is None else told.value)
-            if told.value is not None:
-                ends = (told.low, told.high)
+            assert same(rate, np.nan if event.value is None else event.value)
+            if event.value is not None:
+                ends = (event.low, event.high)
                 assert (low, high) == pytest.approx(ends, rel=1e-9) and low <= rate <= high
                 seen += 1
     assert seen >= 2
@@ -339,7 +386,8 @@ def test_the_board_and_server_sliders_scale_the_measured_stages_of_each_sample(t
 
 
 LOOK = """
-const d = document.getElementById("f").contentDocument, w = d.defaultView, wrong = [];
+const seen = [...document.querySelectorAll("iframe")].map((frame) => {
+const d = frame.contentDocument, w = d.defaultView, wrong = [];
 const box = (x) => x.getBoundingClientRect();
 for (const chart of d.querySelectorAll("svg")) {
   const frame = box(chart), texts = [...chart.querySelectorAll("text")].filter((t) => box(t).width);
@@ -353,9 +401,17 @@ for (const chart of d.querySelectorAll("svg")) {
         wrong.push("overlap: " + t.textContent + " / " + other.textContent);
     }
   });
+  for (const mark of chart.querySelectorAll("rect, circle, path, line"))
+    if (!mark.closest(".grid, .cursor, .leader, .key, [data-tip]")) wrong.push("no tip: " + mark.outerHTML);
   for (const mark of chart.querySelectorAll("[data-tip]"))
     if (!mark.querySelector("title")) wrong.push("no title: " + mark.dataset.tip);
+  if (!chart.parentElement.querySelector("[data-csv]")) wrong.push("no CSV: " + chart.parentElement.id);
 }
+for (const table of d.querySelectorAll("#tables table"))
+  if (!table.caption || !table.closest("details").querySelector("[data-csv]")) wrong.push("bare: " + table.dataset.name);
+for (const slider of d.querySelectorAll("input[type=range]"))
+  if (d.querySelector("#rates:not([hidden])") && !/[a-z]/.test(slider.getAttribute("aria-valuetext") || "")) wrong.push("no unit: " + slider.id);
+if (d.documentElement.scrollWidth > frame.width) wrong.push("wider than " + frame.width);
 const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
 const light = (text) => rgb(text).slice(0, 3).map((v) => v / 255)
   .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
@@ -375,25 +431,163 @@ for (const x of d.querySelectorAll("body *")) {
   texts += 1;
   if ((b + 0.05) / (a + 0.05) < 4.5) wrong.push("contrast: " + x.tagName + " " + x.textContent.slice(0, 40));
 }
-document.title = JSON.stringify({ wrong: wrong.slice(0, 20), texts, dark: light(behind(d.body)) < 0.5 });
+return { wrong: wrong.slice(0, 20), texts, dark: light(behind(d.body)) < 0.5, charts: d.querySelectorAll("svg").length };
+});
+document.title = JSON.stringify(seen);
 """
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1400, 420])
+@pytest.fixture(scope="module")
+def own_config(tmp_path_factory):
+    """A page of configurations with names of one's own, long ones too, and accuracy."""
+    from splitwatt.reports.write.write import make_report
+    from tests.reports.accuracy_file import accuracy, write
+    from tests.reports.synthetic import make_config, own_names, write_run
+
+    folder = tmp_path_factory.mktemp("own")
+    config = make_config(["LC1", "LC20", "SC1", "SC5", "Ours1", "Ours5"], inferences=6)
+    run = write_run(folder / "run", own_names(config))
+    make_report([run], folder / "r", "ieee", (write(folder / "accuracy.json", accuracy()),))
+    return folder / "r" / "report.html"
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory):
+    """A page of a camera's frames, with the samples and the lines of its timeline."""
+    from splitwatt.reports.write.write import make_report
+    from tests.reports.test_timeline import deploy
+
+    folder = tmp_path_factory.mktemp("deployed")
+    run, samples, rows = deploy(folder / "run")
+    make_report([run], folder / "r")
+    return folder / "r" / "report.html", samples, rows
+
+
 @pytest.mark.parametrize(
-    "state", ["series=0&config=SC1&rate=37.5&open=all", "series=2&hide=SC&shows=payload_kib"]
+    ("whose", "state", "charts"),
+    [
+        ("page", "series=0&config=SC1&rate=37.5&open=all", 3),
+        ("page", "series=2&hide=SC&shows=payload_kib", 3),
+        ("own_config", "rate=100&open=all", 4),
+        ("deployed", "open=all", 3),
+    ],
 )
-def test_no_text_of_a_chart_covers_another_and_all_can_be_read(page, tmp_path, theme, width, state):
-    frame = tmp_path / "look.html"
-    frame.write_text(
-        f'<iframe id=f src="file://{page}#theme={theme}&{state}" width={width} height=900></iframe>'
-        "<script>onload = () => setTimeout(() => {" + LOOK + "}, 500);</script>"
-    )
-    text = dom(frame, "", 1500, "--allow-file-access-from-files")
-    seen = json.loads(html.unescape(re.search(r"<title>(.*?)</title>", text, re.S).group(1)))
-    assert seen["wrong"] == []
-    assert seen["texts"] > 100 and seen["dark"] == (theme == "dark")
+def test_no_text_of_a_chart_covers_another_and_all_can_be_read(
+    whose, state, charts, request, tmp_path
+):
+    page = request.getfixturevalue(whose)
+    page = page[0] if whose == "deployed" else page
+    themes = [f"theme={theme}&{state}" for theme in ("light", "dark")]
+    seen = json.loads(framed(page, tmp_path, LOOK, *themes, widths=(1400, 420)))
+    assert [one["wrong"] for one in seen] == [[]] * 4
+    assert [one["dark"] for one in seen] == [False, True] * 2
+    assert all(one["texts"] > 100 and one["charts"] >= charts for one in seen), seen
+
+
+def test_the_page_has_the_captions_of_the_printed_figures(page, two_boards):
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    for figure in two_boards.json["figures"]:
+        assert f"{figure['title']}. {figure['caption']} Sources: {figure['sources']}." in text
+
+
+def test_a_legend_filters_figures_and_tables(page, two_boards):
+    text = dom(page, "series=0&hide=SC,LC&open=all")
+    assert bars(text) and all(id.startswith("Ours") for id in bars(text))
+    table = re.search(r'<table data-name="summary">(.*?)</table>', text, re.S).group(1)
+    rows = re.findall(r"<tr ([^>]*)><td", table)
+    assert len(rows) == len(pd.read_csv(two_boards.folder / "summary.csv"))
+    for row in rows:
+        assert ("hidden" in row) == ('data-system="Ours"' not in row), row
+    assert not re.search('data-label="SC', text)
+
+
+@pytest.mark.parametrize("name", ["summary", "breakeven"])
+def test_a_table_is_saved_as_the_csv_with_its_full_values(two_boards, page, tmp_path, name):
+    saved = pd.read_csv(StringIO(framed(page, tmp_path, SAVE % f"table-{name}")))
+    wanted = pd.read_csv(two_boards.folder / f"{name}.csv")
+    assert len(saved) == len(wanted) and len(saved.columns) > 5
+    for column in saved.columns.intersection(wanted.columns):
+        if pd.api.types.is_numeric_dtype(wanted[column]):
+            assert all(same(a, b) for a, b in zip(saved[column], wanted[column], strict=True)), (
+                column
+            )
+        elif column.endswith("_source"):
+            assert list(saved[column].fillna("")) == list(wanted[column].fillna("")), column
+    more = saved.columns.difference(wanted.columns)
+    assert all(column.endswith(("_low", "_high")) for column in more), more
+
+
+SAVE = """
+const w = document.getElementById("f0").contentWindow, make = w.URL.createObjectURL;
+let blob;
+w.HTMLAnchorElement.prototype.click = () => {};  // no file on this machine
+w.URL.createObjectURL = (made) => { blob = made; return make(made); };
+w.document.querySelector("#%s [data-csv]").click();
+document.title = await blob.text();
+"""
+
+
+def test_a_figure_is_saved_as_csv(two_boards, page, tmp_path):
+    text = framed(page, tmp_path, SAVE % "bars", "series=1&rate=37.5")
+    saved = pd.read_csv(StringIO(text)).set_index("configuration")
+    _, samples = samples_of(two_boards.runs[1], "cpu")
+    own = samples[samples.id == "Ours1"]
+    up = own.apply(lambda s: uplink(s, {"bytes": "payload", "rate_kbit_s": 37.5}), axis=1)
+    row = saved.loc["Ours 1"]
+    assert row.total_s == pytest.approx((own.total_s + up).median(), abs=2e-6)
+    assert row.board_s + row.transfer_s + row.server_s == pytest.approx(row.total_s)
+
+
+def test_a_saved_text_is_no_formula(two_boards, page, tmp_path):
+    script = "document.getElementById('f0').contentDocument.querySelector('#table-summary td').textContent = '=1+1';"
+    text = framed(page, tmp_path, script + SAVE % "table-summary")
+    assert text.splitlines()[1].startswith("'=1+1,")
+
+
+POINT = """
+const d = document.getElementById("f0").contentDocument, chart = d.querySelector("#timeline-chart svg");
+const dot = chart.querySelectorAll("[data-frame]")[9].getBoundingClientRect();
+chart.dispatchEvent(new PointerEvent("pointermove", { clientX: dot.right, clientY: 9, bubbles: true }));
+document.title = d.getElementById("timeline-note").textContent;
+"""
+
+
+def test_the_timeline_of_a_deployed_run_shows_its_frames(deployed, tmp_path):
+    page, samples, rows = deployed
+    text = dom(page)
+    (run,) = data(text)["timelines"]
+    start = rows[0]["captured_monotonic_s"]
+    names = [entry["label"].replace(" ", "") for entry in run["entries"]]
+    assert len(run["frames"]) == len(rows) == run["count"] == text.count("data-frame=")
+    for frame, row, sample in zip(run["frames"], rows, samples, strict=True):
+        at, latency, answered, entry, chosen, rate, dropped = frame
+        assert at == pytest.approx(row["captured_monotonic_s"] - start, abs=1e-4)
+        assert latency == pytest.approx(row["latency_s"], rel=1e-3)
+        assert answered == (sample["status"] == "ok") and dropped == row["dropped"]
+        assert (names[entry], names[chosen]) == (row["config"], row["chosen"])
+        assert rate == (
+            None if row["rate_kbit_s"] is None else pytest.approx(row["rate_kbit_s"], rel=1e-3)
+        )
+    assert run["deadline_s"] == 0.5 and "the deadline: 0.5 s" in text
+    note = framed(page, tmp_path, POINT)
+    row = rows[9]
+    assert significant(row["captured_monotonic_s"] - start) + " s: " in note
+    assert significant(float(f"{row['latency_s']:.4g}")) + " s" in note and "kbit/s" in note
+    hidden = dom(page, "hide=LC")
+    assert hidden.count("data-frame=") == sum(row["config"] != "LC1" for row in rows)
+
+
+def test_a_long_timeline_is_thinned_and_keeps_its_slowest_frame(tmp_path):
+    from splitwatt.reports.load.model import series_of
+    from splitwatt.reports.load.runs import load_runs
+    from splitwatt.reports.write.page.traces import MOST_FRAMES, frames
+    from tests.reports.test_timeline import deploy
+
+    run, _, rows = deploy(tmp_path / "run", fps=30.0, frames=2 * MOST_FRAMES)
+    (shown,) = frames(series_of(load_runs([run]).runs))
+    assert shown["count"] == len(rows) > MOST_FRAMES + 2 >= len(shown["frames"])
+    slowest = max(row["latency_s"] for row in rows)
+    assert max(frame[1] for frame in shown["frames"]) == pytest.approx(slowest, rel=1e-3)
 
 
 # Machado, Oliveira and Fernandes 2009, severity 1: protanopia, deuteranopia, tritanopia.

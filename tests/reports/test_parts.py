@@ -100,10 +100,17 @@ def test_the_paper_is_quoted_as_it_is_printed():
 
 
 def test_no_two_of_25_curves_look_the_same():
-    for module in (tradeoff, dots):
-        found = [style.look_at(i, module._COLOURS, module._MARKERS) for i in range(25)]
-        assert len(set(found)) == 25
-        assert [c for c, _ in found[:5]] == list(module._COLOURS[:5])
+    looks = [style.look_at(i, tradeoff._COLOURS, style.MARKERS) for i in range(25)]
+    assert len(set(looks)) == 25
+    assert [colour for colour, _ in looks[:5]] == list(tradeoff._COLOURS[:5])
+    assert len(set(dots._MARKERS)) == 18
+
+
+def test_a_system_looks_the_same_in_every_figure_of_a_report():
+    with style.systems(["Mine", "SC", "Theirs"]):
+        looks = [style.system_look(group) for group in ("LC", "SC", "Ours", "Mine", "Theirs")]
+    assert len({colour for colour, _ in looks}) == len({hatch for _, hatch in looks[1:]}) + 1 == 5
+    assert looks[:3] == [style.system_look(group) for group in ("LC", "SC", "Ours")]
 
 
 @pytest.mark.parametrize("low, high", [(12.0, 18.0), (12.0, 66.0), (0.04, 120.0), (1.0, 1e6)])

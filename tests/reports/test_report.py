@@ -79,7 +79,7 @@ def test_an_image_codecs_bytes_are_no_random_weights(tmp_path):
     splitwatt("report", run, "--out", tmp_path / "report")
     text = (tmp_path / "report" / "report.md").read_text()
     assert UNTRAINED + " in SC 1: their bytes" in text
-    assert UNTRAINED + " in Ours 1: any accuracy means nothing; their bytes are an image" in text
+    assert UNTRAINED + " in Ours 1: their answers are not used; their bytes are an image" in text
     rows = json.loads((tmp_path / "report" / "report.json").read_text())["tables"]["data_size"]
     sources = {row["config"]: row["payload_kib"]["sources"] for row in rows["rows"]}
     assert sources["Ours 1"] == ["measured"] and "generated" in sources["SC 1"]
@@ -252,6 +252,49 @@ def test_the_best_savings_are_told_with_the_papers(two_boards):
     assert all(float(re.split(" (?:takes|needs) ", line)[1].split()[0]) > 2 for line in costly)
 
 
+def test_rows_on_published_sizes_are_not_called_meaningless(tmp_path):
+    """Of such rows the summary shows what links carry, and no byte of random weights."""
+    run = write_run(tmp_path / "run", make_config(["LC1", "SC1", "Ours1"], payload="published"))
+    printed = splitwatt("report", run, "--out", tmp_path / "report").stdout
+    assert UNTRAINED + " in all split rows: neither their bytes nor their answers are" in printed
+    assert "mean nothing" not in printed and "means nothing" not in printed
+    found = json.loads((tmp_path / "report" / "report.json").read_text())["tables"]
+    cells = {row["config"]: row["payload_kib"] for row in found["summary"]["rows"]}
+    assert (cells["Ours 1"]["sources"], cells["SC 1"]["sources"]) == (["published"], ["estimated"])
+    sizes = {row["config"]: row for row in found["data_size"]["rows"]}
+    assert all(cells[id] == row["published_payload_kib"] for id, row in sizes.items())
+    assert "generated" in sizes["SC 1"]["payload_mean_kib"]["sources"]
+    text = section((tmp_path / "report" / "report.md").read_text(), "Data size")
+    assert "the bytes that were made here mean nothing, and no link carries them" in text
+
+
+def test_a_config_names_the_baselines_of_its_method(tmp_path):
+    config = make_config(["LC1", "LC20", "SC1", "SC5", "Ours1", "Ours5"], links=1, inferences=7)
+    config = config._replace(method=("Ours5",), baselines=("LC1", "SC1"))
+    run = write_run(tmp_path / "run", config)
+    made = make_report([run], tmp_path / "r")
+    rows = made.table("savings").rows
+    assert {row["config"] for row in rows} == {"Ours 5"}
+    assert {row["lc_row"] for row in rows} - {""} == {"LC 1"}
+    assert {row["sc_row"] for row in rows} | {row["sc_least_row"] for row in rows} == {"SC 1"}
+    assert {row["against"] for row in made.table("savings_by_row").rows} == {"LC 1", "SC 1"}
+    assert all("LC 20" not in h.text or "the fastest local" in h.text for h in made.headlines)
+
+
+def test_a_row_of_the_papers_name_with_another_model_is_not_the_papers(tmp_path):
+    """The papers' claims are beside their own rows alone."""
+    config = make_config(["LC1", "LC20", "SC1", "Ours1"], links=1, inferences=7)
+    run = write_run(tmp_path / "run", config)
+    for name in ("run.json", "samples.jsonl"):
+        text = (run / name).read_text().replace("ladon_r50@0.32", "mine@0.32")
+        (run / name).write_text(text)
+    made = make_report([run], tmp_path / "r")
+    assert not any("the paper states" in line.text for line in made.headlines)
+    rows = made.table("savings").rows
+    assert rows and all(row["lc_published_percent"].value is None for row in rows)
+    assert all(row["ours_percent"].value is None for row in made.table("paper").rows)
+
+
 def test_a_users_own_method_is_compared_with_the_best_baseline_of_each_kind(tmp_path):
     config = make_config(["LC1", "LC20", "SC1", "SC5", "Ours1"], links=1, inferences=7)
     run = write_run(tmp_path / "run", config)
@@ -400,18 +443,18 @@ def test_rows_of_nobodys_paper_have_no_papers_figures_beside_them(tmp_path):
     assert "Table S1" not in str(mine["memory"]["notes"])
 
 
-def test_the_one_reason_of_all_break_evens_is_told(tmp_path):
+def test_the_one_reason_of_all_break_evens_is_stated(tmp_path):
     run = write_run(tmp_path / "run", make_config(["LC1", "SC1", "Ours1"], links=1))
     lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
     for line in lines:
         line["total_s"] += 100.0 if line["requests"] else 0.0
     (run / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     splitwatt("report", run, "--out", tmp_path / "r")
-    told = section((tmp_path / "r" / "report.md").read_text(), "Break-even link rates")
-    assert "No row has a rate against the fastest LC: it is slower than the local one" in told
+    text = section((tmp_path / "r" / "report.md").read_text(), "Break-even link rates")
+    assert "No row has a rate against the fastest LC: it is slower than the local one" in text
 
 
-def test_every_figure_and_table_stands_in_the_text(two_boards):
+def test_every_figure_and_table_is_in_the_text(two_boards):
     for figure in two_boards.json["figures"]:
         assert two_boards.markdown.count(f"]({figure['files'][0]})") == 1
     for table in two_boards.json["tables"].values():

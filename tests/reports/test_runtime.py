@@ -86,7 +86,7 @@ def test_a_shaped_link_is_measured_and_adds_nothing(made):
     assert not json.loads((folder / "report.json").read_text())["tables"]["breakeven"]["rows"]
 
 
-def test_throttling_an_unsteady_warm_up_and_an_odd_link_are_told(tmp_path):
+def test_throttling_an_unsteady_warm_up_and_an_odd_link_are_reported(tmp_path):
     run = write_run(tmp_path / "run", make_config(["LC1", "Ours1"], links=1, inferences=7))
     lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
     for line in lines:
@@ -99,9 +99,11 @@ def test_throttling_an_unsteady_warm_up_and_an_odd_link_are_told(tmp_path):
     slow = "Ours1-cpu-0, before: the uplink has 80 kbit/s, slower than the 100 asked for"
     (run / "run.json").write_text(json.dumps({**document, "network_notes": [slow]}))
     report = make_report([run], tmp_path / "r")
-    told = "\n".join(report.shortfalls)
-    assert "LC1-cpu-0: the board throttled (cooling device 0)." in told
-    assert "not stable when the warm-up reached its cap: Ours1-cpu-0." in told and slow in told
+    reported = "\n".join(report.shortfalls)
+    assert "LC1-cpu-0: the board throttled (cooling device 0)." in reported
+    assert (
+        "not stable when the warm-up reached its cap: Ours1-cpu-0." in reported and slow in reported
+    )
     rows = pd.read_csv(tmp_path / "r" / "samples.csv").set_index("config")
     assert list(rows.throttled) == [3, 0]
     assert pd.isna(rows.unsteady["LC 1"]) and rows.unsteady["Ours 1"] == 1

@@ -22,6 +22,8 @@ from splitwatt.reports.write.headlines import headlines
 from splitwatt.reports.write.latex import latex_files
 from tests.conftest import ROOT
 from tests.reports.accuracy_file import accuracy, write
+from tests.reports.synthetic import make_config, own_names, write_run
+from tests.reports.test_timeline import deploy
 
 EXAMPLE = ROOT / "examples" / "table3-cpu" / "run"
 
@@ -36,12 +38,18 @@ def report_of(runs):
 
 @pytest.fixture(scope="module")
 def reports(two_boards, tmp_path_factory):
-    """The example, and three series of two boards with accuracy."""
+    """The example, three series of two boards with accuracy, a camera's frames, and own names."""
     cpu, nano = two_boards.runs
     mine = tmp_path_factory.mktemp("mine") / "cpu"
     shutil.copytree(cpu, mine)
     write(mine / "accuracy.json", accuracy())
-    return {"example": report_of([EXAMPLE]), "mine": report_of([mine, nano])}
+    deployed, _, _ = deploy(tmp_path_factory.mktemp("deployed") / "run")
+    own = make_config(["LC1", "LC20", "SC1", "SC5", "Ours1", "Ours5"], inferences=6)
+    own_run = write_run(tmp_path_factory.mktemp("own") / "run", own_names(own))
+    return {
+        "example": report_of([EXAMPLE]), "mine": report_of([mine, nano]),
+        "deployed": report_of([deployed]), "own": report_of([own_run]),
+    }  # fmt: skip
 
 
 def texts_of(figure):
@@ -62,7 +70,7 @@ def texts_of(figure):
 
 
 @pytest.mark.parametrize("name", ["ieee", "neurips"])
-@pytest.mark.parametrize("whose", ["example", "mine"])
+@pytest.mark.parametrize("whose", ["example", "mine", "deployed", "own"])
 def test_no_label_lies_over_another_and_no_sentence_is_in_a_picture(reports, whose, name):
     venue = venues()[name]
     for drawing, _ in reports[whose].figures:
@@ -98,34 +106,66 @@ def test_captions_lie_beside_the_figures(two_boards):
         )
 
 
+REMEDY = (
+    "apt-get install texlive-science texlive-publishers texlive-latex-extra texlive-plain-generic"
+)
+
+
 def missing_packages():
     if shutil.which("pdflatex") is None:
         return "pdflatex"
-    wanted = ("siunitx.sty", "IEEEtran.cls", "times.sty", "extarticle.cls")
+    wanted = (
+        "siunitx.sty",
+        "IEEEtran.cls",
+        "times.sty",
+        "acmart.cls",
+        "xstring.sty",
+        "totpages.sty",
+    )
     known = subprocess.run(["kpsewhich", *wanted], capture_output=True, text=True).stdout
     return ", ".join(name for name in wanted if name not in known)
 
 
-@pytest.mark.parametrize("whose", ["example", "mine"])
-@pytest.mark.parametrize("name", venues())
-def test_every_table_fits_the_venues_text(reports, whose, name, tmp_path):
+def tex(folder, text):
+    """What TeX says while it sets a document, which must have no error."""
     missing = missing_packages()
     if missing and not os.environ.get("SPLITWATT_CI"):
-        pytest.skip(f"no {missing}: apt-get install texlive-science texlive-publishers")
+        pytest.skip(f"no {missing}: {REMEDY}")
+    (folder / "report.tex").write_text(text)
+    made = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"],
+        cwd=folder, capture_output=True, text=True, errors="replace", timeout=300,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stdout[-2000:]
+    return made.stdout
+
+
+@pytest.mark.parametrize("name", venues())
+def test_a_venues_widths_are_those_of_its_class(name, tmp_path):
+    venue = venues()[name]
+    asked = r"\typeout{= \the\columnwidth\space\the\textwidth\space\the\textheight\space=}"
+    begin = venue.document + r"\begin{document}\title{A}\date{}\maketitle"
+    log = tex(tmp_path, begin + asked + r"x\end{document}")
+    sizes = re.search(r"^= ([\d.]+)pt ([\d.]+)pt ([\d.]+)pt =", log, re.M).groups()
+    wanted = (venue.column_pt, venue.page_pt, venue.height_pt)
+    assert [float(size) for size in sizes] == pytest.approx(wanted, abs=0.1)
+    assert venue.source
+
+
+@pytest.mark.parametrize("whose", ["example", "mine", "deployed", "own"])
+@pytest.mark.parametrize("name", venues())
+def test_every_table_fits_the_venues_text(reports, whose, name, tmp_path):
     report, venue = reports[whose], venues()[name]
     own = report.figures[0][0]
     with paper_style(venue):
         save(own.draw(), tmp_path, own.name)
     shown = Report(**{**vars(report), "figures": report.figures[:1]})
-    for file, text in latex_files(shown, "A report", venue).items():
+    files = latex_files(shown, "A report", venue)
+    for file, text in files.items():
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text(text)
-    made = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"],
-        cwd=tmp_path / "latex", capture_output=True, text=True, errors="replace", timeout=300,
-    )  # fmt: skip
-    assert made.returncode == 0, made.stdout[-2000:]
-    boxes = re.findall(r"Overfull \\[hv]box \(([\d.]+)pt too [^\n]*", made.stdout)
+    log = tex(tmp_path / "latex", files["latex/report.tex"])
+    boxes = re.findall(r"Overfull \\[hv]box \(([\d.]+)pt too [^\n]*", log)
     assert [float(points) for points in boxes if float(points) > 1] == []
-    sizes = re.findall(r"\\fontsize\{([\d.]+)\}", "".join(latex_files(shown, "", venue).values()))
+    sizes = re.findall(r"\\fontsize\{([\d.]+)\}", "".join(files.values()))
     assert min(map(float, sizes)) >= 7

@@ -346,6 +346,27 @@ extern "C" __global__ void __launch_bounds__(512)
   }
 }
 
+// Copies the strings so that a row has as many words as the longest string needs, by a block an item.
+extern "C" __global__ void __launch_bounds__(512)
+    sw_pack_items(const sw_device::u8* strings, sw_device::u64 capacity,
+                  const sw_device::i32* lengths, sw_device::i32 items, sw_device::u32* words,
+                  sw_device::i32* words_count) {
+  using namespace sw_device;
+  i32 longest = 1;
+  for (i32 i = 0; i < items; ++i) longest = lengths[i] > longest ? lengths[i] : longest;
+  const i64 most = (i64(longest) + 3) / 4, length = lengths[blockIdx.x];
+  const u8* string = strings + blockIdx.x * capacity;
+  u32* row = words + blockIdx.x * most;
+  for (i64 i = threadIdx.x; i < most; i += kFinishThreads) {
+    u32 word = 0;
+    for (i64 byte = 0; byte < 4 && 4 * i + byte < length; ++byte) {
+      word |= u32(string[4 * i + byte]) << (8 * byte);
+    }
+    row[i] = word;
+  }
+  if (blockIdx.x == 0 && threadIdx.x == 0) *words_count = i32(most);
+}
+
 // ---------------------------------------------------------------- decoding
 
 namespace sw_device {

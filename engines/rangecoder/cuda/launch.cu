@@ -35,6 +35,13 @@ int sw_cuda_encode(const void* blob, const float* latent, int32_t items, int32_t
   return int(cudaGetLastError());
 }
 
+int sw_cuda_pack(const uint8_t* strings, size_t capacity, const int32_t* lengths, int32_t items,
+                 uint32_t* words, int32_t* words_count, void* stream) {
+  sw_pack_items<<<items, sw_device::kFinishThreads, 0, static_cast<cudaStream_t>(stream)>>>(
+      strings, capacity, lengths, items, words, words_count);
+  return int(cudaGetLastError());
+}
+
 int sw_cuda_decode(const void* blob, const uint8_t* strings, size_t capacity,
                    const int32_t* lengths, int32_t items, int32_t rows, int32_t height,
                    int32_t width, float* latent, int32_t* results, void* scratch, void* stream) {

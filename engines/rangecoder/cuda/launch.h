@@ -32,7 +32,12 @@ SW_API int sw_cuda_encode(const void* blob, const float* latent, int32_t items, 
                           int32_t height, int32_t width, uint8_t* strings, size_t capacity,
                           int32_t* lengths, void* scratch, void* stream);
 
-/* The inverse; results [items] hold an sw_status each. Where it is not SW_OK, the item's latent is
+/* Strings [items, capacity] as words [items, M], M what the longest needs (at least 1), which
+ * words_count holds then; 0 after the end of a string. */
+SW_API int sw_cuda_pack(const uint8_t* strings, size_t capacity, const int32_t* lengths,
+                        int32_t items, uint32_t* words, int32_t* words_count, void* stream);
+
+/* The inverse of sw_cuda_encode; results [items] hold an sw_status each. Where it is not SW_OK, the item's latent is
  * undefined. */
 SW_API int sw_cuda_decode(const void* blob, const uint8_t* strings, size_t capacity,
                           const int32_t* lengths, int32_t items, int32_t rows, int32_t height,

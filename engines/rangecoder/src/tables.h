@@ -73,7 +73,7 @@ struct sw_tables {
 
 namespace sw {
 
-// Builds the tables; false where they are unsound. Throws std::bad_alloc.
+// Builds the tables; false where they make no sense. Throws std::bad_alloc.
 bool build(sw_tables& out, const int32_t* cdf, size_t count, size_t width, const int32_t* length,
            const int32_t* offset, const float* median, const uint8_t* id);
 

@@ -67,7 +67,7 @@ def loads(path: str) -> bool:
 def _compile_plugin(tell: Tell, again: bool, folder: str) -> List[str]:
     path = os.path.join(folder, PLUGIN)
     there = [path] if os.path.isfile(path) else []
-    if there and not again:
+    if there and not again and is_current(path):
         tell("TensorRT plugin: is there")
         return there
     nvcc, cmake = find_nvcc(), shutil.which("cmake")
@@ -85,6 +85,12 @@ def _compile_plugin(tell: Tell, again: bool, folder: str) -> List[str]:
         run_child(compile_it, "the TensorRT plugin", tell)
         _keep(os.path.join(build, PLUGIN), path)
     return [path]
+
+
+def is_current(path: str, sources: str = HERE) -> bool:
+    """Whether a library is no older than any of the sources that it is made of."""
+    names = glob.glob(os.path.join(glob.escape(sources), "*", "*.[ch]*"))
+    return os.path.getmtime(path) >= max(os.path.getmtime(name) for name in names)
 
 
 def has_headers(build: str) -> bool:

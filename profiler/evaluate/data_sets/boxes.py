@@ -1,6 +1,7 @@
 """Data sets in COCO's layout: COCO 2017 itself, and your own boxes in its format."""
 
 import os
+from collections import Counter
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from splitwatt.device_configs.errors import UsageError
@@ -100,15 +101,16 @@ def _categories(path: str, coco: Coco, names: Optional[Sequence[str]]) -> Option
     if names is None:
         return None
     categories: Dict[int, int] = {}
+    counts, label_of = Counter(names), {name: label for label, name in enumerate(names)}
     for number, name in sorted(coco.categories.items()):
-        count = list(names).count(name)
+        count = counts[name]
         if count != 1:
             what = "is not a class" if count == 0 else "is the name of %d classes" % count
             raise UsageError(
                 "%s has the category %d '%s', which %s of the bundle" % (path, number, name, what),
                 "export the bundle with --labels FILE that has the names of your categories",
             )
-        label = list(names).index(name)
+        label = label_of[name]
         if label in categories:
             raise UsageError(
                 "%s has two categories of the name '%s'" % (path, name), "merge the two"

@@ -1,6 +1,7 @@
 """Data sets with a folder per class: ImageNet's, and your own."""
 
 import os
+from collections import Counter
 from typing import Dict, List
 
 from splitwatt.device_configs.errors import UsageError
@@ -46,7 +47,8 @@ def own_classes(folder: str, classes: Classes) -> DataSet:
             % (root, len(names), classes.total),
             "export the bundle with --labels FILE, or make a folder for every class",
         )
-    known = {name: index for index, name in enumerate(names) if names.count(name) == 1}
+    counts = Counter(names)
+    known = {name: index for index, name in enumerate(names) if counts[name] == 1}
     items = _items(root, known, "the bundle's classes, each of which has a name of its own")
     return DataSet("classes", own_name(folder), CLASSIFICATION, items, own=True)
 

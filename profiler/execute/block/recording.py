@@ -53,8 +53,9 @@ class Recorder:
         record = self._record(inference, warmup, started, board)
         requests = finished(outcome.requests, outcome.payloads)
         record.update(
-            status=OK, total_s=outcome.total_s, stages=outcome.stages, device_s=outcome.device_s
-        )
+            status=OK, total_s=outcome.total_s, stages=outcome.stages, device_s=outcome.device_s,
+            processor_s=outcome.processor_s,
+        )  # fmt: skip
         if requests:
             record.update(
                 payload_bytes=sum(r.payload_bytes for r in requests),

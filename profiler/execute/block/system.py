@@ -28,6 +28,7 @@ class Outcome(NamedTuple):
         requests: what was sent for it; empty in local computing.
         payloads: the codec's bytes of each request.
         device_s: SLOT.PART -> seconds by the accelerator's own clock; None where it has none.
+        processor_s: processor time of this process, all its threads.
     """
 
     answers: Dict[str, Any]
@@ -36,6 +37,7 @@ class Outcome(NamedTuple):
     requests: List[Request]
     payloads: List[bytes]
     device_s: Optional[Dict[str, float]] = None
+    processor_s: Optional[float] = None
 
 
 class Charge(NamedTuple):
@@ -73,15 +75,15 @@ class LocalSystem:
         answers: Dict[str, Any] = {}
         stages: Dict[str, float] = {}
         device_s: Dict[str, float] = {}
-        start = time.perf_counter()
+        start, used_s = time.perf_counter(), time.process_time()
         rgb = decode_image(path)
         stages["decode"] = time.perf_counter() - start
         for model, prefix, pipeline in self._models:
             answers[model], own = pipeline.run(rgb)
             _add(stages, prefix, own)
             _add(device_s, prefix, pipeline.device_s)
-        total_s = time.perf_counter() - start
-        return Outcome(answers, total_s, stages, [], [], device_s or None)
+        total_s, used_s = time.perf_counter() - start, time.process_time() - used_s
+        return Outcome(answers, total_s, stages, [], [], device_s or None, used_s)
 
     @property
     def fallbacks(self) -> List[str]:
@@ -137,7 +139,7 @@ class SplitSystem:
         stages: Dict[str, float] = {}
         device_s: Dict[str, float] = {}
         requests, payloads, drained_s = [], [], 0.0
-        start = time.perf_counter()
+        start, used_s = time.perf_counter(), time.process_time()
         rgb = decode_image(path)
         stages["decode"] = time.perf_counter() - start
         for model, prefix, pipeline in self._models:
@@ -155,8 +157,8 @@ class SplitSystem:
             stages[prefix + ".answer"] = unpacked - received
             requests.append(_request(model, request.payload, reply, drain_s))
             payloads.append(request.payload)
-        total_s = time.perf_counter() - start - drained_s
-        return Outcome(answers, total_s, stages, requests, payloads, device_s or None)
+        total_s, used_s = time.perf_counter() - start - drained_s, time.process_time() - used_s
+        return Outcome(answers, total_s, stages, requests, payloads, device_s or None, used_s)
 
     def prepare(self, path: str) -> Iterator[Tuple[str, BoardRequest]]:
         """The board's part of an image, without sending anything: a request a model.

@@ -39,7 +39,13 @@ from splitwatt.profiler.server.cluster.watchdog import Watchdog
 from splitwatt.profiler.server.inference.refusals import Refused, refusal, stopped
 from splitwatt.profiler.server.main import serve_app
 from splitwatt.profiler.server.place import LOOPBACK, announce, listen, place_of
-from splitwatt.profiler.server.setup import budget_bytes, check_flags, models_of, target_of
+from splitwatt.profiler.server.setup import (
+    Served,
+    budget_bytes,
+    check_flags,
+    models_of,
+    served,
+)
 from splitwatt.profiler.server.web.app import INFER
 from splitwatt.profiler.server.web.body import (
     BODY_LIMIT_BYTES,
@@ -75,8 +81,8 @@ def run_ray(options: argparse.Namespace) -> int:
         die_with_parent(options.parent, signal.SIGTERM)
     check_flags(options)
     cluster = read_cluster(options.cluster)
-    target = target_of(options.bundles, options.target)
-    models = models_of(options, target, cluster.workers, threads_of(cluster))
+    what = served(options)
+    models = models_of(options, what.bundles, cluster.workers, threads_of(cluster))
     place = place_of(options)
     token = read_token(place.token_file)
     listener = listen(place.host, options.port)
@@ -87,10 +93,10 @@ def run_ray(options: argparse.Namespace) -> int:
             watchdog.guard_children()
             check_cores(cluster, _cores_of_nodes())
             limit = cluster.most * options.queue
-            front = Front(_deployed(cluster, options, target), token, limit, models.names)
+            front = Front(_deployed(cluster, options, what), token, limit, models.names)
             watchdog.guard_children()
             count = len(models.names())
-            serve_app(front, listener, place, lambda: announce(options, place, url, target, count))
+            serve_app(front, listener, place, lambda: announce(options, place, url, what, count))
         finally:
             serve.delete(APP)
             if cluster.ray == "local":
@@ -129,9 +135,9 @@ def _cores_of_nodes() -> list[float]:
     return [node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]]
 
 
-def _deployed(cluster: Cluster, options: argparse.Namespace, target: str) -> Ask:
+def _deployed(cluster: Cluster, options: argparse.Namespace, what: Served) -> Ask:
     try:
-        return deploy(cluster, options, target)
+        return deploy(cluster, options, what)
     except (RuntimeError, RayError, RayServeException) as error:
         reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         raise SplitwattError(
@@ -140,13 +146,13 @@ def _deployed(cluster: Cluster, options: argparse.Namespace, target: str) -> Ask
         )
 
 
-def deploy(cluster: Cluster, options: argparse.Namespace, target: str) -> Ask:
+def deploy(cluster: Cluster, options: argparse.Namespace, what: Served) -> Ask:
     """Start the replicas; what asks one of them.
 
     Args:
         cluster: as its file says; Ray is connected to.
         options: of `splitwatt serve`.
-        target: whose bundles.
+        what: is served.
     """
     deployment = serve.deployment(
         name="replica",
@@ -165,13 +171,14 @@ def deploy(cluster: Cluster, options: argparse.Namespace, target: str) -> Ask:
         health_check_period_s=2.0,
     )(Replica)
     application = deployment.bind(
-        os.path.abspath(os.path.join(options.bundles, target)),
+        what.bundles,
         options.backend,
         threads_of(cluster),
         cluster.workers,
         budget_bytes(options.memory_mb),
         options.queue,
         options.batch,
+        cluster.least,
     )
     handle = serve.run(application, name=APP, route_prefix=None)
 

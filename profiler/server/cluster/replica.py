@@ -26,29 +26,31 @@ class Replica:
     """What Ray Serve makes as many of as are needed.
 
     Args:
-        folder: bundles of one target, at the same place on every machine.
+        bundles: as of `splitwatt.profiler.server.setup.Served`, at the same place on every machine.
         backend: what runs the parts.
         threads: of one inference.
         workers: inferences at once in a replica.
         budget_bytes: of a replica's models.
         queue: requests that may wait in a replica.
         batch: requests for one model that may run together.
+        copies: the replicas that there are at least.
     """
 
     def __init__(
         self,
-        folder: str,
+        bundles: str | dict[str, str],
         backend: str,
         threads: int,
         workers: int,
         budget_bytes: int,
         queue: int,
         batch: int,
+        copies: int,
     ) -> None:
-        models = Models(folder, backend, threads, budget_bytes, process_bytes)
+        models = Models(bundles, backend, threads, budget_bytes, process_bytes)
         # Its clock is not the front's, which is the one that boards ask for.
         self._runner = Runner(models, workers, queue, batch, tells_time=False)
-        self._app = Server(self._runner, backend)
+        self._app = Server(self._runner, backend, copies=copies)
         self._followed: dict[str, int] = {}
 
     async def answer(self, request: Request) -> Answer:

@@ -31,7 +31,7 @@ from splitwatt.profiler.links.process import die_with_parent
 from splitwatt.profiler.server.cluster.watchdog import Watchdog
 from splitwatt.profiler.server.inference.models import Models
 from splitwatt.profiler.server.place import LOOPBACK, Place, announce, is_loopback
-from splitwatt.profiler.server.setup import check_flags, models_of, target_of
+from splitwatt.profiler.server.setup import check_flags, models_of, served
 
 # How long Triton keeps a request for others to join it, where there is a batch to fill.
 QUEUE_DELAY_US = 2000
@@ -69,9 +69,9 @@ def run_triton(options: argparse.Namespace) -> int:
     check_flags(options)
     _check(options)
     pytriton = _import()
-    target = target_of(options.bundles, options.target)
+    what = served(options)
     workers = options.workers or 1
-    models = models_of(options, target, workers, options.threads)
+    models = models_of(options, what.bundles, workers, options.threads)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -99,7 +99,7 @@ def run_triton(options: argparse.Namespace) -> int:
         server.run()
         watchdog.guard_children()
         metrics = place.url(ports[1]) + "/metrics"
-        announce(options, place, place.url(ports[0]), target, len(names), metrics)
+        announce(options, place, place.url(ports[0]), what, len(names), metrics)
         while not stop.wait(0.5):
             if not server.is_alive():
                 raise SplitwattError("Triton has ended by itself", "see its messages above")

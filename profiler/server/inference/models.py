@@ -59,7 +59,7 @@ class Models:
     """Server pipelines by model name; its methods may be called from several threads at once.
 
     Args:
-        folder: bundles of one target, a folder each.
+        bundles: a folder with a folder a bundle, or model -> its bundle's folder.
         backend: what runs the parts.
         threads: of one inference; None leaves it to the backend.
         budget_bytes: of the loaded models' parts, as their files' sizes; the model that was not
@@ -70,13 +70,13 @@ class Models:
 
     def __init__(
         self,
-        folder: str,
+        bundles: str | dict[str, str],
         backend: str,
         threads: int | None,
         budget_bytes: int | None = None,
         resident_bytes: Callable[[], int] = lambda: 0,
     ) -> None:
-        self._folder = folder
+        self._places = bundles
         self._backend = backend
         self._threads = threads
         self.budget_bytes = budget_bytes
@@ -97,13 +97,26 @@ class Models:
         return [name for name in self._there() if self._is_split(name)]
 
     def _there(self) -> list[str]:
-        folder = self._folder
-        names = os.listdir(folder) if os.path.isdir(folder) else []
-        return sorted(n for n in names if os.path.isfile(os.path.join(folder, n, MANIFEST)))
+        places = self._places
+        if isinstance(places, str):
+            names = os.listdir(places) if os.path.isdir(places) else []
+        else:
+            names = list(places)
+        return sorted(name for name in names if self._manifest(name))
+
+    def _manifest(self, name: str) -> str | None:
+        """The path of a bundle's manifest; None where there is no bundle of that name."""
+        if isinstance(self._places, str):
+            folder = os.path.join(self._places, name)
+            inside = name not in ("", ".", "..") and "/" not in name
+        else:
+            folder, inside = self._places.get(name, ""), name in self._places
+        path = os.path.join(folder, MANIFEST)
+        return path if inside and os.path.isfile(path) else None
 
     def _is_split(self, name: str) -> bool:
-        path = os.path.join(self._folder, name, MANIFEST)
         try:
+            path = self._manifest(name) or ""
             changed = os.stat(path).st_mtime_ns
             if self._split.get(name, (None, True))[0] != changed:
                 with open(path, encoding="utf-8") as stream:
@@ -114,10 +127,7 @@ class Models:
 
     def is_there(self, name: str) -> bool:
         """Whether there is a bundle of this name, damaged or not."""
-        if name in self._bundles:
-            return True
-        path = os.path.join(self._folder, name, MANIFEST)
-        return name not in ("", ".", "..") and "/" not in name and os.path.isfile(path)
+        return name in self._bundles or self._manifest(name) is not None
 
     def is_loaded(self, name: str) -> bool:
         """Whether a model is loaded now."""
@@ -142,7 +152,7 @@ class Models:
                     check_known("model", name, self._there())
                 except UsageError as error:
                     raise UnknownModelError(error.message, error.remedy)
-                bundle = Bundle.open(os.path.join(self._folder, name), "server")
+                bundle = Bundle.open(os.path.dirname(self._manifest(name) or name), "server")
                 if not bundle.manifest.split:
                     raise UnknownModelError("the model '%s' runs on the board alone" % name)
                 self._bundles[name] = bundle

@@ -63,6 +63,7 @@ class Server:
         backend: what runs the parts, for clients to know.
         token: that a client must show; None for any client.
         recorder: where this machine's power may be sampled; None where not. Closed at the end, too.
+        copies: how many of this server there are behind one address.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Server:
         backend: str = "cpu",
         token: str | None = None,
         recorder: PowerRecorder | None = None,
+        copies: int = 1,
     ) -> None:
         self._runner = runner
         self._check_token = TokenCheck(token)
@@ -84,6 +86,7 @@ class Server:
             "version": str(versions()["splitwatt"]),
             "extensions": EXTENSIONS,
             "backend": backend,
+            "workers": copies * runner.work.workers,
             "machine": machine_id(),
             **hardware(),
         }

@@ -6,7 +6,6 @@ The socket's guard bounds the time that it takes.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -23,8 +22,6 @@ BUDGET_BYTES = 256 << 20
 _EACH_BYTES = 96 << 10
 # Larger bodies leave a quarter of the budget to smaller ones.
 _LARGE_BYTES = 1 << 20
-# Between two pieces of a large body, while bodies fill half of the budget.
-_PACE_S = 0.01
 _HEADER_LENGTH = HEADER_LENGTH.lower().encode()
 
 
@@ -65,11 +62,6 @@ class Hold:
             raise Refused(503, "the server holds %d bytes of other requests" % bodies.held_bytes)
         bodies.held_bytes += count
         self.bytes += count
-
-    async def pace(self) -> None:
-        """Let others run first where bodies fill half of the budget and this one is large."""
-        if self.bytes > _LARGE_BYTES and self._bodies.held_bytes > self._bodies.limit_bytes // 2:
-            await asyncio.sleep(_PACE_S)
 
 
 def json_length(headers: Mapping[bytes, bytes]) -> int | None:
@@ -141,7 +133,6 @@ async def read_body(
             grown += piece
         elif hold is not None:
             body[before:size] = piece
-            await hold.pace()
         more = message.get("more_body", False)
     return body if declared is not None else memoryview(grown)
 

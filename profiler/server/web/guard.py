@@ -18,6 +18,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from splitwatt.profiler.server.web.listener import MAX_CONNECTIONS
+from splitwatt.profiler.server.web.pace import Pace, PacedFlow
 
 MAX_HEAD_BYTES = 16 << 10
 _HEAD_TOO_LARGE = 431, "the request's head is larger than %d bytes" % MAX_HEAD_BYTES
@@ -72,6 +73,8 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
     """uvicorn's protocol with limits."""
 
     max_connections = MAX_CONNECTIONS
+    flow: PacedFlow
+    pace: Pace
     arrival_timeout_s = ARRIVAL_TIMEOUT_S
     least_bytes_s = LEAST_BYTES_S
     whole_timeout_s = WHOLE_TIMEOUT_S
@@ -84,6 +87,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
     def connection_made(self, transport: Any) -> None:
         """A client is there."""
         super().connection_made(transport)
+        self.flow = PacedFlow(transport, self.loop)
         self._head_bytes = self._unparsed_bytes = 0
         self._in_head = False
         self._arriving = False
@@ -117,9 +121,8 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         super().data_received(data)
         self._arrived_bytes += len(data)
         self._last_s = self.loop.time()
-        if self._arriving and self.cycle is not None and self.cycle.response_complete:
-            self.flow.pause_reading()
-            self.loop.call_later(len(data) / DISCARD_BYTES_S, self.flow.resume_reading)
+        refused = self._arriving and self.cycle is not None and self.cycle.response_complete
+        self.pace.take(self.flow, len(data), len(data) / DISCARD_BYTES_S if refused else 0.0)
         if self.transport.is_closing():
             self._expect(None)
         elif self._in_head and self._unparsed_bytes > MAX_HEAD_BYTES:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 
+from splitwatt.profiler.config.config import load_config
+
 SAME_RATE = 1e-9
 
 
@@ -57,9 +59,14 @@ def peak_memory_gb() -> dict[str, dict[str, float]]:
     }
 
 
-def is_papers(id: str) -> bool:
-    """Is it a configuration of the Ladon paper's Table 3?"""
-    return id in peak_memory_gb()
+def is_papers(id: str, models: tuple[str, ...]) -> bool:
+    """Does the Ladon paper's Table 3 have a configuration of this id, with these models?"""
+    return _table3().get(id) == models
+
+
+@lru_cache(maxsize=1)
+def _table3() -> dict[str, tuple[str, ...]]:
+    return {row.id: row.models for row in load_config("table3.yaml").configurations}
 
 
 @dataclass(frozen=True)

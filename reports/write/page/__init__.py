@@ -10,7 +10,13 @@ from splitwatt.reports.tables.overview import SHORTFALLS
 from splitwatt.reports.write.document import Report
 from splitwatt.reports.write.escape import html_text
 from splitwatt.reports.write.page.data import explorer
-from splitwatt.reports.write.page.tables import headline, provenance_words, section
+from splitwatt.reports.write.page.tables import (
+    headline,
+    provenance_words,
+    runs_section,
+    section,
+    systems_of_models,
+)
 
 _SCRIPTS = (
     "base.js",
@@ -18,6 +24,7 @@ _SCRIPTS = (
     "bars.js",
     "rates.js",
     "waterfall.js",
+    "timeline.js",
     "trace.js",
     "tradeoff.js",
     "main.js",
@@ -28,14 +35,15 @@ _SHORT = 8
 def to_html(report: Report, title: str) -> str:
     """The page. It may make no request: a policy in its head forbids every one."""
     words = provenance_words()
-    body = [section(report, name) for name in _order(report)]
+    systems = systems_of_models(report.series)
+    body = [section(report, table, systems) for table in report.tables if table.rows]
     data = json.dumps(_shown(explorer(report)), allow_nan=False, separators=(",", ":"))
     places = {
         "TITLE": html_text(title),
         "STYLE": _read("style.css"),
         "HEADLINES": _folding("Savings in words", [headline(h) for h in report.headlines]),
         "MISSING": _folding(SHORTFALLS, [f"<li>{html_text(line)}" for line in report.shortfalls]),
-        "RUNS": section(report, "runs"),
+        "RUNS": runs_section(report.series),
         "SECTIONS": "\n".join(body),
         "SOURCES": words,
         # No text of a record can end the element.
@@ -58,10 +66,6 @@ def _shown(data: Any) -> Any:
     if isinstance(data, list):
         return [_shown(item) for item in data]
     return printable(data) if isinstance(data, str) else data
-
-
-def _order(report: Report) -> list[str]:
-    return [table.name for table in report.tables if table.rows]
 
 
 def _folding(title: str, items: list[str]) -> str:

@@ -1,35 +1,43 @@
-// A legend whose entries show and hide the systems of this series.
+// A legend whose entries show and hide the systems of the report, in its figures and its tables.
 const hidden = new Set();
 
 function visible(series) {
   return series.entries.filter((entry) => !hidden.has(entry.group));
 }
 
-function drawLegend(series) {
-  const groups = SYSTEMS.filter((system) => series.entries.some((entry) => entry.group === system));
-  $("legend").replaceChildren(...groups.map((group) => {
+function drawLegend() {
+  const shown = new Set([...D.series.flatMap((s) => s.entries), ...D.tradeoffs.flatMap((t) => t.curves)].map((of) => of.group));
+  $("systems").hidden = shown.size < 2;
+  $("legend").replaceChildren(...SYSTEMS.filter((system) => shown.has(system)).map((group) => {
     const button = el("button", { type: "button", "aria-pressed": !hidden.has(group), "data-system": group,
       title: "show or hide " + group }, el("i", { style: "background: " + colourOf(group) }), group);
     button.addEventListener("click", () => {
       if (!hidden.delete(group)) hidden.add(group);
-      drawRates();
+      filterSystems();
       document.querySelector(`[data-system="${CSS.escape(group)}"]`).focus();
     });
     return button;
   }));
 }
 
+function filterSystems() {
+  drawLegend();
+  filterRows();
+  if (D.series.length) fillWaterfall();
+  drawAll();
+}
+
 // A bar for each configuration: its latency in parts, or one of its costs.
-function barTip(entry, found, fastest) {
+function barTip(entry, latency, fastest) {
   const simulated = entry.split && D.series[state.series].slider;
   const sources = simulated ? ["simulated", ...sourcesAt(entry)] : sourcesAt(entry);
   const lines = [
-    entry.label + " (" + entry.models + "): " + significant(found.total) + " s",
-    "local " + significant(found.parts[0]) + " s, transfer " + significant(found.parts[1]) +
-      " s, server " + significant(found.parts[2]) + " s; " + entry.n + " samples",
+    entry.label + " (" + entry.models + "): " + significant(latency.total) + " s",
+    "local " + significant(latency.parts[0]) + " s, transfer " + significant(latency.parts[1]) +
+      " s, server " + significant(latency.parts[2]) + " s; " + entry.n + " samples",
   ];
   if (simulated && fastest !== null) {
-    const room = ((fastest - (found.total - uplinkAt(entry, state.rate))) * state.rate * 1000) / 8 / 1024;
+    const room = ((fastest - (latency.total - uplinkAt(entry, state.rate))) * state.rate * 1000) / 8 / 1024;
     lines.push(room > 0 ? "may send up to " + significant(room) + " KiB and still beat the fastest local one"
       : "its computing alone is slower than the fastest local one");
   }
@@ -39,19 +47,19 @@ function barTip(entry, found, fastest) {
 // A configuration's bar: its parts as [length, class], its whole (null: not there), and its tip.
 function latencyRows(series, even) {
   return visible(series).map((entry) => {
-    const found = partsAt(entry, state.rate);
-    if (!found) return { entry, total: null, tip: missingTip(entry.why) };
-    const parts = found.parts.map((part, k) => [part, ["board", "link", "server"][k]]);
-    return { entry, total: found.total, parts, tip: barTip(entry, found, even) };
+    const latency = partsAt(entry, state.rate);
+    if (!latency) return { entry, total: null, tip: missingTip(entry.why) };
+    const parts = latency.parts.map((part, k) => [part, ["board", "link", "server"][k]]);
+    return { entry, total: latency.total, parts, tip: barTip(entry, latency, even) };
   });
 }
 
 function costRows(series, cost) {
   return visible(series).map((entry) => {
-    const found = entry.costs[cost.key];
-    if (found.value === null) return { entry, total: null, tip: missingTip(found.why) };
-    const tip = entry.label + " (" + entry.models + "): " + cost.title + "\n" + numberTip(found);
-    return { entry, total: found.value, low: found.low, high: found.high, tip, parts: [[found.value, "board"]] };
+    const { value, low, high, why, word } = entry.costs[cost.key];
+    if (value === null) return { entry, total: null, tip: missingTip(why, word) };
+    const tip = entry.label + " (" + entry.models + "): " + cost.title + "\n" + numberTip(entry.costs[cost.key]);
+    return { entry, total: value, low, high, tip, parts: [[value, "board"]] };
   });
 }
 
@@ -96,9 +104,12 @@ function drawBars(series) {
   if (even !== null) {
     const line = svg("line", { x1: x(even), x2: x(even), y1: 0, y2: height - 20, class: "even" });
     line.dataset.seconds = even;
+    line.dataset.tip = "the fastest local configuration, " + fast.label + ": " + significant(even) + " s\n" + words(sourcesAt(fast));
     chart.append(line);
   }
-  show("bars", chart);
+  const kinds = cost ? [cost.key] : ["total_s", "board_s", "transfer_s", "server_s"];
+  show("bars", chart, () => [["configuration", ...kinds], ...rows.map(({ entry, total, parts }) =>
+    [entry.label, total, ...(cost || total === null ? [] : parts.map(([part]) => part))])]);
   $("parts").hidden = Boolean(cost);
   $("fit").disabled = Boolean(cost);
 }

@@ -45,17 +45,17 @@ function ticks(highest, wanted = 5) {
   const rough = highest / wanted || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((f) => f * power).find((s) => s >= rough);
-  const found = [];
-  for (let at = 0; at <= highest * 1.0001; at += step) found.push(Number(at.toPrecision(6)));
-  return found;
+  const steps = [];
+  for (let at = 0; at <= highest * 1.0001; at += step) steps.push(Number(at.toPrecision(6)));
+  return steps;
 }
 
 // Round numbers of a logarithmic axis: whole decades, and 2 and 5 of each where there are few.
 function decades(low, high) {
-  const steps = high / low < 100 ? [1, 2, 5] : [1], found = [];
+  const steps = high / low < 100 ? [1, 2, 5] : [1], numbers = [];
   for (let e = Math.floor(Math.log10(low)); e <= Math.log10(high); e++)
-    found.push(...steps.map((s) => Number((s * 10 ** e).toPrecision(1))).filter((v) => v >= low && v <= high));
-  return found;
+    numbers.push(...steps.map((s) => Number((s * 10 ** e).toPrecision(1))).filter((v) => v >= low && v <= high));
+  return numbers;
 }
 
 function plain(number) {
@@ -75,10 +75,28 @@ function overlap(a, b) {
   return a.left < b.right - 0.5 && b.left < a.right - 0.5 && a.top < b.bottom - 0.5 && b.top < a.bottom - 0.5;
 }
 
-// Puts a chart in its place: each mark gets a title, and a number of an axis that another text covers goes.
-function show(place, chart) {
+// Saves rows of cells as a CSV file (RFC 4180); null is an empty cell.
+function saveCsv(name, rows) {
+  const quoted = (cell) => (/[",\n\r]/.test(cell) ? '"' + cell.replaceAll('"', '""') + '"' : cell);
+  // A spreadsheet takes a text that begins like this for a formula.
+  const safe = (cell) => (isNaN(cell) && /^\s*[=+\-@]/.test(cell) ? "'" + cell : cell);
+  const text = rows.map((row) => row.map((cell) => quoted(safe(String(cell ?? "")))).join(",") + "\n").join("");
+  const address = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  el("a", { href: address, download: name + ".csv" }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 1000);
+}
+
+function csvButton(name, rows) {
+  const button = el("button", { type: "button", class: "csv", "data-csv": name }, name + ".csv");
+  button.addEventListener("click", () => saveCsv(name, rows()));
+  return button;
+}
+
+// Puts a chart and the CSV of what it draws in its place: each mark gets a title, and a number of an
+// axis that another text covers goes.
+function show(place, chart, rows) {
   for (const mark of chart.querySelectorAll("[data-tip]")) mark.prepend(svg("title", {}, mark.dataset.tip));
-  $(place).replaceChildren(chart);
+  $(place).replaceChildren(chart, csvButton(place.replace("-chart", ""), rows));
   const kept = [...chart.querySelectorAll("text:not(.tick)")].map((text) => text.getBoundingClientRect());
   for (const tick of chart.querySelectorAll("text.tick")) {
     const box = tick.getBoundingClientRect();
@@ -101,8 +119,8 @@ function words(sources) {
   return sources.map((name) => name + ": " + D.sources[name]).join("\n");
 }
 
-function missingTip(why) {
-  return "Not there: " + why + ".";
+function missingTip(why, word = "Not measured") {
+  return word[0].toUpperCase() + word.slice(1) + ": " + why + ".";
 }
 
 // A value as report.json has it, in words.
@@ -113,8 +131,8 @@ function numberTip({ value, unit, low, high, n, sources }) {
   return lines.join("\n") + "\n" + words(sources);
 }
 
-function cellTip({ dataset: { v, unit, low, high, n, s, why } }) {
-  if (why !== undefined) return missingTip(why);
+function cellTip({ dataset: { v, unit, low, high, n, s, why, word } }) {
+  if (why !== undefined) return missingTip(why, word);
   const ends = low === undefined ? {} : { low: Number(low), high: Number(high) };
   return numberTip({ value: Number(v), unit, ...ends, n, sources: s.split("+") });
 }
@@ -129,10 +147,10 @@ function showTip(target, x, y) {
 }
 
 function startTips() {
-  const find = (event) =>
+  const marked = (event) =>
     event.target instanceof Element ? event.target.closest("[data-s], [data-why], [data-tip]") : null;
   const show = (event) => {
-    const target = find(event);
+    const target = marked(event);
     if (target) showTip(target, event.clientX, event.clientY);
     else $("tip").hidden = true;
   };

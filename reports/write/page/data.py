@@ -8,8 +8,10 @@ from splitwatt.profiler.analyse.times import local_s, server_s, uplink_s
 from splitwatt.profiler.analyse.waterfall import waterfall
 from splitwatt.profiler.records.network import ClockEstimate
 from splitwatt.reports.load.accuracy import MAIN_METRIC
-from splitwatt.reports.load.model import NO_LINK, Entry, Sample, Series
+from splitwatt.reports.load.agreement import agreement
+from splitwatt.reports.load.model import NO_LINK, Entry, Sample, Series, runs_of
 from splitwatt.reports.load.values import SOURCES, Value, missing
+from splitwatt.reports.metrics.agreement import NAMES
 from splitwatt.reports.metrics.breakeven import (
     break_even_kbit_s,
     can_be_simulated,
@@ -18,10 +20,10 @@ from splitwatt.reports.metrics.breakeven import (
 )
 from splitwatt.reports.metrics.latency import byte_sources, latency
 from splitwatt.reports.metrics.metric import metrics
-from splitwatt.reports.metrics.tradeoffs import Curve, curves
+from splitwatt.reports.metrics.tradeoffs import Curve, curves, curves_of
 from splitwatt.reports.tables.table import Cell, Row, Table
 from splitwatt.reports.write.document import Report
-from splitwatt.reports.write.page.traces import traces
+from splitwatt.reports.write.page.traces import frames, traces
 
 # Of a configuration with more samples, so many stand for all: every k-th in the order of latency.
 MOST_SAMPLES = 200
@@ -38,17 +40,30 @@ def explorer(report: Report) -> dict[str, Any]:
         "sources": SOURCES,
         "costs": [{"key": c.key, "title": c.heading, "unit": c.unit} for c in shown],
         "series": [_series(s, [c.key for c in shown], rows) for s in report.series],
+        "timelines": frames(report.series),
         "traces": traces(report.series),
         "tradeoffs": [
             {
-                "task": task,
-                "name": MAIN_METRIC[task][1],
-                "curves": [_curve(c, _group(c, report.series)) for c in found],
+                "task": name,
+                "name": axis,
+                "agreement": is_agreement,
+                "curves": [_curve(c, _group(c, report.series)) for c in task_curves],
             }
-            for task in MAIN_METRIC
-            if (found := curves(report.accuracy, task))
+            for name, axis, is_agreement, task_curves in _tradeoffs(report)
         ],
     }
+
+
+def _tradeoffs(report: Report) -> Iterator[tuple[str, str, bool, list[Curve]]]:
+    """Agreement first, then accuracy: name, name of the axis, is it agreement, curves."""
+    for run in runs_of(report.series):
+        for task, (_, title) in NAMES.items():
+            if made := agreement(run, task):
+                name = f"{task}: agreement with {made.about}, run {run.name}"
+                yield name, f"{title} [%]", True, curves_of(made.results)
+    for task, (_, axis) in MAIN_METRIC.items():
+        if task_curves := curves(report.accuracy, task):
+            yield task, axis, False, task_curves
 
 
 def _any(table: Table, key: str) -> bool:
@@ -84,7 +99,7 @@ def _link(link: Any) -> dict[str, Any]:
 
 def _entry(entry: Entry, fastest: Entry | None, simulated: bool) -> dict[str, Any]:
     """A configuration; `simulated`: may a simulated link's time be added to its samples?"""
-    found = latency(entry, NO_LINK)
+    parts = latency(entry, NO_LINK)
     document: dict[str, Any] = {
         "id": entry.id,
         "label": entry.marked,
@@ -92,9 +107,9 @@ def _entry(entry: Entry, fastest: Entry | None, simulated: bool) -> dict[str, An
         "split": entry.split,
         "models": ", ".join(entry.models),
         "why": entry.why_no_sample if not entry.samples else "",
-        "local": found.local.value,
-        "network": found.network.value,
-        "server": found.server.value,
+        "local": parts.local.value,
+        "network": parts.network.value,
+        "server": parts.server.value,
         "n": len(entry.samples),
         "sources": [*entry.timed, *byte_sources(entry)]
         if entry.split and simulated
@@ -103,7 +118,7 @@ def _entry(entry: Entry, fastest: Entry | None, simulated: bool) -> dict[str, An
     }
     if not entry.split:
         rows = [(s.total_s or 0.0, 0.0, local_s(s) or 0.0, 0.0) for s in entry.samples]
-        document.update(total=found.total.value, local_samples=_parts(rows, simulated))
+        document.update(total=parts.total.value, local_samples=_parts(rows, simulated))
         return document
     for charges in ("payload", "wire"):
         document[charges] = _parts(
@@ -150,7 +165,8 @@ def _thin(rows: list[_Sample]) -> list[_Sample]:
 
 def _waterfalls(entry: Entry) -> list[dict[str, Any]]:
     """The fastest, the median and the slowest image, stage by stage."""
-    ordered = sorted(entry.samples, key=lambda sample: sample.total_s or 0.0)
+    with_stages = [sample for sample in entry.samples if sample.stages]
+    ordered = sorted(with_stages, key=lambda sample: sample.total_s or 0.0)
     if not ordered:
         return []
     chosen = {
@@ -189,12 +205,10 @@ def _bits(sample: Sample, charges: str) -> float | None:
 
 def _group(curve: Curve, series: list[Series]) -> str:
     """The system whose colour a curve has: a group of configurations, or a name of its own."""
-    if curve.local:
-        return "LC"
-    for entry in (entry for s in series for entry in s.entries if entry.split):
+    for entry in (entry for s in series for entry in s.entries if entry.split != curve.local):
         if any(model.split("@")[0] == curve.system for model in entry.models):
             return entry.group
-    return curve.label.replace(" (published)", "")
+    return "LC" if curve.local else curve.label.replace(" (published)", "")
 
 
 def _curve(curve: Curve, group: str) -> dict[str, Any]:

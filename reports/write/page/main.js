@@ -14,8 +14,11 @@ function choose() {
   const series = D.series[Number(wanted.series)] ? Number(wanted.series) : 0;
   if (wanted.series) $("series").value = series;
   if (D.costs.some((c) => c.key === wanted.shows)) state.shows = $("shows").value = wanted.shows;
+  hidden.clear();
   for (const system of (wanted.hide || "").split(",").filter(Boolean)) hidden.add(system);
   if (wanted.fit) state.fit = $("fit").checked = wanted.fit === "1";
+  drawLegend();
+  filterRows();
   if (D.series.length) chooseSeries(series);
   if (wanted.config) { $("waterfall-config").value = wanted.config; fillSamples(); }
   for (const name of Object.keys(SLIDERS))
@@ -30,6 +33,7 @@ function choose() {
 
 function drawAll() {
   if (D.series.length) { drawRates(); drawWaterfall(); }
+  drawTimeline();
   drawTrace();
   drawTradeoff();
 }
@@ -38,6 +42,7 @@ startTips();
 startTables();
 startRates();
 startWaterfall();
+startTimeline();
 startTrace();
 startTradeoff();
 choose();

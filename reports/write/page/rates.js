@@ -80,7 +80,7 @@ function drawCurves(series) {
   const rates = Array.from({ length: 61 }, (_, i) => sliderRate(i * 10));
   const lines = split.map((entry) => rates.map((rate) => totalAt(entry, rate)));
   const all = [...lines.flat(), ...local.map((entry) => totalAt(entry))].filter((s) => s > 0);
-  if (!all.length) return $("curves").replaceChildren();
+  if (!all.length) return void $("curves").replaceChildren();
   const low = Math.min(...all) / 1.3, high = Math.max(...all) * 1.3;
   const x = (rate) => left + (Math.log(rate / LOWEST) / Math.log(HIGHEST / LOWEST)) * (width - left - right);
   const y = (s) => top + (1 - Math.log(s / low) / Math.log(high / low)) * (height - top - bottom);
@@ -107,11 +107,11 @@ function drawCurves(series) {
     const colour = colourOf(entry.group), alike = split.filter((other) => other.group === entry.group);
     const curve = svg("path", { d: path, fill: "none", stroke: colour, "stroke-width": 1.4,
       "stroke-dasharray": DASHES[alike.indexOf(entry) % DASHES.length] });
-    const wide = svg("path", { d: path, fill: "none", stroke: "transparent", "stroke-width": 9 });
+    const wide = svg("path", { d: path, fill: "none", stroke: "transparent", "stroke-width": 9 }), group = svg("g", {}, curve, wide);
     const even = local.length ? evenRate(entry, local[0]) : null;
-    wide.dataset.tip = entry.label + ": " + entry.models + (even ? "\nbeats the fastest local one from " +
+    group.dataset.tip = entry.label + ": " + entry.models + (even ? "\nbeats the fastest local one from " +
       rateText(even) : "\n" + (entry[state.charges].breakeven_why || ""));
-    chart.append(curve, wide);
+    chart.append(group);
     if (even >= LOWEST && even <= HIGHEST && local.length) {
       const dot = svg("circle", { "data-breakeven": even, cx: x(even), cy: y(totalAt(local[0])), r: 4, fill: colour, stroke: "var(--paper)" });
       dot.dataset.tip = entry.label + " beats " + local[0].label + " from " + rateText(even) + "\n" + words(["simulated", ...sourcesAt(entry)]);
@@ -121,11 +121,12 @@ function drawCurves(series) {
   const ends = drawn.map((entry) => y(totalAt(entry, HIGHEST)));
   spread(ends, 15, height - bottom).forEach((at, i) => {
     const from = width - right, colour = colourOf(drawn[i].group);
-    chart.append(svg("path", { d: `M${from} ${ends[i]}L${from + 16} ${at}`, fill: "none", stroke: colour, "stroke-width": 0.8 }),
+    chart.append(svg("path", { d: `M${from} ${ends[i]}L${from + 16} ${at}`, fill: "none", stroke: colour, "stroke-width": 0.8, class: "leader" }),
       svg("text", { x: from + 20, y: at + 4, "data-label": drawn[i].id }, drawn[i].label));
   });
   chart.append(svg("line", { x1: x(state.rate), x2: x(state.rate), y1: top, y2: height - bottom, class: "cursor" }));
-  show("curves", chart);
+  show("curves", chart, () => [["rate_kbit_s", ...drawn.map((entry) => entry.label + " s")],
+    ...rates.map((rate) => [rate, ...drawn.map((entry) => totalAt(entry, rate))])]);
 }
 
 function drawRates() {
@@ -134,7 +135,6 @@ function drawRates() {
     $(name + "-text").value = text(state[name]);
     $(name).setAttribute("aria-valuetext", text(state[name]));
   }
-  drawLegend(series);
   drawBars(series);
   drawCurves(series);
   $("rates-note").textContent = series.slider

@@ -21,17 +21,29 @@ function sortTable(table, index, descending) {
   });
 }
 
-function filterRows(text) {
-  const wanted = text.trim().toLowerCase();
+function filterRows() {
+  const wanted = $("filter").value.trim().toLowerCase();
   for (const row of document.querySelectorAll("#tables tbody tr"))
-    row.hidden = wanted !== "" && !row.textContent.toLowerCase().includes(wanted);
+    row.hidden = hidden.has(row.dataset.system) || (wanted !== "" && !row.textContent.toLowerCase().includes(wanted));
+}
+
+// The table as the page has it, with full values: a number's interval and sources are beside it.
+function tableRows(table) {
+  const heads = [...table.tHead.rows[0].cells], all = [...table.tBodies[0].rows];
+  const fields = heads.map((head, i) => !head.classList.contains("n") ? [] :
+    ["v", ...(all.some((row) => row.cells[i].dataset.low !== undefined) ? ["low", "high"] : []), "s"]);
+  const names = { v: "", low: "_low", high: "_high", s: "_source" };
+  return [heads.flatMap(({ dataset: { key } }, i) => fields[i].length ? fields[i].map((name) => key + names[name]) : [key]),
+    ...all.map((row) => heads.flatMap((_, i) => fields[i].length ? fields[i].map((name) => row.cells[i].dataset[name]) : [row.cells[i].textContent === "-" ? "" : row.cells[i].textContent]))];
 }
 
 function startTables() {
+  for (const table of document.querySelectorAll("#tables table"))
+    table.parentElement.after(csvButton(table.dataset.name, () => tableRows(table)));
   $("tables").addEventListener("click", (event) => {
     const head = event.target.closest("thead th");
     if (!head) return;
     sortTable(head.closest("table"), head.cellIndex, head.getAttribute("aria-sort") === "ascending");
   });
-  $("filter").addEventListener("input", (event) => filterRows(event.target.value));
+  $("filter").addEventListener("input", filterRows);
 }

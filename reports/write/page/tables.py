@@ -3,10 +3,10 @@
 
 from typing import Any
 
-from splitwatt.reports.load.model import runs_of
+from splitwatt.reports.load.model import Series, runs_of
 from splitwatt.reports.load.values import SOURCES, Value
 from splitwatt.reports.tables.overview import facts_for_people, run_facts
-from splitwatt.reports.tables.table import Cell, Column, Table
+from splitwatt.reports.tables.table import Cell, Column, Table, group_of_row
 from splitwatt.reports.write.document import Report
 from splitwatt.reports.write.escape import html_text
 from splitwatt.reports.write.headlines import Headline
@@ -14,19 +14,28 @@ from splitwatt.reports.write.headlines import Headline
 _OPEN = ("summary",)
 
 
-def section(report: Report, name: str) -> str:
-    """One table as a part of the page that folds, or "runs": what was run."""
-    if name == "runs":
-        return "".join(_run(run_facts(run)) for run in runs_of(report.series))
-    table = report.table(name)
+def runs_section(series: list[Series]) -> str:
+    """What was run, a part that folds for each run."""
+    return "".join(_run(run_facts(run)) for run in runs_of(series))
+
+
+def section(report: Report, table: Table, systems: dict[str, str]) -> str:
+    """One table as a part of the page that folds, with the captions of its printed figures; `systems`:
+    the system of a model.
+    """
+    name = table.name
     opened = " open" if name in _OPEN else ""
     notes = "".join(f"<p>{html_text(note)}</p>" for note in table.notes)
+    figures = "".join(
+        f"<p><b>Printed figure {drawing.name}.</b> {html_text(f'{drawing.title}. {drawing.under}')}"
+        for drawing, _ in report.figures_of(table)
+    )
     sources = table.sources()
-    told = f"<p><b>Sources.</b> {html_text(sources)}</p>" if sources else ""
+    from_where = f"<p><b>Sources.</b> {html_text(sources)}</p>" if sources else ""
     return (
-        f'<details class=table id="table-{name}"{opened}><summary>{html_text(table.title)} '
-        f"<small>{len(table.rows)} rows</small></summary><div class=scroll>{_table(table)}</div>"
-        f"<div class=notes>{told}{notes}</div></details>"
+        f'<details class=table id="table-{name}"{opened}><summary>{html_text(table.title)}</summary>'
+        f"<div class=scroll>{_table(table, systems)}</div>"
+        f"<div class=notes>{from_where}{notes}{figures}</div></details>"
     )
 
 
@@ -44,21 +53,37 @@ def _run(facts: dict[str, Any]) -> str:
     return f"<details><summary>Run {html_text(facts['name'])} on board {html_text(facts['board'])}</summary><table class=facts>{rows}</table></details>"
 
 
-def _table(table: Table) -> str:
+def systems_of_models(series: list[Series]) -> dict[str, str]:
+    """Each model and the system whose configurations alone run it."""
+    users: dict[str, set[str]] = {}
+    for entry in (entry for s in series for entry in s.entries):
+        for model in entry.models:
+            users.setdefault(model, set()).add(entry.group)
+    return {model: groups.pop() for model, groups in users.items() if len(groups) == 1}
+
+
+def _table(table: Table, systems: dict[str, str]) -> str:
     columns = table.for_people()
     head = "".join(
         f'<th scope=col data-key="{html_text(c.key)}"{" class=n" if c.number else ""}><button>'
         f"{html_text(c.heading)}</button>"
         for c in columns
     )
-    rows = "".join("<tr>" + "".join(_cell(c, row[c.key]) for c in columns) for row in table.rows)
-    return f'<table data-name="{table.name}"><thead><tr>{head}<tbody>{rows}</table>'
+    rows = []
+    for row in table.rows:
+        system = group_of_row(row) or systems.get(str(row.get("model", "")), "")
+        marked = f' data-system="{html_text(system)}"' if system else ""
+        rows.append(f"<tr{marked}>" + "".join(_cell(c, row[c.key]) for c in columns))
+    caption = f"<caption>{html_text(table.title)}, {len(rows)} rows</caption>"
+    return (
+        f'<table data-name="{table.name}">{caption}<thead><tr>{head}<tbody>{"".join(rows)}</table>'
+    )
 
 
-def headline(told: Headline) -> str:
+def headline(line: Headline) -> str:
     """A sentence as an item of a list, with the provenance of its number."""
-    unit = html_text(told.unit)
-    return f'<li data-unit="{unit}" {_facts_of(told.value)}>{html_text(told.text)}'
+    unit = html_text(line.unit)
+    return f'<li data-unit="{unit}" {_facts_of(line.value)}>{html_text(line.text)}'
 
 
 def _cell(column: Column, cell: Cell) -> str:
@@ -71,7 +96,8 @@ def _cell(column: Column, cell: Cell) -> str:
 def _facts_of(value: Value) -> str:
     """A number's full value, interval, count and sources as attributes; or why there is none."""
     if value.value is None:
-        return f'data-why="{html_text(value.why or "not measured")}"'
+        word = f' data-word="{value.word}"' if value.word else ""
+        return f'data-why="{html_text(value.why or "not measured")}"{word}'
     facts = [f'data-v="{value.value!r}"', f'data-s="{value.source}"']
     if value.low is not None and value.high is not None:
         facts.append(f'data-low="{value.low!r}" data-high="{value.high!r}"')

@@ -28,11 +28,13 @@ function drawTrace() {
       if (w === null) pen = "M";
       else { path += pen + x(trace.t[k]).toFixed(1) + " " + y(w).toFixed(1); pen = "L"; }
     });
-    chart.append(svg("path", { d: path, fill: "none", stroke: i < 5 ? "var(--ink)" : "var(--quiet)", "stroke-width": 1.3, "stroke-dasharray": DASHES[i % 5] }));
+    const line = svg("path", { d: path, fill: "none", stroke: i < 5 ? "var(--ink)" : "var(--quiet)", "stroke-width": 1.3, "stroke-dasharray": DASHES[i % 5] });
+    line.dataset.tip = rail + ", " + trace.provenance + " readings";
+    chart.append(line);
   });
   trace.rails.forEach((rail, i) => {
     const at = height - 6 - 15 * (trace.rails.length - 1 - i);
-    chart.append(svg("line", { x1: left, x2: left + 24, y1: at - 4, y2: at - 4, stroke: i < 5 ? "var(--ink)" : "var(--quiet)", "stroke-width": 2, "stroke-dasharray": DASHES[i % 5] }),
+    chart.append(svg("line", { class: "key", x1: left, x2: left + 24, y1: at - 4, y2: at - 4, stroke: i < 5 ? "var(--ink)" : "var(--quiet)", "stroke-width": 2, "stroke-dasharray": DASHES[i % 5] }),
       svg("text", { x: left + 30, y: at }, rail));
   });
   const cursor = svg("line", { x1: -9, x2: -9, y1: top, y2: height - bottom, class: "cursor" });
@@ -47,7 +49,8 @@ function drawTrace() {
     $("trace-note").textContent = "At " + significant(trace.t[k]) + " s: " +
       trace.rails.map((rail, i) => rail + " " + (trace.w[i][k] === null ? "-" : significant(trace.w[i][k]) + " W")).join(", ");
   });
-  show("trace-chart", chart);
+  show("trace-chart", chart, () => [["t_s", ...trace.rails.map((rail) => rail + " W")],
+    ...trace.t.map((t, k) => [t, ...trace.w.map((rail) => rail[k])])]);
   $("trace-note").textContent = "Readings: " + trace.provenance + "; " + trace.readings + " readings" +
     (trace.readings > trace.t.length ? ", thinned here so that peaks stay" : "") + ". Point at the figure for watts." +
     (trace.why_not ? " No joules: " + trace.why_not + "." : "");

@@ -1,4 +1,4 @@
-"""Power traces for the page: thinned so that peaks stay, with the windows that were integrated."""
+"""What the page draws over time, thinned so that peaks stay: watts of blocks, frames of deployed runs."""
 # board: no
 
 import csv
@@ -6,21 +6,24 @@ import math
 from typing import Any
 
 from splitwatt.reports.load.model import Run, Series, runs_of
+from splitwatt.reports.metrics.timeline import Timeline, energy_so_far, timelines
 
 # Points of all traces together, and of one at the most: a page of a few megabytes at the worst.
 ALL_POINTS = 60_000
 MOST_POINTS = 1200
+# Of one run's frames.
+MOST_FRAMES = 3000
 
 
 def traces(series: list[Series]) -> list[dict[str, Any]]:
     """Each block's trace: seconds since its start, watts of each rail, and its windows."""
-    found = [(run, block, path) for run in runs_of(series) for block, path in run.power.items()]
-    if not found:
+    files = [(run, block, path) for run in runs_of(series) for block, path in run.power.items()]
+    if not files:
         return []
     energy = {(s.run.id, b.block): b for s in series for e in s.entries for b in e.energy}
-    points = max(20, min(MOST_POINTS, ALL_POINTS // len(found)))
+    points = max(20, min(MOST_POINTS, ALL_POINTS // len(files)))
     result = []
-    for run, block, path in found:
+    for run, block, path in files:
         trace = _trace(run, block, path, points)
         if trace is not None:
             known = energy.get((run.id, block))
@@ -28,6 +31,37 @@ def traces(series: list[Series]) -> list[dict[str, Any]]:
             trace["why_not"] = known.why_not if known else None
             result.append(trace)
     return result
+
+
+def frames(series: list[Series]) -> list[dict[str, Any]]:
+    """Each deployed run's frames: seconds from the first capture, latency, what answered and what was
+    chosen (their places in `entries`), the rate, and frames dropped so far; and the joules so far.
+    """
+    return [_frames(timeline) for timeline in timelines(series)]
+
+
+def _frames(timeline: Timeline) -> dict[str, Any]:
+    shown = timeline.frames
+    latency_s: list[float | None] = [f.row.latency_s for f in shown]
+    kept = _peaks([f.at_s for f in shown], [latency_s], MOST_FRAMES)
+    entries = timeline.chosen
+    places = {id(entry): i for i, entry in enumerate(entries)}
+    return {
+        "run": timeline.label,
+        "deadline_s": timeline.deadline_s,
+        "count": len(shown),
+        "dropped": timeline.dropped,
+        "sources": sorted({source for f in shown for source in f.entry.timed}),
+        "entries": [{"label": entry.marked, "group": entry.group} for entry in entries],
+        "frames": [
+            [
+                round(f.at_s, 4), _short(f.row.latency_s), f.answered, places[id(f.entry)],
+                places[id(f.chosen)], _short(f.row.rate_kbit_s), f.row.dropped,
+            ]
+            for f in (shown[i] for i in kept)
+        ],
+        "energy": [[round(at_s, 4), _short(joules)] for at_s, joules in energy_so_far(timeline)],
+    }  # fmt: skip
 
 
 def _trace(run: Run, block: str, path: str, points: int) -> dict[str, Any] | None:
@@ -102,5 +136,5 @@ def _peaks(times: list[float], watts: list[list[float | None]], points: int) -> 
     return sorted(kept)
 
 
-def _short(watts: float | None) -> float | None:
-    return None if watts is None else float(f"{watts:.4g}")
+def _short(number: float | None) -> float | None:
+    return None if number is None else float(f"{number:.4g}")

@@ -20,7 +20,8 @@ function withLink(entry, sample) {
 
 const SLOTS = { ic: "classification", od: "detection", ss: "segmentation", all: "all tasks" };
 const STAGES = { decode: "decode the picture", preprocess: "prepare the input", encoder: "encoder network",
-  encode: "entropy coding", uplink: "request's way", link: "simulated link", downlink: "answer's way",
+  encode: "entropy coding", body: "body network", classifier: "classifier network", detector: "detector network",
+  segmenter: "segmenter network", uplink: "request's way", link: "simulated link", downlink: "answer's way",
   answer: "read the answer", model: "model", postprocess: "postprocess" };
 const SERVER_STAGES = { decode: "entropy decoding", other: "the rest" };
 
@@ -65,7 +66,8 @@ function drawWaterfall() {
     group.dataset.stage = bar.stage;
     chart.append(group);
   });
-  show("waterfall-chart", chart);
+  show("waterfall-chart", chart, () => [["stage", "name", "end", "start_s", "seconds"],
+    ...bars.map((bar) => [bar.stage, stageName(bar.stage), bar.end, bar.start, bar.seconds])]);
 }
 
 function fillSamples() {
@@ -76,7 +78,7 @@ function fillSamples() {
 
 function fillWaterfall() {
   const before = $("waterfall-config").value;
-  const entries = D.series[state.series].entries.filter((entry) => entry.samples.length);
+  const entries = visible(D.series[state.series]).filter((entry) => entry.samples.length);
   $("waterfall").hidden = !entries.length;
   options($("waterfall-config"), entries.map((entry) => [entry.id, entry.label + ": " + entry.models]));
   const wanted = entries.find((e) => e.id === before) || entries.find((e) => e.group === "Ours") || entries.at(-1);

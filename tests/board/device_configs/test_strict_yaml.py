@@ -47,12 +47,12 @@ REFUSED = [
 
 @pytest.mark.parametrize("data, words", REFUSED, ids=[words for _, words in REFUSED])
 def test_what_nobody_means_is_refused(data, words):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ConfigError) as refused:
         parse_yaml(data, "c.yaml")
     assert str(refused.value).startswith("c.yaml ") and words in str(refused.value)
     assert "\n" not in str(refused.value) and len(str(refused.value)) < 500
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_what_nobody_means_is_refused(data, words):
     ids=["flow", "nested", "list", "keys"],
 )
 def test_the_largest_documents_take_seconds_at_most(data):
-    start = time.perf_counter()
+    start = time.process_time()
     with contextlib.suppress(ConfigError):
         parse_yaml(data[:LIMIT_BYTES], "c.yaml")
-    assert time.perf_counter() - start < 10  # 2 s on an idle core
+    assert time.process_time() - start < 10  # 2 s on most
 
 
 def test_dates_and_merge_keys_are_text():

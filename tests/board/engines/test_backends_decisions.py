@@ -420,6 +420,19 @@ def test_a_library_that_does_not_load_is_compiled_again(tmp_path, monkeypatch):
     assert ran and str(coder) in ran[0]
 
 
+def test_a_plugin_older_than_its_sources_is_compiled_again(tmp_path):
+    sources = tmp_path / "plugin"
+    sources.mkdir()
+    (sources / "plugin_v3.cpp").write_text("")
+    library = tmp_path / build_native.PLUGIN
+    library.write_text("")
+    os.utime(str(library), (1000, 1000))
+    os.utime(str(sources / "plugin_v3.cpp"), (1000, 1000))
+    assert build_native.is_current(str(library), str(tmp_path))
+    os.utime(str(sources / "plugin_v3.cpp"), (1001, 1001))
+    assert not build_native.is_current(str(library), str(tmp_path))
+
+
 def test_without_tensorrts_headers_nothing_is_compiled_for_a_gpu(tmp_path, monkeypatch):
     def configure(command, what, tell):
         assert "--build" not in command

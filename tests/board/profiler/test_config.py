@@ -186,6 +186,26 @@ def test_only_names_configurations_in_the_configs_own_order():
         table3.only([])
 
 
+def test_method_and_baselines_name_configurations_of_the_config_and_not_the_same():
+    for key in ("method", "baselines"):
+        assert "'%s' names 'Our1', which is no configuration" % key in wrong(**{key: ["Our1"]})
+    sentence = wrong(method=["Ours1"], baselines=["LC1", "Ours1"])
+    assert "'method' and 'baselines' both name 'Ours1'" in sentence
+
+
+def test_only_leaves_method_and_baselines_that_a_run_can_be_read_with():
+    document = copy.deepcopy(GOOD)
+    document.update(method=["Ours1"], baselines=["LC1"])
+    document["configurations"]["SC1"] = {"split": ["c"]}
+    config = from_document(document, "my.yaml")
+    kept = config.only(["Ours1"])
+    assert (kept.method, kept.baselines) == (("Ours1",), ())
+    rest = config.only(["LC1", "SC1"])  # the method is not run, and nothing else takes its place
+    assert (rest.method, rest.baselines) == ((), ("LC1", "SC1"))
+    for part in (config, kept, rest):
+        assert from_document(part.to_json(), "run.json") == part
+
+
 def test_config_names():
     assert find_config("table3") == find_config("table3.yaml")
     with pytest.raises(UsageError, match="there is no config 'tabel3.yaml'; did you mean table3"):

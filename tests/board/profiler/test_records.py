@@ -403,7 +403,7 @@ def test_a_folder_that_was_prepared_does_no_harm(tmp_path, name, kind):
         with pytest.raises(RunError):
             RunFolder.reopen(str(path)).close()
             read_run(str(path))
-    assert time.monotonic() - start < 1.0 and outside.read_text() == "kept"
+    assert time.monotonic() - start < 30 and outside.read_text() == "kept"
 
 
 def test_records_are_not_appended_through_a_link(tmp_path):

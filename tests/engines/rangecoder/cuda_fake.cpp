@@ -26,6 +26,13 @@ int sw_cuda_encode(const void* blob, const float* latent, int32_t items, int32_t
   return 0;
 }
 
+int sw_cuda_pack(const uint8_t* strings, size_t capacity, const int32_t* lengths, int32_t items,
+                 uint32_t* words, int32_t* words_count, void*) {
+  cpu::launch(items, kFinishThreads, sw_pack_items, strings, capacity, lengths, items, words,
+              words_count);
+  return 0;
+}
+
 int sw_cuda_decode(const void* blob, const uint8_t* strings, size_t capacity,
                    const int32_t* lengths, int32_t items, int32_t rows, int32_t height,
                    int32_t width, float* latent, int32_t* results, void* scratch, void*) {

@@ -23,8 +23,9 @@ def make_model():
     return helper.make_model(helper.make_graph([node], "encoder", [image], [latent]))
 
 
-def test_the_encoder_takes_the_latents_place(tables):
-    model = graph.append_encoder(make_model(), tables)
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_encoder_takes_the_latents_place(packed, tables):
+    model = graph.append_encoder(make_model(), tables, packed)
     assert [output.name for output in model.graph.output] == ["words", "length"]
     node = model.graph.node[-1]
     assert node.op_type == "SplitRangeEncode" and list(node.input) == ["latent"]
@@ -36,13 +37,15 @@ def test_the_encoder_takes_the_latents_place(tables):
         np.array(fields["medians"], np.float32),
     )
     assert again.id == tables.id
+    # TensorRT's parser wants a name for each of a plugin's outputs.
+    assert len(node.output) == 2 + packed and fields.get("packed") == ([1] if packed else None)
     assert np.array(fields["tables_id"], "<i4").tobytes().hex() == tables.id
     assert onnx.load_from_string(model.SerializeToString()).graph.node[-1].op_type == node.op_type
 
 
 def test_a_graph_without_a_latent_is_refused(tables):
     with pytest.raises(ExportError, match="features"):
-        graph.append_encoder(make_model(), tables, "features")
+        graph.append_encoder(make_model(), tables, False, "features")
 
 
 def test_words_become_strings(tables):

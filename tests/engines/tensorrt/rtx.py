@@ -6,8 +6,11 @@ compute nothing: with them the rest of a detector goes through the parser and th
 
 import importlib.util
 import os
+from pathlib import Path
 
 import pytest
+
+from tests.engines.rangecoder import test_gpu_code as gpu
 
 # ONNX's operator -> the plugin that stands in for it.
 STAND_INS = {op: "StandIn" + op for op in ("NonMaxSuppression", "NonZero", "RoiAlign")}
@@ -22,6 +25,23 @@ def need_rtx():
         if os.environ.get("SPLITWATT_CI") == "1":
             pytest.fail(what)
         pytest.skip(what)
+
+
+def plugin_library(folder: Path) -> Path:
+    """Compile the range coder's plugin against the newest public headers, its kernels for this processor."""
+    path = folder / "_rangecoder_trt.so"
+    gpu.run("g++", "-std=c++14", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC",
+            "-fvisibility=hidden", "-ffp-contract=off", "-isystem", newest_headers(), "-isystem", gpu.CUDA,
+            *gpu.INCLUDES, "-I%s" % gpu.HERE, gpu.HERE / "cuda_fake.cpp",
+            gpu.HERE / "cuda_runtime_fake.cpp", *sorted((gpu.CODER / "plugin").glob("*.cpp")),
+            *gpu.LIBRARY, "-o", path)  # fmt: skip
+    return path
+
+
+def newest_headers() -> Path | None:
+    """The public headers of TensorRT 11, where they are here."""
+    of_11 = [path for path in gpu.VERSIONS if path.name.lstrip("v").split(".")[0] == "11"]
+    return of_11[-1] / "include" if of_11 else None
 
 
 def register_stand_ins(trt):

@@ -4,7 +4,6 @@ TensorRT for RTX imports IPluginV3 alone; TensorRT's lean runtime has TensorRT 1
 Nothing is run: there is no GPU. The range coder inside an encoder is parsed and built.
 """
 
-import ctypes
 import importlib.util
 import json
 import os
@@ -21,20 +20,13 @@ from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.rangecoder import Tables, graph
 from splitwatt.engines.tensorrt.shapes import profile_of
 from tests.conftest import ROOT
-from tests.engines.rangecoder.test_gpu_code import (
-    CODER,
-    CUDA,
-    HERE,
-    INCLUDES,
-    LIBRARY,
-    VERSIONS,
-    run,
-)
-from tests.engines.tensorrt.rtx import need_rtx
+from tests.engines.rangecoder.test_gpu_code import CODER, CUDA, HERE, INCLUDES, LIBRARY, run
+from tests.engines.tensorrt.rtx import need_rtx, newest_headers, plugin_library
 
-NEWEST = [path for path in VERSIONS if path.name.lstrip("v").split(".")[0] == "11"]
-pytestmark = pytest.mark.skipif(not NEWEST or not CUDA.is_dir(), reason="needs TensorRT 11's and "
-                                "CUDA's public headers")  # fmt: skip
+pytestmark = pytest.mark.skipif(
+    newest_headers() is None or not CUDA.is_dir(),
+    reason="needs TensorRT 11's and CUDA's public headers",
+)
 # Loads the library as `splitwatt build` does, then parses and builds a graph for SM 8.6.
 BUILD = """
 import functools, json, sys
@@ -51,22 +43,20 @@ configure = functools.partial(rtx.configure, trt, "8.6")
 recipe = builder.Recipe(sys.argv[2], sizes, [], 1 << 28, None, configure)
 engine, cache = builder.build_engine(trt, logger, said, recipe)
 kinds = {c.name: type(c).__name__ for c in trt.get_plugin_registry().all_creators}
-print(json.dumps({"version": version, "bytes": len(engine), "kinds": kinds}))
+network = trt.Builder(logger).create_network(0)
+assert trt.OnnxParser(network, logger).parse_from_file(sys.argv[2])
+outputs = {network.get_output(i).name: list(network.get_output(i).shape) for i in range(network.num_outputs)}
+print(json.dumps({"version": version, "bytes": len(engine), "kinds": kinds, "outputs": outputs}))
 """
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("plugin") / "_rangecoder_trt.so"
-    run("g++", "-std=c++14", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-deprecated-declarations",
-        "-shared", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-isystem",
-        NEWEST[-1] / "include", "-isystem", CUDA, *INCLUDES, "-I%s" % HERE, HERE / "cuda_fake.cpp",
-        HERE / "cuda_runtime_fake.cpp", *sorted((CODER / "plugin").glob("*.cpp")), *LIBRARY,
-        "-o", path)  # fmt: skip
-    return path
+    return plugin_library(tmp_path_factory.mktemp("plugin"))
 
 
-def test_tensorrt_for_rtx_builds_the_encoder_with_the_coder_in_it(library, tmp_path):
+@pytest.mark.parametrize("packed", [True, False])
+def test_tensorrt_for_rtx_builds_the_encoder_with_the_coder_in_it(packed, library, tmp_path):
     need_rtx()
     cdf = np.array([[0, 900, 50000, 65536]] * 4, np.int32)
     tables = Tables(cdf, [4] * 4, [-1, 0, 1, 0], np.array([0.5, 0, 0, 0], np.float32))
@@ -78,7 +68,7 @@ def test_tensorrt_for_rtx_builds_the_encoder_with_the_coder_in_it(library, tmp_p
                              [onnx.numpy_helper.from_array(weight, "w")])  # fmt: skip
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
     path = tmp_path / "encoder.onnx"
-    onnx.save(graph.append_encoder(model, tables), str(path))
+    onnx.save(graph.append_encoder(model, tables, packed), str(path))
     done = subprocess.run(
         [sys.executable, "-c", BUILD, str(library), str(path)], cwd=str(ROOT),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
@@ -87,6 +77,8 @@ def test_tensorrt_for_rtx_builds_the_encoder_with_the_coder_in_it(library, tmp_p
     said = json.loads(done.stdout.splitlines()[-1])
     assert said["version"] == "1" and said["bytes"] > 1000
     assert {"SplitRangeEncode", "SplitRangeDecode"} <= set(said["kinds"])
+    # The worst case follows from the image's size, the packed length from the latent's values.
+    assert said["outputs"] == {"words": [1, -1], "length": [1]}
 
 
 def test_ladon_s_encoder_with_the_coder_in_it_is_built_for_every_image(library, bundles, tmp_path):
@@ -96,7 +88,7 @@ def test_ladon_s_encoder_with_the_coder_in_it_is_built_for_every_image(library, 
     encoder = bundle.part("encoder")
     tables = Tables.load(bundle.tables_paths()[0])
     path = tmp_path / "encoder.onnx"
-    onnx.save(graph.append_encoder(onnx.load(bundle.part_path("encoder")), tables), str(path))
+    onnx.save(graph.append_encoder(onnx.load(bundle.part_path("encoder")), tables, True), str(path))
     done = subprocess.run(
         [sys.executable, "-c", BUILD, str(library), str(path), json.dumps(profile_of(bundle, encoder))],
         cwd=str(ROOT), stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
@@ -106,44 +98,89 @@ def test_ladon_s_encoder_with_the_coder_in_it_is_built_for_every_image(library, 
     assert json.loads(done.stdout.splitlines()[-1])["bytes"] > 0.5 * encoder.bytes
 
 
-def test_the_library_offers_both_interfaces(library):
-    loaded = ctypes.CDLL(str(library))
-    for name in ("getCreators", "getPluginCreators"):
-        count = ctypes.c_int32()
-        function = getattr(loaded, name)
-        function.restype = ctypes.POINTER(ctypes.c_void_p)
-        creators = function(ctypes.byref(count))
-        assert count.value == 2 and creators[0] and creators[1]
-
-
-def test_the_lean_runtime_s_registry_loads_the_library(library):
-    """`libnvinfer_lean.so` of the wheel tensorrt-lean-cu12-libs, by its C function getPluginRegistry."""
+def lean_folder() -> Path:
+    """Where the wheel tensorrt-lean-cu12-libs has `libnvinfer_lean.so`."""
     spec = importlib.util.find_spec("tensorrt_lean_libs")
     if spec is None:
         if os.environ.get("SPLITWATT_CI") == "1":
             pytest.fail("the package tensorrt-lean-cu12-libs is not installed")
         pytest.skip("the package tensorrt-lean-cu12-libs is not installed")
-    source = library.parent / "registry.cpp"
-    source.write_text(REGISTRY)
-    folder = Path(list(spec.submodule_search_locations)[0])
-    lean = next(folder.glob("libnvinfer_lean.so.*"))
-    binary = library.parent / "registry"
-    run("g++", "-std=c++14", "-isystem", NEWEST[-1] / "include", "-isystem", CUDA, source, lean,
-        "-Wl,-rpath,%s" % folder, "-ldl", "-Wno-deprecated-declarations", "-o", binary)  # fmt: skip
-    said = run(binary, library).split()
-    assert sorted(said) == ["SplitRangeDecode", "SplitRangeEncode"]
+    return Path(list(spec.submodule_search_locations)[0])
 
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    """What TensorRT 11.4's own registry has of our operators once it has loaded a library."""
+    lean, folder = lean_folder(), tmp_path_factory.mktemp("registry")
+    source, binary = folder / "registry.cpp", folder / "registry"
+    source.write_text(REGISTRY)
+    run("g++", "-std=c++14", "-isystem", newest_headers(), "-isystem", CUDA, source,
+        next(lean.glob("libnvinfer_lean.so.*")), "-Wl,-rpath,%s" % lean, "-ldl", "-o", binary)  # fmt: skip
+    return lambda library: run(binary, library).splitlines()
+
+
+def test_tensorrt_11_s_registry_loads_the_library(library, registry):
+    v3 = "PLUGIN CREATOR_V3ONE"
+    assert registry(library) == ["loaded", f"SplitRangeEncode {v3}", f"SplitRangeDecode {v3}"]
+
+
+@pytest.mark.parametrize(
+    ("offered", "kinds"),
+    [
+        ("getPluginCreators: v2", None),  # TensorRT 8.5 to 10 ask this function, 11 does not
+        ("getCreators: v2", ["V1"]),
+        ("getCreators: v2, v3", ["V3ONE"]),
+        ("getCreators: v3, v2", ["V1"]),
+    ],
+)
+def test_tensorrt_11_s_registry_takes_the_older_interface_too(offered, kinds, registry, tmp_path):
+    """Of two creators of one name and version the registry finds the last, the older interface too.
+
+    TensorRT for RTX imports IPluginV3 alone; so from TensorRT 10 on the library offers that alone, which
+    both find. CREATOR_V1 is NVIDIA's name of the interface that makes an IPluginV2.
+    """
+    function, classes = offered.split(": ")
+    creators = ", ".join("&" + name for name in classes.split(", "))
+    base = "IPluginCreator" if function == "getPluginCreators" else "IPluginCreatorInterface"
+    source, path = tmp_path / "offer.cpp", tmp_path / "offer.so"
+    source.write_text(OFFER % {"base": base, "function": function, "creators": creators})
+    # The older interface is used on purpose here, with headers that call it deprecated.
+    run("g++", "-std=c++14", "-O1", "-Wno-deprecated-declarations", "-DSW_PLUGIN_V2",
+        "-DSW_NO_REGISTRATION", "-shared", "-fPIC", "-fvisibility=hidden", "-isystem", newest_headers(),
+        "-isystem", CUDA, *INCLUDES, "-I%s" % HERE, HERE / "cuda_fake.cpp", HERE / "cuda_runtime_fake.cpp",
+        *sorted((CODER / "plugin").glob("*.cpp")), *LIBRARY, source, "-o", path)  # fmt: skip
+    said = registry(path)
+    if kinds is None:
+        assert said == ["not loaded"]
+    else:
+        assert said == ["loaded", *(f"SplitRangeEncode PLUGIN CREATOR_{kind}" for kind in kinds)]
+
+
+OFFER = r"""
+#include "plugin_v2.h"
+#include "plugin_v3.h"
+static splitwatt::RangeCreatorV2 v2(false);
+static splitwatt::RangeCreatorV3 v3(false);
+extern "C" SW_API void setLoggerFinder(nvinfer1::ILoggerFinder*) {}
+extern "C" SW_API nvinfer1::%(base)s* const* %(function)s(int32_t& count) {
+  static nvinfer1::%(base)s* const creators[] = {%(creators)s};
+  count = sizeof(creators) / sizeof(creators[0]);
+  return creators;
+}
+"""
 
 REGISTRY = r"""
 #include <NvInferRuntime.h>
 #include <stdio.h>
 #include <initializer_list>
+#include <string>
 extern "C" nvinfer1::IPluginRegistry* getPluginRegistry() noexcept;
 int main(int, char** arguments) {
   nvinfer1::IPluginRegistry* registry = getPluginRegistry();
-  if (!registry || !registry->loadLibrary(arguments[1])) return 1;
+  puts(registry && registry->loadLibrary(arguments[1]) ? "loaded" : "not loaded");
   for (const char* name : {"SplitRangeEncode", "SplitRangeDecode"}) {
-    if (registry->getCreator(name, "1", "")) printf("%s\n", name);
+    nvinfer1::IPluginCreatorInterface* creator = registry->getCreator(name, "1", "");
+    if (creator) puts((std::string(name) + " " + creator->getInterfaceInfo().kind).c_str());
   }
   return 0;
 }

@@ -1,21 +1,19 @@
-// The same plugins by TensorRT's newer interface, IPluginV3, which TensorRT 10 and later have and
-// which is the only one that TensorRT for RTX imports. Shapes, formats and kernels are those of
-// SplitRangePlugin.
-#ifndef SPLITWATT_SPLIT_RANGE_V3_H
-#define SPLITWATT_SPLIT_RANGE_V3_H
+// The plugins by TensorRT's newer interface, which TensorRT 10 and later have and which is the only
+// one that TensorRT for RTX imports. A packing encoder declares its third output as the size of its
+// first (a size tensor), so that no more than the strings leaves the GPU.
+#ifndef SPLITWATT_PLUGIN_V3_H
+#define SPLITWATT_PLUGIN_V3_H
 
-#include "split_range_plugin.h"
-
-#if NV_TENSORRT_MAJOR >= 10
+#include "range_node.h"
 
 namespace splitwatt {
 
-class SplitRangeV3 : public nvinfer1::IPluginV3,
-                     public nvinfer1::IPluginV3OneCore,
-                     public nvinfer1::IPluginV3OneBuild,
-                     public nvinfer1::IPluginV3OneRuntime {
+class RangePluginV3 : public nvinfer1::IPluginV3,
+                      public nvinfer1::IPluginV3OneCore,
+                      public nvinfer1::IPluginV3OneBuild,
+                      public nvinfer1::IPluginV3OneRuntime {
  public:
-  SplitRangeV3(bool decodes, const TableFields& fields, std::shared_ptr<sw_tables> tables);
+  explicit RangePluginV3(const RangeNode& node);
 
   nvinfer1::IPluginCapability* getCapabilityInterface(
       nvinfer1::PluginCapabilityType type) noexcept override;
@@ -53,17 +51,14 @@ class SplitRangeV3 : public nvinfer1::IPluginV3,
   const nvinfer1::PluginFieldCollection* getFieldsToSerialize() noexcept override;
 
  private:
-  bool decodes_;
-  TableFields fields_;
-  std::shared_ptr<sw_tables> tables_;
-  SplitRangePlugin inner_;
+  RangeNode node_;
   std::vector<nvinfer1::PluginField> serialized_;
   nvinfer1::PluginFieldCollection collection_;
 };
 
-class SplitRangeV3Creator : public nvinfer1::IPluginCreatorV3One {
+class RangeCreatorV3 : public nvinfer1::IPluginCreatorV3One {
  public:
-  explicit SplitRangeV3Creator(bool decodes) : of_v2_(decodes), decodes_(decodes) {}
+  explicit RangeCreatorV3(bool decodes) : decodes_(decodes) {}
 
   nvinfer1::IPluginV3* createPlugin(const char* name, const nvinfer1::PluginFieldCollection* fields,
                                     nvinfer1::TensorRTPhase phase) noexcept override;
@@ -73,11 +68,10 @@ class SplitRangeV3Creator : public nvinfer1::IPluginCreatorV3One {
   const char* getPluginNamespace() const noexcept override;
 
  private:
-  SplitRangeCreator of_v2_;
   bool decodes_;
+  FieldNames names_;
 };
 
 }  // namespace splitwatt
 
-#endif
 #endif

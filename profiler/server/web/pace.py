@@ -1,0 +1,85 @@
+# board: no
+"""Large bodies are read in turn: between two pieces of them, whosever they are, others are served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from uvicorn.protocols.http.flow_control import FlowControl
+
+# Of all connections together: that of gigabit Ethernet.
+RATE_BYTES_S = 125e6
+# A smaller piece is most often a whole request: nobody waits for it.
+_LARGE_PIECE_BYTES = 32 << 10
+
+
+class Pace:
+    """Connections that wait for their turn to be read; for the event loop's thread alone."""
+
+    def __init__(self, rate_bytes_s: float = RATE_BYTES_S) -> None:
+        self._rate_bytes_s = rate_bytes_s
+        self._waiting: deque[tuple[PacedFlow, float]] = deque()
+
+    def take(self, flow: PacedFlow, count: int, at_least_s: float = 0.0) -> None:
+        """Let a connection wait that has just given `count` bytes, for so long at least."""
+        if count > _LARGE_PIECE_BYTES or at_least_s:
+            flow.hold()
+            flow.loop.call_later(at_least_s, self._queue, flow, count / self._rate_bytes_s)
+
+    def _queue(self, flow: PacedFlow, took_s: float) -> None:
+        self._waiting.append((flow, took_s))
+        if len(self._waiting) == 1:
+            flow.loop.call_later(took_s, self._release)
+
+    def _release(self) -> None:
+        """One at a time: a loop that is late must not read all that waited meanwhile at once."""
+        flow, _ = self._waiting.popleft()
+        flow.release()
+        if self._waiting:
+            flow.loop.call_later(self._waiting[0][1], self._release)
+
+
+class PacedFlow(FlowControl):  # type: ignore[misc,unused-ignore]
+    """uvicorn's flow control, which also holds a connection back until its turn comes.
+
+    Args:
+        transport: of the connection.
+        loop: that it belongs to.
+    """
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(transport)
+        self.loop = loop
+        self._full = self._held = False
+
+    def hold(self) -> None:
+        """Read nothing until `release`."""
+        self._held = True
+        self._apply()
+
+    def release(self) -> None:
+        """Read again, where the application wants more."""
+        self._held = False
+        self._apply()
+
+    def pause_reading(self) -> None:
+        """The application has enough."""
+        self._full = True
+        self._apply()
+
+    def resume_reading(self) -> None:
+        """The application wants more."""
+        self._full = False
+        self._apply()
+
+    def _apply(self) -> None:
+        paused = self._full or self._held
+        if paused == self.read_paused:
+            return
+        self.read_paused = paused
+        if paused:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()

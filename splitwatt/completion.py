@@ -1,0 +1,108 @@
+"""`splitwatt completion bash | zsh`: a script that makes TAB complete verbs, options and their values.
+
+It is made from the parsers of all verbs that run here, so it knows what they know.
+"""
+
+import argparse
+import contextlib
+import importlib
+from typing import Dict, List
+
+import splitwatt.__main__ as umbrella
+from splitwatt.device_configs.cli import Command, parser, parser_of, print_json, say
+from splitwatt.device_configs.targets import known_targets
+
+_EXAMPLE = """splitwatt completion bash > ~/.local/share/bash-completion/completions/splitwatt
+splitwatt completion zsh > ~/.splitwatt.zsh   and in ~/.zshrc: source ~/.splitwatt.zsh"""
+# zsh runs completions of bash itself.
+_ZSH = """autoload -U +X compinit && compinit
+autoload -U +X bashcompinit && bashcompinit
+"""
+# Files complete where nothing else does.
+_SCRIPT = """_splitwatt() {
+    local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}"
+    local verb="${COMP_WORDS[1]}" words=""
+    if [ "$COMP_CWORD" -gt 2 ]; then
+        case "$verb" in (%s) verb="$verb ${COMP_WORDS[2]}";; esac
+    fi
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        words="%s"
+    else
+        case "$verb $before" in
+%s
+        (*) case "$verb" in
+%s
+            esac
+            case "$word" in (-*) ;; (*) words=" $words "; words="${words// -*/}" ;; esac
+        esac
+    fi
+    COMPREPLY=($(compgen -W "$words" -- "$word"))
+}
+complete -o default -F _splitwatt splitwatt
+"""
+
+
+def completion(argv: List[str]) -> int:
+    """The command; its exit code."""
+    result = parser(
+        "completion", "Print a script that makes TAB complete commands of splitwatt.", _EXAMPLE
+    )
+    result.add_argument("shell", choices=("bash", "zsh"), help="what shall complete them")
+    options = result.parse_args(argv)
+    script = (_ZSH if options.shell == "zsh" else "") + _script()
+    if options.json:
+        print_json({"shell": options.shell, "script": script})
+    else:
+        say(script)
+    return 0
+
+
+def _script() -> str:
+    verbs = [verb for verb in umbrella.VERBS if umbrella.runs_here(verb)]
+    named = _named_values()
+    after, own = [], []
+    for verb in verbs:
+        if verb in umbrella.BELOW:
+            own.append(_case(verb, list(umbrella.BELOW[verb])))
+        for below in [[name] for name in umbrella.BELOW.get(verb, ())] or [[]]:
+            words: List[str] = []
+            for action in parser_of(umbrella.command_of(verb), *below)._actions:
+                values = _values(action, named)
+                if action.option_strings:
+                    after += [
+                        _case(" ".join([verb] + below + [flag]), values)
+                        for flag in action.option_strings
+                        if action.nargs != 0
+                    ]
+                else:
+                    words = values + words
+                words += action.option_strings
+            own.append(_case(" ".join([verb] + below), words))
+    return _SCRIPT % ("|".join(umbrella.BELOW), " ".join(verbs), "\n".join(after), "\n".join(own))
+
+
+def _case(pattern: str, words: List[str]) -> str:
+    return '        ("%s") words="%s" ;;' % (pattern, " ".join(words))
+
+
+def _values(action: argparse.Action, named: Dict[str, List[str]]) -> List[str]:
+    """What an option or argument may be; [] where that is open, as of a file."""
+    if action.choices:
+        return [str(choice) for choice in action.choices]
+    return next((named[flag] for flag in action.option_strings if flag in named), [])
+
+
+def _named_values() -> Dict[str, List[str]]:
+    """Option -> the names that it takes, of what is installed here."""
+    config = importlib.import_module("splitwatt.profiler.config.config")
+    backends = importlib.import_module("splitwatt.engines.backends")
+    targets = known_targets()
+    values = {"--config": config.packaged(), "--target": targets, "--server-target": targets}
+    values["--backend"] = values["--server-backend"] = list(backends.BACKENDS)
+    if umbrella.runs_here("models"):
+        with contextlib.suppress(ImportError):  # of the export extra
+            values["--model"] = list(importlib.import_module("splitwatt.export.zoo").systems())
+    return values
+
+
+VERBS: Dict[str, Command] = {"completion": completion}
