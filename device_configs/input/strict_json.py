@@ -50,7 +50,13 @@ def parse_json(
             parse_int=_integer,
             object_pairs_hook=_object,
         )
-        _check(document, 0)
+        # Only an escape makes a NUL or half a character of plain text, and only brackets nest.
+        if (
+            "\\u" in text
+            or _SURROGATE.search(text)
+            or text.count("[") + text.count("{") > MAX_DEPTH
+        ):
+            _check(document, 0)
     except _WrongJsonError as wrong:
         raise error("%s %s" % (what, wrong), remedy)
     except RecursionError:

@@ -7,13 +7,14 @@ import io
 import os
 import re
 import warnings
-from typing import Any, Callable, Dict, List, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 from PIL import Image
 
 from splitwatt.device_configs.errors import ImageError, UsageError
 
+Size = Tuple[int, int]  # (height, width)
 MAX_PIXELS = 100 * 1000 * 1000
 
 # Formats that decode inside this process; EPS, for one, would start another program.
@@ -23,7 +24,7 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", 
              ".jp2")  # fmt: skip
 _EXIF_ORIENTATION = 0x0112
 # EXIF orientation -> the view of an upright (H, W, 3) array whose pixels lie as the file stores them
-_STORED: Dict[Any, Callable[[np.ndarray], np.ndarray]] = {
+_STORED: Dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda upright: upright[:, ::-1],
     3: lambda upright: upright[::-1, ::-1],
     4: lambda upright: upright[::-1],
@@ -32,6 +33,7 @@ _STORED: Dict[Any, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda upright: np.rot90(upright, 2).transpose(1, 0, 2),
     8: lambda upright: np.rot90(upright, -1),
 }
+_FIRST_TRANSPOSED = 5  # from here on an upright image is as wide as the stored one is high
 # Pixels are converted so many at a time: a whole image's conversion would take several times its size.
 _BAND_PIXELS = 1 << 20
 # Numbers of TIFF's tags.
@@ -58,6 +60,35 @@ def decode_image(
     Raises:
         ImageError: no such file, not an image, damaged, of unknown range, or beyond 100 megapixels.
     """
+    return _decode(source, exif_rotation, None)[0]
+
+
+def decode_reduced(
+    source: Union[str, bytes, "os.PathLike[str]"], needed: Callable[[Size], Size]
+) -> Tuple[np.ndarray, Size]:
+    """Decode an image file, a JPEG at 1/2, 1/4 or 1/8 of its size where that is large enough.
+
+    The JPEG library's own scaling: it computes fewer pixels, and they differ from those that resizing
+    the whole image gives.
+
+    Args:
+        source: a path, or the file's bytes.
+        needed: the least (height, width) for an image of (height, width), both upright.
+
+    Returns:
+        uint8 (h, w, 3) as `decode_image`'s, and the (height, width) of the image in the file, upright.
+
+    Raises:
+        ImageError: as `decode_image`, or what `needed` raises.
+    """
+    return _decode(source, True, needed)
+
+
+def _decode(
+    source: Union[str, bytes, "os.PathLike[str]"],
+    exif_rotation: bool,
+    needed: Optional[Callable[[Size], Size]],
+) -> Tuple[np.ndarray, Size]:
     name = "the image" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else _read(name)
     if not data:
@@ -73,8 +104,14 @@ def decode_image(
                         "make it smaller",
                     )
                 white = _white(image, data, name)
+                orientation = _orientation(image) if exif_rotation else 1
+                turned = orientation >= _FIRST_TRANSPOSED
+                size = (image.width, image.height) if turned else (image.height, image.width)
+                if needed is not None and image.format == "JPEG":
+                    height, width = needed(size)[:: -1 if turned else 1]
+                    image.draft(None, (width, height))
                 image.load()
-                return _rgb(image, white, _orientation(image) if exif_rotation else 1)
+                return _rgb(image, white, orientation), size
     except ImageError:
         raise
     except Exception as error:  # whatever a decoder raises for damaged bytes
@@ -122,20 +159,21 @@ def _read(path: str) -> bytes:
         raise ImageError("%s cannot be read: %s" % (path, error.strerror or error))
 
 
-def _orientation(image: Image.Image) -> Any:
+def _orientation(image: Image.Image) -> int:
+    """EXIF's, of 1 (upright) to 8; 1 where the file states none."""
     try:
-        return image.getexif().get(_EXIF_ORIENTATION)
+        orientation = image.getexif().get(_EXIF_ORIENTATION)
     except Exception:  # damaged EXIF: the pixels are valid, their orientation is unknown
         return 1
+    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
-def _rgb(image: Image.Image, white: Tuple[int, bool], orientation: Any) -> np.ndarray:
+def _rgb(image: Image.Image, white: Tuple[int, bool], orientation: int) -> np.ndarray:
     """uint8 (H, W, 3), upright; takes the memory of one band besides the two images."""
-    known = isinstance(orientation, int)
     height, width = image.height, image.width
-    turned = known and orientation in (5, 6, 7, 8)
+    turned = orientation >= _FIRST_TRANSPOSED
     upright = np.empty((width, height, 3) if turned else (height, width, 3), np.uint8)
-    stored = _STORED[orientation](upright) if known and orientation in _STORED else upright
+    stored = _STORED[orientation](upright) if orientation in _STORED else upright
     rows = max(1, _BAND_PIXELS // max(1, width))
     for top in range(0, height, rows):
         band = image.crop((0, top, width, min(top + rows, height)))

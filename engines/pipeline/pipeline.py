@@ -39,8 +39,8 @@ class _ImagePipeline(PartsPipeline):
 
     placement = "board"
 
-    def _prepared(self, rgb: np.ndarray) -> Tuple[Tensors, Sizes]:
-        prepared = preprocess(rgb, self.bundle.manifest.preprocess)
+    def _prepared(self, rgb: np.ndarray, size: Optional[Tuple[int, int]]) -> Tuple[Tensors, Sizes]:
+        prepared = preprocess(rgb, self.bundle.manifest.preprocess, size)
         sizes = Sizes(prepared.image_size, prepared.valid_size, prepared.input_size)
         return dict(_inputs(sizes), image=prepared.tensor), sizes
 
@@ -50,24 +50,24 @@ class LocalPipeline(_ImagePipeline):
 
     split = False
 
-    def run(self, rgb: np.ndarray) -> Tuple[Answer, Stages]:
+    def run(self, rgb: np.ndarray, size: Optional[Tuple[int, int]] = None) -> Tuple[Answer, Stages]:
         """The answer for a uint8 (H, W, 3) image, and the stages preprocess, model, postprocess.
 
         Raises:
             ImageError, EngineError: see `splitwatt.engines.pipeline.preprocess`, `splitwatt.engines.backends.base`.
         """
         laps = Laps()
-        tensors, sizes = self._prepared(rgb)
+        tensors, sizes = self._prepared(rgb, size)
         laps.lap("preprocess")
         self._run_parts(tensors, laps)
         answer = self._answer(tensors, sizes)
         laps.lap("postprocess")
         return answer, laps.stages
 
-    def steps(self, rgb: np.ndarray) -> List[Step]:
+    def steps(self, rgb: np.ndarray, size: Optional[Tuple[int, int]] = None) -> List[Step]:
         """The stages for an image, each as a call that can be repeated alone; raises as `run`."""
-        tensors, sizes = self._prepared(rgb)
-        before: Step = ("preprocess", lambda: self._prepared(rgb))
+        tensors, sizes = self._prepared(rgb, size)
+        before: Step = ("preprocess", lambda: self._prepared(rgb, size))
         after: Step = ("postprocess", lambda: self._answer(tensors, sizes))
         return [before, *self._part_steps(tensors), after]
 
@@ -77,7 +77,7 @@ class BoardPipeline(_ImagePipeline):
 
     split = True
 
-    def run(self, rgb: np.ndarray) -> Request:
+    def run(self, rgb: np.ndarray, size: Optional[Tuple[int, int]] = None) -> Request:
         """The request for a uint8 (H, W, 3) image; its stages: preprocess, encoder, encode.
 
         Raises:
@@ -85,7 +85,7 @@ class BoardPipeline(_ImagePipeline):
                 `splitwatt.engines.backends.base`, `splitwatt.engines.codecs.base`.
         """
         laps = Laps()
-        tensors, sizes = self._prepared(rgb)
+        tensors, sizes = self._prepared(rgb, size)
         laps.lap("preprocess")
         self._run_parts(tensors, laps)
         payload = self.codec.encode(tensors)
@@ -93,10 +93,10 @@ class BoardPipeline(_ImagePipeline):
         laps.lap("encode")
         return Request(payload, packed, laps.stages)
 
-    def steps(self, rgb: np.ndarray) -> List[Step]:
+    def steps(self, rgb: np.ndarray, size: Optional[Tuple[int, int]] = None) -> List[Step]:
         """The stages for an image, each as a call that can be repeated alone; raises as `run`."""
-        tensors, _ = self._prepared(rgb)
-        before: Step = ("preprocess", lambda: self._prepared(rgb))
+        tensors, _ = self._prepared(rgb, size)
+        before: Step = ("preprocess", lambda: self._prepared(rgb, size))
         after: Step = ("encode", lambda: self.codec.encode(tensors))
         return [before, *self._part_steps(tensors), after]
 

@@ -9,7 +9,7 @@ All filters give what torchvision gives (tests hold them side by side), with Num
 
 import functools
 import math
-from typing import List, NamedTuple, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from PIL import Image
@@ -54,19 +54,24 @@ class Plan(NamedTuple):
     input: Size
 
 
-def preprocess(rgb: np.ndarray, spec: Preprocess) -> Preprocessed:
+def preprocess(
+    rgb: np.ndarray, spec: Preprocess, image_size: Optional[Size] = None
+) -> Preprocessed:
     """Resize, crop, normalise and pad one image.
 
     Args:
         rgb: uint8 (H, W, 3).
         spec: the manifest's.
+        image_size: of the image in its file, where `rgb` is smaller (see `decode_reduced`).
 
     Raises:
         ImageError: not such an array, or an image that this resizing makes empty or too large.
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
         raise ImageError("an image must be uint8 (H, W, 3), not %s %s" % (rgb.dtype, rgb.shape))
-    sizes = plan((rgb.shape[0], rgb.shape[1]), spec)
+    pixels = rgb.shape[0], rgb.shape[1]
+    image_size = image_size or pixels
+    sizes = plan(image_size, spec)._replace(image=pixels)
     height, width = sizes.valid
     if sizes.valid == sizes.input:
         tensor = np.empty((1, 3) + sizes.input, np.float32)
@@ -77,7 +82,7 @@ def preprocess(rgb: np.ndarray, spec: Preprocess) -> Preprocessed:
         _interpolate(rgb, sizes, spec, target)
     else:
         _pillow(rgb, sizes, spec, target)
-    return Preprocessed(tensor, sizes.image, sizes.valid, sizes.input)
+    return Preprocessed(tensor, image_size, sizes.valid, sizes.input)
 
 
 def plan(image: Size, spec: Preprocess) -> Plan:
@@ -153,11 +158,12 @@ def _pillow(rgb: np.ndarray, sizes: Plan, spec: Preprocess, target: np.ndarray) 
             resample = Image.BICUBIC if cubic else Image.BILINEAR  # type: ignore[attr-defined]
             rgb = np.asarray(image.resize(sizes.resized[::-1], resample))
         rgb = rgb[top : top + height, left : left + width]
-    # A channel has 256 values: look their normalised values up.
-    levels = np.arange(256, dtype=np.float32) / np.float32(255)
+    # torchvision's operations in their order, each of them in the graph's own input.
     for channel in range(3):
-        table = (levels - np.float32(spec.mean[channel])) / np.float32(spec.std[channel])
-        target[channel] = table[rgb[..., channel]]
+        plane = target[channel]
+        np.divide(rgb[..., channel], np.float32(255), out=plane, dtype=np.float32)
+        plane -= np.float32(spec.mean[channel])
+        plane /= np.float32(spec.std[channel])
 
 
 def _resampled_crop(rgb: np.ndarray, sizes: Plan, cubic: bool) -> np.ndarray:

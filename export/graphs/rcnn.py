@@ -11,6 +11,9 @@ from torchvision.ops import roi_align
 
 from splitwatt.export.graphs.boxes import at_least, best, clip, decode, nms
 
+# Pixels of an image's height that boxes of one place have in common; more than twice any image's width.
+BAND, FURTHER = 16, 16384.0
+
 
 class Rcnn(nn.Module):
     """Features -> boxes, labels, scores, for one image.
@@ -19,7 +22,8 @@ class Rcnn(nn.Module):
 
     - only the anchors that survive the per-level top-k are decoded;
     - all levels, and all classes, are suppressed by one NonMaxSuppression each;
-    - proposals are grouped by pyramid level instead of the pooled features being put back in order.
+    - proposals are grouped by pyramid level instead of the pooled features being put back in order,
+      and within a level by place, so that pooling finds their features in the cache.
 
     Args:
         model: torchvision's `FasterRCNN` (its backbone's pyramid, rpn and roi_heads).
@@ -95,6 +99,7 @@ class Rcnn(nn.Module):
 
     def look(self, pyramid: list[Tensor], proposals: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Class logits (n, classes), regressions (n, 4 classes), the proposals in their order."""
+        proposals = proposals[_neighbours(proposals, self.after)]
         size = proposals[:, 2:] - proposals[:, :2]
         area = size[:, 0] * size[:, 1]
         level = torch.zeros_like(area)
@@ -128,6 +133,16 @@ class Rcnn(nn.Module):
         flat = kept[:, 0] * torch._shape_as_tensor(proposals)[0] + kept[:, 2]
         scores, order = best(scores.reshape(-1)[flat], self.detections)
         return boxes.reshape(-1, 4)[flat[order]], kept[order, 0] + 1, scores
+
+
+def _neighbours(boxes: Tensor, limit: int) -> Tensor:
+    """An order of at most `limit` boxes in which those of one place follow each other.
+
+    Pooling reads all channels of a box's place: the next box then reads what is still in the cache.
+    """
+    centre = boxes[:, :2] + boxes[:, 2:]
+    band = torch.floor(centre[:, 1] / (2 * BAND))
+    return best(-(band * FURTHER + centre[:, 0]), limit)[1]
 
 
 def _anchors(feature: Tensor, cell: Tensor, input_size: Tensor) -> Tensor:

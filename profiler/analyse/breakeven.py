@@ -8,13 +8,14 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from splitwatt.profiler.analyse.rates import LEVEL, Case, group_of, resampled
+from splitwatt.profiler.analyse.rates import LEVEL, Case, group_of, resample_scale, resampled
 
 RATE, BOARD, SERVER = "rate_kbit_s", "board_speed", "server_speed"
 # Each axis: the values that are searched. Speeds are multiples of the run's own machine.
 AXES: Dict[str, Tuple[float, float]] = {RATE: (1e-3, 1e9), BOARD: (1e-4, 1e4), SERVER: (1e-4, 1e4)}
 HIGHEST_KBIT_S = AXES[RATE][1]
-_STEPS = 45
+# Halvings of an axis, in logarithms: to 1e-12 of the value, and of each resample's to 3e-5.
+_STEPS, _STEPS_OF_RESAMPLES = 45, 20
 
 
 class Setting(NamedTuple):
@@ -104,12 +105,21 @@ def _between(one: Curve, two: Curve, backend: str, setting: Setting, axis: str) 
     more, less = (one, two) if np.median(one.slope) >= np.median(two.slope) else (two, one)
     all_more, all_less = (np.arange(len(c.fixed_s))[None, :] for c in (more, less))
     lowest, highest = AXES[axis]
-    whole = _values(more, less, all_more, all_less, axis)[0]
+    whole = _values(more, less, all_more, all_less, axis, _STEPS)[0]
     values = _values(
-        more, less, resampled(len(more.fixed_s)), resampled(len(less.fixed_s)), axis
+        more, less, resampled(len(more.fixed_s)), resampled(len(less.fixed_s)), axis,
+        _STEPS_OF_RESAMPLES,
     )  # fmt: skip
     inside = (values > lowest) & (values < highest)
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], **_among_the_values())
+    if lowest < whole < highest:
+        # The resamples' values are coarser: each end is compared with a whole that is as coarse.
+        coarse = _values(more, less, all_more, all_less, axis, _STEPS_OF_RESAMPLES)[0]
+        scale = resample_scale(len(more.fixed_s), len(less.fixed_s))
+        low, high = (
+            whole * (end / coarse) ** scale if lowest < end < highest else end
+            for end in (low, high)
+        )
     ends = [float(v) if lowest < v < highest else None for v in (whole, low, high)]
     return BreakEven(
         more.name, less.name, backend, axis, setting, ends[0], ends[1], ends[2],
@@ -138,7 +148,7 @@ def pairs(all_cases: Sequence[Case], server_speed: float = 1.0) -> List[Tuple[Ca
 
 
 def _values(
-    more: Curve, less: Curve, more_at: np.ndarray, less_at: np.ndarray, axis: str
+    more: Curve, less: Curve, more_at: np.ndarray, less_at: np.ndarray, axis: str, steps: int
 ) -> np.ndarray:
     """The value of each resample, by halving; an end of the axis if none breaks even."""
     more_s, less_s = _medians(more, more_at), _medians(less, less_at)
@@ -153,7 +163,7 @@ def _values(
     low, high = (np.full(len(more_at), np.log(end)) for end in (lowest, highest))
     never = gap(high) >= 0
     always = gap(low) <= 0
-    for _ in range(_STEPS):
+    for _ in range(steps):
         middle = (low + high) / 2
         slower = gap(middle) > 0
         low, high = np.where(slower, middle, low), np.where(slower, high, middle)

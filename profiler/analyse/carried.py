@@ -13,6 +13,8 @@ from splitwatt.profiler.records.run import Run
 
 LATE_SHARE = 0.01
 BATCHES = 10
+# A load generator that is late by more of the deadline than this makes the server look worse.
+_OWN_LATE = 0.1
 # Student's t of nine degrees of freedom and the normal distribution, 97.5 %.
 _T9, _Z = 2.262157, 1.959964
 
@@ -110,6 +112,10 @@ def _sentence(own: Capacity) -> str:
     if own.expected is not None:
         text += "; its service times let expect %d, and no queue carries more than %d" % (
             own.expected, own.most or 0,
+        )  # fmt: skip
+    if own.own_late_s is not None and own.own_late_s > _OWN_LATE * own.deadline_s:
+        text += "; the load generator was late itself, by up to %.0f ms: this machine is too busy for it" % (
+            1000 * own.own_late_s,
         )  # fmt: skip
     return text
 

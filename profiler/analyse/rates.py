@@ -21,6 +21,9 @@ from splitwatt.profiler.records.run import Run
 from splitwatt.profiler.records.sample import Sample
 
 RESAMPLES = 1000
+# Of more samples than these, resamples are of so many, and their spread is scaled to all of them
+# (the "m out of n" bootstrap of Bickel, Götze and van Zwet, 1997).
+MOST_RESAMPLED = 250
 LEVEL = 0.95
 _SEED = 2025
 
@@ -72,7 +75,9 @@ class Case(NamedTuple):
         """The 95 % bootstrap interval of the median."""
         times = self.times_s(rate_kbit_s, server_speed, board_speed)
         medians = np.median(times[resampled(len(times))], axis=1)
-        low, high = np.quantile(medians, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        ends = np.quantile(medians, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        middle = np.median(times)
+        low, high = middle + (ends - middle) * resample_scale(len(times))
         return float(low), float(high)
 
     def energy_j(
@@ -94,9 +99,20 @@ class Case(NamedTuple):
 
 
 def resampled(count: int) -> np.ndarray:
-    """Indices (RESAMPLES, count), the same at every call."""
-    draws: np.ndarray = np.random.RandomState(_SEED).randint(0, count, (RESAMPLES, count))
+    """Indices (RESAMPLES, at most MOST_RESAMPLED) of `count` samples, the same at every call."""
+    shape = RESAMPLES, min(count, MOST_RESAMPLED)
+    draws: np.ndarray = np.random.RandomState(_SEED).randint(0, count, shape)
     return draws
+
+
+def resample_scale(*counts: int) -> float:
+    """What the distance of a resample's figure from that of all samples is multiplied by.
+
+    Args:
+        counts: the samples of each side that is resampled; the side with the fewest decides, so that
+            the interval is rather too wide.
+    """
+    return float(np.sqrt(max(min(1.0, MOST_RESAMPLED / count) for count in counts)))
 
 
 def cases(run: Run, charged: Optional[str] = None) -> List[Case]:

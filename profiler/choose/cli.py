@@ -84,6 +84,7 @@ def _notes(
     runs: Sequence[Any], qualities: Sequence[Any], rows: Sequence[Any], rates: Sequence[float],
     bounds: Any, compared: Sequence[str],
 ) -> List[str]:  # fmt: skip
+    from splitwatt.profiler.analyse.energy import energy_of
     from splitwatt.profiler.analyse.statistics import bound
     from splitwatt.profiler.choose.front import CONFIDENCE, MET
 
@@ -101,6 +102,9 @@ def _notes(
             notes.append("some weights of %s are untrained: their bytes mean nothing" % run.path)
     if all(row.joules is None for row in rows):
         notes.append("no joules were measured")
+    for run in runs:
+        if any(block.provenance == "generated" for block in energy_of(run)):
+            notes.append("the joules of %s are of a made-up sensor: they mean nothing" % run.path)
     least = next(
         n for n in range(1, 10**5) if bound([0.0] * n, bounds.share, CONFIDENCE) is not None
     )
@@ -172,14 +176,14 @@ def _cells(row: Any) -> List[str]:
 
     most = row.latency.high
     cells = ["%.0f" % (1000 * row.latency.value), "-" if most is None else "%.0f" % (1000 * most)]
-    return cells + shown(row.quality, 1) + shown(row.joules, 3)[:1] + ["%.0f" % row.bytes]
+    return cells + shown(row.quality, 1) + shown(row.joules, 3) + ["%.0f" % row.bytes]
 
 
 def _table(runs: Sequence[Any], rows: Sequence[Any], bounds: Any) -> str:
     from splitwatt.device_configs.printable import table as columns
 
     header = ["config", "backend", "bounds", "front", "latency ms", "below", "quality", "95 %",
-              "J", "bytes"]  # fmt: skip
+              "J", "95 %", "bytes"]  # fmt: skip
     table = [header]
     for row in rows:
         front = "yes" if row.front else ""

@@ -73,6 +73,7 @@ class Config(NamedTuple):
     until: Optional[Until]
     throttled_again: int
     pipelined: bool
+    jpeg_reduced: bool
     links: Tuple[Link, ...]
     method: Tuple[str, ...]
     baselines: Tuple[str, ...]

@@ -21,6 +21,8 @@ from splitwatt.engines.pipeline.image import MAX_PIXELS, decode_image, list_imag
 _MOST_DAMAGED = 100
 # A camera that is gone is opened again so often, s.
 _REOPEN_S = 1.0
+# PyAV gives a stream up that sends nothing for so long, s; OpenCV does after 30 s.
+_STALLED_S = 10.0
 _STREAMS = ("rtsp://", "rtsps://", "http://", "https://", "udp://", "tcp://")
 
 
@@ -213,7 +215,8 @@ class _PyAv:
 
         device = text.startswith("/dev/")
         try:
-            self._container = av.open(text, format="v4l2" if device else None)
+            stalled_s = _STALLED_S if text.lower().startswith(_STREAMS) else None
+            self._container = av.open(text, format="v4l2" if device else None, timeout=stalled_s)
             self._stream = self._container.streams.video[0]
         except (
             OSError,
@@ -221,7 +224,7 @@ class _PyAv:
             IndexError,
         ) as error:  # av's errors are OSErrors or ValueErrors
             raise UsageError("PyAV cannot open %s: %s" % (text, error), "check that it is a video")
-        self._errors = av.error.FFmpegError
+        self._errors, self._stalled = av.error.FFmpegError, av.error.ExitError
         rate = self._stream.average_rate
         self.fps = float(rate) if rate else None
 
@@ -231,7 +234,7 @@ class _PyAv:
             try:
                 packet = next(packets)
                 decoded = [frame.to_ndarray(format="rgb24") for frame in packet.decode()]
-            except (StopIteration, EOFError):
+            except (StopIteration, EOFError, self._stalled):
                 return
             except self._errors:
                 yield None

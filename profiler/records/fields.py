@@ -10,6 +10,7 @@ the same declarations.
 """
 
 import copy
+import sys
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Type, TypeVar, Union
 
 from splitwatt.device_configs.errors import RunError
@@ -140,7 +141,7 @@ def parse(cls: Type[_Record], row: Any, where: str, key: str = "") -> _Record:
         if value is REQUIRED:
             raise RunError("%s: the field '%s' is missing" % (where, _join(key, name)))
         if value is not None or not declared.nullable:
-            value = _value(declared, value, where, _join(key, name))
+            value = _value(declared, value, where, _join(key, name) if key else name)
         values.append(value)
     return cls._make(values)  # type: ignore[attr-defined,no-any-return]
 
@@ -194,7 +195,14 @@ def _value(declared: Field, value: Any, where: str, key: str) -> Any:
             raise _wrong(where, key, "an object", value)
         for name in value:
             check_text(name, where, key)
-        return {n: _item(declared, one, where, _join(key, n)) for n, one in value.items()}
+        # A run of many samples has the same few names in each: one text of each is kept.
+        intern, plain, least, most = sys.intern, declared.of is float, declared.least, declared.most
+        return {
+            intern(n): one
+            if plain and type(one) is float and least <= one <= most
+            else _item(declared, one, where, _join(key, n))
+            for n, one in value.items()
+        }
     else:
         return _scalar(declared, kind, value, where, key)
     return value
@@ -221,6 +229,7 @@ def _scalar(declared: Field, kind: str, value: Any, where: str, key: str) -> Any
         if declared.choices and value not in declared.choices:
             raise _wrong(where, key, " or ".join(declared.choices), value)
         check_text(value, where, key)
+        return sys.intern(value)
     elif kind == "boolean":
         if not isinstance(value, bool):
             raise _wrong(where, key, "true or false", value)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from splitwatt.profiler.analyse.rates import MOST_RESAMPLED, resample_scale
 from splitwatt.reports.load.values import NOT_FINITE, Value, missing, ordered
 
 LEVEL = 0.95
@@ -26,7 +27,8 @@ METHOD = (
 )
 SAVING_METHOD = (
     "95 % percentile bootstrap interval of the saving, samples of both sides resampled "
-    f"({RESAMPLES} times, seed {SEED}; none below {MIN_SAMPLES} samples)"
+    f"({RESAMPLES} times, seed {SEED}; none below {MIN_SAMPLES} samples; of more than "
+    f"{MOST_RESAMPLED}, so many are resampled and the interval is scaled to all)"
 )
 
 
@@ -67,8 +69,10 @@ def _saving(ours: tuple[float, ...], theirs: tuple[float, ...]) -> Estimate:
     centre = float(_percent_saved(ours, theirs))
     if min(len(ours), len(theirs)) < MIN_SAMPLES:
         return centre, None, None
+    scale = resample_scale(len(ours), len(theirs))
+    sides = _thinned(ours), _thinned(theirs)
     ends = stats.bootstrap(
-        (ours, theirs),
+        sides,
         _percent_saved,
         n_resamples=RESAMPLES,
         confidence_level=LEVEL,
@@ -76,7 +80,19 @@ def _saving(ours: tuple[float, ...], theirs: tuple[float, ...]) -> Estimate:
         vectorized=True,
         rng=np.random.default_rng(SEED),
     ).confidence_interval
-    return centre, float(ends.low), float(ends.high)
+    if scale == 1.0:
+        return centre, float(ends.low), float(ends.high)
+    middle = float(_percent_saved(*sides))
+    low, high = (centre + (end - middle) * scale for end in ends)
+    return centre, float(low), float(high)
+
+
+def _thinned(samples: tuple[float, ...]) -> Any:
+    """The samples; of more than MOST_RESAMPLED, so many at even distances in their order."""
+    if len(samples) <= MOST_RESAMPLED:
+        return samples
+    at = (np.arange(MOST_RESAMPLED) + 0.5) * (len(samples) / MOST_RESAMPLED)
+    return np.sort(samples)[at.astype(int)]
 
 
 def _percent_saved(ours: Any, theirs: Any, axis: int = -1) -> Any:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from splitwatt.reports.load.accuracy import Accuracy
 from splitwatt.reports.load.model import Series
 from splitwatt.reports.tables.accuracy import accuracy_table
-from splitwatt.reports.tables.boards import boards_table
 from splitwatt.reports.tables.breakeven import breakeven_table, turning_table
 from splitwatt.reports.tables.energy import (
     energy_table,
@@ -20,6 +19,7 @@ from splitwatt.reports.tables.energy import (
 from splitwatt.reports.tables.frankensplit import backbones_table, components_table, wireless_table
 from splitwatt.reports.tables.paper import configurations_table, devices_table, models_table
 from splitwatt.reports.tables.runtime import (
+    boards_table,
     links_table,
     quantiles_table,
     starts_table,

@@ -159,10 +159,11 @@ def _stage_rows(s: Series, entry: Entry) -> list[Row]:
 def _rows_of(s: Series, entry: Entry, stage: BlockEnergy) -> list[Row]:
     why = stage.why_not or NOTHING
     count = stage.inferences
+    repeated = Value(float(count), ("measured",)) if count else missing(why)
     more: Row = {
         "stage": stage.stage or "",
         "end": _SERVER if stage.server else _BOARD,
-        "repetitions": Value(float(count), ("measured",)) if count else missing(why),
+        "repetitions": repeated,
     }
     rows = [_row(s, entry, energy, more) for energy in rows_of(entry, [stage])]
     return rows or [_empty(s, entry, why, more)]
@@ -171,14 +172,10 @@ def _rows_of(s: Series, entry: Entry, stage: BlockEnergy) -> list[Row]:
 def _expected(entry: Entry) -> list[str]:
     """The stages that a stage block would have had, as the samples name them."""
     names = list(entry.samples[0].stages) if entry.samples else []
-    names_of_board = [
-        name for name in names if name.rpartition(".")[2] in _ON_BOARD and "." in name
-    ]
-    names_of_board = [name for name in names_of_board if ".server." not in name]
-    slots = dict.fromkeys(name.split(".")[0] for name in names_of_board) if entry.split else {}
-    return names_of_board + [
-        f"{slot}.{stage}" for slot in slots for stage in ("transmit", "server")
-    ]
+    own = [name for name in names if name.rpartition(".")[2] in _ON_BOARD and "." in name]
+    own = [name for name in own if ".server." not in name]
+    slots = dict.fromkeys(name.split(".")[0] for name in own) if entry.split else {}
+    return own + [f"{slot}.{stage}" for slot in slots for stage in ("transmit", "server")]
 
 
 def _empty(s: Series, entry: Entry, why: str, more: Row) -> Row:

@@ -1,6 +1,7 @@
 """A deployed system: stages that overlap, a link whose rate steps, a server that goes, a constant link.
 
-Small test bundles, a real server process, a link that the kernel shapes: needs network namespaces.
+Small test bundles, a real server process, a video made of the packaged photographs, a link that the
+kernel shapes: needs network namespaces.
 BENCH_MINUTES=30 also measures memory over so long.
 """
 
@@ -13,11 +14,15 @@ from pathlib import Path
 import psutil
 
 from splitwatt.profiler.links.link import framed_bytes
-from tests.bench.deploy import Link, Running, RunningServer, bundles, frames, policy
+from tests.bench.deploy import SIDES, Link, Running, RunningServer, bundles, film, frames, policy
 from tests.bench.measure import publish
 from tests.conftest import ROOT, splitwatt
 
 DEADLINE_MS = 500.0
+# Configuration -> quality, as the policy has them, best first.
+QUALITY = {
+    name: 10 - n for n, name in enumerate([*(f"tiny@{rate}" for rate in SIDES), "tiny_local"])
+}
 FPS = 5
 # kbit/s, seconds.
 STEPS = [(1000.0, 15.0), (100.0, 15.0), (37.5, 15.0), (0.0, 8.0), (1000.0, 12.0)]
@@ -47,18 +52,16 @@ def overlap(folder: Path, server: RunningServer) -> list[str]:
 
 
 def _mean(lines, chosen):
-    return statistics.mean(
-        sum(s for name, s in line["stages_s"].items() if chosen(name)) for line in lines
-    )
+    return statistics.mean(_sum(line, chosen) for line in lines)
 
 
 def steps(folder: Path, server: RunningServer) -> list[list[str]]:
     """A link whose rate steps: frames in time, and quality, against who knows the trace."""
     seconds = sum(step for _, step in STEPS)
+    costs = _costs(folder, server)
     with Link(server.url, "1mbit") as link:
         running = Running(folder / "steps.jsonl", "--source",
-                          frames(folder / "steps", int(FPS * (seconds + 5))), "--fps", FPS,
-                          "--policy", policy(folder, DEADLINE_MS), "--server", link.url,
+                          film(folder / "steps.mp4", seconds + 30, FPS), "--policy", policy(folder, DEADLINE_MS), "--server", link.url,
                           prefix=link.prefix)  # fmt: skip
         start_s = running.first(lambda line: line["config"] != "tiny_local")
         changes = []
@@ -69,24 +72,21 @@ def steps(folder: Path, server: RunningServer) -> list[list[str]]:
         end_s = time.monotonic()
         lines = [line for line in running.stop()
                  if start_s <= line["captured_monotonic_s"] < end_s - 1]  # fmt: skip
-    costs = _costs(lines)
     ideal = {kbit_s: _best(costs, kbit_s) for kbit_s, _ in STEPS}
-    quality = {name: 10 - n for n, name in enumerate(["tiny@1", "tiny@2", "tiny@3", "tiny@4",
-                                                      "tiny_local"])}  # fmt: skip
 
     def rate_of(line):
         return [k for at, k in changes if at <= line["captured_monotonic_s"]][-1:] or [STEPS[0][0]]
 
     good = [line for line in lines if line["latency_s"] <= DEADLINE_MS / 1000 and not line["error"]]
     expected = (end_s - 1 - start_s) * FPS
-    oracle = sum(quality[ideal[rate_of(line)[0]]] for line in lines)
-    got = sum(quality[line["config"]] for line in good)
+    oracle = sum(QUALITY[ideal[rate_of(line)[0]]] for line in lines)
+    got = sum(QUALITY[line["config"]] for line in good)
     fixed = {
         name: statistics.mean(_latency(costs, name, rate_of(line)[0]) <= DEADLINE_MS / 1000
                               for line in lines) for name in costs if name != "tiny_local"
     }  # fmt: skip
     best = max(fixed, key=lambda name: fixed[name])
-    used = {name: sum(line["config"] == name for line in good) for name in quality}
+    used = {name: sum(line["config"] == name for line in good) for name in QUALITY}
     return [
         ["frames in time, of all that were captured (the local model can answer each)", ">= 95 %",
          f"{100 * len(good) / expected:.1f} %", f"{used}; best fixed split configuration {best}: "
@@ -95,20 +95,27 @@ def steps(folder: Path, server: RunningServer) -> list[list[str]]:
     ]  # fmt: skip
 
 
-def _costs(lines):
-    """Configuration -> (seconds on the board, wire bytes, seconds on the server), medians."""
+def _costs(folder: Path, server: RunningServer) -> dict[str, tuple[float, float, float]]:
+    """Configuration -> (seconds on the board, wire bytes, seconds on the server): medians of the
+    photographs, each configuration alone and without a link.
+    """
     costs = {}
-    for name in sorted({line["config"] for line in lines}):
-        own = [line for line in lines if line["config"] == name and line["why"] != "hedged"]
-        if own:
-            costs[name] = (
-                statistics.median(sum(s for k, s in line["stages_s"].items()
-                                      if not k.startswith(("server.", "network"))) for line in own),
-                statistics.median(framed_bytes(line["wire_up_bytes"] or 0) for line in own),
-                statistics.median(sum(s for k, s in line["stages_s"].items()
-                                      if k.startswith("server.")) for line in own),
-            )  # fmt: skip
+    source = frames(folder / "costs", 24)
+    for name in QUALITY:
+        running = Running(folder / f"costs-{name}.jsonl", "--source", source, "--bundle",
+                          folder / "cpu" / name, "--server", server.url)  # fmt: skip
+        lines = running.wait()[6:]
+        costs[name] = (
+            statistics.median(_sum(line, lambda stage: not stage.startswith(("server.", "network")))
+                              for line in lines),
+            statistics.median(framed_bytes(line["wire_up_bytes"] or 0) for line in lines),
+            statistics.median(_sum(line, lambda stage: stage.startswith("server.")) for line in lines),
+        )  # fmt: skip
     return costs
+
+
+def _sum(line, chosen):
+    return sum(seconds for stage, seconds in line["stages_s"].items() if chosen(stage))
 
 
 def _latency(costs, name, kbit_s):
@@ -119,17 +126,14 @@ def _latency(costs, name, kbit_s):
 
 
 def _best(costs, kbit_s):
-    return next(
-        name for name in sorted(costs) if _latency(costs, name, kbit_s) <= DEADLINE_MS / 1000
-    )
+    return next(name for name in QUALITY if _latency(costs, name, kbit_s) <= DEADLINE_MS / 1000)
 
 
 def killed(folder: Path) -> list[list[str]]:
     """A server that is killed and started again."""
     running_server = RunningServer(folder, "--port", "0")
     port = running_server.url.rsplit(":", 1)[1]
-    running = Running(folder / "killed.jsonl", "--source", frames(folder / "killed", 600), "--fps",
-                      FPS, "--policy", policy(folder, DEADLINE_MS), "--server",
+    running = Running(folder / "killed.jsonl", "--source", film(folder / "killed.mp4", 120, FPS), "--policy", policy(folder, DEADLINE_MS), "--server",
                       running_server.url)  # fmt: skip
     running.first(lambda line: line["config"] != "tiny_local")
     time.sleep(3.0)
@@ -155,8 +159,7 @@ def constant(folder: Path, server: RunningServer, seconds: float = 60.0) -> list
     """Changes of the configuration over a link whose rate stays."""
     with Link(server.url, "150kbit") as link:
         running = Running(folder / "constant.jsonl", "--source",
-                          frames(folder / "constant", int(FPS * (seconds + 15))), "--fps", FPS,
-                          "--policy", policy(folder, DEADLINE_MS), "--server", link.url,
+                          film(folder / "constant.mp4", seconds + 40, FPS), "--policy", policy(folder, DEADLINE_MS), "--server", link.url,
                           prefix=link.prefix)  # fmt: skip
         running.first(lambda line: line["frame"] > 10 * FPS)
         time.sleep(seconds)
@@ -171,7 +174,7 @@ def constant(folder: Path, server: RunningServer, seconds: float = 60.0) -> list
 def memory(folder: Path, server: RunningServer, minutes: float) -> list[list[str]]:
     """Resident memory of board and server process after a minute and at the end."""
     running = Running(folder / "memory.jsonl", "--source",
-                      frames(folder / "memory", int(10 * 60 * minutes)), "--fps", 10, "--policy",
+                      film(folder / "memory.mp4", 60 * minutes + 30, 10), "--policy",
                       policy(folder, DEADLINE_MS), "--server", server.url)  # fmt: skip
     watched = {"board": psutil.Process(running.process.pid),
                "server": psutil.Process(server.process.pid)}  # fmt: skip

@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import av
 import yaml
+from PIL import Image
 
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.profiler.links.link import BURST_BYTES
@@ -93,6 +95,28 @@ def frames(folder: Path, count: int) -> Path:
     return folder
 
 
+def film(path: Path, seconds: float, fps: int) -> Path:
+    """An H.264 video of so many seconds, 640 x 480: a camera that moves over the packaged photographs,
+    ten seconds over each, coming closer.
+    """
+    photographs = [Image.open(one).convert("RGB")
+                   for one in sorted((ROOT / "engines" / "photographs").glob("*.jpg"))]  # fmt: skip
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
+        for number in range(round(seconds * fps)):
+            turn, share = divmod(number / fps / 10, 1)
+            photograph = photographs[int(turn) % len(photographs)]
+            scale = min(photograph.width / 4, photograph.height / 3) * (1 - 0.4 * share)
+            left, top = (share * (side - size * scale)
+                         for side, size in zip(photograph.size, (4, 3), strict=True))  # fmt: skip
+            box = (left, top, left + 4 * scale, top + 3 * scale)
+            picture = photograph.resize((640, 480), Image.Resampling.BILINEAR, box)
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode(None))
+    return path
+
+
 class Running:
     """`splitwatt run` in a process, on the board's side of a link where there is one."""
 
@@ -132,4 +156,4 @@ class Running:
         return self.lines()
 
 
-__all__ = ["Link", "RunningServer", "Running", "bundles", "frames", "policy"]
+__all__ = ["Link", "RunningServer", "Running", "bundles", "film", "frames", "policy"]

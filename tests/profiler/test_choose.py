@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.stats
 import yaml
 
@@ -121,6 +122,56 @@ def test_a_policy_holds_what_was_measured_and_run_takes_it(tiny, config, tmp_pat
     assert 0 < ours.board_s < 30 and 0 < ours.server_s < 30 and ours.quality is None
     document = yaml.safe_load(policy.read_text())
     assert all(not point["bundle"].startswith("/") for point in document["points"])
+
+
+def test_a_bound_of_joules_is_met_by_the_end_of_their_interval_alone(tiny, tmp_path):
+    """A made-up sensor's joules, integrated by scipy over each of the run's traces."""
+    path, config = tmp_path / "run", tmp_path / "local.yaml"
+    config.write_text("""
+format: 1
+name: local
+warmup: 1
+inferences: 30
+repeats: 2
+links: [{name: "100 kbit/s", kind: simulated, rate_kbit_s: 100}]
+configurations: {LC1: {local: [tiny_local]}}
+""")
+    code, _, err = command("profile", "--config", config, "--bundles", tiny, "--driver", "generated",
+                           "--out", path)  # fmt: skip
+    assert code == 0, err
+    _, document = chosen(path, "--deadline", "100s", "--share", "0.5")
+    [row] = document["configurations"]
+    value, low, high = (row["joules"][name] for name in ("value", "low", "high"))
+    run = read_run(str(path))
+    by_block = []
+    for window in run.windows:
+        if window.name != "inferences":
+            continue
+        trace = np.loadtxt(
+            run.power[window.block], delimiter=",", skiprows=1, usecols=(0, 1), comments="#"
+        )
+        inside = trace[(trace[:, 0] >= window.start_s) & (trace[:, 0] <= window.end_s)]
+        joules = scipy.integrate.simpson(inside[:, 1], x=inside[:, 0])
+        by_block.append(joules / sum(s.block == window.block for s in run.measured("LC1")))
+    assert value == pytest.approx(np.mean(by_block), rel=0.15) and low < value < high
+    assert any("made-up sensor" in note for note in document["notes"])
+    for most, verdict in (
+        (1.01 * high, "met"),
+        ((value + high) / 2, "open"),
+        (0.99 * value, "missed"),
+    ):
+        code, document = chosen(path, "--deadline", "100s", "--share", "0.5", "--max-joules", most)
+        assert document["configurations"][0]["verdicts"]["joules"] == verdict
+        assert code == (0 if verdict == "met" else 1)
+    figure = tmp_path / "front.pdf"
+    code, out, _ = command(
+        "choose", path, "--deadline", "100s", "--share", "0.5", "--figure", figure
+    )
+    assert (
+        code == 0
+        and figure.read_bytes().startswith(b"%PDF")
+        and "%.3f to %.3f" % (low, high) in out
+    )
 
 
 @pytest.mark.parametrize(

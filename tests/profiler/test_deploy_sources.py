@@ -1,10 +1,13 @@
 """Where frames come from: both decoders against each other, rates, cameras that go."""
 
+import http.server
+import io
 import threading
 import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.profiler.deploy import sources
@@ -93,3 +96,58 @@ def test_a_source_that_gives_nothing_is_reported(tiny, capsys, monkeypatch):
         threading.Timer(1.0, running.stop).start()
         running.run(Stalled("a camera"))
     assert "a camera has given no frame for 0.3 s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("decoder", [_OpenCv, _PyAv])
+def test_a_camera_of_the_network_that_stalls_and_vanishes_is_opened_again(
+    decoder, photographs, monkeypatch, capsys
+):
+    """An HTTP server of pictures, as network cameras have one: its first two connections end, one by
+    falling silent and one at once; frames go on with the third.
+    """
+    monkeypatch.setattr(sources, "_STALLED_S", 1.0)
+    picture = io.BytesIO()
+    Image.open(photographs[0]).resize((64, 48)).save(picture, "JPEG")
+    part = (b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n"
+            % len(picture.getvalue()) + picture.getvalue() + b"\r\n")  # fmt: skip
+    opened, ended = [], threading.Event()
+
+    class Pictures(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            opened.append(self.path)
+            number = len(opened)
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            try:
+                for _ in range(60 if number < 3 else 10**6):
+                    if ended.wait(0.01):
+                        return
+                    self.wfile.write(part)
+                if number == 1 and decoder is _PyAv:
+                    ended.wait(60)
+            except OSError:
+                return
+
+        def log_message(self, *words):
+            """Nothing is printed."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pictures)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    camera = None
+    try:
+        camera = sources._Video("http://127.0.0.1:%d/video" % server.server_port, None, decoder)
+        numbers = []
+        for frame in camera.frames():
+            assert frame.rgb.shape == (48, 64, 3)
+            numbers.append(frame.number)
+            if len(opened) >= 3 and len(numbers) > 100:
+                break
+        assert numbers == list(range(len(numbers)))
+        assert "is opened again every second" in capsys.readouterr().err
+    finally:
+        ended.set()
+        if camera is not None:
+            camera.close()
+        server.shutdown()
+        server.server_close()

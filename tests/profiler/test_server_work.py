@@ -128,6 +128,29 @@ def test_the_memory_budget_lets_the_oldest_idle_model_go(tiny, tmp_path):
         small.load("a@1")
 
 
+def test_models_with_the_same_parts_have_one_engine_until_the_last_of_them_goes(
+    tiny, tmp_path, requests
+):
+    for name in ("a@1", "b@1"):
+        shutil.copytree(tiny / "cpu" / MODEL, tmp_path / name)
+    models = Models(str(tmp_path), "cpu", 1)
+    payload, sizes, expected = requests[0]
+
+    def engines(name):
+        with models.use(name) as pipeline:
+            return [engine for _, engine in pipeline._chain]
+
+    own = engines("a@1")
+    assert len(own) == 4
+    assert all(one is other for one, other in zip(own, engines("b@1"), strict=True))
+    models.unload("a@1")
+    with models.use("b@1") as pipeline:
+        same(pipeline.run(payload, np.asarray(sizes, np.int32))[0], expected)
+    models.unload("b@1")
+    assert not any(one is other for one, other in zip(own, engines("a@1"), strict=True))
+    models.close()
+
+
 def test_idle_models_go_while_the_process_is_over_the_budget(tiny, tmp_path):
     for name in ("a@1", "b@1", "c@1"):
         shutil.copytree(tiny / "cpu" / MODEL, tmp_path / name)

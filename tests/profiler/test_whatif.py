@@ -58,6 +58,37 @@ def test_break_even_is_where_both_take_the_same_time(run):
     assert ours.median_s(1.1 * at, 1) < local.median_s(1.1 * at, 1)
 
 
+def test_the_interval_of_many_samples_is_as_wide_as_when_all_are_resampled(run):
+    """The yardstick is scipy's bootstrap of the whole sample."""
+    times = np.random.default_rng(1).lognormal(-1.0, 0.5, 4000)
+    many = case(run, "LC1")._replace(
+        board_s=times, rest_s=0 * times, server_s=0 * times, bits=0 * times
+    )
+    low, high = many.interval_s(100.0)
+    due = stats.bootstrap(
+        (times,), np.median, n_resamples=1000, method="percentile", rng=np.random.default_rng(2)
+    ).confidence_interval
+    assert low < np.median(times) < high
+    assert high - low == pytest.approx(due.high - due.low, rel=0.2)
+
+
+def test_a_break_even_of_many_samples_is_narrower_by_the_root_of_their_number(run):
+    def even_of(seed, one, count):
+        times = np.random.default_rng(seed).lognormal(0.7, 0.3, count)
+        bits = np.full(count, case(run, one).bits[0])
+        return case(run, one)._replace(
+            board_s=times - bits / 1e6, rest_s=0 * times, server_s=0 * times, bits=bits
+        )
+
+    def spread_of(count):
+        split, local = even_of(1, "Ours1", count), even_of(2, "LC1", count)
+        even = break_even(split, local._replace(rest_s=np.full(count, 1.0)), Setting())
+        assert even.low < even.value < even.high and even.certain == 1.0
+        return np.log(even.high / even.low)
+
+    assert spread_of(200) / spread_of(20000) == pytest.approx(10, rel=0.3)
+
+
 def test_a_slower_board_lengthens_its_own_stages_alone(run):
     for name in TIMES:
         one = case(run, name)

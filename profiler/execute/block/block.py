@@ -116,9 +116,9 @@ class Block:
         if self._config.payload == "published":
             self._published = published_total([m.model for m in models])
         if self._row.kind != SPLIT:
-            local = LocalSystem(models, backend, threads)
+            local = LocalSystem(models, backend, threads, self._config.jpeg_reduced)
             return Opened(local, cuda_s, time.perf_counter() - start, None)
-        split = SplitSystem(models, backend, threads, self._client)
+        split = SplitSystem(models, backend, threads, self._client, self._config.jpeg_reduced)
         opened = time.perf_counter()
         split.load()
         return Opened(split, cuda_s, opened - start, time.perf_counter() - opened)

@@ -1,20 +1,21 @@
 """The stages of a configuration, each repeated alone for its joules; the runner samples the power."""
 
 import itertools
-from typing import Any, Callable, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from splitwatt.device_configs.errors import ImageError, SplitwattError
 from splitwatt.energy.joules.per_image import Repetitions, repeat
-from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, LocalPipeline
+from splitwatt.engines.pipeline.preprocess import Size
 from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.profiler.analyse.energy import SERVER, TRANSMIT
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.remote import STAGES, Remote
-from splitwatt.profiler.config.bundles import open_bundles, slot
+from splitwatt.profiler.config.bundles import Found, open_bundles, slot
 from splitwatt.profiler.config.config import SPLIT
+from splitwatt.profiler.execute.block.system import decoder
 from splitwatt.profiler.execute.job import Begun, Job
 from splitwatt.profiler.execute.plan import stage_names
 from splitwatt.profiler.records.blocks import StageBlock
@@ -87,17 +88,18 @@ class StageWork:
             self._begun.session,
         )  # fmt: skip
 
-    def _images(self) -> List[np.ndarray]:
-        """The first images that can be decoded.
+    def _images(self, models: Sequence[Found]) -> List[Tuple[np.ndarray, Optional[Size]]]:
+        """The first images that can be decoded, see `decoder`.
 
         Raises:
             ImageError: no image can.
         """
-        decoded: List[np.ndarray] = []
+        decode = decoder(models, self._begun.config.jpeg_reduced)
+        decoded: List[Tuple[np.ndarray, Optional[Size]]] = []
         damaged = ImageError("the run has no image")
         for path in self._begun.images:
             try:
-                decoded.append(decode_image(path))
+                decoded.append(decode(path))
             except ImageError as error:
                 damaged = error
             if len(decoded) == IMAGES:
@@ -110,24 +112,25 @@ class StageWork:
         """A model's stages in their order; its engines are open while those of the board are given."""
         job, backend, threads = self._job, self._begun.block.backend, self._job.threads
         own = self._begun.config.only([self._row.id])
-        images, opened = self._images(), open_bundles(own, job.bundles, job.target)[model]
-        bundle = opened.bundle
+        opened = open_bundles(own, job.bundles, job.target)
+        images = self._images([opened[name] for name in self._row.models])
+        bundle = opened[model].bundle
         prefix = slot(bundle.manifest.tasks) + "."
         with EngineStore() as store:
             if self._row.kind != SPLIT:
                 local = LocalPipeline(bundle, backend, threads, store)
-                per_image = [local.steps(image) for image in images]
+                per_image = [local.steps(*image) for image in images]
             else:
                 board = BoardPipeline(bundle, backend, threads, store)
-                per_image = [board.steps(image) for image in images]
+                per_image = [board.steps(*image) for image in images]
             for stage in zip(*per_image):
                 yield self._on_board(prefix + stage[0][0], [call for _, call in stage])
             if self._row.kind == SPLIT:
-                requests = [board.run(image) for image in images]
+                requests = [board.run(*image) for image in images]
                 bodies = [(r.payload, r.sizes.tolist()) for r in requests]
         if self._row.kind == SPLIT:
-            yield self._transmit(opened.model, prefix + TRANSMIT, bodies)
-            yield self._server(opened.model, prefix + SERVER, bodies)
+            yield self._transmit(opened[model].model, prefix + TRANSMIT, bodies)
+            yield self._server(opened[model].model, prefix + SERVER, bodies)
 
     def _on_board(self, stage: str, calls: List[Step]) -> Measured:
         return Measured(stage, lambda: self._repeat(calls), len(calls))

@@ -3,12 +3,15 @@
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
+
 from splitwatt.engines.bundle.model_name import FP32, read_name
 from splitwatt.engines.pipeline.answer import unpack
 from splitwatt.engines.pipeline.chain import PartsPipeline
-from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.image import decode_image, decode_reduced
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, LocalPipeline
 from splitwatt.engines.pipeline.pipeline import Request as BoardRequest
+from splitwatt.engines.pipeline.preprocess import Size, plan
 from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.profiler.client.client import Client, Reply
 from splitwatt.profiler.config.bundles import Found, slot
@@ -52,11 +55,35 @@ class Charge(NamedTuple):
     source: str
 
 
+def decoder(
+    models: Sequence[Found], jpeg_reduced: bool
+) -> Callable[[str], Tuple[np.ndarray, Optional[Size]]]:
+    """What decodes an image file for models: uint8 (H, W, 3), and the size of the image in its file
+    where that may be larger.
+    """
+    specs = [model.bundle.manifest.preprocess for model in models]
+
+    def needed(size: Size) -> Size:
+        heights, widths = zip(*(plan(size, spec).resized for spec in specs))
+        return max(heights), max(widths)
+
+    if jpeg_reduced:
+        return lambda path: decode_reduced(path, needed)
+    return lambda path: (decode_image(path), None)
+
+
 class LocalSystem:
     """Local computing: every model on the board, one after the other."""
 
-    def __init__(self, models: Sequence[Found], backend: str, threads: Optional[int]) -> None:
+    def __init__(
+        self,
+        models: Sequence[Found],
+        backend: str,
+        threads: Optional[int],
+        jpeg_reduced: bool = False,
+    ) -> None:
         self._store = EngineStore()
+        self._decode = decoder(models, jpeg_reduced)
         self._models = [
             (
                 m.model,
@@ -76,10 +103,10 @@ class LocalSystem:
         stages: Dict[str, float] = {}
         device_s: Dict[str, float] = {}
         start, used_s = time.perf_counter(), time.process_time()
-        rgb = decode_image(path)
+        rgb, size = self._decode(path)
         stages["decode"] = time.perf_counter() - start
         for model, prefix, pipeline in self._models:
-            answers[model], own = pipeline.run(rgb)
+            answers[model], own = pipeline.run(rgb, size)
             _add(stages, prefix, own)
             _add(device_s, prefix, pipeline.device_s)
         total_s, used_s = time.perf_counter() - start, time.process_time() - used_s
@@ -107,9 +134,15 @@ class SplitSystem:
     """
 
     def __init__(
-        self, models: Sequence[Found], backend: str, threads: Optional[int], client: Client
+        self,
+        models: Sequence[Found],
+        backend: str,
+        threads: Optional[int],
+        client: Client,
+        jpeg_reduced: bool = False,
     ) -> None:
         self._store = EngineStore()
+        self._decode = decoder(models, jpeg_reduced)
         self._client = client
         self._models = [
             (
@@ -140,10 +173,10 @@ class SplitSystem:
         device_s: Dict[str, float] = {}
         requests, payloads, drained_s = [], [], 0.0
         start, used_s = time.perf_counter(), time.process_time()
-        rgb = decode_image(path)
+        rgb, size = self._decode(path)
         stages["decode"] = time.perf_counter() - start
         for model, prefix, pipeline in self._models:
-            request = pipeline.run(rgb)
+            request = pipeline.run(rgb, size)
             _add(stages, prefix, request.stages)
             _add(device_s, prefix, pipeline.device_s)
             drain_s = self._client.drain()
@@ -166,9 +199,9 @@ class SplitSystem:
         Raises:
             ImageError, EngineError, BitstreamError: as the pipelines do.
         """
-        rgb = decode_image(path)
+        rgb, size = self._decode(path)
         for model, _, pipeline in self._models:
-            yield model, pipeline.run(rgb)
+            yield model, pipeline.run(rgb, size)
 
     def ask(self, model: str, request: BoardRequest) -> Any:
         """Send a request that was prepared; the answer.

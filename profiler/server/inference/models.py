@@ -16,8 +16,11 @@ import psutil
 
 from splitwatt.device_configs.errors import ServerError, SplitwattError, UsageError
 from splitwatt.device_configs.names import check_known
+from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.bundle import MANIFEST, Bundle
+from splitwatt.engines.bundle.manifest import Part
 from splitwatt.engines.pipeline.batching import BatchPipeline
+from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.profiler.server.inference.tensors import metadata
 
 
@@ -39,10 +42,74 @@ class Usage(NamedTuple):
     evictions: int
 
 
+class _Shared:
+    """An engine, loaded or on its way, and how many models have it."""
+
+    def __init__(self) -> None:
+        self.store = EngineStore()
+        self.loading = threading.Lock()
+        self.users = 0
+
+
+class _Engines:
+    """The engines of all models: a part that several of them have, as the body of all rates of a JPEG
+    system, is loaded once, and closed with the last model that has it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._shared: dict[Any, _Shared] = {}
+
+    def take(self, key: Any, load: Callable[[EngineStore], Engine]) -> Engine:
+        """The engine of a key, for one model more; raises what `load` does."""
+        with self._lock:
+            shared = self._shared.setdefault(key, _Shared())
+            shared.users += 1
+        try:
+            with shared.loading:
+                return load(shared.store)
+        except BaseException:
+            self.give_back(key)
+            raise
+
+    def give_back(self, key: Any) -> None:
+        """One model fewer has it."""
+        with self._lock:
+            shared = self._shared[key]
+            shared.users -= 1
+            if shared.users:
+                return
+            del self._shared[key]
+        shared.store.close()
+
+
+class _OwnEngines(EngineStore):
+    """A model's share of them."""
+
+    def __init__(self, engines: _Engines) -> None:
+        super().__init__()
+        self._all = engines
+
+    def get(self, bundle: Bundle, part: Part, backend: str, threads: int | None) -> Engine:
+        """As EngineStore's."""
+        key = (part.sha256, backend, threads)
+        if key not in self._engines:
+            self._engines[key] = self._all.take(
+                key, lambda store: store.get(bundle, part, backend, threads)
+            )
+        return self._engines[key]
+
+    def close(self) -> None:
+        """Give every engine back."""
+        while self._engines:
+            self._all.give_back(self._engines.popitem()[0])
+
+
 class _Loaded:
     """A model in memory or on its way there; `users` are the inferences that run on it."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, engines: _Engines) -> None:
+        self.engines = _OwnEngines(engines)
         self.bytes = size
         self.users = 0
         self.gone = False
@@ -50,9 +117,8 @@ class _Loaded:
         self.pipeline: BatchPipeline | None = None
 
     def close(self) -> None:
-        if self.pipeline is not None:
-            self.pipeline.close()
-            self.pipeline = None
+        self.pipeline = None
+        self.engines.close()
 
 
 class Models:
@@ -85,6 +151,7 @@ class Models:
         self._opening = threading.Lock()
         self._bundles: dict[str, Bundle] = {}
         self._split: dict[str, tuple[int, bool]] = {}  # name -> its manifest's time, and whether
+        self._engines = _Engines()
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
         self._leaving: set[_Loaded] = set()
         self._loads = 0
@@ -206,7 +273,7 @@ class Models:
                 )
             while name not in self._loaded and not self._room(size):
                 self._changed.wait()  # what is in use ends, and leaves
-            loaded = self._loaded.setdefault(name, _Loaded(size))
+            loaded = self._loaded.setdefault(name, _Loaded(size, self._engines))
             self._loaded.move_to_end(name)
             loaded.users += 1
             return loaded
@@ -228,7 +295,9 @@ class Models:
         with loaded.loading:
             if loaded.pipeline is None:
                 try:
-                    loaded.pipeline = BatchPipeline(bundle, self._backend, self._threads)
+                    loaded.pipeline = BatchPipeline(
+                        bundle, self._backend, self._threads, loaded.engines
+                    )
                 except BaseException:
                     with self._changed:
                         if self._loaded.get(name) is loaded:

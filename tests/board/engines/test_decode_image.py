@@ -11,7 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from splitwatt.device_configs.errors import ImageError, UsageError
 from splitwatt.engines.photos import default_photos
-from splitwatt.engines.pipeline.image import decode_image, image_names, list_images
+from splitwatt.engines.pipeline.image import decode_image, decode_reduced, image_names, list_images
 
 RNG = np.random.RandomState(3)
 
@@ -319,3 +319,42 @@ def test_a_grey_jpeg_2000_of_9_to_15_bits(file):
     one = 255 / (2 ** int(file.split(".")[0]) - 1)
     wanted = np.round([0, one, 127, 255 - one, 255, 255, 255, 255])
     assert np.array_equal(rgb, np.broadcast_to(wanted[None, :, None], rgb.shape))
+
+
+def test_a_jpeg_is_decoded_at_the_smallest_scale_that_is_large_enough():
+    """Sizes are libjpeg's: a scaled side is rounded up."""
+    data = encoded(photograph((641, 480)), "JPEG")
+    asked = []
+
+    def needed(height, width):
+        return lambda size: asked.append(size) or (height, width)
+
+    for least, shape in (
+        ((480, 641), (480, 641)), ((241, 10), (480, 641)), ((240, 320), (240, 321)),
+        ((120, 160), (120, 161)), ((3, 3), (60, 81)),
+    ):  # fmt: skip
+        rgb, size = decode_reduced(data, needed(*least))
+        assert rgb.shape[:2] == shape and size == (480, 641) == asked[-1]
+        assert rgb.dtype == np.uint8 and rgb.flags.c_contiguous and rgb.flags.writeable
+
+
+def test_a_reduced_jpeg_is_the_photograph():
+    whole = photograph((640, 480))
+    rgb, _ = decode_reduced(encoded(whole, "JPEG", quality=95), lambda size: (240, 320))
+    half = np.asarray(whole.resize((320, 240), Image.BOX), int)
+    assert np.abs(rgb - half).mean() < 2.0
+
+
+def test_a_turned_jpeg_is_asked_for_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(photograph((640, 480)), "JPEG", exif=exif.tobytes())
+    rgb, size = decode_reduced(data, lambda size: (320, 200))
+    assert size == (640, 480) == decode_image(data).shape[:2] and rgb.shape[:2] == (320, 240)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_other_files_have_one_size(kind):
+    data = encoded(photograph((64, 48)), kind)
+    rgb, size = decode_reduced(data, lambda size: (3, 3))
+    assert size == (48, 64) and np.array_equal(rgb, decode_image(data))

@@ -3,14 +3,17 @@
 import sys
 import types
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from splitwatt.engines.backends import BACKENDS, ort_cpu
 from splitwatt.engines.backends.base import Built
 from splitwatt.engines.photos import default_photos
+from splitwatt.engines.pipeline.preprocess import preprocess
 from splitwatt.profiler.config.bundles import open_bundles
 from splitwatt.profiler.config.config import from_document
-from splitwatt.profiler.execute.block.system import LocalSystem
+from splitwatt.profiler.execute.block.system import LocalSystem, decoder
 from tests.board.tiny import tiny_bundle
 
 
@@ -65,5 +68,24 @@ def test_where_there_is_none_there_is_no_figure(found):
     try:
         assert system.run(default_photos()[0]).device_s is None and system.fallbacks == []
         assert system.built == []
+    finally:
+        system.close()
+
+
+def test_a_reduced_jpeg_gives_the_input_the_size_that_the_whole_one_does(found, tmp_path):
+    """The answer is of the image in the file: its size goes to where boxes and masks are scaled."""
+    path = str(tmp_path / "large.jpg")
+    with Image.open(default_photos()[0]) as image:
+        image.convert("RGB").resize((1283, 961)).save(path, quality=95)
+    whole, reduced = (decoder(found, asked)(path) for asked in (False, True))
+    assert whole[0].shape == (961, 1283, 3) and whole[1] is None
+    assert reduced[0].shape[0] <= 481 and reduced[1] == (961, 1283)
+    spec = found[0].bundle.manifest.preprocess
+    one, two = preprocess(*whole[:1], spec), preprocess(reduced[0], spec, reduced[1])
+    assert one[1:] == two[1:] and one.tensor.shape == two.tensor.shape
+    assert np.abs(one.tensor - two.tensor).mean() < 0.1
+    system = LocalSystem(found, "cpu", 1, jpeg_reduced=True)
+    try:
+        assert system.run(path).answers
     finally:
         system.close()
