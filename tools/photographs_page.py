@@ -47,7 +47,7 @@ def paths(resources: bytes) -> dict[int, str]:
     """
     version, tree, data, names = struct.unpack_from(">4I", resources, 4)
     size = 22 if version >= 2 else 14
-    files: dict[int, str] = {}
+    by_offset: dict[int, str] = {}
 
     def walk(index: int, above: str) -> None:
         node = tree + index * size
@@ -61,10 +61,10 @@ def paths(resources: bytes) -> dict[int, str]:
                 walk(child, path)
         else:
             (offset,) = struct.unpack_from(">I", resources, node + 10)
-            files[data + offset + 4] = path
+            by_offset[data + offset + 4] = path
 
     walk(0, "")
-    return files
+    return by_offset
 
 
 def origins(pictures: list[Photograph], folder: Path) -> list[Origin]:
@@ -99,12 +99,6 @@ def _stanzas(folder: Path, package: str) -> list[tuple[list[str], str, str, str]
         if fields[0]:
             stanzas.append((fields[0].split(), *fields[1:]))
     return stanzas  # type: ignore[return-value]
-
-
-def _field(name: str, paragraph: str) -> str:
-    """Its text on one line; empty where the paragraph has no such field."""
-    match = re.search(_FIELD.format(name), paragraph + "\n", re.MULTILINE)
-    return " ".join(match.group(1).split()) if match else ""
 
 
 def _stated(path: str, stanzas: list[tuple[list[str], str, str, str]]) -> tuple[str, str, str]:

@@ -40,14 +40,14 @@ class Agreement:
 
 def agreement(run: Run, task: str) -> Agreement | None:
     """What most models of a run were compared with on a task; None where nothing was."""
-    groups: dict[tuple[str, str], dict[str, Result]] = {}
+    results: dict[tuple[str, str], dict[str, Result]] = {}
     for other, folder, result in _read(run)[0]:
         if result.task == task and result.main.value is not None:
-            groups.setdefault((other, folder), {})[result.model] = result
-    if not groups:
+            results.setdefault((other, folder), {})[result.model] = result
+    if not results:
         return None
-    other, _ = key = max(groups, key=lambda one: len(groups[one]))
-    return Agreement(run, other, task, tuple(groups[key].values()))
+    other, _ = key = max(results, key=lambda one: len(results[one]))
+    return Agreement(run, other, task, tuple(results[key].values()))
 
 
 def damage(run: Run) -> list[str]:

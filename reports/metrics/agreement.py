@@ -18,8 +18,8 @@ NAMES = {
 
 def agreement_percent(entry: Entry, task: str) -> Value:
     """In percent, with its interval over images."""
-    made = agreement(entry.run, task)
-    return made.of(entry) if made else missing("no agreement.json has it")
+    agreed = agreement(entry.run, task)
+    return agreed.of(entry) if agreed else missing("no agreement.json has it")
 
 
 def sentences(series: list[Series]) -> list[str]:
