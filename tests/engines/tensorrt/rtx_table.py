@@ -8,7 +8,7 @@ operator tables, as `splitwatt export` fits it. Each piece that TensorRT runs th
 product's own profile, parser and builder, in TensorRT for RTX, for SM 8.6 and without a GPU. Stand-in plugins,
 which compute nothing, take the place of NonMaxSuppression, NonZero and RoiAlign. fp16 and int8 are the
 board's parts in them, where the targets have them (int8 calibrated on one photograph); in-graph is the
-encoder with the range coder's plugin in it.
+encoder with the range coder's plugin in it, where TensorRT's public headers are (SPLITWATT_TENSORRT_HEADERS).
 
 A graph is built once: its hash covers operators, attributes, types, shapes and the range of its inputs, not
 the values of weights, and one that is in the page's table already is taken from there.
@@ -53,7 +53,7 @@ from splitwatt.export.tracing.in_graph import packs
 from splitwatt.export.tracing.photos import samples
 from splitwatt.export.tracing.pieces import ports_of
 from tests.conftest import ROOT
-from tests.engines.tensorrt.rtx import plugin_library, register_stand_ins, stood_in
+from tests.engines.tensorrt.rtx import newest_headers, plugin_library, register_stand_ins, stood_in
 
 PAGE = ROOT / "docs" / "compatibility.md"
 START, END = "<!-- table of tensorrt-rtx", "<!-- end of the table -->"
@@ -207,7 +207,13 @@ class Fits:
     def _has_coder(self, part: Part) -> bool:
         codec = self.bundle.manifest.codec
         named = LATENT in [port.name for port in part.outputs]
-        return named and codec is not None and codec.kind == "rangecoder"
+        # The plugin is compiled here, against TensorRT's public headers.
+        return (
+            newest_headers() is not None
+            and named
+            and codec is not None
+            and codec.kind == "rangecoder"
+        )
 
     def _in_precision(self, bundle: Bundle, part: Part, precision: str) -> onnx.ModelProto:
         model = onnx.load(bundle.part_path(part.name))
