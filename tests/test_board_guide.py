@@ -6,6 +6,7 @@ import subprocess
 
 import splitwatt.__main__ as umbrella
 from splitwatt.device_configs.child import module_command
+from splitwatt.device_configs.targets import load_target
 from tests.conftest import ROOT, splitwatt
 
 PAGE = (ROOT / "docs" / "board-guide.md").read_text()
@@ -33,6 +34,20 @@ def test_the_guide_s_versions_are_the_pinned_ones():
     assert "numpy==1.19.5" in (ROOT / "tools" / "board-3.6.txt").read_text()
     makefile = (ROOT / "Makefile").read_text()
     assert all(f"\n{name}:" in makefile for name in re.findall(r"`?make (\w+-board)`?", PAGE))
+
+
+def test_the_guide_s_power_modes_are_the_targets():
+    """Mode 0 is another one on each board: its name or watts are in the board's line."""
+    rows = re.findall(r"^\| (\w+[^|]*) \| ((?:MAXN|\d+ W)[^|]*) \|", PAGE, re.M)
+    named = {
+        "Nano": ["nano"], "Xavier NX (JetPack 5)": ["xavier_nx"],
+        "Orin NX, AGX Orin": ["orin_nx", "agx_orin"], "Orin Nano (JetPack 6.2)": ["orin_nano"],
+    }  # fmt: skip
+    assert [board for board, _ in rows] == list(named)
+    for board, said in rows:
+        for mode in (load_target(target).power_modes[0] for target in named[board]):
+            assert mode.id == 0
+            assert said.startswith("MAXN" if "MAXN" in mode.name else "%d W" % mode.watts), board
 
 
 # What cannot run here, by its first words: it needs a board, root, a container, another machine or the

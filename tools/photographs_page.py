@@ -101,6 +101,12 @@ def _stanzas(folder: Path, package: str) -> list[tuple[list[str], str, str, str]
     return stanzas  # type: ignore[return-value]
 
 
+def _field(name: str, paragraph: str) -> str:
+    """Its text on one line; empty where the paragraph has no such field."""
+    match = re.search(_FIELD.format(name), paragraph + "\n", re.MULTILINE)
+    return " ".join(match.group(1).split()) if match else ""
+
+
 def _stated(path: str, stanzas: list[tuple[list[str], str, str, str]]) -> tuple[str, str, str]:
     """Author, licence and source of the last paragraph that names the file; formats may differ."""
     stated = ("", "", "")

@@ -15,7 +15,7 @@ from collections import defaultdict
 from pathlib import Path
 
 TAGS = ["8.2.1", "8.5.2", "v8.6.1", "v10.3.0", "v11.1"]
-FILE = Path(__file__).resolve().parent.parent / "tests" / "boards" / "tensorrt_names.json"
+FILE = Path(__file__).resolve().parent.parent / "tests/engines/tensorrt/tensorrt_names.json"
 
 _TOKENS = re.compile(
     r'py::(?:class_|enum_)<(?:(?!;).)*?"(?P<cls>\w+)"'

@@ -50,15 +50,15 @@ class BindingsRunner:
         if not self._context.execute_async_v2(bindings, self._device.stream_handle):
             raise EngineError("TensorRT did not run the engine")
         self._device.mark(1)
-        found = {
+        arrays = {
             name: self._device.download(self._buffers.get(name, 0), shape, self._dtypes[name])
             for name, shape in shapes.items()
         }
         self._device.wait()
-        return found
+        return arrays
 
     def close(self) -> None:
-        """Let go of buffers and context."""
+        """Free the buffers and the context."""
         self._buffers.free()
         self._context = None
 

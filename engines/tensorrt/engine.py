@@ -50,9 +50,9 @@ def open_built(trt: Any, driver: Any, onnx_path: str, threads: Optional[int]) ->
     """As `open_engine`, with the modules of either runtime and of PyCUDA."""
     device = Device(driver)
     try:
-        found = machine(trt, device)
+        here = machine(trt, device)
         folder = folder_of(onnx_path)
-        record = choose(read_records(folder), onnx_path, sha256_file(onnx_path), found)
+        record = choose(read_records(folder), onnx_path, sha256_file(onnx_path), here)
         if record.runs_on == "tensorrt":
             return TensorRTEngine(trt, device, engine_path(folder, record), record)
     except BaseException:
@@ -135,7 +135,7 @@ class TensorRTEngine(Engine):
     def _run(self, feeds: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
         with self._lock, self._device:
             try:
-                found = self._runner.run(feeds)
+                arrays = self._runner.run(feeds)
             except EngineError as error:
                 if not self._log.errors():
                     raise
@@ -143,7 +143,8 @@ class TensorRTEngine(Engine):
             self.device_s = self._device.seconds_between()
             # Copies, in the graph's own types: the buffers belong to the next run.
             return {
-                name: np.array(found[name], dtype=port.dtype) for name, port in self.outputs.items()
+                name: np.array(arrays[name], dtype=port.dtype)
+                for name, port in self.outputs.items()
             }
 
     def _close(self) -> None:

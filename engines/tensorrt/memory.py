@@ -91,7 +91,7 @@ class Device:
         return float(self._events[1].time_since(self._events[0])) / 1000.0
 
     def close(self) -> None:
-        """Let go of the primary context."""
+        """Release the primary context."""
         with self:
             del self._stream, self._events
         self._context.detach()

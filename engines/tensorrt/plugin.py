@@ -1,4 +1,4 @@
-"""The library of TensorRT plugins (the range coder's operators): found, loaded, of one version.
+"""The library of TensorRT plugins (the range coder's operators): where it is, loading it, its version.
 
 The library registers its operators when it is loaded, from TensorRT 10 on when the registry loads it.
 What was built for another TensorRT does not load, or registers nothing: both are one sentence here.
@@ -82,13 +82,13 @@ def registered_version(creators: Iterable[Tuple[str, str]], path: str) -> str:
     Raises:
         EngineError: an operator is missing, or they have different versions.
     """
-    found: List[Tuple[str, str]] = [pair for pair in creators if pair[0] in OPERATORS]
+    ours: List[Tuple[str, str]] = [pair for pair in creators if pair[0] in OPERATORS]
     for name in OPERATORS:
-        if name not in [pair[0] for pair in found]:
+        if name not in [pair[0] for pair in ours]:
             raise EngineError(
                 "the plugin library %s does not bring the operator %s" % (path, name), _BUILD
             )
-    versions = sorted({version for _, version in found})
+    versions = sorted({version for _, version in ours})
     if len(versions) > 1:
         raise EngineError(
             "two versions of the plugin library are loaded: %s" % ", ".join(versions),
@@ -97,15 +97,15 @@ def registered_version(creators: Iterable[Tuple[str, str]], path: str) -> str:
     return versions[0]
 
 
-def check_version(needed: Optional[str], found: Optional[str], engine: str) -> None:
+def check_version(needed: Optional[str], loaded: Optional[str], engine: str) -> None:
     """Whether the loaded library is the one that an engine was built with.
 
     Raises:
         EngineError: it is another.
     """
-    if needed is not None and needed != found:
+    if needed is not None and needed != loaded:
         raise EngineError(
             "%s was built with version %s of the plugin library, but %s is here"
-            % (engine, needed, "none" if found is None else "version " + found),
+            % (engine, needed, "none" if loaded is None else "version " + loaded),
             "run splitwatt build again",
         )

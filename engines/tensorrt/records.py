@@ -81,7 +81,7 @@ def stem(part: str, machine: Machine, precision: str, key: str) -> str:
 
 
 def timing_cache_name(machine: Machine) -> str:
-    """The timing cache of a machine's kind: which kernels were found fastest."""
+    """The timing cache of a machine's kind: which kernels were fastest."""
     return "timing-%s.cache" % _tied(machine)
 
 
@@ -120,14 +120,14 @@ def read_records(folder: str) -> List[Record]:
     ]
 
 
-def choose(records: List[Record], onnx_path: str, onnx_sha256: str, found: Machine) -> Record:
+def choose(records: List[Record], onnx_path: str, onnx_sha256: str, here: Machine) -> Record:
     """The newest record that serves this part on this machine.
 
     Raises:
         EngineError: no record fits; the sentence says what the nearest one was built for.
     """
     build = "splitwatt build %s" % (os.path.dirname(onnx_path) or ".")
-    if found.runtime == RTX:
+    if here.runtime == RTX:
         build += " --backend %s" % RTX
     file = os.path.basename(onnx_path)
     same_part = [record for record in records if record.onnx_sha256 == onnx_sha256]
@@ -135,26 +135,26 @@ def choose(records: List[Record], onnx_path: str, onnx_sha256: str, found: Machi
         changed = [r for r in records if r.part == os.path.splitext(file)[0]]
         why = "was built from another file of that name" if changed else "was not built"
         raise EngineError("the engine of %s %s" % (file, why), "run %s on this machine" % build)
-    usable = [r for r in same_part if r.rule == "placed" or _fits(r, found)]
+    usable = [r for r in same_part if r.rule == "placed" or _fits(r, here)]
     if usable:
         return max(usable, key=lambda record: (record.runs_on == "tensorrt", record.made_at))
-    of_runtime = [record for record in same_part if record.runtime == found.runtime]
+    of_runtime = [record for record in same_part if record.runtime == here.runtime]
     if not of_runtime:
         raise EngineError(
             "the engine of %s was built with %s, not with %s"
-            % (file, TITLES.get(same_part[0].runtime, same_part[0].runtime), TITLES[found.runtime]),
+            % (file, TITLES.get(same_part[0].runtime, same_part[0].runtime), TITLES[here.runtime]),
             "run %s" % build,
         )
     last = max(of_runtime, key=lambda record: record.made_at)
-    if last.sm != found.sm:
+    if last.sm != here.sm:
         raise EngineError(
             "the engine of %s was built for SM %s, but this machine's GPU%s has SM %s"
-            % (file, last.sm, " (%s)" % found.gpu if found.gpu else "", found.sm),
+            % (file, last.sm, " (%s)" % here.gpu if here.gpu else "", here.sm),
             "engines do not travel: run %s here" % build,
         )
     raise EngineError(
         "the engine of %s was built with %s %s, but this machine has %s"
-        % (file, TITLES[found.runtime], last.tensorrt, short_version(found.tensorrt)),
+        % (file, TITLES[here.runtime], last.tensorrt, short_version(here.tensorrt)),
         "engines do not outlive an update: run %s again" % build,
     )
 
@@ -198,9 +198,9 @@ def now() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _fits(record: Record, found: Machine) -> bool:
-    same = (record.runtime, record.sm) == (found.runtime, found.sm)
-    return same and record.tensorrt == short_version(found.tensorrt)
+def _fits(record: Record, here: Machine) -> bool:
+    same = (record.runtime, record.sm) == (here.runtime, here.sm)
+    return same and record.tensorrt == short_version(here.tensorrt)
 
 
 def _read(path: str) -> Record:

@@ -53,7 +53,8 @@ def machine_for(trt: Any, target: Target) -> Machine:
         raise TargetError(
             "TensorRT for RTX builds nothing for %s (%s)"
             % (target.name, "SM %s" % sm if sm else "its SM is not stated"),
-            "use a target with one of its GPUs: laptop, server_rtx3090, or a YAML of your own",
+            "on that machine run splitwatt build, without --backend; TensorRT for RTX builds for %s"
+            % ", ".join("SM " + known for known in capabilities(trt)),
         )
     return Machine(short_version(trt.__version__), sm, "", RTX)
 
@@ -61,6 +62,12 @@ def machine_for(trt: Any, target: Target) -> Machine:
 def capability(trt: Any, sm: str) -> Any:
     """The member of `ComputeCapability` for an SM ("8.6"); None for an SM that it lacks."""
     return getattr(trt.ComputeCapability, "SM" + sm.replace(".", ""), None)
+
+
+def capabilities(trt: Any) -> List[str]:
+    """Every SM that it builds for: "7.5", "12.0"."""
+    names = [name[2:] for name in dir(trt.ComputeCapability) if name[:2] == "SM"]
+    return ["%s.%s" % (digits[:-1], digits[-1]) for digits in sorted(names, key=int)]
 
 
 def configure(trt: Any, sm: str, config: Any) -> None:

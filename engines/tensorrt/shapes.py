@@ -64,7 +64,7 @@ def profile_of(bundle: Bundle, part: Part, aspect: float = ASPECT) -> Dict[str, 
     usual = _usual(bundle, smallest, largest)
     smallest, usual, largest = _of_strips(part, smallest, usual, largest)
     made = [_known(size, bundle, part) for size in (smallest, usual, largest)]
-    found = {}
+    ranges = {}
     for port in part.inputs:
         if port.name not in made[0]:
             raise EngineError(
@@ -74,9 +74,9 @@ def profile_of(bundle: Bundle, part: Part, aspect: float = ASPECT) -> Dict[str, 
             )
         ranged = (made[0][port.name], made[1][port.name], made[2][port.name])
         most = (part.largest or {}).get(port.name)
-        found[port.name] = ranged if most is None else _up_to(ranged, port, most)
-        _check_order(found[port.name], part, port)
-    return found
+        ranges[port.name] = ranged if most is None else _up_to(ranged, port, most)
+        _check_order(ranges[port.name], part, port)
+    return ranges
 
 
 def _of_strips(part: Part, smallest: Shape, usual: Shape, largest: Shape) -> List[Shape]:

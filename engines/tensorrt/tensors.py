@@ -1,7 +1,7 @@
 """Running an engine by the API of TensorRT 8.5 and on: tensors have names, outputs may grow.
 
-An output whose size depends on values (boxes that survive a suppression) is allocated by TensorRT's
-asking while it runs; its buffer stays for the next run.
+TensorRT asks for the memory of an output whose size depends on values (boxes that survive a
+suppression, the coder's string) while it runs; the buffer stays for the next run.
 """
 
 from typing import Any, Dict, List, Mapping, Optional, Tuple
@@ -53,12 +53,12 @@ class TensorsRunner:
         # Shapes that depend on values are known when the work is done, not before.
         if any(self._known_shape(name) is None for name in self.outputs):
             self._device.wait()
-        found = {name: self._output(name) for name in self.outputs}
+        arrays = {name: self._output(name) for name in self.outputs}
         self._device.wait()
-        return found
+        return arrays
 
     def close(self) -> None:
-        """Let go of buffers and context."""
+        """Free the buffers and the context."""
         self._context = None
         self._buffers.free()
 

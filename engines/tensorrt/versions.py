@@ -62,18 +62,18 @@ def generation(version: str, runtime: str = TENSORRT) -> str:
     Raises:
         EngineError: it is older than 8.2, the first that this project knows.
     """
-    found = parse_version(version)
+    numbers = parse_version(version)
     if runtime == RTX:
         return TYPED
-    if found[:2] < OLDEST:
+    if numbers[:2] < OLDEST:
         raise EngineError(
             "TensorRT %s is too old: 8.2 is the oldest that splitwatt builds for%s"
-            % (version, " (JetPack 4.6.0 brings 8.0)" if found[:2] == (8, 0) else ""),
+            % (version, " (JetPack 4.6.0 brings 8.0)" if numbers[:2] == (8, 0) else ""),
             "update JetPack to 4.6.1 or later: sudo apt update && sudo apt dist-upgrade",
         )
-    if found[:2] < (8, 5):
+    if numbers[:2] < (8, 5):
         return BINDINGS
-    return TENSORS if found[0] < 10 else TYPED
+    return TENSORS if numbers[0] < 10 else TYPED
 
 
 def has_precision_flags(version: str, runtime: str = TENSORRT) -> bool:
@@ -86,13 +86,13 @@ def serves(target: Target, runtime: str) -> bool:
     return bool(target.operators.get(runtime.replace("-", "_")))
 
 
-def check_target(target: Target, found: Machine) -> None:
+def check_target(target: Target, here: Machine) -> None:
     """Whether a bundle that was exported for `target` may be built on this machine.
 
     Raises:
         TargetError: the target has no TensorRT, its GPU is another, or TensorRT is older than its.
     """
-    if found.runtime == RTX:
+    if here.runtime == RTX:
         if not serves(target, RTX):
             raise TargetError(
                 "TensorRT for RTX does not serve the target '%s': it runs on x86-64 with a GPU of "
@@ -103,20 +103,20 @@ def check_target(target: Target, found: Machine) -> None:
     if not target.operators.get("tensorrt"):
         raise TargetError(
             "the bundle is for the target '%s', which has no TensorRT" % target.name,
-            "export it for this machine: splitwatt export --target %s" % _or(_for_sm(found.sm)),
+            "export it for this machine: splitwatt export --target %s" % _or(_for_sm(here.sm)),
         )
     fact = target.facts.get("sm")
-    if fact is not None and fact.value and fact.value != found.sm:
+    if fact is not None and fact.value and fact.value != here.sm:
         raise TargetError(
             "the bundle is for %s (SM %s), but this machine's GPU%s has SM %s"
-            % (target.name, fact.value, " (%s)" % found.gpu if found.gpu else "", found.sm),
-            "export it for this machine: splitwatt export --target %s" % _or(_for_sm(found.sm)),
+            % (target.name, fact.value, " (%s)" % here.gpu if here.gpu else "", here.sm),
+            "export it for this machine: splitwatt export --target %s" % _or(_for_sm(here.sm)),
         )
     due = target.operators["tensorrt"]
-    if due and parse_version(found.tensorrt)[:2] < parse_version(due)[:2]:
+    if due and parse_version(here.tensorrt)[:2] < parse_version(due)[:2]:
         raise TargetError(
             "the bundle's parts are for TensorRT %s, but this machine has %s"
-            % (due, short_version(found.tensorrt)),
+            % (due, short_version(here.tensorrt)),
             _newer_jetpack(target),
         )
 
@@ -176,12 +176,12 @@ def _newer_jetpack(target: Target) -> str:
 
 def _for_sm(sm: str) -> List[str]:
     """The targets whose GPU has this SM; all with a GPU where none has."""
-    found: Dict[str, Optional[str]] = {}
+    sms: Dict[str, Optional[str]] = {}
     for name in known_targets():
         fact = load_target(name).facts.get("sm")
-        found[name] = fact.value if fact is not None else None
-    same = [name for name, value in found.items() if value == sm]
-    return same or [name for name, value in found.items() if value]
+        sms[name] = fact.value if fact is not None else None
+    same = [name for name, value in sms.items() if value == sm]
+    return same or [name for name, value in sms.items() if value]
 
 
 def _or(names: List[str]) -> str:

@@ -51,6 +51,7 @@ def to_fp16(model: onnx.ModelProto, tables: Collection[Table]) -> onnx.ModelProt
                 _copy(model), keep_io_types=True, op_block_list=sorted(kept)
             )
         made.ir_version = model.ir_version
+        _drop_repeated(made)
         findings = [finding for table in tables for finding in check_model(made, table)]
         more = {finding.op_type for finding in findings} - kept
         if not findings:
@@ -60,6 +61,18 @@ def to_fp16(model: onnx.ModelProto, tables: Collection[Table]) -> onnx.ModelProt
                 f"the graph does not fit in fp16: {findings[0].reason}", findings[0].remedy
             )
         kept |= more
+
+
+def _drop_repeated(model: onnx.ModelProto) -> None:
+    """Keep one of the casts that the converter adds once for each node that reads the same tensor."""
+    made: set[str] = set()
+    kept = []
+    for node in model.graph.node:
+        if node.op_type != "Cast" or node.output[0] not in made:
+            kept.append(node)
+        made.update(node.output)
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
 
 
 def to_int8(

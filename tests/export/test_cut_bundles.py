@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
 
 from splitwatt.device_configs.targets import load_target
@@ -13,7 +14,7 @@ from splitwatt.engines.pipeline.pipeline import whole
 from splitwatt.engines.tensorrt.building import build
 from splitwatt.engines.tensorrt.shapes import profile_of
 from splitwatt.engines.verify.verify import compare_task
-from splitwatt.export.compat import check_model, tables_of
+from splitwatt.export.compat import check_model, fit_to, load_table, tables_of
 from tests.conftest import CUT_BUNDLES, splitwatt
 
 EVERY = [(target, name) for target, models in CUT_BUNDLES.items() for name, _ in models]
@@ -28,8 +29,6 @@ def opened(cut_bundles, target, name):
 
 @pytest.mark.parametrize(("target", "name"), EVERY)
 def test_every_piece_fits_what_runs_it(cut_bundles, target, name):
-    import onnx
-
     bundle = opened(cut_bundles, target, name)
     manifest = bundle.manifest
     detectors = [p for p in manifest.parts if p.name.startswith(("model", "detector"))]
@@ -53,6 +52,21 @@ def test_the_detector_of_a_xavier_is_whole(cut_bundles):
     ((name, _),) = CUT_BUNDLES["xavier_nx"]
     (fit,) = opened(cut_bundles, "xavier_nx", name).manifest.compat
     assert (fit.on_tensorrt, fit.cut, list(fit.reasons)) == ("whole", None, [])
+
+
+@pytest.mark.parametrize("version", ["8.5", "8.6", "10.1"])
+@pytest.mark.parametrize(
+    ("name", "part"), [("ssdlite320_mobilenet_v3_large", "model"), ("ladon_r50@20.48", "detector")]
+)
+def test_a_detector_is_whole_from_tensorrt_8_5_on(bundles, name, part, version):
+    """An SSD and a Faster R-CNN, by each version's own table; no target has 8.6."""
+    bundle = Bundle.open(str(bundles / name))
+    model = onnx.load(bundle.part_path(part))
+    table = load_table("tensorrt", version)
+    fitted = fit_to(model, part, table, load_table("onnxruntime", "1.10"))
+    (piece,) = fitted.pieces
+    assert (fitted.report.on_tensorrt, piece.runtime) == ("whole", "tensorrt")
+    assert check_model(piece.model, table) == []
 
 
 @pytest.mark.parametrize(("target", "name"), CUT)

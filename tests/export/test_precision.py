@@ -101,6 +101,23 @@ def test_what_a_runtime_does_not_take_in_float16_stays_in_float32():
         to_fp16(model, [nothing])
 
 
+def test_a_tensor_that_several_float32_operators_read_is_cast_once():
+    """Faster R-CNN clips its boxes by Min, which the converter keeps in float32: it cast them twice."""
+    x = onnx.helper.make_tensor_value_info("x", 1, [1, 4])
+    y = onnx.helper.make_tensor_value_info("y", 1, [1, 4])
+    nodes = [onnx.helper.make_node(op, inputs, [output], name=output) for op, inputs, output in
+             (("Sigmoid", ["x"], "a"), ("Tanh", ["x"], "b"), ("Relu", ["x"], "c"), ("Min", ["a", "b"], "d"),
+              ("Min", ["c", "b"], "e"), ("Add", ["d", "e"], "y"))]  # fmt: skip
+    graph = onnx.helper.make_graph(nodes, "g", [x], [y])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)])
+    model.ir_version = 7
+    made = to_fp16(model, NANO)
+    assert any(node.op_type == "Cast" for node in made.graph.node)
+    feed = {"x": np.array([[-2, -1, 1, 2]], np.float32)}
+    due = open_session(model).run(None, feed)[0]
+    np.testing.assert_allclose(open_session(made).run(None, feed)[0], due, atol=2e-3)
+
+
 def test_int8_is_what_tensorrt_takes(network):
     _, model = network
     made = to_int8(model, [{"image": image} for image in images(8)], XAVIER)

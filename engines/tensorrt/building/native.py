@@ -96,8 +96,8 @@ def is_current(path: str, sources: str = HERE) -> bool:
 def has_headers(build: str) -> bool:
     """Whether CMake found TensorRT's headers when it configured the folder `build`."""
     with open(os.path.join(build, "CMakeCache.txt"), encoding="utf-8") as stream:
-        found = [line for line in stream if line.startswith("TENSORRT_INCLUDE_DIR:")]
-    return bool(found) and "NOTFOUND" not in found[0]
+        lines = [line for line in stream if line.startswith("TENSORRT_INCLUDE_DIR:")]
+    return bool(lines) and "NOTFOUND" not in lines[0]
 
 
 def cmake_commands(cmake: str, build: str, nvcc: str, sm: Optional[str]) -> List[List[str]]:

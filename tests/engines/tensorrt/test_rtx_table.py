@@ -2,9 +2,11 @@
 
 import functools
 
+import onnx
 import pytest
 
-from splitwatt.export.compat import check_model, load_table
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.export.compat import check_model, fit_to, load_table
 from tests.engines.tensorrt.rtx import need_rtx
 from tests.export.compat.cases import CASES
 from tests.export.compat.graphs import one_op
@@ -78,6 +80,24 @@ def test_it_builds_every_restricted_form_that_the_table_takes(name):
     model = CASES[name][0]
     if name not in OTHERWISE and not check_model(model, load_table("tensorrt_rtx", "1.7")):
         assert takes(model)
+
+
+@pytest.mark.parametrize("version", ["8.5", "8.6", "10.1"])
+@pytest.mark.parametrize(
+    ("name", "part"), [("ssdlite320_mobilenet_v3_large", "model"), ("ladon_r50@20.48", "detector")]
+)
+def test_it_builds_detectors_as_each_version_gets_them(bundles, name, part, version):
+    """Whole, with stand-ins for NonMaxSuppression, NonZero and RoiAlign, which it lacks."""
+    need_rtx()
+    from tests.engines.tensorrt.rtx_table import build
+
+    bundle = Bundle.open(str(bundles / name))
+    model = onnx.load(bundle.part_path(part))
+    (piece,) = fit_to(
+        model, part, load_table("tensorrt", version), load_table("onnxruntime", "1.10")
+    ).pieces
+    told = build(bundle, bundle.part(part), piece.model)
+    assert (told["parsed"], told["built"]) == ("yes", "yes") and int(told["stand_ins"]) > 0
 
 
 def test_it_refuses_what_the_table_takes_from_tensorrt_s():
