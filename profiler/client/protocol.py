@@ -36,6 +36,8 @@ DATATYPES: Dict[str, Tuple[int, Optional[str]]] = {
 REQUEST_JSON_BYTES = 64 << 10
 # Lists and objects in it. A request has some twenty; each costs the parser as much as ten numbers.
 REQUEST_JSON_LISTS = 1000
+# Requests that one connection may send before the first of them is answered.
+MAX_PIPELINED = 16
 # Of an answer: our client asks for binary data, which leaves a few hundred bytes of JSON.
 RESPONSE_JSON_BYTES = 1 << 20
 _MAX_TENSORS = 16

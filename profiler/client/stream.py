@@ -18,6 +18,7 @@ from typing import Any, Callable, Deque, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import ServerError
 from splitwatt.profiler.client.connection import Answer, Connection, Endpoint
+from splitwatt.profiler.client.protocol import MAX_PIPELINED
 
 _TIOCOUTQ = 0x5411
 _ACK_POLL_S = 0.002
@@ -165,11 +166,14 @@ class Stream:
             os.read(self._wake, 4096)
 
     def _sending(self) -> Optional[_Item]:
-        """The request to send bytes of now, if any: one at a time is on its way."""
+        """The request to send bytes of now, if any: one at a time is on its way, and no more wait for
+        their answers than the server takes.
+        """
         with self._lock:
-            for item in self._items:
+            for before, item in enumerate(self._items):
                 if item.acknowledged_s is None:
-                    return item if item.sent < len(item.data) else None
+                    more = before < MAX_PIPELINED and item.sent < len(item.data)
+                    return item if more else None
         return None
 
     def _unseen_ack(self) -> bool:

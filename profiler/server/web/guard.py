@@ -17,6 +17,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from splitwatt.profiler.client.protocol import MAX_PIPELINED
 from splitwatt.profiler.server.web.listener import MAX_CONNECTIONS
 from splitwatt.profiler.server.web.pace import Pace, PacedFlow
 
@@ -33,8 +34,6 @@ PAUSE_TIMEOUT_S = 30.0
 DISCARD_BYTES_S = 4e6
 # What is read of a TLS connection before anybody asks for it.
 _TLS_READ_AHEAD_BYTES = 16 << 10
-# Requests that one connection may send before the first of them is answered.
-MAX_PIPELINED = 16
 # The same message of the log comes again only after so long, s.
 _REPEAT_AFTER_S = 10.0
 # Until the first byte of a connection.
