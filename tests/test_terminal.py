@@ -56,7 +56,7 @@ def made(tmp_path_factory):
 def on_terminal(columns, *arguments, cwd=None, code=0):
     """What a command prints on a terminal of so many columns, and the lines of its standard error."""
     terminal, its_end = pty.openpty()
-    environment = {**PLAIN, "COLUMNS": str(columns), "TERM": "dumb", "NO_COLOR": "1"}
+    environment = {**PLAIN, "COLUMNS": str(columns), "TERM": "xterm", "NO_COLOR": "1"}
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen([*COMMAND, *map(str, arguments)], env=environment, cwd=cwd,
                                    stdin=subprocess.DEVNULL, stdout=its_end, stderr=errors)  # fmt: skip
@@ -69,7 +69,7 @@ def on_terminal(columns, *arguments, cwd=None, code=0):
         errors.seek(0)
         err = errors.read().decode()
     assert returned == code, err
-    text = out.decode().replace("\r\n", "\n")
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.decode().replace("\r\n", "\n"))  # dim, bold
     check_lines(text + err, columns)
     return text
 
