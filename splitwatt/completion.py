@@ -12,8 +12,7 @@ import splitwatt.__main__ as umbrella
 from splitwatt.device_configs.cli import Command, parser, parser_of, print_json, say
 from splitwatt.device_configs.targets import known_targets
 
-_EXAMPLE = """splitwatt completion bash > ~/.local/share/bash-completion/completions/splitwatt
-splitwatt completion zsh > ~/.splitwatt.zsh   and in ~/.zshrc: source ~/.splitwatt.zsh"""
+_EXAMPLE = "source <(splitwatt completion bash)"
 # zsh runs completions of bash itself.
 _ZSH = """autoload -U +X compinit && compinit
 autoload -U +X bashcompinit && bashcompinit
@@ -45,7 +44,10 @@ complete -o default -F _splitwatt splitwatt
 def completion(argv: List[str]) -> int:
     """The command; its exit code."""
     result = parser(
-        "completion", "Print a script that makes TAB complete commands of splitwatt.", _EXAMPLE
+        "completion",
+        "Print a script that makes TAB complete commands of splitwatt. The example's line is for\n"
+        "~/.bashrc; with zsh in place of bash for ~/.zshrc.",
+        _EXAMPLE,
     )
     result.add_argument("shell", choices=("bash", "zsh"), help="what shall complete them")
     options = result.parse_args(argv)
