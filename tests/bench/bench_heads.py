@@ -4,6 +4,7 @@ int8 is a trial of the bench: bundles keep a server's parts in fp32.
 """
 
 import json
+import logging
 import shutil
 import statistics
 import subprocess
@@ -169,6 +170,7 @@ def make_int8(bundle: Bundle, folder: Path) -> None:
             """The next photograph's tensors, None after the last."""
             return next(self._left, None)
 
+    logging.disable(logging.WARNING)  # advice to clean the graph, which is clean
     photographs = [photograph_feeds(bundle, at) for at in range(CALIBRATION)]
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(bundle.path, folder)
