@@ -24,10 +24,16 @@ $(VENV)/.dev: $(VENV)/.user
 	$(PIP) -e '.[dev]'
 	@touch $@
 
+# The models whose answers the demo compares with the local model's.
+COMPARED := $(foreach q,10 30 70,jpeg@$(q)+efficientnet_lite0 webp@$(q)+efficientnet_lite0) \
+	$(foreach r,1 2 3 4 5,split_lite0@$(r))
 demo: $(VENV)/.user ## a trained split model beside JPEG and WebP; then seven of Table 3's configurations
 	$(BIN)/splitwatt export --config trained.yaml --target cpu --bundles $(DEMO)/bundles
 	run=$(DEMO)/runs/trained-$$(date +%Y%m%d-%H%M%S) && \
 	$(BIN)/splitwatt profile --config trained.yaml --target cpu --bundles $(DEMO)/bundles --out $$run && \
+	for model in $(COMPARED); do \
+	$(BIN)/splitwatt evaluate $(DEMO)/bundles/cpu/$$model --against $(DEMO)/bundles/cpu/efficientnet_lite0 \
+	--data images:examples/held-out --out $$run > /dev/null || exit 1; done && \
 	$(BIN)/splitwatt report $$run --out $(DEMO)/trained
 	$(BIN)/splitwatt infer $(DEMO)/bundles/cpu/split_lite0@3 engines/photographs/*.jpg --out $(DEMO)/answers
 	$(BIN)/splitwatt export --config demo.yaml --target cpu --weights random --bundles $(DEMO)/bundles
@@ -35,7 +41,7 @@ demo: $(VENV)/.user ## a trained split model beside JPEG and WebP; then seven of
 	$(BIN)/splitwatt profile --config demo.yaml --target cpu --bundles $(DEMO)/bundles --out $$run && \
 	$(BIN)/splitwatt report $$run --out $(DEMO)/report
 
-trained: $(VENV)/.user ## train split_lite0 anew in build/trained, on free photographs of Debian's packages
+trained: $(VENV)/.user ## train split_lite0 again in build/trained, on free photographs of Debian's packages
 	$(BIN)/python -m splitwatt.export.training --out build/trained
 
 # Every rate point against the local model, on the crops that `make trained` held out.

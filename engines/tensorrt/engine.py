@@ -94,7 +94,7 @@ def import_package(name: str, backend: str, remedy: str) -> Any:
 
 
 def machine(trt: Any, device: Device) -> Machine:
-    """What engines are tied to, here."""
+    """The TensorRT version and the GPU of this machine, which engines are tied to."""
     return Machine(short_version(trt.__version__), device.sm, device.name, runtime_of(trt))
 
 

@@ -44,7 +44,7 @@ _KNOWN = (
 
 
 class Log:
-    """TensorRT's messages of warnings and worse; the last few are kept.
+    """TensorRT's warnings and errors; the last few are kept.
 
     `write(severity, text)` is what a TensorRT logger calls; severities as TensorRT's: 0 internal
     error, 1 error, 2 warning, 3 information.
@@ -56,7 +56,7 @@ class Log:
         self.lines: List[str] = []
 
     def write(self, severity: int, text: str) -> None:
-        """Keep a message that matters."""
+        """Keep a warning or an error."""
         if severity <= 2:
             self.lines = (self.lines + ["%s: %s" % (_WORD[severity], text)])[-self.KEEP :]
 

@@ -25,7 +25,7 @@ def library_path() -> str:
 
 
 def operators_in(onnx_bytes: bytes) -> Tuple[str, ...]:
-    """Which of our operators a serialised ONNX graph uses.
+    """The operators of ours that a serialised ONNX graph uses.
 
     Operator types are stored as plain text, so this needs no ONNX package. A weight that happened
     to hold such a text would only make the library be loaded needlessly.
@@ -34,7 +34,7 @@ def operators_in(onnx_bytes: bytes) -> Tuple[str, ...]:
 
 
 def load_plugin(trt: Any, logger: Any, path: Optional[str] = None) -> str:
-    """Load the library and see that its operators are registered.
+    """Load the library and check that its operators are registered.
 
     Args:
         trt: the module `tensorrt`.

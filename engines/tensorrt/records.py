@@ -3,7 +3,7 @@
 An engine runs on the TensorRT version and the kind of GPU that it was built with, and nowhere else.
 So a record says what it was built from and for; loading takes the one that fits this machine, or
 says in one sentence why none does. A part that does not run on TensorRT has a record too, with the
-rule that it falls back by: nothing falls back without one.
+rule by which it falls back: nothing falls back without a rule.
 """
 
 import hashlib
@@ -160,7 +160,7 @@ def choose(records: List[Record], onnx_path: str, onnx_sha256: str, here: Machin
 
 
 def engine_path(folder: str, record: Record) -> str:
-    """The engine's file, whole.
+    """The path of the engine's file, checked against its recorded hash.
 
     Raises:
         EngineError: it is missing, or not what the record says.
@@ -175,7 +175,7 @@ def engine_path(folder: str, record: Record) -> str:
 
 
 def is_whole(path: str) -> bool:
-    """Whether a record is there, and with it the engine that it names."""
+    """Whether a record exists, and the engine that it names is complete."""
     if not os.path.isfile(path):
         return False
     try:
@@ -188,7 +188,7 @@ def is_whole(path: str) -> bool:
 
 
 def choose_again(path: str) -> None:
-    """Make a record that is kept the newest of its part: the last build that was asked for runs."""
+    """Date a kept record as the newest of its part, so that the last requested build runs."""
     name = os.path.splitext(os.path.basename(path))[0]
     write_record(os.path.dirname(path), name, _read(path)._replace(made_at=now()))
 

@@ -31,7 +31,7 @@ _BASE_MB = 700
 
 
 class Built(NamedTuple):
-    """What became of one part: the file of its record, and how long that took."""
+    """One part that was built: the path of its record, and how long it took."""
 
     part: str
     record: str
@@ -166,7 +166,7 @@ def _build(
 
 
 def remove_partial(folder: str, part: str) -> List[str]:
-    """Delete what a build that died left half-written; returns the files."""
+    """Delete the partial files of a build that died; returns them."""
     left = glob.glob(os.path.join(glob.escape(folder), "." + glob.escape(part) + "-*"))
     left += glob.glob(os.path.join(glob.escape(folder), ".timing-*"))
     for path in left:

@@ -22,7 +22,7 @@ class Recipe(NamedTuple):
     profile: input -> (smallest, usual, largest) shape, or values where the input is a shape tensor.
     flags: names in `BuilderFlag`. workspace_bytes: the most that a kernel may take while it runs.
     timing_cache: what earlier builds on this machine's kind measured; may be empty, and is None for
-    a runtime that keeps none. configure: sets what one runtime alone knows.
+    a runtime that keeps none. configure: sets options that only one runtime has.
     """
 
     onnx_path: str
@@ -37,7 +37,7 @@ def make_logger(trt: Any, log: Log) -> Any:
     """A TensorRT logger that keeps what matters in `log`."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]
-        """Hands messages on."""
+        """Passes messages to `log`."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
@@ -95,7 +95,7 @@ def build_engine(trt: Any, logger: Any, log: Log, recipe: Recipe) -> Tuple[bytes
 
 
 def _network_flags(trt: Any, kind: str) -> int:
-    """Batch sizes are part of the shapes: a flag before TensorRT 10, the only way since."""
+    """Shapes include the batch size: a flag before TensorRT 10, the only way from 10 on."""
     if kind == TYPED:
         return 0
     return 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)
@@ -121,7 +121,7 @@ def _set_workspace(trt: Any, config: Any, kind: str, size_bytes: int) -> None:
 
 
 def _set_timing_cache(config: Any, content: bytes) -> None:
-    """Start from what was measured before; from nothing where that is of another machine."""
+    """Use the earlier measurements; start with an empty cache where they are of another machine."""
     if not config.set_timing_cache(config.create_timing_cache(content), False):
         config.set_timing_cache(config.create_timing_cache(b""), False)
 

@@ -29,7 +29,7 @@ def compile_native(
 
     Args:
         tell: takes a line for people.
-        again: also what is there already.
+        again: rebuild existing libraries.
         cuda: whether to compile for a GPU; where there is one when None.
         folder: where the libraries go; elsewhere in tests.
 
@@ -128,7 +128,7 @@ def cmake_commands(cmake: str, build: str, nvcc: str, sm: Optional[str]) -> List
 
 
 def _keep(made: str, path: str) -> None:
-    """Copy a library to where it is looked for, whole or not at all."""
+    """Copy a library to where it is loaded from, atomically."""
     with open(made, "rb") as stream:
         content = stream.read()
     write_atomic_with(path, lambda out: out.write(content))  # type: ignore[arg-type,return-value]

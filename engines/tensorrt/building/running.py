@@ -1,4 +1,4 @@
-"""Programs that take a while: run, with a line now and then, and one sentence where they fail."""
+"""Run programs that take long: progress lines meanwhile, one sentence where they fail."""
 
 import os
 import subprocess
