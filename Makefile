@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := splitwatt/__init__.py splitwatt/__main__.py device_configs engines energy profiler export reports tests tools
+SOURCES := splitwatt/__init__.py splitwatt/__main__.py splitwatt/completion.py device_configs engines energy profiler export reports tests tools
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
 DEMO := demo
 PAYLOAD ?= measured
