@@ -197,7 +197,7 @@ def test_what_makes_bundles(made, photographs):
 def test_energy_of_a_program(made):
     for columns in (80, 120):  # the times decide what is said of the sensor's readings
         on_terminal(columns, "energy", "record", "--driver", "generated", "--output", f"{columns}.csv",
-                    "--idle", "0", "--", sys.executable, "-c", "print()", cwd=made)  # fmt: skip
+                    "--idle", "0", "--", sys.executable, "-c", "import time; time.sleep(0.5)", cwd=made)  # fmt: skip
     check_views("energy", "integrate", "80.csv", cwd=made)
 
 

@@ -104,6 +104,8 @@ def _decode(
                         "make it smaller",
                     )
                 white = _white(image, data, name)
+                if image.format != "JPEG":
+                    image.load()  # reading a PNG's EXIF loads it, and would hide that it is damaged
                 orientation = _orientation(image) if exif_rotation else 1
                 turned = orientation >= _FIRST_TRANSPOSED
                 size = (image.width, image.height) if turned else (image.height, image.width)

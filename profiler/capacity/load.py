@@ -123,7 +123,7 @@ def main() -> int:
     boards = [_Board(number, job, frames, endpoint) for number in job["boards"]]
     for board in boards:
         board.connect()
-    print("true", flush=True)
+    print(json.dumps(True), flush=True)
     start_s = float(json.loads(sys.stdin.readline()))
     for board in boards:
         board.start_s = start_s

@@ -23,15 +23,15 @@ def estimate(client: Client, block: str, when: str) -> ClockEstimate:
     Raises:
         ServerError: the server is gone. A server without a clock is no error: that is recorded.
     """
-    found: List[Exchange] = []
+    exchanges: List[Exchange] = []
     until = time.monotonic() + _LIMIT_S
-    while len(found) < EXCHANGES and (not found or time.monotonic() < until):
+    while len(exchanges) < EXCHANGES and (not exchanges or time.monotonic() < until):
         try:
-            found.append(client.clock(free=True))
+            exchanges.append(client.clock(free=True))
         except NoClockError as error:
             return _line(block, when, None, None, 0, error.message)
-    offset_s, uncertainty_s = best(found)
-    return _line(block, when, offset_s, uncertainty_s, len(found), None)
+    offset_s, uncertainty_s = best(exchanges)
+    return _line(block, when, offset_s, uncertainty_s, len(exchanges), None)
 
 
 def best(exchanges: Sequence[Exchange]) -> Tuple[float, float]:

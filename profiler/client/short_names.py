@@ -19,9 +19,9 @@ def short_name(model: str) -> Optional[str]:
 
 def long_names(models: Iterable[str]) -> Dict[str, str]:
     """Short name -> the one model that it means."""
-    found: Dict[str, List[str]] = {}
+    by_short: Dict[str, List[str]] = {}
     for model in models:
         short = short_name(model)
         if short is not None:
-            found.setdefault(short, []).append(model)
-    return {short: same[0] for short, same in found.items() if len(same) == 1}
+            by_short.setdefault(short, []).append(model)
+    return {short: same[0] for short, same in by_short.items() if len(same) == 1}

@@ -131,7 +131,7 @@ def test_a_bound_of_joules_is_met_by_the_end_of_their_interval_alone(tiny, tmp_p
 format: 1
 name: local
 warmup: 1
-inferences: 30
+inferences: 300
 repeats: 2
 links: [{name: "100 kbit/s", kind: simulated, rate_kbit_s: 100}]
 configurations: {LC1: {local: [tiny_local]}}

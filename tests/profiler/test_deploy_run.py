@@ -49,7 +49,7 @@ def test_a_folder_s_answers_are_those_of_infer(tiny, server, photographs, tmp_pa
     for row in rows:
         assert row["answer"] == expected[row["name"]]["answer"]
         assert row["payload_bytes"] == expected[row["name"]]["payload_bytes"]
-        assert row["error"] is None and row["config"] == "tiny@1"
+        assert row["error"] is None and row["config"] == "tiny-1"
         assert sum(row["stages_s"].values()) <= row["latency_s"] + 1e-3
 
 

@@ -352,7 +352,7 @@ def _connect(cluster: Cluster) -> None:
         os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         ray.init(
-            address=None if cluster.ray == "local" else cluster.ray,
+            address=cluster.ray,  # "local": a new one, even where another runs on this machine
             log_to_driver=False,
             logging_level=logging.WARNING,
             runtime_env={"env_vars": environment},
