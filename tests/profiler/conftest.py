@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.board.tiny import tiny_bundle
-from tests.conftest import COMMAND, ROOT
+from tests.conftest import COMMAND, ROOT, made_once
 
 CONFIG = """
 format: 1
@@ -87,6 +87,13 @@ class RunningServer:
         code = self.process.wait(20)
         self.process.stdout.close()
         return code
+
+
+@pytest.fixture(scope="module")
+def only_ray():
+    """Tests that count Ray's processes on this machine run one module after the other."""
+    with made_once(ROOT / "build" / "ray"):
+        yield
 
 
 @pytest.fixture(scope="session")
