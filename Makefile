@@ -62,8 +62,10 @@ table3: $(VENV)/.user ## all 40 rows of the paper's Table 3; PAYLOAD=published f
 	$(BIN)/splitwatt profile --config build/table3.yaml --target cpu --out $$run && \
 	$(BIN)/splitwatt report $$run --out paper
 
+# One more than processors: many tests wait for other processes.
+WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 test: $(VENV)/.dev ## the whole test suite
-	$(BIN)/python -m pytest tests -n auto --dist worksteal
+	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal
 
 check: format lint types test ## what CI runs: format, lint, types, README commands, tests
 
