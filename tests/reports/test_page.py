@@ -219,8 +219,13 @@ def framed(page, tmp_path, script, *states, widths=(900,)):
     place.write_text(
         f"{frames}<script>onload = () => setTimeout(async () => {{{script}}}, 500);</script>"
     )
-    text = dom(place, "", 1500, "--allow-file-access-from-files")
-    return html.unescape(re.search(r"<title>(.*?)</title>", text, re.S).group(1))
+    for wait_ms in (1500, 6000, 30000):  # a busy machine takes longer to run the script
+        title = re.search(
+            r"<title>(.*?)</title>", dom(place, "", wait_ms, "--allow-file-access-from-files"), re.S
+        )
+        if title:
+            return html.unescape(title.group(1))
+    raise AssertionError("the script set no title")
 
 
 def tapped(page, what, tmp_path):

@@ -89,14 +89,14 @@ def test_it_builds_every_restricted_form_that_the_table_takes(name):
 def test_it_builds_detectors_as_each_version_gets_them(bundles, name, part, version):
     """Whole, with stand-ins for NonMaxSuppression, NonZero and RoiAlign, which it lacks."""
     need_rtx()
-    from tests.engines.tensorrt.rtx_table import build
+    from tests.engines.tensorrt.rtx_table import build_apart
 
     bundle = Bundle.open(str(bundles / name))
     model = onnx.load(bundle.part_path(part))
     (piece,) = fit_to(
         model, part, load_table("tensorrt", version), load_table("onnxruntime", "1.10")
     ).pieces
-    told = build(bundle, bundle.part(part), piece.model)
+    told = build_apart(str(bundles / name), part, piece.model.SerializeToString())
     assert (told["parsed"], told["built"]) == ("yes", "yes") and int(told["stand_ins"]) > 0
 
 
