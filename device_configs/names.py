@@ -30,8 +30,9 @@ def check_known(kind: str, name: str, known: Iterable[str]) -> None:
 
 
 def first_repeated(values: Iterable[Any]) -> Any:
-    """The first value that an earlier one equals; None if there is none. One pass: a stranger's file
-    may hold a hundred thousand.
+    """The first value that also comes earlier, or None where all values differ.
+
+    It takes one pass, because a file from elsewhere may hold a hundred thousand values.
     """
     seen: Set[str] = set()
     for value in values:

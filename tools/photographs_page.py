@@ -95,10 +95,11 @@ def _stanzas(folder: Path, package: str) -> list[tuple[list[str], str, str, str]
     text = (folder / package / f"usr/share/doc/{package}/copyright").read_text(encoding="utf-8")
     stanzas = []
     for paragraph in re.split(r"\n\s*\n", text):
-        fields = [_field(name, paragraph) for name in ("Files", "Copyright", "License", "Comment")]
-        if fields[0]:
-            stanzas.append((fields[0].split(), *fields[1:]))
-    return stanzas  # type: ignore[return-value]
+        names = ("Files", "Copyright", "License", "Comment")
+        files, author, licence, comment = (_field(name, paragraph) for name in names)
+        if files:
+            stanzas.append((files.split(), author, licence, comment))
+    return stanzas
 
 
 def _field(name: str, paragraph: str) -> str:

@@ -26,7 +26,7 @@ class Agreement:
 
     @property
     def intervals(self) -> str:
-        """What its intervals are; empty where there are none."""
+        """How the intervals were computed; empty where the results have no interval."""
         return ", ".join(sorted({text for result in self.results for text in result.intervals}))
 
     def of(self, entry: Entry) -> Value:

@@ -68,7 +68,8 @@ def once(compute: Callable[..., _T], *sides: Any) -> _T:
     key = digest.digest()
     if key not in _KNOWN:
         _KNOWN[key] = compute(*arrays)
-    return _KNOWN[key]  # type: ignore[no-any-return]
+    value: _T = _KNOWN[key]
+    return value
 
 
 def _median(samples: np.ndarray) -> Estimate:
