@@ -1,9 +1,12 @@
 """A folder of small bundles, a real server on it, and commands as users run them."""
 
+import contextlib
 import json
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -87,6 +90,33 @@ class RunningServer:
         code = self.process.wait(20)
         self.process.stdout.close()
         return code
+
+
+@contextlib.contextmanager
+def relayed(url, passes):
+    """The address of a relay to a server; `passes(answer)` says of each piece whether it goes on: a request's
+    (False) or an answer's (True). It may wait before it says so.
+    """
+    listener = socket.create_server(("127.0.0.1", 0))
+    host, port = url.split("//")[1].split(":")
+
+    def pump(source, to, answer):
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                if passes(answer):
+                    to.sendall(data)
+
+    def relay():
+        with contextlib.suppress(OSError):
+            while True:
+                inside, _ = listener.accept()
+                outside = socket.create_connection((host, int(port)))
+                for ends in ((inside, outside, False), (outside, inside, True)):
+                    threading.Thread(target=pump, args=ends, daemon=True).start()
+
+    threading.Thread(target=relay, daemon=True).start()
+    with listener:
+        yield "http://127.0.0.1:%d" % listener.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import socket
 import threading
 import time
 
@@ -16,7 +15,7 @@ from splitwatt.profiler.capacity.load import due_times
 from splitwatt.profiler.capacity.search import Asked, _run, encoded, search
 from splitwatt.profiler.records.carried import FIXED, POISSON, Carried
 from splitwatt.profiler.records.run import read_run
-from tests.profiler.conftest import command
+from tests.profiler.conftest import command, relayed
 
 
 def test_frames_at_a_fixed_rate_have_equal_gaps_and_each_board_its_own_start():
@@ -114,38 +113,13 @@ def test_a_server_that_stalls_makes_every_frame_late_that_was_due_meanwhile(
     """
     from splitwatt.engines.bundle.bundle import Bundle
 
-    listener = socket.create_server(("127.0.0.1", 0))
-    host, port = server.url.split("//")[1].split(":")
     open_again = threading.Event()
     open_again.set()
-
-    def pump(source, to):
-        while True:
-            try:
-                data = source.recv(1 << 16)
-                open_again.wait()
-                to.sendall(data)
-            except OSError:
-                return
-            if not data:
-                return
-
-    def relay():
-        while True:
-            try:
-                inside, _ = listener.accept()
-            except OSError:
-                return
-            outside = socket.create_connection((host, int(port)))
-            threading.Thread(target=pump, args=(inside, outside), daemon=True).start()
-            threading.Thread(target=pump, args=(outside, inside), daemon=True).start()
-
-    threading.Thread(target=relay, daemon=True).start()
     frames = encoded([Bundle.open(str(tiny / "cpu" / "tiny@1"))], "cpu", [str(photographs[0])])
     [(model, payload, _)] = frames[0]
     assert model == "tiny@1" and base64.b64decode(payload)
     job = {"parent": os.getpid(), "fps": 10.0, "arrivals": FIXED, "seed": 1, "until_s": 6.0, "give_up_s": 60.0,
-           "frames": frames, "url": "http://127.0.0.1:%d" % listener.getsockname()[1],
+           "frames": frames,
            "token_file": None, "certificate": None, "fingerprint": None}  # fmt: skip
     ended = threading.Event()
 
@@ -156,8 +130,8 @@ def test_a_server_that_stalls_makes_every_frame_late_that_was_due_meanwhile(
         open_again.set()
 
     threading.Thread(target=stall, daemon=True).start()
-    rows = _run(job, [[0]])
-    listener.close()
+    with relayed(server.url, lambda _: open_again.wait()) as url:
+        rows = _run({**job, "url": url}, [[0]])
     assert len(rows) == 60 and all(row[1] is not None for row in rows)
     assert [row[0] for row in rows] == pytest.approx(due_times(0, 10.0, FIXED, 6.0, 1))
     # Twenty frames were due in the two seconds: half of them waited for a second or longer.

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 import urllib.request
 
@@ -15,7 +16,7 @@ from splitwatt.device_configs.files import sha256_file
 from splitwatt.engines.rangecoder import Tables
 from tests.board.tiny import read_document, tables, write_document
 from tests.conftest import COMMAND, ROOT
-from tests.profiler.conftest import RunningServer, command, wait_until
+from tests.profiler.conftest import RunningServer, command, relayed, wait_until
 
 
 def lines(text):
@@ -178,56 +179,28 @@ def test_a_server_that_takes_requests_and_never_answers_costs_no_frame(
     tiny, policy, server, tmp_path
 ):
     """A relay that stops passing answers back, as a server that hangs."""
-    import socket
-    import threading
-
-    listener = socket.create_server(("127.0.0.1", 0))
-    host, port = server.url.split("//")[1].split(":")
     mute = threading.Event()
-
-    def pump(source, to, answers):
-        while True:
-            try:
-                data = source.recv(1 << 16)
-                if not data:
-                    return
-                if not (answers and mute.is_set()):
-                    to.sendall(data)
-            except OSError:
-                return
-
-    def relay():
-        while True:
-            try:
-                inside, _ = listener.accept()
-            except OSError:
-                return
-            outside = socket.create_connection((host, int(port)))
-            threading.Thread(target=pump, args=(inside, outside, False), daemon=True).start()
-            threading.Thread(target=pump, args=(outside, inside, True), daemon=True).start()
-
-    threading.Thread(target=relay, daemon=True).start()
     folder = tmp_path / "frames"
     folder.mkdir()
     for number in range(120):
         os.link(ROOT / "engines/photographs/cat.jpg", folder / ("%03d.jpg" % number))
-    with (tmp_path / "out.jsonl").open("w") as out:
+    relay = relayed(server.url, lambda answer: not (answer and mute.is_set()))
+    with relay as url, (tmp_path / "out.jsonl").open("w") as out:
         process = subprocess.Popen(
             [*COMMAND, "run", "--source", str(folder), "--fps", "10", "--policy", str(policy(1500)),
-             "--server", "http://127.0.0.1:%d" % listener.getsockname()[1]],
+             "--server", url],
             cwd=ROOT, stdout=out, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
-    def rows():
-        return lines((tmp_path / "out.jsonl").read_text().rpartition("\n")[0])
+        def rows():
+            return lines((tmp_path / "out.jsonl").read_text().rpartition("\n")[0])
 
-    try:
-        wait_until(lambda: any(row["config"] == "Ours1" for row in rows()))
-        mute.set()
-        _, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        listener.close()
+        try:
+            wait_until(lambda: any(row["config"] == "Ours1" for row in rows()))
+            mute.set()
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert "Traceback" not in err and all(row["error"] is None for row in rows())
     assert rows()[-1]["config"] == "LC1" and rows()[-1]["frame"] >= 118
     late = [row for row in rows() if row["latency_s"] > 1.5]
