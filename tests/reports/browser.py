@@ -9,16 +9,16 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def chromium() -> str:
-    found = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if found is None:
+    browser = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if browser is None:
         pytest.skip("no Chromium here: apt-get install chromium")
-    return found
+    return browser
 
 
-def dom(page, state: str = "", width: int = 1200, *more: str) -> str:
-    """The page's DOM with the state that follows # in its address."""
+def dom(page, state: str = "", width: int = 1200, *more: str, budget_ms: int = 4000) -> str:
+    """The page's DOM, `budget_ms` of the browser's own time later, with the state after # in its address."""
     result = subprocess.run(
-        [chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=4000",
+        [chromium(), "--headless", "--no-sandbox", "--disable-gpu", f"--virtual-time-budget={budget_ms}",
          "--enable-logging=stderr",
          f"--window-size={width},900", *more, "--dump-dom", f"file://{page}#{state}"],
         capture_output=True, text=True, timeout=120, check=True,

@@ -1,10 +1,16 @@
 """Agreement of a run's models with another one, as `evaluate --against` wrote it: column, figure, page."""
 
 import json
+import re
+from types import SimpleNamespace
 
 import pytest
 
+from splitwatt.reports.load.values import exact
+from splitwatt.reports.metrics.tradeoffs import Curve, Point
+from splitwatt.reports.write.page.data import _group
 from splitwatt.reports.write.write import make_report
+from tests.reports.browser import dom
 from tests.reports.synthetic import make_config, sha, write_run
 
 LADON = ("ladon_r50@0.32", "ladon_r50@20.48")
@@ -98,3 +104,22 @@ def test_answers_of_random_weights_are_marked(run, tmp_path):
     cells = [row["agreement_top1_percent"] for row in made.table("summary").rows]
     assert "generated" in next(cell for cell in cells if cell.value is not None).sources
     assert "mean nothing" in made.figures[0][0].caption
+
+
+def test_a_codec_s_curve_has_the_colour_of_its_configurations():
+    """`jpeg@10+efficientnet_lite0` is a point of the group JPEG."""
+    model = "jpeg@10+efficientnet_lite0"
+    point = Point(model, 10.0, exact(60.0), exact(3.0), exact(0.0))
+    curve = Curve("jpeg+efficientnet_lite0", "JPEG (EfficientNet-Lite0)", (point,), False, False)
+    entry = SimpleNamespace(split=True, models=[model], group="JPEG")
+    assert _group(curve, [SimpleNamespace(entries=[entry])]) == "JPEG"
+
+
+def test_every_interval_lies_inside_the_chart_of_the_page(run, tmp_path):
+    make_report([run], tmp_path / "r")
+    chart = re.search(
+        r'<[^>]*id="tradeoff-chart".*?</svg>', dom(tmp_path / "r" / "report.html"), re.S
+    )
+    upright = re.findall(r'x1="([^"]+)" x2="\1" y1="([^"]+)" y2="([^"]+)"', chart.group())
+    ends = [float(end) for _, *both in upright for end in both]
+    assert len(ends) > 6 and min(ends) >= 7.99 and max(ends) <= 290.01  # the axis is at 290

@@ -219,11 +219,9 @@ def framed(page, tmp_path, script, *states, widths=(900,)):
     place.write_text(
         f"{frames}<script>onload = () => setTimeout(async () => {{{script}}}, 500);</script>"
     )
-    for wait_ms in (1500, 6000, 30000):  # a busy machine takes longer to run the script
-        title = re.search(
-            r"<title>(.*?)</title>", dom(place, "", wait_ms, "--allow-file-access-from-files"), re.S
-        )
-        if title:
+    for budget_ms in (4000, 20000, 60000):  # a busy machine takes longer to run the script
+        text = dom(place, "", 1500, "--allow-file-access-from-files", budget_ms=budget_ms)
+        if title := re.search(r"<title>(.*?)</title>", text, re.S):
             return html.unescape(title.group(1))
     raise AssertionError("the script set no title")
 

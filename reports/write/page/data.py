@@ -205,8 +205,9 @@ def _bits(sample: Sample, charges: str) -> float | None:
 
 def _group(curve: Curve, series: list[Series]) -> str:
     """The system whose colour a curve has: a group of configurations, or a name of its own."""
+    own = {point.model for point in curve.points}
     for entry in (entry for s in series for entry in s.entries if entry.split != curve.local):
-        if any(model.split("@")[0] == curve.system for model in entry.models):
+        if any(model in own or model.split("@")[0] == curve.system for model in entry.models):
             return entry.group
     return "LC" if curve.local else curve.label.replace(" (published)", "")
 

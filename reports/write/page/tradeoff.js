@@ -17,7 +17,7 @@ function drawTradeoff() {
   const legend = curves.length * 17 + 8, height = 320 + legend;
   const points = curves.flatMap((c) => c.points.filter((p) => c.local || p[name].value !== null));
   const xs = curves.filter((c) => !c.local).flatMap((c) => c.points).map((p) => p[name].value).filter((v) => v > 0);
-  const ys = points.map((p) => p.y.value).filter((v) => v !== null);
+  const ys = points.flatMap((p) => [p.y.value, p.y.low, p.y.high]).filter((v) => typeof v === "number");
   if (!xs.length || !ys.length) return $("tradeoff-chart").replaceChildren(el("p", {}, "No such sizes were recorded."));
   const low = Math.min(...xs) / 1.3, high = Math.max(...xs) * 1.3;
   const bottomY = Math.min(...ys) - 2, topY = Math.max(...ys) + 2;
