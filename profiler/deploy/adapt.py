@@ -7,7 +7,8 @@ can be replayed. A prediction is
 
 with medians of the last frames, a rate from the last transfers and a base time of an exchange
 without bytes. A better configuration is taken only after its prediction has met the deadline with a
-margin for a while; a worse one at once.
+margin for a while; a worse one at once. A better one that was late soon after it was taken is tried again
+much later, or as soon as the rate is clearly higher than it was then.
 """
 
 from collections import deque
@@ -19,8 +20,11 @@ from splitwatt.profiler.deploy.policy import Point
 # A prediction must leave so much of the deadline; more to change to a better configuration.
 MARGIN, UP_MARGIN = 0.9, 0.8
 UP_AFTER_S = 1.5
-# After a change up that did not last, the wait for the next one is four times as long, up to this, s.
+# After a change up that did not last at the same rate, the wait for the next one, s; where the rate fell,
+# four times the last wait, up to this.
 LONGEST_UP_AFTER_S = 120.0
+# Rates whose ratio is less count as the same.
+_CLEARLY = 1.4
 _KEPT = 15
 _KEPT_RATES = 3
 _HIGH = 0.8
@@ -85,7 +89,7 @@ class Controller:
         self._current: Optional[int] = None
         self._better_since: Dict[int, float] = {}
         self._up_after_s = UP_AFTER_S
-        self._last_up_s = -1e9
+        self._last_up_s, self._last_up_kbit_s = -1e9, 0.0
 
     def board_s(self, index: int) -> float:
         """What a point takes on the board."""
@@ -156,7 +160,10 @@ class Controller:
     def _saw_rate(self, rate_kbit_s: float) -> None:
         self._rates.append(min(rate_kbit_s, _MOST_KBIT_S))
         # A lower rate counts at once, a higher one when most of the last transfers say so.
-        self.rate_kbit_s = min(self._rates[-1], quantile(self._rates, 0.5))
+        self.rate_kbit_s = min(self._rates[-1], self._median_kbit_s())
+
+    def _median_kbit_s(self) -> float:
+        return quantile(self._rates, 0.5) if self._rates else 0.0
 
     def predicted_s(self, index: int, wait_s: Tuple[float, float] = FREE) -> float:
         """From now to the answer of a frame, where link and server are busy for `wait_s`."""
@@ -205,17 +212,23 @@ class Controller:
             i for i in meets if i < (self._current or 0) and self.predicted_s(i, wait_s) <= up_s
         ]
         self._better_since = {i: self._better_since.get(i, now_s) for i in sure}
-        ready = [i for i, since in self._better_since.items() if now_s - since >= self._up_after_s]
+        rate_rose = (self.rate_kbit_s or 0.0) > _CLEARLY * self._last_up_kbit_s
+        after_s = UP_AFTER_S if rate_rose else self._up_after_s
+        ready = [i for i, since in self._better_since.items() if now_s - since >= after_s]
         if ready:
             self._current = min(ready)
-            self._last_up_s = now_s
+            self._last_up_s, self._last_up_kbit_s = now_s, self.rate_kbit_s or 0.0
             self._better_since = {}
         return self._current or 0
 
     def _flapped(self, now_s: float) -> None:
         """A change down: soon after one up, the next one up waits longer."""
-        soon = now_s - self._last_up_s < LONGEST_UP_AFTER_S
-        self._up_after_s = min(4 * self._up_after_s, LONGEST_UP_AFTER_S) if soon else UP_AFTER_S
+        if now_s - self._last_up_s >= LONGEST_UP_AFTER_S:
+            self._up_after_s = UP_AFTER_S
+        elif self._median_kbit_s() * _CLEARLY >= self._last_up_kbit_s:
+            self._up_after_s = LONGEST_UP_AFTER_S
+        else:
+            self._up_after_s = min(4 * self._up_after_s, LONGEST_UP_AFTER_S)
 
     def _made(self, index: int, why: str, wait_s: Tuple[float, float]) -> Choice:
         return Choice(index, why, self.predicted_s(index, wait_s), self.rate_kbit_s)
