@@ -77,11 +77,8 @@ def open_source(text: str, fps: Optional[float] = None) -> Source:
     if os.path.isdir(text):
         return _Folder(text, fps)
     pipeline = " ! " in text
-    if not pipeline and not text.lower().startswith(_STREAMS) and not os.path.exists(text):
-        raise UsageError(
-            "there is no source %s" % text,
-            "name a video file, a folder of images, /dev/video0, rtsp://... or a GStreamer pipeline",
-        )
+    if not pipeline and not text.lower().startswith(_STREAMS):
+        _check_path(text)
     if importlib.util.find_spec("cv2") is not None:
         return _Video(text, fps, _OpenCv)
     if pipeline:
@@ -92,6 +89,22 @@ def open_source(text: str, fps: Optional[float] = None) -> Source:
     raise UsageError(
         "decoding %s needs OpenCV or PyAV, and neither is installed" % text,
         "on a Jetson: sudo apt-get install python3-opencv; elsewhere: " + install_command("video"),
+    )
+
+
+def _check_path(path: str) -> None:
+    """A video file or a device; opening anything else, as a named pipe, might never end."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        wrong = "there is no source %s" % path
+    else:
+        if stat.S_ISREG(mode) or stat.S_ISCHR(mode):
+            return
+        wrong = "%s is neither a file nor a camera" % path
+    raise UsageError(
+        wrong,
+        "name a video file, a folder of images, /dev/video0, rtsp://... or a GStreamer pipeline",
     )
 
 
