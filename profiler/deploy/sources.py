@@ -6,6 +6,7 @@ one counts. A folder waits.
 
 import importlib.util
 import os
+import re
 import stat
 import time
 from typing import Any, Iterator, List, NamedTuple, Optional
@@ -23,6 +24,7 @@ _MOST_DAMAGED = 100
 _REOPEN_S = 1.0
 # PyAV gives a stream up that sends nothing for so long, s; OpenCV does after 30 s.
 _STALLED_S = 10.0
+_PASSWORD = re.compile(r"://[^/@\s]*@")
 _STREAMS = ("rtsp://", "rtsps://", "http://", "https://", "udp://", "tcp://")
 
 
@@ -42,6 +44,7 @@ class Source:
 
     Attributes:
         text: as the user wrote it.
+        shown: the same without a password.
         live: frames come at their own pace, and wait for nobody.
         fps: that a video file says; None where it is not known.
     """
@@ -51,6 +54,7 @@ class Source:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self.shown = without_password(text)
         self.stopped = False
 
     def frames(self) -> Iterator[Frame]:
@@ -90,6 +94,11 @@ def open_source(text: str, fps: Optional[float] = None) -> Source:
         "decoding %s needs OpenCV or PyAV, and neither is installed" % text,
         "on a Jetson: sudo apt-get install python3-opencv; elsewhere: " + install_command("video"),
     )
+
+
+def without_password(text: str) -> str:
+    """A source as it may be shown and kept: cameras' addresses have their passwords in them."""
+    return _PASSWORD.sub("://", text)
 
 
 def _check_path(path: str) -> None:
@@ -153,7 +162,7 @@ class _Video(Source):
                 if rgb is None:
                     damaged += 1
                     if damaged == 1:
-                        note("%s has damaged frames, which are left out" % self.text)
+                        note("%s has damaged frames, which are left out" % self.shown)
                     if damaged > _MOST_DAMAGED:
                         break
                     continue
@@ -163,14 +172,14 @@ class _Video(Source):
                     continue
                 due_s = max(due_s, captured_s - self._cap_s) + self._cap_s
                 if rgb.shape[0] * rgb.shape[1] > MAX_PIXELS:
-                    note("%s has a frame of more than %d pixels" % (self.text, MAX_PIXELS))
+                    note("%s has a frame of more than %d pixels" % (self.shown, MAX_PIXELS))
                     return
                 yield Frame(number, "frame-%06d" % number, captured_s, rgb)
                 number += 1
             if self._file:
                 return
             if not said:
-                note("%s gives no more frames: it is opened again every second" % self.text)
+                note("%s gives no more frames: it is opened again every second" % self.shown)
                 said = True
             self._reopen()
 
@@ -201,7 +210,10 @@ class _OpenCv:
         else:
             self._capture = cv2.VideoCapture(int(device) if device.isdigit() else text)
         if not self._capture.isOpened():
-            raise UsageError("OpenCV cannot open %s" % text, "check that it is a camera or video")
+            raise UsageError(
+                "OpenCV cannot open %s" % without_password(text),
+                "check that it is a camera or video",
+            )
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = float(fps) if 0 < fps < 1000 else None
         self._count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -236,7 +248,8 @@ class _PyAv:
             ValueError,
             IndexError,
         ) as error:  # av's errors are OSErrors or ValueErrors
-            raise UsageError("PyAV cannot open %s: %s" % (text, error), "check that it is a video")
+            shown = without_password(text), without_password(str(error))
+            raise UsageError("PyAV cannot open %s: %s" % shown, "check that it is a video")
         self._errors, self._stalled = av.error.FFmpegError, av.error.ExitError
         rate = self._stream.average_rate
         self.fps = float(rate) if rate else None
