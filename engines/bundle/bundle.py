@@ -105,6 +105,23 @@ class Bundle:
         codec = self.manifest.codec
         return [] if codec is None else [self._inside(tables.file) for tables in codec.tables]
 
+    def files(self, without: Optional[str] = None) -> List[str]:
+        """Names of the files that make the bundle; its folder may hold others, as engines.
+
+        Args:
+            without: "server" leaves the graphs of that end out.
+        """
+        manifest = self.manifest
+        names = [MANIFEST]
+        for part in manifest.parts:
+            if part.placement != without:
+                names.append(part.file)
+                names += [part.with_coder.file] if part.with_coder else []
+        names += [tables.file for tables in manifest.codec.tables] if manifest.codec else []
+        for sample in manifest.samples:
+            names += [sample.file, sample.expected]
+        return list(dict.fromkeys(names))
+
     def samples(self) -> List[SampleFiles]:
         """The photographs of the bundle and where their expected outputs lie."""
         return [self._sample(sample) for sample in self.manifest.samples]
