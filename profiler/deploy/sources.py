@@ -18,8 +18,9 @@ from splitwatt.device_configs.errors import ImageError, UsageError
 from splitwatt.device_configs.install import install_command
 from splitwatt.engines.pipeline.image import MAX_PIXELS, decode_image, list_images
 
-# A damaged part of a video: after so many frames in a row that cannot be decoded it has ended.
-_MOST_DAMAGED = 100
+# After so many frames in a row that cannot be decoded a stream is opened again, and a file has ended:
+# an hour of it, whatever number of frames its head states.
+_MOST_DAMAGED, _MOST_DAMAGED_IN_FILE = 100, 100000
 # A camera that is gone is opened again so often, s.
 _REOPEN_S = 1.0
 # PyAV gives a stream up that sends nothing for so long, s; OpenCV does after 30 s.
@@ -157,15 +158,15 @@ class _Video(Source):
             for at, rgb in enumerate(self._opened.frames()):
                 if self.stopped:
                     return
-                if self._file and self.fps:  # a file plays at its own rate
-                    time.sleep(max(0.0, started_s + at / self.fps - time.monotonic()))
                 if rgb is None:
                     damaged += 1
                     if damaged == 1:
                         note("%s has damaged frames, which are left out" % self.shown)
-                    if damaged > _MOST_DAMAGED:
+                    if damaged > (_MOST_DAMAGED_IN_FILE if self._file else _MOST_DAMAGED):
                         break
                     continue
+                if self._file and self.fps:  # a file plays at its own rate
+                    time.sleep(max(0.0, started_s + at / self.fps - time.monotonic()))
                 damaged, said = 0, False
                 captured_s = time.monotonic()
                 if captured_s < due_s - 1e-3:
