@@ -12,7 +12,6 @@ from splitwatt.device_configs.files import read_bounded
 from splitwatt.engines.photos import default_photos
 from splitwatt.engines.pipeline.image import MAX_FILE_BYTES, list_images
 from splitwatt.profiler.config.config import DEFAULT_IMAGES
-from splitwatt.profiler.records.fields import plain_text
 
 
 def config_images(images: str) -> List[str]:
@@ -28,14 +27,14 @@ def describe_images(paths: List[str]) -> List[Dict[str, Any]]:
     """What run.json keeps of each image; width and height are None of one that is damaged.
 
     Raises:
-        ImageError: a file cannot be read, or has a name that run.json cannot hold.
+        ImageError: a file cannot be read.
     """
     described = []
     for path in paths:
         data = read_bounded(path, MAX_FILE_BYTES, ImageError)
         width, height = _size(data)
         row = {
-            "file": _name(path),
+            "file": os.path.basename(path),
             "sha256": hashlib.sha256(data).hexdigest(),
             "width": width,
             "height": height,
@@ -47,13 +46,6 @@ def describe_images(paths: List[str]) -> List[Dict[str, Any]]:
 def image_of(inference: int, repeat: int, inferences: int, count: int) -> int:
     """Which of `count` images an inference runs: repeats go on where the one before ended."""
     return (repeat * inferences + inference) % count
-
-
-def _name(path: str) -> str:
-    name = os.path.basename(path)
-    if plain_text(name) != name:
-        raise ImageError("%s has a name that no record can hold" % path, "rename it")
-    return name
 
 
 def _size(data: bytes) -> Tuple[Optional[int], Optional[int]]:

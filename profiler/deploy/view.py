@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List
 from PIL import Image
 
 from splitwatt.device_configs.errors import UsageError
-from splitwatt.device_configs.pages import PageHandler, PageServer
+from splitwatt.energy.endpoint.pages import PageHandler, PageServer
 from splitwatt.profiler.deploy.answers import Newest, line_of, picture_of
 from splitwatt.profiler.deploy.runnable import Runnable
 

@@ -14,9 +14,9 @@ import urllib.request
 
 import pytest
 
-from splitwatt.device_configs import pages
 from splitwatt.device_configs.errors import SensorError, UsageError
 from splitwatt.energy.commands.watch import _BARS, _PLAIN_BARS, bars_of, sparkline, watch
+from splitwatt.energy.endpoint import pages
 from splitwatt.energy.endpoint.server import Endpoint
 from splitwatt.energy.joules.per_image import repeat
 from splitwatt.energy.joules.per_rail import trace_energy

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from splitwatt.device_configs import pages
+from splitwatt.energy.endpoint import pages
 
 
 class _Handler(pages.PageHandler):
