@@ -1,13 +1,16 @@
 """What every command does alike: its flags, its exit codes, errors as one sentence."""
 
 import argparse
+import errno
 import json
+import os
 import re
 import sys
 import traceback
 from typing import Any, Callable, List
 
 from splitwatt.device_configs.errors import SplitwattError
+from splitwatt.device_configs.files import storage_error
 from splitwatt.device_configs.input.small_files import real_number, whole_number
 from splitwatt.device_configs.install import install_for
 from splitwatt.device_configs.printable import printable, wrapped
@@ -152,4 +155,10 @@ def guarded(command: Command, argv: List[str]) -> int:
         return 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away: nothing to say to it
+        return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        note("splitwatt: " + str(storage_error("the output", error)))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what waits in a buffer is not tried again
         return 1

@@ -1,21 +1,31 @@
 """Files that are whole or not there: atomic writes, hashes, paths kept inside their folder."""
 
+import contextlib
 import errno
 import hashlib
 import os
 import stat
 import tempfile
-from typing import IO, Any, Callable, Type, Union
+from typing import IO, Any, Callable, Iterator, Optional, Type, Union
 
 from splitwatt.device_configs.errors import SplitwattError
 
 _CHUNK_BYTES = 1 << 20
 
 
-def sha256_file(path: str) -> str:
-    """SHA-256 of a file's content, as 64 hexadecimal digits."""
+def sha256_file(
+    path: str, limit_bytes: Optional[int] = None, error: Type[SplitwattError] = SplitwattError
+) -> str:
+    """SHA-256 of a regular file's content, as 64 hexadecimal digits.
+
+    Args:
+        limit_bytes: the largest file that is read; None: any.
+
+    Raises:
+        error: it cannot be read, is no regular file, or is larger.
+    """
     digest = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with _opened(path, limit_bytes, error, "") as stream:
         for chunk in iter(lambda: stream.read(_CHUNK_BYTES), b""):
             digest.update(chunk)
     return digest.hexdigest()
@@ -32,19 +42,30 @@ def read_bounded(
     Raises:
         error: it cannot be read, is no regular file, or is larger.
     """
+    with _opened(path, limit_bytes, error, remedy) as stream:
+        data = stream.read(limit_bytes + 1)
+    if len(data) > limit_bytes:
+        raise error("%s is larger than %d bytes" % (path, limit_bytes), remedy)
+    return data
+
+
+@contextlib.contextmanager
+def _opened(
+    path: str, limit_bytes: Optional[int], error: Type[SplitwattError], remedy: str
+) -> Iterator[IO[bytes]]:
+    """A regular file; every failure to open and to read it is one sentence."""
     try:
         with open(path, "rb", opener=_open_at_once) as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise error("%s is not a regular file" % path, remedy)
-            data = b"" if status.st_size > limit_bytes else stream.read(limit_bytes + 1)
+            if limit_bytes is not None and status.st_size > limit_bytes:
+                raise error("%s is larger than %d bytes" % (path, limit_bytes), remedy)
+            yield stream
     except OSError as wrong:
         raise error("%s cannot be read: %s" % (path, wrong.strerror or wrong), remedy)
     except ValueError:  # a NUL in the path
         raise error("%r cannot be the name of a file" % path[:60], remedy)
-    if max(len(data), status.st_size) > limit_bytes:
-        raise error("%s is larger than %d bytes" % (path, limit_bytes), remedy)
-    return data
 
 
 def _open_at_once(path: str, flags: int) -> int:

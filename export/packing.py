@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from splitwatt.engines.bundle.bundle import MANIFEST, Bundle
+from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.export.replacing import replacing
 
 
@@ -27,13 +27,8 @@ def pack_board(path: Path) -> tuple[Path, int, int]:
         BundleError: a file of the bundle is missing or changed.
         StorageError: the folder cannot be written.
     """
-    manifest = Bundle.open(str(path)).manifest
-    parts = {part.file: part.placement for part in manifest.parts}
-    parts.update({p.with_coder.file: p.placement for p in manifest.parts if p.with_coder})
-    others = [sample.file for sample in manifest.samples]
-    others += [sample.expected for sample in manifest.samples]
-    others += [tables.file for tables in manifest.codec.tables] if manifest.codec else []
-    own = [MANIFEST, *others, *(file for file, end in parts.items() if end != "server")]
+    bundle = Bundle.open(str(path))
+    own = bundle.files(without="server")
     out = place_of(path)
     with replacing(out) as folder:
         for file in own:
@@ -43,9 +38,5 @@ def pack_board(path: Path) -> tuple[Path, int, int]:
                 os.link(path / file, target)
             except OSError:  # another file system, or one without links
                 shutil.copyfile(path / file, target)
-    size = sum((path / file).stat().st_size for file in own)
-    return (
-        out,
-        size,
-        size + sum((path / f).stat().st_size for f, end in parts.items() if end == "server"),
-    )
+    sizes = {file: (path / file).stat().st_size for file in bundle.files()}
+    return out, sum(sizes[file] for file in own), sum(sizes.values())

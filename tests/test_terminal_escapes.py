@@ -98,7 +98,7 @@ def test_texts_of_a_target(tmp_path):
     file = tmp_path / "nano.yaml"
     check_every_place(
         document, lambda changed: file.write_text(yaml.safe_dump(changed), encoding="utf-8"),
-        ["targets", file], ["energy", "rails", "--target", file, "--sysfs", tmp_path],
+        ["targets", file], ["energy", "read", "--target", file, "--sysfs", tmp_path],
     )  # fmt: skip
 
 

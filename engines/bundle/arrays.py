@@ -39,7 +39,7 @@ def load_arrays(path: str, limit_bytes: int = MAX_BYTES) -> Dict[str, np.ndarray
         BundleError: the file is missing, larger, or no such archive; or an array holds Python objects,
             text or records, or is in Fortran order.
     """
-    data = read_bounded(path, limit_bytes + (1 << 20), BundleError, _REMEDY)
+    data = read_bounded(path, archive_limit(limit_bytes), BundleError, _REMEDY)
     try:
         if data.count(_DIRECTORY_ENTRY) > _MAX_ARRAYS:
             raise _UnsoundError("it holds more than %d arrays" % _MAX_ARRAYS)
@@ -54,6 +54,11 @@ def load_arrays(path: str, limit_bytes: int = MAX_BYTES) -> Dict[str, np.ndarray
     except Exception as error:  # a damaged archive makes zipfile and zlib raise a dozen kinds
         reason = str(error) if isinstance(error, _UnsoundError) else "it is damaged"
         raise BundleError("%s is not an archive of arrays: %s" % (path, reason), _REMEDY)
+
+
+def archive_limit(unpacked_bytes: int) -> int:
+    """The largest file of an archive whose arrays have so many bytes: headers come on top."""
+    return unpacked_bytes + (1 << 20)
 
 
 def save_arrays(arrays: Dict[str, np.ndarray]) -> bytes:

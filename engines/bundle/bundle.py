@@ -1,17 +1,20 @@
 """The bundle: the folder that an export writes, checked file by file before anything of it runs."""
 
 import glob
+import hashlib
 import os
 from typing import List, NamedTuple, Optional, Set, Tuple
 
 from splitwatt.device_configs.errors import BundleError, SplitwattError
-from splitwatt.device_configs.files import inside, sha256_file
-from splitwatt.device_configs.input.strict_json import read_json
+from splitwatt.device_configs.files import inside, read_bounded, sha256_file
+from splitwatt.device_configs.input.strict_json import parse_json
+from splitwatt.engines.bundle.arrays import MAX_BYTES, archive_limit
 from splitwatt.engines.bundle.graph_file import check_graph_file
 from splitwatt.engines.bundle.manifest import Manifest, Part, Sample
 
 MANIFEST = "manifest.json"
 MANIFEST_LIMIT_BYTES = 4 << 20
+_PHOTO_LIMIT_BYTES = 1 << 30
 _AGAIN = "copy or export it again"
 
 
@@ -69,10 +72,12 @@ class Bundle:
                 bundle.part_path(part.name)
                 bundle.tensorrt_path(part.name)
         for tables in bundle.manifest.codec.tables if bundle.manifest.codec else []:
-            _check_sha256(bundle._inside(tables.file), tables.sha256)
+            limit = archive_limit(tables.unpacked_bytes or MAX_BYTES)
+            _check_sha256(bundle._inside(tables.file), tables.sha256, limit)
         for sample in bundle.manifest.samples:
-            _check_sha256(bundle._inside(sample.file), sample.sha256)
-            _check_sha256(bundle._inside(sample.expected), sample.expected_sha256)
+            _check_sha256(bundle._inside(sample.file), sample.sha256, _PHOTO_LIMIT_BYTES)
+            expected = bundle._inside(sample.expected)
+            _check_sha256(expected, sample.expected_sha256, archive_limit(MAX_BYTES))
         return bundle
 
     @property
@@ -100,6 +105,23 @@ class Bundle:
         codec = self.manifest.codec
         return [] if codec is None else [self._inside(tables.file) for tables in codec.tables]
 
+    def files(self, without: Optional[str] = None) -> List[str]:
+        """Names of the files that make the bundle; its folder may hold others, as engines.
+
+        Args:
+            without: "server" leaves the graphs of that end out.
+        """
+        manifest = self.manifest
+        names = [MANIFEST]
+        for part in manifest.parts:
+            if part.placement != without:
+                names.append(part.file)
+                names += [part.with_coder.file] if part.with_coder else []
+        names += [tables.file for tables in manifest.codec.tables] if manifest.codec else []
+        for sample in manifest.samples:
+            names += [sample.file, sample.expected]
+        return list(dict.fromkeys(names))
+
     def samples(self) -> List[SampleFiles]:
         """The photographs of the bundle and where their expected outputs lie."""
         return [self._sample(sample) for sample in self.manifest.samples]
@@ -112,7 +134,7 @@ class Bundle:
         path = self._inside(file)
         if path not in self._checked:
             _check_size(path, size)
-            _check_sha256(path, sha256)
+            _check_sha256(path, sha256, size)
             check_graph_file(path)
             self._checked.add(path)
         return path
@@ -131,8 +153,9 @@ def _read_manifest(path: str) -> Tuple[Manifest, str]:
             "there is no bundle in %s: it has no %s" % (path, MANIFEST),
             "make one with splitwatt export",
         )
-    document = read_json(file, MANIFEST_LIMIT_BYTES, BundleError, _AGAIN)
-    return Manifest.from_json(document, file), sha256_file(file)
+    data = read_bounded(file, MANIFEST_LIMIT_BYTES, BundleError, _AGAIN)
+    document = parse_json(data, file, BundleError, _AGAIN)
+    return Manifest.from_json(document, file), hashlib.sha256(data).hexdigest()
 
 
 def _check_size(path: str, size: int) -> None:
@@ -143,13 +166,10 @@ def _check_size(path: str, size: int) -> None:
         raise BundleError("%s has %d bytes; the manifest states %d" % (path, actual, size), _AGAIN)
 
 
-def _check_sha256(path: str, expected: str) -> None:
+def _check_sha256(path: str, expected: str, limit_bytes: int) -> None:
     if not os.path.isfile(path):
         raise BundleError("%s is missing" % path, _AGAIN)
-    try:
-        actual = sha256_file(path)
-    except OSError as error:
-        raise BundleError("%s cannot be read: %s" % (path, error.strerror))
+    actual = sha256_file(path, limit_bytes, BundleError)
     if actual != expected:
         raise BundleError(
             "%s is not the file that the manifest names: its SHA-256 is %s..., not %s..."

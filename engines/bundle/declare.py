@@ -22,6 +22,11 @@ _SCHEMAS: Dict[Any, Dict[str, Any]] = {
     bool: {"type": "boolean"},
 }  # fmt: skip
 SHA256 = {"pattern": "^[0-9a-f]{64}$", "title": "a SHA-256 of 64 hexadecimal digits"}
+# Of a model, a machine or a part: folders and files are called so, too.
+NAME = {
+    "pattern": "^(?![.]{1,2}$)[^/\\\\" + _PRINTABLE[3:-2] + "{1,120}$",
+    "title": "text of 1 to 120 printable characters without slashes",
+}
 FILE = {
     "pattern": "^(?!.*(^|/)[.]{1,2}(/|$))[^/\\\\\\x00-\\x1f\\x7f]{1,255}(/[^/\\\\\\x00-\\x1f\\x7f]{1,255}){0,7}$",
     "title": "a file name inside the bundle",

@@ -6,9 +6,11 @@ can hold a tensor are walked here; everything else is skipped by its length.
 """
 
 import mmap
+import os
 from typing import Any, Dict, Tuple
 
 from splitwatt.device_configs.errors import BundleError
+from splitwatt.device_configs.input.small_files import open_regular
 
 # Message type -> field number -> type of the message there, as onnx.proto numbers them.
 _MODEL, _GRAPH, _NODE, _ATTRIBUTE, _TENSOR, _SPARSE, _FUNCTION, _TRAINING = range(8)
@@ -41,12 +43,17 @@ def check_graph_file(path: str) -> None:
             attributes, functions and sparse tensors, too) names another file.
     """
     try:
-        with open(path, "rb") as stream:
-            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        handle = open_regular(path)
+        try:
+            mapped = mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
+        finally:
+            os.close(handle)
         with mapped as data:
             _Walk(data, path).message(_MODEL, 0, len(data), 0)
-    except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
-        raise BundleError("%s cannot be read: %s" % (path, error), _REMEDY)
+    except OSError as error:
+        raise BundleError("%s cannot be read: %s" % (path, error.strerror or error), _REMEDY)
+    except ValueError:  # an empty file cannot be mapped
+        raise BundleError("%s cannot be read: it is empty" % path, _REMEDY)
 
 
 class _Walk:

@@ -7,7 +7,16 @@
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from splitwatt.device_configs.errors import BundleError
-from splitwatt.engines.bundle.declare import FILE, SHA256, key, obsolete, plain, read_record, record
+from splitwatt.engines.bundle.declare import (
+    FILE,
+    NAME,
+    SHA256,
+    key,
+    obsolete,
+    plain,
+    read_record,
+    record,
+)
 
 FORMAT = 1
 TASKS = ("classification", "detection", "segmentation")
@@ -148,10 +157,11 @@ class Part(NamedTuple):
     """One exported graph."""
 
     name: str = key(
-        "`NAME.2`, `NAME.3`, ... follow the cuts of a part `NAME`; their parity is the whole's"
+        "`NAME.2`, `NAME.3`, ... follow the cuts of a part `NAME`; their parity is the whole's",
+        **NAME,
     )
     placement: str = key("where it runs; `both`: a codec's own part", enum=list(PLACEMENTS))
-    target: str = key("the machine it was exported for")
+    target: str = key("the machine it was exported for", **NAME)
     runtime: str = key(
         "`tensorrt` where TensorRT can run it (onnxruntime always can)", enum=list(RUNTIMES)
     )
@@ -351,15 +361,17 @@ class Sample(NamedTuple):
 class Manifest(NamedTuple):
     """All of manifest.json but its format number."""
 
-    model: str = key("the model's full name, as `ladon_r50@0.32`")
+    model: str = key("the model's full name, as `ladon_r50@0.32`", **NAME)
     family: str = key("its family")
     rate: Optional[str] = key("its rate point; null: it has none")
     assumed: bool = key("true: the paper does not define that rate point")
     tasks: List[str] = key(
         "what it answers", items={"enum": list(TASKS)}, uniqueItems=True, minItems=1
     )
-    target: str = key("the machine that board parts are for")
-    server_target: Optional[str] = key("the machine that server parts are for; null: local model")
+    target: str = key("the machine that board parts are for", **NAME)
+    server_target: Optional[str] = key(
+        "the machine that server parts are for; null: local model", **NAME
+    )
     precision: str = key("what the board's parts compute in", enum=list(PRECISIONS))
     weights: Weights = key("the parameters")
     preprocess: Preprocess = key("from an image to the graph's input")

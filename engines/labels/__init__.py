@@ -33,10 +33,9 @@ def labels(name: Union[str, Sequence[str], None]) -> Any:
     if not isinstance(name, str):
         return name
     if name not in _loaded:
-        path = os.path.join(_FOLDER, name + ".txt")
-        try:
-            with open(path, encoding="utf-8") as stream:
-                _loaded[name] = stream.read().splitlines()
-        except OSError:
+        # A bundle names it, which may be a stranger's: only what is in the folder is opened.
+        if name + ".txt" not in os.listdir(_FOLDER):
             raise BundleError("there is no label set '%s' in %s" % (name, _FOLDER))
+        with open(os.path.join(_FOLDER, name + ".txt"), encoding="utf-8") as stream:
+            _loaded[name] = stream.read().splitlines()
     return _loaded[name]

@@ -13,9 +13,12 @@ import numpy as np
 from PIL import Image
 
 from splitwatt.device_configs.errors import ImageError, UsageError
+from splitwatt.device_configs.files import read_bounded
 
 Size = Tuple[int, int]  # (height, width)
 MAX_PIXELS = 100 * 1000 * 1000
+# Of a file: so many pixels of three colours of 16 bits, not compressed.
+MAX_FILE_BYTES = 6 * MAX_PIXELS + (1 << 20)
 
 # Formats that decode inside this process; EPS, for one, would start another program.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
@@ -58,7 +61,8 @@ def decode_image(
         uint8 (H, W, 3), contiguous and writable.
 
     Raises:
-        ImageError: no such file, not an image, damaged, of unknown range, or beyond 100 megapixels.
+        ImageError: no such file, not an image, damaged, of unknown range, or beyond 100 megapixels
+            or 601 MB.
     """
     return _decode(source, exif_rotation, None)[0]
 
@@ -90,7 +94,7 @@ def _decode(
     needed: Optional[Callable[[Size], Size]],
 ) -> Tuple[np.ndarray, Size]:
     name = "the image" if isinstance(source, bytes) else str(source)
-    data = source if isinstance(source, bytes) else _read(name)
+    data = source if isinstance(source, bytes) else read_bounded(name, MAX_FILE_BYTES, ImageError)
     if not data:
         raise ImageError("%s is empty" % name)
     try:
@@ -151,14 +155,6 @@ def list_images(folder: str) -> List[str]:
     if not paths:
         raise UsageError("%s holds no image" % folder, "known: *" + " *".join(_SUFFIXES))
     return paths
-
-
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as stream:
-            return stream.read()
-    except OSError as error:
-        raise ImageError("%s cannot be read: %s" % (path, error.strerror or error))
 
 
 def _orientation(image: Image.Image) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.device_configs.files import sha256_file, write_atomic
+from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.engines.bundle.manifest import Port
 from splitwatt.engines.tensorrt.versions import RTX, TENSORRT, TITLES, Machine, short_version
 
@@ -24,6 +25,11 @@ RULES = {
     "placed": "the export left it to onnxruntime: it comes after a cut, or nothing of it fits",
     "refused": "TensorRT's parser or builder refused it, and --fall-back was given",
 }
+_LIMIT_BYTES = 1 << 20
+_TEXTS = (
+    "part", "onnx_sha256", "runs_on", "reason", "tensorrt", "sm", "precision", "made_at", "runtime",
+)  # fmt: skip
+_OPTIONAL_TEXTS = ("rule", "plugin", "engine", "engine_sha256")
 _Ports = Tuple[Port, ...]
 _Range = Tuple[Tuple[int, ...], Tuple[int, ...], Tuple[int, ...]]
 
@@ -169,7 +175,7 @@ def engine_path(folder: str, record: Record) -> str:
     again = "build it again: splitwatt build %s" % os.path.dirname(folder)
     if not record.engine or not os.path.isfile(path):
         raise EngineError("the engine %s is missing" % path, again)
-    if sha256_file(path) != record.engine_sha256:
+    if sha256_file(path, error=EngineError) != record.engine_sha256:
         raise EngineError("%s is damaged: its SHA-256 is not the recorded one" % path, again)
     return path
 
@@ -205,11 +211,7 @@ def _fits(record: Record, here: Machine) -> bool:
 
 def _read(path: str) -> Record:
     wrong = "delete it and run splitwatt build again"
-    try:
-        with open(path, encoding="utf-8") as stream:
-            document = json.load(stream)
-    except (OSError, ValueError) as error:
-        raise EngineError("%s is no engine's record: %s" % (path, error), wrong)
+    document = read_json(path, _LIMIT_BYTES, EngineError, wrong)
     if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
         raise EngineError("%s is no engine's record of format %d" % (path, FORMAT), wrong)
     try:
@@ -221,6 +223,11 @@ def _read(path: str) -> Record:
             document[key] = tuple(
                 Port(port["name"], port["dtype"], tuple(port["shape"])) for port in document[key]
             )
-        return Record(**document)
+        record = Record(**document)
+        for key in _TEXTS + _OPTIONAL_TEXTS:
+            value = getattr(record, key)
+            if not isinstance(value, str) and (value is not None or key in _TEXTS):
+                raise TypeError("%s is %r" % (key, value))
+        return record
     except (KeyError, TypeError) as error:
         raise EngineError("%s is no engine's record: %s" % (path, error), wrong)

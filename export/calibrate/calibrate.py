@@ -187,7 +187,10 @@ def _write(
     if out.resolve() == Path(bundle.path).resolve():
         raise UsageError("--out is the bundle itself", "give another folder")
     with replacing(out) as folder:
-        shutil.copytree(bundle.path, folder, dirs_exist_ok=True)
+        # Not what else lies in its folder: a link there may lead anywhere.
+        for name in bundle.files():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(Path(bundle.path) / name, folder / name)
         file = spec.tables[0].file
         tables.save(str(folder / file))
         entry = TablesFile(

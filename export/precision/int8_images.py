@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from splitwatt.device_configs.errors import ImageError
+from splitwatt.device_configs.files import read_bounded
 from splitwatt.engines.photos import default_photos
-from splitwatt.engines.pipeline.image import list_images
+from splitwatt.engines.pipeline.image import MAX_FILE_BYTES, list_images
 
 # More images than this widen no range that matters, and cost minutes.
 CALIBRATION_LIMIT = 100
@@ -17,6 +19,7 @@ def calibration_images(folder: str | None) -> tuple[list[str], str]:
 
     Raises:
         UsageError: no such folder, or no image in it.
+        ImageError: a file there cannot be read.
     """
     if folder is None:
         photos = list(default_photos())
@@ -24,7 +27,7 @@ def calibration_images(folder: str | None) -> tuple[list[str], str]:
     images = list_images(folder)[:CALIBRATION_LIMIT]
     digest = hashlib.sha256()
     for image in images:
-        digest.update(Path(image).read_bytes())
+        digest.update(read_bounded(image, MAX_FILE_BYTES, ImageError))
     named = (
         f"{len(images)} images of {Path(folder).resolve().name}, SHA-256 {digest.hexdigest()[:12]}"
     )

@@ -29,6 +29,8 @@ from splitwatt.export.spec import (
 PAGE = "docs/adding-a-model.md"
 _LIMIT_BYTES = 1 << 20
 _LONGEST = 4096  # of a joined text
+# Of a document, aliases written out: merged mappings grow with each level of them.
+_MOST_VALUES = 100_000
 _MOST_NODES = 100_000
 _PARTS = {"classification": "classifier", "detection": "detector", "segmentation": "segmenter"}
 _TASK_OF = {"faster_rcnn_model": "detection", "deeplabv3_model": "segmentation"}
@@ -79,6 +81,17 @@ for _tag in ("pathjoin", "expanduser", "abspath", "import_get", "import_call",
     _Reader.add_constructor("!" + _tag, _inert)
 
 
+def _expanded(node: Any, known: dict[int, int]) -> int:
+    """How many values a document has where each alias is written out."""
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = _MOST_VALUES + 1  # of an alias inside itself
+        inner = (part for one in node.value for part in (one if isinstance(one, tuple) else (one,)))
+        known[id(node)] = 1 + sum(_expanded(part, known) for part in inner)
+    return known[id(node)]
+
+
 def read(path: str) -> dict[str, Any]:
     """The file as plain values.
 
@@ -87,8 +100,12 @@ def read(path: str) -> dict[str, Any]:
     """
     data = read_bounded(path, _LIMIT_BYTES, ConfigError)
     try:
-        document = yaml.load(data.decode("utf-8"), _Reader)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        loader = _Reader(data.decode("utf-8"))
+        node = loader.get_single_node()
+        if _expanded(node, {}) > _MOST_VALUES:
+            raise yaml.YAMLError(f"its aliases stand for more than {_MOST_VALUES} values")
+        document = None if node is None else loader.construct_document(node)
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}")
     if not isinstance(document, dict) or not isinstance(document.get("models"), dict):
         raise ConfigError(

@@ -15,7 +15,7 @@ from splitwatt.profiler.evaluate.data_sets.data_set import DETECTION, DataSet, I
 from splitwatt.profiler.evaluate.intervals import Figure
 from splitwatt.profiler.evaluate.metrics import figures
 from splitwatt.profiler.evaluate.run import BYTES, mean_if_known
-from splitwatt.profiler.records.coco import read_coco
+from splitwatt.profiler.records.coco import COCO_BYTES, read_coco
 from splitwatt.profiler.records.reading import open_file, read_bytes
 from splitwatt.profiler.records.run import ACCURACY_FILE, AGREEMENT_FILE
 
@@ -23,7 +23,8 @@ _FOLLOWS = "accuracy follows from its records"
 _SAME = "records of accuracy are those that were counted"
 _ABOUT, _ABOUT_PAIR = ("data_set", "preprocess", "backend"), ("backend", "against", "folder")
 _UNUSABLE = (
-    OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, SplitwattError
+    OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError,
+    SplitwattError,
 )  # fmt: skip
 _LIMIT_BYTES = 64 << 20
 _CLOSE = 1e-6
@@ -191,7 +192,10 @@ def _metrics(task: str, records: _Records) -> Tuple[Dict[str, Figure], Optional[
         path = os.path.join(heading["folder"], name)
         if importlib.util.find_spec("pycocotools") is None:
             return {}, "mAP needs the package pycocotools"
-        if not os.path.isfile(path) or sha256_file(path) != heading["annotations_sha256"]:
+        if (
+            not os.path.isfile(path)
+            or sha256_file(path, COCO_BYTES) != heading["annotations_sha256"]
+        ):
             return {}, "its annotations are not on this machine"
         coco = read_coco(path)
         ids = {image.file_name: image.id for image in coco.images}  # format 1 has no ids

@@ -2,11 +2,12 @@
 
 import json
 import os
-from typing import List
+from typing import Any, Dict, List
 
 from splitwatt.device_configs.errors import RunError, SplitwattError
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.pipeline.image import MAX_FILE_BYTES
 from splitwatt.profiler.check.raw import Check, Raw, nothing, verdict
 from splitwatt.profiler.config.bundles import find_folder
 from splitwatt.profiler.records.digests import digests
@@ -49,23 +50,21 @@ def _bundles(raw: Raw) -> Check:
             gone += 1
             continue
         there += 1
-        if sha256_file(os.path.join(path, "manifest.json")) != row.get("manifest_sha256"):
-            wrong.append("the bundle of %s has another manifest" % model)
-            continue
-        wrong += _parts(path, model, row)
+        try:
+            wrong += _parts(Bundle.open(path), model, row)
+        except SplitwattError as error:
+            wrong.append(error.message)
     if not there:
         return nothing(name, "%s is not on this machine" % (folder or "their folder"))
     more = ", %d are not on this machine" % gone if gone else ""
     return verdict(name, wrong, "%d bundles with their parts%s" % (there, more))
 
 
-def _parts(path: str, model: str, row: object) -> List[str]:
-    try:
-        manifest = Bundle.open(path).manifest
-    except SplitwattError as error:
-        return [error.message]
-    kept = {part["name"]: part["sha256"] for part in (row or {}).get("parts", [])}  # type: ignore
-    parts = {part.name: part.sha256 for part in manifest.parts}
+def _parts(bundle: Bundle, model: str, row: Dict[str, Any]) -> List[str]:
+    if bundle.manifest_sha256 != row.get("manifest_sha256"):
+        return ["the bundle of %s has another manifest" % model]
+    kept = {part["name"]: part["sha256"] for part in row.get("parts", [])}
+    parts = {part.name: part.sha256 for part in bundle.manifest.parts}
     if kept != parts:
         return ["the bundle of %s has other parts: %s" % (model, json.dumps(sorted(parts)))]
     return []
@@ -79,8 +78,11 @@ def _images(raw: Raw) -> Check:
         path = os.path.join(folder, row["file"])
         if os.path.isfile(path):
             there += 1
-            if sha256_file(path) != row.get("sha256"):
-                wrong.append("%s is another picture" % row["file"])
+            try:
+                if sha256_file(path, MAX_FILE_BYTES) != row.get("sha256"):
+                    wrong.append("%s is another picture" % row["file"])
+            except SplitwattError as error:
+                wrong.append(error.message)
     if not there:
         return nothing(name, "%s is not on this machine" % (folder or "their folder"))
     return verdict(name, wrong, "%d images" % there)

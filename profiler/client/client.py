@@ -17,6 +17,7 @@ from splitwatt.profiler.client.protocol import (
 )
 from splitwatt.profiler.client.short_names import SHORT_NAMES, short_name
 from splitwatt.profiler.client.wire_times import Times, read_times
+from splitwatt.profiler.records.fields import MAX_CLOCK_S
 
 TIMEOUT_S = 60.0
 # Waited before the second, the third, ... attempt, or as long as a busy server says, within a bound; a
@@ -192,7 +193,7 @@ class Client:
         # Blanks fill the answer up to the bytes that were asked for.
         document = load_json(answer.body.rstrip(b" ")) if answer.status == 200 else {}
         known = isinstance(document, dict) and all(
-            isinstance(document.get(name), float) and abs(document[name]) < 1e12
+            isinstance(document.get(name), float) and 0 <= document[name] <= MAX_CLOCK_S
             for name in ("received_s", "sent_s")
         )
         if not known:

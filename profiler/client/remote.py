@@ -7,10 +7,11 @@ import time
 from typing import Any, Dict, List, NamedTuple
 
 from splitwatt.device_configs.errors import ServerError
-from splitwatt.profiler.client.client import Client, reason_of
+from splitwatt.profiler.client.client import Client, quoted, reason_of
 from splitwatt.profiler.client.clock import EXCHANGES, best
 from splitwatt.profiler.client.connection import ANSWER_BYTES, Answer, Connection, Endpoint
 from splitwatt.profiler.client.protocol import RESPONSE_JSON_BYTES, load_json
+from splitwatt.profiler.records.fields import MAX_CLOCK_S
 
 STAGES = "stages"
 ENERGY = "energy"
@@ -88,8 +89,9 @@ class Remote:
         if answer.status != 200:
             raise self._refused(answer)
         document = _document(answer)
-        start, end = _number(document, "start_s"), _number(document, "end_s")
-        return Repeated(int(_number(document, "repetitions")), start - offset_s, end - offset_s)
+        start, end = (_number(document, key, MAX_CLOCK_S) for key in ("start_s", "end_s"))
+        repetitions = int(_number(document, "repetitions", 1e9))
+        return Repeated(repetitions, start - offset_s, end - offset_s)
 
     def begin_power(self) -> Dict[str, Any]:
         """Have the server sample its power: {"trace": its id, "about": what is sampled}."""
@@ -97,7 +99,7 @@ class Remote:
 
     def end_power(self, trace: str) -> Dict[str, Any]:
         """End it: {"csv": zlib, base64; "about": the trace's metadata}."""
-        return self._ask("POST", "/energy/end/" + trace, _PATIENCE_S)
+        return self._ask("POST", "/energy/end/" + quoted(trace), _PATIENCE_S)
 
     def close(self) -> None:
         """Close the connection."""
@@ -141,8 +143,8 @@ def _document(answer: Answer, limit_bytes: int = RESPONSE_JSON_BYTES) -> Dict[st
     return document
 
 
-def _number(document: Dict[str, Any], key: str) -> float:
+def _number(document: Dict[str, Any], key: str, most: float) -> float:
     value = document.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ServerError("the server's answer has no number '%s'" % key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+        raise ServerError("the server's answer has no number '%s' from 0 to %g" % (key, most))
     return float(value)

@@ -5,10 +5,11 @@ server had all of the request, on its monotonic clock. Ten microseconds are its 
 usual stages have one letter: headers and JSON of an answer are to stay under 400 bytes.
 """
 
-import math
 from typing import Any, Dict, NamedTuple, Optional
 
 from splitwatt.device_configs.errors import ServerError
+from splitwatt.device_configs.input.small_files import real_number
+from splitwatt.profiler.records.fields import MAX_CLOCK_S, MAX_DURATION_S
 
 _TOTAL = "all"
 _MAX_TEXT = 4096
@@ -60,11 +61,10 @@ def read_times(text: Any) -> Times:
         name, _, value = word.partition("=")
         if word.startswith("@"):
             name, value = "at", word[1:]
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = -1.0
-        if not name.isidentifier() or not math.isfinite(seconds) or seconds < 0:
+        seconds, most_s = real_number(value), MAX_DURATION_S
+        if word.startswith("@"):
+            most_s = MAX_CLOCK_S
+        if not name.isidentifier() or seconds is None or not 0 <= seconds <= most_s:
             raise ServerError("the server's stage times cannot be read: '%s'" % word[:80])
         if word.startswith("@"):
             at_s = seconds

@@ -29,6 +29,8 @@ _KEPT, _KEPT_FOR_LARGEST = 15, 150
 _KEPT_RATES = 3
 _HIGH = 0.8
 _MOST_KBIT_S = 1e6
+# No prediction is longer, s: over a link that has stopped it would have no end.
+_MOST_S = 1e5
 # Neither the link nor the server is busy.
 FREE = (0.0, 0.0)
 
@@ -109,7 +111,8 @@ class Controller:
 
     def carry_s(self, size: float) -> float:
         """What so many bytes take on the link."""
-        return self._base_s + (8e-3 * size / self.rate_kbit_s if self.rate_kbit_s else 0.0)
+        size_s = 8e-3 * size / self.rate_kbit_s if self.rate_kbit_s else 0.0
+        return min(self._base_s + size_s, _MOST_S)
 
     def server_s(self, index: int) -> float:
         """What a point takes on the server."""

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from contextlib import ExitStack, closing
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from splitwatt.device_configs.cli import note, number, parser, whole
 from splitwatt.device_configs.errors import UsageError
@@ -60,6 +60,7 @@ def run(argv: List[str]) -> int:
         needed = endpoint if any(not point.local for point in points) else None
         outlets = _Outlets(points, video)
         flow = Flow(policy, points, needed, outlets.put)
+        outlets.on_error = flow.stop
         if options.out:
             record = opened.enter_context(Record(options.out, policy, points, source, needed))
             record.flow, outlets.record = flow, record
@@ -135,11 +136,15 @@ class _stopping:  # noqa: N801
 
 
 class _Outlets:
-    """Writes results in a thread of its own; a bounded number of them waits."""
+    """Writes results in a thread of its own; a bounded number of them waits.
+
+    `on_error` is called when something could not be written: nobody would see further answers.
+    """
 
     def __init__(self, points: Any, video: Any) -> None:
         self.view: Any = None
         self.record: Any = None
+        self.on_error: Callable[[], None] = lambda: None
         self._points, self._video = points, video
         self._queue: "queue.Queue[Any]" = queue.Queue(_WAITING)
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -175,6 +180,7 @@ class _Outlets:
                     self._write(result)
                 except BaseException as error:  # raised by the thread that closes
                     self._error = error
+                    self.on_error()
 
     def _write(self, result: Any) -> None:
         from splitwatt.profiler.deploy.answers import line_of, picture_of

@@ -238,7 +238,7 @@ class Flow:
                 last_frame_s = time.monotonic()
                 self._frame(frame)
             elif time.monotonic() - last_frame_s > _SILENT_S and source.live:
-                note("%s has given no frame for %g s" % (source.text, _SILENT_S))
+                note("%s has given no frame for %g s" % (source.shown, _SILENT_S))
                 last_frame_s = time.monotonic() + 60.0
 
     def _ready_in(self, now: float) -> float:

@@ -153,7 +153,7 @@ class Record:
             )]  # fmt: skip
         error = None if result.error is None else plain_text(result.error)
         return Sample(
-            config=block.config, image=result.frame.name, repeat=0, inference=inference,
+            config=block.config, image=plain_text(result.frame.name), repeat=0, inference=inference,
             backend=block.backend, block=block.id, warmup=False,
             status=OK if error is None else FAILED, reason=error,
             failed_by=None if error is None else "server" if not point.local else "engine",
@@ -224,9 +224,9 @@ def _document(
         "images": [{"file": plain_text(name), "sha256": sha256_file(file) if file else None}],
         "blocks": [dict(block._asdict()) for block in blocks],
         "deployed": {
-            "source": plain_text(source.text),
+            "source": plain_text(source.shown),
             "deadline_s": policy.deadline_s,
-            "quality_of": policy.quality_of,
+            "quality_of": plain_text(policy.quality_of),
             "counts": {},
         },
     }

@@ -6,6 +6,7 @@ one counts. A folder waits.
 
 import importlib.util
 import os
+import re
 import stat
 import time
 from typing import Any, Iterator, List, NamedTuple, Optional
@@ -17,12 +18,14 @@ from splitwatt.device_configs.errors import ImageError, UsageError
 from splitwatt.device_configs.install import install_command
 from splitwatt.engines.pipeline.image import MAX_PIXELS, decode_image, list_images
 
-# A damaged part of a video: after so many frames in a row that cannot be decoded it has ended.
-_MOST_DAMAGED = 100
+# After so many frames in a row that cannot be decoded a stream is opened again, and a file has ended:
+# an hour of it, whatever number of frames its head states.
+_MOST_DAMAGED, _MOST_DAMAGED_IN_FILE = 100, 100000
 # A camera that is gone is opened again so often, s.
 _REOPEN_S = 1.0
 # PyAV gives a stream up that sends nothing for so long, s; OpenCV does after 30 s.
 _STALLED_S = 10.0
+_PASSWORD = re.compile(r"://[^/@\s]*@")
 _STREAMS = ("rtsp://", "rtsps://", "http://", "https://", "udp://", "tcp://")
 
 
@@ -42,6 +45,7 @@ class Source:
 
     Attributes:
         text: as the user wrote it.
+        shown: the same without a password.
         live: frames come at their own pace, and wait for nobody.
         fps: that a video file says; None where it is not known.
     """
@@ -51,6 +55,7 @@ class Source:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self.shown = without_password(text)
         self.stopped = False
 
     def frames(self) -> Iterator[Frame]:
@@ -77,11 +82,8 @@ def open_source(text: str, fps: Optional[float] = None) -> Source:
     if os.path.isdir(text):
         return _Folder(text, fps)
     pipeline = " ! " in text
-    if not pipeline and not text.lower().startswith(_STREAMS) and not os.path.exists(text):
-        raise UsageError(
-            "there is no source %s" % text,
-            "name a video file, a folder of images, /dev/video0, rtsp://... or a GStreamer pipeline",
-        )
+    if not pipeline and not text.lower().startswith(_STREAMS):
+        _check_path(text)
     if importlib.util.find_spec("cv2") is not None:
         return _Video(text, fps, _OpenCv)
     if pipeline:
@@ -92,6 +94,27 @@ def open_source(text: str, fps: Optional[float] = None) -> Source:
     raise UsageError(
         "decoding %s needs OpenCV or PyAV, and neither is installed" % text,
         "on a Jetson: sudo apt-get install python3-opencv; elsewhere: " + install_command("video"),
+    )
+
+
+def without_password(text: str) -> str:
+    """A source as it may be shown and kept: cameras' addresses have their passwords in them."""
+    return _PASSWORD.sub("://", text)
+
+
+def _check_path(path: str) -> None:
+    """A video file or a device; opening anything else, as a named pipe, might never end."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        wrong = "there is no source %s" % path
+    else:
+        if stat.S_ISREG(mode) or stat.S_ISCHR(mode):
+            return
+        wrong = "%s is neither a file nor a camera" % path
+    raise UsageError(
+        wrong,
+        "name a video file, a folder of images, /dev/video0, rtsp://... or a GStreamer pipeline",
     )
 
 
@@ -135,29 +158,29 @@ class _Video(Source):
             for at, rgb in enumerate(self._opened.frames()):
                 if self.stopped:
                     return
-                if self._file and self.fps:  # a file plays at its own rate
-                    time.sleep(max(0.0, started_s + at / self.fps - time.monotonic()))
                 if rgb is None:
                     damaged += 1
                     if damaged == 1:
-                        note("%s has damaged frames, which are left out" % self.text)
-                    if damaged > _MOST_DAMAGED:
+                        note("%s has damaged frames, which are left out" % self.shown)
+                    if damaged > (_MOST_DAMAGED_IN_FILE if self._file else _MOST_DAMAGED):
                         break
                     continue
+                if self._file and self.fps:  # a file plays at its own rate
+                    time.sleep(max(0.0, started_s + at / self.fps - time.monotonic()))
                 damaged, said = 0, False
                 captured_s = time.monotonic()
                 if captured_s < due_s - 1e-3:
                     continue
                 due_s = max(due_s, captured_s - self._cap_s) + self._cap_s
                 if rgb.shape[0] * rgb.shape[1] > MAX_PIXELS:
-                    note("%s has a frame of more than %d pixels" % (self.text, MAX_PIXELS))
+                    note("%s has a frame of more than %d pixels" % (self.shown, MAX_PIXELS))
                     return
                 yield Frame(number, "frame-%06d" % number, captured_s, rgb)
                 number += 1
             if self._file:
                 return
             if not said:
-                note("%s gives no more frames: it is opened again every second" % self.text)
+                note("%s gives no more frames: it is opened again every second" % self.shown)
                 said = True
             self._reopen()
 
@@ -188,7 +211,10 @@ class _OpenCv:
         else:
             self._capture = cv2.VideoCapture(int(device) if device.isdigit() else text)
         if not self._capture.isOpened():
-            raise UsageError("OpenCV cannot open %s" % text, "check that it is a camera or video")
+            raise UsageError(
+                "OpenCV cannot open %s" % without_password(text),
+                "check that it is a camera or video",
+            )
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps = float(fps) if 0 < fps < 1000 else None
         self._count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -223,7 +249,8 @@ class _PyAv:
             ValueError,
             IndexError,
         ) as error:  # av's errors are OSErrors or ValueErrors
-            raise UsageError("PyAV cannot open %s: %s" % (text, error), "check that it is a video")
+            shown = without_password(text), without_password(str(error))
+            raise UsageError("PyAV cannot open %s: %s" % shown, "check that it is a video")
         self._errors, self._stalled = av.error.FFmpegError, av.error.ExitError
         rate = self._stream.average_rate
         self.fps = float(rate) if rate else None

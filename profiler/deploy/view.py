@@ -2,16 +2,13 @@
 
 import io
 import json
-import sys
 import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from socketserver import ThreadingMixIn
 from typing import Any, Callable, Dict, List
 
 from PIL import Image
 
-from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import UsageError
+from splitwatt.energy.endpoint.pages import PageHandler, PageServer
 from splitwatt.profiler.deploy.answers import Newest, line_of, picture_of
 from splitwatt.profiler.deploy.runnable import Runnable
 
@@ -44,51 +41,28 @@ setInterval(() => update().catch(() => 0), 500);
 """
 
 
-class _Server(ThreadingMixIn, HTTPServer):
-    daemon_threads = True
-    view: Any = None
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A viewer that leaves is no error; others are one line."""
-        error = sys.exc_info()[1]
-        if not isinstance(error, OSError):
-            note("splitwatt: the page failed: %s: %s" % (type(error).__name__, error))
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    timeout = 30
-
-    def do_GET(self) -> None:
-        view: View = self.server.view  # type: ignore[attr-defined]
+class _Handler(PageHandler):
+    def do_GET(self) -> None:  # noqa: N802
+        view: View = self.server.content  # type: ignore[attr-defined]
         # A page of another site must not read the picture through a name that leads to loopback.
         if self.headers.get("Host", "").rsplit(":", 1)[0] not in ("127.0.0.1", "localhost"):
-            self._send(403, "text/plain", b"the page is at 127.0.0.1\n")
+            self.send(403, "text/plain", b"the page is at 127.0.0.1\n")
         elif self.path == "/":
-            self._send(200, "text/html; charset=utf-8", _PAGE.replace("%%", "%").encode("utf-8"))
+            self.send(200, "text/html; charset=utf-8", _PAGE.replace("%%", "%").encode("utf-8"))
         elif self.path == "/figures.json":
-            self._send(200, "application/json", json.dumps(view.figures()).encode("utf-8"))
+            self.send(200, "application/json", json.dumps(view.figures()).encode("utf-8"))
         elif self.path == "/live.mjpeg":
             self._live(view)
         else:
-            self._send(404, "text/plain", b"there is only /\n")
-
-    def _send(self, status: int, kind: str, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+            self.send(404, "text/plain", b"there is only /\n")
 
     def _live(self, view: "View") -> None:
         if not view.viewers.acquire(blocking=False):
-            self._send(503, "text/plain", b"too many viewers\n")
+            self.send(503, "text/plain", b"too many viewers\n")
             return
         try:
             self.close_connection = True
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-            self.end_headers()
+            self.send_head(200, "multipart/x-mixed-replace; boundary=frame")
             number = -1
             while not view.closed:
                 result = view.newest.after(number, _WAIT_S)
@@ -100,9 +74,6 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write((head % len(data)).encode("ascii") + data + b"\r\n")
         finally:
             view.viewers.release()
-
-    def log_message(self, *args: Any) -> None:
-        """Nothing is logged."""
 
 
 class View:
@@ -124,10 +95,10 @@ class View:
         self.viewers = threading.Semaphore(_MOST_VIEWERS)
         self._counts = counts
         try:
-            self._server = _Server(("127.0.0.1", port), _Handler)
+            self._server = PageServer(("127.0.0.1", port), _Handler)
         except OSError as error:
             raise UsageError("--view cannot listen on port %d: %s" % (port, error.strerror))
-        self._server.view = self
+        self._server.content = self
         self.url = "http://127.0.0.1:%d/" % self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 

@@ -14,6 +14,7 @@ from splitwatt.profiler.evaluate.data_sets.data_set import DETECTION, DataSet, I
 from splitwatt.profiler.evaluate.intervals import Figure, mean
 from splitwatt.profiler.evaluate.records import Records, Row, record_all
 from splitwatt.profiler.infer.deployed import Answered, Deployed, server_of, sized
+from splitwatt.profiler.records.coco import COCO_BYTES
 from splitwatt.profiler.records.legacy_size import legacy_bytes
 
 RUNTIME, PUBLISHED = "runtime", "published"
@@ -91,7 +92,9 @@ def evaluate(
         "data_set": data.name,
         "folder": data.path,
         "annotations": os.path.relpath(data.annotations, data.path) if data.annotations else None,
-        "annotations_sha256": sha256_file(data.annotations) if data.annotations else None,
+        "annotations_sha256": sha256_file(data.annotations, COCO_BYTES)
+        if data.annotations
+        else None,
         "preprocess": settings.preprocess,
         "backend": settings.backend,
         "server_backend": settings.server_backend,

@@ -10,6 +10,8 @@ from splitwatt.device_configs.files import write_atomic
 from splitwatt.energy.trace.files import metadata_path
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.client.remote import ENERGY, Offset, Remote
+from splitwatt.profiler.records.fields import check_text, parse
+from splitwatt.profiler.records.traces import TraceFacts
 
 _LARGEST_BYTES = 512 << 20
 
@@ -43,8 +45,8 @@ class RemotePower:
                 return
             begun = self._remote.begin_power()
             self._before = self._remote.offset()
-            self._trace, self.about = str(begun.get("trace")), dict(begun.get("about") or {})
-        except (ServerError, TypeError, ValueError) as error:
+            self._trace, self.about = str(begun.get("trace")), _rails_of(begun.get("about"))
+        except ServerError as error:
             self.why_not = [str(error)]
 
     def end(self) -> None:
@@ -71,5 +73,27 @@ class RemotePower:
         offsets = [self._before, after] if self._before is not None else [after]
         about["clock"] = [dict(offset._asdict()) for offset in offsets]
         about["session"] = self._session
+        check_text(about, "the server's trace", "about")
+        parse(TraceFacts, about, "the server's trace")
         write_atomic(self._path, text)
         write_atomic(metadata_path(self._path), json.dumps(about, indent=1) + "\n")
+
+
+def _rails_of(about: Any) -> Dict[str, Any]:
+    """What a server says that it samples, as far as a block asks for it.
+
+    Raises:
+        ServerError: it is something else.
+    """
+    if not isinstance(about, dict) or not isinstance(about.get("rails"), list):
+        raise ServerError("the server does not say what rails it samples")
+    probed = about.get("probed_period_s") or {}
+    rails = [row if isinstance(row, dict) else {} for row in about["rails"]]
+    periods = [row.get("period_s") for row in rails]
+    known = isinstance(probed, dict) and all(isinstance(row.get("label"), str) for row in rails)
+    if known:
+        periods += list(probed.values())
+    if not known or not all(p is None or isinstance(p, (int, float)) for p in periods):
+        raise ServerError("the server's rails have no labels, or no periods")
+    labels = [{"label": row["label"], "period_s": row.get("period_s")} for row in rails]
+    return {"rails": labels, "probed_period_s": probed}

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.input.strict_json import read_json
 
-_LIMIT_BYTES = 1 << 30
+COCO_BYTES = 1 << 30
 _LARGEST_AREA = 1e10
 _REMEDY = "write the file as COCO describes its format: cocodataset.org/#format-data"
 
@@ -51,7 +51,7 @@ def read_coco(path: str) -> Coco:
     Raises:
         UsageError: it is not as COCO's format wants it; the sentence names the row and the key.
     """
-    document = read_json(path, _LIMIT_BYTES, UsageError, _REMEDY)
+    document = read_json(path, COCO_BYTES, UsageError, _REMEDY)
     if not isinstance(document, dict):
         raise UsageError("%s holds no annotations of COCO: it is not an object" % path, _REMEDY)
     for key in ("images", "annotations", "categories"):

@@ -176,7 +176,7 @@ def check_text(value: Any, where: str, key: str) -> None:
 
 def plain_text(text: str) -> str:
     """A text as a record may hold it: without control characters, and not too long."""
-    clean = "".join(" " if _is_control(c) or "\ud800" <= c <= "\udfff" else c for c in text)
+    clean = "".join(" " if _is_control(c) else c for c in text)
     return clean if len(clean) <= MAX_TEXT else clean[: MAX_TEXT - 3] + "..."
 
 
@@ -254,7 +254,8 @@ def _shown(value: Any) -> str:
 
 def _is_control(character: str) -> bool:
     code = ord(character)
-    return (code < 32 and character not in "\t\n") or 127 <= code < 160
+    half = 0xD800 <= code < 0xE000  # of a name that is not UTF-8
+    return (code < 32 and character not in "\t\n") or 127 <= code < 160 or half
 
 
 def _join(key: str, name: str) -> str:

@@ -18,7 +18,7 @@ from splitwatt.profiler.records.blocks import (
 from splitwatt.profiler.records.carried import Carried
 from splitwatt.profiler.records.deployed import Chosen
 from splitwatt.profiler.records.document import RUN_FILE, blocks_of, read_document
-from splitwatt.profiler.records.fields import parse
+from splitwatt.profiler.records.fields import check_text, parse
 from splitwatt.profiler.records.network import ClockEstimate, LinkRate
 from splitwatt.profiler.records.reading import (
     DamagedLineError,
@@ -53,7 +53,7 @@ FILES: Dict[str, Any] = {
     TIMELINE_FILE: Chosen,
     BOARDS_FILE: Carried,
 }
-_EVALUATED_BYTES = 64 << 20
+EVALUATED_BYTES = 64 << 20
 _Row = TypeVar("_Row")
 
 
@@ -277,7 +277,9 @@ def _evaluated(path: str, name: str, damaged: List[str]) -> Optional[Any]:
     if not os.path.lexists(file):
         return None
     try:
-        return parse_json(read_bytes(file, _EVALUATED_BYTES), file, RunError)
+        document = parse_json(read_bytes(file, EVALUATED_BYTES), file, RunError)
+        check_text(document, file, "")
+        return document
     except RunError:
         damaged.append("%s is damaged and left out" % file)
         return None

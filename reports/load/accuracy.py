@@ -1,7 +1,6 @@
 """Accuracy of deployed engines, as accuracy.json of run folders (or a file of its own) states it."""
 # board: no
 
-import json
 import math
 import re
 from collections.abc import Iterable
@@ -10,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from splitwatt.device_configs.errors import RunError
+from splitwatt.device_configs.input.strict_json import read_json
+from splitwatt.profiler.records.fields import check_text
+from splitwatt.profiler.records.run import EVALUATED_BYTES
 from splitwatt.reports.load.model import Run
 from splitwatt.reports.load.values import KIB, MIB, NOT_FINITE, Value, missing, ordered
 
@@ -102,10 +104,11 @@ def read_accuracy(runs: list[Run], files: Iterable[Path] = ()) -> Accuracy:
             )
             continue
         for model, bundle in _mapping(document.get("bundles")).items():
-            for entry in _mapping(bundle).get("results") or []:
+            entries = _mapping(bundle).get("results") or []
+            for entry in entries if isinstance(entries, list) else [entries]:
                 try:
                     results.append(result_of(origin, model, bundle, entry))
-                except (KeyError, TypeError, ValueError) as error:
+                except (KeyError, TypeError, ValueError, AttributeError) as error:
                     problems.append(
                         f"Accuracy of {model} in {origin}: an entry is incomplete or damaged "
                         f"({type(error).__name__}: {error}) and is left out."
@@ -114,10 +117,9 @@ def read_accuracy(runs: list[Run], files: Iterable[Path] = ()) -> Accuracy:
 
 
 def _load(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}", "name an accuracy.json")
+    document = read_json(str(path), EVALUATED_BYTES, RunError, "name an accuracy.json")
+    check_text(document, str(path), "")
+    return document
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -128,7 +130,7 @@ def result_of(origin: str, model: str, bundle: dict[str, Any], entry: dict[str, 
     """A model's result from its entry in the file; `bundle` says of the model what the file says.
 
     Raises:
-        KeyError, TypeError, ValueError: the entry is incomplete or damaged.
+        KeyError, TypeError, ValueError, AttributeError: the entry is incomplete or damaged.
     """
     if entry["task"] not in MAIN_METRIC:
         raise ValueError(f"no task is called {entry['task']!r}")

@@ -5,6 +5,8 @@ import random
 
 from splitwatt.profiler.deploy.adapt import Controller
 from splitwatt.profiler.deploy.policy import Point
+from splitwatt.profiler.records.deployed import Chosen
+from splitwatt.profiler.records.fields import parse
 
 DEADLINE_S = 0.5
 # Quality, wire bytes, seconds on the board and on the server; the last one is local.
@@ -143,3 +145,15 @@ def test_where_nothing_is_in_time_the_fastest_runs():
 
 def test_without_a_deadline_the_first_point_runs():
     assert Controller(POINTS, LOCAL, None).choose(0.0).at == 0
+
+
+def test_a_prediction_over_a_link_that_has_stopped_is_one_that_a_record_can_hold():
+    """A line of timeline.jsonl beyond a record's range once made the whole run unreadable."""
+    alone = Controller(POINTS[:4], LOCAL[:4], DEADLINE_S)
+    alone.saw_progress(0.0)
+    choice = alone.choose(0.0, 0.0, (1e5, 1e5))
+    assert choice.why == "late"
+    row = dict.fromkeys(Chosen._fields, 0)
+    row.update(config="A", block="A.cpu.0", chosen="A", why=choice.why, hedged=False, quality=None,
+               predicted_s=choice.predicted_s, rate_kbit_s=choice.rate_kbit_s)  # fmt: skip
+    assert parse(Chosen, row, "timeline.jsonl").predicted_s == choice.predicted_s

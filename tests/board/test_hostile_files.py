@@ -22,10 +22,14 @@ from splitwatt.device_configs.input.strict_yaml import parse_yaml
 from splitwatt.engines.bundle.arrays import load_arrays, save_arrays
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.graph_file import check_graph_file
-from splitwatt.engines.bundle.manifest import Manifest
+from splitwatt.engines.bundle.manifest import Manifest, Port
 from splitwatt.engines.pipeline.answer import pack, unpack
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.rangecoder import Tables
+from splitwatt.engines.tensorrt import records
+from splitwatt.engines.tensorrt.versions import Machine
+from splitwatt.profiler.deploy.policy import read_policy
+from splitwatt.profiler.records.coco import read_coco
 from tests.board import damaged_files, tiny
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -53,6 +57,26 @@ def through_file(read):
     return run
 
 
+def read_as_policy(data, folder):
+    """policy.yaml next to its bundle."""
+    path = os.path.join(folder, "policy.yaml")
+    with open(path, "wb") as stream:
+        stream.write(data)
+    read_policy(path)
+
+
+def read_as_record(data, folder):
+    """The record of an engine, and the choice of one."""
+    engines = os.path.join(folder, records.FOLDER)
+    os.makedirs(engines, exist_ok=True)
+    with open(os.path.join(engines, "part.json"), "wb") as stream:
+        stream.write(data)
+    chosen = records.choose(
+        records.read_records(engines), "part.onnx", RECORD.onnx_sha256, HERE_RUNS
+    )
+    records.engine_path(engines, chosen)
+
+
 READERS = {
     "manifest": read_manifest,
     "json": lambda data, folder: Manifest.from_json(parse_json(data, "m.json")),
@@ -62,6 +86,31 @@ READERS = {
     "yaml": lambda data, folder: targets.parse_target(parse_yaml(data, "t.yaml"), "nano.yaml"),
     "image": lambda data, folder: decode_image(data),
     "answer": lambda data, folder: unpack(data),
+    "policy": read_as_policy,
+    "engine": read_as_record,
+    "boxes": through_file(read_coco),
+}
+HERE_RUNS = Machine("8.2.1", "5.3", "GPU")
+RECORD = records.Record(
+    "part", "0" * 64, "tensorrt", None, "", "8.2", "5.3", "fp32", None,
+    {"image": ((1, 3, 8, 8), (1, 3, 8, 8), (1, 3, 8, 8))}, (Port("image", "float32", (1, 3, 8, 8)),),
+    (Port("logits", "float32", (1, 30)),), "part.engine", "0" * 64, 1.5, "2026-01-01T00:00:00Z",
+)  # fmt: skip
+POLICY = """format: 1
+deadline_ms: 500
+quality_of: top-1
+made_from: [a]
+points:
+  - {config: Ours1, bundle: ., quality: 75.1, board_s: 0.08, server_s: 0.05, wire_bytes: 60000}
+  - {config: LC1, bundle: ., backend: cpu, joules: 1.5}
+"""
+BOXES = {
+    "images": [{"id": n, "file_name": "%d.jpg" % n, "width": 8, "height": 8} for n in (1, 2)],
+    "annotations": [
+        {"id": n, "image_id": n, "category_id": 1, "bbox": [1, 1, 5, 5], "iscrowd": 0, "area": 25.0}
+        for n in (1, 2)
+    ],
+    "categories": [{"id": 1, "name": "person"}],
 }
 
 
@@ -79,6 +128,9 @@ class Originals:
             self.target = stream.read()
         with open(os.path.join(folder, "encoder.onnx"), "rb") as stream:
             self.graph = stream.read()
+        made = records.write_record(os.path.join(folder, records.FOLDER), "part", RECORD)
+        with open(made, encoding="utf-8") as stream:
+            self.engine = json.load(stream)
         self.images = []
         pixels = np.arange(24 * 16 * 3, dtype=np.uint8).reshape(24, 16, 3)
         for kind, mode in (("PNG", "RGB"), ("PNG", "P"), ("JPEG", "RGB"), ("TIFF", "RGB"), ("TIFF", "I;16"),
@@ -108,8 +160,10 @@ class Originals:
             if source.random() < 0.2:
                 return damaged_files.of_bytes(source, save_arrays(self.arrays))
             return damaged_files.of_arrays(source, self.arrays)
-        if kind == "yaml":
-            return damaged_files.of_yaml(source, self.target)
+        if kind in ("yaml", "policy"):
+            return damaged_files.of_yaml(source, self.target if kind == "yaml" else POLICY)
+        if kind in ("engine", "boxes"):
+            return damaged_files.of_json(source, self.engine if kind == "engine" else BOXES)
         sound = {"graph": self.graph, "answer": self.answer}.get(kind) or source.choice(self.images)
         return damaged_files.of_bytes(source, sound)
 
@@ -140,7 +194,7 @@ def attempt(kind, data, folder):
 # kind -> how many; a second or so each
 COUNTS = {
     "manifest": 200, "json": 2000, "arrays": 1500, "tables": 500, "graph": 1500, "yaml": 60,
-    "image": 1500, "answer": 2000,
+    "image": 1500, "answer": 2000, "policy": 100, "engine": 300, "boxes": 500,
 }  # fmt: skip
 
 

@@ -1,16 +1,21 @@
 """A client against a server that is hostile or wrong: bounds, and one sentence."""
 
+import base64
 import json
 import socket
 import threading
 import time
+import zlib
 
 import pytest
 
-from splitwatt.device_configs.errors import ServerError
+from splitwatt.device_configs.errors import RunError, ServerError
 from splitwatt.profiler.client import connection
-from splitwatt.profiler.client.client import Client
+from splitwatt.profiler.client.client import Client, NoClockError
 from splitwatt.profiler.client.connection import Connection, Endpoint
+from splitwatt.profiler.client.remote import Offset
+from splitwatt.profiler.execute.remote_power import RemotePower, _rails_of
+from splitwatt.profiler.records.traces import trace_facts
 
 TIMEOUT_S = 1.0
 
@@ -132,3 +137,50 @@ def test_stage_times_are_bounded(talks):
         with pytest.raises(ServerError, match="more than 4096 characters"):
             client.infer("m", b"p", [1] * 6)
         assert Connection(client.endpoint, 1.0).sent_bytes == 0
+
+
+@pytest.mark.parametrize("word", ["a=1e300", "b=1e8", "@1e12", "a=1_0", "a=\u0663", "a=nan", "=1"])
+def test_times_that_no_record_can_hold_are_refused(talks, word):
+    """Kept in a sample, one of them made the whole run unreadable."""
+    body = {"outputs": [{"name": "answer", "datatype": "UINT8", "shape": [0], "data": []}],
+            "parameters": {"stages": word}}  # fmt: skip
+    client = talks(answer_of(json.dumps(body).encode()))
+    with client, pytest.raises(ServerError, match="stage times cannot be read"):
+        client.infer("m", b"p", [1] * 6)
+
+
+@pytest.mark.parametrize("clock", [-1.0, 1e12, 5, None, "1"])
+def test_a_clock_that_no_record_can_hold_is_none(talks, clock):
+    client = talks(answer_of(json.dumps({"received_s": clock, "sent_s": 1.0}).encode()))
+    with client, pytest.raises(NoClockError):
+        client.clock()
+
+
+RAIL = {"label": "a", "driver": "d", "kind": "instant", "period_s": 0.1}
+
+
+@pytest.mark.parametrize("about", [
+    5, [1], {"rails": 5}, {"rails": [5]}, {"rails": [{}]}, {"rails": [dict(RAIL, period_s="x")]},
+    {"rails": [RAIL], "probed_period_s": {"a": []}}, {"rails": [RAIL], "probed_period_s": [1]},
+])  # fmt: skip
+def test_what_a_server_samples_is_checked(about):
+    with pytest.raises(ServerError):
+        _rails_of(about)
+    assert _rails_of({"rails": [RAIL]})["rails"] == [{"label": "a", "period_s": 0.1}]
+
+
+@pytest.mark.parametrize("changes", [{"format": "x"}, {"provenance": "\x1b[31m"}, {"rails": [{}]}])
+def test_a_server_s_trace_that_no_run_can_hold_is_not_kept(tmp_path, changes):
+    path = tmp_path / "a.server.csv"
+    power = RemotePower(Endpoint("http://127.0.0.1:9"), 1.0, str(path), 0)
+    packed = base64.b64encode(zlib.compress(b"t_s,a\n1,2\n")).decode()
+    after = Offset(1.0, 0.0, 0.1)
+    with pytest.raises(RunError):
+        power._keep(
+            {"about": dict({"format": 1, "rails": [RAIL]}, **changes), "csv": packed}, after
+        )
+    assert not path.exists()
+    power._keep({"about": {"format": 1, "rails": [RAIL]}, "csv": packed}, after)
+    assert (
+        path.read_text().startswith("t_s,a") and trace_facts(str(path)[:-3] + "json").session == 0
+    )

@@ -1,5 +1,6 @@
 """`splitwatt export --pack board`: a board's half of a bundle, which a board takes as a whole one."""
 
+import os
 import shutil
 
 from splitwatt.engines.bundle.bundle import Bundle
@@ -63,3 +64,17 @@ def test_export_prints_the_half_s_size(bundles, tmp_path):
     refused = splitwatt("export", "--model", "mobilenet_v3_large", "--target", "cpu", "--weights", "random",
                         "--out", path, "--pack", "board", check=False)  # fmt: skip
     assert refused.returncode == 2 and "--pack does not go with --out" in refused.stderr
+
+
+def test_a_bundle_s_files_are_those_that_its_manifest_names(bundles, tmp_path, photographs):
+    """What else lies in its folder is copied by nobody: a link there may lead anywhere."""
+    path = copied(bundles, tmp_path, "entropic_student_ic@5.12")
+    known = {str(file.relative_to(path)) for file in path.rglob("*") if file.is_file()}
+    assert set(Bundle.open(str(path)).files()) == known
+    (path / "endless").symlink_to("/dev/zero")
+    os.mkfifo(path / "samples" / "pipe")
+    half, *_ = pack_board(path)
+    assert not (half / "endless").exists() and not (half / "samples" / "pipe").exists()
+    out = tmp_path / "refitted"
+    splitwatt("calibrate", path, "--images", photographs[0].parent, "--out", out)
+    assert not (out / "endless").exists() and not (out / "samples" / "pipe").exists()

@@ -225,7 +225,14 @@ def test_joins_and_aliases_cannot_grow_without_bound(tmp_path):
     path.write_text(yaml.safe_dump({"models": {"model": {"key": "splittable_resnet",
                                                          "kwargs": RESNET}}})
                     + "\n".join(lines) + "\ndatasets: {x: *l59}")  # fmt: skip
-    assert system(str(path)).preprocess.crop == (224, 224)
+    with pytest.raises(ConfigError, match="aliases stand for more than"):
+        system(str(path))
+    lines = ["m0: &m0 {a: 1}"]
+    lines += [f"m{i}: &m{i} {{<<: [*m{i - 1}, *m{i - 1}]}}" for i in range(1, 40)]
+    for text in ("\n".join(lines), "a: &a [*a]", "a: &a {<<: *a}", 'a: "\\UFFFFFFFF"'):
+        path.write_text(text + "\nmodels: {}")
+        with pytest.raises(ConfigError, match=r"c\.yaml cannot be read"):
+            read(str(path))
 
 
 def test_any_change_of_a_config_is_a_system_or_one_sentence(tmp_path):

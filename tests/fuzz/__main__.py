@@ -1,4 +1,5 @@
-"""Changed manifests, archives, graphs, images, configs and run folders: only our errors may come.
+"""Changed manifests, archives, graphs, images, configs, policies, labels, records of engines, boxes, answers
+and run folders with every kind of file: only our errors may come.
 
     python -m tests.fuzz [--count 100000] [--seed 1]
 
@@ -18,24 +19,67 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from splitwatt.device_configs.input.strict_yaml import parse_yaml
+import yaml
+
+from splitwatt.device_configs.input.strict_yaml import read_yaml
 from splitwatt.engines.pipeline.image import MAX_PIXELS
+from splitwatt.export.labels import read_labels
+from splitwatt.export.sc2bench.config import system
 from splitwatt.profiler.config.config import find_config, from_document
+from splitwatt.profiler.server.cluster.cluster_file import read_cluster
+from splitwatt.reports.load.accuracy import read_accuracy
 from tests.board import damaged_files, tiny
-from tests.board.test_hostile_files import COUNTS, READERS, SLOW_S, Originals, attempt
+from tests.board.test_hostile_files import COUNTS, READERS, SLOW_S, Originals, attempt, through_file
 from tests.profiler.mutations import survive
+from tests.profiler.newer_run import newer_run
 from tests.profiler.test_hostile_runs import READERS as RUN_READERS
-from tests.profiler.test_hostile_runs import RUN
+from tests.reports.accuracy_file import accuracy
 
 # Of each kind in a hundred; reading a run by every reader takes a hundred times as long as a manifest.
 SHARES = {
-    "manifest": 10, "json": 20, "arrays": 14, "tables": 6, "graph": 14, "yaml": 3, "config": 3,
-    "image": 13, "answer": 14, "run": 3,
+    "manifest": 9, "json": 17, "arrays": 13, "tables": 6, "graph": 13, "yaml": 2, "policy": 2,
+    "engine": 4, "boxes": 4, "config": 2, "cluster": 2, "sc2bench": 2, "labels": 2, "accuracy": 4,
+    "image": 12, "answer": 4, "run": 2,
 }  # fmt: skip
 # Twice what a kind may unpack to: archives to 64 MiB, images to 100 megapixels of 4 bytes; the others
 # are smaller.
 MOST_BYTES = {"image": 2 * 4 * MAX_PIXELS}
 MOST_OF_OTHERS_BYTES = 128 << 20
+
+SC2_MODEL = {
+    "key": "splittable_resnet",
+    "kwargs": {
+        "num_classes": 7, "resnet_name": "resnet18", "skips_avgpool": False, "skips_fc": False,
+        "bottleneck_config": {
+            "key": "FPBasedResNetBottleneck",
+            "kwargs": {"num_bottleneck_channels": 6, "num_target_channels": 64},
+        },
+    },
+}  # fmt: skip
+SC2_DATA = """
+datasets:
+  val: !import_call
+    key: 'torchvision.datasets.ImageFolder'
+    init: {kwargs: {root: !join ['~/data', '/val'], transform: null}}
+test:
+  test_data_loader:
+    dataset_id: val
+"""
+# Kind -> a sound file, and what reads it.
+HOST: dict[str, tuple[Any, Callable[[str], Any]]] = {
+    "config": (
+        Path(find_config("table3.yaml")).read_text(encoding="utf-8"),
+        lambda path: from_document(read_yaml(path), "c.yaml"),
+    ),
+    "cluster": (
+        "format: 1\nray: auto\nreplicas:\n  least: 1\n  most: 8\n  requests: 2\n  add_after_s: 5\n"
+        "  remove_after_s: 60\ncores: 4\nworkers: 1\n",
+        read_cluster,
+    ),
+    "sc2bench": (yaml.safe_dump({"models": {"student_model": SC2_MODEL}}) + SC2_DATA, system),
+    "labels": ("cat\ndog\nbird\n", read_labels),
+    "accuracy": (accuracy(), lambda path: read_accuracy([], [Path(path)])),
+}
 
 # How many were refused, what went wrong, and the most memory that a change took.
 Outcome = tuple[int, list[str], int]
@@ -69,12 +113,14 @@ def files(kind: str, count: int, seed: int) -> Outcome:
         return attempts(kind, made, originals.folder)
 
 
-def configs(kind: str, count: int, seed: int) -> Outcome:
-    """Experiment configs."""
-    text = Path(find_config("table3.yaml")).read_text(encoding="utf-8")
-    READERS[kind] = lambda data, folder: from_document(parse_yaml(data, "c.yaml"), "c.yaml")
+def of_host(kind: str, count: int, seed: int) -> Outcome:
+    """Files that hosts and servers alone read."""
     source = random.Random(f"{kind} {seed}")
-    return attempts(kind, (damaged_files.of_yaml(source, text) for _ in range(count)), "")
+    original, reader = HOST[kind]
+    READERS[kind] = through_file(reader)
+    change = damaged_files.of_json if kind == "accuracy" else damaged_files.of_yaml
+    with tempfile.TemporaryDirectory() as folder:
+        return attempts(kind, (change(source, original) for _ in range(count)), folder)
 
 
 def attempts(kind: str, changed: Iterable[bytes], folder: str) -> Outcome:
@@ -115,20 +161,21 @@ def runs(kind: str, count: int, seed: int) -> Outcome:
 
     readers = {name: counted(reader) for name, reader in RUN_READERS.items()}
     with tempfile.TemporaryDirectory() as folder:
-        faults = survive(RUN, Path(folder), range(count), seed, readers)
+        original = newer_run(Path(folder) / "original")
+        faults = survive(original, Path(folder), range(count), seed, readers)
     return refused, [str(fault) for fault in faults], most
 
 
 def measured(kind: str, count: int, seed: int) -> tuple[Outcome, float]:
     """One kind in this process, and the seconds that it took."""
-    work = {"config": configs, "run": runs}.get(kind, files)
+    work = runs if kind == "run" else of_host if kind in HOST else files
     start = time.monotonic()
     return work(kind, count, seed), time.monotonic() - start
 
 
 def rows(count: int, seed: int) -> Iterator[tuple[str, int, Outcome, float]]:
     """Each kind in a process of its own, so that its memory is its own."""
-    assert set(COUNTS) == set(SHARES) - {"config", "run"} and sum(SHARES.values()) == 100
+    assert set(COUNTS) == set(SHARES) - {*HOST, "run"} and sum(SHARES.values()) == 100
     context = multiprocessing.get_context("fork")
     for kind, share in SHARES.items():
         number = max(1, count * share // 100)

@@ -14,6 +14,9 @@ import yaml
 
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.engines.rangecoder import Tables
+from splitwatt.profiler.deploy.cli import _Outlets
+from splitwatt.profiler.deploy.sources import without_password
+from splitwatt.profiler.records.run import read_run
 from tests.board.tiny import read_document, tables, write_document
 from tests.conftest import COMMAND, ROOT
 from tests.profiler.conftest import RunningServer, command, relayed, wait_until
@@ -281,6 +284,9 @@ def test_bad_input_is_one_sentence(arguments, sentence, tiny, photographs):
         ({"points": [{"config": "A", "bundle": "nowhere"}]}, "the bundle of A is missing"),
         ({"deadline_ms": 0}, "deadline_ms"),
         ({"deadlin_ms": 5}, "deadlin_ms"),
+        ({"points": [{"config": "A", "bundle": "b", "wire_bytes": 1e308}]}, "wire_bytes"),
+        ({"points": [{"config": "A", "bundle": "b", "board_s": 1e300}]}, "board_s"),
+        ({"points": [{"config": "A", "bundle": "b", "quality": -1e300}]}, "quality"),
     ],
 )
 def test_a_policy_that_cannot_be_one_is_one_sentence(change, sentence, policy, photographs):
@@ -377,3 +383,40 @@ def test_a_clock_that_jumps_changes_nothing(tiny, photographs, monkeypatch, tmp_
     assert len(results) + running.counts.dropped_for_newer == len(photographs)
     assert running.counts.in_time == len(results) > 0
     assert all(0 <= result.latency_s < 600 for result in results)
+
+
+def test_answers_that_cannot_be_written_end_it():
+    """A camera would go on for ever, and nobody would get an answer."""
+    stopped = threading.Event()
+    outlets = _Outlets([], None)
+    outlets.on_error = stopped.set
+    outlets.start()
+    outlets.put(object())  # which is no result
+    assert stopped.wait(30)
+    with pytest.raises(AttributeError):
+        outlets.close()
+
+
+def test_a_full_disk_is_one_sentence(tiny, video):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*COMMAND, "run", "--source", str(video), "--fps", "2", "--bundle",
+             str(tiny / "cpu" / "tiny_local")],
+            cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 1 and "the disk is full" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+
+
+def test_names_that_no_record_holds_and_passwords(tiny, photographs, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in (b"a\x1b[31m.jpg", b"b\xff.jpg"):
+        shutil.copy(photographs[0], os.path.join(os.fsencode(folder), name))
+    out = tmp_path / "run"
+    code, _, err = command("run", "--source", folder, "--bundle", tiny / "cpu" / "tiny_local",
+                           "--out", out)  # fmt: skip
+    assert code == 0, err
+    assert len(read_run(str(out)).samples) == 2 and command("check", out)[0] == 0
+    assert without_password("rtsp://u:p@h/x") == "rtsp://h/x"
+    assert without_password("a location=rtsp://u:p@h/x ! b") == "a location=rtsp://h/x ! b"

@@ -2,6 +2,8 @@
 
 import http.server
 import io
+import pathlib
+import re
 import threading
 import time
 
@@ -11,7 +13,7 @@ from PIL import Image
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.profiler.deploy import sources
-from splitwatt.profiler.deploy.sources import Source, _OpenCv, _PyAv, open_source
+from splitwatt.profiler.deploy.sources import Source, _OpenCv, _PyAv, _Video, open_source
 
 
 def test_both_decoders_give_the_same_frames(video):
@@ -151,3 +153,21 @@ def test_a_camera_of_the_network_that_stalls_and_vanishes_is_opened_again(
             camera.close()
         server.shutdown()
         server.server_close()
+
+
+@pytest.mark.parametrize("decoder", [_OpenCv, _PyAv])
+def test_a_long_damaged_middle_of_a_video_loses_nothing_behind_it(decoder, tmp_path):
+    """A hundred damaged frames in a row, four seconds, once ended the video."""
+    cv2 = pytest.importorskip("cv2")
+    path = str(tmp_path / "damaged.avi")
+    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 500, (64, 48))
+    pixels = np.random.RandomState(0)
+    for _ in range(400):
+        writer.write(pixels.randint(0, 255, (48, 64, 3), np.uint8))
+    writer.release()
+    data = bytearray(pathlib.Path(path).read_bytes())
+    at = [found.start() + 8 for found in re.finditer(b"00dc", bytes(data))][:400]
+    for number in range(120, 280):
+        data[at[number] : at[number + 1] - 8] = bytes(at[number + 1] - 8 - at[number])
+    pathlib.Path(path).write_bytes(data)
+    assert len(list(_Video(path, None, decoder).frames())) == 400 - 160

@@ -10,15 +10,21 @@ import shutil
 
 import pytest
 
+from splitwatt.profiler.analyse.carried import carried
 from splitwatt.profiler.analyse.energy import energy_of, server_energy_of, stage_energy_of
 from splitwatt.profiler.analyse.summary import remarks, short_table
 from splitwatt.profiler.analyse.waterfall import waterfall
 from splitwatt.profiler.check.cli import audit
+from splitwatt.profiler.choose.quality import quality_of
 from splitwatt.profiler.execute.work import Recorded, lacking
 from splitwatt.profiler.records.run import read_run
 from splitwatt.profiler.whatif.cli import whatif
+from splitwatt.reports.load.accuracy import read_accuracy
+from splitwatt.reports.load.model import series_of
+from splitwatt.reports.metrics.timeline import timelines
 from tests.conftest import ROOT
 from tests.profiler.mutations import mutate, survive
+from tests.profiler.newer_run import newer_run
 
 RUN = ROOT / "tests" / "data" / "old_run"
 # So many changes are read by every reader, and so many by what all of them begin with.
@@ -44,7 +50,28 @@ def what_if(path):
         whatif([path])
 
 
-READERS = {"derive": derive, "check": audit, "whatif": what_if}
+def newer(path):
+    """What reports and `choose` make of the files that only some runs have."""
+    run = read_run(path)
+    carried(run)
+    quality_of(run, None)
+    read_accuracy([run])
+    timelines(series_of([run]))
+
+
+READERS = {"derive": derive, "check": audit, "whatif": what_if, "newer": newer}
+
+
+@pytest.fixture(scope="module")
+def every_file(tmp_path_factory):
+    return newer_run(tmp_path_factory.mktemp("newer") / "run")
+
+
+def test_no_change_of_a_run_with_every_kind_of_file_makes_a_traceback(every_file, tmp_path):
+    run = read_run(str(every_file))
+    assert run.timeline and run.carried and run.accuracy and run.agreement and not run.damaged
+    faults = survive(every_file, tmp_path, range(COUNT), 19, READERS)
+    assert not faults, "\n".join(map(str, faults[:20]))
 
 
 def test_no_change_of_a_run_makes_a_traceback(tmp_path):

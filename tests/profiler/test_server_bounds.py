@@ -315,6 +315,33 @@ def test_requests_that_wait_on_one_connection_are_bounded(server):
     assert 'splitwatt_refusals_total{status="400"}' in metrics
 
 
+@pytest.mark.parametrize(
+    "name, value, count", [("a", "b", 300), ("a", "", 16000), ("a" * 80, "b" * 80, 80)]
+)
+def test_headers_are_counted_with_what_they_take(server, name, value, count):
+    """16,000 headers of a letter have 16 KiB of text, and take 2 MB of memory."""
+    head = b"GET /v2 HTTP/1.1\r\nHost: x\r\n" + f"{name}: {value}\r\n".encode() * count
+    with opened(server, head + b"\r\n") as one:
+        one.settimeout(10)
+        assert b" 431 " in one.recv(4096)
+
+
+def test_heads_that_wait_on_one_connection_have_one_bound(server):
+    echo = b"POST /v2/splitwatt/echo/9000000 HTTP/1.1\r\nHost: x\r\n\r\n"
+    large = b"GET /v2 HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 12000 + b"\r\n\r\n"
+    text = b""
+    with opened(server, echo) as one:
+        time.sleep(0.2)
+        one.sendall(large * 8)
+        one.settimeout(10)
+        with contextlib.suppress(ConnectionError):
+            while piece := one.recv(65536):
+                text += piece
+    assert text.count(b"200 OK") <= 1 + 5
+    metrics = ask(server, "GET", "/metrics")[1]
+    assert 'splitwatt_refusals_total{status="431"}' in metrics
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "br"])
 def test_a_compressed_body_is_refused(server, encoding):
     answer = ask(server, "POST", "/v2/models/tiny@1/infer", b"{}", {"Content-Encoding": encoding})

@@ -8,6 +8,7 @@ import jsonschema
 import pandas as pd
 import pytest
 
+from splitwatt.device_configs.errors import RunError
 from splitwatt.reports.load.accuracy import Accuracy, read_accuracy, split_name
 from splitwatt.reports.metrics.tradeoffs import curves, subsets
 from splitwatt.reports.tables.accuracy import accuracy_table
@@ -126,13 +127,27 @@ def test_damaged_entries_are_left_out_and_reported(tmp_path):
     document = copy.deepcopy(accuracy())
     results = document["bundles"]["ladon_r50@0.32"]["results"]
     del results[0]["metrics"]
-    results[1]["metrics"]["map_50_95_percent"]["value"] = float("nan")
+    results[1]["metrics"]["map_50_95_percent"]["value"] = "nan"
     results[2]["task"] = "weather"
     found = read(tmp_path, document)
     assert len(found.problems) == 2 and "ladon_r50@0.32" in found.problems[0]
     (nan,) = (r for r in found.results if r.model == "ladon_r50@0.32")
     assert nan.main.value is None and "no finite number" in nan.main.why
     assert "format 1" in read(tmp_path, {"format": 7}).problems[0]
+    for wrong in (5, [5], ["x"], {"a": 1}, [{"task": "detection", "metrics": []}]):
+        document["bundles"] = {"ladon_r50@0.32": {"trained": True, "results": wrong}}
+        assert len(read(tmp_path, document).problems) == 1
+
+
+@pytest.mark.parametrize(
+    "value, said",
+    [(float("nan"), "holds NaN"), (10**400, "which is beyond"), ("\x1b[31m", "control character")],
+)
+def test_what_no_file_can_hold_is_refused(tmp_path, value, said):
+    document = copy.deepcopy(accuracy())
+    document["bundles"]["ladon_r50@0.32"]["results"][0]["data_set"] = value
+    with pytest.raises(RunError, match=said):
+        read(tmp_path, document)
 
 
 def test_a_rate_may_be_anywhere_in_a_models_name():

@@ -22,6 +22,10 @@ from splitwatt.profiler.server.web.listener import MAX_CONNECTIONS
 from splitwatt.profiler.server.web.pace import Pace, PacedFlow
 
 MAX_HEAD_BYTES = 16 << 10
+# Of the heads of all requests of a connection that are not answered yet.
+_MAX_HEADS_BYTES = 4 * MAX_HEAD_BYTES
+# What a header takes in memory besides its text.
+_HEADER_BYTES = 64
 _HEAD_TOO_LARGE = 431, "the request's head is larger than %d bytes" % MAX_HEAD_BYTES
 # From the first byte of a request to its last, and longer for what has arrived of it at this rate: a
 # large body takes long over a slow link, and a client that hardly sends is cut off.
@@ -98,7 +102,8 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         self._refusal = 400, "the request is not HTTP/1.1"
         self._arrived_bytes = 0
         self._began_s = self._last_s = 0.0
-        self._cycles: deque[Any] = deque()  # of requests that are not answered yet
+        # Of requests that are not answered yet: each one's cycle, and the size of its head.
+        self._cycles: deque[tuple[Any, int]] = deque()
         self._late: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
         if len(self.connections) > self.max_connections:
@@ -151,7 +156,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header of the request."""
-        self._count(len(name) + len(value))
+        self._count(len(name) + len(value) + _HEADER_BYTES)
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -161,12 +166,12 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
             self._refusal = 400, "more than %d requests wait on this connection" % MAX_PIPELINED
             raise _RefusedError()
         super().on_headers_complete()
-        self._cycles.append(self.cycle)
+        self._cycles.append((self.cycle, self._head_bytes))
 
     def on_response_complete(self) -> None:
         """A request is answered; they are answered in turn."""
         if self._cycles:
-            self._cycles.popleft().body = bytearray()  # what was not read of a refused body
+            self._cycles.popleft()[0].body = bytearray()  # what was not read of a refused body
         super().on_response_complete()
 
     def on_message_complete(self) -> None:
@@ -192,7 +197,8 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
-        if self._head_bytes > MAX_HEAD_BYTES:
+        waiting = sum(size for _, size in self._cycles)
+        if self._head_bytes > MAX_HEAD_BYTES or self._head_bytes + waiting > _MAX_HEADS_BYTES:
             self._refusal = _HEAD_TOO_LARGE
             raise _RefusedError()
 
@@ -225,7 +231,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
 
     def _disconnect(self) -> None:
         """Tell every request of this connection that nobody reads its answer."""
-        for cycle in self._cycles:
+        for cycle, _ in self._cycles:
             cycle.disconnected = True
             cycle.message_event.set()
         self.flow.resume_writing()

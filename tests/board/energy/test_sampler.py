@@ -16,7 +16,7 @@ import pytest
 
 from splitwatt.device_configs.errors import SensorError, UsageError
 from splitwatt.energy.commands.watch import _BARS, _PLAIN_BARS, bars_of, sparkline, watch
-from splitwatt.energy.endpoint import server as energy_endpoint
+from splitwatt.energy.endpoint import pages
 from splitwatt.energy.endpoint.server import Endpoint
 from splitwatt.energy.joules.per_image import repeat
 from splitwatt.energy.joules.per_rail import trace_energy
@@ -526,7 +526,7 @@ def test_a_replayed_trace_has_its_own_total(tmp_path):
 
 
 def test_an_endpoint_closes_what_it_cannot_serve(monkeypatch):
-    monkeypatch.setattr(energy_endpoint, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(pages, "MOST_CONNECTIONS", 2)
     with Endpoint(driver="generated", host="127.0.0.1", port=0, hz=100) as endpoint:
         address = ("127.0.0.1", endpoint.port)
         held = [socket.create_connection(address) for _ in range(2)]

@@ -12,6 +12,7 @@ from splitwatt.device_configs.files import sha256_file
 from splitwatt.engines.bundle.arrays import load_arrays, save_arrays
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.codecs import codec_of
+from splitwatt.engines.labels import labels
 from tests.board import tiny
 
 
@@ -133,3 +134,20 @@ def test_arrays_of_python_objects_are_refused(tmp_path):
 def test_the_same_arrays_give_the_same_bytes():
     arrays = {"a": np.arange(5), "b": np.zeros((2, 2), np.float32)}
     assert save_arrays(arrays) == save_arrays(arrays)
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/x", "a/b", "a\\b", "..", "x" * 121, "\x1b[31m"])
+@pytest.mark.parametrize("key", ["model", "target", "server_target", "part"])
+def test_a_name_that_leads_elsewhere_is_refused(folder, name, key):
+    """Folders and records are called so: calibrate once wrote to where a model's name led."""
+    document = tiny.read_document(folder)
+    holder = document["parts"][0] if key == "part" else document
+    holder["name" if key == "part" else key] = name
+    tiny.write_document(folder, document)
+    refused(folder, key if key != "part" else "parts[0].name", "without slashes")
+
+
+@pytest.mark.parametrize("name", ["../labels/imagenet1k", "/tmp/x", "nothing", "imagenet1k.txt"])
+def test_a_label_set_that_is_not_ours_is_not_opened(name):
+    with pytest.raises(BundleError, match="there is no label set"):
+        labels(name)

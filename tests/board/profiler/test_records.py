@@ -445,3 +445,13 @@ def test_samples_that_took_more_than_one_request_are_told(tmp_path):
     write(path, line(inference=0), line(inference=1, requests=again), line(inference=2))
     (told,) = remarks(read_run(path))
     assert "took more than one request" in told and told.endswith(": Ours1 on cpu 1")
+
+
+@pytest.mark.parametrize("name", ["a\x1b[31m.jpg", "b\udcff.jpg"])
+def test_an_image_s_name_that_no_reader_takes_is_refused_before_work(tmp_path, name):
+    """The second is a file's name that is not UTF-8: it was written, and the run could not be read."""
+    made = document()
+    made["images"][0]["file"] = name
+    with pytest.raises(RunError, match="control character") as error:
+        RunFolder.create(str(tmp_path / "run"), made)
+    assert str(error.value).isprintable() and not (tmp_path / "run").exists()
