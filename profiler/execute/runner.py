@@ -217,9 +217,9 @@ class _Session:
         self._document["finished_wall"] = wall()
         self._document["files"] = digests(self._folder.path)
         self._folder.write_document(self._document)
-        again = [s for s in run.samples if not s.settled]
-        failed = sum(1 for s in run.samples if s.failed_by == BY_IMAGE)
-        ok = sum(1 for s in run.samples if s.ok)
+        again = run.samples.where(lambda sample: not sample.settled)
+        failed = len(run.samples.where(lambda sample: sample.failed_by == BY_IMAGE))
+        ok = len(run.samples.where(lambda sample: sample.ok))
         return Result(run.path, ok, failed, len(again), again[-1].reason if again else None)
 
     def _tell_of_conditions(self) -> None:

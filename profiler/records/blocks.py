@@ -12,8 +12,8 @@ from splitwatt.profiler.records.sample import (
     FAILED,
     OK,
     SESSION,
-    Sample,
 )
+from splitwatt.profiler.records.samples import Samples
 
 # Names of windows.
 IDLE = "idle"
@@ -143,7 +143,7 @@ class Throughput(NamedTuple):
     images_per_s: Optional[float] = field("images over duration; null without any")
 
 
-def replaced_blocks(document: Dict[str, Any], samples: Sequence[Sample], least: int) -> Set[str]:
+def replaced_blocks(document: Dict[str, Any], samples: Samples, least: int) -> Set[str]:
     """Blocks that a later one replaces: the board throttled in them, or records of them were lost.
 
     A block that ran again counts no longer as soon as the later one has all its inferences; an
@@ -154,10 +154,8 @@ def replaced_blocks(document: Dict[str, Any], samples: Sequence[Sample], least: 
         samples: every sample once.
         least: inferences of a block.
     """
-    counts: Dict[str, int] = {}
-    for sample in samples:
-        if not sample.warmup and sample.settled:
-            counts[sample.block] = counts.get(sample.block, 0) + 1
+    counted = samples.where(lambda sample: not sample.warmup and sample.settled)
+    counts = {block: len(own) for block, own in counted.by(lambda sample: sample.block).items()}
     whole = [row for row in document["blocks"] if counts.get(row["id"], 0) >= least]
     return earlier_blocks(whole)
 
@@ -172,9 +170,10 @@ def again_id(block: str, again: int) -> str:
     return "%s%s%d" % (block.split(_AGAIN)[0], _AGAIN, again)
 
 
-def throttled_blocks(samples: Sequence[Sample]) -> Set[str]:
+def throttled_blocks(samples: Samples) -> Set[str]:
     """Blocks in which an inference that counts was throttled."""
-    return {sample.block for sample in samples if sample.throttled and not sample.warmup}
+    hot = samples.where(lambda sample: sample.throttled and not sample.warmup)
+    return set(hot.by(lambda sample: sample.block))
 
 
 def _earlier(block: str, again: int) -> str:

@@ -82,7 +82,7 @@ def percent(ours: Entry, theirs: Entry, metric: Metric) -> Value:
     """What one entry saves of another, in percent; with an interval where there are samples."""
     a, b = metric.of(ours), metric.of(theirs)
     samples = metric.samples(ours), metric.samples(theirs)
-    if a.value is None or b.value is None or not all(samples):
+    if a.value is None or b.value is None or not all(map(len, samples)):
         return saved(a, b)
     return stats.saving(*samples, *ordered((*a.sources, *b.sources)))
 
