@@ -141,8 +141,9 @@ def parse(cls: Type[_Record], row: Any, where: str, key: str = "") -> _Record:
         raise RunError("%s%s is not a JSON object" % (where, ": '%s'" % key if key else ""))
     values = []
     for name, declared, quick, least, most in _QUICK[cls]:
-        value: Any = row.get(name, declared.default)
-        if type(value) is quick and (
+        value = row.get(name, declared.default)
+        kind = type(value)
+        if kind is quick and (
             quick is bool or (_is_plain(value) if quick is str else least <= value <= most)
         ):
             values.append(sys.intern(value) if quick is str else value)

@@ -65,7 +65,7 @@ class Metric:
     in this order. `tables`: names of the tables that have it as a column, and "compare" for
     comparisons. `quiet`: left out for readers where all rows are equal. `if_known`: left out of files too
     where no row has a number. `note`: is printed under these tables. `interval`: names of the tables that print its interval.
-    `sample`: its value of one sample, and `blocks`: its values of each block; savings and comparisons
+    `sample`: its value of one sample, also of one of columns (`Samples.columns`), and `blocks`: its values of each block; savings and comparisons
     are tested with them. With neither, it is counted and has no error.
     `word`: names its savings in macros; empty: it has none. `baselines`: what it is saved against.
     `stated`: its name among the paper's statements.
@@ -98,6 +98,14 @@ class Metric:
     def column(self) -> str:
         """The key of its column, with the link where it depends on one."""
         return f"{self.key}_{slug(self.link)}" if self.link else self.key
+
+    def value(self, entry: Entry) -> Value:
+        """`of` an entry, computed once: every configuration is compared with every row of a baseline."""
+        key = "value", self.column
+        if key not in entry.computed:
+            entry.computed[key] = self.of(entry)
+        known: Value = entry.computed[key]
+        return known
 
     def samples(self, entry: Entry) -> np.ndarray:
         """Its value of each sample that has one, block by block."""
