@@ -99,22 +99,23 @@ def narrow(*arguments, cwd=None, code=0):
 def check_views(*arguments, cwd=None, again=lambda: None, code=0):
     """A command's view in a pipe, at 80 columns and at 120: lines fit, and words and numbers are those
     of the pipe, where nothing is broken. What it wrote is taken away before each by `again`.
+    Returns the texts of the pipe and of 80 columns.
     """
     again()
     done = splitwatt(*arguments, cwd=cwd, env=PLAIN, check=False)
     assert done.returncode == code, done.stderr
     assert "\x1b" not in done.stdout + done.stderr and "\r" not in done.stdout
-    whole = words(done.stdout + done.stderr) | words(NO_ROOM)
+    whole, texts = words(done.stdout + done.stderr) | words(NO_ROOM), {}
     for columns in (80, 120):
         again()
-        text = on_terminal(columns, *arguments, cwd=cwd, code=code)
+        texts[columns] = text = on_terminal(columns, *arguments, cwd=cwd, code=code)
         # What is named as left out has a comma after it.
         broken = {w for w in words(text) - whole if w.rstrip(",") not in whole}
         assert not broken, (broken, text)
         widest = max((len(line) for line in done.stdout.splitlines()), default=0)
         if columns == 120 and widest > 120:  # the room is used
             assert max(len(line) for line in text.splitlines()) > 80, text
-    return done.stdout
+    return done.stdout, texts[80]
 
 
 def _read(terminal):
@@ -162,9 +163,9 @@ def test_a_profile_and_what_is_made_of_it(made):
         assert {word.rstrip(",") for word in words(text)} <= {w.rstrip(",") for w in words(whole)}
         assert "total ms" in text
     run = made / "run"
-    wide = check_views("whatif", run, cwd=made)
+    wide, at_80 = check_views("whatif", run, cwd=made)
     assert "no room for" not in wide and "Wi-Fi 54 Mbit/s, s" in wide.splitlines()[0]
-    assert "100 kbit/s, s" in narrow("whatif", run, cwd=made).splitlines()[0]
+    assert "100 kbit/s, s" in at_80.splitlines()[0]
     check_views("whatif", run, "--board-speed", "0.12", "--board-speed", "0.5", cwd=made)
     check_views("check", run, cwd=made)
     check_views("choose", run, "--deadline", "30s", "--share", "0.5", cwd=made)
@@ -220,9 +221,8 @@ def test_a_server_says_where_it_is(made, columns):
 
 
 def test_a_report_of_forty_rows(made):
-    out = narrow("report", "table3", "--out", "report", cwd=made)
-    assert "Ours 10" in out and "No room for: " in out
-    check_views("report", "table3", "--out", "report", cwd=made)
+    _, at_80 = check_views("report", "table3", "--out", "report", cwd=made)
+    assert "Ours 10" in at_80 and "No room for: " in at_80
     check_views("whatif", "table3", "--rate", "100kbit", cwd=made)
     check_views("compare", "table3", "table3", cwd=made)
     check_views("compare", "table3", "--against", "published", cwd=made)
