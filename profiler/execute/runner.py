@@ -48,8 +48,7 @@ from splitwatt.profiler.execute.work import (
 from splitwatt.profiler.links.link import SHAPED
 from splitwatt.profiler.links.shaped import Shaped
 from splitwatt.profiler.records.appending import Syncer
-from splitwatt.profiler.records.blocks import Block, Window, throttled_blocks
-from splitwatt.profiler.records.carried import Carried
+from splitwatt.profiler.records.blocks import Block, Carried, Window, throttled_blocks
 from splitwatt.profiler.records.digests import digests
 from splitwatt.profiler.records.document import session_of
 from splitwatt.profiler.records.fields import parse, plain_text

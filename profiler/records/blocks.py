@@ -1,5 +1,5 @@
 """What a run records of whole blocks: the block itself, how its processes started, named intervals,
-peak memory, throughput, stages that were repeated alone.
+peak memory, throughput, stages that were repeated alone, and how a server did under many boards.
 """
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
@@ -20,6 +20,8 @@ IDLE = "idle"
 WARMUP = "warmup"
 INFERENCES = "inferences"
 PIPELINED = "pipelined"
+# When the frames of boards are due.
+POISSON, FIXED = "poisson", "fixed"
 # What follows CONFIG.BACKEND in the id of a block that repeats single stages.
 STAGES_SUFFIX = ".stages"
 # What follows a block's id where it runs again, before a number.
@@ -141,6 +143,40 @@ class Throughput(NamedTuple):
     failed: int = field("images that got no answer")
     duration_s: float = field("from the first image file to the last answer")
     images_per_s: Optional[float] = field("images over duration; null without any")
+
+
+@record("a line of boards.jsonl")
+class Carried(NamedTuple):
+    """A number of boards that was replayed against the server, in the order of trying.
+
+    Every board's frames are due at times that were drawn before; a latency counts from then, also
+    where the request could not be sent in time.
+    """
+
+    config: str = CONFIG
+    block: str = BLOCK
+    boards: int = field("boards that sent their frames", least=1)
+    fps: float = field("frames of a board in a second, on average", least=0)
+    arrivals: str = field("when frames are due", choices=(POISSON, FIXED))
+    deadline_s: float = field("from a frame's being due to its answer")
+    seed: int = field("of the arrivals")
+    duration_s: float = field("the time that counts, after a warm-up of a tenth of it")
+    frames: int = field("frames that were due in that time")
+    failed: int = field("of them: refused by the server, or without an answer")
+    late: int = field("of them: answered after the deadline; those that failed count here too")
+    late_low: float = field("lower end of the 95 % interval of the share of late frames", most=1)
+    late_high: float = field("upper end of the same", most=1)
+    p50_s: Optional[float] = field("the median of the latencies of answered frames")
+    p99_s: Optional[float] = field("what 99 % of these stay below")
+    own_late_s: Optional[float] = field(
+        "what 99 % of the frames were sent within after they were due and their board was free: the "
+        "load generator's own lateness"
+    )
+    service_s: Optional[float] = field(
+        "mean time of the server's stages for a frame, without queue"
+    )
+    processes: int = field("processes that the boards were in", least=1)
+    session: Optional[int] = SESSION
 
 
 def replaced_blocks(document: Dict[str, Any], samples: Samples, least: int) -> Set[str]:

@@ -8,6 +8,7 @@ from splitwatt.device_configs.input.strict_json import parse_json
 from splitwatt.profiler.config.config import Config, from_document
 from splitwatt.profiler.records.blocks import (
     Block,
+    Carried,
     Memory,
     StageBlock,
     Start,
@@ -15,7 +16,6 @@ from splitwatt.profiler.records.blocks import (
     Window,
     replaced_blocks,
 )
-from splitwatt.profiler.records.carried import Carried
 from splitwatt.profiler.records.deployed import Chosen
 from splitwatt.profiler.records.document import RUN_FILE, blocks_of, read_document
 from splitwatt.profiler.records.fields import parse
