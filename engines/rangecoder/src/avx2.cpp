@@ -14,7 +14,6 @@ inline __m256i load(const void* at) {
 inline __m128i load16(const void* at) {
   return _mm_loadu_si128(static_cast<const __m128i*>(at));
 }
-inline __m128i load8(const void* at) { return _mm_loadl_epi64(static_cast<const __m128i*>(at)); }
 inline __m256i both(__m128i low, __m128i high) {
   return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
 }
@@ -22,6 +21,7 @@ inline __m256i both(__m128i low, __m128i high) {
 struct Avx2 {
   using V = __m256i;
   static constexpr int kWidth = 16, kVectors = kLanes / kWidth;
+  static constexpr bool kAhead = true;  // see VectorLoops::encode
 
   static V fill(uint16_t value) { return _mm256_set1_epi16(short(value)); }
   static V add(V a, V b) { return _mm256_add_epi16(a, b); }
@@ -35,49 +35,69 @@ struct Avx2 {
   static V low_bytes(V a) { return _mm256_and_si256(a, fill(255)); }
   static V larger(V a, V b) { return _mm256_max_epu16(a, b); }
   static V smaller(V a, V b) { return _mm256_min_epu16(a, b); }
+  // `yes` where a lane is -1. GCC compares with zero before its own such intrinsic.
+  static V choose(V lanes, V yes, V no) {
+    V chosen;
+    asm("vpblendvb %3, %2, %1, %0" : "=x"(chosen) : "x"(no), "x"(yes), "x"(lanes));
+    return chosen;
+  }
   static bool any(V lanes) { return !_mm256_testz_si256(lanes, lanes); }
 
-  // (e, e + High / 256) in the bytes of each lane.
-  template <int High>
-  static V index(V entry) {
-    return add(_mm256_mullo_epi16(entry, fill(0x0101)), fill(uint16_t(High)));
+  // 32 entries in bytes: lanes 0-7, 16-23, 8-15, 24-31, as unpacking to 16 bits needs them.
+  using Entries = V;
+
+  template <int Depth>
+  static Entries index(Entries entries) {
+    return entries;
   }
-  // 2^Size numbers of 16 bits: their low bytes, then their high bytes. Shuffles read 16 bytes, so
-  // each block holds its difference from the one before: a lane's blocks up to its own add up to
+
+  // 2^Depth numbers of 16 bits, as their low bytes and their high bytes. Shuffles read 16 bytes, so
+  // each block holds its difference from the one before: an entry's blocks up to its own add up to
   // its number, and those beyond it, whose indexes are negative, to nothing.
-  template <int Size>
+  template <int Depth>
   class Lookup {
    public:
-    static constexpr int kBlocks = Size < 4 ? 1 : (2 << Size) / 16;
+    explicit Lookup(const uint8_t* bytes) : low_(bytes), high_(bytes + (1 << Depth)) {}
 
-    explicit Lookup(const uint8_t* bytes) {
-      V before = _mm256_setzero_si256();
-      for (int i = 0; i < kBlocks; ++i) {
-        const V block = _mm256_broadcastsi128_si256(load16(bytes + 16 * i));
-        blocks_[i] = _mm256_xor_si256(block, before);
-        before = block;
-      }
-    }
-
-    V operator[](V index) const {
-      V result = _mm256_shuffle_epi8(blocks_[0], index);
-      for (int i = 1; i < kBlocks; ++i) {
-        index = _mm256_sub_epi8(index, _mm256_set1_epi8(16));
-        result = _mm256_xor_si256(result, _mm256_shuffle_epi8(blocks_[i], index));
-      }
-      return result;
-    }
-
-    // Two lookups by the same indexes.
-    static void read(const Lookup& a, const Lookup& b, const V* index, V* out_a, V* out_b) {
-      for (int v = 0; v < kVectors; ++v) {
-        out_a[v] = a[index[v]];
-        out_b[v] = b[index[v]];
-      }
+    // Two lookups by the same entries.
+    static void read(const Lookup& a, const Lookup& b, Entries entries, V* out_a, V* out_b) {
+      V at[kBlocks];
+      at[0] = entries;
+      for (int i = 1; i < kBlocks; ++i) at[i] = _mm256_sub_epi8(at[i - 1], _mm256_set1_epi8(16));
+      a.read(at, out_a);
+      b.read(at, out_b);
     }
 
    private:
-    V blocks_[kBlocks];
+    static constexpr int kBlocks = Depth < 4 ? 1 : 1 << (Depth - 4);
+
+    struct Bytes {
+      V blocks[kBlocks];
+
+      explicit Bytes(const uint8_t* bytes) {
+        V before = _mm256_setzero_si256();
+        for (int i = 0; i < kBlocks; ++i) {
+          const V block = _mm256_broadcastsi128_si256(load16(bytes + 16 * i));
+          blocks[i] = _mm256_xor_si256(block, before);
+          before = block;
+        }
+      }
+      V operator[](const V* at) const {
+        V result = _mm256_shuffle_epi8(blocks[0], at[0]);
+        for (int i = 1; i < kBlocks; ++i) {
+          result = _mm256_xor_si256(result, _mm256_shuffle_epi8(blocks[i], at[i]));
+        }
+        return result;
+      }
+    };
+
+    void read(const V* at, V* out) const {
+      const V low = low_[at], high = high_[at];
+      out[0] = _mm256_unpacklo_epi8(low, high);
+      out[1] = _mm256_unpackhi_epi8(low, high);
+    }
+
+    Bytes low_, high_;
   };
 
   // The extremes of some vectors, by a tree of comparisons.
@@ -119,13 +139,12 @@ struct Avx2 {
 
     void find(const V* slots, V* index, V* freq, V* within) const {
       for (int v = 0; v < kVectors; ++v) {
-        const V value = add(slots[v], fill(0x8000));  // compared as signed numbers
-        V above[8];                                   // -1 where a slot lies above a bound
+        const V value = slots[v];
+        V above[7];  // -1 where a slot lies above a bound
         for (int i = 0; i < 7; ++i) above[i] = greater(value, eighths_[i]);
-        above[7] = fill(0x0800);
         const V eighth = _mm256_sub_epi8(
-            _mm256_sub_epi8(above[7], add_bytes(above[4], add_bytes(above[5], above[6]))),
-            add_bytes(add_bytes(above[0], above[1]), add_bytes(above[2], above[3])));
+            _mm256_sub_epi8(_mm256_sub_epi8(fill(0x0800), above[0]), add_bytes(above[1], above[2])),
+            add_bytes(add_bytes(above[3], above[4]), add_bytes(above[5], above[6])));
         // Distances from the starts of parts, modulo 65536: the smallest is from the slot's own
         // interval, the largest from the one after it.
         const V before = subtract(value, fill(1));
@@ -158,8 +177,8 @@ struct Avx2 {
     _mm256_storeu_si256(reinterpret_cast<V*>(x + 8), _mm256_unpackhi_epi16(l, h));
   }
 
-  static V narrow(const int32_t* entries) {
-    return in_order(_mm256_packs_epi32(load(entries), load(entries + 8)));
+  static Entries narrow(const int32_t* entries) {
+    return narrow(load(entries), load(entries + 8), load(entries + 16), load(entries + 24));
   }
   static void widen(V entry, int32_t* entries) {
     store_states(reinterpret_cast<uint32_t*>(entries), _mm256_setzero_si256(), entry);
@@ -179,37 +198,42 @@ struct Avx2 {
     store8(begin + chosen.before(1) - 8, _mm256_castsi256_si128(a));
     for (int v = 0; v < kVectors; ++v) {
       const V moved = either(top_bytes(low[v]), _mm256_slli_epi16(high[v], 8));
-      low[v] = _mm256_blendv_epi8(low[v], moved, lanes[v]);
-      high[v] = _mm256_blendv_epi8(high[v], top_bytes(high[v]), lanes[v]);
+      low[v] = choose(lanes[v], moved, low[v]);
+      high[v] = choose(lanes[v], top_bytes(high[v]), high[v]);
     }
     return begin;
   }
 
+  // A state's low half, or what find() and take_bytes() make of it: 2^15 more, so that slots are
+  // compared as signed numbers.
+  static V as_slots(V low) { return _mm256_xor_si256(low, fill(0x8000)); }
+
+  // Negative where a state is below 2^24.
+  static V below(V high) { return subtract(smaller(high, fill(0x7fff)), fill(256)); }
+
   // Appends the next byte to each lane below 2^24; where these bytes end.
-  static const uint8_t* take_bytes(const uint8_t* at, V* high, V* low) {
-    // The top bits of others, whose high halves are 256 or more.
-    const V others[2] = {_mm256_adds_epu16(high[0], fill(0x7f00)),
-                         _mm256_adds_epu16(high[1], fill(0x7f00))};
-    const Groups chosen(_mm256_packs_epi16(others[0], others[1]), ~0u);
+  static const uint8_t* take_bytes(const uint8_t* at, const V* below, V* high, V* low) {
+    const Groups chosen(_mm256_packs_epi16(below[0], below[1]));
     for (int v = 0; v < kVectors; ++v) {
       const int a = 2 * v, b = a + 1;
       const V bytes = _mm256_shuffle_epi8(
-          both(load8(at + chosen.before(a)), load8(at + chosen.before(b))),
-          both(load16(kShuffles.spread[chosen.mask(a)]), load16(kShuffles.spread[chosen.mask(b)])));
-      const V lanes = at_least(fill(255), high[v]);
+          both(load16(at + chosen.before(a)), load16(at + chosen.before(b))),
+          both(load16(chosen.row(kShuffles.spread, a)), load16(chosen.row(kShuffles.spread, b))));
+      const V lanes = _mm256_srai_epi16(below[v], 15);
       const V moved = either(_mm256_slli_epi16(high[v], 8), top_bytes(low[v]));
-      high[v] = _mm256_blendv_epi8(high[v], moved, lanes);
-      low[v] = either(_mm256_blendv_epi8(low[v], _mm256_slli_epi16(low[v], 8), lanes), bytes);
+      high[v] = choose(lanes, moved, high[v]);
+      low[v] = add(as_slots(choose(lanes, _mm256_slli_epi16(low[v], 8), low[v])), bytes);
     }
     return at + chosen.before(4);
   }
 
-  // The state freq * high + within.
-  static void multiply(V freq, V within, V* high, V* low) {
-    const V product = _mm256_mulhi_epu16(freq, *high);
-    *low = add(_mm256_mullo_epi16(freq, *high), within);
-    const V carry = _mm256_min_epu16(_mm256_subs_epu16(within, *low), fill(1));
-    *high = add(product, carry);
+  // The state freq * high + within; negative where it is below 2^24.
+  static V multiply(V freq, V within, V* high, V* low) {
+    const V top = _mm256_mulhi_epu16(freq, *high), product = _mm256_mullo_epi16(freq, *high);
+    *low = add(product, within);
+    const V whole = equal(*low, _mm256_adds_epu16(product, within));  // -1 without a carry
+    *high = add(add(top, fill(1)), whole);
+    return add(subtract(smaller(top, fill(0x7ffe)), fill(255)), whole);
   }
 
   template <int Depth>
@@ -217,47 +241,66 @@ struct Avx2 {
    public:
     explicit Divider(const Vectors& v) : huge_(v.largest_freq > 60000) {}
 
-    void advance(const V*, const V* freq, const V* start, V* high, V* low) const {
-      for (int v = 0; v < kVectors; ++v) advance(freq[v], start[v], &high[v], &low[v]);
+    struct Inverses {
+      __m256 of[2 * kVectors];
+    };
+    Inverses invert(Entries, const V* freq) const {
+      Inverses inverses;
+      for (int v = 0; v < kVectors; ++v) {
+        inverses.of[2 * v] = inverse(_mm256_unpacklo_epi16(freq[v], fill(k2To23)));
+        inverses.of[2 * v + 1] = inverse(_mm256_unpackhi_epi16(freq[v], fill(k2To23)));
+      }
+      return inverses;
+    }
+
+    void advance(const V* freq, const V* start, const Inverses& inverses, V* high, V* low) const {
+      for (int v = 0; v < kVectors; ++v) {
+        advance(freq[v], start[v], inverses.of + 2 * v, &high[v], &low[v]);
+      }
     }
 
    private:
     // The state x / freq * 65536 + x % freq + start, where x < freq * 65536.
     //
-    // The quotient by floats, aimed low, is right or one too small: half of x loses its last bit,
-    // at most 1 / freq of the quotient; four roundings err by 2^-24 of it each; the inverse is made
-    // smaller by at least 2^-21 of it, but for a frequency of 1, where all is exact. Where it is too
-    // small, the rest is below 1.08 * freq + 1: only huge frequencies need more than 16 bits of it.
-    void advance(V freq, V start, V* high, V* low) const {
-      const V zero = _mm256_setzero_si256();
-      const __m256 inverse0 = inverse_of_half(_mm256_unpacklo_epi16(freq, zero));
-      const __m256 inverse1 = inverse_of_half(_mm256_unpackhi_epi16(freq, zero));
-      const V x0 = _mm256_unpacklo_epi16(*low, *high), x1 = _mm256_unpackhi_epi16(*low, *high);
-      const V quotient = _mm256_packus_epi32(times_half(x0, inverse0), times_half(x1, inverse1));
+    // The quotient by floats, aimed low, is right or one too small: four roundings err by 2^-24 of
+    // it each, the inverse is made smaller by 2^-21 of it, and the square of the guess's error,
+    // at most 1.5 * 2^-12, makes it smaller, too. Where it is too small, the rest is below
+    // 1.06 * freq + 1: only huge frequencies need more than 16 bits of it.
+    void advance(V freq, V start, const __m256* inverses, V* high, V* low) const {
+      const V near = fill(k2To23), far = fill(k2To39);
+      const __m256 x0 =
+          number(_mm256_unpacklo_epi16(*low, near), _mm256_unpacklo_epi16(*high, far));
+      const __m256 x1 =
+          number(_mm256_unpackhi_epi16(*low, near), _mm256_unpackhi_epi16(*high, far));
+      const V quotient = _mm256_packus_epi32(_mm256_cvttps_epi32(_mm256_mul_ps(x0, inverses[0])),
+                                             _mm256_cvttps_epi32(_mm256_mul_ps(x1, inverses[1])));
       const V product = _mm256_mullo_epi16(quotient, freq);
-      const V rest = subtract(*low, product), moved = add(rest, start);
-      V small = at_least(rest, freq);
+      const V rest = subtract(*low, product), less = subtract(rest, freq);
+      V right = smaller(rest, less);  // differences wrap around
+      V small = equal(right, less);
       if (__builtin_expect(huge_, 0)) {
-        const V top = _mm256_mulhi_epu16(quotient, freq);
-        const V whole = _mm256_packus_epi32(  // 65535 for anything beyond
-            _mm256_sub_epi32(x0, _mm256_unpacklo_epi16(product, top)),
-            _mm256_sub_epi32(x1, _mm256_unpackhi_epi16(product, top)));
-        small = at_least(whole, freq);
+        const V top = subtract(*high, _mm256_mulhi_epu16(quotient, freq));
+        const V borrow = subtract(at_least(*low, product), fill(0xffff));  // 1 where low < product
+        small = either(at_least(rest, freq), subtract(fill(0), subtract(top, borrow)));
+        right = _mm256_blendv_epi8(rest, less, small);
       }
       *high = subtract(quotient, small);
-      *low = _mm256_blendv_epi8(moved, subtract(moved, freq), small);
+      *low = add(right, start);
     }
 
-    static __m256 inverse_of_half(V freq) {
-      const float margin = 1.0f / (1 << 21);
-      const __m256 half = _mm256_fmadd_ps(_mm256_cvtepi32_ps(freq), _mm256_set1_ps(0.5f + margin),
-                                          _mm256_set1_ps(-margin));
-      return _mm256_div_ps(_mm256_set1_ps(1.0f), half);
+    static __m256 number(V low, V high) {  // 2^23 + low and 2^39 + 65536 * high
+      const __m256 less = _mm256_set1_ps(549755813888.0f + 8388608.0f);
+      return _mm256_add_ps(_mm256_sub_ps(_mm256_castsi256_ps(high), less),
+                           _mm256_castsi256_ps(low));
     }
-    static V times_half(V x, __m256 inverse) {
-      return _mm256_cvttps_epi32(
-          _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(x, 1)), inverse));
+    static __m256 inverse(V bits) {  // of 2^23 + freq
+      const __m256 freq = _mm256_sub_ps(_mm256_castsi256_ps(bits), _mm256_set1_ps(8388608.0f));
+      const __m256 guess = _mm256_rcp_ps(freq), two = _mm256_set1_ps(2 - 1.0f / (1 << 21));
+      return _mm256_mul_ps(guess, _mm256_fnmadd_ps(freq, guess, two));
     }
+
+    // The top halves of floats, whose other bits then add a number, or 65536 times a number.
+    static constexpr uint16_t k2To23 = 0x4B00, k2To39 = 0x5300;
 
     bool huge_;
   };
@@ -268,14 +311,16 @@ struct Avx2 {
     explicit Source(const Table& table)
         : median_(_mm256_set1_ps(table.median)), offset_(_mm256_set1_epi32(table.offset)),
           zero_(_mm256_set1_epi32(kRounderBits + table.offset)),
-          less_(_mm256_set1_ps(kRounder - float(table.offset))) {}
+          less_(_mm256_set1_ps(kRounder - float(table.offset))),
+          last_(_mm256_set1_epi8(char(table.last))) {}
 
-    // A value outside the table becomes a number that is no entry.
-    V entries(const float* values) const {
-      return narrowed(rounded(values), rounded(values + 8), zero_);
+    // A value outside the table becomes a byte that is no entry.
+    template <class T>
+    Entries entries(const T* values) const {
+      return narrow(number(values), number(values + 8), number(values + 16), number(values + 24));
     }
-    V entries(const int32_t* values) const {
-      return narrowed(load(values), load(values + 8), offset_);
+    bool outside(Entries entries) const {
+      return any(_mm256_cmpeq_epi8(_mm256_max_epu8(entries, last_), entries));
     }
 
     void put(V entry, float* out) const {
@@ -290,13 +335,12 @@ struct Avx2 {
     }
 
    private:
-    V rounded(const float* values) const {
+    V number(const float* values) const {
       const __m256 exact = _mm256_sub_ps(_mm256_loadu_ps(values), median_);
-      return _mm256_castps_si256(_mm256_add_ps(exact, _mm256_set1_ps(kRounder)));
+      const __m256 rounded = _mm256_add_ps(exact, _mm256_set1_ps(kRounder));
+      return _mm256_sub_epi32(_mm256_castps_si256(rounded), zero_);
     }
-    static V narrowed(V a, V b, V zero) {
-      return in_order(_mm256_packs_epi32(_mm256_sub_epi32(a, zero), _mm256_sub_epi32(b, zero)));
-    }
+    V number(const int32_t* values) const { return _mm256_sub_epi32(load(values), offset_); }
     __m256 value(V bits) const {
       return _mm256_add_ps(_mm256_sub_ps(_mm256_castsi256_ps(bits), less_), median_);
     }
@@ -307,9 +351,14 @@ struct Avx2 {
     __m256 median_;
     V offset_, zero_;
     __m256 less_;
+    V last_;
   };
 
  private:
+  static Entries narrow(V a, V b, V c, V d) {
+    const V bytes = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+    return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 2, 6, 1, 5, 3, 7));
+  }
   // What packing two vectors leaves, in the lanes' order; and what unpacking needs.
   static V in_order(V packed) { return _mm256_permute4x64_epi64(packed, 0xD8); }
   static void store8(uint8_t* at, __m128i bytes) {
@@ -320,34 +369,21 @@ struct Avx2 {
   struct Groups {
     uint32_t bits;  // groups 0, 2, 1, 3 from the low byte on
 
-    explicit Groups(V packed, uint32_t flip = 0)
-        : bits(uint32_t(_mm256_movemask_epi8(packed)) ^ flip) {}
+    explicit Groups(V packed) : bits(uint32_t(_mm256_movemask_epi8(packed))) {}
     uint32_t mask(int group) const {
       return bits >> (group == 1 ? 16 : group == 2 ? 8 : 8 * group) & 255;
+    }
+    // A group's row of a table, one shift away.
+    const uint8_t* row(const uint8_t (&table)[256][16], int group) const {
+      const int shift = group == 1 ? 12 : group == 2 ? 4 : 20;
+      return reinterpret_cast<const uint8_t*>(table) +
+             ((group == 0 ? bits << 4 : bits >> shift) & 0xff0);
     }
     ptrdiff_t before(int group) const {
       const uint32_t kBefore[5] = {0, 0xff, 0xff00ff, 0xffffff, 0xffffffff};
       return _mm_popcnt_u32(bits & kBefore[group]);
     }
   };
-};
-
-// A lookup of 128 numbers has indexes of 8 bits: low and high bytes by 7 bits each.
-template <>
-class Avx2::Lookup<7> {
- public:
-  explicit Lookup(const uint8_t* bytes) : low_(bytes), high_(bytes + 128) {}
-
-  static void read(const Lookup& a, const Lookup& b, const V* index, V* out_a, V* out_b) {
-    for (int v = 0; v < kVectors; ++v) {
-      const V entry = _mm256_and_si256(index[v], _mm256_set1_epi8(127)), top = fill(0xff00);
-      out_a[v] = _mm256_blendv_epi8(a.low_[entry], a.high_[entry], top);
-      out_b[v] = _mm256_blendv_epi8(b.low_[entry], b.high_[entry], top);
-    }
-  }
-
- private:
-  Lookup<6> low_, high_;
 };
 
 const Loops kAvx2 = {encode_by<Avx2, float>, encode_by<Avx2, int32_t>, decode_by<Avx2, float>,

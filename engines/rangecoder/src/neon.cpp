@@ -11,6 +11,7 @@ constexpr Shuffles kShuffles;
 struct Neon {
   using V = uint16x8_t;
   static constexpr int kWidth = 8, kVectors = kLanes / kWidth;
+  static constexpr bool kAhead = false;  // see VectorLoops::encode
 
   static V fill(uint16_t value) { return vdupq_n_u16(value); }
   static V add(V a, V b) { return vaddq_u16(a, b); }
@@ -24,10 +25,15 @@ struct Neon {
   static V smaller(V a, V b) { return vminq_u16(a, b); }
   static bool any(V lanes) { return vmaxvq_u32(vreinterpretq_u32_u16(lanes)) != 0; }
 
-  // (e, e + High / 256) in the bytes of each lane.
-  template <int High>
-  static V index(V entry) {
-    return vmlaq_u16(fill(uint16_t(High)), entry, fill(0x0101));
+  struct Entries {
+    V of[kVectors];
+  };
+
+  // For lookups among 2^Depth: (e, e + 2^Depth) in the bytes of each lane.
+  template <int Depth>
+  static Entries index(Entries entries) {
+    for (V& entry : entries.of) entry = vmlaq_u16(fill(256 << Depth), entry, fill(0x0101));
+    return entries;
   }
   // 2^Size numbers of 16 bits: their low bytes, then their high bytes.
   template <int Size>
@@ -45,9 +51,9 @@ struct Neon {
     }
 
     // Two lookups by the same indexes.
-    static void read(const Lookup& a, const Lookup& b, const V* index, V* out_a, V* out_b) {
-      a.read(index, out_a);
-      b.read(index, out_b);
+    static void read(const Lookup& a, const Lookup& b, const Entries& index, V* out_a, V* out_b) {
+      a.read(index.of, out_a);
+      b.read(index.of, out_b);
     }
 
    private:
@@ -104,7 +110,8 @@ struct Neon {
       if (Depth > 5) descend<5>(slots, index);
       if (Depth > 6) descend<6>(slots, index);
       V start[kVectors];
-      Lookup<Depth>::read(freqs_, starts_, index, freq, start);
+      freqs_.read(index, freq);
+      starts_.read(index, start);
       for (int v = 0; v < kVectors; ++v) within[v] = subtract(slots[v], start[v]);
     }
 
@@ -135,9 +142,12 @@ struct Neon {
     vst2q_u16(reinterpret_cast<uint16_t*>(x), halves);
   }
 
-  static V narrow(const int32_t* entries) {
-    const int16x4_t low = vqmovn_s32(vld1q_s32(entries));
-    return vreinterpretq_u16_s16(vqmovn_high_s32(low, vld1q_s32(entries + 4)));
+  static Entries narrow(const int32_t* entries) {
+    Entries all;
+    for (int v = 0; v < kVectors; ++v, entries += kWidth) {
+      all.of[v] = narrow(vld1q_s32(entries), vld1q_s32(entries + 4));
+    }
+    return all;
   }
   static void widen(V entry, int32_t* entries) {
     store_states(reinterpret_cast<uint32_t*>(entries), fill(0), entry);
@@ -155,11 +165,15 @@ struct Neon {
     return at;
   }
 
-  // Appends the next byte to each lane below 2^24; where these bytes end.
-  static const uint8_t* take_bytes(const uint8_t* at, V* high, V* low) {
-    V lanes[kVectors], bytes[kVectors];
+  static V as_slots(V low) { return low; }
+
+  // Chooses the lanes whose states are below 2^24.
+  static V below(V high) { return at_least(fill(255), high); }
+
+  // Appends the next byte to each of the lanes chosen; where these bytes end.
+  static const uint8_t* take_bytes(const uint8_t* at, const V* lanes, V* high, V* low) {
+    V bytes[kVectors];
     for (int v = 0; v < kVectors; ++v) {
-      lanes[v] = at_least(fill(255), high[v]);
       const unsigned mask = mask_of(lanes[v]);
       const uint8x16_t spread = vld1q_u8(kShuffles.spread[mask]);
       bytes[v] = vreinterpretq_u16_u8(vqtbl1q_u8(vld1q_u8(at), spread));
@@ -172,13 +186,14 @@ struct Neon {
     return at;
   }
 
-  // The state freq * high + within.
-  static void multiply(V freq, V within, V* high, V* low) {
+  // The state freq * high + within; chooses the lanes where it is below 2^24.
+  static V multiply(V freq, V within, V* high, V* low) {
     const uint32x4_t a = vmull_u16(vget_low_u16(freq), vget_low_u16(*high));
     const uint32x4_t b = vmull_high_u16(freq, *high);
     const V product = vuzp2q_u16(vreinterpretq_u16_u32(a), vreinterpretq_u16_u32(b));
     *low = vmlaq_u16(within, freq, *high);
     *high = subtract(product, vcltq_u16(*low, within));  // the carry
+    return below(*high);
   }
 
   // Divides by a multiplication with 2^32 / freq, rounded down.
@@ -188,15 +203,19 @@ struct Neon {
     explicit Divider(const Vectors& v)
         : low_(v.split_reciprocal_low), high_(v.split_reciprocal_high) {}
 
+    // Inverses are looked up where they are needed: registers are too few to hold them before.
+    using Inverses = Entries;
+    static Inverses invert(const Entries& index, const V*) { return index; }
+
     // The states x / freq * 65536 + x % freq + start, where x < freq * 65536: the quotient by the
     // multiplication is right or one too small.
-    void advance(const V* index, const V* freq, const V* start, V* high, V* low) const {
-      V reciprocal_low[kVectors], reciprocal_high[kVectors];
-      Lookup<Depth>::read(low_, high_, index, reciprocal_low, reciprocal_high);
+    void advance(const V* freq, const V* start, const Inverses& index, V* high, V* low) const {
+      V inverse_low[kVectors], inverse_high[kVectors];
+      Lookup<Depth>::read(low_, high_, index, inverse_low, inverse_high);
       for (int v = 0; v < kVectors; ++v) {
         const uint32x4_t x0 = joined(vzip1q_u16(low[v], high[v]));
         const uint32x4_t x1 = joined(vzip2q_u16(low[v], high[v]));
-        const V l = reciprocal_low[v], h = reciprocal_high[v];
+        const V l = inverse_low[v], h = inverse_high[v];
         const uint32x4_t q0 = top_of_product(x0, joined(vzip1q_u16(l, h)));
         const uint32x4_t q1 = top_of_product(x1, joined(vzip2q_u16(l, h)));
         const V quotient = vuzp1q_u16(vreinterpretq_u16_u32(q0), vreinterpretq_u16_u32(q1));
@@ -226,15 +245,20 @@ struct Neon {
         : median_(vdupq_n_f32(table.median)), rounder_(vdupq_n_f32(kRounder)),
           less_(vdupq_n_f32(kRounder - float(table.offset))),
           offset_(vdupq_n_s32(table.offset)),
-          zero_(vdupq_n_s32(kRounderBits + table.offset)) {}
+          zero_(vdupq_n_s32(kRounderBits + table.offset)), last_(fill(uint16_t(table.last))) {}
 
     // A value outside the table becomes a number that is no entry.
-    V entries(const float* values) const {
-      return narrowed(vsubq_s32(rounded(values), zero_), vsubq_s32(rounded(values + 4), zero_));
+    template <class T>
+    Entries entries(const T* values) const {
+      Entries all;
+      for (int v = 0; v < kVectors; ++v, values += kWidth) {
+        all.of[v] = narrow(number(values), number(values + 4));
+      }
+      return all;
     }
-    V entries(const int32_t* values) const {
-      return narrowed(vsubq_s32(vld1q_s32(values), offset_),
-                      vsubq_s32(vld1q_s32(values + 4), offset_));
+    bool outside(const Entries& all) const {
+      const V* e = all.of;
+      return any(at_least(larger(larger(e[0], e[1]), larger(e[2], e[3])), last_));
     }
 
     void put(V entry, float* out) const {
@@ -243,29 +267,32 @@ struct Neon {
       vst1q_f32(out + 4, value(vzip2q_u16(entry, top)));
     }
     void put(V entry, int32_t* out) const {
-      vst1q_s32(out, number(vget_low_u16(entry)));
-      vst1q_s32(out + 4, number(vget_high_u16(entry)));
+      vst1q_s32(out, symbol(vget_low_u16(entry)));
+      vst1q_s32(out + 4, symbol(vget_high_u16(entry)));
     }
 
    private:
-    int32x4_t rounded(const float* values) const {
-      return vreinterpretq_s32_f32(vaddq_f32(vsubq_f32(vld1q_f32(values), median_), rounder_));
+    int32x4_t number(const float* values) const {
+      const float32x4_t rounded = vaddq_f32(vsubq_f32(vld1q_f32(values), median_), rounder_);
+      return vsubq_s32(vreinterpretq_s32_f32(rounded), zero_);
     }
-    static V narrowed(int32x4_t a, int32x4_t b) {
-      return vreinterpretq_u16_s16(vqmovn_high_s32(vqmovn_s32(a), b));
-    }
+    int32x4_t number(const int32_t* values) const { return vsubq_s32(vld1q_s32(values), offset_); }
     float32x4_t value(V bits) const {
       return vaddq_f32(vsubq_f32(vreinterpretq_f32_u16(bits), less_), median_);
     }
-    int32x4_t number(uint16x4_t entry) const {
+    int32x4_t symbol(uint16x4_t entry) const {
       return vaddq_s32(vreinterpretq_s32_u32(vmovl_u16(entry)), offset_);
     }
 
     float32x4_t median_, rounder_, less_;
     int32x4_t offset_, zero_;
+    V last_;
   };
 
  private:
+  static V narrow(int32x4_t a, int32x4_t b) {
+    return vreinterpretq_u16_s16(vqmovn_high_s32(vqmovn_s32(a), b));
+  }
   static unsigned mask_of(V lanes) {
     static const uint16_t kBits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
     return vaddlvq_u16(vandq_u16(lanes, vld1q_u16(kBits)));

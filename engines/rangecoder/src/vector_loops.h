@@ -13,10 +13,10 @@ namespace sw {
 // Shuffles of 8 lanes by an 8-bit mask.
 struct Shuffles {
   uint8_t pack[256][8];     // low bytes of the chosen 16-bit lanes, in order, at the end of 8 bytes
-  uint8_t spread[256][16];  // the first bytes, in order, to the low bytes of the chosen lanes
   uint8_t count[256];
+  uint8_t spread[256][16];  // the first bytes, in order, to the low bytes of the chosen lanes
 
-  constexpr Shuffles() : pack(), spread(), count() {
+  constexpr Shuffles() : pack(), count(), spread() {
     for (int mask = 0; mask < 256; ++mask) {
       int chosen = 0;
       for (int i = 0; i < 8; ++i) chosen += mask >> i & 1;
@@ -55,31 +55,39 @@ struct VectorLoops {
   };
 
   // Symbols [begin, finish), both multiples of 32.
+  //
+  // A step's operations wait for each other more than for the step before. With Simd::kAhead a
+  // step's entries are made one step ahead, so that the processor has other work meanwhile.
   template <class T>
   static bool encode(const Table& table, const T* values, size_t begin, size_t finish,
                      Encoder& encoder) {
+    if (begin == finish) return true;
     const typename Simd::template Divider<Depth> divider(*table.vectors);
     const Lookup<Depth> freqs(table.vectors->split_freq), starts(table.vectors->split_start);
     const typename Simd::Source source(table);
-    const V last = Simd::fill(uint16_t(table.last));
-    States x(encoder.x);
-    uint8_t* at = encoder.at;
-    for (size_t stop = finish; stop > begin; stop -= kLanes) {
-      const T* step = values + stop - kLanes;
+    typename Simd::Entries entries;
+    const auto enter = [&](const T* step) {
       prefetch_step_before(step);
-      V index[kVectors], freq[kVectors], start[kVectors], lanes[kVectors];
-      V largest = Simd::fill(0), two = Simd::fill(0);
-      for (int v = 0; v < kVectors; ++v) {
-        index[v] = source.entries(step + kWidth * v);
-        largest = Simd::larger(largest, index[v]);
-      }
-      if (__builtin_expect(Simd::any(Simd::at_least(largest, last)), 0)) {
+      entries = source.entries(step);
+      if (__builtin_expect(source.outside(entries), 0)) {
         int32_t exact[kLanes];
         if (!entries_outside(table, step, kLanes, encoder, exact)) return false;
-        for (int v = 0; v < kVectors; ++v) index[v] = Simd::narrow(exact + kWidth * v);
+        entries = Simd::narrow(exact);
       }
-      for (int v = 0; v < kVectors; ++v) index[v] = Simd::template index<kHigh>(index[v]);
+      return true;
+    };
+    States x(encoder.x);
+    uint8_t* at = encoder.at;
+    size_t step = finish - kLanes;
+    if (Simd::kAhead && !enter(values + step)) return false;
+    for (;; step -= kLanes) {
+      if (!Simd::kAhead && !enter(values + step)) return false;
+      const auto index = Simd::template index<Depth>(entries);
+      V freq[kVectors], start[kVectors], lanes[kVectors];
       Lookup<Depth>::read(freqs, starts, index, freq, start);
+      if (Simd::kAhead && step > begin && !enter(values + step - kLanes)) return false;
+      const auto inverses = divider.invert(index, freq);
+      V two = Simd::fill(0);
       for (int v = 0; v < kVectors; ++v) {
         two = Simd::either(two, Simd::at_least(Simd::top_bytes(x.high[v]), freq[v]));
       }
@@ -91,7 +99,8 @@ struct VectorLoops {
       }
       for (int v = 0; v < kVectors; ++v) lanes[v] = Simd::at_least(x.high[v], freq[v]);
       at = Simd::put_bytes(at, lanes, x.high, x.low);
-      divider.advance(index, freq, start, x.high, x.low);
+      divider.advance(freq, start, inverses, x.high, x.low);
+      if (step == begin) break;
     }
     x.store(encoder.x);
     encoder.at = at;
@@ -105,32 +114,44 @@ struct VectorLoops {
     const typename Simd::Source source(table);
     const V last = Simd::fill(uint16_t(table.last)), none = Simd::fill(0);
     States x(decoder.x);
+    const uint8_t* at = decoder.at;
+    for (V& low : x.low) low = Simd::as_slots(low);
     for (size_t first = begin; first < finish; first += kLanes) {
-      if (__builtin_expect(decoder.at > decoder.guard, 0) && !decoder.refill()) return false;
-      V index[kVectors], freq[kVectors], within[kVectors];
+      if (__builtin_expect(at > decoder.guard, 0)) {
+        decoder.at = at;
+        if (!decoder.refill()) return false;
+        at = decoder.at;
+      }
+      V index[kVectors], freq[kVectors], within[kVectors], below[kVectors];
       V smallest = Simd::fill(0xffff), largest = none;
       bounds.find(x.low, index, freq, within);
       for (int v = 0; v < kVectors; ++v) {
-        Simd::multiply(freq[v], within[v], &x.high[v], &x.low[v]);
+        below[v] = Simd::multiply(freq[v], within[v], &x.high[v], &x.low[v]);
         smallest = Simd::smaller(smallest, x.high[v]);
         index[v] = Simd::low_bytes(index[v]);
         largest = Simd::larger(largest, index[v]);
       }
-      const uint8_t* at = Simd::take_bytes(decoder.at, x.high, x.low);
+      at = Simd::take_bytes(at, below, x.high, x.low);
       const V twice = Simd::equal(smallest, none), escaped = Simd::equal(largest, last);
       if (__builtin_expect(Simd::any(Simd::either(twice, escaped)), 0)) {
-        if (Simd::any(twice)) at = Simd::take_bytes(at, x.high, x.low);
+        if (Simd::any(twice)) {
+          for (int v = 0; v < kVectors; ++v) {
+            x.low[v] = Simd::as_slots(x.low[v]);
+            below[v] = Simd::below(x.high[v]);
+          }
+          at = Simd::take_bytes(at, below, x.high, x.low);
+        }
         if (Simd::any(escaped)) {
           int32_t entries[kLanes];
           for (int v = 0; v < kVectors; ++v) Simd::widen(index[v], entries + kWidth * v);
-          decoder.at = at;
           if (!put_escaped(table, entries, kLanes, decoder, out + first)) return false;
           continue;
         }
       }
-      decoder.at = at;
       for (int v = 0; v < kVectors; ++v) source.put(index[v], out + first + kWidth * v);
     }
+    decoder.at = at;
+    for (V& low : x.low) low = Simd::as_slots(low);
     x.store(decoder.x);
     return decoder.valid();
   }

@@ -108,6 +108,15 @@ def test_one_symbol_that_nearly_always_comes(rest):
         agree(tables, latent.astype(np.float32))
 
 
+def test_states_divide_by_frequencies_of_every_size():
+    rng = np.random.RandomState(11)
+    small = sorted({(1 << k) + d for k in range(16) for d in (-1, 0, 1)} - {0})
+    rows = [np.cumsum([0, freq, TOTAL - 1 - freq, 1]) for freq in small]
+    count = len(rows)
+    tables = Tables(np.array(rows, np.int32), [4] * count, [0] * count, np.zeros(count, np.float32))
+    agree(tables, rng.randint(0, 2, (1, count, 40, 50)).astype(np.float32))
+
+
 def test_symbols_as_large_as_int32():
     rng = np.random.RandomState(4)
     for offset in (-5, 2147483600, -2147483648):
