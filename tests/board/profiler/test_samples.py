@@ -1,6 +1,9 @@
 """Samples kept small against the plain objects that they were made of."""
 
+import functools
 import random
+
+import numpy as np
 
 from splitwatt.profiler.analyse.times import DERIVED
 from splitwatt.profiler.links.link import Link
@@ -95,11 +98,8 @@ def test_times_of_columns_are_those_of_each_sample_to_the_bit():
     kept = Samples.of(made)
     for figure in DERIVED:
         for link in LINKS if figure.__code__.co_argcount == 2 else [None]:
-            more = [] if link is None else [link]
-            due = [figure(one, *more) for one in made]
-            assert kept.known(lambda one: figure(one, *more)).tolist() == [  # noqa: B023
-                value for value in due if value is not None
-            ]
-            nulls = (kept.each(lambda one: figure(one, *more)) != kept.each(  # noqa: B023
-                lambda one: figure(one, *more))).tolist()  # noqa: B023  # fmt: skip
-            assert nulls == [value is None for value in due]
+            of = figure if link is None else functools.partial(figure, link=link)
+            due = [of(one) for one in made]
+            each = kept.each(of)
+            assert np.isnan(each).tolist() == [value is None for value in due]
+            assert kept.known(of).tolist() == [value for value in due if value is not None]
