@@ -126,7 +126,7 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
     from splitwatt.profiler.config.bundles import DEFAULT_FOLDER
     from splitwatt.profiler.config.config import load_config
     from splitwatt.profiler.execute.prepare import SYSFS, Options, needs_server, override
-    from splitwatt.profiler.records.carried import POISSON
+    from splitwatt.profiler.records.blocks import POISSON
     from splitwatt.profiler.records.document import last_server, read_document
 
     if not options.config and not options.resume:

@@ -43,17 +43,11 @@ def parse_json(
     """
     try:
         text = data.decode("utf-8") if isinstance(data, bytes) else data
-        document = json.loads(
-            text,
-            parse_constant=_constant,
-            parse_float=_float,
-            parse_int=_integer,
-            object_pairs_hook=_object,
-        )
+        document = _DECODER.decode(text)
         # Only an escape makes a NUL or half a character of plain text, and only brackets nest.
         if (
             "\\u" in text
-            or _SURROGATE.search(text)
+            or (text is data and _SURROGATE.search(text))
             or text.count("[") + text.count("{") > MAX_DEPTH
         ):
             _check(document, 0)
@@ -103,6 +97,14 @@ def _object(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
         twice = first_repeated(key for key, _ in pairs)
         raise _WrongJsonError("has the key %s twice" % json.dumps(twice[:60]))
     return result
+
+
+_DECODER = json.JSONDecoder(
+    parse_constant=_constant,
+    parse_float=_float,
+    parse_int=_integer,
+    object_pairs_hook=_object,
+)
 
 
 def wrong_text(value: str) -> str:

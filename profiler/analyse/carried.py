@@ -8,7 +8,7 @@ ten batches in time (the method of batch means; Law, "Simulation Modeling and An
 import math
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
-from splitwatt.profiler.records.carried import Carried
+from splitwatt.profiler.records.blocks import Carried
 from splitwatt.profiler.records.run import Run
 
 LATE_SHARE = 0.01

@@ -29,6 +29,7 @@ from splitwatt.profiler.records.blocks import IDLE, INFERENCES, StageBlock, Wind
 from splitwatt.profiler.records.fields import field, record
 from splitwatt.profiler.records.run import Run
 from splitwatt.profiler.records.sample import BY_IMAGE, OK, Sample, same_session
+from splitwatt.profiler.records.samples import Samples
 from splitwatt.profiler.records.traces import trace_facts, traces_of
 
 TRANSMIT = "transmit"
@@ -137,13 +138,6 @@ def pooled_interval(rails: Sequence[RailJoules]) -> Optional[_Interval]:
     return middle + min(0.0, low - mean.mean), middle + max(0.0, high - mean.mean)
 
 
-def waiting_joules(idle_watts: Optional[float], seconds: float) -> Optional[float]:
-    """Joules of waiting so long for a simulated link: idle power x time, estimated, in no other
-    figure; None without the board's idle power.
-    """
-    return None if idle_watts is None else idle_watts * seconds
-
-
 def clock_offset_s(trace: Trace) -> float:
     """The trace's clock less the board's: 0 for the board's own, the mean of what was measured
     before and after the block for a server's.
@@ -154,15 +148,13 @@ def clock_offset_s(trace: Trace) -> float:
 
 def _block_energies(run: Run, server: bool) -> List[BlockEnergy]:
     # Every attempt counts here: one that failed and ran again used energy too.
-    samples: Dict[str, List[Sample]] = {}
-    for sample in run.attempts:
-        if not sample.warmup:
-            samples.setdefault(sample.block, []).append(sample)
+    samples = run.attempts.where(lambda sample: not sample.warmup).by(lambda sample: sample.block)
     rows, whole = [], set()
     for window in run.windows:
         if window.name == INFERENCES:
             whole.add(window.block)
-            rows.append(_of_window(run, window, samples.get(window.block, []), server))
+            own = samples.get(window.block, run.attempts[:0])
+            rows.append(_of_window(run, window, own, server))
     for block, own in samples.items():
         if block not in whole:
             why = "the block was cut off before its window ended"
@@ -171,11 +163,11 @@ def _block_energies(run: Run, server: bool) -> List[BlockEnergy]:
     return [row for row in rows if row.block not in run.replaced]
 
 
-def _of_window(run: Run, window: Window, samples: Sequence[Sample], server: bool) -> BlockEnergy:
-    inside = [s for s in samples if _in(s, window)]
-    good = sum(1 for sample in inside if sample.ok)
+def _of_window(run: Run, window: Window, samples: Samples, server: bool) -> BlockEnergy:
+    inside = samples[samples.each(lambda sample: _in(sample, window)) > 0]
+    good = len(inside.where(lambda sample: sample.ok))
     # A damaged image fails at once; another failure has used an unknown amount of energy.
-    failed = [sample for sample in inside if not sample.ok and sample.failed_by != BY_IMAGE]
+    failed = inside.where(lambda sample: not sample.ok and sample.failed_by != BY_IMAGE)
     empty = _none(window, good, "no inference gave an answer", server)
     if failed:
         why = "%d of its %d inferences failed" % (len(failed), len(inside))
@@ -300,8 +292,10 @@ def _covering(traces: Sequence[str], start_s: float, end_s: float) -> str:
 
 
 def _in(sample: Sample, window: Window) -> bool:
-    inside = window.start_s <= sample.started_monotonic_s <= window.end_s
-    return inside and same_session(sample.session, window.session)
+    """Whether it began in a window; of a sample of columns an array."""
+    start_s = sample.started_monotonic_s
+    inside = (window.start_s <= start_s) & (start_s <= window.end_s)
+    return inside & same_session(sample.session, window.session)
 
 
 def _none(of: Any, inferences: int, why: str, server: bool) -> BlockEnergy:

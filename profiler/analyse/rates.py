@@ -10,7 +10,7 @@ time is the link's and is left out: it is computed from the bytes, framing count
 """
 
 import re
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from splitwatt.profiler.analyse.energy import energy_of
 from splitwatt.profiler.analyse.times import charged_bytes, local_s, network_s, server_s
 from splitwatt.profiler.links.link import PAYLOAD, WIRE
 from splitwatt.profiler.records.run import Run
-from splitwatt.profiler.records.sample import Sample
+from splitwatt.profiler.records.samples import Samples
 
 RESAMPLES = 1000
 # Of more samples than these, resamples are of so many, and their spread is scaled to all of them
@@ -128,7 +128,8 @@ def cases(run: Run, charged: Optional[str] = None) -> List[Case]:
     gathered = []
     for backend in run.config.backends:
         for row in run.config.configurations:
-            samples = [s for s in run.measured(row.id, backend) if s.total_s is not None]
+            measured_here = run.measured(row.id, backend)
+            samples = measured_here.where(lambda sample: sample.total_s is not None)
             if samples:
                 energy = joules.get((row.id, backend), (None, None))
                 gathered.append(case_of(row.id, backend, samples, charged, measured, energy))
@@ -157,7 +158,7 @@ def charged_by(run: Run) -> str:
 def case_of(
     config: str,
     backend: str,
-    samples: Sequence[Sample],
+    samples: Samples,
     charged: str,
     measured: bool = False,
     energy: Tuple[Optional[float], Optional[float]] = (None, None),
@@ -171,12 +172,12 @@ def case_of(
         measured: the samples were taken over a link, whose time is left out.
         energy: joules per image and idle watts.
     """
-    server = np.array([server_s(s) or 0.0 for s in samples])
-    board = np.array([local_s(s) or 0.0 for s in samples])
-    network = np.array([network_s(s) or 0.0 if measured else 0.0 for s in samples])
-    total = np.array([s.total_s for s in samples], dtype=float)
-    bits = np.array([8.0 * (charged_bytes(s, charged) or 0) for s in samples])
-    split = any(s.requests for s in samples)
+    server = samples.each(server_s, 0.0)
+    board = samples.each(local_s, 0.0)
+    network = samples.each(lambda sample: network_s(sample) if measured else None, 0.0)
+    total = samples.each(lambda sample: sample.total_s)
+    bits = 8.0 * samples.each(lambda sample: charged_bytes(sample, charged), 0.0)
+    split = bool(samples.where(lambda sample: sample.requests))
     return Case(
         config, backend, split, board, total - board - server - network, server, bits, energy[0],
         energy[1], float(np.median(network)), float(np.median(server)),

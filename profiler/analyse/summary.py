@@ -1,5 +1,6 @@
 """The short table at the end of a profile; `splitwatt report` makes the real ones."""
 
+from functools import partial
 from typing import Any, Callable, Dict, List, Optional
 
 from splitwatt.device_configs.printable import table
@@ -9,6 +10,7 @@ from splitwatt.profiler.analyse.times import end_to_end_s, local_s, network_s, s
 from splitwatt.profiler.records.blocks import throttled_blocks
 from splitwatt.profiler.records.run import Run
 from splitwatt.profiler.records.sample import Sample
+from splitwatt.profiler.records.samples import Samples
 
 
 def short_table(run: Run) -> str:
@@ -61,8 +63,7 @@ def _tails(run: Run) -> List[str]:
 
 
 def _spread(run: Run, config: str, backend: str) -> Optional[Spread]:
-    times = [s.total_s for s in run.measured(config, backend)]
-    return spread([t for t in times if t is not None])
+    return spread(run.measured(config, backend).known(_total).tolist())
 
 
 def remarks(run: Run) -> List[str]:
@@ -76,8 +77,9 @@ def remarks(run: Run) -> List[str]:
                 "resumed %s under other conditions: %s" % (row["wall"], "; ".join(differing))
             )
     hot = throttled_blocks(run.samples)
+    blocks = run.samples.by(lambda sample: sample.block) if hot else {}
     for block in sorted(hot - run.replaced):
-        signs = [s.throttled_by for s in run.samples if s.block == block and s.throttled_by]
+        signs = [sign for sign in blocks[block].by(lambda s: s.throttled_by) if sign]
         sentences.append("%s: the board throttled (%s)" % (block, signs[0] if signs else "no sign"))
     if hot & run.replaced:
         sentences.append("%d throttled blocks ran again and do not count" % len(hot & run.replaced))
@@ -99,7 +101,7 @@ def remarks(run: Run) -> List[str]:
         sentences.append(
             "outliers, which count: %s (3 interquartile ranges outside quartiles)" % rows
         )
-    again = _counted(run, lambda samples: sum(_attempts(s) > 1 for s in samples))
+    again = _counted(run, _repeated)
     if again:
         rows = ", ".join("%s %d" % row for row in again.items())
         sentences.append("took more than one request, which counts in their time: %s" % rows)
@@ -109,7 +111,7 @@ def remarks(run: Run) -> List[str]:
     return sentences
 
 
-def _counted(run: Run, of: Callable[[List[Sample]], int]) -> Dict[str, int]:
+def _counted(run: Run, of: Callable[[Samples], int]) -> Dict[str, int]:
     """CONFIG on BACKEND -> what there is of its samples, where there is any."""
     counts = {}
     for config in run.config.configurations:
@@ -120,12 +122,14 @@ def _counted(run: Run, of: Callable[[List[Sample]], int]) -> Dict[str, int]:
     return counts
 
 
-def _outliers(samples: List[Sample]) -> int:
-    return sum(outside([s.total_s for s in samples if s.total_s is not None]))
+def _outliers(samples: Samples) -> int:
+    return sum(outside(samples.known(_total).tolist()))
 
 
-def _attempts(sample: Sample) -> int:
-    return max([request.attempts for request in sample.requests] or [1])
+def _repeated(samples: Samples) -> int:
+    """Samples with a request that was sent more than once."""
+    more = samples.each(lambda sample: sum(request.attempts - 1 for request in sample.requests))
+    return int((more > 0).sum())
 
 
 def _too_wide(run: Run) -> List[str]:
@@ -135,8 +139,8 @@ def _too_wide(run: Run) -> List[str]:
         return []
     for config in run.config.configurations:
         for backend in run.config.backends:
-            times = [s.total_s for s in run.measured(config.id, backend) if s.total_s is not None]
-            known = spread(times, until.level)
+            times = run.measured(config.id, backend).known(_total)
+            known = spread(times.tolist(), until.level)
             width = known.p50_relative_width if known else None
             if width is None or width > until.relative_width:
                 shown = "not known" if width is None else "known to +-%.1f %%" % (100 * width)
@@ -149,7 +153,7 @@ def _too_wide(run: Run) -> List[str]:
 
 def _row(run: Run, config: str, backend: str, flows: Dict[str, Optional[float]]) -> List[str]:
     good = run.measured(config, backend)
-    tried = [s for s in run.samples if (s.config, s.backend, s.warmup) == (config, backend, False)]
+    tried = run.samples.where(lambda s: (s.config, s.backend, s.warmup) == (config, backend, False))
     cells = [config, backend, str(len(good)), str(len(tried) - len(good))]
     cells += _starting(run, config, backend)
     cells += [_ms(good, local_s), _ms(good, server_s), _ms(good, network_s), _ms(good, _total)]
@@ -157,16 +161,13 @@ def _row(run: Run, config: str, backend: str, flows: Dict[str, Optional[float]])
     width = known.p50_relative_width if known else None
     cells.append("-" if width is None else "%.1f" % (100 * width))
     if flows:
-        rates = [flows.get(s.block) for s in {s.block: s for s in good}.values()]
-        rate = _median(rates)
+        rate = _median([flows.get(block) for block in good.by(lambda sample: sample.block)])
         cells.append("-" if rate is None else "%.2f" % rate)
     # What links carry: the published size where it is charged, else the bytes made here.
-    charged = [s.published_payload_bytes for s in good]
-    sizes = [s.payload_bytes if c is None else c for s, c in zip(good, charged)]
-    payload = _median(sizes)
+    payload = _median(good.known(_charged).tolist())
     cells.append("-" if payload is None else "%d" % payload)
     for link in run.config.links:
-        seconds = _median([end_to_end_s(sample, link) for sample in good])
+        seconds = _median(good.known(partial(end_to_end_s, link=link)).tolist())
         cells.append("-" if seconds is None else "%.3f" % seconds)
     return cells
 
@@ -187,8 +188,13 @@ def _total(sample: Sample) -> Optional[float]:
     return sample.total_s
 
 
-def _ms(samples: List[Sample], of: Any) -> str:
-    seconds = _median([of(sample) for sample in samples])
+def _charged(sample: Sample) -> Optional[int]:
+    published = sample.published_payload_bytes
+    return sample.payload_bytes if published is None else published
+
+
+def _ms(samples: Samples, of: Any) -> str:
+    seconds = _median(samples.known(of).tolist())
     return "-" if seconds is None else "%.1f" % (1000 * seconds)
 
 

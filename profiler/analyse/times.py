@@ -1,9 +1,11 @@
 """Times that follow from a sample: its parts, and a link's for any rate, from the bytes it stores.
 
-What was not measured is None, never 0.
+What was not measured is None, never 0. Of a sample of columns (`Samples.columns`) they give arrays.
 """
 
-from typing import Callable, List, Optional
+from typing import Any, Callable, List, Optional
+
+import numpy as np
 
 from splitwatt.profiler.links.link import PAYLOAD, Link, framed_bytes, seconds
 from splitwatt.profiler.links.simulated import Delay, delay
@@ -53,7 +55,7 @@ def uplink_delay(sample: Sample, link: Link) -> Optional[Delay]:
     payload, wire = _payload(sample), _wire_up(sample)
     if link.measured or payload is None or wire is None:
         return None
-    return delay(link, link.rate_kbit_s, [payload], wire, _place(sample, "up"))
+    return _delay(link, link.rate_kbit_s, [payload], wire, sample, "up")
 
 
 def downlink_s(sample: Sample, link: Link) -> Optional[float]:
@@ -65,7 +67,7 @@ def downlink_s(sample: Sample, link: Link) -> Optional[float]:
     if link.measured or not sample.ok or not sample.requests:
         return None
     wire = [request.wire_down_bytes for request in sample.requests]
-    return delay(link, link.downlink_kbit_s or 0.0, wire, wire, _place(sample, "down")).total_s
+    return _delay(link, link.downlink_kbit_s or 0.0, wire, wire, sample, "down").total_s
 
 
 def end_to_end_s(sample: Sample, link: Link) -> Optional[float]:
@@ -121,12 +123,24 @@ def _wire_up(sample: Sample) -> Optional[List[int]]:
     if payload is None or sample.payload_bytes is None:
         return None
     wire = [request.wire_up_bytes for request in sample.requests]
-    wire[0] = max(0, wire[0] + payload - sample.payload_bytes)
+    first = wire[0] + payload - sample.payload_bytes
+    wire[0] = (first + abs(first)) // 2  # max(0, first), of arrays too
     return wire
 
 
-def _place(sample: Sample, way: str) -> str:
-    return "%s|%d|%s|%s" % (sample.block, sample.inference, sample.warmup, way)
+def _delay(
+    link: Link, rate_kbit_s: float, payloads: List[Any], wire: List[Any], sample: Sample, way: str
+) -> Delay:
+    """What one way takes; what is random is drawn for each entry of columns by itself."""
+
+    def place(inference: Any) -> str:
+        return "%s|%s|%s|%s" % (sample.block, inference, sample.warmup, way)
+
+    if np.ndim(sample.inference) == 0 or not (link.latency_ms or link.loss):
+        return delay(link, rate_kbit_s, payloads, wire, place(sample.inference))
+    rows = zip(zip(*payloads), zip(*wire), sample.inference)  # type: ignore[call-overload]
+    delays = [delay(link, rate_kbit_s, sent, framed, place(n)) for sent, framed, n in rows]
+    return Delay(*np.array(delays).T)
 
 
 def _on_server(stage: str) -> bool:

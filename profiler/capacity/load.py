@@ -19,7 +19,7 @@ from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.client.tokens import read_token
 from splitwatt.profiler.links.process import die_with_parent
-from splitwatt.profiler.records.carried import FIXED
+from splitwatt.profiler.records.blocks import FIXED
 
 QUEUE = "queue"
 

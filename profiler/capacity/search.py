@@ -19,7 +19,7 @@ from splitwatt.engines.pipeline.pipeline import BoardPipeline
 from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.profiler.analyse.carried import BATCHES, LATE_SHARE, Service, late_interval
 from splitwatt.profiler.analyse.statistics import quantile
-from splitwatt.profiler.records.carried import POISSON, Carried
+from splitwatt.profiler.records.blocks import POISSON, Carried
 
 # Frames that a try should have, so that none late among them is certain to be below 1 %.
 _FRAMES = 420

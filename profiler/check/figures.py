@@ -1,14 +1,19 @@
 """Do the records of a run fit each other, and do its figures follow from them?"""
 
-from typing import Dict, List, Optional
+from functools import partial
+from typing import Any, Dict, List, Optional
+
+import numpy as np
 
 from splitwatt.profiler.analyse.conditions import network_notes
-from splitwatt.profiler.analyse.statistics import quantile, spread
+from splitwatt.profiler.analyse.statistics import spread
 from splitwatt.profiler.analyse.times import downlink_s, end_to_end_s, uplink_s
 from splitwatt.profiler.analyse.waterfall import offset_at
 from splitwatt.profiler.check.raw import Check, Raw, nothing, place, verdict
 from splitwatt.profiler.execute.work import lacking
+from splitwatt.profiler.records.network import ClockEstimate
 from splitwatt.profiler.records.run import Run
+from splitwatt.profiler.records.sample import Sample
 
 # Stages are additive by construction; what lies between two calls is missing.
 _MISSING_PART, _MISSING_S = 0.02, 0.5e-3
@@ -30,35 +35,35 @@ def checks(raw: Raw, run: Run) -> List[Check]:
 
 
 def _stages(raw: Raw, run: Run) -> Check:
-    wrong = []
-    blocks: Dict[str, List[float]] = {}
+    wrong, halves = [], []
     taken_s = _HELD_S if run.document["quota"] else _TAKEN_S
-    for sample in raw.good():
-        total_s = sample.total_s
-        if not total_s:
-            wrong.append("%s took %r s" % (place(sample), total_s))
-            continue
-        off_s = total_s - sum(sample.stages.values())
-        if not -_MISSING_S <= off_s <= max(_MISSING_PART * total_s, taken_s):
-            wrong.append("%s: its stages lack %.3g s of %.3g" % (place(sample), off_s, total_s))
-        part = off_s / max(_MISSING_PART * total_s, _MISSING_S)
-        blocks.setdefault(sample.block, []).append(part)
+    good = raw.good()
+    for block, own in good.by(lambda sample: sample.block).items():
+        total_s = own.each(lambda sample: sample.total_s, 0.0)
+        off_s = total_s - own.each(lambda sample: sum(sample.stages.values()))
+        may_lack_s = np.maximum(_MISSING_PART * total_s, taken_s)
+        fits = (total_s > 0) & (off_s >= -_MISSING_S) & (off_s <= may_lack_s)
+        wrong += [
+            "%s: its stages lack %.3g s of %.3g" % (place(sample), off, total)
+            for sample, off, total in zip(own[~fits], off_s[~fits], total_s[~fits])
+        ]
+        if np.median(off_s / np.maximum(_MISSING_PART * total_s, _MISSING_S)) > 1:
+            halves.append(block)
     wrong += [
         "%s: the stages of half of its samples lack more than 2 %% and 0.5 ms" % block
-        for block, parts in blocks.items()
-        if quantile(parts, 0.5) > 1
+        for block in halves
     ]
-    looked = "%d samples, medians within 2 %% or 0.5 ms" % len(raw.good())
+    looked = "%d samples, medians within 2 %% or 0.5 ms" % len(good)
     return verdict("stages add up to the total", wrong, looked)
 
 
 def _bytes(raw: Raw) -> Check:
     name = "bytes add up"
-    sent = [sample for sample in raw.good() if sample.requests]
+    sent = raw.good().where(lambda sample: sample.requests)
     if not sent:
         return nothing(name, "nothing was sent")
     wrong = []
-    for sample in sent:
+    for sample in sent[sent.each(_odd_bytes) > 0]:
         for field in _BYTES:
             total = sum(getattr(request, field) for request in sample.requests)
             if getattr(sample, field) != total:
@@ -70,11 +75,29 @@ def _bytes(raw: Raw) -> Check:
     return verdict(name, wrong, "%d samples and their requests" % len(sent))
 
 
+def _odd_bytes(sample: Sample) -> Any:
+    """Whether its bytes are not those of its requests; of a sample of columns an array."""
+    odd: Any = False
+    for field in _BYTES:
+        odd |= getattr(sample, field) != sum(getattr(one, field) for one in sample.requests)
+    for one in sample.requests:
+        odd |= (one.payload_bytes <= 0) | (one.payload_bytes >= one.wire_up_bytes)
+    return odd
+
+
 def _nulls(raw: Raw) -> Check:
     """What was not measured is null, and what was is not."""
     split = {id for id, row in raw.document["config"]["configurations"].items() if "split" in row}
+
+    def fits(sample: Sample) -> bool:
+        sent = sample.ok and sample.config in split
+        counted = [sample.requests or None, *(getattr(sample, field) for field in _BYTES)]
+        return sample.ok == (sample.total_s is not None) == (sample.reason is None) and {
+            value is not None for value in counted
+        } == {sent}
+
     wrong = []
-    for sample in raw.samples:
+    for sample in raw.samples.where(lambda sample: not fits(sample)):
         if sample.ok != (sample.total_s is not None) or sample.ok != (sample.reason is None):
             wrong.append("%s is %s and has a total of %r and the reason %r"
                          % (place(sample), sample.status, sample.total_s, sample.reason))  # fmt: skip
@@ -90,32 +113,34 @@ def _nulls(raw: Raw) -> Check:
 def _links(run: Run) -> Check:
     name = "link times follow from bytes and rates"
     rated = [link for link in run.config.links if link.rate_kbit_s]
-    sent = [sample for sample in run.samples if sample.ok and sample.requests]
+    sent = run.samples.where(lambda sample: sample.ok and sample.requests)
     if not rated or not sent:
         return nothing(name, "nothing was sent over a link with a rate")
     wrong = []
-    for sample in sent:
-        for link in rated:
-            total_s = sample.total_s
-            if total_s is not None and not link.measured:
-                ways = uplink_s(sample, link), downlink_s(sample, link)
-                total_s = None if None in ways else total_s + sum(way or 0.0 for way in ways)
-            if total_s is None or not _same(end_to_end_s(sample, link), total_s):
-                wrong.append("%s at %s" % (place(sample), link.name))
+    for link in rated:
+        due_s = sent.each(lambda sample: sample.total_s)
+        if not link.measured:
+            due_s += sent.each(partial(uplink_s, link=link))
+            due_s += sent.each(partial(downlink_s, link=link))
+        own_s = sent.each(partial(end_to_end_s, link=link))
+        same = np.isclose(own_s, due_s, rtol=_CLOSE, atol=_CLOSE)
+        wrong += ["%s at %s" % (place(sample), link.name) for sample in sent[~same]]
     return verdict(name, wrong, "%d links" % len(rated))
 
 
 def _summary(raw: Raw, run: Run) -> Check:
     """Each configuration's row on each backend counts the last lines of its samples."""
     wrong, rows = [], 0
-    counted: Dict[object, Dict[object, bool]] = {}
-    for sample in raw.samples:
-        if not sample.warmup and sample.block not in run.replaced:
-            counted.setdefault((sample.config, sample.backend), {})[sample.key] = sample.ok
+    counted = (
+        raw.samples.latest()
+        .where(lambda s: s.ok and not s.warmup and s.block not in run.replaced)
+        .by(lambda sample: (sample.config, sample.backend))
+    )
     for config in run.config.configurations:
         for backend in run.config.backends:
-            row = spread([s.total_s or 0.0 for s in run.measured(config.id, backend)])
-            ok = sum(counted.get((config.id, backend), {}).values())
+            times = run.measured(config.id, backend).each(lambda sample: sample.total_s, 0.0)
+            row = spread(times.tolist())
+            ok = len(counted.get((config.id, backend), ()))
             rows += bool(row)
             if ok != (row.samples if row else 0):
                 wrong.append("%s on %s has %d samples" % (config.id, backend, ok))
@@ -139,9 +164,9 @@ def _starts(raw: Raw) -> Check:
     rows = raw.rows["starts"]
     known = {row["id"] for row in raw.document["blocks"]}
     firsts: Dict[str, List[Optional[float]]] = {}
-    for sample in raw.samples:
-        if sample.warmup and sample.inference == 0:
-            firsts.setdefault(sample.block, []).append(sample.total_s)
+    warmups = raw.samples.where(lambda sample: sample.warmup)
+    for sample in warmups[warmups.each(lambda sample: sample.inference) == 0]:
+        firsts.setdefault(sample.block, []).append(sample.total_s)
     processes: Dict[str, int] = {}
     for row in raw.rows["memory"]:
         processes[row.block] = processes.get(row.block, 0) + 1
@@ -177,7 +202,7 @@ def _memory(raw: Raw, run: Run) -> Check:
         ended = {row.block for row in rows}
         blocks = {row["id"] for row in raw.document["blocks"]} - run.replaced
         if raw.document.get("deployed"):  # a configuration of its policy may have taken no frame
-            blocks &= {sample.block for sample in run.samples}
+            blocks &= set(run.samples.by(lambda sample: sample.block))
         wrong += ["%s has none" % block for block in sorted(blocks - ended)]
         lost = lacking(run)
         wrong += ["%s: %s" % (b, why) for b, why in sorted(lost.items()) if b in ended]
@@ -203,13 +228,17 @@ def _causal(run: Run) -> Check:
     """On one clock, a request is there after it was sent and before its answer is back."""
     name = "both ends agree on what came first"
     wrong, count = [], 0
-    for sample in run.attempts:
-        for request in sample.requests if sample.ok else ():
+    estimates: Dict[str, List[ClockEstimate]] = {}
+    for estimate in run.clock:
+        estimates.setdefault(estimate.block, []).append(estimate)
+    for sample in run.attempts.where(lambda sample: sample.ok and sample.requests):
+        for request in sample.requests:
             sent, back = request.sent_monotonic_s, request.received_monotonic_s
             there = request.server_monotonic_s
             if sent is None or back is None or there is None:
                 continue
-            clock = offset_at(run.clock, sent, sample.block, sample.session)
+            own = estimates.get(sample.block, [])
+            clock = offset_at(own, sent, sample.block, sample.session)
             if clock is None:
                 continue
             count += 1

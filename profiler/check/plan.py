@@ -34,12 +34,10 @@ def _complete(raw: Raw) -> Check:
         return nothing(name, "the run is not finished: splitwatt profile --resume %s" % raw.path)
     config = from_document(raw.document["config"], "run.json")
     wrong = []
-    samples: Dict[str, List[Sample]] = {}
-    for sample in raw.samples:
-        samples.setdefault(sample.block, []).append(sample)
+    samples = raw.samples.by(lambda sample: sample.block)
     flows = {row.block for row in raw.rows["throughput"]}
     for block in raw.document["blocks"]:
-        own = samples.get(block["id"], [])
+        own = samples.get(block["id"], raw.samples[:0])
         inferences = {s.inference: s.total_s for s in own if not s.warmup}
         warmups = {s.inference for s in own if s.warmup}
         done = Done(warmups, inferences, block["id"] in flows)
@@ -80,13 +78,13 @@ def _numbered(raw: Raw, name: str) -> Check:
 def _single(raw: Raw) -> Check:
     """A second line of a sample is one that failed before a resume, and nothing else."""
     wrong: List[str] = []
-    before: Dict[Tuple[str, bool, int], Sample] = {}
-    for sample in raw.samples:
-        again = before.get(sample.key)
-        if again is not None and again.settled:
+    once = raw.samples.latest()
+    settled: Dict[Tuple[str, bool, int], bool] = {}
+    for sample in raw.samples if len(once) < len(raw.samples) else ():
+        if settled.get(sample.key):
             wrong.append("%s is there twice" % place(sample))
-        before[sample.key] = sample
-    return verdict("no sample is doubled", wrong, "%d samples" % len(before))
+        settled[sample.key] = sample.settled
+    return verdict("no sample is doubled", wrong, "%d samples" % len(once))
 
 
 def _planned(raw: Raw) -> Check:
@@ -94,6 +92,7 @@ def _planned(raw: Raw) -> Check:
     blocks = {row["id"]: parse(Block, row, "run.json") for row in raw.document["blocks"]}
     images = [row["file"] for row in raw.document["images"]]
     warm = WarmUp(config.warmup, config.warmup_until, len(images)).images
+    recorders = {id: Recorder(config, block, images, warm) for id, block in blocks.items()}
     wrong = []
     for sample in raw.samples:
         block = blocks.get(sample.block)
@@ -104,7 +103,7 @@ def _planned(raw: Raw) -> Check:
             block.config, block.backend, block.repeat
         ):  # fmt: skip
             wrong.append("%s has another configuration than its block" % place(sample))
-        image = Recorder(config, block, images, warm).image(sample.inference, sample.warmup)
+        image = recorders[block.id].image(sample.inference, sample.warmup)
         if sample.image != image and not raw.document["deployed"]:
             wrong.append("%s ran %s, not %s" % (place(sample), sample.image, image))
     return verdict("samples are those of the plan", wrong, "block, configuration and image of each")

@@ -1,13 +1,14 @@
 """A run folder as an auditor sees it: each line checked by itself, nothing merged or left out."""
 
 import os
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 from splitwatt.device_configs.errors import RunError
 from splitwatt.profiler.records.document import read_document
 from splitwatt.profiler.records.reading import open_file, whole_lines
 from splitwatt.profiler.records.run import FILES, parse_row
 from splitwatt.profiler.records.sample import Sample
+from splitwatt.profiler.records.samples import Samples
 
 # A check names so many offenders and counts the rest.
 _SHOWN = 3
@@ -39,17 +40,18 @@ class Raw(NamedTuple):
 
     path: str
     document: Dict[str, Any]
-    rows: Dict[str, List[Any]]
+    rows: Dict[str, Any]
     damaged: List[str]
 
     @property
-    def samples(self) -> List[Sample]:
+    def samples(self) -> Samples:
         """Every line of samples.jsonl."""
-        return self.rows["samples"]
+        samples: Samples = self.rows["samples"]
+        return samples
 
-    def good(self) -> List[Sample]:
+    def good(self) -> Samples:
         """Samples that gave an answer, warm-up included."""
-        return [sample for sample in self.samples if sample.ok]
+        return self.samples.where(lambda sample: sample.ok)
 
     @property
     def finished(self) -> bool:
@@ -65,7 +67,10 @@ def read_raw(path: str) -> Raw:
     """
     document = read_document(path)
     damaged: List[str] = []
-    rows = {name[: -len(".jsonl")]: _rows(path, name, cls, damaged) for name, cls in FILES.items()}
+    rows: Dict[str, Any] = {}
+    for name, cls in FILES.items():
+        own = _rows(path, name, cls, damaged)
+        rows[name[: -len(".jsonl")]] = Samples.of(own) if cls is Sample else list(own)
     return Raw(path, document, rows, damaged)
 
 
@@ -88,21 +93,21 @@ def place(sample: Sample) -> str:
     return "%s %s %s" % (sample.block, kind, sample.inference)
 
 
-def _rows(path: str, name: str, cls: Any, damaged: List[str]) -> List[Any]:
+def _rows(path: str, name: str, cls: Any, damaged: List[str]) -> Iterator[Any]:
     file = os.path.join(path, name)
-    rows = []
     size = 0
     try:
         for number, line in whole_lines(file):
             size += len(line)
             try:
-                rows.append(parse_row(line, cls, "%s, line %d" % (name, number)))
+                row = parse_row(line, cls, "%s, line %d" % (name, number))
             except RunError as error:
                 damaged.append(error.message)
+                continue
+            yield row
         if os.path.lexists(file):
             with open_file(file) as stream:
                 if stream.seek(0, os.SEEK_END) > size:
                     damaged.append("%s: its last line is cut off" % name)
     except RunError as error:
         damaged.append(error.message)
-    return rows

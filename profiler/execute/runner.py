@@ -48,8 +48,7 @@ from splitwatt.profiler.execute.work import (
 from splitwatt.profiler.links.link import SHAPED
 from splitwatt.profiler.links.shaped import Shaped
 from splitwatt.profiler.records.appending import Syncer
-from splitwatt.profiler.records.blocks import Block, Window, throttled_blocks
-from splitwatt.profiler.records.carried import Carried
+from splitwatt.profiler.records.blocks import Block, Carried, Window, throttled_blocks
 from splitwatt.profiler.records.digests import digests
 from splitwatt.profiler.records.document import session_of
 from splitwatt.profiler.records.fields import parse, plain_text
@@ -217,9 +216,9 @@ class _Session:
         self._document["finished_wall"] = wall()
         self._document["files"] = digests(self._folder.path)
         self._folder.write_document(self._document)
-        again = [s for s in run.samples if not s.settled]
-        failed = sum(1 for s in run.samples if s.failed_by == BY_IMAGE)
-        ok = sum(1 for s in run.samples if s.ok)
+        again = run.samples.where(lambda sample: not sample.settled)
+        failed = len(run.samples.where(lambda sample: sample.failed_by == BY_IMAGE))
+        ok = len(run.samples.where(lambda sample: sample.ok))
         return Result(run.path, ok, failed, len(again), again[-1].reason if again else None)
 
     def _tell_of_conditions(self) -> None:

@@ -23,6 +23,7 @@ from splitwatt.profiler.records.run import (
     read_records,
 )
 from splitwatt.profiler.records.sample import OK, Sample, same_session
+from splitwatt.profiler.records.samples import Samples
 from splitwatt.profiler.records.traces import traces_of
 
 
@@ -136,18 +137,16 @@ def lacking(run: Run) -> Dict[str, str]:
     A process that was killed after its last sample leaves such a block: it is to be measured again.
     Blocks that were replaced, or with failures that a resume runs again, are left out.
     """
-    samples: Dict[str, List[Sample]] = {}
-    for sample in run.samples:
-        samples.setdefault(sample.block, []).append(sample)
+    samples = run.samples.by(lambda sample: sample.block)
     there = {name for name in FILES if os.path.exists(os.path.join(run.path, name))}
     split = {row.id for row in run.config.configurations if row.kind == SPLIT}
     wanted = {}
     for row in run.document["blocks"]:
-        own = samples.get(row["id"], [])
-        inferences = [s for s in own if not s.warmup]
-        if row["id"] in run.replaced or not any(s.ok for s in inferences):
+        own = samples.get(row["id"], run.samples[:0])
+        inferences = own.where(lambda sample: not sample.warmup)
+        if row["id"] in run.replaced or not inferences.where(lambda sample: sample.ok):
             continue
-        if not all(s.settled for s in own):
+        if own.where(lambda sample: not sample.settled):
             continue
         missing = _missing(run, row["id"], inferences, row["config"] in split, there)
         if missing:
@@ -180,7 +179,7 @@ def lacking_stages(run: Run, block: str) -> Optional[str]:
 
 
 def _missing(
-    run: Run, block: str, inferences: Sequence[Sample], split: bool, there: Set[str]
+    run: Run, block: str, inferences: Samples, split: bool, there: Set[str]
 ) -> Optional[str]:
     """Which record of a block is missing. Files that the run's version did not write are not."""
     if not any(row.block == block for row in run.memory):

@@ -1,5 +1,5 @@
 """What a run records of whole blocks: the block itself, how its processes started, named intervals,
-peak memory, throughput, stages that were repeated alone.
+peak memory, throughput, stages that were repeated alone, and how a server did under many boards.
 """
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
@@ -12,14 +12,16 @@ from splitwatt.profiler.records.sample import (
     FAILED,
     OK,
     SESSION,
-    Sample,
 )
+from splitwatt.profiler.records.samples import Samples
 
 # Names of windows.
 IDLE = "idle"
 WARMUP = "warmup"
 INFERENCES = "inferences"
 PIPELINED = "pipelined"
+# When the frames of boards are due.
+POISSON, FIXED = "poisson", "fixed"
 # What follows CONFIG.BACKEND in the id of a block that repeats single stages.
 STAGES_SUFFIX = ".stages"
 # What follows a block's id where it runs again, before a number.
@@ -143,7 +145,41 @@ class Throughput(NamedTuple):
     images_per_s: Optional[float] = field("images over duration; null without any")
 
 
-def replaced_blocks(document: Dict[str, Any], samples: Sequence[Sample], least: int) -> Set[str]:
+@record("a line of boards.jsonl")
+class Carried(NamedTuple):
+    """A number of boards that was replayed against the server, in the order of trying.
+
+    Every board's frames are due at times that were drawn before; a latency counts from then, also
+    where the request could not be sent in time.
+    """
+
+    config: str = CONFIG
+    block: str = BLOCK
+    boards: int = field("boards that sent their frames", least=1)
+    fps: float = field("frames of a board in a second, on average", least=0)
+    arrivals: str = field("when frames are due", choices=(POISSON, FIXED))
+    deadline_s: float = field("from a frame's being due to its answer")
+    seed: int = field("of the arrivals")
+    duration_s: float = field("the time that counts, after a warm-up of a tenth of it")
+    frames: int = field("frames that were due in that time")
+    failed: int = field("of them: refused by the server, or without an answer")
+    late: int = field("of them: answered after the deadline; those that failed count here too")
+    late_low: float = field("lower end of the 95 % interval of the share of late frames", most=1)
+    late_high: float = field("upper end of the same", most=1)
+    p50_s: Optional[float] = field("the median of the latencies of answered frames")
+    p99_s: Optional[float] = field("what 99 % of these stay below")
+    own_late_s: Optional[float] = field(
+        "what 99 % of the frames were sent within after they were due and their board was free: the "
+        "load generator's own lateness"
+    )
+    service_s: Optional[float] = field(
+        "mean time of the server's stages for a frame, without queue"
+    )
+    processes: int = field("processes that the boards were in", least=1)
+    session: Optional[int] = SESSION
+
+
+def replaced_blocks(document: Dict[str, Any], samples: Samples, least: int) -> Set[str]:
     """Blocks that a later one replaces: the board throttled in them, or records of them were lost.
 
     A block that ran again counts no longer as soon as the later one has all its inferences; an
@@ -154,10 +190,8 @@ def replaced_blocks(document: Dict[str, Any], samples: Sequence[Sample], least: 
         samples: every sample once.
         least: inferences of a block.
     """
-    counts: Dict[str, int] = {}
-    for sample in samples:
-        if not sample.warmup and sample.settled:
-            counts[sample.block] = counts.get(sample.block, 0) + 1
+    counted = samples.where(lambda sample: not sample.warmup and sample.settled)
+    counts = {block: len(own) for block, own in counted.by(lambda sample: sample.block).items()}
     whole = [row for row in document["blocks"] if counts.get(row["id"], 0) >= least]
     return earlier_blocks(whole)
 
@@ -172,9 +206,10 @@ def again_id(block: str, again: int) -> str:
     return "%s%s%d" % (block.split(_AGAIN)[0], _AGAIN, again)
 
 
-def throttled_blocks(samples: Sequence[Sample]) -> Set[str]:
+def throttled_blocks(samples: Samples) -> Set[str]:
     """Blocks in which an inference that counts was throttled."""
-    return {sample.block for sample in samples if sample.throttled and not sample.warmup}
+    hot = samples.where(lambda sample: sample.throttled and not sample.warmup)
+    return set(hot.by(lambda sample: sample.block))
 
 
 def _earlier(block: str, again: int) -> str:

@@ -91,6 +91,9 @@ def clock(description: str, default: Any = REQUIRED) -> Any:
 
 
 _RECORDS: Dict[type, Tuple[str, Dict[str, Field]]] = {}
+# Name, field, the Python type of a value that needs no closer look (None: every value does), range.
+_Quick = Tuple[str, Field, Optional[type], float, float]
+_QUICK: Dict[type, List[_Quick]] = {}
 
 
 def record(title: str) -> Callable[[Type[_Record]], Type[_Record]]:
@@ -104,6 +107,7 @@ def record(title: str) -> Callable[[Type[_Record]], Type[_Record]]:
         declared = cls._field_defaults
         known = {name: _field(name, kind, declared[name]) for name, kind in _annotations(cls)}
         _RECORDS[cls] = title, known
+        _QUICK[cls] = [(n, f, _quick_type(f), f.least, f.most) for n, f in known.items()]
         defaults = [f.default for f in known.values() if f.default is not REQUIRED]
         cls.__new__.__defaults__ = tuple(defaults) or None
         return cls
@@ -136,8 +140,14 @@ def parse(cls: Type[_Record], row: Any, where: str, key: str = "") -> _Record:
     if not isinstance(row, dict):
         raise RunError("%s%s is not a JSON object" % (where, ": '%s'" % key if key else ""))
     values = []
-    for name, declared in fields(cls).items():
+    for name, declared, quick, least, most in _QUICK[cls]:
         value = row.get(name, declared.default)
+        kind = type(value)
+        if kind is quick and (
+            quick is bool or (_is_plain(value) if quick is str else least <= value <= most)
+        ):
+            values.append(sys.intern(value) if quick is str else value)
+            continue
         if value is REQUIRED:
             raise RunError("%s: the field '%s' is missing" % (where, _join(key, name)))
         if value is not None or not declared.nullable:
@@ -161,7 +171,9 @@ def fill(cls: type, row: Any) -> None:
 def check_text(value: Any, where: str, key: str) -> None:
     """Raise RunError for texts inside JSON that hold control characters, or are too long."""
     if isinstance(value, str):
-        if not value.isprintable() and any(_is_control(c) for c in value):
+        if _is_plain(value):
+            return
+        if any(_is_control(c) for c in value):
             raise RunError("%s: '%s' holds a control character: %s" % (where, key, _shown(value)))
         if len(value) > MAX_TEXT:
             raise RunError("%s: '%s' is longer than %d characters" % (where, key, MAX_TEXT))
@@ -193,8 +205,9 @@ def _value(declared: Field, value: Any, where: str, key: str) -> Any:
     elif kind == "mapping":
         if not isinstance(value, dict):
             raise _wrong(where, key, "an object", value)
-        for name in value:
-            check_text(name, where, key)
+        if not _is_plain("".join(value)):
+            for name in value:
+                check_text(name, where, key)
         # A run of many samples has the same few names in each: one text of each is kept.
         intern, plain, least, most = sys.intern, declared.of is float, declared.least, declared.most
         return {
@@ -252,6 +265,11 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def _is_plain(text: str) -> bool:
+    """Whether nothing can be wrong with a text; False does not say that something is."""
+    return text.isprintable() and len(text) <= MAX_TEXT
+
+
 def _is_control(character: str) -> bool:
     code = ord(character)
     half = 0xD800 <= code < 0xE000  # of a name that is not UTF-8
@@ -260,6 +278,11 @@ def _is_control(character: str) -> bool:
 
 def _join(key: str, name: str) -> str:
     return "%s.%s" % (key, name) if key else name
+
+
+def _quick_type(declared: Field) -> Optional[type]:
+    types = [kind for kind, (name, _) in _TYPES.items() if name == declared.type]
+    return types[0] if types and not declared.choices else None
 
 
 def _annotations(cls: Any) -> List[Tuple[str, Any]]:

@@ -8,6 +8,7 @@ from splitwatt.device_configs.input.strict_json import parse_json
 from splitwatt.profiler.config.config import Config, from_document
 from splitwatt.profiler.records.blocks import (
     Block,
+    Carried,
     Memory,
     StageBlock,
     Start,
@@ -15,7 +16,6 @@ from splitwatt.profiler.records.blocks import (
     Window,
     replaced_blocks,
 )
-from splitwatt.profiler.records.carried import Carried
 from splitwatt.profiler.records.deployed import Chosen
 from splitwatt.profiler.records.document import RUN_FILE, blocks_of, read_document
 from splitwatt.profiler.records.fields import check_text, parse
@@ -27,6 +27,7 @@ from splitwatt.profiler.records.reading import (
     whole_lines,
 )
 from splitwatt.profiler.records.sample import Sample, check_sample
+from splitwatt.profiler.records.samples import Samples
 from splitwatt.profiler.records.traces import trace_paths
 
 SAMPLES_FILE = "samples.jsonl"
@@ -91,8 +92,8 @@ class Run(NamedTuple):
     name: str
     config: Config
     document: Dict[str, Any]
-    samples: List[Sample]
-    attempts: List[Sample]
+    samples: Samples
+    attempts: Samples
     windows: List[Window]
     memory: List[Memory]
     same_machine: bool
@@ -119,35 +120,37 @@ class Run(NamedTuple):
         """Whether links carry bytes that random weights made, and no published size in their place."""
         random = {model for model, bundle in self.bundles.items() if not bundle["trained"]}
         rows = {row.id for row in self.config.configurations if random & set(row.models)}
-        return any(
-            sample.config in rows
-            and sample.payload_bytes
-            and sample.published_payload_bytes is None
-            for sample in self.measured()
+        sent = self.measured().where(
+            lambda s: s.config in rows and s.published_payload_bytes is None
         )
+        return bool((sent.each(lambda sample: sample.payload_bytes) > 0).any())
 
     @property
     def finished(self) -> bool:
         """Whether every block has been run to its end."""
         return self.document["finished_wall"] is not None
 
-    def measured(self, config: Optional[str] = None, backend: Optional[str] = None) -> List[Sample]:
+    def measured(self, config: Optional[str] = None, backend: Optional[str] = None) -> Samples:
         """The samples that count: ok, after warm-up, of no block that was replaced; of one
         configuration or of all.
         """
-        return [
-            sample
-            for sample in self.samples
-            if sample.ok
-            and not sample.warmup
-            and sample.block not in self.replaced
-            and config in (None, sample.config)
-            and backend in (None, sample.backend)
-        ]
+        return self.samples.where(
+            lambda sample: (
+                sample.ok
+                and not sample.warmup
+                and sample.block not in self.replaced
+                and config in (None, sample.config)
+                and backend in (None, sample.backend)
+            )
+        )
 
 
-def read_run(path: str) -> Run:
+def read_run(path: str, attempts: Optional[Samples] = None) -> Run:
     """Read a run folder; the folder may still be written to, or have been cut off anywhere.
+
+    Args:
+        path: the folder.
+        attempts: every line of samples.jsonl, where they have been read and checked.
 
     Raises:
         RunError, ConfigError: there is no run, or a file holds what no run can hold: which file,
@@ -167,10 +170,14 @@ def read_run(path: str) -> Run:
         if block.config not in ids:
             raise RunError("%s: 'blocks' runs %.60r, which 'config' has not" % (file, block.config))
     damaged: List[str] = []
-    rows = {name: list(_rows(path, name, cls, blocks, damaged)) for name, cls in FILES.items()}
-    attempts: List[Sample] = rows[SAMPLES_FILE]
-    # A later line replaces one that failed before a resume.
-    samples = list({sample.key: sample for sample in attempts}.values())
+    if attempts is None:
+        attempts = Samples.of(_rows(path, SAMPLES_FILE, Sample, blocks, damaged))
+    samples = attempts.latest()  # a later line replaces one that failed before a resume
+    rows: Dict[str, List[Any]] = {
+        name: list(_rows(path, name, cls, blocks, damaged))
+        for name, cls in FILES.items()
+        if cls is not Sample
+    }
     return Run(
         path=path,
         id=document["id"],

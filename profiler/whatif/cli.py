@@ -181,7 +181,8 @@ def _published(run: Run, shown: Sequence[Case]) -> List[str]:
         return []
     whose: Dict[Optional[str], List[str]] = {}
     for case in shown:
-        sources = {s.published_payload_source for s in run.measured(case.config, case.backend)}
+        measured = run.measured(case.config, case.backend)
+        sources = set(measured.by(lambda sample: sample.published_payload_source))
         if case.split:
             # As reports have it: of both kinds, the lesser one.
             source = next((s for s in (None, ESTIMATED) if s in sources), PUBLISHED)

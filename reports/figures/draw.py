@@ -37,7 +37,7 @@ from splitwatt.reports.metrics import frankensplit, stats
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.metric import Chart, metrics
 from splitwatt.reports.metrics.timeline import Timeline, energy_so_far, timelines
-from splitwatt.reports.metrics.turning import fastest_map
+from splitwatt.reports.metrics.turning import MOST_ON_MAP, fastest_map
 from splitwatt.reports.papers.printed_names import paper_figure
 from splitwatt.reports.papers.venues import Venue
 from splitwatt.reports.tables import notes
@@ -163,6 +163,10 @@ def _turning(series: list[Series], links: list[Link]) -> list[Drawing]:
         "latency. Estimated: the board's measured stages are scaled, the server's and the network's "
         "stay."
     )
+    if any(len(entry.samples) > MOST_ON_MAP for _, known in maps for entry in known.entries):
+        caption += (
+            f" Of more than {MOST_ON_MAP} samples, every k-th in the order of latency counts."
+        )
     warnings = [
         *notes.published_payload(shown), *notes.assumed(shown), *notes.untrained(shown)
     ]  # fmt: skip

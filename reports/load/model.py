@@ -1,7 +1,6 @@
 """What a report is about: series (one backend of one run) and their entries (configurations)."""
 # board: no
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -19,11 +18,12 @@ from splitwatt.profiler.links.link import Link
 from splitwatt.profiler.records.blocks import Start
 from splitwatt.profiler.records.run import Run
 from splitwatt.profiler.records.sample import ESTIMATED, PUBLISHED, Sample
+from splitwatt.profiler.records.samples import Samples
 from splitwatt.reports.papers.published import is_papers
 
 __all__ = ["Entry", "Link", "Run", "Sample", "Series", "series_of"]
 
-_NO_TIME = "its record holds no finite time"
+_NO_TIME = "its record holds no time"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Entry:
     """One configuration in one series: its samples that count, and those that failed.
 
     `id` is as `LC1`; `split`: does it send anything; `note`: the footnote of an assumed one.
-    `failed` pairs a sample with the reason of its failure; `links` are those of its series;
+    `links` are those of its series;
     `energy` is that of its blocks,
     `server_energy` the server's own meanwhile, `stage_energy` that of stages repeated alone.
     """
@@ -43,8 +43,8 @@ class Entry:
     models: tuple[str, ...]
     assumed: bool
     note: str
-    samples: tuple[Sample, ...]
-    failed: tuple[tuple[Sample, str], ...]
+    samples: Samples
+    failed: Samples
     links: tuple[Link, ...]
     energy: tuple[BlockEnergy, ...] = ()
     server_energy: tuple[BlockEnergy, ...] = ()
@@ -139,7 +139,7 @@ class Entry:
         """Where the sizes come from that links carry instead of the measured bytes: `published`,
         or `estimated` where that is so of any sample; None where any has its measured bytes.
         """
-        charge_sources = {sample.published_payload_source for sample in self.samples}
+        charge_sources = set(self.samples.by(lambda sample: sample.published_payload_source))
         if not charge_sources or None in charge_sources:
             return None
         return PUBLISHED if charge_sources == {PUBLISHED} else ESTIMATED
@@ -147,8 +147,8 @@ class Entry:
     @property
     def throttled(self) -> int | None:
         """How many of its samples the board throttled in; None where it does not report it."""
-        known = [s.throttled for s in self.samples if s.throttled is not None]
-        return sum(known) if known else None
+        known = {state: len(own) for state, own in self.samples.by(lambda s: s.throttled).items()}
+        return known.get(True, 0) if set(known) - {None} else None
 
     @property
     def starts(self) -> list[Start]:
@@ -184,7 +184,8 @@ class Entry:
     @property
     def reasons(self) -> str:
         """Why samples failed, the most frequent first: `server gone (3)`; empty where none did."""
-        counts = Counter(reason for _, reason in self.failed)
+        by_reason = self.failed.by(lambda s: _NO_TIME if s.ok else s.reason or "no reason given")
+        counts = Counter({reason: len(own) for reason, own in by_reason.items()})
         return "; ".join(f"{reason} ({count})" for reason, count in counts.most_common(3))
 
     @property
@@ -345,19 +346,12 @@ def series_of(runs: list[Run], links: dict[Link, Link] | None = None) -> list[Se
 def _entries(
     run: Run, backend: str, energy: "_Energies", links: tuple[Link, ...]
 ) -> tuple[Entry, ...]:
-    good: dict[str, list[Sample]] = {}
-    failed: dict[str, list[tuple[Sample, str]]] = {}
-    for sample in run.samples:
-        if sample.backend != backend or sample.warmup or sample.block in run.replaced:
-            continue
-        if not sample.ok:
-            failed.setdefault(sample.config, []).append(
-                (sample, sample.reason or "no reason given")
-            )
-        elif not _timed(sample):
-            failed.setdefault(sample.config, []).append((sample, _NO_TIME))
-        else:
-            good.setdefault(sample.config, []).append(sample)
+    counted = run.samples.where(
+        lambda s: s.backend == backend and not s.warmup and s.block not in run.replaced
+    ).by(lambda s: s.config)
+    good = {config: own.where(_timed) for config, own in counted.items()}
+    failed = {config: own.where(lambda s: not _timed(s)) for config, own in counted.items()}
+    nothing = run.samples[:0]
     return tuple(
         Entry(
             run=run,
@@ -367,8 +361,8 @@ def _entries(
             models=c.models,
             assumed=c.assumed,
             note=c.note or "",
-            samples=tuple(good.get(c.id, ())),
-            failed=tuple(failed.get(c.id, ())),
+            samples=good.get(c.id, nothing),
+            failed=failed.get(c.id, nothing),
             links=links,
             energy=_own(energy.board, c.id, backend),
             server_energy=_own(energy.server, c.id, backend),
@@ -396,5 +390,4 @@ def _own(energies: list[BlockEnergy], config: str, backend: str) -> tuple[BlockE
 
 
 def _timed(sample: Sample) -> bool:
-    times = [sample.total_s, *sample.stages.values()]
-    return all(time is not None and math.isfinite(time) for time in times)
+    return sample.ok and sample.total_s is not None

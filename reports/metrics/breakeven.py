@@ -19,14 +19,15 @@ def plain_link(rate_kbit_s: float, charges: str = "payload") -> Link:
     return Link(f"{rate_kbit_s:g} kbit/s", "simulated", rate_kbit_s, charges, "any rate")
 
 
-def bits(entry: Entry, charges: str = "payload") -> list[tuple[float, float]]:
-    """Seconds as measured and bits that a link is charged with, of each sample that has both."""
-    pairs = []
-    for sample in entry.samples:
-        seconds = uplink_s(sample, plain_link(1.0, charges))
-        if seconds is not None and sample.total_s is not None:
-            pairs.append((sample.total_s, 1000.0 * seconds))
-    return pairs
+def bits(entry: Entry, charges: str = "payload") -> np.ndarray:
+    """Seconds as measured and bits that a link is charged with (samples, 2), of each sample that has
+    both.
+    """
+    link = plain_link(1.0, charges)
+    charged = 1000.0 * entry.samples.each(lambda sample: uplink_s(sample, link))
+    pairs = np.column_stack([entry.samples.each(lambda sample: sample.total_s), charged])
+    known: np.ndarray = pairs[~np.isnan(pairs).any(axis=1)]
+    return known
 
 
 def can_be_simulated(series: Series) -> bool:
@@ -43,11 +44,11 @@ def break_even_kbit_s(entry: Entry, baseline: Entry, charges: str = "payload") -
     """
     pairs = bits(entry, charges)
     local_s = latency(baseline, NO_LINK).totals_s
-    if not pairs or not len(local_s):
+    if not len(pairs) or not len(local_s):
         return missing("one of the two was not measured")
     rate, low, high, why = once(_break_even, pairs, local_s)
     if rate is None:  # then the same one is ahead at every rate, as at the one of no link time
-        ahead = np.median([seconds for seconds, _ in pairs]) < np.median(local_s)
+        ahead = np.median(pairs[:, 0]) < np.median(local_s)
         return missing(why, "always" if ahead else "never")
     return Value(rate, ordered((*entry.timed, *byte_sources(entry))), low, high, len(pairs))
 

@@ -38,14 +38,10 @@ def _median(size: _Size) -> Callable[[Entry], Value]:
             return missing(_NOTHING_SENT)
         if not entry.samples:
             return missing(entry.why_no_sample)
-        return stats.median(_sizes(entry, size), "measured", *entry.doubts, why="not recorded")
+        sizes = entry.samples.known(size)
+        return stats.median(sizes, "measured", *entry.doubts, why="not recorded")
 
     return value
-
-
-def _sizes(entry: Entry, size: _Size) -> list[float]:
-    sizes = (size(sample) for sample in entry.samples)
-    return [value for value in sizes if value is not None]
 
 
 payload_kib = _median(_payload)
@@ -55,7 +51,7 @@ _legacy_pickled_kib = _median(_pickled_kib)
 
 def payload_mean_kib(entry: Entry) -> Value:
     """The mean over samples, which is what the papers state."""
-    sizes = _sizes(entry, _payload)
+    sizes = entry.samples.known(_payload).tolist()
     if not sizes or not entry.split:
         return payload_kib(entry)
     return exact(sum(sizes) / len(sizes), "measured", *entry.doubts, n=len(sizes))
@@ -65,8 +61,7 @@ def published_payload_kib(entry: Entry) -> Value:
     """The published or estimated size that the link is charged with, in KiB, where there is one."""
     if not entry.split:
         return missing(_NOTHING_SENT)
-    stated = [sample.published_payload_bytes for sample in entry.samples]
-    sizes = {size for size in stated if size is not None}
+    sizes = set(entry.samples.known(lambda sample: sample.published_payload_bytes).tolist())
     if len(sizes) != 1 or entry.charged is None:
         return missing("the run does not charge a published size")
     return exact(sizes.pop() / KIB, entry.charged, *("assumed",) * entry.assumed)

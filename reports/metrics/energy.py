@@ -9,7 +9,6 @@ from splitwatt.profiler.analyse.energy import (
     BlockEnergy,
     RailJoules,
     pooled_interval,
-    waiting_joules,
 )
 from splitwatt.profiler.analyse.times import uplink_s
 from splitwatt.profiler.links.link import Link
@@ -79,10 +78,8 @@ def waiting_j(entry: Entry, link: Link) -> Value:
     idle_w = board_energy(entry).idle_w
     if idle_w.value is None:
         return missing(idle_w.why or NOTHING)
-    times = [uplink_s(sample, link) for sample in entry.samples]
-    joules = [waiting_joules(idle_w.value, time) for time in times if time is not None]
-    known = [value for value in joules if value is not None]
-    return stats.median(known, "estimated", *byte_sources(entry), *idle_w.sources)
+    times = entry.samples.known(lambda sample: uplink_s(sample, link))
+    return stats.median(idle_w.value * times, "estimated", *byte_sources(entry), *idle_w.sources)
 
 
 def flagged(entry: Entry) -> list[str]:

@@ -100,9 +100,8 @@ def _median_ms(
     measured: bool = False,
     simulated: bool = False,
 ) -> Value:
-    times = [seconds(sample) for sample in entry.samples]
     sources = entry.timed * measured + (byte_sources(entry) if simulated else ())
-    known = [1000 * time for time in times if time is not None]
+    known = 1000 * entry.samples.known(seconds)
     why = entry.why_no_sample if not entry.samples else "no stage of that kind was recorded"
     return stats.median(known, *sources, why=why)
 

@@ -56,7 +56,7 @@ def latency(entry: Entry, link: Link) -> Latency:
 
 
 def _latency(entry: Entry, link: Link) -> Latency:
-    totals = _seconds(entry, lambda s: end_to_end_s(s, link))
+    totals = entry.samples.known(lambda sample: end_to_end_s(sample, link))
     uplink = _uplink(entry, link)
     return Latency(
         total=stats.median(totals, *entry.timed, *uplink.sources, why=entry.why_no_sample),
@@ -64,10 +64,10 @@ def _latency(entry: Entry, link: Link) -> Latency:
         network=_median(entry, network_s) if entry.split else missing(_NOTHING_SENT),
         uplink=uplink,
         downlink=_downlink(entry, link),
-        server=stats.median(_seconds(entry, server_s), "measured", why=entry.why_no_sample)
+        server=stats.median(entry.samples.known(server_s), "measured", why=entry.why_no_sample)
         if entry.split
         else missing("local computing has no server"),
-        totals_s=np.array(totals, dtype=float),
+        totals_s=totals,
     )
 
 
@@ -78,7 +78,7 @@ def _uplink(entry: Entry, link: Link) -> Value:
         return missing("no link is simulated")
     if link.measured:
         return missing("the link was there while it was measured: it is in the network's time")
-    seconds = _seconds(entry, lambda sample: uplink_s(sample, link))
+    seconds = entry.samples.known(lambda sample: uplink_s(sample, link))
     return stats.median(seconds, *byte_sources(entry), why=entry.why_no_sample)
 
 
@@ -87,7 +87,7 @@ def _downlink(entry: Entry, link: Link) -> Value:
         return missing(_NOTHING_SENT)
     if link.measured or not (link.downlink_kbit_s or link.latency_ms or link.loss):
         return missing("the link does not charge the way back")
-    seconds = _seconds(entry, lambda sample: downlink_s(sample, link))
+    seconds = entry.samples.known(lambda sample: downlink_s(sample, link))
     sources = ("simulated", *entry.doubts)
     return stats.median(seconds, *sources, why=entry.why_no_sample)
 
@@ -100,12 +100,7 @@ def byte_sources(entry: Entry) -> tuple[str, ...]:
 
 
 def _median(entry: Entry, seconds: Callable[[Sample], float | None]) -> Value:
-    return stats.median(_seconds(entry, seconds), *entry.timed, why=entry.why_no_sample)
-
-
-def _seconds(entry: Entry, seconds: Callable[[Sample], float | None]) -> list[float]:
-    times = (seconds(sample) for sample in entry.samples)
-    return [time for time in times if time is not None]
+    return stats.median(entry.samples.known(seconds), *entry.timed, why=entry.why_no_sample)
 
 
 def on_link(link: Link) -> Metric:

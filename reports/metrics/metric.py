@@ -11,6 +11,8 @@ import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from splitwatt.reports.load.model import Entry, Link, Sample, Series, slug
 from splitwatt.reports.load.values import Value
 
@@ -63,7 +65,7 @@ class Metric:
     in this order. `tables`: names of the tables that have it as a column, and "compare" for
     comparisons. `quiet`: left out for readers where all rows are equal. `if_known`: left out of files too
     where no row has a number. `note`: is printed under these tables. `interval`: names of the tables that print its interval.
-    `sample`: its value of one sample, and `blocks`: its values of each block; savings and comparisons
+    `sample`: its value of one sample, also of one of columns (`Samples.columns`), and `blocks`: its values of each block; savings and comparisons
     are tested with them. With neither, it is counted and has no error.
     `word`: names its savings in macros; empty: it has none. `baselines`: what it is saved against.
     `stated`: its name among the paper's statements.
@@ -97,22 +99,35 @@ class Metric:
         """The key of its column, with the link where it depends on one."""
         return f"{self.key}_{slug(self.link)}" if self.link else self.key
 
-    def samples(self, entry: Entry) -> list[float]:
-        """Its value of each sample that has one."""
-        return (
-            [value for block in self.blocks_of(entry) for _, value in block] if self.sample else []
-        )
+    def value(self, entry: Entry) -> Value:
+        """`of` an entry, computed once: every configuration is compared with every row of a baseline."""
+        key = "value", self.column
+        if key not in entry.computed:
+            entry.computed[key] = self.of(entry)
+        known: Value = entry.computed[key]
+        return known
+
+    def samples(self, entry: Entry) -> np.ndarray:
+        """Its value of each sample that has one, block by block."""
+        key = "samples", self.column
+        if key not in entry.computed:
+            blocks = entry.samples.by(lambda sample: sample.block).values() if self.sample else ()
+            values = [own.known(self.sample) for own in blocks if self.sample]
+            entry.computed[key] = np.concatenate([[], *values])
+        known: np.ndarray = entry.computed[key]
+        return known
 
     def blocks_of(self, entry: Entry) -> list[Block]:
         """Its values, block by block; none for what is counted."""
         if self.blocks:
             return self.blocks(entry)
-        blocks: dict[str, Block] = {}
-        for sample in entry.samples if self.sample else ():
-            value = self.sample(sample) if self.sample else None
-            if value is not None:
-                blocks.setdefault(sample.block, []).append((sample.image, value))
-        return list(blocks.values())
+        if self.sample is None:
+            return []
+        blocks = []
+        for own in entry.samples.by(lambda sample: sample.block).values():
+            images, values = own.each(lambda sample: sample.image, None), own.each(self.sample)
+            blocks.append([(i, v) for i, v in zip(images, values.tolist(), strict=True) if v == v])
+        return [block for block in blocks if block]
 
 
 def metrics(links: Iterable[Link] = (), table: str = "") -> list[Metric]:

@@ -59,8 +59,8 @@ def saved_metrics(series: Series) -> list[Metric]:
 
 
 def _saving(series: Series, entry: Entry, metric: Metric, baseline: str) -> Saving:
-    own = metric.of(entry)
-    rows = [(row, metric.of(row)) for row in series.entries if row.baseline == baseline]
+    own = metric.value(entry)
+    rows = [(row, metric.value(row)) for row in series.entries if row.baseline == baseline]
     known = [(row, value) for row, value in rows if value.value is not None]
     if own.value is None:
         absent = missing(own.why or "not measured")
@@ -80,9 +80,9 @@ def _saving(series: Series, entry: Entry, metric: Metric, baseline: str) -> Savi
 
 def percent(ours: Entry, theirs: Entry, metric: Metric) -> Value:
     """What one entry saves of another, in percent; with an interval where there are samples."""
-    a, b = metric.of(ours), metric.of(theirs)
+    a, b = metric.value(ours), metric.value(theirs)
     samples = metric.samples(ours), metric.samples(theirs)
-    if a.value is None or b.value is None or not all(samples):
+    if a.value is None or b.value is None or not all(map(len, samples)):
         return saved(a, b)
     return stats.saving(*samples, *ordered((*a.sources, *b.sources)))
 

@@ -2,7 +2,6 @@
 # board: no
 
 import hashlib
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -32,21 +31,29 @@ SAVING_METHOD = (
 )
 
 
-def median(samples: Sequence[float], *sources: str, why: str = "no sample succeeded") -> Value:
+def median(
+    samples: Sequence[float] | np.ndarray, *sources: str, why: str = "no sample succeeded"
+) -> Value:
     """The samples' median with its exact interval; missing where there is no finite sample."""
-    finite = [sample for sample in samples if math.isfinite(sample)]
-    if not finite:
-        return missing(NOT_FINITE if samples else why)
+    values = np.asarray(samples, dtype=float)
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return missing(NOT_FINITE if len(values) else why)
     centre, low, high = once(_median, finite)
     return Value(centre, ordered(sources), low, high, len(finite))
 
 
-def saving(ours: Sequence[float], theirs: Sequence[float], *sources: str, why: str = "") -> Value:
+def saving(
+    ours: Sequence[float] | np.ndarray,
+    theirs: Sequence[float] | np.ndarray,
+    *sources: str,
+    why: str = "",
+) -> Value:
     """What the median of `ours` saves against that of `theirs`, in percent; negative: it costs.
 
     Its interval resamples both sides independently of each other.
     """
-    if not ours or not theirs:
+    if not len(ours) or not len(theirs):
         return missing(why or "one of the two was not measured")
     centre, low, high = once(_saving, ours, theirs)
     return Value(centre, ordered(sources), low, high, min(len(ours), len(theirs)))

@@ -85,17 +85,19 @@ def timelines(series: list[Series]) -> list[Timeline]:
     result = []
     for run in runs_of(series):
         own = {s.backend: s for s in series if s.run is run}
-        samples = {(s.block, s.inference): s for s in run.samples}
+        samples = {
+            (s.block, s.inference): (s.backend, s.ok) for s in (run.samples if run.timeline else ())
+        }
         start_s = min((row.captured_monotonic_s for row in run.timeline), default=0.0)
         frames = []
         for row in sorted(run.timeline, key=lambda row: row.captured_monotonic_s):
-            sample = samples.get((row.block, row.inference))
-            entry = own[sample.backend].entry(row.config) if sample else None
-            if sample is None or entry is None:  # `splitwatt check` reports it
+            backend, ok = samples.get((row.block, row.inference), ("", False))
+            entry = own[backend].entry(row.config) if backend else None
+            if entry is None:  # `splitwatt check` reports it
                 continue
             chosen = next((e for s in own.values() for e in s.entries if e.id == row.chosen), entry)
             at_s = row.captured_monotonic_s - start_s
-            frames.append(Frame(at_s, row, entry, chosen, sample.ok))
+            frames.append(Frame(at_s, row, entry, chosen, ok))
         if frames:
             label = run.id if names.count(run.name) > 1 else run.name
             result.append(Timeline(run, label, tuple(frames)))

@@ -42,7 +42,7 @@ def _of_metrics(
     shown = [
         metric
         for metric in metrics(links_of_all(series), name)
-        if not metric.if_known or any(metric.of(e).value is not None for e in entries)
+        if not metric.if_known or any(metric.value(e).value is not None for e in entries)
     ]
     columns = [
         Column(m.column, m.name, m.unit, interval=name in m.interval, quiet=m.quiet) for m in shown
@@ -53,7 +53,7 @@ def _of_metrics(
             row = of_entry(s, entry)
             for metric in shown:
                 absent = metric.link is not None and metric.link not in s.links
-                row[metric.column] = missing(_NO_LINK) if absent else metric.of(entry)
+                row[metric.column] = missing(_NO_LINK) if absent else metric.value(entry)
             row.update({key: cell(entry) for key, cell in cells.items()})
             rows.append(row)
     under = [*notes_first, *notes_of(shown), *_all_notes(series, name == "data_size")]

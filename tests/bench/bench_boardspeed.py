@@ -14,6 +14,7 @@ from splitwatt.profiler.analyse.times import local_s
 from splitwatt.profiler.links.link import PAYLOAD
 from splitwatt.profiler.records.run import read_run
 from splitwatt.profiler.records.sample import Sample
+from splitwatt.profiler.records.samples import Samples
 from tests.bench.measure import publish
 from tests.conftest import ROOT, splitwatt
 
@@ -78,7 +79,9 @@ def share_had(taken: list[Sample]) -> float:
 
 def median_s(id: str, taken: list[Sample], board_speed: float = 1.0) -> float:
     """What `splitwatt whatif --board-speed` prints of these samples, at 100 kbit/s."""
-    return case_of(id, "cpu", taken, PAYLOAD).median_s(RATE_KBIT_S, board_speed=board_speed)
+    return case_of(id, "cpu", Samples.of(taken), PAYLOAD).median_s(
+        RATE_KBIT_S, board_speed=board_speed
+    )
 
 
 def _publish(taken: dict[tuple[str, float], list[Sample]]) -> None:

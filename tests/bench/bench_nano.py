@@ -17,6 +17,7 @@ import onnxruntime
 
 from splitwatt.profiler.analyse.rates import case_of
 from splitwatt.profiler.links.link import PAYLOAD
+from splitwatt.profiler.records.samples import Samples
 from tests.bench.bench_boardspeed import CONFIG, IDS, exported, profiled, samples, share_had
 from tests.bench.measure import publish
 
@@ -57,7 +58,7 @@ def processor_ms(graph: Path) -> float:
 
 
 def _publish(run: Path, here_ms: float, quota: float) -> None:
-    cases = {id: case_of(id, "cpu", samples([run], id), PAYLOAD) for id in IDS}
+    cases = {id: case_of(id, "cpu", Samples.of(samples([run], id)), PAYLOAD) for id in IDS}
     had = share_had([sample for id in IDS for sample in samples([run], id)])
     rows, data = [], []
     for link, rate in RATES.items():

@@ -13,7 +13,7 @@ import scipy.stats
 from splitwatt.profiler.analyse.carried import Service, carried, erlang_c, late_interval
 from splitwatt.profiler.capacity.load import due_times
 from splitwatt.profiler.capacity.search import Asked, _run, encoded, search
-from splitwatt.profiler.records.carried import FIXED, POISSON, Carried
+from splitwatt.profiler.records.blocks import FIXED, POISSON, Carried
 from splitwatt.profiler.records.run import read_run
 from tests.profiler.conftest import command, relayed
 

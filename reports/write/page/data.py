@@ -1,8 +1,11 @@
 """What the page's figures are drawn from: the records behind them, small enough to travel."""
 # board: no
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from splitwatt.profiler.analyse.times import local_s, server_s, uplink_s
 from splitwatt.profiler.analyse.waterfall import waterfall
@@ -117,36 +120,33 @@ def _entry(entry: Entry, fastest: Entry | None, simulated: bool) -> dict[str, An
         "samples": _waterfalls(entry),
     }
     if not entry.split:
-        rows = [(s.total_s or 0.0, 0.0, local_s(s) or 0.0, 0.0) for s in entry.samples]
+        rows = _rows(entry, lambda sample: 0.0)
         document.update(total=parts.total.value, local_samples=_parts(rows, simulated))
         return document
     for charges in ("payload", "wire"):
-        document[charges] = _parts(
-            [
-                (s.total_s, 1000.0 * seconds, local_s(s) or 0.0, server_s(s) or 0.0)
-                for s in entry.samples
-                if (seconds := uplink_s(s, plain_link(1.0, charges))) is not None
-                and s.total_s is not None
-            ],
-            simulated,
-        )
+        sent = _rows(entry, partial(_bits, charges=charges))
+        document[charges] = _parts(sent[~np.isnan(sent[:, 1])], simulated)
         if fastest is not None:
             even = break_even_kbit_s(entry, fastest, charges) if simulated else missing(_MEASURED)
             document[charges].update(breakeven=even.value, breakeven_why=even.why or "")
     return document
 
 
-# Of a sample: its total, the bits that a link is charged with, seconds of the board's stages, and
-# of the server's.
-_Sample = tuple[float, float, float, float]
+def _rows(entry: Entry, bits: Callable[[Sample], Any]) -> np.ndarray:
+    """Of each sample its total, the bits that a link is charged with, seconds of the board's stages,
+    and of the server's (samples, 4).
+    """
+    of = entry.samples
+    totals = of.each(lambda sample: sample.total_s)
+    return np.column_stack([totals, of.each(bits), of.each(local_s, 0.0), of.each(server_s, 0.0)])
 
 
-def _parts(rows: list[_Sample], simulated: bool) -> dict[str, list[float]]:
+def _parts(rows: np.ndarray, simulated: bool) -> dict[str, list[float]]:
     """What latency is made of at any rate and speed, an entry per sample:
 
     total + board * (1 / board speed - 1) + server * (1 / server speed - 1) + bits / rate.
     """
-    kept = _thin(rows)
+    kept = _thin(rows).tolist()
     return {
         "total": [round(row[0], 7) for row in kept],
         "bits": [row[1] if simulated else 0.0 for row in kept],
@@ -155,25 +155,23 @@ def _parts(rows: list[_Sample], simulated: bool) -> dict[str, list[float]]:
     }
 
 
-def _thin(rows: list[_Sample]) -> list[_Sample]:
+def _thin(rows: np.ndarray) -> np.ndarray:
     if len(rows) <= MOST_SAMPLES:
         return rows
-    ordered = sorted(rows)
+    ordered = np.lexsort(rows.T[::-1])  # by the total first
     step = len(ordered) / MOST_SAMPLES
-    return [ordered[int((i + 0.5) * step)] for i in range(MOST_SAMPLES)]
+    kept: np.ndarray = rows[[ordered[int((i + 0.5) * step)] for i in range(MOST_SAMPLES)]]
+    return kept
 
 
 def _waterfalls(entry: Entry) -> list[dict[str, Any]]:
     """The fastest, the median and the slowest image, stage by stage."""
-    with_stages = [sample for sample in entry.samples if sample.stages]
-    ordered = sorted(with_stages, key=lambda sample: sample.total_s or 0.0)
-    if not ordered:
+    own = entry.samples.where(lambda sample: sample.stages)
+    ordered = np.argsort(own.each(lambda sample: sample.total_s), kind="stable")
+    if not len(ordered):
         return []
-    chosen = {
-        "median": ordered[(len(ordered) - 1) // 2],
-        "fastest": ordered[0],
-        "slowest": ordered[-1],
-    }
+    places = {"median": (len(ordered) - 1) // 2, "fastest": 0, "slowest": -1}
+    chosen = {name: own[ordered[place]] for name, place in places.items()}
     clock = entry.run.clock
     return [_waterfall(name, sample, clock) for name, sample in chosen.items()]
 
@@ -198,7 +196,7 @@ def _shares(sample: Sample) -> list[float]:
     return [size / whole for size in sizes] if whole else []
 
 
-def _bits(sample: Sample, charges: str) -> float | None:
+def _bits(sample: Sample, charges: str) -> Any:
     seconds = uplink_s(sample, plain_link(1.0, charges))
     return None if seconds is None else 1000.0 * seconds
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from splitwatt.profiler.analyse.energy import energy_of, waiting_joules
+from splitwatt.profiler.analyse.energy import energy_of
 from splitwatt.profiler.records.folder import RunFolder
 from splitwatt.profiler.records.run import read_run
 from tests.board.profiler.test_records import document, sample
@@ -89,8 +89,6 @@ def test_joules_per_image_gross_and_net_for_each_rail_and_the_total(tmp_path):
     assert energy.total.joules_per_image == rails["POM_5V_IN"].joules_per_image
     low, high = energy.total.interval
     assert low <= 4.0 + 1e-9 and high >= 4.0 - 1e-9
-    assert waiting_joules(energy.total.idle_watts, 8.0) == pytest.approx(10.0)
-    assert waiting_joules(None, 8.0) is None
 
 
 def test_without_idle_windows_there_is_no_net(tmp_path):

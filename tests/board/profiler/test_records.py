@@ -30,6 +30,7 @@ from splitwatt.profiler.records.folder import RunFolder
 from splitwatt.profiler.records.reading import whole_lines
 from splitwatt.profiler.records.run import read_run
 from splitwatt.profiler.records.sample import Request, Sample
+from splitwatt.profiler.records.samples import Samples
 from tests.board.tiny import ROOT
 
 SLOW = Link("slow", "simulated", 100.0, "payload", "")
@@ -428,9 +429,10 @@ def test_a_repetition_that_failed_replaces_no_block():
     blocks = {"blocks": [{"id": "A.cpu.0", "again": 0}, {"id": "A.cpu.0.again1", "again": 1}]}
     again = [sample(block="A.cpu.0.again1", inference=n) for n in range(2)]
     gone = sample(block="A.cpu.0.again1", inference=1, status="failed", failed_by="server")
-    assert replaced_blocks(blocks, again, 2) == {"A.cpu.0"}
-    assert replaced_blocks(blocks, [again[0], gone], 2) == set()
-    assert replaced_blocks(blocks, [again[0], gone._replace(failed_by="image")], 2) == {"A.cpu.0"}
+    damaged = gone._replace(failed_by="image")
+    assert replaced_blocks(blocks, Samples.of(again), 2) == {"A.cpu.0"}
+    assert replaced_blocks(blocks, Samples.of([again[0], gone]), 2) == set()
+    assert replaced_blocks(blocks, Samples.of([again[0], damaged]), 2) == {"A.cpu.0"}
 
 
 def test_no_run_there(tmp_path):
