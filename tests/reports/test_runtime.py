@@ -132,4 +132,9 @@ def test_a_boards_quota_is_in_its_name_and_in_the_sources_of_its_times(tmp_path)
         assert all("quota" in row[key]["sources"] for key in timed if row[key]["value"])
     quantiles = pd.read_csv(tmp_path / "report" / "quantiles.csv")
     assert set(quantiles.p50_s_source) == {"measured+quota"}
-    assert "cpu at quota 0.12" in (tmp_path / "report" / "report.md").read_text()
+    markdown = (tmp_path / "report" / "report.md").read_text()
+    had = "Board cpu at quota 0.12: the board's process had 0.118 of 2 processors (0.12 asked for)"
+    for name in ("latency_100_kbit_s", "latency_all", "turning"):
+        caption = (tmp_path / "report" / f"{name}.caption.txt").read_text()
+        assert had in caption and "quota" in caption.partition("Sources: ")[2]
+    assert markdown.count(had) > 4  # the summary and latency tables have it, too

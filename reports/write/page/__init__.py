@@ -6,6 +6,7 @@ from importlib import resources
 from typing import Any
 
 from splitwatt.device_configs.printable import printable
+from splitwatt.reports.figures.style import LOOKS
 from splitwatt.reports.tables.overview import SHORTFALLS
 from splitwatt.reports.write.document import Report
 from splitwatt.reports.write.escape import html_text
@@ -40,7 +41,7 @@ def to_html(report: Report, title: str) -> str:
     data = json.dumps(_shown(explorer(report)), allow_nan=False, separators=(",", ":"))
     places = {
         "TITLE": html_text(title),
-        "STYLE": _read("style.css"),
+        "STYLE": f":root {{ {_colours()} }}\n{_read('style.css')}",
         "HEADLINES": _folding("Savings in words", [headline(h) for h in report.headlines]),
         "MISSING": _folding(SHORTFALLS, [f"<li>{html_text(line)}" for line in report.shortfalls]),
         "RUNS": runs_section(report.series),
@@ -57,6 +58,11 @@ def to_html(report: Report, title: str) -> str:
         name, _, after = piece.partition("}}")
         parts += [places[name], after]
     return "".join(parts)
+
+
+def _colours() -> str:
+    """The systems' colours by day, which are those of the printed figures; style.css has the night's."""
+    return " ".join(f"--c{place}: {colour};" for place, (colour, _) in enumerate(LOOKS))
 
 
 def _shown(data: Any) -> Any:
