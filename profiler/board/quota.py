@@ -16,9 +16,10 @@ from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.errors import SplitwattError, UsageError
 
 REMEDY = "run as root on a Linux with cgroups and CONFIG_CFS_BANDWIDTH, or leave --board-quota out"
-# The kernel takes periods from 1 ms to 1 s and quotas from 1 ms. The shortest period slows short
-# stages as much as long ones: a stage that fits into one quota would not be slowed at all.
-_LEAST_QUOTA_US, _LEAST_PERIOD_US = 1000, 1000
+# The kernel takes periods from 1 ms to 1 s and quotas from 1 ms. The shortest period slows short stages as
+# much as long ones: a stage that fits into one quota would not be slowed at all. But the kernel gives
+# less than was asked for where a pause is shorter than 1 ms too.
+_LEAST_US, _LONGEST_PERIOD_US = 1000.0, 1e6
 _PREFIX = "splitwatt-"
 _MODULE = "profiler.board.quota"
 _MEASURE_S = 1.0
@@ -52,8 +53,11 @@ class QuotaGroup:
         """
         allowed = len(os.sched_getaffinity(0))
         cpus = min(threads or allowed, allowed)
-        period_us = max(_LEAST_PERIOD_US, -(-_LEAST_QUOTA_US // (share * cpus)))
-        quota_us = max(_LEAST_QUOTA_US, int(round(share * cpus * period_us)))
+        period_us = min(
+            _LONGEST_PERIOD_US,
+            max(_LEAST_US / (share * cpus), _LEAST_US / max(1.0 - share, 1e-9)),
+        )
+        quota_us = max(_LEAST_US, round(share * cpus * period_us))
         reasons: List[str] = []
         for place in _places(proc):
             try:

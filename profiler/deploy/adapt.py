@@ -5,9 +5,10 @@ can be replayed. A prediction is
 
     wait + board + base + 8 * bytes / rate + server
 
-with medians of the last frames, a rate from the last transfers and a base time of an exchange
-without bytes. A better configuration is taken only after its prediction has met the deadline with a
-margin for a while; a worse one at once.
+with high values of the last frames, a rate from the last transfers and a base time of an exchange
+without bytes. A better configuration is taken only after its prediction, with the largest of its last
+requests, has met the deadline with a margin for a while; a worse one at once. A better one that was late
+soon after it was taken is tried again much later, or after the rate has clearly risen.
 """
 
 from collections import deque
@@ -19,9 +20,12 @@ from splitwatt.profiler.deploy.policy import Point
 # A prediction must leave so much of the deadline; more to change to a better configuration.
 MARGIN, UP_MARGIN = 0.9, 0.8
 UP_AFTER_S = 1.5
-# After a change up that did not last, the wait for the next one is four times as long, up to this, s.
+# After a change up that did not last, the wait for the next one, s; where the rate has risen since, four times
+# the last wait, up to this.
 LONGEST_UP_AFTER_S = 120.0
-_KEPT = 15
+# Rates whose ratio is less count as the same.
+_CLEARLY = 1.4
+_KEPT, _KEPT_FOR_LARGEST = 15, 150
 _KEPT_RATES = 3
 _HIGH = 0.8
 _MOST_KBIT_S = 1e6
@@ -51,14 +55,20 @@ class _Recent:
 
     def __init__(self, first: Optional[float]) -> None:
         self._first = first
-        self._values: Deque[float] = deque(maxlen=_KEPT)
+        self._values: Deque[float] = deque(maxlen=_KEPT_FOR_LARGEST)
 
     def add(self, value: float) -> None:
         self._values.append(value)
 
     @property
     def value(self) -> float:
-        return quantile(self._values, _HIGH) if self._values else (self._first or 0.0)
+        return (
+            quantile(list(self._values)[-_KEPT:], _HIGH) if self._values else (self._first or 0.0)
+        )
+
+    @property
+    def largest(self) -> float:
+        return max(self._values) if self._values else (self._first or 0.0)
 
 
 class Controller:
@@ -86,6 +96,8 @@ class Controller:
         self._better_since: Dict[int, float] = {}
         self._up_after_s = UP_AFTER_S
         self._last_up_s = -1e9
+        # The lowest rate since a change up did not last.
+        self._flapped, self._lowest_kbit_s = False, float("inf")
 
     def board_s(self, index: int) -> float:
         """What a point takes on the board."""
@@ -156,14 +168,20 @@ class Controller:
     def _saw_rate(self, rate_kbit_s: float) -> None:
         self._rates.append(min(rate_kbit_s, _MOST_KBIT_S))
         # A lower rate counts at once, a higher one when most of the last transfers say so.
-        self.rate_kbit_s = min(self._rates[-1], quantile(self._rates, 0.5))
+        median_kbit_s = quantile(self._rates, 0.5)
+        self.rate_kbit_s = min(self._rates[-1], median_kbit_s)
+        if len(self._rates) == _KEPT_RATES:
+            self._lowest_kbit_s = min(self._lowest_kbit_s, median_kbit_s)
 
     def predicted_s(self, index: int, wait_s: Tuple[float, float] = FREE) -> float:
         """From now to the answer of a frame, where link and server are busy for `wait_s`."""
+        return self._predicted_s(index, self._bytes[index].value, wait_s)
+
+    def _predicted_s(self, index: int, size: float, wait_s: Tuple[float, float]) -> float:
         board_s = self.board_s(index)
         if self.local[index]:
             return board_s
-        arrives_s = max(board_s, wait_s[0]) + self.transfer_s(index)
+        arrives_s = max(board_s, wait_s[0]) + self.carry_s(size)
         return max(arrives_s, wait_s[1]) + self.server_s(index)
 
     def choose(
@@ -199,23 +217,31 @@ class Controller:
         if current is None or meets[0] == current:
             self._current = meets[0]
         elif current not in meets:
-            self._flapped(now_s)
+            self._fell(now_s)
             self._current = next((i for i in meets if i > current), meets[-1])
         sure = [
-            i for i in meets if i < (self._current or 0) and self.predicted_s(i, wait_s) <= up_s
-        ]
+            i for i in meets if i < (self._current or 0)
+            and self._predicted_s(i, self._bytes[i].largest, wait_s) <= up_s
+        ]  # fmt: skip
         self._better_since = {i: self._better_since.get(i, now_s) for i in sure}
-        ready = [i for i, since in self._better_since.items() if now_s - since >= self._up_after_s]
+        rose = not self._flapped or (self.rate_kbit_s or 0.0) > _CLEARLY * self._lowest_kbit_s
+        after_s = self._up_after_s if rose else LONGEST_UP_AFTER_S
+        ready = [i for i, since in self._better_since.items() if now_s - since >= after_s]
         if ready:
             self._current = min(ready)
             self._last_up_s = now_s
             self._better_since = {}
         return self._current or 0
 
-    def _flapped(self, now_s: float) -> None:
+    def _fell(self, now_s: float) -> None:
         """A change down: soon after one up, the next one up waits longer."""
-        soon = now_s - self._last_up_s < LONGEST_UP_AFTER_S
-        self._up_after_s = min(4 * self._up_after_s, LONGEST_UP_AFTER_S) if soon else UP_AFTER_S
+        self._flapped, self._lowest_kbit_s = (
+            now_s - self._last_up_s < LONGEST_UP_AFTER_S,
+            float("inf"),
+        )
+        self._up_after_s = (
+            min(4 * self._up_after_s, LONGEST_UP_AFTER_S) if self._flapped else UP_AFTER_S
+        )
 
     def _made(self, index: int, why: str, wait_s: Tuple[float, float]) -> Choice:
         return Choice(index, why, self.predicted_s(index, wait_s), self.rate_kbit_s)

@@ -1,5 +1,8 @@
 """The choice of configurations over traces of a link, against an oracle that knows the trace."""
 
+import functools
+import random
+
 from splitwatt.profiler.deploy.adapt import Controller
 from splitwatt.profiler.deploy.policy import Point
 
@@ -38,13 +41,13 @@ def best(rate_kbit_s):
     return able[0] if able else None
 
 
-def replay(trace, seconds, control=None):
+def replay(trace, seconds, control=None, jitter=lambda: 1.0):
     """(what was chosen, what is best, whether it was in time) of each frame."""
     control = control or Controller(POINTS, LOCAL, DEADLINE_S)
     control.saw_probe((200, 0.0016 + 1e-3), (2200, 0.0176 + 1e-3))
     rows, now_s, probed_s = [], 0.0, 0.0
     while now_s < seconds:
-        rate = rate_at(now_s, trace)
+        rate = rate_at(now_s, trace) * jitter()
         choice = control.choose(now_s)
         took_s = latency_s(choice.at, rate)
         in_time = took_s is not None and took_s <= DEADLINE_S
@@ -72,6 +75,11 @@ def replay(trace, seconds, control=None):
     return rows
 
 
+def scatter(seed):
+    """Factors of a rate, normally distributed by 8 %."""
+    return functools.partial(random.Random(seed).gauss, 1.0, 0.08)
+
+
 def test_frames_are_in_time_wherever_a_configuration_can_be():
     rows = replay(TRACE, 70.0)
     able = [row for row in rows if row[1] is not None]
@@ -91,6 +99,22 @@ def test_a_constant_link_is_not_switched_on():
         chosen = [row[0] for row in replay([(1e9, rate)], 120.0)]
         switches = sum(a != b for a, b in zip(chosen, chosen[1:]))
         assert switches <= 3, (rate, switches)  # the first ones are of finding the rate
+
+
+def test_a_link_whose_rate_scatters_is_switched_on_once_a_minute_at_most():
+    for seed in range(8):
+        for rate in (150.0, 200.0, 260.0, 600.0):
+            rows = replay([(1e9, rate)], 190.0, jitter=scatter(seed))
+            chosen = [row[0] for row in rows][50:]  # the first ten seconds find the rate
+            switches = sum(a != b for a, b in zip(chosen, chosen[1:]))
+            assert switches <= 3, (seed, rate, switches)
+
+
+def test_after_a_change_that_did_not_last_a_better_link_is_used_soon():
+    control = Controller(POINTS, LOCAL, DEADLINE_S)
+    replay([(1e9, 200.0)], 60.0, control, scatter(1))
+    chosen = [row[0] for row in replay([(1e9, 1000.0)], 10.0, control)]
+    assert 0 in chosen
 
 
 def test_a_rate_that_jumps_up_and_down_switches_ever_less():
