@@ -28,7 +28,7 @@ $(VENV)/.dev: $(VENV)/.user
 COMPARED := $(foreach q,10 30 70,jpeg@$(q)+efficientnet_lite0 webp@$(q)+efficientnet_lite0) \
 	$(foreach r,1 2 3 4 5,split_lite0@$(r))
 # A board of about a Jetson Nano's speed, where the kernel lets this user limit processor time (docs/profiling.md).
-SLOW_BOARD := --threads 1 --board-quota 0.14
+SLOW_BOARD := --threads 1 --board-quota 0.12
 demo: $(VENV)/.user ## a trained split model beside JPEG and WebP; then seven of Table 3's configurations
 	$(BIN)/splitwatt export --config trained.yaml --target cpu --bundles $(DEMO)/bundles
 	run=$(DEMO)/runs/trained-$$(date +%Y%m%d-%H%M%S) && \
