@@ -51,7 +51,7 @@ def completion(argv: List[str]) -> int:
     """The command; its exit code."""
     result = parser(
         "completion",
-        "Print a script that makes TAB complete commands of splitwatt. The example's line is for\n"
+        "Print a script that makes TAB complete splitwatt, profile and export. The example's line is for\n"
         "~/.bashrc; with zsh in place of bash for ~/.zshrc.",
         _EXAMPLE,
     )
