@@ -1,5 +1,6 @@
 """Text as a terminal may show it: no control characters, tables that fit, lines that break between words."""
 
+import re
 import shutil
 import sys
 import textwrap
@@ -23,6 +24,10 @@ def printable(text: str) -> str:
     )
 
 
+# The space within `LC 1` and `95 %`.
+_ONE_WORD = re.compile(r"(?<=[A-Za-z]) (?=\d+\b(?!\.\d))|(?<=\d) (?=%)")
+_UNBREAKABLE = "\u00a0"
+
 # Output into a pipe has no width: nothing is left out or broken.
 _LEAST = 20
 
@@ -45,7 +50,9 @@ def say(text: str = "") -> None:
 
 
 def wrapped(text: str) -> str:
-    """Lines of text, each broken between words; what has no space, as a path, stays whole."""
+    """Lines of text, each broken between words; what has no space, as a path, stays whole, and so do
+    `LC 1` and `95 %`.
+    """
     columns = width()
     if columns is None:
         return text
@@ -55,9 +62,11 @@ def wrapped(text: str) -> str:
             lines.append(line)
             continue
         indent = " " * (len(line) - len(line.lstrip()) + 2)
-        lines += textwrap.wrap(
-            line, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-        )
+        pieces = textwrap.wrap(
+            _ONE_WORD.sub(_UNBREAKABLE, line), columns, subsequent_indent=indent,
+            break_long_words=False, break_on_hyphens=False,
+        )  # fmt: skip
+        lines += [piece.replace(_UNBREAKABLE, " ") for piece in pieces]
     return "\n".join(lines)
 
 

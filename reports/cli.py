@@ -2,6 +2,7 @@
 # board: no
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from splitwatt.device_configs.cli import Command, parser, print_json, say
@@ -48,7 +49,9 @@ def report(argv: list[str]) -> int:
         names = {"report": "report.md", "page": "report.html", "json": "report.json"}
         print_json({key: str(folder / name) for key, name in names.items()})
         return 0
-    show(made.table("summary"), sys.stdout)
+    summary = made.table("summary")
+    of = [f"{summary.title}, {s.label}" for s in made.series]  # of several, rows name theirs
+    show(replace(summary, title=of[0]) if len(of) == 1 else summary, sys.stdout)
     say(wrapped("\n" + "\n".join(headline.text for headline in made.headlines)))
     say(f"\nThe report: {folder / 'report.md'}, as a page: {folder / 'report.html'}")
     return 0

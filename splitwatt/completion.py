@@ -1,5 +1,7 @@
 """`splitwatt completion bash | zsh`: a script that makes TAB complete verbs, options and their values.
 
+The scripts `profile` and `export` complete as the verbs of these names.
+
 It is made from the parsers of all verbs that run here, so it knows what they know.
 """
 
@@ -17,14 +19,18 @@ _EXAMPLE = "source <(splitwatt completion bash)"
 _ZSH = """autoload -U +X compinit && compinit
 autoload -U +X bashcompinit && bashcompinit
 """
-# Files complete where nothing else does.
+# Files complete where nothing else does. `export` without a path is the shell's own: it has variables.
 _SCRIPT = """_splitwatt() {
-    local word="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}"
-    local verb="${COMP_WORDS[1]}" words=""
-    if [ "$COMP_CWORD" -gt 2 ]; then
-        case "$verb" in (%s) verb="$verb ${COMP_WORDS[2]}";; esac
+    local line=("${COMP_WORDS[@]}") at="$COMP_CWORD"
+    case "${line[0]}" in
+        (export) COMPREPLY=($(compgen -v -- "${line[at]}")); return ;;
+        (profile|*/profile|*/export) line=(splitwatt "${line[0]##*/}" "${line[@]:1}"); at=$((at + 1)) ;;
+    esac
+    local word="${line[at]}" before="${line[at-1]}" verb="${line[1]}" words=""
+    if [ "$at" -gt 2 ]; then
+        case "$verb" in (%s) verb="$verb ${line[2]}";; esac
     fi
-    if [ "$COMP_CWORD" -eq 1 ]; then
+    if [ "$at" -eq 1 ]; then
         words="%s"
     else
         case "$verb $before" in
@@ -37,7 +43,7 @@ _SCRIPT = """_splitwatt() {
     fi
     COMPREPLY=($(compgen -W "$words" -- "$word"))
 }
-complete -o default -F _splitwatt splitwatt
+complete -o bashdefault -o default -F _splitwatt splitwatt profile export
 """
 
 
@@ -45,7 +51,7 @@ def completion(argv: List[str]) -> int:
     """The command; its exit code."""
     result = parser(
         "completion",
-        "Print a script that makes TAB complete commands of splitwatt. The example's line is for\n"
+        "Print a script that makes TAB complete splitwatt, profile and export. The example's line is for\n"
         "~/.bashrc; with zsh in place of bash for ~/.zshrc.",
         _EXAMPLE,
     )

@@ -22,7 +22,8 @@ class Shell:
 
     def __init__(self, command, folder):
         self._terminal, its_end = pty.openpty()
-        environment = {**os.environ, "TERM": "dumb", "HISTFILE": "", "COLUMNS": "400"}
+        environment = {**os.environ, "TERM": "dumb", "HISTFILE": "", "COLUMNS": "400",
+                       "SPLITWATT_OF_THE_SHELL": "1"}  # fmt: skip
         self._process = subprocess.Popen(
             command, cwd=folder, env=environment, stdin=its_end, stdout=its_end, stderr=its_end,
             start_new_session=True,
@@ -69,6 +70,13 @@ def test_tab_completes_verbs_options_and_values(shell):
         ("splitwatt energy integ", "integrate"),
         ("splitwatt energy record --warm", "--warmup"),
         ("splitwatt completion zs", "zsh"),
+        ("profile --board-q", "--board-quota"),
+        ("profile --config table", "table3.yaml"),
+        ("bin/profile --config own", "own-config.yaml"),
+        ("bin/export --target xav", "xavier_nx"),
+        ("bin/export --model ladon_resnest", "ladon_resnest269e"),
+        ("export SPLITWATT_OF_THE_SH", "SPLITWATT_OF_THE_SHELL"),  # a builtin, not our script
+        ("export OTHER=$SPLITWATT_OF_THE_SH", "SPLITWATT_OF_THE_SHELL"),
     ]:
         shell.typed(typed + "\t", completed)
         shell.typed(clear, "")

@@ -251,6 +251,17 @@ def test_columns_are_left_out_in_the_order_asked_for(monkeypatch):
     assert wrapped("word " * 100) == "word " * 100
 
 
+@pytest.mark.parametrize("columns", range(20, 60))
+def test_a_configuration_and_a_percentage_are_not_broken(columns, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = "Ours 5 beats LC 20, the fastest local row, on boards slower than 0.242 (95 % interval)"
+    lines = [line.strip() for line in wrapped(text).splitlines()]
+    assert " ".join(lines) == text and all(len(line) <= columns for line in lines)
+    for whole in ("Ours 5", "LC 20", "95 %"):
+        assert any(whole in line for line in lines)
+
+
 def test_folders_of_runs_and_of_bundles(made, tmp_path):
     document = json.loads(splitwatt("verify", "--json", made / "bundles").stdout)
     assert document["passed"] and len(document["bundles"]) == 2

@@ -20,8 +20,9 @@ PAGE = ROOT / "docs" / "trained.md"
 TRAINING = ROOT / "export" / "weights" / "trained" / "training.json"
 FIGURE = ROOT / "docs" / "images" / "agreement.svg"
 LEVELS = (70, 75, 80)
-_SYSTEMS = {"split_lite0": ("split_lite0", "#0072b2", "o"), "jpeg": ("JPEG", "#d55e00", "s"),
-            "webp": ("WebP", "#009e73", "^")}  # fmt: skip
+# Colours as in the report of `make demo`.
+_SYSTEMS = {"split_lite0": ("split_lite0", "#0072b2", "o"), "jpeg": ("JPEG", "#e08a00", "s"),
+            "webp": ("WebP", "#cc79a7", "^")}  # fmt: skip
 _RESAMPLES = 2000
 
 
@@ -115,8 +116,7 @@ def draw(curve_points: list[Point], path: Path) -> None:
         low, high = np.percentile(values[:, :, 1], [2.5, 97.5], axis=1)
         axes.fill_between(size, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(size, same, color=colour, marker=marker, markersize=5)
-        axes.annotate(name, (size[-1], same[-1]), textcoords="offset points", xytext=(8, -3),
-                      color=colour)  # fmt: skip
+        axes.annotate(name, (size[-1], same[-1]), textcoords="offset points", xytext=(8, -3))
     axes.set(
         xscale="log", xlabel="bytes an image", ylabel="top-1 agreement with the local model [%]"
     )

@@ -371,7 +371,9 @@ class _Session:
         options = self._options
         self._server_starts += 1
         backend, log = self._config.server_backend, self._folder.file(SERVER_LOG)
-        return OwnServer(options.bundles, options.target, backend, options.threads, log)
+        # Under a quota, the threads are those of a small board: its server has no such limit.
+        threads = options.threads if options.board_quota is None else None
+        return OwnServer(options.bundles, options.target, backend, threads, log)
 
     def _endpoint(self) -> Endpoint:
         if self._server is not None:

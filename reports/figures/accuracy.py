@@ -4,6 +4,7 @@
 from splitwatt.reports.figures.drawing import Drawing
 from splitwatt.reports.figures.tradeoff import rate_distortion, three_way
 from splitwatt.reports.load.accuracy import Accuracy, Result
+from splitwatt.reports.load.model import Series
 from splitwatt.reports.load.words import by_source
 from splitwatt.reports.metrics.tradeoffs import Curve, axis_name, curves, subsets
 from splitwatt.reports.tables.accuracy import tasks_with_results
@@ -15,18 +16,18 @@ _PAPER = {
 }
 
 
-def accuracy_drawings(accuracy: Accuracy) -> list[Drawing]:
+def accuracy_drawings(accuracy: Accuracy, series: list[Series]) -> list[Drawing]:
     """Two figures for each task that has accuracy, and those of systems that the papers set apart."""
     return [
         drawing
         for task in tasks_with_results(accuracy)
         for name, paper, shown in subsets(curves(accuracy, task))
-        for drawing in _of_task(accuracy, task, name, paper, shown)
+        for drawing in _of_task(accuracy, series, task, name, paper, shown)
     ]
 
 
 def _of_task(
-    accuracy: Accuracy, task: str, name: str, paper: str, shown: list[Curve]
+    accuracy: Accuracy, series: list[Series], task: str, name: str, paper: str, shown: list[Curve]
 ) -> list[Drawing]:
     systems = {curve.system for curve in shown}
     results = [result for result in accuracy.of_task(task) if result.system in systems]
@@ -48,7 +49,7 @@ def _of_task(
             f"{ylabel} against the mean bytes of one image on {sets}; level lines: local "
             f"computing, which sends nothing.{bars}{notes}",
             sources,
-            lambda: rate_distortion(shown, ylabel),
+            lambda: rate_distortion(shown, series, ylabel),
         )
     ]
     if any(point.exr.value is not None for curve in shown for point in curve.points):
@@ -60,7 +61,7 @@ def _of_task(
                 f"right: both sizes in space, projections in grey. {sets}. Encoder size: fp32 "
                 f"parameters of encoder and entropy model.{bars}{notes}",
                 sources,
-                lambda: three_way(shown, ylabel),
+                lambda: three_way(shown, series, ylabel),
             )
         )
     return result

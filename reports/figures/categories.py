@@ -143,17 +143,12 @@ class Categories:
         if not kept:
             return
         x, y, down, up = zip(*kept, strict=True)
-        axis.errorbar(
-            x,
-            y,
-            [down, up],
-            color="black",
-            linestyle="",
-            elinewidth=0.7,
-            capsize=1.5 if caps else 0,
-            capthick=0.7,
-            zorder=4 if caps else 2,
-        )
+        # White below the black: a bar may be as dark.
+        for colour, wider in (("white", 0.9), ("black", 0.0)) if caps else (("black", 0.0),):
+            axis.errorbar(
+                x, y, [down, up], color=colour, linestyle="", elinewidth=0.7 + wider,
+                capsize=1.5 + wider / 2 if caps else 0, capthick=0.7 + wider, zorder=4 if caps else 2,
+            )  # fmt: skip
 
 
 def _top(value: Value) -> float:

@@ -17,7 +17,7 @@ from splitwatt.reports.figures.categories import Panel, Place
 from splitwatt.reports.figures.dots import dots
 from splitwatt.reports.figures.drawing import Drawing
 from splitwatt.reports.figures.latency import Bar, Stack, stacked
-from splitwatt.reports.figures.style import paper_style, save, systems
+from splitwatt.reports.figures.style import coloured, paper_style, save
 from splitwatt.reports.figures.timeline import timeline_figure
 from splitwatt.reports.figures.turning import turning_map
 from splitwatt.reports.load.accuracy import NONE, Accuracy
@@ -37,7 +37,8 @@ from splitwatt.reports.metrics import frankensplit, stats
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.metric import Chart, metrics
 from splitwatt.reports.metrics.timeline import Timeline, energy_so_far, timelines
-from splitwatt.reports.metrics.turning import MOST_ON_MAP, fastest_map
+from splitwatt.reports.metrics.tradeoffs import systems
+from splitwatt.reports.metrics.turning import MOST_ON_MAP, computed_of, fastest_map
 from splitwatt.reports.papers.printed_names import paper_figure
 from splitwatt.reports.papers.venues import Venue
 from splitwatt.reports.tables import notes
@@ -75,19 +76,19 @@ def drawings(series: list[Series], accuracy: Accuracy = NONE) -> list[Drawing]:
             figures += [_dots_or_bars(own, _of_board(what, b)) for b, own in boards.items()]
         else:
             figures.append(_dots_or_bars(series, what))
-    figures += accuracy_drawings(accuracy)
+    figures += accuracy_drawings(accuracy, series)
     if frankensplit.is_present(series):
         figures += [_dots_or_bars(series, what) for what in _wireless()]
-    groups = [entry.group for s in series for entry in s.entries]
+    names = systems(series, accuracy)
     return [
-        replace(drawing, draw=partial(_with_systems, groups, drawing.draw))
+        replace(drawing, draw=partial(_with_systems, names, drawing.draw))
         for drawing in figures
         if drawing.sources
     ]
 
 
-def _with_systems(groups: list[str], draw: Callable[[], Figure]) -> Figure:
-    with systems(groups):
+def _with_systems(names: list[str], draw: Callable[[], Figure]) -> Figure:
+    with coloured(names):
         return draw()
 
 
@@ -167,15 +168,16 @@ def _turning(series: list[Series], links: list[Link]) -> list[Drawing]:
         caption += (
             f" Of more than {MOST_ON_MAP} samples, every k-th in the order of latency counts."
         )
-    warnings = [
-        *notes.published_payload(shown), *notes.assumed(shown), *notes.untrained(shown)
-    ]  # fmt: skip
     return [
         Drawing(
             "turning",
             "Which configuration is the fastest, by board and link",
-            " ".join([caption, *warnings]),
-            "estimated from measured stages",
+            _caption(caption, shown, [], "", ("bytes", "time")),
+            by_source(
+                (entry.marked, "+".join(computed_of(entry)))
+                for _, known in maps
+                for entry in known.entries
+            ),
             lambda: turning_map(titled, rates),
         )
     ]
@@ -339,7 +341,7 @@ def _caption(
     if error_bars and any(value.low is not None for _, value in labelled):
         lines.append(error_bars)
     if "time" in shows or "energy" in shows:
-        lines += notes.unsettled(series)
+        lines += notes.board_state(series)
     lines += notes.assumed(series)
     if "energy" in shows:
         lines += notes.made_up_energy(series)

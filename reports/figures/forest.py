@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from splitwatt.reports.figures.style import (
-    BLUE,
+    GREEN,
     GREY,
-    ORANGE,
+    RED,
     new_figure,
     plain_log_axis,
     venue,
@@ -20,7 +20,7 @@ _ROW_IN = 0.13
 # The least width of a panel with its labels, in inches, and of letters in a title.
 _PANEL_IN, _TITLE_CHARACTERS = 2.3, 26
 # Worse, better (and ratios, which are neither), no verdict.
-_LOOKS = {True: (ORANGE, "s"), False: (BLUE, "o"), None: (GREY, "o")}
+_LOOKS = {True: (RED, "s"), False: (GREEN, "o"), None: (GREY, "o")}
 
 
 @dataclass(frozen=True)

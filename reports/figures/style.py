@@ -29,18 +29,15 @@ LETTER_EM = 0.45
 
 _venue: ContextVar[Venue] = ContextVar("venue", default=venues()[DEFAULT])
 
-# Okabe and Ito's colours, which differ in hatches and lightness where there is no colour.
-BLUE, ORANGE, GREEN, SKY, GREY = "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#999999"
-PURPLE, RED, YELLOW = "#CC79A7", "#D55E00", "#B8A800"
+RED, GREEN, GREY = "#a63a00", "#009e73", "#999999"
 MARKERS = "os^DvPXp*"
-# Colour and hatch of a system, the same in every figure of a report: of local, split and own ones
-# first, then of a user's own groups.
-_PAPERS = ("LC", "SC", "Ours")
-_LOOKS = (
-    (GREY, ""), (ORANGE, "////"), (BLUE, ""), (PURPLE, "...."), (RED, "xxxx"), (GREEN, "\\\\\\\\"),
-    (YELLOW, "++++"), (SKY, "oooo"),
+# A system's colour in every figure of a report and on its page by day, and its hatch, in the order of
+# `splitwatt.reports.metrics.tradeoffs.systems`. Each two differ for the common colour deficiencies too.
+LOOKS = (
+    ("#3c4046", ""), ("#e08a00", "////"), ("#0072b2", ""), ("#cc79a7", "...."), (RED, "xxxx"),
+    (GREEN, "\\\\\\\\"), ("#8c3cf0", "++++"), ("#78a050", "oooo"), ("#000000", "----"),
 )  # fmt: skip
-_systems: ContextVar[tuple[str, ...]] = ContextVar("systems", default=_PAPERS)
+_systems: ContextVar[tuple[str, ...]] = ContextVar("systems", default=("LC", "SC", "Ours"))
 FORMATS = ("png", "pdf", "svg")
 
 _RC: Any = {
@@ -87,9 +84,9 @@ def venue() -> Venue:
 
 
 @contextmanager
-def systems(groups: Sequence[str]) -> Iterator[None]:
-    """Figures of a report with these systems, in their order."""
-    token = _systems.set(tuple(dict.fromkeys((*_PAPERS, *groups))))
+def coloured(systems: Sequence[str]) -> Iterator[None]:
+    """Figures of a report with these systems, in the order of their colours."""
+    token = _systems.set(tuple(systems))
     try:
         yield
     finally:
@@ -99,7 +96,7 @@ def systems(groups: Sequence[str]) -> Iterator[None]:
 def system_look(group: str) -> tuple[str, str]:
     """The colour and the hatch of a system."""
     known = _systems.get()
-    return _LOOKS[(known.index(group) if group in known else len(known)) % len(_LOOKS)]
+    return LOOKS[(known.index(group) if group in known else len(known)) % len(LOOKS)]
 
 
 def width_in(configurations: int) -> float:
@@ -139,14 +136,6 @@ def legend_above(figure: Figure, axis: Any, **looks: Any) -> None:
     figure.legend(
         handles, labels, loc="outside upper left", ncols=min(across, len(labels)), **looks
     )
-
-
-def look_at(place: int, colours: Sequence[Any], markers: Sequence[Any]) -> tuple[Any, Any]:
-    """Colour and marker of the curve at a place; as many of both, and no pair is used twice before
-    each was used.
-    """
-    count = len(colours)
-    return colours[place % count], markers[(place + place // count) % count]
 
 
 class _Plain(LogLocator):

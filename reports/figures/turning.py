@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from scipy.ndimage import distance_transform_edt
 
 from splitwatt.reports.figures.style import (
+    LETTER_EM,
     new_figure,
     plain_log_axis,
     system_look,
@@ -38,43 +40,28 @@ def turning_map(maps: Sequence[tuple[str, Map]], rates_kbit_s: Sequence[float]) 
 
 
 def _draw(axis: Any, each: Map, rates_kbit_s: Sequence[float]) -> None:
-    groups = list(dict.fromkeys(entry.group for entry in each.entries))
-    kind = np.array([groups.index(entry.group) for entry in each.entries])[each.winner]
-    looks = [system_look(group) for group in groups]
-    colours = ListedColormap([colour for colour, _ in looks])
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.grid(False)
-    axis.pcolormesh(
-        BOARD_SPEEDS, RATES_KBIT_S, kind, cmap=colours, vmin=-0.5, vmax=len(groups) - 0.5, alpha=0.45,
-        shading="nearest", rasterized=True,
-    )  # fmt: skip
-    for place, (_, hatch) in enumerate(looks):
-        inside = np.where(kind == place, 1.0, 0.0)
-        if hatch and inside.any():
-            hatched = axis.contourf(
-                BOARD_SPEEDS,
-                RATES_KBIT_S,
-                inside,
-                levels=[0.5, 1.5],
-                colors="none",
-                hatches=[hatch],
-            )
-            hatched.set_edgecolor("#00000040")
-            hatched.set_linewidth(0)
-    for value in np.unique(each.winner)[:-1]:
-        axis.contour(
-            BOARD_SPEEDS, RATES_KBIT_S, (each.winner <= value).astype(float), levels=[0.5],
-            colors="white", linewidths=0.8,
-        )  # fmt: skip
+    grid = BOARD_SPEEDS, RATES_KBIT_S
+    winners = np.unique(each.winner)
+    for group in dict.fromkeys(each.entries[value].group for value in winners):
+        colour, hatch = system_look(group)
+        own = [at for at, entry in enumerate(each.entries) if entry.group == group]
+        lead = np.minimum(each.lead(own), 1e9)  # a contour of infinity is not drawn
+        for looks in ({"colors": [to_rgba(colour, 0.45)]}, {"colors": "none", "hatches": [hatch]}):
+            drawn = axis.contourf(*grid, lead, levels=[0.0, np.inf], **looks)
+        drawn.set_edgecolor("#00000040")
+        drawn.set_linewidth(0)
+    for value in winners if len(winners) > 1 else ():
+        axis.contour(*grid, each.lead([value]), levels=[0.0], colors="white", linewidths=0.8)
     lines = axis.contour(
-        BOARD_SPEEDS, RATES_KBIT_S, each.latency_s, levels=_LINES_S, colors="black", linewidths=0.5,
-        linestyles="--",
+        *grid, each.latency_s, levels=_LINES_S, colors="black", linewidths=0.5, linestyles="--",
     )  # fmt: skip
     names = [
-        (each.entries[value].marked, spot)
-        for value in np.unique(each.winner)
-        if (spot := _name_place(each.winner == value))
+        (name, spot)
+        for value in winners
+        if (spot := _name_place(each.winner == value, name := each.entries[value].marked))
     ]
     places = [at for parts in lines.allsegs for part in parts if (at := _label_place(part, names))]
     if places:
@@ -83,8 +70,8 @@ def _draw(axis: Any, each: Map, rates_kbit_s: Sequence[float]) -> None:
         )
     for name, (speed, rate) in names:
         axis.text(
-            speed, rate, name, ha="center", va="center", weight="bold",
-            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+            speed, rate, name, ha="center", va="center", weight="bold", fontsize=venue().small_pt,
+            bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8},
         )  # fmt: skip
     for rate in rates_kbit_s:
         if RATES_KBIT_S[0] <= rate <= RATES_KBIT_S[-1]:
@@ -121,16 +108,14 @@ def _part(value: float, axis: np.ndarray) -> float:
     return float(np.log(value / axis[0]) / np.log(axis[-1] / axis[0]))
 
 
-def _name_place(region: np.ndarray) -> tuple[float, float] | None:
+def _name_place(region: np.ndarray, name: str) -> tuple[float, float] | None:
     """Where a region has its name, if it has room: the board's speed and the rate furthest from its
-    border.
+    border, in sizes of the name.
     """
     if region.mean() < _LEAST_PART:
         return None
-    depth, left = np.zeros(region.shape), np.pad(region, 1)
-    while left.any():
-        depth += left[1:-1, 1:-1]
-        inner = left[1:-1, 1:-1] & left[:-2, 1:-1] & left[2:, 1:-1]
-        left = np.pad(inner & left[1:-1, :-2] & left[1:-1, 2:], 1)
-    row, column = np.unravel_index(depth.argmax(), depth.shape)
+    cells_per_pt = len(RATES_KBIT_S) / (72 * _PANEL_IN)
+    size = cells_per_pt * venue().small_pt * np.array([1.0, LETTER_EM * len(name)])
+    free = distance_transform_edt(np.pad(region, 1), sampling=1 / size)[1:-1, 1:-1]
+    row, column = np.unravel_index(free.argmax(), free.shape)
     return float(BOARD_SPEEDS[column]), float(RATES_KBIT_S[row])

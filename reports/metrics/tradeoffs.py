@@ -2,11 +2,14 @@
 # board: no
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from splitwatt.reports.load.accuracy import MAIN_METRIC, Accuracy, Result
+from splitwatt.reports.load.agreement import Agreement, agreement
+from splitwatt.reports.load.model import Entry, Series, runs_of
 from splitwatt.reports.load.values import Value, exact, missing, ordered
+from splitwatt.reports.metrics.agreement import NAMES
 from splitwatt.reports.papers.printed_names import printed_name
 from splitwatt.reports.papers.published import data_set_of, rate_accuracy
 from splitwatt.reports.papers.published import rows as printed
@@ -20,6 +23,12 @@ _APART = (
     ("frankensplit", "FrankenSplit Figs. 13, 15", re.compile(r"frankensplit_\w+$")),
 )
 _BESIDE = "entropic_student_ic"
+# The papers' system of each role: the local and the split baselines, what is under test.
+_PAPERS: dict[str, Callable[[Entry], bool]] = {
+    "LC": lambda entry: entry.baseline == "LC",
+    "SC": lambda entry: entry.baseline == "SC",
+    "Ours": lambda entry: entry.under_test,
+}
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,32 @@ class Curve:
     points: tuple[Point, ...]
     published: bool
     local: bool
+
+    def group(self, series: list[Series]) -> str:
+        """The system whose colour it has: a group of configurations, or a name of its own."""
+        own = {point.model for point in self.points}
+        for entry in (entry for s in series for entry in s.entries if entry.split != self.local):
+            if any(model in own or model.split("@")[0] == self.system for model in entry.models):
+                return entry.group
+        return "LC" if self.local else printed_name(self.system)
+
+
+def systems(series: list[Series], accuracy: Accuracy) -> list[str]:
+    """The systems of a report in the order of their colours: one of each role first."""
+    shown = [curve for task in MAIN_METRIC for curve in curves(accuracy, task)]
+    shown += [curve for made in agreements(series) for curve in curves_of(made.results)]
+    entries = [entry for s in series for entry in s.entries]
+    first = []
+    for papers, has_role in _PAPERS.items():
+        own = [entry.group for entry in entries if has_role(entry)]
+        first.append(papers if papers in own or not own else own[0])
+    groups = [entry.group for entry in entries] + [curve.group(series) for curve in shown]
+    return list(dict.fromkeys([*first, *groups]))
+
+
+def agreements(series: list[Series]) -> list[Agreement]:
+    """Each run and task that was compared with another model's answers."""
+    return [made for run in runs_of(series) for task in NAMES if (made := agreement(run, task))]
 
 
 def curves(accuracy: Accuracy, task: str) -> list[Curve]:

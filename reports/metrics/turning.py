@@ -1,7 +1,7 @@
 """Where the order of two configurations turns: over the board's speed and the server's, estimated."""
 # board: no
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,15 +38,34 @@ class Turn:
 
 @dataclass(frozen=True)
 class Map:
-    """Which configuration is the fastest on a board of a speed and over a rate.
+    """Median latencies of a series' configurations with samples, on boards of each speed over each rate.
 
-    `entries`: those of the series with samples; `winner`: index into them, and `latency_s`: its
-    median, both (rates, board speeds).
+    `latencies_s`: (entries, rates, board speeds).
     """
 
     entries: list[Entry]
-    winner: np.ndarray
-    latency_s: np.ndarray
+    latencies_s: np.ndarray
+
+    @property
+    def winner(self) -> np.ndarray:
+        """The fastest one's index in `entries`, (rates, board speeds)."""
+        fastest: np.ndarray = self.latencies_s.argmin(axis=0)
+        return fastest
+
+    @property
+    def latency_s(self) -> np.ndarray:
+        """The fastest one's latency, (rates, board speeds)."""
+        least: np.ndarray = self.latencies_s.min(axis=0)
+        return least
+
+    def lead(self, those: Sequence[int]) -> np.ndarray:
+        """By which factor some entries are faster than all others, as a logarithm: (rates, board speeds);
+        infinite without others.
+        """
+        own = np.isin(np.arange(len(self.entries)), those)
+        others_s = self.latencies_s[~own].min(axis=0, initial=np.inf)
+        factor: np.ndarray = np.log(others_s / self.latencies_s[own].min(axis=0))
+        return factor
 
 
 def turns(series: Series) -> list[Turn]:
@@ -68,6 +87,11 @@ def best_turn(all_turns: list[Turn], link: Link, local: Entry) -> Turn | None:
     return max(known, key=lambda turn: turn.board.value or 0.0, default=None)
 
 
+def computed_of(entry: Entry) -> tuple[str, ...]:
+    """The sources of its latency on another board, with another server or over another rate."""
+    return ordered((*entry.timed, *(byte_sources(entry) if entry.split else ()), "estimated"))
+
+
 def fastest_map(series: Series) -> Map | None:
     """The fastest configuration at each board speed and rate; None where it cannot be computed."""
     entries = [entry for entry in series.entries if entry.samples]
@@ -75,8 +99,7 @@ def fastest_map(series: Series) -> Map | None:
         return None
     links = [link for link in series.links if not link.measured]
     charges = links[0].bytes if links else "payload"
-    grids = np.array([_medians(_case(entry, charges)) for entry in entries])
-    return Map(entries, grids.argmin(axis=0), grids.min(axis=0))
+    return Map(entries, np.array([_medians(_case(entry, charges)) for entry in entries]))
 
 
 def _medians(case: Case) -> np.ndarray:
@@ -125,7 +148,6 @@ def _between(entry: Entry, local: Entry, link: Link) -> Callable[[str], Value]:
         # A board's value is that of the local one, which a faster board makes the faster one.
         if (event.fast == entry.id) == (axis == BOARD):
             return missing(event.sentence, "never")
-        sources = ordered((*entry.timed, *byte_sources(entry), "estimated"))
-        return Value(event.value, sources, *ends, least)
+        return Value(event.value, computed_of(entry), *ends, least)
 
     return value

@@ -79,7 +79,9 @@ def turning_table(series: list[Series]) -> Table:
         "board and of the server are scaled, each part by its own machine's speed; the network's "
         "time stays, and the link's follows from its rate. The run's own machines have speed 1. In "
         f"brackets: 95 % percentile bootstrap interval (none below {MIN_SAMPLES} samples, or where "
-        "it is open to a side). Never, always: the same one is faster at any speed.",
+        "it is open to a side). Never, always: the same one is faster at any speed. The rates at which "
+        "the order turns are in the table of break-evens; `splitwatt whatif RUN --pair A,B` has all "
+        "three of any other pair.",
         *notes.published_payload(series),
         *notes.assumed(series),
         *notes.untrained(series),

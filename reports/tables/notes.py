@@ -3,8 +3,9 @@
 
 from collections.abc import Iterable
 
+from splitwatt.profiler.analyse.conditions import quota_note
 from splitwatt.profiler.records.sample import ESTIMATED, PUBLISHED
-from splitwatt.reports.load.model import Entry, Series
+from splitwatt.reports.load.model import Entry, Series, board_of, runs_of
 from splitwatt.reports.load.words import ranges, unique
 
 PAPER_BOARDS = ("nano", "xavier_nx")
@@ -84,12 +85,19 @@ _HOW_ESTIMATED = (
 )
 
 
-def unsettled(series: list[Series]) -> list[str]:
-    """Says in whose samples the board throttled, and whose warm-up ended before it was stable."""
+def board_state(series: list[Series]) -> list[str]:
+    """Says which board was one under a CPU quota, in whose samples it throttled, and whose warm-up
+    ended before it was stable.
+    """
     entries = [entry for s in series for entry in s.entries]
     hot = [entry for entry in entries if entry.throttled]
     cold = [entry for entry in entries if entry.unsteady]
-    lines = [f"The board throttled in samples of {_labels(hot)}."] if hot else []
+    lines = [
+        f"Board {board_of(run)}: {note.partition(': ')[2]}."
+        for run in runs_of(series)
+        if (note := quota_note(run.document))
+    ]
+    lines += [f"The board throttled in samples of {_labels(hot)}."] if hot else []
     if cold:
         lines.append(f"Not stable when the warm-up reached its cap: blocks of {_labels(cold)}.")
     return lines

@@ -203,7 +203,7 @@ def samples_table(series: list[Series]) -> Table:
 
 def _all_notes(series: list[Series], made_bytes: bool = False) -> list[str]:
     return [
-        *notes.unsettled(series),
+        *notes.board_state(series),
         *notes.made_up_energy(series),
         *notes.published_payload(series),
         *notes.assumed(series),

@@ -9,6 +9,8 @@ from splitwatt.reports.metrics.savings import Saving, best, saved_metrics, savin
 from splitwatt.reports.metrics.turning import Turn, best_turn, turns
 from splitwatt.reports.tables.table import percent, significant
 
+OF_BOARD = "of this run's board"
+
 
 @dataclass(frozen=True)
 class Headline:
@@ -58,7 +60,7 @@ def _turning(s: Series) -> list[Headline]:
         if best:
             words = " and ".join(_beats(turn, turn.local is locals_[0]) for turn in best)
             text = f"At {link.name} {words} ({best[0].board.source})."
-            lines.append(Headline(text, best[0].board, "of this run's board"))
+            lines.append(Headline(text, best[0].board, OF_BOARD))
     return lines
 
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from splitwatt.profiler.records.carried import Carried
+
 from splitwatt.profiler.records.deployed import Chosen
 from tests.conftest import ROOT
 from tests.reports.accuracy_file import accuracy

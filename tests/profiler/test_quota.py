@@ -1,16 +1,19 @@
 """A board of a chosen speed: the kernel's own quota where this machine gives one, else its refusal."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.profiler.board.quota import QuotaGroup, join
 from splitwatt.profiler.records.run import read_run
-from tests.profiler.conftest import command
+from tests.profiler.conftest import command, start
 
 REFUSED = "no CPU quota can be set here ("
 BUSY = """
@@ -158,3 +161,23 @@ def test_a_quota_is_refused_where_it_slows_nothing(tiny, config, tmp_path):
     for wrong in ("0", "1.5", "fast"):
         code, _, err = profile(tiny, config(), run, "--board-quota", wrong)
         assert code == 2 and "must be from 0.01 to 1" in err
+
+
+def test_the_server_of_a_board_under_a_quota_has_all_threads(tiny, config, tmp_path):
+    made = group(0.5, 1)
+    if made is None:
+        return
+    made.close()
+    board = start(
+        "profile", "--config", config(), "--bundles", tiny, "--out", tmp_path / "run",
+        "--only", "Ours1", "--threads", "1", "--board-quota", "0.5",
+    )  # fmt: skip
+    servers = []
+    while board.poll() is None and not servers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            below = psutil.Process(board.pid).children(recursive=True)
+            servers = [words for child in below if "serve" in (words := child.cmdline())]
+        time.sleep(0.05)
+    _, err = board.communicate()
+    assert board.returncode == 0, err
+    assert servers and "--threads" not in servers[0]

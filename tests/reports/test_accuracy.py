@@ -3,14 +3,19 @@
 import copy
 import csv
 import json
+from types import SimpleNamespace
 
 import jsonschema
 import pandas as pd
 import pytest
 
 from splitwatt.device_configs.errors import RunError
-from splitwatt.reports.load.accuracy import Accuracy, read_accuracy, split_name
-from splitwatt.reports.metrics.tradeoffs import curves, subsets
+from splitwatt.reports.figures.style import coloured, system_look
+from splitwatt.reports.figures.tradeoff import rate_distortion
+from splitwatt.reports.load.accuracy import NONE, Accuracy, read_accuracy, split_name
+from splitwatt.reports.load.model import series_of
+from splitwatt.reports.load.runs import load_runs
+from splitwatt.reports.metrics.tradeoffs import curves, subsets, systems
 from splitwatt.reports.tables.accuracy import accuracy_table
 from tests.conftest import ROOT, splitwatt
 from tests.reports.accuracy_file import accuracy, write
@@ -108,6 +113,51 @@ def test_systems_that_the_papers_set_apart_have_figures_of_their_own(tmp_path):
         "Entropic Student (ResNet-101, MSHP)",
     ]
     assert "Ladon R50 (published)" in labels[""] and "JPEG (ResNet-50)" in labels[""]
+
+
+def test_curves_have_their_systems_colour_and_differ_within_it(tmp_path):
+    """As the bars have it: Ladon is what Ours runs, the local model LC's; BPG and JPEG are no rows."""
+    run = write_run(tmp_path / "run", make_config(["LC1", "SC1", "Ours1"], links=1), trained=True)
+    document = accuracy()
+    bundles = document["bundles"]
+    bundles["bpg@30+resnet50"] = bundles["jpeg@10+resnet50"]
+    bundles["mnasnet1_3"] = copy.deepcopy(bundles["mobilenet_v3_large"])
+    write(run / "accuracy.json", document)
+    series = series_of(load_runs([run]).runs)
+    found = read_accuracy([each.run for each in series])
+    names = systems(series, found)
+    assert names[:3] == ["LC", "SC", "Ours"]
+    assert {"BPG (ResNet-50)", "JPEG (ResNet-50)"} < set(names[3:])
+    with coloured(names):
+        (axis, *_) = rate_distortion(curves(found, "classification"), series, "Top-1 [%]").axes
+        wanted = {name: system_look(name)[0] for name in names}
+    looks = {}
+    for line, label in zip(*axis.get_legend_handles_labels(), strict=True):
+        line = getattr(line, "lines", [line])[0]
+        looks[label] = (line.get_color(), line.get_marker(), line._dash_pattern)
+    assert len(set(map(str, looks.values()))) == len(looks) >= 6
+    own = {"Ladon R50": "Ours", "Ladon R50 (published)": "Ours", "MobileNetV3 Large 1.0": "LC",
+           "MNASNet 1.3": "LC", "JPEG (ResNet-50)": "JPEG (ResNet-50)"}  # fmt: skip
+    assert {label: looks[label][0] for label in own} == {
+        label: wanted[name] for label, name in own.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        (("Split1",), ["Local", "JPEG", "Split", "WebP"]),  # as LC, SC and Ours
+        ((), ["Local", "SC", "JPEG", "WebP", "Split"]),  # all split ones are under test
+    ],
+)
+def test_the_first_colours_are_those_of_the_roles(method, expected):
+    entries = [
+        SimpleNamespace(group=name, baseline="" if tested else role, under_test=tested)
+        for name, role in (("Local", "LC"), ("JPEG", "SC"), ("WebP", "SC"), ("Split", "SC"))
+        for tested in [role == "SC" and (not method or f"{name}1" in method)]
+    ]
+    series = [SimpleNamespace(entries=entries, run=SimpleNamespace(path="", agreement=None))]
+    assert systems(series, NONE) == expected
 
 
 def test_another_data_set_is_not_compared_with_published_figures(tmp_path):

@@ -8,7 +8,6 @@ import pytest
 
 from splitwatt.reports.load.values import exact
 from splitwatt.reports.metrics.tradeoffs import Curve, Point
-from splitwatt.reports.write.page.data import _group
 from splitwatt.reports.write.write import make_report
 from tests.reports.browser import dom
 from tests.reports.synthetic import make_config, sha, write_run
@@ -112,7 +111,7 @@ def test_a_codec_s_curve_has_the_colour_of_its_configurations():
     point = Point(model, 10.0, exact(60.0), exact(3.0), exact(0.0))
     curve = Curve("jpeg+efficientnet_lite0", "JPEG (EfficientNet-Lite0)", (point,), False, False)
     entry = SimpleNamespace(split=True, models=[model], group="JPEG")
-    assert _group(curve, [SimpleNamespace(entries=[entry])]) == "JPEG"
+    assert curve.group([SimpleNamespace(entries=[entry])]) == "JPEG"
 
 
 def test_every_interval_lies_inside_the_chart_of_the_page(run, tmp_path):

@@ -9,6 +9,7 @@ from splitwatt.profiler.records.blocks import Start, Throughput
 from splitwatt.profiler.records.fields import parse
 from splitwatt.profiler.records.network import LinkRate
 from splitwatt.reports.write.write import make_report
+from tests.conftest import splitwatt
 from tests.reports.synthetic import make_config, write_run
 
 
@@ -119,7 +120,9 @@ def test_a_boards_quota_is_in_its_name_and_in_the_sources_of_its_times(tmp_path)
     document["quota"] = {"share": 0.12, "cpus": 2, "quota_us": 1000, "period_us": 4167, "cgroup": 2,
                          "measured_share": 0.118, "throttled_s": 9.5}  # fmt: skip
     (run / "run.json").write_text(json.dumps(document))
-    make_report([run], tmp_path / "report")
+    printed = splitwatt("report", run, "--out", tmp_path / "report").stdout
+    assert printed.startswith("Summary, board cpu at quota 0.12, backend cpu")
+    assert "measured+quota" in printed
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert report["runs"][0]["board"] == "cpu at quota 0.12"
     assert any("quota: the board's process had 0.118 of 2 processors" in text
@@ -132,4 +135,9 @@ def test_a_boards_quota_is_in_its_name_and_in_the_sources_of_its_times(tmp_path)
         assert all("quota" in row[key]["sources"] for key in timed if row[key]["value"])
     quantiles = pd.read_csv(tmp_path / "report" / "quantiles.csv")
     assert set(quantiles.p50_s_source) == {"measured+quota"}
-    assert "cpu at quota 0.12" in (tmp_path / "report" / "report.md").read_text()
+    markdown = (tmp_path / "report" / "report.md").read_text()
+    had = "Board cpu at quota 0.12: the board's process had 0.118 of 2 processors (0.12 asked for)"
+    for name in ("latency_100_kbit_s", "latency_all", "turning"):
+        caption = (tmp_path / "report" / f"{name}.caption.txt").read_text()
+        assert had in caption and "quota" in caption.partition("Sources: ")[2]
+    assert markdown.count(had) > 4  # the summary and latency tables have it, too

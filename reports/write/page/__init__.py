@@ -6,9 +6,11 @@ from importlib import resources
 from typing import Any
 
 from splitwatt.device_configs.printable import printable
+from splitwatt.reports.figures.style import LOOKS
 from splitwatt.reports.tables.overview import SHORTFALLS
 from splitwatt.reports.write.document import Report
 from splitwatt.reports.write.escape import html_text
+from splitwatt.reports.write.headlines import OF_BOARD
 from splitwatt.reports.write.page.data import explorer
 from splitwatt.reports.write.page.tables import (
     headline,
@@ -37,11 +39,13 @@ def to_html(report: Report, title: str) -> str:
     words = provenance_words()
     systems = systems_of_models(report.series)
     body = [section(report, table, systems) for table in report.tables if table.rows]
+    turning = [h for h in report.headlines if h.unit == OF_BOARD]
     data = json.dumps(_shown(explorer(report)), allow_nan=False, separators=(",", ":"))
     places = {
         "TITLE": html_text(title),
-        "STYLE": _read("style.css"),
-        "HEADLINES": _folding("Savings in words", [headline(h) for h in report.headlines]),
+        "STYLE": f":root {{ {_colours()} }}\n{_read('style.css')}",
+        "HEADLINES": _folding("Where the order turns", [headline(h) for h in turning])
+        + _folding("Savings in words", [headline(h) for h in report.headlines if h not in turning]),
         "MISSING": _folding(SHORTFALLS, [f"<li>{html_text(line)}" for line in report.shortfalls]),
         "RUNS": runs_section(report.series),
         "SECTIONS": "\n".join(body),
@@ -57,6 +61,11 @@ def to_html(report: Report, title: str) -> str:
         name, _, after = piece.partition("}}")
         parts += [places[name], after]
     return "".join(parts)
+
+
+def _colours() -> str:
+    """The systems' colours by day, which are those of the printed figures; style.css has the night's."""
+    return " ".join(f"--c{place}: {colour};" for place, (colour, _) in enumerate(LOOKS))
 
 
 def _shown(data: Any) -> Any:

@@ -62,9 +62,8 @@ function plain(number) {
   return Number(number.toPrecision(6)).toString();
 }
 
-// The systems of the report, a colour each in every figure; local, split and own ones always the same.
-const SYSTEMS = [...new Set(["LC", "SC", "Ours", ...D.series.flatMap((s) => s.entries.map((e) => e.group)),
-  ...D.tradeoffs.flatMap((t) => t.curves.map((c) => c.group))])];
+// The systems of the report, a colour each in every figure.
+const SYSTEMS = D.systems;
 const DASHES = ["none", "6 2", "2 2", "8 2 2 2", "1 3"];
 
 function colourOf(system) {

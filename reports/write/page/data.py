@@ -11,8 +11,7 @@ from splitwatt.profiler.analyse.times import local_s, server_s, uplink_s
 from splitwatt.profiler.analyse.waterfall import waterfall
 from splitwatt.profiler.records.network import ClockEstimate
 from splitwatt.reports.load.accuracy import MAIN_METRIC
-from splitwatt.reports.load.agreement import agreement
-from splitwatt.reports.load.model import NO_LINK, Entry, Sample, Series, runs_of
+from splitwatt.reports.load.model import NO_LINK, Entry, Sample, Series
 from splitwatt.reports.load.values import SOURCES, Value, missing
 from splitwatt.reports.metrics.agreement import NAMES
 from splitwatt.reports.metrics.breakeven import (
@@ -23,7 +22,7 @@ from splitwatt.reports.metrics.breakeven import (
 )
 from splitwatt.reports.metrics.latency import byte_sources, latency
 from splitwatt.reports.metrics.metric import metrics
-from splitwatt.reports.metrics.tradeoffs import Curve, curves, curves_of
+from splitwatt.reports.metrics.tradeoffs import Curve, agreements, curves, curves_of, systems
 from splitwatt.reports.tables.table import Cell, Row, Table
 from splitwatt.reports.write.document import Report
 from splitwatt.reports.write.page.traces import frames, traces
@@ -41,6 +40,7 @@ def explorer(report: Report) -> dict[str, Any]:
     rows = iter(summary.rows)  # an entry each, in the order of the series
     return {
         "sources": SOURCES,
+        "systems": systems(report.series, report.accuracy),
         "costs": [{"key": c.key, "title": c.heading, "unit": c.unit} for c in shown],
         "series": [_series(s, [c.key for c in shown], rows) for s in report.series],
         "timelines": frames(report.series),
@@ -50,7 +50,7 @@ def explorer(report: Report) -> dict[str, Any]:
                 "task": name,
                 "name": axis,
                 "agreement": is_agreement,
-                "curves": [_curve(c, _group(c, report.series)) for c in task_curves],
+                "curves": [_curve(c, c.group(report.series)) for c in task_curves],
             }
             for name, axis, is_agreement, task_curves in _tradeoffs(report)
         ],
@@ -59,11 +59,9 @@ def explorer(report: Report) -> dict[str, Any]:
 
 def _tradeoffs(report: Report) -> Iterator[tuple[str, str, bool, list[Curve]]]:
     """Agreement first, then accuracy: name, name of the axis, is it agreement, curves."""
-    for run in runs_of(report.series):
-        for task, (_, title) in NAMES.items():
-            if made := agreement(run, task):
-                name = f"{task}: agreement with {made.about}, run {run.name}"
-                yield name, f"{title} [%]", True, curves_of(made.results)
+    for made in agreements(report.series):
+        name = f"{made.task}: agreement with {made.about}, run {made.run.name}"
+        yield name, f"{NAMES[made.task][1]} [%]", True, curves_of(made.results)
     for task, (_, axis) in MAIN_METRIC.items():
         if task_curves := curves(report.accuracy, task):
             yield task, axis, False, task_curves
@@ -199,15 +197,6 @@ def _shares(sample: Sample) -> list[float]:
 def _bits(sample: Sample, charges: str) -> Any:
     seconds = uplink_s(sample, plain_link(1.0, charges))
     return None if seconds is None else 1000.0 * seconds
-
-
-def _group(curve: Curve, series: list[Series]) -> str:
-    """The system whose colour a curve has: a group of configurations, or a name of its own."""
-    own = {point.model for point in curve.points}
-    for entry in (entry for s in series for entry in s.entries if entry.split != curve.local):
-        if any(model in own or model.split("@")[0] == curve.system for model in entry.models):
-            return entry.group
-    return "LC" if curve.local else curve.label.replace(" (published)", "")
 
 
 def _curve(curve: Curve, group: str) -> dict[str, Any]:
