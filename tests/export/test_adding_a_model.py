@@ -98,6 +98,7 @@ def test_a_timm_backbone_with_a_compressor_exports_and_verifies(tmp_path):
         ("x = 1\n", "does not import: AttributeError"),
         ("SYSTEMS = [1]\n", "SYSTEMS must be a list of System"),
         ("SYSTEMS = 3\n", "does not import: TypeError"),
+        ("raise SystemExit(0)\n", "line 1 does not import: SystemExit: 0"),
         (
             "import sys\nraise ValueError('why\\nnot')\n",
             "line 2 does not import: ValueError: why not",
@@ -113,6 +114,40 @@ def test_a_broken_file_is_one_sentence_and_hides_no_other_model(tmp_path, exampl
     result = splitwatt("models", "--zoo", broken, "--zoo", example, check=False)
     assert result.returncode == 1 and NAME in result.stdout and "resnet50" in result.stdout
     assert said in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (
+            ("mobilenet_v2(weights", "mobilenet_v2(wieghts"),
+            "line 17 does not build mobilenet_v2_split",
+        ),
+        (("codec=EightBits()", "codec=no_codec"), "NameError: name 'no_codec' is not defined"),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_one_sentence(tmp_path, change, said):
+    path = tmp_path / "mine.py"
+    path.write_text(EXAMPLE.replace(*change))
+    zoo.add_file(str(path))
+    with pytest.raises(UsageError, match=said):
+        zoo.find(NAME)[0].build("8bit")
+
+
+def test_a_backbone_that_the_compressor_is_not_for_is_one_sentence(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(SHORT[2].replace("convnext_atto", "test_vit"))
+    zoo.add_file(str(path))
+    with pytest.raises(UsageError, match="Swin, ConvNeXt or ResNet of timm, not test_vit"):
+        zoo.find("atto")[0].build(None)
+
+
+@pytest.mark.parametrize("name", ["x@2", "a+b", "../a", "a b", "a-fp16", ""])
+def test_a_name_that_is_no_model_name_is_refused(tmp_path, name):
+    path = tmp_path / "mine.py"
+    path.write_text(SHORT[0].replace("narrow", name))
+    with pytest.raises(UsageError, match="is no model name"):
+        zoo.add_file(str(path))
 
 
 def test_a_name_that_is_taken_is_refused(tmp_path):
