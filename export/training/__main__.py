@@ -149,8 +149,8 @@ def _key(
     options: argparse.Namespace, recipe: Trained, loaded: LoadedFile, pictures: list[Photograph]
 ) -> str:
     """Of all that decides the crops' features: kept ones are used again where it is the same."""
-    facts = (recipe, sha256_file(loaded.path), options.seed, options.crops)
-    text = hashlib.sha256(repr(facts).encode())
+    facts = [recipe.backbone, recipe.at, recipe.preprocess, sha256_file(loaded.path)]
+    text = hashlib.sha256(repr([*facts, options.seed, options.crops]).encode())
     for picture in pictures:
         text.update(picture.pixels.tobytes())
     return text.hexdigest()[:12]

