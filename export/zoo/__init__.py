@@ -13,14 +13,13 @@ import functools
 import importlib
 import importlib.util
 import pkgutil
-import re
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from splitwatt.device_configs.errors import SplitwattError, UsageError
 from splitwatt.device_configs.names import check_known, suggestion
-from splitwatt.engines.bundle.model_name import ModelName, read_name
+from splitwatt.engines.bundle.model_name import ModelName, check_own_name, read_name
 from splitwatt.export.spec import Network, System
 
 # Rows of files that a user named, by name.
@@ -44,10 +43,7 @@ def add(rows: Iterable[System], source: str) -> None:
         UsageError: a row's name is taken, or cannot be told from a rate point or a folder.
     """
     for row in rows:
-        if not re.fullmatch(r"\w[\w.]*", row.name, re.ASCII):
-            raise UsageError(
-                f"{source}: '{row.name}' is no model name", "use letters, digits, '_' and '.'"
-            )
+        check_own_name(row.name, f"{source}: ")
         if row.name in _packaged():
             raise UsageError(
                 f"{source}: the name {row.name} is taken by a packaged model", "choose another name"
