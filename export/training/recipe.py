@@ -10,6 +10,7 @@ import torch
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.files import write_atomic, write_atomic_with
+from splitwatt.engines.bundle.model_name import check_own_name
 from splitwatt.export.networks.backbones import timm_config
 from splitwatt.export.spec import Checkpoint, LoadedFile, shorter
 from splitwatt.export.weights.checkpoints import read
@@ -53,8 +54,7 @@ def own(
     """
     config = timm_config(backbone)
     name = name or "split_" + re.sub(r"\W", "_", backbone)
-    if not re.fullmatch(r"\w+", name, re.ASCII):
-        raise UsageError(f"'{name}' is no model name", "use letters, digits and '_' in --name")
+    check_own_name(name)
     if not systems().keys().isdisjoint((name, f"{name}_local")):
         raise UsageError(f"the name {name} is taken by a packaged model", "choose another --name")
     file = (config.url or f"{backbone}.pth").rsplit("/", 1)[-1]
