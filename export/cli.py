@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import time
 import warnings
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from splitwatt.device_configs.cli import Command, note, parser, print_json, say
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.names import suggestion
 from splitwatt.engines.bundle.manifest import TASKS
+from splitwatt.engines.bundle.model_name import check_own_name
 
 if TYPE_CHECKING:
     from splitwatt.export.request import Request
@@ -391,8 +391,7 @@ def bundle(argv: list[str]) -> int:
 
     if options.tables and not options.server:
         raise UsageError("--tables needs --server", "a local model sends nothing")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.]*", options.name):
-        raise UsageError(f"'{options.name}' is no model name", "use letters, digits, '_' and '.'")
+    check_own_name(options.name)
     target = load_target(options.target)
     labels = read_labels(options.labels) if options.labels else None
     out = Path(options.bundles, target.name, options.name)

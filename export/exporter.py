@@ -122,7 +122,8 @@ def _heads(request: Request, network: Network, states: Mapping[str, LoadedFile])
     heads = {}
     for task, head in request.system.postprocess.items():
         given, source = (read_labels(request.labels) if request.labels else None), request.labels
-        state = states.get(task, states.get("model"))
+        named = [states[task]] if task in states else list(states.values())
+        state = next((state for state in named if state.labels), None)
         if given is None and state is not None and state.labels:
             given, source = list(state.labels), state.path
         heads[task] = with_labels(task, head, network.classes(task), given, source or "")

@@ -108,9 +108,9 @@ class Request:
         return has_coder == (self.coder == IN_GRAPH and manifest.split)
 
     def _labelled(self, manifest: Manifest) -> bool:
-        """Whether it has the class names asked for."""
+        """Whether it has the class names asked for, if any were."""
         if self.labels is None:
-            return not any(isinstance(h.labels, list) for h in manifest.postprocess.values())
+            return True
         return [h.labels for h in manifest.postprocess.values()] == [read_labels(self.labels)]
 
     def _calibrated(self, manifest: Manifest) -> bool:

@@ -1,5 +1,6 @@
 """What a model is called: `ladon_r50@0.32`, `jpeg@50+resnet50`, `ladon_r50@0.32-fp16`."""
 
+import re
 from typing import NamedTuple, Optional
 
 from splitwatt.device_configs.errors import UsageError
@@ -25,6 +26,21 @@ class ModelName(NamedTuple):
         at = "" if self.rate is None else "@" + self.rate
         ending = "" if self.precision == FP32 else "-" + self.precision
         return codec + at + plus + model + ending
+
+
+def check_own_name(name: str, where: str = "") -> None:
+    """Refuse a name for a model of one's own that would be read as a rate point, a codec or a folder.
+
+    Args:
+        where: before the sentence, as "mine.py: ".
+
+    Raises:
+        UsageError: names it.
+    """
+    if not re.match(r"[A-Za-z0-9][A-Za-z0-9_.]*\Z", name):
+        raise UsageError(
+            "%s'%s' is no model name" % (where, name), "use letters, digits, '_' and '.'"
+        )
 
 
 def read_name(name: str) -> ModelName:

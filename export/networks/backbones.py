@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,10 +12,11 @@ import torch
 from timm.layers.config import set_fused_attn
 from torch import nn
 
-from splitwatt.export.networks import ports
+from splitwatt.device_configs.names import check_known
+from splitwatt.export import ports
 from splitwatt.export.networks.classification import LOGIT_SPREAD, Classifier
 from splitwatt.export.spec import LoadedFile, Part, Photo
-from splitwatt.export.tracing.photos import squares
+from splitwatt.export.tracing.photos import CLASSIFIERS, squares
 from splitwatt.export.weights.checkpoints import fill
 from splitwatt.export.weights.random_weights import fit_batch_norms, level
 
@@ -27,8 +30,10 @@ class WholeClassifier(Classifier):
 
     Args:
         name: torchvision's.
-        fixed: whether its graph is for 224x224 alone, as one of windows is.
+        fixed: whether its graph is for the size of `preprocess` alone, as one of windows is.
     """
+
+    preprocess = CLASSIFIERS
 
     def __init__(self, name: str, fixed: bool) -> None:
         self.model = self._make(name)
@@ -41,7 +46,7 @@ class WholeClassifier(Classifier):
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
         """Fitted statistics, attention that differs, and classes that do so too."""
         enliven(self.model)
-        images = torch.from_numpy(squares())
+        images = torch.from_numpy(squares(self.preprocess))
         features = []
         fit_batch_norms([self.model], lambda: features.append(self.model(images)))
         level(last_linear(self.model), features[0], LOGIT_SPREAD)
@@ -50,7 +55,7 @@ class WholeClassifier(Classifier):
         """`model` alone."""
         (part,) = super().parts()
         if self.fixed_size:
-            part.inputs = (ports.image((SIDE, SIDE)),)
+            part.inputs = (ports.image(self.preprocess.crop),)
         return [part]
 
 
@@ -67,27 +72,39 @@ class TimmClassifier(WholeClassifier):
 
 
 def make_timm(name: str, num_classes: int = 1000) -> Any:
-    """A timm model without weights, its attention as plain matrix products that every graph has."""
+    """A timm model without weights, its attention as plain matrix products that every graph has.
+
+    Raises:
+        UsageError: timm has no such model.
+    """
     set_fused_attn(False)
+    timm_config(name)
     return timm.create_model(name, pretrained=False, num_classes=num_classes).eval()
 
 
+def timm_config(name: str) -> Any:
+    """What timm says of a model's published weights: input size, mean, classes, where they are.
+
+    Raises:
+        UsageError: timm has no such model.
+    """
+    model, _, _ = name.partition(".")
+    check_known("timm model", model, timm.list_models())
+    check_known("timm model", name, [model, *timm.list_pretrained(f"{model}.*")])
+    return timm.models.get_pretrained_cfg(name)
+
+
 def load_timm(model: Any, loaded: LoadedFile) -> None:
-    """A checkpoint of a timm model; its authors' names become timm's.
+    """A checkpoint of a timm model; its authors' names become timm's, as timm itself renames them.
 
     Raises:
         CheckpointError: see `splitwatt.export.weights.checkpoints.fill`.
     """
-    from timm.models.convnext import ConvNeXt
-    from timm.models.convnext import checkpoint_filter_fn as convnext_names
-    from timm.models.swin_transformer import SwinTransformer
-    from timm.models.swin_transformer import checkpoint_filter_fn as swin_names
-
-    state: Any = dict(loaded.state)
-    if isinstance(model, SwinTransformer):
-        state = swin_names(state, model)
-    elif isinstance(model, ConvNeXt):
-        state = convnext_names(state, model)  # type: ignore[no-untyped-call]
+    state: Any = loaded.state
+    rename = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    if rename is not None and set(state) != set(model.state_dict()):
+        with contextlib.suppress(Exception):  # of a file of another model: `fill` reports it
+            state = rename(dict(state), model)
     fill(model, state, loaded)
 
 

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torchvision.models import resnet50
 
 from splitwatt.engines.rangecoder import Tables
+from splitwatt.export import ports
 from splitwatt.export.graphs.bottleneck import Encoders
 from splitwatt.export.graphs.gdn import fixed
-from splitwatt.export.networks import ports
 from splitwatt.export.networks.hyperprior import HyperpriorModel
 from splitwatt.export.networks.latent_codecs import EightBits
 from splitwatt.export.spec import Coding, LoadedFile, Part

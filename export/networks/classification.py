@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from splitwatt.export.networks import ports
+from splitwatt.export import ports
 from splitwatt.export.spec import LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import fill

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from splitwatt.export.networks import ports
+from splitwatt.export import ports
 from splitwatt.export.networks.backbones import last_linear
 from splitwatt.export.networks.latent_codecs import LatentCodec
 from splitwatt.export.networks.split import LOGIT_SPREAD

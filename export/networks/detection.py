@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.detection.image_list import ImageList
 
+from splitwatt.export import ports
 from splitwatt.export.graphs.rcnn import Rcnn
 from splitwatt.export.graphs.ssd import Ssd
-from splitwatt.export.networks import ports
 from splitwatt.export.spec import LoadedFile, Network, Part, Photo
 from splitwatt.export.weights.checkpoints import fill
 from splitwatt.export.weights.random_weights import (

@@ -9,13 +9,16 @@ from typing import Any
 
 import torch
 from compressai.entropy_models import EntropyBottleneck
+from timm.models.convnext import ConvNeXt
+from timm.models.resnet import ResNet
+from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor, nn
 
-from splitwatt.device_configs.errors import CheckpointError
+from splitwatt.device_configs.errors import CheckpointError, UsageError
 from splitwatt.engines.bundle.manifest import Port
 from splitwatt.engines.rangecoder import Tables
+from splitwatt.export import ports
 from splitwatt.export.graphs import frankensplit as graphs
-from splitwatt.export.networks import ports
 from splitwatt.export.networks.backbones import SIDE, enliven, load_timm, make_timm
 from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.photos import squares
@@ -92,6 +95,11 @@ class FrankenSplit(Network):
     ) -> None:
         self.rate, self.shared, self.channels = rate, shared, channels
         self.backbone: Any = make_timm(backbone, num_classes)
+        if not isinstance(self.backbone, SwinTransformer | ConvNeXt | ResNet):
+            raise UsageError(
+                f"FrankenSplit's compressor is for a Swin, ConvNeXt or ResNet of timm, not {backbone}",
+                "docs/trained.md shows how to train a split model on any other",
+            )
         self.encoder = graphs.Encoder(channels).eval()
         self.bottleneck: Any = EntropyBottleneck(channels).eval()
         self.decoder = self._decoder(backbone, channels)

@@ -1,10 +1,11 @@
-"""A backbone cut in two around a learned bottleneck: one encoder and decoder for all its rates.
+"""A timm backbone cut in two around a learned bottleneck: one encoder and decoder for all its rates.
 
 The encoder is the backbone's first stages, unchanged, a copy of its next block, which is trained,
 and a 1x1 convolution to the latent; the decoder is a convolution from the latent and trained copies
-of the blocks after the cut; the tail is the backbone's own, unchanged. A rate scales each channel of the latent by a gain before rounding, as
-in Cui et al., "Asymmetric Gained Deep Image Compression with Continuous Rate Adaptation", CVPR
-2021. Exported, the gains of a rate are folded into the two convolutions.
+of the blocks after the cut; the tail is the backbone's own, unchanged. A rate scales each channel
+of the latent by a gain before rounding, as in Cui et al., "Asymmetric Gained Deep Image Compression
+with Continuous Rate Adaptation", CVPR 2021. Exported, the gains of a rate are folded into the two
+convolutions.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from torch import Tensor, nn
 from splitwatt.device_configs.errors import CheckpointError
 from splitwatt.engines.bundle.manifest import Port
 from splitwatt.engines.rangecoder import Tables
-from splitwatt.export.networks import ports
-from splitwatt.export.networks.backbones import SIDE, WholeClassifier, make_timm
+from splitwatt.export import ports
+from splitwatt.export.networks.backbones import WholeClassifier, load_timm, make_timm
 from splitwatt.export.networks.classification import LOGIT_SPREAD
+from splitwatt.export.networks.timm_cut import Cut
 from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import fill
@@ -32,49 +34,10 @@ from splitwatt.export.weights.random_weights import (
     level,
     quantised,
 )
+from splitwatt.export.zoo.trained import Trained
 
-LITE0 = "tf_efficientnet_lite0"
-# The stage that the cut goes through, channels there, channels of the latent.
-_STAGE, _WIDTH, CHANNELS = 3, 80, 64
-
-
-class Cut(nn.Module):
-    """The pieces of a backbone: `before` and `after` are copies to train, `front` and `tail` its own.
-
-    Args:
-        backbone: a timm EfficientNet in evaluation mode: conv_stem, bn1, blocks, conv_head.
-        stage: the stage of `blocks` whose first block ends the encoder.
-    """
-
-    def __init__(self, backbone: Any, stage: int) -> None:
-        super().__init__()
-        blocks = backbone.blocks
-        self.front = nn.Sequential(backbone.conv_stem, backbone.bn1, *blocks[:stage])
-        self.before = copy.deepcopy(blocks[stage][0])
-        self.after = copy.deepcopy(nn.Sequential(*blocks[stage][1:]))
-        self.tail = Tail(backbone, stage + 1)
-        for parameter in (*self.front.parameters(), *self.tail.parameters()):
-            parameter.requires_grad_(False)
-
-
-class Tail(nn.Module):
-    """Features of a stage -> logits, by the backbone's own blocks from stage `first` on."""
-
-    def __init__(self, backbone: Any, first: int) -> None:
-        super().__init__()
-        self.blocks = nn.Sequential(*backbone.blocks[first:])
-        self.head = nn.Sequential(backbone.conv_head, backbone.bn2)
-        self.pool, self.classifier = backbone.global_pool, backbone.classifier
-
-    def pooled(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, D): what the classifier takes."""
-        pooled: Tensor = self.pool(self.head(self.blocks(features)))
-        return pooled
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, classes)."""
-        logits: Tensor = self.classifier(self.pooled(features))
-        return logits
+# Of the latent, at most.
+_CHANNELS = 64
 
 
 def _bias(convolution: nn.Conv2d) -> Tensor:
@@ -147,16 +110,17 @@ class GainedSplit(nn.Module):
 
     Args:
         cut: of a backbone.
-        width: channels of the features at the cut.
-        channels: of the latent.
         rates: how many.
     """
 
-    def __init__(self, cut: Cut, width: int, channels: int, rates: int) -> None:
+    def __init__(self, cut: Cut, rates: int) -> None:
         super().__init__()
-        self.front, self.before = cut.front, cut.before
-        self.after, self.tail = cut.after, cut.tail
-        self.bottleneck = GainedBottleneck(width, channels, rates)
+        self.front, self.before, self.maps = cut.front, cut.before, cut.maps
+        self.own, self.after, self.tail = cut.own, cut.after, cut.tail
+        self.latent = cut.latent
+        width = cut.latent[0]
+        self.bottleneck = GainedBottleneck(width, min(_CHANNELS, width), rates)
+        self.eval()
 
 
 def trained(split: GainedSplit) -> nn.ModuleDict:
@@ -173,12 +137,17 @@ def shipped(split: GainedSplit) -> dict[str, Tensor]:
     return {k: v.contiguous() for k, v in state.items() if not k.endswith(tables)}
 
 
-def in_order(model: nn.Module, loaded: LoadedFile) -> None:
-    """Fill a timm model from a file of the same tensors, in the same order, under other names.
+def load_backbone(model: Any, loaded: LoadedFile) -> None:
+    """A timm model from timm's file, or EfficientNet-Lite0 from its package's.
+
+    The package's file has the same tensors in the same order, under other names.
 
     Raises:
         CheckpointError: another number of tensors, or another shape.
     """
+    if "_conv_stem.weight" not in loaded.state:
+        load_timm(model, loaded)
+        return
     wanted = model.state_dict()
     if len(wanted) != len(loaded.state):
         raise CheckpointError(
@@ -188,27 +157,29 @@ def in_order(model: nn.Module, loaded: LoadedFile) -> None:
     fill(model, dict(zip(wanted, loaded.state.values(), strict=True)), loaded)
 
 
-class LocalLite0(WholeClassifier):
-    """image -> logits of EfficientNet-Lite0 at 224x224."""
+class LocalBackbone(WholeClassifier):
+    """image -> logits of the whole backbone, at the size that it is split for."""
 
-    def __init__(self) -> None:
-        super().__init__(LITE0, fixed=True)
+    def __init__(self, recipe: Trained) -> None:
+        self.recipe, self.preprocess = recipe, recipe.preprocess
+        super().__init__(recipe.backbone, fixed=True)
 
     def _make(self, name: str) -> Any:
-        return make_timm(name)
+        return make_timm(name, self.recipe.classes)
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
-        """The checkpoint `model`: the package's file."""
-        in_order(self.model, states["model"])
+        """The checkpoint `model`."""
+        load_backbone(self.model, states["model"])
         return []
 
+    def parts(self) -> list[Part]:
+        """`model` alone."""
+        (part,) = super().parts()
+        part.outputs = (ports.logits(self.recipe.classes),)
+        return [part]
 
-def split_lite0(backbone: Any, rates: int) -> GainedSplit:
-    """EfficientNet-Lite0 cut through its fourth stage, as it is trained here."""
-    return GainedSplit(Cut(backbone, _STAGE), _WIDTH, CHANNELS, rates).eval()
 
-
-class SplitLite0(Network):
+class SplitBackbone(Network):
     """image -> latent | latent -> features -> logits, at one of the trained rates.
 
     Args:
@@ -218,14 +189,15 @@ class SplitLite0(Network):
 
     fixed_size = True
 
-    def __init__(self, rate: int, rates: int) -> None:
-        self.rate, self.rates = rate, rates
-        self.backbone: Any = make_timm(LITE0)
+    def __init__(self, recipe: Trained, rate: int, rates: int) -> None:
+        self.recipe, self.rate, self.rates = recipe, rate, rates
+        self.backbone: Any = make_timm(recipe.backbone, recipe.classes)
         self._assemble()
 
     def _assemble(self) -> None:
         """The split model's modules on the backbone as it is now."""
-        self.split = split_lite0(self.backbone, self.rates)
+        self.cut = Cut(self.backbone, self.recipe.at, self.recipe.side)
+        self.split = GainedSplit(self.cut, self.rates)
         self.bottleneck: Any = self.split.bottleneck.entropy[self.rate]
         self._fold()
 
@@ -233,8 +205,8 @@ class SplitLite0(Network):
         """Encoder and decoder with the gains of the rate in their convolutions."""
         split = self.split
         down, up = split.bottleneck.folded(self.rate)
-        self.encoder = nn.Sequential(split.front, split.before, down).eval()
-        self.decoder = nn.Sequential(up, split.after).eval()
+        self.encoder = nn.Sequential(split.front, split.before, split.maps, down).eval()
+        self.decoder = nn.Sequential(up, split.own, split.after).eval()
         self.encoder_modules = (self.encoder, self.bottleneck)
 
     def coding(self) -> Coding:
@@ -247,7 +219,7 @@ class SplitLite0(Network):
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """`compressor`: what was trained; `model`: the backbone."""
-        in_order(self.backbone, states["model"])
+        load_backbone(self.backbone, states["model"])
         self._assemble()
         fill(trained(self.split), states["compressor"].state, states["compressor"])
         self.bottleneck.update(force=True)
@@ -256,29 +228,32 @@ class SplitLite0(Network):
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
         """Fitted statistics, a bottleneck of principal components, classes that spread."""
-        images = torch.from_numpy(squares())
+        images = torch.from_numpy(squares(self.recipe.preprocess))
         with torch.no_grad():
             fit_batch_norms([self.backbone], lambda: self.backbone(images))
             self._assemble()
-            features = self.split.before(self.split.front(images))
+            features = self.split.maps(self.split.before(self.split.front(images)))
             step = float(features.std())
             self.split.bottleneck.fit(features, [step / 2**r for r in range(self.rates)])
             self._fold()
             latent = self.encoder(images)
             fit_entropy(self.bottleneck, latent)
             logits = self.split.tail(self.decoder(quantised(self.bottleneck, latent)))
-            level(self.backbone.classifier, logits, LOGIT_SPREAD)
+            level(self.backbone.get_classifier(), logits, LOGIT_SPREAD)
 
     def parts(self) -> list[Part]:
         """encoder | decoder, tail."""
-        latent = Port("latent", "float32", (1, CHANNELS, SIDE // 16, SIDE // 16))
-        features = Port("features", "float32", (1, _WIDTH, SIDE // 16, SIDE // 16))
+        channels = self.split.bottleneck.down.out_channels
+        latent = Port("latent", "float32", (1, channels, *self.cut.latent[1:]))
+        features = Port("features", "float32", (1, *self.cut.features))
+        image = ports.image((self.recipe.side, self.recipe.side))
         return [
-            Part("encoder", "board", self.encoder, (ports.image((SIDE, SIDE)),), (latent,),
+            Part("encoder", "board", self.encoder, (image,), (latent,),
                  lambda tensors: {"latent": self.encoder(tensors["image"])}, [self.encoder]),
             Part("decoder", "server", self.decoder, (latent,), (features,),
                  lambda tensors: {"features": self.decoder(tensors["latent"])}, [self.decoder]),
-            Part("tail", "server", self.split.tail, (features,), (ports.logits(),),
+            Part("tail", "server", self.split.tail, (features,),
+                 (ports.logits(self.recipe.classes),),
                  lambda tensors: {"logits": self.split.tail(tensors["features"])},
                  [self.split.tail]),
         ]  # fmt: skip

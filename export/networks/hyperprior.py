@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from splitwatt.engines.bundle.manifest import Port
 from splitwatt.engines.codecs.hyperprior import PART
 from splitwatt.engines.rangecoder import Tables
+from splitwatt.export import ports
 from splitwatt.export.graphs.hyperprior import Parameters
-from splitwatt.export.networks import ports
 from splitwatt.export.spec import Coding, Part
 from splitwatt.export.weights.random_weights import quantised
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from splitwatt.export import ports
 from splitwatt.export.graphs.segmentation import WholeSegmenter
-from splitwatt.export.networks import ports
 from splitwatt.export.spec import LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import fill

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from splitwatt.engines.bundle.manifest import Port
+from splitwatt.export import ports
 from splitwatt.export.graphs.bottleneck import Body
 from splitwatt.export.graphs.rcnn import Rcnn
 from splitwatt.export.graphs.segmentation import Segmenter
-from splitwatt.export.networks import ports
 from splitwatt.export.networks.bottlenecks import Bottleneck
 from splitwatt.export.networks.detection import detections, fit_rcnn
 from splitwatt.export.networks.segmentation import LOGIT_SPREAD as MASK_SPREAD

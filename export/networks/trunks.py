@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torchvision import models
 
 from splitwatt.engines.bundle.manifest import Port
+from splitwatt.export import ports
 from splitwatt.export.graphs.bottleneck import PooledClassifier
-from splitwatt.export.networks import ports
 from splitwatt.export.networks.bottlenecks import Bottleneck
 
 

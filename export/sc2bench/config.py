@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from splitwatt.device_configs.errors import ConfigError, UsageError
+from splitwatt.device_configs.errors import ConfigError
 from splitwatt.device_configs.files import read_bounded
 from splitwatt.engines.bundle.manifest import Head, Preprocess, Resize
 from splitwatt.export.spec import (
@@ -127,8 +127,6 @@ def system(path: str, name: str | None = None) -> System:
     """
     if name is None:
         name = re.sub(r"[^a-z0-9_.]+", "_", Path(path).stem.lower()).strip("_.")
-    elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.]*", name):
-        raise UsageError(f"'{name}' is no model name", "use letters, digits, '_' and '.'")
     return from_document(read(path), path, name)
 
 

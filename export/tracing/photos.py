@@ -16,6 +16,7 @@ from splitwatt.export.spec import Photo, shorter
 
 # Parity is checked on these, and the bundle carries them: two real photographs, two shapes.
 SAMPLES = ("raccoon", "astronaut")
+CLASSIFIERS = shorter(256, crop=(224, 224))
 
 
 @functools.cache
@@ -38,7 +39,6 @@ def samples(spec: Preprocess) -> list[Photo]:
     return photos(spec, SAMPLES)
 
 
-def squares() -> np.ndarray:
-    """The packaged photographs as classifiers see them: float32 (photographs, 3, 224, 224)."""
-    spec = shorter(256, crop=(224, 224))
+def squares(spec: Preprocess = CLASSIFIERS) -> np.ndarray:
+    """The packaged photographs as classifiers see them: float32 (photographs, 3, side, side)."""
     return np.concatenate([photo.tensor for photo in photos(spec)])

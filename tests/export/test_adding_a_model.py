@@ -1,6 +1,7 @@
 """docs/adding-a-model.md does what it says: each of its files makes models that export and verify."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ from torchvision import models
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.verify.verify import verify
-from splitwatt.export import cli, experiment, zoo
+from splitwatt.export import cli, experiment, exporter, zoo
+from splitwatt.export.spec import LoadedFile
 from splitwatt.export.weights.random_weights import seeded
 from splitwatt.profiler.config.config import load_config
 from tests.conftest import ROOT, splitwatt
@@ -98,6 +100,7 @@ def test_a_timm_backbone_with_a_compressor_exports_and_verifies(tmp_path):
         ("x = 1\n", "does not import: AttributeError"),
         ("SYSTEMS = [1]\n", "SYSTEMS must be a list of System"),
         ("SYSTEMS = 3\n", "does not import: TypeError"),
+        ("raise SystemExit(0)\n", "line 1 does not import: SystemExit: 0"),
         (
             "import sys\nraise ValueError('why\\nnot')\n",
             "line 2 does not import: ValueError: why not",
@@ -113,6 +116,55 @@ def test_a_broken_file_is_one_sentence_and_hides_no_other_model(tmp_path, exampl
     result = splitwatt("models", "--zoo", broken, "--zoo", example, check=False)
     assert result.returncode == 1 and NAME in result.stdout and "resnet50" in result.stdout
     assert said in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (
+            ("mobilenet_v2(weights", "mobilenet_v2(wieghts"),
+            "line 17 does not build mobilenet_v2_split",
+        ),
+        (("codec=EightBits()", "codec=no_codec"), "NameError: name 'no_codec' is not defined"),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_one_sentence(tmp_path, change, said):
+    path = tmp_path / "mine.py"
+    path.write_text(EXAMPLE.replace(*change))
+    zoo.add_file(str(path))
+    with pytest.raises(UsageError, match=said):
+        zoo.find(NAME)[0].build("8bit")
+
+
+def test_class_names_come_from_the_backbones_file_too(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(SHORT[2])
+    zoo.add_file(str(path))
+    system = zoo.find("atto")[0]
+    names = tuple(f"bird {number}" for number in range(100))
+    states = {
+        "compressor": LoadedFile("atto.pt", {}),
+        "backbone": LoadedFile("backbone.pt", {}, labels=names),
+    }
+    request = SimpleNamespace(system=system, labels=None)
+    heads = exporter._heads(request, system.build(None), states)
+    assert heads["classification"].labels == list(names)
+
+
+def test_a_backbone_that_the_compressor_is_not_for_is_one_sentence(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(SHORT[2].replace("convnext_atto", "test_vit"))
+    zoo.add_file(str(path))
+    with pytest.raises(UsageError, match="Swin, ConvNeXt or ResNet of timm, not test_vit"):
+        zoo.find("atto")[0].build(None)
+
+
+@pytest.mark.parametrize("name", ["x@2", "a+b", "../a", "a b", "a-fp16", ""])
+def test_a_name_that_is_no_model_name_is_refused(tmp_path, name):
+    path = tmp_path / "mine.py"
+    path.write_text(SHORT[0].replace("narrow", name))
+    with pytest.raises(UsageError, match="is no model name"):
+        zoo.add_file(str(path))
 
 
 def test_a_name_that_is_taken_is_refused(tmp_path):

@@ -16,9 +16,10 @@ from splitwatt.engines.pipeline.pipeline import BoardPipeline, ServerPipeline, r
 from splitwatt.engines.pipeline.preprocess import preprocess
 from splitwatt.engines.rangecoder import RangeCoder, Tables
 from splitwatt.export.networks.backbones import make_timm
-from splitwatt.export.networks.gained_split import LITE0, split_lite0, trained
+from splitwatt.export.networks.gained_split import GainedSplit, trained
+from splitwatt.export.networks.timm_cut import Cut
 from splitwatt.export.weights.files import locate
-from splitwatt.export.zoo.trained import BACKBONE, RATES
+from splitwatt.export.zoo.trained import LITE0, RATES
 from tests.conftest import ROOT, splitwatt
 
 WEIGHTS = ROOT / "export" / "weights" / "trained" / "split_lite0.safetensors"
@@ -37,12 +38,16 @@ def deployed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model():
-    backbone = make_timm(LITE0).eval()
-    path = locate((BACKBONE,), None, "efficientnet_lite0", None)["model"]
+    backbone = make_timm("tf_efficientnet_lite0")
+    path = locate((LITE0.model,), None, "efficientnet_lite0", None)["model"]
     values = torch.load(path, weights_only=True).values()
     backbone.load_state_dict(dict(zip(backbone.state_dict(), values, strict=True)))
-    split = split_lite0(backbone, len(RATES))
-    missing, unexpected = trained(split).load_state_dict(load_file(WEIGHTS), strict=False)
+    return filled(GainedSplit(Cut(backbone, "blocks.3.0", 224), len(RATES)), WEIGHTS)
+
+
+def filled(split, weights):
+    """`split` with trained weights, its entropy models ready."""
+    missing, unexpected = trained(split).load_state_dict(load_file(weights), strict=False)
     tables = ("_quantized_cdf", "_offset", "_cdf_length", "num_batches_tracked")
     assert not unexpected and all(name.endswith(tables) for name in missing)
     for entropy in split.bottleneck.entropy:
@@ -52,7 +57,11 @@ def model():
 
 @pytest.mark.parametrize("rate", TRIED)
 def test_symbols_strings_and_answers_are_the_models(deployed, model, rate):
-    bundle, index = deployed[rate], RATES.index(rate)
+    check_bundle(deployed[rate], model, RATES.index(rate))
+
+
+def check_bundle(bundle, model, index):
+    """Bytes, symbols and answers on the packaged photographs are those of `model`, in PyTorch."""
     assert bundle.manifest.weights.trained
     entropy = model.bottleneck.entropy[index]
     tables = Tables.from_compressai(entropy)
@@ -62,7 +71,8 @@ def test_symbols_strings_and_answers_are_the_models(deployed, model, rate):
         for path in default_photos():
             photograph = decode_image(path)
             image = torch.from_numpy(preprocess(photograph, bundle.manifest.preprocess).tensor)
-            latent = model.bottleneck.latent(model.before(model.front(image)), index)
+            features = model.maps(model.before(model.front(image)))
+            latent = model.bottleneck.latent(features, index)
             (string,) = entropy.compress(latent)
             symbols = entropy.decompress([string], latent.shape[2:])
             # CompressAI's own bytes of the model's latent, and the bundle's symbols of the photograph.
@@ -74,13 +84,12 @@ def test_symbols_strings_and_answers_are_the_models(deployed, model, rate):
             assert certain.mean() > 0.99
             np.testing.assert_allclose(received[certain], symbols.numpy()[certain], atol=1e-6)
             assert coder.encode(received)[0] == string or not certain.all()
-            due = model.tail(
-                model.after(model.bottleneck.restored(torch.from_numpy(received), index))
-            )
+            restored = model.bottleneck.restored(torch.from_numpy(received), index)
+            due = model.tail(model.after(model.own(restored)))
             answer, _ = server.run(request.payload, request.sizes)
             scores, labels = due.softmax(1)[0].topk(5)
-            found = answer["classification"]
-            np.testing.assert_allclose(found["scores"], scores.numpy(), atol=LOGIT)
+            answered = answer["classification"]
+            np.testing.assert_allclose(answered["scores"], scores.numpy(), atol=LOGIT)
             apart = (scores[:-1] - scores[1:]).min() > 2 * LOGIT
-            assert not apart or found["labels"].tolist() == labels.tolist()
-            assert found["labels"][0] == labels[0]
+            assert not apart or answered["labels"].tolist() == labels.tolist()
+            assert answered["labels"][0] == labels[0]

@@ -1,4 +1,4 @@
-"""The training of split_lite0: split by photograph, goes on where it was stopped, same seed same bytes."""
+"""The training of split_lite0: split by photograph, continues where it was stopped, same seed same bytes."""
 
 import json
 import subprocess
@@ -11,30 +11,20 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from splitwatt.device_configs.errors import ImageError
 from splitwatt.engines.photos import default_photos
 from splitwatt.export.networks.backbones import make_timm
-from splitwatt.export.networks.gained_split import LITE0, in_order, shipped, split_lite0
+from splitwatt.export.networks.gained_split import GainedSplit, load_backbone, shipped
+from splitwatt.export.networks.timm_cut import Cut
 from splitwatt.export.training import crops, loop, photographs
 from splitwatt.export.weights.checkpoints import read
 from splitwatt.export.weights.files import locate
-from splitwatt.export.zoo.trained import BACKBONE, RATES
+from splitwatt.export.zoo.trained import LITE0, RATES
 from tests.conftest import ROOT
 from tools import trained_page
 
 SHIPPED = ROOT / "export" / "weights" / "trained" / "training.json"
 ARGUMENTS = ("--crops", "40", "--iterations", "4", "--seed", "7")
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """Real photographs: parts of the packaged ones."""
-    folder = tmp_path_factory.mktemp("pictures")
-    for path in default_photos():
-        image = Image.open(path)
-        for number, left in enumerate((0, image.width // 4, image.width // 2)):
-            part = image.crop((left, 0, left + image.width // 2, image.height))
-            part.save(folder / f"{Path(path).stem}-{number}.png")
-    return folder
 
 
 def train(folder, pictures, *arguments):
@@ -61,20 +51,22 @@ def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(tmp_path, p
     assert set(stated) == set(json.loads(SHIPPED.read_text()))
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_weights(tmp_path, pictures, monkeypatch):
+def test_a_run_that_was_stopped_continues_to_the_same_weights(tmp_path, pictures, monkeypatch):
     """In one process: a stop behind the first saved state, then the rest from that state."""
     train(tmp_path, pictures)
     whole = load_file(tmp_path / "split_lite0.safetensors")
-    pool = loop.Pool.kept(tmp_path / "pool-7-40.npz", pytest.fail)
+    (kept,) = tmp_path.glob("pool-*.npz")
+    pool = loop.Pool.kept(kept, pytest.fail)
     monkeypatch.setattr(loop, "_SAVE_EVERY", 2)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         for stop in (True, False):
             torch.manual_seed(7)
-            backbone = make_timm(LITE0)
-            in_order(backbone, read(locate((BACKBONE,), None, "efficientnet_lite0", None)["model"]))
-            split = split_lite0(backbone, len(RATES)).to(memory_format=torch.channels_last)
+            backbone = make_timm(LITE0.backbone)
+            load_backbone(backbone, read(locate((LITE0.model,), None, LITE0.local, None)["model"]))
+            split = GainedSplit(Cut(backbone, LITE0.at, LITE0.side), len(RATES))
+            split = split.to(memory_format=torch.channels_last)
             run = loop.Training(split, pool, 4, 7)
             assert run.resume(tmp_path / "again.pt") is not stop
             if stop:
@@ -97,7 +89,7 @@ def interrupt(_text):
 def test_a_finished_run_is_not_trained_again(tmp_path, pictures):
     train(tmp_path, pictures)
     before = (tmp_path / "split_lite0.safetensors").read_bytes()
-    assert "goes on at iteration 4 of 4" in train(tmp_path, pictures)
+    assert "continues at iteration 4 of 4" in train(tmp_path, pictures)
     assert (tmp_path / "split_lite0.safetensors").read_bytes() == before
 
 
@@ -124,6 +116,21 @@ def test_held_out_photographs_are_a_part_and_files_that_show_the_same_stay_toget
     assert stamps == []
 
 
+def test_photographs_are_read_as_boards_read_them_whatever_their_names(tmp_path):
+    (tmp_path / "b").mkdir()
+    image = Image.open(default_photos()[0])
+    exif = image.getexif()
+    exif[0x0112] = 6
+    for number in range(16):
+        part = image.crop((number, 0, number + 200, 300))
+        part.save(tmp_path / "b" / f"{number}.JPG", exif=exif)
+    pictures = photographs.own(tmp_path)
+    assert len(pictures) == 16 and {p.pixels.shape for p in pictures} == {(200, 300, 3)}
+    (tmp_path / "b" / "3.JPG").write_bytes(b"no image")
+    with pytest.raises(ImageError, match="3.JPG"):
+        photographs.own(tmp_path)
+
+
 def test_a_folder_of_too_few_photographs_costs_one_sentence(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "splitwatt.export.training", "--out", str(tmp_path / "out"),
@@ -142,8 +149,8 @@ def test_the_page_says_how_the_shipped_weights_were_made():
 def test_crops_are_of_the_photograph_and_repeatable():
     pixels = np.asarray(Image.open(default_photos()[0]).convert("RGB"))
     photograph = photographs.Photograph("one", pixels, False)
-    one, two = (crops.random_crop([photograph], [], np.random.default_rng(3)) for _ in range(2))
-    assert one.shape == (crops.SIDE, crops.SIDE, 3)
+    one, two = (crops.random_crop([photograph], [], np.random.default_rng(3), 96) for _ in range(2))
+    assert one.shape == (96, 96, 3)
     assert np.array_equal(one, two)
     squares = crops.fixed_crops(photograph, 5, 256)
     assert [image.size for image in squares] == [(256, 256)] * 5

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from splitwatt.engines.bundle.manifest import Port
 from splitwatt.engines.codecs.autoregressive import CONTEXT, HYPER, KERNEL
 from splitwatt.engines.rangecoder import Tables
+from splitwatt.export import ports
 from splitwatt.export.graphs.input_compression import Analysis, Context
-from splitwatt.export.networks import ports
 from splitwatt.export.networks.image_codecs.neural_codecs import (
     GAUSSIAN_BITS,
     SIDE,

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.manifest import CodecSpec, Preprocess
 from splitwatt.engines.codecs import open_codec
+from splitwatt.export import ports
 from splitwatt.export.graphs.input_compression import Normalised
-from splitwatt.export.networks import ports
 from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo, System
 from splitwatt.export.tracing.photos import photos as views
 from splitwatt.export.weights.random_weights import seeded

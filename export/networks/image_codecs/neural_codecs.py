@@ -13,8 +13,8 @@ from compressai.zoo.pretrained import load_pretrained
 from torch import Tensor, nn
 
 from splitwatt.engines.rangecoder import Tables
+from splitwatt.export import ports
 from splitwatt.export.graphs.input_compression import Analysis, Synthesis
-from splitwatt.export.networks import ports
 from splitwatt.export.networks.hyperprior import HyperpriorModel
 from splitwatt.export.networks.image_codecs.input_compression import Compressor
 from splitwatt.export.spec import IMAGENET_MEAN, IMAGENET_STD, Coding, LoadedFile, Part

@@ -7,7 +7,7 @@ from splitwatt.engines.bundle.manifest import Port
 _MAP = (1, 3, None, None)
 
 
-def image(size: tuple[int, int] | None = None) -> Port:
+def image(size: tuple[int, ...] | None = None) -> Port:
     """The normalised image, of any or a fixed (height, width)."""
     return Port("image", "float32", _MAP if size is None else (1, 3, *size))
 

@@ -1,0 +1,103 @@
+"""A backbone of timm with weights of the user's own: what is trained on it, and its `--zoo` file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.files import write_atomic, write_atomic_with
+from splitwatt.engines.bundle.model_name import check_own_name
+from splitwatt.export.networks.backbones import timm_config
+from splitwatt.export.spec import Checkpoint, LoadedFile, shorter
+from splitwatt.export.weights.checkpoints import read
+from splitwatt.export.weights.files import locate
+from splitwatt.export.zoo import systems
+from splitwatt.export.zoo.trained import LITE0, Trained
+
+_ZOO_FILE = '''"""{recipe.name}, and the local model that it was trained to agree with."""
+
+from pathlib import Path
+
+from splitwatt.export.spec import shorter
+from splitwatt.export.zoo.trained import Trained
+
+SYSTEMS = Trained.own(
+    Path(__file__).resolve().parent,
+    name="{recipe.name}",
+    backbone="{recipe.backbone}",
+    at="{recipe.at}",
+    classes={recipe.classes},
+    preprocess=shorter(
+        {resize.size}, crop={spec.crop}, filter="{resize.filter}", mean={spec.mean}, std={spec.std}
+    ),
+).systems()
+'''
+
+
+def own(
+    out: Path, name: str | None, backbone: str, at: str | None, weights: str | None
+) -> tuple[Trained, LoadedFile]:
+    """The recipe of a backbone, and its weights.
+
+    Args:
+        out: the folder that is trained to.
+        name: of the split model; None: `split_` and the backbone's.
+        at: the module that ends the encoder; None: EfficientNet-Lite0's, none of another backbone.
+        weights: a file of the backbone's weights; None: the one that timm downloaded.
+
+    Raises:
+        UsageError: no such backbone, or no weights of it.
+    """
+    config = timm_config(backbone)
+    name = name or "split_" + re.sub(r"\W", "_", backbone)
+    check_own_name(name)
+    if not systems().keys().isdisjoint((name, f"{name}_local")):
+        raise UsageError(f"the name {name} is taken by a packaged model", "choose another --name")
+    file = (config.url or f"{backbone}.pth").rsplit("/", 1)[-1]
+    published = Checkpoint("model", (file,), config.url or None, hub=config.hf_hub_id)
+    files = locate((published,), weights, backbone, None)
+    if files is None and backbone == LITE0.backbone:
+        files = locate((LITE0.model,), None, backbone, None)
+    if files is None:
+        raise UsageError(
+            f"there are no weights of timm's {backbone} here",
+            "give a file with --weights, or download timm's: "
+            f"python -c \"import timm; timm.create_model('{backbone}', pretrained=True)\"",
+        )
+    loaded = read(files["model"])
+    side = config.input_size[-1]
+    preprocess = shorter(
+        round(side / config.crop_pct),
+        crop=(side, side),
+        filter=f"pillow-{config.interpolation}",
+        mean=tuple(config.mean),
+        std=tuple(config.std),
+    )
+    at = at or (LITE0.at if backbone == LITE0.backbone else "")
+    classes = _classes(config, loaded)
+    return Trained.own(out.resolve(), name, backbone, at, classes, preprocess), loaded
+
+
+def _classes(config: Any, loaded: LoadedFile) -> int:
+    """Of the last layer in the file; of timm's own model where the file names it otherwise."""
+    names = [config.classifier] if isinstance(config.classifier, str) else config.classifier or ()
+    heads = [loaded.state[f"{n}.weight"] for n in names if f"{n}.weight" in loaded.state]
+    classes = len(heads[0]) if heads else int(config.num_classes)
+    if classes < 2:
+        raise UsageError(
+            f"{loaded.path} has no classifier", "give weights that were trained with one"
+        )
+    return classes
+
+
+def write(recipe: Trained, backbone: Any, labels: tuple[str, ...] | None) -> None:
+    """What an export of `recipe` needs besides the trained weights: zoo.py and the backbone's."""
+    (file,) = recipe.model.paths
+    content = {"state_dict": backbone.state_dict(), "labels": labels}
+    write_atomic_with(file, lambda opened: torch.save(content, opened))
+    text = _ZOO_FILE.format(recipe=recipe, spec=recipe.preprocess, resize=recipe.preprocess.resize)
+    write_atomic(str(Path(file).with_name("zoo.py")), text)
