@@ -2,8 +2,8 @@
 
 The sub-folders import each other one way: those on a line only from lines above it.
 
-    spec, ports, compat, graphs, labels, replacing, experiment        what a model is; what a target runs
-    precision, tracing                                                graphs, and graphs in fp16 and int8
+    spec, compat, graphs, labels, replacing, experiment               what a model is; what a target runs
+    ports, precision, tracing                                         graphs, and graphs in fp16 and int8
     weights                                                           checkpoints and random weights
     calibrate, own_graphs
     networks                                                          the models in PyTorch

@@ -19,7 +19,7 @@ from compressai.entropy_models import EntropyBottleneck
 from torch import Tensor, nn
 
 from splitwatt.device_configs.errors import CheckpointError
-from splitwatt.engines.bundle.manifest import Port
+from splitwatt.engines.bundle.manifest import Port, Preprocess
 from splitwatt.engines.rangecoder import Tables
 from splitwatt.export import ports
 from splitwatt.export.networks.backbones import WholeClassifier, load_timm, make_timm
@@ -34,7 +34,6 @@ from splitwatt.export.weights.random_weights import (
     level,
     quantised,
 )
-from splitwatt.export.zoo.trained import Trained
 
 # Of the latent, at most.
 _CHANNELS = 64
@@ -160,12 +159,12 @@ def load_backbone(model: Any, loaded: LoadedFile) -> None:
 class LocalBackbone(WholeClassifier):
     """image -> logits of the whole backbone, at the size that it is split for."""
 
-    def __init__(self, recipe: Trained) -> None:
-        self.recipe, self.preprocess = recipe, recipe.preprocess
-        super().__init__(recipe.backbone, fixed=True)
+    def __init__(self, backbone: str, classes: int, preprocess: Preprocess) -> None:
+        self.preprocess, self.class_count = preprocess, classes
+        super().__init__(backbone, fixed=True)
 
     def _make(self, name: str) -> Any:
-        return make_timm(name, self.recipe.classes)
+        return make_timm(name, self.class_count)
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """The checkpoint `model`."""
@@ -175,7 +174,7 @@ class LocalBackbone(WholeClassifier):
     def parts(self) -> list[Part]:
         """`model` alone."""
         (part,) = super().parts()
-        part.outputs = (ports.logits(self.recipe.classes),)
+        part.outputs = (ports.logits(self.class_count),)
         return [part]
 
 
@@ -183,20 +182,27 @@ class SplitBackbone(Network):
     """image -> latent | latent -> features -> logits, at one of the trained rates.
 
     Args:
+        backbone: timm's name.
+        at: the module that ends the encoder.
+        classes: of the backbone's head.
+        preprocess: to a square image.
         rate: its number, from 0.
         rates: how many the weights are for.
     """
 
     fixed_size = True
 
-    def __init__(self, recipe: Trained, rate: int, rates: int) -> None:
-        self.recipe, self.rate, self.rates = recipe, rate, rates
-        self.backbone: Any = make_timm(recipe.backbone, recipe.classes)
+    def __init__(
+        self, backbone: str, at: str, classes: int, preprocess: Preprocess, rate: int, rates: int
+    ) -> None:
+        self.at, self.class_count, self.preprocess = at, classes, preprocess
+        self.rate, self.rates, self.side = rate, rates, (preprocess.crop or (0,))[0]
+        self.backbone: Any = make_timm(backbone, classes)
         self._assemble()
 
     def _assemble(self) -> None:
         """The split model's modules on the backbone as it is now."""
-        self.cut = Cut(self.backbone, self.recipe.at, self.recipe.side)
+        self.cut = Cut(self.backbone, self.at, self.side)
         self.split = GainedSplit(self.cut, self.rates)
         self.bottleneck: Any = self.split.bottleneck.entropy[self.rate]
         self._fold()
@@ -228,7 +234,7 @@ class SplitBackbone(Network):
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
         """Fitted statistics, a bottleneck of principal components, classes that spread."""
-        images = torch.from_numpy(squares(self.recipe.preprocess))
+        images = torch.from_numpy(squares(self.preprocess))
         with torch.no_grad():
             fit_batch_norms([self.backbone], lambda: self.backbone(images))
             self._assemble()
@@ -246,14 +252,14 @@ class SplitBackbone(Network):
         channels = self.split.bottleneck.down.out_channels
         latent = Port("latent", "float32", (1, channels, *self.cut.latent[1:]))
         features = Port("features", "float32", (1, *self.cut.features))
-        image = ports.image((self.recipe.side, self.recipe.side))
+        image = ports.image((self.side, self.side))
         return [
             Part("encoder", "board", self.encoder, (image,), (latent,),
                  lambda tensors: {"latent": self.encoder(tensors["image"])}, [self.encoder]),
             Part("decoder", "server", self.decoder, (latent,), (features,),
                  lambda tensors: {"features": self.decoder(tensors["latent"])}, [self.decoder]),
             Part("tail", "server", self.split.tail, (features,),
-                 (ports.logits(self.recipe.classes),),
+                 (ports.logits(self.class_count),),
                  lambda tensors: {"logits": self.split.tail(tensors["features"])},
                  [self.split.tail]),
         ]  # fmt: skip

@@ -67,12 +67,19 @@ class Trained:
         def whole(_rate: str | None) -> Network:
             from splitwatt.export.networks.gained_split import LocalBackbone
 
-            return LocalBackbone(self)
+            return LocalBackbone(self.backbone, self.classes, self.preprocess)
 
         def split(rate: str | None) -> Network:
             from splitwatt.export.networks.gained_split import SplitBackbone
 
-            return SplitBackbone(self, RATES.index(str(rate)), len(RATES))
+            return SplitBackbone(
+                self.backbone,
+                self.at,
+                self.classes,
+                self.preprocess,
+                RATES.index(str(rate)),
+                len(RATES),
+            )
 
         local = System(
             name=self.local,
