@@ -44,7 +44,7 @@ demo: $(VENV)/.user ## a trained split model beside JPEG and WebP; then seven of
 	{ $$profile $(SLOW_BOARD) || { test $$? = 2 && echo "going on without a quota: the board is this whole machine" && $$profile; }; } && \
 	$(BIN)/splitwatt report $$run --out $(DEMO)/report
 
-trained: $(VENV)/.user ## train split_lite0 again in build/trained, on free photographs of Debian's packages
+trained: $(VENV)/.user ## train split_lite0 again in build/trained (other backbones: docs/trained.md)
 	$(BIN)/python -m splitwatt.export.training --out build/trained
 
 # Every rate point against the local model, on the crops that `make trained` held out.
