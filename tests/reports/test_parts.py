@@ -100,16 +100,19 @@ def test_the_paper_is_quoted_as_it_is_printed():
 
 
 def test_no_two_of_25_curves_look_the_same():
-    looks = [style.look_at(i, tradeoff._COLOURS, style.MARKERS) for i in range(25)]
-    assert len(set(looks)) == 25
-    assert [colour for colour, _ in looks[:5]] == list(tradeoff._COLOURS[:5])
+    names = [f"s{i}" for i in range(25)]
+    with style.coloured(names):
+        looks = tradeoff._looks([Curve(name, name, (), False, False) for name in names], [])
+    assert len({(look.colour, look.marker, look.line) for look in looks}) == 25
+    assert [look.colour for look in looks[:9]] == [colour for colour, _ in style.LOOKS]
     assert len(set(dots._MARKERS)) == 18
 
 
 def test_a_system_looks_the_same_in_every_figure_of_a_report():
-    with style.systems(["Mine", "SC", "Theirs"]):
+    with style.coloured(["LC", "SC", "Ours", "Mine", "Theirs"]):
         looks = [style.system_look(group) for group in ("LC", "SC", "Ours", "Mine", "Theirs")]
-    assert len({colour for colour, _ in looks}) == len({hatch for _, hatch in looks[1:]}) + 1 == 5
+    assert len({colour for colour, _ in looks}) == 5
+    assert len({hatch for _, hatch in looks}) == 4 and looks[0][1] == looks[2][1] == ""
     assert looks[:3] == [style.system_look(group) for group in ("LC", "SC", "Ours")]
 
 
