@@ -230,4 +230,5 @@ def _read(path: str) -> Record:
                 raise TypeError("%s is %r" % (key, value))
         return record
     except (KeyError, TypeError) as error:
-        raise EngineError("%s is no engine's record: %s" % (path, error), wrong)
+        why = " ".join(str(error).split())
+        raise EngineError("%s is no engine's record: %s" % (path, why), wrong)
