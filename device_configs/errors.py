@@ -28,12 +28,16 @@ class SplitwattError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.remedy = remedy
+        # A text of a file or a library that is quoted in it may have line breaks.
+        self.message, self.remedy = _one_line(message), _one_line(remedy)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return "%s; %s" % (self.message, self.remedy) if self.remedy else self.message
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())
 
 
 class UsageError(SplitwattError):

@@ -162,7 +162,7 @@ def _load(path: str) -> onnx.ModelProto:
         model = onnx.load(path)
         onnx.checker.check_model(model)
     except Exception as error:  # protobuf's and onnx's errors have no common base
-        raise BundleError(f"{path} is no ONNX graph: {' '.join(str(error).split())[:160]}")
+        raise BundleError(f"{path} is no ONNX graph: {str(error).strip()[:160]}")
     return model
 
 
@@ -259,7 +259,7 @@ def _run(model: onnx.ModelProto, tensors: list[Arrays], file: str) -> list[Run]:
             raise UsageError(f"{file} takes {error}, which no graph before it gives")
         except Exception as error:  # onnxruntime's own exceptions have no common base
             raise ExportError(
-                f"{file} does not run on a photograph: {' '.join(str(error).split())[:200]}",
+                f"{file} does not run on a photograph: {str(error).strip()[:200]}",
                 "--preprocess must give images of the size that the graph takes",
             )
         held.update(made)

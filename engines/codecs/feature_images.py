@@ -131,9 +131,7 @@ def _opened(data: bytes, count: int, size: Tuple[int, int], low: float, high: fl
     except BitstreamError:
         raise
     except Exception as error:  # a decoder may raise anything on damaged bytes
-        raise BitstreamError(
-            "a feature image cannot be decoded: %s" % " ".join(str(error).split()), _AGAIN
-        )
+        raise BitstreamError("a feature image cannot be decoded: %s" % error, _AGAIN)
     planes = pixels[np.newaxis] if count == 1 else pixels.transpose(2, 0, 1)
     values = planes.astype(np.float32) / np.float32(255)
     with np.errstate(over="ignore", invalid="ignore"):

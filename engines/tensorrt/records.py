@@ -230,5 +230,4 @@ def _read(path: str) -> Record:
                 raise TypeError("%s is %r" % (key, value))
         return record
     except (KeyError, TypeError) as error:
-        why = " ".join(str(error).split())
-        raise EngineError("%s is no engine's record: %s" % (path, why), wrong)
+        raise EngineError("%s is no engine's record: %s" % (path, error), wrong)

@@ -77,7 +77,7 @@ def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
         )
     except Exception as error:  # onnxruntime's own exceptions have no common base but this
         raise ExportError(
-            f"onnxruntime cannot load the part '{model.graph.name}': {' '.join(str(error).split())[:200]}",
+            f"onnxruntime cannot load the part '{model.graph.name}': {str(error)[:200]}",
             "report this with the versions of torch and onnxruntime",
         )
 

@@ -105,7 +105,7 @@ def _safetensors(path: str) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
-            f"{path} is no file of safetensors: {' '.join(str(error).split())[:120]}",
+            f"{path} is no file of safetensors: {str(error)[:120]}",
             "download it again: it may be truncated",
         )
 

@@ -67,9 +67,7 @@ class RemotePower:
             packed = base64.b64decode(str(ended.get("csv")).encode("ascii"))
             text = unpacker.decompress(packed, _LARGEST_BYTES).decode("utf-8")
         except (ValueError, zlib.error) as error:
-            raise ServerError(
-                "the server's trace cannot be read: %s" % " ".join(str(error).split())
-            )
+            raise ServerError("the server's trace cannot be read: %s" % error)
         if not isinstance(about, dict) or not text.startswith("t_s,") or unpacker.unconsumed_tail:
             raise ServerError("the server's trace is not a trace")
         offsets = [self._before, after] if self._before is not None else [after]
