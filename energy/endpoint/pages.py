@@ -55,12 +55,13 @@ class PageServer(ThreadingMixIn, HTTPServer):
 class PageHandler(BaseHTTPRequestHandler):
     """Answers the requests of one connection."""
 
+    server: PageServer
     protocol_version = "HTTP/1.1"
-    timeout = TIMEOUT_S  # type: ignore[assignment]
 
     def setup(self) -> None:
         """A connection begins."""
         super().setup()
+        self.connection.settimeout(TIMEOUT_S)
         self.rfile.close()
         self._request = _InTime(self.connection)
         self.rfile = io.BufferedReader(self._request)

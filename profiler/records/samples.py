@@ -112,8 +112,6 @@ class Samples(Sequence[Sample]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
 
-    __hash__ = None  # type: ignore[assignment]
-
     def where(self, holds: Callable[[Sample], Any]) -> "Samples":
         """Those of which something holds. It is asked once a kind: it looks at neither image nor number."""
         return Samples(self._store, self._at[self._codes(lambda sample: bool(holds(sample)))])
