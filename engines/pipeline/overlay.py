@@ -17,6 +17,8 @@ _BASE: List[Colour] = [
 ]  # fmt: skip
 _MASK_OPACITY = 0.55
 _BACKGROUND = 0
+# Pillow cannot draw corners that are much farther outside.
+_BEYOND_PX, _FARTHEST_PX = 100.0, 100000.0
 
 
 def overlay(
@@ -92,8 +94,9 @@ def _draw_boxes(
             detections["scores"].tolist(),
         )
     )
-    for box, label, score in reversed(rows):  # the best lies on top
-        if score >= min_score:
+    for box, label, score in reversed(rows):  # the best is drawn last, on top
+        if score >= min_score and box[0] <= box[2] and box[1] <= box[3]:
+            box = [min(max(value, -_BEYOND_PX), _FARTHEST_PX) for value in box]
             draw.rectangle(box, outline=colour(label), width=3)
             place = (int(box[0]), int(box[1]))
             _tag(draw, place, "%s %.2f" % (names[label], score), colour(label), font)

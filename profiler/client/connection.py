@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import http.client
 import io
+import re
 import select
 import socket
 import ssl
@@ -25,6 +26,9 @@ ANSWER_BYTES = 256 << 20
 _BESIDE_BYTES = 1 << 20
 _POLLRDHUP = 0x2000  # of Linux; select has no name for it before Python 3.7
 _PIECE_BYTES = 64 << 10
+# A socket waits for at most 24 days.
+_LONGEST_TIMEOUT_S = 8 * 86400
+_USER = re.compile(r"://.*@")
 _REMEDY = "is 'splitwatt serve' running there?"
 _SLOW = "see whether 'splitwatt serve' runs there, or have 'profile' wait longer with --timeout"
 
@@ -81,6 +85,16 @@ class Connection:
         secure, host, port = _read_url(endpoint.url)
         self._host, self._port = host, port or (443 if secure else 80)
         self._context = _tls_context(endpoint) if secure else None
+        if not secure and (endpoint.certificate or endpoint.fingerprint):
+            raise UsageError(
+                "a certificate or fingerprint is given, and %s is not encrypted" % endpoint.url,
+                "write https:// in the URL, or leave out the certificate and the fingerprint",
+            )
+        if not 0 < timeout_s <= _LONGEST_TIMEOUT_S:
+            raise UsageError(
+                "the timeout must be above 0 and at most %d s, not %r"
+                % (_LONGEST_TIMEOUT_S, timeout_s)
+            )
         self._fingerprint = (endpoint.fingerprint or "").replace(":", "").lower()
         self._fixed = "Host:%s\r\n" % _host_header(host, self._port, secure)
         if endpoint.token:
@@ -258,13 +272,22 @@ class Connection:
 def _read_url(url: str) -> Tuple[bool, str, Optional[int]]:
     """Whether a server is asked over TLS, its host as DNS and headers have it, and its port."""
     remedy = "write http://HOST:PORT"
+    shown_url = _USER.sub("://", url)  # it may hold a password
     try:
         parts = urlsplit(url)
         port = parts.port
         host = (parts.hostname or "").encode("idna").decode("ascii")
     except ValueError as error:  # UnicodeError is one
-        raise UsageError("'%s' is no server URL: %s" % (url, error), remedy)
-    if parts.scheme not in ("http", "https") or not host or parts.path.strip("/"):
+        reason = "" if shown_url != url else ": %s" % error
+        raise UsageError("'%s' is no server URL%s" % (shown_url, reason), remedy)
+    if "@" in parts.netloc:
+        raise UsageError(
+            "the server URL %s holds a user name or password, which no server of this kind takes"
+            % shown_url,
+            "leave it out, and give a token with --token-file",
+        )
+    odd = parts.path.strip("/") or parts.query or parts.fragment or set(url) & set(" \t\r\n")
+    if parts.scheme not in ("http", "https") or not host or port == 0 or odd:
         raise UsageError("'%s' is no server URL" % url, remedy)
     return parts.scheme == "https", host, port
 

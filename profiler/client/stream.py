@@ -14,7 +14,7 @@ import struct
 import threading
 import time
 from collections import deque
-from typing import Any, Callable, Deque, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Deque, List, NamedTuple, Optional, Tuple, Union
 
 from splitwatt.device_configs.errors import ServerError
 from splitwatt.profiler.client.connection import Answer, Connection, Endpoint
@@ -24,7 +24,7 @@ _TIOCOUTQ = 0x5411
 _ACK_POLL_S = 0.002
 _POLL_S = 0.2
 _READ_BYTES = 64 << 10
-_ANSWER_LIMIT_BYTES = 64 << 20
+_ANSWER_LIMIT_BYTES, _HEAD_LIMIT_BYTES = 64 << 20, 64 << 10
 
 
 class Exchanged(NamedTuple):
@@ -136,7 +136,7 @@ class Stream:
 
     def _turn(self) -> None:
         """Serve one connection until it fails or is no longer wanted."""
-        self._buffer = bytearray()
+        self._buffer, self._needed = bytearray(), 1
         while not self._items and not self._stopped:
             select.select([self._wake], [], [], _POLL_S)
             self._drain_wakes()
@@ -214,13 +214,15 @@ class Stream:
             raise ConnectionResetError("the server closed the connection")
         self._buffer += data
         if len(self._buffer) > _ANSWER_LIMIT_BYTES:
-            raise ServerError("the server's answer is larger than %d bytes" % _ANSWER_LIMIT_BYTES)
-        while self._buffer:
-            parsed = _parse(bytes(self._buffer))
-            if parsed is None:
+            raise _too_large()
+        while len(self._buffer) >= self._needed:
+            parsed = parse(bytes(self._buffer))
+            if isinstance(parsed, int):
+                self._needed = parsed
                 return
             answer, size, last = parsed
             del self._buffer[:size]
+            self._needed = 1
             with self._lock:
                 item = self._items.popleft() if self._items else None
             if item is None or item.sent_s is None:
@@ -244,6 +246,10 @@ class Stream:
                                  item.acknowledged_s, now))  # fmt: skip
 
 
+def _too_large() -> ServerError:
+    return ServerError("the server's answer is larger than %d bytes" % _ANSWER_LIMIT_BYTES)
+
+
 class _Bytes(io.BytesIO):
     """What http.client takes for a socket and its file: bytes that are there already."""
 
@@ -255,21 +261,36 @@ class _Bytes(io.BytesIO):
         """It stays open, to say how much was read."""
 
 
-def _parse(data: bytes) -> Optional[Tuple[Answer, int, bool]]:
-    """The first response in `data`, its size, and whether it ends the connection; None while it is
-    incomplete.
+def parse(data: bytes) -> Union[int, Tuple[Answer, int, bool]]:
+    """The first response in `data`, its size in bytes, and whether it ends the connection; while it is
+    incomplete, the least number of bytes that `data` needs.
+
+    Raises:
+        ServerError, http.client.HTTPException: it is too large, or not HTTP/1.1 with a length.
     """
-    if b"\r\n\r\n" not in data:
-        return None
+    end = 0
+    while True:
+        start, end = end, data.find(b"\r\n\r\n", end) + 4
+        if end < 4:
+            if len(data) - start > _HEAD_LIMIT_BYTES:
+                raise ServerError("the head of the server's answer has no end")
+            return len(data) + 1
+        if not data.startswith(b"HTTP/1.1 1", start):  # as 100 Continue, which the answer follows
+            break
     source = _Bytes(data)
     response = http.client.HTTPResponse(source, method="POST")  # type: ignore[arg-type]
     response.begin()
     if response.length is None and not response.chunked:
         raise http.client.HTTPException("the server's answer does not state its length")
     last = response.will_close
+    size = end + (response.length or 0)
+    if size > _ANSWER_LIMIT_BYTES:
+        raise _too_large()
+    if size > len(data):
+        return size
     try:
         body = response.read()
     except http.client.IncompleteRead:
-        return None
+        return len(data) + 1
     names = {name.lower(): value for name, value in response.getheaders()}
     return Answer(response.status, names, body), source.tell(), last

@@ -13,7 +13,6 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import ServerError, SplitwattError
 from splitwatt.engines.photos import default_photos
-from splitwatt.engines.pipeline.answer import unpack
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.postprocess import Answer
 from splitwatt.profiler.client.client import Client
@@ -24,6 +23,7 @@ from splitwatt.profiler.deploy.policy import Policy
 from splitwatt.profiler.deploy.probe import Prober
 from splitwatt.profiler.deploy.runnable import Runnable
 from splitwatt.profiler.deploy.sources import Frame, Source
+from splitwatt.profiler.infer.deployed import read_answer
 
 # Requests that may be on their way or at the server.
 _MOST_IN_FLIGHT = 3
@@ -37,6 +37,8 @@ _SILENT_S = 5.0
 _HEDGE = 1.25
 # The server is there, and answers nobody like us: an expired token, a model that it has no more.
 _NOT_FOR_US = (401, 403, 404)
+# Two clocks may differ by so much over a request, s.
+_CLOCKS_S = 0.01
 _TOO_SLOW = "the link or the server is too slow by far"
 
 
@@ -379,17 +381,22 @@ class Flow:
             if one.answer is None:
                 raise one.error or ServerError("the server is gone")
             packed, times = self._client.read_answer(one.answer)
-            answer = unpack(packed)
+            answer = read_answer(packed, self._points[job.index].bundle.manifest)
+            sent_s = one.sent_s or one.received_s
+            trip_s = one.received_s - sent_s
+            server_s, known_s = times.total_s, sum(times.stages.values())
+            if max(server_s or 0.0, known_s) > 1.05 * trip_s + _CLOCKS_S:
+                raise ServerError(
+                    "the server says that it worked for %.3g s on a request that was answered after %.3g s"
+                    % (max(server_s or 0.0, known_s), trip_s)
+                )
         except SplitwattError as error:
             self._without_answer(job, one, error)
             return
         with self._changed:
             if job in self._flying:
                 self._flying.remove(job)
-            sent_s, seen_s = one.sent_s or one.received_s, one.acknowledged_s or one.received_s
-            trip_s = one.received_s - sent_s
-            server_s = times.total_s
-            way_s = seen_s - sent_s
+            way_s = (one.acknowledged_s or one.received_s) - sent_s
             if server_s is not None:  # an acknowledgement may be delayed
                 way_s = min(way_s, max(1e-5, trip_s - server_s))
             self.controller.saw_transfer(
@@ -401,10 +408,7 @@ class Flow:
         if not first:
             return
         stages = dict(job.stages)
-        known_s = 0.0
-        for name, seconds in times.stages.items():
-            stages["server." + name] = seconds
-            known_s += seconds
+        stages.update({"server." + name: seconds for name, seconds in times.stages.items()})
         if server_s is not None:
             stages["server.other"] = max(0.0, server_s - known_s)
             known_s = max(known_s, server_s)

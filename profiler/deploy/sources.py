@@ -25,7 +25,12 @@ _MOST_DAMAGED, _MOST_DAMAGED_IN_FILE = 100, 100000
 _REOPEN_S = 1.0
 # PyAV gives a stream up that sends nothing for so long, s; OpenCV does after 30 s.
 _STALLED_S = 10.0
-_PASSWORD = re.compile(r"://[^/@\s]*@")
+# User and password of an address, up to its last "@"; what a camera's query or GStreamer's rtspsrc call so.
+_USER = re.compile(r"(://)[^/\s]*@")
+_PASSWORD = re.compile(
+    r"((?:\b|_)(?:user-pw|password|passwd|passphrase|pass|pwd|pw|token|key|secret|auth)=)(\"[^\"]*\"|[^\s&!]+)",
+    re.IGNORECASE,
+)
 _STREAMS = ("rtsp://", "rtsps://", "http://", "https://", "udp://", "tcp://")
 
 
@@ -99,7 +104,7 @@ def open_source(text: str, fps: Optional[float] = None) -> Source:
 
 def without_password(text: str) -> str:
     """A source as it may be shown and kept: cameras' addresses have their passwords in them."""
-    return _PASSWORD.sub("://", text)
+    return _PASSWORD.sub(r"\1...", _USER.sub(r"\1", text))
 
 
 def _check_path(path: str) -> None:
@@ -222,8 +227,8 @@ class _OpenCv:
     def frames(self) -> Iterator[Optional[np.ndarray]]:
         for at in range(1 << 62):
             there, bgr = self._capture.read()
-            if there and bgr is not None and bgr.ndim == 3:
-                yield np.ascontiguousarray(bgr[:, :, ::-1])
+            if there and bgr is not None:
+                yield _rgb(bgr)
             elif at + 1 < self._count:
                 yield None
             else:
@@ -231,6 +236,14 @@ class _OpenCv:
 
     def close(self) -> None:
         self._capture.release()
+
+
+def _rgb(frame: np.ndarray) -> np.ndarray:
+    """A frame of OpenCV, red first: grey, or blue, green, red, with or without a fourth channel."""
+    if frame.ndim == 2:
+        frame = frame[:, :, None]
+    channels = [0, 0, 0] if frame.shape[2] == 1 else [2, 1, 0]
+    return np.ascontiguousarray(frame[:, :, channels])
 
 
 class _PyAv:

@@ -22,7 +22,8 @@ from splitwatt.profiler.config.images import config_images, describe_images
 from splitwatt.profiler.execute.backend_here import check_backends_here
 from splitwatt.profiler.execute.plan import plan_blocks
 from splitwatt.profiler.links.parse import parse_links
-from splitwatt.profiler.records.document import FORMAT
+from splitwatt.profiler.records.document import FORMAT, ServerFacts
+from splitwatt.profiler.records.fields import parse
 
 SYSFS = "/sys"
 
@@ -238,7 +239,7 @@ def describe_server(client: Client, document: Dict[str, Any], started: bool) -> 
                 own = document["bundles"][model]
                 bundle_of_server(client, own["model"], own["tables_id"])
     machine = about.get("machine")
-    return {
+    facts = {
         **{key: about.get(key) for key in HARDWARE},
         "url": client.endpoint.url,
         "started_by_profile": started,
@@ -249,6 +250,11 @@ def describe_server(client: Client, document: Dict[str, Any], started: bool) -> 
         "machine": machine,
         "same_machine": started or _same_machine(machine, client.endpoint.url),
     }
+    try:
+        parse(ServerFacts, facts, client.endpoint.url + "/v2")
+    except RunError as error:
+        raise ServerError("the server describes itself wrongly: %s" % error.message)
+    return facts
 
 
 def wall() -> str:

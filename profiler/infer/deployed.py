@@ -4,7 +4,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
-from splitwatt.device_configs.errors import BundleError
+from splitwatt.device_configs.errors import BundleError, ServerError
 from splitwatt.engines.backends.closing import Closing
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Manifest
@@ -98,7 +98,11 @@ class Deployed(Closing):
         stages = dict(request.stages)
         stages.update({"server." + name: seconds for name, seconds in reply.stages.items()})
         return Answered(
-            unpack(reply.answer), request.payload, request.sizes, reply.wire_up_bytes, stages
+            read_answer(reply.answer, self.bundle.manifest),
+            request.payload,
+            request.sizes,
+            reply.wire_up_bytes,
+            stages,
         )
 
     @property
@@ -151,6 +155,27 @@ def named(answer: Answer, manifest: Manifest) -> Dict[str, Any]:
             values[task] = {name: array.tolist() for name, array in fields.items()}
             values[task]["names"] = [names[label] for label in values[task]["labels"]]
     return values
+
+
+def read_answer(packed: bytes, manifest: Manifest) -> Answer:
+    """What a server answered, as the bundle's tasks and classes allow it.
+
+    Raises:
+        ServerError: it cannot be read, or is of other tasks or classes than the board's bundle.
+    """
+    answer = unpack(packed)
+    remedy = "copy one bundle to both"
+    if set(answer) != set(manifest.tasks):
+        raise ServerError(
+            "the server answered %s with %s, and the board's bundle has %s"
+            % (manifest.model, ", ".join(sorted(answer)) or "nothing", ", ".join(manifest.tasks)),
+            remedy,
+        )
+    try:
+        check_labels(answer, manifest)
+    except BundleError as error:
+        raise ServerError("the server's answer: %s" % error.message, remedy)
+    return answer
 
 
 def check_labels(answer: Answer, manifest: Manifest) -> None:

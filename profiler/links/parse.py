@@ -94,9 +94,14 @@ def parse_link(text: str) -> Link:
             row["rate_kbit_s"] = _rate(up)
         if down:
             row["downlink_kbit_s"] = PRESETS[down].rate_kbit_s if down in PRESETS else _rate(down)
+    options: Dict[str, Any] = {}
     for word in more.split(",") if more else []:
         key, _, value = word.partition("=")
-        row.update(_option(key.strip(), value.strip()))
+        option = _option(key.strip(), value.strip())
+        if set(option) & set(options):
+            raise UsageError("--link: '%s' is given twice" % key.strip(), _EXAMPLE)
+        options.update(option)
+    row.update(options)
     try:
         link = link_from_row(row, "--link " + text)
     except ConfigError as error:

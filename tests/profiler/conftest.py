@@ -93,9 +93,9 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def relayed(url, passes):
+def relayed(url, passes, changed=lambda data: data):
     """The address of a relay to a server; `passes(answer)` says of each piece whether it goes on: a request's
-    (False) or an answer's (True). It may wait before it says so.
+    (False) or an answer's (True). It may wait before it says so. `changed` makes what goes on of an answer.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     host, port = url.split("//")[1].split(":")
@@ -104,7 +104,7 @@ def relayed(url, passes):
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
                 if passes(answer):
-                    to.sendall(data)
+                    to.sendall(changed(data) if answer else data)
 
     def relay():
         with contextlib.suppress(OSError):

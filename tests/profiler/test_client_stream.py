@@ -7,13 +7,14 @@ import time
 
 import pytest
 
+from splitwatt.device_configs.errors import ServerError
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.photos import default_photos
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import BoardPipeline
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
-from splitwatt.profiler.client.stream import Stream, _parse
+from splitwatt.profiler.client.stream import Stream, parse
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +77,33 @@ def test_a_server_that_goes_fails_what_is_in_flight_and_the_next_request_connect
 
 def test_every_beginning_of_an_answer_is_incomplete():
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
-    assert all(_parse(whole[:size]) is None for size in range(len(whole)))
-    answer, size, last = _parse(whole + b"HTTP/1.1 200")
+    assert all(isinstance(parse(whole[:size]), int) for size in range(len(whole)))
+    answer, size, last = parse(whole + b"HTTP/1.1 200")
     assert (answer.body, size, last) == (b"hello", len(whole), False)
+
+
+def test_an_interim_answer_is_followed_by_the_answer():
+    whole = b"HTTP/1.1 100 Continue\r\n\r\n" * 2 + b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx"
+    assert all(isinstance(parse(whole[:size]), int) for size in range(len(whole)))
+    answer, size, _ = parse(whole)
+    assert (answer.status, answer.body, size) == (200, b"x", len(whole))
+
+
+def test_a_large_answer_is_looked_at_again_when_it_is_there():
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+    assert parse(head + bytes(10)) == len(head) + 1000000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20000,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n",
+    ],
+)
+def test_an_answer_without_an_end_is_refused(data):
+    with pytest.raises(ServerError):
+        parse(data)
 
 
 def test_an_abort_drops_what_is_not_sent_yet():

@@ -13,7 +13,41 @@ from PIL import Image
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.profiler.deploy import sources
-from splitwatt.profiler.deploy.sources import Source, _OpenCv, _PyAv, _Video, open_source
+from splitwatt.profiler.deploy.sources import (
+    Source,
+    _OpenCv,
+    _PyAv,
+    _rgb,
+    _Video,
+    open_source,
+    without_password,
+)
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("rtsp://u:p@h/x", "rtsp://h/x"),
+        ("rtsp://u:p@ss@h/x", "rtsp://h/x"),
+        ("a location=rtsp://u:p@h/x ! b", "a location=rtsp://h/x ! b"),
+        ("rtspsrc location=rtsp://h/ user-id=u user-pw=p ! b", "rtspsrc location=rtsp://h/ user-id=u user-pw=... ! b"),
+        ('rtspsrc user-pw="p w" ! b', "rtspsrc user-pw=... ! b"),
+        ("http://h/v.cgi?user=u&PWD=p&n=1", "http://h/v.cgi?user=u&PWD=...&n=1"),
+        ("rtsp://h/user=u_password=p_channel=1", "rtsp://h/user=u_password=..."),
+        ("https://h/x?access_token=t", "https://h/x?access_token=..."),
+        ("/dev/video0", "/dev/video0"),
+        ("folder/a@b.mp4", "folder/a@b.mp4"),
+    ],
+)  # fmt: skip
+def test_a_password_is_not_shown(text, shown):
+    assert without_password(text) == shown
+
+
+def test_grey_frames_and_a_fourth_channel_become_rgb():
+    frame = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    assert (_rgb(frame) == frame[:, :, [2, 1, 0]]).all()
+    assert (_rgb(frame[:, :, 0]) == frame[:, :, [0, 0, 0]]).all()
+    assert (_rgb(frame[:, :, :1]) == frame[:, :, [0, 0, 0]]).all()
 
 
 def test_both_decoders_give_the_same_frames(video):

@@ -90,10 +90,29 @@ def opened(server, data):
     return connection
 
 
-def test_an_unknown_model_is_refused_before_its_body_is_read(server):
-    with opened(server, head_of("/v2/models/nothing/infer", BODY_LIMIT_BYTES)) as connection:
+@pytest.mark.parametrize("path", ["/v2/models/nothing/infer", "/v2/splitwatt/repeat/nothing/1"])
+def test_an_unknown_model_is_refused_before_its_body_is_read(server, path):
+    with opened(server, head_of(path, BODY_LIMIT_BYTES)) as connection:
         connection.settimeout(10)
         assert b" 404 " in connection.recv(4096)
+
+
+def test_zeros_before_a_length_are_no_other_length(server):
+    body = b'{"inputs":[]}'
+    status, text = ask(server, "POST", "/v2/models/tiny@1/infer", body,
+                       {"Content-Length": "0" * 40 + str(len(body))})  # fmt: skip
+    assert status == 400 and "the inputs must be" in text
+
+
+@pytest.mark.parametrize("seconds", ["1_0", "nan", "0", "4e3", "%D9%A3"])
+def test_work_is_repeated_for_a_plain_number_of_seconds(server, seconds):
+    status, text = ask(server, "POST", "/v2/splitwatt/repeat/tiny@1/" + seconds, b"{}")
+    assert status == 400 and "repeated for 0 to 3600 s" in text
+
+
+def test_a_list_of_ready_models_is_asked_for_by_true_or_false(server):
+    status, text = ask(server, "POST", "/v2/repository/index", b'{"ready":"no"}')
+    assert status == 400 and "'ready' must be true or false" in text
 
 
 def test_bodies_of_many_clients_have_one_budget(tiny):

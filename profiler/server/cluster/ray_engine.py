@@ -234,6 +234,7 @@ class Front:
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send, hold: Hold) -> None:
         infer = INFER.fullmatch(scope["path"]) if scope["method"] == "POST" else None
+        model = infer.group(1) if infer else ""
         start_s = time.perf_counter()
         status = 499  # its client is gone
         response: Response | _Whole
@@ -242,6 +243,8 @@ class Front:
             if scope["path"] in ("/v2/clock", "/metrics"):
                 await self._own(scope, receive, send)
                 return
+            if infer is not None:
+                await self._look_up(model)
             response = await self._answer(scope, receive, hold)
             hold.add(len(response.body))
             status = response.status_code
@@ -256,17 +259,17 @@ class Front:
         finally:
             if infer is not None:
                 total_s = time.perf_counter() - start_s
-                self._metrics.ended(self._counted(infer.group(1)), status, total_s)
+                self._metrics.ended(self._known.get(model, ""), status, total_s)
         await response(scope, receive, send)
 
     async def metrics(self, request: HttpRequest) -> Response:
         """GET /metrics."""
         return Response(self._metrics.text(), headers={"content-type": CONTENT_TYPE})
 
-    def _counted(self, model: str) -> str:
-        """The name under which an inference counts; an address may hold a short one."""
+    async def _look_up(self, model: str) -> str:
+        """The name under which a model counts, "" where it is unknown; an address may hold a short one."""
         if model not in self._known:
-            names = list(self._names())
+            names = list(await asyncio.to_thread(self._names))
             name = long_names(names).get(model, model)
             if name not in names:
                 return ""
@@ -275,10 +278,12 @@ class Front:
 
     async def _answer(self, scope: Scope, receive: Receive, hold: Hold) -> "_Whole":
         headers = dict(scope["headers"])
-        infers = INFER.fullmatch(scope["path"]) is not None
+        infer = INFER.fullmatch(scope["path"])
         self._check_room()
-        limit = infer_limit(headers) if infers else BODY_LIMIT_BYTES
-        body = bytes(await read_body(headers, receive, hold, limit))
+        limit = infer_limit(headers) if infer else BODY_LIMIT_BYTES
+        body = b""
+        if infer is None or infer.group(1) in self._known:  # a replica refuses others without it
+            body = bytes(await read_body(headers, receive, hold, limit))
         kept = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
         method, path, query = scope["method"], scope["path"], scope.get("query_string", b"")
         wanted = tuple((name, *last) for name, last in self._wanted.items())
@@ -290,7 +295,7 @@ class Front:
         finally:
             self._asked -= 1
         load = _LOAD.fullmatch(path) if method == "POST" else None
-        name = self._counted(load.group(1)) if load and answer.status_code == 200 else ""
+        name = await self._look_up(load.group(1)) if load and answer.status_code == 200 else ""
         if load and name:
             self._loads += 1
             self._wanted[name] = load.group(2), self._loads

@@ -80,7 +80,9 @@ class Server:
         self.bodies = Bodies()
         # Larger JSON is decoded here, one at a time: the event loop serves others meanwhile.
         self._decoder = ThreadPoolExecutor(1, "decoder")
-        self._energy = EnergyRoutes(self._repeated, runner.tells_time, recorder, self.bodies)
+        self._energy = EnergyRoutes(
+            self._admitted, self._repeated, runner.tells_time, recorder, self.bodies
+        )
         self._about = {
             "name": "splitwatt",
             "version": str(versions()["splitwatt"]),
@@ -142,17 +144,25 @@ class Server:
         """The answer, and what counts it; what can be refused is refused before the body is read."""
         if version not in (None, "1"):
             raise Refused(404, "every model has the version 1 alone")
-        model = self._long(model)
-        if not self._runner.models.is_there(model):
-            await asyncio.to_thread(self._runner.models.bundle, model)  # raises, with a suggestion
-        self._runner.work.check_room()
+        model = await self._admitted(model)
         body = await read_body(headers, receive, hold, infer_limit(headers))
         return await self._answer(model, headers, body, receive)
+
+    async def _admitted(self, model: str) -> str:
+        """The model's full name; raises where it is unknown or too many requests wait."""
+        models = self._runner.models
+        if model.startswith("~") and model not in self._long_names:  # bundles may be new
+            self._long_names = long_names(await asyncio.to_thread(models.names))
+        model = self._long_names.get(model, model)
+        if not models.is_there(model):
+            await asyncio.to_thread(models.bundle, model)  # raises, with a suggestion
+        self._runner.work.check_room()
+        return model
 
     async def _repeated(
         self, model: str, headers: Headers, body: memoryview, receive: Receive
     ) -> None:
-        _, count = await self._answer(self._long(model), headers, body, receive)
+        _, count = await self._answer(model, headers, body, receive)
         count()
 
     async def _answer(
@@ -207,6 +217,8 @@ class Server:
     async def index(self, request: Request) -> Response:
         """POST /v2/repository/index."""
         ready = (await self._options(request, ("ready",))).get("ready", False)
+        if not isinstance(ready, bool):
+            raise Refused(400, "'ready' must be true or false")
         models = self._runner.models
         rows = [
             {"name": n, "version": "1", "state": "READY" if models.is_loaded(n) else "UNAVAILABLE"}
@@ -292,17 +304,9 @@ class Server:
 
         return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
 
-    def _long(self, model: str) -> str:
-        """The model that a short name stands for; bundles may have come since it was last asked."""
-        if not model.startswith("~"):
-            return model
-        if model not in self._long_names:
-            self._long_names = long_names(self._runner.models.names())
-        return self._long_names.get(model, model)
-
     def _known(self, model: str) -> str:
         """The name under which a failed inference counts."""
-        name = self._long(model)
+        name = self._long_names.get(model, model)
         return name if name in self._names or self._runner.models.is_there(name) else ""
 
 

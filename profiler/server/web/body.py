@@ -112,7 +112,8 @@ async def read_body(
     if headers.get(b"content-encoding", b"identity") != b"identity":
         raise Refused(415, "compressed bodies are not supported")
     length = headers.get(b"content-length", b"")
-    declared = int(length[:20]) if length.isdigit() else None
+    # Zeros may lead; a longer number is refused in any case.
+    declared = int(length.lstrip(b"0")[:20] or b"0") if length.isdigit() else None
     _check_size(declared or 0, limit_bytes)
     if hold is None:
         declared = 0

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from starlette.types import Receive
 
 from splitwatt.device_configs.errors import SensorError
+from splitwatt.device_configs.input.small_files import real_number
 from splitwatt.profiler.server.inference.refusals import Refused, json_response, without_paths
 from splitwatt.profiler.server.web.answers import filled
 from splitwatt.profiler.server.web.body import (
@@ -42,6 +43,7 @@ class EnergyRoutes:
     """The handlers of what lies under /v2/splitwatt.
 
     Args:
+        admitted: returns a model's full name; raises where it is unknown or the server is busy.
         infer: answers a model's infer request of these headers and this body.
         stages: whether work is repeated here: a replica's clock is not the one that boards ask for.
         recorder: where this machine's power may be sampled; None where not.
@@ -49,8 +51,14 @@ class EnergyRoutes:
     """
 
     def __init__(
-        self, infer: Infer, stages: bool, recorder: PowerRecorder | None, bodies: Bodies
+        self,
+        admitted: Callable[[str], Awaitable[str]],
+        infer: Infer,
+        stages: bool,
+        recorder: PowerRecorder | None,
+        bodies: Bodies,
     ) -> None:
+        self._admitted = admitted
         self._infer = infer
         self._stages = stages
         self._recorder = recorder
@@ -87,17 +95,18 @@ class EnergyRoutes:
             raise Refused(404, "this server repeats no work")
         seconds = _seconds(request.path_params["seconds"])
         headers = dict(request.scope["headers"])
+        model = await self._admitted(request.path_params["model"])
         with self._bodies.hold() as hold:
             body = await read_body(headers, request.receive, hold, infer_limit(headers))
-            return await self._repeat(request, headers, body, seconds)
+            return await self._repeat(request, model, headers, body, seconds)
 
     async def _repeat(
-        self, request: Request, headers: Headers, body: memoryview, seconds: float
+        self, request: Request, model: str, headers: Headers, body: memoryview, seconds: float
     ) -> Response:
         count, start = 0, time.monotonic()
         looked = now = start
         while count == 0 or now - start < seconds:
-            await self._infer(request.path_params["model"], headers, body, request.receive)
+            await self._infer(model, headers, body, request.receive)
             count, now = count + 1, time.monotonic()
             if now - looked > _LOOK_EVERY_S:
                 looked = now
@@ -124,10 +133,7 @@ class EnergyRoutes:
 
 
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= LONGEST_REPEAT_S:
+    seconds = real_number(text)
+    if seconds is None or not 0 < seconds <= LONGEST_REPEAT_S:
         raise Refused(400, "work is repeated for 0 to %g s" % LONGEST_REPEAT_S)
     return seconds

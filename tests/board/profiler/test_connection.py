@@ -147,12 +147,36 @@ def test_a_busy_server_is_waited_for_as_it_says_within_a_bound(slow, monkeypatch
 
 @pytest.mark.parametrize(
     "url",
-    ["http://[::1:8080", "http://host:port", "http://a..b", "ftp://host", "http://h/path", ""],
-)
+    [
+        "http://[::1:8080", "http://host:port", "http://a..b", "ftp://host", "http://h/path", "",
+        "http://h:0", "http://h:1?x=1", "http://h:1#x", "http://a b:1", "http://h:1\n",
+    ],
+)  # fmt: skip
 def test_what_is_no_url_is_told(url):
     with pytest.raises(UsageError) as error:
         Connection(Endpoint(url), 1.0)
     assert "is no server URL" in str(error.value) and "http://HOST:PORT" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:geheim@h:1", "http://me:ge/heim@h:1", "https://me:geheim@h:port"]
+)
+def test_a_password_in_a_url_is_refused_and_not_shown(url):
+    with pytest.raises(UsageError) as error:
+        Connection(Endpoint(url), 1.0)
+    assert "heim" not in str(error.value)
+
+
+@pytest.mark.parametrize("more", [{"certificate": "c.pem"}, {"fingerprint": "ab" * 32}])
+def test_what_only_tls_uses_is_refused_without_tls(more):
+    with pytest.raises(UsageError, match="is not encrypted; write https://"):
+        Connection(Endpoint("http://h:1", **more), 1.0)
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1.0, float("nan"), float("inf"), 1e9])
+def test_a_timeout_that_no_socket_can_wait_for_is_refused(timeout_s):
+    with pytest.raises(UsageError, match="timeout"):
+        Connection(Endpoint("http://h:1"), timeout_s)
 
 
 def test_a_host_beyond_ascii_is_asked_for_as_dns_has_it():
