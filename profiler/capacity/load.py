@@ -1,4 +1,4 @@
-"""A process that stands in for several boards: their requests, each at the time when it is due.
+"""A process that acts as several boards: it sends their requests, each at the time when it is due.
 
 The times are drawn beforehand and wait for no answer (an open loop). A board has one connection, as
 `splitwatt run` has; a frame that is due while the one before it is not answered yet is sent late, and
@@ -114,7 +114,7 @@ def main() -> int:
     """
     job = json.loads(sys.stdin.readline())
     die_with_parent(job["parent"])
-    token = read_token(job["token_file"]) if job["token_file"] else None
+    token = read_token(job["token_file"])
     endpoint = Endpoint(job["url"], token, job["certificate"], job["fingerprint"])
     frames = [
         [(model, base64.b64decode(payload), sizes) for model, payload, sizes in frame]

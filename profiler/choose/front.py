@@ -21,7 +21,7 @@ _LARGER = ("quality",)
 
 
 class Bounds(NamedTuple):
-    """What is asked for; None: nothing.
+    """The bounds to meet; None: no bound.
 
     Attributes:
         deadline_s: for a `share` of the frames.
@@ -41,7 +41,7 @@ class Candidate(NamedTuple):
     Attributes:
         run: the run's index among those that were given.
         config, backend, models: as in the run.
-        samples: how many its times are of.
+        samples: number of measured times.
         latency: seconds that the share of its frames stays within; `high`: with 95 % confidence.
         median_s: the median of its times.
         quality, joules: None where they were not measured.

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from splitwatt.device_configs.errors import RunError
 from splitwatt.profiler.records.run import ACCURACY_FILE, AGREEMENT_FILE, Run
 
-# Task -> the metric that stands for it.
+# Task -> the metric that is compared.
 METRICS = {
     "classification": "top1_percent",
     "detection": "map_50_95_percent",
@@ -79,7 +79,7 @@ def _agreement(run: Run) -> List[Tuple[str, str, str, Figure]]:
 def _rows(
     result: Dict[str, Any], key: str, model: str, what: str, file: str
 ) -> List[Tuple[str, str, str, Figure]]:
-    """The figure that stands for a result's task, if it has one."""
+    """The compared figure of a result's task, if it has one."""
     task = result.get("task")
     metric = METRICS.get(task) if isinstance(task, str) else None
     figures = result.get(key)

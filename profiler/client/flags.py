@@ -21,19 +21,30 @@ def add_server_flags(arguments: argparse.ArgumentParser, backend: bool = True) -
     add("--fingerprint", metavar="SHA256", help="of the server's certificate, instead of --cert")
 
 
+def endpoint_of(options: Any) -> Optional[Endpoint]:
+    """The server that the flags name; None where they name none.
+
+    Raises:
+        UsageError: the token file cannot be read or holds no token.
+    """
+    if options.server is None:
+        return None
+    token = read_token(options.token_file)
+    return Endpoint(options.server, token, options.cert, options.fingerprint)
+
+
 def client_of(options: Any) -> Optional[Client]:
     """The client that the flags describe; None where no server is named.
 
     Raises:
         UsageError: the URL, token or certificate cannot be one.
     """
-    if options.server is None:
+    endpoint = endpoint_of(options)
+    if endpoint is None:
         return None
     if options.server_backend:
         raise UsageError(
             "--server-backend is for a server's parts that run here, and --server gives one",
             "leave out --server-backend: the server's own backend is recorded",
         )
-    token = read_token(options.token_file)
-    endpoint = Endpoint(options.server, token, options.cert, options.fingerprint)
     return Client(endpoint, TIMEOUT_S)

@@ -20,7 +20,7 @@ _WAITING = 64
 
 def run(argv: List[str]) -> int:
     """Run frames through board and server; a line of JSON an answer."""
-    from splitwatt.profiler.client.flags import add_server_flags
+    from splitwatt.profiler.client.flags import add_server_flags, endpoint_of
 
     arguments = parser("run", "Run a camera's or a video's frames through board and server; "
                        "print each answer as a line of JSON.", EXAMPLE)  # fmt: skip
@@ -40,8 +40,6 @@ def run(argv: List[str]) -> int:
     options = arguments.parse_args(argv)
     policy = _policy(options)
 
-    from splitwatt.profiler.client.connection import Endpoint
-    from splitwatt.profiler.client.tokens import read_token
     from splitwatt.profiler.deploy.answers import Video
     from splitwatt.profiler.deploy.flow import Flow
     from splitwatt.profiler.deploy.record import Record
@@ -49,10 +47,7 @@ def run(argv: List[str]) -> int:
     from splitwatt.profiler.deploy.sources import open_source
     from splitwatt.profiler.deploy.view import View
 
-    endpoint: Optional[Endpoint] = None
-    if options.server is not None:
-        token = read_token(options.token_file)
-        endpoint = Endpoint(options.server, token, options.cert, options.fingerprint)
+    endpoint = endpoint_of(options)
     with ExitStack() as opened:
         source = opened.enter_context(closing(open_source(options.source, options.fps)))
         video = Video(options.save, source.fps) if options.save else None

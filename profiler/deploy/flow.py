@@ -8,7 +8,7 @@ model, a frame whose answer is not there in time is answered by it before the de
 
 import threading
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import ServerError, SplitwattError
@@ -477,7 +477,6 @@ class Flow:
         for index, point in enumerate(self._points):
             for _ in range(2):
                 started_s = time.monotonic()
-                size: Tuple[int, ...] = ()
                 if point.local:
                     point.answer(rgb)
                 else:
@@ -486,8 +485,6 @@ class Flow:
                     data = self._client.request(
                         point.model, request.payload, request.sizes.tolist()
                     )
-                    size = (len(data),)
+                    self.controller.saw_size(index, len(data))
                 took_s = time.monotonic() - started_s
             self.controller.saw_board(index, took_s)
-            for one in size:
-                self.controller.saw_size(index, one)

@@ -1,4 +1,4 @@
-"""Asks a server that is gone, or a link that was too slow, whether it is there again, and how fast.
+"""Checks whether a server that was gone answers again, and how fast a link is that was too slow.
 
 A probe is two exchanges of `PROBE_BYTES` and of none: about 2.6 kB. It is made 2.5 times a second on
 average while the server is gone, and every three seconds while frames are answered here because the link is slow.
@@ -41,7 +41,7 @@ class Prober:
         """Compare bundles, have the server load its parts, and measure the link.
 
         Raises:
-            ServerError: it has other bundles, or is not there and nothing can run without it.
+            ServerError: it has other bundles, or does not answer and nothing can run without it.
         """
         try:
             for point in self._points:

@@ -17,7 +17,7 @@ _MOST_VIEWERS = 8
 _MOST_WIDTH = 1280
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>splitwatt run</title>
 <style>body{font:16px system-ui,sans-serif;margin:1em;background:#fff;color:#111}
-img{max-width:100%%;background:#ddd}td{padding:.1em 1em .1em 0}
+img{max-width:100%;background:#ddd}td{padding:.1em 1em .1em 0}
 @media(prefers-color-scheme:dark){body{background:#111;color:#eee}}</style>
 <img src="/live.mjpeg" alt="the newest answered frame"><table id="figures"></table>
 <script>
@@ -48,7 +48,7 @@ class _Handler(PageHandler):
         if self.headers.get("Host", "").rsplit(":", 1)[0] not in ("127.0.0.1", "localhost"):
             self.send(403, "text/plain", b"the page is at 127.0.0.1\n")
         elif self.path == "/":
-            self.send(200, "text/html; charset=utf-8", _PAGE.replace("%%", "%").encode("utf-8"))
+            self.send(200, "text/html; charset=utf-8", _PAGE.encode("utf-8"))
         elif self.path == "/figures.json":
             self.send(200, "application/json", json.dumps(view.figures()).encode("utf-8"))
         elif self.path == "/live.mjpeg":

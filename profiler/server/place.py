@@ -1,4 +1,4 @@
-"""Where a server listens, what that takes, and what it tells those who are to use it."""
+"""A server's address and credentials, and the message that announces them."""
 
 # board: no
 
@@ -28,7 +28,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class Place(NamedTuple):
-    """Where to listen, and what a client needs for it."""
+    """The address to listen on, and the files that clients need."""
 
     host: str
     address: str
@@ -114,7 +114,7 @@ def announce(
     count: int,
     metrics: str | None = None,
 ) -> None:
-    """Tell people, and programs that wait for `--ready-file` or read `--json`, that it listens.
+    """Announce the server to people, and to programs that wait for `--ready-file` or read `--json`.
 
     Args:
         options: of `splitwatt serve`.

@@ -1,4 +1,4 @@
-"""What every kind of server is made of: whose bundles, which models, how many threads."""
+"""What every engine of `serve` sets up: bundles, models, threads."""
 
 # board: no
 
@@ -156,5 +156,5 @@ def models_of(
 
 
 def budget_bytes(memory_mb: int | None) -> int:
-    """What loaded models may have: half of the machine's memory where nothing else is said."""
+    """The memory budget of loaded models, in bytes; by default half of the machine's memory."""
     return memory_mb * 10**6 if memory_mb else int(psutil.virtual_memory().total // 2)

@@ -235,3 +235,26 @@ def test_a_load_and_an_unload_reach_every_replica(tiny):
     assert found[:4] == [[False, False], [True, False], [True, True], [True, True]]
     assert found[4:] == [[False, True], [False, False], [False, False]]
     assert wanted == {MODEL: ("unload", 2)}  # and no name that a stranger thought of
+
+
+def test_the_front_does_not_read_the_body_for_an_unknown_model(tiny):
+    pytest.importorskip("ray.serve")
+    from splitwatt.profiler.server.cluster.ray_engine import Front
+
+    replica = Replica(str(tiny / "cpu"), "cpu", 1, 1, 10**9, 8, 1)
+    sent = []
+
+    async def talk():
+        async def receive():
+            raise AssertionError("the body is read")
+
+        async def send(message):
+            sent.append(message)
+
+        front = Front(replica.answer, None, 8, lambda: [MODEL])
+        headers = [(b"content-length", b"16000000"), (b"inference-header-content-length", b"9")]
+        scope = {"type": "http", "method": "POST", "path": "/v2/models/nothing/infer"}
+        await front({**scope, "headers": headers}, receive, send)
+
+    asyncio.run(talk())
+    assert sent[0]["status"] == 404 and b"unknown model 'nothing'" in sent[1]["body"]

@@ -74,7 +74,7 @@ def run_ray(options: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: the cluster's file is wrong.
-        UsageError: something is asked of it that it has not, or that the cluster has not.
+        UsageError: a flag that it does not support, or more cores than the cluster has.
         SplitwattError: there is no cluster, or the replicas do not start.
     """
     if options.parent is not None:
@@ -106,7 +106,7 @@ def run_ray(options: argparse.Namespace) -> int:
 
 
 def check_cores(cluster: Cluster, nodes: Iterable[float]) -> None:
-    """Ray waits for ever for cores that no machine has; say so instead.
+    """Report cores that no machine has: Ray would wait for them without end.
 
     Args:
         cluster: as its file says.
@@ -196,7 +196,7 @@ class Front:
         ask: a request of any replica.
         token: that a client must show; None for any client.
         limit: requests that may be on their way at once.
-        names: tells the models' names, under which requests count.
+        names: returns the models' names, under which requests are counted.
 
     Replicas are many and may be on other machines: their clocks and counters are not one. Boards
     ask the front for both. A load or an unload that one replica has done is passed to each other one with the

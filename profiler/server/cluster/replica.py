@@ -23,7 +23,7 @@ Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 
 class Replica:
-    """What Ray Serve makes as many of as are needed.
+    """Ray Serve starts as many of these as are needed.
 
     Args:
         bundles: as of `splitwatt.profiler.server.setup.Served`, at the same place on every machine.

@@ -37,8 +37,8 @@ from splitwatt.profiler.server.setup import check_flags, models_of, served
 QUEUE_DELAY_US = 2000
 _EXIT_TIMEOUT_S = 10
 _PORTS = 3
-# pytriton tells an exception to every request of a batch. This one answer, its sentence in the place
-# of the stages, is made into an error of its own request by what is put behind pytriton's script.
+# pytriton sends an exception to every request of a batch. Code that is appended to its script turns this
+# answer, with a sentence in place of the stages, into an error of its own request alone.
 _REFUSED = b"!"
 _REFUSING = (
     """
@@ -62,7 +62,7 @@ def run_triton(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        UsageError: pytriton cannot run here, or something is asked of it that Triton has not.
+        UsageError: pytriton cannot run here, or a flag is given that Triton does not support.
     """
     if options.parent is not None:
         die_with_parent(options.parent, signal.SIGTERM)

@@ -25,7 +25,7 @@ from splitwatt.profiler.server.inference.tensors import metadata
 
 
 def process_bytes() -> int:
-    """What this process takes of the machine's memory."""
+    """The resident memory of this process, in bytes."""
     return int(psutil.Process().memory_info().rss)
 
 
@@ -43,7 +43,7 @@ class Usage(NamedTuple):
 
 
 class _Shared:
-    """An engine, loaded or on its way, and how many models have it."""
+    """An engine that is loaded or being loaded, and how many models use it."""
 
     def __init__(self) -> None:
         self.store = EngineStore()
@@ -61,7 +61,7 @@ class _Engines:
         self._shared: dict[Any, _Shared] = {}
 
     def take(self, key: Any, load: Callable[[EngineStore], Engine]) -> Engine:
-        """The engine of a key, for one model more; raises what `load` does."""
+        """The engine of a key, counted for one more model; raises what `load` does."""
         with self._lock:
             shared = self._shared.setdefault(key, _Shared())
             shared.users += 1
@@ -73,7 +73,7 @@ class _Engines:
             raise
 
     def give_back(self, key: Any) -> None:
-        """One model fewer has it."""
+        """One model no longer uses it."""
         with self._lock:
             shared = self._shared[key]
             shared.users -= 1
@@ -106,7 +106,7 @@ class _OwnEngines(EngineStore):
 
 
 class _Loaded:
-    """A model in memory or on its way there; `users` are the inferences that run on it."""
+    """A model that is loaded or being loaded; `users` counts the inferences that run on it."""
 
     def __init__(self, size: int, engines: _Engines) -> None:
         self.engines = _OwnEngines(engines)
@@ -127,9 +127,9 @@ class Models:
     Args:
         bundles: a folder with a folder a bundle, or model -> its bundle's folder.
         backend: what runs the parts.
-        threads: of one inference; None leaves it to the backend.
-        budget_bytes: of the loaded models' parts, as their files' sizes; the model that was not
-            used for longest goes first. None keeps every model.
+        threads: per inference; None: the backend's default.
+        budget_bytes: of the loaded models' parts, as their files' sizes; the model that was
+            used longest ago is unloaded first. None keeps every model.
         resident_bytes: what the process takes. A model takes several times its files (weights laid
             out again, tensors of large images): idle ones go while this is over the budget.
     """

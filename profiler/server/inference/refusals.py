@@ -49,7 +49,7 @@ def refusal(error: Exception, what: str) -> Response:
 
     Args:
         error: a known kind is reported as it is, without this machine's folders; any other is
-            logged, and its client hears that the server failed.
+            logged, and the answer says only that the server failed.
         what: was asked, for the log: no payload, and of the client's text only the path.
     """
     if isinstance(error, Refused):

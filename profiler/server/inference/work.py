@@ -51,8 +51,8 @@ class Work:
     Args:
         workers: threads.
         limit: jobs that may wait.
-        batch: jobs of one key that are run by one call at most. None are waited for: those that
-            have queued up meanwhile go together.
+        batch: jobs of one key that are run by one call at most. It waits for no more: only jobs
+            that are queued already run together.
     """
 
     def __init__(self, workers: int, limit: int, batch: int = 1) -> None:

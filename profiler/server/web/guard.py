@@ -90,7 +90,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
     on_refusal: Callable[[int], None] = staticmethod(lambda status: None)
 
     def connection_made(self, transport: Any) -> None:
-        """A client is there."""
+        """A client has connected."""
         super().connection_made(transport)
         self.flow = PacedFlow(transport, self.loop)
         limit = getattr(transport, "set_read_buffer_limits", None)  # of TLS, from Python 3.11 on
@@ -112,7 +112,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
             self._expect(self.silence_timeout_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """A client has gone."""
+        """The connection is lost."""
         self._expect(None)
         if self._stuck is not None:
             self._stuck.cancel()
@@ -230,7 +230,7 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
         self.transport.abort()
 
     def _disconnect(self) -> None:
-        """Tell every request of this connection that nobody reads its answer."""
+        """Mark every request of this connection as one whose answer nobody reads."""
         for cycle, _ in self._cycles:
             cycle.disconnected = True
             cycle.message_event.set()

@@ -125,7 +125,7 @@ class FrontMetrics(_Counts):
 
 
 class _State:
-    """What is so at the moment of a scrape."""
+    """Values at the time of a scrape."""
 
     def __init__(
         self, usage: Callable[[], Usage], budget_bytes: int | None, waiting: Callable[[], int]

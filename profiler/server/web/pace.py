@@ -1,5 +1,5 @@
 # board: no
-"""Large bodies are read in turn: between two pieces of them, whosever they are, others are served."""
+"""Large bodies are read in turn: other clients are served between two pieces of any of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Pace:
         self._waiting: deque[tuple[PacedFlow, float]] = deque()
 
     def take(self, flow: PacedFlow, count: int, at_least_s: float = 0.0) -> None:
-        """Let a connection wait that has just given `count` bytes, for so long at least."""
+        """Pause a connection that has just sent `count` bytes, for at least `at_least_s`."""
         if count > _LARGE_PIECE_BYTES or at_least_s:
             flow.hold()
             flow.loop.call_later(at_least_s, self._queue, flow, count / self._rate_bytes_s)
@@ -34,7 +34,7 @@ class Pace:
             flow.loop.call_later(took_s, self._release)
 
     def _release(self) -> None:
-        """One at a time: a loop that is late must not read all that waited meanwhile at once."""
+        """One at a time: an event loop that is late must not read everything that waited at once."""
         flow, _ = self._waiting.popleft()
         flow.release()
         if self._waiting:

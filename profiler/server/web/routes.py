@@ -1,4 +1,4 @@
-"""Routes whose errors are the protocol's object, and who may ask."""
+"""Routes whose errors are the protocol's object, and the check of a client's token."""
 
 # board: no
 
@@ -26,7 +26,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class TokenCheck:
-    """Who may ask.
+    """Checks the token of a request.
 
     Args:
         token: that a client must show; None for any client.
