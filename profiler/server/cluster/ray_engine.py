@@ -46,6 +46,7 @@ from splitwatt.profiler.server.setup import (
     models_of,
     served,
 )
+from splitwatt.profiler.server.web.answers import send_whole
 from splitwatt.profiler.server.web.app import INFER
 from splitwatt.profiler.server.web.body import (
     BODY_LIMIT_BYTES,
@@ -237,7 +238,7 @@ class Front:
         model = infer.group(1) if infer else ""
         start_s = time.perf_counter()
         status = 499  # its client is gone
-        response: Response | _Whole
+        response: Response
         try:
             self._check_token(dict(scope["headers"]))
             if scope["path"] in ("/v2/clock", "/metrics"):
@@ -260,7 +261,7 @@ class Front:
             if infer is not None:
                 total_s = time.perf_counter() - start_s
                 self._metrics.ended(self._known.get(model, ""), status, total_s)
-        await response(scope, receive, send)
+        await send_whole(response, scope, receive, send)
 
     async def metrics(self, request: HttpRequest) -> Response:
         """GET /metrics."""
@@ -276,7 +277,7 @@ class Front:
             self._known[model] = name
         return self._known[model]
 
-    async def _answer(self, scope: Scope, receive: Receive, hold: Hold) -> "_Whole":
+    async def _answer(self, scope: Scope, receive: Receive, hold: Hold) -> Response:
         headers = dict(scope["headers"])
         infer = INFER.fullmatch(scope["path"])
         self._check_room()
@@ -291,9 +292,11 @@ class Front:
         self._check_room()  # others may have come while the body arrived
         self._asked += 1
         try:
-            answer = _Whole(*await self._until_answered(request))
+            status, answered, data = await self._until_answered(request)
         finally:
             self._asked -= 1
+        answer = Response(data, status)
+        answer.raw_headers = answered
         load = _LOAD.fullmatch(path) if method == "POST" else None
         name = await self._look_up(load.group(1)) if load and answer.status_code == 200 else ""
         if load and name:
@@ -318,23 +321,6 @@ class Front:
                 log.error("a replica failed", exc_info=error)
                 raise Refused(503, "a replica failed at this request")
         raise Refused(503, "no replica lives long enough to answer")
-
-
-class _Whole:
-    """An answer as a replica made it."""
-
-    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        self.status_code, self._headers, self.body = status, headers, body
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start = {
-            "type": "http.response.start",
-            "status": self.status_code,
-            "headers": self._headers,
-        }
-        await send(start)
-        await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})  # returns once the body is sent
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
