@@ -12,11 +12,11 @@ import ctypes.util
 import functools
 import os
 import signal
-import socket
 import sys
 import sysconfig
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,12 @@ from splitwatt.profiler.client.wire_times import write_stages
 from splitwatt.profiler.links.process import die_with_parent
 from splitwatt.profiler.server.cluster.watchdog import Watchdog
 from splitwatt.profiler.server.inference.models import Models
-from splitwatt.profiler.server.place import LOOPBACK, Place, announce, is_loopback
+from splitwatt.profiler.server.place import LOOPBACK, Place, announce, is_loopback, listen
 from splitwatt.profiler.server.setup import check_flags, models_of, served
 
 # How long Triton keeps a request for others to join it, where there is a batch to fill.
 QUEUE_DELAY_US = 2000
 _EXIT_TIMEOUT_S = 10
-_PORTS = 3
 # pytriton sends an exception to every request of a batch. Code that is appended to its script turns this
 # answer, with a sentence in place of the stages, into an error of its own request alone.
 _REFUSED = b"!"
@@ -233,21 +232,9 @@ def _check(options: argparse.Namespace) -> None:
 
 def _free_ports(host: str, first: int) -> list[int]:
     """Ports for HTTP (the given one unless it is 0), metrics, and what pytriton also asks for."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sockets = [socket.socket(family) for _ in range(_PORTS)]
-    try:
-        for place, one in enumerate(sockets):
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            one.bind((host, first if place == 0 else 0))
+    with ExitStack() as opened:
+        sockets = [opened.enter_context(listen(host, port)) for port in (first, 0, 0)]
         return [int(one.getsockname()[1]) for one in sockets]
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SplitwattError(
-            "%s:%d cannot be listened to: %s" % (host, first, reason), "choose another --port"
-        )
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def _bytes(data: bytes) -> Any:
