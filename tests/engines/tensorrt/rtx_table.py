@@ -1,6 +1,6 @@
 """What NVIDIA's parser and builder say to every part of every model, as the tables of docs/compatibility.md.
 
-    python -m tests.engines.tensorrt.rtx_table [MODEL or BUNDLE...] [--precisions fp32,int8] [--write]
+    python -m tests.engines.tensorrt.rtx_table [MODEL or BUNDLE...] [--precisions fp32,int8] [--again] [--write]
 
 Models get random weights and are traced without the comparisons of an export; without names every
 model of the zoo at its first rate point. Every part is fitted to every group of targets that have the same
@@ -11,7 +11,7 @@ board's parts in them, where the targets have them (int8 calibrated on one photo
 encoder with the range coder's plugin in it, where TensorRT's public headers are (SPLITWATT_TENSORRT_HEADERS).
 
 A graph is built once: its hash covers operators, attributes, types, shapes and the range of its inputs, not
-the values of weights, and one that is in the page's table already is taken from there.
+the values of weights, and one that is in the page's table already is taken from there, but with --again.
 
 Prints the rows as they are made; --write also puts them into the page, after each model.
 """
@@ -383,6 +383,7 @@ def main(arguments: list[str]) -> int:
     flags = argparse.ArgumentParser(description=__doc__)
     flags.add_argument("models", nargs="*")
     flags.add_argument("--precisions", default="fp32,fp16,int8")
+    flags.add_argument("--again", action="store_true")
     flags.add_argument("--write", action="store_true")
     options = flags.parse_args(arguments)
     every = [name for name, system in zoo.systems().items() if not system.unavailable]
@@ -390,7 +391,8 @@ def main(arguments: list[str]) -> int:
     for model in options.models or every:
         by_model, _ = read_page()
         # What was refused is tried again.
-        known = {row.graph: row for same in by_model.values() for row in same if row.built == "yes"}
+        known = {row.graph: row for same in by_model.values() for row in same
+                 if row.built == "yes" and not options.again}  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             if Path(model).is_dir():
                 bundle = Bundle.open(model)
