@@ -4,7 +4,7 @@ import glob
 import os
 import shlex
 from typing import Optional, Tuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import splitwatt
 from splitwatt.device_configs.errors import SplitwattError
@@ -36,7 +36,7 @@ def install_command(extra: Optional[str] = None) -> str:
         return "pip install %s" % shlex.quote("splitwatt" + extras)
     path, editable = origin
     if os.path.isfile(path):
-        return "pip install %s" % shlex.quote("splitwatt%s @ file://%s" % (extras, path))
+        return "pip install %s" % shlex.quote("splitwatt%s @ file://%s" % (extras, quote(path)))
     return "pip install %s%s" % ("-e " if editable else "", shlex.quote(path + extras))
 
 

@@ -5,6 +5,7 @@ keys, and raises TypeError, ValueError or RecursionError for some documents.
 """
 
 import math
+import re
 from typing import Any, Dict, Type
 
 import yaml
@@ -19,6 +20,8 @@ LIMIT_BYTES = 128 << 10
 _MAX_DEPTH = 12
 _PLAIN_TAGS = {"tag:yaml.org,2002:" + name for name in ("bool", "int", "float", "null")}
 _NUMBER_LENGTH = 40
+# `12:30` is 750 to YAML, `010` is 8, and `1__0` is 10.
+_SURPRISING = re.compile("[:_]|^[-+]?0[0-9]")
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -61,6 +64,12 @@ class _StrictLoader(yaml.SafeLoader):
     def _number(self, node: Any) -> Any:
         if len(node.value) > _NUMBER_LENGTH:
             raise _wrong("a number of more than %d characters" % _NUMBER_LENGTH, node)
+        if _SURPRISING.search(node.value):
+            raise _wrong(
+                "%s, which YAML reads as another number than it looks like; write a number with "
+                'plain decimal digits, or text in "quotes"' % node.value,
+                node,
+            )
         whole = node.tag.endswith(":int")
         value = self.construct_yaml_int(node) if whole else self.construct_yaml_float(node)
         if abs(value) > MAX_INTEGER if whole else not math.isfinite(value):
@@ -97,7 +106,7 @@ def parse_yaml(data: bytes, what: str, error: Type[SplitwattError] = ConfigError
 
     Raises:
         error: not UTF-8, not YAML, an alias, a tag, a key twice, a key that is no scalar, a number
-            that is not finite or beyond 2^53, a NUL or half a character, or more than 12 levels.
+            that is not finite, beyond 2^53, or not written in plain digits, a NUL or half a character, or more than 12 levels.
     """
     if len(data) > LIMIT_BYTES:
         raise error("%s is larger than %d bytes" % (what, LIMIT_BYTES))

@@ -7,6 +7,8 @@ from splitwatt.device_configs.errors import EngineError
 from splitwatt.device_configs.names import check_known
 from splitwatt.engines.backends.base import Engine
 
+# onnxruntime starts every thread at once, and ends the process where the system refuses one.
+MAX_THREADS = 1024
 # name -> module with `open_engine(onnx_path, threads) -> Engine`, imported when it is asked for
 BACKENDS = {
     "cpu": "splitwatt.engines.backends.ort_cpu",
@@ -30,8 +32,8 @@ def load_engine(backend: str, onnx_path: str, threads: Optional[int] = None) -> 
         EngineError: its package is not installed, or it cannot load the file.
     """
     check_known("backend", backend, BACKENDS)
-    if threads is not None and threads < 1:
-        raise EngineError("an engine needs at least 1 thread, not %d" % threads)
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise EngineError("an engine takes 1 to %d threads, not %d" % (MAX_THREADS, threads))
     try:
         module = importlib.import_module(BACKENDS[backend])
     except ImportError as error:

@@ -4,6 +4,8 @@ Each strip is run by the same graph. What zeros at a strip's edge spoil is left 
 strip makes it from the image's own rows, so that the outputs are those of the whole image.
 """
 
+import functools
+import math
 from typing import Dict, List, Mapping, NamedTuple, Optional
 
 import numpy as np
@@ -60,7 +62,9 @@ def strips_at(strips: Strips, outputs: Mapping[str, Port], height: int, width: i
 
 def alignment(strips: Strips) -> int:
     """Rows that every strip's top is a multiple of: a row of every output begins there."""
-    return max(rows.step for rows in strips.outputs)
+    return functools.reduce(
+        lambda a, b: a * b // math.gcd(a, b), (rows.step for rows in strips.outputs)
+    )
 
 
 def overlap(strips: Strips) -> int:
@@ -78,6 +82,17 @@ def held_bytes(strips: Strips, outputs: Mapping[str, Port], height: int, width: 
     for rows in strips.outputs:
         held += 4.0 * (outputs[rows.output].shape[1] or 0) / rows.step**2
     return int(held * height * width)
+
+
+def runs_on_strips(engine: Engine, strips: Strips) -> bool:
+    """Whether an engine has the input and the outputs that strips are stated for."""
+    maps = list(engine.inputs.values()) + list(engine.outputs.values())
+    stated = [rows.output for rows in strips.outputs]
+    return (
+        set(engine.inputs) == {"image"}
+        and sorted(stated) == sorted(engine.outputs)
+        and all(len(port.shape) == 4 for port in maps)
+    )
 
 
 class StripEngine(Engine):

@@ -90,10 +90,14 @@ class Preprocess(NamedTuple):
     pad_multiple: Optional[int] = key(
         "zeros are added up to multiples of it; null: none", minimum=1
     )
-    mean: Tuple[float, ...] = key("of each channel, subtracted", minItems=3, maxItems=3)
+    mean: Tuple[float, ...] = key(
+        "of each channel, subtracted", minItems=3, maxItems=3,
+        items={"minimum": -1e6, "maximum": 1e6}
+    )  # fmt: skip
     std: Tuple[float, ...] = key(
-        "of each channel, divided by", minItems=3, maxItems=3, items={"exclusiveMinimum": 0}
-    )
+        "of each channel, divided by", minItems=3, maxItems=3,
+        items={"minimum": 1e-6, "maximum": 1e6}
+    )  # fmt: skip
 
 
 @record

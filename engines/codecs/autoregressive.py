@@ -13,10 +13,17 @@ from typing import List, Tuple
 
 import numpy as np
 
-from splitwatt.device_configs.errors import BitstreamError, BundleError, DesyncError
+from splitwatt.device_configs.errors import BitstreamError, DesyncError, EngineError
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.manifest import CodecSpec
-from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors, load_tables
+from splitwatt.engines.codecs.base import (
+    Codec,
+    EngineOf,
+    Tensors,
+    check_graph,
+    latent_of,
+    load_tables,
+)
 from splitwatt.engines.codecs.factorized import latent_size
 from splitwatt.engines.codecs.hyperprior import crc_of, frame, unframe
 from splitwatt.engines.rangecoder import RangeCoder
@@ -43,17 +50,12 @@ class AutoregressiveCodec(Codec):
         self._side, self._latent = RangeCoder(side), RangeCoder(latent, "compressai")
         self._hyper: Engine = engine_of(HYPER)
         self._context: Engine = engine_of(CONTEXT)
-        needs = {"window", "place"}
-        if set(self._hyper.inputs) != {"side"} or set(self._context.inputs) != needs:
-            raise BundleError(
-                "the parts '%s' and '%s' must take 'side', and 'window' and 'place'"
-                % (HYPER, CONTEXT),
-                "export the bundle again",
-            )
+        check_graph(self._hyper, {"side": 4}, {"hyper": 4})
+        check_graph(self._context, {"window": 4, "place": 4}, {"indexes": 4, "means": 4})
 
     def encode(self, tensors: Tensors) -> bytes:
         """See `Codec.encode`."""
-        side, latent = tensors["side"], tensors["latent"]
+        side, latent = latent_of(tensors, "side"), latent_of(tensors)
         medians = self._side.tables.medians.reshape(1, -1, 1, 1)
         symbols = quantize(side, medians)
         if symbols is None:
@@ -61,7 +63,7 @@ class AutoregressiveCodec(Codec):
         if not np.isfinite(latent).all():
             raise not_codable(latent)
         hyper = self._hyper.run({"side": symbols.astype(np.float32) + medians})["hyper"]
-        if latent.ndim != 4 or hyper.shape[2:] != latent.shape[2:]:
+        if hyper.shape[2:] != latent.shape[2:]:
             raise BitstreamError(
                 "a side latent of %s does not match a latent of %s"
                 % (side.shape[1:], latent.shape[1:])
@@ -128,6 +130,8 @@ class _Walk:
                 "place": np.ascontiguousarray(self._hyper[:, :, y : y + 1, x : x + 1]),
             }
         )
+        if not made["indexes"].size == made["means"].size == self._known.shape[1]:
+            raise EngineError("the part '%s' must give one index and mean per channel" % CONTEXT)
         self._indexes.append(np.clip(made["indexes"].ravel(), 0, self._tables - 1))
         self._means = made["means"].ravel()
         return self._means

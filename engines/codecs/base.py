@@ -4,7 +4,7 @@ from typing import Callable, Dict, List, Tuple
 
 import numpy as np
 
-from splitwatt.device_configs.errors import BundleError
+from splitwatt.device_configs.errors import BitstreamError, BundleError
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.manifest import CodecSpec
 from splitwatt.engines.rangecoder import Tables
@@ -73,6 +73,42 @@ class Codec:
             the input evenly.
         """
         return []
+
+
+def latent_of(tensors: Tensors, name: str = "latent") -> np.ndarray:
+    """The tensor `name`, float32 (1, C, H, W); BitstreamError where it is another array."""
+    latent = tensors[name]
+    if latent.dtype != np.float32 or latent.ndim != 4 or latent.shape[0] != 1 or not latent.size:
+        raise BitstreamError(
+            "a %s must be float32 (1, C, H, W), not %s %s" % (name, latent.dtype, latent.shape),
+            "correct the encoder's graph and export it again",
+        )
+    return latent
+
+
+def check_graph(engine: Engine, inputs: Dict[str, int], outputs: Dict[str, int]) -> None:
+    """Whether a codec's own graph takes and gives these tensors, each with so many dimensions.
+
+    Raises:
+        BundleError: it takes others, lacks an output, or one has another number of dimensions.
+    """
+    ports = dict(engine.outputs, **engine.inputs)
+    wrong = [
+        "'%s' with %d dimensions" % (name, rank)
+        for name, rank in dict(outputs, **inputs).items()
+        if name not in ports or len(ports[name].shape) != rank
+    ]
+    if wrong or set(engine.inputs) != set(inputs) or not set(outputs) <= set(engine.outputs):
+        raise BundleError(
+            "the graph %s must make %s from %s%s"
+            % (
+                engine.name,
+                " and ".join(sorted(outputs)),
+                " and ".join(sorted(inputs)),
+                ", having " + " and ".join(wrong) if wrong else "",
+            ),
+            "export the bundle again",
+        )
 
 
 def load_tables(spec: CodecSpec, paths: List[str]) -> List[Tables]:

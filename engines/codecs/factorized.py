@@ -6,7 +6,7 @@ import numpy as np
 
 from splitwatt.device_configs.errors import BitstreamError
 from splitwatt.engines.bundle.manifest import CodecSpec
-from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors, load_tables
+from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors, latent_of, load_tables
 from splitwatt.engines.rangecoder import RangeCoder
 from splitwatt.engines.rangecoder.bits_per_symbol import symbol_bits
 from splitwatt.engines.rangecoder.container import parse
@@ -26,10 +26,7 @@ class FactorizedCodec(Codec):
         """See `Codec.encode`."""
         if WORDS in tensors:
             return self._made_in_graph(tensors)
-        latent = tensors["latent"]
-        if latent.ndim != 4 or latent.shape[0] != 1:
-            raise BitstreamError("a latent must be (1, C, H, W), not %s" % (latent.shape,))
-        return self._coder.encode(latent)[0]
+        return self._coder.encode(latent_of(tensors))[0]
 
     def _made_in_graph(self, tensors: Tensors) -> bytes:
         string = strings_of(tensors[WORDS], tensors[LENGTH])[0]

@@ -18,12 +18,15 @@ from PIL import Image
 
 from splitwatt.device_configs.errors import BitstreamError
 from splitwatt.engines.bundle.manifest import CodecSpec
-from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors
+from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors, latent_of
 from splitwatt.engines.rangecoder.coder import not_codable
 from splitwatt.engines.rangecoder.container import read_varint, varint
 
 MAGIC = 0xF1
 MAX_CHANNELS = 4096
+# Of a latent, per pixel of the input: as many as VGG's first layer. A small file may hold a large flat
+# image, so the length of a payload is no bound.
+MAX_VALUES_PER_PIXEL = 64
 _RANGE = struct.Struct("<ff")
 _CRC_BYTES = 4
 _FORMATS = {"feature_jpeg": "JPEG", "feature_webp": "WEBP"}
@@ -39,9 +42,7 @@ class FeatureImageCodec(Codec):
 
     def encode(self, tensors: Tensors) -> bytes:
         """See `Codec.encode`."""
-        latent = tensors["latent"]
-        if latent.ndim != 4 or latent.shape[0] != 1 or latent.size == 0:
-            raise BitstreamError("a latent must be (1, C, H, W), not %s" % (latent.shape,))
+        latent = latent_of(tensors)
         if not np.isfinite(latent).all():
             raise not_codable(latent)
         parts = [bytes([MAGIC])] + [varint(size) for size in latent.shape[1:]]
@@ -66,7 +67,9 @@ class FeatureImageCodec(Codec):
         height, at = read_varint(body, at)
         width, at = read_varint(body, at)
         valid = 0 < height <= input_size[0] and 0 < width <= input_size[1]
-        if not valid or not 0 < channels <= MAX_CHANNELS or channels > len(body):
+        valid = valid and 0 < channels <= min(MAX_CHANNELS, len(body))
+        largest = MAX_VALUES_PER_PIXEL * input_size[0] * input_size[1]
+        if not valid or channels * height * width > largest:
             raise BitstreamError(
                 "feature maps of %d x %d x %d do not come from an input of %d x %d"
                 % (channels, height, width, input_size[0], input_size[1])

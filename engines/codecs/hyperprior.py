@@ -14,10 +14,18 @@ from typing import List, Tuple
 
 import numpy as np
 
-from splitwatt.device_configs.errors import BitstreamError, BundleError, DesyncError
+from splitwatt.device_configs.errors import BitstreamError, DesyncError, EngineError
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.manifest import CodecSpec
-from splitwatt.engines.codecs.base import ROUNDING_SHARE, Codec, EngineOf, Tensors, load_tables
+from splitwatt.engines.codecs.base import (
+    ROUNDING_SHARE,
+    Codec,
+    EngineOf,
+    Tensors,
+    check_graph,
+    latent_of,
+    load_tables,
+)
 from splitwatt.engines.codecs.factorized import latent_size
 from splitwatt.engines.rangecoder import RangeCoder
 from splitwatt.engines.rangecoder.bits_per_symbol import symbol_bits
@@ -44,17 +52,11 @@ class HyperpriorCodec(Codec):
         side, latent = load_tables(spec, tables)
         self._side, self._latent = RangeCoder(side), RangeCoder(latent)
         self._engine: Engine = engine_of(PART)
-        if set(self._engine.inputs) != {"side"} or "indexes" not in self._engine.outputs:
-            raise BundleError(
-                "the part '%s' must make 'indexes' of 'side'" % PART, "export the bundle again"
-            )
+        check_graph(self._engine, {"side": 4}, {"indexes": 4})
 
     def encode(self, tensors: Tensors) -> bytes:
         """See `Codec.encode`."""
-        side, latent = tensors["side"], tensors["latent"]
-        for name, array in (("side latent", side), ("latent", latent)):
-            if array.ndim != 4 or array.shape[0] != 1:
-                raise BitstreamError("a %s must be (1, C, H, W), not %s" % (name, array.shape))
+        side, latent = latent_of(tensors, "side"), latent_of(tensors)
         medians = self._side.tables.medians.reshape(1, -1, 1, 1)
         symbols = quantize(side, medians)
         if symbols is None:
@@ -126,7 +128,10 @@ class HyperpriorCodec(Codec):
         """indexes, clamped to the tables, and means (zero where the part makes none)."""
         made = self._engine.run({"side": side})
         indexes = np.clip(made["indexes"], 0, self._latent.tables.count - 1)
-        return indexes, made.get("means", np.zeros((), np.float32))
+        means = made.get("means", np.zeros((), np.float32))
+        if "means" in made and (means.shape != indexes.shape or not np.isfinite(means).all()):
+            raise EngineError("the part '%s' must give one finite mean per index" % PART)
+        return indexes, means
 
 
 def _size(maps: np.ndarray) -> Tuple[int, int]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from splitwatt.device_configs.errors import BitstreamError
 from splitwatt.engines.bundle.manifest import CodecSpec
-from splitwatt.engines.codecs.base import ROUNDING_SHARE, Codec, EngineOf, Tensors
+from splitwatt.engines.codecs.base import ROUNDING_SHARE, Codec, EngineOf, Tensors, latent_of
 from splitwatt.engines.rangecoder.coder import not_codable
 from splitwatt.engines.rangecoder.container import read_varint, varint
 
@@ -31,9 +31,7 @@ class QuantizedCodec(Codec):
 
     def encode(self, tensors: Tensors) -> bytes:
         """See `Codec.encode`."""
-        latent = tensors["latent"]
-        if latent.ndim != 4 or latent.shape[0] != 1 or latent.size == 0:
-            raise BitstreamError("a latent must be (1, C, H, W), not %s" % (latent.shape,))
+        latent = latent_of(tensors)
         if not np.isfinite(latent).all():
             raise not_codable(latent)
         values, scale, zero = quantize(latent)

@@ -5,7 +5,7 @@ from typing import Dict, Optional, Tuple
 from splitwatt.engines.backends import load_engine
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.backends.closing import Closing
-from splitwatt.engines.backends.strips import StripEngine
+from splitwatt.engines.backends.strips import StripEngine, runs_on_strips
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part
 
@@ -25,7 +25,7 @@ class EngineStore(Closing):
         key = (part.sha256, backend, threads)
         if key not in self._engines:
             engine = load_engine(backend, bundle.part_path(part.name), threads)
-            if part.strips and {rows.output for rows in part.strips.outputs} == set(engine.outputs):
+            if part.strips and runs_on_strips(engine, part.strips):
                 engine = StripEngine(engine, part.strips)
             self._engines[key] = engine
         return self._engines[key]

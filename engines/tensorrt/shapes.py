@@ -20,6 +20,7 @@ Shape = Tuple[int, ...]
 Range = Tuple[Shape, Shape, Shape]
 # Longer side over shorter side: a film's frame has 2.39, a photograph 1.5, a panorama more.
 ASPECT = 2.4
+MAX_ASPECT = 100
 # int64 (2,) inputs: height and width of the image's valid region, and of the whole input.
 _SIZES = ("valid_size", "input_size")
 
@@ -32,10 +33,13 @@ def image_range(preprocess: Preprocess, aspect: float = ASPECT) -> Tuple[Shape, 
         aspect: the most elongated image, longer side over shorter.
 
     Raises:
-        EngineError: `aspect` is below 1.
+        EngineError: `aspect` is not from 1 to 100.
     """
-    if aspect < 1:
-        raise EngineError("an aspect ratio is the longer side over the shorter: at least 1")
+    if not 1 <= aspect <= MAX_ASPECT:
+        raise EngineError(
+            "the aspect ratio (longer side over shorter) must be from 1 to %d, not %g"
+            % (MAX_ASPECT, aspect)
+        )
     resize = preprocess.resize
     if preprocess.crop is not None:
         smallest = largest = tuple(preprocess.crop)
@@ -46,7 +50,7 @@ def image_range(preprocess: Preprocess, aspect: float = ASPECT) -> Tuple[Shape, 
         shorter = resize.size
         if resize.max_size is not None and longer > resize.max_size:
             longer = resize.max_size
-            shorter = min(shorter, int(resize.max_size / aspect))
+            shorter = max(1, min(shorter, int(resize.max_size / aspect)))
         smallest, largest = (shorter, shorter), (longer, longer)
     multiple = preprocess.pad_multiple or 1
     padded = [tuple(-(-side // multiple) * multiple for side in size) for size in

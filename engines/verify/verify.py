@@ -1,6 +1,6 @@
 """A bundle against itself: its photographs, run here, against the outputs that it carries."""
 
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -211,7 +211,7 @@ def _compare_boxes(answer: Arrays, due: Arrays, longer_side: int) -> Tuple[bool,
         gap = np.maximum(corners, _score_gap(answer["scores"], score))
         gap[~free | (answer["labels"] != label)] = np.inf
         best = int(gap.argmin())
-        if gap[best] > TOLERANCE:
+        if not gap[best] <= TOLERANCE:
             return False, "no box of class %d at %s" % (label, np.round(box, 1).tolist())
         free[best] = False
         largest = max(largest, float(gap[best]))
@@ -231,21 +231,35 @@ def _score_gap(scores: np.ndarray, due: np.ndarray) -> np.ndarray:
     return np.asarray(np.abs(scores - due) / np.maximum(np.abs(due), _SCORE_FLOOR))
 
 
-_FIELDS = {
-    "classification": ("labels", "scores"),
-    "detection": ("boxes", "labels", "scores"),
-    "segmentation": ("mask",),
+# Of a task's expected arrays: the kind of their values, and how many sides each has.
+_FIELDS: Dict[str, Dict[str, Tuple[str, int]]] = {
+    "classification": {"labels": ("iu", 1), "scores": ("f", 1)},
+    "detection": {"boxes": ("f", 2), "labels": ("iu", 1), "scores": ("f", 1)},
+    "segmentation": {"mask": ("iu", 2)},
 }
+_REQUEST = {"payload": ("u", 1), "sizes": ("i", 1)}
 
 
 def _expected(bundle: Bundle, sample: SampleFiles) -> Arrays:
+    """The arrays expected for a photograph, checked: the bundle may be a stranger's."""
     arrays = load_arrays(sample.expected)
-    due: List[str] = ["payload", "sizes"] if bundle.manifest.split else []
+    due = dict(_REQUEST) if bundle.manifest.split else {}
     for task in bundle.manifest.tasks:
-        due += ["%s.%s" % (task, name) for name in _FIELDS[task]]
-    for name in due:
+        due.update({"%s.%s" % (task, name): form for name, form in _FIELDS[task].items()})
+    for name, (kinds, sides) in due.items():
         if name not in arrays:
-            raise BundleError(
-                "%s lacks the array '%s'" % (sample.expected, name), "export it again"
+            raise _unusable(sample, "lacks the array '%s'" % name)
+        array = arrays[name]
+        fits = array.dtype.kind in kinds and array.ndim == sides and np.isfinite(array).all()
+        if not fits or (name.endswith(".boxes") and array.shape[1] != 4):
+            raise _unusable(
+                sample, "holds '%s' as %s %s, or not finite" % (name, array.dtype, array.shape)
             )
+    for task in bundle.manifest.tasks:
+        if len({len(arrays["%s.%s" % (task, name)]) for name in _FIELDS[task]}) > 1:
+            raise _unusable(sample, "holds arrays of different lengths for the task " + task)
     return arrays
+
+
+def _unusable(sample: SampleFiles, what: str) -> BundleError:
+    return BundleError("%s %s" % (sample.expected, what), "export the bundle again")

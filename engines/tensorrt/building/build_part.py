@@ -16,6 +16,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from splitwatt.device_configs.cli import guarded
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.device_configs.files import sha256_file, write_atomic
+from splitwatt.device_configs.printable import one_line
 from splitwatt.device_configs.targets import Target, load_target
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part, Port
@@ -142,7 +143,8 @@ def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Optio
         except builder.RefusedError as error:
             if not options.fall_back:
                 raise
-            common.update(runs_on="cpu", rule="refused", reason=error.message)
+            reason = one_line(error.message)[:4096]
+            common.update(runs_on="cpu", rule=records.REFUSED, reason=reason)
             return records.write_record(folder, name, records.Record(**common))
         if cache is not None:
             write_atomic(cache_path, cache)
@@ -163,7 +165,7 @@ def place_on_cpu(bundle: Bundle, part: Part, reason: str) -> str:
     """
     anywhere = Machine("0.0.0", "0.0")
     common = _common(part, anywhere, part.precision, None, {})
-    common.update(runs_on="cpu", rule="placed", reason=reason)
+    common.update(runs_on="cpu", rule=records.PLACED, reason=reason)
     folder = records.folder_of(bundle.part_path(part.name))
     return records.write_record(
         folder, "%s-placed-%s" % (part.name, part.sha256[:16]), records.Record(**common)

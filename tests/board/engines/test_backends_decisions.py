@@ -139,6 +139,51 @@ def test_records_survive_their_file(tmp_path):
         assert "x.json" in str(error.value) and "splitwatt build" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"runs_on": "gpu"}, "runs_on"),
+        ({"runs_on": "cpu"}, "rule"),
+        ({"rule": "placed"}, "rule"),  # it would serve every GPU
+        ({"rule": "because", "runs_on": "cpu"}, "rule"),
+        ({"profile": [1]}, "profile"),
+        ({"profile": {"image": [[1], [1]]}}, "profile.image"),
+        ({"inputs": [{"name": "a", "dtype": "float32", "shape": "xyz"}]}, "inputs"),
+        ({"outputs": {"a": 1}}, "outputs"),
+        ({"build_s": "x"}, "build_s"),
+        ({"precision": "fp64"}, "precision"),
+        ({"runtime": "cuda"}, "runtime"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_a_record_that_was_edited_is_refused_by_its_key(tmp_path, change, words):
+    path = records.write_record(str(tmp_path), "x", record())
+    with open(path) as stream:
+        document = dict(json.load(stream), **change)
+    with open(path, "w") as stream:
+        json.dump(document, stream)
+    with pytest.raises(EngineError, match="x.json: .*'%s" % words):
+        records.read_records(str(tmp_path))
+
+
+@pytest.mark.parametrize("aspect", [float("nan"), float("inf"), 0.5, 1e300])
+def test_an_aspect_ratio_that_no_image_has(aspect):
+    with pytest.raises(EngineError, match="from 1 to 100"):
+        shapes.image_range(preprocess(416), aspect)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--aspect", "nan"], ["--aspect", "0"], ["--workspace-mb", "0"], ["--workspace-mb", "1e3"]],
+)
+def test_build_refuses_numbers_that_nobody_means(words, capsys):
+    from splitwatt.engines.tensorrt.building.cli import build as command
+
+    with pytest.raises(SystemExit) as stopped:
+        command(["--no-engines"] + words)
+    assert stopped.value.code == 2 and "must be" in capsys.readouterr().err
+
+
 def test_the_record_that_fits_is_chosen():
     kept = [
         record(sm="7.2", tensorrt="8.5.2"),
