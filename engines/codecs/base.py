@@ -1,4 +1,4 @@
-"""What every codec does."""
+"""The interface of every codec, and the checks that codecs share."""
 
 from typing import Callable, Dict, List, Tuple
 
@@ -9,7 +9,8 @@ from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.manifest import CodecSpec
 from splitwatt.engines.rangecoder import Tables
 
-# Of a latent's values, by one step each: where two machines' engines round a value differently.
+# The share of a latent's values that may differ by one step, because two machines' engines round
+# differently.
 ROUNDING_SHARE = 1e-3
 
 Tensors = Dict[str, np.ndarray]
@@ -17,12 +18,12 @@ EngineOf = Callable[[str], Engine]
 
 
 class Codec:
-    """Both directions, for one image.
+    """Encodes and decodes the tensors of one image.
 
     Attributes:
         takes: names of the board's tensors that `encode` needs.
-        gives: names of the tensors that `decode` makes for the server.
-        drifts: whether it decodes with a library, whose other versions give other pixels.
+        gives: names of the tensors that `decode` returns for the server.
+        drifts: whether it decodes with a library whose versions give different pixels.
     """
 
     takes: Tuple[str, ...] = ("latent",)
@@ -30,29 +31,29 @@ class Codec:
     drifts = False
 
     def encode(self, tensors: Tensors) -> bytes:
-        """The bytes of the tensors that it takes.
+        """The tensors `takes` as bytes.
 
         Raises:
-            BitstreamError: they cannot be coded, as a latent with NaN cannot.
+            BitstreamError: they cannot be coded; a latent with NaN, for example.
         """
         raise NotImplementedError
 
     def decode(self, payload: bytes, input_size: Tuple[int, int]) -> Tensors:
-        """The tensors that it gives, from bytes that may come from anywhere.
+        """The tensors `gives`, from bytes that may come from anywhere.
 
         Args:
-            payload: what `encode` made, as bytes or a memoryview of them, which need not be
-                copied before their header and checksum are known to be right.
+            payload: what `encode` returned, as bytes or a memoryview, so that nothing is copied
+                before its header and checksum are checked.
             input_size: height and width of the board's input; no latent is larger.
 
         Raises:
-            BitstreamError: invalid bytes, or bytes that no such input gives.
+            BitstreamError: the bytes are invalid, or do not fit an input of that size.
         """
         raise NotImplementedError
 
     def alike(self, decoded: Tensors, due: Tensors) -> Tuple[bool, str]:
-        """Whether what two machines' bytes decode to is the same, but for the rounding of a few
-        values; and in words.
+        """Whether two machines' decoded tensors are equal except for the rounding of a few values,
+        and the difference in words.
         """
         if [decoded[name].shape for name in self.gives] != [due[name].shape for name in self.gives]:
             return False, "latents of another shape"
@@ -63,14 +64,14 @@ class Codec:
         return passed, detail % (differing, steps.size, steps.max())
 
     def bits(self, payload: bytes, input_size: Tuple[int, int]) -> List[np.ndarray]:
-        """Where a payload's bits go: one map for each of its streams, none where nobody can say.
+        """The bits of a payload by position: one map per stream, or no map if they are unknown.
 
         Args:
-            payload, input_size: as `decode`'s.
+            payload, input_size: as for `decode`.
 
         Returns:
-            float32 (h, w) each, bits of all channels at a place of the latent; the places cover
-            the input evenly.
+            float32 (h, w) each: the bits of all channels at a position of the latent. The positions
+            cover the input evenly.
         """
         return []
 
@@ -87,10 +88,10 @@ def latent_of(tensors: Tensors, name: str = "latent") -> np.ndarray:
 
 
 def check_graph(engine: Engine, inputs: Dict[str, int], outputs: Dict[str, int]) -> None:
-    """Whether a codec's own graph takes and gives these tensors, each with so many dimensions.
+    """Check a codec's own graph: names of tensors -> number of dimensions.
 
     Raises:
-        BundleError: it takes others, lacks an output, or one has another number of dimensions.
+        BundleError: it has other inputs, lacks an output, or a number of dimensions differs.
     """
     ports = dict(engine.outputs, **engine.inputs)
     wrong = [
@@ -112,10 +113,10 @@ def check_graph(engine: Engine, inputs: Dict[str, int], outputs: Dict[str, int])
 
 
 def load_tables(spec: CodecSpec, paths: List[str]) -> List[Tables]:
-    """The tables of a codec, each being what the manifest says.
+    """The tables of a codec.
 
     Raises:
-        BundleError: a file holds no tables, or others than the manifest names.
+        BundleError: a file holds no tables, or not those that the manifest names.
     """
     every = []
     for path, entry in zip(paths, spec.tables):

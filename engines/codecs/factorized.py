@@ -1,4 +1,4 @@
-"""The range coder under a factorized prior: one table a channel of the latent."""
+"""The range coder with a factorized prior: one table per channel of the latent."""
 
 from typing import List, Tuple
 
@@ -14,9 +14,9 @@ from splitwatt.engines.rangecoder.words import LENGTH, WORDS, strings_of
 
 
 class FactorizedCodec(Codec):
-    """`latent`, float32 (1, C, H, W), is rounded and coded; what comes back is the rounded one.
+    """Codes `latent`, float32 (1, C, H, W), rounded; decoding returns the rounded latent.
 
-    Where an engine has the coder in its graph, its `words` and `length` are the string already.
+    An engine with the coder in its graph returns the string itself, as `words` and `length`.
     """
 
     def __init__(self, spec: CodecSpec, tables: List[str], engine_of: EngineOf) -> None:
@@ -33,7 +33,7 @@ class FactorizedCodec(Codec):
         tables_id = parse(string).tables_id
         if tables_id != self._coder.tables.id:
             raise BitstreamError(
-                "the engine codes under the tables %s, and the bundle holds %s"
+                "the engine codes with the tables %s, and the bundle holds %s"
                 % (tables_id, self._coder.tables.id),
                 "build the engines again with splitwatt build",
             )
@@ -55,7 +55,7 @@ def latent_size(payload: bytes, input_size: Tuple[int, int]) -> Tuple[int, int]:
     """Height and width of a bitstream's latent.
 
     Raises:
-        BitstreamError: no bitstream, or a latent larger than the input that it is said to be of.
+        BitstreamError: not a bitstream, or its latent is larger than the input.
     """
     header = parse(payload)
     size = (header.height, header.width)

@@ -1,4 +1,4 @@
-"""Engines that several pipelines share: an encoder that three bundles carry is loaded once."""
+"""Engines that several pipelines share: an encoder that is in three bundles is loaded once."""
 
 from typing import Dict, Optional, Tuple
 
@@ -11,7 +11,7 @@ from splitwatt.engines.bundle.manifest import Part
 
 
 class EngineStore(Closing):
-    """Engines by the SHA-256 of their part's file, backend and threads; closes them all at once."""
+    """Engines by the SHA-256 of their part's file, backend and threads; `close` closes all."""
 
     def __init__(self) -> None:
         self._engines: Dict[Tuple[str, str, Optional[int]], Engine] = {}

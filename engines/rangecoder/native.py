@@ -4,7 +4,7 @@ import ctypes
 import importlib.util
 import os
 import platform
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -25,11 +25,7 @@ _NAMES = {code: name for name, code in PATHS.items()}
 # By the names of src/status.h, which the library gives for its numbers.
 _ERRORS: Dict[str, Tuple[type, str, str]] = {
     "SW_BAD_ARGUMENT": (EngineError, "the range coder was given arguments that make no sense", ""),
-    "SW_NO_MEMORY": (
-        EngineError,
-        "there is no memory left for the range coder",
-        "use a smaller batch",
-    ),
+    "SW_NO_MEMORY": (EngineError, "no memory is left for the range coder", "use a smaller batch"),
     "SW_NOT_OURS": (
         BitstreamError,
         "the bytes are no splitwatt bitstream",
@@ -111,7 +107,7 @@ class Library:
         self.paths = [name for name in PATHS if library.sw_has_path(PATHS[name])]
 
     def check(self, status: int) -> None:
-        """Raise what a status that is not SW_OK stands for."""
+        """Raise the error of a status that is not SW_OK."""
         if status:
             name = (self.functions.sw_status_name(status) or b"status %d" % status).decode()
             if name == "SW_NOT_CODABLE":
@@ -164,16 +160,11 @@ class NativeTables:
     def __init__(self, library: Library, tables: Tables) -> None:
         self._library = library
         handle = _POINTER()
+        arrays = [_address(array) for array in (tables.cdf_length, tables.offset, tables.medians)]
         status = library.functions.sw_tables_new(
-            _address(tables.cdf),
-            tables.cdf.shape[0],
-            tables.cdf.shape[1],
-            _address(tables.cdf_length),
-            _address(tables.offset),
-            _address(tables.medians),
-            bytes.fromhex(tables.id),
+            _address(tables.cdf), *tables.cdf.shape, *arrays, bytes.fromhex(tables.id),
             ctypes.byref(handle),
-        )
+        )  # fmt: skip
         if library.functions.sw_status_name(status) == b"SW_BAD_ARGUMENT":
             raise BundleError("the entropy tables make no sense", "export the bundle again")
         library.check(status)
@@ -196,101 +187,74 @@ class NativeCoder:
 
     def encode(self, values: np.ndarray, indexes: Optional[np.ndarray]) -> List[bytes]:
         """Strings of float32 or int32 `values` (N, C, H, W), contiguous; `indexes` int32."""
-        items, rows, height, width = values.shape
-        kind = values.dtype == np.float32
-        code = self._functions.sw_encode if kind else self._functions.sw_encode_symbols
-        string, size = _POINTER(), _SIZE()
-        address, table, stride = _address(values), _address(indexes), 4 * rows * height * width
-        strings = []
-        for item in range(items):
-            status = code(
-                self._handle,
-                self._path,
-                address + item * stride,
-                None if table is None else table + item * stride,
-                rows,
-                height,
-                width,
-                string,
-                size,
-            )
-            self._check(status)
-            strings.append(ctypes.string_at(string, size.value))
-        return strings
+        floats = values.dtype == np.float32
+        code = self._functions.sw_encode if floats else self._functions.sw_encode_symbols
+        return self._strings(code, (self._handle, self._path), values, indexes, values.shape[1:])
 
     def decode(self, strings: List[bytes], indexes: Optional[np.ndarray], out: np.ndarray) -> None:
         """Fill `out`, float32 or int32 (N, C, H, W)."""
-        _, rows, height, width = out.shape
-        kind = out.dtype == np.float32
-        code = self._functions.sw_decode if kind else self._functions.sw_decode_symbols
-        address, table, stride = _address(out), _address(indexes), 4 * rows * height * width
-        for item, data in enumerate(strings):
-            status = code(
-                self._handle,
-                self._path,
-                data,
-                len(data),
-                None if table is None else table + item * stride,
-                rows,
-                height,
-                width,
-                address + item * stride,
-            )
-            self._check(status)
+        floats = out.dtype == np.float32
+        code = self._functions.sw_decode if floats else self._functions.sw_decode_symbols
+        sides = out.shape[1:]
+        for data, (item, table) in zip(strings, _items(out, indexes)):
+            self._check(
+                code(self._handle, self._path, data, len(data), table, sides[0], sides[1], sides[2],
+                     item)
+            )  # fmt: skip
 
     def encode_compressai(self, values: np.ndarray, indexes: Optional[np.ndarray]) -> List[bytes]:
         """Like `encode`, in CompressAI's format."""
-        items, rows = values.shape[:2]
-        n = values.size // (items * rows)
+        sides = _rows(values)
         if values.dtype == np.float32:
-            values = self._quantized(values, indexes, rows, n)
-        string, size = _POINTER(), _SIZE()
-        strings = []
-        for item in range(items):
-            chosen = None if indexes is None else _address(indexes[item])
-            status = self._functions.sw_encode_compressai(
-                self._handle, _address(values[item]), chosen, rows, n, string, size
+            symbols = np.empty(values.shape, np.int32)
+            for (item, table), (out, _) in zip(_items(values, indexes), _items(symbols, None)):
+                quantize = self._functions.sw_quantize
+                self._check(quantize(self._handle, item, table, sides[0], sides[1], out))
+            values = symbols
+        code = self._functions.sw_encode_compressai
+        try:
+            return self._strings(code, (self._handle,), values, indexes, sides)
+        except NotCodableError:
+            raise BitstreamError(
+                "a symbol lies too far from its table for CompressAI's format",
+                "use the interleaved format, or fit the tables to the latent",
             )
-            try:
-                self._check(status)
-            except NotCodableError:
-                raise BitstreamError(
-                    "a symbol lies too far from its table for CompressAI's format",
-                    "use the interleaved format, or fit the tables to the latent",
-                )
-            strings.append(ctypes.string_at(string, size.value))
-        return strings
 
     def decode_compressai(
         self, strings: List[bytes], indexes: Optional[np.ndarray], out: np.ndarray
     ) -> None:
         """Fill `out`, int32 (N, C, H, W), from strings of CompressAI's format."""
-        items, rows = out.shape[:2]
-        for item, data in enumerate(strings):
-            chosen = None if indexes is None else _address(indexes[item])
-            status = self._functions.sw_decode_compressai(
-                self._handle,
-                data,
-                len(data),
-                chosen,
-                rows,
-                out.size // (items * rows),
-                _address(out[item]),
-            )
-            self._check(status)
+        code, sides = self._functions.sw_decode_compressai, _rows(out)
+        for data, (item, table) in zip(strings, _items(out, indexes)):
+            self._check(code(self._handle, data, len(data), table, sides[0], sides[1], item))
 
-    def _quantized(
-        self, values: np.ndarray, indexes: Optional[np.ndarray], rows: int, n: int
-    ) -> np.ndarray:
-        symbols = np.empty(values.shape, np.int32)
-        for item in range(len(values)):
-            chosen = None if indexes is None else _address(indexes[item])
-            status = self._functions.sw_quantize(
-                self._handle, _address(values[item]), chosen, rows, n, _address(symbols[item])
-            )
-            self._check(status)
-        return symbols
+    def _strings(
+        self,
+        code: Any,
+        head: Tuple[Any, ...],
+        values: np.ndarray,
+        indexes: Optional[np.ndarray],
+        sides: Tuple[int, ...],
+    ) -> List[bytes]:
+        string, size = _POINTER(), _SIZE()
+        strings = []
+        for item, table in _items(values, indexes):
+            self._check(code(*head, item, table, *sides, string, size))
+            strings.append(ctypes.string_at(string, size.value))
+        return strings
 
 
-def _address(array: Any) -> Any:
-    return None if array is None else array.__array_interface__["data"][0]
+def _rows(array: np.ndarray) -> Tuple[int, int]:
+    """Channels of an item, and symbols of a channel."""
+    return array.shape[1], array.shape[2] * array.shape[3]
+
+
+def _items(array: np.ndarray, indexes: Optional[np.ndarray]) -> Iterator[Tuple[int, Optional[int]]]:
+    """The addresses of each item, and of its indexes: both have 4 bytes a symbol."""
+    stride = array.nbytes // len(array)
+    for offset in range(0, array.nbytes, stride):
+        yield _address(array) + offset, None if indexes is None else _address(indexes) + offset
+
+
+def _address(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])

@@ -1,16 +1,15 @@
-"""What `splitwatt build` leaves in a bundle's folder `engines/`: engines, and a record of each.
+"""The records that `splitwatt build` writes next to engines, in a bundle's folder `engines/`.
 
-An engine runs on the TensorRT version and the kind of GPU that it was built with, and nowhere else.
-So a record says what it was built from and for; loading takes the one that fits this machine, or
-says in one sentence why none does. A part that does not run on TensorRT has a record too, with the
-rule by which it falls back: nothing falls back without a rule.
+An engine only runs with the TensorRT version and the kind of GPU that it was built with. A record
+says what it was built from and for; loading takes the record that fits this machine, or explains why
+there is no such record. A part that onnxruntime runs instead has a record too, which names the rule.
 """
 
 import hashlib
 import json
 import os
 from datetime import datetime, timezone
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import BundleError, EngineError
 from splitwatt.device_configs.files import sha256_file, write_atomic
@@ -24,7 +23,7 @@ FOLDER = "engines"
 # Rules by which a part is left to onnxruntime's CPU provider.
 PLACED, REFUSED = "placed", "refused"
 RULES = {
-    PLACED: "the export left it to onnxruntime: it comes after a cut, or nothing of it fits",
+    PLACED: "the export left it to onnxruntime: it comes after a cut, or TensorRT runs none of it",
     REFUSED: "TensorRT's parser or builder refused it, and --fall-back was given",
 }
 _LIMIT_BYTES = 1 << 20
@@ -63,24 +62,24 @@ def cache_key(
     machine: Machine,
     precision: str,
     plugin: Optional[str],
-    profile: Dict[str, _Range],
+    profile: Mapping[str, _Range],
 ) -> str:
-    """16 hex digits that differ whenever a different engine would have to be built."""
-    parts = [
+    """16 hexadecimal digits, different for every engine that has to be built separately."""
+    parts: List[Any] = [
         FORMAT, onnx_sha256, short_version(machine.tensorrt), machine.sm, precision, plugin,
         {name: [list(shape) for shape in profile[name]] for name in sorted(profile)},
-    ]  # type: List[Any]  # fmt: skip
+    ]  # fmt: skip
     content = json.dumps(parts if machine.runtime == TENSORRT else parts + [machine.runtime])
     return hashlib.sha256(content.encode("utf-8")).hexdigest()[:16]
 
 
 def stem(part: str, machine: Machine, precision: str, key: str) -> str:
-    """The file name of an engine and its record, without the ending."""
+    """The file name of an engine and of its record, without the extension."""
     return "%s-%s-%s-%s" % (part, _tied(machine), precision, key)
 
 
 def timing_cache_name(machine: Machine) -> str:
-    """The timing cache of a machine's kind: which kernels were fastest."""
+    """The file of measured kernel times, which machines of one kind share."""
     return "timing-%s.cache" % _tied(machine)
 
 
@@ -90,7 +89,7 @@ def _tied(machine: Machine) -> str:
 
 
 def folder_of(onnx_path: str) -> str:
-    """Where the engines of a part lie."""
+    """The folder of a part's engines."""
     return os.path.join(os.path.dirname(os.path.abspath(onnx_path)), FOLDER)
 
 
@@ -117,10 +116,10 @@ def read_records(folder: str) -> List[Record]:
 
 
 def choose(records: List[Record], onnx_path: str, onnx_sha256: str, here: Machine) -> Record:
-    """The newest record that serves this part on this machine.
+    """The newest record of this part for this machine.
 
     Raises:
-        EngineError: no record fits; the sentence says what the nearest one was built for.
+        EngineError: no record fits; the error says what the nearest one was built for.
     """
     build = "splitwatt build %s" % (os.path.dirname(onnx_path) or ".")
     if here.runtime == RTX:
@@ -146,12 +145,12 @@ def choose(records: List[Record], onnx_path: str, onnx_sha256: str, here: Machin
         raise EngineError(
             "the engine of %s was built for SM %s, but this machine's GPU%s has SM %s"
             % (file, last.sm, " (%s)" % here.gpu if here.gpu else "", here.sm),
-            "engines do not travel: run %s here" % build,
+            "an engine only runs on the kind of GPU it was built for: run %s here" % build,
         )
     raise EngineError(
         "the engine of %s was built with %s %s, but this machine has %s"
         % (file, TITLES[here.runtime], last.tensorrt, short_version(here.tensorrt)),
-        "engines do not outlive an update: run %s again" % build,
+        "an engine only runs with the version it was built with: run %s again" % build,
     )
 
 
@@ -159,7 +158,7 @@ def engine_path(folder: str, record: Record) -> str:
     """The path of the engine's file, checked against its recorded hash.
 
     Raises:
-        EngineError: it is missing, or not what the record says.
+        EngineError: it is missing, or its hash differs.
     """
     path = os.path.join(folder, os.path.basename(record.engine or ""))
     again = "build it again: splitwatt build %s" % os.path.dirname(folder)
@@ -171,7 +170,7 @@ def engine_path(folder: str, record: Record) -> str:
 
 
 def is_whole(path: str) -> bool:
-    """Whether a record exists, and the engine that it names is complete."""
+    """Whether a record exists and the engine that it names is complete."""
     if not os.path.isfile(path):
         return False
     try:
@@ -184,13 +183,13 @@ def is_whole(path: str) -> bool:
 
 
 def choose_again(path: str) -> None:
-    """Date a kept record as the newest of its part, so that the last requested build runs."""
+    """Date an existing record as the newest of its part, so that the last requested build runs."""
     name = os.path.splitext(os.path.basename(path))[0]
     write_record(os.path.dirname(path), name, _read(path)._replace(made_at=now()))
 
 
 def now() -> str:
-    """This moment as a record's `made_at`."""
+    """The current time as a record's `made_at`."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -16,7 +16,7 @@ from splitwatt.engines.bundle.manifest import Preprocess, Resize
 from splitwatt.engines.tensorrt import plugin, records, shapes, versions
 from splitwatt.engines.tensorrt.building import build, running
 from splitwatt.engines.tensorrt.building import native as build_native
-from splitwatt.engines.tensorrt.building.build_part import Options, place_on_cpu, workspace_bytes
+from splitwatt.engines.tensorrt.building.build_part import place_on_cpu, workspace_mb
 from splitwatt.engines.tensorrt.log import Log, explain
 from splitwatt.engines.tensorrt.names import as_dtype, numpy_dtype
 from splitwatt.engines.tensorrt.versions import Machine
@@ -311,7 +311,7 @@ def test_plugins(tmp_path):
         assert plugin.operators_in(stream.read()) == ()
     both = [("SplitRangeEncode", "1"), ("SplitRangeDecode", "1"), ("Other", "2")]
     assert plugin.registered_version(both, "p.so") == "1"
-    with pytest.raises(EngineError, match="does not bring the operator SplitRangeDecode"):
+    with pytest.raises(EngineError, match="does not have the operator SplitRangeDecode"):
         plugin.registered_version(both[:1], "p.so")
     with pytest.raises(EngineError, match="two versions"):
         plugin.registered_version(both + [("SplitRangeEncode", "2")], "p.so")
@@ -335,11 +335,10 @@ def test_a_library_of_another_machine_does_not_load(tmp_path):
 
 
 def test_workspaces():
-    options = Options(None, None, 2.4, False, False)
-    assert workspace_bytes(options, load_target("nano")) == 256 << 20
-    assert workspace_bytes(options._replace(workspace_mb=64), load_target("nano")) == 64 << 20
+    assert workspace_mb(None, load_target("nano")) == 256
+    assert workspace_mb(64, load_target("nano")) == 64
     with pytest.raises(EngineError):
-        workspace_bytes(options._replace(workspace_mb=0), load_target("nano"))
+        workspace_mb(0, load_target("nano"))
 
 
 @pytest.mark.parametrize(

@@ -74,11 +74,11 @@ def test_a_jetson_is_refused_in_one_sentence(tmp_path):
     assert done.returncode == 1 and not (Path(path) / "engines").exists()
     last = done.stderr.strip().splitlines()[-1]
     assert (
-        "TensorRT for RTX does not serve the target 'nano'" in last
+        "TensorRT for RTX does not support the target 'nano'" in last
         and "Traceback" not in done.stderr
     )
     assert "on that machine run splitwatt build, without --backend" in last
-    with pytest.raises(TargetError, match="does not serve the target 'nano'"):
+    with pytest.raises(TargetError, match="does not support the target 'nano'"):
         here = versions.Machine("1.7.1", "5.3", "", versions.RTX)
         versions.check_target(load_target("nano"), here)
 
