@@ -1,6 +1,6 @@
-"""YAML from a disk, read as strictly as JSON: plain values, each key once, no aliases, no tags.
+"""Reads YAML as strictly as JSON: only plain values, no repeated keys, no aliases, no tags.
 
-PyYAML's own reader expands aliases without a limit, builds sets and dates, keeps the last of two equal
+PyYAML's own reader expands aliases without a limit, makes sets and dates, keeps the last of two equal
 keys, and raises TypeError, ValueError or RecursionError for some documents.
 """
 
@@ -16,7 +16,7 @@ from splitwatt.device_configs.input.strict_json import MAX_INTEGER, wrong_text
 
 # PyYAML reads about 100 kB a second; the largest packaged file has 14 kB.
 LIMIT_BYTES = 128 << 10
-# Of lists and mappings inside each other; the time of PyYAML grows with it.
+# The limit for nested lists and mappings; PyYAML's time grows with their depth.
 _MAX_DEPTH = 12
 _PLAIN_TAGS = {"tag:yaml.org,2002:" + name for name in ("bool", "int", "float", "null")}
 _NUMBER_LENGTH = 40
@@ -101,7 +101,7 @@ def parse_yaml(data: bytes, what: str, error: Type[SplitwattError] = ConfigError
 
     Args:
         data: the file's bytes, UTF-8, at most `LIMIT_BYTES`.
-        what: names it in errors, as "table3.yaml".
+        what: its name in errors, as "table3.yaml".
         error: the class to raise.
 
     Raises:

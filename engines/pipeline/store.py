@@ -30,11 +30,6 @@ class EngineStore(Closing):
             self._engines[key] = engine
         return self._engines[key]
 
-    @property
-    def count(self) -> int:
-        """How many engines are loaded."""
-        return len(self._engines)
-
     def close(self) -> None:
         """Close every engine."""
         while self._engines:

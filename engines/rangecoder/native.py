@@ -1,4 +1,4 @@
-"""The C++ library, over its plain C interface. It lies beside this file; there may be none."""
+"""The C++ library, through its C interface. It is next to this file, but may be missing."""
 
 import ctypes
 import importlib.util
@@ -22,13 +22,13 @@ ABI_VERSION = 1
 PATHS = {"scalar": 1, "neon": 2, "avx2": 3, "avx512": 4}
 _NAMES = {code: name for name, code in PATHS.items()}
 
-# By the names of src/status.h, which the library gives for its numbers.
+# By the names in src/status.h; the library returns the name of a status number.
 _ERRORS: Dict[str, Tuple[type, str, str]] = {
     "SW_BAD_ARGUMENT": (EngineError, "the range coder was given arguments that make no sense", ""),
     "SW_NO_MEMORY": (EngineError, "no memory is left for the range coder", "use a smaller batch"),
     "SW_NOT_OURS": (
         BitstreamError,
-        "the bytes are no splitwatt bitstream",
+        "the bytes are not a splitwatt bitstream",
         "check that both ends run the same format and version",
     ),
     "SW_TRUNCATED": (
@@ -83,14 +83,14 @@ _RESULTS = {"sw_tables_free": None, "sw_status_name": ctypes.c_char_p}
 
 
 class NotCodableError(Exception):
-    """A value has no symbol; the caller knows the array and writes the sentence."""
+    """A value cannot be coded; the caller, which has the array, raises the final error."""
 
 
 class Library:
     """The loaded library.
 
     Raises:
-        OSError, AttributeError: `path` is no library of this machine and interface.
+        OSError, AttributeError: `path` is not a library for this machine with this interface.
     """
 
     def __init__(self, path: str) -> None:
@@ -122,7 +122,7 @@ _loaded: Optional[Tuple[Optional[Library], str]] = None
 
 
 def library() -> Optional[Library]:
-    """The library, loaded once; None where no file of it loads (see `reason`)."""
+    """The library, loaded once; None if it cannot be loaded (see `reason`)."""
     global _loaded
     if _loaded is None:
         _loaded = _load()
@@ -130,7 +130,7 @@ def library() -> Optional[Library]:
 
 
 def reason() -> str:
-    """Why `library()` is None; empty where it is not."""
+    """Why `library()` is None; empty if it is not."""
     library()
     return _loaded[1] if _loaded else ""
 
@@ -146,7 +146,7 @@ def _load() -> Tuple[Optional[Library], str]:
 
 
 def candidates() -> List[str]:
-    """The library's files: beside this one, and where an editable installation put it."""
+    """The library's possible files: next to this one, and where an editable install put it."""
     paths = [os.path.join(os.path.dirname(os.path.abspath(__file__)), NAME)]
     spec = importlib.util.find_spec("splitwatt.engines.rangecoder._rangecoder")
     if spec is not None and spec.origin and spec.origin not in paths:
@@ -154,36 +154,27 @@ def candidates() -> List[str]:
     return [path for path in paths if os.path.isfile(path)]
 
 
-class NativeTables:
-    """Tables in the library's memory, freed with this object."""
-
-    def __init__(self, library: Library, tables: Tables) -> None:
-        self._library = library
-        handle = _POINTER()
-        arrays = [_address(array) for array in (tables.cdf_length, tables.offset, tables.medians)]
-        status = library.functions.sw_tables_new(
-            _address(tables.cdf), *tables.cdf.shape, *arrays, bytes.fromhex(tables.id),
-            ctypes.byref(handle),
-        )  # fmt: skip
-        if library.functions.sw_status_name(status) == b"SW_BAD_ARGUMENT":
-            raise BundleError("the entropy tables make no sense", "export the bundle again")
-        library.check(status)
-        self.handle = handle.value
-
-    def __del__(self) -> None:
-        handle = getattr(self, "handle", None)
-        if handle:
-            self._library.functions.sw_tables_free(handle)
-
-
 class NativeCoder:
-    """Codes batches through the library. Safe to share between threads."""
+    """Codes batches with the library, which holds a copy of the tables. Threads may share it."""
 
     def __init__(self, library: Library, tables: Tables, path: str) -> None:
         self._functions, self._check = library.functions, library.check
-        self._tables = NativeTables(library, tables)
-        self._handle = self._tables.handle
         self._path = PATHS[path]
+        handle = _POINTER()
+        arrays = [_address(array) for array in (tables.cdf_length, tables.offset, tables.medians)]
+        status = self._functions.sw_tables_new(
+            _address(tables.cdf), *tables.cdf.shape, *arrays, bytes.fromhex(tables.id),
+            ctypes.byref(handle),
+        )  # fmt: skip
+        if self._functions.sw_status_name(status) == b"SW_BAD_ARGUMENT":
+            raise BundleError("the entropy tables are invalid", "export the bundle again")
+        self._check(status)
+        self._handle = handle.value
+
+    def __del__(self) -> None:
+        handle = getattr(self, "_handle", None)
+        if handle:
+            self._functions.sw_tables_free(handle)
 
     def encode(self, values: np.ndarray, indexes: Optional[np.ndarray]) -> List[bytes]:
         """Strings of float32 or int32 `values` (N, C, H, W), contiguous; `indexes` int32."""

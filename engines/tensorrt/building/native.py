@@ -139,12 +139,13 @@ def this_sm() -> Optional[str]:
         pair: Tuple[int, int] = driver.Device(0).compute_capability()
         return "%d.%d" % pair
     except Exception:  # not installed, no GPU, no driver: PyCUDA has an exception for each
-        from splitwatt.device_configs.detect import detect
+        from splitwatt.device_configs.detect import detect_target
         from splitwatt.device_configs.errors import TargetError
+        from splitwatt.device_configs.targets import load_target
 
         try:
-            target = detect()
-        except TargetError:  # a Jetson that no target describes
-            target = None
-        fact = target.facts.get("sm") if target else None
+            name = detect_target()
+        except TargetError:  # a Jetson without a target
+            name = None
+        fact = load_target(name).facts.get("sm") if name else None
         return fact.value if fact else None
