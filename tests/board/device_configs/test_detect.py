@@ -94,7 +94,7 @@ def test_tx2_nx(tmp_path, generation, driver, known_by):
 def test_a_jetson_that_no_target_describes_is_an_error_and_no_pc(tmp_path, model, compatible):
     sysfs = str(tmp_path / "sys")
     device_tree(sysfs, model, compatible)
-    with pytest.raises(TargetError, match="described by no target") as error:
+    with pytest.raises(TargetError, match="no target describes") as error:
         detect_target(sysfs)
     assert model in str(error.value) and "--target" in error.value.remedy
     with pytest.raises(SplitwattError) as refused:
