@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import onnx
@@ -12,7 +13,7 @@ import pytest
 from splitwatt.device_configs.errors import EngineError, TargetError
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.device_configs.targets import load_target
-from splitwatt.engines.tensorrt import records, versions
+from splitwatt.engines.tensorrt import records, rtx, versions
 from tests.board.tiny import COMMAND, read_document, tiny_bundle, write_document
 from tests.conftest import ROOT, splitwatt
 from tests.engines.tensorrt import rtx_table
@@ -269,3 +270,11 @@ def test_a_graph_s_hash_is_not_of_its_weights(bundles):
     assert rtx_table.structure(model) == before
     weights.dims[0] += 1
     assert rtx_table.structure(model) != before
+
+
+def test_a_temporary_folder_that_cannot_be_written_is_one_sentence(monkeypatch):
+    need_rtx()
+    monkeypatch.setattr(rtx, "_links", [])
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    with pytest.raises(EngineError, match="set TMPDIR"):
+        rtx.import_rtx()
