@@ -1,12 +1,12 @@
-"""Python processes of ours, started on the very installation that starts them."""
+"""Starts Python processes that run the same installation of splitwatt as their parent."""
 
 import sys
 from typing import List
 
 import splitwatt
 
-# `python -m` would put the working directory before everything else, and PYTHONPATH may name a
-# folder that holds a `splitwatt`. So a child is given the package by the path of its parent's.
+# `python -m` would put the working directory first, and PYTHONPATH may name a folder with another
+# `splitwatt`. So a child loads the package from its parent's path.
 _START = (
     "import sys, runpy, importlib.util as util\n"
     "sys.path[:1] = [] if sys.path[0] == '' else sys.path[:1]\n"
@@ -18,11 +18,11 @@ _START = (
 
 
 def module_command(module: str, *arguments: str) -> List[str]:
-    """The command that runs a module of ours in another process of this Python.
+    """The command that runs a module of splitwatt in another process of this Python.
 
     Args:
         module: its name below `splitwatt`, as `engines.tensorrt.building.build_part`.
-        arguments: its own.
+        arguments: the module's arguments.
     """
     start = _START % (splitwatt.__file__, list(splitwatt.__path__))
     # The module is a separate word, so that a list of processes shows it.

@@ -1,4 +1,4 @@
-"""What every command does alike: its flags, its exit codes, errors as one sentence."""
+"""What all commands share: common flags, exit codes, and errors as one sentence."""
 
 import argparse
 import errno
@@ -17,7 +17,7 @@ from splitwatt.device_configs.printable import printable, wrapped
 from splitwatt.device_configs.printable import say as say
 
 Command = Callable[[List[str]], int]
-_DESCRIBE = ["\0describe"]  # no command line holds a zero byte
+_DESCRIBE = ["\0describe"]  # a command line cannot hold a NUL
 
 
 class _AskedError(Exception):
@@ -25,7 +25,7 @@ class _AskedError(Exception):
 
 
 class _Parser(argparse.ArgumentParser):
-    """What it says of an argument does not act in the terminal: a file's name may be a stranger's."""
+    """Escapes control characters in its messages: a stranger's file name must not act in the terminal."""
 
     def _print_message(self, message: str, file: Any = None) -> None:
         super()._print_message(printable(message or ""), file)
@@ -37,7 +37,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser_of(command: Command, *below: str) -> argparse.ArgumentParser:
-    """The parser that a command, or a verb below it, reads its command line with."""
+    """The argument parser of a command, or of a verb below it."""
     try:
         command(list(below) + _DESCRIBE)
     except _AskedError as asked:
@@ -62,7 +62,7 @@ def parser(verb: str, summary: str, example: str) -> argparse.ArgumentParser:
 
 
 def positive(text: str) -> int:
-    """What argparse makes of a count: a whole number from 1 on."""
+    """A count for argparse: a whole number from 1 on."""
     value = whole_number(text) or 0
     if value < 1:
         raise argparse.ArgumentTypeError("must be a whole number from 1 on, not '%s'" % text)
@@ -70,7 +70,7 @@ def positive(text: str) -> int:
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
-    """What makes a whole number from `low` to `high` of an argument, for argparse."""
+    """A reader for argparse of whole numbers from `low` to `high`."""
 
     def read(text: str) -> int:
         value = whole_number(text)
@@ -84,7 +84,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
-    """What makes a number from `low` to `high` of an argument, for argparse."""
+    """A reader for argparse of numbers from `low` to `high`."""
 
     def read(text: str) -> float:
         value = real_number(text)
@@ -96,13 +96,13 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return read
 
 
-# A week, more than anything here takes; sockets wait for 24 days at most.
+# At most a week, more than anything here takes. Sockets cannot wait longer than 24 days.
 seconds = number(0.001, 7 * 86400.0)
 
 
 def deadline(text: str) -> float:
-    """What argparse makes of a time as 500ms or 2s: seconds, from 0.001 to 600."""
-    match = re.match(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s)$", text)
+    """A time such as 500ms or 2s for argparse, in seconds: from 0.001 to 600."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s)", text)
     value = float(match.group(1)) / (1000.0 if match.group(2) == "ms" else 1.0) if match else 0.0
     if not 0.001 <= value <= 600:
         raise argparse.ArgumentTypeError("must be from 1ms to 600s, not '%s'" % text)
@@ -110,17 +110,17 @@ def deadline(text: str) -> float:
 
 
 def print_json(document: Any) -> None:
-    """Print `document` on standard output as JSON, NaN refused."""
+    """Print `document` on standard output as JSON, without NaN."""
     print(json.dumps(document, indent=2, allow_nan=False))
 
 
 def note(text: str) -> None:
-    """Print a line for people: on standard error, so that --json stays one document."""
+    """Print a line for people on standard error, so that --json stays one document."""
     print(printable(wrapped(text)), file=sys.stderr, flush=True)
 
 
 def time_left(done: float, total: float, elapsed_s: float) -> str:
-    """The time left, in words, if the rest goes as fast; "" at the beginning and at the end."""
+    """The time left in words, at the average speed so far; "" at the beginning and at the end."""
     if not 0 < done < total:
         return ""
     left_s = elapsed_s / done * (total - done)
@@ -130,9 +130,9 @@ def time_left(done: float, total: float, elapsed_s: float) -> str:
 
 
 def guarded(command: Command, argv: List[str]) -> int:
-    """Run `command(argv)` and turn its errors into a sentence and an exit code.
+    """Run `command(argv)` and report its errors as one sentence.
 
-    Returns 0 (done), 1 (failed), 2 (bad usage) or 130 (interrupted).
+    Returns the exit code: 0 (done), 1 (failed), 2 (bad usage) or 130 (interrupted).
     """
     try:
         return command(argv)
@@ -144,9 +144,7 @@ def guarded(command: Command, argv: List[str]) -> int:
         return error.exit_code
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
-        if (
-            "--debug" in argv or package == "splitwatt"
-        ):  # a file of our own: no fault of the machine
+        if "--debug" in argv or package == "splitwatt":  # our own file is missing: a bug
             raise
         note("splitwatt: the package %s is not installed: %s" % (package, install_for(package)))
         return 2
@@ -154,11 +152,11 @@ def guarded(command: Command, argv: List[str]) -> int:
         note("splitwatt: interrupted")
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away: nothing to say to it
+        sys.stderr.close()  # nobody reads the output any more, so nothing is reported
         return 1
     except OSError as error:
         if error.errno != errno.ENOSPC or error.filename is not None:
             raise
         note("splitwatt: " + str(storage_error("the output", error)))
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what waits in a buffer is not tried again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # buffered output is not written again
         return 1

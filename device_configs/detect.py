@@ -1,8 +1,8 @@
-"""Which target this machine is: the only place that decides it.
+"""Detects which target this machine is. No other file decides that.
 
-A board is known by its module's part number in the device tree (`p3636-0001`), then by the device
-tree's model, then by the labels of its power sensors. A Jetson that no target describes is an error
-and never "a PC", whose sensors it does not have.
+A board is recognised by its module's part number in the device tree (`p3636-0001`), then by the device
+tree's model, then by the labels of its power sensors. A Jetson without a target is an error, because it
+must not be taken for a PC, which has other sensors.
 """
 
 import glob
@@ -17,25 +17,20 @@ from splitwatt.device_configs.targets import Target, known_targets, load_target
 _SENSORS = "bus/i2c/drivers/ina3221*/*-*"
 _LABELS = ("iio:device*/rail_name_[0-2]", "hwmon/hwmon*/in[1-3]_label")
 _NO_RAIL = ("", "NC")
-# How device trees and chips of Jetsons are recognised, whatever the module.
+# Matches the device tree of every Jetson, whatever its module.
 _JETSON = re.compile(r"jetson|nvidia,tegra|\btegra[0-9]|nvidia,p[0-9]{4}|^nvidia orin", re.I)
 
 
-def detect(sysfs: str = "/sys") -> Optional[Target]:
-    """The target of the machine that a /sys tree belongs to; None: no board that is known, a PC.
+def detect_target(sysfs: str = "/sys") -> Optional[str]:
+    """The name of the target of the machine whose /sys is given; None for a PC.
 
     Raises:
-        TargetError: a Jetson that no target describes.
+        TargetError: a Jetson without a target.
     """
-    name = detect_target(sysfs)
-    return None if name is None else load_target(name)
-
-
-def detect_target(sysfs: str = "/sys") -> Optional[str]:
-    """Like `detect`, the target's name."""
     every = [load_target(name) for name in known_targets()]
     model, compatible = device_model(sysfs), _device_tree(sysfs, "compatible")
-    # First the parts of the module, which are exact; a longer name wins: "Orin NX" holds "Orin".
+    # The part numbers of modules come first, as they are exact. A longer match wins: "Orin NX" contains
+    # "Orin".
     for text in (compatible, _device_tree(sysfs, "nvidia,dtsfilename"), model):
         fits = [(len(part), t.name) for t in every for part in t.detect if part in (text or "")]
         if fits:
@@ -44,22 +39,23 @@ def detect_target(sysfs: str = "/sys") -> Optional[str]:
     fit = _by_labels(every, chips)
     if fit is not None:
         return fit
-    if _JETSON.search(compatible or "") or _JETSON.search(model or "") or _has_ina3221x(sysfs):
+    # Only NVIDIA's own kernels have this driver.
+    has_ina3221x = glob.glob(os.path.join(glob.escape(sysfs), "bus/i2c/drivers/ina3221x/*-*"))
+    if _JETSON.search(compatible or "") or _JETSON.search(model or "") or has_ina3221x:
         raise TargetError(
-            "this Jetson (%s) is described by no target"
-            % (model or compatible or "without a name"),
+            "no target describes this Jetson (%s)" % (model or compatible or "without a name"),
             "name the nearest with --target, or describe it: docs/adding-a-target.md",
         )
     return None
 
 
 def device_model(sysfs: str = "/sys") -> Optional[str]:
-    """What the device tree calls this machine; None on machines without one."""
+    """The machine's model in the device tree; None without a device tree."""
     return _device_tree(sysfs, "model")
 
 
 def _device_tree(sysfs: str, name: str) -> Optional[str]:
-    """A property of the device tree; its parts are separated by spaces instead of NULs."""
+    """A property of the device tree, with spaces instead of NULs between its parts."""
     beside = os.path.join(os.path.dirname(os.path.abspath(sysfs)), "proc/device-tree")
     for folder in (os.path.join(sysfs, "firmware/devicetree/base"), beside):
         text = text_of(os.path.join(folder, name))
@@ -69,7 +65,7 @@ def _device_tree(sysfs: str, name: str) -> Optional[str]:
 
 
 def _chips(sysfs: str) -> Set[Tuple[str, str]]:
-    """(bus-address, label) of every INA3221 channel in the tree that may be read."""
+    """(bus-address, label) of every readable INA3221 channel."""
     chips = set()
     root = os.path.join(glob.escape(sysfs), _SENSORS)
     for pattern in _LABELS:
@@ -91,8 +87,3 @@ def _by_labels(every: List[Target], chips: Set[Tuple[str, str]]) -> Optional[str
         if labels <= {rail.label for rail in target.rails}:
             return target.name
     return None
-
-
-def _has_ina3221x(sysfs: str) -> bool:
-    """Whether the driver is there that only NVIDIA's own kernels have, with a chip."""
-    return bool(glob.glob(os.path.join(glob.escape(sysfs), "bus/i2c/drivers/ina3221x/*-*")))

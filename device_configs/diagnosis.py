@@ -1,4 +1,4 @@
-"""The verb `doctor`: every room that is installed reports what is there and what is missing.
+"""The verb `doctor`: every installed room reports what works and what is missing.
 
 A room has a file `doctor.py` with `checks() -> List[Check]`.
 """
@@ -12,27 +12,27 @@ from splitwatt.device_configs.cli import parser, print_json, say
 from splitwatt.device_configs.install import install_command
 
 Check = NamedTuple("Check", [("name", str), ("ok", bool), ("detail", str), ("remedy", str)])
-Check.__doc__ = """One thing: its name, whether it is there, a detail, and the one command that would
-add it ("" where it is there, or where no command can)."""
+Check.__doc__ = """One check: its name, whether it passed, a detail, and the command that adds what is
+missing ("" if nothing is missing or no command can add it)."""
 
 
 def package(module: str, purpose: str, remedy: str, name: Optional[str] = None) -> Check:
     """Whether a package can be imported, and its version.
 
     Args:
-        module: what to import.
         purpose: what it is for, in a few words.
         remedy: the command that installs it.
-        name: of the check; the module's when omitted.
+        name: the check's name; by default the module's.
     """
     name = module if name is None else name
     try:
         imported = importlib.import_module(module)
-    except Exception as error:  # a package that is there but broken raises whatever it likes
+    except Exception as error:  # a broken package may raise anything
         kind = "not installed" if isinstance(error, ImportError) else "broken"
         text = " ".join(str(error).split())[:120]
         return Check(name, False, "%s (%s): %s" % (kind, purpose, text), remedy)
-    return Check(name, True, "%s (%s)" % (getattr(imported, "__version__", "there"), purpose), "")
+    version = getattr(imported, "__version__", "installed")
+    return Check(name, True, "%s (%s)" % (version, purpose), "")
 
 
 def broken(room: str, error: BaseException) -> List[Check]:
@@ -41,21 +41,21 @@ def broken(room: str, error: BaseException) -> List[Check]:
     return [Check(room, False, "its checks failed: %s" % text, install_command())]
 
 
-# Asked by name and only where installed, so this room imports none of them.
+# Each is imported by its name and only if it is installed, so this room depends on none of them.
 ROOMS = ("device_configs", "engines", "profiler", "energy", "export", "reports")
-# Of these, what a host runs: a board's Python cannot even read their files.
+# The rooms that only a host runs: a board's Python cannot parse their files.
 _HOST_ROOMS, _HOST_PYTHON = ("export", "reports"), (3, 10)
 
 
 def doctor(argv: List[str]) -> int:
-    """`splitwatt doctor`: 0 whatever is missing, because nobody needs everything."""
+    """`splitwatt doctor`: always returns 0, because nobody needs everything."""
     arguments = parser(
         "doctor",
-        "What this machine has for each backend, sensor and link, and the one command that would\n"
-        "add what is missing. Nothing is changed.",
+        "Report what this machine has for each backend, sensor and link, and the command that adds\n"
+        "what is missing. Nothing is changed.",
         "splitwatt doctor",
     )
-    arguments.add_argument("--room", choices=ROOMS, help="ask this room only")
+    arguments.add_argument("--room", choices=ROOMS, help="check this room only")
     options = arguments.parse_args(argv)
     document: Dict[str, Any] = {}
     for room, checks in ask((options.room,) if options.room else ROOMS):
@@ -70,7 +70,7 @@ def doctor(argv: List[str]) -> int:
 
 
 def ask(rooms: Tuple[str, ...]) -> Iterator[Tuple[str, List[Check]]]:
-    """Each room's checks; a room that fails to answer is a failed check."""
+    """Each room's checks; if they raise an error, that is a failed check."""
     for room in rooms:
         if importlib.util.find_spec("splitwatt." + room) is None:
             continue
@@ -79,7 +79,7 @@ def ask(rooms: Tuple[str, ...]) -> Iterator[Tuple[str, List[Check]]]:
             continue
         try:
             checks = importlib.import_module("splitwatt.%s.doctor" % room).checks()
-        except Exception as error:  # a fault in one room must not hide the others
+        except Exception as error:  # an error in one room must not hide the others
             checks = broken(room, error)
         yield room, checks
 

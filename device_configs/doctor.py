@@ -1,4 +1,4 @@
-"""What `splitwatt doctor` asks this room: which machine this is, and whether Python fits it."""
+"""This room's checks for `splitwatt doctor`: the machine, its target, and its Python."""
 
 import os
 import platform
@@ -13,10 +13,10 @@ _GUIDE = "see docs/board-guide.md"
 
 
 def checks(root: str = "/") -> List[Check]:
-    """This machine, its Python, its name among the targets.
+    """This machine's Python and target.
 
     Args:
-        root: where /proc and /sys are; another folder in tests.
+        root: the folder of /proc and /sys; another one in tests.
     """
     return [
         _python(),
@@ -43,5 +43,5 @@ def _machine(root: str) -> Check:
     except TargetError as error:
         return Check("target", False, "%s: %s" % (where, error.message), _GUIDE)
     if model and target is None:
-        return Check("target", False, where + ": no target has that name", _GUIDE)
+        return Check("target", False, where + ": no target matches it", _GUIDE)
     return Check("target", True, "%s: --target %s" % (where, target or "cpu"), "")

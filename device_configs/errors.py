@@ -1,24 +1,8 @@
-"""Every error that splitwatt raises on purpose, drawn as a tree.
-
-SplitwattError                a command prints it as one sentence and exits 1
-|-- UsageError                exits 2: an unknown name, a missing argument
-|   `-- ConfigError           a YAML file: which file, which key, what was expected
-|-- TargetError               a machine cannot do what is asked of it
-|-- ImageError                a photograph that cannot be decoded
-|-- BundleError               a bundle is missing, truncated, tampered with or of another format
-|-- CheckpointError           weights that do not fit the model
-|-- ExportError               a graph that is not what PyTorch computes, or that a target cannot run
-|-- EngineError               a backend that is missing or failed
-|-- BitstreamError            bytes that are not a valid bitstream
-|   `-- DesyncError           valid bytes that do not fit these tables or indexes
-|-- ServerError               the server is gone, refused, or answered nonsense
-|-- RunError                  a run folder that cannot be written, read or resumed
-`-- SensorError               a power rail that cannot be read
-"""
+"""Every error that splitwatt raises on purpose. A command prints it as one sentence."""
 
 
 class SplitwattError(Exception):
-    """What went wrong and what to do about it, in one sentence each.
+    """What went wrong and what to do about it, in one sentence each. A command exits with 1.
 
     Args:
         message: what is wrong, naming the file and the key where there is one.
@@ -28,7 +12,7 @@ class SplitwattError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, remedy: str = "") -> None:
-        # A text of a file or a library that is quoted in it may have line breaks.
+        # It may quote a text with line breaks, from a file or a library.
         self.message, self.remedy = _one_line(message), _one_line(remedy)
         super().__init__(self.message)
 
@@ -41,33 +25,33 @@ def _one_line(text: str) -> str:
 
 
 class UsageError(SplitwattError):
-    """The command line or a name in it is wrong."""
+    """The command line or a name in it is wrong. A command exits with 2."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """A configuration file is wrong."""
+    """A YAML file is wrong: names the file, the key, and what was expected."""
 
 
 class TargetError(SplitwattError):
-    """The target cannot do what is asked."""
+    """A machine cannot do what was asked."""
 
 
 class ImageError(SplitwattError):
-    """An image file is not one, or is beyond the limits."""
+    """A photograph cannot be decoded, or is too large."""
 
 
 class BundleError(SplitwattError):
-    """A bundle does not hold what its manifest says."""
+    """A bundle is missing, truncated, changed, or of another format."""
 
 
 class CheckpointError(SplitwattError):
-    """A checkpoint does not fit the model."""
+    """Weights do not fit the model."""
 
 
 class ExportError(SplitwattError):
-    """An exported part is not what PyTorch computes, or its target cannot run it."""
+    """A graph does not compute what PyTorch computes, or its target cannot run it."""
 
 
 class EngineError(SplitwattError):
@@ -79,11 +63,11 @@ class BitstreamError(SplitwattError):
 
 
 class DesyncError(BitstreamError):
-    """The bytes arrived whole, but tables or indexes differ between the two ends."""
+    """The bytes arrived complete, but tables or indexes differ between the two ends."""
 
 
 class ServerError(SplitwattError):
-    """The server cannot be reached, refused, or answered something else than was agreed."""
+    """The server cannot be reached, refused, or sent an invalid answer."""
 
 
 class RunError(SplitwattError):

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writes, hashes, paths kept inside their folder."""
+"""Atomic writes, bounded reads, hashes, and paths that must stay inside their folder."""
 
 import contextlib
 import errno
@@ -19,10 +19,10 @@ def sha256_file(
     """SHA-256 of a regular file's content, as 64 hexadecimal digits.
 
     Args:
-        limit_bytes: the largest file that is read; None: any.
+        limit_bytes: the limit for the file's size; None: no limit.
 
     Raises:
-        error: it cannot be read, is no regular file, or is larger.
+        error: it cannot be read, is not a regular file, or is larger.
     """
     digest = hashlib.sha256()
     with _opened(path, limit_bytes, error, "") as stream:
@@ -34,13 +34,10 @@ def sha256_file(
 def read_bounded(
     path: str, limit_bytes: int, error: Type[SplitwattError] = SplitwattError, remedy: str = ""
 ) -> bytes:
-    """The bytes of a regular file; a pipe or a device is not waited for.
-
-    Args:
-        limit_bytes: the largest file that is read.
+    """The bytes of a regular file; a pipe or a device is refused without waiting.
 
     Raises:
-        error: it cannot be read, is no regular file, or is larger.
+        error: it cannot be read, is not a regular file, or is larger than `limit_bytes`.
     """
     with _opened(path, limit_bytes, error, remedy) as stream:
         data = stream.read(limit_bytes + 1)
@@ -53,9 +50,9 @@ def read_bounded(
 def _opened(
     path: str, limit_bytes: Optional[int], error: Type[SplitwattError], remedy: str
 ) -> Iterator[IO[bytes]]:
-    """A regular file; every failure to open and to read it is one sentence."""
+    """A regular file; every failure to open or read it becomes one sentence."""
     try:
-        with open(path, "rb", opener=_open_at_once) as stream:
+        with open(path, "rb", opener=lambda p, flags: os.open(p, flags | os.O_NONBLOCK)) as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise error("%s is not a regular file" % path, remedy)
@@ -68,12 +65,8 @@ def _opened(
         raise error("%r cannot be the name of a file" % path[:60], remedy)
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
 def write_atomic(path: str, content: Union[str, bytes]) -> None:
-    """Write `content` (text as UTF-8) so that `path` holds all of it or what it held before.
+    """Write `content` (text as UTF-8); if that fails, `path` keeps its old content.
 
     Raises:
         SplitwattError: the disk is full or the folder cannot be written.
@@ -83,7 +76,7 @@ def write_atomic(path: str, content: Union[str, bytes]) -> None:
 
 
 def write_atomic_with(path: str, write: Callable[[IO[bytes]], Any]) -> None:
-    """Like `write_atomic`, `write(stream)` writing the content to a temporary file first."""
+    """Like `write_atomic`; `write(stream)` writes the content, to a temporary file."""
     folder = os.path.dirname(os.path.abspath(path))
     try:
         os.makedirs(folder, exist_ok=True)
@@ -103,7 +96,7 @@ def write_atomic_with(path: str, write: Callable[[IO[bytes]], Any]) -> None:
 
 
 def storage_error(path: str, error: OSError) -> SplitwattError:
-    """The sentence for an OSError met while writing `path`."""
+    """The error to raise for an OSError while writing `path`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return SplitwattError(
             "the disk is full: %s could not be written" % path,
@@ -113,10 +106,10 @@ def storage_error(path: str, error: OSError) -> SplitwattError:
 
 
 def inside(folder: str, name: str) -> str:
-    """`folder`/`name`, refused when `name` is absolute or leads out of `folder`.
+    """The path `folder`/`name`.
 
     Raises:
-        SplitwattError: the name leads elsewhere.
+        SplitwattError: `name` is absolute or leads out of `folder`.
     """
     root = os.path.realpath(folder)
     try:

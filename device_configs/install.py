@@ -1,16 +1,16 @@
-"""How packages that are missing are installed, as this copy of splitwatt was installed itself."""
+"""The commands that install missing packages, in the way this copy of splitwatt was installed."""
 
 import glob
 import os
 import shlex
 from typing import Optional, Tuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import splitwatt
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.input.strict_json import read_json
 
-# extra -> packages that it brings beyond the board runtime's, as they are imported
+# extra -> the packages that it adds to the board runtime's, by the names of their modules
 EXTRAS = {
     "export": ("torch", "torchvision", "timm", "safetensors", "compressai", "sc2bench", "onnx",
                "pillow_heif"),
@@ -28,7 +28,7 @@ def install_command(extra: Optional[str] = None) -> str:
     """The command that adds an extra to this installation: from its clone, its wheel, or an index.
 
     Args:
-        extra: its name; None for what every installation needs.
+        extra: its name; None for the packages that every installation needs.
     """
     extras = "[%s]" % extra if extra else ""
     origin = _origin()
@@ -36,12 +36,12 @@ def install_command(extra: Optional[str] = None) -> str:
         return "pip install %s" % shlex.quote("splitwatt" + extras)
     path, editable = origin
     if os.path.isfile(path):
-        return "pip install %s" % shlex.quote("splitwatt%s @ file://%s" % (extras, path))
+        return "pip install %s" % shlex.quote("splitwatt%s @ file://%s" % (extras, quote(path)))
     return "pip install %s%s" % ("-e " if editable else "", shlex.quote(path + extras))
 
 
 def install_for(package: str) -> str:
-    """The command that brings a package, by the extra that has it."""
+    """The command that installs a package, with the extra that has it."""
     for extra, packages in EXTRAS.items():
         if package in packages:
             return install_command(extra)
@@ -49,10 +49,10 @@ def install_for(package: str) -> str:
 
 
 def _origin() -> Optional[Tuple[str, bool]]:
-    """The folder or wheel that this copy was installed from, and whether it still runs from there.
+    """The folder or wheel that this copy was installed from, and whether it runs from there.
 
-    None: an index, or unknown. PEP 610's direct_url.json says it; a clone that runs uninstalled
-    is its own origin.
+    None: installed from an index, or unknown. PEP 610's direct_url.json has the origin; a clone that
+    runs uninstalled is its own origin.
     """
     root = os.path.dirname(os.path.dirname(os.path.abspath(splitwatt.__file__)))
     if os.path.isfile(os.path.join(root, "pyproject.toml")):

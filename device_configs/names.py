@@ -1,4 +1,4 @@
-"""Names that people type: the nearest known one for one that is not known."""
+"""Suggests known names for an unknown name that somebody typed."""
 
 import difflib
 from typing import Any, Iterable, List, Set
@@ -7,19 +7,19 @@ from splitwatt.device_configs.errors import UsageError
 
 
 def nearest(name: str, known: Iterable[str]) -> List[str]:
-    """The (at most three) known names that look most like `name`, best first."""
+    """At most three known names that are most similar to `name`, best first."""
     by_lower = {k.lower(): k for k in known}
     close = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.4)
     return [by_lower[c] for c in close]
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """The second half of an "unknown name" sentence: what was probably meant, or all there is."""
+    """The remedy for an unknown name: the names that were probably meant, or all known names."""
     known = sorted(known)
     close = nearest(name, known)
     if close:
         return "did you mean %s?" % " or ".join(close)
-    return "known: %s" % (", ".join(known) if known else "none")
+    return "known: %s" % (", ".join(known) or "none")
 
 
 def check_known(kind: str, name: str, known: Iterable[str]) -> None:
@@ -30,9 +30,9 @@ def check_known(kind: str, name: str, known: Iterable[str]) -> None:
 
 
 def first_repeated(values: Iterable[Any]) -> Any:
-    """The first value that also comes earlier, or None where all values differ.
+    """The first value that occurs a second time, or None if all values differ.
 
-    It takes one pass, because a file from elsewhere may hold a hundred thousand values.
+    It takes one pass, because a stranger's file may hold a hundred thousand values.
     """
     seen: Set[str] = set()
     for value in values:

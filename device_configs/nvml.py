@@ -1,4 +1,4 @@
-"""NVIDIA's driver library (NVML), called directly: the only binding, for power, memory and clocks."""
+"""NVIDIA's driver library (NVML), called with ctypes, for power, memory and clocks."""
 
 import ctypes
 from typing import Any, List, Optional
@@ -18,7 +18,7 @@ class _Memory(ctypes.Structure):
 
 
 class _Process(ctypes.Structure):
-    """Of nvmlDeviceGetComputeRunningProcesses_v2 and _v3."""
+    """A row of nvmlDeviceGetComputeRunningProcesses_v2 and _v3."""
 
     _fields_ = [
         ("pid", ctypes.c_uint),
@@ -41,14 +41,14 @@ class _FieldValue(ctypes.Structure):
 
 
 class NvmlError(Exception):
-    """The library is missing or did not start; the sentence says which."""
+    """The library is missing or did not start, as the message says."""
 
 
 class Nvml(object):
-    """The library, started. Every reading is None where the driver or the GPU does not give it.
+    """The started library. A reading is None if the driver or the GPU does not provide it.
 
     Args:
-        library: its file.
+        library: the library's file.
 
     Attributes:
         devices: a handle per GPU, None for one that cannot be opened.
@@ -61,7 +61,7 @@ class Nvml(object):
         try:
             self._library = ctypes.CDLL(library)
         except OSError:
-            raise NvmlError("there is no %s: no NVIDIA driver" % library)
+            raise NvmlError("%s is missing: there is no NVIDIA driver" % library)
         status = self._library.nvmlInit_v2()
         if status != _OK:
             raise NvmlError("NVML did not start: its error %d" % status)
@@ -79,12 +79,12 @@ class Nvml(object):
         return into if call is not None and call(*arguments, ctypes.byref(into)) == _OK else None
 
     def energy_j(self, device: Device) -> Optional[float]:
-        """Joules so far, by the GPU's energy counter (Volta and newer)."""
+        """The GPU's energy counter, J (Volta and newer)."""
         value = self._ask("nvmlDeviceGetTotalEnergyConsumption", ctypes.c_ulonglong(0), device)
         return None if value is None else value.value / 1e3
 
     def instant_power_w(self, device: Device) -> Optional[float]:
-        """The power at this moment, W, which newer drivers give for every GPU."""
+        """The present power, W, which newer drivers report for every GPU."""
         value = _FieldValue(field=_POWER_INSTANT)
         call = getattr(self._library, "nvmlDeviceGetFieldValues", None)
         if call is None or call(device, 1, ctypes.byref(value)) != _OK or value.status != _OK:
@@ -92,7 +92,7 @@ class Nvml(object):
         return float(value.value[0]) / 1e3
 
     def power_w(self, device: Device) -> Optional[float]:
-        """The power, W; on many GPUs (Ampere and newer) the mean of the last second."""
+        """The power, W; on many GPUs (Ampere and newer) the mean over the last second."""
         value = self._ask("nvmlDeviceGetPowerUsage", ctypes.c_uint(0), device)
         return None if value is None else value.value / 1e3
 
@@ -102,7 +102,7 @@ class Nvml(object):
         return None if info is None else int(info.used)
 
     def process_bytes(self, device: Device, process: int) -> Optional[int]:
-        """Memory of a process on a GPU, bytes, 0 where it has none; None where the driver does not
+        """Memory of a process on a GPU, bytes; 0 if it uses none there. None if the driver does not
         list processes, or not this one's memory.
         """
         for name in ("_v3", "_v2"):
@@ -118,7 +118,7 @@ class Nvml(object):
         return None if _NOT_AVAILABLE in used else sum(used)
 
     def throttle_reasons(self, device: Device) -> Optional[int]:
-        """Why the GPU is slowed down now, as NVML's bits."""
+        """The reasons why the GPU's clock is lowered now, as NVML's bits."""
         name = "nvmlDeviceGetCurrentClocksThrottleReasons"
         value = self._ask(name, ctypes.c_ulonglong(0), device)
         return None if value is None else int(value.value)

@@ -1,4 +1,4 @@
-"""Text as a terminal may show it: no control characters, tables that fit, lines that break between words."""
+"""Text for a terminal: without control characters, with tables that fit and lines broken between words."""
 
 import re
 import shutil
@@ -7,12 +7,12 @@ import textwrap
 import unicodedata
 from typing import List, Optional, Sequence
 
-# Controls (ESC among them), invisible and bidirectional marks, surrogates, separators of lines.
+# Controls such as ESC, invisible and bidirectional marks, surrogates, and line separators.
 _ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def printable(text: str) -> str:
-    r"""The text with every character that acts instead of showing as its escape: `\x1b`, `\u202e`.
+    r"""The text with an escape, such as `\x1b` or `\u202e`, for each character that acts on a terminal.
 
     Line feeds and tabs stay.
     """
@@ -28,31 +28,31 @@ def printable(text: str) -> str:
 _ONE_WORD = re.compile(r"(?<=[A-Za-z]) (?=\d+\b(?!\.\d))|(?<=\d) (?=%)")
 _UNBREAKABLE = "\u00a0"
 
-# Output into a pipe has no width: nothing is left out or broken.
+# A pipe has no width: nothing is left out or broken.
 _LEAST = 20
 
 
 def width() -> Optional[int]:
-    """Columns of the terminal, as COLUMNS says where it is set; None for output that goes elsewhere."""
+    """Columns of the terminal, or COLUMNS if that is set; None if the output is not a terminal."""
     return max(_LEAST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 
 
 def one_line(text: str) -> str:
-    """As `printable`, and a line feed or tab as its escape, too: for a name in a line of others."""
+    """Like `printable`, and also with line feeds and tabs as escapes, for a name within a line."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def say(text: str = "") -> None:
-    """Print lines on standard output, broken between words where the terminal is narrower. Every command's
-    texts for people go through here, so that a name from a file or a peer does not act in the terminal.
+    """Print lines on standard output, broken between words where the terminal is too narrow.
+
+    All commands print their texts for people with it, so that a name from a file or a peer cannot act
+    on the terminal.
     """
     print(printable(wrapped(text)), flush=True)
 
 
 def wrapped(text: str) -> str:
-    """Lines of text, each broken between words; what has no space, as a path, stays whole, and so do
-    `LC 1` and `95 %`.
-    """
+    """Text with its lines broken between words; `LC 1`, `95 %` and words such as paths stay whole."""
     columns = width()
     if columns is None:
         return text
@@ -71,12 +71,12 @@ def wrapped(text: str) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], drop: Sequence[str] = ()) -> str:
-    """Rows of cells below each other: the first two columns to the left, numbers to the right.
+    """Rows of cells as a table: the first two columns left-aligned, the others right-aligned.
 
     Args:
         rows: the first one is the header.
-        drop: headers of columns to leave out where the terminal is too narrow, the least important
-            first; a line below says which.
+        drop: headers of columns to leave out if the terminal is too narrow, the least important
+            first; a line below the table names them.
     """
     rows = [[one_line(cell) for cell in row] for row in rows]
     columns = width()

@@ -1,4 +1,4 @@
-"""Progress on standard error, with the time left: a bar on a terminal with rich, else plain lines."""
+"""Progress on standard error with the time left: a bar if there is a terminal and rich, else lines."""
 
 import sys
 import time
@@ -14,8 +14,8 @@ class Progress(object):
     """Counts what is done; a context manager.
 
     Args:
-        total: the count, or weight, of everything there is to do.
-        unit: what is counted, as "samples"; "" where steps have weights.
+        total: the total count, or the total weight of all steps.
+        unit: what is counted, as "samples"; "" if steps have weights.
     """
 
     def __init__(self, total: float, unit: str = "") -> None:
@@ -28,23 +28,23 @@ class Progress(object):
         self._task: Any = None
 
     def begin(self, title: str, weight: float = 0.0) -> None:
-        """A step begins; it is done when the next one begins.
+        """Begin a step, which ends when the next one begins.
 
         Args:
             title: its name.
-            weight: how much of the total it is; 0 where `advance` counts what it does.
+            weight: its share of the total; 0 if `advance` counts instead.
         """
         self._done += self._begun
         self._title, self._begun = title, weight
         self._show(not weight)
 
     def advance(self, count: float = 1) -> None:
-        """So much more is done."""
+        """Add to what is done."""
         self._done += count
         self._show(self._done >= self._total)
 
     def extend(self, count: float) -> None:
-        """There is more (or less) to do than was expected."""
+        """Add to the total (or subtract, if negative)."""
         self._total += count
 
     def note(self, text: str) -> None:

@@ -1,7 +1,7 @@
-"""The machines that models are deployed to: one YAML file each, read strictly, typed.
+"""The machines that models are deployed to, one YAML file each, as typed values.
 
-`load_target("nano").opset`, `.rails`, `.fact("sm").value`, ... The form of the files is
-`schema.json` next to them; what a schema cannot say (which names refer to which) is checked here.
+`load_target("nano").opset`, `.rails`, `.fact("sm").value`, ... `schema.json` next to the files defines
+their form; references between names, which a schema cannot express, are checked here.
 """
 
 import fnmatch
@@ -15,13 +15,13 @@ from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.device_configs.names import suggestion
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
-# Targets that a command line gave by their files: name -> file.
+# Targets that were given by their files on a command line: name -> file.
 _FILES: Dict[str, str] = {}
 
 
 class Fact(NamedTuple):
-    """One fact: its value (None: not known), the public document it is from (a URL), whether it
-    was confirmed, and a remark.
+    """A fact: its value (None: unknown), its source (the URL of a public document), whether it was
+    confirmed, and a note.
     """
 
     value: Any
@@ -31,8 +31,8 @@ class Fact(NamedTuple):
 
 
 class RailConfig(NamedTuple):
-    """A power rail: the sensor's label (`*` matches any text), where the chip sits, the rail
-    that feeds it, which of Energon's figures it is, what it measures, from where.
+    """A power rail: the sensor's label (`*` matches any text), the chip's address, the rail that feeds
+    it, its name in Energon, what it measures, and the source of these facts.
     """
 
     label: str
@@ -45,7 +45,7 @@ class RailConfig(NamedTuple):
 
 
 class SensorConfig(NamedTuple):
-    """How often a driver's readings change (s), whether each is a mean, and over how long (s; None:
+    """How often a driver's readings change (s), and whether each is a mean over `averages_s` (None:
     over that period).
     """
 
@@ -58,7 +58,7 @@ class SensorConfig(NamedTuple):
 
 
 class PowerMode(NamedTuple):
-    """A mode of nvpmodel and its budget in watts (None: no budget)."""
+    """A mode of nvpmodel, with its power limit in watts (None: no limit)."""
 
     id: int
     name: str
@@ -68,8 +68,8 @@ class PowerMode(NamedTuple):
 
 
 class Power(NamedTuple):
-    """A target's sensors: groups of drivers, what makes the total, the known rails, which variants
-    have no sensor (a sentence, or None).
+    """A target's power sensors: groups of drivers, the rails that add up to the total, the known
+    rails, and a sentence about variants without a sensor (or None).
     """
 
     drivers: Tuple[Tuple[str, ...], ...]
@@ -82,9 +82,7 @@ class Power(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A machine to deploy to. `rails` are `power.rails`; `precisions` are those with a fast path
-    ("fp32" always).
-    """
+    """A machine to deploy to. `rails` are `power.rails`; `precisions` are the fast ones, and "fp32"."""
 
     name: str
     title: str
@@ -113,7 +111,7 @@ class Target(NamedTuple):
         """
         if name not in self.facts:
             raise TargetError(
-                "the target '%s' says nothing about '%s'" % (self.name, name),
+                "the target '%s' does not state '%s'" % (self.name, name),
                 suggestion(name, self.facts),
             )
         return self.facts[name]
@@ -133,25 +131,24 @@ def load_schema() -> Dict[str, Any]:
 def load_target(name: str) -> Target:
     """The target called `name`, or the one in the file `name` where that ends in .yaml.
 
-    A target from a file is known by its own name from then on, in this process: manifests and runs
-    name it so.
+    After that, this process also knows a target from a file by its name, as manifests and runs do.
 
     Raises:
-        UsageError: no such target; names the nearest ones.
-        ConfigError: its file is not of the form of `schema.json`, or has the name of another one.
+        UsageError: there is no such target; suggests the nearest ones.
+        ConfigError: its file does not match `schema.json`, or has the name of another target.
     """
     own = known_targets()
     if name.endswith(".yaml"):
         target = read_target(name)
         if target.name in own and not os.path.samefile(name, _path(target.name)):
             raise ConfigError(
-                "%s: name is '%s', which is a target of splitwatt's own" % (name, target.name),
-                "give it another name, and the file too",
+                "%s: name is '%s', which is the name of a packaged target" % (name, target.name),
+                "rename the target and its file",
             )
         _FILES[target.name] = name
         return target
     if name not in own and name not in _FILES:
-        remedy = "%s (one of your own is given by its file, %s.yaml)"
+        remedy = "%s (for a target of your own, give its file, %s.yaml)"
         raise UsageError("unknown target '%s'" % name, remedy % (suggestion(name, own), name))
     return read_target(_FILES[name]) if name in _FILES else _packaged(_path(name))
 
@@ -162,12 +159,12 @@ def _packaged(path: str) -> Target:
 
 
 def target_name(given: str) -> str:
-    """The name of a target that is given by its name, which is taken as it is, or by its file."""
+    """The name of a target that is given by its name (which is not checked) or its file."""
     return load_target(given).name if given.endswith(".yaml") else given
 
 
 def spelling(name: str) -> str:
-    """What another process knows a target by: its file, where this one has it from a file."""
+    """The name by which another process finds a target: its file, if this process loaded it from one."""
     return _FILES.get(name, name)
 
 
@@ -179,7 +176,7 @@ def read_target(path: str) -> Target:
     """The target in the YAML file at `path`, whose name must be the file's.
 
     Raises:
-        ConfigError: no such file, no YAML, or not of the form of `schema.json`.
+        ConfigError: the file is missing, is not YAML, or does not match `schema.json`.
     """
     from splitwatt.device_configs.input.strict_yaml import (
         read_yaml,  # PyYAML: not every command has it
@@ -255,7 +252,7 @@ def _parse_power(power: Dict[str, Any], urls: Dict[str, str]) -> Power:
 
 
 def _check_references(document: Dict[str, Any], file: str) -> None:
-    """What the schema cannot say: sources, rails and targets that are named must be there."""
+    """Check what the schema cannot express: named sources, rails and targets must exist."""
     power = document["power"]
     cited = [("facts." + key, f["source"]) for key, f in document["facts"].items()]
     cited += [("power_modes", m["source"]) for m in document["power_modes"]]
@@ -264,7 +261,7 @@ def _check_references(document: Dict[str, Any], file: str) -> None:
     for where, source in cited:
         if source not in document["sources"]:
             raise ConfigError(
-                "%s: %s has the source '%s', which is not under sources" % (file, where, source),
+                "%s: %s has the source '%s', which is not in sources" % (file, where, source),
                 suggestion(source, document["sources"]),
             )
     parents = {r["label"]: r.get("part_of") for r in power["rails"]}
@@ -275,7 +272,7 @@ def _check_references(document: Dict[str, Any], file: str) -> None:
     for label, where in named:
         if label not in parents:
             raise ConfigError(
-                "%s: power.%s names the rail '%s', which is not under power.rails"
+                "%s: power.%s names the rail '%s', which is not in power.rails"
                 % (file, where, label),
                 suggestion(label, parents),
             )
@@ -283,14 +280,14 @@ def _check_references(document: Dict[str, Any], file: str) -> None:
         _check_sum([label.rstrip("?") for label in line], parents, file)
     if document["server_target_default"] not in known_targets():
         raise ConfigError(
-            "%s: server_target_default is '%s', which is no target"
+            "%s: server_target_default is '%s', which is not a target"
             % (file, document["server_target_default"]),
             suggestion(document["server_target_default"], known_targets()),
         )
 
 
 def _check_sum(line: List[str], parents: Dict[str, Optional[str]], file: str) -> None:
-    """A total must not add a rail to one that feeds it: that would count it twice."""
+    """A total must not add a rail to the rail that feeds it, because that counts it twice."""
     for label in line:
         above = parents[label]
         seen = {label}
@@ -306,7 +303,7 @@ def _check_sum(line: List[str], parents: Dict[str, Optional[str]], file: str) ->
 
 
 def find_rail(power: Power, label: str) -> Optional[RailConfig]:
-    """The rail that a sensor's label means (an exact label before a pattern), or None."""
+    """The rail of a sensor's label (exact labels take precedence over patterns), or None."""
     for rail in power.rails:
         if rail.label == label:
             return rail

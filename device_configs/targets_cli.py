@@ -30,33 +30,21 @@ def targets(argv: List[str]) -> int:
 
 
 def as_json(target: Target) -> Dict[str, Any]:
-    """A target as JSON: the names of its YAML, sources replaced by their URLs."""
-    power = target.power
-    return {
-        "name": target.name,
-        "title": target.title,
-        "kind": target.kind,
-        "detect": list(target.detect),
-        "opset": target.opset,
-        "ir_version": target.ir_version,
-        "operators": dict(target.operators),
-        "default_backends": list(target.default_backends),
-        "server_target_default": target.server_target_default,
-        "workspace_mb": target.workspace_mb,
-        "encoder_memory_mb": target.encoder_memory_mb,
-        "precisions": list(target.precisions),
-        "facts": {key: dict(fact._asdict()) for key, fact in target.facts.items()},
-        "power_modes": [dict(mode._asdict()) for mode in target.power_modes],
-        "power": {
-            "drivers": [list(group) for group in power.drivers],
-            "total": [list(line) for line in power.total],
-            "absurd_above_w": power.absurd_above_w,
-            "ignored": list(power.ignored),
-            "sensors": {key: dict(s._asdict()) for key, s in power.sensors.items()},
-        },
-        "rails": [dict(rail._asdict()) for rail in target.rails],
-        "notes": list(target.notes),
-    }
+    """A target as JSON: the keys of its YAML, with each source replaced by its URL."""
+    document: Dict[str, Any] = _plain(target)
+    # The rails stand at the top level; the sources are in the facts.
+    for key in ("rails", "without"):
+        del document["power"][key]
+    del document["sources"]
+    return document
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "_asdict"):
+        value = dict(value._asdict())
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _print_list(every: List[Target]) -> None:

@@ -4,6 +4,7 @@ import argparse
 from typing import Any, Dict, List
 
 from splitwatt.device_configs.cli import Command, note, parser, print_json, say
+from splitwatt.engines.tensorrt.building.cli import build
 
 
 def verify(argv: List[str]) -> int:
@@ -76,13 +77,6 @@ def _verify(folder: str, options: argparse.Namespace) -> Dict[str, Any]:
         "passed": all(result["passed"] for result in results),
         "checks": results,
     }
-
-
-def build(argv: List[str]) -> int:
-    """`splitwatt build BUNDLE`: see `splitwatt.engines.tensorrt.building.cli`."""
-    from splitwatt.engines.tensorrt.building.cli import build as command
-
-    return command(argv)
 
 
 VERBS: Dict[str, Command] = {"build": build, "verify": verify}

@@ -1,11 +1,11 @@
-"""What `splitwatt doctor` asks of this room: backends, CUDA, the range coder, compilers."""
+"""This room's checks for `splitwatt doctor`: backends, CUDA, the range coder, compilers."""
 
 import glob
 import os
 import platform
 import shutil
 import sys
-from typing import List, Optional
+from typing import List
 
 from splitwatt.device_configs.diagnosis import Check, package
 from splitwatt.device_configs.errors import EngineError
@@ -21,10 +21,12 @@ _JETSON = "/etc/nv_tegra_release"
 
 
 def checks() -> List[Check]:
-    """Everything that could run a part or code a latent here."""
-    gpu = gpu_devices() != []
-    of_gpu = _providers() + [_tensorrt(), _pycuda()]
-    if not gpu:  # installing them would be in vain
+    """Everything that can run a part or code a latent on this machine."""
+    pin = "==2020.1" if sys.version_info < (3, 7) else ""
+    remedy = "PATH=/usr/local/cuda/bin:$PATH pip install pycuda%s" % pin
+    pycuda = package("pycuda.driver", "memory for the backend tensorrt", remedy, "pycuda")
+    of_gpu = _providers() + [_tensorrt(), pycuda]
+    if not gpu_devices():  # they are of no use without a GPU, so nothing is recommended
         of_gpu = [
             c if c.ok else c._replace(detail="needs an NVIDIA GPU", remedy="") for c in of_gpu
         ]
@@ -47,16 +49,14 @@ def _providers() -> List[Check]:
         import onnxruntime
 
         have = onnxruntime.get_available_providers()
-    except Exception:  # reported above, as a separate check
+    except Exception:  # the check of the package itself reports it
         have = []
-    on_jetson = os.path.isfile(_JETSON)
-    remedy = "install NVIDIA's onnxruntime-gpu wheel for this JetPack (docs/board-guide.md)"
-    if not on_jetson:
-        remedy = "pip uninstall onnxruntime && pip install onnxruntime-gpu"
-    if on_jetson or platform.machine() == "x86_64":
-        wanted = [("cuda", "CUDAExecutionProvider"), ("ort-tensorrt", "TensorrtExecutionProvider")]
-    else:
-        wanted = []
+    remedy = "pip uninstall onnxruntime && pip install onnxruntime-gpu"
+    if os.path.isfile(_JETSON):
+        remedy = "install NVIDIA's onnxruntime-gpu wheel for this JetPack (docs/board-guide.md)"
+    elif platform.machine() != "x86_64":
+        return []
+    wanted = [("cuda", "CUDAExecutionProvider"), ("ort-tensorrt", "TensorrtExecutionProvider")]
     return [
         Check(
             "backend " + name,
@@ -90,7 +90,7 @@ def _tensorrt() -> Check:
 
 
 def _rtx() -> List[Check]:
-    """TensorRT for RTX, on the processors that it has wheels for; it builds without a GPU."""
+    """TensorRT for RTX: it has wheels for x86-64 only, and builds engines without a GPU."""
     if platform.machine() != "x86_64":
         return []
     check = package("tensorrt_rtx", "backend tensorrt-rtx", install_command("rtx"))
@@ -104,12 +104,6 @@ def _rtx() -> List[Check]:
         return [check._replace(detail=detail % import_rtx().__version__)]
     except EngineError as error:
         return [Check("tensorrt_rtx", False, error.message, error.remedy)]
-
-
-def _pycuda() -> Check:
-    pin = "==2020.1" if sys.version_info < (3, 7) else ""
-    remedy = "PATH=/usr/local/cuda/bin:$PATH pip install pycuda%s" % pin
-    return package("pycuda.driver", "memory for the backend tensorrt", remedy, "pycuda")
 
 
 def _cuda() -> Check:
@@ -136,32 +130,25 @@ def _nvcc() -> Check:
 
 
 def _native() -> List[Check]:
-    """The range coder: its library, what could compile it, its plugin."""
+    """The range coder: its library, a compiler for it, and its TensorRT plugin."""
     from splitwatt.engines.rangecoder import native
     from splitwatt.engines.tensorrt.plugin import library_path
 
     loaded = native.library()
     build = "splitwatt build --no-engines"
-    compiler = _compiler()
+    compilers = [os.environ.get("CXX", ""), "g++", "c++", "clang++"]
+    compiler = next(filter(None, (shutil.which(name) for name in compilers if name)), None)
     plugin = library_path()
+    built = os.path.isfile(plugin)
     if loaded is not None:
-        coder = Check("range coder", True, "native, its fastest path here: %s" % loaded.best, "")
+        detail = "native, its fastest path here: %s" % loaded.best
     else:
         detail = "%s: the NumPy reference codes, many times slower" % native.reason().split(":")[0]
-        coder = Check("range coder", False, detail, build)
+    coder = Check("range coder", loaded is not None, detail, "" if loaded is not None else build)
     return [
         coder,
         Check("C++ compiler", compiler is not None, compiler or "not found",
               "" if compiler else "sudo apt install g++"),
-        Check("TensorRT plugin", os.path.isfile(plugin),
-              plugin if os.path.isfile(plugin) else "not built (for a coder in the graph)",
-              "" if os.path.isfile(plugin) else build),
+        Check("TensorRT plugin", built, plugin if built else "not built (for a coder in the graph)",
+              "" if built else build),
     ]  # fmt: skip
-
-
-def _compiler() -> Optional[str]:
-    for name in (os.environ.get("CXX", ""), "g++", "c++", "clang++"):
-        path = shutil.which(name) if name else None
-        if path:
-            return path
-    return None

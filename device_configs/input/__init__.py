@@ -1,1 +1,1 @@
-"""Files and texts from elsewhere, read within bounds and checked before anything uses them."""
+"""Reads files and texts from elsewhere: with limits on their size, and checked before use."""

@@ -1,10 +1,9 @@
-"""Checks a parsed document against a published JSON schema, in sentences that people can act on.
+"""Checks a parsed document against a JSON schema, with errors that say what to correct.
 
-The schema is the only statement of a file's form, and boards have no `jsonschema` package: so this
-knows the keywords that our schemas use (`_CHECKS`, `_STRUCTURE`, `$ref` to #/definitions), with the
-meaning that JSON Schema gives them, and refuses a schema with others. Two things it is stricter in:
-a number must be a number (no NaN; above a limit, no infinity) and text of a form has no newline at
-its end.
+Only the schema defines a file's form, and boards have no `jsonschema` package. So this implements the
+keywords that our schemas use (`_CHECKS`, `_STRUCTURE`, `$ref` to #/definitions) as JSON Schema defines
+them, and refuses a schema with other keywords. It is stricter in two ways: NaN is not a number (nor is
+infinity above a limit), and text that matches a pattern must not end with a newline.
 """
 
 import re
@@ -43,21 +42,21 @@ def check(value: Any, schema: Schema, file: str) -> Any:
     """Check `value` and fill in the defaults.
 
     Args:
-        value: what a YAML or JSON parser gave.
-        schema: a JSON schema in the keywords known here.
-        file: the name to use in sentences.
+        value: the parsed YAML or JSON.
+        schema: a JSON schema with the keywords of this file.
+        file: the file's name in errors.
 
     Returns:
-        A copy of `value` with a default for each absent key that has one.
+        A copy of `value` with the defaults of missing keys.
 
     Raises:
-        ConfigError: the file, the key, and what was expected there.
+        ConfigError: names the file, the key, and what was expected.
     """
     return _Checker(schema, file).check(value, schema, "")
 
 
 class _Checker(object):
-    """One document's check; `key` is a value's place in it, as `links[0].name`."""
+    """The check of one document; `key` is the path of a value, as `links[0].name`."""
 
     def __init__(self, root: Schema, file: str) -> None:
         self._root = root
@@ -193,8 +192,8 @@ def _is_short_enough(value: Any, most: int) -> bool:
     return len(value) <= most
 
 
-# Keyword -> the type that it is about (None: any), whether a value is valid, and what is expected
-# ("": what the schema's type, const or enum says).
+# Keyword -> the type that it applies to (None: any), a test of a value, and a description of valid
+# values ("": that of the schema's type, const or enum).
 _CHECKS: Dict[str, Tuple[Any, Callable[[Any, Any], bool], str]] = {
     "const": (None, _same, ""),
     "enum": (None, lambda value, known: any(_same(value, k) for k in known), ""),

@@ -1,7 +1,7 @@
-"""Small files under /sys and /proc, and the numbers in them, read so that nothing blocks or surprises.
+"""Reads small files under /sys and /proc, and the numbers in them, without blocking.
 
-Only regular files are opened, without waiting, and only so many bytes are read. A number is plain
-ASCII: Python's own `int` and `float` also take `1_000`, other scripts' digits, NaN and infinity.
+Only regular files are opened, and the number of bytes is limited. A number must be plain ASCII:
+Python's own `int` and `float` also accept `1_000`, digits of other scripts, NaN and infinity.
 """
 
 import os
@@ -9,7 +9,7 @@ import re
 import stat
 from typing import Optional
 
-# The most that a file of one value holds, and a table such as /proc/meminfo.
+# The size limits of a file with one value, and of a table such as /proc/meminfo.
 VALUE_BYTES = 4096
 TABLE_BYTES = 1 << 20
 
@@ -20,12 +20,12 @@ _AROUND = " \t\r\n\0"
 
 
 def open_regular(path: str) -> int:
-    """A file descriptor of a regular file; a pipe, device, socket or folder is refused.
+    """A file descriptor of a regular file, but not of a pipe, device, socket or folder.
 
     Raises:
         OSError: it cannot be opened, or is not a regular file.
     """
-    # Asked before opening, because opening a device may already do something.
+    # Checked before opening, because opening a device may have an effect.
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(None, "it is not a regular file", path)
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
@@ -55,7 +55,7 @@ def read_bytes(path: str, limit: int = VALUE_BYTES) -> bytes:
 
 
 def text_of(path: str, limit: int = VALUE_BYTES) -> Optional[str]:
-    """The text of a small file, stripped; None where it cannot be read."""
+    """The stripped text of a small file; None if it cannot be read."""
     try:
         return read_bytes(path, limit).decode("utf-8", "replace").strip(_AROUND)
     except OSError:
@@ -63,19 +63,19 @@ def text_of(path: str, limit: int = VALUE_BYTES) -> Optional[str]:
 
 
 def number_of(path: str) -> Optional[float]:
-    """The number that a small file holds; None where it holds none."""
+    """The number in a small file; None if it does not hold a number."""
     text = text_of(path)
     return None if text is None else real_number(text)
 
 
 def whole_number(text: str) -> Optional[int]:
-    """The whole number that a text is, plain ASCII digits with a sign; None where it is not one."""
+    """A text of ASCII digits with an optional sign as a whole number; None if it is something else."""
     text = text.strip(_AROUND)
     return int(text) if _WHOLE.fullmatch(text) else None
 
 
 def real_number(text: str) -> Optional[float]:
-    """The finite decimal number that a text is, plain ASCII; None where it is not one."""
+    """A text in ASCII as a finite decimal number; None if it is something else."""
     text = text.strip(_AROUND)
     value = float(text) if _REAL.fullmatch(text) else float("inf")
     return value if abs(value) < float("inf") else None

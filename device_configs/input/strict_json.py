@@ -1,7 +1,7 @@
-"""JSON from a disk or a network: bounded, finite, well-formed, or one sentence that says what is wrong.
+"""Reads JSON from a disk or a network strictly; errors are one sentence.
 
-Python's own reader takes NaN, integers of any length, doubled keys and lone surrogates, which then
-fail far from where they were read.
+Python's own reader accepts NaN, integers of any length, repeated keys and lone surrogates, which cause
+errors later, in other places.
 """
 
 import json
@@ -13,14 +13,14 @@ from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.files import read_bounded
 from splitwatt.device_configs.names import first_repeated
 
-# The largest integer that a float64 and every other JSON reader hold exactly.
+# The largest integer that a float64, and so every JSON reader, represents exactly.
 MAX_INTEGER = 2**53
 MAX_DEPTH = 64
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _WrongJsonError(ValueError):
-    """What is wrong, in words that follow the document's name."""
+    """Describes what is wrong, as the end of a sentence."""
 
 
 def parse_json(
@@ -32,10 +32,10 @@ def parse_json(
     """A JSON document as Python values.
 
     Args:
-        data: the text, UTF-8 where it is bytes. The caller bounds its length.
-        what: names it in errors, as "bundle/manifest.json".
+        data: the text, or its bytes in UTF-8. The caller limits its length.
+        what: its name in errors, as "bundle/manifest.json".
         error: the class to raise.
-        remedy: what to do about a document that is wrong.
+        remedy: what to do about a wrong document.
 
     Raises:
         error: not UTF-8, not JSON, NaN or infinite numbers, integers beyond 2^53, a key twice in an
@@ -66,7 +66,7 @@ def read_json(
     """A JSON file as Python values; see `parse_json`.
 
     Args:
-        limit_bytes: the largest file that is read.
+        limit_bytes: the limit for the file's size.
 
     Raises:
         error: it cannot be read, is larger than the limit, or is wrong (see `parse_json`).
@@ -108,7 +108,7 @@ _DECODER = json.JSONDecoder(
 
 
 def wrong_text(value: str) -> str:
-    """What is wrong with a text, in words; "" where nothing is."""
+    """What is wrong with a text, in words; "" if nothing is wrong."""
     if "\0" not in value and _SURROGATE.search(value) is None:
         return ""
     return "text with a NUL or half a character: %s" % ascii(value)[:60]

@@ -1,10 +1,11 @@
-"""YAML from a disk, read as strictly as JSON: plain values, each key once, no aliases, no tags.
+"""Reads YAML as strictly as JSON: only plain values, no repeated keys, no aliases, no tags.
 
-PyYAML's own reader expands aliases without a limit, builds sets and dates, keeps the last of two equal
+PyYAML's own reader expands aliases without a limit, makes sets and dates, keeps the last of two equal
 keys, and raises TypeError, ValueError or RecursionError for some documents.
 """
 
 import math
+import re
 from typing import Any, Dict, Type
 
 import yaml
@@ -15,10 +16,12 @@ from splitwatt.device_configs.input.strict_json import MAX_INTEGER, wrong_text
 
 # PyYAML reads about 100 kB a second; the largest packaged file has 14 kB.
 LIMIT_BYTES = 128 << 10
-# Of lists and mappings inside each other; the time of PyYAML grows with it.
+# The limit for nested lists and mappings; PyYAML's time grows with their depth.
 _MAX_DEPTH = 12
 _PLAIN_TAGS = {"tag:yaml.org,2002:" + name for name in ("bool", "int", "float", "null")}
 _NUMBER_LENGTH = 40
+# `12:30` is 750 to YAML, `010` is 8, and `1__0` is 10.
+_SURPRISING = re.compile("[:_]|^[-+]?0[0-9]")
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -61,6 +64,12 @@ class _StrictLoader(yaml.SafeLoader):
     def _number(self, node: Any) -> Any:
         if len(node.value) > _NUMBER_LENGTH:
             raise _wrong("a number of more than %d characters" % _NUMBER_LENGTH, node)
+        if _SURPRISING.search(node.value):
+            raise _wrong(
+                "%s, which YAML reads as another number than it looks like; write a number with "
+                'plain decimal digits, or text in "quotes"' % node.value,
+                node,
+            )
         whole = node.tag.endswith(":int")
         value = self.construct_yaml_int(node) if whole else self.construct_yaml_float(node)
         if abs(value) > MAX_INTEGER if whole else not math.isfinite(value):
@@ -92,12 +101,12 @@ def parse_yaml(data: bytes, what: str, error: Type[SplitwattError] = ConfigError
 
     Args:
         data: the file's bytes, UTF-8, at most `LIMIT_BYTES`.
-        what: names it in errors, as "table3.yaml".
+        what: its name in errors, as "table3.yaml".
         error: the class to raise.
 
     Raises:
         error: not UTF-8, not YAML, an alias, a tag, a key twice, a key that is no scalar, a number
-            that is not finite or beyond 2^53, a NUL or half a character, or more than 12 levels.
+            that is not finite, beyond 2^53, or not written in plain digits, a NUL or half a character, or more than 12 levels.
     """
     if len(data) > LIMIT_BYTES:
         raise error("%s is larger than %d bytes" % (what, LIMIT_BYTES))

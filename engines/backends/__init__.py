@@ -1,4 +1,4 @@
-"""What can run a part, by name. A backend is one file here and one row below."""
+"""The backends, which run parts, by name. A backend is one file here and one row below."""
 
 import importlib
 from typing import Optional
@@ -7,7 +7,9 @@ from splitwatt.device_configs.errors import EngineError
 from splitwatt.device_configs.names import check_known
 from splitwatt.engines.backends.base import Engine
 
-# name -> module with `open_engine(onnx_path, threads) -> Engine`, imported when it is asked for
+# onnxruntime starts every thread at once, and ends the process where the system refuses one.
+MAX_THREADS = 1024
+# name -> module with `open_engine(onnx_path, threads) -> Engine`, imported when it is first used
 BACKENDS = {
     "cpu": "splitwatt.engines.backends.ort_cpu",
     "cuda": "splitwatt.engines.backends.ort_cuda",
@@ -18,20 +20,20 @@ BACKENDS = {
 
 
 def load_engine(backend: str, onnx_path: str, threads: Optional[int] = None) -> Engine:
-    """Make a part runnable.
+    """Load a part with a backend.
 
     Args:
         backend: a key of `BACKENDS`.
         onnx_path: the part's file.
-        threads: of one inference; None leaves it to the backend.
+        threads: threads per inference; None: the backend's default.
 
     Raises:
-        UsageError: no such backend.
+        UsageError: there is no such backend.
         EngineError: its package is not installed, or it cannot load the file.
     """
     check_known("backend", backend, BACKENDS)
-    if threads is not None and threads < 1:
-        raise EngineError("an engine needs at least 1 thread, not %d" % threads)
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise EngineError("an engine takes 1 to %d threads, not %d" % (MAX_THREADS, threads))
     try:
         module = importlib.import_module(BACKENDS[backend])
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""The interface of every engine: the public method checks, the private one works."""
+"""The interface of every engine: the public method checks, the private one computes."""
 
 from typing import Dict, Mapping, NamedTuple, Optional, Sequence
 
@@ -11,23 +11,23 @@ from splitwatt.engines.bundle.manifest import Port
 
 
 class Built(NamedTuple):
-    """With what an engine was built on this machine ("tensorrt 8.2.1"), and in which precision."""
+    """The runtime that built an engine on this machine ("tensorrt 8.2.1"), and the precision."""
 
     runtime: str
     precision: str
 
 
 class Engine(Closing):
-    """A part made runnable by a backend. Thread-safe where the backend says so.
+    """A part that a backend has loaded. Thread-safe if the backend says so.
 
-    A backend derives from this, fills in `_run` and `_close`, and hands `inputs` and `outputs` up.
+    A backend's subclass defines `_run` and `_close`, and passes `inputs` and `outputs` to this class.
 
     Attributes:
-        name: of the graph's file, for the sentences.
+        name: the file name of the graph, for errors.
         inputs, outputs: the graph's ports by name.
-        fallback: where another backend runs the part by a recorded rule, that rule and its reason.
-        built: of an engine that was built before it is run, with what and in which precision.
-        device_s: what the last run took on the accelerator by its own clock, where it has one.
+        fallback: the rule and its reason, if another backend runs the part by a recorded rule.
+        built: the runtime and precision of an engine that was built before it runs.
+        device_s: time of the last run on the accelerator by its own clock, s; None without one.
     """
 
     fallback: Optional[str] = None
@@ -50,7 +50,7 @@ class Engine(Closing):
             One C-contiguous array per output.
 
         Raises:
-            EngineError: an input is missing, unknown or of another dtype or shape; the engine is
+            EngineError: an input is missing, unknown or has another dtype or shape; the engine is
                 closed; or the backend failed.
         """
         if self._closed:
@@ -69,17 +69,17 @@ class Engine(Closing):
         return {name: np.ascontiguousarray(outputs[name]) for name in self.outputs}
 
     def close(self) -> None:
-        """Release what the backend holds; a second call does nothing."""
+        """Release the backend's resources; a second call does nothing."""
         if not self._closed:
             self._closed = True
             self._close()
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
-        """Run the graph on inputs that were checked; EngineError where that fails."""
+        """Run the graph on checked inputs; EngineError if it fails."""
         raise NotImplementedError
 
     def _close(self) -> None:
-        """Release what the backend holds; called once."""
+        """Release the backend's resources; called once."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""Objects that hold something and let it go: `close()`, and `with`."""
+"""Objects that release their resources: `close()`, and `with`."""
 
 from types import TracebackType
 from typing import Optional, Type, TypeVar
@@ -10,7 +10,7 @@ class Closing:
     """A context manager that closes itself at the end."""
 
     def close(self) -> None:
-        """Release what is held; a second call does nothing."""
+        """Release the resources; a second call does nothing."""
         raise NotImplementedError
 
     def __enter__(self: _Self) -> _Self:

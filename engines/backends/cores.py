@@ -7,11 +7,11 @@ _TOPOLOGY = "/sys/devices/system/cpu"
 
 
 def usable_cores(cpus: Optional[Iterable[int]] = None, root: str = _TOPOLOGY) -> int:
-    """Physical cores, two threads of one core counting once.
+    """The number of physical cores; two threads of one core count once.
 
     Args:
-        cpus: the processors to look at; those that this process may run on when omitted.
-        root: the kernel's processor folder. Where it gives no topology, every processor counts.
+        cpus: the processors to count; by default those that this process may run on.
+        root: the kernel's processor folder. Without a topology there, every processor counts.
     """
     if cpus is None:
         cpus = os.sched_getaffinity(0)
@@ -19,7 +19,7 @@ def usable_cores(cpus: Optional[Iterable[int]] = None, root: str = _TOPOLOGY) ->
 
 
 def _core(root: str, cpu: int) -> str:
-    """What the threads of a core have in common: the list of them."""
+    """The list of a core's threads, which is the same for each of them."""
     path = os.path.join(root, "cpu%d" % cpu, "topology", "thread_siblings_list")
     try:
         with open(path, encoding="ascii") as stream:

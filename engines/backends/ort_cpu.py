@@ -12,7 +12,7 @@ from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.backends.cores import usable_cores
 from splitwatt.engines.bundle.manifest import Port
 
-# The first version that is known to have session.force_spinning_stop.
+# The first version with session.force_spinning_stop.
 _STOPS_SPINNING = (1, 16)
 _DTYPES = {
     "tensor(float)": "float32",
@@ -69,13 +69,13 @@ def _options(threads: Optional[int]) -> "ort.SessionOptions":
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
-    # A memory pattern is one more block as large as all tensors, for each size of the input.
+    # A memory pattern allocates another block as large as all tensors, for each size of the input.
     options.enable_mem_pattern = False
-    # Left to itself, onnxruntime 1.10 takes half of a board's cores.
+    # By default, onnxruntime 1.10 uses half of a board's cores.
     options.intra_op_num_threads = usable_cores() if threads is None else threads
-    # Workers that spin while they wait for work are a little faster. After a run they only take
-    # the cores from whatever comes next: with the server on the same machine, half the speed. So
-    # they stop when a run ends; where onnxruntime is too old for that, they never spin.
+    # Workers that spin while they wait for work are a little faster. After a run, though, they take
+    # the cores from other work: with the server on the same machine, that halves the speed. So they
+    # stop when a run ends; with an onnxruntime that is too old for that, they never spin.
     if version() >= _STOPS_SPINNING:
         options.add_session_config_entry("session.force_spinning_stop", "1")
     else:
@@ -84,7 +84,7 @@ def _options(threads: Optional[int]) -> "ort.SessionOptions":
 
 
 def version() -> Tuple[int, ...]:
-    """onnxruntime's, its first two numbers."""
+    """The first two numbers of onnxruntime's version."""
     return tuple(int(number) for number in re.findall(r"\d+", ort.__version__)[:2])
 
 

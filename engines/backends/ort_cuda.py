@@ -22,7 +22,7 @@ def open_engine(onnx_path: str, threads: Optional[int]) -> Engine:
 
 
 def cuda_provider() -> Any:
-    """The CUDA provider with TF32 off: fp32 is fp32. Older versions know no such option."""
+    """The CUDA provider with TF32 off, which rounds fp32. Older versions lack the option."""
     name = "CUDAExecutionProvider"
     return (name, {"use_tf32": "0"}) if version() >= _KNOWS_TF32 else name
 
@@ -30,7 +30,7 @@ def cuda_provider() -> Any:
 def open_with(wanted: List[Any], onnx_path: str, threads: Optional[int]) -> Engine:
     """An engine whose first provider is the first of `wanted`, and no other.
 
-    onnxruntime goes on with its CPU provider where another does not start: not here.
+    If a provider does not start, onnxruntime uses its CPU provider instead; here it is an error.
 
     Raises:
         EngineError: this onnxruntime lacks the provider, or it does not start on this machine.
@@ -47,7 +47,7 @@ def open_with(wanted: List[Any], onnx_path: str, threads: Optional[int]) -> Engi
 
 
 def check_started(name: str, started: List[str]) -> None:
-    """Whether a provider is the first that a session uses; EngineError where it is not."""
+    """Raise EngineError unless a provider is the first that a session uses."""
     if started[:1] != [name]:
         raise EngineError(
             "onnxruntime %s could not start %s and would have used %s"
@@ -57,7 +57,7 @@ def check_started(name: str, started: List[str]) -> None:
 
 
 def check_provider(name: str, available: List[str]) -> None:
-    """Whether this build of onnxruntime has a provider; EngineError where it has not."""
+    """Raise EngineError unless this build of onnxruntime has a provider."""
     if name not in available:
         raise EngineError(
             "this onnxruntime %s has no %s (it has %s)"

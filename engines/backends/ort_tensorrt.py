@@ -1,7 +1,7 @@
 """The backend `ort-tensorrt`: onnxruntime's TensorRT provider, which builds engines as it loads.
 
 Its engines are kept in the bundle's folder `engines/onnxruntime`, so that only the first start is
-slow. Nodes that TensorRT does not take go to the CUDA provider, and what that lacks to the CPU.
+slow. The CUDA provider runs nodes that TensorRT cannot run, and the CPU those that CUDA cannot run.
 """
 
 import os
@@ -32,9 +32,9 @@ def open_engine(onnx_path: str, threads: Optional[int]) -> Engine:
 
 
 def options(cache: str) -> Dict[str, str]:
-    """The provider's options, named alike since onnxruntime 1.8: no fp16, engines kept in `cache`.
+    """The provider's options, which have these names since onnxruntime 1.8.
 
-    It has none for TF32, which TensorRT may use on Ampere and later GPUs.
+    There is no option for TF32, which TensorRT may use on Ampere and later GPUs.
     """
     return {
         "trt_engine_cache_enable": "1",

@@ -1,9 +1,11 @@
-"""An encoder on horizontal strips of its image, where the whole image would not fit the target's memory.
+"""Runs an encoder on horizontal strips of an image that would not fit the target's memory.
 
-Each strip is run by the same graph. What zeros at a strip's edge spoil is left out, and the next
-strip makes it from the image's own rows, so that the outputs are those of the whole image.
+The same graph runs each strip. Rows that a strip's zero padding makes wrong are left out; the next strip
+computes them from the image's own rows, so that the outputs equal those of the whole image.
 """
 
+import functools
+import math
 from typing import Dict, List, Mapping, NamedTuple, Optional
 
 import numpy as np
@@ -12,28 +14,28 @@ from splitwatt.device_configs.errors import ImageError
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.manifest import Port, Strips
 
-# onnxruntime's arena grows by doubling: it may hold twice what its tensors take.
+# onnxruntime's arena grows by doubling: it may hold twice the memory of its tensors.
 _ARENA = 2
 _MB = 1 << 20
 
 
 class Strip(NamedTuple):
-    """The image's rows `top` to `bottom` are run."""
+    """The image's rows from `top` to `bottom`."""
 
     top: int
     bottom: int
 
 
 def strips_at(strips: Strips, outputs: Mapping[str, Port], height: int, width: int) -> List[Strip]:
-    """The strips of an image of a size: one where the whole image fits the memory.
+    """The strips of an image; a single one if the whole image fits the memory.
 
     Args:
-        strips: of the manifest.
-        outputs: of the graph, whose channels say how large they become.
+        strips: the manifest's.
+        outputs: the graph's, whose channels determine their size.
         height, width: of the graph's input.
 
     Raises:
-        ImageError: the image, its outputs and the thinnest strip are more than the memory.
+        ImageError: the image, its outputs and the thinnest strip exceed the memory.
     """
     memory = strips.memory_mb * _MB
     kept = held_bytes(strips, outputs, height, width)
@@ -53,14 +55,16 @@ def strips_at(strips: Strips, outputs: Mapping[str, Port], height: int, width: i
     count = max(1, -(-(height - halo) // rows))
     rows = -(-(height - halo) // count // step) * step
     tall = min(rows + halo, height)
-    # The last strip is as tall as the others (but for `step`), so that no other size is run.
+    # The last strip is as tall as the others, to within `step`, so that few sizes are run.
     tops = [min(at * rows, (height - tall) // step * step) for at in range(count)]
     return [Strip(top, min(top + tall, height)) for top in tops[:-1]] + [Strip(tops[-1], height)]
 
 
 def alignment(strips: Strips) -> int:
-    """Rows that every strip's top is a multiple of: a row of every output begins there."""
-    return max(rows.step for rows in strips.outputs)
+    """The number of rows that every strip's top is a multiple of: a row of every output begins there."""
+    return functools.reduce(
+        lambda a, b: a * b // math.gcd(a, b), (rows.step for rows in strips.outputs)
+    )
 
 
 def overlap(strips: Strips) -> int:
@@ -73,15 +77,26 @@ def overlap(strips: Strips) -> int:
 
 
 def held_bytes(strips: Strips, outputs: Mapping[str, Port], height: int, width: int) -> int:
-    """Bytes of the input and of the outputs, which stay whole next to the strips."""
+    """Bytes of the whole input and the whole outputs, which are kept in memory."""
     held = 3 * 4.0
     for rows in strips.outputs:
         held += 4.0 * (outputs[rows.output].shape[1] or 0) / rows.step**2
     return int(held * height * width)
 
 
+def runs_on_strips(engine: Engine, strips: Strips) -> bool:
+    """Whether an engine has the input and the outputs that strips are stated for."""
+    maps = list(engine.inputs.values()) + list(engine.outputs.values())
+    stated = [rows.output for rows in strips.outputs]
+    return (
+        set(engine.inputs) == {"image"}
+        and sorted(stated) == sorted(engine.outputs)
+        and all(len(port.shape) == 4 for port in maps)
+    )
+
+
 class StripEngine(Engine):
-    """A part's engine that runs on strips where the image is too large for the memory."""
+    """A part's engine that uses strips if the image is too large for the memory."""
 
     def __init__(self, inner: Engine, strips: Strips) -> None:
         super().__init__(inner.name, list(inner.inputs.values()), list(inner.outputs.values()))

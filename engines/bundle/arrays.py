@@ -1,7 +1,7 @@
-"""Archives of arrays (.npz) from anywhere: plain numbers, unpacked within a bound, or a BundleError.
+"""Reads archives of arrays (.npz) from anywhere: plain numbers only, with a limit on the size.
 
-numpy.load evaluates headers as Python, follows any size that a header states, and raises a dozen kinds
-of exceptions; so archives are read with `zipfile` and the headers with one regular expression.
+numpy.load evaluates headers as Python, allocates any size that a header states, and raises a dozen
+kinds of exceptions. So archives are read with `zipfile`, and headers with one regular expression.
 """
 
 import io
@@ -14,7 +14,7 @@ import numpy as np
 from splitwatt.device_configs.errors import BundleError
 from splitwatt.device_configs.files import read_bounded
 
-# Of all arrays of an archive together, where the manifest states no smaller size.
+# The limit for all arrays of an archive together, if the manifest states no smaller size.
 MAX_BYTES = 64 << 20
 _MAX_ARRAYS = 256
 _DIRECTORY_ENTRY = b"PK\x01\x02"
@@ -26,18 +26,18 @@ _HEADER = re.compile(
 
 
 class _UnsoundError(ValueError):
-    """What is wrong with an archive, in words that follow its name."""
+    """Describes what is wrong with an archive, as the end of a sentence."""
 
 
 def load_arrays(path: str, limit_bytes: int = MAX_BYTES) -> Dict[str, np.ndarray]:
     """The arrays of an .npz file: booleans, integers or floats, C-contiguous, in native byte order.
 
     Args:
-        limit_bytes: the largest size of all arrays together; also of the file.
+        limit_bytes: the limit for the size of all arrays together, and for the file's.
 
     Raises:
-        BundleError: the file is missing, larger, or no such archive; or an array holds Python objects,
-            text or records, or is in Fortran order.
+        BundleError: the file is missing, too large, or not such an archive; or an array holds Python
+            objects, text or records, or is in Fortran order.
     """
     data = read_bounded(path, archive_limit(limit_bytes), BundleError, _REMEDY)
     try:
@@ -57,19 +57,19 @@ def load_arrays(path: str, limit_bytes: int = MAX_BYTES) -> Dict[str, np.ndarray
 
 
 def archive_limit(unpacked_bytes: int) -> int:
-    """The largest file of an archive whose arrays have so many bytes: headers come on top."""
+    """The limit for the file of an archive whose arrays have so many bytes: headers are added."""
     return unpacked_bytes + (1 << 20)
 
 
 def save_arrays(arrays: Dict[str, np.ndarray]) -> bytes:
-    """The bytes of an .npz file with `arrays`; the same arrays give the same bytes."""
+    """The bytes of an .npz file with `arrays`; equal arrays give equal bytes."""
     stream = io.BytesIO()
     np.savez_compressed(stream, **arrays)
     return stream.getvalue()
 
 
 def unpacked_bytes(path: str) -> int:
-    """The size of all files of an archive that was made here, headers included."""
+    """The unpacked size of an archive that was made here, headers included."""
     with zipfile.ZipFile(path) as archive:
         return sum(member.file_size for member in archive.infolist())
 

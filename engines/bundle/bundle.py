@@ -1,4 +1,4 @@
-"""The bundle: the folder that an export writes, checked file by file before anything of it runs."""
+"""The bundle: the folder that an export writes. Every file is checked before anything runs."""
 
 import glob
 import hashlib
@@ -10,7 +10,7 @@ from splitwatt.device_configs.files import inside, read_bounded, sha256_file
 from splitwatt.device_configs.input.strict_json import parse_json
 from splitwatt.engines.bundle.arrays import MAX_BYTES, archive_limit
 from splitwatt.engines.bundle.graph_file import check_graph_file
-from splitwatt.engines.bundle.manifest import Manifest, Part, Sample
+from splitwatt.engines.bundle.manifest import Manifest, Part
 
 MANIFEST = "manifest.json"
 MANIFEST_LIMIT_BYTES = 4 << 20
@@ -40,8 +40,9 @@ class Bundle:
 
     Attributes:
         path: the folder.
-        manifest: what manifest.json says, checked.
-        manifest_sha256: of manifest.json's bytes; it names the bundle, as it holds every hash.
+        manifest: the content of manifest.json, checked.
+        manifest_sha256: the hash of manifest.json; it identifies the bundle, because manifest.json
+            holds the hashes of all other files.
     """
 
     def __init__(self, path: str, manifest: Manifest, manifest_sha256: str) -> None:
@@ -56,13 +57,13 @@ class Bundle:
 
         Args:
             path: the bundle's folder.
-            placement: "board" or "server" checks only that end's parts (with tables and samples),
-                so a board need not hold a server's hundreds of megabytes. Another part is checked
-                when its path is asked for.
+            placement: "board" or "server" checks only that end's parts (and tables and samples), so
+                a board does not need a server's hundreds of megabytes. Other parts are checked when
+                their paths are requested.
 
         Raises:
-            BundleError: no bundle there, a wrong manifest, a file that is missing, truncated,
-                changed, or outside the folder, or a graph that keeps data in another file.
+            BundleError: there is no bundle, the manifest is wrong, a file is missing, truncated,
+                changed or outside the folder, or a graph keeps data in another file.
         """
         path = str(path)
         bundle = cls(path, *_read_manifest(path))
@@ -82,21 +83,21 @@ class Bundle:
 
     @property
     def half(self) -> bool:
-        """Whether this is a board's half of a bundle: it has none of the server's files."""
+        """Whether this is a board's half of a bundle, without any of the server's files."""
         server = [part for part in self.manifest.parts if part.placement == "server"]
         return bool(server) and not any(os.path.exists(self._inside(p.file)) for p in server)
 
     def part(self, name: str) -> Part:
-        """The manifest's entry of a part; BundleError where it has no such part."""
+        """The manifest's entry of a part; BundleError if there is no such part."""
         return self.manifest.part(name)
 
     def part_path(self, name: str) -> str:
-        """The ONNX file of a part, checked; BundleError as `open`."""
+        """The ONNX file of a part, checked; BundleError as in `open`."""
         part = self.part(name)
         return self._graph(part.file, part.sha256, part.bytes)
 
     def tensorrt_path(self, name: str) -> str:
-        """The ONNX file that TensorRT builds a part from: the one with the coder, if there is one."""
+        """The ONNX file that TensorRT builds a part from: the one with the coder, if it exists."""
         part = self.part(name)
         return self._graph(*part.with_coder) if part.with_coder else self.part_path(name)
 
@@ -106,10 +107,10 @@ class Bundle:
         return [] if codec is None else [self._inside(tables.file) for tables in codec.tables]
 
     def files(self, without: Optional[str] = None) -> List[str]:
-        """Names of the files that make the bundle; its folder may hold others, as engines.
+        """Names of the bundle's files; its folder may hold others, such as engines.
 
         Args:
-            without: "server" leaves the graphs of that end out.
+            without: "server" leaves out the graphs of that end.
         """
         manifest = self.manifest
         names = [MANIFEST]
@@ -123,17 +124,20 @@ class Bundle:
         return list(dict.fromkeys(names))
 
     def samples(self) -> List[SampleFiles]:
-        """The photographs of the bundle and where their expected outputs lie."""
-        return [self._sample(sample) for sample in self.manifest.samples]
-
-    def _sample(self, sample: Sample) -> SampleFiles:
-        name = os.path.basename(sample.file)
-        return SampleFiles(name, self._inside(sample.file), self._inside(sample.expected))
+        """The photographs of the bundle and the files of their expected outputs."""
+        return [
+            SampleFiles(os.path.basename(s.file), self._inside(s.file), self._inside(s.expected))
+            for s in self.manifest.samples
+        ]
 
     def _graph(self, file: str, sha256: str, size: int) -> str:
         path = self._inside(file)
         if path not in self._checked:
-            _check_size(path, size)
+            actual = os.path.getsize(path) if os.path.isfile(path) else size
+            if actual != size:
+                raise BundleError(
+                    "%s has %d bytes; the manifest states %d" % (path, actual, size), _AGAIN
+                )
             _check_sha256(path, sha256, size)
             check_graph_file(path)
             self._checked.add(path)
@@ -156,14 +160,6 @@ def _read_manifest(path: str) -> Tuple[Manifest, str]:
     data = read_bounded(file, MANIFEST_LIMIT_BYTES, BundleError, _AGAIN)
     document = parse_json(data, file, BundleError, _AGAIN)
     return Manifest.from_json(document, file), hashlib.sha256(data).hexdigest()
-
-
-def _check_size(path: str, size: int) -> None:
-    if not os.path.isfile(path):
-        raise BundleError("%s is missing" % path, _AGAIN)
-    actual = os.path.getsize(path)
-    if actual != size:
-        raise BundleError("%s has %d bytes; the manifest states %d" % (path, actual, size), _AGAIN)
 
 
 def _check_sha256(path: str, expected: str, limit_bytes: int) -> None:

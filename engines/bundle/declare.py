@@ -1,6 +1,6 @@
-"""Records of JSON, each declared once: a class whose keys carry their meaning and their rules.
+"""JSON records, each declared once as a class whose keys have a meaning and rules.
 
-From a class come its JSON schema, the check of a document, the typed value, and JSON again.
+The class gives the JSON schema, checks a document, reads it as a typed value, and writes it again.
 """
 
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple, Type, TypeVar, Union
@@ -22,7 +22,7 @@ _SCHEMAS: Dict[Any, Dict[str, Any]] = {
     bool: {"type": "boolean"},
 }  # fmt: skip
 SHA256 = {"pattern": "^[0-9a-f]{64}$", "title": "a SHA-256 of 64 hexadecimal digits"}
-# Of a model, a machine or a part: folders and files are called so, too.
+# The name of a model, a machine or a part, which also names folders and files.
 NAME = {
     "pattern": "^(?![.]{1,2}$)[^/\\\\" + _PRINTABLE[3:-2] + "{1,120}$",
     "title": "text of 1 to 120 printable characters without slashes",
@@ -37,15 +37,15 @@ def key(meaning: str, **rules: Any) -> Any:
     """A key of a record.
 
     Args:
-        meaning: for the schema and the documentation.
-        rules: keywords of JSON schema, besides those of the key's type. A key with a `default` may be
-            missing, and is not written where it has that value.
+        meaning: its description in the schema and the documentation.
+        rules: keywords of JSON schema that add to those of the key's type. A key with a `default` may
+            be missing, and is not written if it has that value.
     """
     return _Key(meaning, rules)
 
 
 def record(cls: Type[_T]) -> Type[_T]:
-    """Make a record of a NamedTuple whose every field has a `key`."""
+    """Make a NamedTuple a record; each of its fields must have a `key`."""
     made: Any = cls
     keys = dict(made._field_defaults)
     made.declared = {name: keys[name] for name in made._fields}
@@ -55,7 +55,7 @@ def record(cls: Type[_T]) -> Type[_T]:
 
 
 def obsolete(*names: str) -> Callable[[Type[_T]], Type[_T]]:
-    """Let a record's documents hold keys that older versions wrote and nothing reads."""
+    """Allow keys in a record's documents that older versions wrote and nothing reads now."""
 
     def mark(cls: Type[_T]) -> Type[_T]:
         made: Any = cls
@@ -66,7 +66,7 @@ def obsolete(*names: str) -> Callable[[Type[_T]], Type[_T]]:
 
 
 def schema_of(cls: Any, constants: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
-    """The JSON schema of a record; `constants` are keys of the document that are always the same."""
+    """The JSON schema of a record; `constants` are keys of the document with a fixed value."""
     properties: Dict[str, Any] = {
         name: {"const": value, "description": "always %s" % value}
         for name, value in (constants or {}).items()
@@ -91,12 +91,12 @@ def read_record(
     """The record in parsed JSON.
 
     Args:
-        value: what `splitwatt.device_configs.input.strict_json` gave.
-        file: the name to use in errors.
-        constants: keys that must have these values; see `schema_of`.
+        value: the document, read by `splitwatt.device_configs.input.strict_json`.
+        file: its name in errors.
+        constants: see `schema_of`.
 
     Raises:
-        BundleError: an unknown or a missing key, or a value that breaks a rule.
+        BundleError: a key is unknown or missing, or a value breaks a rule.
     """
     try:
         checked = check(value, schema_of(cls, constants), file)
@@ -123,7 +123,7 @@ def plain(value: Any) -> Any:
 
 
 def _pieces(kind: Any) -> Tuple[Any, Tuple[Any, ...]]:
-    """A type of `typing` taken apart, on CPython 3.6 (whose origins are typing's own) and later."""
+    """A type's origin and arguments, on CPython 3.6 (where origins are typing's classes) and later."""
     origin = getattr(kind, "__origin__", None)
     arguments = tuple(a for a in getattr(kind, "__args__", None) or () if a is not Ellipsis)
     return {List: list, Tuple: tuple, Dict: dict}.get(origin, origin), arguments
@@ -134,7 +134,7 @@ def _schema(kind: Any, rules: Dict[str, Any]) -> Dict[str, Any]:
     if kind in _SCHEMAS:
         base = {"type": _SCHEMAS[kind]["type"]} if "enum" in rules else _SCHEMAS[kind]
         return dict(base, **rules)
-    if origin is Union:  # of one type and null, or of a number and a list
+    if origin is Union:  # a type or null, or a number or a list
         allowed = [_schema(a, rules) for a in arguments if a is not type(None)]
         names = [schema["type"] for schema in allowed]
         merged = {name: rule for schema in reversed(allowed) for name, rule in schema.items()}

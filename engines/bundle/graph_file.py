@@ -1,8 +1,8 @@
-"""An ONNX file checked before any runtime opens it: all its data must be inside the file.
+"""Checks an ONNX file before a runtime opens it: all its data must be inside the file.
 
-A tensor may name another file for its values ("external data"), which no hash in the manifest covers,
-and which old runtimes read from any path. Boards have no `onnx` package, so the few message types that
-can hold a tensor are walked here; everything else is skipped by its length.
+A tensor may keep its values in another file ("external data"). No hash in the manifest covers that file,
+and old runtimes read it from any path. Boards have no `onnx` package, so this reads the few message
+types that can hold a tensor and skips all others.
 """
 
 import mmap
@@ -26,21 +26,21 @@ _MESSAGES: Dict[int, Dict[int, int]] = {
 }
 _TENSOR_NAME, _EXTERNAL_DATA, _DATA_LOCATION = 8, 13, 14
 _NODE_OPERATOR = 4
-# onnxruntime's operator for a compiled graph, whose attribute may be the path of a file.
+# onnxruntime's operator for a compiled graph; its attribute may be the path of a file.
 _CONTEXT_OPERATOR = b"EPContext"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_MAX_DEPTH = 100  # as protobuf's own
-# A large graph has some 100,000; a second's work.
+_MAX_DEPTH = 100  # as in protobuf
+# A large graph has about 100,000 fields, which take a second.
 _MAX_FIELDS = 2 * 10**6
 _REMEDY = "save the graph as one file and export the bundle again"
 
 
 def check_graph_file(path: str) -> None:
-    """Refuse an ONNX file that keeps data elsewhere.
+    """Refuse an ONNX file that keeps data in another file.
 
     Raises:
-        BundleError: the file cannot be read, is no ONNX file, or a tensor or node in it (in subgraphs,
-            attributes, functions and sparse tensors, too) names another file.
+        BundleError: the file cannot be read, is not an ONNX file, or names another file in a tensor or
+            node (also of a subgraph, attribute, function or sparse tensor).
     """
     try:
         handle = open_regular(path)
@@ -63,7 +63,7 @@ class _Walk:
         self._fields = 0
 
     def message(self, kind: int, at: int, end: int, depth: int) -> None:
-        """Walk one message in data[at:end]."""
+        """Check the message in data[at:end]."""
         if depth > _MAX_DEPTH:
             raise self._malformed()
         inner = _MESSAGES[kind]

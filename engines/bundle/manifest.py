@@ -1,4 +1,4 @@
-"""manifest.json: what a bundle says about itself. Every key is declared here, and only here.
+"""manifest.json, the description of a bundle. Every key is declared here only.
 
 `manifest.schema.json` next to this file and the table in docs/formats.md are made from these classes by
 `python -m tests.engines.test_manifest_documents`.
@@ -21,7 +21,7 @@ from splitwatt.engines.bundle.declare import (
 FORMAT = 1
 TASKS = ("classification", "detection", "segmentation")
 LABEL_SETS = ("imagenet1k", "coco91", "voc21")
-# A part on `both` ends is the codec's, which runs it wherever it codes.
+# A part on `both` ends belongs to the codec, which runs it at each end.
 PLACEMENTS = ("board", "server", "both")
 RUNTIMES = ("tensorrt", "onnxruntime")
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -90,10 +90,14 @@ class Preprocess(NamedTuple):
     pad_multiple: Optional[int] = key(
         "zeros are added up to multiples of it; null: none", minimum=1
     )
-    mean: Tuple[float, ...] = key("of each channel, subtracted", minItems=3, maxItems=3)
+    mean: Tuple[float, ...] = key(
+        "of each channel, subtracted", minItems=3, maxItems=3,
+        items={"minimum": -1e6, "maximum": 1e6}
+    )  # fmt: skip
     std: Tuple[float, ...] = key(
-        "of each channel, divided by", minItems=3, maxItems=3, items={"exclusiveMinimum": 0}
-    )
+        "of each channel, divided by", minItems=3, maxItems=3,
+        items={"minimum": 1e-6, "maximum": 1e6}
+    )  # fmt: skip
 
 
 @record
@@ -137,7 +141,7 @@ class StripRows(NamedTuple):
 
 @record
 class Strips(NamedTuple):
-    """How an encoder's graph runs on horizontal strips of its image."""
+    """How an encoder runs on horizontal strips of its image."""
 
     outputs: List[StripRows] = key("of every output", minItems=1, maxItems=16)
     bytes_per_pixel: int = key(
@@ -324,7 +328,7 @@ class CodecSpec(NamedTuple):
 
     @property
     def tables_id(self) -> Optional[str]:
-        """The ids of all its tables, None where it has none: both ends must have the same."""
+        """The ids of all its tables, which both ends must share; None if it has no tables."""
         return "+".join(tables.id for tables in self.tables) or None
 
 
@@ -389,14 +393,14 @@ class Manifest(NamedTuple):
 
     @classmethod
     def from_json(cls, value: Any, file: str = "manifest.json") -> "Manifest":
-        """Check parsed JSON and make the manifest of it.
+        """The manifest in parsed JSON, checked.
 
         Args:
-            value: what `splitwatt.device_configs.input.strict_json` gave.
-            file: the name to use in errors.
+            value: the document, read by `splitwatt.device_configs.input.strict_json`.
+            file: its name in errors.
 
         Raises:
-            BundleError: another format, an unknown or missing key, a wrong type or value, parts
+            BundleError: another format, an unknown or missing key, a wrong type or value, or parts
                 that contradict each other.
         """
         manifest = read_record(cls, value, file, {"format": FORMAT})
@@ -416,16 +420,12 @@ class Manifest(NamedTuple):
 
     @property
     def own_rounding(self) -> Optional[Rounding]:
-        """What its own precision costs; None in fp32."""
+        """The rounding that its own precision causes; None in fp32."""
         own = [entry for entry in self.rounding if entry.deployed]
         return own[0] if own else None
 
     def part(self, name: str) -> Part:
-        """The part of that name.
-
-        Raises:
-            BundleError: the manifest has no such part.
-        """
+        """The part of that name; BundleError if there is none."""
         for part in self.parts:
             if part.name == name:
                 return part
@@ -433,11 +433,11 @@ class Manifest(NamedTuple):
         raise BundleError("%s has no part '%s'" % (self.model, name), "it has: " + known)
 
     def placed(self, placement: str) -> List[Part]:
-        """The parts of one placement, in their order."""
+        """The parts of one placement, in order."""
         return [part for part in self.parts if part.placement == placement]
 
     def _contradictions(self) -> List[str]:
-        """What is wrong that no key shows alone, in words."""
+        """Errors that involve several keys, in words."""
         names = [part.name for part in self.parts]
         wrong = []
         if len(set(names)) != len(names):

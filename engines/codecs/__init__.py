@@ -1,4 +1,4 @@
-"""Codecs, one file per kind: what lies between board and server becomes bytes and back."""
+"""Codecs, one file per kind: they turn the tensors between board and server into bytes and back."""
 
 import importlib
 from typing import List
@@ -29,10 +29,10 @@ def codec_of(bundle: Bundle, engine_of: EngineOf) -> Codec:
 
     Args:
         bundle: opened.
-        engine_of: gives the engine of a part by its name, for a codec that runs one.
+        engine_of: returns the engine of a part by its name, for a codec that runs one.
 
     Raises:
-        BundleError: the model has none, or its tables are not what the manifest says.
+        BundleError: the model has no codec, or its tables are not those of the manifest.
     """
     spec = bundle.manifest.codec
     if spec is None:
@@ -44,12 +44,11 @@ def open_codec(spec: CodecSpec, tables: List[str], engine_of: EngineOf) -> Codec
     """The codec that a manifest names.
 
     Args:
-        spec: the manifest's `codec`.
-        tables: paths of its tables' files, in the manifest's order.
-        engine_of: gives the engine of the part that the codec runs on both ends, by its name.
+        tables: the paths of its tables, in the manifest's order.
+        engine_of: returns the engine of the part that the codec runs on both ends, by its name.
 
     Raises:
-        BundleError: the tables are not what the manifest says.
+        BundleError: the tables are not those of the manifest.
     """
     module, name = _KINDS[spec.kind]
     kind = getattr(importlib.import_module(__name__ + "." + module), name)

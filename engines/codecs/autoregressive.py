@@ -1,22 +1,29 @@
 """The joint autoregressive prior: each position of the latent is predicted from those before it.
 
-Both ends compute, place by place in raster order, the tables' indexes and the means of a place's
-channels from the side latent and from the 5x5 places around it that are there already. That is
-sequential, as the papers that measured it found: thousands of small graphs an image.
+Both ends go through the positions in raster order. For each they compute the tables' indexes and the
+means of its channels, from the side latent and from the known positions in the 5x5 window around it.
+This is sequential, as the papers also measured: it runs thousands of small graphs per image.
 
-The payload is framed as a hyperprior's is (docs/bitstream.md); its second bitstream is CompressAI's
-string of all symbols, place by place. The indexes depend on every symbol before them: their CRC-32
-proves the whole latent.
+The payload has the frame of a hyperprior's (docs/bitstream.md); its second bitstream is CompressAI's
+string of all symbols, position by position. The indexes depend on all earlier symbols, so their
+CRC-32 checks the whole latent.
 """
 
 from typing import List, Tuple
 
 import numpy as np
 
-from splitwatt.device_configs.errors import BitstreamError, BundleError, DesyncError
+from splitwatt.device_configs.errors import BitstreamError, DesyncError, EngineError
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.manifest import CodecSpec
-from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors, load_tables
+from splitwatt.engines.codecs.base import (
+    Codec,
+    EngineOf,
+    Tensors,
+    check_graph,
+    latent_of,
+    load_tables,
+)
 from splitwatt.engines.codecs.factorized import latent_size
 from splitwatt.engines.codecs.hyperprior import crc_of, frame, unframe
 from splitwatt.engines.rangecoder import RangeCoder
@@ -33,7 +40,7 @@ _DOWN = 8
 
 
 class AutoregressiveCodec(Codec):
-    """`latent` (1, C, H, W) and `side` (1, S, h, w), float32; the server gets the decoded latent."""
+    """Codes `latent` (1, C, H, W) and `side` (1, S, h, w), float32; decodes the rounded latent."""
 
     takes = ("latent", "side")
     gives = ("latent",)
@@ -43,17 +50,12 @@ class AutoregressiveCodec(Codec):
         self._side, self._latent = RangeCoder(side), RangeCoder(latent, "compressai")
         self._hyper: Engine = engine_of(HYPER)
         self._context: Engine = engine_of(CONTEXT)
-        needs = {"window", "place"}
-        if set(self._hyper.inputs) != {"side"} or set(self._context.inputs) != needs:
-            raise BundleError(
-                "the parts '%s' and '%s' must take 'side', and 'window' and 'place'"
-                % (HYPER, CONTEXT),
-                "export the bundle again",
-            )
+        check_graph(self._hyper, {"side": 4}, {"hyper": 4})
+        check_graph(self._context, {"window": 4, "place": 4}, {"indexes": 4, "means": 4})
 
     def encode(self, tensors: Tensors) -> bytes:
         """See `Codec.encode`."""
-        side, latent = tensors["side"], tensors["latent"]
+        side, latent = latent_of(tensors, "side"), latent_of(tensors)
         medians = self._side.tables.medians.reshape(1, -1, 1, 1)
         symbols = quantize(side, medians)
         if symbols is None:
@@ -61,7 +63,7 @@ class AutoregressiveCodec(Codec):
         if not np.isfinite(latent).all():
             raise not_codable(latent)
         hyper = self._hyper.run({"side": symbols.astype(np.float32) + medians})["hyper"]
-        if latent.ndim != 4 or hyper.shape[2:] != latent.shape[2:]:
+        if hyper.shape[2:] != latent.shape[2:]:
             raise BitstreamError(
                 "a side latent of %s does not match a latent of %s"
                 % (side.shape[1:], latent.shape[1:])
@@ -77,7 +79,7 @@ class AutoregressiveCodec(Codec):
         return frame(crc_of(indexes), self._side.encode_symbols(symbols)[0], string)
 
     def decode(self, payload: bytes, input_size: Tuple[int, int]) -> Tensors:
-        """See `Codec.decode`; DesyncError where the two ends' indexes differ."""
+        """See `Codec.decode`; DesyncError if the two ends' indexes differ."""
         crc, side_stream, string = unframe(payload)
         side = self._side.decode([side_stream], latent_size(side_stream, input_size))
         hyper = self._hyper.run({"side": side})["hyper"]
@@ -104,7 +106,7 @@ class AutoregressiveCodec(Codec):
 
 
 class _Walk:
-    """The places of a latent in raster order, with what is known so far around each."""
+    """The positions of a latent in raster order, and the values that are known so far."""
 
     def __init__(self, context: Engine, hyper: np.ndarray, channels: int, tables: int) -> None:
         self._context, self._hyper, self._tables = context, hyper, tables
@@ -121,19 +123,21 @@ class _Walk:
         return [(y, x) for y in range(self._size[0]) for x in range(self._size[1])]
 
     def means(self, y: int, x: int) -> np.ndarray:
-        """The means of a place's channels; its indexes are kept."""
+        """The means of a position's channels; keeps its indexes."""
         made = self._context.run(
             {
                 "window": np.ascontiguousarray(self._known[:, :, y : y + KERNEL, x : x + KERNEL]),
                 "place": np.ascontiguousarray(self._hyper[:, :, y : y + 1, x : x + 1]),
             }
         )
+        if not made["indexes"].size == made["means"].size == self._known.shape[1]:
+            raise EngineError("the part '%s' must give one index and mean per channel" % CONTEXT)
         self._indexes.append(np.clip(made["indexes"].ravel(), 0, self._tables - 1))
         self._means = made["means"].ravel()
         return self._means
 
     def put(self, y: int, x: int, symbols: np.ndarray) -> np.ndarray:
-        """Enter a place's symbols, whose means were asked for last; returns them."""
+        """Enter the symbols of the position of the last `means` call; returns them."""
         values = symbols.astype(np.float32) + self._means
         self._known[0, :, y + self._edge, x + self._edge] = values
         return symbols
@@ -142,11 +146,11 @@ class _Walk:
         return self._indexes[-1]
 
     def indexes(self) -> np.ndarray:
-        """All places' indexes, place by place."""
+        """The indexes of all positions, in their order."""
         every: np.ndarray = np.concatenate(self._indexes).astype(np.int32)
         return every
 
     def latent(self) -> np.ndarray:
-        """What was entered, (1, C, H, W)."""
+        """The entered values, float32 (1, C, H, W)."""
         edge = self._edge
         return np.ascontiguousarray(self._known[:, :, edge:-edge, edge:-edge])

@@ -1,15 +1,16 @@
-"""What every codec does."""
+"""The interface of every codec, and the checks that codecs share."""
 
 from typing import Callable, Dict, List, Tuple
 
 import numpy as np
 
-from splitwatt.device_configs.errors import BundleError
+from splitwatt.device_configs.errors import BitstreamError, BundleError
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.manifest import CodecSpec
 from splitwatt.engines.rangecoder import Tables
 
-# Of a latent's values, by one step each: where two machines' engines round a value differently.
+# The share of a latent's values that may differ by one step, because two machines' engines round
+# differently.
 ROUNDING_SHARE = 1e-3
 
 Tensors = Dict[str, np.ndarray]
@@ -17,12 +18,12 @@ EngineOf = Callable[[str], Engine]
 
 
 class Codec:
-    """Both directions, for one image.
+    """Encodes and decodes the tensors of one image.
 
     Attributes:
         takes: names of the board's tensors that `encode` needs.
-        gives: names of the tensors that `decode` makes for the server.
-        drifts: whether it decodes with a library, whose other versions give other pixels.
+        gives: names of the tensors that `decode` returns for the server.
+        drifts: whether it decodes with a library whose versions give different pixels.
     """
 
     takes: Tuple[str, ...] = ("latent",)
@@ -30,29 +31,29 @@ class Codec:
     drifts = False
 
     def encode(self, tensors: Tensors) -> bytes:
-        """The bytes of the tensors that it takes.
+        """The tensors `takes` as bytes.
 
         Raises:
-            BitstreamError: they cannot be coded, as a latent with NaN cannot.
+            BitstreamError: they cannot be coded; a latent with NaN, for example.
         """
         raise NotImplementedError
 
     def decode(self, payload: bytes, input_size: Tuple[int, int]) -> Tensors:
-        """The tensors that it gives, from bytes that may come from anywhere.
+        """The tensors `gives`, from bytes that may come from anywhere.
 
         Args:
-            payload: what `encode` made, as bytes or a memoryview of them, which need not be
-                copied before their header and checksum are known to be right.
+            payload: what `encode` returned, as bytes or a memoryview, so that nothing is copied
+                before its header and checksum are checked.
             input_size: height and width of the board's input; no latent is larger.
 
         Raises:
-            BitstreamError: invalid bytes, or bytes that no such input gives.
+            BitstreamError: the bytes are invalid, or do not fit an input of that size.
         """
         raise NotImplementedError
 
     def alike(self, decoded: Tensors, due: Tensors) -> Tuple[bool, str]:
-        """Whether what two machines' bytes decode to is the same, but for the rounding of a few
-        values; and in words.
+        """Whether two machines' decoded tensors are equal except for the rounding of a few values,
+        and the difference in words.
         """
         if [decoded[name].shape for name in self.gives] != [due[name].shape for name in self.gives]:
             return False, "latents of another shape"
@@ -63,23 +64,59 @@ class Codec:
         return passed, detail % (differing, steps.size, steps.max())
 
     def bits(self, payload: bytes, input_size: Tuple[int, int]) -> List[np.ndarray]:
-        """Where a payload's bits go: one map for each of its streams, none where nobody can say.
+        """The bits of a payload by position: one map per stream, or no map if they are unknown.
 
         Args:
-            payload, input_size: as `decode`'s.
+            payload, input_size: as for `decode`.
 
         Returns:
-            float32 (h, w) each, bits of all channels at a place of the latent; the places cover
-            the input evenly.
+            float32 (h, w) each: the bits of all channels at a position of the latent. The positions
+            cover the input evenly.
         """
         return []
 
 
-def load_tables(spec: CodecSpec, paths: List[str]) -> List[Tables]:
-    """The tables of a codec, each being what the manifest says.
+def latent_of(tensors: Tensors, name: str = "latent") -> np.ndarray:
+    """The tensor `name`, float32 (1, C, H, W); BitstreamError where it is another array."""
+    latent = tensors[name]
+    if latent.dtype != np.float32 or latent.ndim != 4 or latent.shape[0] != 1 or not latent.size:
+        raise BitstreamError(
+            "a %s must be float32 (1, C, H, W), not %s %s" % (name, latent.dtype, latent.shape),
+            "correct the encoder's graph and export it again",
+        )
+    return latent
+
+
+def check_graph(engine: Engine, inputs: Dict[str, int], outputs: Dict[str, int]) -> None:
+    """Check a codec's own graph: names of tensors -> number of dimensions.
 
     Raises:
-        BundleError: a file holds no tables, or others than the manifest names.
+        BundleError: it has other inputs, lacks an output, or a number of dimensions differs.
+    """
+    ports = dict(engine.outputs, **engine.inputs)
+    wrong = [
+        "'%s' with %d dimensions" % (name, rank)
+        for name, rank in dict(outputs, **inputs).items()
+        if name not in ports or len(ports[name].shape) != rank
+    ]
+    if wrong or set(engine.inputs) != set(inputs) or not set(outputs) <= set(engine.outputs):
+        raise BundleError(
+            "the graph %s must make %s from %s%s"
+            % (
+                engine.name,
+                " and ".join(sorted(outputs)),
+                " and ".join(sorted(inputs)),
+                ", having " + " and ".join(wrong) if wrong else "",
+            ),
+            "export the bundle again",
+        )
+
+
+def load_tables(spec: CodecSpec, paths: List[str]) -> List[Tables]:
+    """The tables of a codec.
+
+    Raises:
+        BundleError: a file holds no tables, or not those that the manifest names.
     """
     every = []
     for path, entry in zip(paths, spec.tables):

@@ -1,4 +1,4 @@
-"""BPG through libbpg's own tools, `bpgenc` and `bpgdec`, which each run once an image."""
+"""BPG with libbpg's own tools, `bpgenc` and `bpgdec`, each started once per image."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ _TIMEOUT_S = 120.0
 
 
 class BpgCodec(ImageCodec):
-    """BPG of 4:4:4 YCbCr with 8 bits, as sc2bench has it; a quality is the quantiser, 0 is best."""
+    """BPG in 4:4:4 YCbCr with 8 bits, as in sc2bench; the quality is the quantiser, 0 is best."""
 
     name, qualities = "BPG", (0, 51)
 

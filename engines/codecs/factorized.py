@@ -1,4 +1,4 @@
-"""The range coder under a factorized prior: one table a channel of the latent."""
+"""The range coder with a factorized prior: one table per channel of the latent."""
 
 from typing import List, Tuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from splitwatt.device_configs.errors import BitstreamError
 from splitwatt.engines.bundle.manifest import CodecSpec
-from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors, load_tables
+from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors, latent_of, load_tables
 from splitwatt.engines.rangecoder import RangeCoder
 from splitwatt.engines.rangecoder.bits_per_symbol import symbol_bits
 from splitwatt.engines.rangecoder.container import parse
@@ -14,9 +14,9 @@ from splitwatt.engines.rangecoder.words import LENGTH, WORDS, strings_of
 
 
 class FactorizedCodec(Codec):
-    """`latent`, float32 (1, C, H, W), is rounded and coded; what comes back is the rounded one.
+    """Codes `latent`, float32 (1, C, H, W), rounded; decoding returns the rounded latent.
 
-    Where an engine has the coder in its graph, its `words` and `length` are the string already.
+    An engine with the coder in its graph returns the string itself, as `words` and `length`.
     """
 
     def __init__(self, spec: CodecSpec, tables: List[str], engine_of: EngineOf) -> None:
@@ -26,17 +26,14 @@ class FactorizedCodec(Codec):
         """See `Codec.encode`."""
         if WORDS in tensors:
             return self._made_in_graph(tensors)
-        latent = tensors["latent"]
-        if latent.ndim != 4 or latent.shape[0] != 1:
-            raise BitstreamError("a latent must be (1, C, H, W), not %s" % (latent.shape,))
-        return self._coder.encode(latent)[0]
+        return self._coder.encode(latent_of(tensors))[0]
 
     def _made_in_graph(self, tensors: Tensors) -> bytes:
         string = strings_of(tensors[WORDS], tensors[LENGTH])[0]
         tables_id = parse(string).tables_id
         if tables_id != self._coder.tables.id:
             raise BitstreamError(
-                "the engine codes under the tables %s, and the bundle holds %s"
+                "the engine codes with the tables %s, and the bundle holds %s"
                 % (tables_id, self._coder.tables.id),
                 "build the engines again with splitwatt build",
             )
@@ -58,7 +55,7 @@ def latent_size(payload: bytes, input_size: Tuple[int, int]) -> Tuple[int, int]:
     """Height and width of a bitstream's latent.
 
     Raises:
-        BitstreamError: no bitstream, or a latent larger than the input that it is said to be of.
+        BitstreamError: not a bitstream, or its latent is larger than the input.
     """
     header = parse(payload)
     size = (header.height, header.width)

@@ -18,12 +18,15 @@ from PIL import Image
 
 from splitwatt.device_configs.errors import BitstreamError
 from splitwatt.engines.bundle.manifest import CodecSpec
-from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors
+from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors, latent_of
 from splitwatt.engines.rangecoder.coder import not_codable
 from splitwatt.engines.rangecoder.container import read_varint, varint
 
 MAGIC = 0xF1
 MAX_CHANNELS = 4096
+# The most values of a latent per pixel of the input, as in VGG's first layer. A small file may hold a
+# large flat image, so a payload's length is not a limit.
+MAX_VALUES_PER_PIXEL = 64
 _RANGE = struct.Struct("<ff")
 _CRC_BYTES = 4
 _FORMATS = {"feature_jpeg": "JPEG", "feature_webp": "WEBP"}
@@ -39,9 +42,7 @@ class FeatureImageCodec(Codec):
 
     def encode(self, tensors: Tensors) -> bytes:
         """See `Codec.encode`."""
-        latent = tensors["latent"]
-        if latent.ndim != 4 or latent.shape[0] != 1 or latent.size == 0:
-            raise BitstreamError("a latent must be (1, C, H, W), not %s" % (latent.shape,))
+        latent = latent_of(tensors)
         if not np.isfinite(latent).all():
             raise not_codable(latent)
         parts = [bytes([MAGIC])] + [varint(size) for size in latent.shape[1:]]
@@ -58,7 +59,7 @@ class FeatureImageCodec(Codec):
         body = payload[:-_CRC_BYTES]
         if len(body) < 4 or body[0] != MAGIC:
             raise BitstreamError(
-                "the bytes are no feature images", "check that both ends run the same model"
+                "the bytes are not feature images", "check that both ends run the same model"
             )
         if payload[-_CRC_BYTES:] != _crc(body):
             raise BitstreamError("the feature images are damaged: their CRC does not match", _AGAIN)
@@ -66,7 +67,9 @@ class FeatureImageCodec(Codec):
         height, at = read_varint(body, at)
         width, at = read_varint(body, at)
         valid = 0 < height <= input_size[0] and 0 < width <= input_size[1]
-        if not valid or not 0 < channels <= MAX_CHANNELS or channels > len(body):
+        valid = valid and 0 < channels <= min(MAX_CHANNELS, len(body))
+        largest = MAX_VALUES_PER_PIXEL * input_size[0] * input_size[1]
+        if not valid or channels * height * width > largest:
             raise BitstreamError(
                 "feature maps of %d x %d x %d do not come from an input of %d x %d"
                 % (channels, height, width, input_size[0], input_size[1])
@@ -95,10 +98,10 @@ class FeatureImageCodec(Codec):
         return levels <= 1.0, "%.2f levels of 255 on average" % levels
 
     def _saved(self, planes: np.ndarray, low: float, high: float) -> bytes:
-        """Planes (1 or 3, H, W) as a file; all zero where the largest value is."""
+        """Planes (1 or 3, H, W) as a file; all zero if the largest value is 0."""
         divisor = np.float32(high)
         scaled = (planes - np.float32(low)) / divisor if high else np.zeros_like(planes)
-        # What is beyond the range (a negative minimum does that) stays at its end.
+        # Values beyond the range, which a negative minimum causes, are clipped.
         pixels = np.clip(scaled * np.float32(255), 0, 255).astype(np.uint8)
         image = Image.fromarray(
             np.ascontiguousarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
@@ -121,7 +124,7 @@ def _opened(data: bytes, count: int, size: Tuple[int, int], low: float, high: fl
     """float32 (count, H, W) of one file.
 
     Raises:
-        BitstreamError: it is no image of that size.
+        BitstreamError: it is not an image of that size.
     """
     try:
         with Image.open(io.BytesIO(data), formats=tuple(_FORMATS.values())) as image:

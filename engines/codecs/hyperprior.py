@@ -1,8 +1,8 @@
-"""The range coder under a hyperprior: a small side latent selects the tables for the latent itself.
+"""The range coder with a hyperprior: a small side latent selects the tables for the latent itself.
 
 Both ends compute the tables' indexes from the decoded side latent with the same small graph, the
-part `parameters`. Where their floating point differs enough to change an index, the server would
-decode nonsense: the payload carries the CRC-32 of the board's indexes, and the server compares.
+part `parameters`. If their floating point differed enough to change an index, the server would decode
+a wrong latent. So the payload holds the CRC-32 of the board's indexes, and the server compares it.
 
 The payload: 0xC1; the CRC-32 of the indexes (as int32, little endian, in raster order), little
 endian; the length of the side latent's bitstream as a varint; the low 16 bits of the CRC-32 of all
@@ -14,10 +14,18 @@ from typing import List, Tuple
 
 import numpy as np
 
-from splitwatt.device_configs.errors import BitstreamError, BundleError, DesyncError
+from splitwatt.device_configs.errors import BitstreamError, DesyncError, EngineError
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.manifest import CodecSpec
-from splitwatt.engines.codecs.base import ROUNDING_SHARE, Codec, EngineOf, Tensors, load_tables
+from splitwatt.engines.codecs.base import (
+    ROUNDING_SHARE,
+    Codec,
+    EngineOf,
+    Tensors,
+    check_graph,
+    latent_of,
+    load_tables,
+)
 from splitwatt.engines.codecs.factorized import latent_size
 from splitwatt.engines.rangecoder import RangeCoder
 from splitwatt.engines.rangecoder.bits_per_symbol import symbol_bits
@@ -31,10 +39,10 @@ _AGAIN = "send it again"
 
 
 class HyperpriorCodec(Codec):
-    """`latent` (1, C, H, W) and `side` (1, S, h, w), float32; the server gets the rounded latent.
+    """Codes `latent` (1, C, H, W) and `side` (1, S, h, w), float32; decodes the rounded latent.
 
-    The part `parameters` makes of `side` the `indexes`, int32 (1, C, H, W), and for a mean-scale
-    hyperprior the `means`, float32 of the same shape, around which the latent is rounded.
+    The part `parameters` computes from `side` the `indexes`, int32 (1, C, H, W), and for a mean-scale
+    hyperprior the `means`, float32 of the same shape, which are subtracted before rounding.
     """
 
     takes = ("latent", "side")
@@ -44,17 +52,11 @@ class HyperpriorCodec(Codec):
         side, latent = load_tables(spec, tables)
         self._side, self._latent = RangeCoder(side), RangeCoder(latent)
         self._engine: Engine = engine_of(PART)
-        if set(self._engine.inputs) != {"side"} or "indexes" not in self._engine.outputs:
-            raise BundleError(
-                "the part '%s' must make 'indexes' of 'side'" % PART, "export the bundle again"
-            )
+        check_graph(self._engine, {"side": 4}, {"indexes": 4})
 
     def encode(self, tensors: Tensors) -> bytes:
         """See `Codec.encode`."""
-        side, latent = tensors["side"], tensors["latent"]
-        for name, array in (("side latent", side), ("latent", latent)):
-            if array.ndim != 4 or array.shape[0] != 1:
-                raise BitstreamError("a %s must be (1, C, H, W), not %s" % (name, array.shape))
+        side, latent = latent_of(tensors, "side"), latent_of(tensors)
         medians = self._side.tables.medians.reshape(1, -1, 1, 1)
         symbols = quantize(side, medians)
         if symbols is None:
@@ -73,7 +75,7 @@ class HyperpriorCodec(Codec):
         )
 
     def decode(self, payload: bytes, input_size: Tuple[int, int]) -> Tensors:
-        """See `Codec.decode`; DesyncError where the two ends' indexes differ."""
+        """See `Codec.decode`; DesyncError if the two ends' indexes differ."""
         stream, _, indexes, means = self._opened(payload, input_size)
         latent = self._latent.decode([stream], _size(indexes), indexes)
         return {"latent": latent + means}
@@ -113,7 +115,7 @@ class HyperpriorCodec(Codec):
         return stream, side, indexes, means
 
     def alike(self, decoded: Tensors, due: Tensors) -> Tuple[bool, str]:
-        """See `Codec.alike`: a value counts where it is another symbol, not for its mean's rounding."""
+        """See `Codec.alike`: counts values of another symbol, not those whose mean rounds differently."""
         a, b = decoded["latent"], due["latent"]
         if a.shape != b.shape:
             return False, "latents of another shape"
@@ -123,10 +125,13 @@ class HyperpriorCodec(Codec):
         return passed, "%d of %d values are another symbol" % (differing, steps.size)
 
     def _parameters(self, side: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """indexes, clamped to the tables, and means (zero where the part makes none)."""
+        """The indexes, limited to the tables, and the means (zero if the part has no means)."""
         made = self._engine.run({"side": side})
         indexes = np.clip(made["indexes"], 0, self._latent.tables.count - 1)
-        return indexes, made.get("means", np.zeros((), np.float32))
+        means = made.get("means", np.zeros((), np.float32))
+        if "means" in made and (means.shape != indexes.shape or not np.isfinite(means).all()):
+            raise EngineError("the part '%s' must give one finite mean per index" % PART)
+        return indexes, means
 
 
 def _size(maps: np.ndarray) -> Tuple[int, int]:
@@ -148,11 +153,11 @@ def unframe(payload: bytes) -> Tuple[int, bytes, bytes]:
     """The indexes' CRC, the side latent's bitstream and the latent's.
 
     Raises:
-        BitstreamError: no such payload, truncated or damaged.
+        BitstreamError: not such a payload, truncated or damaged.
     """
     if len(payload) < 6 or payload[0] != MAGIC:
         raise BitstreamError(
-            "the bytes are no payload of a hyperprior", "check that both ends run the same model"
+            "the bytes are not a hyperprior's payload", "check that both ends run the same model"
         )
     length, at = read_varint(payload, 5)
     start = at + 2

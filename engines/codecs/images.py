@@ -1,8 +1,8 @@
 """Image files as codecs: PNG, JPEG, WebP, BPG and HEIC of the board's resized and cropped image.
 
-Both ends see the image before normalisation, its levels divided by 255: the order of sc2bench's
-input compression is resize and crop, codec, normalise, and the last is the server graph's. A lossy
-format's decoder may differ by a few levels from one library to the next, as everywhere.
+Both ends have the image before normalisation, with its levels divided by 255. As in sc2bench's input
+compression, the order is: resize and crop, codec, normalise; the server's graph does the last. Two
+libraries may decode a lossy format to levels that differ slightly.
 """
 
 import io
@@ -19,11 +19,11 @@ from splitwatt.engines.codecs.base import Codec, EngineOf, Tensors
 
 Size = Tuple[int, int]
 
-# Below half a step of 1/255, above what dividing by 255 and multiplying again loses in float32.
-# Fractions are cut off, as sc2bench's conversion of a resized float image does.
+# Less than half a step of 1/255, more than float32 loses when a level is divided by 255 and multiplied
+# again. Fractions are cut off, as in sc2bench's conversion of a resized float image.
 _LOST = 2.0**-12
 
-# Levels that two libraries' files of one image may differ by, on average.
+# How many levels two libraries' files of one image may differ by, on average.
 _LIBRARIES = 1.0
 
 # What decoders raise on bytes that are not a valid image.
@@ -35,15 +35,14 @@ _UNSOUND = (
 
 
 class ImageCodec(Codec):
-    """`image`, float32 (1, 3, H, W) in 0 to 1, as a file of one format: a subclass per library.
+    """Codes `image`, float32 (1, 3, H, W) from 0 to 1, as a file; one subclass per library.
 
-    What is padding is not coded: `valid_size` says how much of the image there is, and decoding
-    fills the rest with zeros.
+    Padding is not coded: `valid_size` is the size without it, and decoding pads with zeros.
 
     Attributes:
-        name: of the format, for the sentences.
-        qualities: the lowest and the highest; None for a format without.
-        lossless: whether it is, or can be by leaving out the quality.
+        name: the format's name for errors.
+        qualities: the lowest and the highest quality; None for a format without qualities.
+        lossless: whether the format is lossless, at least when no quality is given.
     """
 
     takes = ("image", "valid_size")
@@ -61,14 +60,14 @@ class ImageCodec(Codec):
             valid = self.qualities[0] <= spec.quality <= self.qualities[1]
         if not valid:
             raise BundleError(
-                "the manifest's key 'codec.quality' is %s, which %s has not"
+                "the manifest's key 'codec.quality' is %s, which is no quality of %s"
                 % (spec.quality, self.name),
                 "export the bundle again",
             )
         self.require()
 
     def require(self) -> None:
-        """Raise EngineError where this machine lacks what writes and reads the format."""
+        """Raise EngineError if this machine cannot write and read the format."""
 
     def write(self, image: Image.Image, quality: Optional[int]) -> bytes:
         """The file of an RGB image."""
@@ -101,7 +100,7 @@ class ImageCodec(Codec):
         return {"image": tensor}
 
     def alike(self, decoded: Tensors, due: Tensors) -> Tuple[bool, str]:
-        """See `Codec.alike`: another library may have written, or reads, the file."""
+        """See `Codec.alike`: the two ends may have different libraries."""
         if decoded["image"].shape != due["image"].shape:
             return False, "images of another size"
         gap = np.abs(decoded["image"] - due["image"]) * 255
@@ -154,7 +153,7 @@ class PillowCodec(ImageCodec):
             raise self._unsound("it is of another format, or damaged" if known else error)
 
     def inspect(self, payload: bytes) -> None:
-        """Raise BitstreamError for what Pillow would take and this codec does not."""
+        """Raise BitstreamError for a file that Pillow would accept and this codec does not."""
 
     def _check(self, image: Image.Image, limit: Size) -> None:
         if image.format != self.format or getattr(image, "n_frames", 1) != 1:
@@ -172,19 +171,19 @@ class PngCodec(PillowCodec):
 
 
 class JpegCodec(PillowCodec):
-    """JPEG with Pillow's own choice of subsampling, as sc2bench has it."""
+    """JPEG with Pillow's own choice of subsampling, as in sc2bench."""
 
     name, format, qualities = "JPEG", "JPEG", (1, 100)
 
 
 class WebpCodec(PillowCodec):
-    """WebP, lossless where no quality is given."""
+    """WebP, lossless if no quality is given."""
 
     name, format, qualities, lossless = "WebP", "WEBP", (0, 100), True
 
 
 class HeicCodec(PillowCodec):
-    """HEVC-intra in a HEIF file, by libheif: used where BPG's tools are missing."""
+    """HEVC-intra in a HEIF file, with libheif: an alternative where BPG's tools are missing."""
 
     name, format, qualities = "HEIC", "HEIF", (0, 100)
     options = {"chroma": 444}

@@ -1,8 +1,9 @@
-"""Eight bits a value: a latent as bytes with its own scale (Jacob et al., CVPR 2018).
+"""A latent with eight bits per value and its own scale (Jacob et al., CVPR 2018).
 
 The payload: 0xD1; height and width as varints; the scale, float32, and the zero point, uint8; the
-CRC-32 of these bytes and of those that follow, little endian; one byte a value in raster order.
-The number of channels is what the length leaves. It is what torchdistill's `quantize_tensor` makes.
+CRC-32 of these bytes and of those that follow, little endian; one byte per value in raster order.
+The number of channels follows from the length. The values are those of torchdistill's
+`quantize_tensor`.
 """
 
 import struct
@@ -13,7 +14,7 @@ import numpy as np
 
 from splitwatt.device_configs.errors import BitstreamError
 from splitwatt.engines.bundle.manifest import CodecSpec
-from splitwatt.engines.codecs.base import ROUNDING_SHARE, Codec, EngineOf, Tensors
+from splitwatt.engines.codecs.base import ROUNDING_SHARE, Codec, EngineOf, Tensors, latent_of
 from splitwatt.engines.rangecoder.coder import not_codable
 from splitwatt.engines.rangecoder.container import read_varint, varint
 
@@ -31,9 +32,7 @@ class QuantizedCodec(Codec):
 
     def encode(self, tensors: Tensors) -> bytes:
         """See `Codec.encode`."""
-        latent = tensors["latent"]
-        if latent.ndim != 4 or latent.shape[0] != 1 or latent.size == 0:
-            raise BitstreamError("a latent must be (1, C, H, W), not %s" % (latent.shape,))
+        latent = latent_of(tensors)
         if not np.isfinite(latent).all():
             raise not_codable(latent)
         values, scale, zero = quantize(latent)
@@ -46,7 +45,7 @@ class QuantizedCodec(Codec):
         """See `Codec.decode`."""
         if len(payload) < 1 or payload[0] != MAGIC:
             raise BitstreamError(
-                "the bytes are no quantised latent", "check that both ends run the same model"
+                "the bytes are not a quantised latent", "check that both ends run the same model"
             )
         height, at = read_varint(payload, 1)
         width, at = read_varint(payload, at)
@@ -56,7 +55,7 @@ class QuantizedCodec(Codec):
             raise BitstreamError("the quantised latent is truncated", _AGAIN)
         if payload[start : start + _CRC_BYTES] != _crc(head, body):
             raise BitstreamError("the quantised latent is damaged: its CRC does not match", _AGAIN)
-        # A latent that was padded before a small kernel is a few pixels larger than its share.
+        # Padding before a small kernel makes a latent a few pixels larger than input size / stride.
         if not (0 < height <= input_size[0] and 0 < width <= input_size[1]):
             raise BitstreamError(
                 "a latent of %d x %d does not come from an input of %d x %d"
@@ -75,7 +74,7 @@ class QuantizedCodec(Codec):
         return {"latent": latent}
 
     def bits(self, payload: bytes, input_size: Tuple[int, int]) -> List[np.ndarray]:
-        """See `Codec.bits`: as many everywhere."""
+        """See `Codec.bits`: the same number everywhere."""
         latent = self.decode(payload, input_size)["latent"]
         return [np.full(latent.shape[2:], 8.0 * latent.shape[1], np.float32)]
 
@@ -94,7 +93,7 @@ class QuantizedCodec(Codec):
 def quantize(latent: np.ndarray) -> Tuple[np.ndarray, float, int]:
     """uint8 values, scale and zero point of a finite float32 array, in float32 arithmetic.
 
-    A latent of one value alone, whose scale would be 0, is kept as one step from zero.
+    A latent whose values are all equal, whose scale would be 0, is stored as one step from zero.
     """
     low, high = np.float32(latent.min()), np.float32(latent.max())
     scale = (high - low) / np.float32(255.0)

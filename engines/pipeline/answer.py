@@ -1,4 +1,4 @@
-"""An answer as bytes and back: small, and safe to read from a stranger.
+"""An answer as bytes and back: small, and safe to read from an untrusted server.
 
 The format, little-endian: `SWA1`, the number of sections (uint8), then for each section its task
 (uint8), its length in bytes (uint32) and its body:
@@ -37,22 +37,22 @@ def pack(answer: Answer) -> bytes:
         answer: task -> arrays, as `splitwatt.engines.pipeline.postprocess` makes them.
 
     Raises:
-        SplitwattError: an unknown task, or values that the format cannot hold.
+        SplitwattError: an unknown task, or values outside the format's range.
     """
     sections = []
     for task, fields in answer.items():
         if task not in _WRITERS:
-            raise SplitwattError("'%s' is no task of an answer" % task)
+            raise SplitwattError("an answer cannot hold the unknown task '%s'" % task)
         body = _WRITERS[task](fields)
         sections.append(_SECTION.pack(_TAGS[task], len(body)) + body)
     return MAGIC + bytes([len(sections)]) + b"".join(sections)
 
 
 def unpack(data: bytes) -> Answer:
-    """The answer that `pack` made bytes of; every count and length in it is checked first.
+    """The answer in bytes that `pack` returned; every count and length is checked first.
 
     Raises:
-        ServerError: the bytes are no answer.
+        ServerError: the bytes are not an answer.
     """
     data = bytes(data)
     if data[:4] != MAGIC or len(data) < 5:
@@ -126,7 +126,7 @@ def _read_segmentation(body: bytes) -> Fields:
     except ServerError:
         raise
     except Exception as error:  # a decoder may raise anything on hostile bytes
-        raise _nonsense("its mask is no PNG (%s)" % type(error).__name__)
+        raise _nonsense("its mask is not a PNG (%s)" % type(error).__name__)
 
 
 def _write_items(labels: np.ndarray, scores: np.ndarray) -> bytes:

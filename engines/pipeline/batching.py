@@ -1,4 +1,4 @@
-"""Several requests for one model at once: parts whose graphs take a batch run them together."""
+"""Runs several requests for one model together in those parts whose graphs take a batch."""
 
 # board: no
 
@@ -21,7 +21,7 @@ Outcome = tuple[Answer, dict[str, float]]
 
 
 class _Item(NamedTuple):
-    """A request on its way: its place among the others, its tensors so far, its stages."""
+    """A request being run: its place among the others, its tensors so far, its stages."""
 
     place: int
     sizes: Sizes
@@ -38,8 +38,9 @@ class BatchPipeline(ServerPipeline):
     def run_all(self, requests: Sequence[tuple[bytes, Any]]) -> list[Outcome | SplitwattError]:
         """An answer with its stages, or the error, for each (payload, sizes).
 
-        Requests whose latents have one shape go together through the parts that take a batch. Such
-        a part's stage is the whole batch's time for each of them: it is what each has waited.
+        Requests whose latents have the same shape go together through the parts that take a batch. The
+        stage of such a part is the whole batch's time for each request, because each has waited that
+        long.
         """
         if len(requests) == 1:
             return [self._alone(*requests[0])]
@@ -93,7 +94,7 @@ class BatchPipeline(ServerPipeline):
 
 
 def takes_batch(engine: Engine) -> bool:
-    """Whether every input is maps, and inputs and outputs alike begin with a size that varies."""
+    """Whether all inputs have 4 dimensions, and the first one of every input and output varies."""
     ports = [*engine.inputs.values(), *engine.outputs.values()]
     maps = all(len(port.shape) == 4 for port in engine.inputs.values())
     return maps and all(port.shape and port.shape[0] is None for port in ports)

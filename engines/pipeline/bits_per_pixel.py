@@ -1,4 +1,4 @@
-"""Bits per pixel of a photograph, place by place (the SC2 benchmark's Fig 11)."""
+"""The bits of each pixel of a photograph (the SC2 benchmark's Fig 11)."""
 
 from typing import Optional
 
@@ -9,21 +9,21 @@ from splitwatt.engines.pipeline.pipeline import read_sizes
 
 
 def tells_bits(codec: Codec) -> bool:
-    """Whether a codec can say where a payload's bits go."""
+    """Whether a codec knows the bits of each position of a payload."""
     return type(codec).bits is not Codec.bits
 
 
 def bits_per_pixel(codec: Codec, payload: bytes, sizes: np.ndarray) -> Optional[np.ndarray]:
-    """Where the bits of a payload go.
+    """The bits of each pixel of a payload's image.
 
     Args:
-        codec: that made it.
+        codec: the codec that encoded it.
         payload: its bytes.
         sizes: int32 (6,), see `splitwatt.engines.pipeline.pipeline.Request`.
 
     Returns:
-        float32 (h, w), bits of each pixel of the input without its padding; None of a codec that
-        does not know. Its sum and the header are the payload, but for what lies on the padding.
+        float32 (h, w), the bits of each pixel of the input without padding; None if the codec does
+        not know them. Their sum is the payload without its header and without the padding's bits.
 
     Raises:
         BitstreamError: invalid bytes or sizes.
@@ -41,7 +41,7 @@ def bits_per_pixel(codec: Codec, payload: bytes, sizes: np.ndarray) -> Optional[
 
 
 def _shares(pixels: int, places: int) -> np.ndarray:
-    """How much of each place of the latent lies on each pixel along one side: (pixels, places)."""
+    """The share of each position of the latent on each pixel along one side: (pixels, places)."""
     edges = np.arange(pixels + 1) * places / pixels
     first, last = edges[:-1, None], edges[1:, None]
     place = np.arange(places)[None, :]

@@ -1,11 +1,11 @@
-"""Parts of one end of a link as engines: each takes the tensors it names from those made so far."""
+"""The parts of one end of a link as engines; each takes its inputs from the tensors made so far."""
 
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 import numpy as np
 
 from splitwatt.device_configs.errors import BundleError
-from splitwatt.engines.backends.base import Built, Engine
+from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.backends.closing import Closing
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part
@@ -17,23 +17,23 @@ from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.engines.rangecoder.words import WORDS
 
 Tensors = Dict[str, np.ndarray]
-# A stage, and a call that does its work once.
+# A stage's name, and a call that runs it once.
 Step = Tuple[str, Callable[[], Any]]
 
 
 class PartsPipeline(Closing):
-    """What all pipelines have: parts of one placement as engines, closed together.
+    """The base of all pipelines: the parts of one placement as engines, closed together.
 
-    A codec's own parts run in onnxruntime on the CPU, whatever the backend of the others is.
+    A codec's own parts run in onnxruntime on the CPU, independent of `backend`.
 
     Args:
-        bundle: of a split or a local model, as `split` says.
+        bundle: of a split or a local model, as the class attribute `split` says.
         backend: a name of `splitwatt.engines.backends.BACKENDS`.
         threads: threads per inference; None: the backend's default.
-        store: engines shared with other pipelines; without one, `close` closes them.
+        store: engines shared with other pipelines, which `close` leaves open.
 
     Raises:
-        BundleError: the bundle is of the other kind, or its parts do not fit together.
+        BundleError: the model is of the other kind, or its parts do not fit together.
     """
 
     placement = ""
@@ -62,7 +62,7 @@ class PartsPipeline(Closing):
             ]
             self._codec: Optional[Codec] = None
             if bundle.manifest.split:
-                # Both ends compute with one library: another's floating point gives other indexes.
+                # Both ends use one library: the floating point of another gives different indexes.
                 self._codec = codec_of(
                     bundle, lambda name: engines.get(bundle, bundle.part(name), "cpu", threads)
                 )
@@ -71,7 +71,7 @@ class PartsPipeline(Closing):
                 given = self._codec.gives
             made = _check_flow(bundle, self._chain, given)
             if self.placement == "board" and self._codec is not None:
-                if WORDS not in made:  # an engine with the coder in its graph gives the string
+                if WORDS not in made:  # an engine with the coder in its graph returns the string
                     _need(bundle, made, self._codec.takes, "the codec")
             else:
                 for task in bundle.manifest.tasks:
@@ -89,37 +89,43 @@ class PartsPipeline(Closing):
 
     @property
     def device_s(self) -> Dict[str, float]:
-        """Part -> what its last run took on the accelerator by its own clock, where it has one."""
+        """Part -> time of its last run on the accelerator by its own clock, s; only where known."""
         timed = [(part.name, engine.device_s) for part, engine in self._chain]
         return {name: seconds for name, seconds in timed if seconds is not None}
 
     @property
     def fallbacks(self) -> List[str]:
-        """Of each part that another backend runs: the part, the rule and its reason."""
+        """For each part that another backend runs: the part, the rule and its reason."""
         return [
             "%s: %s" % (p.name, engine.fallback) for p, engine in self._chain if engine.fallback
         ]
 
     @property
     def built(self) -> List[str]:
-        """Of each part whose engine was built on this machine: the part, with what, in which precision,
-        and the bundle's where that is another.
+        """For each part whose engine was built on this machine: the part, the runtime, the precision,
+        and the bundle's precision if it differs.
         """
-        return [_built(part, engine.built) for part, engine in self._chain if engine.built]
+        lines = []
+        for part, engine in self._chain:
+            if engine.built:
+                runtime, precision = engine.built
+                other = "" if precision == part.precision else " and not %s" % part.precision
+                lines.append("%s: %s, %s%s" % (part.name, runtime, precision, other))
+        return lines
 
     def close(self) -> None:
-        """Close the engines, unless they came from a store that somebody else closes."""
+        """Close the engines, unless they belong to a shared store."""
         if self._own_store is not None:
             self._own_store.close()
 
     def _run_parts(self, tensors: Tensors, laps: Laps) -> None:
-        """Run every part; a part's stage has its name (`detector.2` counts as `detector`)."""
+        """Run every part; its stage has the part's name (`detector.2` counts as `detector`)."""
         for part, engine in self._chain:
             tensors.update(engine.run({name: tensors[name] for name in engine.inputs}))
             laps.lap(part.name.split(".")[0])
 
     def _part_steps(self, tensors: Tensors) -> List[Step]:
-        """Each part's stage as a call that can be repeated; all have been run once, in order."""
+        """Each part's stage as a call that can be repeated; runs all of them once, in order."""
         stages: Dict[str, List[Tuple[Part, Engine]]] = {}
         for part, engine in self._chain:
             stages.setdefault(part.name.split(".")[0], []).append((part, engine))
@@ -143,15 +149,10 @@ class PartsPipeline(Closing):
         }
 
 
-def _built(part: Part, built: Built) -> str:
-    other = "" if built.precision == part.precision else " and not %s" % part.precision
-    return "%s: %s, %s%s" % (part.name, built.runtime, built.precision, other)
-
-
 def _check_flow(
     bundle: Bundle, chain: List[Tuple[Part, Engine]], given: Tuple[str, ...]
 ) -> Set[str]:
-    """The tensors there are after the last part; BundleError where a part's input is missing."""
+    """The tensors after the last part; BundleError if a part's input is missing."""
     made = {"valid_size", "input_size"}.union(given)
     for part, engine in chain:
         _need(bundle, made, tuple(engine.inputs), "the part " + part.name)

@@ -1,7 +1,7 @@
-"""An image becomes an answer: on a board alone, or on a board and a server with bytes between.
+"""An image becomes an answer, on a board alone or on a board and a server.
 
-Every pipeline is made from an opened bundle, runs one image a call, and times its stages itself.
-Parts run in the manifest's order; each takes the tensors it names from those made so far.
+Every pipeline is made from an opened bundle, runs one image per call, and measures its stages itself.
+Parts run in the manifest's order; each takes its inputs from the tensors made so far.
 """
 
 from typing import Dict, List, NamedTuple, Optional, Tuple, Union
@@ -23,7 +23,7 @@ Stages = Dict[str, float]
 
 
 class Request(NamedTuple):
-    """What a board sends, and what making it took.
+    """What a board sends to the server, and the times of its stages.
 
     payload: the codec's bytes. sizes: int32 (6,): height and width of the image, of the graph's
     input without padding, and of the input. stages: stage -> seconds.
@@ -35,7 +35,7 @@ class Request(NamedTuple):
 
 
 class _ImagePipeline(PartsPipeline):
-    """What takes an image: the board's end."""
+    """The board's end, which takes an image."""
 
     placement = "board"
 
@@ -46,7 +46,7 @@ class _ImagePipeline(PartsPipeline):
 
 
 class LocalPipeline(_ImagePipeline):
-    """Local computing: the whole model on the board. Arguments as `PartsPipeline`'s."""
+    """Local computing: the whole model on the board. Arguments as for `PartsPipeline`."""
 
     split = False
 
@@ -65,7 +65,7 @@ class LocalPipeline(_ImagePipeline):
         return answer, laps.stages
 
     def steps(self, rgb: np.ndarray, size: Optional[Tuple[int, int]] = None) -> List[Step]:
-        """The stages for an image, each as a call that can be repeated alone; raises as `run`."""
+        """The stages of an image, each as a call that can be repeated alone; errors as in `run`."""
         tensors, sizes = self._prepared(rgb, size)
         before: Step = ("preprocess", lambda: self._prepared(rgb, size))
         after: Step = ("postprocess", lambda: self._answer(tensors, sizes))
@@ -73,7 +73,7 @@ class LocalPipeline(_ImagePipeline):
 
 
 class BoardPipeline(_ImagePipeline):
-    """The board's half of a split model: image to bytes. Arguments as `PartsPipeline`'s."""
+    """The board's half of a split model: image to bytes. Arguments as for `PartsPipeline`."""
 
     split = True
 
@@ -94,7 +94,7 @@ class BoardPipeline(_ImagePipeline):
         return Request(payload, packed, laps.stages)
 
     def steps(self, rgb: np.ndarray, size: Optional[Tuple[int, int]] = None) -> List[Step]:
-        """The stages for an image, each as a call that can be repeated alone; raises as `run`."""
+        """The stages of an image, each as a call that can be repeated alone; errors as in `run`."""
         tensors, _ = self._prepared(rgb, size)
         before: Step = ("preprocess", lambda: self._prepared(rgb, size))
         after: Step = ("encode", lambda: self.codec.encode(tensors))
@@ -102,9 +102,9 @@ class BoardPipeline(_ImagePipeline):
 
 
 class ServerPipeline(PartsPipeline):
-    """The server's half of a split model: bytes to answer. Arguments as `PartsPipeline`'s.
+    """The server's half of a split model: bytes to answer. Arguments as for `PartsPipeline`.
 
-    `run` may be called from several threads at once where the backend's engines may.
+    Several threads may call `run` at once if the backend's engines allow it.
     """
 
     placement, split = "server", True
@@ -126,10 +126,10 @@ class ServerPipeline(PartsPipeline):
         return self._finish(decoded, checked, laps), laps.stages
 
     def decode(self, payload: bytes, sizes: Sizes) -> Tensors:
-        """The tensors that the codec decodes from untrusted bytes, as the parts take them.
+        """The tensors that the codec decodes from untrusted bytes, checked against the parts' inputs.
 
         Raises:
-            BitstreamError: invalid bytes, or those of another model.
+            BitstreamError: the bytes are invalid, or from another model.
         """
         decoded = self.codec.decode(payload, sizes.input)
         left = dict(decoded)
@@ -146,11 +146,11 @@ class ServerPipeline(PartsPipeline):
         return decoded
 
     def read_sizes(self, sizes: np.ndarray) -> Sizes:
-        """A request's sizes from anywhere, checked; raises as the function `read_sizes`."""
+        """A request's sizes from anywhere, checked; errors as in the function `read_sizes`."""
         return read_sizes(sizes, self.bundle.manifest.preprocess)
 
     def run_decoded(self, decoded: Tensors, sizes: np.ndarray) -> Answer:
-        """The answer to what another machine's codec decoded from a request of these sizes."""
+        """The answer for tensors that another machine decoded from a request with these sizes."""
         return self._finish(decoded, self.read_sizes(sizes), Laps())
 
     def _finish(self, decoded: Tensors, sizes: Sizes, laps: Laps) -> Answer:
@@ -163,9 +163,9 @@ class ServerPipeline(PartsPipeline):
 
 
 class Outcome(NamedTuple):
-    """An image's way through both halves; `payload` and `sizes` are None for a local model.
+    """The result of an image in both halves; `payload` and `sizes` are None for a local model.
 
-    stages: as the pipelines', those of a server prefixed "server.".
+    stages: stage -> seconds; those of the server have the prefix "server.".
     """
 
     answer: Answer
@@ -175,10 +175,10 @@ class Outcome(NamedTuple):
 
 
 class WholePipeline(Closing):
-    """Both ends of any bundle in one process, with no link between them.
+    """Both ends of any bundle in one process, without a link.
 
     Attributes:
-        board: the board's end; all of a local model.
+        board: the board's end, or a whole local model.
         server: the server's end; None for a local model.
     """
 
@@ -208,7 +208,7 @@ class WholePipeline(Closing):
         return self.board.codec
 
     def run(self, rgb: np.ndarray) -> Outcome:
-        """The outcome for a uint8 (H, W, 3) image; raises what the pipelines raise."""
+        """The outcome for a uint8 (H, W, 3) image; errors as in the pipelines."""
         if isinstance(self.board, LocalPipeline):
             answer, stages = self.board.run(rgb)
             return Outcome(answer, None, None, stages)
@@ -227,40 +227,30 @@ class WholePipeline(Closing):
 
 
 def open_local(path: str, backend: str = "cpu", threads: Optional[int] = None) -> LocalPipeline:
-    """Open a local model's bundle and make its pipeline."""
+    """Open the bundle of a local model and return its pipeline."""
     return LocalPipeline(Bundle.open(path), backend, threads)
 
 
 def open_board(path: str, backend: str = "cpu", threads: Optional[int] = None) -> BoardPipeline:
-    """Open a split model's bundle, checking the board's files only, and make the board's half."""
+    """Open the bundle of a split model, checking only the board's files; returns the board's half."""
     return BoardPipeline(Bundle.open(path, "board"), backend, threads)
 
 
 def open_server(path: str, backend: str = "cpu", threads: Optional[int] = None) -> ServerPipeline:
-    """Open a split model's bundle, checking the server's files only, and make the server's half."""
+    """Open the bundle of a split model, checking only the server's files; returns the server's half."""
     return ServerPipeline(Bundle.open(path, "server"), backend, threads)
 
 
-def whole(
-    bundle: Bundle,
-    backend: str = "cpu",
-    server_backend: Optional[str] = None,
-    threads: Optional[int] = None,
-) -> WholePipeline:
-    """Both halves of a bundle, local or split, in this process."""
-    return WholePipeline(bundle, backend, server_backend, threads)
-
-
 def read_sizes(sizes: np.ndarray, spec: Optional[Preprocess] = None) -> Sizes:
-    """The six numbers of a request, checked: they may come from anywhere.
+    """The six numbers of a request, which may come from anywhere, checked.
 
     Args:
-        sizes: of the request.
-        spec: the manifest's preprocessing, which bounds the input's size; None of one's own request.
+        sizes: the request's.
+        spec: the manifest's preprocessing, which limits the input's size; None for an own request.
 
     Raises:
-        BitstreamError: not int32 (6,), a side below 1, padding below 0, an input that this
-            preprocessing does not give.
+        BitstreamError: not int32 (6,), a side below 1, negative padding, or an input that is larger
+            than this preprocessing gives.
     """
     if not isinstance(sizes, np.ndarray) or sizes.dtype != np.int32 or sizes.shape != (6,):
         raise BitstreamError("a request's sizes must be int32 of shape (6,)")
@@ -269,12 +259,12 @@ def read_sizes(sizes: np.ndarray, spec: Optional[Preprocess] = None) -> Sizes:
     sound = sound and valid_h <= input_h and valid_w <= input_w
     most = MAX_INPUT_PIXELS if spec is None else max_input_pixels(spec)
     if not sound or input_h * input_w > most:
-        raise BitstreamError("a request's sizes %s are no sizes of an image" % sizes.tolist())
+        raise BitstreamError("a request's sizes %s are not those of an image" % sizes.tolist())
     return Sizes((image_h, image_w), (valid_h, valid_w), (input_h, input_w))
 
 
 def _inputs(sizes: Sizes) -> Tensors:
-    """The inputs that parts may have besides an image and each other's outputs."""
+    """The inputs that parts may have besides an image and the outputs of other parts."""
     return {
         "valid_size": np.array(sizes.valid, np.int64),
         "input_size": np.array(sizes.input, np.int64),

@@ -1,6 +1,6 @@
 """From a graph's tensors to a task's answer, in the original image's pixels."""
 
-from typing import Dict, Mapping, NamedTuple, Tuple
+from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -16,6 +16,14 @@ TENSORS = {
     "classification": ("logits",),
     "detection": ("boxes", "labels", "scores"),
     "segmentation": ("mask",),
+}
+# tensor -> its shape, None for a side of any length
+_SHAPES: Dict[str, Tuple[Optional[int], ...]] = {
+    "logits": (1, None),
+    "boxes": (None, 4),
+    "labels": (None,),
+    "scores": (None,),
+    "mask": (1, None, None),
 }
 
 
@@ -38,10 +46,8 @@ def classification(tensors: Mapping[str, np.ndarray], head: Head) -> Dict[str, n
         `labels` int32 (k,) and `scores` float32 (k,): softmax probabilities, the largest first,
         the lower class id first where two are equal.
     """
-    logits = tensors["logits"][0].astype(np.float64)
     # Shifted by the largest, no exponential overflows; a NaN would sort anywhere.
-    if not np.isfinite(logits).all():
-        raise EngineError("the classifier's output holds a value that is not finite")
+    logits = _finite("logits", tensors["logits"][0].astype(np.float64))
     probabilities = np.exp(logits - logits.max())
     probabilities /= probabilities.sum()
     best = np.argsort(-logits, kind="stable")[: head.top_k]
@@ -60,18 +66,23 @@ def detection(tensors: Mapping[str, np.ndarray], head: Head, sizes: Sizes) -> Di
     Returns:
         `boxes` float32 (m, 4) in the image's pixels and inside it, `labels` int32 (m,), `scores`
         float32 (m,).
+
+    Raises:
+        EngineError: a kept box or label is not finite, or the three have different lengths.
     """
     scores = tensors["scores"]
+    if not len(scores) == len(tensors["boxes"]) == len(tensors["labels"]):
+        raise EngineError("the detector's boxes, labels and scores have different lengths")
     kept = np.flatnonzero(scores >= np.float32(head.score_threshold or 0.0))
     kept = kept[np.argsort(-scores[kept], kind="stable")]
     # As torchvision's resize_boxes, in float32.
     image = np.asarray(sizes.image, np.float32)
     ratio = (image / np.asarray(sizes.valid, np.float32))[::-1]
-    boxes = tensors["boxes"][kept] * np.concatenate([ratio, ratio])
+    boxes = _finite("boxes", tensors["boxes"][kept]) * np.concatenate([ratio, ratio])
     limit = np.concatenate([image[::-1], image[::-1]])
     return {
         "boxes": np.clip(boxes, np.float32(0), limit).reshape(-1, 4),
-        "labels": tensors["labels"][kept].astype(np.int32),
+        "labels": _finite("labels", tensors["labels"][kept]).astype(np.int32),
         "scores": scores[kept],
     }
 
@@ -85,18 +96,43 @@ def segmentation(tensors: Mapping[str, np.ndarray], sizes: Sizes) -> Dict[str, n
 
     Returns:
         `mask` uint8 (h, w) at the network's resolution.
+
+    Raises:
+        EngineError: a value is not a class id from 0 to 255.
     """
     height, width = sizes.valid
     mask = tensors["mask"][0, :height, :width]
+    if mask.size and not (mask.min() >= 0 and mask.max() <= 255):  # NaN is refused, too
+        raise EngineError("the segmenter's output 'mask' holds a value that is not 0 to 255")
     return {"mask": np.ascontiguousarray(mask.astype(np.uint8))}
 
 
 def answer_of(
     task: str, tensors: Mapping[str, np.ndarray], head: Head, sizes: Sizes
 ) -> Dict[str, np.ndarray]:
-    """The answer of one task from its head's tensors."""
+    """The answer of one task from its head's tensors.
+
+    Raises:
+        EngineError: a tensor has another shape than its task's, or values that are no answer.
+    """
+    for name in TENSORS[task]:
+        array, due = tensors[name], _SHAPES[name]
+        sides = [None if want is None else side for want, side in zip(due, array.shape)]
+        if array.dtype.kind not in "fiu" or array.ndim != len(due) or sides != list(due):
+            shape = ", ".join("?" if side is None else str(side) for side in due)
+            raise EngineError(
+                "the output '%s' of the part '%s' must be numbers of shape (%s), not %s %s"
+                % (name, head.part, shape, array.dtype, array.shape),
+                "correct the graph and export it again",
+            )
     if task == "classification":
         return classification(tensors, head)
     if task == "detection":
         return detection(tensors, head, sizes)
     return segmentation(tensors, sizes)
+
+
+def _finite(name: str, array: np.ndarray) -> np.ndarray:
+    if not np.isfinite(array).all():
+        raise EngineError("the output '%s' holds a value that is not finite" % name)
+    return array

@@ -1,11 +1,11 @@
-"""Stage times, taken where the work is done: they add up because nothing lies between them."""
+"""Stage times without gaps between stages, so that their sum is the whole time."""
 
 import time
 from typing import Dict
 
 
 class Laps:
-    """A stopwatch whose laps are stages: each begins where the one before ended.
+    """A stopwatch whose laps are stages: each begins where the last one ended.
 
     Attributes:
         stages: stage -> seconds on the monotonic clock, in the order they ran.
@@ -16,7 +16,7 @@ class Laps:
         self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
-        """What ran since the last lap (or the start) was `stage`; a repeated stage adds up."""
+        """Add the time since the last lap (or the start) to `stage`."""
         now = time.perf_counter()
         self.stages[stage] = self.stages.get(stage, 0.0) + (now - self._last)
         self._last = now

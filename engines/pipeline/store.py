@@ -1,17 +1,17 @@
-"""Engines that several pipelines share: an encoder that three bundles carry is loaded once."""
+"""Engines that several pipelines share: an encoder that is in three bundles is loaded once."""
 
 from typing import Dict, Optional, Tuple
 
 from splitwatt.engines.backends import load_engine
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.backends.closing import Closing
-from splitwatt.engines.backends.strips import StripEngine
+from splitwatt.engines.backends.strips import StripEngine, runs_on_strips
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part
 
 
 class EngineStore(Closing):
-    """Engines by the SHA-256 of their part's file, backend and threads; closes them all at once."""
+    """Engines by the SHA-256 of their part's file, backend and threads; `close` closes all."""
 
     def __init__(self) -> None:
         self._engines: Dict[Tuple[str, str, Optional[int]], Engine] = {}
@@ -25,15 +25,10 @@ class EngineStore(Closing):
         key = (part.sha256, backend, threads)
         if key not in self._engines:
             engine = load_engine(backend, bundle.part_path(part.name), threads)
-            if part.strips and {rows.output for rows in part.strips.outputs} == set(engine.outputs):
+            if part.strips and runs_on_strips(engine, part.strips):
                 engine = StripEngine(engine, part.strips)
             self._engines[key] = engine
         return self._engines[key]
-
-    @property
-    def count(self) -> int:
-        """How many engines are loaded."""
-        return len(self._engines)
 
     def close(self) -> None:
         """Close every engine."""

@@ -1,4 +1,4 @@
-"""What each symbol costs under its table: where the bits of a payload go."""
+"""The bits of each symbol with its table."""
 
 from typing import Optional
 
@@ -15,12 +15,12 @@ def symbol_bits(
     """Bits of each symbol: minus the binary logarithm of its probability.
 
     Args:
-        tables: that they are coded under.
-        symbols: integers (C, H, W), rounded and less their median or mean.
-        indexes: the table of each, of the same shape; the channel when omitted.
+        tables: the tables that they are coded with.
+        symbols: integers (C, H, W): rounded values minus their median or mean.
+        indexes: the table of each symbol, of the same shape; by default the channel.
 
     Returns:
-        float32 (C, H, W). The header and the lanes' states are nobody's and left out.
+        float32 (C, H, W), without the bits of the header and of the lanes' states.
     """
     if indexes is None:
         indexes = np.broadcast_to(np.arange(len(symbols)).reshape(-1, 1, 1), symbols.shape)

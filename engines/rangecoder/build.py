@@ -1,9 +1,8 @@
-"""Compile the range coder's library with this machine's compiler, beside this file.
+"""Compiles the range coder's library with this machine's compiler, next to this file.
 
     python -m splitwatt.engines.rangecoder.build
 
-For boards and for development; an installed wheel has the library already. The library appears
-whole or not at all.
+For boards and for development; an installed wheel has the library already.
 """
 
 import os
@@ -26,28 +25,22 @@ _FLAGS += ["-fvisibility-inlines-hidden", "-ffp-contract=off", "-Wall"]
 _LINK = ["-shared", "-static-libstdc++", "-static-libgcc"]
 _AVX2 = ["-mavx2", "-mfma", "-mpopcnt"]
 _AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512cd", "-mavx512vbmi"]
-_AVX512 += [
-    "-mavx512vbmi2",
-    "-mbmi2",
-    "-mfma",
-    "-mpopcnt",
-    "-Wno-uninitialized",
-    "-Wno-maybe-uninitialized",
-]
+_AVX512 += ["-mavx512vbmi2", "-mbmi2", "-mfma", "-mpopcnt"]
+_AVX512 += ["-Wno-uninitialized", "-Wno-maybe-uninitialized"]
 
 
 def build(destination: str = "", compiler: str = "") -> str:
     """Compile the library.
 
     Args:
-        destination: the file to write; `_rangecoder.so` beside this file when empty.
-        compiler: a C++ compiler; $CXX, g++, c++ or clang++ when empty.
+        destination: the file to write; if empty, `_rangecoder.so` next to this file.
+        compiler: a C++ compiler; if empty, $CXX, g++, c++ or clang++.
 
     Returns:
         The library's path.
 
     Raises:
-        EngineError: no compiler, or it refuses the sources.
+        EngineError: there is no compiler, or it fails.
         SplitwattError: the destination cannot be written.
     """
     destination = destination or os.path.join(HERE, "_rangecoder.so")
@@ -75,12 +68,12 @@ def _compiler(wanted: str) -> str:
             return path
     raise EngineError(
         "there is no C++ compiler%s" % (" '%s'" % wanted if wanted else ""),
-        "install one (apt-get install g++); until then the NumPy reference runs",
+        "install one (apt-get install g++); without one, the slow NumPy reference is used",
     )
 
 
 def _plan(compiler: str, folder: str) -> Tuple[List[Tuple[str, List[str]]], List[str]]:
-    """The sources with their flags, and the definitions that all share."""
+    """The sources with their flags, and the definitions for all of them."""
     sources: List[Tuple[str, List[str]]] = [(name, []) for name in _COMMON]
     definitions = []
     target = subprocess.run(
@@ -90,7 +83,7 @@ def _plan(compiler: str, folder: str) -> Tuple[List[Tuple[str, List[str]]], List
     if machine in ("x86_64", "amd64"):
         definitions.append("-DSW_HAVE_PCLMUL")
         for name, flags in (("avx2", _AVX2), ("avx512", _AVX512)):
-            # GCC 7.5 does not know all of AVX-512: leave out what this compiler cannot do.
+            # GCC 7.5 lacks parts of AVX-512: leave out a source that this compiler cannot compile.
             if _attempt(_compile(compiler, name, flags, os.path.join(folder, "probe.o"))) is None:
                 sources.append((name, flags))
                 definitions.append("-DSW_HAVE_" + name.upper())
@@ -107,7 +100,7 @@ def _compile(compiler: str, name: str, flags: List[str], output: str) -> List[st
 
 
 def _attempt(command: List[str]) -> Optional[str]:
-    """None where the command succeeds, else what it said."""
+    """None if the command succeeds, else its output."""
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True
     )

@@ -1,4 +1,4 @@
-"""`RangeCoder`: latents to byte strings and back, on the fastest path that this machine has."""
+"""`RangeCoder`: latents to byte strings and back, with the fastest code for this machine."""
 
 import math
 import operator
@@ -22,18 +22,18 @@ class RangeCoder:
     """Codes latents of shape (N, C, H, W) under fixed tables.
 
     Args:
-        tables: the entropy tables; without `indexes`, table c is channel c's.
-        format: "interleaved" (ours: fast, checked, see docs/bitstream.md) or "compressai"
-            (the strings that CompressAI writes and reads, without any check of their own).
-        path: which code runs: None for the best there is, "reference" (NumPy), or one of the
-            library's: "scalar", "neon", "avx2", "avx512". All write the same bytes.
+        tables: the entropy tables; without `indexes`, channel c uses table c.
+        format: "interleaved" (splitwatt's own: fast and checked, see docs/bitstream.md) or
+            "compressai" (the strings that CompressAI writes and reads, which have no checksum).
+        path: the code to run: None for the fastest, "reference" (NumPy), or one of the library's:
+            "scalar", "neon", "avx2", "avx512". All write the same bytes.
 
     Attributes:
-        path: what runs. In CompressAI's format every path of the library is the same code.
+        path: the code that runs. In CompressAI's format all paths of the library are the same code.
 
     Raises:
         UsageError: the format or path is unknown.
-        EngineError: this machine cannot run the path asked for.
+        EngineError: this machine cannot run that path.
     """
 
     def __init__(
@@ -57,15 +57,15 @@ class RangeCoder:
 
         Args:
             latent: float32 (N, C, H, W), finite; its symbols are rint(latent - median).
-            indexes: integers of the same shape choosing each symbol's table (hyperprior
-                models); the channel when omitted.
+            indexes: integers of the same shape: each symbol's table (hyperprior models); by default
+                the channel.
 
         Returns:
-            One string an item.
+            One string per item.
 
         Raises:
-            UsageError: an array of another dtype or shape, or an empty one.
-            BitstreamError: a value is NaN, infinite, or beyond int32 when rounded.
+            UsageError: an array has another dtype or shape, or is empty.
+            BitstreamError: a value is NaN, infinite, or outside int32 after rounding.
         """
         latent = self._array("latent", latent, np.float32)
         indexes = self._indexes(indexes, latent.shape)
@@ -85,14 +85,14 @@ class RangeCoder:
         """The latents in `strings`: float32 (N, C, H, W), rint(latent - median) + median.
 
         Args:
-            strings: what `encode` returned.
+            strings: from `encode`.
             shape: (H, W).
-            indexes: as given to `encode`.
+            indexes: the same as for `encode`.
 
         Raises:
             UsageError: an argument is malformed.
-            BitstreamError: a string is truncated, extended, damaged or none of this format.
-            DesyncError: a string is whole, but of other tables, shape or indexes.
+            BitstreamError: a string is truncated, extended, damaged or of another format.
+            DesyncError: a string is complete, but for other tables, shape or indexes.
         """
         full, indexes, bodies = self._opened(strings, shape, indexes)
         if self._native is not None and self.format == "interleaved":
@@ -106,14 +106,14 @@ class RangeCoder:
     def encode_symbols(
         self, symbols: np.ndarray, indexes: Optional[np.ndarray] = None
     ) -> List[bytes]:
-        """Like `encode`, of int32 symbols (N, C, H, W) that are quantised already."""
+        """Like `encode`, for int32 symbols (N, C, H, W)."""
         symbols = self._array("symbols", symbols, np.int32)
         return self._run(symbols, self._indexes(indexes, symbols.shape))
 
     def decode_symbols(
         self, strings: Sequence[bytes], shape: Tuple[int, int], indexes: Optional[np.ndarray] = None
     ) -> np.ndarray:
-        """Like `decode`, to int32 symbols (N, C, H, W)."""
+        """Like `decode`, but returns int32 symbols (N, C, H, W)."""
         return self._decode(*self._opened(strings, shape, indexes))
 
     def _array(self, name: str, array: Any, dtype: Any) -> np.ndarray:
@@ -149,7 +149,7 @@ class RangeCoder:
         return np.ascontiguousarray(indexes, np.int32)
 
     def _chosen(self, indexes: Optional[np.ndarray]) -> np.ndarray:
-        """The table of every symbol, broadcastable to (N, C, H, W)."""
+        """The table of each symbol, broadcastable to (N, C, H, W)."""
         if indexes is not None:
             return indexes
         return np.arange(self.tables.count).reshape(1, -1, 1, 1)
@@ -167,7 +167,7 @@ class RangeCoder:
         return self._native.encode(values, indexes)
 
     def _encode(self, symbols: np.ndarray, indexes: Optional[np.ndarray]) -> List[bytes]:
-        """The reference's encoding."""
+        """Encode with the NumPy reference."""
         shape = symbols.shape
         chosen = np.broadcast_to(self._chosen(indexes), shape)
         rows = (shape[1], shape[2] * shape[3])
@@ -184,7 +184,7 @@ class RangeCoder:
     def _decode(
         self, full: Shape, indexes: Optional[np.ndarray], bodies: List[bytes]
     ) -> np.ndarray:
-        """Symbols of checked strings."""
+        """The symbols in checked strings."""
         symbols = np.empty(full, np.int32)
         if self._native is not None:
             if self.format == "compressai":
@@ -209,8 +209,8 @@ class RangeCoder:
     def _opened(
         self, strings: Any, shape: Any, indexes: Any
     ) -> Tuple[Shape, Optional[np.ndarray], List[bytes]]:
-        """What a decoding needs, checked before it allocates anything: the full shape
-        (N, C, H, W), the tables, the strings."""
+        """The arguments of a decoding, checked before anything is allocated: the full shape
+        (N, C, H, W), the indexes, the strings."""
         if not isinstance(strings, (list, tuple)) or not strings:
             raise UsageError("strings must be a list of one byte string an item")
         try:
@@ -229,14 +229,14 @@ class RangeCoder:
         return full, self._indexes(indexes, full), bodies
 
     def _plausible(self, data: Any, full: Shape, indexed: bool) -> bytes:
-        """`data` as bytes, refused where it is too short for so many symbols: a short string
-        must not ask for a large allocation."""
+        """`data` as bytes; an error if it is too short for so many symbols, because a short string
+        must not cause a large allocation."""
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise UsageError("strings must hold bytes, not %s" % type(data).__name__)
         string = bytes(data)
         floor = self._symbol_floor * full[1] if indexed else self._row_floor
         if floor * full[2] * full[3] > 8 * (len(string) + _SLACK_BYTES):
-            if self.format == "interleaved":  # say what is wrong with the string itself, first
+            if self.format == "interleaved":  # an error in the string itself is reported first
                 container.check(container.parse(string), self.tables, full[2], full[3])
             raise BitstreamError(
                 "a latent of %dx%dx%d does not fit into %d bytes" % (full[1:] + (len(string),)),
@@ -246,7 +246,7 @@ class RangeCoder:
 
 
 def _path(wanted: Optional[str]) -> str:
-    """The path that runs when `wanted` is asked for."""
+    """The path that runs for the argument `path`."""
     library = native.library()
     if wanted is None:
         return "reference" if library is None else library.best
@@ -260,7 +260,7 @@ def _path(wanted: Optional[str]) -> str:
 
 
 def not_codable(latent: np.ndarray) -> BitstreamError:
-    """The sentence for a latent that holds NaN, infinity or numbers beyond int32."""
+    """The error for a latent that holds NaN, infinity or numbers outside int32."""
     if np.isnan(latent).any():
         what = "NaN"
     elif np.isinf(latent).any():
@@ -273,8 +273,8 @@ def not_codable(latent: np.ndarray) -> BitstreamError:
 
 
 def _floor_bits(tables: Tables) -> List[float]:
-    """A lower bound of the bits that a symbol of each table takes, so that a short string cannot
-    ask for a large latent."""
+    """The least bits that a symbol of each table takes, so that a short string cannot claim to hold
+    a large latent."""
     floors = []
     for row, length in zip(tables.cdf, tables.cdf_length):
         floors.append(0.98 * math.log2(TOTAL / float(np.diff(row[:length]).max())))

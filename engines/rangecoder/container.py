@@ -1,4 +1,4 @@
-"""The header of a bitstream: 13 to 17 bytes that say what follows and whether it arrived whole.
+"""The header of a bitstream: 13 to 17 bytes that describe the payload and detect damage.
 
     byte 0      0xB0 + log2(lanes): format 1 with 1 lane (0xB0) or 32 (0xB5)
     4 bytes     tables id: the first 4 bytes of the tables' SHA-256
@@ -76,13 +76,13 @@ def parse(data: bytes) -> Header:
     """The header of `data`, after every check that needs no tables.
 
     Raises:
-        BitstreamError: no bitstream of this format, truncated, extended or damaged.
+        BitstreamError: not a bitstream of this format, truncated, extended or damaged.
     """
     if len(data) < 1:
         raise BitstreamError("the bitstream is empty", "send it again")
     if data[0] not in _LANES_OF:
         raise BitstreamError(
-            "the bytes are no splitwatt bitstream (first byte 0x%02X)" % data[0],
+            "the bytes are not a splitwatt bitstream (first byte 0x%02X)" % data[0],
             "check that both ends run the same format and version",
         )
     if len(data) < 5:
@@ -93,7 +93,7 @@ def parse(data: bytes) -> Header:
     start = at + 4
     if len(data) != start + length:
         raise BitstreamError(
-            "the bitstream has %d bytes where its header says %d" % (len(data), start + length),
+            "the bitstream has %d bytes, and its header says %d" % (len(data), start + length),
             "send it again",
         )
     view = memoryview(data)
@@ -104,10 +104,10 @@ def parse(data: bytes) -> Header:
 
 
 def check(header: Header, tables: Any, height: int, width: int) -> None:
-    """Raise DesyncError unless `header` speaks of these tables and of this shape."""
+    """Raise DesyncError unless `header` has these tables and this shape."""
     if header.tables_id != tables.id:
         raise DesyncError(
-            "the bitstream was written with tables %s and these are tables %s"
+            "the bitstream was written with the tables %s, and the tables here are %s"
             % (header.tables_id, tables.id),
             "use one bundle on both ends",
         )

@@ -1,4 +1,4 @@
-"""Golden vectors: latents, tables and the strings they must become, on every machine.
+"""Golden vectors: latents and tables with the strings that every machine must encode them to.
 
 A file of `golden/` is little endian: b"SWGOLD1\\0"; int32 format (0 interleaved, 1 CompressAI's),
 tables, width, N, C, H, W, indexed (0 or 1), overrides; int32 cdf [tables, width], cdf_length,
@@ -36,7 +36,7 @@ Vector = NamedTuple(
 
 
 def run_golden() -> List[Check]:
-    """Code every golden vector both ways on every path of this machine.
+    """Encode and decode every golden vector on every path of this machine.
 
     Raises:
         BundleError: the vectors are missing or damaged.
@@ -71,7 +71,7 @@ def _check(vector: Vector, path: str) -> Check:
 
 
 def expected(vector: Vector) -> np.ndarray:
-    """What decoding must give: rint(latent - median) + median."""
+    """The right result of decoding: rint(latent - median) + median."""
     which = vector.indexes
     if which is None:
         which = np.arange(vector.tables.count).reshape(1, -1, 1, 1)

@@ -1,8 +1,8 @@
 """The range coder inside an ONNX graph, as the TensorRT plugin's node.
 
 # board: no
-A latent output becomes two: `words` (INT32 [N, M]) and `length` (INT32 [N]). Only TensorRT with the
-plugin can run such a graph; the bundle's other graph, with the coder outside, runs anywhere.
+The output `latent` is replaced by two: `words` (INT32 [N, M]) and `length` (INT32 [N]). Only TensorRT
+with the plugin can run such a graph; the bundle's other graph, without the coder, runs anywhere.
 """
 
 from typing import Any
@@ -30,9 +30,9 @@ def append_encoder(model: Any, tables: Tables, packed: bool, latent: str = "late
 
     Args:
         model: an onnx.ModelProto whose output `latent` is float32 [N, C, H, W].
-        tables: the tables, one a channel.
-        packed: M is what the longest string needs, for TensorRT 10 and later and TensorRT for RTX;
-            else the worst case, which every version takes.
+        tables: the tables, one per channel.
+        packed: true: M is the longest string's length (TensorRT 10 and later, TensorRT for RTX);
+            false: M is the worst case, which works with every version.
 
     Returns:
         The model, its output `latent` replaced by `words` and `length`.

@@ -1,10 +1,10 @@
-"""The C++ library, over its plain C interface. It lies beside this file; there may be none."""
+"""The C++ library, through its C interface. It is next to this file, but may be missing."""
 
 import ctypes
 import importlib.util
 import os
 import platform
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -22,17 +22,13 @@ ABI_VERSION = 1
 PATHS = {"scalar": 1, "neon": 2, "avx2": 3, "avx512": 4}
 _NAMES = {code: name for name, code in PATHS.items()}
 
-# By the names of src/status.h, which the library gives for its numbers.
+# By the names in src/status.h; the library returns the name of a status number.
 _ERRORS: Dict[str, Tuple[type, str, str]] = {
     "SW_BAD_ARGUMENT": (EngineError, "the range coder was given arguments that make no sense", ""),
-    "SW_NO_MEMORY": (
-        EngineError,
-        "there is no memory left for the range coder",
-        "use a smaller batch",
-    ),
+    "SW_NO_MEMORY": (EngineError, "no memory is left for the range coder", "use a smaller batch"),
     "SW_NOT_OURS": (
         BitstreamError,
-        "the bytes are no splitwatt bitstream",
+        "the bytes are not a splitwatt bitstream",
         "check that both ends run the same format and version",
     ),
     "SW_TRUNCATED": (
@@ -87,14 +83,14 @@ _RESULTS = {"sw_tables_free": None, "sw_status_name": ctypes.c_char_p}
 
 
 class NotCodableError(Exception):
-    """A value has no symbol; the caller knows the array and writes the sentence."""
+    """A value cannot be coded; the caller, which has the array, raises the final error."""
 
 
 class Library:
     """The loaded library.
 
     Raises:
-        OSError, AttributeError: `path` is no library of this machine and interface.
+        OSError, AttributeError: `path` is not a library for this machine with this interface.
     """
 
     def __init__(self, path: str) -> None:
@@ -111,7 +107,7 @@ class Library:
         self.paths = [name for name in PATHS if library.sw_has_path(PATHS[name])]
 
     def check(self, status: int) -> None:
-        """Raise what a status that is not SW_OK stands for."""
+        """Raise the error of a status that is not SW_OK."""
         if status:
             name = (self.functions.sw_status_name(status) or b"status %d" % status).decode()
             if name == "SW_NOT_CODABLE":
@@ -126,7 +122,7 @@ _loaded: Optional[Tuple[Optional[Library], str]] = None
 
 
 def library() -> Optional[Library]:
-    """The library, loaded once; None where no file of it loads (see `reason`)."""
+    """The library, loaded once; None if it cannot be loaded (see `reason`)."""
     global _loaded
     if _loaded is None:
         _loaded = _load()
@@ -134,7 +130,7 @@ def library() -> Optional[Library]:
 
 
 def reason() -> str:
-    """Why `library()` is None; empty where it is not."""
+    """Why `library()` is None; empty if it is not."""
     library()
     return _loaded[1] if _loaded else ""
 
@@ -150,7 +146,7 @@ def _load() -> Tuple[Optional[Library], str]:
 
 
 def candidates() -> List[str]:
-    """The library's files: beside this one, and where an editable installation put it."""
+    """The library's possible files: next to this one, and where an editable install put it."""
     paths = [os.path.join(os.path.dirname(os.path.abspath(__file__)), NAME)]
     spec = importlib.util.find_spec("splitwatt.engines.rangecoder._rangecoder")
     if spec is not None and spec.origin and spec.origin not in paths:
@@ -158,139 +154,98 @@ def candidates() -> List[str]:
     return [path for path in paths if os.path.isfile(path)]
 
 
-class NativeTables:
-    """Tables in the library's memory, freed with this object."""
-
-    def __init__(self, library: Library, tables: Tables) -> None:
-        self._library = library
-        handle = _POINTER()
-        status = library.functions.sw_tables_new(
-            _address(tables.cdf),
-            tables.cdf.shape[0],
-            tables.cdf.shape[1],
-            _address(tables.cdf_length),
-            _address(tables.offset),
-            _address(tables.medians),
-            bytes.fromhex(tables.id),
-            ctypes.byref(handle),
-        )
-        if library.functions.sw_status_name(status) == b"SW_BAD_ARGUMENT":
-            raise BundleError("the entropy tables make no sense", "export the bundle again")
-        library.check(status)
-        self.handle = handle.value
-
-    def __del__(self) -> None:
-        handle = getattr(self, "handle", None)
-        if handle:
-            self._library.functions.sw_tables_free(handle)
-
-
 class NativeCoder:
-    """Codes batches through the library. Safe to share between threads."""
+    """Codes batches with the library, which holds a copy of the tables. Threads may share it."""
 
     def __init__(self, library: Library, tables: Tables, path: str) -> None:
         self._functions, self._check = library.functions, library.check
-        self._tables = NativeTables(library, tables)
-        self._handle = self._tables.handle
         self._path = PATHS[path]
+        handle = _POINTER()
+        arrays = [_address(array) for array in (tables.cdf_length, tables.offset, tables.medians)]
+        status = self._functions.sw_tables_new(
+            _address(tables.cdf), *tables.cdf.shape, *arrays, bytes.fromhex(tables.id),
+            ctypes.byref(handle),
+        )  # fmt: skip
+        if self._functions.sw_status_name(status) == b"SW_BAD_ARGUMENT":
+            raise BundleError("the entropy tables are invalid", "export the bundle again")
+        self._check(status)
+        self._handle = handle.value
+
+    def __del__(self) -> None:
+        handle = getattr(self, "_handle", None)
+        if handle:
+            self._functions.sw_tables_free(handle)
 
     def encode(self, values: np.ndarray, indexes: Optional[np.ndarray]) -> List[bytes]:
         """Strings of float32 or int32 `values` (N, C, H, W), contiguous; `indexes` int32."""
-        items, rows, height, width = values.shape
-        kind = values.dtype == np.float32
-        code = self._functions.sw_encode if kind else self._functions.sw_encode_symbols
-        string, size = _POINTER(), _SIZE()
-        address, table, stride = _address(values), _address(indexes), 4 * rows * height * width
-        strings = []
-        for item in range(items):
-            status = code(
-                self._handle,
-                self._path,
-                address + item * stride,
-                None if table is None else table + item * stride,
-                rows,
-                height,
-                width,
-                string,
-                size,
-            )
-            self._check(status)
-            strings.append(ctypes.string_at(string, size.value))
-        return strings
+        floats = values.dtype == np.float32
+        code = self._functions.sw_encode if floats else self._functions.sw_encode_symbols
+        return self._strings(code, (self._handle, self._path), values, indexes, values.shape[1:])
 
     def decode(self, strings: List[bytes], indexes: Optional[np.ndarray], out: np.ndarray) -> None:
         """Fill `out`, float32 or int32 (N, C, H, W)."""
-        _, rows, height, width = out.shape
-        kind = out.dtype == np.float32
-        code = self._functions.sw_decode if kind else self._functions.sw_decode_symbols
-        address, table, stride = _address(out), _address(indexes), 4 * rows * height * width
-        for item, data in enumerate(strings):
-            status = code(
-                self._handle,
-                self._path,
-                data,
-                len(data),
-                None if table is None else table + item * stride,
-                rows,
-                height,
-                width,
-                address + item * stride,
-            )
-            self._check(status)
+        floats = out.dtype == np.float32
+        code = self._functions.sw_decode if floats else self._functions.sw_decode_symbols
+        sides = out.shape[1:]
+        for data, (item, table) in zip(strings, _items(out, indexes)):
+            self._check(
+                code(self._handle, self._path, data, len(data), table, sides[0], sides[1], sides[2],
+                     item)
+            )  # fmt: skip
 
     def encode_compressai(self, values: np.ndarray, indexes: Optional[np.ndarray]) -> List[bytes]:
         """Like `encode`, in CompressAI's format."""
-        items, rows = values.shape[:2]
-        n = values.size // (items * rows)
+        sides = _rows(values)
         if values.dtype == np.float32:
-            values = self._quantized(values, indexes, rows, n)
-        string, size = _POINTER(), _SIZE()
-        strings = []
-        for item in range(items):
-            chosen = None if indexes is None else _address(indexes[item])
-            status = self._functions.sw_encode_compressai(
-                self._handle, _address(values[item]), chosen, rows, n, string, size
+            symbols = np.empty(values.shape, np.int32)
+            for (item, table), (out, _) in zip(_items(values, indexes), _items(symbols, None)):
+                quantize = self._functions.sw_quantize
+                self._check(quantize(self._handle, item, table, sides[0], sides[1], out))
+            values = symbols
+        code = self._functions.sw_encode_compressai
+        try:
+            return self._strings(code, (self._handle,), values, indexes, sides)
+        except NotCodableError:
+            raise BitstreamError(
+                "a symbol lies too far from its table for CompressAI's format",
+                "use the interleaved format, or fit the tables to the latent",
             )
-            try:
-                self._check(status)
-            except NotCodableError:
-                raise BitstreamError(
-                    "a symbol lies too far from its table for CompressAI's format",
-                    "use the interleaved format, or fit the tables to the latent",
-                )
-            strings.append(ctypes.string_at(string, size.value))
-        return strings
 
     def decode_compressai(
         self, strings: List[bytes], indexes: Optional[np.ndarray], out: np.ndarray
     ) -> None:
         """Fill `out`, int32 (N, C, H, W), from strings of CompressAI's format."""
-        items, rows = out.shape[:2]
-        for item, data in enumerate(strings):
-            chosen = None if indexes is None else _address(indexes[item])
-            status = self._functions.sw_decode_compressai(
-                self._handle,
-                data,
-                len(data),
-                chosen,
-                rows,
-                out.size // (items * rows),
-                _address(out[item]),
-            )
-            self._check(status)
+        code, sides = self._functions.sw_decode_compressai, _rows(out)
+        for data, (item, table) in zip(strings, _items(out, indexes)):
+            self._check(code(self._handle, data, len(data), table, sides[0], sides[1], item))
 
-    def _quantized(
-        self, values: np.ndarray, indexes: Optional[np.ndarray], rows: int, n: int
-    ) -> np.ndarray:
-        symbols = np.empty(values.shape, np.int32)
-        for item in range(len(values)):
-            chosen = None if indexes is None else _address(indexes[item])
-            status = self._functions.sw_quantize(
-                self._handle, _address(values[item]), chosen, rows, n, _address(symbols[item])
-            )
-            self._check(status)
-        return symbols
+    def _strings(
+        self,
+        code: Any,
+        head: Tuple[Any, ...],
+        values: np.ndarray,
+        indexes: Optional[np.ndarray],
+        sides: Tuple[int, ...],
+    ) -> List[bytes]:
+        string, size = _POINTER(), _SIZE()
+        strings = []
+        for item, table in _items(values, indexes):
+            self._check(code(*head, item, table, *sides, string, size))
+            strings.append(ctypes.string_at(string, size.value))
+        return strings
 
 
-def _address(array: Any) -> Any:
-    return None if array is None else array.__array_interface__["data"][0]
+def _rows(array: np.ndarray) -> Tuple[int, int]:
+    """Channels of an item, and symbols of a channel."""
+    return array.shape[1], array.shape[2] * array.shape[3]
+
+
+def _items(array: np.ndarray, indexes: Optional[np.ndarray]) -> Iterator[Tuple[int, Optional[int]]]:
+    """The addresses of each item, and of its indexes: both have 4 bytes a symbol."""
+    stride = array.nbytes // len(array)
+    for offset in range(0, array.nbytes, stride):
+        yield _address(array) + offset, None if indexes is None else _address(indexes) + offset
+
+
+def _address(array: np.ndarray) -> int:
+    return int(array.__array_interface__["data"][0])

@@ -1,4 +1,4 @@
-"""Entropy tables: the integers that both ends of a link must share, checked and named."""
+"""Entropy tables: the integers that both ends of a link must share, checked, with an id."""
 
 import hashlib
 import os
@@ -23,16 +23,16 @@ class Tables:
         cdf: int32 [tables, width]; row t holds `cdf_length[t]` rising numbers from 0 to 65536,
             then padding. The last interval is the escape, for symbols outside the table.
         cdf_length: int32 [tables], at least 3 each.
-        offset: int32 [tables], the symbol that a row's first interval stands for.
-        medians: float32 [tables], subtracted before rounding and added after decoding;
-            zeros when omitted.
+        offset: int32 [tables], the symbol of a row's first interval.
+        medians: float32 [tables], subtracted before rounding and added after decoding; zeros by
+            default.
 
     Attributes:
-        sha256: 64 hexadecimal digits over the tables' meaning (padding aside).
-        id: the first 8 of them; every bitstream carries it.
+        sha256: 64 hexadecimal digits over the tables without their padding.
+        id: the first 8 of them, which are in every bitstream.
 
     Raises:
-        BundleError: one sentence naming the array and the table.
+        BundleError: names the array and the table.
     """
 
     def __init__(self, cdf: Any, cdf_length: Any, offset: Any, medians: Any = None) -> None:
@@ -50,7 +50,7 @@ class Tables:
             )
         self.cdf = _trimmed(cdf, self.cdf_length)
         if (self.offset + self.cdf_length.astype(np.int64) - 2 >= 1 << 31).any():
-            raise _wrong("a table reaches beyond 32 bits")
+            raise _wrong("a table's last symbol is beyond 32 bits")
         for array in (self.cdf, self.cdf_length, self.offset, self.medians):
             array.flags.writeable = False
         self.sha256 = self._digest()
@@ -76,13 +76,13 @@ class Tables:
 
     @classmethod
     def load(cls, path: str, limit_bytes: Optional[int] = None) -> "Tables":
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Args:
-            limit_bytes: the largest unpacked size that is read; None: 64 MiB.
+            limit_bytes: the limit for the unpacked size; None: 64 MiB.
 
         Raises:
-            BundleError: the file is missing, no .npz of these arrays, or its tables make no sense.
+            BundleError: the file is missing, is not an .npz of these arrays, or holds invalid tables.
         """
         limit = MAX_BYTES if limit_bytes is None else min(limit_bytes, MAX_BYTES)
         arrays = load_arrays(path, limit)

@@ -1,4 +1,4 @@
-"""The strings in the outputs of the coder's node of a graph, where TensorRT ran it."""
+"""Reads the strings in the outputs of a graph's coder node, which TensorRT runs."""
 
 from typing import List
 
@@ -8,10 +8,10 @@ from splitwatt.device_configs.errors import BitstreamError
 
 # The operators, as graphs and the TensorRT plugin name them.
 ENCODER_NODE, DECODER_NODE = "SplitRangeEncode", "SplitRangeDecode"
-# The outputs of the encoder's node, which take the latent's place.
+# The output that the encoder's node replaces, and the node's own outputs.
 LATENT = "latent"
 WORDS, LENGTH = "words", "length"
-# A third output of a packing node, inside the graph: how many words a row of the first has.
+# A third output of a packing node, inside the graph: the number of words in a row of `words`.
 WORDS_COUNT = "words_count"
 
 
@@ -20,10 +20,10 @@ def strings_of(words: np.ndarray, length: np.ndarray) -> List[bytes]:
 
     Args:
         words: int32 (N, M), little-endian words.
-        length: int32 (N,), the bytes of each string, -1 for a latent that could not be coded.
+        length: int32 (N,), the bytes of each string; -1 for a latent that could not be coded.
 
     Raises:
-        BitstreamError: a latent that could not be coded, or a length that no string has.
+        BitstreamError: a latent could not be coded, or a length is impossible.
     """
     strings = []
     for row, size in zip(words, length.tolist()):
@@ -33,6 +33,9 @@ def strings_of(words: np.ndarray, length: np.ndarray) -> List[bytes]:
                 "look at the encoder and its input, or fit the tables to your images",
             )
         if size > 4 * len(row):
-            raise BitstreamError("the engine says %d bytes and gives %d" % (size, 4 * len(row)))
+            raise BitstreamError(
+                "the engine states %d bytes and returned %d" % (size, 4 * len(row)),
+                "build the engines again with splitwatt build",
+            )
         strings.append(row.astype("<i4", copy=False).tobytes()[:size])
     return strings

@@ -1,6 +1,6 @@
-"""Running an engine by the API of TensorRT 8.2 to 8.4: tensors have indices, all sizes are known.
+"""Runs an engine with the API of TensorRT 8.2 to 8.4, where tensors have indices.
 
-Shapes of outputs follow from those of inputs alone there, so nothing is allocated while it runs.
+The outputs' shapes follow from the inputs' shapes there, so nothing is allocated during a run.
 """
 
 from typing import Any, Dict, List, Mapping
@@ -16,7 +16,7 @@ class BindingsRunner:
     """An execution context and the addresses of its tensors.
 
     Args:
-        trt: the module `tensorrt` (of use to the other runner).
+        trt: the module `tensorrt`; only the other runner uses it.
         engine: a deserialised ICudaEngine.
         device: current in this thread.
     """
@@ -39,12 +39,13 @@ class BindingsRunner:
         }
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
-        """Run once; views into buffers that the next run overwrites."""
+        """Run once; returns views into buffers that the next run overwrites."""
         for name in self.inputs:
             self._set_input(name, as_dtype(feeds[name], self._dtypes[name], name))
         shapes = {name: self._output_shape(name) for name in self.outputs}
         for name, shape in shapes.items():
-            self._buffers.get(name, _size(shape, self._dtypes[name]))
+            size = int(np.prod(shape, dtype=np.int64)) * self._dtypes[name].itemsize
+            self._buffers.get(name, size)
         bindings = [self._buffers.get(name, 0).address for name in self._names]
         self._device.mark(0)
         if not self._context.execute_async_v2(bindings, self._device.stream_handle):
@@ -83,13 +84,9 @@ class BindingsRunner:
 
 
 def outside(name: str, array: np.ndarray) -> EngineError:
-    """The sentence for an input that the engine was not built for."""
+    """The error for an input whose size or value the engine was not built for."""
     what = array.tolist() if array.size <= 8 else list(array.shape)
     return EngineError(
         "the input '%s' %s is outside what the engine was built for" % (name, what),
         "build it for more elongated images: splitwatt build --aspect 4",
     )
-
-
-def _size(shape: Any, dtype: Any) -> int:
-    return int(np.prod(shape, dtype=np.int64)) * int(np.dtype(dtype).itemsize)

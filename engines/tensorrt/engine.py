@@ -1,6 +1,6 @@
-"""The backend `tensorrt`: engines that `splitwatt build` made on this machine, memory by PyCUDA.
+"""The backend `tensorrt`: runs engines that `splitwatt build` made on this machine, with PyCUDA.
 
-Whatever can be decided without TensorRT is decided in the other files of this folder, which do not need it.
+Decisions that do not need TensorRT are in the other files of this folder.
 """
 
 import importlib
@@ -19,7 +19,6 @@ from splitwatt.engines.tensorrt.building.builder import make_logger
 from splitwatt.engines.tensorrt.log import Log, explain
 from splitwatt.engines.tensorrt.memory import Device
 from splitwatt.engines.tensorrt.records import (
-    RULES,
     Record,
     choose,
     engine_path,
@@ -38,16 +37,16 @@ from splitwatt.engines.tensorrt.versions import (
 
 
 def open_engine(onnx_path: str, threads: Optional[int]) -> Engine:
-    """The engine that was built of a part, or onnxruntime's where its record says so.
+    """The engine that was built from a part, or onnxruntime's where its record says so.
 
     Raises:
-        EngineError: not built, built for another machine, damaged, or TensorRT is not here.
+        EngineError: not built, built for another machine, damaged, or TensorRT is not installed.
     """
     return open_built(*import_tensorrt(), onnx_path, threads)
 
 
 def open_built(trt: Any, driver: Any, onnx_path: str, threads: Optional[int]) -> Engine:
-    """As `open_engine`, with the modules of either runtime and of PyCUDA."""
+    """Like `open_engine`, with the modules of a runtime and of PyCUDA."""
     device = Device(driver)
     try:
         here = machine(trt, device)
@@ -59,7 +58,11 @@ def open_built(trt: Any, driver: Any, onnx_path: str, threads: Optional[int]) ->
         device.close()
         raise
     device.close()
-    return _fallen_back(onnx_path, threads, record)
+    from splitwatt.engines.backends import ort_cpu
+
+    engine = ort_cpu.open_engine(onnx_path, threads)
+    engine.fallback = "%s: %s" % (record.rule, record.reason)
+    return engine
 
 
 def import_tensorrt() -> Tuple[Any, Any]:
@@ -76,13 +79,13 @@ def import_tensorrt() -> Tuple[Any, Any]:
 
 
 def import_driver() -> Any:
-    """The module `pycuda.driver`; EngineError where it is not installed."""
+    """The module `pycuda.driver`; EngineError if it is not installed."""
     remedy = "pip install pycuda (pycuda==2020.1 on Python 3.6), with CUDA's bin folder on PATH"
     return import_package("pycuda.driver", TENSORRT, remedy)
 
 
 def import_package(name: str, backend: str, remedy: str) -> Any:
-    """A module that a backend needs; EngineError where it cannot be imported."""
+    """A module that a backend needs; EngineError if it cannot be imported."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -94,17 +97,17 @@ def import_package(name: str, backend: str, remedy: str) -> Any:
 
 
 def machine(trt: Any, device: Device) -> Machine:
-    """The TensorRT version and the GPU of this machine, which engines are tied to."""
+    """The TensorRT version and the GPU of this machine: an engine only runs on the same."""
     return Machine(short_version(trt.__version__), device.sm, device.name, runtime_of(trt))
 
 
 class TensorRTEngine(Engine):
-    """One engine with buffers for its largest input and one stream; one run at a time.
+    """One engine with one stream and buffers for its largest input; it runs once at a time.
 
     Attributes:
-        device_s: what the last run took on the GPU without the copies, by CUDA's events; None
-            before the first. The host's time is what the caller measures around `run`.
-        record: what the engine was built from.
+        device_s: the last run's time on the GPU without copies, s, from CUDA's events; None before
+            the first run.
+        record: the record of its build.
     """
 
     def __init__(self, trt: Any, device: Device, path: str, record: Record) -> None:
@@ -119,17 +122,14 @@ class TensorRTEngine(Engine):
         if record.plugin is not None:
             plugin.check_version(record.plugin, plugin.load_plugin(trt, logger), self.name)
         with device:
-            # The runtime and the engine must outlive the context that is made from them.
+            # The runtime and the engine must exist as long as the context made from them.
             self._runtime = trt.Runtime(logger)
             with open(path, "rb") as stream:
                 self._engine = self._runtime.deserialize_cuda_engine(stream.read())
             if self._engine is None:
                 raise self._failure("TensorRT cannot load %s" % path)
-            runner = (
-                BindingsRunner
-                if generation(trt.__version__, runtime_of(trt)) == BINDINGS
-                else TensorsRunner
-            )
+            by_index = generation(trt.__version__, runtime_of(trt)) == BINDINGS
+            runner = BindingsRunner if by_index else TensorsRunner
             self._runner: Any = runner(trt, self._engine, device)
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
@@ -141,7 +141,7 @@ class TensorRTEngine(Engine):
                     raise
                 raise self._failure(error.message)
             self.device_s = self._device.seconds_between()
-            # Copies, in the graph's own types: the buffers belong to the next run.
+            # The next run overwrites the buffers, so these are copies, in the graph's types.
             return {
                 name: np.array(arrays[name], dtype=port.dtype)
                 for name, port in self.outputs.items()
@@ -157,17 +157,3 @@ class TensorRTEngine(Engine):
     def _failure(self, what: str) -> EngineError:
         why, remedy = explain(self._log.errors())
         return EngineError("%s: %s" % (what, why), remedy)
-
-
-def _fallen_back(onnx_path: str, threads: Optional[int], record: Record) -> Engine:
-    """onnxruntime's engine of a part whose record names a rule for that."""
-    if record.rule not in RULES:
-        raise EngineError(
-            "the record of %s falls back by an unknown rule '%s'" % (onnx_path, record.rule),
-            "run splitwatt build again",
-        )
-    from splitwatt.engines.backends import ort_cpu
-
-    engine = ort_cpu.open_engine(onnx_path, threads)
-    engine.fallback = "%s: %s" % (record.rule, record.reason)
-    return engine

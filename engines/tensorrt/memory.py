@@ -1,10 +1,10 @@
-"""The GPU through PyCUDA: its primary context, one stream, buffers that stay, two timing events.
+"""The GPU through PyCUDA: its primary context, one stream, reused buffers, two timing events.
 
-Every buffer is a pair: page-locked memory here, and memory of the same size there. They are made
-once, for the largest shape, so that an inference allocates nothing.
+Every buffer is a pair: page-locked memory on the host and memory of the same size on the GPU. It is
+allocated once, for the largest shape, so that an inference allocates nothing.
 """
 
-from typing import Any, List, Optional, Tuple
+from typing import Any, Dict, Tuple
 
 import numpy as np
 
@@ -13,12 +13,12 @@ from splitwatt.engines.tensorrt.versions import sm_name
 
 
 class Device:
-    """The first GPU and one stream on it; a context manager that makes it this thread's current.
+    """The first GPU and one stream on it; as a context manager, it becomes this thread's current GPU.
 
-    The primary context is shared with TensorRT, plugins and whatever else runs in this process.
+    TensorRT, plugins and all other code of this process share the primary context.
 
     Args:
-        driver: `pycuda.driver`, or what stands in for it in tests.
+        driver: `pycuda.driver`, or its substitute in tests.
 
     Raises:
         EngineError: no GPU, or CUDA does not work here.
@@ -29,7 +29,7 @@ class Device:
         try:
             driver.init()
             if not driver.Device.count():
-                raise EngineError("this machine has no GPU that CUDA knows", _REMEDY)
+                raise EngineError("CUDA finds no GPU on this machine", _REMEDY)
             device = driver.Device(0)
             self.name = str(device.name())
             self.sm = sm_name(device.compute_capability())
@@ -53,23 +53,23 @@ class Device:
         return int(self._stream.handle)
 
     def buffer(self, size_bytes: int) -> "Buffer":
-        """A pair of memories; EngineError where there is no room for it."""
+        """A new buffer; EngineError if memory is short."""
         try:
             return Buffer(self._cuda, max(1, int(size_bytes)))
         except self._cuda.MemoryError as error:
             raise EngineError(
-                "there is no memory left for a buffer of %.0f MB: %s" % (size_bytes / 1e6, error),
+                "no memory is left for a buffer of %.0f MB: %s" % (size_bytes / 1e6, error),
                 "close other programs, or use smaller images",
             )
 
     def upload(self, buffer: "Buffer", array: np.ndarray) -> None:
-        """Copy an array into a buffer's host half and start copying that to its device half."""
+        """Copy an array to a buffer's host half and start copying it to the device half."""
         host = buffer.host_view(array.shape, array.dtype)
         np.copyto(host, array)
         self._cuda.memcpy_htod_async(buffer.address, host, self._stream)
 
     def download(self, buffer: "Buffer", shape: Tuple[int, ...], dtype: Any) -> np.ndarray:
-        """Start copying a buffer's device half to its host half; a view, valid after `wait`."""
+        """Start copying a buffer's device half to its host half; returns a view, valid after `wait`."""
         host = buffer.host_view(shape, dtype)
         if host.size:
             self._cuda.memcpy_dtoh_async(host, buffer.address, self._stream)
@@ -80,14 +80,14 @@ class Device:
         self._events[index].record(self._stream)
 
     def wait(self) -> None:
-        """Wait until everything in the stream is done."""
+        """Wait until all work in the stream is done."""
         try:
             self._stream.synchronize()
         except self._cuda.Error as error:
-            raise EngineError("the GPU failed: %s" % error, "see dmesg for what it did")
+            raise EngineError("the GPU failed: %s" % error, "see dmesg for the driver's messages")
 
     def seconds_between(self) -> float:
-        """From event 0 to event 1 by the GPU's own clock, after `wait`."""
+        """Seconds from event 0 to event 1 by the GPU's own clock, after `wait`."""
         return float(self._events[1].time_since(self._events[0])) / 1000.0
 
     def close(self) -> None:
@@ -107,7 +107,7 @@ class Buffer:
 
     @property
     def address(self) -> int:
-        """Of the device half."""
+        """The address of the device half."""
         return int(self._device)
 
     def host_view(self, shape: Tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -115,25 +115,25 @@ class Buffer:
         size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
         if size > self.size_bytes:
             raise EngineError("a buffer of %d bytes cannot hold %d" % (self.size_bytes, size))
-        view = self._host[:size].view(dtype).reshape(shape)  # type: np.ndarray
+        view: np.ndarray = self._host[:size].view(dtype).reshape(shape)
         return view
 
     def free(self) -> None:
-        """Give both back; the object is of no use afterwards."""
+        """Free both halves; the buffer cannot be used afterwards."""
         self._device.free()
         del self._host
 
 
 class Buffers:
-    """Buffers by tensor name that only ever grow."""
+    """Buffers by tensor name, which grow but never shrink."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._by_name = {}  # type: dict
+        self._by_name: Dict[str, Buffer] = {}
 
     def get(self, name: str, size_bytes: int) -> Buffer:
-        """The buffer of a tensor, of at least that size."""
-        held: Optional[Buffer] = self._by_name.get(name)
+        """The buffer of a tensor, with at least that size."""
+        held = self._by_name.get(name)
         if held is None or held.size_bytes < size_bytes:
             if held is not None:
                 held.free()
@@ -141,12 +141,8 @@ class Buffers:
             held = self._by_name[name] = self._device.buffer(size_bytes)
         return held
 
-    def names(self) -> List[str]:
-        """The tensors that have a buffer."""
-        return sorted(self._by_name)
-
     def free(self) -> None:
-        """Give all back."""
+        """Free all buffers."""
         while self._by_name:
             self._by_name.popitem()[1].free()
 

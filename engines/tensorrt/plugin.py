@@ -1,7 +1,7 @@
-"""The library of TensorRT plugins (the range coder's operators): where it is, loading it, its version.
+"""Finds, loads and checks the library of TensorRT plugins: the range coder's operators.
 
-The library registers its operators when it is loaded, from TensorRT 10 on when the registry loads it.
-What was built for another TensorRT does not load, or registers nothing: both are one sentence here.
+The library registers its operators when it is loaded; from TensorRT 10 on, when the registry loads it.
+A library built for another TensorRT does not load or registers nothing: both are errors here.
 """
 
 import ctypes
@@ -20,15 +20,15 @@ _BUILD = "build it on this machine: splitwatt build BUNDLE"
 
 
 def library_path() -> str:
-    """Where the plugin library lies when it is built."""
+    """The path of the plugin library once it is built."""
     return os.path.join(_FOLDER, LIBRARY)
 
 
 def operators_in(onnx_bytes: bytes) -> Tuple[str, ...]:
-    """The operators of ours that a serialised ONNX graph uses.
+    """The operators of `OPERATORS` that a serialised ONNX graph uses.
 
-    Operator types are stored as plain text, so this needs no ONNX package. A weight that happened
-    to hold such a text would only make the library be loaded needlessly.
+    Operator types are stored as plain text, so this needs no ONNX package. If a weight contained such
+    a text by chance, the library would be loaded without need.
     """
     return tuple(name for name in OPERATORS if name.encode("ascii") in onnx_bytes)
 
@@ -39,13 +39,13 @@ def load_plugin(trt: Any, logger: Any, path: Optional[str] = None) -> str:
     Args:
         trt: the module `tensorrt`.
         logger: a TensorRT logger.
-        path: of the library; the place where `splitwatt build` puts it when omitted.
+        path: the library; by default where `splitwatt build` puts it.
 
     Returns:
-        The version of the operators ("1"), which an engine's record keeps.
+        The version of the operators ("1"), which is kept in an engine's record.
 
     Raises:
-        EngineError: missing, of another TensorRT or machine, or without the operators.
+        EngineError: missing, built for another TensorRT or machine, or without the operators.
     """
     path = library_path() if path is None else path
     if not os.path.isfile(path):
@@ -59,25 +59,22 @@ def load_plugin(trt: Any, logger: Any, path: Optional[str] = None) -> str:
         )
     trt.init_libnvinfer_plugins(logger, "")
     registry = trt.get_plugin_registry()
-    if generation(trt.__version__, runtime_of(trt)) == TYPED and not _ours(registry):
-        # From 10 on loading registers nothing: the registry asks the library for its creators.
+    registered = any(name in OPERATORS for name, _ in _creators(registry))
+    if generation(trt.__version__, runtime_of(trt)) == TYPED and not registered:
+        # From 10 on, loading registers nothing: the registry requests the library's creators.
         registry.load_library(path)
     return registered_version(_creators(registry), path)
 
 
 def _creators(registry: Any) -> List[Tuple[str, str]]:
-    # TensorRT 10 lists there what its newer kind of plugin registers, besides the older ones.
+    # In TensorRT 10 this list has the newer kind of plugins, besides the older ones.
     new = hasattr(registry, "all_creators")
     creators = registry.all_creators if new else registry.plugin_creator_list
     return [(each.name, each.plugin_version) for each in creators]
 
 
-def _ours(registry: Any) -> bool:
-    return any(name in OPERATORS for name, _ in _creators(registry))
-
-
 def registered_version(creators: Iterable[Tuple[str, str]], path: str) -> str:
-    """The one version of our operators among all that are registered, as (name, version).
+    """The version of our operators among all registered ones, given as (name, version).
 
     Raises:
         EngineError: an operator is missing, or they have different versions.
@@ -86,7 +83,7 @@ def registered_version(creators: Iterable[Tuple[str, str]], path: str) -> str:
     for name in OPERATORS:
         if name not in [pair[0] for pair in ours]:
             raise EngineError(
-                "the plugin library %s does not bring the operator %s" % (path, name), _BUILD
+                "the plugin library %s does not have the operator %s" % (path, name), _BUILD
             )
     versions = sorted({version for _, version in ours})
     if len(versions) > 1:
@@ -98,14 +95,10 @@ def registered_version(creators: Iterable[Tuple[str, str]], path: str) -> str:
 
 
 def check_version(needed: Optional[str], loaded: Optional[str], engine: str) -> None:
-    """Whether the loaded library is the one that an engine was built with.
-
-    Raises:
-        EngineError: it is another.
-    """
+    """Raise EngineError unless the loaded library has the version that an engine was built with."""
     if needed is not None and needed != loaded:
         raise EngineError(
-            "%s was built with version %s of the plugin library, but %s is here"
-            % (engine, needed, "none" if loaded is None else "version " + loaded),
+            "%s was built with version %s of the plugin library, but %s is installed"
+            % (engine, needed, "no version" if loaded is None else "version " + loaded),
             "run splitwatt build again",
         )

@@ -67,7 +67,8 @@ def capability(trt: Any, sm: str) -> Any:
 def capabilities(trt: Any) -> List[str]:
     """Every SM that it builds for: "7.5", "12.0"."""
     names = [name[2:] for name in dir(trt.ComputeCapability) if name[:2] == "SM"]
-    return ["%s.%s" % (digits[:-1], digits[-1]) for digits in sorted(names, key=int)]
+    numbers = sorted(int(digits) for digits in names if digits.isdigit())
+    return ["%d.%d" % divmod(number, 10) for number in numbers]
 
 
 def configure(trt: Any, sm: str, config: Any) -> None:
@@ -86,13 +87,20 @@ def _link_libraries() -> None:
     spec = importlib.util.find_spec("tensorrt_rtx_libs")
     if _links or spec is None or not spec.submodule_search_locations:
         return
-    folder = tempfile.TemporaryDirectory(prefix="splitwatt-rtx-")
-    _links.append(folder)
     paths = sorted(glob.glob(os.path.join(list(spec.submodule_search_locations)[0], "*.so.*")))
     names = [os.path.basename(path) for path in paths]
-    for path, name in zip(paths, names):
-        for link in (name, name.split(".so")[0] + ".so"):
-            os.symlink(path, os.path.join(folder.name, link))
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="splitwatt-rtx-")
+        _links.append(folder)
+        for path, name in zip(paths, names):
+            for link in {name, name.split(".so")[0] + ".so"}:
+                os.symlink(path, os.path.join(folder.name, link))
+    except OSError as error:
+        raise EngineError(
+            "the libraries of TensorRT for RTX need links in a temporary folder, which cannot be "
+            "made: %s" % error,
+            "set TMPDIR to a folder that can be written",
+        )
     for name in names:
         try:
             ctypes.CDLL(os.path.join(folder.name, name))

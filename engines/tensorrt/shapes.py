@@ -1,7 +1,7 @@
-"""The sizes an engine must take: TensorRT wants the smallest, the usual and the largest.
+"""The sizes that an engine must accept: TensorRT needs the smallest, the usual and the largest.
 
-The image's range follows from the bundle's preprocessing; what comes after the image is measured,
-by running the parts before it in onnxruntime at those three sizes.
+The image's range follows from the bundle's preprocessing. The sizes of later tensors are measured:
+the earlier parts run in onnxruntime at those three sizes.
 """
 
 import math
@@ -11,15 +11,15 @@ import numpy as np
 
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.engines.backends import load_engine
-from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.backends.strips import alignment, overlap, strips_at
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part, Port, Preprocess
 
 Shape = Tuple[int, ...]
 Range = Tuple[Shape, Shape, Shape]
-# Longer side over shorter side: a film's frame has 2.39, a photograph 1.5, a panorama more.
+# Longer side over shorter side. A film has 2.39, a photograph 1.5, a panorama more.
 ASPECT = 2.4
+MAX_ASPECT = 100
 # int64 (2,) inputs: height and width of the image's valid region, and of the whole input.
 _SIZES = ("valid_size", "input_size")
 
@@ -32,10 +32,13 @@ def image_range(preprocess: Preprocess, aspect: float = ASPECT) -> Tuple[Shape, 
         aspect: the most elongated image, longer side over shorter.
 
     Raises:
-        EngineError: `aspect` is below 1.
+        EngineError: `aspect` is not from 1 to 100.
     """
-    if aspect < 1:
-        raise EngineError("an aspect ratio is the longer side over the shorter: at least 1")
+    if not 1 <= aspect <= MAX_ASPECT:
+        raise EngineError(
+            "the aspect ratio (longer side over shorter) must be from 1 to %d, not %g"
+            % (MAX_ASPECT, aspect)
+        )
     resize = preprocess.resize
     if preprocess.crop is not None:
         smallest = largest = tuple(preprocess.crop)
@@ -46,7 +49,7 @@ def image_range(preprocess: Preprocess, aspect: float = ASPECT) -> Tuple[Shape, 
         shorter = resize.size
         if resize.max_size is not None and longer > resize.max_size:
             longer = resize.max_size
-            shorter = min(shorter, int(resize.max_size / aspect))
+            shorter = max(1, min(shorter, int(resize.max_size / aspect)))
         smallest, largest = (shorter, shorter), (longer, longer)
     multiple = preprocess.pad_multiple or 1
     padded = [tuple(-(-side // multiple) * multiple for side in size) for size in
@@ -58,7 +61,7 @@ def profile_of(bundle: Bundle, part: Part, aspect: float = ASPECT) -> Dict[str, 
     """Every input of a part: its smallest, usual and largest shape, or values for `*_size` inputs.
 
     Raises:
-        EngineError: an input that no part before it makes, or a part that onnxruntime cannot run.
+        EngineError: no earlier part makes an input, or onnxruntime cannot run an earlier part.
     """
     smallest, largest = image_range(bundle.manifest.preprocess, aspect)
     usual = _usual(bundle, smallest, largest)
@@ -68,7 +71,7 @@ def profile_of(bundle: Bundle, part: Part, aspect: float = ASPECT) -> Dict[str, 
     for port in part.inputs:
         if port.name not in made[0]:
             raise EngineError(
-                "%s: nothing before the part '%s' makes its input '%s'"
+                "%s: no part before '%s' makes its input '%s'"
                 % (bundle.path, part.name, port.name),
                 "export the bundle again",
             )
@@ -80,7 +83,7 @@ def profile_of(bundle: Bundle, part: Part, aspect: float = ASPECT) -> Dict[str, 
 
 
 def _of_strips(part: Part, smallest: Shape, usual: Shape, largest: Shape) -> List[Shape]:
-    """The sizes of the strips where the part runs on strips of the largest image, else as given."""
+    """The sizes of the strips, where the part runs on strips of the largest image; else the given."""
     sizes = [smallest, usual, largest]
     outputs = {port.name: port for port in part.outputs}
     if part.strips is None or len(strips_at(part.strips, outputs, *largest)) == 1:
@@ -94,7 +97,7 @@ def _of_strips(part: Part, smallest: Shape, usual: Shape, largest: Shape) -> Lis
 
 
 def _up_to(ranged: Range, port: Port, most: Tuple[Optional[int], ...]) -> Range:
-    """A range whose lengths that depend on what an image shows go from 1 to `most`, usually `most`."""
+    """A range in which each length that depends on the image's content is 1 to `most`, usually `most`."""
     free = [side is None and limit is not None for side, limit in zip(port.shape, most)]
 
     def bounded(shape: Shape, bounds: Tuple[Optional[int], ...]) -> Shape:
@@ -108,7 +111,7 @@ def _up_to(ranged: Range, port: Port, most: Tuple[Optional[int], ...]) -> Range:
 
 
 def _usual(bundle: Bundle, smallest: Shape, largest: Shape) -> Shape:
-    """The size that the manifest counts operations at, kept within the range."""
+    """The size at which the manifest counts operations, limited to the range."""
     for part in bundle.manifest.parts:
         size = part.gmac_at.get("image")
         if size is not None:
@@ -119,37 +122,30 @@ def _usual(bundle: Bundle, smallest: Shape, largest: Shape) -> Shape:
 
 
 def _known(size: Shape, bundle: Bundle, part: Part) -> Dict[str, Shape]:
-    """What is known before a part at an image of `size`: shapes, and the sizes' own values."""
+    """The shapes of all tensors before a part, and the values of `*_size`, for an image of `size`."""
     shapes: Dict[str, Shape] = {"image": (1, 3) + tuple(size)}
     shapes.update({name: tuple(size) for name in _SIZES})
-    needed = bundle.manifest.parts[: _position(bundle, part)]
     if all(port.name in shapes for port in part.inputs):
         return shapes
     tensors: Dict[str, np.ndarray] = {"image": np.zeros(shapes["image"], np.float32)}
     for name in _SIZES:
         tensors[name] = np.array(size, np.int64)
-    for before in needed:
+    for before in bundle.manifest.parts:
+        if before.name == part.name:
+            break
         with load_engine("cpu", bundle.part_path(before.name)) as engine:
-            tensors.update(_run(engine, tensors))
+            missing = [name for name in engine.inputs if name not in tensors]
+            if missing:
+                raise EngineError("no part makes the input '%s' of %s" % (missing[0], engine.name))
+            tensors.update(engine.run({name: tensors[name] for name in engine.inputs}))
         if all(port.name in tensors for port in part.inputs):
             break
     shapes.update({name: tensors[name].shape for name in tensors if name not in shapes})
     return shapes
 
 
-def _run(engine: Engine, tensors: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    missing = [name for name in engine.inputs if name not in tensors]
-    if missing:
-        raise EngineError("nothing makes the input '%s' of %s" % (missing[0], engine.name))
-    return engine.run({name: tensors[name] for name in engine.inputs})
-
-
-def _position(bundle: Bundle, part: Part) -> int:
-    return [p.name for p in bundle.manifest.parts].index(part.name)
-
-
 def _check_order(ranged: Range, part: Part, port: Port) -> None:
-    """TensorRT refuses a range whose middle is outside; say it for what it is."""
+    """Explain a range whose usual size is outside it, which TensorRT refuses without a reason."""
     sides: List[Tuple[int, ...]] = list(zip(*ranged))
     if any(not low <= middle <= high for low, middle, high in sides):
         raise EngineError(

@@ -1,7 +1,7 @@
-"""Running an engine by the API of TensorRT 8.5 and on: tensors have names, outputs may grow.
+"""Runs an engine with the API of TensorRT 8.5 and later, where tensors have names.
 
-TensorRT asks for the memory of an output whose size depends on values (boxes that survive a
-suppression, the coder's string) while it runs; the buffer stays for the next run.
+The size of some outputs depends on values: the boxes that a suppression keeps, the coder's string.
+TensorRT requests their memory during a run; the buffer stays for the next run.
 """
 
 from typing import Any, Dict, List, Mapping, Optional, Tuple
@@ -41,7 +41,7 @@ class TensorsRunner:
         self._growing = _allocator_class(trt)(self._buffers)
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
-        """Run once; views into buffers that the next run overwrites."""
+        """Run once; returns views into buffers that the next run overwrites."""
         for name in self.inputs:
             self._set_input(name, as_dtype(feeds[name], self._dtypes[name], name))
         for name in self.outputs:
@@ -88,7 +88,7 @@ class TensorsRunner:
             self._address(name, self._buffers.get(name, size).address)
 
     def _known_shape(self, name: str) -> Optional[Tuple[int, ...]]:
-        """The output's shape by those of the inputs; None where it depends on values."""
+        """The output's shape as the inputs' shapes determine it; None where it depends on values."""
         shape = tuple(self._context.get_tensor_shape(name))
         return None if any(size < 0 for size in shape) else shape
 
@@ -106,10 +106,10 @@ class TensorsRunner:
 
 
 def _allocator_class(trt: Any) -> Any:
-    """The class of output allocators: made here because its base is TensorRT's."""
+    """The class of output allocators, made here because its base class is TensorRT's."""
 
     class GrowingOutputs(trt.IOutputAllocator):  # type: ignore[misc]
-        """Gives outputs the memory that they turn out to need, and keeps the shapes."""
+        """Allocates memory for outputs when TensorRT requests it, and keeps their shapes."""
 
         def __init__(self, buffers: Buffers) -> None:
             trt.IOutputAllocator.__init__(self)
@@ -117,7 +117,7 @@ def _allocator_class(trt: Any) -> Any:
             self._buffers = buffers
 
         def reallocate_output(self, name: str, memory: int, size: int, alignment: int) -> int:
-            """Called by TensorRT: the address of at least `size` bytes, 0 where there are none."""
+            """Called by TensorRT: the address of at least `size` bytes, or 0 if memory is short."""
             try:
                 return self._buffers.get(name, size).address
             except EngineError:
@@ -126,7 +126,7 @@ def _allocator_class(trt: Any) -> Any:
         def reallocate_output_async(
             self, name: str, memory: int, size: int, alignment: int, stream: int
         ) -> int:
-            """As above; TensorRT 10 asks this one."""
+            """Like `reallocate_output`; TensorRT 10 calls this one."""
             return self.reallocate_output(name, memory, size, alignment)
 
         def notify_shape(self, name: str, shape: Any) -> None:

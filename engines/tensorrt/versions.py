@@ -1,6 +1,6 @@
-"""Which TensorRT this is, and whether it can serve this board and bundle; imports no TensorRT.
+"""TensorRT's versions, and whether one fits a board and a bundle; imports no TensorRT.
 
-Three generations of the Python API are distinguished by the version alone:
+The version alone tells which of three generations of the Python API it has:
 
 ==============  ==========  ==================================================================
 generation      TensorRT    what differs
@@ -12,21 +12,21 @@ generation      TensorRT    what differs
 """
 
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Tuple
 
 from splitwatt.device_configs.errors import EngineError, TargetError
 from splitwatt.device_configs.targets import Target, known_targets, load_target
 
 OLDEST = (8, 2)
-# The two runtimes, by their backends' names. TensorRT for RTX counts its versions from 1.0 and has
-# the API of TensorRT 11.
+# The two runtimes, by the names of their backends. TensorRT for RTX has versions from 1.0 on, and the
+# API of TensorRT 11.
 TENSORRT, RTX = "tensorrt", "tensorrt-rtx"
 TITLES = {TENSORRT: "TensorRT", RTX: "TensorRT for RTX"}
 BINDINGS, TENSORS, TYPED = "bindings", "tensors", "typed"
 
 
 class Machine(NamedTuple):
-    """What an engine is tied to: TensorRT's version ("8.2.1"), the GPU's SM ("5.3"), its name."""
+    """What an engine needs: TensorRT's version ("8.2.1") and the GPU's SM ("5.3"); the GPU's name."""
 
     tensorrt: str
     sm: str
@@ -52,7 +52,7 @@ def parse_version(text: str) -> Tuple[int, ...]:
 
 
 def short_version(text: str) -> str:
-    """The first three numbers of a version: what engines are tied to."""
+    """The first three numbers of a version: an engine needs the same ones."""
     return ".".join(str(number) for number in parse_version(text))
 
 
@@ -60,14 +60,14 @@ def generation(version: str, runtime: str = TENSORRT) -> str:
     """The generation of the Python API of a TensorRT.
 
     Raises:
-        EngineError: it is older than 8.2, the first that this project knows.
+        EngineError: it is older than 8.2, the oldest that splitwatt supports.
     """
     numbers = parse_version(version)
     if runtime == RTX:
         return TYPED
     if numbers[:2] < OLDEST:
         raise EngineError(
-            "TensorRT %s is too old: 8.2 is the oldest that splitwatt builds for%s"
+            "TensorRT %s is too old: splitwatt needs 8.2 or later%s"
             % (version, " (JetPack 4.6.0 brings 8.0)" if numbers[:2] == (8, 0) else ""),
             "update JetPack to 4.6.1 or later: sudo apt update && sudo apt dist-upgrade",
         )
@@ -77,7 +77,7 @@ def generation(version: str, runtime: str = TENSORRT) -> str:
 
 
 def has_precision_flags(version: str, runtime: str = TENSORRT) -> bool:
-    """Whether FP16 and INT8 are builder flags; from TensorRT 11 on only the graph decides."""
+    """Whether FP16 and INT8 are builder flags; from TensorRT 11 on, only the graph decides."""
     return runtime == TENSORRT and parse_version(version)[0] < 11
 
 
@@ -87,15 +87,15 @@ def serves(target: Target, runtime: str) -> bool:
 
 
 def check_target(target: Target, here: Machine) -> None:
-    """Whether a bundle that was exported for `target` may be built on this machine.
+    """Raise TargetError unless engines for `target` can be built on this machine.
 
     Raises:
-        TargetError: the target has no TensorRT, its GPU is another, or TensorRT is older than its.
+        TargetError: the target has no TensorRT, has another GPU, or needs a later TensorRT.
     """
     if here.runtime == RTX:
         if not serves(target, RTX):
             raise TargetError(
-                "TensorRT for RTX does not serve the target '%s': it runs on x86-64 with a GPU of "
+                "TensorRT for RTX does not support the target '%s': it needs x86-64 and a GPU of "
                 "SM 7.5 or later that it lists" % target.name,
                 "on that machine run splitwatt build, without --backend",
             )
@@ -122,11 +122,7 @@ def check_target(target: Target, here: Machine) -> None:
 
 
 def check_precision(precision: str, target: Target) -> None:
-    """Refuse a precision that the target has no fast path for.
-
-    Raises:
-        TargetError: it would be slower than fp32, or does not exist.
-    """
+    """Raise TargetError for an unknown precision, or one that is slower than fp32 on the target."""
     if precision not in ("fp32", "fp16", "int8"):
         raise TargetError("there is no precision '%s'" % precision, "known: fp32, fp16, int8")
     if precision not in target.precisions:
@@ -139,17 +135,17 @@ def check_precision(precision: str, target: Target) -> None:
 def flags_for(precision: str, version: str, exported: str, runtime: str = TENSORRT) -> List[str]:
     """The builder flags of a precision, by their names in `BuilderFlag`.
 
-    fp32 is fp32: TF32, which rounds products to 10 bits, is never set here. A graph in fp32 may be
-    built in fp16 where that is a flag; a graph in fp16 or int8 is built in that. int8 engines may
-    use fp16 where a layer has no int8 kernel.
+    TF32, which rounds products to 10 bits, is never set. A graph in fp32 may be built in fp16 where
+    that is a flag; a graph in fp16 or int8 is built in its own precision. An int8 engine may use fp16
+    for a layer without an int8 kernel.
 
     Args:
-        precision: to build in.
-        version: TensorRT's.
-        exported: the precision of the graph itself, as the manifest says.
+        precision: the precision to build in.
+        version: TensorRT's version.
+        exported: the graph's own precision, as the manifest says.
 
     Raises:
-        EngineError: the graph is in another precision, and no flag makes up for that.
+        EngineError: the graph is in another precision, and no flag changes that.
     """
     flagged = has_precision_flags(version, runtime)
     if precision != exported and not (flagged and (exported, precision) == ("fp32", "fp16")):
@@ -171,15 +167,13 @@ def sm_name(major_minor: Tuple[int, int]) -> str:
 def _newer_jetpack(target: Target) -> str:
     fact = target.facts.get("jetpack")
     wanted = "JetPack %s" % fact.value if fact is not None and fact.value else "a newer TensorRT"
-    return "install %s, which %s should have" % (wanted, target.name)
+    return "install %s, which the target %s needs" % (wanted, target.name)
 
 
 def _for_sm(sm: str) -> List[str]:
-    """The targets whose GPU has this SM; all with a GPU where none has."""
-    sms: Dict[str, Optional[str]] = {}
-    for name in known_targets():
-        fact = load_target(name).facts.get("sm")
-        sms[name] = fact.value if fact is not None else None
+    """The targets whose GPU has this SM; if there are none, all with a GPU."""
+    facts = {name: load_target(name).facts.get("sm") for name in known_targets()}
+    sms = {name: fact.value for name, fact in facts.items() if fact is not None}
     same = [name for name, value in sms.items() if value == sm]
     return same or [name for name, value in sms.items() if value]
 

@@ -14,7 +14,7 @@ from splitwatt.engines.bundle.arrays import save_arrays
 from splitwatt.engines.bundle.bundle import MANIFEST, Bundle
 from splitwatt.engines.bundle.manifest import Manifest, Sample
 from splitwatt.engines.pipeline.image import decode_image
-from splitwatt.engines.pipeline.pipeline import Outcome, WholePipeline, whole
+from splitwatt.engines.pipeline.pipeline import Outcome, WholePipeline
 from splitwatt.engines.pipeline.postprocess import Answer
 
 
@@ -42,7 +42,7 @@ def make_samples(folder: str, photos: Sequence[str], backend: str = "cpu") -> Ma
     if len(names) != len(photos):
         raise UsageError("two of the sample photographs have the same file name")
     bundle = Bundle.open(folder)
-    with whole(bundle, backend) as pipeline:
+    with WholePipeline(bundle, backend) as pipeline:
         samples = [_make_sample(folder, photo, pipeline) for photo in photos]
     manifest = bundle.manifest._replace(samples=samples)
     write_manifest(folder, manifest)

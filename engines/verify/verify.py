@@ -1,4 +1,4 @@
-"""A bundle against itself: its photographs, run here, against the outputs that it carries."""
+"""Verifies a bundle: runs its photographs here and compares with the outputs that it carries."""
 
 from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple
 
@@ -10,24 +10,24 @@ from splitwatt.engines.bundle.bundle import Bundle, SampleFiles
 from splitwatt.engines.bundle.manifest import Rounding
 from splitwatt.engines.codecs.base import ROUNDING_SHARE, Codec
 from splitwatt.engines.pipeline.image import decode_image
-from splitwatt.engines.pipeline.pipeline import BoardPipeline, LocalPipeline, Request, whole
+from splitwatt.engines.pipeline.pipeline import BoardPipeline, LocalPipeline, Request, WholePipeline
 from splitwatt.engines.pipeline.postprocess import Answer
 from splitwatt.engines.rangecoder.golden import run_golden
 from splitwatt.engines.verify.agreement import agreement, moved
 
 Arrays = Dict[str, np.ndarray]
 
-# Of a score: relative to the expected one, or to the floor where that is larger. Of a box's corner:
-# relative to the image's longer side.
+# A score's difference is relative to the expected score, or to the floor where that is larger; a box
+# corner's is relative to the image's longer side.
 TOLERANCE = 1e-3
 _SCORE_FLOOR = 1e-2
 MASK_DISAGREEMENT = 1e-3
-# Percentage points of the answers that may be fp32's less often than the manifest states.
+# How many percentage points fewer answers than the manifest states may agree with fp32.
 AGREEMENT_MARGIN = 10.0
 
 
 class Check(NamedTuple):
-    """One thing that was compared: whether it agrees, and by how much it differs, in words."""
+    """One comparison: whether it passed, and the difference in words."""
 
     name: str
     passed: bool
@@ -39,21 +39,21 @@ def verify(
 ) -> Iterator[Check]:
     """Run every sample photograph of a bundle and compare, check by check.
 
-    A split model's coder is run over its golden vectors first, on every path of this machine.
+    For a split model, the range coder first codes its golden vectors on every path of this machine.
 
-    Where a board's engine rounds a few latents otherwise than the machine that exported, the bytes
-    differ; that is a separate check, and the server's half is then fed the bundle's bytes.
+    A board's engine may round a few latents differently from the machine that exported. Then the
+    bytes differ: that is a separate check, and the server's half gets the bundle's bytes.
 
-    Board parts in another precision than fp32 are held against fp32's outputs, which such a bundle
-    carries: they must be about as near to them as the manifest states.
+    Board parts in fp16 or int8 are compared with fp32's outputs, which such a bundle carries: they
+    must be about as close as the manifest states.
 
     Args:
-        bundle: opened with all its parts, or a board's half: then its bytes alone are compared.
-        backend: what runs the parts.
-        server_backend: what runs the server's; the same when None.
+        bundle: opened with all its parts, or a board's half, of which only the bytes are compared.
+        backend: runs the parts.
+        server_backend: runs the server's parts; `backend` when None.
 
     Raises:
-        BundleError: the bundle has no samples, or their outputs are not what its tasks give.
+        BundleError: the bundle has no samples, or their outputs do not fit its tasks.
         EngineError: a part cannot run here.
     """
     if not bundle.manifest.samples:
@@ -68,7 +68,7 @@ def verify(
                 expected = _expected(bundle, sample)
                 yield _compare_request(sample.name, request, expected, board.codec, rounding)
         return
-    with whole(bundle, backend, server_backend) as pipeline:
+    with WholePipeline(bundle, backend, server_backend) as pipeline:
         if rounding is not None and isinstance(pipeline.board, LocalPipeline):
             yield from _agree(bundle, pipeline.board, rounding)
             return
@@ -94,11 +94,11 @@ def verify(
 
 
 def _agree(bundle: Bundle, pipeline: LocalPipeline, rounding: Rounding) -> Iterator[Check]:
-    """One check for each task of a local model: how many answers are fp32's, over all photographs.
+    """One check per task of a local model: how many answers agree with fp32, over all photographs.
 
-    A few less than stated pass: another machine rounds otherwise.
+    A few fewer than stated are accepted, because another machine rounds differently.
     """
-    counts = {task: [] for task in bundle.manifest.tasks}  # type: Dict[str, List[Tuple[int, int]]]
+    counts: Dict[str, List[Tuple[int, int]]] = {task: [] for task in bundle.manifest.tasks}
     for sample in bundle.samples():
         expected = _expected(bundle, sample)
         answer = pipeline.run(decode_image(sample.photo))[0]
@@ -114,7 +114,7 @@ def _agree(bundle: Bundle, pipeline: LocalPipeline, rounding: Rounding) -> Itera
 
 
 def _coder() -> Iterator[Check]:
-    """One check for each path of the range coder on this machine: do its golden vectors agree?"""
+    """One check per path of the range coder on this machine, on the golden vectors."""
     checks = run_golden()
     for path in sorted({check.path for check in checks}):
         own = [check for check in checks if check.path == path]
@@ -124,14 +124,11 @@ def _coder() -> Iterator[Check]:
 
 
 def compare_task(name: str, task: str, answer: Answer, expected: Arrays, longer_side: int) -> Check:
-    """Compare a task's answer.
+    """Compare a task's answer with the arrays `expected` ("TASK.FIELD" -> array).
 
     Args:
-        name: of the photograph.
-        task: the task.
-        answer: made here.
-        expected: "TASK.FIELD" -> array.
-        longer_side: of the image in pixels, which boxes are measured by.
+        name: the photograph's name.
+        longer_side: the image's longer side in pixels; differences of boxes are relative to it.
     """
     due = _due(expected, task)
     if task == "segmentation":
@@ -144,7 +141,7 @@ def compare_task(name: str, task: str, answer: Answer, expected: Arrays, longer_
 
 
 def _due(expected: Arrays, task: str) -> Arrays:
-    """What is expected of one task."""
+    """The expected arrays of one task."""
     prefix = task + "."
     return {key[len(prefix) :]: expected[key] for key in expected if key.startswith(prefix)}
 
@@ -152,9 +149,9 @@ def _due(expected: Arrays, task: str) -> Arrays:
 def _compare_request(
     name: str, request: Request, expected: Arrays, codec: Codec, rounding: Optional[Rounding]
 ) -> Check:
-    """The board's bytes: equal, or what the codec takes for the same thing from another machine.
+    """Compare the board's bytes: they are equal, or the codec accepts the difference as rounding.
 
-    In another precision than fp32: no more values move than twice as many as the manifest states.
+    In fp16 or int8, at most twice as many values may change as the manifest states.
     """
     name += " payload"
     due = expected["payload"].tobytes()
@@ -176,7 +173,7 @@ def _compare_request(
 
 
 def _compare_decoded(name: str, expected: Arrays, codec: Codec) -> Check:
-    """The picture in the bundle's bytes, decoded by this machine's library."""
+    """Compare the image that this machine's library decodes from the bundle's bytes."""
     size = (int(expected["sizes"][4]), int(expected["sizes"][5]))
     decoded = codec.decode(expected["payload"].tobytes(), size)
     due = {"image": _levels(expected["decoded"])}
@@ -186,7 +183,7 @@ def _compare_decoded(name: str, expected: Arrays, codec: Codec) -> Check:
 
 
 def _levels(pixels: np.ndarray) -> np.ndarray:
-    """uint8 as a codec gives it: float32 in 0 to 1."""
+    """uint8 pixels as codecs return them: float32 from 0 to 1."""
     return pixels.astype(np.float32) / np.float32(255)
 
 
@@ -200,7 +197,7 @@ def _compare_classes(answer: Arrays, due: Arrays) -> Tuple[bool, str]:
 
 
 def _compare_boxes(answer: Arrays, due: Arrays, longer_side: int) -> Tuple[bool, str]:
-    """Every expected box matches another box here, wherever near-equal scores put it."""
+    """Match every expected box with a different box, in any order: near-equal scores may swap."""
     count = len(due["labels"])
     if len(answer["labels"]) != count:
         return False, "%d boxes, not %d" % (len(answer["labels"]), count)
@@ -211,7 +208,7 @@ def _compare_boxes(answer: Arrays, due: Arrays, longer_side: int) -> Tuple[bool,
         gap = np.maximum(corners, _score_gap(answer["scores"], score))
         gap[~free | (answer["labels"] != label)] = np.inf
         best = int(gap.argmin())
-        if gap[best] > TOLERANCE:
+        if not gap[best] <= TOLERANCE:
             return False, "no box of class %d at %s" % (label, np.round(box, 1).tolist())
         free[best] = False
         largest = max(largest, float(gap[best]))
@@ -231,21 +228,35 @@ def _score_gap(scores: np.ndarray, due: np.ndarray) -> np.ndarray:
     return np.asarray(np.abs(scores - due) / np.maximum(np.abs(due), _SCORE_FLOOR))
 
 
-_FIELDS = {
-    "classification": ("labels", "scores"),
-    "detection": ("boxes", "labels", "scores"),
-    "segmentation": ("mask",),
+# Of a task's expected arrays: the kind of their values, and how many sides each has.
+_FIELDS: Dict[str, Dict[str, Tuple[str, int]]] = {
+    "classification": {"labels": ("iu", 1), "scores": ("f", 1)},
+    "detection": {"boxes": ("f", 2), "labels": ("iu", 1), "scores": ("f", 1)},
+    "segmentation": {"mask": ("iu", 2)},
 }
+_REQUEST = {"payload": ("u", 1), "sizes": ("i", 1)}
 
 
 def _expected(bundle: Bundle, sample: SampleFiles) -> Arrays:
+    """The arrays expected for a photograph, checked: the bundle may be a stranger's."""
     arrays = load_arrays(sample.expected)
-    due: List[str] = ["payload", "sizes"] if bundle.manifest.split else []
+    due = dict(_REQUEST) if bundle.manifest.split else {}
     for task in bundle.manifest.tasks:
-        due += ["%s.%s" % (task, name) for name in _FIELDS[task]]
-    for name in due:
+        due.update({"%s.%s" % (task, name): form for name, form in _FIELDS[task].items()})
+    for name, (kinds, sides) in due.items():
         if name not in arrays:
-            raise BundleError(
-                "%s lacks the array '%s'" % (sample.expected, name), "export it again"
+            raise _unusable(sample, "lacks the array '%s'" % name)
+        array = arrays[name]
+        fits = array.dtype.kind in kinds and array.ndim == sides and np.isfinite(array).all()
+        if not fits or (name.endswith(".boxes") and array.shape[1] != 4):
+            raise _unusable(
+                sample, "holds '%s' as %s %s, or not finite" % (name, array.dtype, array.shape)
             )
+    for task in bundle.manifest.tasks:
+        if len({len(arrays["%s.%s" % (task, name)]) for name in _FIELDS[task]}) > 1:
+            raise _unusable(sample, "holds arrays of different lengths for the task " + task)
     return arrays
+
+
+def _unusable(sample: SampleFiles, what: str) -> BundleError:
+    return BundleError("%s %s" % (sample.expected, what), "export the bundle again")

@@ -71,7 +71,7 @@ def test_a_command_that_takes_a_bundle_is_told_of_its_target(file, tmp_path, pho
 
 
 def test_a_file_is_known_by_its_name_from_then_on(file):
-    with pytest.raises(UsageError, match=f"by its file, {file.name}"):
+    with pytest.raises(UsageError, match=f"give its file, {file.name}"):
         targets.load_target(file.stem)
     assert targets.spelling(file.stem) == file.stem
     assert targets.target_name(str(file)) == file.stem
@@ -84,7 +84,7 @@ def test_another_target_by_a_name_of_splitwatt_s_own_is_refused(file):
     text = file.read_text()
     own = file.with_name("nano.yaml")
     own.write_text(text.replace("name: raspberry_pi_5", "name: nano"))
-    with pytest.raises(ConfigError, match="give it another name"):
+    with pytest.raises(ConfigError, match="rename the target and its file"):
         targets.load_target(str(own))
     packaged = ROOT / "device_configs" / "nano.yaml"
     assert targets.load_target(str(packaged)) == targets.load_target("nano")

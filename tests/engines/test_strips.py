@@ -1,5 +1,7 @@
 """An encoder on strips gives what it gives on the whole image, within the memory of the target."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,13 @@ from torch import nn
 
 from splitwatt.device_configs.errors import ImageError
 from splitwatt.engines.backends import load_engine
-from splitwatt.engines.backends.strips import StripEngine, held_bytes, strips_at
+from splitwatt.engines.backends.strips import (
+    StripEngine,
+    alignment,
+    held_bytes,
+    runs_on_strips,
+    strips_at,
+)
 from splitwatt.engines.bundle.manifest import Port, Preprocess, Resize, StripRows, Strips
 from splitwatt.engines.pipeline.preprocess import max_input_pixels, preprocess
 from splitwatt.export.tracing.strips import strips_of
@@ -127,6 +135,47 @@ def test_two_outputs_of_different_scales(tmp_path):
         assert len(plan) > 1
         for output in ("latent", "side"):
             assert np.array_equal(whole[output], made[output])
+
+
+def test_outputs_whose_strides_have_no_common_multiple_but_their_product(tmp_path):
+    import onnx
+
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(3, 5, 3, 3)
+
+        def forward(self, x):
+            return self.a(x), self.b(x)
+
+    path = export(Two(), tmp_path, ("latent", "side"))
+    strips = strips_of(onnx.load(path), 1)
+    assert alignment(strips) == 6
+    engine = load_engine("cpu", path, 1)
+    for height in (97, 128, 200):
+        image = np.random.RandomState(height).rand(1, 3, height, 40).astype(np.float32)
+        whole, made, plan = halves(engine, strips, image, 2)
+        assert len(plan) > 1
+        for output in ("latent", "side"):
+            assert np.array_equal(whole[output], made[output])
+
+
+def test_strips_that_a_manifest_states_for_another_graph_are_not_used():
+    rows = Strips([StripRows("latent", 4, 6, 10)], 288, 400)
+    maps = (1, 3, None, None)
+
+    def engine(given, *made):
+        return SimpleNamespace(
+            inputs={name: Port(name, "float32", maps) for name in given},
+            outputs={port.name: port for port in made},
+        )
+
+    latent = Port("latent", "float32", maps)
+    assert runs_on_strips(engine(["image"], latent), rows)
+    assert not runs_on_strips(engine(["pixels"], latent), rows)
+    assert not runs_on_strips(engine(["image", "size"], latent), rows)
+    assert not runs_on_strips(engine(["image"], latent, latent._replace(name="x")), rows)
+    assert not runs_on_strips(engine(["image"], latent._replace(shape=(1, None))), rows)
 
 
 NOT_IN_STRIPS = {

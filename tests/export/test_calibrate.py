@@ -11,7 +11,7 @@ from PIL import Image
 
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import decode_image
-from splitwatt.engines.pipeline.pipeline import whole
+from splitwatt.engines.pipeline.pipeline import WholePipeline
 from splitwatt.engines.rangecoder import RangeCoder, Tables
 from splitwatt.export.calibrate.calibrate import refit
 from tests.conftest import splitwatt
@@ -54,7 +54,7 @@ def test_the_new_bundle_answers_as_the_old_one(made, bundles, folder):
     before, after = Bundle.open(str(bundles / MODEL)), Bundle.open(str(out))
     assert before.manifest.codec.tables_id != after.manifest.codec.tables_id
     assert "refitted to 12 images" in after.manifest.weights.notes[-1]
-    with whole(before) as one, whole(after) as two:
+    with WholePipeline(before) as one, WholePipeline(after) as two:
         sizes = []
         for path in sorted(folder.iterdir())[:3]:
             rgb = decode_image(str(path))

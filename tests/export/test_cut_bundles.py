@@ -10,7 +10,7 @@ from splitwatt.device_configs.targets import load_target
 from splitwatt.engines.bundle.arrays import load_arrays
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import decode_image
-from splitwatt.engines.pipeline.pipeline import whole
+from splitwatt.engines.pipeline.pipeline import WholePipeline
 from splitwatt.engines.tensorrt.building import build
 from splitwatt.engines.tensorrt.shapes import profile_of
 from splitwatt.engines.verify.verify import compare_task
@@ -122,7 +122,7 @@ def test_a_cut_model_answers_as_the_whole_one(cut_bundles, bundles):
 def test_the_pieces_are_one_stage(cut_bundles):
     bundle = opened(cut_bundles, "nano", "ladon_r50@20.48")
     rgb = decode_image(bundle.samples()[0].photo)
-    with whole(bundle) as pipeline:
+    with WholePipeline(bundle) as pipeline:
         stages = pipeline.run(rgb).stages
     assert [s for s in stages if "detector" in s] == ["server.detector"]
 

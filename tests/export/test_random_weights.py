@@ -8,7 +8,7 @@ import torch
 
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import decode_image
-from splitwatt.engines.pipeline.pipeline import whole
+from splitwatt.engines.pipeline.pipeline import WholePipeline
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.random_weights import (
     bits_at,
@@ -24,7 +24,7 @@ from tests.conftest import BUNDLES
 @pytest.mark.parametrize("name", BUNDLES)
 def test_every_photograph_gives_real_answers(bundles, photographs, name):
     first = set()
-    with whole(Bundle.open(str(bundles / name))) as pipeline:
+    with WholePipeline(Bundle.open(str(bundles / name))) as pipeline:
         for photo in photographs:
             answer = pipeline.run(decode_image(str(photo))).answer
             if "detection" in answer:

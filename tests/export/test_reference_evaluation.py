@@ -15,7 +15,7 @@ from torchvision.transforms import functional as tv
 from torchvision.transforms._presets import ImageClassification, SemanticSegmentation
 
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.pipeline.pipeline import whole
+from splitwatt.engines.pipeline.pipeline import WholePipeline
 from splitwatt.export import zoo
 from splitwatt.export.tracing.photos import photos
 from splitwatt.export.weights.random_weights import seeded
@@ -50,7 +50,7 @@ def network(name):
 
 
 def deployed(folder, images):
-    with whole(Bundle.open(str(folder))) as pipeline:
+    with WholePipeline(Bundle.open(str(folder))) as pipeline:
         return [pipeline.run(np.asarray(image)) for image in images]
 
 

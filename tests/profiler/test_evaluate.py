@@ -20,7 +20,7 @@ from splitwatt.device_configs.errors import ImageError, UsageError
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.labels import labels
 from splitwatt.engines.pipeline.image import decode_image
-from splitwatt.engines.pipeline.pipeline import whole
+from splitwatt.engines.pipeline.pipeline import WholePipeline
 from splitwatt.profiler.check import accuracy
 from splitwatt.profiler.check.raw import Raw
 from splitwatt.profiler.evaluate.data_sets.data_set import Classes, DataSet, Item
@@ -40,7 +40,7 @@ LADON = "ladon_r50@20.48"
 
 
 def answers(folder, photographs):
-    with whole(Bundle.open(str(folder))) as pipeline:
+    with WholePipeline(Bundle.open(str(folder))) as pipeline:
         return [pipeline.run(decode_image(str(photo))).answer for photo in photographs]
 
 

@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import decode_image
-from splitwatt.engines.pipeline.pipeline import whole
+from splitwatt.engines.pipeline.pipeline import WholePipeline
 from splitwatt.profiler.check import accuracy
 from splitwatt.profiler.check.raw import Raw
 from tests.conftest import splitwatt
@@ -56,7 +56,7 @@ def darker(bundles, tmp_path_factory):
 
 
 def answers(folder, photographs):
-    with whole(Bundle.open(str(folder))) as pipeline:
+    with WholePipeline(Bundle.open(str(folder))) as pipeline:
         return [pipeline.run(decode_image(str(photo))) for photo in photographs]
 
 

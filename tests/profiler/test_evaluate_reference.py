@@ -100,9 +100,9 @@ def pictures(photographs, tmp_path_factory):
 def answer_of(bundle, path, task):
     """What the deployed bundle answers for the stored pixels."""
     from splitwatt.engines.pipeline.image import decode_image
-    from splitwatt.engines.pipeline.pipeline import whole
+    from splitwatt.engines.pipeline.pipeline import WholePipeline
 
-    with whole(Bundle.open(str(bundle))) as pipeline:
+    with WholePipeline(Bundle.open(str(bundle))) as pipeline:
         return pipeline.run(decode_image(str(path), exif_rotation=False)).answer[task]
 
 

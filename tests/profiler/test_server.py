@@ -17,7 +17,7 @@ from splitwatt.device_configs.errors import ServerError, SplitwattError, UsageEr
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.answer import unpack
 from splitwatt.engines.pipeline.image import decode_image
-from splitwatt.engines.pipeline.pipeline import BoardPipeline, whole
+from splitwatt.engines.pipeline.pipeline import BoardPipeline, WholePipeline
 from splitwatt.profiler.cli import _serve_parser
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
@@ -34,7 +34,7 @@ MODEL = "tiny@1"
 def request_of_a_photograph(tiny, photographs):
     bundle = Bundle.open(str(tiny / "cpu" / MODEL))
     rgb = decode_image(str(photographs[3]))
-    with BoardPipeline(bundle) as board, whole(bundle) as both:
+    with BoardPipeline(bundle) as board, WholePipeline(bundle) as both:
         made = board.run(rgb)
         return made.payload, made.sizes.tolist(), both.run(rgb).answer
 

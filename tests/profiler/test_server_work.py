@@ -17,7 +17,7 @@ from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.answer import unpack
 from splitwatt.engines.pipeline.batching import BatchPipeline, takes_batch
 from splitwatt.engines.pipeline.image import decode_image
-from splitwatt.engines.pipeline.pipeline import BoardPipeline, whole
+from splitwatt.engines.pipeline.pipeline import BoardPipeline, WholePipeline
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.server.inference.models import Models
@@ -33,7 +33,7 @@ from tests.profiler.test_server import MODEL, ask, message, same
 def requests(tiny, photographs):
     """(payload, sizes, expected answer) of every photograph."""
     bundle = Bundle.open(str(tiny / "cpu" / MODEL))
-    with BoardPipeline(bundle) as board, whole(bundle) as both:
+    with BoardPipeline(bundle) as board, WholePipeline(bundle) as both:
         made = []
         for path in photographs:
             rgb = decode_image(str(path))

@@ -1,4 +1,4 @@
-"""Build the engines of a bundle on the machine that runs it, part by part."""
+"""Builds the engines of a bundle part by part, on the machine that runs them."""
 
 import glob
 import os
@@ -26,12 +26,12 @@ from splitwatt.engines.tensorrt.versions import (
 )
 
 Tell = Callable[[str], None]
-# A build of a small part takes this much besides its workspace: TensorRT, CUDA and the weights.
+# The memory that building a small part takes besides its workspace: TensorRT, CUDA, the weights.
 _BASE_MB = 700
 
 
 class Built(NamedTuple):
-    """One part that was built: the path of its record, and how long it took."""
+    """A part that was built, and the path of its record."""
 
     part: str
     record: str
@@ -46,15 +46,15 @@ def build_bundle(
     arguments: Sequence[str] = (),
     workspace: Optional[int] = None,
 ) -> Dict[str, Any]:
-    """Build the engines of a bundle; what was made, as `splitwatt build --json` prints it.
+    """Build the engines of a bundle; returns what `splitwatt build --json` prints.
 
     Args:
-        placement: board or server; None: the board's, with TensorRT for RTX both.
+        placement: board or server; None: the board, and with TensorRT for RTX both.
         tell, runtime, arguments, workspace: as in `build_engines`.
 
     Raises:
-        BundleError, EngineError, TargetError: it cannot be built; with TensorRT for RTX also where
-            that serves neither end.
+        BundleError, EngineError, TargetError: it cannot be built, or TensorRT for RTX serves neither
+            end.
     """
     document: Dict[str, Any] = {"bundle": path, "target": None, "parts": []}
     default = ("board", "server") if runtime == RTX else ("board",)
@@ -71,7 +71,7 @@ def build_bundle(
         tell("%s: %s has no %s, onnxruntime runs it: no engines to build"
              % (path, names, TITLES[runtime]))  # fmt: skip
         return document
-    import_runtime(runtime)  # missing packages are reported once, before the work
+    import_runtime(runtime)  # a missing package is reported once, before the work
     for end, target in served:
         document["target"] = target.name
         tell("%s: engines for %s" % (path, target.name))
@@ -91,18 +91,18 @@ def build_engines(
     workspace: Optional[int] = None,
     runtime: str = TENSORRT,
 ) -> Iterator[Built]:
-    """Build every part of one end of the link, one after the other, each in its own process.
+    """Build every part of one end of the link in turn, each in its own process.
 
     Args:
         bundle: opened with that end's parts.
         placement: board or server.
         arguments: for `python -m splitwatt.engines.tensorrt.building.build_part`.
-        tell: called with lines of progress.
-        workspace: MB for one kernel; the target's when None.
-        runtime: what builds; parts for a target that it does not serve are left out.
+        tell: prints a line of progress.
+        workspace: MiB for one kernel; the target's when None.
+        runtime: the runtime to build for; parts whose target it does not serve are left out.
 
     Raises:
-        EngineError: a part cannot be built; what it had written is gone.
+        EngineError: a part cannot be built; its partial files are deleted.
     """
     parts = [part for part in bundle.manifest.parts if part.placement == placement]
     if runtime == RTX:
@@ -125,7 +125,7 @@ def build_engines(
 
 
 def left_to_onnxruntime(part: Part) -> str:
-    """Why a part is not for TensorRT; empty where it is. The manifest says so, and `compat` why."""
+    """Why TensorRT does not run a part; empty where it does. The manifest's `compat` has details."""
     if part.runtime == "tensorrt":
         return ""
     if part.name.split(".")[-1].isdigit():
@@ -166,7 +166,7 @@ def _build(
 
 
 def remove_partial(folder: str, part: str) -> List[str]:
-    """Delete the partial files of a build that died; returns them."""
+    """Delete the partial files of a build that failed; returns their paths."""
     left = glob.glob(os.path.join(glob.escape(folder), "." + glob.escape(part) + "-*"))
     left += glob.glob(os.path.join(glob.escape(folder), ".timing-*"))
     for path in left:
@@ -175,18 +175,18 @@ def remove_partial(folder: str, part: str) -> List[str]:
 
 
 def memory_warning(available_mb: Optional[int], workspace_mb: int) -> str:
-    """A line for a machine that will probably run out of memory; empty where it will not."""
+    """A warning where the machine will probably run out of memory, else an empty text."""
     needed = _BASE_MB + workspace_mb
     if available_mb is None or available_mb >= needed:
         return ""
     return (
-        "warning: %d MB of memory are free and about %d may be needed: close the desktop and other "
+        "warning: %d MB of memory are free, and about %d may be needed: close the desktop and other "
         "programs, or add swap (docs/board-guide.md)" % (available_mb, needed)
     )
 
 
 def _available_mb(meminfo: str = "/proc/meminfo") -> Optional[int]:
-    """Memory and swap that are free, in MB; None where the kernel does not say."""
+    """Free memory and swap in MiB; None where the kernel does not report them."""
     try:
         with open(meminfo, encoding="ascii") as stream:
             rows = dict(line.split(":", 1) for line in stream if ":" in line)

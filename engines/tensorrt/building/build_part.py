@@ -1,8 +1,8 @@
-"""Build the engine of one part, in a separate process: `splitwatt build` starts it, part by part.
+"""Builds the engine of one part, in a process that `splitwatt build` starts for each part.
 
     python -m splitwatt.engines.tensorrt.building.build_part BUNDLE PART [options]
 
-When it ends, every byte that TensorRT took is free again: a Nano has 4 GB for everything.
+When the process ends, all memory that TensorRT used is free again: a Nano has 4 GB in all.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from splitwatt.device_configs.cli import guarded
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.device_configs.files import sha256_file, write_atomic
+from splitwatt.device_configs.printable import one_line
 from splitwatt.device_configs.targets import Target, load_target
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part, Port
@@ -35,11 +36,9 @@ from splitwatt.engines.tensorrt.versions import (
     short_version,
 )
 
-_MB = 1 << 20
-
 
 class Options(NamedTuple):
-    """How to build. `precision` None: the graph's own. `workspace_mb` None: the target's."""
+    """How to build; the graph's precision and the target's workspace where those are None."""
 
     precision: Optional[str]
     workspace_mb: Optional[int]
@@ -49,7 +48,7 @@ class Options(NamedTuple):
 
 
 def main(argv: List[str]) -> int:
-    """Build the part that the command line names; prints its record's file."""
+    """Build the part that the command line names, and print the path of its record."""
     arguments = argparse.ArgumentParser(
         prog="python -m splitwatt.engines.tensorrt.building.build_part"
     )
@@ -77,27 +76,25 @@ def main(argv: List[str]) -> int:
 
 
 def import_runtime(name: str) -> Tuple[Any, Any]:
-    """A runtime's module, and PyCUDA's driver where building needs a GPU, else None.
+    """A runtime's module, and PyCUDA's driver (None where building needs no GPU).
 
     Raises:
-        EngineError: one is not installed.
+        EngineError: one of them is not installed.
     """
     return (rtx.import_rtx(), None) if name == RTX else backend.import_tensorrt()
 
 
 def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Options) -> str:
-    """Build one part, unless that has been done; returns the path of its record.
+    """Build one part, unless its engine exists; returns the path of its record.
 
     Args:
         trt: the module `tensorrt` or `tensorrt_rtx`.
         driver: the module `pycuda.driver`; None for `tensorrt_rtx`, which builds without a GPU.
-        bundle: with the part's files checked.
-        part: of the bundle.
-        options: how.
+        bundle: opened, with the part's files checked.
 
     Raises:
-        TargetError: the bundle is for another machine, or the precision is not for it.
-        EngineError: whatever else prevents it.
+        TargetError: the bundle is for another machine, or the target lacks the precision.
+        EngineError: any other failure.
     """
     started = time.perf_counter()
     target = load_target(part.target)
@@ -118,7 +115,8 @@ def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Optio
         log = Log()
         logger = builder.make_logger(trt, log)
         with open(path, "rb") as stream:
-            version = plugin.load_plugin(trt, logger) if _needs_plugin(stream.read()) else None
+            needs_plugin = bool(plugin.operators_in(stream.read()))
+        version = plugin.load_plugin(trt, logger) if needs_plugin else None
         profile = shapes.profile_of(bundle, part, options.aspect)
         key = records.cache_key(sha256_file(path), machine, precision, version, profile)
         name = records.stem(part.name, machine, precision, key)
@@ -127,9 +125,12 @@ def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Optio
             records.choose_again(record_path)
             return record_path
         cache_path = os.path.join(folder, records.timing_cache_name(machine))
-        recipe = builder.Recipe(
-            path, profile, flags, workspace_bytes(options, target), _content(cache_path)
-        )
+        cache = b""
+        if os.path.isfile(cache_path):
+            with open(cache_path, "rb") as stream:
+                cache = stream.read()
+        workspace = workspace_mb(options.workspace_mb, target) << 20
+        recipe = builder.Recipe(path, profile, flags, workspace, cache)
         if device is None:
             configure = functools.partial(rtx.configure, trt, machine.sm)
             recipe = recipe._replace(timing_cache=None, configure=configure)
@@ -138,14 +139,15 @@ def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Optio
             with contextlib.ExitStack() as current:
                 if device is not None:
                     current.enter_context(device)
-                engine, cache = builder.build_engine(trt, logger, log, recipe)
+                engine, measured = builder.build_engine(trt, logger, log, recipe)
         except builder.RefusedError as error:
             if not options.fall_back:
                 raise
-            common.update(runs_on="cpu", rule="refused", reason=error.message)
+            reason = one_line(error.message)[:4096]
+            common.update(runs_on="cpu", rule=records.REFUSED, reason=reason)
             return records.write_record(folder, name, records.Record(**common))
-        if cache is not None:
-            write_atomic(cache_path, cache)
+        if measured is not None:
+            write_atomic(cache_path, measured)
         engine_path = os.path.join(folder, name + ".engine")
         write_atomic(engine_path, engine)
         common.update(
@@ -157,33 +159,28 @@ def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Optio
 
 
 def place_on_cpu(bundle: Bundle, part: Part, reason: str) -> str:
-    """Record that the export left a part to onnxruntime; returns the record's path.
+    """Record that onnxruntime runs a part, as the export decided; returns the record's path.
 
-    Such a record holds on every machine: it names no GPU and no TensorRT.
+    Such a record is valid on every machine, because it names no GPU and no TensorRT.
     """
     anywhere = Machine("0.0.0", "0.0")
     common = _common(part, anywhere, part.precision, None, {})
-    common.update(runs_on="cpu", rule="placed", reason=reason)
+    common.update(runs_on="cpu", rule=records.PLACED, reason=reason)
     folder = records.folder_of(bundle.part_path(part.name))
     return records.write_record(
         folder, "%s-placed-%s" % (part.name, part.sha256[:16]), records.Record(**common)
     )
 
 
-def workspace_bytes(options: Options, target: Target) -> int:
-    """The most that a kernel may take."""
-    return workspace_mb(options.workspace_mb, target) * _MB
-
-
 def workspace_mb(asked: Optional[int], target: Target) -> int:
-    """MB that a kernel may take: as asked for, else the target's, else 256."""
+    """MiB that a kernel may take: the option's value, else the target's, else 256."""
     if asked is not None and asked < 1:
         raise EngineError("--workspace-mb must be at least 1, not %d" % asked)
     return asked or target.workspace_mb or 256
 
 
 def outputs_of(part: Part) -> Tuple[Port, ...]:
-    """What an engine of a part gives: the string instead of the latent where the coder is in it."""
+    """The outputs of a part's engine: with the coder in the graph, the string replaces the latent."""
     if part.with_coder is None:
         return tuple(part.outputs)
     kept = [port for port in part.outputs if port.name != LATENT]
@@ -191,22 +188,10 @@ def outputs_of(part: Part) -> Tuple[Port, ...]:
     return (*kept, words, Port(LENGTH, "int32", (1,)))
 
 
-def _needs_plugin(onnx_bytes: bytes) -> bool:
-    return bool(plugin.operators_in(onnx_bytes))
-
-
-def _content(path: str) -> bytes:
-    """A file's bytes; none where there is no such file."""
-    if not os.path.isfile(path):
-        return b""
-    with open(path, "rb") as stream:
-        return stream.read()
-
-
 def _common(
     part: Part, machine: Machine, precision: str, version: Optional[str], profile: Dict[str, Any]
 ) -> Dict[str, Any]:
-    """A record's fields, as of a part that runs on TensorRT."""
+    """The fields of a record, with the values for a part that TensorRT runs."""
     return {
         "part": part.name,
         "onnx_sha256": part.sha256,

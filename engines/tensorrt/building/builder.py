@@ -17,12 +17,12 @@ class RefusedError(EngineError):
 
 
 class Recipe(NamedTuple):
-    """What to build, and with what.
+    """What to build.
 
     profile: input -> (smallest, usual, largest) shape, or values where the input is a shape tensor.
-    flags: names in `BuilderFlag`. workspace_bytes: the most that a kernel may take while it runs.
-    timing_cache: what earlier builds on this machine's kind measured; may be empty, and is None for
-    a runtime that keeps none. configure: sets options that only one runtime has.
+    flags: names in `BuilderFlag`. workspace_bytes: the memory limit of one kernel. timing_cache: the
+    measurements of earlier builds, possibly empty; None for a runtime that has no such cache.
+    configure: sets options that only one runtime has.
     """
 
     onnx_path: str
@@ -55,8 +55,7 @@ def build_engine(trt: Any, logger: Any, log: Log, recipe: Recipe) -> Tuple[bytes
     Args:
         trt: the module `tensorrt`.
         logger: of `make_logger`, the plugin library being loaded where the graph needs it.
-        log: what the logger writes to.
-        recipe: what to build.
+        log: the log that the logger writes to.
 
     Returns:
         The serialised engine, and the timing cache for the next build where the runtime keeps one.
@@ -67,18 +66,26 @@ def build_engine(trt: Any, logger: Any, log: Log, recipe: Recipe) -> Tuple[bytes
     """
     kind = generation(trt.__version__, runtime_of(trt))
     builder = trt.Builder(logger)
-    network = builder.create_network(_network_flags(trt, kind))
+    # Shapes include the batch size: a flag before TensorRT 10, the only way from 10 on.
+    explicit = 0 if kind == TYPED else 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)
+    network = builder.create_network(explicit)
     _parse(trt, logger, network, recipe.onnx_path)
     config = builder.create_builder_config()
-    _set_workspace(trt, config, kind, recipe.workspace_bytes)
+    if kind == BINDINGS:
+        config.max_workspace_size = recipe.workspace_bytes
+    else:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, recipe.workspace_bytes)
     # On by default where there are tensor cores, it rounds fp32 products to 10 bits.
     config.clear_flag(trt.BuilderFlag.TF32)
     for flag in recipe.flags:
         config.set_flag(getattr(trt.BuilderFlag, flag))
     if recipe.configure is not None:
         recipe.configure(config)
-    if recipe.timing_cache is not None:
-        _set_timing_cache(config, recipe.timing_cache)
+    # TensorRT refuses the measurements of another machine: then the cache starts empty.
+    if recipe.timing_cache is not None and not config.set_timing_cache(
+        config.create_timing_cache(recipe.timing_cache), False
+    ):
+        config.set_timing_cache(config.create_timing_cache(b""), False)
     config.add_optimization_profile(_profile(builder, network, recipe.profile))
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
@@ -94,13 +101,6 @@ def build_engine(trt: Any, logger: Any, log: Log, recipe: Recipe) -> Tuple[bytes
     return bytes(serialized), bytes(config.get_timing_cache().serialize())
 
 
-def _network_flags(trt: Any, kind: str) -> int:
-    """Shapes include the batch size: a flag before TensorRT 10, the only way from 10 on."""
-    if kind == TYPED:
-        return 0
-    return 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)
-
-
 def _parse(trt: Any, logger: Any, network: Any, onnx_path: str) -> None:
     parser = trt.OnnxParser(network, logger)
     if parser.parse_from_file(onnx_path):
@@ -111,19 +111,6 @@ def _parse(trt: Any, logger: Any, network: Any, onnx_path: str) -> None:
         "%s %s refuses %s: %s" % (TITLES[runtime_of(trt)], trt.__version__, onnx_path, what),
         _PARSER_ADVICE,
     )
-
-
-def _set_workspace(trt: Any, config: Any, kind: str, size_bytes: int) -> None:
-    if kind == BINDINGS:
-        config.max_workspace_size = size_bytes
-    else:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, size_bytes)
-
-
-def _set_timing_cache(config: Any, content: bytes) -> None:
-    """Use the earlier measurements; start with an empty cache where they are of another machine."""
-    if not config.set_timing_cache(config.create_timing_cache(content), False):
-        config.set_timing_cache(config.create_timing_cache(b""), False)
 
 
 def _profile(builder: Any, network: Any, ranges: Dict[str, Tuple[Shape, Shape, Shape]]) -> Any:

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List
 
-from splitwatt.device_configs.cli import note, parser, print_json
+from splitwatt.device_configs.cli import note, number, parser, print_json, whole
 
 
 def build(argv: List[str]) -> int:
@@ -26,9 +26,9 @@ def build(argv: List[str]) -> int:
     text = "of the engines (default: what the bundle was exported in)"
     add("--precision", choices=["fp32", "fp16", "int8"], help=text)
     text = "memory for one kernel (default: the target's)"
-    add("--workspace-mb", type=int, metavar="MB", help=text)
+    add("--workspace-mb", type=whole(1, 1 << 20), metavar="MB", help=text)
     text = "the most elongated image, longer side over shorter (default: 2.4)"
-    add("--aspect", type=float, metavar="RATIO", help=text)
+    add("--aspect", type=number(1, 100), metavar="RATIO", help=text)
     text = "run parts that TensorRT cannot parse or build in onnxruntime, and record it"
     add("--fall-back", action="store_true", help=text)
     add("--no-engines", action="store_true", help="compile native libraries only")

@@ -1,6 +1,6 @@
-"""Compile what is native on the machine that runs it: the range coder and its TensorRT plugin.
+"""Compiles the range coder and its TensorRT plugin on the machine that runs them.
 
-The range coder needs a C++ compiler alone. The plugin needs CUDA's nvcc, CMake 3.10 (a JetPack's are
+The range coder only needs a C++ compiler. The plugin needs CUDA's nvcc and CMake 3.10 (JetPack's are
 enough) and TensorRT's headers.
 """
 
@@ -11,7 +11,7 @@ import tempfile
 from typing import Callable, List, Optional, Tuple
 
 from splitwatt.device_configs.child import module_command
-from splitwatt.device_configs.files import write_atomic_with
+from splitwatt.device_configs.files import write_atomic
 from splitwatt.engines import rangecoder
 from splitwatt.engines.rangecoder import native
 from splitwatt.engines.tensorrt.building.running import run_child
@@ -28,13 +28,13 @@ def compile_native(
     """Compile the range coder, and for a GPU its TensorRT plugin.
 
     Args:
-        tell: takes a line for people.
+        tell: prints a line of progress.
         again: rebuild existing libraries.
-        cuda: whether to compile for a GPU; where there is one when None.
-        folder: where the libraries go; elsewhere in tests.
+        cuda: whether to compile the plugin; None: if this machine has a GPU.
+        folder: where the libraries go; another one in tests.
 
     Returns:
-        The libraries that are there now.
+        The paths of the libraries.
 
     Raises:
         EngineError: a compiler is missing, or refuses the sources.
@@ -44,7 +44,7 @@ def compile_native(
     usable = [path for path in installed if loads(path)]
     if usable and not again:
         coder = usable[0]
-        tell("range coder: is there")
+        tell("range coder: already compiled")
     else:
         tell("range coder: compiling")
         command = module_command("engines.rangecoder.build", "--output", coder)
@@ -56,7 +56,7 @@ def compile_native(
 
 
 def loads(path: str) -> bool:
-    """Whether the range coder's library is there, for this machine and of this version."""
+    """Whether the range coder's library loads on this machine and has this version's interface."""
     try:
         native.Library(path)
     except (OSError, AttributeError):
@@ -68,7 +68,7 @@ def _compile_plugin(tell: Tell, again: bool, folder: str) -> List[str]:
     path = os.path.join(folder, PLUGIN)
     there = [path] if os.path.isfile(path) else []
     if there and not again and is_current(path):
-        tell("TensorRT plugin: is there")
+        tell("TensorRT plugin: already compiled")
         return there
     nvcc, cmake = find_nvcc(), shutil.which("cmake")
     if nvcc is None or cmake is None:
@@ -83,12 +83,14 @@ def _compile_plugin(tell: Tell, again: bool, folder: str) -> List[str]:
             return there
         tell("TensorRT plugin: compiling (some minutes on a board)")
         run_child(compile_it, "the TensorRT plugin", tell)
-        _keep(os.path.join(build, PLUGIN), path)
+        with open(os.path.join(build, PLUGIN), "rb") as stream:
+            write_atomic(path, stream.read())
+        os.chmod(path, 0o755)
     return [path]
 
 
 def is_current(path: str, sources: str = HERE) -> bool:
-    """Whether a library is no older than any of the sources that it is made of."""
+    """Whether a library is at least as new as each of its sources."""
     names = glob.glob(os.path.join(glob.escape(sources), "*", "*.[ch]*"))
     return os.path.getmtime(path) >= max(os.path.getmtime(name) for name in names)
 
@@ -101,38 +103,21 @@ def has_headers(build: str) -> bool:
 
 
 def cmake_commands(cmake: str, build: str, nvcc: str, sm: Optional[str]) -> List[List[str]]:
-    """What configures and builds, as CMake 3.10 understands it.
+    """The commands that configure and build, in the words of CMake 3.10.
 
     Args:
-        cmake: the program.
         build: an empty folder.
-        nvcc: CUDA's compiler.
         sm: the GPU's, as "5.3"; nvcc's own choice when None.
     """
     configure = [cmake, "-DCMAKE_BUILD_TYPE=Release", "-DSPLITWATT_CUDA=ON", "-DNVCC=" + nvcc]
     if sm is not None:
         configure.append("-DCMAKE_CUDA_FLAGS=-arch=sm_" + sm.replace(".", ""))
+    jobs = "-j%d" % max(1, (os.cpu_count() or 1) // 2)
     # `cmake -S -B` and `--parallel` came later than a Nano's CMake.
     return [
         configure + ["-H" + HERE, "-B" + build],
-        [
-            cmake,
-            "--build",
-            build,
-            "--target",
-            "_rangecoder_trt",
-            "--",
-            "-j%d" % max(1, (os.cpu_count() or 1) // 2),
-        ],
+        [cmake, "--build", build, "--target", "_rangecoder_trt", "--", jobs],
     ]
-
-
-def _keep(made: str, path: str) -> None:
-    """Copy a library to where it is loaded from, atomically."""
-    with open(made, "rb") as stream:
-        content = stream.read()
-    write_atomic_with(path, lambda out: out.write(content))  # type: ignore[arg-type,return-value]
-    os.chmod(path, 0o755)
 
 
 def find_nvcc() -> Optional[str]:
@@ -154,12 +139,13 @@ def this_sm() -> Optional[str]:
         pair: Tuple[int, int] = driver.Device(0).compute_capability()
         return "%d.%d" % pair
     except Exception:  # not installed, no GPU, no driver: PyCUDA has an exception for each
-        from splitwatt.device_configs.detect import detect
+        from splitwatt.device_configs.detect import detect_target
         from splitwatt.device_configs.errors import TargetError
+        from splitwatt.device_configs.targets import load_target
 
         try:
-            target = detect()
-        except TargetError:  # a Jetson that no target describes
-            target = None
-        fact = target.facts.get("sm") if target else None
+            name = detect_target()
+        except TargetError:  # a Jetson without a target
+            name = None
+        fact = load_target(name).facts.get("sm") if name else None
         return fact.value if fact else None

@@ -6,8 +6,9 @@ import os
 import pytest
 
 from splitwatt.device_configs import doctor
-from splitwatt.device_configs.detect import detect, detect_target
+from splitwatt.device_configs.detect import detect_target
 from splitwatt.device_configs.errors import SplitwattError, TargetError
+from splitwatt.device_configs.targets import load_target
 from splitwatt.energy import doctor as energy_doctor
 from splitwatt.energy.commands.read import read_once
 from splitwatt.energy.rail_set import NoSensorError, open_rails
@@ -60,7 +61,7 @@ def device_tree(root, model, compatible=None):
 def test_boards_and_their_variants(tmp_path, model, compatible, target):
     device_tree(tmp_path / "sys", model, compatible)
     assert detect_target(str(tmp_path / "sys")) == target
-    assert detect(str(tmp_path / "sys")).kind == "jetson"
+    assert load_target(target).kind == "jetson"
     checks = {check.name: check for check in doctor.checks(str(tmp_path))}
     assert checks["target"].ok and checks["target"].detail.endswith("--target " + target)
 
@@ -93,7 +94,7 @@ def test_tx2_nx(tmp_path, generation, driver, known_by):
 def test_a_jetson_that_no_target_describes_is_an_error_and_no_pc(tmp_path, model, compatible):
     sysfs = str(tmp_path / "sys")
     device_tree(sysfs, model, compatible)
-    with pytest.raises(TargetError, match="described by no target") as error:
+    with pytest.raises(TargetError, match="no target describes") as error:
         detect_target(sysfs)
     assert model in str(error.value) and "--target" in error.value.remedy
     with pytest.raises(SplitwattError) as refused:
@@ -117,7 +118,7 @@ def test_a_jetson_that_only_its_driver_shows_is_no_pc(tmp_path):
 def test_other_machines_are_no_jetson(tmp_path, model):
     if model:
         device_tree(tmp_path / "sys", model, "raspberrypi,5-model-b brcm,bcm2712")
-    assert detect(str(tmp_path / "sys")) is None
+    assert detect_target(str(tmp_path / "sys")) is None
 
 
 def test_the_source_of_the_device_tree_names_the_module(tmp_path):

@@ -1,11 +1,12 @@
 """The doctor says what is there and what is missing, and never dies of it."""
 
 import json
+import shlex
 import sys
 
 import pytest
 
-from splitwatt.device_configs import diagnosis, doctor
+from splitwatt.device_configs import diagnosis, doctor, install
 from splitwatt.device_configs.cli import guarded, time_left
 from splitwatt.device_configs.detect import detect_target
 from splitwatt.device_configs.diagnosis import Check, package
@@ -118,3 +119,12 @@ def test_the_time_left_in_words():
     assert time_left(0, 10, 5.0) == "" == time_left(10, 10, 5.0)
     assert time_left(1, 10, 5.0) == "about 45 s left"
     assert time_left(1.5, 150, 6.0) == "about 10 min left"
+
+
+def test_a_wheel_in_a_folder_with_spaces_is_a_url_that_pip_takes(tmp_path, monkeypatch):
+    wheel = tmp_path / "my wheels #1" / "splitwatt.whl"
+    wheel.parent.mkdir()
+    wheel.write_bytes(b"")
+    monkeypatch.setattr(install, "_origin", lambda: (str(wheel), False))
+    url = shlex.split(install_command("serve"))[2].split(" @ ")[1]
+    assert url == wheel.as_uri()

@@ -125,3 +125,9 @@ def test_cores_are_counted_once_for_all_their_threads(tmp_path):
     assert usable_cores([2, 3, 9], str(tmp_path)) == 3  # no topology: each counts
     assert usable_cores([], str(tmp_path)) == 1
     assert usable_cores() >= 1
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025, 10**9])
+def test_a_number_of_threads_that_no_machine_starts(threads):
+    with pytest.raises(EngineError, match="1 to 1024 threads"):
+        load_engine("cpu", ENCODER, threads)

@@ -16,7 +16,7 @@ from splitwatt.engines.bundle.manifest import Preprocess, Resize
 from splitwatt.engines.tensorrt import plugin, records, shapes, versions
 from splitwatt.engines.tensorrt.building import build, running
 from splitwatt.engines.tensorrt.building import native as build_native
-from splitwatt.engines.tensorrt.building.build_part import Options, place_on_cpu, workspace_bytes
+from splitwatt.engines.tensorrt.building.build_part import place_on_cpu, workspace_mb
 from splitwatt.engines.tensorrt.log import Log, explain
 from splitwatt.engines.tensorrt.names import as_dtype, numpy_dtype
 from splitwatt.engines.tensorrt.versions import Machine
@@ -137,6 +137,51 @@ def test_records_survive_their_file(tmp_path):
         with pytest.raises(EngineError) as error:
             records.read_records(str(tmp_path))
         assert "x.json" in str(error.value) and "splitwatt build" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"runs_on": "gpu"}, "runs_on"),
+        ({"runs_on": "cpu"}, "rule"),
+        ({"rule": "placed"}, "rule"),  # it would serve every GPU
+        ({"rule": "because", "runs_on": "cpu"}, "rule"),
+        ({"profile": [1]}, "profile"),
+        ({"profile": {"image": [[1], [1]]}}, "profile.image"),
+        ({"inputs": [{"name": "a", "dtype": "float32", "shape": "xyz"}]}, "inputs"),
+        ({"outputs": {"a": 1}}, "outputs"),
+        ({"build_s": "x"}, "build_s"),
+        ({"precision": "fp64"}, "precision"),
+        ({"runtime": "cuda"}, "runtime"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_a_record_that_was_edited_is_refused_by_its_key(tmp_path, change, words):
+    path = records.write_record(str(tmp_path), "x", record())
+    with open(path) as stream:
+        document = dict(json.load(stream), **change)
+    with open(path, "w") as stream:
+        json.dump(document, stream)
+    with pytest.raises(EngineError, match="x.json: .*'%s" % words):
+        records.read_records(str(tmp_path))
+
+
+@pytest.mark.parametrize("aspect", [float("nan"), float("inf"), 0.5, 1e300])
+def test_an_aspect_ratio_that_no_image_has(aspect):
+    with pytest.raises(EngineError, match="from 1 to 100"):
+        shapes.image_range(preprocess(416), aspect)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--aspect", "nan"], ["--aspect", "0"], ["--workspace-mb", "0"], ["--workspace-mb", "1e3"]],
+)
+def test_build_refuses_numbers_that_nobody_means(words, capsys):
+    from splitwatt.engines.tensorrt.building.cli import build as command
+
+    with pytest.raises(SystemExit) as stopped:
+        command(["--no-engines"] + words)
+    assert stopped.value.code == 2 and "must be" in capsys.readouterr().err
 
 
 def test_the_record_that_fits_is_chosen():
@@ -266,7 +311,7 @@ def test_plugins(tmp_path):
         assert plugin.operators_in(stream.read()) == ()
     both = [("SplitRangeEncode", "1"), ("SplitRangeDecode", "1"), ("Other", "2")]
     assert plugin.registered_version(both, "p.so") == "1"
-    with pytest.raises(EngineError, match="does not bring the operator SplitRangeDecode"):
+    with pytest.raises(EngineError, match="does not have the operator SplitRangeDecode"):
         plugin.registered_version(both[:1], "p.so")
     with pytest.raises(EngineError, match="two versions"):
         plugin.registered_version(both + [("SplitRangeEncode", "2")], "p.so")
@@ -290,11 +335,10 @@ def test_a_library_of_another_machine_does_not_load(tmp_path):
 
 
 def test_workspaces():
-    options = Options(None, None, 2.4, False, False)
-    assert workspace_bytes(options, load_target("nano")) == 256 << 20
-    assert workspace_bytes(options._replace(workspace_mb=64), load_target("nano")) == 64 << 20
+    assert workspace_mb(None, load_target("nano")) == 256
+    assert workspace_mb(64, load_target("nano")) == 64
     with pytest.raises(EngineError):
-        workspace_bytes(options._replace(workspace_mb=0), load_target("nano"))
+        workspace_mb(0, load_target("nano"))
 
 
 @pytest.mark.parametrize(

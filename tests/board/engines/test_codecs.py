@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from splitwatt.device_configs.errors import BitstreamError, BundleError, DesyncError
+from splitwatt.device_configs.errors import BitstreamError, BundleError, DesyncError, EngineError
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.manifest import CODECS, CodecSpec, Port, TablesFile
 from splitwatt.engines.codecs import feature_images, open_codec, quantized
@@ -298,3 +298,44 @@ def test_drift_is_a_desync_or_moves_the_latent_by_no_more_than_a_mean(hyperprior
             continue
         assert np.abs(latent - due).max() < 1e-3, off
     assert 1e-2 in told and 1e-7 not in told
+
+
+class Shaped(Parameters):
+    """A `parameters` part whose tensors have other shapes than a latent's."""
+
+    def __init__(self, indexes=(1, CHANNELS, 20, 24), means=(1, CHANNELS, 20, 24), rank=4):
+        super().__init__()
+        self.outputs["indexes"] = Port("indexes", "int32", (None,) * rank)
+        self.shapes = {"indexes": indexes, "means": means}
+
+    def _run(self, feeds):
+        made = {name: np.zeros(shape) for name, shape in self.shapes.items()}
+        return dict(made, indexes=made["indexes"].astype(np.int32))
+
+
+def test_a_graph_whose_tensors_fit_no_latent_is_refused(hyperprior, tensors):
+    with pytest.raises(BundleError, match="'indexes' with 4 dimensions"):
+        hyperprior(Shaped(rank=3))
+    for means in ((1, CHANNELS, 20, 1), (4,), (1, 1, 1, 1)):
+        with pytest.raises(EngineError, match="one finite mean per index"):
+            hyperprior(Shaped(means=means)).encode(tensors)
+    with pytest.raises(BitstreamError, match="describes a latent"):
+        hyperprior(Shaped((1, CHANNELS, 20, 23), (1, CHANNELS, 20, 23))).encode(tensors)
+
+
+@pytest.mark.parametrize("kind", ["quantized", "feature_jpeg"])
+@pytest.mark.parametrize("shape", [(3, 4, 4), (2, 3, 4, 4), (1, 0, 4, 4), (48,)])
+def test_what_is_no_latent_is_refused(kind, shape):
+    with pytest.raises(BitstreamError, match="float32 \\(1, C, H, W\\)"):
+        _plain(kind).encode({"latent": np.zeros(shape, np.float32)})
+    with pytest.raises(BitstreamError, match="float64"):
+        _plain(kind).encode({"latent": np.zeros((1, 3, 4, 4))})
+
+
+def test_a_small_payload_does_not_make_a_latent_of_gigabytes():
+    """4096 flat maps of an input's size: 8 MB that would become 17 GB."""
+    maps = np.zeros((1, 66, 64, 64), np.float32)
+    payload = _plain("feature_jpeg").encode({"latent": maps})
+    assert _plain("feature_jpeg").decode(payload, (66, 64))["latent"].shape == maps.shape
+    with pytest.raises(BitstreamError, match="do not come from"):
+        _plain("feature_jpeg").decode(payload, (64, 64))

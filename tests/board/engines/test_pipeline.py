@@ -17,11 +17,11 @@ from splitwatt.engines.pipeline.pipeline import (
     BoardPipeline,
     LocalPipeline,
     ServerPipeline,
+    WholePipeline,
     open_board,
     open_local,
     open_server,
     read_sizes,
-    whole,
 )
 from splitwatt.engines.pipeline.preprocess import preprocess
 from splitwatt.engines.pipeline.store import EngineStore
@@ -85,7 +85,7 @@ def test_a_local_model_answers_alone(local, raccoon):
 
 @pytest.mark.parametrize("kind", ["split", "local"])
 def test_stages_add_up(kind, split, local, raccoon):
-    with whole(Bundle.open(split if kind == "split" else local)) as pipeline:
+    with WholePipeline(Bundle.open(split if kind == "split" else local)) as pipeline:
         missing = []
         for _ in range(12):
             start = time.perf_counter()
@@ -102,10 +102,10 @@ def test_an_encoder_that_bundles_share_is_loaded_once(split, tmp_path):
     with EngineStore() as store:
         first = BoardPipeline(Bundle.open(split), store=store)
         second = BoardPipeline(Bundle.open(other), store=store)
-        assert store.count == 1
+        assert len(store._engines) == 1
         first.close()  # the store's engines outlive a pipeline
         assert second.run(np.zeros((64, 64, 3), np.uint8)).payload
-    assert store.count == 0
+    assert not store._engines
 
 
 def test_the_wrong_kind_of_bundle(split, local):
@@ -170,7 +170,7 @@ def test_hostile_payloads(split, raccoon):
 @pytest.mark.parametrize("shape", [(1, 1), (6000, 8000), (1, 8000)])
 def test_extreme_images(split, shape):
     rgb = np.full(shape + (3,), 77, np.uint8)
-    with whole(Bundle.open(split)) as pipeline:
+    with WholePipeline(Bundle.open(split)) as pipeline:
         try:
             answer = pipeline.run(rgb).answer
             assert answer["segmentation"]["mask"].size

@@ -6,7 +6,13 @@ import pytest
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.engines.bundle.manifest import Head
 from splitwatt.engines.labels import labels
-from splitwatt.engines.pipeline.postprocess import Sizes, classification, detection, segmentation
+from splitwatt.engines.pipeline.postprocess import (
+    Sizes,
+    answer_of,
+    classification,
+    detection,
+    segmentation,
+)
 
 RNG = np.random.RandomState(2)
 TOP5 = Head("model", "imagenet1k", top_k=5)
@@ -77,3 +83,34 @@ def test_labels():
     assert [len(labels(name)) for name in ("imagenet1k", "coco91", "voc21")] == [1000, 91, 21]
     assert labels("coco91")[1] == "person" and labels("voc21")[15] == "person"
     assert labels("imagenet1k")[0] == "tench"
+
+
+def head_of(task):
+    return Head("p", None, top_k=5 if task == "classification" else None)
+
+
+BOXES = {
+    "boxes": np.ones((3, 4), np.float32),
+    "labels": np.ones(3, np.int64),
+    "scores": np.ones(3, np.float32),
+}
+
+
+@pytest.mark.parametrize(
+    "task, tensors, words",
+    [
+        ("classification", {"logits": np.zeros(5, np.float32)}, r"\(1, \?\), not float32 \(5,\)"),
+        ("classification", {"logits": np.zeros((2, 5), np.float32)}, r"\(1, \?\)"),
+        ("classification", {"logits": np.zeros((1, 5), object)}, "not object"),
+        ("detection", dict(BOXES, boxes=np.ones((3, 3), np.float32)), r"'boxes'.* \(\?, 4\)"),
+        ("detection", dict(BOXES, boxes=np.full((3, 4), np.nan, np.float32)), "'boxes'.*finite"),
+        ("detection", dict(BOXES, scores=np.ones(4, np.float32)), "different lengths"),
+        ("detection", dict(BOXES, labels=np.full(3, np.nan)), "'labels'.*finite"),
+        ("segmentation", {"mask": np.zeros((8, 8), np.int32)}, r"\(1, \?, \?\)"),
+        ("segmentation", {"mask": np.full((1, 8, 8), 256, np.int32)}, "not 0 to 255"),
+        ("segmentation", {"mask": np.full((1, 8, 8), np.nan, np.float32)}, "not 0 to 255"),
+    ],
+)
+def test_a_graph_of_other_tensors_is_refused_in_one_sentence(task, tensors, words):
+    with pytest.raises(EngineError, match=words):
+        answer_of(task, tensors, head_of(task), Sizes((8, 8), (8, 8), (8, 8)))

@@ -165,6 +165,30 @@ def test_what_is_missing_is_one_sentence(folder, tmp_path, capsys):
     assert "no sample photographs" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "name, change",
+    [
+        ("detection__boxes", lambda a: a * np.nan),
+        ("detection__boxes", lambda a: a[:, :3]),
+        ("detection__boxes", lambda a: a[:1]),
+        ("detection__scores", lambda a: a[:1]),
+        ("detection__labels", lambda a: np.int32(1)),
+        ("classification__labels", lambda a: np.int32(3)),
+        ("classification__scores", lambda a: a[:2]),
+        ("classification__scores", lambda a: a * np.nan),
+        ("segmentation__mask", lambda a: a[None]),
+        ("segmentation__mask", lambda a: a.astype(np.float32)),
+        ("sizes", lambda a: a.reshape(2, 3)),
+        ("payload", lambda a: a.astype(np.float64)),
+    ],
+)
+def test_expected_arrays_that_compare_with_nothing_are_refused(folder, capsys, name, change):
+    rewrite(folder, **{name: change})
+    assert guarded(cli.VERBS["verify"], [folder]) == 1
+    said = capsys.readouterr().err
+    assert "temple.npz holds" in said and "export the bundle again" in said
+
+
 def test_samples_of_one_name_are_refused(folder):
     with pytest.raises(UsageError):
         make_samples(folder, ["a/x.jpg", "b/x.jpg"])

@@ -10,7 +10,7 @@ from splitwatt.device_configs.cli import guarded
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.photos import default_photos
 from splitwatt.engines.pipeline.image import decode_image
-from splitwatt.engines.pipeline.pipeline import whole
+from splitwatt.engines.pipeline.pipeline import WholePipeline
 from splitwatt.profiler.evaluate.cli import evaluate
 from tests.board import tiny
 
@@ -32,7 +32,7 @@ def results(capsys, *argv):
 
 
 def test_classes_of_ones_own(folder, tmp_path, capsys):
-    with whole(Bundle.open(folder)) as pipeline:
+    with WholePipeline(Bundle.open(folder)) as pipeline:
         for photo in default_photos():
             answer = pipeline.run(decode_image(photo, exif_rotation=False)).answer
             place = tmp_path / "own" / NAMES[answer["classification"]["labels"][0]]

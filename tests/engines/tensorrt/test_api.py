@@ -335,6 +335,6 @@ def test_no_room_for_buffers_is_one_sentence(here, tmp_path):
     driver.limit = 1000
     image = np.zeros((1, 3, 224, 224), np.float32)
     engine = load_engine("tensorrt", bundle.part_path("model"))
-    with engine, pytest.raises(EngineError, match="no memory left for a buffer"):
+    with engine, pytest.raises(EngineError, match="no memory is left for a buffer"):
         engine.run({"image": image})
     assert driver.live == 0 and driver.pushed == 0

@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import onnx
@@ -12,7 +13,7 @@ import pytest
 from splitwatt.device_configs.errors import EngineError, TargetError
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.device_configs.targets import load_target
-from splitwatt.engines.tensorrt import records, versions
+from splitwatt.engines.tensorrt import records, rtx, versions
 from splitwatt.export import zoo
 from tests.board.tiny import COMMAND, read_document, tiny_bundle, write_document
 from tests.conftest import ROOT, splitwatt
@@ -77,11 +78,11 @@ def test_a_jetson_is_refused_in_one_sentence(tmp_path):
     assert done.returncode == 1 and not (Path(path) / "engines").exists()
     last = done.stderr.strip().splitlines()[-1]
     assert (
-        "TensorRT for RTX does not serve the target 'nano'" in last
+        "TensorRT for RTX does not support the target 'nano'" in last
         and "Traceback" not in done.stderr
     )
     assert "on that machine run splitwatt build, without --backend" in last
-    with pytest.raises(TargetError, match="does not serve the target 'nano'"):
+    with pytest.raises(TargetError, match="does not support the target 'nano'"):
         here = versions.Machine("1.7.1", "5.3", "", versions.RTX)
         versions.check_target(load_target("nano"), here)
 
@@ -291,3 +292,11 @@ def test_a_graph_s_hash_is_not_of_its_weights(bundles):
     assert rtx_table.structure(model) == before
     weights.dims[0] += 1
     assert rtx_table.structure(model) != before
+
+
+def test_a_temporary_folder_that_cannot_be_written_is_one_sentence(monkeypatch):
+    need_rtx()
+    monkeypatch.setattr(rtx, "_links", [])
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    with pytest.raises(EngineError, match="set TMPDIR"):
+        rtx.import_rtx()
