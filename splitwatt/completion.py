@@ -19,7 +19,7 @@ _EXAMPLE = "source <(splitwatt completion bash)"
 _ZSH = """autoload -U +X compinit && compinit
 autoload -U +X bashcompinit && bashcompinit
 """
-# Files complete where nothing else does. `export` without a path is the shell's own: it has variables.
+# Files complete where nothing else does. bash makes words of `--option=value` at the `=`, zsh does not. `export` without a path is the shell's own: it has variables.
 _SCRIPT = """_splitwatt() {
     local line=("${COMP_WORDS[@]}") at="$COMP_CWORD"
     case "${line[0]}" in
@@ -27,6 +27,12 @@ _SCRIPT = """_splitwatt() {
         (profile|*/profile|*/export) line=(splitwatt "${line[0]##*/}" "${line[@]:1}"); at=$((at + 1)) ;;
     esac
     local word="${line[at]}" before="${line[at-1]}" verb="${line[1]}" words=""
+    local prefix=""
+    case "$word" in
+        (=) word="" ;;
+        (--*=*) prefix="${word%%%%=*}="; before="${word%%%%=*}"; word="${word#*=}" ;;
+        (*) if [ "$before" = "=" ]; then before="${line[at-2]}"; fi ;;
+    esac
     if [ "$at" -gt 2 ]; then
         case "$verb" in (%s) verb="$verb ${line[2]}";; esac
     fi
@@ -41,7 +47,7 @@ _SCRIPT = """_splitwatt() {
             case "$word" in (-*) ;; (*) words=" $words "; words="${words// -*/}" ;; esac
         esac
     fi
-    COMPREPLY=($(compgen -W "$words" -- "$word"))
+    COMPREPLY=($(compgen -P "$prefix" -W "$words" -- "$word"))
 }
 complete -o bashdefault -o default -F _splitwatt splitwatt profile export
 """

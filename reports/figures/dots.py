@@ -13,6 +13,7 @@ from splitwatt.reports.figures.categories import Categories, Panel, Place
 from splitwatt.reports.figures.style import (
     legend_above,
     new_figure,
+    panel_title,
     plain_log_axis,
     system_look,
     width_in,
@@ -44,7 +45,7 @@ def dots(
         _draw(axis, categories, panel, spread)
         _decades(axis, panel)
         categories.mark_missing(axis, panel)
-        axis.set_title(panel.title, loc="left")
+        panel_title(axis, panel.title)
         axis.set_ylabel(ylabel)
         categories.name_places(axis, last=axis is axes[-1])
     legend_above(figure, axes[0], handletextpad=0.1, handlelength=1.2)

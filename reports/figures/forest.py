@@ -11,14 +11,15 @@ from splitwatt.reports.figures.style import (
     GREY,
     RED,
     new_figure,
+    panel_title,
     plain_log_axis,
     venue,
 )
 from splitwatt.reports.load.values import Value
 
 _ROW_IN = 0.13
-# The least width of a panel with its labels, in inches, and of letters in a title.
-_PANEL_IN, _TITLE_CHARACTERS = 2.3, 26
+# The least width of a panel with its labels, in inches.
+_PANEL_IN = 2.3
 # Worse, better (and ratios, which are neither), no verdict.
 _LOOKS = {True: (RED, "s"), False: (GREEN, "o"), None: (GREY, "o")}
 
@@ -34,8 +35,8 @@ class Forest:
 def forest(panels: Sequence[Forest], xlabel: str, none: float) -> Figure:
     """Dots with intervals around the line of no change, `none`: 0 for percent, 1 for ratios.
 
-    Ratios are drawn on a logarithmic axis. Worse: orange squares; better: blue dots; no verdict:
-    grey, hollow.
+    Ratios are drawn on a logarithmic axis. Worse: red squares; better, and ratios: green dots; no
+    verdict: grey, hollow.
     """
     across = min(int(venue().page_in // _PANEL_IN), len(panels))
     down = -(-len(panels) // across)
@@ -69,8 +70,7 @@ def forest(panels: Sequence[Forest], xlabel: str, none: float) -> Figure:
             plain_log_axis(axis.xaxis)
             low, high = axis.get_xlim()
             axis.set_xlim(min(low, 0.45), max(high, 2.2))
-        wide = len(panel.title) > _TITLE_CHARACTERS
-        axis.set_title(panel.title.replace(", ", ",\n", 1) if wide else panel.title, loc="left")
+        panel_title(axis, panel.title, across)
         axis.set_xlabel(xlabel)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)

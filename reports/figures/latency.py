@@ -9,7 +9,13 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from splitwatt.reports.figures.categories import Categories, Place
-from splitwatt.reports.figures.style import legend_above, new_figure, system_look, width_in
+from splitwatt.reports.figures.style import (
+    legend_above,
+    new_figure,
+    panel_title,
+    system_look,
+    width_in,
+)
 from splitwatt.reports.load.values import Value
 
 # A part's filling and hatch; its colour is the system's: full, empty, pale.
@@ -59,7 +65,7 @@ def stacked(stacks: Sequence[Stack]) -> Figure:
     )
     for stack, axis in zip(stacks, axes, strict=True):
         _draw(axis, categories, stack.bars)
-        axis.set_title(stack.title, loc="left")
+        panel_title(axis, stack.title)
         axis.set_ylabel("End-to-end latency [s]")
         categories.name_places(axis, last=axis is axes[-1])
     legend_above(figure, axes[0])

@@ -2,6 +2,7 @@
 # board: no
 
 import io
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -25,6 +26,8 @@ PNG_DPI = 300
 COLUMN_CONFIGURATIONS = 10
 # Of a font's size a letter's mean width.
 LETTER_EM = 0.45
+# Of a panel's width what its title may take: it begins where the axis does.
+_TITLE_PART = 0.8
 
 
 _venue: ContextVar[Venue] = ContextVar("venue", default=venues()[DEFAULT])
@@ -123,6 +126,13 @@ def new_figure(
     figure = Figure(figsize=(width, 0.55 + sum(heights) + names_in), layout=engine)
     axes = figure.subplots(panels, across, squeeze=False, height_ratios=heights)
     return figure, list(axes.flat)
+
+
+def panel_title(axis: Any, title: str, across: int = 1) -> None:
+    """A title at the left, in as many lines as the width of its panel needs, `across` in a row."""
+    room_pt = 72 * _TITLE_PART * axis.figure.get_figwidth() / across
+    lines = textwrap.wrap(title, int(room_pt / (LETTER_EM * venue().font_pt)))
+    axis.set_title("\n".join(lines), loc="left")
 
 
 def legend_above(figure: Figure, axis: Any, **looks: Any) -> None:

@@ -12,6 +12,7 @@ from scipy.ndimage import distance_transform_edt
 from splitwatt.reports.figures.style import (
     LETTER_EM,
     new_figure,
+    panel_title,
     plain_log_axis,
     system_look,
     venue,
@@ -33,7 +34,7 @@ def turning_map(maps: Sequence[tuple[str, Map]], rates_kbit_s: Sequence[float]) 
     figure, axes = new_figure(rows, width, panel_in=_PANEL_IN, across=across)
     for axis, (title, each) in zip(axes, maps, strict=False):
         _draw(axis, each, rates_kbit_s)
-        axis.set_title(title, loc="left")
+        panel_title(axis, title, across)
     for axis in axes[len(maps) :]:
         axis.remove()
     return figure

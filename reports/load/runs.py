@@ -50,10 +50,11 @@ def load_runs(paths: list[Path]) -> Loaded:
 
 
 def _runs_in(folder: Path) -> list[Path]:
-    """The folder itself, or the runs in it if it is not a run."""
-    if (folder / RUN_FILE).exists():
-        return [folder]
-    return sorted(path.parent for path in folder.glob(f"*/{RUN_FILE}")) or [folder]
+    """The folder itself, or the runs in it or in its folders if it is not a run."""
+    for below in ("", "*/", "*/*/"):
+        if runs := sorted(path.parent for path in folder.glob(below + RUN_FILE)):
+            return runs
+    return [folder]
 
 
 def load_pair(first: str, second: str) -> tuple[Series, Series]:

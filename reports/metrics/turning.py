@@ -81,10 +81,11 @@ def turns(series: Series) -> list[Turn]:
 
 
 def best_turn(all_turns: list[Turn], link: Link, local: Entry) -> Turn | None:
-    """Of the configurations under test, the one that is faster on the fastest boards."""
+    """Of the configurations under test, the one that is still faster on the fastest boards: on any,
+    up to a speed, or on none.
+    """
     own = [t for t in all_turns if (t.link, t.local) == (link, local) and t.entry.under_test]
-    known = [t for t in own if t.board.value is not None]
-    return max(known, key=lambda turn: turn.board.value or 0.0, default=None)
+    return max(own, key=lambda t: (t.board.word == "always", t.board.value or 0.0), default=None)
 
 
 def computed_of(entry: Entry) -> tuple[str, ...]:

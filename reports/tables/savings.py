@@ -158,15 +158,16 @@ def savings_by_row(series: list[Series]) -> Table:
     """A row for each baseline row and link, a column for each Ladon row, the paper's beside."""
     ours = unique(e.id for s in series for e in s.entries if e.under_test)
     marked = {e.id: e.marked for s in series for e in s.entries}
+    keys = _keys(ours)
     columns = [
         *SERIES,
         Column("link", "Link", number=False),
         Column("against", "Against", number=False),
-        *(Column(_key(id), marked[id], "%", text=percent) for id in ours),
+        *(Column(keys[id], marked[id], "%", text=percent) for id in ours),
         Column("published_percent", "Paper up to", "%", text=percent),
     ]
     rows = [
-        _row_of(s, link, baseline, ours)
+        _row_of(s, link, baseline, keys)
         for s in series
         for link in s.links
         for baseline in s.entries
@@ -187,19 +188,26 @@ def savings_by_row(series: list[Series]) -> Table:
     )
 
 
-def _key(id: str) -> str:
-    return f"{file_name(id)}_percent"
+def _keys(ids: list[str]) -> dict[str, str]:
+    """Each configuration's column; ids that differ in punctuation only get a number each."""
+    keys: dict[str, str] = {}
+    for id in ids:
+        key, number = f"{file_name(id)}_percent", 2
+        while key in keys.values():
+            key, number = f"{file_name(id)}_{number}_percent", number + 1
+        keys[id] = key
+    return keys
 
 
-def _row_of(s: Series, link: Link, baseline: Entry, ours: list[str]) -> Row:
+def _row_of(s: Series, link: Link, baseline: Entry, keys: dict[str, str]) -> Row:
     row: dict[str, Cell] = {
         **of_series(s),
         "link": link.name,
         "against": baseline.marked,
     }
     theirs = latency(baseline, link).total
-    for id in ours:
-        row[_key(id)] = _saved(s.entry(id), theirs, link)
+    for id, key in keys.items():
+        row[key] = _saved(s.entry(id), theirs, link)
     claims = stated("end_to_end", baseline.group, link.rate_kbit_s) if baseline.papers else []
     percents = [statement.percent for statement in claims]
     row["published_percent"] = exact(

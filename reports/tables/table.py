@@ -33,8 +33,8 @@ def whole(number: float) -> str:
 
 
 def percent(number: float) -> str:
-    """A percentage with one decimal: 93.6."""
-    return f"{number:.1f}"
+    """A percentage with one decimal: 93.6; one that rounds to zero has no sign."""
+    return f"{round(number, 1) + 0.0:.1f}"
 
 
 @dataclass(frozen=True)

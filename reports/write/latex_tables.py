@@ -220,7 +220,7 @@ def _cell(one: _Fitted, shown: Cell) -> str:
         text = cell(one.column.show(shown))
         if one.wraps_pt == math.inf:
             return text
-        return r"\raggedright\arraybackslash " + text.replace(r"\_", r"\_\allowbreak{}")
+        return r"\raggedright\arraybackslash " + text
     if shown.value is None:
         return f"{{{cell(shown.shown_instead)}}}"
     half = _half_width(one.column, shown) if one.symmetric else ""

@@ -4,7 +4,7 @@
 import json
 from pathlib import Path
 
-from splitwatt.device_configs.files import write_atomic
+from splitwatt.device_configs.files import storage_error, write_atomic
 from splitwatt.reports.figures.draw import draw_all, drawings
 from splitwatt.reports.load.accuracy import read_accuracy
 from splitwatt.reports.load.agreement import damage
@@ -44,6 +44,10 @@ def make_report(
         SplitwattError: `folder` cannot be written.
     """
     loaded = load_runs(paths)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(str(folder), error) from error
     series = series_of(loaded.runs)
     accuracy = read_accuracy(loaded.runs, accuracy_files)
     report = Report(

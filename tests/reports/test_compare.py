@@ -184,6 +184,7 @@ def test_the_papers_figures_stand_beside_ours_with_the_ratio(runs, capsys, tmp_p
         (["{before}"], "compare needs two runs, not 1"),
         (["{before}:cuda", "{again}"], "has no backend 'cuda'"),
         (["{before}", "{again}", "--fail-over", "much"], "--fail-over takes a percentage"),
+        (["{before}", "{again}", "--fail-over", ""], "--fail-over takes a percentage"),
         (
             ["{before}", "--against", "published", "--fail-over", "5%"],
             "--fail-over is for two runs",

@@ -38,17 +38,23 @@ def report_of(runs):
 
 @pytest.fixture(scope="module")
 def reports(two_boards, tmp_path_factory):
-    """The example, three series of two boards with accuracy, a camera's frames, and own names."""
+    """The example, three series of two boards with accuracy, a camera's frames, and own names of
+    two runs."""
     cpu, nano = two_boards.runs
     mine = tmp_path_factory.mktemp("mine") / "cpu"
     shutil.copytree(cpu, mine)
     write(mine / "accuracy.json", accuracy())
     deployed, _, _ = deploy(tmp_path_factory.mktemp("deployed") / "run")
-    own = make_config(["LC1", "LC20", "SC1", "SC5", "Ours1", "Ours5"], inferences=6)
-    own_run = write_run(tmp_path_factory.mktemp("own") / "run", own_names(own))
+    own = make_config(
+        ["LC1", "LC20", "SC1", "SC5", "Ours1", "Ours5"], inferences=6, backends=("tensorrt",)
+    )
+    folder = tmp_path_factory.mktemp("own")  # series of one board and backend: their names are long
+    own_runs = [
+        write_run(folder / str(seed), own_names(own), "xavier_nx", seed=seed) for seed in (1, 2)
+    ]
     return {
         "example": report_of([EXAMPLE]), "mine": report_of([mine, nano]),
-        "deployed": report_of([deployed]), "own": report_of([own_run]),
+        "deployed": report_of([deployed]), "own": report_of(own_runs),
     }  # fmt: skip
 
 
