@@ -1,6 +1,6 @@
 """docs/commands.md, the reference of all commands: `python -m tools.commands_page` updates it.
 
-Every parser is asked for its own options, so that the page cannot say what the commands do not.
+The options come from the parsers, so that page and commands always agree.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`splitwatt compare A B`: what changed; `--fail-over 5%`: is it too much? `--against published`."""
+"""`splitwatt compare A B`, with `--fail-over 5%` as a gate; `splitwatt compare RUN --against published`."""
 # board: no
 
 import argparse
@@ -45,7 +45,7 @@ def compare(argv: list[str]) -> int:
 
 
 def add_venue(arguments: argparse.ArgumentParser) -> None:
-    """The option that names the venue of figures and tables."""
+    """Add the option that names the venue of figures and tables."""
     arguments.add_argument(
         "--for",
         dest="venue",

@@ -33,7 +33,7 @@ class Forest:
 
 
 def forest(panels: Sequence[Forest], xlabel: str, none: float) -> Figure:
-    """Dots with intervals around the line of no change, `none`: 0 for percent, 1 for ratios.
+    """Dots with intervals around `none`, the line of no change: 0 for percent, 1 for ratios.
 
     Ratios are drawn on a logarithmic axis. Worse: red squares; better, and ratios: green dots; no
     verdict: grey, hollow.

@@ -44,14 +44,14 @@ class Bar:
 
     @property
     def scale(self) -> float:
-        """What the parts are multiplied by; 1 where there is nothing to scale."""
+        """The factor of the parts; 1 if there is nothing to scale."""
         parts = self.local_s + self.transfer_s + self.server_s
         return self.total.value / parts if self.total.value is not None and parts > 0 else 1.0
 
 
 @dataclass(frozen=True)
 class Stack:
-    """One board and backend: a title (empty where it is the only one) and its bars; a figure's stacks have the same places."""
+    """The bars of one board and backend, with a title if a figure has several; their places are the same."""
 
     title: str
     bars: Sequence[Bar]

@@ -13,9 +13,9 @@ DEFAULT = "ieee"
 class Venue:
     """Widths of a column and of the text, and the text's height, in TeX points (1/72.27 inch).
 
-    `font_pt`, `small_pt`, `tiny_pt`: of titles and axes, of ticks and legends, of numbers in a
-    figure. `letters`: how wide the letters of a text are against Times'. `family`: the figures' font.
-    `document`: the start of a LaTeX document in its layout: its class where TeX Live has it, else an
+    `font_pt`, `small_pt`, `tiny_pt`: letters of titles and axes, of ticks and legends, of numbers in
+    a figure. `letters`: width of the text's letters, Times' is 1. `family`: the figures' font.
+    `document`: the start of a LaTeX document in its layout: its class if TeX Live has it, else an
     article of its widths. `source`: the file that the widths were read from.
     """
 

@@ -1,4 +1,4 @@
-"""Savings as tables: row by row, and the best of them beside the paper's statements."""
+"""Savings as tables: row by row, and the best of them next to the paper's statements."""
 # board: no
 
 from splitwatt.reports.load.model import Entry, Link, Series, file_name, links_of_all
@@ -45,15 +45,13 @@ def savings_table(series: list[Series]) -> Table:
         f"{stats.SAVING_METHOD}.",
         "Paper: the largest saving that its text states for that metric and link rate, over all "
         "its rows, on its own boards and servers.",
-        *notes.published_payload(series),
-        *notes.assumed(series),
-        *notes.untrained(series),
+        *notes.on_bytes(series),
     ]
     return Table("savings", "Savings", columns, [r for r in rows if _tells(r)], under, "metric")
 
 
 def paper_table(series: list[Series]) -> Table:
-    """Every saving that the paper's text states, beside the best of each series."""
+    """Every saving that the paper's text states, next to the best of each series."""
     columns = [
         *_WHAT,
         Column("baseline", "Baseline", number=False),
@@ -88,9 +86,7 @@ def paper_table(series: list[Series]) -> Table:
     under = [
         "Up to: the best pair of a Ladon row and a baseline row, as the paper's text counts.",
         *notes.why_they_differ(series),
-        *notes.published_payload(series),
-        *notes.assumed(series),
-        *notes.untrained(series),
+        *notes.on_bytes(series),
     ]
     return Table("paper", "Beside the paper's text", columns, rows, under, "metric")
 
@@ -155,7 +151,7 @@ def _tells(row: Row) -> bool:
 
 
 def savings_by_row(series: list[Series]) -> Table:
-    """A row for each baseline row and link, a column for each Ladon row, the paper's beside."""
+    """A row for each baseline row and link, a column for each Ladon row and for the paper."""
     ours = unique(e.id for s in series for e in s.entries if e.under_test)
     marked = {e.id: e.marked for s in series for e in s.entries}
     keys = _keys(ours)
@@ -179,9 +175,7 @@ def savings_by_row(series: list[Series]) -> Table:
         f"states for the row's group and link. Intervals ({stats.LEVEL:.0%}) of the largest "
         "savings are in the table before.",
         *notes.why_they_differ(series),
-        *notes.published_payload(series),
-        *notes.assumed(series),
-        *notes.untrained(series),
+        *notes.on_bytes(series),
     ]
     return Table(
         "savings_by_row", "End-to-end savings, row by row", columns, rows, under, "against"

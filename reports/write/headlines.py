@@ -1,4 +1,4 @@
-"""Where the order of configurations turns, and the best saving of each metric, in sentences."""
+"""The summary's sentences: where the order of configurations turns, and the best savings."""
 # board: no
 
 from dataclasses import dataclass, replace
@@ -22,11 +22,11 @@ class Headline:
 
 
 def headlines(series: list[Series]) -> list[Headline]:
-    """First where the order turns on each link, then sentences for each metric and kind of baseline
+    """First where the order turns on each link, then a saving for each metric and kind of baseline
     that was measured.
 
-    A user's own configuration is compared with the best baseline of the kind. The paper's are compared
-    with the heaviest, as the paper's "up to" is, and what it states is next to it.
+    A user's own configuration is compared with the best baseline of the kind. The paper's are
+    compared with the heaviest one, like the paper's "up to", and the paper's statement is added.
     """
     lines = []
     for s in series:
@@ -77,8 +77,7 @@ def _beats(turn: Turn, locals_: list[Entry]) -> str:
 
 
 def compared(top: Saving) -> str:
-    """What stands between the two configurations: `saves 93.6 % against`, `takes 2.4 times as long
-    as`.
+    """The words between the two configurations: `saves 93.6 % against`, `takes 2.4 times as long as`.
 
     Raises:
         ValueError: the saving has no number.

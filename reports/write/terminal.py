@@ -28,7 +28,7 @@ def show(table: Table, stream: TextIO) -> None:
     if _width(drawn, console) > console.width:
         columns = [replace(column, interval=False) for column in columns]
         drawn = _draw(table, columns)
-    # Columns stand in the order of their importance; the first names the row.
+    # Columns are in the order of their importance; the first names the row.
     while _width(drawn, console) > console.width and len(columns) > 2:
         dropped.append(columns.pop())
         drawn = _draw(table, columns)

@@ -27,11 +27,10 @@ def make_report(
     venue: str = DEFAULT,
     accuracy_files: tuple[Path, ...] = (),
 ) -> Report:
-    """Read the runs, write the report into `folder` (made where it is not there), and return it.
+    """Read the runs, write the report into `folder`, which is created if needed, and return it.
 
-    Files that a report was written as before and this one does not have are removed.
-
-    A run that cannot be read is left out, and the report says why, as long as another one can.
+    Files of an earlier report in the folder that this one does not write are removed. A run that
+    cannot be read is left out, and the report says why; at least one must be readable.
 
     Args:
         paths: run folders.
@@ -88,9 +87,7 @@ def _listed(folder: Path) -> set[str]:
 
 
 def _texts(report: Report, venue: Venue) -> dict[str, str]:
-    """Every file of the report but the figures and report.json, by its name; no CSV of a table
-    without rows.
-    """
+    """Name -> text of every file except the figures and report.json; tables without rows have no CSV."""
     filled = [table for table in report.tables if table.rows]
     return {
         **{f"{d.name}.caption.txt": f"{d.title}. {d.under}\n" for d, _ in report.figures},

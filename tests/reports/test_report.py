@@ -136,7 +136,7 @@ def test_what_was_not_measured_is_a_dash_and_an_empty_cell(half):
 
 
 def test_half_a_run_says_what_is_missing_and_why(half):
-    text = section(half.markdown, "What is missing, and what to mind")
+    text = section(half.markdown, "What is missing or unusual")
     assert "is not finished" in text and "splitwatt profile --resume" in text
     assert "LC 20: 0 of 6 samples are good, 6 missing" in text
     assert "SC 5: 3 of 6 samples are good, 3 failed: the server is gone (3)" in text
@@ -227,7 +227,7 @@ def test_a_run_of_another_format_is_refused_alone_and_left_out_among_others(
     assert not (tmp_path / "r").exists()
     made = splitwatt("report", two_boards.runs[0], run, "--out", tmp_path / "r")
     assert "is left out" in made.stderr and "format 1" in made.stderr
-    text = section((tmp_path / "r" / "report.md").read_text(), "What is missing, and what to mind")
+    text = section((tmp_path / "r" / "report.md").read_text(), "What is missing or unusual")
     assert f"{run} is left out" in text and "read it with the version that wrote it" in text
 
 

@@ -1,4 +1,4 @@
-"""What the papers state, printed beside a run's figures and never among them."""
+"""The papers' own figures: reports print them next to a run's figures, never as its own."""
 # board: no
 
 import csv

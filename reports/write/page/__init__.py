@@ -1,4 +1,4 @@
-"""report.html: the whole report as one page that needs nothing but itself."""
+"""report.html: the whole report as one page that needs no other file."""
 # board: no
 
 import json
@@ -35,7 +35,7 @@ _SHORT = 8
 
 
 def to_html(report: Report, title: str) -> str:
-    """The page. It may make no request: a policy in its head forbids every one."""
+    """The page. A policy in its head forbids every request."""
     words = provenance_words()
     systems = systems_of_models(report.series)
     body = [section(report, table, systems) for table in report.tables if table.rows]
@@ -64,12 +64,12 @@ def to_html(report: Report, title: str) -> str:
 
 
 def _colours() -> str:
-    """The systems' colours by day, which are those of the printed figures; style.css has the night's."""
+    """The systems' colours on a light page, as in the printed figures; style.css has the dark ones."""
     return " ".join(f"--c{place}: {colour};" for place, (colour, _) in enumerate(LOOKS))
 
 
 def _shown(data: Any) -> Any:
-    """The same with texts that only show: the page draws them."""
+    """The same data with harmless texts, which the page draws."""
     if isinstance(data, dict):
         return {key: _shown(value) for key, value in data.items()}
     if isinstance(data, list):
@@ -78,7 +78,7 @@ def _shown(data: Any) -> Any:
 
 
 def _folding(title: str, items: list[str]) -> str:
-    """A list that folds, and is open where it is short; nothing for no items."""
+    """A list that folds and is open if it is short; empty without items."""
     if not items:
         return ""
     opened = " open" if len(items) <= _SHORT else ""
