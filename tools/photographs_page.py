@@ -70,7 +70,8 @@ def paths(resources: bytes) -> dict[int, str]:
 def origins(pictures: list[Photograph], folder: Path) -> list[Origin]:
     """The origin of each photograph of the fetched packages in `folder`."""
     rows = []
-    stanzas = {package: _stanzas(folder, package) for package in {_package(p) for p in pictures}}
+    packages = {picture.name.partition("/")[0] for picture in pictures}
+    stanzas = {package: _stanzas(folder, package) for package in packages}
     inside: dict[str, list[str]] = {}
     for picture in pictures:
         package, _, path = picture.name.partition("/")
@@ -84,10 +85,6 @@ def origins(pictures: list[Photograph], folder: Path) -> list[Origin]:
             path = inside[stem][int(number)]
         rows.append(Origin(package, path, *_stated(path, stanzas[package])))
     return rows
-
-
-def _package(picture: Photograph) -> str:
-    return picture.name.partition("/")[0]
 
 
 def _stanzas(folder: Path, package: str) -> list[tuple[list[str], str, str, str]]:

@@ -136,7 +136,9 @@ def metrics(links: Iterable[Link] = (), table: str = "") -> list[Metric]:
     """Every metric, also those of each link, in their order; only those of `table` if it is named."""
     all_metrics: list[Metric] = []
     on_link: list[Callable[[Link], Metric]] = []
-    for module in _modules():
+    folder = importlib.import_module("splitwatt.reports.metrics")
+    for name in sorted(module.name for module in pkgutil.iter_modules(folder.__path__)):
+        module = importlib.import_module(f"{folder.__name__}.{name}")
         all_metrics += getattr(module, "METRICS", ())
         on_link += [module.on_link] if hasattr(module, "on_link") else []
     all_metrics += [make(link) for link in links for make in on_link]
@@ -147,9 +149,3 @@ def metrics(links: Iterable[Link] = (), table: str = "") -> list[Metric]:
 def notes_of(shown: Sequence[Metric]) -> list[str]:
     """The notes of a table with these metrics, each once."""
     return list(dict.fromkeys(metric.note for metric in shown if metric.note))
-
-
-def _modules() -> list[object]:
-    folder = importlib.import_module("splitwatt.reports.metrics")
-    names = sorted(module.name for module in pkgutil.iter_modules(folder.__path__))
-    return [importlib.import_module(f"{folder.__name__}.{name}") for name in names]

@@ -10,7 +10,7 @@ from splitwatt.reports.metrics.metric import metrics
 from splitwatt.reports.metrics.savings import Saving, best, saved, savings
 from splitwatt.reports.papers.published import Statement, stated, statements
 from splitwatt.reports.tables import notes
-from splitwatt.reports.tables.table import SERIES, Cell, Column, Row, Table, of_series, percent
+from splitwatt.reports.tables.table import SERIES, Column, Row, Table, of_series, percent
 
 _WHAT = [Column("metric", "Metric", number=False), Column("link", "Link", number=False)]
 
@@ -47,7 +47,11 @@ def savings_table(series: list[Series]) -> Table:
         "its rows, on its own boards and servers.",
         *notes.on_bytes(series),
     ]
-    return Table("savings", "Savings", columns, [r for r in rows if _tells(r)], under, "metric")
+    ours = ("lc_percent", "sc_percent")
+    kept = [
+        row for row in rows if any(getattr(row[key], "value", None) is not None for key in ours)
+    ]
+    return Table("savings", "Savings", columns, kept, under, "metric")
 
 
 def paper_table(series: list[Series]) -> Table:
@@ -144,12 +148,6 @@ def _largest(statements: list[Statement]) -> Value:
     return exact(max(percents, default=None), "published", why="the paper's text states none")
 
 
-def _tells(row: Row) -> bool:
-    """Does the row hold any number of ours?"""
-    numbers = (row["lc_percent"], row["sc_percent"])
-    return any(isinstance(cell, Value) and cell.value is not None for cell in numbers)
-
-
 def savings_by_row(series: list[Series]) -> Table:
     """A row for each baseline row and link, a column for each Ladon row and for the paper."""
     ours = unique(e.id for s in series for e in s.entries if e.under_test)
@@ -194,20 +192,12 @@ def _keys(ids: list[str]) -> dict[str, str]:
 
 
 def _row_of(s: Series, link: Link, baseline: Entry, keys: dict[str, str]) -> Row:
-    row: dict[str, Cell] = {
-        **of_series(s),
-        "link": link.name,
-        "against": baseline.marked,
-    }
+    row: Row = {**of_series(s), "link": link.name, "against": baseline.marked}
     theirs = latency(baseline, link).total
     for id, key in keys.items():
         row[key] = _saved(s.entry(id), theirs, link)
     claims = stated("end_to_end", baseline.group, link.rate_kbit_s) if baseline.papers else []
-    percents = [statement.percent for statement in claims]
-    row["published_percent"] = exact(
-        max(percents, default=None), "published", why="the paper's text states none"
-    )
-    return row
+    return {**row, "published_percent": _largest(claims)}
 
 
 def _saved(entry: Entry | None, theirs: Value, link: Link) -> Value:

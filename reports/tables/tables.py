@@ -109,7 +109,7 @@ def latency_table(series: list[Series]) -> Table:
         "Local: the board's stages. Network: the HTTP round trip as it was, less what the server "
         "accounts for. Uplink: the simulated link's time for the bytes that go up (downlink: for "
         "the answers, where the link charges them). Server: its stages.",
-        *_link_notes(series),
+        *unique(_link_note(link) for link in links_of_all(series) if link != NO_LINK),
     ]
     return Table("latency", "End-to-end latency", columns, rows, under + _all_notes(series))
 
@@ -211,10 +211,6 @@ def _all_notes(series: list[Series], made_bytes: bool = False) -> list[str]:
         *notes.made_up_energy(series),
         *notes.on_bytes(series, made_bytes),
     ]
-
-
-def _link_notes(series: list[Series]) -> list[str]:
-    return unique(_link_note(link) for s in series for link in s.links if link != NO_LINK)
 
 
 def _link_note(link: Link) -> str:

@@ -69,18 +69,17 @@ def parts(table: Table, venue: Venue) -> list[Part]:
     Too wide: the columns are divided, those that name the row are repeated. Too long: the rows are
     divided, between groups where that is possible. Nothing is made smaller than 7 pt.
     """
-    shown = [column for column in table.for_people() if _is_known(column, table)]
+    shown = [
+        column
+        for column in table.for_people()
+        if any(column.show(row[column.key]) != "-" for row in table.rows)
+    ]
     blocks = _blocks([_fit(column, table, venue) for column in shown], venue)
     return [
         Part(_tabular(table, block, rows), _total(block) <= venue.column_pt)
         for rows in _pages(table, blocks, venue)
         for block in blocks
     ]
-
-
-def _is_known(column: Column, table: Table) -> bool:
-    """Has any row something to print in this column?"""
-    return any(column.show(row[column.key]) != "-" for row in table.rows)
 
 
 @lru_cache(maxsize=1)

@@ -9,7 +9,7 @@ from splitwatt.reports.load.values import Value
 from splitwatt.reports.load.words import unique
 from splitwatt.reports.metrics.metric import BASELINES, metrics
 from splitwatt.reports.metrics.savings import Saving, best, savings
-from splitwatt.reports.tables.table import Column, Table, percent
+from splitwatt.reports.tables.table import Table, percent
 from splitwatt.reports.write.headlines import compared
 from splitwatt.reports.write.tex import escape, macro
 
@@ -103,11 +103,6 @@ def _numbers(series: list[Series], summary: Table) -> list[Macro]:
             if not isinstance(value, Value) or value.value is None:
                 continue
             name = macro(entry.id, *words.get(column.key, column.key.split("_")), *more)
-            result.append(
-                Macro(name, column.text(value.value), _what(entry.label, column, value, s))
-            )
+            what = f"{column.heading} of {entry.label}, {s.label}; {value.source}"
+            result.append(Macro(name, column.text(value.value), escape(what)))
     return result
-
-
-def _what(label: str, column: Column, value: Value, s: Series) -> str:
-    return escape(f"{column.heading} of {label}, {s.label}; {value.source}")
