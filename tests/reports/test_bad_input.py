@@ -67,7 +67,7 @@ def test_half_a_power_trace_and_damaged_readings(tmp_path):
     assert any("no energy of" in line for line in report.shortfalls)
 
 
-def test_boards_links_and_configurations_that_differ_stand_side_by_side(tmp_path):
+def test_different_boards_links_and_configurations_are_in_one_report(tmp_path):
     a = write_run(tmp_path / "a", make_config(["LC1", "SC1"], links=1))
     b = write_run(
         tmp_path / "b",

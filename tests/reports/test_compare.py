@@ -157,7 +157,7 @@ def test_too_few_blocks_get_no_verdict_and_the_number_that_would_do(capsys, tmp_
     assert run(capsys, a, b, "--fail-over", "5%")[0] == 1
 
 
-def test_the_papers_figures_stand_beside_ours_with_the_ratio(runs, capsys, tmp_path):
+def test_the_papers_figures_are_printed_next_to_ours_with_the_ratio(runs, capsys, tmp_path):
     code, document = as_json(capsys, runs["nano"], "--against", "published", "--out", tmp_path)
     rows = document["table"]["rows"]
     memory = pd.read_json(runs["nano"] / "memory.jsonl", lines=True)

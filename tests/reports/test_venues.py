@@ -77,7 +77,7 @@ def texts_of(figure):
 
 @pytest.mark.parametrize("name", ["ieee", "neurips"])
 @pytest.mark.parametrize("whose", ["example", "mine", "deployed", "own"])
-def test_no_label_lies_over_another_and_no_sentence_is_in_a_picture(reports, whose, name):
+def test_no_label_covers_another_and_no_sentence_is_in_a_picture(reports, whose, name):
     venue = venues()[name]
     for drawing, _ in reports[whose].figures:
         with paper_style(venue):
@@ -102,7 +102,7 @@ def test_no_label_lies_over_another_and_no_sentence_is_in_a_picture(reports, who
         assert f"Sources: {drawing.sources}." in drawing.under
 
 
-def test_captions_lie_beside_the_figures(two_boards):
+def test_each_figure_has_caption_files(two_boards):
     for figure in two_boards.json["figures"]:
         plain = (two_boards.folder / f"{figure['name']}.caption.txt").read_text()
         assert plain.startswith(f"{figure['title']}. {figure['caption']} Sources: ")
