@@ -131,7 +131,8 @@ def new_figure(
 def panel_title(axis: Any, title: str, across: int = 1) -> None:
     """A title at the left, in as many lines as the width of its panel needs, `across` in a row."""
     room_pt = 72 * _TITLE_PART * axis.figure.get_figwidth() / across
-    lines = textwrap.wrap(title, int(room_pt / (LETTER_EM * venue().font_pt)))
+    letters = int(room_pt / (LETTER_EM * venue().font_pt))
+    lines = textwrap.wrap(title, letters, break_on_hyphens=False)
     axis.set_title("\n".join(lines), loc="left")
 
 
