@@ -1,6 +1,7 @@
 """Changes or ratios with their intervals, one row each: a panel for each metric."""
 # board: no
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,15 +12,14 @@ from splitwatt.reports.figures.style import (
     GREY,
     RED,
     new_figure,
-    panel_title,
     plain_log_axis,
     venue,
 )
 from splitwatt.reports.load.values import Value
 
 _ROW_IN = 0.13
-# The least width of a panel with its labels, in inches.
-_PANEL_IN = 2.3
+# The least width of a panel with its labels, in inches, and the most letters in a line of its title.
+_PANEL_IN, _TITLE_LETTERS = 2.3, 26
 # Worse, better (and ratios, which are neither), no verdict.
 _LOOKS = {True: (RED, "s"), False: (GREEN, "o"), None: (GREY, "o")}
 
@@ -70,7 +70,8 @@ def forest(panels: Sequence[Forest], xlabel: str, none: float) -> Figure:
             plain_log_axis(axis.xaxis)
             low, high = axis.get_xlim()
             axis.set_xlim(min(low, 0.45), max(high, 2.2))
-        panel_title(axis, panel.title, across)
+        title = textwrap.wrap(panel.title, _TITLE_LETTERS, break_on_hyphens=False)
+        axis.set_title("\n".join(title), loc="left")
         axis.set_xlabel(xlabel)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
