@@ -4,7 +4,8 @@
 import json
 from pathlib import Path
 
-from splitwatt.device_configs.files import storage_error, write_atomic
+from splitwatt.device_configs.errors import SplitwattError
+from splitwatt.device_configs.files import write_atomic
 from splitwatt.reports.figures.draw import draw_all, drawings
 from splitwatt.reports.load.accuracy import read_accuracy
 from splitwatt.reports.load.agreement import damage
@@ -43,10 +44,11 @@ def make_report(
         SplitwattError: `folder` cannot be written.
     """
     loaded = load_runs(paths)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(str(folder), error) from error
+    above = next(place for place in (folder, *folder.parents) if place.exists())
+    if not above.is_dir():
+        raise SplitwattError(
+            f"{folder} could not be written: {above} is not a folder", "name another"
+        )
     series = series_of(loaded.runs)
     accuracy = read_accuracy(loaded.runs, accuracy_files)
     report = Report(
