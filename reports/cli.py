@@ -50,7 +50,7 @@ def report(argv: list[str]) -> int:
         print_json({key: str(folder / name) for key, name in names.items()})
         return 0
     summary = made.table("summary")
-    of = [f"{summary.title}, {s.label}" for s in made.series]  # of several, rows name theirs
+    of = [f"{summary.title}, {s.label}" for s in made.series]  # with several, the rows name them
     show(replace(summary, title=of[0]) if len(of) == 1 else summary, sys.stdout)
     say(wrapped("\n" + "\n".join(headline.text for headline in made.headlines)))
     say(f"\nThe report: {folder / 'report.md'}, as a page: {folder / 'report.html'}")

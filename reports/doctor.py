@@ -1,4 +1,4 @@
-"""What `splitwatt doctor` asks of this room: the packages that a report needs."""
+"""The checks of `splitwatt doctor` for reports: the packages that a report needs."""
 
 # board: no
 
@@ -11,7 +11,7 @@ _REMEDY = install_command("report")
 
 
 def checks() -> list[Check]:
-    """Whether figures and statistics can be made here."""
+    """Are the packages installed?"""
     return [
         package("matplotlib", "figures", _REMEDY),
         package("scipy", "statistics", _REMEDY),

@@ -1,7 +1,7 @@
 """splitwatt: deploy supervised-compression models for split computing, and measure what they cost.
 
 The rooms are sub-packages: `splitwatt.engines`, `splitwatt.energy`, ... In a clone their folders
-lie at its top and this folder holds links to them; an installation holds the folders themselves.
+are at the top and this folder has links to them; an installation has the folders themselves.
 """
 
 import sys

@@ -36,14 +36,14 @@ VERBS = {
         "a run at other link rates and server speeds, and where they break even",
     ),
     "check": ("profiler.cli", "recompute the figures of a run, and verify its records and hashes"),
-    "energy": ("energy.cli", "power and joules alone"),
+    "energy": ("energy.cli", "measure only power and joules"),
     "report": ("reports.cli", "runs -> tables and figures"),
-    "compare": ("reports.cli", "two runs side by side, or one beside the papers; a gate for CI"),
+    "compare": ("reports.cli", "compare two runs, or one with the papers; a gate for CI"),
     "doctor": (
         "device_configs.diagnosis",
         "what this machine can do, and what would add the rest",
     ),
-    "completion": ("completion", "what makes TAB complete commands, in bash and zsh"),
+    "completion": ("completion", "a script that makes TAB complete commands, in bash and zsh"),
 }
 
 # What runs on a host: a board's Python cannot even read these files.
@@ -73,7 +73,7 @@ def _dispatch(argv: List[str]) -> int:
 
 
 def _export_missing(argv: List[str]) -> bool:
-    """Have the bundles exported that a profile lacks, where this machine can export at all."""
+    """Export the bundles that a profile needs, if this machine can export."""
     if importlib.util.find_spec("torch") is None or {"--help", "-h"} & set(argv):
         return True  # a board: the profile itself says what to export
     wanted = importlib.import_module("splitwatt.profiler.cli").what_to_export(argv)
@@ -101,12 +101,12 @@ def _run(verb: str, argv: List[str]) -> int:
 
 
 def runs_here(verb: str) -> bool:
-    """Whether this Python can read a verb's files."""
+    """Can this Python read the verb's files?"""
     return verb not in _HOST_VERBS or sys.version_info >= _HOST_PYTHON
 
 
 def command_of(verb: str) -> Command:
-    """What runs a verb; its room is imported."""
+    """The function of a verb; imports its room."""
     module = importlib.import_module("splitwatt." + VERBS[verb][0])
     command: Command = module.VERBS[verb]
     return command

@@ -1,8 +1,7 @@
 """`splitwatt completion bash | zsh`: a script that makes TAB complete verbs, options and their values.
 
-The scripts `profile` and `export` complete as the verbs of these names.
-
-It is made from the parsers of all verbs that run here, so it knows what they know.
+It is made from the parsers of all verbs that run here. The scripts `profile` and `export` complete like
+the verbs of these names.
 """
 
 import argparse
@@ -19,7 +18,7 @@ _EXAMPLE = "source <(splitwatt completion bash)"
 _ZSH = """autoload -U +X compinit && compinit
 autoload -U +X bashcompinit && bashcompinit
 """
-# Files complete where nothing else does. `export` without a path is the shell's own: it has variables.
+# Files complete if nothing else does. bash makes words of `--option=value` at the `=`, zsh does not. `export` without a path is the shell's own: it has variables.
 _SCRIPT = """_splitwatt() {
     local line=("${COMP_WORDS[@]}") at="$COMP_CWORD"
     case "${line[0]}" in
@@ -27,6 +26,12 @@ _SCRIPT = """_splitwatt() {
         (profile|*/profile|*/export) line=(splitwatt "${line[0]##*/}" "${line[@]:1}"); at=$((at + 1)) ;;
     esac
     local word="${line[at]}" before="${line[at-1]}" verb="${line[1]}" words=""
+    local prefix=""
+    case "$word" in
+        (=) word="" ;;
+        (--*=*) prefix="${word%%%%=*}="; before="${word%%%%=*}"; word="${word#*=}" ;;
+        (*) if [ "$before" = "=" ]; then before="${line[at-2]}"; fi ;;
+    esac
     if [ "$at" -gt 2 ]; then
         case "$verb" in (%s) verb="$verb ${line[2]}";; esac
     fi
@@ -41,7 +46,7 @@ _SCRIPT = """_splitwatt() {
             case "$word" in (-*) ;; (*) words=" $words "; words="${words// -*/}" ;; esac
         esac
     fi
-    COMPREPLY=($(compgen -W "$words" -- "$word"))
+    COMPREPLY=($(compgen -P "$prefix" -W "$words" -- "$word"))
 }
 complete -o bashdefault -o default -F _splitwatt splitwatt profile export
 """
@@ -55,7 +60,7 @@ def completion(argv: List[str]) -> int:
         "~/.bashrc; with zsh in place of bash for ~/.zshrc.",
         _EXAMPLE,
     )
-    result.add_argument("shell", choices=("bash", "zsh"), help="what shall complete them")
+    result.add_argument("shell", choices=("bash", "zsh"), help="your shell")
     options = result.parse_args(argv)
     script = (_ZSH if options.shell == "zsh" else "") + _script()
     if options.json:
@@ -94,14 +99,14 @@ def _case(pattern: str, words: List[str]) -> str:
 
 
 def _values(action: argparse.Action, named: Dict[str, List[str]]) -> List[str]:
-    """What an option or argument may be; [] where that is open, as of a file."""
+    """The possible values of an option or argument; [] if it can be anything, such as a file."""
     if action.choices:
         return [str(choice) for choice in action.choices]
     return next((named[flag] for flag in action.option_strings if flag in named), [])
 
 
 def _named_values() -> Dict[str, List[str]]:
-    """Option -> the names that it takes, of what is installed here."""
+    """Option -> the names that it accepts on this machine."""
     config = importlib.import_module("splitwatt.profiler.config.config")
     backends = importlib.import_module("splitwatt.engines.backends")
     targets = known_targets()

@@ -64,6 +64,8 @@ def test_tab_completes_verbs_options_and_values(shell):
         ("splitwatt profile --board-q", "--board-quota"),
         ("splitwatt export --target xav", "xavier_nx"),
         ("splitwatt profile --config table", "table3.yaml"),
+        ("splitwatt report --for=wac", "wacv"),
+        ("splitwatt export --target=xav", "xavier_nx"),
         ("splitwatt profile --config own", "own-config.yaml"),
         ("splitwatt export --model ladon_resnest", "ladon_resnest269e"),
         ("splitwatt serve --engine emb", "embedded"),

@@ -268,10 +268,12 @@ def test_folders_of_runs_and_of_bundles(made, tmp_path):
     document = json.loads(splitwatt("verify", "--json", made / "bundles").stdout)
     assert document["passed"] and len(document["bundles"]) == 2
     (tmp_path / "runs").mkdir()
-    for name in ("a", "b"):
-        write_run(tmp_path / "runs" / name, make_config(["LC1", "Ours1"]), seed=ord(name))
-    splitwatt("report", tmp_path / "runs", "--out", tmp_path / "report")
-    assert len(json.loads((tmp_path / "report" / "report.json").read_text())["runs"]) == 2
+    for name in ("nano/a", "nano/b"):
+        folder = tmp_path / "runs" / name
+        write_run(folder, make_config(["LC1", "Ours1"]), seed=ord(name[-1]))
+    for given in ("runs/nano", "runs"):
+        splitwatt("report", tmp_path / given, "--out", tmp_path / "report")
+        assert len(json.loads((tmp_path / "report" / "report.json").read_text())["runs"]) == 2
 
 
 def test_a_folder_of_bundles_one_level_too_deep_is_named(made):

@@ -1,6 +1,6 @@
 """docs/commands.md, the reference of all commands: `python -m tools.commands_page` updates it.
 
-Every parser is asked for its own options, so that the page cannot say what the commands do not.
+The options come from the parsers, so that page and commands always agree.
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ def _rows(parser: argparse.ArgumentParser) -> str:
     rows = []
     formatter = parser._get_formatter()
     for action in parser._actions:
-        if action.help == argparse.SUPPRESS:
-            continue
-        if action.dest in ("help", "debug"):
+        if action.help == argparse.SUPPRESS or action.dest in ("help", "debug"):
             continue
         shown = action.metavar or (
             action.choices and "{" + ",".join(map(str, action.choices)) + "}"
@@ -44,31 +42,23 @@ def _rows(parser: argparse.ArgumentParser) -> str:
 
 
 def _section(parser: argparse.ArgumentParser) -> str:
-    text = f"\n## {parser.prog}\n{_paragraph(parser.description)}\n"
+    text = f"\n## {parser.prog}\n{_cell(parser.description or '')}\n"
     rows = _rows(parser)
     text += f"\n{rows}" if rows else ""
     if parser.epilog:
         title, _, example = parser.epilog.partition("\n")
-        text += f"\n{title.strip().capitalize()}\n\n```\n{_unindented(example)}\n```\n"
+        lines = "\n".join(line.strip() for line in example.strip("\n").splitlines())
+        text += f"\n{title.strip().capitalize()}\n\n```\n{lines}\n```\n"
     return text
-
-
-def _paragraph(description: str | None) -> str:
-    return _cell(description or "")
-
-
-def _unindented(example: str) -> str:
-    return "\n".join(line.strip() for line in example.strip("\n").splitlines())
 
 
 def page() -> str:
     """The whole page."""
-    asked = [(verb, below) for verb in VERBS for below in _nested(verb)]
-    return _HEAD + "".join(_section(parser_of(command_of(verb), *below)) for verb, below in asked)
-
-
-def _nested(verb: str) -> list[tuple[str, ...]]:
-    return [(below,) for below in BELOW[verb]] if verb in BELOW else [()]
+    commands = [
+        [verb, *below] for verb in VERBS for below in ([[b] for b in BELOW.get(verb, ())] or [[]])
+    ]
+    parsers = (parser_of(command_of(verb), *below) for verb, *below in commands)
+    return _HEAD + "".join(map(_section, parsers))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def register() -> None:
 
 
 def make(root: Path) -> None:
-    """Install Debian with Python into `root`, unless it is there.
+    """Install Debian with Python into `root`, unless it exists.
 
     Raises:
         SystemExit: not root, or debootstrap is not installed.

@@ -68,9 +68,10 @@ def paths(resources: bytes) -> dict[int, str]:
 
 
 def origins(pictures: list[Photograph], folder: Path) -> list[Origin]:
-    """Of each photograph of the fetched packages in `folder`."""
+    """The origin of each photograph of the fetched packages in `folder`."""
     rows = []
-    stanzas = {package: _stanzas(folder, package) for package in {_package(p) for p in pictures}}
+    packages = {picture.name.partition("/")[0] for picture in pictures}
+    stanzas = {package: _stanzas(folder, package) for package in packages}
     inside: dict[str, list[str]] = {}
     for picture in pictures:
         package, _, path = picture.name.partition("/")
@@ -86,10 +87,6 @@ def origins(pictures: list[Photograph], folder: Path) -> list[Origin]:
     return rows
 
 
-def _package(picture: Photograph) -> str:
-    return picture.name.partition("/")[0]
-
-
 def _stanzas(folder: Path, package: str) -> list[tuple[list[str], str, str, str]]:
     """Patterns, author, licence and comment of each `Files` paragraph."""
     text = (folder / package / f"usr/share/doc/{package}/copyright").read_text(encoding="utf-8")
@@ -103,7 +100,7 @@ def _stanzas(folder: Path, package: str) -> list[tuple[list[str], str, str, str]
 
 
 def _field(name: str, paragraph: str) -> str:
-    """Its text on one line; empty where the paragraph has no such field."""
+    """Its text on one line; empty if the paragraph has no such field."""
     match = re.search(_FIELD.format(name), paragraph + "\n", re.MULTILINE)
     return " ".join(match.group(1).split()) if match else ""
 
@@ -144,7 +141,7 @@ def table(pictures: list[Photograph], stamps: list[Photograph], folder: Path) ->
 
 
 def _name(origin: Origin) -> str:
-    """The last parts of a path that tell it from others: `tools/hammer7`, `Path`."""
+    """The last parts of a path, which name the photograph: `tools/hammer7`, `Path`."""
     kept = [
         p for p in Path(_stem(origin.path)).parts if p not in ("contents", "images", "resource")
     ]

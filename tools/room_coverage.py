@@ -1,4 +1,4 @@
-"""What part of each room's statements its tests run, as one table: `make coverage`."""
+"""The part of each room's statements that its tests run, as one table: `make coverage`."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("device_configs", "engines", "energy", "profiler", "export", "reports")
-# The boards' tests serve four rooms; the others lie in folders of the room's name.
+# The boards' tests cover four rooms; the others are in folders with the room's name.
 TESTS = ("board", *ROOMS)
 DATA = ROOT / "build" / "coverage"
 

@@ -59,17 +59,13 @@ def table(repositories: list[str]) -> str:
     counts: dict[tuple[str, str, str], int] = {}
     seen: dict[str, str] = {}
     for git_dir in repositories:
-        name = _repository(git_dir)
+        name = Path(git_dir).resolve().parent.name.split("+")[-1]
         for path, text in configs(git_dir):
             row = (name, str(Path(path).parent), outcome(text, seen))
             counts[row] = counts.get(row, 0) + 1
     lines = ["| repository | folder | configs | outcome |\n", "|---|---|---|---|\n"]
     lines += [f"| {a} | {b} | {count} | {c} |\n" for (a, b, c), count in sorted(counts.items())]
     return "\n" + "".join(lines) + "\n"
-
-
-def _repository(git_dir: str) -> str:
-    return Path(git_dir).resolve().parent.name.split("+")[-1]
 
 
 def write(repositories: list[str]) -> None:

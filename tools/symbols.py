@@ -1,4 +1,4 @@
-"""The newest glibc and C++ runtime that a wheel's libraries need, held against a board's.
+"""Compare the newest glibc and C++ runtime that a wheel's libraries need with a board's.
 
 python tools/symbols.py dist/*.whl
 """
@@ -18,7 +18,7 @@ _VERSION = re.compile(r"^(GLIBC|GLIBCXX|CXXABI)_([\d.]+)$")
 
 
 def needs(library: bytes) -> dict[str, tuple[int, ...]]:
-    """The newest version of each runtime that a shared library asks for."""
+    """The newest version of each runtime that a shared library needs."""
     newest: dict[str, tuple[int, ...]] = {}
     for section in ELFFile(io.BytesIO(library)).iter_sections():
         if isinstance(section, GNUVerNeedSection):
@@ -45,7 +45,7 @@ def libraries(wheel: str) -> Iterator[tuple[str, bytes]]:
 
 
 def faults(wheel: str, arch: str = "AArch64") -> list[str]:
-    """What keeps a wheel from running on a board; nothing where all is well."""
+    """Why a wheel does not run on a board; empty if it runs."""
     sentences, count = [], 0
     for name, content in libraries(wheel):
         count += 1

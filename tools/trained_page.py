@@ -1,4 +1,4 @@
-"""What docs/trained.md has of measurements, and its figure: `python -m tools.trained_page DIR`.
+"""The measurements and the figure of docs/trained.md: `python -m tools.trained_page DIR`.
 
 DIR is the folder that `splitwatt evaluate --against efficientnet_lite0 --out DIR` filled. Crops of
 one photograph are alike: intervals resample photographs, not crops.
@@ -35,13 +35,13 @@ class Point:
     sums: np.ndarray
 
     def at(self, weights: np.ndarray) -> tuple[float, float]:
-        """Mean bytes and percent of agreement where photographs count so often."""
+        """Mean bytes and percent of agreement, with these weights of photographs."""
         crops, size, same = weights @ self.sums
         return size / crops, 100 * same / crops
 
 
 def points(folder: Path) -> list[Point]:
-    """Of every model that was evaluated, in order of the mean bytes."""
+    """The points of every evaluated model, in order of the mean bytes."""
     curve_points = []
     results = json.loads((folder / "agreement.json").read_text())["results"]
     for result in results:
@@ -59,7 +59,7 @@ def points(folder: Path) -> list[Point]:
 
 
 def draws(photographs: int) -> list[np.ndarray]:
-    """Once all photographs, then resampled ones."""
+    """The weights of photographs: first all of them once, then resampled."""
     random = np.random.default_rng(2025)
     even = np.full(photographs, 1 / photographs)
     return [np.ones(photographs), *random.multinomial(photographs, even, _RESAMPLES)]

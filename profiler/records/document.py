@@ -211,7 +211,10 @@ def read_document(path: str) -> Dict[str, Any]:
     """
     file = os.path.join(path, RUN_FILE)
     if not os.path.lexists(file):
-        raise RunError("there is no run in %s: it has no %s" % (path, RUN_FILE))
+        raise RunError(
+            "there is no run in %s: it has no %s" % (path, RUN_FILE),
+            "name a folder that 'splitwatt profile' wrote",
+        )
     document = parse_json(read_bytes(file, _LIMIT_BYTES), file, RunError)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise RunError(

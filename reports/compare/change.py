@@ -1,4 +1,4 @@
-"""How much a figure changed between two runs: one exact rank test of blocks, and its interval."""
+"""How much a figure changed between two runs: an exact rank test of blocks, with its interval."""
 # board: no
 
 import math
@@ -27,8 +27,8 @@ _MOST_BLOCKS = 200
 class Change:
     """From a to b in percent of a, with the interval and p-value corrected for `rows` rows.
 
-    `low`, `high` and `p` are None where nothing can be tested; `blocks` is how many each side has,
-    `wanted` how many would do.
+    `low`, `high` and `p` are None if nothing can be tested. `blocks`: how many each side has;
+    `wanted`: how many are enough.
     """
 
     percent: float
@@ -40,7 +40,7 @@ class Change:
 
     @property
     def shown(self) -> bool | None:
-        """Whether the change is more than chance; None where there is no verdict."""
+        """Is the change more than chance? None without a verdict."""
         return None if self.p is None else self.p < 1 - LEVEL
 
 
@@ -48,7 +48,7 @@ def of_blocks(percent: float, a: Sequence[Block], b: Sequence[Block], rows: int 
     """Test whether the blocks of `b` differ from those of `a`.
 
     Args:
-        percent: the change of the printed figures, which the interval is made to contain.
+        percent: the change of the printed figures; the interval always contains it.
         a, b: the blocks of each side; values above 0.
         rows: how many rows are tested together.
     """
@@ -57,7 +57,7 @@ def of_blocks(percent: float, a: Sequence[Block], b: Sequence[Block], rows: int 
     if not all(sides) or any(value <= 0 for block in (*a, *b) for _, value in block):
         return Change(percent, blocks=sides)
     tail = _tail(*sides)
-    # So many of the differences between blocks may lie beyond an end of the interval.
+    # How many differences between blocks may be beyond an end of the interval.
     beyond = sum(1 for p in tail if rows * p < 1 - LEVEL)
     if not beyond:
         return Change(percent, blocks=sides, wanted=enough(rows))
@@ -100,7 +100,7 @@ def of_intervals(
 
 
 def _paired(a: Sequence[Block], b: Sequence[Block]) -> tuple[list[Block], list[Block]]:
-    """The blocks with the images that both sides have; without names where they share none."""
+    """The blocks with the images that both sides have; if they share none, without names."""
     images = [{image for block in side for image, _ in block} for side in (a, b)]
     shared = images[0] & images[1]
     if shared:
@@ -114,7 +114,7 @@ def _paired(a: Sequence[Block], b: Sequence[Block]) -> tuple[list[Block], list[B
 
 
 def _scores(blocks: Sequence[Block]) -> np.ndarray:
-    """A number for each block: how far its images lie above their own level, as a logarithm."""
+    """A number for each block: how far its images are above their own level, as a logarithm."""
     levels: dict[str, list[float]] = {}
     for block in blocks:
         for image, value in block:

@@ -1,4 +1,4 @@
-"""`splitwatt compare A B`: what changed; `--fail-over 5%`: is it too much? `--against published`."""
+"""`splitwatt compare A B`, with `--fail-over 5%` as a gate; `splitwatt compare RUN --against published`."""
 # board: no
 
 import argparse
@@ -45,7 +45,7 @@ def compare(argv: list[str]) -> int:
 
 
 def add_venue(arguments: argparse.ArgumentParser) -> None:
-    """The option that names the venue of figures and tables."""
+    """Add the option that names the venue of figures and tables."""
     arguments.add_argument(
         "--for",
         dest="venue",
@@ -72,7 +72,7 @@ def _two(options: argparse.Namespace) -> int:
             "the two runs have no measured figure in common", "compare runs of one config"
         )
     table = compare_table(pairs, names, notes)
-    gate = gated(pairs, _limit(options.fail_over)) if options.fail_over else None
+    gate = None if options.fail_over is None else gated(pairs, _limit(options.fail_over))
     lines = gate_sentences(gate) if gate else []
     document = to_json(table, names, gate, lines)
     if options.out:
@@ -101,7 +101,7 @@ def _published(options: argparse.Namespace) -> int:
     from splitwatt.reports.tables.against import against_published
     from splitwatt.reports.write.terminal import show
 
-    if options.fail_over:
+    if options.fail_over is not None:
         raise UsageError(
             "--fail-over is for two runs", "a paper's boards are not yours: no gate is drawn"
         )

@@ -1,4 +1,4 @@
-"""Two runs side by side: what changed, by how much, how sure; and the gate of a user's CI."""
+"""Compare two runs: what changed, by how much, with which certainty; and a gate for a CI."""
 # board: no
 
 from collections.abc import Iterator, Sequence
@@ -21,8 +21,8 @@ class Pair:
     """One figure of one configuration on both sides; `change` in percent of a.
 
     `verdict`: worse, better, equal, "no difference shown", "no verdict" with the reason, or why
-    there is nothing to compare. `broken`: b should have it and has not. `blocks`: what the test
-    compares; None for a figure that is counted or has its own interval.
+    there is nothing to compare. `broken`: b should have the figure but does not. `blocks`: what the
+    test compares; None for a figure that is counted or has its own interval.
     """
 
     config: str
@@ -138,7 +138,7 @@ def _entries(a: Series, b: Series, x: Entry, y: Entry) -> Iterator[Pair]:
 
 
 def _without_link(x: Entry, y: Entry) -> Pair:
-    """The row of a split configuration whose latency no shared link lets compare."""
+    """The row of a split configuration without a shared link: its latency cannot be compared."""
     measured = latency(x, NO_LINK).total, latency(y, NO_LINK).total
     absent = missing("A and B have no link in common, so their latency was not compared")
     pair = _pair(x.label, "End-to-end latency", "", "s", absent, absent)
@@ -164,7 +164,7 @@ def _pair(
 
 
 def _judged(pair: Pair, rows: int) -> Pair:
-    """The pair with its verdict, of a comparison that tests so many rows."""
+    """The pair with its verdict; `rows`: how many rows the comparison tests."""
     change = pair.change
     if change is None:
         return pair
@@ -206,13 +206,13 @@ def _accuracies(a: Series, b: Series, left: Accuracy, right: Accuracy) -> list[P
 
 
 def _of_same(result: Result, accuracy: Accuracy) -> list[Result]:
-    """What was evaluated of the same model in the same way, on any backend."""
+    """The results of the same model, evaluated in the same way, on any backend."""
     key = result.model, result.task, result.data_set, result.preprocess
     return [r for r in accuracy.results if (r.model, r.task, r.data_set, r.preprocess) == key]
 
 
 def _partner(result: Result, mine: list[Result], theirs: list[Result]) -> Result | None:
-    """That of the same backend; of another where each side has one alone, as two boards have."""
+    """The result of the same backend; of another one if each side has only one, as two boards may."""
     same = [other for other in theirs if other.backend == result.backend]
     if same:
         return same[0]

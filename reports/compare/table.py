@@ -1,4 +1,4 @@
-"""A comparison as a table, as JSON, and as one figure."""
+"""A comparison as a table and as JSON, and the sentences of the gate."""
 # board: no
 
 from typing import Any
@@ -7,8 +7,6 @@ from splitwatt.reports.compare.change import METHOD
 from splitwatt.reports.compare.compare import Gate, Pair
 from splitwatt.reports.load.values import Value, missing, ordered
 from splitwatt.reports.tables.table import Column, Row, Table, percent
-
-FORMAT = 1
 
 
 def compare_table(pairs: list[Pair], names: tuple[str, str], notes: list[str]) -> Table:
@@ -20,7 +18,13 @@ def compare_table(pairs: list[Pair], names: tuple[str, str], notes: list[str]) -
         Column("a", "A"),
         Column("b", "B"),
         Column("unit", "Unit", number=False),
-        Column("change_percent", "Change", "%", interval=True, text=_signed),
+        Column(
+            "change_percent",
+            "Change",
+            "%",
+            interval=True,
+            text=lambda number: "+" * (number > 0) + percent(number),
+        ),
         Column("p_corrected", "p"),
         Column("verdict", "B is", number=False),
     ]
@@ -58,12 +62,8 @@ def _row(pair: Pair) -> Row:
     }
 
 
-def _signed(number: float) -> str:
-    return ("+" if number > 0 else "") + percent(number)
-
-
 def gate_sentences(gate: Gate) -> list[str]:
-    """What the gate says, a sentence a line."""
+    """The gate's result, one sentence per line."""
     limit = f"{gate.limit_percent:g} %"
     lines = []
     for pair in gate.failed:
@@ -93,21 +93,11 @@ def gate_sentences(gate: Gate) -> list[str]:
 def to_json(
     table: Table, names: tuple[str, str], gate: Gate | None, gate_lines: list[str]
 ) -> dict[str, Any]:
-    """One document: the table with its intervals, and what the gate says."""
-    document: dict[str, Any] = {
-        "format": FORMAT,
-        "a": names[0],
-        "b": names[1],
-        "table": table.to_json(),
-        "gate": None,
+    """One document: the table with its intervals, and the gate's result."""
+    judged = gate and {
+        "fail_over_percent": gate.limit_percent,
+        "passed": gate.passed,
+        "failed": [{"config": p.config, "metric": p.metric, "link": p.link} for p in gate.failed],
+        "sentences": gate_lines,
     }
-    if gate is not None:
-        document["gate"] = {
-            "fail_over_percent": gate.limit_percent,
-            "passed": gate.passed,
-            "failed": [
-                {"config": p.config, "metric": p.metric, "link": p.link} for p in gate.failed
-            ],
-            "sentences": gate_lines,
-        }
-    return document
+    return {"format": 1, "a": names[0], "b": names[1], "table": table.to_json(), "gate": judged}

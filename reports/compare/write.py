@@ -24,8 +24,8 @@ from splitwatt.reports.write.markdown import table_markdown
 from splitwatt.reports.write.tex import escape
 
 LOOKS = (
-    "Orange squares: B is worse; blue dots: better; grey, hollow: no difference shown. Lines: 95 % "
-    "intervals, where the records allow one."
+    "Red squares: B is worse; green dots: B is better; grey, hollow: no difference shown. Lines: "
+    "95 % intervals, where the records allow one."
 )
 RATIOS = "1: as the paper states. The paper's boards, servers and photographs are its own."
 
@@ -39,8 +39,8 @@ def write_comparison(
     caption: str,
     venue: str = DEFAULT,
 ) -> None:
-    """Write NAME.md, .csv, .json of the table's name, the CSV's Data Package, and the figure that
-    `draw` makes, where there is one, for a venue.
+    """Write TABLE.md, .csv and .json, the CSV's Data Package, and the figure of `draw`, if it returns
+    one, for a venue.
     """
     name = table.name
     picture = []
@@ -69,7 +69,7 @@ def write_comparison(
 
 
 def change_figure(pairs: list[Pair]) -> Figure | None:
-    """The changes of each metric with their intervals; None where nothing changed."""
+    """The changes of each metric with their intervals; None if nothing changed."""
     panels: dict[str, list[tuple[str, Value, bool | None]]] = {}
     for pair in pairs:
         if pair.change is None or pair.change.percent == 0:
@@ -84,12 +84,13 @@ def change_figure(pairs: list[Pair]) -> Figure | None:
 
 
 def ratio_figure(table: Table) -> Figure | None:
-    """Ours / the paper's, a panel for each quantity; None where no ratio is positive."""
+    """Ours / the paper's, a panel for each quantity; None if no ratio is positive."""
     panels: dict[str, list[tuple[Row, Value]]] = {}
     for row in table.rows:
-        ratio = row["ratio"]
+        ratio, quantity = row["ratio"], str(row["quantity"])
+        panel = "Savings" if " saved" in quantity else quantity  # they are few
         if isinstance(ratio, Value) and ratio.value is not None and ratio.value > 0:
-            panels.setdefault(_panel(str(row["quantity"])), []).append((row, ratio))
+            panels.setdefault(panel, []).append((row, ratio))
     if not panels:
         return None
     shown = [
@@ -103,7 +104,7 @@ def ratio_figure(table: Table) -> Figure | None:
 
 
 def _labels(rows: list[tuple[Row, Value]]) -> list[str]:
-    """What each row is of, with its series where a panel has several."""
+    """The label of each row, with its series if a panel has several."""
     series = [str(row["series"]).replace("board ", "").replace("backend ", "") for row, _ in rows]
     several = len(set(series)) > 1
     return [
@@ -113,13 +114,8 @@ def _labels(rows: list[tuple[Row, Value]]) -> list[str]:
 
 
 def _label(row: Row) -> str:
-    """A configuration as it is, a model by its printed name and rate, a saving by what is saved."""
+    """A configuration's name, a model's printed name and rate, or the metric that is saved."""
     if " saved" in str(row["quantity"]):
         return str(row["quantity"]).replace(" saved", "").replace("End-to-end latency", "Latency")
     system, rate = split_name(str(row["config"]))
     return printed_name(system) + (f", {rate}" if rate else "")
-
-
-def _panel(quantity: str) -> str:
-    """All savings share a panel: they are few."""
-    return "Savings" if " saved" in quantity else quantity

@@ -17,7 +17,7 @@ _PAPER = {
 
 
 def accuracy_drawings(accuracy: Accuracy, series: list[Series]) -> list[Drawing]:
-    """Two figures for each task that has accuracy, and those of systems that the papers set apart."""
+    """Two figures for each task with accuracy, and those of systems that the papers draw separately."""
     return [
         drawing
         for task in tasks_with_results(accuracy)

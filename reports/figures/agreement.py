@@ -1,4 +1,4 @@
-"""The rate-agreement curves: how often models answer as another one, against what they send."""
+"""The rate-agreement curves: how often models give another one's answers, against their bytes."""
 # board: no
 
 from splitwatt.reports.figures.drawing import Drawing

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from splitwatt.reports.figures.categories import Categories, Panel, Place
-from splitwatt.reports.figures.style import new_figure, system_look, width_in
+from splitwatt.reports.figures.style import new_figure, panel_title, system_look, width_in
 
 
 def bars(places: Sequence[Place], panels: Sequence[Panel], ylabel: str) -> Figure:
@@ -28,7 +28,7 @@ def bars(places: Sequence[Place], panels: Sequence[Panel], ylabel: str) -> Figur
         categories.error_bars(axis, categories.x, values)
         categories.leave_room(axis, values)
         categories.label_values(axis, values)
-        axis.set_title(panel.title, loc="left")
+        panel_title(axis, panel.title)
         axis.set_ylabel(ylabel)
         categories.name_places(axis, last=axis is axes[-1])
     return figure

@@ -1,4 +1,4 @@
-"""The axis that all figures share: one place for each configuration, its groups set apart."""
+"""The axis that all figures share: one place for each configuration, with gaps between groups."""
 # board: no
 
 import re
@@ -13,7 +13,7 @@ from splitwatt.reports.load.values import Value
 from splitwatt.reports.tables.table import significant
 
 _GROUP_GAP = 0.6
-# Of a figure's width the part that places have.
+# The part of a figure's width that places have.
 _AXIS_PART = 0.85
 _NUMBERED = re.compile(r"(.+) (\d+†?)$")
 
@@ -35,8 +35,8 @@ class Panel:
 
 
 class Categories:
-    """Places from left to right, a gap between two groups; `.x` are their positions, `.names_in` is
-    the height of their names where they are upright.
+    """Places from left to right, with a gap between two groups. `.x`: their positions; `.names_in`: the
+    height of their names in inches, if these are upright.
     """
 
     bar_width = 0.78
@@ -63,8 +63,8 @@ class Categories:
         return widest * LETTER_EM * size <= self.slot_pt * places
 
     def _groups(self) -> list[tuple[str, float]]:
-        """Name and middle of each group whose places need their numbers alone; none where one of
-        them has another label or no room for its name.
+        """Name and middle of each group, if all places can be labelled with their number only; empty if
+        one of them has another label, or a group has no room for its name.
         """
         members: dict[str, list[float]] = {}
         for place, x in zip(self.places, self.x, strict=True):
@@ -102,8 +102,8 @@ class Categories:
         axis.set_ylim(0, (highest or 1.0) * 1.12)
 
     def label_values(self, axis: Any, values: Sequence[Value]) -> None:
-        """Each value above its bar where all of them fit, else the ends of each group's range above
-        the group; "-" where one is missing.
+        """Write each value above its bar if all of them fit, else each group's range above the group;
+        "-" for a missing value.
         """
         texts = [v.shown_instead if v.value is None else significant(v.value) for v in values]
         fit = self._fit(texts, venue().tiny_pt)
@@ -125,7 +125,7 @@ class Categories:
             _write(axis, middle, max(_top(values[i]) for i in own), text)
 
     def mark_missing(self, axis: Any, panel: Panel) -> None:
-        """A "-" at the bottom of each place without any value."""
+        """Write "-" at the bottom of each place without any value."""
         bottom = axis.get_ylim()[0]
         for i, x in enumerate(self.x):
             if all(values[i].value is None for values in panel.sets.values()):
@@ -134,7 +134,7 @@ class Categories:
     def error_bars(
         self, axis: Any, positions: Any, values: Sequence[Value], caps: bool = True
     ) -> None:
-        """The values' intervals as thin black lines; nothing where a value has none."""
+        """Draw the values' intervals as thin black lines, for values that have one."""
         kept = [
             (x, value.value, value.value - value.low, value.high - value.value)
             for x, value in zip(positions, values, strict=True)
@@ -143,7 +143,7 @@ class Categories:
         if not kept:
             return
         x, y, down, up = zip(*kept, strict=True)
-        # White below the black: a bar may be as dark.
+        # A white line under the black one, for dark bars.
         for colour, wider in (("white", 0.9), ("black", 0.0)) if caps else (("black", 0.0),):
             axis.errorbar(
                 x, y, [down, up], color=colour, linestyle="", elinewidth=0.7 + wider,
@@ -152,7 +152,7 @@ class Categories:
 
 
 def _top(value: Value) -> float:
-    """Where a value's bar ends, its interval included; 0 for none."""
+    """The upper end of a value's bar with its interval; 0 without a value."""
     return max(value.value or 0.0, value.high or 0.0)
 
 

@@ -1,6 +1,6 @@
 """Several numbers for each configuration as dots on a logarithmic scale.
 
-For what spans orders of magnitude, where bars would need a zero: all links at once, data sizes.
+For values over orders of magnitude, where bars would need a zero: all links at once, data sizes.
 """
 # board: no
 
@@ -13,13 +13,14 @@ from splitwatt.reports.figures.categories import Categories, Panel, Place
 from splitwatt.reports.figures.style import (
     legend_above,
     new_figure,
+    panel_title,
     plain_log_axis,
     system_look,
     width_in,
 )
 from splitwatt.reports.load.values import Value
 
-# Marker of a set, and whether it is full; its colour is the system's.
+# A set's marker, and whether it is filled; the colour is the system's.
 _MARKERS = [(marker, (i + j) % 2 == 0) for j in (0, 1) for i, marker in enumerate("Do^svPXp*")]
 _KEY = "#444444"
 # The sets of a place are side by side within this part of it.
@@ -33,7 +34,7 @@ def dots(
     ylabel: str,
     spread: bool = False,
 ) -> Figure:
-    """A dot for each value, a panel above the other; a place without any value shows "-".
+    """A dot for each value, one panel above the other; a place without any value shows "-".
 
     `spread`: the sets are side by side, for sets that nearly coincide.
     """
@@ -44,7 +45,7 @@ def dots(
         _draw(axis, categories, panel, spread)
         _decades(axis, panel)
         categories.mark_missing(axis, panel)
-        axis.set_title(panel.title, loc="left")
+        panel_title(axis, panel.title)
         axis.set_ylabel(ylabel)
         categories.name_places(axis, last=axis is axes[-1])
     legend_above(figure, axes[0], handletextpad=0.1, handlelength=1.2)

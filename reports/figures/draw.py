@@ -58,7 +58,7 @@ def draw_all(figures: list[Drawing], folder: Path, venue: Venue) -> None:
 
 
 def drawings(series: list[Series], accuracy: Accuracy = NONE) -> list[Drawing]:
-    """The figures that these series can fill; one without any number is left out."""
+    """The figures of these series; one without any number is left out."""
     links = links_of_all(series)
     boards = by_board(series)
     figures = agreement_drawings(series)
@@ -73,7 +73,10 @@ def drawings(series: list[Series], accuracy: Accuracy = NONE) -> list[Drawing]:
     figures += _turning(series, links)
     for what in (chart for metric in metrics() for chart in metric.charts):
         if "energy" in what.shows and len(boards) > 1:
-            figures += [_dots_or_bars(own, _of_board(what, b)) for b, own in boards.items()]
+            for board, own in boards.items():
+                name = f"{what.name}_{file_name(board)}"
+                chart = replace(what, name=name, title=f"{what.title}, {board}")
+                figures.append(_dots_or_bars(own, chart))
         else:
             figures.append(_dots_or_bars(series, what))
     figures += accuracy_drawings(accuracy, series)
@@ -90,10 +93,6 @@ def drawings(series: list[Series], accuracy: Accuracy = NONE) -> list[Drawing]:
 def _with_systems(names: list[str], draw: Callable[[], Figure]) -> Figure:
     with coloured(names):
         return draw()
-
-
-def _of_board(what: Chart, board: str) -> Chart:
-    return replace(what, name=f"{what.name}_{file_name(board)}", title=f"{what.title}, {board}")
 
 
 def _latency(series: list[Series], link: Link, board: str) -> Drawing:
@@ -185,8 +184,7 @@ def _turning(series: list[Series], links: list[Link]) -> list[Drawing]:
 
 def _all_links(series: list[Series], links: list[Link]) -> Drawing:
     sets: dict[str, Callable[[Entry], Value]] = {"no link needed": _without_link}
-    for link in links:
-        sets[link.name] = partial(_on_link, link)
+    sets.update({link.name: partial(_on_link, link) for link in links})
     return _dots_or_bars(
         series,
         Chart(
@@ -226,19 +224,25 @@ def _dots_or_bars(series: list[Series], what: Chart) -> Drawing:
         for place, value in zip(places, values, strict=True)
     ]
     drawn = partial(bars if len(what.sets) == 1 else dots, places)
-    sources = by_source((label, value.source) for label, value in labelled)
     more = {"spread": True} if what.only_split else {}
     return Drawing(
         what.name,
         what.title,
         _caption(what.caption, shown, labelled, what.error_bars, what.shows),
-        sources,
+        by_source((label, value.source) for label, value in labelled),
         lambda: drawn(_with_numbers(panels), what.axis, **more),
     )
 
 
 def _wireless() -> list[Chart]:
     """Fig. 20 twice: all that was measured, and as the paper counts."""
+
+    def over_standards(total_ms: Callable[..., Value]) -> dict[str, Callable[[Entry], Value]]:
+        return {
+            f"{link.name}, {link.rate_kbit_s / 1000:g} Mbit/s": partial(total_ms, link=link)
+            for link in frankensplit.wireless()
+        }
+
     everything = Chart(
         name="wireless",
         title="Latency over wireless standards (FrankenSplit's Fig. 20), all counted",
@@ -246,7 +250,7 @@ def _wireless() -> list[Chart]:
         "scale, the link simulated: all that was measured, entropy coding included.",
         error_bars=INTERVAL,
         axis="Latency [ms]",
-        sets=_over_standards(frankensplit.total_ms),
+        sets=over_standards(frankensplit.total_ms),
         only_split=True,
         shows=("bytes", "time"),
     )
@@ -256,22 +260,9 @@ def _wireless() -> list[Chart]:
         title="Latency over wireless standards as FrankenSplit's Fig. 20 counts",
         caption="The same as the paper counts: encoder, server parts and transfer alone, without "
         "entropy coding; handcrafted codecs take 0 ms.",
-        sets=_over_standards(frankensplit.paper_total_ms),
+        sets=over_standards(frankensplit.paper_total_ms),
     )
     return [everything, papers]
-
-
-def _over_standards(
-    total_ms: Callable[[Entry, Link], Value],
-) -> dict[str, Callable[[Entry], Value]]:
-    return {
-        f"{link.name}, {link.rate_kbit_s / 1000:g} Mbit/s": partial(_over, total_ms, link)
-        for link in frankensplit.wireless()
-    }
-
-
-def _over(total_ms: Callable[[Entry, Link], Value], link: Link, entry: Entry) -> Value:
-    return total_ms(entry, link)
 
 
 def _with_numbers(panels: list[Panel]) -> list[Panel]:
@@ -307,20 +298,13 @@ def _bars(s: Series, link: Link, axis: list[Entry]) -> list[Bar]:
             bars.append(Bar(place, missing("not in this run")))
             continue
         parts = latency(entry, link)
-        bars.append(
-            Bar(
-                place,
-                parts.total,
-                parts.local.value or 0.0,
-                parts.transfer_s,
-                parts.server.value or 0.0,
-            )
-        )
+        local_s, server_s = parts.local.value or 0.0, parts.server.value or 0.0
+        bars.append(Bar(place, parts.total, local_s, parts.transfer_s, server_s))
     return bars
 
 
 def _titles(shown: list[Series]) -> list[str]:
-    """The panels' titles; one panel alone needs none: its caption says what it is of."""
+    """The panels' titles; a single panel has none, because the caption says what it shows."""
     return [s.label for s in shown] if len(shown) > 1 else [""] * len(shown)
 
 
@@ -331,7 +315,7 @@ def _caption(
     error_bars: str,
     shows: tuple[str, ...],
 ) -> str:
-    """What is said under the figure: what it shows, error bars, daggers, warnings; not the sources."""
+    """The caption without the sources: what the figure shows, error bars, daggers, warnings."""
     lines = [text]
     if len(series) == 1:
         lines.append(f"{series[0].label[0].upper()}{series[0].label[1:]}.")

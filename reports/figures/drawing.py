@@ -11,7 +11,7 @@ from splitwatt.reports.figures.style import file_names
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure to be drawn: its file name, its words, its sources (empty: no number to show).
+    """A figure to be drawn: its file name, texts and sources (empty: no number to show).
 
     No sentence is in the picture itself: `under` is its caption.
     """

@@ -1,6 +1,7 @@
 """Changes or ratios with their intervals, one row each: a panel for each metric."""
 # board: no
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,8 +18,8 @@ from splitwatt.reports.figures.style import (
 from splitwatt.reports.load.values import Value
 
 _ROW_IN = 0.13
-# The least width of a panel with its labels, in inches, and of letters in a title.
-_PANEL_IN, _TITLE_CHARACTERS = 2.3, 26
+# The least width of a panel with its labels, in inches, and the most letters in a line of its title.
+_PANEL_IN, _TITLE_LETTERS = 2.3, 26
 # Worse, better (and ratios, which are neither), no verdict.
 _LOOKS = {True: (RED, "s"), False: (GREEN, "o"), None: (GREY, "o")}
 
@@ -32,10 +33,10 @@ class Forest:
 
 
 def forest(panels: Sequence[Forest], xlabel: str, none: float) -> Figure:
-    """Dots with intervals around the line of no change, `none`: 0 for percent, 1 for ratios.
+    """Dots with intervals around `none`, the line of no change: 0 for percent, 1 for ratios.
 
-    Ratios are drawn on a logarithmic axis. Worse: orange squares; better: blue dots; no verdict:
-    grey, hollow.
+    Ratios are drawn on a logarithmic axis. Worse: red squares; better, and ratios: green dots; no
+    verdict: grey, hollow.
     """
     across = min(int(venue().page_in // _PANEL_IN), len(panels))
     down = -(-len(panels) // across)
@@ -69,8 +70,8 @@ def forest(panels: Sequence[Forest], xlabel: str, none: float) -> Figure:
             plain_log_axis(axis.xaxis)
             low, high = axis.get_xlim()
             axis.set_xlim(min(low, 0.45), max(high, 2.2))
-        wide = len(panel.title) > _TITLE_CHARACTERS
-        axis.set_title(panel.title.replace(", ", ",\n", 1) if wide else panel.title, loc="left")
+        title = textwrap.wrap(panel.title, _TITLE_LETTERS, break_on_hyphens=False)
+        axis.set_title("\n".join(title), loc="left")
         axis.set_xlabel(xlabel)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)

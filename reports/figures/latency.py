@@ -9,7 +9,13 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from splitwatt.reports.figures.categories import Categories, Place
-from splitwatt.reports.figures.style import legend_above, new_figure, system_look, width_in
+from splitwatt.reports.figures.style import (
+    legend_above,
+    new_figure,
+    panel_title,
+    system_look,
+    width_in,
+)
 from splitwatt.reports.load.values import Value
 
 # A part's filling and hatch; its colour is the system's: full, empty, pale.
@@ -38,14 +44,14 @@ class Bar:
 
     @property
     def scale(self) -> float:
-        """What the parts are multiplied by; 1 where there is nothing to scale."""
+        """The factor of the parts; 1 if there is nothing to scale."""
         parts = self.local_s + self.transfer_s + self.server_s
         return self.total.value / parts if self.total.value is not None and parts > 0 else 1.0
 
 
 @dataclass(frozen=True)
 class Stack:
-    """One board and backend: a title (empty where it is the only one) and its bars; a figure's stacks have the same places."""
+    """The bars of one board and backend, with a title if a figure has several; their places are the same."""
 
     title: str
     bars: Sequence[Bar]
@@ -59,7 +65,7 @@ def stacked(stacks: Sequence[Stack]) -> Figure:
     )
     for stack, axis in zip(stacks, axes, strict=True):
         _draw(axis, categories, stack.bars)
-        axis.set_title(stack.title, loc="left")
+        panel_title(axis, stack.title)
         axis.set_ylabel("End-to-end latency [s]")
         categories.name_places(axis, last=axis is axes[-1])
     legend_above(figure, axes[0])

@@ -2,6 +2,7 @@
 # board: no
 
 import io
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,10 +22,12 @@ from splitwatt.reports.papers.venues import DEFAULT, Venue, venues
 
 PANEL_IN = 1.75
 PNG_DPI = 300
-# Up to so many configurations a figure fits into one column.
+# The most configurations of a figure that fits into one column.
 COLUMN_CONFIGURATIONS = 10
-# Of a font's size a letter's mean width.
+# A letter's mean width, as a part of the font's size.
 LETTER_EM = 0.45
+# The part of a panel's width for its title, which begins where the axis does.
+_TITLE_PART = 0.8
 
 
 _venue: ContextVar[Venue] = ContextVar("venue", default=venues()[DEFAULT])
@@ -100,7 +103,7 @@ def system_look(group: str) -> tuple[str, str]:
 
 
 def width_in(configurations: int) -> float:
-    """The width of a figure of so many configurations, in inches: a column or a page."""
+    """The width in inches of a figure with this number of configurations: a column or a page."""
     narrow = configurations <= COLUMN_CONFIGURATIONS
     return venue().column_in if narrow else venue().page_in
 
@@ -115,14 +118,22 @@ def new_figure(
 ) -> tuple[Figure, list[Any]]:
     """An empty figure of `panels` rows of axes, `across` in each; the axes row by row.
 
-    Rows are `panel_in` inches high, or as `rows_in` says; `names_in`: what upright names under the
-    last one need besides.
+    Rows are `panel_in` inches high, or each as in `rows_in`; `names_in`: further inches for upright
+    names under the last one.
     """
     heights = rows_in or [panel_in] * panels
     engine = ConstrainedLayoutEngine(h_pad=0.03, w_pad=0.02)
     figure = Figure(figsize=(width, 0.55 + sum(heights) + names_in), layout=engine)
     axes = figure.subplots(panels, across, squeeze=False, height_ratios=heights)
     return figure, list(axes.flat)
+
+
+def panel_title(axis: Any, title: str, across: int = 1) -> None:
+    """A title at the left, in as many lines as the width of its panel needs, `across` in a row."""
+    room_pt = 72 * _TITLE_PART * axis.figure.get_figwidth() / across
+    letters = int(room_pt / (LETTER_EM * venue().font_pt))
+    lines = textwrap.wrap(title, letters, break_on_hyphens=False)
+    axis.set_title("\n".join(lines), loc="left")
 
 
 def legend_above(figure: Figure, axis: Any, **looks: Any) -> None:
@@ -152,8 +163,8 @@ class _Plain(LogLocator):
 
 
 def plain_log_axis(axis: Any, many: float = 1e4) -> None:
-    """Plain numbers on a logarithmic `axis.xaxis` or `axis.yaxis`, some of them in any range: 1, 2
-    and 5 of each decade, over more than `many` to 1 whole decades alone.
+    """Plain numbers on a logarithmic `axis.xaxis` or `axis.yaxis`: 1, 2 and 5 of each decade; over a
+    range of more than `many` to 1 only whole decades.
     """
     axis.set_major_locator(_Plain(many))
     axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))

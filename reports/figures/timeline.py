@@ -23,8 +23,8 @@ _LATENCY_IN, _SMALL_IN, _ROW_IN = 1.5, 0.8, 0.14
 
 
 def timeline_figure(timeline: Timeline, energy: Sequence[tuple[float, float]]) -> Figure:
-    """Four rows over the seconds from the first capture, and one of joules where `energy`, which is
-    (seconds, joules so far), has any.
+    """Four rows over the seconds from the first capture, and one of joules if `energy`, pairs of
+    (seconds, joules so far), is not empty.
     """
     rows_in = [_LATENCY_IN, _SMALL_IN, 0.4 + _ROW_IN * len(timeline.chosen), _SMALL_IN]
     rows_in += [_SMALL_IN] * bool(energy)

@@ -128,7 +128,7 @@ def _draw(
 
 
 def _errors(values: Sequence[Value]) -> list[list[float]] | None:
-    """Distances to the ends of the intervals; None where no value has one."""
+    """Distances to the ends of the intervals; None if no value has one."""
     if all(v.low is None for v in values):
         return None
     down = [(v.value or 0.0) - (v.low if v.low is not None else v.value or 0.0) for v in values]
@@ -137,7 +137,7 @@ def _errors(values: Sequence[Value]) -> list[list[float]] | None:
 
 
 def _place(point: Point) -> tuple[float, float, float] | None:
-    """A point's place in space; None where a coordinate is not known."""
+    """A point's place in space; None if a coordinate is not known."""
     x, y, z = point.encoder_mib.value, point.data_kib.value, point.percent.value
     return None if x is None or y is None or z is None else (x, y, z)
 

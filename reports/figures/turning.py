@@ -12,13 +12,14 @@ from scipy.ndimage import distance_transform_edt
 from splitwatt.reports.figures.style import (
     LETTER_EM,
     new_figure,
+    panel_title,
     plain_log_axis,
     system_look,
     venue,
 )
 from splitwatt.reports.metrics.turning import BOARD_SPEEDS, RATES_KBIT_S, Map
 
-# A configuration's region is named from this part of the map on.
+# A configuration's region is named if it has at least this part of the map.
 _LEAST_PART = 0.02
 _LINES_S = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0]
 _PANEL_IN = 2.6
@@ -33,7 +34,7 @@ def turning_map(maps: Sequence[tuple[str, Map]], rates_kbit_s: Sequence[float]) 
     figure, axes = new_figure(rows, width, panel_in=_PANEL_IN, across=across)
     for axis, (title, each) in zip(axes, maps, strict=False):
         _draw(axis, each, rates_kbit_s)
-        axis.set_title(title, loc="left")
+        panel_title(axis, title, across)
     for axis in axes[len(maps) :]:
         axis.remove()
     return figure
@@ -85,7 +86,7 @@ def _draw(axis: Any, each: Map, rates_kbit_s: Sequence[float]) -> None:
 def _label_place(
     line: np.ndarray, names: list[tuple[str, tuple[float, float]]]
 ) -> tuple[float, float] | None:
-    """Where a line of equal latency has its label: near the top, where it meets no border and no name."""
+    """The place of a label on a line of equal latency: near the top, away from borders and names."""
 
     def free(x: float, y: float) -> bool:
         across, up = _part(x, BOARD_SPEEDS), _part(y, RATES_KBIT_S)
@@ -109,8 +110,8 @@ def _part(value: float, axis: np.ndarray) -> float:
 
 
 def _name_place(region: np.ndarray, name: str) -> tuple[float, float] | None:
-    """Where a region has its name, if it has room: the board's speed and the rate furthest from its
-    border, in sizes of the name.
+    """The place of a region's name, if it has room: the board's speed and the rate that are furthest
+    from its border, in sizes of the name.
     """
     if region.mean() < _LEAST_PART:
         return None

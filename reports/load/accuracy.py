@@ -1,4 +1,4 @@
-"""Accuracy of deployed engines, as accuracy.json of run folders (or a file of its own) states it."""
+"""Accuracy of deployed engines, read from accuracy.json of run folders or from other files."""
 # board: no
 
 import math
@@ -88,7 +88,7 @@ def split_name(model: str) -> tuple[str, str]:
 
 
 def read_accuracy(runs: list[Run], files: Iterable[Path] = ()) -> Accuracy:
-    """What the runs' accuracy.json and further files say.
+    """The results of the runs' accuracy.json and of further files.
 
     Raises:
         RunError: a file that was named cannot be read.
@@ -127,7 +127,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def result_of(origin: str, model: str, bundle: dict[str, Any], entry: dict[str, Any]) -> Result:
-    """A model's result from its entry in the file; `bundle` says of the model what the file says.
+    """A model's result from its entry in the file; `bundle` is the file's object for the model.
 
     Raises:
         KeyError, TypeError, ValueError, AttributeError: the entry is incomplete or damaged.
@@ -164,13 +164,13 @@ def result_of(origin: str, model: str, bundle: dict[str, Any], entry: dict[str, 
 
 
 def _backends(entry: dict[str, Any]) -> str:
-    """What ran it: the board's backend, and the server's where that is another one."""
+    """The board's backend, and the server's if it is another one."""
     board, server = (entry.get(key) for key in ("backend", "server_backend"))
     return str(board or "") + (f" + {server}" if server not in (None, board) else "")
 
 
 def _figure(record: Any, unit: float, sources: tuple[str, ...]) -> Value:
-    """One figure in another unit; missing where it is null or no finite number."""
+    """One figure in another unit; missing if it is null or not a finite number."""
     if record is None:
         return missing(_NOTHING_SENT)
     if record["value"] is None:

@@ -1,4 +1,4 @@
-"""How often models answer as another one does on unlabelled images, as agreement.json of runs states it."""
+"""How often models give the same answers as another one on unlabelled images (agreement.json of runs)."""
 # board: no
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Agreement:
 
 
 def agreement(run: Run, task: str) -> Agreement | None:
-    """What most models of a run were compared with on a task; None where nothing was."""
+    """The comparison that most models of a run share on a task; None if there is none."""
     results: dict[tuple[str, str], dict[str, Result]] = {}
     for other, folder, result in _read(run)[0]:
         if result.task == task and result.main.value is not None:

@@ -1,4 +1,4 @@
-"""What a report is about: series (one backend of one run) and their entries (configurations)."""
+"""The contents of a report: series (one backend of one run) and their entries (configurations)."""
 # board: no
 
 import re
@@ -30,10 +30,9 @@ _NO_TIME = "its record holds no time"
 class Entry:
     """One configuration in one series: its samples that count, and those that failed.
 
-    `id` is as `LC1`; `split`: does it send anything; `note`: the footnote of an assumed one.
-    `links` are those of its series;
-    `energy` is that of its blocks,
-    `server_energy` the server's own meanwhile, `stage_energy` that of stages repeated alone.
+    `id`: such as `LC1`; `split`: does it send anything; `note`: the footnote of an assumed one;
+    `links`: those of its series. `energy`: of the board, per block; `server_energy`: of the server
+    at the same time; `stage_energy`: of stages that were repeated alone.
     """
 
     run: Run
@@ -59,8 +58,8 @@ class Entry:
 
     @property
     def baseline(self) -> str:
-        """What it is a baseline as: LC (without a split model) or SC (with one); empty where it is
-        none: it is under test, or not among the config's `baselines`.
+        """Its kind of baseline: LC (without a split model) or SC (with one); empty if it is no baseline,
+        because it is under test or not among the config's `baselines`.
         """
         baselines = self.run.config.baselines
         if self.under_test or (baselines and self.id not in baselines):
@@ -94,13 +93,13 @@ class Entry:
 
     @property
     def bundles(self) -> list[dict[str, Any]]:
-        """The bundle records of the configuration's models, those that the run holds."""
+        """The bundle records of the configuration's models, as far as the run has them."""
         known = self.run.bundles
         return [known[model] for model in self.models if model in known]
 
     @property
     def undescribed(self) -> str:
-        """Why the bundles cannot state a figure; empty where the run describes all of them."""
+        """Why the bundles cannot state a figure; empty if the run describes all of them."""
         absent = sorted(set(self.models) - set(self.run.bundles))
         return f"the run does not describe {', '.join(absent)}" if absent else ""
 
@@ -117,7 +116,7 @@ class Entry:
 
     @property
     def random_bytes(self) -> bool:
-        """Do random weights make bytes of its payloads? An image file's they do not."""
+        """Do its payloads come from random weights? Those of image codecs do not."""
         return any(
             bundle.get("trained") is False
             and any(part["placement"] == "board" for part in bundle["parts"])
@@ -126,18 +125,18 @@ class Entry:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """The sources that its bytes have besides: an assumed rate, untrained weights."""
+        """Further sources of its bytes: an assumed rate, untrained weights."""
         return ("assumed",) * self.assumed + ("generated",) * self.random_bytes
 
     @property
     def timed(self) -> tuple[str, ...]:
-        """The sources of its measured times and joules: under a CPU quota they are that board's."""
+        """The sources of its measured times and joules; a CPU quota is named as one."""
         return ("measured", "quota") if self.run.document["quota"] else ("measured",)
 
     @property
     def charged(self) -> str | None:
-        """Where the sizes come from that links carry instead of the measured bytes: `published`,
-        or `estimated` where that is so of any sample; None where any has its measured bytes.
+        """The source of the sizes that links carry instead of the measured bytes: `published`, or
+        `estimated` if any sample's size is; None if any sample is sent with its measured bytes.
         """
         charge_sources = set(self.samples.by(lambda sample: sample.published_payload_source))
         if not charge_sources or None in charge_sources:
@@ -146,7 +145,7 @@ class Entry:
 
     @property
     def throttled(self) -> int | None:
-        """How many of its samples the board throttled in; None where it does not report it."""
+        """In how many of its samples the board throttled; None if the board does not report it."""
         known = {state: len(own) for state, own in self.samples.by(lambda s: s.throttled).items()}
         return known.get(True, 0) if set(known) - {None} else None
 
@@ -158,8 +157,8 @@ class Entry:
 
     @property
     def unsteady(self) -> int | None:
-        """How many of its blocks were not stable when their warm-up reached its cap; None where
-        none says.
+        """How many of its blocks were not stable when their warm-up reached its limit; None if no block
+        records it.
         """
         known = [
             s for s in self.starts if s.steady is not None and s.block not in self.run.replaced
@@ -168,8 +167,8 @@ class Entry:
 
     @property
     def expected(self) -> int:
-        """How many samples there should be, warm-up not counted. Where a block runs until its median
-        is known (`until`), so many at least: what came beyond them is expected as well.
+        """How many samples there should be, without warm-up. If a block runs until its median is known
+        (`until`), this is the least, and further samples are expected as well.
         """
         least = self.run.config.inferences * self.run.config.repeats
         if self.run.config.until is None:
@@ -178,12 +177,12 @@ class Entry:
 
     @property
     def missing(self) -> int:
-        """Samples that should be there and are neither good nor failed."""
+        """How many expected samples are neither good nor failed."""
         return max(0, self.expected - len(self.samples) - len(self.failed))
 
     @property
     def reasons(self) -> str:
-        """Why samples failed, the most frequent first: `server gone (3)`; empty where none did."""
+        """Why samples failed, the most frequent first: `server gone (3)`; empty if none failed."""
         by_reason = self.failed.by(lambda s: _NO_TIME if s.ok else s.reason or "no reason given")
         counts = Counter({reason: len(own) for reason, own in by_reason.items()})
         return "; ".join(f"{reason} ({count})" for reason, count in counts.most_common(3))
@@ -208,8 +207,7 @@ class Entry:
 class Series:
     """One backend of one run: what a panel of a figure shows.
 
-    `links`: those of the run, as `printed_links` names them; where it names none, the network as
-    it was.
+    `links`: those of the run, named by `printed_links`; if the run has none, the network as it was.
     """
 
     run: Run
@@ -233,7 +231,7 @@ NO_LINK = Link("network as it is", "none", 0.0, "payload", "no link is simulated
 
 
 def board_of(run: Run) -> str:
-    """The target that stood for the board, and its CPU quota where it ran under one."""
+    """The board's target, with its CPU quota if it ran under one."""
     quota = run.document["quota"]
     name = str(run.document["targets"].get("board") or "board")
     return f"{name} at quota {quota['share']:g}" if quota else name
@@ -259,10 +257,10 @@ _DIFFERENCES: tuple[Callable[[Link], str], ...] = (
 
 
 def printed_links(runs: Iterable[Run]) -> dict[Link, Link]:
-    """Each link of the runs as a report has it: links that differ never have one name or slug.
+    """Each link of the runs -> the link in print: links that differ never share a name or slug.
 
-    Links that differ in their source alone are one link, and where others have one name, what
-    differs is appended to it: `100 kbit/s, shaped`.
+    Links that differ only in their source are one link. If others share a name, the difference is
+    appended to it: `100 kbit/s, shaped`.
     """
     of_key = {_unsourced(NO_LINK): NO_LINK}
     names: dict[Link, Link] = {}
@@ -280,7 +278,7 @@ def _unsourced(link: Link) -> Link:
 
 
 def _distinct(links: list[Link]) -> list[tuple[Link, Link]]:
-    """Links of one slug, each with the link that has a name of its own."""
+    """Links that share a slug, each with the same link under a distinct name."""
     renamed = {link: link for link in links}
     for difference in _DIFFERENCES:
         if len({slug(link) for link in renamed.values()}) == len(links):
@@ -374,7 +372,7 @@ def _entries(
 
 @dataclass(frozen=True)
 class _Energies:
-    """Of a run: its traces are integrated once."""
+    """The joules of a run, so that its traces are integrated once."""
 
     board: list[BlockEnergy]
     server: list[BlockEnergy]

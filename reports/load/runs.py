@@ -20,11 +20,11 @@ class Loaded:
 
 
 def load_runs(paths: list[Path]) -> Loaded:
-    """Read run folders, and those in folders of runs; one that cannot be read is left out where
-    another one can.
+    """Read run folders, and folders of runs. A run that cannot be read is left out, unless no run can
+    be read.
 
     Raises:
-        RunError, ConfigError: none of them can be read; the first one's reason.
+        RunError, ConfigError: no run can be read; the reason of the first one.
         UsageError: the same run is named twice.
     """
     runs: dict[str, Run] = {}
@@ -50,20 +50,21 @@ def load_runs(paths: list[Path]) -> Loaded:
 
 
 def _runs_in(folder: Path) -> list[Path]:
-    """The folder itself, or the runs in it if it is not a run."""
-    if (folder / RUN_FILE).exists():
-        return [folder]
-    return sorted(path.parent for path in folder.glob(f"*/{RUN_FILE}")) or [folder]
+    """The folder itself, or the runs in it or in its folders if it is not a run."""
+    for below in ("", "*/", "*/*/"):
+        if runs := sorted(path.parent for path in folder.glob(below + RUN_FILE)):
+            return runs
+    return [folder]
 
 
 def load_pair(first: str, second: str) -> tuple[Series, Series]:
     """The two sides of a comparison: RUN or RUN:BACKEND each.
 
-    Where neither names a backend, the first one that both have is compared, or the only ones.
+    If neither names a backend, the first one that both have is compared, or the only one of each.
 
     Raises:
         RunError: a run cannot be read.
-        UsageError: a backend that its run does not have, or no way to tell which are meant.
+        UsageError: a backend that its run does not have, or it is not clear which ones to compare.
     """
     sides = [_named(first), _named(second)]
     runs = [read_run(str(path)) for path, _ in sides]
@@ -91,7 +92,7 @@ def load_series(names: list[str]) -> list[Series]:
     """All backends of each RUN, or the one of RUN:BACKEND.
 
     Raises:
-        RunError: none of the runs can be read.
+        RunError: no run can be read.
         UsageError: a backend that its run does not have.
     """
     sides = [_named(name) for name in names]

@@ -1,4 +1,4 @@
-"""One number of a report: what it is, how sure, and where it comes from."""
+"""One number of a report, with its interval and its sources."""
 # board: no
 
 import math

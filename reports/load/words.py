@@ -1,4 +1,4 @@
-"""Lists as people read them: `LC 1-4, 7, SC 1`; which rows have which source."""
+"""Lists for readers: `LC 1-4, 7, SC 1`, and which rows have which source."""
 # board: no
 
 import re
@@ -8,7 +8,7 @@ _NUMBERED = re.compile(r"(.*\D)(\d+)(†?)$")
 
 
 def ranges(labels: Iterable[str]) -> str:
-    """Labels with consecutive numbers drawn together: `LC 1-4, 7, SC 1`."""
+    """Labels with consecutive numbers as ranges: `LC 1-4, 7, SC 1`."""
     words: list[str] = []
     name, last = "", 0
     for label in unique(labels):
@@ -29,7 +29,7 @@ def ranges(labels: Iterable[str]) -> str:
 def by_source(pairs: Iterable[tuple[str, str]]) -> str:
     """(row's label, source) pairs as `measured (LC 1-3), measured+simulated (SC 1)`.
 
-    One source for all of them is named alone. Pairs without a source do not count.
+    If all rows have one source, only the source is named. Pairs without a source are left out.
     """
     rows: dict[str, list[str]] = {}
     for label, source in pairs:

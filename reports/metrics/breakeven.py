@@ -1,4 +1,4 @@
-"""Break-even rates: from which link rate on is a split configuration faster than a local one?"""
+"""Break-even rates: the link rate above which a split configuration is faster than a local one."""
 # board: no
 
 import numpy as np
@@ -13,16 +13,12 @@ from splitwatt.reports.metrics.stats import MIN_SAMPLES, once
 
 
 def plain_link(rate_kbit_s: float, charges: str = "payload") -> Link:
-    """A simulated link of a rate, without latency, loss or a charge for the way back, as the papers'
-    are.
-    """
+    """A simulated link of this rate, like the papers': no latency, no loss, no time for answers."""
     return Link(f"{rate_kbit_s:g} kbit/s", "simulated", rate_kbit_s, charges, "any rate")
 
 
 def bits(entry: Entry, charges: str = "payload") -> np.ndarray:
-    """Seconds as measured and bits that a link is charged with (samples, 2), of each sample that has
-    both.
-    """
+    """Measured seconds and the bits that a link carries, (samples, 2): of the samples that have both."""
     link = plain_link(1.0, charges)
     charged = 1000.0 * entry.samples.each(lambda sample: uplink_s(sample, link))
     pairs = np.column_stack([entry.samples.each(lambda sample: sample.total_s), charged])
@@ -36,11 +32,11 @@ def can_be_simulated(series: Series) -> bool:
 
 
 def break_even_kbit_s(entry: Entry, baseline: Entry, charges: str = "payload") -> Value:
-    """The rate from which on `entry` has the smaller median latency, with its interval; missing
-    where no rate is.
+    """The rate above which `entry` has the smaller median latency, with its interval; missing if
+    there is no such rate.
 
-    The split configuration's latency falls with the rate, so there is at most one. An end of the
-    interval is None where it is open to that side.
+    The split configuration's latency falls with the rate, so there is at most one. An open end of
+    the interval is None.
     """
     pairs = bits(entry, charges)
     local_s = latency(baseline, NO_LINK).totals_s
@@ -56,7 +52,7 @@ def break_even_kbit_s(entry: Entry, baseline: Entry, charges: str = "payload") -
 def _break_even(
     pairs: np.ndarray, local_s: np.ndarray
 ) -> tuple[float | None, float | None, float | None, str]:
-    """The rate, the ends of its interval, and what it means."""
+    """The rate, the ends of its interval, and a sentence on it."""
     even = rate_between(pairs, local_s)
     if min(len(pairs), len(local_s)) < MIN_SAMPLES:
         return even.value, None, None, even.sentence
@@ -64,7 +60,7 @@ def _break_even(
 
 
 def local_extremes(series: Series) -> tuple[Entry, Entry] | None:
-    """The fastest and the slowest local configuration; None where none was measured."""
+    """The fastest and the slowest local configuration; None if no local one was measured."""
     known = [
         (total_s, entry)
         for entry in series.entries

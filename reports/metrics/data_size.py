@@ -58,7 +58,7 @@ def payload_mean_kib(entry: Entry) -> Value:
 
 
 def published_payload_kib(entry: Entry) -> Value:
-    """The published or estimated size that the link is charged with, in KiB, where there is one."""
+    """The published or estimated size that the link carries, in KiB, if the run uses one."""
     if not entry.split:
         return missing(_NOTHING_SENT)
     sizes = set(entry.samples.known(lambda sample: sample.published_payload_bytes).tolist())
@@ -68,15 +68,15 @@ def published_payload_kib(entry: Entry) -> Value:
 
 
 def sent_kib(entry: Entry) -> Value:
-    """What the link carries: the published or estimated size where it is charged, else the bytes made
-    here.
+    """What the link carries: the published or estimated size if the run uses it, else the bytes of
+    this run.
     """
     charged = published_payload_kib(entry)
     return charged if charged.value is not None else payload_kib(entry)
 
 
 def _sent(sample: Sample) -> float | None:
-    """None of a published size: it is one number, not a sample."""
+    """None for a published size, which is one number and no sample."""
     return _payload(sample) if sample.published_payload_bytes is None else None
 
 

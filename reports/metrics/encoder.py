@@ -1,4 +1,4 @@
-"""The size of what the board must hold: the encoder, and all graphs."""
+"""The size of the files on the board: the encoder, and all graphs."""
 # board: no
 
 from functools import partial

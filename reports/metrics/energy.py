@@ -39,17 +39,17 @@ class Energy:
 
 
 def board_energy(entry: Entry) -> Energy:
-    """Of the whole board, as the target's data says which rails that is."""
+    """The whole board's energy; the target's data says which rails are summed."""
     return _total(entry, entry.energy)
 
 
 def rail_energies(entry: Entry) -> list[Energy]:
-    """Of each rail of the board by itself."""
+    """The energy of each rail of the board."""
     return _rails(entry, entry.energy)
 
 
 def rows_of(entry: Entry, blocks: Sequence[BlockEnergy]) -> list[Energy]:
-    """Of blocks of a configuration: the total, and each rail that is not all of it; [] without."""
+    """The total of these blocks, and each rail that is only a part of it; [] without joules."""
     rails, total = _rails(entry, blocks), _total(entry, blocks)
     others = [rail for rail in rails if rail.rail != total.rail]  # a total of one rail is one row
     return [total] * bool(rails and total.rail) + others
@@ -72,7 +72,7 @@ def _rails(entry: Entry, blocks: Sequence[BlockEnergy]) -> list[Energy]:
 
 
 def waiting_j(entry: Entry, link: Link) -> Value:
-    """Waiting for a simulated link: idle power x its time, in no other figure."""
+    """Joules of waiting for a simulated link: idle power x its time; no other figure includes it."""
     if link == NO_LINK or not entry.split:
         return missing("nothing waits for a simulated link")
     idle_w = board_energy(entry).idle_w
@@ -83,7 +83,7 @@ def waiting_j(entry: Entry, link: Link) -> Value:
 
 
 def flagged(entry: Entry) -> list[str]:
-    """What a reader must know of a configuration's traces, counted; empty where nothing is."""
+    """Counts of what is unusual in a configuration's power traces; empty if nothing is."""
     lines = []
     for energy in rail_energies(entry):
         if energy.left_out:

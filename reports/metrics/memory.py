@@ -12,7 +12,7 @@ HOW = "Peak memory: of the board's process, the highest of its blocks; 1 GB = 10
 
 
 def peak_memory_gb(entry: Entry, field: str = "process_peak_bytes") -> Value:
-    """The highest of the blocks' peaks, in GB (10^9 bytes)."""
+    """The highest peak of the blocks, in GB (10^9 bytes)."""
     peaks = _peaks(entry, field)
     why = "no memory was recorded for it"
     if field == "board_peak_bytes" and entry.run.same_machine:

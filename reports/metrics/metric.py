@@ -1,8 +1,7 @@
-"""What a metric of a report declares, and the search for all of them.
+"""What a metric of a report declares, and the list of all metrics.
 
-A metric is declared in one file of this folder. A module's `METRICS` are found there; a module with
-`on_link` gives a metric for each link. Tables, figures, savings, macros, the page and comparisons
-show what the declaration says.
+Each module of this folder declares its metrics in `METRICS`, or in `on_link` for one metric per link.
+Tables, figures, savings, macros, the page and comparisons show what is declared.
 """
 # board: no
 
@@ -43,7 +42,8 @@ class Chart:
 
     `sets`: name of a set -> its values; one set is drawn as bars, several as dots on a logarithmic
     axis. `error_bars`: what the intervals are. `shows`: "bytes", "made" (bytes that links do not
-    carry), "energy" or "time", which decide what the caption warns of. `only_split`: without local configurations.
+    carry), "energy" or "time": the warnings in the caption depend on them. `only_split`: leave out
+    local configurations.
     """
 
     name: str
@@ -61,14 +61,16 @@ class Chart:
 class Metric:
     """A figure of a configuration, and where a report shows it.
 
-    `key`: of its column; ends in the unit. `of`: its value of an entry. `place`: metrics are shown
-    in this order. `tables`: names of the tables that have it as a column, and "compare" for
-    comparisons. `quiet`: left out for readers where all rows are equal. `if_known`: left out of files too
-    where no row has a number. `note`: is printed under these tables. `interval`: names of the tables that print its interval.
-    `sample`: its value of one sample, also of one of columns (`Samples.columns`), and `blocks`: its values of each block; savings and comparisons
-    are tested with them. With neither, it is counted and has no error.
-    `word`: names its savings in macros; empty: it has none. `baselines`: what it is saved against.
-    `stated`: its name among the paper's statements.
+    `key`: name of its column, ends in the unit. `of`: the value for an entry. `place`: metrics are
+    shown in this order. `tables`: names of the tables with this column, and "compare" for
+    comparisons. `quiet`: readers do not see it if all rows are equal. `if_known`: files do not have
+    it either if no row has a number. `note`: printed under these tables. `interval`: names of the
+    tables that print its interval.
+    `sample`: the value for one sample, also for one of columns (`Samples.columns`). `blocks`: the
+    values of each block. Savings and comparisons are tested with them; a metric with neither is
+    counted and has no error.
+    `word`: name of its savings in macros; without one it has no savings. `baselines`: the kinds of
+    baseline that savings are computed against. `stated`: its name among the paper's statements.
     """
 
     key: str
@@ -100,7 +102,7 @@ class Metric:
         return f"{self.key}_{slug(self.link)}" if self.link else self.key
 
     def value(self, entry: Entry) -> Value:
-        """`of` an entry, computed once: every configuration is compared with every row of a baseline."""
+        """`of` an entry, computed once: savings compare every configuration with every baseline row."""
         key = "value", self.column
         if key not in entry.computed:
             entry.computed[key] = self.of(entry)
@@ -108,7 +110,7 @@ class Metric:
         return known
 
     def samples(self, entry: Entry) -> np.ndarray:
-        """Its value of each sample that has one, block by block."""
+        """The values of all samples that have one, block by block."""
         key = "samples", self.column
         if key not in entry.computed:
             blocks = entry.samples.by(lambda sample: sample.block).values() if self.sample else ()
@@ -118,7 +120,7 @@ class Metric:
         return known
 
     def blocks_of(self, entry: Entry) -> list[Block]:
-        """Its values, block by block; none for what is counted."""
+        """Its values, block by block; empty for a counted metric."""
         if self.blocks:
             return self.blocks(entry)
         if self.sample is None:
@@ -131,10 +133,12 @@ class Metric:
 
 
 def metrics(links: Iterable[Link] = (), table: str = "") -> list[Metric]:
-    """Every metric, those of each link too, in their order; of one table where it is named."""
+    """Every metric, also those of each link, in their order; only those of `table` if it is named."""
     all_metrics: list[Metric] = []
     on_link: list[Callable[[Link], Metric]] = []
-    for module in _modules():
+    folder = importlib.import_module("splitwatt.reports.metrics")
+    for name in sorted(module.name for module in pkgutil.iter_modules(folder.__path__)):
+        module = importlib.import_module(f"{folder.__name__}.{name}")
         all_metrics += getattr(module, "METRICS", ())
         on_link += [module.on_link] if hasattr(module, "on_link") else []
     all_metrics += [make(link) for link in links for make in on_link]
@@ -145,9 +149,3 @@ def metrics(links: Iterable[Link] = (), table: str = "") -> list[Metric]:
 def notes_of(shown: Sequence[Metric]) -> list[str]:
     """The notes of a table with these metrics, each once."""
     return list(dict.fromkeys(metric.note for metric in shown if metric.note))
-
-
-def _modules() -> list[object]:
-    folder = importlib.import_module("splitwatt.reports.metrics")
-    names = sorted(module.name for module in pkgutil.iter_modules(folder.__path__))
-    return [importlib.import_module(f"{folder.__name__}.{name}") for name in names]

@@ -1,4 +1,4 @@
-"""What each split configuration with one shared pass saves, beside what the paper states."""
+"""What each configuration under test saves against the baselines, and what the paper states."""
 # board: no
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Saving:
 
     @property
     def published(self) -> list[Statement]:
-        """What the paper states on it; nothing where a row is not the paper's."""
+        """What the paper states about it; nothing if one of the two rows is not the paper's."""
         if not self.entry.papers or (self.heaviest is not None and not self.heaviest.papers):
             return []
         return stated(self.metric.stated, self.baseline, self.rate_kbit_s)
@@ -54,7 +54,7 @@ def savings(series: Series) -> list[Saving]:
 
 
 def saved_metrics(series: Series) -> list[Metric]:
-    """What is compared in a series: the latency on each link, then the costs."""
+    """The metrics with savings: the latency on each link, then the costs."""
     return [metric for metric in metrics(series.links) if metric.word]
 
 
@@ -96,6 +96,6 @@ def saved(ours: Value, theirs: Value) -> Value:
 
 
 def best(candidates: list[Saving]) -> Saving | None:
-    """The saving that an "up to" would name; None where none was measured."""
+    """The largest saving, as in "up to"; None if no saving was measured."""
     measured = [s for s in candidates if s.most.value is not None]
     return max(measured, key=lambda s: s.most.value or 0.0, default=None)

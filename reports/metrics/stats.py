@@ -67,7 +67,7 @@ _T = TypeVar("_T")
 
 
 def once(compute: Callable[..., _T], *sides: Any) -> _T:
-    """What `compute` makes of samples, computed once: of many of them only a digest is kept."""
+    """`compute(*sides)`, computed once for the same samples; only a digest of the samples is kept."""
     arrays = [np.asarray(side, dtype=float) for side in sides]
     digest = hashlib.sha256(compute.__name__.encode())
     for array in arrays:
@@ -110,7 +110,7 @@ def _saving(ours: np.ndarray, theirs: np.ndarray) -> Estimate:
 
 
 def _thinned(samples: np.ndarray) -> np.ndarray:
-    """The samples; of more than MOST_RESAMPLED, so many at even distances in their order."""
+    """The samples; if there are more than MOST_RESAMPLED, that many at even distances in their order."""
     if len(samples) <= MOST_RESAMPLED:
         return samples
     at = (np.arange(MOST_RESAMPLED) + 0.5) * (len(samples) / MOST_RESAMPLED)

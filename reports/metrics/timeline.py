@@ -1,4 +1,4 @@
-"""What became of each frame of a run that `splitwatt run` wrote, in the order of capture."""
+"""The frames of a run that `splitwatt run` wrote, in the order of capture, and their answers."""
 # board: no
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _ENERGY_POINTS = 60
 @dataclass(frozen=True)
 class Frame:
     """A frame: seconds from the first capture, its line in the timeline, the configuration that
-    took it, the one that was chosen for it, and whether it was answered (else it failed).
+    processed it, the one that was chosen for it, and whether it was answered (else it failed).
     """
 
     at_s: float
@@ -50,12 +50,12 @@ class Timeline:
 
     @property
     def entries(self) -> list[Entry]:
-        """The configurations that took a frame, in the order of the policy."""
+        """The configurations that processed a frame, in the order of the policy."""
         return self._in_order([f.entry for f in self.frames])
 
     @property
     def chosen(self) -> list[Entry]:
-        """The same, and those that were chosen for a frame that another one then took."""
+        """The same, and those that were chosen for a frame which another one then processed."""
         return self._in_order([e for f in self.frames for e in (f.entry, f.chosen)])
 
     def _in_order(self, entries: list[Entry]) -> list[Entry]:
@@ -74,7 +74,7 @@ class Timeline:
 
     @property
     def switches(self) -> int:
-        """How often a frame was chosen another configuration than the frame before it."""
+        """How often the chosen configuration differs from that of the frame before."""
         chosen = [f.row.chosen for f in self.frames]
         return sum(a != b for a, b in zip(chosen, chosen[1:], strict=False))
 

@@ -14,7 +14,7 @@ from splitwatt.reports.papers.printed_names import printed_name
 from splitwatt.reports.papers.published import data_set_of, rate_accuracy
 from splitwatt.reports.papers.published import rows as printed
 
-# Systems that the SC2 paper draws in figures of their own, beside the plain Entropic Student:
+# Systems that the papers draw in separate figures, together with the plain Entropic Student:
 # name of the figure, its number, which systems.
 _APART = (
     ("placement", "SC2 Fig. 8", re.compile(r"resnet50_\w+_eb$")),

@@ -14,8 +14,8 @@ from splitwatt.reports.metrics.breakeven import can_be_simulated, local_extremes
 from splitwatt.reports.metrics.latency import byte_sources
 from splitwatt.reports.metrics.stats import MIN_SAMPLES
 
-# The map: multiples of the run's board, and kbit/s. Of a configuration with more samples, so many
-# stand for all: every k-th in the order of latency.
+# The map uses at most this many samples of a configuration: every k-th in the order of latency.
+# Its axes are multiples of the run's board, and kbit/s.
 MOST_ON_MAP = 1000
 BOARD_SPEEDS, RATES_KBIT_S = np.geomspace(0.003, 3.0, 91), np.geomspace(1.0, 1e5, 91)
 
@@ -24,9 +24,9 @@ BOARD_SPEEDS, RATES_KBIT_S = np.geomspace(0.003, 3.0, 91), np.geomspace(1.0, 1e5
 class Turn:
     """A split configuration against a local one on one link.
 
-    `board`: the multiple of the run's board below which the split one is faster; `server`: that of
-    the run's server above which it is. Missing where one of the two is faster at any speed: `why`
-    says which.
+    `board`: the split one is faster on boards below this multiple of the run's; `server`: it is
+    faster with servers above this multiple. Missing if one of the two is faster at any speed:
+    `why` says which.
     """
 
     entry: Entry
@@ -81,10 +81,11 @@ def turns(series: Series) -> list[Turn]:
 
 
 def best_turn(all_turns: list[Turn], link: Link, local: Entry) -> Turn | None:
-    """Of the configurations under test, the one that is faster on the fastest boards."""
+    """Of the configurations under test, the one that is still faster on the fastest boards: on any,
+    up to a speed, or on none.
+    """
     own = [t for t in all_turns if (t.link, t.local) == (link, local) and t.entry.under_test]
-    known = [t for t in own if t.board.value is not None]
-    return max(known, key=lambda turn: turn.board.value or 0.0, default=None)
+    return max(own, key=lambda t: (t.board.word == "always", t.board.value or 0.0), default=None)
 
 
 def computed_of(entry: Entry) -> tuple[str, ...]:

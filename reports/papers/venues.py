@@ -2,9 +2,10 @@
 # board: no
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib import resources
+from typing import Any
 
 DEFAULT = "ieee"
 
@@ -13,9 +14,9 @@ DEFAULT = "ieee"
 class Venue:
     """Widths of a column and of the text, and the text's height, in TeX points (1/72.27 inch).
 
-    `font_pt`, `small_pt`, `tiny_pt`: of titles and axes, of ticks and legends, of numbers in a
-    figure. `letters`: how wide the letters of a text are against Times'. `family`: the figures' font.
-    `document`: the start of a LaTeX document in its layout: its class where TeX Live has it, else an
+    `font_pt`, `small_pt`, `tiny_pt`: letters of titles and axes, of ticks and legends, of numbers in
+    a figure. `letters`: width of the text's letters, Times' is 1. `family`: the figures' font.
+    `document`: the start of a LaTeX document in its layout: its class if TeX Live has it, else an
     article of its widths. `source`: the file that the widths were read from.
     """
 
@@ -49,17 +50,8 @@ def venues() -> dict[str, Venue]:
     """Every venue by its name."""
     file = resources.files("splitwatt.reports.papers").joinpath("venues.csv")
     rows = csv.DictReader(file.read_text(encoding="utf-8").splitlines())
-    return {row["name"]: _venue(row) for row in rows}
-
-
-def _venue(row: dict[str, str]) -> Venue:
-    sizes = ("column_pt", "page_pt", "height_pt", "font_pt", "small_pt", "tiny_pt", "letters")
-    return Venue(
-        name=row["name"],
-        title=row["title"],
-        columns=int(row["columns"]),
-        family=row["family"],
-        document=row["class"],
-        source=row["source"],
-        **{size: float(row[size]) for size in sizes},
-    )
+    kinds: dict[str, Any] = {field.name: field.type for field in fields(Venue)}
+    return {
+        row["name"]: Venue(**{name: kind(row[name]) for name, kind in kinds.items()})
+        for row in rows
+    }

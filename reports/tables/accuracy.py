@@ -1,4 +1,4 @@
-"""The accuracy table: every evaluated model on every task, the published figures beside it."""
+"""The accuracy table: every evaluated model on every task, with the published figures."""
 # board: no
 
 from splitwatt.reports.load.accuracy import MAIN_METRIC, Accuracy, Result
@@ -15,11 +15,12 @@ _METRICS = {
 }
 # The preprocessing of the papers' own accuracy figures.
 PUBLISHED = "published"
+_UNPUBLISHED = "none published"
 _OTHER = "not a metric of this task, or not evaluated"
 
 
 def accuracy_table(accuracy: Accuracy) -> Table:
-    """A row for each result; empty where nothing was evaluated."""
+    """A row for each result; empty if nothing was evaluated."""
     backends = {result.backend for result in accuracy.results}
     columns = [
         Column("run", "Run", number=False, quiet=True),
@@ -64,15 +65,10 @@ def accuracy_table(accuracy: Accuracy) -> Table:
 
 def published_of(result: Result) -> Published | None:
     """What the paper's logs state on this model and task, on the same data set."""
-    return next(
-        (
-            stated
-            for stated in rate_accuracy()
-            if (stated.model, stated.task) == (result.model, result.task)
-            and result.data_set == data_set_of(result.task)
-        ),
-        None,
-    )
+    if result.data_set != data_set_of(result.task):
+        return None
+    own = result.model, result.task
+    return next((one for one in rate_accuracy() if (one.model, one.task) == own), None)
 
 
 def _row(result: Result) -> Row:
@@ -90,14 +86,13 @@ def _row(result: Result) -> Row:
         "legacy_pickled_mean_kib": result.legacy_pickled_kib,
         "bits_per_pixel": result.bits_per_pixel,
         "encoder_fp32_mib": result.encoder_mib,
-        "published_percent": exact(
-            stated.percent if stated else None, "published", why="none published"
-        ),
-        "published_kib": exact(
-            stated.data_size_kib if stated else None, "published", why="none published"
-        ),
+        "published_percent": missing(_UNPUBLISHED),
+        "published_kib": missing(_UNPUBLISHED),
     }
     row.update({key: result.metrics.get(key, missing(_OTHER)) for key in _METRICS})
+    if stated:
+        row["published_percent"] = exact(stated.percent, "published")
+        row["published_kib"] = exact(stated.data_size_kib, "published", why=_UNPUBLISHED)
     return row
 
 

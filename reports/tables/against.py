@@ -1,4 +1,4 @@
-"""The papers' figures beside a run's, with the ratio: ours / the paper's."""
+"""A run's figures and the papers', with the ratio: ours / the paper's."""
 # board: no
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def against_published(series: list[Series], accuracy: Accuracy) -> Table:
         Column("unit", "Unit", number=False),
         Column("ratio", "Ratio ours / paper"),
         Column("where", "Where", number=False),
-        Column("mind", "Mind", number=False),
+        Column("mind", "Note", number=False),
     ]
     rows = [row for s in series for row in _of_series(s)]
     rows += _savings(series)

@@ -44,9 +44,7 @@ def breakeven_table(series: list[Series]) -> Table:
         "brackets: 95 % percentile bootstrap interval, samples of both resampled (as `splitwatt "
         f"whatif` does; none below {MIN_SAMPLES} samples, or where it is open to a side).",
         *_shared(rows),
-        *notes.published_payload(series),
-        *notes.assumed(series),
-        *notes.untrained(series),
+        *notes.on_bytes(series),
     ]
     return Table("breakeven", "Break-even link rates", columns, rows, under)
 
@@ -79,18 +77,16 @@ def turning_table(series: list[Series]) -> Table:
         "board and of the server are scaled, each part by its own machine's speed; the network's "
         "time stays, and the link's follows from its rate. The run's own machines have speed 1. In "
         f"brackets: 95 % percentile bootstrap interval (none below {MIN_SAMPLES} samples, or where "
-        "it is open to a side). Never, always: the same one is faster at any speed. The rates at which "
+        "it is open to a side). Never, always: one of the two is faster at any speed. The rates at which "
         "the order turns are in the table of break-evens; `splitwatt whatif RUN --pair A,B` has all "
         "three of any other pair.",
-        *notes.published_payload(series),
-        *notes.assumed(series),
-        *notes.untrained(series),
+        *notes.on_bytes(series),
     ]
     return Table("turning", "Boards and servers at which the order turns", columns, rows, under)
 
 
 def _shared(rows: list[Row]) -> list[str]:
-    """The reason of all rows where there is one: its column says nothing then, and is not shown."""
+    """The reason, if all rows share one: then its column is not shown."""
     sentences = []
     for name in ("fastest", "slowest"):
         reasons = {str(row[f"{name}_why"]) for row in rows}

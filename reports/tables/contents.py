@@ -41,7 +41,7 @@ _Make = Callable[[list[Series], Accuracy], Table]
 
 
 def tables(series: list[Series], accuracy: Accuracy) -> list[Table]:
-    """Every table, those without a row too."""
+    """Every table, also those without rows."""
     return [replace(make(series, accuracy), figures=figures) for make, figures in _CONTENTS]
 
 
@@ -49,7 +49,7 @@ def _of(make: Callable[[list[Series]], Table]) -> _Make:
     return lambda series, accuracy: make(series)
 
 
-# What makes a table, and its figures: their names, or the first words of them.
+# The function that makes a table, and its figures: their names, or the first words of the names.
 _CONTENTS: tuple[tuple[_Make, tuple[str, ...]], ...] = (
     (_of(summary), ("agreement",)),
     (_of(timeline_table), ("timeline",)),

@@ -47,13 +47,11 @@ def energy_table(series: list[Series]) -> Table:
         "In brackets: 95 % bootstrap interval over equal pieces of the blocks, or over the blocks "
         "where there are five. Left out: readings that failed, were negative or absurd, or came "
         "when the clock stepped; they are in no integral.",
-        "Waiting: idle power times the simulated link's time. It is estimated, and is in no other "
-        "figure: nobody waited.",
+        "Waiting: idle power times the simulated link's time. It is estimated, and no other figure "
+        "includes it, because nothing really waited.",
         *_flagged(series),
         *notes.made_up_energy(series),
-        *notes.published_payload(series),
-        *notes.assumed(series),
-        *notes.untrained(series),
+        *notes.on_bytes(series),
     ]
     return Table("energy", "Energy", columns, rows, under)
 
@@ -139,9 +137,9 @@ def stage_energy_table(series: list[Series]) -> Table:
 
 
 def _made_up(provenances: Iterable[str | None]) -> list[str]:
-    """Says what no sensor of the run has measured."""
+    """A sentence on the joules that no sensor of the run measured."""
     return [
-        f"Some of it is {word}: no sensor of this run has measured it."
+        f"Some of these joules are {word}: no sensor of this run measured them."
         for word in sorted({word for word in provenances if word} - {"measured"})
     ]
 

@@ -70,7 +70,7 @@ def published_payload(series: list[Series]) -> list[str]:
         "not the bytes made here"
     )
     if estimated:
-        note += f"; for {_labels(estimated)} nobody has published one, and it is {_HOW_ESTIMATED}"
+        note += f"; for {_labels(estimated)} no size was published, and it is {_HOW_ESTIMATED}"
     if without:
         note += (
             f"; for {_labels(without)} no size is published: there it carries the measured bytes"
@@ -83,6 +83,11 @@ _HOW_ESTIMATED = (
     "over COCO, interpolated between its betas (a line in logarithms), times the latent elements "
     "of Entropic Student at a 640x480 photograph"
 )
+
+
+def on_bytes(series: list[Series], made_bytes: bool = False) -> list[str]:
+    """All of these sentences: what links carry, what is assumed, whose weights are untrained."""
+    return [*published_payload(series), *assumed(series), *untrained(series, made_bytes)]
 
 
 def board_state(series: list[Series]) -> list[str]:
@@ -104,7 +109,7 @@ def board_state(series: list[Series]) -> list[str]:
 
 
 def made_up_energy(series: list[Series]) -> list[str]:
-    """Says whose joules no sensor of the run has measured."""
+    """A sentence on each configuration whose joules no sensor of the run measured."""
     strange: dict[str, list[Entry]] = {}
     for entry in (e for s in series for e in s.entries):
         for word in {block.provenance for block in entry.energy} - {None, "measured"}:

@@ -1,4 +1,4 @@
-"""What was run: board, server, images, versions; and what is missing of it."""
+"""What was run: board, server, images, versions; and what is missing or unusual."""
 # board: no
 
 from typing import Any
@@ -9,8 +9,8 @@ from splitwatt.reports.load.model import Run, Series, board_of, runs_of
 from splitwatt.reports.load.words import ranges, unique
 from splitwatt.reports.metrics.energy import board_energy
 
-# What the list of them is called.
-SHORTFALLS = "What is missing, and what to mind"
+# The title of the list of these sentences.
+SHORTFALLS = "What is missing or unusual"
 
 
 def run_facts(run: Run) -> dict[str, Any]:
@@ -69,8 +69,8 @@ def facts_for_people(facts: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def shortfalls(series: list[Series]) -> list[str]:
-    """A sentence on each thing that is not there, with its reason, and on what the records say is
-    odd: throttling, an unsteady warm-up, outliers, clocks and links; empty where nothing is.
+    """A sentence on everything that is missing, with its reason, and on everything unusual in the
+    records: throttling, an unsteady warm-up, outliers, clocks and links.
     """
     lines: list[str] = []
     for run in runs_of(series):
@@ -91,14 +91,14 @@ def shortfalls(series: list[Series]) -> list[str]:
     lines += _without_energy(series)
     if any(s.run.same_machine for s in series):
         lines.append(
-            "Board-wide memory and energy: board and server shared one machine, so what is the "
-            'board\'s is not known and prints as "-".'
+            "Board-wide memory and energy: board and server shared one machine, so the board's own "
+            'share is not known and prints as "-".'
         )
     return lines
 
 
 def accuracy_shortfalls(accuracy: Accuracy) -> list[str]:
-    """What is missing of accuracy, and why."""
+    """A sentence on missing or damaged accuracy."""
     if not accuracy.results and not accuracy.problems:
         return [
             "Accuracy: no run has an accuracy.json (`splitwatt evaluate` writes it), so there is "

@@ -18,7 +18,7 @@ _SLOTS = {"classification": "IC", "detection": "OD", "segmentation": "SS"}
 
 
 def devices_table(series: list[Series]) -> Table:
-    """Table 1: the machines of the runs as they said of themselves, beside the paper's."""
+    """Table 1: the machines of the runs, as they describe themselves, and the paper's."""
     columns = [
         Column("role", "Role", number=False),
         Column("target", "Target", number=False),
@@ -68,7 +68,7 @@ def _title(target: str) -> str:
 
 
 def models_table(series: list[Series], accuracy: Accuracy) -> Table:
-    """Table 2: the local models of the runs, counted from their graphs, beside the paper's."""
+    """Table 2: the local models of the runs, counted from their graphs, and the paper's."""
     columns = [
         Column("task", "Task", number=False),
         Column("index", "Index", number=False),

@@ -3,19 +3,18 @@
 
 from splitwatt.profiler.analyse.carried import LATE_SHARE, Capacity, carried
 from splitwatt.profiler.analyse.statistics import spread
-from splitwatt.profiler.records.blocks import Throughput
-from splitwatt.profiler.records.network import LinkRate
 from splitwatt.reports.load.model import NO_LINK, Entry, Run, Series, runs_of
 from splitwatt.reports.load.values import Value, exact, missing
 from splitwatt.reports.load.words import unique
 from splitwatt.reports.metrics.latency import latency
+from splitwatt.reports.metrics.metric import one_per_run
 from splitwatt.reports.tables.table import (
     CONFIG,
     SERIES,
     Column,
     Row,
     Table,
-    of_entry,
+    entry_rows,
     of_series,
     whole,
 )
@@ -31,39 +30,38 @@ def quantiles_table(series: list[Series]) -> Table:
         CONFIG,
         Column("p50_s", "Median", "s", interval=True),
         Column("p90_s", "p90", "s"),
-        Column("p90_bound_s", "p90 at the most", "s"),
+        Column("p90_bound_s", "p90 at most", "s"),
         Column("p99_s", "p99", "s"),
-        Column("p99_bound_s", "p99 at the most", "s"),
+        Column("p99_bound_s", "p99 at most", "s"),
         Column("outliers", "Far out", text=whole),
         Column("samples", "Samples", text=whole),
     ]
-    rows: list[Row] = []
-    for s in series:
-        for entry in s.entries:
-            times = latency(entry, NO_LINK).totals_s.tolist()
-            spread_of = spread(times)
-            if spread_of is None:
-                continue
-            n = spread_of.samples
-            row = of_entry(s, entry)
-            row.update(
-                p50_s=Value(
-                    spread_of.p50_s, entry.timed, spread_of.p50_low_s, spread_of.p50_high_s, n
-                ),
-                p90_s=exact(spread_of.p90_s, *entry.timed, n=n),
-                p90_bound_s=exact(spread_of.p90_bound_s, *entry.timed, why=_BOUNDLESS, n=n),
-                p99_s=exact(spread_of.p99_s, *entry.timed, n=n),
-                p99_bound_s=exact(spread_of.p99_bound_s, *entry.timed, why=_BOUNDLESS, n=n),
-                outliers=exact(spread_of.outliers, "measured", why="fewer than 8 samples"),
-                samples=exact(n, "measured"),
-            )
-            rows.append(row)
     under = [
         "Wall time of samples on the board's machine, server and real network included, simulated "
-        "links not. At the most: what the true quantile stays below with 99 % confidence. Far out: "
-        "further than three interquartile ranges outside the quartiles; they count."
+        "links not. At most: a bound that the true quantile is below with 99 % confidence. Far out: "
+        "further than three interquartile ranges outside the quartiles; they are not left out."
     ]
+    rows = entry_rows(series, _quantiles)
     return Table("quantiles", "Quantiles of the measured time", columns, rows, under)
+
+
+def _quantiles(s: Series, entry: Entry) -> Row | None:
+    of = spread(latency(entry, NO_LINK).totals_s.tolist())
+    if of is None:
+        return None
+
+    def seconds(value: float | None) -> Value:
+        return exact(value, *entry.timed, why=_BOUNDLESS, n=of.samples)
+
+    return {
+        "p50_s": Value(of.p50_s, entry.timed, of.p50_low_s, of.p50_high_s, of.samples),
+        "p90_s": seconds(of.p90_s),
+        "p90_bound_s": seconds(of.p90_bound_s),
+        "p99_s": seconds(of.p99_s),
+        "p99_bound_s": seconds(of.p99_bound_s),
+        "outliers": exact(of.outliers, "measured", why="fewer than 8 samples"),
+        "samples": exact(of.samples, "measured"),
+    }
 
 
 def throughput_table(series: list[Series]) -> Table:
@@ -76,28 +74,23 @@ def throughput_table(series: list[Series]) -> Table:
         Column("images", "Images", text=whole),
         Column("failed", "Failed", text=whole),
     ]
-    rows: list[Row] = []
-    for s in series:
-        for entry in s.entries:
-            measured = [t for t in s.run.throughput if _is_of(t, s, entry)]
-            if not measured:
-                continue
-            row = of_entry(s, entry)
-            images, seconds = sum(t.images for t in measured), sum(t.duration_s for t in measured)
-            row.update(
-                pipelined="yes" if measured[0].pipelined else "no",
-                images_per_s=exact(
-                    images / seconds if images and seconds else None,
-                    *entry.timed,
-                    why="no image got an answer",
-                    n=images,
-                ),
-                images=exact(images, "measured"),
-                failed=exact(sum(t.failed for t in measured), "measured"),
-            )
-            rows.append(row)
     under = ["Images that got an answer over the time from the first file to the last answer."]
-    return Table("throughput", "Throughput", columns, rows, under)
+    return Table("throughput", "Throughput", columns, entry_rows(series, _throughput), under)
+
+
+def _throughput(s: Series, entry: Entry) -> Row | None:
+    own = entry.id, s.backend
+    measured = [t for t in s.run.throughput if (t.config, t.backend) == own]
+    if not measured:
+        return None
+    images, seconds = sum(t.images for t in measured), sum(t.duration_s for t in measured)
+    rate = images / seconds if images and seconds else None
+    return {
+        "pipelined": "yes" if measured[0].pipelined else "no",
+        "images_per_s": exact(rate, *entry.timed, why="no image got an answer", n=images),
+        "images": exact(images, "measured"),
+        "failed": exact(sum(t.failed for t in measured), "measured"),
+    }
 
 
 def starts_table(series: list[Series]) -> Table:
@@ -113,22 +106,22 @@ def starts_table(series: list[Series]) -> Table:
         Column("fallbacks", "Fallbacks", number=False, quiet=True),
         Column("built", "Built by", number=False, quiet=True),
     ]
-    rows: list[Row] = []
-    for s in series:
-        for entry in s.entries:
-            starts = entry.starts
-            if not starts:
-                continue
-            row = of_entry(s, entry)
-            for key in ("cuda_init_s", "open_s", "server_load_s", "first_inference_s", "warmups"):
-                row[key] = _mean([getattr(start, key) for start in starts], *entry.timed)
-            row["fallbacks"] = "; ".join(unique(str(f) for x in starts for f in x.fallbacks))
-            # MODEL: PART: what it was built by.
-            built = [str(text).split(": ", 2)[-1] for x in starts for text in x.built or ()]
-            row["built"] = "; ".join(unique(built))
-            rows.append(row)
     under = ["Mean over the configuration's processes. None of it is in any latency."]
-    return Table("starts", "Cold starts", columns, rows, under)
+    return Table("starts", "Cold starts", columns, entry_rows(series, _start), under)
+
+
+def _start(s: Series, entry: Entry) -> Row | None:
+    starts = entry.starts
+    if not starts:
+        return None
+    keys = ("cuda_init_s", "open_s", "server_load_s", "first_inference_s", "warmups")
+    # MODEL: PART: what it was built by.
+    built = [str(text).split(": ", 2)[-1] for x in starts for text in x.built or ()]
+    return {
+        **{key: _mean([getattr(start, key) for start in starts], *entry.timed) for key in keys},
+        "fallbacks": "; ".join(unique(str(f) for x in starts for f in x.fallbacks)),
+        "built": "; ".join(unique(built)),
+    }
 
 
 def links_table(series: list[Series]) -> Table:
@@ -142,12 +135,8 @@ def links_table(series: list[Series]) -> Table:
         Column("measurements", "Measurements", text=whole),
     ]
     rows: list[Row] = []
-    seen = set()
-    for s in series:
-        if s.run.id in seen:
-            continue
-        seen.add(s.run.id)
-        rates: list[LinkRate] = s.run.rates
+    for s in one_per_run(series):
+        rates = s.run.rates
         measured = [link for link in s.links if link.measured and link != NO_LINK]
         if not rates or not measured:
             continue
@@ -166,7 +155,7 @@ def links_table(series: list[Series]) -> Table:
 
 
 def boards_table(series: list[Series]) -> Table:
-    """A row for each configuration whose boards were replayed."""
+    """A row for each configuration that was replayed with several boards."""
     columns = [
         Column("run", "Run", number=False, quiet=True),
         CONFIG,
@@ -187,13 +176,14 @@ def boards_table(series: list[Series]) -> Table:
         for own in carried(run)
     ]
     under = [
-        f"Boards carried: the most of whose frames at most {100 * LATE_SHARE:g} % were late, where times "
-        "are drawn beforehand and a latency counts from when the frame was due; in brackets from the "
-        "most that certainly hold to one fewer than the least that certainly do not (95 %; an interval "
-        "is left out where none broke the deadline for certain). Expected of a queue: Erlang's and "
-        "Kingman's formulas with the service time of the run's own samples, when the server had nothing "
-        "else to do, for frames that arrive at random. The frames come from processes on the machine that ran "
-        "'profile'; where the server is on the same machine they share its processors."
+        "Boards carried: the largest number of boards of whose frames at most "
+        f"{100 * LATE_SHARE:g} % were late. Times are drawn beforehand, and a latency counts from the time "
+        "at which the frame was due. In brackets (95 %): from the largest number that certainly holds "
+        "the deadline to one fewer than the smallest that certainly does not; left out if no number "
+        "certainly broke it. Expected of a queue: Erlang's and Kingman's formulas for frames that "
+        "arrive at random, with the service time of the run's own samples on an idle server. The "
+        "frames come from processes on the machine that ran 'profile'; if the server is on the same "
+        "machine, they share its processors."
     ]
     return Table("boards", "Boards that a server carries", columns, rows, under)
 
@@ -220,10 +210,6 @@ def _boards_row(run: Run, own: Capacity, series: Series) -> Row:
 
 def _ends(own: Capacity) -> tuple[float | None, float | None]:
     return (None, None) if own.high is None else (float(own.low), float(own.high))
-
-
-def _is_of(throughput: Throughput, s: Series, entry: Entry) -> bool:
-    return (throughput.config, throughput.backend) == (entry.id, s.backend)
 
 
 def _mean(values: list[float | None], *sources: str) -> Value:

@@ -1,4 +1,4 @@
-"""Savings as tables: row by row, and the best of them beside the paper's statements."""
+"""Savings as tables: row by row, and the best of them next to the paper's statements."""
 # board: no
 
 from splitwatt.reports.load.model import Entry, Link, Series, file_name, links_of_all
@@ -10,7 +10,7 @@ from splitwatt.reports.metrics.metric import metrics
 from splitwatt.reports.metrics.savings import Saving, best, saved, savings
 from splitwatt.reports.papers.published import Statement, stated, statements
 from splitwatt.reports.tables import notes
-from splitwatt.reports.tables.table import SERIES, Cell, Column, Row, Table, of_series, percent
+from splitwatt.reports.tables.table import SERIES, Column, Row, Table, of_series, percent
 
 _WHAT = [Column("metric", "Metric", number=False), Column("link", "Link", number=False)]
 
@@ -45,15 +45,17 @@ def savings_table(series: list[Series]) -> Table:
         f"{stats.SAVING_METHOD}.",
         "Paper: the largest saving that its text states for that metric and link rate, over all "
         "its rows, on its own boards and servers.",
-        *notes.published_payload(series),
-        *notes.assumed(series),
-        *notes.untrained(series),
+        *notes.on_bytes(series),
     ]
-    return Table("savings", "Savings", columns, [r for r in rows if _tells(r)], under, "metric")
+    ours = ("lc_percent", "sc_percent")
+    kept = [
+        row for row in rows if any(getattr(row[key], "value", None) is not None for key in ours)
+    ]
+    return Table("savings", "Savings", columns, kept, under, "metric")
 
 
 def paper_table(series: list[Series]) -> Table:
-    """Every saving that the paper's text states, beside the best of each series."""
+    """Every saving that the paper's text states, next to the best of each series."""
     columns = [
         *_WHAT,
         Column("baseline", "Baseline", number=False),
@@ -88,9 +90,7 @@ def paper_table(series: list[Series]) -> Table:
     under = [
         "Up to: the best pair of a Ladon row and a baseline row, as the paper's text counts.",
         *notes.why_they_differ(series),
-        *notes.published_payload(series),
-        *notes.assumed(series),
-        *notes.untrained(series),
+        *notes.on_bytes(series),
     ]
     return Table("paper", "Beside the paper's text", columns, rows, under, "metric")
 
@@ -148,25 +148,20 @@ def _largest(statements: list[Statement]) -> Value:
     return exact(max(percents, default=None), "published", why="the paper's text states none")
 
 
-def _tells(row: Row) -> bool:
-    """Does the row hold any number of ours?"""
-    numbers = (row["lc_percent"], row["sc_percent"])
-    return any(isinstance(cell, Value) and cell.value is not None for cell in numbers)
-
-
 def savings_by_row(series: list[Series]) -> Table:
-    """A row for each baseline row and link, a column for each Ladon row, the paper's beside."""
+    """A row for each baseline row and link, a column for each Ladon row and for the paper."""
     ours = unique(e.id for s in series for e in s.entries if e.under_test)
     marked = {e.id: e.marked for s in series for e in s.entries}
+    keys = _keys(ours)
     columns = [
         *SERIES,
         Column("link", "Link", number=False),
         Column("against", "Against", number=False),
-        *(Column(_key(id), marked[id], "%", text=percent) for id in ours),
+        *(Column(keys[id], marked[id], "%", text=percent) for id in ours),
         Column("published_percent", "Paper up to", "%", text=percent),
     ]
     rows = [
-        _row_of(s, link, baseline, ours)
+        _row_of(s, link, baseline, keys)
         for s in series
         for link in s.links
         for baseline in s.entries
@@ -178,34 +173,31 @@ def savings_by_row(series: list[Series]) -> Table:
         f"states for the row's group and link. Intervals ({stats.LEVEL:.0%}) of the largest "
         "savings are in the table before.",
         *notes.why_they_differ(series),
-        *notes.published_payload(series),
-        *notes.assumed(series),
-        *notes.untrained(series),
+        *notes.on_bytes(series),
     ]
     return Table(
         "savings_by_row", "End-to-end savings, row by row", columns, rows, under, "against"
     )
 
 
-def _key(id: str) -> str:
-    return f"{file_name(id)}_percent"
+def _keys(ids: list[str]) -> dict[str, str]:
+    """Each configuration's column; ids that differ in punctuation only get a number each."""
+    keys: dict[str, str] = {}
+    for id in ids:
+        key, number = f"{file_name(id)}_percent", 2
+        while key in keys.values():
+            key, number = f"{file_name(id)}_{number}_percent", number + 1
+        keys[id] = key
+    return keys
 
 
-def _row_of(s: Series, link: Link, baseline: Entry, ours: list[str]) -> Row:
-    row: dict[str, Cell] = {
-        **of_series(s),
-        "link": link.name,
-        "against": baseline.marked,
-    }
+def _row_of(s: Series, link: Link, baseline: Entry, keys: dict[str, str]) -> Row:
+    row: Row = {**of_series(s), "link": link.name, "against": baseline.marked}
     theirs = latency(baseline, link).total
-    for id in ours:
-        row[_key(id)] = _saved(s.entry(id), theirs, link)
+    for id, key in keys.items():
+        row[key] = _saved(s.entry(id), theirs, link)
     claims = stated("end_to_end", baseline.group, link.rate_kbit_s) if baseline.papers else []
-    percents = [statement.percent for statement in claims]
-    row["published_percent"] = exact(
-        max(percents, default=None), "published", why="the paper's text states none"
-    )
-    return row
+    return {**row, "published_percent": _largest(claims)}
 
 
 def _saved(entry: Entry | None, theirs: Value, link: Link) -> Value:

@@ -33,8 +33,8 @@ def whole(number: float) -> str:
 
 
 def percent(number: float) -> str:
-    """A percentage with one decimal: 93.6."""
-    return f"{number:.1f}"
+    """A percentage with one decimal: 93.6; one that rounds to zero has no sign."""
+    return f"{round(number, 1) + 0.0:.1f}"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Column:
     unit: str = ""
     number: bool = True
     interval: bool = False
-    quiet: bool = False  # left out for people where every row says the same
+    quiet: bool = False  # readers do not see it if all rows are equal
     text: Callable[[float], str] = significant
 
     @property
@@ -83,7 +83,7 @@ class Table:
     figures: tuple[str, ...] = ()
 
     def for_people(self) -> list[Column]:
-        """The columns that are worth a reader's while."""
+        """The columns for readers: without quiet ones in which all rows are equal."""
         return [
             column
             for column in self.columns
@@ -134,3 +134,9 @@ def of_series(s: Series) -> Row:
 def of_entry(s: Series, entry: Entry) -> Row:
     """The cells of SERIES and CONFIG."""
     return {**of_series(s), "config": entry.marked}
+
+
+def entry_rows(series: list[Series], more: Callable[[Series, Entry], Row | None]) -> list[Row]:
+    """A row for each configuration of each series: SERIES, CONFIG and `more`; left out where that is None."""
+    pairs = [(s, entry, more(s, entry)) for s in series for entry in s.entries]
+    return [{**of_entry(s, entry), **cells} for s, entry, cells in pairs if cells is not None]

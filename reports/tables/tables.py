@@ -15,7 +15,17 @@ from splitwatt.reports.metrics.memory import peak_memory_gb as memory_gb
 from splitwatt.reports.metrics.metric import metrics, notes_of
 from splitwatt.reports.papers.published import peak_memory_gb
 from splitwatt.reports.tables import notes
-from splitwatt.reports.tables.table import CONFIG, SERIES, Cell, Column, Row, Table, of_entry, whole
+from splitwatt.reports.tables.table import (
+    CONFIG,
+    SERIES,
+    Cell,
+    Column,
+    Row,
+    Table,
+    entry_rows,
+    of_entry,
+    whole,
+)
 
 
 def summary(series: list[Series]) -> Table:
@@ -47,20 +57,20 @@ def _of_metrics(
     columns = [
         Column(m.column, m.name, m.unit, interval=name in m.interval, quiet=m.quiet) for m in shown
     ]
-    rows: list[Row] = []
-    for s in series:
-        for entry in (e for e in s.entries if e.split or not only_split):
-            row = of_entry(s, entry)
-            for metric in shown:
-                absent = metric.link is not None and metric.link not in s.links
-                row[metric.column] = missing(_NO_LINK) if absent else metric.value(entry)
-            row.update({key: cell(entry) for key, cell in cells.items()})
-            rows.append(row)
+
+    def row(s: Series, entry: Entry) -> Row | None:
+        if only_split and not entry.split:
+            return None
+        own = [m for m in shown if m.link is None or m.link in s.links]
+        return {
+            **{m.column: missing("this run has no such link") for m in shown},
+            **{m.column: m.value(entry) for m in own},
+            **{key: cell(entry) for key, cell in cells.items()},
+        }
+
     under = [*notes_first, *notes_of(shown), *_all_notes(series, name == "data_size")]
-    return Table(name, title, [*SERIES, CONFIG, *columns, *more], rows, under)
-
-
-_NO_LINK = "this run has no such link"
+    columns = [*SERIES, CONFIG, *columns, *more]
+    return Table(name, title, columns, entry_rows(series, row), under)
 
 
 def latency_table(series: list[Series]) -> Table:
@@ -77,30 +87,29 @@ def latency_table(series: list[Series]) -> Table:
         Column("server_s", "Server", "s"),
         Column("samples", "Samples", text=whole),
     ]
-    rows = []
-    for s in series:
-        for link in s.links:
-            for entry in s.entries:
-                parts = latency(entry, link)
-                row = of_entry(s, entry)
-                row.update(
-                    link=link.name,
-                    end_to_end_s=parts.total,
-                    local_s=parts.local,
-                    network_s=parts.network,
-                    uplink_s=parts.uplink,
-                    downlink_s=parts.downlink,
-                    server_s=parts.server,
-                    samples=exact(len(entry.samples), "measured"),
-                )
-                rows.append(row)
+    rows: list[Row] = [
+        {
+            **of_entry(s, entry),
+            "link": link.name,
+            "end_to_end_s": (parts := latency(entry, link)).total,
+            "local_s": parts.local,
+            "network_s": parts.network,
+            "uplink_s": parts.uplink,
+            "downlink_s": parts.downlink,
+            "server_s": parts.server,
+            "samples": exact(len(entry.samples), "measured"),
+        }
+        for s in series
+        for link in s.links
+        for entry in s.entries
+    ]
     under = [
         f"Medians; in brackets the {stats.METHOD}. Medians of parts need not add up to that of the "
         "whole.",
         "Local: the board's stages. Network: the HTTP round trip as it was, less what the server "
         "accounts for. Uplink: the simulated link's time for the bytes that go up (downlink: for "
         "the answers, where the link charges them). Server: its stages.",
-        *_link_notes(series),
+        *unique(_link_note(link) for link in links_of_all(series) if link != NO_LINK),
     ]
     return Table("latency", "End-to-end latency", columns, rows, under + _all_notes(series))
 
@@ -177,42 +186,31 @@ def samples_table(series: list[Series]) -> Table:
         Column("throttled", "Throttled", text=whole),
         Column("unsteady", "Unsteady blocks", text=whole),
     ]
-    rows = []
-    for s in series:
-        for entry in s.entries:
-            counts = {
-                "expected": entry.expected,
-                "good": len(entry.samples),
-                "failed": len(entry.failed),
-                "missing": entry.missing,
-            }
-            row = of_entry(s, entry)
-            row.update({key: exact(count, "measured") for key, count in counts.items()})
-            row["reasons"] = entry.reasons
-            row["throttled"] = exact(
-                entry.throttled, "measured", why="the board does not report it"
-            )
-            row["unsteady"] = exact(entry.unsteady, "measured", why="no warm-up until stable")
-            rows.append(row)
     under = [
         "Warm-up samples are not counted. Throttled: good samples in which the board slowed itself "
         "down. Unsteady blocks: not stable when their warm-up reached its cap."
     ]
-    return Table("samples", "Samples", columns, rows, under)
+    return Table("samples", "Samples", columns, entry_rows(series, _counts), under)
+
+
+def _counts(s: Series, entry: Entry) -> Row:
+    return {
+        "expected": exact(entry.expected, "measured"),
+        "good": exact(len(entry.samples), "measured"),
+        "failed": exact(len(entry.failed), "measured"),
+        "missing": exact(entry.missing, "measured"),
+        "reasons": entry.reasons,
+        "throttled": exact(entry.throttled, "measured", why="the board does not report it"),
+        "unsteady": exact(entry.unsteady, "measured", why="no warm-up until stable"),
+    }
 
 
 def _all_notes(series: list[Series], made_bytes: bool = False) -> list[str]:
     return [
         *notes.board_state(series),
         *notes.made_up_energy(series),
-        *notes.published_payload(series),
-        *notes.assumed(series),
-        *notes.untrained(series, made_bytes),
+        *notes.on_bytes(series, made_bytes),
     ]
-
-
-def _link_notes(series: list[Series]) -> list[str]:
-    return unique(_link_note(link) for s in series for link in s.links if link != NO_LINK)
 
 
 def _link_note(link: Link) -> str:

@@ -31,7 +31,7 @@ def to_csv(table: Table) -> str:
 
 
 def data_package(name: str, title: str, tables: list[Table]) -> str:
-    """The descriptor of the tables' CSV files, which lie beside it, as JSON text.
+    """The descriptor of the tables' CSV files, which are in the same folder, as JSON text.
 
     Args:
         name: of the package, in small letters, digits and hyphens.
@@ -43,7 +43,7 @@ def data_package(name: str, title: str, tables: list[Table]) -> str:
         "profile": "tabular-data-package",
         "name": name,
         "title": title,
-        "description": f"Every number has a column of its sources beside it. {meanings}.",
+        "description": f"The column after a number has its sources. {meanings}.",
         "resources": [_resource(table) for table in tables],
     }
     return json.dumps(document, indent=1) + "\n"

@@ -1,15 +1,15 @@
-"""Where the order of configurations turns, and the best saving of each metric, in sentences."""
+"""The summary's sentences: where the order of configurations turns, and the best savings."""
 # board: no
 
 from dataclasses import dataclass, replace
 
-from splitwatt.reports.load.model import Series
+from splitwatt.reports.load.model import Entry, Series
 from splitwatt.reports.load.values import Value
 from splitwatt.reports.metrics.savings import Saving, best, saved_metrics, savings
-from splitwatt.reports.metrics.turning import Turn, best_turn, turns
+from splitwatt.reports.metrics.turning import Turn, best_turn, computed_of, turns
 from splitwatt.reports.tables.table import percent, significant
 
-OF_BOARD = "of this run's board"
+OF_BOARD = "times this run's board"
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Headline:
 
 
 def headlines(series: list[Series]) -> list[Headline]:
-    """First where the order turns on each link, then sentences for each metric and kind of baseline
+    """First where the order turns on each link, then a saving for each metric and kind of baseline
     that was measured.
 
-    A user's own configuration is compared with the best baseline of the kind. The paper's are compared
-    with the heaviest, as the paper's "up to" is, and what it states is next to it.
+    A user's own configuration is compared with the best baseline of the kind. The paper's are
+    compared with the heaviest one, like the paper's "up to", and the paper's statement is added.
     """
     lines = []
     for s in series:
@@ -49,36 +49,35 @@ def headlines(series: list[Series]) -> list[Headline]:
 
 
 def _turning(s: Series) -> list[Headline]:
-    """On each link, the boards on which a split configuration beats the fastest and the slowest
-    local one.
+    """On each link, the boards on which a configuration under test beats the fastest and the slowest
+    local one, if there are any.
     """
     all_turns, lines = turns(s), []
+    locals_ = list({turn.local.id: turn.local for turn in all_turns}.values())
     for link in dict.fromkeys(turn.link for turn in all_turns):
-        ends = dict.fromkeys(turn.local.id for turn in all_turns)
-        locals_ = [next(turn.local for turn in all_turns if turn.local.id == id) for id in ends]
         best = [turn for local in locals_ if (turn := best_turn(all_turns, link, local))]
         if best:
-            words = " and ".join(_beats(turn, turn.local is locals_[0]) for turn in best)
-            text = f"At {link.name} {words} ({best[0].board.source})."
-            lines.append(Headline(text, best[0].board, OF_BOARD))
+            words = " and ".join(_beats(turn, locals_) for turn in best)
+            sources = "+".join(computed_of(best[0].entry))
+            lines.append(Headline(f"At {link.name} {words} ({sources}).", best[0].board, OF_BOARD))
     return lines
 
 
-def _beats(turn: Turn, fastest: bool) -> str:
-    board = turn.board
+def _beats(turn: Turn, locals_: list[Entry]) -> str:
+    board, which = turn.board, "fastest" if turn.local is locals_[0] else "slowest"
+    local = f"{turn.local.marked}, the {which if len(locals_) > 1 else 'only'} local row,"
+    if board.value is None:
+        ahead = board.word == "always"
+        return f"{turn.entry.marked if ahead else 'no configuration under test'} beats {local} on any board"
     interval = ""
     if board.low is not None and board.high is not None:
         interval = f" (95 % interval {significant(board.low)} to {significant(board.high)})"
-    which = "fastest" if fastest else "slowest"
-    return (
-        f"{turn.entry.marked} beats {turn.local.marked}, the {which} local row, on boards slower than "
-        f"{significant(board.value or 0.0)} of this run's board{interval}"
-    )
+    speed = significant(board.value)
+    return f"{turn.entry.marked} beats {local} on boards slower than {speed} {OF_BOARD}{interval}"
 
 
 def compared(top: Saving) -> str:
-    """What stands between the two configurations: `saves 93.6 % against`, `takes 2.4 times as long
-    as`.
+    """The words between the two configurations: `saves 93.6 % against`, `takes 2.4 times as long as`.
 
     Raises:
         ValueError: the saving has no number.
@@ -87,7 +86,9 @@ def compared(top: Saving) -> str:
     if saved is None:
         raise ValueError("a saving without a number has no words")
     time = top.metric.unit == "s"
-    if saved >= 0:
+    if percent(saved) == "0.0":
+        return "takes as long as" if time else "needs as much as"
+    if saved > 0:
         return f"saves {percent(saved)} % against"
     if saved >= -100:
         words = "takes {} % longer than" if time else "needs {} % more than"

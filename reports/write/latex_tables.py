@@ -19,12 +19,12 @@ from splitwatt.reports.papers.venues import Venue
 from splitwatt.reports.tables.table import Cell, Column, Row, Table, group_of_row
 from splitwatt.reports.write.tex import cell, escape
 
-# Letters of a table and of its intervals, the room between columns and the height of a line, in pt.
+# Sizes in pt: letters of a table and of its intervals, space between columns, height of a line.
 _TEXT_PT, _SMALL_PT, _GAP_PT, _LINE_PT = 8.0, 7.0, 6.0, 9.5
 _HEADING_CHARACTERS = 13
 # siunitx sets numbers in the mathematical font, Computer Modern in most classes, which is wider.
 _MATH = 1.1
-# Of a page's height what a table may take, and of its width what one column of text may.
+# The most that a table may take of a page's height, and a column of text of its width.
 _HEIGHT_PART, _TEXT_PART = 0.85, 0.22
 _BEGIN = (
     rf"{{\fontsize{{{_TEXT_PT:g}}}{{{_LINE_PT:g}}}\selectfont"
@@ -41,7 +41,7 @@ class _Fitted:
     spec: str
     width_pt: float
     wraps_pt: float = math.inf
-    symmetric: bool = False  # every interval is printed as ± beside its number
+    symmetric: bool = False  # every interval is printed as ± next to its number
 
     def lines(self, row: Row, venue: Venue) -> int:
         """Lines that its cell takes in a row."""
@@ -51,7 +51,7 @@ class _Fitted:
         return 2 if self.second_line(shown) else 1
 
     def second_line(self, shown: Cell) -> str:
-        """What is under a number: its interval, where none is beside it."""
+        """The line under a number: its interval, if it is not printed next to it."""
         return "" if self.symmetric else _interval(self.column, shown)
 
 
@@ -69,18 +69,17 @@ def parts(table: Table, venue: Venue) -> list[Part]:
     Too wide: the columns are divided, those that name the row are repeated. Too long: the rows are
     divided, between groups where that is possible. Nothing is made smaller than 7 pt.
     """
-    shown = [column for column in table.for_people() if _is_known(column, table)]
+    shown = [
+        column
+        for column in table.for_people()
+        if any(column.show(row[column.key]) != "-" for row in table.rows)
+    ]
     blocks = _blocks([_fit(column, table, venue) for column in shown], venue)
     return [
         Part(_tabular(table, block, rows), _total(block) <= venue.column_pt)
         for rows in _pages(table, blocks, venue)
         for block in blocks
     ]
-
-
-def _is_known(column: Column, table: Table) -> bool:
-    """Has any row something to print in this column?"""
-    return any(column.show(row[column.key]) != "-" for row in table.rows)
 
 
 @lru_cache(maxsize=1)
@@ -134,7 +133,7 @@ def _fit(column: Column, table: Table, venue: Venue) -> _Fitted:
 
 
 def _blocks(fitted: list[_Fitted], venue: Venue) -> list[list[_Fitted]]:
-    """The columns in as few tabulars as are needed, each with the columns that name a row."""
+    """The columns in as few tabulars as possible, each with the columns that name a row."""
     numbers = [i for i, one in enumerate(fitted) if one.column.number]
     naming = fitted[: numbers[0]] if numbers else fitted[:1]
     naming = [one for one in naming if one.wraps_pt == math.inf] or fitted[:1]
@@ -155,7 +154,7 @@ def _total(block: list[_Fitted]) -> float:
 
 
 def _pages(table: Table, blocks: list[list[_Fitted]], venue: Venue) -> Iterator[list[Row]]:
-    """The rows of each part: as many groups as a page holds."""
+    """The rows of each part: as many groups as fit on a page."""
     most = _HEIGHT_PART * venue.height_pt / _LINE_PT - 6  # the heading and the rules
     fitted = [one for block in blocks for one in block]
     page: list[Row] = []
@@ -208,7 +207,7 @@ def _heading_lines(column: Column) -> list[str]:
 
 
 def _heading(column: Column) -> str:
-    """A column's heading over as many lines as keep the column narrow."""
+    """A column's heading, broken into lines so that the column stays narrow."""
     side = "c" if column.number else "l"
     # An empty group before a bracket: after a line break it would be taken for a length.
     lines = r"\\{}".join(escape(line) for line in _heading_lines(column))
@@ -220,7 +219,7 @@ def _cell(one: _Fitted, shown: Cell) -> str:
         text = cell(one.column.show(shown))
         if one.wraps_pt == math.inf:
             return text
-        return r"\raggedright\arraybackslash " + text.replace(r"\_", r"\_\allowbreak{}")
+        return r"\raggedright\arraybackslash " + text
     if shown.value is None:
         return f"{{{cell(shown.shown_instead)}}}"
     half = _half_width(one.column, shown) if one.symmetric else ""
@@ -228,7 +227,7 @@ def _cell(one: _Fitted, shown: Cell) -> str:
 
 
 def _half_width(column: Column, shown: Cell) -> str:
-    """Half of an interval in the digits of its number; empty where its two halves print differently."""
+    """Half of an interval with the decimals of its number; empty if its two halves print differently."""
     ends = _ends(column, shown)
     if ends is None:
         return ""
@@ -239,13 +238,13 @@ def _half_width(column: Column, shown: Cell) -> str:
 
 
 def _interval(column: Column, shown: Cell) -> str:
-    """A number's interval as text; empty where it has none."""
+    """A number's interval as text; empty if it has none."""
     ends = _ends(column, shown)
     return f"{column.text(ends[1])} to {column.text(ends[2])}" if ends else ""
 
 
 def _ends(column: Column, shown: Cell) -> tuple[float, float, float] | None:
-    """A number and the two ends of its interval; None where it has none or the column shows none."""
+    """A number and the two ends of its interval; None if it has none or the column shows none."""
     if isinstance(shown, str) or not column.interval or shown.value is None:
         return None
     if shown.low is None or shown.high is None:

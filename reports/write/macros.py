@@ -1,4 +1,4 @@
-"""macros.tex: every headline number as a LaTeX macro, so that a text cites it and never copies it."""
+"""macros.tex: every headline number as a LaTeX macro, so that no text copies a number."""
 # board: no
 
 import string
@@ -9,7 +9,7 @@ from splitwatt.reports.load.values import Value
 from splitwatt.reports.load.words import unique
 from splitwatt.reports.metrics.metric import BASELINES, metrics
 from splitwatt.reports.metrics.savings import Saving, best, savings
-from splitwatt.reports.tables.table import Column, Table, percent
+from splitwatt.reports.tables.table import Table, percent
 from splitwatt.reports.write.headlines import compared
 from splitwatt.reports.write.tex import escape, macro
 
@@ -26,8 +26,8 @@ class Macro:
 
 
 def macros(series: list[Series], summary: Table) -> list[Macro]:
-    """The savings in words, and the summary's numbers; no name twice: where two things have the
-    same letters in their names, the second one's ends in B.
+    """The savings in words, and the summary's numbers. No name is used twice: if two names have the
+    same letters, the second one ends in B.
     """
     by_name: dict[str, Macro] = {}
     for made in [*_savings(series), *_numbers(series, summary)]:
@@ -51,7 +51,7 @@ def to_tex(made: list[Macro]) -> str:
 
 
 def _savings(series: list[Series]) -> list[Macro]:
-    """Up to what each metric is saved: over all, against each baseline, on each link and board."""
+    """The largest saving of each metric: of all, against each baseline, on each link and board."""
     everything = [saving for s in series for saving in savings(s)]
     result = []
     for word in unique(saving.metric.word for saving in everything):
@@ -91,7 +91,7 @@ def _best(candidates: list[Saving], *words: str) -> list[Macro]:
 
 
 def _numbers(series: list[Series], summary: Table) -> list[Macro]:
-    """The summary's cells: configuration, column, and board and backend where there are several."""
+    """The summary's cells: configuration, column, and board and backend if there are several."""
     shown = metrics(links_of_all(series), summary.name)
     words = {m.column: (*m.key.split("_"), m.link.name) for m in shown if m.link}
     entries = [(s, entry) for s in series for entry in s.entries]
@@ -103,11 +103,6 @@ def _numbers(series: list[Series], summary: Table) -> list[Macro]:
             if not isinstance(value, Value) or value.value is None:
                 continue
             name = macro(entry.id, *words.get(column.key, column.key.split("_")), *more)
-            result.append(
-                Macro(name, column.text(value.value), _what(entry.label, column, value, s))
-            )
+            what = f"{column.heading} of {entry.label}, {s.label}; {value.source}"
+            result.append(Macro(name, column.text(value.value), escape(what)))
     return result
-
-
-def _what(label: str, column: Column, value: Value, s: Series) -> str:
-    return escape(f"{column.heading} of {label}, {s.label}; {value.source}")

@@ -1,4 +1,4 @@
-"""report.md: a report that needs no other file but its figures."""
+"""report.md: the whole report; it needs only its figures."""
 # board: no
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from splitwatt.reports.write.escape import markdown_text
 
 
 def to_markdown(report: Report) -> str:
-    """The whole report as Markdown, its figures beside it."""
+    """The whole report as Markdown, which shows its figures."""
     runs = runs_of(report.series)
     lines = [f"# {markdown_text(title(report))}", ""]
     lines += _what_was_run(runs)
@@ -98,8 +98,8 @@ def _legend() -> list[str]:
     lines += [
         "",
         'A number made of several is named by all of them: `measured+simulated`. "-" was not '
-        'measured; "never" and "always": there is no such value, the same one of the two is ahead '
-        "at every setting. The same tables as CSV, a source beside every number, and report.json are in "
+        'measured; "never" and "always": there is no such value, because one of the two is ahead '
+        "at every setting. The same tables as CSV, with a source for every number, and report.json are in "
         "this folder.",
         "",
     ]

@@ -13,7 +13,7 @@ from rich.text import Text
 from splitwatt.device_configs.printable import one_line, printable
 from splitwatt.reports.tables.table import Column, Table, group_of_row
 
-# A pipe has no width of its own: as wide as the table needs.
+# A pipe, and a terminal that says 0 columns, has no width of its own.
 _PIPE_COLUMNS = 200
 _UNBOUND = 10_000
 
@@ -21,14 +21,14 @@ _UNBOUND = 10_000
 def show(table: Table, stream: TextIO) -> None:
     """Print a table with its sources and notes; intervals only where there is room for them."""
     console = Console(file=stream, highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
+    if not console.width or (not console.is_terminal and "COLUMNS" not in os.environ):
         console = Console(file=stream, highlight=False, width=_PIPE_COLUMNS)
     columns, dropped = table.for_people(), []
     drawn = _draw(table, columns)
     if _width(drawn, console) > console.width:
         columns = [replace(column, interval=False) for column in columns]
         drawn = _draw(table, columns)
-    # Columns stand in the order of their importance; the first names the row.
+    # Columns are in the order of their importance; the first names the row.
     while _width(drawn, console) > console.width and len(columns) > 2:
         dropped.append(columns.pop())
         drawn = _draw(table, columns)
@@ -54,7 +54,9 @@ def _draw(table: Table, columns: list[Column]) -> RichTable:
     )
     for column in columns:
         heading = column.title.replace(" at ", "\n") + (f"\n[{column.unit}]" if column.unit else "")
-        drawn.add_column(Text(printable(heading)), justify="right" if column.number else "left")
+        drawn.add_column(
+            Text(printable(heading)), justify="right" if column.number else "left", overflow="fold"
+        )
     previous = ""
     for row in table.rows:
         group = group_of_row(row)

@@ -4,7 +4,7 @@
 import re
 
 _ESCAPES = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_\allowbreak{}",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", "†": r"\textdagger{}", "×": r"$\times$",
     "→": r"$\rightarrow$", "≤": r"$\leq$", "≥": r"$\geq$", "β": r"$\beta$", "µ": r"\textmu{}",

@@ -4,6 +4,7 @@
 import json
 from pathlib import Path
 
+from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.files import write_atomic
 from splitwatt.reports.figures.draw import draw_all, drawings
 from splitwatt.reports.load.accuracy import read_accuracy
@@ -27,11 +28,10 @@ def make_report(
     venue: str = DEFAULT,
     accuracy_files: tuple[Path, ...] = (),
 ) -> Report:
-    """Read the runs, write the report into `folder` (made where it is not there), and return it.
+    """Read the runs, write the report into `folder`, which is created if needed, and return it.
 
-    Files that a report was written as before and this one does not have are removed.
-
-    A run that cannot be read is left out, and the report says why, as long as another one can.
+    Files of an earlier report in the folder that this one does not write are removed. A run that
+    cannot be read is left out, and the report says why; at least one must be readable.
 
     Args:
         paths: run folders.
@@ -44,6 +44,11 @@ def make_report(
         SplitwattError: `folder` cannot be written.
     """
     loaded = load_runs(paths)
+    above = next(place for place in (folder, *folder.parents) if place.exists())
+    if not above.is_dir():
+        raise SplitwattError(
+            f"{folder} could not be written: {above} is not a folder", "name another"
+        )
     series = series_of(loaded.runs)
     accuracy = read_accuracy(loaded.runs, accuracy_files)
     report = Report(
@@ -84,9 +89,7 @@ def _listed(folder: Path) -> set[str]:
 
 
 def _texts(report: Report, venue: Venue) -> dict[str, str]:
-    """Every file of the report but the figures and report.json, by its name; no CSV of a table
-    without rows.
-    """
+    """Name -> text of every file except the figures and report.json; tables without rows have no CSV."""
     filled = [table for table in report.tables if table.rows]
     return {
         **{f"{d.name}.caption.txt": f"{d.title}. {d.under}\n" for d, _ in report.figures},

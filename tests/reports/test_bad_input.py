@@ -5,7 +5,11 @@ import json
 import pandas as pd
 import pytest
 
-from splitwatt.device_configs.errors import RunError
+from splitwatt.device_configs.errors import RunError, SplitwattError
+from splitwatt.profiler.records.run import read_run
+from splitwatt.reports.load.model import series_of
+from splitwatt.reports.metrics.latency import latency
+from splitwatt.reports.tables.savings import savings_by_row
 from splitwatt.reports.write.write import make_report
 from tests.reports.power import add_power
 from tests.reports.synthetic import make_config, write_run
@@ -63,7 +67,7 @@ def test_half_a_power_trace_and_damaged_readings(tmp_path):
     assert any("no energy of" in line for line in report.shortfalls)
 
 
-def test_boards_links_and_configurations_that_differ_stand_side_by_side(tmp_path):
+def test_different_boards_links_and_configurations_are_in_one_report(tmp_path):
     a = write_run(tmp_path / "a", make_config(["LC1", "SC1"], links=1))
     b = write_run(
         tmp_path / "b",
@@ -109,7 +113,23 @@ def test_text_with_markup_stays_text(run, tmp_path):
     make_report([run], folder)
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "<b>q" not in page and page.count("</script>") == 2 and "&lt;b&gt;q&amp;b" in page
-    assert r"100\%\_\$" in (folder / "latex" / "report.tex").read_text()
+    assert r"100\%\_\allowbreak{}\$" in (folder / "latex" / "report.tex").read_text()
+
+
+def test_names_that_differ_in_punctuation_keep_a_column_each(tmp_path):
+    config = make_config(["LC1", "SC5", "Ours1", "Ours5"], links=1, inferences=6)
+    names = ("LC1", "SC5", "new-net", "new_net")
+    rows = zip(config.configurations, names, strict=True)
+    config = config._replace(configurations=tuple(row._replace(id=name) for row, name in rows))
+    [series] = series_of([read_run(str(write_run(tmp_path / "run", config)))])
+    table = savings_by_row([series])
+    shown = {column.title: table.rows[0][column.key].value for column in table.columns[-3:-1]}
+    theirs, *ours = (
+        latency(series.entry(id), series.links[0]).total.value for id in ("LC1", *names[2:])
+    )
+    wanted = [pytest.approx(100 * (1 - own / theirs)) for own in ours]
+    assert [shown["new-net"], shown["new_net"]] == wanted
+    assert len({column.key for column in table.columns}) == len(table.columns)
 
 
 def test_links_of_one_name_keep_a_column_and_a_figure_each(tmp_path):
@@ -166,3 +186,13 @@ def test_a_damaged_accuracy_file_costs_accuracy_alone(run, tmp_path):
     assert any("accuracy.json is damaged and left out" in line for line in report.shortfalls)
     rows = pd.read_csv(tmp_path / "r" / "summary.csv").set_index("config")
     assert rows.loc["LC 1", "end_to_end_s_100_kbit_s"] > 0
+
+
+def test_a_folder_that_cannot_be_made_is_reported_before_the_report_is_computed(
+    run, tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("splitwatt.reports.write.write.tables", lambda *_: pytest.fail("computed"))
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(SplitwattError, match="file.* could not be written"):
+            make_report([run], folder)

@@ -157,7 +157,7 @@ def test_too_few_blocks_get_no_verdict_and_the_number_that_would_do(capsys, tmp_
     assert run(capsys, a, b, "--fail-over", "5%")[0] == 1
 
 
-def test_the_papers_figures_stand_beside_ours_with_the_ratio(runs, capsys, tmp_path):
+def test_the_papers_figures_are_printed_next_to_ours_with_the_ratio(runs, capsys, tmp_path):
     code, document = as_json(capsys, runs["nano"], "--against", "published", "--out", tmp_path)
     rows = document["table"]["rows"]
     memory = pd.read_json(runs["nano"] / "memory.jsonl", lines=True)
@@ -184,6 +184,7 @@ def test_the_papers_figures_stand_beside_ours_with_the_ratio(runs, capsys, tmp_p
         (["{before}"], "compare needs two runs, not 1"),
         (["{before}:cuda", "{again}"], "has no backend 'cuda'"),
         (["{before}", "{again}", "--fail-over", "much"], "--fail-over takes a percentage"),
+        (["{before}", "{again}", "--fail-over", ""], "--fail-over takes a percentage"),
         (
             ["{before}", "--against", "published", "--fail-over", "5%"],
             "--fail-over is for two runs",

@@ -99,7 +99,7 @@ def test_waiting_is_estimated_and_apart(nano):
     assert rows[f"{column}_source"]["total"] == "measured+simulated+published+estimated"
     assert rows.drop("total")[column].isna().all()
     assert table[table.config == "LC 1"][column].isna().all()
-    assert "nobody waited" in nano.markdown
+    assert "nothing really waited" in nano.markdown
 
 
 def test_what_has_too_few_readings_is_a_dash_with_its_reason(nano):

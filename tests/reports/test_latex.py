@@ -22,7 +22,7 @@ def folder(two_boards):
 
 
 def test_text_is_escaped():
-    assert escape("a_b 5 % & #1 {x} †") == r"a\_b 5 \% \& \#1 \{x\} \textdagger{}"
+    assert escape("a_b 5 % & #1 {x} †") == r"a\_\allowbreak{}b 5 \% \& \#1 \{x\} \textdagger{}"
     assert escape("漢字") == "??" and cell("-") == "--"
 
 
@@ -124,7 +124,9 @@ def test_a_negative_saving_has_words_that_read_right(tmp_path):
     for name, value in savings.items():
         words = found[name.replace("Saving", "Compared")]
         assert "-" not in words
-        if value >= 0:
+        if value == 0:
+            assert words in ("takes as long as", "needs as much as")
+        elif value > 0:
             assert words == f"saves {percent(value)} \\% against"
         else:
             assert re.match(
@@ -181,3 +183,17 @@ def test_a_link_is_spelled_one_way(folder):
 
 def test_quotes_open_and_close():
     assert escape('"-": not measured, "a" and 5"') == "``-'': not measured, ``a'' and 5''"
+
+
+@pytest.mark.parametrize(
+    ("saved", "words"),
+    [(0.04, "takes as long as"), (-0.04, "takes as long as"), (-0.06, "takes 0.1 % longer than")],
+)
+def test_a_saving_that_rounds_to_zero_has_no_sign(saved, words):
+    from types import SimpleNamespace
+
+    from splitwatt.reports.write.headlines import compared
+
+    saving = SimpleNamespace(most=SimpleNamespace(value=saved), metric=SimpleNamespace(unit="s"))
+    assert compared(saving) == words
+    assert percent(saved) in ("0.0", "-0.1")

@@ -50,7 +50,7 @@ def test_ids_print_with_a_space_and_the_assumed_one_has_a_footnote(two_boards):
     assert "| SC 6† |" in two_boards.markdown
 
 
-def test_untrained_weights_are_told_on_all_that_shows_bytes(two_boards):
+def test_untrained_weights_are_named_wherever_bytes_are_shown(two_boards):
     for title in (
         "Summary",
         "End-to-end latency",
@@ -99,10 +99,10 @@ def test_each_number_has_its_own_source(two_boards):
     assert rows["nano", "SC 6†"] == ["measured", "simulated", "estimated", "assumed"]
 
 
-def test_published_payloads_are_told_with_those_that_are_not_published(two_boards):
+def test_published_payloads_are_named_and_those_without_a_published_size(two_boards):
     text = section(two_boards.markdown, "Summary")
     assert "carries each system's published mean size, not the bytes made here" in text
-    assert "for SC 1, 5-6 nobody has published one, and it is estimated: the published bits" in text
+    assert "for SC 1, 5-6 no size was published, and it is estimated: the published bits" in text
     for row in two_boards.json["tables"]["data_size"]["rows"]:
         size = row["published_payload_kib"]
         if row["board"] == "nano":
@@ -113,7 +113,7 @@ def test_published_payloads_are_told_with_those_that_are_not_published(two_board
             assert size["value"] is None
 
 
-def test_a_size_that_is_not_known_at_all_is_told(tmp_path):
+def test_a_configuration_without_any_known_size_is_named(tmp_path):
     config = make_config(["LC1", "SC1", "Ours1"], payload="published")
     run = write_run(tmp_path / "run", config)
     lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
@@ -136,7 +136,7 @@ def test_what_was_not_measured_is_a_dash_and_an_empty_cell(half):
 
 
 def test_half_a_run_says_what_is_missing_and_why(half):
-    text = section(half.markdown, "What is missing, and what to mind")
+    text = section(half.markdown, "What is missing or unusual")
     assert "is not finished" in text and "splitwatt profile --resume" in text
     assert "LC 20: 0 of 6 samples are good, 6 missing" in text
     assert "SC 5: 3 of 6 samples are good, 3 failed: the server is gone (3)" in text
@@ -227,11 +227,11 @@ def test_a_run_of_another_format_is_refused_alone_and_left_out_among_others(
     assert not (tmp_path / "r").exists()
     made = splitwatt("report", two_boards.runs[0], run, "--out", tmp_path / "r")
     assert "is left out" in made.stderr and "format 1" in made.stderr
-    text = section((tmp_path / "r" / "report.md").read_text(), "What is missing, and what to mind")
+    text = section((tmp_path / "r" / "report.md").read_text(), "What is missing or unusual")
     assert f"{run} is left out" in text and "read it with the version that wrote it" in text
 
 
-def test_no_run_and_a_run_that_stands_twice(run, tmp_path):
+def test_no_run_and_a_run_that_is_named_twice(run, tmp_path):
     refuse([tmp_path / "nothing", "--out", tmp_path / "r"], "no run", "nothing")
     copy = shutil.copytree(run, tmp_path / "copy")
     refuse([run, copy, "--out", tmp_path / "r"], "the same run", "name it once", code=2)
@@ -246,7 +246,7 @@ def test_a_sample_with_an_impossible_time_is_refused(run, tmp_path, figure):
     assert not (tmp_path / "r").exists()
 
 
-def test_the_best_savings_are_told_with_the_papers(two_boards):
+def test_the_best_savings_are_printed_with_the_papers(two_boards):
     assert "Ours 1 saves 96.5 % against LC 3 (the paper states up to 97.0 %" in two_boards.printed
     assert all(line in two_boards.markdown for line in two_boards.json["headlines"])
     costly = [line for line in two_boards.json["headlines"] if "times as much as" in line]

@@ -10,6 +10,7 @@ from splitwatt.profiler.analyse.rates import cases
 from splitwatt.profiler.records.run import read_run
 from splitwatt.reports.load.model import series_of
 from splitwatt.reports.metrics.turning import BOARD_SPEEDS, RATES_KBIT_S, fastest_map
+from splitwatt.reports.write.headlines import headlines
 from splitwatt.reports.write.write import make_report
 from tests.profiler.conftest import command
 from tests.reports.synthetic import make_config, write_run
@@ -61,7 +62,7 @@ def test_the_summary_begins_with_where_the_order_turns(made):
     assert first.text.startswith("At 100 kbit/s Ours 5 beats LC ")
     assert ", the fastest local row, on boards slower than " in first.text
     assert ", the slowest local row, on boards slower than " in first.text
-    assert "estimated" in first.text and first.unit == "of this run's board"
+    assert "estimated" in first.text and first.unit == "times this run's board"
     text = (folder / "report.md").read_text()
     assert text.index("- At 100 kbit/s Ours 5 beats") < text.index("- End-to-end latency")
 
@@ -108,3 +109,22 @@ def test_samples_over_a_shaped_link_turn_nowhere(tmp_path):
     assert not report.table("turning").rows
     assert "turning" not in {drawing.name for drawing, _ in report.figures}
     assert not any("on boards slower than" in line.text for line in report.headlines)
+
+
+def test_where_no_board_turns_the_order_the_summary_says_so(tmp_path):
+    # SC 1 computes longer on the board than the fastest local row, so a slower board never helps it.
+    config = make_config(["LC20", "LC3", "SC1"], links=1, inferences=6)
+    run = write_run(tmp_path / "run", config._replace(method=("SC1",)))
+    first = headlines(series_of([read_run(str(run))]))[0]
+    assert first.text.startswith(
+        "At 100 kbit/s no configuration under test beats LC 20, the fastest local row, on any board "
+        "and SC 1 beats LC 3, the slowest local row, on boards slower than 0.00"
+    )
+    assert first.value.word == "never"
+
+
+def test_a_single_local_row_is_the_only_one(tmp_path):
+    run = write_run(tmp_path / "run", make_config(["LC3", "Ours5"], links=1, inferences=6))
+    text = headlines(series_of([read_run(str(run))]))[0].text
+    assert "Ours 5 beats LC 3, the only local row, on boards slower than " in text
+    assert text.count("beats") == 1

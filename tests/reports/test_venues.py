@@ -40,17 +40,23 @@ def report_of(runs):
 
 @pytest.fixture(scope="module")
 def reports(two_boards, tmp_path_factory):
-    """The example, three series of two boards with accuracy, a camera's frames, and own names."""
+    """The example, three series of two boards with accuracy, a camera's frames, and own names of
+    two runs."""
     cpu, nano = two_boards.runs
     mine = tmp_path_factory.mktemp("mine") / "cpu"
     shutil.copytree(cpu, mine)
     write(mine / "accuracy.json", accuracy())
     deployed, _, _ = deploy(tmp_path_factory.mktemp("deployed") / "run")
-    own = make_config(["LC1", "LC20", "SC1", "SC5", "Ours1", "Ours5"], inferences=6)
-    own_run = write_run(tmp_path_factory.mktemp("own") / "run", own_names(own))
+    own = make_config(
+        ["LC1", "LC20", "SC1", "SC5", "Ours1", "Ours5"], inferences=6, backends=("tensorrt",)
+    )
+    folder = tmp_path_factory.mktemp("own")  # series of one board and backend: their names are long
+    own_runs = [
+        write_run(folder / str(seed), own_names(own), "xavier_nx", seed=seed) for seed in (1, 2)
+    ]
     return {
         "example": report_of([EXAMPLE]), "mine": report_of([mine, nano]),
-        "deployed": report_of([deployed]), "own": report_of([own_run]),
+        "deployed": report_of([deployed]), "own": report_of(own_runs),
     }  # fmt: skip
 
 
@@ -73,7 +79,7 @@ def texts_of(figure):
 
 @pytest.mark.parametrize("name", ["ieee", "neurips"])
 @pytest.mark.parametrize("whose", ["example", "mine", "deployed", "own"])
-def test_no_label_lies_over_another_and_no_sentence_is_in_a_picture(reports, whose, name):
+def test_no_label_covers_another_and_no_sentence_is_in_a_picture(reports, whose, name):
     venue = venues()[name]
     for drawing, _ in reports[whose].figures:
         with paper_style(venue):
@@ -98,7 +104,7 @@ def test_no_label_lies_over_another_and_no_sentence_is_in_a_picture(reports, who
         assert f"Sources: {drawing.sources}." in drawing.under
 
 
-def test_captions_lie_beside_the_figures(two_boards):
+def test_each_figure_has_caption_files(two_boards):
     for figure in two_boards.json["figures"]:
         plain = (two_boards.folder / f"{figure['name']}.caption.txt").read_text()
         assert plain.startswith(f"{figure['title']}. {figure['caption']} Sources: ")

@@ -1,4 +1,4 @@
-"""What the papers state, printed beside a run's figures and never among them."""
+"""The papers' own figures: reports print them next to a run's figures, never as its own."""
 # board: no
 
 import csv
@@ -27,13 +27,9 @@ def statements() -> tuple[Statement, ...]:
     """Every saving that the paper states in its text (statements.csv)."""
     return tuple(
         Statement(
-            metric=row["metric"],
-            baseline=row["baseline"],
-            board=row["board"],
-            link_kbit_s=float(row["link_kbit_s"]) if row["link_kbit_s"] else None,
+            **{key: row[key] for key in ("metric", "baseline", "board", "text", "where")},
+            link_kbit_s=_number(row["link_kbit_s"]),
             percent=float(row["percent"]),
-            text=row["text"],
-            where=row["where"],
         )
         for row in _rows("statements.csv")
     )
@@ -73,10 +69,8 @@ class Published:
 
     model: str
     task: str
-    metric: str
     percent: float
     data_size_kib: float | None
-    note: str
 
 
 _SYSTEMS = {("ladon", "resnet50"): "ladon_r50", ("ladon", "resnest269e"): "ladon_resnest269e"}
@@ -94,10 +88,8 @@ def rate_accuracy() -> tuple[Published, ...]:
         Published(
             model=f"{_SYSTEMS[row['system'], row['backbone']]}@{row['beta']}",
             task=_TASKS[row["dataset"]],
-            metric=row["metric"],
             percent=float(row["value"]),
             data_size_kib=_number(row["data_size_kb_mean"]),
-            note=row["note"] or "",
         )
         for row in _rows("published.csv", "splitwatt.profiler.config")
     )

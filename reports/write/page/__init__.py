@@ -1,7 +1,8 @@
-"""report.html: the whole report as one page that needs nothing but itself."""
+"""report.html: the whole report as one page that needs no other file."""
 # board: no
 
 import json
+import re
 from importlib import resources
 from typing import Any
 
@@ -35,41 +36,31 @@ _SHORT = 8
 
 
 def to_html(report: Report, title: str) -> str:
-    """The page. It may make no request: a policy in its head forbids every one."""
-    words = provenance_words()
+    """The page. A policy in its head forbids every request."""
     systems = systems_of_models(report.series)
+    colours = " ".join(f"--c{place}: {colour};" for place, (colour, _) in enumerate(LOOKS))
     body = [section(report, table, systems) for table in report.tables if table.rows]
     turning = [h for h in report.headlines if h.unit == OF_BOARD]
     data = json.dumps(_shown(explorer(report)), allow_nan=False, separators=(",", ":"))
     places = {
         "TITLE": html_text(title),
-        "STYLE": f":root {{ {_colours()} }}\n{_read('style.css')}",
+        # A light page has the colours of the printed figures; style.css has those of a dark one.
+        "STYLE": f":root {{ {colours} }}\n{_read('style.css')}",
         "HEADLINES": _folding("Where the order turns", [headline(h) for h in turning])
         + _folding("Savings in words", [headline(h) for h in report.headlines if h not in turning]),
         "MISSING": _folding(SHORTFALLS, [f"<li>{html_text(line)}" for line in report.shortfalls]),
         "RUNS": runs_section(report.series),
         "SECTIONS": "\n".join(body),
-        "SOURCES": words,
+        "SOURCES": provenance_words(),
         # No text of a record can end the element.
         "DATA": data.replace("<", "\\u003c"),
         "SCRIPT": "\n".join(_read(name) for name in _SCRIPTS),
     }
-    page = _read("page.html")
-    first, *rest = page.split("{{")
-    parts = [first]
-    for piece in rest:
-        name, _, after = piece.partition("}}")
-        parts += [places[name], after]
-    return "".join(parts)
-
-
-def _colours() -> str:
-    """The systems' colours by day, which are those of the printed figures; style.css has the night's."""
-    return " ".join(f"--c{place}: {colour};" for place, (colour, _) in enumerate(LOOKS))
+    return re.sub(r"\{\{(\w+)\}\}", lambda place: places[place[1]], _read("page.html"))
 
 
 def _shown(data: Any) -> Any:
-    """The same with texts that only show: the page draws them."""
+    """The same data with harmless texts, which the page draws."""
     if isinstance(data, dict):
         return {key: _shown(value) for key, value in data.items()}
     if isinstance(data, list):
@@ -78,7 +69,7 @@ def _shown(data: Any) -> Any:
 
 
 def _folding(title: str, items: list[str]) -> str:
-    """A list that folds, and is open where it is short; nothing for no items."""
+    """A list that folds and is open if it is short; empty without items."""
     if not items:
         return ""
     opened = " open" if len(items) <= _SHORT else ""

@@ -44,7 +44,7 @@ function barTip(entry, latency, fastest) {
   return lines.join("\n") + "\n" + words([...new Set(sources)]);
 }
 
-// A configuration's bar: its parts as [length, class], its whole (null: not there), and its tip.
+// A configuration's bar: its parts as [length, class], its total (null: not measured), and its tip.
 function latencyRows(series, even) {
   return visible(series).map((entry) => {
     const latency = partsAt(entry, state.rate);

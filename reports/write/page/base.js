@@ -91,8 +91,8 @@ function csvButton(name, rows) {
   return button;
 }
 
-// Puts a chart and the CSV of what it draws in its place: each mark gets a title, and a number of an
-// axis that another text covers goes.
+// Puts a chart and the CSV of its data in its place. Each mark gets a title; an axis' number that
+// another text covers is removed.
 function show(place, chart, rows) {
   for (const mark of chart.querySelectorAll("[data-tip]")) mark.prepend(svg("title", {}, mark.dataset.tip));
   $(place).replaceChildren(chart, csvButton(place.replace("-chart", ""), rows));
@@ -104,7 +104,7 @@ function show(place, chart, rows) {
   }
 }
 
-// Heights of labels beside the ends of lines: as near to `wanted` as `step` pixels between them allow.
+// Heights of labels next to the ends of lines: near `wanted`, at least `step` pixels apart.
 function spread(wanted, step, lowest) {
   const order = wanted.map((y, i) => i).sort((a, b) => wanted[a] - wanted[b]), places = [];
   let last = -Infinity;

@@ -1,4 +1,4 @@
-"""What the page's figures are drawn from: the records behind them, small enough to travel."""
+"""The data of the page's figures: records, reduced so that the page stays small."""
 # board: no
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ from splitwatt.reports.tables.table import Cell, Row, Table
 from splitwatt.reports.write.document import Report
 from splitwatt.reports.write.page.traces import frames, traces
 
-# Of a configuration with more samples, so many stand for all: every k-th in the order of latency.
+# The page has at most this many samples of a configuration: every k-th in the order of latency.
 MOST_SAMPLES = 200
 _MEASURED = "its samples were taken over a shaped link: no other rate is added to them"
 
@@ -131,8 +131,8 @@ def _entry(entry: Entry, fastest: Entry | None, simulated: bool) -> dict[str, An
 
 
 def _rows(entry: Entry, bits: Callable[[Sample], Any]) -> np.ndarray:
-    """Of each sample its total, the bits that a link is charged with, seconds of the board's stages,
-    and of the server's (samples, 4).
+    """(samples, 4): total in s, bits that the link carries, seconds of the board's stages, seconds of
+    the server's.
     """
     of = entry.samples
     totals = of.each(lambda sample: sample.total_s)
@@ -188,7 +188,7 @@ def _waterfall(name: str, sample: Sample, clock: list[ClockEstimate]) -> dict[st
 
 
 def _shares(sample: Sample) -> list[float]:
-    """Which part of the bytes each request has; a published size is shared out the same way."""
+    """Each request's part of the bytes; a published size is divided in the same way."""
     sizes = [request.payload_bytes for request in sample.requests]
     whole = sum(sizes)
     return [size / whole for size in sizes] if whole else []

@@ -44,7 +44,7 @@ function totalAt(entry, rate = state.rate) {
     server[i] * (1 / state.server - 1) + bits[i] / (1000 * rate)));
 }
 
-// The rate from which on a split configuration beats a local one; null where there is none.
+// The rate above which a split configuration beats a local one; null if there is none.
 function evenRate(entry, local) {
   if (!scaled()) return entry[state.charges].breakeven;
   const limit = totalAt(local, LOWEST), slower = (rate) => totalAt(entry, rate) >= limit;

@@ -1,4 +1,4 @@
-"""The tables and sentences of the page: plain HTML, every number with its provenance beside it."""
+"""The tables and sentences of the page: plain HTML, every number with its sources."""
 # board: no
 
 from typing import Any
@@ -15,7 +15,7 @@ _OPEN = ("summary",)
 
 
 def runs_section(series: list[Series]) -> str:
-    """What was run, a part that folds for each run."""
+    """What was run: a section that folds for each run."""
     return "".join(_run(run_facts(run)) for run in runs_of(series))
 
 
@@ -54,7 +54,7 @@ def _run(facts: dict[str, Any]) -> str:
 
 
 def systems_of_models(series: list[Series]) -> dict[str, str]:
-    """Each model and the system whose configurations alone run it."""
+    """Each model that only one system runs -> that system."""
     users: dict[str, set[str]] = {}
     for entry in (entry for s in series for entry in s.entries):
         for model in entry.models:
@@ -94,7 +94,7 @@ def _cell(column: Column, cell: Cell) -> str:
 
 
 def _facts_of(value: Value) -> str:
-    """A number's full value, interval, count and sources as attributes; or why there is none."""
+    """A number's full value, interval, count and sources as attributes; or why it is missing."""
     if value.value is None:
         word = f' data-word="{value.word}"' if value.word else ""
         return f'data-why="{html_text(value.why or "not measured")}"{word}'

@@ -1,5 +1,5 @@
-// Frames of a deployed run over time: latency against the deadline, the rate had, the configuration
-// chosen, frames dropped, and joules where they are known. Panels of one chart share its time.
+// Frames of a deployed run over time: latency against the deadline, rate, chosen configuration,
+// dropped frames, and joules if they are known. Panels of one chart share its time.
 const ROUND = "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0Z";
 const PANEL = { latency: 150, rate: 70, chosen: 0, dropped: 60, energy: 60 };
 

@@ -8,7 +8,7 @@ from typing import Any
 from splitwatt.reports.load.model import Run, Series, runs_of
 from splitwatt.reports.metrics.timeline import Timeline, energy_so_far, timelines
 
-# Points of all traces together, and of one at the most: a page of a few megabytes at the worst.
+# Most points of all traces together, and of one: the page has a few megabytes at most.
 ALL_POINTS = 60_000
 MOST_POINTS = 1200
 # Of one run's frames.

@@ -1,4 +1,4 @@
-// One image, stage by stage, on the board's clock; the simulated link's time put in between.
+// One image, stage by stage, on the board's clock; with the simulated link's time inserted.
 function withLink(entry, sample) {
   const bits = entry.split && D.series[state.series].slider ? sample[state.charges] : null;
   const ways = sample.bars.filter(([stage]) => stage.endsWith(".uplink")).length;
