@@ -1,6 +1,7 @@
 """What every data set is: images, and what is true of them; and what helps to read its folders."""
 
 import os
+import unicodedata
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from PIL import Image
@@ -52,7 +53,8 @@ class DataSet(NamedTuple):
         annotations: COCO's file; None elsewhere.
         path: its folder.
         coco: what `annotations` holds.
-        label_categories: detector's label -> category id; None where they are the same.
+        label_categories: detector's label -> category id, a number or a text; None where they are the
+            same.
         classes: class numbers of a mask lie below it; 0 without masks.
         upright: whether EXIF's orientation is applied to its pictures.
         own: whether it is the user's own, identified by its folder.
@@ -66,7 +68,7 @@ class DataSet(NamedTuple):
     annotations: Optional[str] = None
     path: str = ""
     coco: Optional[Coco] = None
-    label_categories: Optional[Dict[int, int]] = None
+    label_categories: Optional[Dict[int, Any]] = None
     classes: int = 0
     upright: bool = False
     own: bool = False
@@ -123,6 +125,14 @@ def images_below(folder: str) -> List[str]:
                 raise UsageError("the link %s leads back to a folder above it" % path, "delete it")
         paths += [os.path.join(place, name) for name in image_names(place)]
     return sorted(paths)
+
+
+def present(path: str) -> Optional[str]:
+    """The file at `path`, also where its accented letters are composed otherwise, as macOS does it;
+    None: there is none.
+    """
+    paths = [path] + [unicodedata.normalize(form, path) for form in ("NFC", "NFD")]
+    return next(filter(os.path.isfile, paths), None)
 
 
 def stored_size(path: str) -> Tuple[int, int]:
