@@ -166,7 +166,7 @@ def _windows(trace: Trace, path: str) -> List[Dict[str, Any]]:
     except UnicodeDecodeError:
         raise SensorError("%s is not UTF-8 text" % path)
     windows = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             row = parse_json(line, "line %d of %s" % (number, path), SensorError)
             try:

@@ -191,7 +191,8 @@ def _save(picture: Any, path: str) -> None:
 
 def _show(row: Dict[str, Any]) -> None:
     if "error" in row:
-        note("%s: %s" % (row["image"], row["error"]))
+        named = row["image"] in row["error"]
+        note(row["error"] if named else "%s: %s" % (row["image"], row["error"]))
         return
     say(row["image"])
     for task, fields in row["answer"].items():

@@ -350,6 +350,26 @@ def test_an_accuracy_that_cannot_be_added_to_is_refused(bundles, tmp_path, text)
     assert (tmp_path / "accuracy.json").read_text() == text
 
 
+def test_a_folder_that_is_named_as_an_image_is_none(photographs, tmp_path):
+    (tmp_path / "own" / "cat" / "b.jpg").mkdir(parents=True)
+    for path in ("own/cat/a.jpg", "own/cat/b.jpg/c.jpg"):
+        shutil.copy(photographs[0], tmp_path / path)
+    data = open_data_set(f"classes:{tmp_path / 'own'}")
+    assert [item.name for item in data.items] == ["cat/a.jpg", "cat/b.jpg/c.jpg"]
+    data = open_data_set(f"images:{tmp_path / 'own' / 'cat'}")
+    assert [item.name for item in data.items] == ["a.jpg"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="empty holds no image; known: "):
+        open_data_set(f"images:{tmp_path / 'empty'}")
+
+
+def test_a_folder_of_no_wordnet_id_does_not_print_all_of_them(tmp_path):
+    (tmp_path / "qqq").mkdir()
+    with pytest.raises(UsageError, match="and 950 more") as refused:
+        open_data_set(f"imagenet:{tmp_path}")
+    assert len(str(refused.value)) < 1000
+
+
 def test_every_image_that_torchvision_lists_is_evaluated(photographs, tmp_path):
     from torchvision.datasets import ImageFolder
     from torchvision.datasets.folder import IMG_EXTENSIONS

@@ -10,7 +10,7 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.names import check_known
-from splitwatt.engines.pipeline.image import image_names
+from splitwatt.engines.pipeline.image import IMAGE_SUFFIXES, image_names
 from splitwatt.profiler.evaluate.data_sets.boxes import coco
 from splitwatt.profiler.evaluate.data_sets.classes import imagenet, own_classes
 from splitwatt.profiler.evaluate.data_sets.data_set import (
@@ -56,7 +56,7 @@ def open_data_set(
     task, read = _KINDS[kind]
     data = read(folder, (classes or {}).get(task, Classes()))
     if not data.items:
-        raise UsageError("%s holds no image of a %s data set" % (folder, kind))
+        raise UsageError("%s holds no image" % folder, "known: *" + " *".join(IMAGE_SUFFIXES))
     data = data._replace(path=os.path.abspath(folder))
     if limit is None or limit >= len(data.items):
         return data
