@@ -6,7 +6,7 @@ independent.
 """
 
 import math
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 from splitwatt.energy.joules.confidence import quantile_of_sorted
 from splitwatt.profiler.records.fields import field, record
@@ -146,11 +146,3 @@ def _last_below(n: int, p: float, tail: float) -> int:
 def _log_probability(n: int, p: float, k: int) -> float:
     ways = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
     return ways + k * math.log(p) + (n - k) * math.log1p(-p)
-
-
-def outside(values: Sequence[float], fence: float = FENCE) -> List[bool]:
-    """Of each value whether it is flagged by `far_out`."""
-    fences = far_out(values, fence)
-    if fences is None:
-        return [False] * len(values)
-    return [not fences[0] <= value <= fences[1] for value in values]

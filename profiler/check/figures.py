@@ -1,13 +1,11 @@
 """Do the records of a run fit each other, and do its figures follow from them?"""
 
-from functools import partial
 from typing import Any, Dict, List, Optional
 
 import numpy as np
 
 from splitwatt.profiler.analyse.conditions import network_notes
 from splitwatt.profiler.analyse.statistics import spread
-from splitwatt.profiler.analyse.times import downlink_s, end_to_end_s, uplink_s
 from splitwatt.profiler.analyse.waterfall import offset_at
 from splitwatt.profiler.check.raw import Check, Raw, nothing, place, verdict
 from splitwatt.profiler.execute.work import lacking
@@ -29,7 +27,7 @@ _BYTES = ("payload_bytes", "wire_up_bytes", "wire_down_bytes")
 def checks(raw: Raw, run: Run) -> List[Check]:
     """The checks of this page."""
     return [
-        _stages(raw, run), _bytes(raw), _nulls(raw), _links(run), _summary(raw, run), _throughput(raw),
+        _stages(raw, run), _bytes(raw), _nulls(raw), _summary(raw, run), _throughput(raw),
         _starts(raw), _memory(raw, run), _clocks(raw), _causal(run), _network(run),
     ]  # fmt: skip
 
@@ -108,24 +106,6 @@ def _nulls(raw: Raw) -> Check:
         if sent != bool(sample.requests):
             wrong.append("%s has %d requests" % (place(sample), len(sample.requests)))
     return verdict("what was not measured is null", wrong, "%d samples" % len(raw.samples))
-
-
-def _links(run: Run) -> Check:
-    name = "link times follow from bytes and rates"
-    rated = [link for link in run.config.links if link.rate_kbit_s]
-    sent = run.samples.where(lambda sample: sample.ok and sample.requests)
-    if not rated or not sent:
-        return nothing(name, "nothing was sent over a link with a rate")
-    wrong = []
-    for link in rated:
-        due_s = sent.each(lambda sample: sample.total_s)
-        if not link.measured:
-            due_s += sent.each(partial(uplink_s, link=link))
-            due_s += sent.each(partial(downlink_s, link=link))
-        own_s = sent.each(partial(end_to_end_s, link=link))
-        same = np.isclose(own_s, due_s, rtol=_CLOSE, atol=_CLOSE)
-        wrong += ["%s at %s" % (place(sample), link.name) for sample in sent[~same]]
-    return verdict(name, wrong, "%d links" % len(rated))
 
 
 def _summary(raw: Raw, run: Run) -> Check:
