@@ -13,8 +13,8 @@ from splitwatt.energy.trace.readings import Readings, usable_readings
 LEAST_READINGS = 10
 # Where a larger part of a window than this was not measured, it is not known what ran in it.
 MOST_UNMEASURED = 0.01
-# Simpson's rule is not used where it is further from the trapezoid than so many half-widths of the
-# interval: almost equal times, or a long hole, give its weights any size.
+# Simpson's rule is not used where it is further from the trapezoid than this many half-widths of the
+# interval: almost equal times, or a long hole, make its weights arbitrarily large.
 _TOO_FAR = 3.0
 
 Segments = List[Tuple[List[float], List[float]]]

@@ -1,7 +1,7 @@
 """The sampler's own process: reads the rails on time, writes the trace as it goes.
 
 Started by `splitwatt.energy.sampler.sampler.Sampler`. It prints one JSON line when it is ready, one
-when it ends and, where it is asked to, its newest reading every so often. It ends when its standard
+when it ends and, where requested, its newest reading at an interval. It ends when its standard
 input closes, so it never outlives its parent.
 """
 
@@ -106,7 +106,7 @@ class Sampling(object):
         self.event("fell behind", {"seconds": round(behind, 3), "lost": skipped})
         if self.writer is not None:
             self.writer.row(at, [None] * len(self.rails.rails))
-        # A counter has counted meanwhile.
+        # A counter has counted in the meantime.
         self._watts = [w if c else None for w, c in zip(self._watts, self._counter)]
         return skipped * self.period_s
 
@@ -286,7 +286,7 @@ def _sample(rails: RailSet, spec: Dict[str, Any], granted: Dict[str, Any]) -> No
     cpu, wall = time.process_time(), time.monotonic()
     sampling.first()
     _print({"ready": about})
-    # Ctrl-C goes to the whole group: end as if asked to.
+    # Ctrl-C goes to the whole group of processes: end as `stop` does.
     with contextlib.suppress(KeyboardInterrupt):
         sampling.run(sys.stdin)
     stats = sampling.stats(cpu, wall)

@@ -16,7 +16,7 @@ from splitwatt.device_configs.input.small_files import whole_number
 from splitwatt.energy.rails import rail as rails
 from splitwatt.energy.rails.sysfs import NumberFile, read_text, require_readable
 
-# A writer may be between two zones while they are compared: tried so often, s apart.
+# A writer may be between two zones while they are compared: number of tries, and s between them.
 _COMPARISONS, _APART_S = 5, 0.002
 
 

@@ -24,7 +24,7 @@ _MOST_BYTES = 4 << 30
 _MOST_LINE_BYTES = 1 << 16
 _METADATA_BYTES = 16 << 20
 _PLAIN = re.compile("[-+0-9.eE, ]*")
-# A column's name that ends so is of another unit than watts.
+# A column whose name ends so holds another unit than watts.
 _OTHER_UNIT = re.compile(r".*[\W_](?:[nu\u00b5\u03bcmkM]W|milliwatts?|microwatts?)\W*", re.DOTALL)
 # Seconds of no clock: a later time is in milliseconds or nanoseconds.
 _LATEST_S = 1e11
@@ -47,7 +47,7 @@ class Trace(NamedTuple):
 
 
 def metadata_path(path: str) -> str:
-    """Where the JSON of the trace at `path` lies."""
+    """The path of the JSON that describes the trace at `path`."""
     return os.path.splitext(path)[0] + ".json"
 
 
@@ -67,7 +67,7 @@ def read_trace(path: str) -> Trace:
             "write a line like t_s,VDD_IN first",
         )
     if len(set(labels)) != len(labels) or header.count("t_s") > 1:
-        raise SensorError("%s has a column twice" % path)
+        raise SensorError("%s has a column twice" % path, "rename one of them")
     other = next(filter(_OTHER_UNIT.fullmatch, labels), None)
     if other is not None:
         raise SensorError(
@@ -93,16 +93,23 @@ def _lines(path: str) -> Iterator[str]:
     try:
         with os.fdopen(open_regular(path), "rb") as stream:
             if os.fstat(stream.fileno()).st_size > _MOST_BYTES:
-                raise SensorError("%s is larger than %d GiB" % (path, _MOST_BYTES >> 30))
+                raise SensorError(
+                    "%s is larger than %d GiB" % (path, _MOST_BYTES >> 30), "cut it into parts"
+                )
             for line in iter(lambda: stream.readline(_MOST_LINE_BYTES), b""):
                 if len(line) == _MOST_LINE_BYTES:
-                    raise SensorError("%s has a line that is too long for a trace" % path)
+                    raise SensorError(
+                        "%s has a line that is too long for a trace" % path,
+                        "give a CSV file with a line per sample",
+                    )
                 # Some programs write a mark before the first line, and quotes around every cell.
                 text = line.decode("utf-8", "replace").lstrip("\ufeff").replace('"', "").strip()
                 if text and text[0] != "#":
                     yield text
     except OSError as error:
-        raise SensorError("%s cannot be read: %s" % (path, error.strerror or error))
+        raise SensorError(
+            "%s cannot be read: %s" % (path, error.strerror or error), "give a trace's CSV file"
+        )
 
 
 def _rows(
@@ -171,7 +178,9 @@ def _assemble(
             raise TypeError("probed_period_s")
     except (TypeError, KeyError, ValueError, AttributeError):
         beside = metadata_path(path)
-        raise SensorError("%s describes a rail in another way" % beside, "delete it or repair it")
+        raise SensorError(
+            "%s does not describe its rails as a trace does" % beside, "delete it or repair it"
+        )
     lost = {label.rstrip("?") for line in total_lines for label in line} - set(labels)
     if lost:
         raise SensorError(
@@ -192,7 +201,7 @@ def _assemble(
 
 
 def _rail(row: Dict[str, Any]) -> Rail:
-    """A rail from its JSON; raises TypeError or KeyError where that is of other keys or types."""
+    """A rail from its JSON; raises TypeError or KeyError where it has other keys or types."""
     for name, value in row.items():
         number = name in ("period_s", "absurd_above_w", "averages_s")
         if not (_is_number_or_none(value) if number else value is None or isinstance(value, str)):

@@ -112,7 +112,7 @@ def remarks(run: Run) -> List[str]:
 
 
 def _counted(run: Run, of: Callable[[Samples], int]) -> Dict[str, int]:
-    """CONFIG on BACKEND -> what there is of its samples, where there is any."""
+    """CONFIG on BACKEND -> a count of its samples, where it is not 0."""
     counts = {}
     for config in run.config.configurations:
         for backend in run.config.backends:

@@ -81,7 +81,7 @@ class QuotaGroup:
 
     @property
     def deviates(self) -> Optional[str]:
-        """A sentence where the processes get another share than was asked for; None otherwise."""
+        """A sentence where the processes get another share than requested; None otherwise."""
         asked, got = self.record["share"], self.record["measured_share"]
         if abs(got / asked - 1.0) <= 0.05:
             return None

@@ -13,9 +13,9 @@ from splitwatt.profiler.records.network import ClockEstimate
 from splitwatt.profiler.records.run import Run
 from splitwatt.profiler.records.sample import Sample
 
-# Stages are additive by construction; what lies between two calls is missing.
+# Stages are additive by construction; the time between two calls is missing.
 _MISSING_PART, _MISSING_S = 0.02, 0.5e-3
-# Of a single sample: for so long a busy machine runs something else between two stages.
+# Of a single sample: a busy machine may run something else for this long between two stages.
 _TAKEN_S = 0.04
 # The kernel holds a process under a quota back for up to its period of 100 ms, anywhere.
 _HELD_S = 0.1
@@ -25,7 +25,7 @@ _BYTES = ("payload_bytes", "wire_up_bytes", "wire_down_bytes")
 
 
 def checks(raw: Raw, run: Run) -> List[Check]:
-    """The checks of this page."""
+    """The checks of this module."""
     return [
         _stages(raw, run), _bytes(raw), _nulls(raw), _summary(raw, run), _throughput(raw),
         _starts(raw), _memory(raw, run), _clocks(raw), _causal(run), _network(run),
@@ -136,7 +136,7 @@ def _throughput(raw: Raw) -> Check:
         if not _same(row.images_per_s, due):
             wrong.append("%s says %r a second" % (row.block, row.images_per_s))
     looked = "%d blocks" % len(rows)
-    return verdict(name, wrong, looked) if rows else nothing(name, "none was asked for")
+    return verdict(name, wrong, looked) if rows else nothing(name, "throughput was not requested")
 
 
 def _starts(raw: Raw) -> Check:
@@ -176,7 +176,7 @@ def _memory(raw: Raw, run: Run) -> Check:
         if process is not None and not 1 << 20 <= process <= (total or process):
             wrong.append("%s: its process had %d bytes" % (row.block, process))
         if board is not None and (same or board > (total or board)):
-            why = "the server ran beside it" if same else "the board has fewer"
+            why = "the server ran on the same machine" if same else "the board has fewer"
             wrong.append("%s: the board had %d bytes, and %s" % (row.block, board, why))
     if run.finished:
         ended = {row.block for row in rows}

@@ -52,7 +52,10 @@ def infer(argv: List[str]) -> int:
     try:
         os.makedirs(options.out, exist_ok=True)
     except OSError as error:
-        raise UsageError("%s cannot be made: %s" % (options.out, error.strerror))
+        raise UsageError(
+            "the folder %s cannot be made: %s" % (options.out, error.strerror),
+            "name another with --out",
+        )
 
     from splitwatt.engines.pipeline.pipeline import BoardPipeline
     from splitwatt.profiler.infer.deployed import Deployed

@@ -84,7 +84,7 @@ def read_coco(path: str) -> Coco:
         )  # fmt: skip
     if document["annotations"] and not boxes:
         raise UsageError(
-            "%s: none of its %d boxes is of an image and a category that it lists"
+            "%s: no image or category in it has the ids that its %d boxes name"
             % (path, len(document["annotations"])),
             "image_id and category_id repeat the ids of images and categories, as numbers or text",
         )

@@ -195,7 +195,10 @@ def test_text_ids_need_the_bundles_names(photographs, tmp_path):
         (lambda d: d["categories"][1].update(name="cow"), "'cow', which is not a class"),
         (lambda d: d["categories"][1].update(name="twin"), "which is the name of 2 classes"),
         (lambda d: d["categories"][1].update(id=2**60), "beyond 2^53"),
-        (lambda d: d["annotations"][0].update(image_id="1"), "none of its 1 boxes"),
+        (
+            lambda d: d["annotations"][0].update(image_id="1"),
+            "no image or category in it has the ids that its 1 boxes name",
+        ),
         (lambda d: d["annotations"][0].update(area=-1), "area must be from 0"),
         (lambda d: d["images"][0].update(file_name="https://host/a.jpg"), "is not in"),
         (lambda d: d["images"][0].update(file_name="a\0.jpg"), "NUL"),

@@ -59,7 +59,7 @@ def _items(root: str, known: Dict[str, int], named_by: str) -> List[Item]:
     present = folders_in(root)
     if not present:
         raise UsageError("%s holds no folder of a class" % root, layout)
-    # macOS composes the accented letters of a folder's name otherwise.
+    # macOS encodes the accented letters of a folder's name in another way.
     label_of = {unicodedata.normalize("NFC", name): label for name, label in known.items()}
     labels_of = {name: label_of.get(unicodedata.normalize("NFC", name)) for name in present}
     for name, label in labels_of.items():

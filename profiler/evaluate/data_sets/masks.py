@@ -106,7 +106,7 @@ def read_mask(path: str, classes: int) -> np.ndarray:
 
 
 def _listed(path: str, images: str) -> List[str]:
-    """The names in a list of VOC's, one per line; what follows a name may be a label."""
+    """The names in one of VOC's lists, one per line; a label may follow a name."""
     remedy = "PASCAL VOC 2012's VOCtrainval_11-May-2012.tar holds it"
     if not os.path.isfile(path):
         raise UsageError("there is no list of images %s" % path, remedy)
