@@ -105,7 +105,7 @@ def test_a_sound_run_passes_every_check(sound, powered):
         assert "[ ]" not in out and out.count("[x]") >= 14
     code, out, _ = command("check", sound, "--json")
     document = json.loads(out)
-    assert code == 0 and document["ok"] and len(document["checks"]) == 24
+    assert code == 0 and document["ok"] and len(document["checks"]) == 23
     looked = {c["name"] for c in document["checks"] if c["met"]}
     assert {"both ends agree on what came first", "throughput is images over time", OWN} <= looked
     looked = {one.name for one in audit(str(powered)) if one.met}
