@@ -13,13 +13,17 @@ def nearest(name: str, known: Iterable[str]) -> List[str]:
     return [by_lower[c] for c in close]
 
 
+_LISTED = 50
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The remedy for an unknown name: the names that were probably meant, or all known names."""
     known = sorted(known)
     close = nearest(name, known)
     if close:
         return "did you mean %s?" % " or ".join(close)
-    return "known: %s" % (", ".join(known) or "none")
+    more = ["and %d more" % (len(known) - _LISTED)] if len(known) > _LISTED else []
+    return "known: %s" % (", ".join(known[:_LISTED] + more) or "none")
 
 
 def check_known(kind: str, name: str, known: Iterable[str]) -> None:

@@ -101,7 +101,7 @@ class EnergyMonitor(object):
         raise SensorError("the window '%s' was not begun" % name, "call begin('%s') first" % name)
 
     def idle(self, seconds: float) -> None:
-        """Do nothing for so long, to measure what the idle board uses. Do so before and after."""
+        """Do nothing for some seconds, to measure the idle board's power. Do so before and after."""
         self.begin(IDLE)
         time.sleep(seconds)
         self.end(IDLE)
@@ -137,8 +137,8 @@ def open_for(
 ) -> Opened:
     """A monitor for a block of the profiler, or None with the reasons where there is no sensor.
 
-    Nothing is started: use the monitor as a context manager. No sensor is no error here; a rail
-    that the target does not know is one.
+    Nothing is started: use the monitor as a context manager. A missing sensor is not an error here;
+    a rail that the target does not know is.
 
     Raises:
         SensorError: a sensor is there, but not the target's.

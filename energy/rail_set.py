@@ -55,7 +55,9 @@ class RailSet(object):
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
             self.close()
-            raise SensorError("two sensors have the label '%s'" % twice[0])
+            raise SensorError(
+                "two sensors have the label '%s'" % twice[0], "use one of them with --driver NAME"
+            )
         own = opened[0].total
         self.total_lines = total_lines(power, labels) if own is None else (own,)
         self.total = self.total_of({})

@@ -7,7 +7,7 @@ Python's own `int` and `float` also accept `1_000`, digits of other scripts, NaN
 import os
 import re
 import stat
-from typing import Optional
+from typing import Dict, Optional
 
 # The size limits of a file with one value, and of a table such as /proc/meminfo.
 VALUE_BYTES = 4096
@@ -60,6 +60,16 @@ def text_of(path: str, limit: int = VALUE_BYTES) -> Optional[str]:
         return read_bytes(path, limit).decode("utf-8", "replace").strip(_AROUND)
     except OSError:
         return None
+
+
+def table_bytes(path: str) -> Dict[str, int]:
+    """The lines "Name:   1234 kB" of a file under /proc, as name -> bytes."""
+    values = {}
+    for words in map(str.split, (text_of(path, TABLE_BYTES) or "").splitlines()):
+        kilobytes = whole_number(words[1]) if len(words) == 3 and words[2] == "kB" else None
+        if kilobytes is not None:
+            values[words[0].rstrip(":")] = kilobytes * 1024
+    return values
 
 
 def number_of(path: str) -> Optional[float]:

@@ -7,6 +7,7 @@ errors later, in other places.
 import json
 import math
 import re
+from codecs import BOM_UTF8
 from typing import Any, Dict, List, Tuple, Type, Union
 
 from splitwatt.device_configs.errors import SplitwattError
@@ -71,7 +72,10 @@ def read_json(
     Raises:
         error: it cannot be read, is larger than the limit, or is wrong (see `parse_json`).
     """
-    return parse_json(read_bounded(path, limit_bytes, error, remedy), path, error, remedy)
+    data = read_bounded(path, limit_bytes, error, remedy)
+    # Windows begins UTF-8 files with a mark that is no part of the document.
+    data = data[len(BOM_UTF8) :] if data.startswith(BOM_UTF8) else data
+    return parse_json(data, path, error, remedy)
 
 
 def _constant(text: str) -> Any:

@@ -15,9 +15,10 @@ from splitwatt.energy.trace.files import Trace, counted_joules, read_trace
 
 # Simpson and trapezoid further apart than this part of the energy: too few samples, warn.
 _METHODS_APART = 0.02
-# The same of what the window's edges may hold more or less.
+# The uncertainty at the window's edges above this part of the energy: warn.
 _EDGES_MATTER = 0.01
 _WINDOWS_BYTES = 64 << 20
+_WINDOWS = "give the windows.jsonl of a run"
 
 
 def integrate_file(
@@ -121,7 +122,7 @@ def _warnings(trace: Trace, rails: Dict[str, RailEnergy]) -> List[str]:
 
 
 def warnings_of(energy: RailEnergy) -> List[str]:
-    """What a reader of a rail's joules must know, a sentence each."""
+    """Warnings about a rail's joules, one sentence each."""
     label = energy.label
     if energy.refused or energy.joules is None:
         return [energy.refused] if energy.refused else []
@@ -149,7 +150,7 @@ def warnings_of(energy: RailEnergy) -> List[str]:
 
 
 def edge_warnings(energy: RailEnergy) -> List[str]:
-    """What the window's edges may hold more or less, where that matters."""
+    """A warning about the uncertainty at the window's edges, where it matters."""
     if energy.joules is None or energy.edge_joules <= _EDGES_MATTER * abs(energy.joules):
         return []
     return [
@@ -162,11 +163,11 @@ def _windows(trace: Trace, path: str) -> List[Dict[str, Any]]:
     try:
         text = read_bytes(path, _WINDOWS_BYTES).decode("utf-8")
     except OSError as error:
-        raise SensorError("%s cannot be read: %s" % (path, error.strerror or error))
+        raise SensorError("%s cannot be read: %s" % (path, error.strerror or error), _WINDOWS)
     except UnicodeDecodeError:
-        raise SensorError("%s is not UTF-8 text" % path)
+        raise SensorError("%s is not UTF-8 text" % path, _WINDOWS)
     windows = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             row = parse_json(line, "line %d of %s" % (number, path), SensorError)
             try:
@@ -177,7 +178,9 @@ def _windows(trace: Trace, path: str) -> List[Dict[str, Any]]:
                     raise TypeError("name is text, start_s and end_s are numbers")
                 windows.append(Window(row["name"], float(times[0]), float(times[1])))
             except (KeyError, TypeError) as error:
-                raise SensorError("%s has a line that is no window (%s)" % (path, error))
+                raise SensorError(
+                    "line %d of %s is not a window (%s)" % (number, path, error), _WINDOWS
+                )
     inside = [w for w in windows if w.start_s >= trace.times[0] and w.end_s <= trace.times[-1]]
     return [
         {
@@ -194,7 +197,7 @@ def _windows(trace: Trace, path: str) -> List[Dict[str, Any]]:
 
 
 def not_measured(provenance: Optional[str]) -> List[str]:
-    """A line that says so where no sensor measured the joules; none where one did."""
+    """A line that warns that no sensor measured the joules; [] where a sensor did."""
     if provenance in (None, "measured"):
         return []
     return ["%s: no sensor measured these joules" % provenance]

@@ -7,7 +7,7 @@ from splitwatt.energy.rail_set import RailSet
 from splitwatt.energy.rails.rail import COUNTER
 from splitwatt.energy.rails.total import add_up, standing_still
 
-# An energy counter becomes a power over this time, s; tried so often while no counter moves.
+# An energy counter becomes a power over this time, s; number of tries while no counter moves.
 _COUNTED_S = 0.1
 _TRIES = 3
 _STILL = "the counter does not move"
@@ -54,7 +54,7 @@ _Readings = Tuple[List[Optional[float]], List[Optional[str]], Dict[str, Optional
 
 
 def _watts(rails: RailSet) -> _Readings:
-    """Each rail's watts, why they are None, and the joules that each counter counted meanwhile."""
+    """Each rail's watts, why they are None, and the joules that each counter counted."""
     counters = [rail.label for rail in rails.rails if rail.kind == COUNTER]
     first, start = rails.read(), time.monotonic()
     second, passed_s = first, 0.0

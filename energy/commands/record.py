@@ -79,7 +79,10 @@ def _run(command: List[str], quiet: bool) -> Ended:
     try:
         code = subprocess.call(command, stdout=sys.stderr if quiet else None)
     except OSError as error:
-        raise SensorError("'%s' cannot be run: %s" % (command[0], error.strerror or error))
+        raise SensorError(
+            "'%s' cannot be run: %s" % (command[0], error.strerror or error),
+            "name a program of $PATH, or its path",
+        )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Ended(code, after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime)
 

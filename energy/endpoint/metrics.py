@@ -1,6 +1,6 @@
 """The text that a Prometheus server scrapes: Energon's names with right values, and our own series.
 
-Energon's gauges have no labels and are of the whole machine; a figure that this machine has no
+Energon's gauges have no labels and describe the whole machine; a figure that this machine has no
 sensor for is NaN (Energon gives -1, which a sum over time would take for a power). Our own series
 have a label for the rail, base units, and `_total` on counters, as Prometheus asks for. The text is
 written here and not by prometheus_client, because boards with Python 3.6 do not have it.

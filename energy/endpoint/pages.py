@@ -46,7 +46,7 @@ class PageServer(ThreadingMixIn, HTTPServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that leaves in the middle of an answer is no error; others are one line."""
+        """Print an error on one line; a client that left in the middle of an answer is not one."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             note("splitwatt: a request failed: %s: %s" % (type(error).__name__, error))

@@ -9,7 +9,13 @@ import re
 from typing import Dict, List, Optional, Tuple
 
 from splitwatt.device_configs.detect import device_model
-from splitwatt.device_configs.input.small_files import TABLE_BYTES, number_of, real_number, text_of
+from splitwatt.device_configs.input.small_files import (
+    TABLE_BYTES,
+    number_of,
+    real_number,
+    table_bytes,
+    text_of,
+)
 
 Metric = Tuple[str, str, float]  # name without prefix, help, value
 
@@ -87,12 +93,8 @@ class SystemFacts(object):
         return usage
 
     def _memory(self) -> List[Metric]:
-        rows = {}
-        for words in (line.split() for line in self._lines("meminfo")):
-            value = real_number(words[1]) if len(words) == 3 and words[2] == "kB" else None
-            if value is not None:
-                rows[words[0]] = value * 1024
-        total, free = rows.get("MemTotal:"), rows.get("MemAvailable:")
+        rows = table_bytes(os.path.join(self._procfs, "meminfo"))
+        total, free = rows.get("MemTotal"), rows.get("MemAvailable")
         if not total or free is None:
             return []
         return [

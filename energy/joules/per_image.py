@@ -29,7 +29,7 @@ from splitwatt.energy.trace.readings import Readings
 
 # The shortest block of which anything is claimed, s.
 LEAST_BLOCK_S = 10.0
-# A block is cut into at most so many equal pieces, whose spread gives the interval.
+# A block is cut into at most this many equal pieces, whose spread gives the interval.
 _PIECES = 20
 _FEWEST_PIECES = 5
 
@@ -51,9 +51,9 @@ def repeat(
     """Run one stage over and over.
 
     Args:
-        least_s: for at least so long, s.
-        warmup: runs before it counts.
-        inferences: exactly so often instead.
+        least_s: run it for at least this long, s.
+        warmup: runs that do not count, before.
+        inferences: run it exactly this often instead.
     """
     for _ in range(warmup):
         stage()
@@ -211,7 +211,7 @@ def _counted(events: Sequence[Dict[str, Any]]) -> Dict[str, int]:
 
 
 def _total(trace: Trace, parts: Dict[str, _Part]) -> Optional[Dict[str, Any]]:
-    """The board's figures: the sum over the rails that make its total; None where none does."""
+    """The board's figures: the sum over the rails of its total; None where it has no total."""
     if not trace.total or any(label not in parts for label in trace.total):
         return None
     figures = _figures([parts[label] for label in trace.total])

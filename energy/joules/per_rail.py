@@ -13,8 +13,8 @@ from splitwatt.energy.trace.readings import Readings, usable_readings
 LEAST_READINGS = 10
 # Where a larger part of a window than this was not measured, it is not known what ran in it.
 MOST_UNMEASURED = 0.01
-# Simpson's rule is not used where it is further from the trapezoid than so many half-widths of the
-# interval: almost equal times, or a long hole, give its weights any size.
+# Simpson's rule is not used where it is further from the trapezoid than this many half-widths of the
+# interval: almost equal times, or a long hole, make its weights arbitrarily large.
 _TOO_FAR = 3.0
 
 Segments = List[Tuple[List[float], List[float]]]
@@ -35,14 +35,7 @@ class RailEnergy(NamedTuple):
     label: str
     driver: str
     kind: str
-    joules: Optional[float]
     method: str
-    interval_joules: Optional[Tuple[float, float]]
-    edge_joules: float
-    joules_simpson: Optional[float]
-    joules_trapezoid: Optional[float]
-    joules_rectangle: Optional[float]
-    mean_watts: Optional[float]
     window_s: Tuple[float, float]
     duration_s: float
     covered_s: float
@@ -54,8 +47,15 @@ class RailEnergy(NamedTuple):
     period_s: Optional[float]
     largest_gap_s: Optional[float]
     excluded: Dict[str, int]
-    refused: Optional[str]
-    enough_s: Optional[float]
+    joules: Optional[float] = None
+    interval_joules: Optional[Tuple[float, float]] = None
+    edge_joules: float = 0.0
+    joules_simpson: Optional[float] = None
+    joules_trapezoid: Optional[float] = None
+    joules_rectangle: Optional[float] = None
+    mean_watts: Optional[float] = None
+    refused: Optional[str] = None
+    enough_s: Optional[float] = None
 
     def refuse(self, why: str) -> "RailEnergy":
         """The same without joules."""
@@ -89,14 +89,7 @@ def rail_energy(
         label=rail.label,
         driver=rail.driver,
         kind=rail.kind,
-        joules=None,
         method="rectangle" if counter else "simpson",
-        interval_joules=None,
-        edge_joules=0.0,
-        joules_simpson=None,
-        joules_trapezoid=None,
-        joules_rectangle=None,
-        mean_watts=None,
         window_s=(start_s, end_s),
         duration_s=duration,
         covered_s=covered,
@@ -108,8 +101,6 @@ def rail_energy(
         period_s=readings.period_s,
         largest_gap_s=max((b - a for t, _ in counted for a, b in zip(t, t[1:])), default=None),
         excluded=dict(readings.excluded),
-        refused=None,
-        enough_s=None,
     )
     if distinct < LEAST_READINGS or not pieces:
         if counter and not distinct and pieces:

@@ -26,7 +26,7 @@ class Window(NamedTuple):
 
 class WindowEnergy(NamedTuple):
     """The energy of one window: each rail's, the board's total (None: refused or not measured),
-    and both less what the idle board would have used meanwhile (None: no idle window).
+    and both less what the idle board would have used in that time (None: no idle window).
     """
 
     window: Window

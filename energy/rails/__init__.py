@@ -1,1 +1,1 @@
-"""Rails: what a sensor measures, found by its label, and which of them make up the total."""
+"""Rails: what each sensor measures, identified by its label, and which rails form the total."""

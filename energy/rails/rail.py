@@ -1,6 +1,6 @@
-"""What every driver offers: rails, one reading of them all, and why it has none.
+"""The interface of every driver: its rails, one reading of all of them, and why it has no rails.
 
-A driver finds its rails when it is made and raises `UnavailableError` when there are none. It keeps
+A driver looks for its rails when it is made and raises `UnavailableError` without any. It keeps
 its files open, because a sampler reads them up to a thousand times a second.
 """
 
@@ -56,7 +56,7 @@ class Rail(NamedTuple):
 
 
 class UnavailableError(Exception):
-    """Why a driver has no rails here: one sentence, and the command that would help, if any."""
+    """Why a driver has no rails on this machine: one sentence, and a command that helps, if any."""
 
     def __init__(self, reason: str, remedy: str = "") -> None:
         super().__init__(reason)
@@ -69,11 +69,11 @@ class Driver(object):
 
     name = ""
     rails: List[Rail] = []
-    # What its records are called: measured, generated or replayed.
+    # How records mark its readings: measured, generated or replayed.
     provenance = "measured"
-    # Whether its rails are a target's; else it is used only when asked for.
+    # Whether its rails need a target; a driver without is used only where it is named.
     needs_target = True
-    # The labels that make the total, where the driver knows; None: the target's data says.
+    # The labels that form the total, where the driver knows them; None: the target's data lists them.
     total: Optional[Tuple[str, ...]] = None
 
     def __init__(self, context: "Context") -> None:
@@ -97,7 +97,7 @@ class Context(object):
     Attributes:
         power: the target's sensors and rails.
         sysfs: the folder to use instead of /sys.
-        options: what only one driver takes: the trace to replay, the library to load.
+        options: values for a single driver: the trace to replay, the library to load.
     """
 
     def __init__(self, power: Power, sysfs: str = "/sys", options: Optional[Dict[str, Any]] = None):

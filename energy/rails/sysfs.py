@@ -1,4 +1,4 @@
-"""Labels and numbers of sensors under /sys; numbers are kept open and read again and again."""
+"""Labels and numbers of sensors under /sys; the files of numbers stay open, because they are read often."""
 
 import errno
 import os

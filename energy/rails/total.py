@@ -1,4 +1,4 @@
-"""What the board's total is made of: data in the target's YAML, never a guess."""
+"""The rails whose sum is the board's total: data in the target's YAML, never a guess."""
 
 import fnmatch
 from typing import AbstractSet, Dict, List, Mapping, Optional, Sequence, Tuple

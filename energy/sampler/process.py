@@ -1,7 +1,7 @@
 """The sampler's own process: reads the rails on time, writes the trace as it goes.
 
 Started by `splitwatt.energy.sampler.sampler.Sampler`. It prints one JSON line when it is ready, one
-when it ends and, where it is asked to, its newest reading every so often. It ends when its standard
+when it ends and, where requested, its newest reading at an interval. It ends when its standard
 input closes, so it never outlives its parent.
 """
 
@@ -13,6 +13,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 from splitwatt.device_configs.errors import SplitwattError
+from splitwatt.device_configs.input.small_files import table_bytes
 from splitwatt.energy.rail_set import RailSet, open_rails
 from splitwatt.energy.rails.rail import COUNTER
 from splitwatt.energy.rails.total import standing_still
@@ -105,7 +106,7 @@ class Sampling(object):
         self.event("fell behind", {"seconds": round(behind, 3), "lost": skipped})
         if self.writer is not None:
             self.writer.row(at, [None] * len(self.rails.rails))
-        # A counter has counted meanwhile.
+        # A counter has counted in the meantime.
         self._watts = [w if c else None for w, c in zip(self._watts, self._counter)]
         return skipped * self.period_s
 
@@ -185,7 +186,7 @@ class Sampling(object):
             "samples": self.samples,
             "lost": self.lost,
             "failed": self.failed,
-            "cpu_s": _cpu_s(),
+            "cpu_s": time.process_time(),
             "watts": [_short(value) for value in watts],
             "volts": [_short(value) for value in self._volts],
             "joules": [_short(value) for value in self._joules],
@@ -218,7 +219,7 @@ class Sampling(object):
 
     def stats(self, cpu_before_s: float, wall_before_s: float) -> Dict[str, Any]:
         """What it did and what it cost."""
-        cpu, wall = _cpu_s() - cpu_before_s, time.monotonic() - wall_before_s
+        cpu, wall = time.process_time() - cpu_before_s, time.monotonic() - wall_before_s
         return {
             "samples": self.samples,
             "lost": self.lost,
@@ -229,27 +230,14 @@ class Sampling(object):
             "cpu_s": cpu,
             "wall_s": wall,
             "core_fraction": cpu / wall if wall > 0 else 0.0,
-            "peak_bytes": _peak_bytes(),
+            # getrusage may give its parent's.
+            "peak_bytes": table_bytes("/proc/self/status").get("VmHWM"),
         }
 
 
 def _short(value: Optional[float]) -> Optional[float]:
     """To 9 digits, so that a line of 50 rails still fits into one write to a pipe."""
     return None if value is None else float("%.9g" % value)
-
-
-def _cpu_s() -> float:
-    return time.process_time()
-
-
-def _peak_bytes() -> Optional[int]:
-    """The most memory that this process has held (getrusage may give its parent's)."""
-    try:
-        with open("/proc/self/status") as stream:
-            rows = [line.split() for line in stream if line.startswith("VmHWM:")]
-        return int(rows[0][1]) * 1024
-    except (OSError, IndexError, ValueError):
-        return None
 
 
 def _clock_offsets() -> List[float]:
@@ -295,10 +283,10 @@ def _sample(rails: RailSet, spec: Dict[str, Any], granted: Dict[str, Any]) -> No
     if spec.get("trace"):
         writer = TraceWriter(spec["trace"], [r.label for r in rails.rails], about)
     sampling = Sampling(rails, hz, writer, spec.get("every_s"))
-    cpu, wall = _cpu_s(), time.monotonic()
+    cpu, wall = time.process_time(), time.monotonic()
     sampling.first()
     _print({"ready": about})
-    # Ctrl-C goes to the whole group: end as if asked to.
+    # Ctrl-C goes to the whole group of processes: end as `stop` does.
     with contextlib.suppress(KeyboardInterrupt):
         sampling.run(sys.stdin)
     stats = sampling.stats(cpu, wall)

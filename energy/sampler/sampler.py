@@ -165,7 +165,9 @@ class Sampler(object):
         elif answer is not None and "error" in answer:
             raise _error_of(answer)
         elif gone:
-            raise SensorError("the sampler ended by itself: its trace is not complete")
+            raise SensorError(
+                "the sampler ended by itself: its trace is not complete", "measure again"
+            )
         return self.stats
 
     def _read(self, pipe: Any) -> None:

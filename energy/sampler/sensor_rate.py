@@ -13,7 +13,7 @@ _LONGEST_S = 4.0
 _SHORTEST_S = 0.3
 # A sensor changes, within the probe, about this often.
 _CHANGES = 16
-# Sampling rates that are chosen without being asked for.
+# Default sampling rates are in this range.
 _FASTEST_HZ = 1000.0
 _SLOWEST_HZ = 4.0
 _UNKNOWN_HZ = 200.0

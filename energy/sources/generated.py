@@ -1,4 +1,4 @@
-"""A made-up load of known energy, for demos and tests: called `generated` in every record."""
+"""An artificial load of known energy, for demos and tests: marked `generated` in every record."""
 
 import math
 import time
@@ -44,7 +44,7 @@ class Driver(rails.Driver):
                 period_s=None,
                 part_of=None,
                 energon="total",
-                measures="nothing: a made-up load",
+                measures="nothing: an artificial load",
                 absurd_above_w=1000.0,
             )
         ]

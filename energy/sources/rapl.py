@@ -16,7 +16,7 @@ from splitwatt.device_configs.input.small_files import whole_number
 from splitwatt.energy.rails import rail as rails
 from splitwatt.energy.rails.sysfs import NumberFile, read_text, require_readable
 
-# A writer may be between two zones while they are compared: tried so often, s apart.
+# A writer may be between two zones while they are compared: number of tries, and s between them.
 _COMPARISONS, _APART_S = 5, 0.002
 
 
@@ -58,15 +58,16 @@ class Driver(rails.Driver):
 def _zones(folders: List[str]) -> List[Tuple[str, str, str]]:
     """(label, meter, folder) of each zone.
 
-    The label is the zone's name, with its package's number where several zones have that name.
-    Zones of one `meter` may be one meter: those of the dies of a package, and those of the platform.
+    The label is the zone's name, with its package's number where several zones have that name; the
+    first `psys` keeps its name, as the kernel numbers only the others. Zones of one `meter` may be one meter: those of the dies of a package, and those of the platform.
     """
     names = {folder: read_text(os.path.join(folder, "name")) for folder in folders}
-    zones = []
+    zones: List[Tuple[str, str, str]] = []
     for folder, name in names.items():
+        first_psys = name == "psys" and all(label != name for label, _, _ in zones)
         parent = ":".join(folder.split(":")[:2])
         again = list(names.values()).count(name) > 1
-        label = "%s-%s" % (name, parent.split(":")[1]) if again else name
+        label = "%s-%s" % (name, parent.split(":")[1]) if again and not first_psys else name
         package = re.sub(r"-die-[0-9]+$", "", names.get(parent, name))
         meter = "psys" if name.startswith("psys") else "%s of %s" % (
             package if parent == folder else name, package)  # fmt: skip

@@ -1,4 +1,4 @@
-"""A recorded trace, played again in its own time: what a board measured, seen elsewhere."""
+"""A recorded trace, replayed at its own pace, also on another machine than the one that recorded it."""
 
 import time
 from bisect import bisect_right
@@ -10,7 +10,7 @@ from splitwatt.energy.trace.readings import holes_of
 
 
 class Driver(rails.Driver):
-    """Reads the sample that the trace holds for the time since the driver was opened."""
+    """Reads the sample of the trace at the time since the driver was opened."""
 
     name = "replay"
     provenance = "replayed"
@@ -25,7 +25,7 @@ class Driver(rails.Driver):
             raise rails.UnavailableError("%s has no samples" % path, "record for longer")
         self.total = self._trace.total or None
         self._start_s: Optional[float] = None
-        # Nothing was measured in a gap: nothing is played there.
+        # Nothing was measured in a gap: reads in it return None.
         self._gaps = {i - 1 for i in holes_of(self._trace.times)}
         self.rails = [
             rail._replace(driver=self.name, path=path, kind=_played(rail.kind), same_as=None)
@@ -45,5 +45,5 @@ class Driver(rails.Driver):
 
 
 def _played(kind: str) -> str:
-    """A counter's trace holds mean powers: that is what is played."""
+    """The kind of a replayed rail: a counter's trace holds mean powers."""
     return rails.AVERAGE if kind == rails.COUNTER else kind

@@ -2,7 +2,8 @@
 
 An empty cell is a reading that failed. `t_s` is the monotonic clock of the machine that wrote it.
 The JSON (`X.csv` -> `X.json`) says what the rails are and how they were sampled; any other CSV with
-a `t_s` column is read too, with nothing known about its rails. Lines that begin with # are skipped.
+a `t_s` column is read too, with nothing known about its rails. Lines that begin with # are skipped,
+and so is a column without a name, as pandas writes one.
 """
 
 import os
@@ -23,6 +24,10 @@ _MOST_BYTES = 4 << 30
 _MOST_LINE_BYTES = 1 << 16
 _METADATA_BYTES = 16 << 20
 _PLAIN = re.compile("[-+0-9.eE, ]*")
+# A column whose name ends so holds another unit than watts.
+_OTHER_UNIT = re.compile(r".*[\W_](?:[nu\u00b5\u03bcmkM]W|milliwatts?|microwatts?)\W*", re.DOTALL)
+# Seconds of no clock: a later time is in milliseconds or nanoseconds.
+_LATEST_S = 1e11
 _LARGEST = float("inf")
 
 
@@ -42,7 +47,7 @@ class Trace(NamedTuple):
 
 
 def metadata_path(path: str) -> str:
-    """Where the JSON of the trace at `path` lies."""
+    """The path of the JSON that describes the trace at `path`."""
     return os.path.splitext(path)[0] + ".json"
 
 
@@ -50,19 +55,36 @@ def read_trace(path: str) -> Trace:
     """The trace at `path`.
 
     Raises:
-        SensorError: no such file, no `t_s` column, no rail, or metadata of another format.
+        SensorError: no such file, no `t_s` column, no rail, a column or times of another unit, or
+            metadata of another format.
     """
     lines = _lines(path)
-    header = [name.strip().strip('"') for name in next(lines, "").split(",")]
-    if "t_s" not in header or len(header) < 2:
+    header = [name.strip() for name in next(lines, "").split(",")]
+    labels = [name for name in header if name not in ("t_s", "")]
+    if "t_s" not in header or not labels:
         raise SensorError(
             "%s is no trace: its first line must name t_s and a column per rail" % path,
             "write a line like t_s,VDD_IN first",
         )
-    labels = [name for name in header if name != "t_s"]
     if len(set(labels)) != len(labels) or header.count("t_s") > 1:
-        raise SensorError("%s has a column twice" % path)
+        raise SensorError("%s has a column twice" % path, "rename one of them")
+    other = next(filter(_OTHER_UNIT.fullmatch, labels), None)
+    if other is not None:
+        raise SensorError(
+            "%s has a column '%s', which is not in watts" % (path, other),
+            "convert it to watts and rename it",
+        )
     times, columns, garbage = _rows(lines, header)
+    if garbage and not times:
+        raise SensorError(
+            "%s has no row of %d numbers between commas" % (path, len(header)),
+            "write rows like 0.1,4.25",
+        )
+    if times and max(map(abs, times)) > _LATEST_S:
+        raise SensorError(
+            "%s: t_s goes to %g, which is no time in seconds" % (path, max(times, key=abs)),
+            "convert t_s to seconds",
+        )
     return _assemble(path, labels, times, columns, garbage, _metadata(path))
 
 
@@ -71,22 +93,30 @@ def _lines(path: str) -> Iterator[str]:
     try:
         with os.fdopen(open_regular(path), "rb") as stream:
             if os.fstat(stream.fileno()).st_size > _MOST_BYTES:
-                raise SensorError("%s is larger than %d GiB" % (path, _MOST_BYTES >> 30))
+                raise SensorError(
+                    "%s is larger than %d GiB" % (path, _MOST_BYTES >> 30), "cut it into parts"
+                )
             for line in iter(lambda: stream.readline(_MOST_LINE_BYTES), b""):
                 if len(line) == _MOST_LINE_BYTES:
-                    raise SensorError("%s has a line that is too long for a trace" % path)
-                text = line.decode("utf-8", "replace").strip()
+                    raise SensorError(
+                        "%s has a line that is too long for a trace" % path,
+                        "give a CSV file with a line per sample",
+                    )
+                # Some programs write a mark before the first line, and quotes around every cell.
+                text = line.decode("utf-8", "replace").lstrip("\ufeff").replace('"', "").strip()
                 if text and text[0] != "#":
                     yield text
     except OSError as error:
-        raise SensorError("%s cannot be read: %s" % (path, error.strerror or error))
+        raise SensorError(
+            "%s cannot be read: %s" % (path, error.strerror or error), "give a trace's CSV file"
+        )
 
 
 def _rows(
     lines: Iterator[str], header: List[str]
 ) -> Tuple[List[float], List[List[Optional[float]]], int]:
     clock = header.index("t_s")
-    places = [i for i in range(len(header)) if i != clock]
+    places = [i for i, name in enumerate(header) if name not in ("t_s", "")]
     times: List[float] = []
     columns: List[List[Optional[float]]] = [[] for _ in places]
     garbage = 0
@@ -148,7 +178,9 @@ def _assemble(
             raise TypeError("probed_period_s")
     except (TypeError, KeyError, ValueError, AttributeError):
         beside = metadata_path(path)
-        raise SensorError("%s describes a rail in another way" % beside, "delete it or repair it")
+        raise SensorError(
+            "%s does not describe its rails as a trace does" % beside, "delete it or repair it"
+        )
     lost = {label.rstrip("?") for line in total_lines for label in line} - set(labels)
     if lost:
         raise SensorError(
@@ -169,7 +201,7 @@ def _assemble(
 
 
 def _rail(row: Dict[str, Any]) -> Rail:
-    """A rail from its JSON; raises TypeError or KeyError where that is of other keys or types."""
+    """A rail from its JSON; raises TypeError or KeyError where it has other keys or types."""
     for name, value in row.items():
         number = name in ("period_s", "absurd_above_w", "averages_s")
         if not (_is_number_or_none(value) if number else value is None or isinstance(value, str)):

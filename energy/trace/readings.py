@@ -19,8 +19,8 @@ _BRIDGED = 3.5
 _LATE_S = 0.1
 # So many intervals on either side of a hole say how fast the trace is there.
 _AROUND = 5
-# Periods are seen only in at least so many changes of value, and so many that chance would put them
-# on a grid less than once in a million times; and with at least so many samples a period.
+# A period is detected only from this many changes of value, from enough of them that chance would put
+# them on a grid less than once in a million times, and with this many samples a period.
 _CHANGES = 6
 _CHANCE = 1e-6
 _SAMPLES_PER_PERIOD = 4.0
@@ -167,9 +167,9 @@ def distinct(
 def estimate_period(times: Sequence[float], watts: Sequence[float]) -> Optional[float]:
     """How often a sensor changes that was sampled faster than that, in seconds; None: not visible.
 
-    Its changes of value must lie on a grid, to within one sampling interval, for as long as is
-    looked at. A load that switches does not keep to a grid for long, and a constant one has no
-    changes: for them this is None.
+    Its changes of value must be on a grid, to within one sampling interval, all the time. A load
+    that switches does not keep to a grid for long, and a constant load has no changes: for both of
+    them this is None.
     """
     step = _median_step(times[:20000])
     changes: List[float] = []
@@ -215,5 +215,5 @@ def _on_grid(changes: List[float], counts: List[int], period: float, step: float
 
 
 def _tolerance(period: float, step: float) -> float:
-    """How far changes may lie from a grid: a sampling interval, and what the clocks do, s."""
+    """How far changes may be off a grid: a sampling interval, and the drift of the clocks, s."""
     return 1.3 * step + 0.03 * period

@@ -23,7 +23,7 @@ MAX_FILE_BYTES = 6 * MAX_PIXELS + (1 << 20)
 # Formats that decode inside this process; EPS, for one, would start another program.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 # What their files are called.
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm",
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm",
              ".jp2")  # fmt: skip
 _EXIF_ORIENTATION = 0x0112
 # EXIF orientation -> the view of an upright (H, W, 3) array whose pixels lie as the file stores them
@@ -139,7 +139,8 @@ def _opened(data: bytes) -> Image.Image:
 
 def image_names(folder: str) -> List[str]:
     """File names of a folder's images, in order, without the hidden ones."""
-    names = [name for name in os.listdir(folder) if name.lower().endswith(_SUFFIXES)]
+    names = [name for name in os.listdir(folder) if name.lower().endswith(IMAGE_SUFFIXES)]
+    names = [name for name in names if not os.path.isdir(os.path.join(folder, name))]
     return sorted(name for name in names if not name.startswith("."))
 
 
@@ -153,7 +154,7 @@ def list_images(folder: str) -> List[str]:
         raise UsageError("there is no folder of images %s" % folder)
     paths = [os.path.join(folder, name) for name in image_names(folder)]
     if not paths:
-        raise UsageError("%s holds no image" % folder, "known: *" + " *".join(_SUFFIXES))
+        raise UsageError("%s holds no image" % folder, "known: *" + " *".join(IMAGE_SUFFIXES))
     return paths
 
 

@@ -32,7 +32,7 @@ class BreakEven(NamedTuple):
     Attributes:
         fast, other: above the value, `fast` is the faster one.
         backend: of both.
-        axis: what the value is of: "rate_kbit_s", "board_speed" or "server_speed".
+        axis: the quantity of `value`: "rate_kbit_s", "board_speed" or "server_speed".
         setting: the values of the other two.
         value: where both have the same median latency; None where one of them is the faster one
             everywhere.

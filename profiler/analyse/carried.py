@@ -1,4 +1,4 @@
-"""How many boards a server carries: from what was replayed, and from queueing theory beside it.
+"""How many boards a server carries: as replayed, and as queueing theory expects.
 
 A number of boards holds where at most 1 % of their frames are late. Late frames come in bursts, so
 they are not independent: the interval of their share is the wider one of Wilson's and of the means of

@@ -108,7 +108,7 @@ def _differ(began: Any, now: Any, names: Any = None) -> List[str]:
 
 
 def _versions(document: Dict[str, Any]) -> List[str]:
-    """Of each session in which a server of ours was of another version than the board."""
+    """A sentence per session in which the board and a splitwatt server had different versions."""
     notes = []
     for session in [document] + list(document.get("resumed") or []):
         server = session.get("server") or {}

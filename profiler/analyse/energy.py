@@ -66,7 +66,7 @@ class BlockEnergy(NamedTuple):
     block: str = field("the block: one process, one configuration, one backend")
     inferences: int = field("the images, or repetitions of a stage, that the joules are divided by")
     provenance: Optional[str] = field(
-        "what was read: measured, generated (a made-up load) or replayed; null without a trace"
+        "what was read: measured, generated (an artificial load) or replayed; null without a trace"
     )
     total: Optional[RailJoules] = field("the machine's; null where the target names no total")
     rails: List[RailJoules] = field("each rail's")
@@ -228,13 +228,13 @@ def _trace_of(traces: Sequence[str], of: Any, start_s: float, end_s: float) -> s
     """The one of a block's traces that covers an interval of a window or stage.
 
     Raises:
-        SensorError: none is of the same session.
+        SensorError: no trace belongs to the same session.
     """
     sessions = {path: _session(path) for path in traces}
     same = [p for p in traces if of.session is not None and sessions[p] == of.session]
     same = same or [path for path in traces if same_session(sessions[path], of.session)]
     if not same:
-        raise SensorError("no trace is of the session of the run in which it ran")
+        raise SensorError("no trace belongs to the session in which it ran")
     return _covering(same, start_s, end_s)
 
 
@@ -271,13 +271,13 @@ def _why_none(run: Run, server: bool) -> str:
 
 
 def _session(trace: str) -> Optional[int]:
-    """The session of the run that a trace is of; None of a killed one and of earlier versions."""
+    """A trace's session of the run; None where it was killed, and in runs of earlier versions."""
     about = metadata_path(trace)
     return trace_facts(about).session if os.path.lexists(about) else None
 
 
 def _covering(traces: Sequence[str], start_s: float, end_s: float) -> str:
-    """The trace that the interval lies in: of a block that was resumed, one a session."""
+    """The trace that covers most of the interval: a resumed block has a trace per session."""
     if len(traces) == 1:
         return traces[0]
 

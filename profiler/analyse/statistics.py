@@ -6,7 +6,7 @@ independent.
 """
 
 import math
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 from splitwatt.energy.joules.confidence import quantile_of_sorted
 from splitwatt.profiler.records.fields import field, record
@@ -14,7 +14,7 @@ from splitwatt.profiler.records.fields import field, record
 LEVEL = 0.95
 # MLPerf's load generator, early stopping: bounds hold with this confidence.
 BOUND_CONFIDENCE = 0.99
-# Tukey: what lies further than so many interquartile ranges outside the quartiles is "far out".
+# Tukey: a value further than this many interquartile ranges outside the quartiles is "far out".
 FENCE = 3.0
 _LEAST_FOR_FENCES = 8
 _NEGLIGIBLE = 1e-18
@@ -98,11 +98,11 @@ def _relative_width(
 
 
 def interval(ordered: Sequence[float], p: float, level: float) -> Optional[Tuple[float, float]]:
-    """Two of the ordered values between which the p-quantile lies with at least that confidence;
-    None where there are too few values for any such two.
+    """Two of the ordered values that enclose the p-quantile with at least that confidence; None
+    where there are too few values.
     """
     n, tail = len(ordered), (1 - level) / 2
-    # Of n values, so many lie below the quantile: fewer than `low` or more than `high` seldom.
+    # The number of values below the quantile is seldom less than `low` or more than `high`.
     low = _last_below(n, p, tail)
     high = n - 1 - _last_below(n, 1 - p, tail)
     if low < 0 or high >= n:
@@ -146,11 +146,3 @@ def _last_below(n: int, p: float, tail: float) -> int:
 def _log_probability(n: int, p: float, k: int) -> float:
     ways = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
     return ways + k * math.log(p) + (n - k) * math.log1p(-p)
-
-
-def outside(values: Sequence[float], fence: float = FENCE) -> List[bool]:
-    """Of each value whether it is flagged by `far_out`."""
-    fences = far_out(values, fence)
-    if fences is None:
-        return [False] * len(values)
-    return [not fences[0] <= value <= fences[1] for value in values]

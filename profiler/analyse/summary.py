@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from splitwatt.device_configs.printable import table
 from splitwatt.profiler.analyse.conditions import other_conditions, quota_note
-from splitwatt.profiler.analyse.statistics import Spread, outside, quantile, spread
+from splitwatt.profiler.analyse.statistics import Spread, quantile, spread
 from splitwatt.profiler.analyse.times import end_to_end_s, local_s, network_s, server_s
 from splitwatt.profiler.records.blocks import throttled_blocks
 from splitwatt.profiler.records.run import Run
@@ -112,7 +112,7 @@ def remarks(run: Run) -> List[str]:
 
 
 def _counted(run: Run, of: Callable[[Samples], int]) -> Dict[str, int]:
-    """CONFIG on BACKEND -> what there is of its samples, where there is any."""
+    """CONFIG on BACKEND -> a count of its samples, where it is not 0."""
     counts = {}
     for config in run.config.configurations:
         for backend in run.config.backends:
@@ -123,7 +123,8 @@ def _counted(run: Run, of: Callable[[Samples], int]) -> Dict[str, int]:
 
 
 def _outliers(samples: Samples) -> int:
-    return sum(outside(samples.known(_total).tolist()))
+    known = spread(samples.known(_total).tolist())
+    return (known.outliers or 0) if known else 0
 
 
 def _repeated(samples: Samples) -> int:

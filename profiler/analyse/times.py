@@ -97,12 +97,6 @@ def network_s(sample: Sample) -> Optional[float]:
     return _sum(sample, _on_network)
 
 
-# What docs/formats.md lists as derived from a sample.
-DERIVED = (
-    uplink_payload_s, uplink_wire_s, uplink_s, downlink_s, end_to_end_s, local_s, server_s, network_s
-)  # fmt: skip
-
-
 def _over(link: Link, charged: Optional[int]) -> Optional[float]:
     if charged is None or not link.rate_kbit_s:
         return None

@@ -82,7 +82,7 @@ def _round_trip(
 def jumps(estimates: Sequence[ClockEstimate]) -> List[str]:
     """Sentences on clocks that did not run on between two estimates, as after a server's restart.
 
-    The samples' own times are of the board's monotonic clock, which nobody sets: they stay valid.
+    The samples' own times are on the board's monotonic clock, which nobody sets: they stay valid.
     """
     sentences = []
     for before, after in zip(estimates, estimates[1:]):

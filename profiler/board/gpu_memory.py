@@ -6,7 +6,7 @@ import os
 import re
 from typing import List, NamedTuple, Optional
 
-from splitwatt.device_configs.input.small_files import TABLE_BYTES, text_of, whole_number
+from splitwatt.device_configs.input.small_files import TABLE_BYTES, table_bytes, text_of
 from splitwatt.device_configs.nvml import LIBRARY, Nvml, NvmlError
 
 # A table of nvmap's clients; which of them there is depends on the kernel, and both are for root.
@@ -67,12 +67,7 @@ class GpuMemory:
 
 def nvmap_used_bytes(meminfo: str = "/proc/meminfo") -> Optional[int]:
     """Bytes that nvmap has given to the GPU and its kin; None on a machine that is not a Jetson."""
-    for line in (text_of(meminfo, TABLE_BYTES) or "").splitlines():
-        words = line.split()
-        if len(words) == 3 and words[0] == "NvMapMemUsed:" and words[2] == "kB":
-            kilobytes = whole_number(words[1])
-            return None if kilobytes is None else kilobytes * 1024
-    return None
+    return table_bytes(meminfo).get("NvMapMemUsed")
 
 
 def _of_client(tables: List[str], process: Optional[int]) -> Optional[int]:

@@ -1,9 +1,9 @@
 """Peak memory: of a process, of its GPU, and of the whole board with everything that runs on it."""
 
 import threading
-from typing import Any, Dict, List, Optional
+from typing import Any, List, Optional
 
-from splitwatt.device_configs.input.small_files import TABLE_BYTES, text_of, whole_number
+from splitwatt.device_configs.input.small_files import table_bytes
 from splitwatt.profiler.board.gpu_memory import GpuMemory
 
 PERIOD_S = 0.1
@@ -13,15 +13,14 @@ SOURCE_BOARD = "MemTotal - MemAvailable every %g s" % PERIOD_S
 
 def process_peak_bytes(status: str = "/proc/self/status") -> Optional[int]:
     """The largest resident memory that a process has had (VmHWM); None where it is not known."""
-    kilobytes = _read(status).get("VmHWM")
-    return None if kilobytes is None else kilobytes * 1024
+    return table_bytes(status).get("VmHWM")
 
 
 def board_used_bytes(meminfo: str = "/proc/meminfo") -> Optional[int]:
     """Memory in use on the whole board, MemTotal - MemAvailable; None where it is not known."""
-    values = _read(meminfo)
+    values = table_bytes(meminfo)
     total, available = values.get("MemTotal"), values.get("MemAvailable")
-    return None if total is None or available is None else (total - available) * 1024
+    return None if total is None or available is None else total - available
 
 
 class BoardMeter:
@@ -85,13 +84,3 @@ def larger(*values: Optional[int]) -> Optional[int]:
     """The largest of the known values; None without any."""
     known: List[int] = [value for value in values if value is not None]
     return max(known) if known else None
-
-
-def _read(path: str) -> Dict[str, int]:
-    """The lines "Name:   1234 kB" of a file under /proc."""
-    values = {}
-    for words in (line.split() for line in (text_of(path, TABLE_BYTES) or "").splitlines()):
-        kilobytes = whole_number(words[1]) if len(words) == 3 and words[2] == "kB" else None
-        if kilobytes is not None:
-            values[words[0].rstrip(":")] = kilobytes
-    return values

@@ -81,7 +81,7 @@ class QuotaGroup:
 
     @property
     def deviates(self) -> Optional[str]:
-        """A sentence where the processes get another share than was asked for; None otherwise."""
+        """A sentence where the processes get another share than requested; None otherwise."""
         asked, got = self.record["share"], self.record["measured_share"]
         if abs(got / asked - 1.0) <= 0.05:
             return None
@@ -125,7 +125,8 @@ def _places(proc: str) -> Iterator[_Place]:
         own[2 if not controllers else 1 if "cpu" in controllers.split(",") else 0] = path
     for version, folder, root in _mounts(proc):
         path = own.get(version, "/")
-        path = path[len(root) :] if root != "/" and path.startswith(root) else path
+        if root != "/" and (path + "/").startswith(root + "/"):
+            path = path[len(root) :]
         parts = [part for part in path.split("/") if part not in ("", "..")]
         for count in range(len(parts), -1, -1):
             place = os.path.join(folder, *parts[:count])

@@ -9,7 +9,13 @@ import subprocess
 from typing import Any, Dict, List, Optional
 
 from splitwatt.device_configs.detect import device_model
-from splitwatt.device_configs.input.small_files import TABLE_BYTES, number_of, real_number, text_of
+from splitwatt.device_configs.input.small_files import (
+    TABLE_BYTES,
+    number_of,
+    real_number,
+    table_bytes,
+    text_of,
+)
 
 # The names of `hardware`, which a server also reports of itself.
 HARDWARE = ("cpu_model", "cpus", "gpu", "memory_total_bytes")
@@ -47,8 +53,8 @@ def board_state(root: str = "/") -> Dict[str, Any]:
 
 def hardware(root: str = "/") -> Dict[str, Any]:
     """What this machine is, by HARDWARE's names; None where it is not known."""
-    values = _cpu_model(root), os.cpu_count(), _gpu(root), _memory_total(root)
-    return dict(zip(HARDWARE, values))
+    memory_total = table_bytes(os.path.join(root, "proc/meminfo")).get("MemTotal")
+    return dict(zip(HARDWARE, (_cpu_model(root), os.cpu_count(), _gpu(root), memory_total)))
 
 
 def temperatures_c(root: str = "/") -> Optional[Dict[str, float]]:
@@ -107,11 +113,6 @@ def _nvpmodel() -> Optional[str]:
 def _loadavg(root: str) -> Optional[List[float]]:
     loads = [real_number(word) for word in _table(root, "loadavg").split()[:3]]
     return [load for load in loads if load is not None] or None
-
-
-def _memory_total(root: str) -> Optional[int]:
-    match = re.search(r"MemTotal: *([0-9]{1,15}) kB", _table(root, "meminfo"))
-    return int(match.group(1)) * 1024 if match else None
 
 
 def _numbers(pattern: str) -> Optional[List[float]]:

@@ -39,7 +39,7 @@ class _Records(NamedTuple):
 
 
 def checks(raw: Raw) -> List[Check]:
-    """The checks of this page."""
+    """The checks of this module."""
     files = {ACCURACY_FILE: _accuracies, AGREEMENT_FILE: _agreements}
     there = [name for name in files if os.path.lexists(os.path.join(raw.path, name))]
     if not there:
@@ -67,7 +67,7 @@ def checks(raw: Raw) -> List[Check]:
                 changed.append("%s: its records were changed" % place)
             differing = _another(model, result, records)
             if differing:
-                changed.append("%s: its records are of another %s" % (place, differing))
+                changed.append("%s: its records have another %s" % (place, differing))
                 continue
             odd, why = (_agreed if "tasks" in result else _compared)(result, records)
         except _UNUSABLE as error:
@@ -147,7 +147,7 @@ def _agreed(result: Dict[str, Any], records: _Records) -> Tuple[List[str], Optio
         made = of_task(data, task, [record[task] for record in records.images])
         for kind in ("agreement", "differences"):
             if set(made[kind]) != set(own[kind]):
-                return ["%s of %s is of %s" % (kind, task, ", ".join(sorted(own[kind])))], None
+                return ["%s of %s has %s" % (kind, task, ", ".join(sorted(own[kind])))], None
             for name, figure in made[kind].items():
                 expected["%s of %s" % (name, task)] = _flat(figure)
                 stated["%s of %s" % (name, task)] = _flat(own[kind][name])

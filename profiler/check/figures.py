@@ -1,13 +1,11 @@
 """Do the records of a run fit each other, and do its figures follow from them?"""
 
-from functools import partial
 from typing import Any, Dict, List, Optional
 
 import numpy as np
 
 from splitwatt.profiler.analyse.conditions import network_notes
 from splitwatt.profiler.analyse.statistics import spread
-from splitwatt.profiler.analyse.times import downlink_s, end_to_end_s, uplink_s
 from splitwatt.profiler.analyse.waterfall import offset_at
 from splitwatt.profiler.check.raw import Check, Raw, nothing, place, verdict
 from splitwatt.profiler.execute.work import lacking
@@ -15,9 +13,9 @@ from splitwatt.profiler.records.network import ClockEstimate
 from splitwatt.profiler.records.run import Run
 from splitwatt.profiler.records.sample import Sample
 
-# Stages are additive by construction; what lies between two calls is missing.
+# Stages are additive by construction; the time between two calls is missing.
 _MISSING_PART, _MISSING_S = 0.02, 0.5e-3
-# Of a single sample: for so long a busy machine runs something else between two stages.
+# Of a single sample: a busy machine may run something else for this long between two stages.
 _TAKEN_S = 0.04
 # The kernel holds a process under a quota back for up to its period of 100 ms, anywhere.
 _HELD_S = 0.1
@@ -27,9 +25,9 @@ _BYTES = ("payload_bytes", "wire_up_bytes", "wire_down_bytes")
 
 
 def checks(raw: Raw, run: Run) -> List[Check]:
-    """The checks of this page."""
+    """The checks of this module."""
     return [
-        _stages(raw, run), _bytes(raw), _nulls(raw), _links(run), _summary(raw, run), _throughput(raw),
+        _stages(raw, run), _bytes(raw), _nulls(raw), _summary(raw, run), _throughput(raw),
         _starts(raw), _memory(raw, run), _clocks(raw), _causal(run), _network(run),
     ]  # fmt: skip
 
@@ -110,24 +108,6 @@ def _nulls(raw: Raw) -> Check:
     return verdict("what was not measured is null", wrong, "%d samples" % len(raw.samples))
 
 
-def _links(run: Run) -> Check:
-    name = "link times follow from bytes and rates"
-    rated = [link for link in run.config.links if link.rate_kbit_s]
-    sent = run.samples.where(lambda sample: sample.ok and sample.requests)
-    if not rated or not sent:
-        return nothing(name, "nothing was sent over a link with a rate")
-    wrong = []
-    for link in rated:
-        due_s = sent.each(lambda sample: sample.total_s)
-        if not link.measured:
-            due_s += sent.each(partial(uplink_s, link=link))
-            due_s += sent.each(partial(downlink_s, link=link))
-        own_s = sent.each(partial(end_to_end_s, link=link))
-        same = np.isclose(own_s, due_s, rtol=_CLOSE, atol=_CLOSE)
-        wrong += ["%s at %s" % (place(sample), link.name) for sample in sent[~same]]
-    return verdict(name, wrong, "%d links" % len(rated))
-
-
 def _summary(raw: Raw, run: Run) -> Check:
     """Each configuration's row on each backend counts the last lines of its samples."""
     wrong, rows = [], 0
@@ -156,7 +136,7 @@ def _throughput(raw: Raw) -> Check:
         if not _same(row.images_per_s, due):
             wrong.append("%s says %r a second" % (row.block, row.images_per_s))
     looked = "%d blocks" % len(rows)
-    return verdict(name, wrong, looked) if rows else nothing(name, "none was asked for")
+    return verdict(name, wrong, looked) if rows else nothing(name, "throughput was not requested")
 
 
 def _starts(raw: Raw) -> Check:
@@ -196,7 +176,7 @@ def _memory(raw: Raw, run: Run) -> Check:
         if process is not None and not 1 << 20 <= process <= (total or process):
             wrong.append("%s: its process had %d bytes" % (row.block, process))
         if board is not None and (same or board > (total or board)):
-            why = "the server ran beside it" if same else "the board has fewer"
+            why = "the server ran on the same machine" if same else "the board has fewer"
             wrong.append("%s: the board had %d bytes, and %s" % (row.block, board, why))
     if run.finished:
         ended = {row.block for row in rows}

@@ -14,7 +14,7 @@ from splitwatt.profiler.records.digests import digests
 
 
 def checks(raw: Raw) -> List[Check]:
-    """The checks of this page."""
+    """The checks of this module."""
     return [own(raw), _bundles(raw), _images(raw)]
 
 

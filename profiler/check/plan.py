@@ -11,12 +11,12 @@ from splitwatt.profiler.records.blocks import INFERENCES, Block, earlier_blocks
 from splitwatt.profiler.records.fields import parse
 from splitwatt.profiler.records.sample import Sample
 
-# Between the start of a sample and what lies in it two calls of the clock may pass.
+# Two calls of the clock may pass between the start of a sample and what happens in it.
 _CLOCK_S = 1e-3
 
 
 def checks(raw: Raw) -> List[Check]:
-    """The checks of this page."""
+    """The checks of this module."""
     return [_readable(raw), _complete(raw), _single(raw), _planned(raw), _forward(raw),
             _windows(raw)]  # fmt: skip
 
@@ -97,7 +97,7 @@ def _planned(raw: Raw) -> Check:
     for sample in raw.samples:
         block = blocks.get(sample.block)
         if block is None:
-            wrong.append("%s is of no block of the run" % place(sample))
+            wrong.append("%s belongs to no block of the run" % place(sample))
             continue
         if (sample.config, sample.backend, sample.repeat) != (
             block.config, block.backend, block.repeat
@@ -131,7 +131,7 @@ def _forward(raw: Raw) -> Check:
 
 
 def _windows(raw: Raw) -> Check:
-    name = "inferences lie in their windows"
+    name = "inferences are in their windows"
     windows: Dict[str, List[Tuple[float, float]]] = {}
     wrong: List[str] = []
     for row in raw.rows["windows"]:
@@ -151,13 +151,13 @@ def _windows(raw: Raw) -> Check:
         if _after_a_kill(sample, known, raw) or sample.block in replaced:
             cut_off.add(sample.block)
         else:
-            wrong.append("%s lies in no window of inferences" % place(sample))
+            wrong.append("%s is in no window of inferences" % place(sample))
     more = ", except %s, which were cut off" % ", ".join(sorted(cut_off)) if cut_off else ""
     return verdict(name, wrong, "%d blocks%s" % (len(windows), more))
 
 
 def _after_a_kill(sample: Sample, known: List[Tuple[float, float]], raw: Raw) -> bool:
-    """A process that was killed has left samples and no window: the next one's lies after them."""
+    """A killed process left samples and no window: the next process's window is after them."""
     processes = sum(1 for memory in raw.rows["memory"] if memory.block == sample.block)
     again = bool(raw.document.get("resumed")) or processes > 1
     return again and (not known or sample.started_monotonic_s < known[-1][0])

@@ -21,7 +21,7 @@ _LEAST_W, _MOST_W = -50, 5000
 
 
 def checks(run: Run) -> List[Check]:
-    """The checks of this page."""
+    """The checks of this module."""
     return [_whole(run), _joules(run)]
 
 
@@ -72,7 +72,7 @@ def _total(energy: BlockEnergy) -> List[str]:
     known = {rail.rail: rail for rail in energy.rails}
     labels = total.rail.split("+")
     if not set(labels) <= set(known):
-        return ["%s: the total is of %s" % (place, total.rail)]
+        return ["%s: the total has the rails %s" % (place, total.rail)]
     figures: Sequence[Tuple[str, Callable[[RailJoules], Optional[float]]]] = (
         ("joules", lambda rail: rail.joules_per_image),
         ("net joules", lambda rail: rail.net_joules_per_image),

@@ -10,7 +10,7 @@ from splitwatt.profiler.records.run import FILES, parse_row
 from splitwatt.profiler.records.sample import Sample
 from splitwatt.profiler.records.samples import Samples
 
-# A check names so many offenders and counts the rest.
+# A check names at most this many faults and counts the rest.
 _SHOWN = 3
 
 

@@ -1,4 +1,4 @@
-"""The bundles of a profile: where they lie, which are missing, what a run keeps of them."""
+"""The bundles of a profile: where they are, which are missing, what a run records of them."""
 
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -93,7 +93,10 @@ def open_bundles(config: Config, folder: str, target: str) -> Dict[str, Found]:
                 )
             slots.append(slot(manifest.tasks))
         if len(set(slots)) != len(slots):
-            raise ConfigError("the configuration %s runs two models of one task" % row.id)
+            raise ConfigError(
+                "the configuration %s runs two models of one task" % row.id,
+                "leave one of them in its list of models",
+            )
     return opened
 
 

@@ -153,7 +153,7 @@ def find_config(name: str) -> str:
         if candidate in packaged():
             return os.path.join(_PACKAGED, candidate)
     if os.path.dirname(name):
-        raise UsageError("there is no config file %s" % name)
+        raise UsageError("there is no config file %s" % name, suggestion("", packaged()))
     raise UsageError("there is no config '%s'" % name, suggestion(name, packaged()))
 
 
@@ -234,7 +234,7 @@ def _check_limits(least: int, rule: Any, name: str, count: str, file: str) -> No
             "a rule adds to what is run in any case",
         )
     if name == "until" and rule and rule["relative_width"] is None and rule["max_s"] is None:
-        raise ConfigError("%s: 'until' needs 'relative_width' or 'max_s'" % file)
+        raise ConfigError("%s: 'until' needs 'relative_width' or 'max_s'" % file, "add one of them")
 
 
 def _check_ids(ids: Iterable[str], file: str) -> None:
@@ -252,7 +252,8 @@ def _configuration(id: str, row: Dict[str, Any], file: str) -> Configuration:
     kinds = [kind for kind in (LOCAL, SPLIT) if kind in row]
     if len(kinds) != 1:
         raise ConfigError(
-            "%s: 'configurations.%s' must have either '%s' or '%s'" % (file, id, LOCAL, SPLIT)
+            "%s: 'configurations.%s' must have either '%s' or '%s'" % (file, id, LOCAL, SPLIT),
+            "write one of them, with its list of models",
         )
     return Configuration(id, kinds[0], tuple(row[kinds[0]]), row["assumed"], row.get("note"))
 

@@ -7,7 +7,7 @@ element of the latent at the same beta:
 
 1. Ladon's bits per element = its published mean bytes over COCO * 8 / (24 * 79 * 103), the latent
    of a 640x480 photograph, which its preprocessing makes 320x416 pixels.
-2. Betas that Ladon does not have lie on straight lines in (log beta, log bits) between its own.
+2. Betas that Ladon does not have are interpolated linearly in (log beta, log bits) between its own.
 3. Times the elements of Entropic Student's latent for the same photograph: 224x224 pixels for
    classification, 800x1088 (padded) for detection, 513x684 for segmentation.
 

@@ -1,4 +1,4 @@
-"""How far two bundles agree on images that nobody labelled: one's answers count as the other's truth."""
+"""How far two bundles agree on unlabelled images: one bundle's answers count as the other's truth."""
 
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
@@ -30,14 +30,14 @@ from splitwatt.profiler.evaluate.run import (
 from splitwatt.profiler.infer.deployed import sized
 from splitwatt.profiler.records.coco import Coco
 
-SURE = 0.5  # a box of the other bundle that is less sure is not counted as a true one
+SURE = 0.5  # a box of the other bundle counts as a true one from this score on
 _SAME_OBJECT = 0.5  # least overlap of two boxes whose differences are stated
 
 Fields = Dict[str, np.ndarray]
 
 
 class Other(NamedTuple):
-    """The bundle whose answers count as the truth, and what runs it: this machine, whole."""
+    """The bundle whose answers count as the truth, and its backend; all of it runs on this machine."""
 
     bundle: Bundle
     backend: str
@@ -70,7 +70,7 @@ def common_tasks(bundle: Bundle, other: Bundle, data: DataSet) -> List[str]:
             None not in (one.total, two.total) and one.total != two.total
         ):
             raise UsageError(
-                "%s and %s have other classes for %s"
+                "%s and %s have different classes for %s"
                 % (bundle.manifest.model, other.manifest.model, task),
                 "compare bundles whose manifests have the same postprocess.%s.labels" % task,
             )
@@ -89,11 +89,11 @@ def compare(
     """How far a bundle's answers are from another's: an entry of agreement.json (docs/accuracy.md).
 
     Args:
-        bundle: the one in question.
-        other: the one it is compared with.
+        bundle: the one to compare.
+        other: the one whose answers count as the truth.
         data: images alone.
         settings: how to run `bundle`.
-        folder: where each image's record is kept; a record that is there is not made again.
+        folder: where each image's record is kept; an existing record is used again.
         advance: called after each image.
 
     Raises:

@@ -79,14 +79,14 @@ def _accuracy(options: Any, bundle: Any, data_sets: List[Any], settings: Any, pr
         tasks_on(bundle, data)  # fails before the first image of any data set
     results: List[Dict[str, Any]] = []
     path = ""
-    notes: List[str] = []
+    held: List[str] = []
     for data in data_sets:
         progress.begin(data.name)
         made = run(bundle, data, settings, options.out, progress.advance)
-        path, held = add_results(options.out, bundle, made)
-        notes += held
+        path, kept = add_results(options.out, bundle, made)
+        held += kept
         results += made
-    for sentence in notes:
+    for sentence in held:
         note(sentence)
     if options.json:
         print_json({"accuracy": path, "model": bundle.manifest.model, "results": results})
@@ -102,7 +102,8 @@ def _accuracy(options: Any, bundle: Any, data_sets: List[Any], settings: Any, pr
                 say("  %-16s %s per image" % (words, _figure(result[name], "%.0f B")))
         if result["bits_per_pixel"]:
             say("  bits per pixel   %s" % _figure(result["bits_per_pixel"], "%.4f"))
-    note("written to %s" % path)
+    if len(held) < len(results):
+        note("written to %s" % path)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""How certain a figure is: intervals over its images."""
+"""Intervals: how uncertain a figure is, given its images."""
 
 import math
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
@@ -15,7 +15,7 @@ Figure = Dict[str, Any]
 
 
 def undefined(count: int) -> Figure:
-    """A figure that `count` images do not define, as mAP without a true box."""
+    """A figure that these `count` images leave undefined, as mAP without a true box."""
     return {"value": None, "n": count}
 
 
@@ -57,7 +57,7 @@ def resampled(value: float, count: int, values: np.ndarray, what: str) -> Figure
 
 
 def jackknife(value: float, count: int, without: Callable[[List[int]], Optional[float]]) -> Figure:
-    """A figure with the delete-a-group jackknife's interval, for one too slow to resample.
+    """A figure with the delete-a-group jackknife's interval, where resampling would be too slow.
 
     Args:
         value: over all images.

@@ -45,7 +45,7 @@ def check_installed(tasks: Sequence[str]) -> None:
 
 
 def of_image(data: DataSet, item: Item, answer: Answer) -> Any:
-    """What one image says, as JSON: enough to make the figures from, and nothing of other images.
+    """The record of one image, as JSON: what figures are computed from, independent of other images.
 
     Raises:
         ImageError: the image's mask cannot be read.

@@ -1,4 +1,4 @@
-"""Records of an evaluation, one image per line, so that a killed one continues where it stopped."""
+"""Records of an evaluation, one image per line, so that it can continue after a kill."""
 
 import hashlib
 import json
@@ -15,12 +15,12 @@ Row = Dict[str, Any]
 
 
 class Records:
-    """The lines of one evaluation: a heading that says of what, then one line per image.
+    """The lines of one evaluation: a heading that describes it, then one line per image.
 
     Args:
-        folder: of the run; the file lies in its sub-folder evaluation/.
+        folder: the run's; the file is in its sub-folder evaluation/.
         words: the file's name begins with them.
-        heading: what the evaluation is of; a file with another heading is replaced.
+        heading: describes the evaluation; a file with another heading is replaced.
 
     Attributes:
         path: the file.
@@ -40,11 +40,11 @@ class Records:
         rows = _read(self.path)
         if rows and rows[0] == heading:
             self.rows = {row["name"]: row for row in rows[1:]}
-        # What a kill left of the last line is cut off, then the rest is appended.
+        # Cut off a last line that a kill left incomplete; new lines are appended after it.
         self._stream = _written(self.path, [heading, *self.rows.values()])
 
     def add(self, record: Row) -> None:
-        """Keep an image's record; it is on its way to the disk when this returns."""
+        """Keep an image's record; the kernel has it when this returns."""
         try:
             self._stream.write(json.dumps(record, allow_nan=False) + "\n")
         except OSError as error:
@@ -52,9 +52,8 @@ class Records:
         self.rows[record["name"]] = record
 
     def settle(self, names: Sequence[str], whole: bool) -> Dict[str, str]:
-        """Put the records of these images first in the file, in this order: a figure is of the first so
-        many lines, whatever another evaluation adds after them. Those of a part of a data set go into
-        a file of their own.
+        """Put the records of these images first in the file, in this order: a figure refers to the first
+        lines, whatever another evaluation adds after them. A part of a data set gets a separate file.
 
         Returns:
             `file`: its path in the run's folder; `sha256`: of the heading and those lines.
@@ -84,14 +83,14 @@ def record_all(
     opened: Callable[[], ContextManager[Callable[[Item], Row]]],
     advance: Callable[[], None],
 ) -> List[Row]:
-    """The record of each item, in the items' order: those there are, and the others made.
+    """The record of each item, in the items' order: the existing ones, and new ones for the others.
 
     A record is used again where size and time of change of the item's files are the same.
 
     Args:
         records: kept so far.
         data: with the items.
-        opened: a context whose value makes the record of an item; entered where one is missing.
+        opened: a context whose value makes the record of an item; entered if a record is missing.
         advance: called after each image.
 
     Raises:

@@ -22,7 +22,7 @@ BYTES = ("payload_bytes", "wire_bytes", "legacy_pickled_bytes", "bits_per_pixel"
 
 
 class Settings(NamedTuple):
-    """How to evaluate; `client` is of the server, None runs its parts here."""
+    """How to evaluate; `client` talks to the server, None runs the server's parts here."""
 
     backend: str
     server_backend: Optional[str]
@@ -74,7 +74,7 @@ def evaluate(
         bundle: opened.
         data: with the items to run.
         settings: how.
-        folder: where each image's record is kept; a record that is there is not made again.
+        folder: where each image's record is kept; an existing record is used again.
         advance: called after each image.
 
     Raises:
@@ -123,7 +123,7 @@ def open_deployed(bundle: Bundle, settings: Settings) -> Deployed:
 
 
 def server_behind(bundle: Bundle, settings: Settings) -> Optional[Dict[str, Any]]:
-    """What is recorded of the server that runs a part of the bundle; None without one."""
+    """The facts that are recorded of the server that runs a part of the bundle; None without a server."""
     if settings.client is None or not bundle.manifest.split:
         return None
     return server_of(settings.client, bundle)
@@ -143,7 +143,7 @@ def backends(bundle: Bundle, settings: Settings, server: Optional[Dict[str, Any]
 
 @contextmanager
 def readable(records: Records) -> Iterator[None]:
-    """Records that somebody changed are refused in a sentence, whatever they break."""
+    """Refuse records that somebody changed with one sentence, whatever error they cause."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError) as error:

@@ -52,7 +52,10 @@ def infer(argv: List[str]) -> int:
     try:
         os.makedirs(options.out, exist_ok=True)
     except OSError as error:
-        raise UsageError("%s cannot be made: %s" % (options.out, error.strerror))
+        raise UsageError(
+            "the folder %s cannot be made: %s" % (options.out, error.strerror),
+            "name another with --out",
+        )
 
     from splitwatt.engines.pipeline.pipeline import BoardPipeline
     from splitwatt.profiler.infer.deployed import Deployed
@@ -191,7 +194,8 @@ def _save(picture: Any, path: str) -> None:
 
 def _show(row: Dict[str, Any]) -> None:
     if "error" in row:
-        note("%s: %s" % (row["image"], row["error"]))
+        named = row["image"] in row["error"]
+        note(row["error"] if named else "%s: %s" % (row["image"], row["error"]))
         return
     say(row["image"])
     for task, fields in row["answer"].items():

@@ -52,7 +52,7 @@ class Appender:
             raise storage_error(self._path, error)
 
     def cut(self, size: int) -> None:
-        """Leave the first so many bytes of the file."""
+        """Keep the first `size` bytes of the file."""
         try:
             self._stream.truncate(size)
             os.fsync(self._stream.fileno())

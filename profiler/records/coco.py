@@ -33,12 +33,12 @@ class Coco(NamedTuple):
     Attributes:
         images: in the order of their ids.
         document: what pycocotools reads: the same boxes under the new ids.
-        categories: category id -> name.
+        categories: category id (a number or a text) -> name.
     """
 
     images: List[CocoImage]
     document: Dict[str, Any]
-    categories: Dict[int, str]
+    categories: Dict[Any, str]
 
 
 def read_coco(path: str) -> Coco:
@@ -63,11 +63,11 @@ def read_coco(path: str) -> Coco:
             )
     images = _images(path, document["images"])
     categories = _categories(path, document["categories"])
-    new_ids = {_key(image.file_id): image.id for image in images}
+    new_ids = {image.file_id: image.id for image in images}
     boxes: List[Dict[str, Any]] = []
     for place, row in enumerate(document["annotations"]):
         where = "%s: annotations[%d]" % (path, place)
-        image = new_ids.get(_key(_id(where, row, "image_id")))
+        image = new_ids.get(_id(where, row, "image_id"))
         category = _id(where, row, "category_id")
         box = _box(where, row)
         if image is None or category not in categories:
@@ -84,7 +84,7 @@ def read_coco(path: str) -> Coco:
         )  # fmt: skip
     if document["annotations"] and not boxes:
         raise UsageError(
-            "%s: none of its %d boxes is of an image and a category that it lists"
+            "%s: no image or category in it has the ids that its %d boxes name"
             % (path, len(document["annotations"])),
             "image_id and category_id repeat the ids of images and categories, as numbers or text",
         )
@@ -99,9 +99,9 @@ def _images(path: str, rows: List[Dict[str, Any]]) -> List[CocoImage]:
     for place, row in enumerate(rows):
         where = "%s: images[%d]" % (path, place)
         number = _id(where, row, "id")
-        if _key(number) in seen:
+        if number in seen:
             raise UsageError("%s has the id %r of an image before it" % (where, number), _REMEDY)
-        seen.add(_key(number))
+        seen.add(number)
         name = row.get("file_name")
         if not isinstance(name, str) or not name:
             raise UsageError("%s: file_name must be a path, not %r" % (where, name), _REMEDY)
@@ -112,15 +112,12 @@ def _images(path: str, rows: List[Dict[str, Any]]) -> List[CocoImage]:
             )
         size = [row.get(side) for side in ("width", "height")]
         for side, value in zip(("width", "height"), size):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            if value is not None and not _whole(value):
                 raise UsageError(
                     "%s: %s must be a count of pixels, not %r" % (where, side, value), _REMEDY
                 )
         listed.append((number, name, size))
-    if len({isinstance(number, str) for number, _, _ in listed}) > 1:
-        raise UsageError(
-            "%s has ids of images that are numbers and others that are text" % path, _REMEDY
-        )
+    _check_one_type(path, "images", [number for number, _, _ in listed])
     listed.sort(key=lambda one: one[0])
     return [
         CocoImage(place + 1, number, name, size[0], size[1])
@@ -128,30 +125,41 @@ def _images(path: str, rows: List[Dict[str, Any]]) -> List[CocoImage]:
     ]
 
 
-def _categories(path: str, rows: List[Dict[str, Any]]) -> Dict[int, str]:
-    categories: Dict[int, str] = {}
+def _categories(path: str, rows: List[Dict[str, Any]]) -> Dict[Any, str]:
+    categories: Dict[Any, str] = {}
     for place, row in enumerate(rows):
         where = "%s: categories[%d]" % (path, place)
-        number, name = row.get("id"), row.get("name")
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise UsageError("%s: id must be a whole number, not %r" % (where, number), _REMEDY)
+        number, name = _id(where, row, "id"), row.get("name")
         if not isinstance(name, str):
             raise UsageError("%s: name must be text, not %r" % (where, name), _REMEDY)
         if number in categories:
-            raise UsageError("%s has the id %d of a category before it" % (where, number), _REMEDY)
+            raise UsageError("%s has the id %r of a category before it" % (where, number), _REMEDY)
         categories[number] = name
+    _check_one_type(path, "categories", list(categories))
     return categories
 
 
+def _check_one_type(path: str, key: str, ids: List[Any]) -> None:
+    if len({isinstance(number, str) for number in ids}) > 1:
+        raise UsageError(
+            "%s has ids of %s that are numbers and others that are text" % (path, key), _REMEDY
+        )
+
+
 def _id(where: str, row: Dict[str, Any], key: str) -> Any:
+    """A whole number, also where it is written as 1.0, or a text."""
     value = row.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise UsageError("%s: %s must be a number or a text, not %r" % (where, key, value), _REMEDY)
-    return value
+    if isinstance(value, str):
+        return value
+    if value is None or not _whole(value):
+        raise UsageError(
+            "%s: %s must be a whole number or a text, not %r" % (where, key, value), _REMEDY
+        )
+    return int(value)
 
 
-def _key(value: Any) -> Any:
-    return (type(value).__name__, value)
+def _whole(value: Any) -> bool:
+    return _number(value) and value == int(value)
 
 
 def _number(value: Any) -> bool:

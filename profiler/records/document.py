@@ -1,4 +1,4 @@
-"""run.json: what a run is of, and under what conditions it ran."""
+"""run.json: what a run measured, and under what conditions."""
 
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
@@ -24,7 +24,7 @@ class PartFacts(NamedTuple):
     placement: str = field("where it runs", choices=("board", "server", "both"))
     target: Optional[str] = field("the machine that it was exported for", None)
     gmac: Optional[float] = field("billions of multiply-accumulates", None, least=0)
-    gmac_at: Optional[Dict[str, Any]] = field("input -> the shape that they are of", None)
+    gmac_at: Optional[Dict[str, Any]] = field("input -> the shape at which they were counted", None)
     params: Optional[int] = field("its parameters", None, most=2**53)
     bytes: Optional[int] = field("size of its file", None)
     sha256: Optional[str] = field("hash of its file", None)
@@ -40,7 +40,7 @@ class EncoderSize(NamedTuple):
 
 @record("a value of `bundles`")
 class BundleFacts(NamedTuple):
-    """What a run keeps of a bundle."""
+    """What a run records of a bundle."""
 
     model: str = field("the model's full name")
     trained: bool = field("false: random weights, whose bytes and answers mean nothing")
@@ -127,7 +127,7 @@ class QuotaFacts(NamedTuple):
     """The kernel's CPU quota that the board's process ran under."""
 
     share: float = field("asked for: processor time per wall time and processor", least=0)
-    cpus: int = field("processors that the share is of", least=1)
+    cpus: int = field("processors that the share refers to", least=1)
     quota_us: int = field("processor time per period, all processors together")
     period_us: int = field("the kernel's period")
     cgroup: int = field("version of the control group: 1 or 2")
@@ -170,7 +170,7 @@ class FileFacts(NamedTuple):
 
 @record("run.json")
 class RunDocument(NamedTuple):
-    """What a run is of, and under what conditions it ran."""
+    """What a run measured, and under what conditions."""
 
     format: int = field("version of the format: 1")
     id: str = field("names the run")
@@ -207,7 +207,7 @@ def read_document(path: str) -> Dict[str, Any]:
     """run.json of a run folder, checked, with every key that `RunDocument` declares.
 
     Raises:
-        RunError: it is missing, damaged, of another format, or holds what no run can hold.
+        RunError: it is missing, damaged, has another format, or a value that no run can have.
     """
     file = os.path.join(path, RUN_FILE)
     if not os.path.lexists(file):
@@ -226,7 +226,7 @@ def read_document(path: str) -> Dict[str, Any]:
 
 
 def check_document(document: Dict[str, Any], file: str) -> None:
-    """Raise RunError where run.json holds what no run can hold; `file` is its name in sentences."""
+    """Raise RunError where run.json has a value that no run can have; `file` names it in errors."""
     parsed = parse(RunDocument, document, file)
     check_text(document, file, "")
     twice = first_repeated(block.id for block in parsed.blocks)

@@ -37,8 +37,8 @@ class RunFolder:
         """Make the folder with its run.json and hold its lock.
 
         Raises:
-            RunError: there is a run already, another process writes to it, or the document holds
-                what no reader would take.
+            RunError: there is a run already, another process writes to it, or readers would refuse a
+                value of the document.
             SplitwattError: it cannot be written.
         """
         folder = cls(path)
@@ -84,7 +84,7 @@ class RunFolder:
         """Replace run.json; whole or not at all.
 
         Raises:
-            RunError: it holds what no reader would take, as a control character in a file's name.
+            RunError: readers would refuse a value in it, as a control character in a file's name.
         """
         check_document(document, RUN_FILE)
         text = json.dumps(document, indent=1, allow_nan=False) + "\n"

@@ -24,7 +24,7 @@ _EACH = 7  # a string's list, its short length, its place in the memo
 _SHORT = 255  # a longer string's length takes four bytes, not one
 _LONGER = 3
 # What pickle puts out goes into frames, each with nine bytes before it. One that has reached 64 KiB
-# ends before the next object; a string of that size lies between two; one below four bytes needs none.
+# ends before the next object; a string of that size is written between two frames; one below four bytes has no frame.
 _FRAME = 65536
 _LEAST_FRAME = 4
 _FRAME_HEAD = 9

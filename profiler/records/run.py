@@ -153,7 +153,7 @@ def read_run(path: str, attempts: Optional[Samples] = None) -> Run:
         attempts: every line of samples.jsonl, where they have been read and checked.
 
     Raises:
-        RunError, ConfigError: there is no run, or a file holds what no run can hold: which file,
+        RunError, ConfigError: there is no run, or a file has a value that no run can have: which file,
             line and field. A line, accuracy.json or agreement.json that is not JSON is left out,
             with a sentence in `damaged`.
     """
@@ -208,7 +208,7 @@ def read_records(path: str, name: str, cls: Type[_Row]) -> List[_Row]:
     """The records of one file of a run whose run.json is read elsewhere; damaged lines left out.
 
     Raises:
-        RunError: a line holds what no record can hold.
+        RunError: a line has a value that no record can have.
     """
     return list(_rows(path, name, cls, None, []))
 
@@ -218,7 +218,7 @@ def parse_row(line: bytes, cls: Type[_Row], where: str) -> _Row:
 
     Raises:
         DamagedLineError: it is not JSON.
-        RunError: it holds what no record can hold.
+        RunError: it has a value that no record can have.
     """
     row = parse(cls, read_line(line, where), where)
     if isinstance(row, Sample):

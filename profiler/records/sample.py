@@ -23,7 +23,7 @@ SESSION = field(
     None,
     most=10**6,
 )
-# Stages are measured inside the total: beyond these, they are of another sample or made up.
+# Stages are measured inside the total: longer ones belong to another sample or were invented.
 _MOST_OF_TOTAL, _SLACK_S = 2.0, 0.1
 # No request is larger: a server takes 16 MiB.
 _MOST_SENT_BYTES = 2**28
@@ -136,7 +136,7 @@ class Sample(NamedTuple):
 
 
 def check_sample(sample: Sample, where: str) -> None:
-    """Raise RunError where stages are much longer than the sample that they are of."""
+    """Raise RunError where stages are much longer than their sample."""
     if sample.total_s is None:
         return
     stages_s = sum(sample.stages.values())

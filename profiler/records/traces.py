@@ -54,7 +54,7 @@ class TraceFacts(NamedTuple):
 
     format: int = field("version of the format: 1")
     rails: List[RailFacts] = field("the columns")
-    provenance: Optional[str] = field("measured, generated (a made-up load) or replayed", None)
+    provenance: Optional[str] = field("measured, generated (an artificial load) or replayed", None)
     total: Optional[List[str]] = field("the rails that make the machine's total", None)
     probed_period_s: Optional[Dict[str, Optional[float]]] = field(
         "rail -> how often it was seen to change", None
@@ -99,7 +99,7 @@ def trace_facts(file: str) -> TraceFacts:
 
     Raises:
         DamagedLineError: it is not JSON.
-        RunError: it cannot be read, or holds what no trace can hold.
+        RunError: it cannot be read, or has a value that no trace can have.
     """
     document = read_line(read_bytes(file, _LIMIT_BYTES), file)
     check_text(document, file, "")

@@ -128,7 +128,7 @@ def _table(
             own = [case.energy_j(rate, server, board) for _, rate in rates]
             cells += ["-" if value is None else "%.3f" % value for value in own]
         rows.append(cells)
-    # Rates from the right, their joules first: those of the run, or asked for first, stay.
+    # Rates from the right, their joules first: those of the run, or named first, stay.
     return table(rows, rows[0][:3:-1] + ["n", "backend"])
 
 

@@ -105,7 +105,7 @@ def test_a_sound_run_passes_every_check(sound, powered):
         assert "[ ]" not in out and out.count("[x]") >= 14
     code, out, _ = command("check", sound, "--json")
     document = json.loads(out)
-    assert code == 0 and document["ok"] and len(document["checks"]) == 24
+    assert code == 0 and document["ok"] and len(document["checks"]) == 23
     looked = {c["name"] for c in document["checks"] if c["met"]}
     assert {"both ends agree on what came first", "throughput is images over time", OWN} <= looked
     looked = {one.name for one in audit(str(powered)) if one.met}
@@ -143,14 +143,14 @@ CASES = {
     "a missing one": ("samples", lambda row: [], split, "no sample is missing"),
     "a doubled one": ("samples", lambda row: [row, row], split, "no sample is doubled"),
     "an early one": ("samples", set_(started_monotonic_s=1.0), later, "times go forward"),
-    "a late one": ("samples", set_(started_monotonic_s=9e9), split, "inferences lie in their windows"),
+    "a late one": ("samples", set_(started_monotonic_s=9e9), split, "inferences are in their windows"),
     "a wrong type": ("samples", set_(total_s="fast"), split, "every line can be read"),
     "a request": ("samples", nested("requests", sent_monotonic_s=1.0), split, "times go forward"),
     "a server's time": (
         "samples", nested("requests", server_monotonic_s=1.0), split,
         "both ends agree on what came first",
     ),
-    "a window": ("windows", set_(end_s=0.0), None, "inferences lie in their windows"),
+    "a window": ("windows", set_(end_s=0.0), None, "inferences are in their windows"),
     "a peak": ("memory", set_(process_peak_bytes=12), None, "memory peaks are plausible"),
     "the board's peak": ("memory", set_(board_peak_bytes=1 << 31), None, "memory peaks are plausible"),
     "an offset": (

@@ -215,7 +215,7 @@ def test_bundles_that_cannot_be_compared_are_refused(bundles, photographs, tmp_p
     (tmp_path / "own classes" / "tench").mkdir(parents=True)
     shutil.copy(photographs[0], tmp_path / "own classes" / "tench")
     for other, data, more, words in (
-        (own, images, (), "have other classes for classification"),
+        (own, images, (), "have different classes for classification"),
         (bundles / SEGMENTER, images, (), "have a task in common"),
         (bundles / LADON, f"classes:{tmp_path / 'own classes'}", (), "give images:DIR"),
         (bundles / LADON, images, ("--preprocess", "paper"), "leave out --preprocess"),

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -11,9 +13,11 @@ from PIL import Image
 from splitwatt.device_configs.errors import RunError, UsageError
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.labels import labels
+from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.profiler.check import accuracy
 from splitwatt.profiler.check.raw import Raw
 from splitwatt.profiler.evaluate.data_sets.data_set import Classes
+from splitwatt.profiler.evaluate.data_sets.masks import read_mask
 from splitwatt.profiler.evaluate.data_sets.open import open_data_set
 from tests.conftest import splitwatt
 from tests.profiler.test_evaluate_reference import (
@@ -118,6 +122,72 @@ def test_boxes_of_own_categories(bundles, photographs, tmp_path):
     assert found == due and due["map_50_percent"] > 30
 
 
+@pytest.mark.parametrize("of_id", [float, str])
+def test_ids_that_are_written_otherwise(bundles, photographs, tmp_path, of_id):
+    """1.0 and "1", as other programs write ids, give the figure of 1; sizes may be 640.0 too."""
+    own = [f"thing {label}" for label in range(91)]
+    bundle = with_labels(bundles / DETECTOR, tmp_path / "bundle", "detection", own)
+    reference, document = Reference(bundle), {"images": [], "annotations": [], "categories": []}
+    (tmp_path / "own").mkdir()
+    for number, photo in enumerate(photographs[:3]):
+        shutil.copy(photo, tmp_path / "own")
+        with Image.open(photo) as picture:
+            boxes, kinds, _ = reference.boxes(picture)
+            sides = {"width": picture.width, "height": picture.height}
+        document["images"].append({"id": number, "file_name": photo.name, **sides})
+        for box, label in zip(boxes[:9:2], kinds[:9:2], strict=True):
+            document["annotations"].append(
+                {"id": 1, "image_id": number, "category_id": label, "bbox": box}
+            )
+    used = sorted({row["category_id"] for row in document["annotations"]})
+    document["categories"] = [{"id": label, "name": own[label]} for label in used]
+    (tmp_path / "own" / "boxes.json").write_text(json.dumps(document))
+    due = figures(bundle, f"coco:{tmp_path / 'own'}", tmp_path / "numbers")
+    assert due["map_50_percent"] > 30
+    for row in (*document["images"], *document["annotations"], *document["categories"]):
+        row.update(
+            {key: of_id(row[key]) for key in row if key in ("id", "image_id", "category_id")}
+        )
+        row.update({key: float(row[key]) for key in row if key in ("width", "height")})
+    (tmp_path / "own" / "boxes.json").write_text(json.dumps(document))
+    assert figures(bundle, f"coco:{tmp_path / 'own'}", tmp_path / "out") == due
+    assert audited(tmp_path / "out") == [True, True]
+
+
+def test_names_as_other_systems_write_them(photographs, tmp_path):
+    """Backslashes, a byte-order mark, and accented letters of two characters or of one."""
+    (tmp_path / "cam0").mkdir()
+    for name in ("cam0/a.jpg", "caf\u00e9.jpg"):
+        shutil.copy(photographs[0], tmp_path / name)
+    document = {"images": [{"id": 1, "file_name": "cam0\\a.jpg"},
+                           {"id": 2, "file_name": "cafe\u0301.jpg"}],
+                "annotations": [], "categories": [{"id": 1, "name": "cat"}]}  # fmt: skip
+    (tmp_path / "x.json").write_text(json.dumps(document), encoding="utf-8-sig")
+    items = open_data_set(f"coco:{tmp_path}").items
+    names = [str(tmp_path / name) for name in ("cam0/a.jpg", "caf\u00e9.jpg")]
+    assert [item.path for item in items] == names
+    assert len({item.name for item in items}) == 2
+
+    (tmp_path / "own" / "cafe\u0301").mkdir(parents=True)
+    shutil.copy(photographs[0], tmp_path / "own" / "cafe\u0301")
+    known = {"classification": Classes(["dog", "caf\u00e9"], 2)}
+    (item,) = open_data_set(f"classes:{tmp_path / 'own'}", classes=known).items
+    assert item.truth == 1
+
+
+def test_text_ids_need_the_bundles_names(photographs, tmp_path):
+    shutil.copy(photographs[0], tmp_path / "a.jpg")
+    document = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [],
+                "categories": [{"id": "c7", "name": "cat"}]}  # fmt: skip
+    (tmp_path / "x.json").write_text(json.dumps(document))
+    with pytest.raises(UsageError, match="category id 'c7', and the classes of the bundle are"):
+        open_data_set(f"coco:{tmp_path}")
+    document["categories"].append({"id": 7, "name": "dog"})
+    (tmp_path / "x.json").write_text(json.dumps(document))
+    with pytest.raises(UsageError, match="categories that are numbers and others that are text"):
+        open_data_set(f"coco:{tmp_path}")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -125,7 +195,10 @@ def test_boxes_of_own_categories(bundles, photographs, tmp_path):
         (lambda d: d["categories"][1].update(name="cow"), "'cow', which is not a class"),
         (lambda d: d["categories"][1].update(name="twin"), "which is the name of 2 classes"),
         (lambda d: d["categories"][1].update(id=2**60), "beyond 2^53"),
-        (lambda d: d["annotations"][0].update(image_id="1"), "none of its 1 boxes"),
+        (
+            lambda d: d["annotations"][0].update(image_id="1"),
+            "no image or category in it has the ids that its 1 boxes name",
+        ),
         (lambda d: d["annotations"][0].update(area=-1), "area must be from 0"),
         (lambda d: d["images"][0].update(file_name="https://host/a.jpg"), "is not in"),
         (lambda d: d["images"][0].update(file_name="a\0.jpg"), "NUL"),
@@ -179,6 +252,41 @@ def test_masks_of_own_classes(bundles, masked, photographs, tmp_path):
         open_data_set(f"voc:{masked}", classes={"segmentation": Classes(own, 21)})
     with pytest.raises(UsageError, match="and there are 1"):
         open_data_set(f"masks:{masked}", classes={"segmentation": Classes(["background"], 1)})
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_grey_masks_of_few_bits_hold_class_numbers(tmp_path, bits):
+    """PNG stores them packed; Pillow spreads 2 and 4 bits over 8."""
+    classes = np.arange(16).reshape(2, 8) % 2**bits
+    packed = np.unpackbits(classes[..., None].astype(np.uint8), axis=-1)[..., 8 - bits :]
+    rows = np.packbits(packed.reshape(2, -1), axis=-1)
+
+    def chunk(kind, data):
+        crc = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+    header = struct.pack(">IIBBBBB", 8, 2, bits, 0, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    (tmp_path / "mask.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
+    assert np.array_equal(read_mask(str(tmp_path / "mask.png"), 16), classes)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_a_tiff_and_its_mask_are_turned_alike(tmp_path, orientation, compression):
+    """Pillow, and so torchvision, turns a TIFF as its tag says."""
+    pixels = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(pixels).save(tmp_path / name / "a.tif", tiffinfo={0x0112: orientation},
+                                     compression=compression)  # fmt: skip
+    (item,) = open_data_set(f"masks:{tmp_path}").items
+    with open(item.path, "rb") as stream, Image.open(stream) as picture:
+        due = np.asarray(picture.convert("RGB"))
+    assert np.array_equal(decode_image(item.path, exif_rotation=False), due)
+    assert np.array_equal(read_mask(item.truth, 255), due[..., 0])
 
 
 def test_a_figure_that_no_image_defines_is_undefined_in_the_audit_too(bundles, masked, tmp_path):
@@ -243,6 +351,26 @@ def test_an_accuracy_that_cannot_be_added_to_is_refused(bundles, tmp_path, text)
     with pytest.raises(RunError, match=r"accuracy\.json"):
         add_results(str(tmp_path), bundle, [{"whole": True}])
     assert (tmp_path / "accuracy.json").read_text() == text
+
+
+def test_a_folder_that_is_named_as_an_image_is_none(photographs, tmp_path):
+    (tmp_path / "own" / "cat" / "b.jpg").mkdir(parents=True)
+    for path in ("own/cat/a.jpg", "own/cat/b.jpg/c.jpg"):
+        shutil.copy(photographs[0], tmp_path / path)
+    data = open_data_set(f"classes:{tmp_path / 'own'}")
+    assert [item.name for item in data.items] == ["cat/a.jpg", "cat/b.jpg/c.jpg"]
+    data = open_data_set(f"images:{tmp_path / 'own' / 'cat'}")
+    assert [item.name for item in data.items] == ["a.jpg"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="empty holds no image; known: "):
+        open_data_set(f"images:{tmp_path / 'empty'}")
+
+
+def test_a_folder_of_no_wordnet_id_does_not_print_all_of_them(tmp_path):
+    (tmp_path / "qqq").mkdir()
+    with pytest.raises(UsageError, match="and 950 more") as refused:
+        open_data_set(f"imagenet:{tmp_path}")
+    assert len(str(refused.value)) < 1000
 
 
 def test_every_image_that_torchvision_lists_is_evaluated(photographs, tmp_path):

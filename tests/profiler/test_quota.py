@@ -68,7 +68,7 @@ def test_a_group_that_a_killed_run_left_is_deleted():
         assert not os.path.exists(left)
 
 
-def tree(folder, controllers="cpuset cpu memory"):
+def tree(folder, controllers="cpuset cpu memory", root="/"):
     """A /proc and a cgroup v2 tree of plain files, which limit nothing."""
     own = folder / "cgroup" / "user.slice" / "it"
     own.mkdir(parents=True)
@@ -76,7 +76,7 @@ def tree(folder, controllers="cpuset cpu memory"):
     (folder / "proc" / "self").mkdir(parents=True)
     (folder / "proc" / "self" / "cgroup").write_text("0::/user.slice/it\n")
     (folder / "proc" / "self" / "mountinfo").write_text(
-        "30 24 0:26 / %s rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n" % (folder / "cgroup")
+        "30 24 0:26 %s %s rw,nosuid - cgroup2 cgroup2 rw\n" % (root, folder / "cgroup")
     )
     return own
 
@@ -88,11 +88,21 @@ def test_version_2_gets_its_own_files(tmp_path):
     assert (own / "cgroup.subtree_control").read_text() == "+cpu"
     with open(os.path.join(made.folder, "cpu.max")) as stream:
         assert stream.read() == "1000 8000"
-    # Plain files limit nothing, and the measurement says so.
-    assert made.record["measured_share"] > 0.2 and "limited otherwise" in made.deviates
+    # Plain files limit nothing, and the measurement says so; the machine may be busy by chance.
+    off = made.record["measured_share"] / 0.125 - 1
+    assert ("limited otherwise" in (made.deviates or "")) == (abs(off) > 0.05)
     join(made.folder)
     with open(os.path.join(made.folder, "cgroup.procs")) as stream:
         assert stream.read() == str(os.getpid())
+
+
+@pytest.mark.parametrize(("root", "below"), [("/user", "user.slice/it"), ("/user.slice", "it")])
+def test_a_mount_of_a_group_holds_what_is_below_that_group(tmp_path, root, below):
+    """A container mounts its own group; one whose name only begins alike is another."""
+    tree(tmp_path, root=root)
+    (tmp_path / "cgroup" / below).mkdir(parents=True, exist_ok=True)
+    made = QuotaGroup(0.5, 1, proc=str(tmp_path / "proc"))
+    assert os.path.dirname(made.folder) == str(tmp_path / "cgroup" / below)
 
 
 @pytest.mark.parametrize("controllers", ["cpuset memory", "cpuset"])

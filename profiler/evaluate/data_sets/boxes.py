@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.engines.labels import labels
@@ -12,6 +12,7 @@ from splitwatt.profiler.evaluate.data_sets.data_set import (
     DataSet,
     Item,
     own_name,
+    present,
     stored_size,
 )
 from splitwatt.profiler.records.coco import Coco, CocoImage, read_coco
@@ -24,7 +25,7 @@ def coco(folder: str, classes: Classes) -> DataSet:
     items = [_item(annotations, image, roots) for image in document.images]
     names = labels("coco91")
     published = published and all(
-        0 < number < len(names) and names[number] == name
+        number in range(1, len(names)) and names[number] == name
         for number, name in document.categories.items()
     )
     return DataSet(
@@ -72,8 +73,10 @@ def _layout(folder: str) -> Tuple[str, bool, List[str]]:
 
 
 def _item(annotations: str, image: CocoImage, roots: Sequence[str]) -> Item:
-    paths = [os.path.join(root, image.file_name) for root in roots]
-    path = next((path for path in paths if os.path.isfile(path)), None)
+    # Windows writes paths with backslashes, which a file's name may also hold elsewhere.
+    names = (image.file_name, image.file_name.replace("\\", "/"))
+    paths = (present(os.path.join(root, name)) for name in names for root in roots)
+    path = next(filter(None, paths), None)
     if path is None:
         raise UsageError(
             "%s names %s, which is not in %s" % (annotations, image.file_name, roots[0]),
@@ -91,7 +94,7 @@ def _item(annotations: str, image: CocoImage, roots: Sequence[str]) -> Item:
     return Item("%s#%s" % (image.file_name, image.file_id), path, image.id)
 
 
-def _categories(path: str, coco: Coco, names: Optional[Sequence[str]]) -> Optional[Dict[int, int]]:
+def _categories(path: str, coco: Coco, names: Optional[Sequence[str]]) -> Optional[Dict[int, Any]]:
     """The category of each label of a detector, by name; None: a bundle without names, whose labels
     are the categories' ids.
 
@@ -99,15 +102,22 @@ def _categories(path: str, coco: Coco, names: Optional[Sequence[str]]) -> Option
         UsageError: a category that is not a class of the detector, or a name that two have.
     """
     if names is None:
+        text = next((number for number in coco.categories if isinstance(number, str)), None)
+        if text is not None:
+            raise UsageError(
+                "%s has the category id '%s', and the classes of the bundle are numbers"
+                % (path, text),
+                "export the bundle with --labels FILE that has the names of your categories",
+            )
         return None
-    categories: Dict[int, int] = {}
+    categories: Dict[int, Any] = {}
     counts, label_of = Counter(names), {name: label for label, name in enumerate(names)}
     for number, name in sorted(coco.categories.items()):
         count = counts[name]
         if count != 1:
             what = "is not a class" if count == 0 else "is the name of %d classes" % count
             raise UsageError(
-                "%s has the category %d '%s', which %s of the bundle" % (path, number, name, what),
+                "%s has the category %s '%s', which %s of the bundle" % (path, number, name, what),
                 "export the bundle with --labels FILE that has the names of your categories",
             )
         label = label_of[name]

@@ -1,6 +1,7 @@
 """Data sets with a folder per class: ImageNet's, and your own."""
 
 import os
+import unicodedata
 from collections import Counter
 from typing import Dict, List
 
@@ -58,15 +59,18 @@ def _items(root: str, known: Dict[str, int], named_by: str) -> List[Item]:
     present = folders_in(root)
     if not present:
         raise UsageError("%s holds no folder of a class" % root, layout)
-    for name in present:
-        if name not in known:
+    # macOS encodes the accented letters of a folder's name in another way.
+    label_of = {unicodedata.normalize("NFC", name): label for name, label in known.items()}
+    labels_of = {name: label_of.get(unicodedata.normalize("NFC", name)) for name in present}
+    for name, label in labels_of.items():
+        if label is None:
             near = suggestion(name, known)
             raise UsageError(
                 "%s holds the folder '%s', which is not a class" % (root, name),
                 "; ".join(filter(None, (layout, near))),
             )
     return [
-        Item(os.path.relpath(path, root), path, known[name])
-        for name in present
+        Item(os.path.relpath(path, root), path, label)
+        for name, label in labels_of.items()
         for path in images_below(os.path.join(root, name))
     ]

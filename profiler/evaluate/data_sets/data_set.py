@@ -1,6 +1,7 @@
-"""What every data set is: images, and what is true of them; and what helps to read its folders."""
+"""A data set: images and their truth (classes, boxes or masks); and helpers that read its folders."""
 
 import os
+import unicodedata
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from PIL import Image
@@ -19,7 +20,7 @@ class Classes(NamedTuple):
 
     Attributes:
         names: by label; None: the bundle has no names, its classes are numbers.
-        total: how many; None: the manifest does not say.
+        total: their number; None: the manifest does not state it.
     """
 
     names: Optional[Sequence[str]] = None
@@ -41,21 +42,22 @@ class Item(NamedTuple):
 
 
 class DataSet(NamedTuple):
-    """Images and what is true of them.
+    """Images and their truth.
 
     Attributes:
         kind: imagenet, coco, voc, classes, masks, images or folder.
-        name: as published figures call it; the folder's own name for a data set of the user's own.
-        task: what can be evaluated on it; None for images alone, which have no truth.
-        items: in their order, limited to the number asked for.
-        whole: whether that is all of them.
+        name: as in published figures; the folder's name for a data set of the user's own.
+        task: the task that can be evaluated on it; None for images alone, which have no truth.
+        items: in order, at most `limit` of them.
+        whole: whether the items are the whole data set.
         annotations: COCO's file; None elsewhere.
         path: its folder.
         coco: what `annotations` holds.
-        label_categories: detector's label -> category id; None where they are the same.
-        classes: class numbers of a mask lie below it; 0 without masks.
+        label_categories: detector's label -> category id, a number or a text; None where they are the
+            same.
+        classes: number of classes in masks; 0 without masks.
         upright: whether EXIF's orientation is applied to its pictures.
-        own: whether it is the user's own, identified by its folder.
+        own: whether it is the user's own, which its folder identifies.
     """
 
     kind: str
@@ -66,7 +68,7 @@ class DataSet(NamedTuple):
     annotations: Optional[str] = None
     path: str = ""
     coco: Optional[Coco] = None
-    label_categories: Optional[Dict[int, int]] = None
+    label_categories: Optional[Dict[int, Any]] = None
     classes: int = 0
     upright: bool = False
     own: bool = False
@@ -125,6 +127,14 @@ def images_below(folder: str) -> List[str]:
     return sorted(paths)
 
 
+def present(path: str) -> Optional[str]:
+    """The path of an existing file, also where its accented letters are encoded in the other of
+    Unicode's two ways, as on macOS; None: no such file.
+    """
+    paths = [path] + [unicodedata.normalize(form, path) for form in ("NFC", "NFD")]
+    return next(filter(os.path.isfile, paths), None)
+
+
 def stored_size(path: str) -> Tuple[int, int]:
     """Width and height of the stored pixels, from the head of the file.
 
@@ -135,4 +145,7 @@ def stored_size(path: str) -> Tuple[int, int]:
         with Image.open(path) as image:
             return int(image.width), int(image.height)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UsageError("%s cannot be read as an image: %s" % (path, str(error).split("\n")[0]))
+        raise UsageError(
+            "%s cannot be read as an image: %s" % (path, str(error).split("\n")[0]),
+            "replace it, or remove it from the data set",
+        )

@@ -20,11 +20,14 @@ from splitwatt.profiler.evaluate.data_sets.data_set import (
     first_of,
     images_below,
     own_name,
+    present,
     stored_size,
 )
 
 IGNORED = 255  # the border between VOC's objects, and other pixels that no class claims
 _LIST_LIMIT_BYTES = 64 << 20
+# Pillow spreads grey pixels of 2 and 4 bits over 8: what it multiplies them by.
+_SPREAD = {"L;2": 85, "L;4": 17}
 _MASK_SUFFIXES = (".png", ".bmp", ".tif", ".gif")
 
 
@@ -80,13 +83,17 @@ def read_mask(path: str, classes: int) -> np.ndarray:
             is not below `classes`.
     """
     try:
-        with Image.open(path) as image:
+        # Not by its path: then Pillow confuses the sides of a TIFF that it turns.
+        with open(path, "rb") as stream, Image.open(stream) as image:
             if image.mode not in ("P", "L", "1"):
                 raise ImageError(
                     "the mask %s holds no class numbers: its pixels are %s" % (path, image.mode),
                     "save it as a palette or an 8-bit grey image whose values are class numbers",
                 )
+            packed = image.tile[0][3] if image.tile else ""
+            image.load()
             mask = np.asarray(image).astype(np.uint8)
+            mask //= _SPREAD.get(packed[0] if isinstance(packed, tuple) else packed, 1)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ImageError("the mask %s cannot be decoded: %s" % (path, error))
     known = mask[mask != IGNORED]
@@ -99,22 +106,23 @@ def read_mask(path: str, classes: int) -> np.ndarray:
 
 
 def _listed(path: str, images: str) -> List[str]:
-    """The names in a list of VOC's, one per line; what follows a name may be a label."""
+    """The names in one of VOC's lists, one per line; a label may follow a name."""
     remedy = "PASCAL VOC 2012's VOCtrainval_11-May-2012.tar holds it"
     if not os.path.isfile(path):
         raise UsageError("there is no list of images %s" % path, remedy)
     try:
         text = read_bounded(path, _LIST_LIMIT_BYTES, UsageError, remedy).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UsageError("the list of images %s is not UTF-8" % path, remedy)
+        raise UsageError("the list of images %s is not UTF-8" % path, "save it as UTF-8")
     names = []
-    for number, line in enumerate(text.splitlines(), 1):
+    # Not `splitlines`, which also ends a line at some letters of a name.
+    for number, line in enumerate(re.split("\r\n|\r|\n", text), 1):
         line = line.strip()
         if not line:
             continue
         labelled = re.match(r"(.*\S)\s+-?[01]$", line)
         name = line
-        if labelled and not os.path.isfile(os.path.join(images, line.replace("\0", "") + ".jpg")):
+        if labelled and not present(os.path.join(images, line.replace("\0", "") + ".jpg")):
             name = labelled.group(1)
         wrong = wrong_text(name)
         if os.path.isabs(name) or ".." in name.split("/"):
@@ -131,21 +139,28 @@ def _items(pairs: List[_Pair], classes: int) -> List[Item]:
     twice = [name for name, group in itertools.groupby(names) if len(list(group)) > 1]
     if twice:
         raise UsageError("the data set names '%s' more than once" % twice[0], "keep one of them")
+    items = []
     for pair in pairs:
-        for file in (pair.path, pair.mask):
-            if not os.path.isfile(file):
-                raise UsageError(
-                    "the data set names %s, and there is no %s" % (pair.name, file),
-                    "every image needs its file and its mask",
-                )
-        sizes = stored_size(pair.mask) + (pair.path,) + stored_size(pair.path)
+        path, mask = (_file_of(pair, wanted) for wanted in (pair.path, pair.mask))
+        sizes = stored_size(mask) + (path,) + stored_size(path)
         if sizes[:2] != sizes[3:]:
             raise UsageError(
-                "the mask %s has %d x %d pixels, and %s has %d x %d" % ((pair.mask,) + sizes),
+                "the mask %s has %d x %d pixels, and %s has %d x %d" % ((mask,) + sizes),
                 "make masks of the pictures as they are stored",
             )
         try:
-            read_mask(pair.mask, classes)
+            read_mask(mask, classes)
         except ImageError as error:
             raise UsageError(error.message, error.remedy)
-    return [Item(pair.name, pair.path, pair.mask) for pair in pairs]
+        items.append(Item(pair.name, path, mask))
+    return items
+
+
+def _file_of(pair: _Pair, wanted: str) -> str:
+    path = present(wanted)
+    if path is None:
+        raise UsageError(
+            "the data set names %s, and there is no %s" % (pair.name, wanted),
+            "every image needs its file and its mask",
+        )
+    return path

@@ -1,7 +1,7 @@
 """The data set of KIND:DIR.
 
-Pictures are read as their files store them, as torchvision's loaders read them: EXIF's orientation
-turns no picture whose boxes, masks and published figures are of the stored pixels.
+Pictures are read as their files store them, as by torchvision's loaders: EXIF's orientation
+is ignored, because boxes, masks and published figures refer to the stored pixels.
 """
 
 import itertools
@@ -10,7 +10,7 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.names import check_known
-from splitwatt.engines.pipeline.image import image_names
+from splitwatt.engines.pipeline.image import IMAGE_SUFFIXES, image_names
 from splitwatt.profiler.evaluate.data_sets.boxes import coco
 from splitwatt.profiler.evaluate.data_sets.classes import imagenet, own_classes
 from splitwatt.profiler.evaluate.data_sets.data_set import (
@@ -38,14 +38,14 @@ def open_data_set(
     """The data set of KIND:DIR.
 
     Args:
-        text: as `coco:/data/coco2017`.
-        limit: the first so many images only; with a folder per class, the first of each class, then
-            the second of each, and so on.
+        text: for example `coco:/data/coco2017`.
+        limit: at most this many images; with a folder per class, the first of each class, then the
+            second of each, and so on.
         classes: the bundle's, by task; what is missing is not known.
 
     Raises:
-        UsageError: no such kind or folder, it is not laid out as that data set is, its classes are
-            not the bundle's, or what is said of a picture does not fit the picture.
+        UsageError: an unknown kind, a missing folder, another layout, other classes than the
+            bundle's, or annotations that do not match a picture.
     """
     kind, colon, folder = text.partition(":")
     if not colon:
@@ -56,7 +56,7 @@ def open_data_set(
     task, read = _KINDS[kind]
     data = read(folder, (classes or {}).get(task, Classes()))
     if not data.items:
-        raise UsageError("%s holds no image of a %s data set" % (folder, kind))
+        raise UsageError("%s holds no image" % folder, "known: *" + " *".join(IMAGE_SUFFIXES))
     data = data._replace(path=os.path.abspath(folder))
     if limit is None or limit >= len(data.items):
         return data
@@ -84,5 +84,5 @@ _KINDS: Dict[str, _Kind] = {
     "classes": _Kind(CLASSIFICATION, own_classes),
     "masks": _Kind(SEGMENTATION, own_masks),
     "images": _Kind("", _images),
-    "folder": _Kind("", _images),  # what `images` was called before
+    "folder": _Kind("", _images),  # the former name of `images`
 }

@@ -48,6 +48,53 @@ def around_5_w(times, seed=1):
     return [5.0 + rng.uniform(-0.4, 0.4) for _ in times]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: "\n".join(",".join('"%s"' % c for c in line.split(",")) for line in text.split()),
+        lambda text: "\n".join("%s,%s" % (number or "", line)
+                               for number, line in enumerate(text.split())),
+        lambda text: text.replace("\n", ",\r\n"),
+        lambda text: text.replace("VDD_IN", "VDD_IN (W)"),
+    ],
+    ids=["byte-order mark", "quotes", "column of row numbers", "trailing commas", "unit"],
+)  # fmt: skip
+def test_a_csv_as_other_programs_write_it(tmp_path, change):
+    times = spaced(41, 10)
+    path = csv(tmp_path / "t.csv", times, [5.0] * 41)
+    with open(path) as stream:
+        text = change(stream.read())
+    with open(path, "w", encoding="utf-8", newline="") as stream:
+        stream.write(text)
+    ((label, rail),) = integrate_file(path)["rails"].items()
+    assert label.startswith("VDD_IN") and rail["joules"] == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize(
+    ("label", "times", "text", "words"),
+    [
+        ("VDD_IN_mW", spaced(41, 10), None, "'VDD_IN_mW', which is not in watts"),
+        ("VDD_IN (uW)", spaced(41, 10), None, "which is not in watts"),
+        ("VDD_IN [kW]", spaced(41, 10), None, "which is not in watts"),
+        ("VDD_IN", [1.7e12 + i for i in range(41)], None, "t_s goes to 1.7e+12"),
+        ("VDD_IN", [1.7e18 + 1e8 * i for i in range(41)], None, "t_s goes to 1.7e+18"),
+        ("VDD_IN", [], "0,1;4,9\n0,2;5,1\n", "no row of 2 numbers between commas"),
+    ],
+)
+def test_another_unit_is_refused_and_not_taken_for_watts_and_seconds(
+    tmp_path, label, times, text, words
+):
+    path = csv(tmp_path / "t.csv", times, [5000.0] * len(times), label)
+    if text:
+        with open(path, "a") as stream:
+            stream.write(text)
+    with pytest.raises(SensorError) as refused:
+        integrate_file(path)
+    assert words in refused.value.message and path in refused.value.message
+    assert refused.value.remedy
+
+
 def test_an_hour_without_rows_is_a_gap(tmp_path):
     times = spaced(21, 10) + spaced(21, 10, 3602.0)
     result = integrate_file(csv(tmp_path / "t.csv", times, around_5_w(times)))
@@ -200,6 +247,8 @@ TOTALS = [
     # phoronix-test-suite#812: the kernel names the platform of a second package.
     ([("intel-rapl:0", "package-0", 45), ("intel-rapl:1", "package-1", 40),
       ("intel-rapl:2", "psys", 80), ("intel-rapl:3", "psys-1", 70)], ["psys", "psys-1"], 150),
+    ([("intel-rapl:0", "package-0", 40), ("intel-rapl:1", "package-1", 30),  # an older kernel
+      ("intel-rapl:2", "psys", 80), ("intel-rapl:3", "psys", 70)], ["psys", "psys-3"], 150),
     ([("intel-rapl:0", "package-0", 45), ("intel-rapl:1", "package-1", 40),
       ("intel-rapl:2", "psys", (150, 7)), ("intel-rapl:3", "psys-1", (150, 7))], ["psys"], 150),
     ([("intel-rapl:0", "package-0", 45), ("intel-rapl:1", "package-1", 40),

@@ -266,7 +266,7 @@ def test_files_that_are_no_trace(tmp_path):
         read_trace(str(tmp_path / "z.csv"))
     for rails in ('[{"label": "a"}]', '["a"]', "7"):
         (tmp_path / "z.json").write_text('{"format": 1, "rails": %s}' % rails)
-        with pytest.raises(SensorError, match="in another way"):
+        with pytest.raises(SensorError, match="does not describe its rails"):
             read_trace(str(tmp_path / "z.csv"))
 
 
@@ -455,7 +455,7 @@ def test_bounds_in_the_wrong_order_and_windows_that_are_none(tmp_path):
     with pytest.raises(UsageError, match="--from before --to"):
         integrate_file(path, start_s=8.0, end_s=5.0)
     (tmp_path / "w.jsonl").write_text('{"name": "a", "start_s": null, "end_s": 3.0}\n')
-    with pytest.raises(SensorError, match="no window"):
+    with pytest.raises(SensorError, match="not a window"):
         integrate_file(path, windows_path=str(tmp_path / "w.jsonl"))
 
 

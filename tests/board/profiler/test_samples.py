@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 
-from splitwatt.profiler.analyse.times import DERIVED
+from splitwatt.profiler.analyse import times
 from splitwatt.profiler.links.link import Link
 from splitwatt.profiler.records.sample import BY_IMAGE, Request
 from splitwatt.profiler.records.samples import Samples
@@ -96,7 +96,7 @@ def test_a_later_sample_takes_the_place_of_the_first():
 def test_times_of_columns_are_those_of_each_sample_to_the_bit():
     made = plain(300)
     kept = Samples.of(made)
-    for figure in DERIVED:
+    for figure in [of for name, of in vars(times).items() if name.endswith("_s")]:
         for link in LINKS if figure.__code__.co_argcount == 2 else [None]:
             of = figure if link is None else functools.partial(figure, link=link)
             due = [of(one) for one in made]
