@@ -30,16 +30,15 @@ from splitwatt.export.weights.random_weights import fit_batch_norms, level, leve
 LOGIT_SPREAD = 4.0
 FEATURES = ("f1", "f2", "f3", "f4")
 # The stages whose outputs are f1 to f4, as the papers' configurations return them to the pyramid.
-_RETURNED = {"bottleneck_layer": "1", "layer2": "2", "layer3": "3", "layer4": "4"}
+RETURNED = {"bottleneck_layer": "1", "layer2": "2", "layer3": "3", "layer4": "4"}
 
 
 def faster_rcnn(model: Any, num_classes: int = 91, **more: Any) -> Any:
     """sc2bench's Faster R-CNN with a pyramid on a splittable ResNet; classes with the background."""
     return create_faster_rcnn_fpn(
         model,
-        return_layer_dict=dict(_RETURNED),
+        return_layer_dict=dict(RETURNED),
         in_channels_list=list(channels(model)),
-        out_channels=256,
         num_classes=num_classes,
         analyzable_layer_key="bottleneck_layer",
         **more,

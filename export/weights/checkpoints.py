@@ -42,8 +42,10 @@ _PLAIN: list[Any] = [
 # The entries of a checkpoint that may hold its state_dict, in the order in which timm's loader
 # takes them (`ema` is YOLO's name for the same).
 ENTRIES = ("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model")
-# What torch.compile puts before a module's name anywhere, and DataParallel before all names.
-_WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+|(?<=\.)(?:_orig_mod\.)+")
+# What DataParallel puts before all names, and torch.compile, FSDP and checkpointing before any module's.
+_WRAPPERS = re.compile(
+    r"^(?:module\.)+|(?:^|(?<=\.))(?:_orig_mod\.|_fsdp_wrapped_module\.|_checkpoint_wrapped_module\.)+"
+)
 _LIGHTNING = "model."  # only where all names have it
 # The largest magnitudes of an entropy model's tensors. A table has at most 65536 parts; trained
 # models have a few hundred symbols and parameters below 100.
@@ -73,7 +75,7 @@ def read(path: str, entry: str | None = None) -> LoadedFile:
     """
     content = _safetensors(path) if path.endswith(".safetensors") else _pickled(path)
     state, notes = _choose(content, path, entry)
-    tensors = _State(_renamed({k: v for k, v in state.items() if isinstance(v, Tensor)}, path))
+    tensors = _State(_renamed({str(k): v for k, v in state.items() if isinstance(v, Tensor)}, path))
     versions = getattr(state, "_metadata", {})
     tensors._metadata = {_WRAPPERS.sub("", k + ".")[:-1]: v for k, v in versions.items()}
     check_values(tensors, path)
@@ -120,12 +122,15 @@ def _choose(content: Any, path: str, entry: str | None) -> tuple[Mapping[str, An
             f"{path} holds no state_dict '{entry}'", f"--weights-entry may be: {known}"
         )
     named = [key for key in ENTRIES if key in states]
+    if not named and not _is_state(held) and len(states) == 1:
+        named = states
     chosen = entry or (named[0] if named else None)
     if chosen is None:
         if not _is_state(held):
-            raise CheckpointError(
-                f"{path} holds no weights", "expected a state_dict, or {'model': state_dict}"
-            )
+            remedy = "expected a state_dict, or {'model': state_dict}"
+            if states:
+                remedy = f"choose one with --weights-entry: {', '.join(map(str, states))}"
+            raise CheckpointError(f"{path} holds no weights under a known name", remedy)
         return held, []
     others = [key for key in named if key != chosen]
     if not others:
@@ -169,6 +174,13 @@ def check_values(state: Mapping[str, Tensor], path: str) -> None:
             beyond what tables of 16 bits can hold. Names the file and the tensor.
     """
     for key, value in state.items():
+        if value.layout != torch.strided or value.is_quantized or value.is_meta:
+            raise CheckpointError(
+                f"{path}: {key} is a quantized, sparse or empty tensor",
+                "save the weights as plain float32 or float16",
+            )
+        if value.is_floating_point() and value.element_size() == 1:
+            value = value.float()  # PyTorch checks no float8
         if (value.is_floating_point() or value.is_complex()) and not value.isfinite().all():
             count = int((~value.isfinite()).sum())
             raise CheckpointError(
