@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from splitwatt.device_configs.cli import Command, note, parser, print_json, say
-from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.errors import SplitwattError, UsageError
 from splitwatt.device_configs.names import suggestion
 from splitwatt.engines.bundle.manifest import TASKS
 from splitwatt.engines.bundle.model_name import check_own_name
@@ -316,6 +316,7 @@ def _export_all(requests: list[Request], force: bool) -> list[dict[str, Any]]:
 def _make(todo: list[Request]) -> dict[str, float]:
     """Make bundles, one after the other."""
     from splitwatt.device_configs.progress import Progress
+    from splitwatt.export import zoo
 
     seconds: dict[str, float] = {}
     fits: dict[str, list[str]] = {}
@@ -333,7 +334,15 @@ def _make(todo: list[Request]) -> dict[str, float]:
             ) -> None:
                 progress.begin(f"{place}{name}: {what}", weight)
 
-            _, fits[request.name] = make(request, report)
+            try:
+                _, fits[request.name] = make(request, report)
+            except SplitwattError:
+                raise
+            except Exception as error:  # a network of the user's own raises whatever it raises
+                fault = zoo.fault_of(request.system.name, error)
+                if fault is None:
+                    raise
+                raise fault from error
             seconds[request.name] = round(time.monotonic() - start, 2)
     _report_fits(fits)
     return seconds

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from splitwatt.device_configs.files import sha256_file, write_atomic
+from splitwatt.device_configs.files import sha256_file
 from splitwatt.device_configs.targets import Target
 from splitwatt.engines.bundle import manifest as manifest_parts
 from splitwatt.engines.bundle.arrays import unpacked_bytes
@@ -47,9 +47,8 @@ from splitwatt.export.tracing.pieces import (
     open_session,
     params_after,
     place,
-    ports_of,
+    write_piece,
 )
-from splitwatt.export.tracing.strips import strips_of
 from splitwatt.export.weights.checkpoints import read
 from splitwatt.export.weights.random_weights import seeded
 
@@ -203,9 +202,7 @@ def _part(
     keep_outputs(model, [port.name for port in part.outputs])
     placed = place(model, part, target, runs)
     parity = manifest_parts.Parity(
-        difference.max_abs,
-        difference.tolerance,
-        [list(view.photo.input_size) for view in views],
+        difference.max_abs, difference.tolerance, [list(view.photo.input_size) for view in views]
     )
     entries = _entries(placed, part, target, folder, macs, parity)
     return entries, placed.report
@@ -226,34 +223,7 @@ def _entries(
         piece, feed, own = placed.pieces[index], placed.feeds[index], own_macs[index]
         params = params_left if index == 0 else params_after(piece, params_left)
         params_left -= params
-        file = f"{piece.name}.onnx"
-        data = piece.model.SerializeToString()
-        write_atomic(str(folder / file), data)
-        entries.append(
-            manifest_parts.Part(
-                name=piece.name,
-                placement=part.placement,
-                target=target.name,
-                runtime="onnxruntime" if part.placement == "both" else piece.runtime,
-                precision="fp32",
-                file=file,
-                sha256=sha256_file(str(folder / file)),
-                bytes=len(data),
-                opset=target.opset,
-                ir_version=target.ir_version,
-                inputs=ports_of(piece.model.graph.input, part.inputs),
-                outputs=ports_of(piece.model.graph.output, part.outputs),
-                params=params,
-                gmac=round(own / 1e9, 6),
-                gmac_at={name: list(array.shape) for name, array in feed.items()},
-                parity=parity,
-                with_coder=None,
-                strips=strips_of(piece.model, target.encoder_memory_mb)
-                if part.placement == "board"
-                else None,
-                largest=dict(piece.largest) or None,
-            )
-        )
+        entries.append(write_piece(folder, piece, feed, part, target, params, own, parity))
     return entries[::-1]
 
 

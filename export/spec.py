@@ -69,6 +69,32 @@ class Part:
     compare: str = "values"
 
 
+def plain_part(
+    name: str,
+    placement: str,
+    module: nn.Module,
+    given: Port,
+    made: Port,
+    counted: Sequence[nn.Module] = (),
+    graph: nn.Module | None = None,
+) -> Part:
+    """A part of one input and one output.
+
+    Args:
+        module: the reference, which is also counted unless `counted` is given.
+        graph: what is traced where that is not `module` itself.
+    """
+    return Part(
+        name,
+        placement,
+        graph or module,
+        (given,),
+        (made,),
+        lambda tensors: {made.name: module(tensors[given.name])},
+        counted or [module],
+    )
+
+
 @dataclass(frozen=True)
 class Photo:
     """A photograph as one system sees it: float32 (1, 3, H, W), and sizes (height, width)."""

@@ -42,10 +42,7 @@ def extract(model: ModelProto, cut: Cut, prefix: str = "cut") -> tuple[ModelProt
         if port not in outputs:
             made.append(_port(port, crossing))
         taken.append(_port(port, crossing, as_made=port in outputs))
-    return (
-        _half(model, first, made, [], "_head"),
-        _half(model, second, [], taken, "_tail"),
-    )
+    return (_half(model, first, made, [], "_head"), _half(model, second, [], taken, "_tail"))
 
 
 def _cross(

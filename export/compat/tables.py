@@ -15,11 +15,7 @@ from splitwatt.export.compat.rules import RULES
 
 _FOLDER = Path(__file__).parent / "tables"
 _FORMAT = 1
-_TITLES = {
-    "tensorrt": "TensorRT",
-    "tensorrt_rtx": "TensorRT for RTX",
-    "onnxruntime": "onnxruntime",
-}
+_TITLES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT for RTX", "onnxruntime": "onnxruntime"}
 _TABLE_KEYS = {
     "format", "runtime", "version", "source", "opset", "ir", "tensors", "casts", "operators",
     "unsupported",

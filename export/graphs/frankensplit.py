@@ -75,15 +75,15 @@ class Stage(nn.Module):
         return made + restored if self.residual else made  # type: ignore[no-any-return]
 
 
-class _Permute(nn.Module):
-    """NCHW <-> NHWC, which Swin's blocks take."""
+class Permute(nn.Module):
+    """A tensor with its axes in another order: NCHW <-> NHWC, which Swin's blocks take."""
 
     def __init__(self, *order: int) -> None:
         super().__init__()
         self.order = order
 
     def forward(self, x: Tensor) -> Tensor:
-        """x with its axes in another order."""
+        """Axis i of the result is axis order[i] of x."""
         return x.permute(*self.order)
 
 
@@ -109,11 +109,11 @@ def swin_decoder(
             for i in range(depth)
         ]
         stages.append(
-            Stage(_restore(inputs, width), [_Permute(0, 2, 3, 1), *blocks, _Permute(0, 3, 1, 2)])
+            Stage(_restore(inputs, width), [Permute(0, 2, 3, 1), *blocks, Permute(0, 3, 1, 2)])
         )
         inputs = width
     merging = PatchMerging(inputs, widths[2])
-    return nn.Sequential(*stages, _Permute(0, 2, 3, 1), merging, nn.LayerNorm(widths[2]))
+    return nn.Sequential(*stages, Permute(0, 2, 3, 1), merging, nn.LayerNorm(widths[2]))
 
 
 def convnext_decoder(channels: int, widths: Sequence[int], depths: Sequence[int]) -> nn.Sequential:

@@ -19,11 +19,11 @@ from torchvision.models import resnet50
 
 from splitwatt.engines.rangecoder import Tables
 from splitwatt.export import ports
-from splitwatt.export.graphs.bottleneck import Encoders
 from splitwatt.export.graphs.gdn import fixed
+from splitwatt.export.graphs.input_compression import Analysis
 from splitwatt.export.networks.hyperprior import HyperpriorModel
 from splitwatt.export.networks.latent_codecs import EightBits
-from splitwatt.export.spec import Coding, LoadedFile, Part
+from splitwatt.export.spec import Coding, LoadedFile, Part, plain_part
 from splitwatt.export.weights.checkpoints import fill_bottleneck
 from splitwatt.export.weights.random_weights import (
     fit_batch_norms,
@@ -90,17 +90,8 @@ class Bottleneck(ABC):
 
     def parts(self) -> list[Part]:
         """What runs before the server's body."""
-        return [
-            Part(
-                "encoder",
-                "board",
-                fixed(self.encoder),
-                (ports.image(),),
-                (ports.maps("latent", self.channels),),
-                lambda tensors: {"latent": self.encoder(tensors["image"])},
-                [self.encoder],
-            )
-        ]
+        latent, graph = ports.maps("latent", self.channels), fixed(self.encoder)
+        return [plain_part("encoder", "board", self.encoder, ports.image(), latent, graph=graph)]
 
 
 class Factorized(Bottleneck):
@@ -195,7 +186,7 @@ class MeanScale(Bottleneck):
         encoder = Part(
             "encoder",
             "board",
-            Encoders(self.encoder, self.layer.h_a, not self._means),
+            Analysis(self.encoder, self.layer.h_a, not self._means),
             (ports.image(),),
             (ports.maps("latent", self.channels), self.model.side_port),
             reference,

@@ -9,7 +9,7 @@ from torch import nn
 from torchvision import models
 
 from splitwatt.export import ports
-from splitwatt.export.spec import LoadedFile, Network, Part, Photo
+from splitwatt.export.spec import LoadedFile, Network, Part, Photo, plain_part
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import fill
 from splitwatt.export.weights.random_weights import fit_batch_norms, level
@@ -39,14 +39,4 @@ class Classifier(Network):
 
     def parts(self) -> list[Part]:
         """`model` alone."""
-        return [
-            Part(
-                "model",
-                "board",
-                self.model,
-                (ports.image(),),
-                (ports.logits(),),
-                lambda tensors: {"logits": self.model(tensors["image"])},
-                [self.model],
-            )
-        ]
+        return [plain_part("model", "board", self.model, ports.image(), ports.logits())]

@@ -11,7 +11,7 @@ from splitwatt.export import ports
 from splitwatt.export.networks.backbones import last_linear
 from splitwatt.export.networks.latent_codecs import LatentCodec
 from splitwatt.export.networks.split import LOGIT_SPREAD
-from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo
+from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo, plain_part
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import fill
 from splitwatt.export.weights.random_weights import fit_batch_norms, level, seeded
@@ -85,43 +85,11 @@ class CutClassifier(Network):
 
     def parts(self) -> list[Part]:
         """encoder; body, where a layer is left for it; classifier."""
-        latent, features = (
-            ports.maps("latent", self.channels[0]),
-            ports.maps("f4", self.channels[1]),
-        )
-        parts = [
-            Part(
-                "encoder",
-                "board",
-                self.encoder,
-                (ports.image(),),
-                (latent,),
-                lambda tensors: {"latent": self.encoder(tensors["image"])},
-                [self.encoder],
-            )
-        ]
-        if self.body is None:
-            features = latent
-        else:
-            body = self.body
-            parts.append(
-                Part(
-                    "body",
-                    "server",
-                    body,
-                    (latent,),
-                    (features,),
-                    lambda tensors: {"f4": body(tensors["latent"])},
-                    [body],
-                )
-            )
-        classifier = Part(
-            "classifier",
-            "server",
-            self.head,
-            (features,),
-            (ports.logits(last_linear(self.head).out_features),),
-            lambda tensors: {"logits": self.head(tensors[features.name])},
-            [self.head],
-        )
-        return [*parts, classifier]
+        latent = ports.maps("latent", self.channels[0])
+        parts = [plain_part("encoder", "board", self.encoder, ports.image(), latent)]
+        features = latent
+        if self.body is not None:
+            features = ports.maps("f4", self.channels[1])
+            parts.append(plain_part("body", "server", self.body, latent, features))
+        logits = ports.logits(last_linear(self.head).out_features)
+        return [*parts, plain_part("classifier", "server", self.head, features, logits)]

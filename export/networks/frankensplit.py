@@ -20,7 +20,7 @@ from splitwatt.engines.rangecoder import Tables
 from splitwatt.export import ports
 from splitwatt.export.graphs import frankensplit as graphs
 from splitwatt.export.networks.backbones import SIDE, enliven, load_timm, make_timm
-from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo
+from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo, plain_part
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import fill, subset
 from splitwatt.export.weights.random_weights import (
@@ -86,12 +86,7 @@ class FrankenSplit(Network):
     fixed_size = True
 
     def __init__(
-        self,
-        backbone: str,
-        channels: int,
-        rate: str,
-        shared: str,
-        num_classes: int = 1000,
+        self, backbone: str, channels: int, rate: str, shared: str, num_classes: int = 1000
     ) -> None:
         self.rate, self.shared, self.channels = rate, shared, channels
         self.backbone: Any = make_timm(backbone, num_classes)
@@ -196,34 +191,11 @@ class FrankenSplit(Network):
         latent = Port("latent", "float32", tuple(graphs.latent_shape(self.channels)))
         made = self.decoder(torch.zeros(graphs.latent_shape(self.channels)))
         features = Port("features", "float32", tuple(made.shape))
+        logits = ports.logits(self.backbone.num_classes)
         return [
-            Part(
-                "encoder",
-                "board",
-                self.encoder,
-                (ports.image((SIDE, SIDE)),),
-                (latent,),
-                lambda tensors: {"latent": self.encoder(tensors["image"])},
-                [self.encoder],
-            ),
-            Part(
-                "decoder",
-                "server",
-                self.decoder,
-                (latent,),
-                (features,),
-                lambda tensors: {"features": self.decoder(tensors["latent"])},
-                [self.decoder],
-            ),
-            Part(
-                "tail",
-                "server",
-                self.tail,
-                (features,),
-                (ports.logits(self.backbone.num_classes),),
-                lambda tensors: {"logits": self.tail(tensors["features"])},
-                self.tail.counted,
-            ),
+            plain_part("encoder", "board", self.encoder, ports.image((SIDE, SIDE)), latent),
+            plain_part("decoder", "server", self.decoder, latent, features),
+            plain_part("tail", "server", self.tail, features, logits, self.tail.counted),
         ]
 
 

@@ -25,15 +25,10 @@ from splitwatt.export import ports
 from splitwatt.export.networks.backbones import WholeClassifier, load_timm, make_timm
 from splitwatt.export.networks.classification import LOGIT_SPREAD
 from splitwatt.export.networks.timm_cut import Cut
-from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo
+from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo, plain_part
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import fill
-from splitwatt.export.weights.random_weights import (
-    fit_batch_norms,
-    fit_entropy,
-    level,
-    quantised,
-)
+from splitwatt.export.weights.random_weights import fit_batch_norms, fit_entropy, level, quantised
 
 # Of the latent, at most.
 _CHANNELS = 64
@@ -252,14 +247,9 @@ class SplitBackbone(Network):
         channels = self.split.bottleneck.down.out_channels
         latent = Port("latent", "float32", (1, channels, *self.cut.latent[1:]))
         features = Port("features", "float32", (1, *self.cut.features))
-        image = ports.image((self.side, self.side))
+        image, logits = ports.image((self.side, self.side)), ports.logits(self.class_count)
         return [
-            Part("encoder", "board", self.encoder, (image,), (latent,),
-                 lambda tensors: {"latent": self.encoder(tensors["image"])}, [self.encoder]),
-            Part("decoder", "server", self.decoder, (latent,), (features,),
-                 lambda tensors: {"features": self.decoder(tensors["latent"])}, [self.decoder]),
-            Part("tail", "server", self.split.tail, (features,),
-                 (ports.logits(self.class_count),),
-                 lambda tensors: {"logits": self.split.tail(tensors["features"])},
-                 [self.split.tail]),
-        ]  # fmt: skip
+            plain_part("encoder", "board", self.encoder, image, latent),
+            plain_part("decoder", "server", self.decoder, latent, features),
+            plain_part("tail", "server", self.split.tail, features, logits),
+        ]

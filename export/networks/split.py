@@ -22,7 +22,7 @@ from splitwatt.export.networks.detection import detections, fit_rcnn
 from splitwatt.export.networks.segmentation import LOGIT_SPREAD as MASK_SPREAD
 from splitwatt.export.networks.split_files import LOADERS
 from splitwatt.export.networks.trunks import Trunk, resnet
-from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo
+from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo, plain_part
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.random_weights import fit_batch_norms, level, level_while, seeded
 
@@ -223,15 +223,9 @@ class SplitNetwork(Network):
 
     def _classifier(self) -> Part:
         trunk = self.trunk
-        return Part(
-            "classifier",
-            "server",
-            trunk.head,
-            (self._batched(trunk.f4),),
-            (self._batched(ports.logits(trunk.fc.out_features)),),
-            lambda tensors: {"logits": trunk.head(tensors["f4"])},
-            [trunk.fc],
-        )
+        given = self._batched(trunk.f4)
+        made = self._batched(ports.logits(trunk.fc.out_features))
+        return plain_part("classifier", "server", trunk.head, given, made, [trunk.fc])
 
     def _features(self) -> tuple[Port, ...]:
         return tuple(map(ports.maps, FEATURES, channels(self.model)))

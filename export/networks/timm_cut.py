@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 from timm.layers._fx import get_notrace_functions
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from splitwatt.device_configs.errors import UsageError
+from splitwatt.export.graphs.frankensplit import Permute
 
 # How many blocks of the same kind after the named one are part of the decoder.
 _FOLLOWING = 2
@@ -57,18 +58,6 @@ class Cut(nn.Module):
             self.maps, self.own = _layout(features.shape)
             self.latent = self.maps(features).shape[1:]
             self.features = self.after(features).shape[1:]
-
-
-class Permute(nn.Module):
-    """A tensor with its axes in another order."""
-
-    def __init__(self, *order: int) -> None:
-        super().__init__()
-        self.order = order
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Axis i of the result is axis order[i] of x."""
-        return x.permute(*self.order)
 
 
 def _layout(shape: torch.Size) -> tuple[nn.Module, nn.Module]:

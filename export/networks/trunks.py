@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from sc2bench.models.backbone import (
-    SplittableHybridViT,
-    SplittableRegNet,
-    SplittableResNet,
-)
+from sc2bench.models.backbone import SplittableHybridViT, SplittableRegNet, SplittableResNet
 from timm.models import regnet, resnest, vision_transformer_hybrid
 from torch import Tensor, nn
 from torchvision import models

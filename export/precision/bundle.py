@@ -122,9 +122,7 @@ def _variant(
                 data = graphs[part.name].SerializeToString()
                 write_atomic(str(root / part.file), data)
                 part = part._replace(
-                    precision=precision,
-                    sha256=sha256_file(str(root / part.file)),
-                    bytes=len(data),
+                    precision=precision, sha256=sha256_file(str(root / part.file)), bytes=len(data)
                 )
             elif part.placement != "server":
                 shutil.copyfile(bundle.part_path(part.name), root / part.file)

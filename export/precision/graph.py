@@ -38,10 +38,7 @@ def to_fp16(model: onnx.ModelProto, tables: Collection[Table]) -> onnx.ModelProt
     Raises:
         ExportError: an operator that fits in neither type.
     """
-    from onnxruntime.transformers.float16 import (
-        DEFAULT_OP_BLOCK_LIST,
-        convert_float_to_float16,
-    )
+    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
     kept = set(DEFAULT_OP_BLOCK_LIST)
     while True:

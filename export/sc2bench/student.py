@@ -7,11 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from sc2bench.models import layer
-from sc2bench.models.backbone import (
-    BACKBONE_CLASS_DICT,
-    BACKBONE_FUNC_DICT,
-    SplittableResNet,
-)
+from sc2bench.models.backbone import BACKBONE_CLASS_DICT, BACKBONE_FUNC_DICT, SplittableResNet
 from sc2bench.models.wrapper import WRAPPER_CLASS_DICT
 from timm.models import regnet, resnest, vision_transformer_hybrid
 from torch import nn

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -15,12 +16,16 @@ import onnxruntime
 from onnx import numpy_helper
 
 from splitwatt.device_configs.errors import ExportError
+from splitwatt.device_configs.files import sha256_file, write_atomic
 from splitwatt.device_configs.targets import Target
+from splitwatt.engines.bundle import manifest as manifest_parts
 from splitwatt.engines.bundle.manifest import Port
 from splitwatt.export.compat import Piece, Report, fit
 from splitwatt.export.compat.macs import PRODUCTS, macs_of, sized
+from splitwatt.export.compat.view import opset_of, shape_of, type_name
 from splitwatt.export.spec import Part
 from splitwatt.export.tracing.parity import RELATIVE, match
+from splitwatt.export.tracing.strips import strips_of
 
 Arrays = dict[str, np.ndarray]
 
@@ -86,6 +91,55 @@ def ports_of(values: Sequence[onnx.ValueInfoProto], known: Sequence[Port]) -> li
     """A graph's inputs or outputs: the part's own as it states them, others as the graph does."""
     own = {port.name: port for port in known}
     return [own.get(value.name) or _port(value) for value in values]
+
+
+def write_piece(
+    folder: Path,
+    piece: Piece,
+    feed: Arrays,
+    part: Part,
+    target: Target,
+    params: int,
+    macs: int,
+    parity: manifest_parts.Parity | None,
+) -> manifest_parts.Part:
+    """Write one piece of a part's graph; its entry in the manifest.
+
+    Args:
+        feed: its inputs for the first photograph, at whose sizes `macs` were counted.
+    """
+    file = f"{piece.name}.onnx"
+    data = piece.model.SerializeToString()
+    write_atomic(str(folder / file), data)
+    graph = piece.model.graph
+    on_board = part.placement == "board"
+    return manifest_parts.Part(
+        name=piece.name,
+        placement=part.placement,
+        target=target.name,
+        runtime="onnxruntime" if part.placement == "both" else piece.runtime,
+        precision="fp32",
+        file=file,
+        sha256=sha256_file(str(folder / file)),
+        bytes=len(data),
+        opset=opset_of(piece.model),
+        ir_version=piece.model.ir_version,
+        inputs=ports_of(inputs_of(piece.model), part.inputs),
+        outputs=ports_of(graph.output, part.outputs),
+        params=params,
+        gmac=round(macs / 1e9, 6),
+        gmac_at={name: list(array.shape) for name, array in feed.items()},
+        parity=parity,
+        with_coder=None,
+        strips=strips_of(piece.model, target.encoder_memory_mb) if on_board else None,
+        largest=dict(piece.largest) or None,
+    )
+
+
+def inputs_of(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """A graph's inputs without the initializers that old files list as inputs."""
+    own = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in own]
 
 
 def params_after(piece: Piece, before: int) -> int:
@@ -160,7 +214,5 @@ def _differs(part: Part, what: str) -> ExportError:
 
 
 def _port(value: onnx.ValueInfoProto) -> Port:
-    tensor = value.type.tensor_type
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
-    shape = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
-    return Port(value.name, dtype, tuple(shape))
+    dtype = type_name(value.type.tensor_type.elem_type)
+    return Port(value.name, dtype, shape_of(value) or ())

@@ -64,6 +64,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if min(options.iterations, options.crops) < 1:
             raise UsageError("--iterations and --crops must be at least 1")
+        if not 0 <= options.seed < 1 << 31:
+            raise UsageError("--seed must be a number from 0 to 2147483647")
         return _run(options)
     except SplitwattError as error:
         note(str(error))
@@ -167,8 +169,8 @@ def _hold_out(
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.png"):
         old.unlink()
-    side = recipe.preprocess.resize.size
-    assert isinstance(side, int)  # of the shorter side, as every recipe has it
+    size = recipe.preprocess.resize.size
+    side = size if isinstance(size, int) else size[0]
     edge = (side - recipe.side) // 2
     middle = np.s_[edge : edge + recipe.side]
     for number, picture in enumerate(pictures):

@@ -133,12 +133,7 @@ class Training:
     """
 
     def __init__(
-        self,
-        split: GainedSplit,
-        pool: Pool,
-        iterations: int,
-        seed: int,
-        began: float | None = None,
+        self, split: GainedSplit, pool: Pool, iterations: int, seed: int, began: float | None = None
     ) -> None:
         self.split, self.pool, self.iterations, self.seed = split, pool, iterations, seed
         self.done = 0

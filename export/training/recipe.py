@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import torch
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.files import write_atomic, write_atomic_with
+from splitwatt.engines.bundle.manifest import Preprocess, Resize
 from splitwatt.engines.bundle.model_name import check_own_name
 from splitwatt.export.networks.backbones import timm_config
-from splitwatt.export.spec import Checkpoint, LoadedFile, shorter
+from splitwatt.export.spec import Checkpoint, LoadedFile
 from splitwatt.export.weights.checkpoints import read
 from splitwatt.export.weights.files import locate
 from splitwatt.export.zoo import systems
@@ -22,7 +24,7 @@ _ZOO_FILE = '''"""{recipe.name}, and the local model that it was trained to agre
 
 from pathlib import Path
 
-from splitwatt.export.spec import shorter
+from splitwatt.engines.bundle.manifest import Preprocess, Resize
 from splitwatt.export.zoo.trained import Trained
 
 SYSTEMS = Trained.own(
@@ -31,9 +33,7 @@ SYSTEMS = Trained.own(
     backbone="{recipe.backbone}",
     at="{recipe.at}",
     classes={recipe.classes},
-    preprocess=shorter(
-        {resize.size}, crop={spec.crop}, filter="{resize.filter}", mean={spec.mean}, std={spec.std}
-    ),
+    preprocess={recipe.preprocess!r},
 ).systems()
 '''
 
@@ -69,17 +69,35 @@ def own(
             f"python -c \"import timm; timm.create_model('{backbone}', pretrained=True)\"",
         )
     loaded = read(files["model"])
-    side = config.input_size[-1]
-    preprocess = shorter(
-        round(side / config.crop_pct),
-        crop=(side, side),
-        filter=f"pillow-{config.interpolation}",
-        mean=tuple(config.mean),
-        std=tuple(config.std),
-    )
+    preprocess = preprocess_of(config, backbone)
     at = at or (LITE0.at if backbone == LITE0.backbone else "")
     classes = _classes(config, loaded)
     return Trained.own(out.resolve(), name, backbone, at, classes, preprocess), loaded
+
+
+def preprocess_of(config: Any, backbone: str) -> Preprocess:
+    """As timm tests the model: the middle of the resized image, or (`squash`) all of it as a square."""
+    _, height, side = config.input_size
+    if height != side or config.crop_mode == "border":
+        raise UsageError(
+            f"timm tests {backbone} on images of {height}x{side} pixels with crop_mode "
+            f"'{config.crop_mode}', which is not supported",
+            "choose a backbone that takes a square image",
+        )
+    resized = math.floor(side / config.crop_pct)
+    squash = config.crop_mode == "squash"
+    return Preprocess(
+        Resize(
+            "exact" if squash else "shorter",
+            (resized, resized) if squash else resized,
+            None,
+            f"pillow-{config.interpolation}",
+        ),
+        (side, side),
+        None,
+        tuple(config.mean),
+        tuple(config.std),
+    )
 
 
 def _classes(config: Any, loaded: LoadedFile) -> int:
@@ -99,5 +117,4 @@ def write(recipe: Trained, backbone: Any, labels: tuple[str, ...] | None) -> Non
     (file,) = recipe.model.paths
     content = {"state_dict": backbone.state_dict(), "labels": labels}
     write_atomic_with(file, lambda opened: torch.save(content, opened))
-    text = _ZOO_FILE.format(recipe=recipe, spec=recipe.preprocess, resize=recipe.preprocess.resize)
-    write_atomic(str(Path(file).with_name("zoo.py")), text)
+    write_atomic(str(Path(file).with_name("zoo.py")), _ZOO_FILE.format(recipe=recipe))

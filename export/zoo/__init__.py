@@ -126,6 +126,14 @@ def _guarded(row: System, path: str) -> Callable[[str | None], Network]:
     return build
 
 
+def fault_of(system: str, error: Exception) -> UsageError | None:
+    """The sentence for an error that a user's own file raised while its model was exported, else None."""
+    _, path = _own.get(system, (None, ""))
+    if path not in {frame.filename for frame in traceback.extract_tb(error.__traceback__)}:
+        return None
+    return _wrong(path, f"fails in the export of {system}", error)
+
+
 def _wrong(path: str, what: str, error: BaseException) -> UsageError:
     place = str(Path(path).resolve())
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == place]

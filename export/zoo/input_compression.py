@@ -18,7 +18,8 @@ from splitwatt.device_configs.names import check_known
 from splitwatt.engines.bundle.manifest import CODECS, Preprocess
 from splitwatt.export.spec import Checkpoint, Network, System
 from splitwatt.export.weights.compressai_files import FILES, PAGE
-from splitwatt.export.zoo.offloading import FRANKENSPLIT, SC2
+from splitwatt.export.weights.sc2_release import PAPER as SC2
+from splitwatt.export.zoo.offloading import FRANKENSPLIT
 
 _TEN = ("50", "10", "20", "30", "40", "60", "70", "80", "90", "95", "100")
 _QUANTISERS = ("30", "5", "10", "15", "20", "25", "35", "37", "40", "45", "50")
@@ -108,8 +109,7 @@ def compose(name: str, known: Mapping[str, System]) -> System:
     whole = server_models(known)
     if model in known and model not in whole:
         raise UsageError(
-            f"{model} is a split system, which takes no input codec",
-            f"known: {', '.join(whole)}",
+            f"{model} is a split system, which takes no input codec", f"known: {', '.join(whole)}"
         )
     check_known("model after an input codec", model, whole)
     return _system(CODEC_ROWS[codec], whole[model])

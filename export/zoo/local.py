@@ -6,24 +6,16 @@ two segmentation models also the paper's own PASCAL VOC checkpoints, under their
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 from splitwatt.engines.bundle.manifest import Head
-from splitwatt.export.spec import Checkpoint, Network, System, detection_transform, shorter
+from splitwatt.export.spec import Checkpoint, System, detection_transform, shorter
+from splitwatt.export.zoo.offloading import lazily
 
 _LADON = (
     "Matsubara, Mendula, Levorato: A Multi-Task Supervised Compression Model for Split Computing"
 )
 _FILES = "https://download.pytorch.org/models/"
-
-
-def _build(module: str, kind: str, name: str) -> Any:
-    def build(_rate: str | None) -> Network:
-        networks = importlib.import_module("splitwatt.export.networks." + module)
-        return getattr(networks, kind)(name)  # type: ignore[no-any-return]
-
-    return build
 
 
 def _checkpoints(file: str, *others: str) -> Any:
@@ -40,7 +32,7 @@ def _classifier(name: str, file: str, citation: str) -> System:
         tasks=("classification",),
         preprocess=shorter(256, crop=(224, 224)),
         postprocess={"classification": Head("model", "imagenet1k", top_k=5)},
-        build=_build("classification", "Classifier", name),
+        build=lazily("classification", "Classifier", name),
         checkpoints=_checkpoints(file),
     )
 
@@ -54,7 +46,7 @@ def _detector(name: str, file: str, citation: str, kind: str, **more: Any) -> Sy
         tasks=("detection",),
         preprocess=more["preprocess"],
         postprocess={"detection": Head("model", "coco91", score_threshold=more["threshold"])},
-        build=_build("detection", kind, name),
+        build=lazily("detection", kind, name),
         checkpoints=_checkpoints(file),
         notes=more.get("notes", ()),
     )
@@ -69,7 +61,7 @@ def _segmenter(name: str, file: str, citation: str) -> System:
         tasks=("segmentation",),
         preprocess=shorter(416),
         postprocess={"segmentation": Head("model", "voc21")},
-        build=_build("segmentation", "Segmenter", name),
+        build=lazily("segmentation", "Segmenter", name),
         checkpoints=_checkpoints(file, f"pascal_voc2012/baseline/pascal_voc2012-{name}.pt"),
     )
 

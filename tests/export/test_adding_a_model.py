@@ -230,6 +230,22 @@ def test_an_error_names_the_line_of_a_relative_path_too(tmp_path, monkeypatch):
         zoo.add_file("z.py")
 
 
+def test_an_error_while_a_model_is_exported_names_the_line_of_its_file(tmp_path, capsys):
+    text = EXAMPLE.replace(
+        "    head = nn.Sequential(",
+        "    class Broken(nn.Identity):\n        def forward(self, x):\n            return x['a']\n\n"
+        "    head = nn.Sequential(Broken(), ",
+    )
+    path = tmp_path / "broken_network.py"
+    path.write_text(text)
+    options = ["--target", "cpu", "--weights", "random", "--bundles", str(tmp_path)]
+    with pytest.raises(UsageError) as caught:
+        cli.export(["--zoo", str(path), "--model", NAME, *options])
+    line = text.splitlines().index("            return x['a']") + 1
+    assert f"broken_network.py, line {line} fails in the export of {NAME}" in caught.value.message
+    assert not (tmp_path / "cpu" / NAME).exists()
+
+
 @pytest.mark.parametrize(
     "rows, said",
     [

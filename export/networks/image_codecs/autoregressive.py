@@ -21,7 +21,7 @@ from splitwatt.export.networks.image_codecs.neural_codecs import (
     NeuralCompressor,
     scale_channels,
 )
-from splitwatt.export.spec import Coding, Part
+from splitwatt.export.spec import Coding, Part, plain_part
 from splitwatt.export.weights.random_weights import fit_entropy, level, pixels, quantised
 
 
@@ -132,15 +132,7 @@ class AutoregressiveCompressor(NeuralCompressor):
                 encode,
                 [model.g_a, model.h_a],
             ),
-            Part(
-                HYPER,
-                "both",
-                model.h_s,
-                (side,),
-                (ports.maps("hyper", predicted),),
-                lambda tensors: {"hyper": model.h_s(tensors["side"])},
-                [model.h_s],
-            ),
+            plain_part(HYPER, "both", model.h_s, side, ports.maps("hyper", predicted)),
             Part(
                 CONTEXT,
                 "both",

@@ -17,7 +17,7 @@ from splitwatt.export import ports
 from splitwatt.export.graphs.input_compression import Analysis, Synthesis
 from splitwatt.export.networks.hyperprior import HyperpriorModel
 from splitwatt.export.networks.image_codecs.input_compression import Compressor
-from splitwatt.export.spec import IMAGENET_MEAN, IMAGENET_STD, Coding, LoadedFile, Part
+from splitwatt.export.spec import IMAGENET_MEAN, IMAGENET_STD, Coding, LoadedFile, Part, plain_part
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import check_tables, fill
 from splitwatt.export.weights.random_weights import (
@@ -121,15 +121,8 @@ class FactorizedCompressor(NeuralCompressor):
         """encoder | decoder."""
         g_a = self.model.g_a
         latent = ports.maps("latent", self.model.M)
-        encoder = Part(
-            "encoder",
-            "board",
-            Analysis(g_a).eval(),
-            (ports.image(),),
-            (latent,),
-            lambda tensors: {"latent": g_a(tensors["image"])},
-            [g_a],
-        )
+        graph = Analysis(g_a).eval()
+        encoder = plain_part("encoder", "board", g_a, ports.image(), latent, graph=graph)
         return [encoder, self._decoder(self.model.M)]
 
 
@@ -144,11 +137,7 @@ class HyperpriorCompressor(NeuralCompressor):
     def _prior(self) -> HyperpriorModel:
         model = self.model
         return HyperpriorModel(
-            model.entropy_bottleneck,
-            model.gaussian_conditional,
-            model.h_s,
-            model.M,
-            self._means,
+            model.entropy_bottleneck, model.gaussian_conditional, model.h_s, model.M, self._means
         )
 
     @property
