@@ -64,8 +64,6 @@ def plan_cut(
     model: ModelProto,
     table: Table,
     sizes: Mapping[str, Sequence[int]] | None = None,
-    plugins: Collection[str] = (),
-    avoid: Collection[str] = (),
 ) -> Cut | None:
     """The cut that keeps every multiply-accumulate it can before it, and copies least.
 
@@ -75,8 +73,6 @@ def plan_cut(
 
     Args:
         sizes: shapes of inputs whose size is not fixed, to count products and bytes at.
-        plugins: operators that a plugin library adds to the runtime.
-        avoid: operators to leave to the second half although the runtime takes them.
 
     Returns:
         None where the whole model fits. A cut whose `prefix` is empty where nothing worth
@@ -84,7 +80,7 @@ def plan_cut(
     """
     view = view_of(model)
     nodes = list(model.graph.node)
-    misfits = _misfits(view, table, plugins, avoid)
+    misfits = _misfits(view, table)
     if not misfits:
         return None
     counted = sized(model, sizes)
@@ -97,9 +93,7 @@ def plan_cut(
     return _cut(model, nodes, makers, prefix, misfits, view, counted, table)
 
 
-def plan_return(
-    model: ModelProto, table: Table, plugins: Collection[str] = (), avoid: Collection[str] = ()
-) -> Cut | None:
+def plan_return(model: ModelProto, table: Table) -> Cut | None:
     """Where what follows a cut goes back to the table's runtime.
 
     `prefix` is then what onnxruntime runs before that: the misfits that products with constant
@@ -111,7 +105,7 @@ def plan_return(
     view = view_of(model)
     nodes = list(model.graph.node)
     makers = _makers(nodes)
-    misfits = _misfits(view, table, plugins, avoid)
+    misfits = _misfits(view, table)
     after = _followers(nodes, makers, misfits)
     again = [
         i for i in sorted(after - set(misfits)) if _is_product(nodes[i])
@@ -127,25 +121,10 @@ def plan_return(
     return _cut(model, nodes, makers, prefix, {}, view, view, table)
 
 
-def _misfits(
-    view: View, table: Table, plugins: Collection[str], avoid: Collection[str]
-) -> dict[int, list[Finding]]:
+def _misfits(view: View, table: Table) -> dict[int, list[Finding]]:
     """Node -> why the table's runtime does not run it."""
-    misfits: dict[int, list[Finding]] = {}
-    for index, node in enumerate(view.graph.node):
-        findings = check_node(node, view, table, plugins)
-        if node.op_type in avoid:
-            findings.append(_avoided(node, table))
-        if findings:
-            misfits[index] = findings
-    return misfits
-
-
-def _avoided(node: NodeProto, table: Table) -> Finding:
-    return Finding(
-        node.name or node.output[0], node.op_type, f"left out of {table.title} on request", "none",
-        "avoid",
-    )  # fmt: skip
+    checked = {i: check_node(node, view, table) for i, node in enumerate(view.graph.node)}
+    return {index: findings for index, findings in checked.items() if findings}
 
 
 def _is_product(node: NodeProto) -> bool:

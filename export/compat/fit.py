@@ -140,8 +140,6 @@ def fit(
     name: str,
     target: Target,
     sizes: Mapping[str, Sequence[int]] | None = None,
-    plugins: Collection[str] = (),
-    avoid: Collection[str] = (),
 ) -> Fitted:
     """Make a part run on `target`, `model` itself left as it is.
 
@@ -152,7 +150,6 @@ def fit(
     Args:
         name: the part's name; what comes after a cut is `NAME.2`, and so on.
         sizes: shapes of the inputs to count multiply-accumulates at.
-        plugins, avoid: as in `plan_cut`.
 
     Raises:
         ExportError: a node that neither runtime of the target runs, in one sentence.
@@ -160,7 +157,7 @@ def fit(
     tensorrt, runtime = tables_of(target)
     opset, ir = target.facts.get("opset_ceiling"), target.facts.get("ir_ceiling")
     return fit_to(
-        model, name, tensorrt, runtime, sizes, plugins, avoid, target.name,
+        model, name, tensorrt, runtime, sizes, target.name,
         opset_limit=opset.value if opset else None, ir_limit=ir.value if ir else None,
     )  # fmt: skip
 
@@ -171,8 +168,6 @@ def fit_to(
     tensorrt: Table | None,
     runtime: Table,
     sizes: Mapping[str, Sequence[int]] | None = None,
-    plugins: Collection[str] = (),
-    avoid: Collection[str] = (),
     target: str = "the target",
     opset_limit: int | None = None,
     ir_limit: int | None = None,
@@ -186,13 +181,13 @@ def fit_to(
         report = Report(name, (runtime.title,), 0, tuple(rewritten), None, {}, "not asked")
         return Fitted((Piece(name, "onnxruntime", whole),), report)
     folded = fold(whole)
-    rewritten += rewrite(whole, tensorrt, plugins)
-    pieces, cuts = _pieces(whole, name, tensorrt, sizes, plugins, avoid)
+    rewritten += rewrite(whole, tensorrt)
+    pieces, cuts = _pieces(whole, name, tensorrt, sizes)
     for piece in pieces:
         findings: list[Finding] = []
         if piece.runtime == "tensorrt":
-            findings += check_model(piece.model, tensorrt, opset_limit, None, plugins)
-        findings += check_model(piece.model, runtime, None, ir_limit, plugins)
+            findings += check_model(piece.model, tensorrt, opset_limit)
+        findings += check_model(piece.model, runtime, None, ir_limit)
         _demand(findings, name, target)
     was_cut = bool(cuts) and bool(cuts[0].prefix)
     report = Report(
@@ -212,8 +207,6 @@ def _pieces(
     name: str,
     table: Table,
     sizes: Mapping[str, Sequence[int]] | None,
-    plugins: Collection[str],
-    avoid: Collection[str],
 ) -> tuple[tuple[Piece, ...], list[Cut]]:
     """A part as pieces that TensorRT and onnxruntime run in turn, and the cuts between them."""
     pieces: list[Piece] = []
@@ -244,7 +237,7 @@ def _pieces(
             fixed = [side for side in shape if side is not None]
             if len(fixed) == len(shape):
                 at[port] = fixed
-        cut = plan_cut(rest, table, at, plugins, avoid)
+        cut = plan_cut(rest, table, at)
         if cut is None:
             add("tensorrt", rest)
             return tuple(pieces), cuts
@@ -253,7 +246,7 @@ def _pieces(
             return tuple(pieces), [*cuts, cut]
         head, tail = divide(rest, cut)
         add("tensorrt", head)
-        back = plan_return(tail, table, plugins, avoid)
+        back = plan_return(tail, table)
         if back is None:
             add("onnxruntime", tail)
             return tuple(pieces), cuts

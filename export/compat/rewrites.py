@@ -6,7 +6,7 @@ and to rounding on floats, or None where it cannot. It is applied only to nodes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -288,22 +288,20 @@ REWRITES: dict[str, Rewrite] = {
 }
 
 
-def rewrite(model: ModelProto, table: Table, plugins: Collection[str] = ()) -> list[Rewritten]:
+def rewrite(model: ModelProto, table: Table) -> list[Rewritten]:
     """Rewrite, in place, every node that does not fit `table` and has a faithful rewrite."""
-    return _rewrite_graph(model.graph, view_of(model), table, plugins)
+    return _rewrite_graph(model.graph, view_of(model), table)
 
 
-def _rewrite_graph(
-    graph: GraphProto, view: View, table: Table, plugins: Collection[str]
-) -> list[Rewritten]:
+def _rewrite_graph(graph: GraphProto, view: View, table: Table) -> list[Rewritten]:
     done: list[Rewritten] = []
     nodes: list[NodeProto] = []
     for node, seen in zip(graph.node, view.graph.node, strict=True):
         bodies = [a.g for a in node.attribute if a.type == AttributeProto.GRAPH]
         for body, (_, inner) in zip(bodies, view.inner(seen), strict=True):
-            done += _rewrite_graph(body, inner, table, plugins)
+            done += _rewrite_graph(body, inner, table)
         make = REWRITES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-        findings = check_node(seen, view, table, plugins) if make else []
+        findings = check_node(seen, view, table) if make else []
         new = make(seen, view) if make and findings else None
         if new is None or any(n.op_type not in table.operators for n in new):
             nodes.append(node)
