@@ -299,7 +299,7 @@ def _run(model: onnx.ModelProto, tensors: list[Arrays], file: str) -> list[Run]:
     runs = []
     for held in tensors:
         try:
-            feed = {value.name: held[value.name] for value in session.getinputs_of()}
+            feed = {value.name: held[value.name] for value in session.get_inputs()}
             outputs = [value.name for value in session.get_outputs()]
             made = dict(zip(outputs, session.run(outputs, feed), strict=True))
         except KeyError as error:
