@@ -1,4 +1,4 @@
-"""Class names for a manifest: from a file of the user's, else the checkpoint, else the model's own set."""
+"""Class names for a manifest: from the user's file, else the checkpoint, else the model's own set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from splitwatt.engines.bundle.manifest import Head
 from splitwatt.engines.labels import labels as names_of
 
 _LIMIT_BYTES = 4 << 20
-# The keys under which training scripts save names: a list, or a mapping of either direction.
+# The keys under which training scripts save names: a list, or a mapping from or to the ids.
 _KEYS = ("labels", "class_names", "classes", "names", "class_to_idx", "id2label")
 
 
@@ -44,7 +44,7 @@ def read_labels(path: str) -> list[str]:
 
 
 def names_in(content: Any) -> list[str] | None:
-    """The class names that a checkpoint or a config holds besides the weights; None without."""
+    """The class names that a checkpoint or a config has under one of the usual keys; None if it has none."""
     if not isinstance(content, Mapping):
         return None
     return next((names for key in _KEYS if (names := _names(content.get(key)))), None)
@@ -56,9 +56,9 @@ def with_labels(
     """A head with its class names.
 
     Args:
-        classes: outputs of the head, background included; None: not known.
-        given: the user's or the checkpoint's names; None: the head's own set where it has as many.
-        source: the file of `given`, for the sentence.
+        classes: the head's outputs, background included; None if unknown.
+        given: the user's or the checkpoint's names; None for the head's own set, if it has as many.
+        source: the file of `given`, for the error text.
 
     Raises:
         UsageError: fewer or more names than outputs.

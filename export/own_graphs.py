@@ -55,20 +55,20 @@ from splitwatt.export.tracing.pieces import (
     write_piece,
 )
 
-_COUNTED = "it is not known whether the graphs' weights are trained; they count as trained"
+_COUNTED = "nobody stated whether the graphs' weights are trained; they count as trained"
 _LATENT = "latent"
 _SIZES = ("input_size", "valid_size")
 _BOXES = ("boxes", "labels", "scores")
 _MASKS = ("int32", "int64", "uint8")
-# Symbols that a table has besides those seen on the packaged photographs, each side.
+# How many more symbols a table has than were seen on the packaged photographs, on each side.
 _MARGIN = 4
 
 
 @dataclass(frozen=True)
 class Graphs:
-    """What to make a bundle of; `server` and `tables` are None for a local model.
+    """The files of a bundle; `server` and `tables` are None for a local model.
 
-    trained: false: reports mark every byte and answer as those of untrained weights.
+    trained: if False, reports mark every byte and answer as those of untrained weights.
     """
 
     name: str
@@ -86,7 +86,7 @@ def make(graphs: Graphs, target: Target, server_target: Target, out: Path) -> Ma
 
     Raises:
         BundleError: a file that is no ONNX graph.
-        UsageError: graphs whose tensors do not meet, or are not those of any task.
+        UsageError: tensors of the two graphs that do not match, or outputs that belong to no task.
         ExportError: a graph that does not run on the packaged photographs.
     """
     board = _load(graphs.board)
@@ -148,10 +148,10 @@ def make(graphs: Graphs, target: Target, server_target: Target, out: Path) -> Ma
 
 
 def read_preprocess(name: str) -> Preprocess:
-    """The preprocessing of a task as in sc2bench, or from a JSON file.
+    """A task's preprocessing as in sc2bench, or that of a JSON file.
 
     Raises:
-        UsageError: neither.
+        UsageError: no task and no file of that name.
         BundleError: the file is not of the form of the manifest's key `preprocess`.
     """
     if name in SC2_TASKS:
@@ -223,7 +223,7 @@ def _meet(graphs: Graphs, board: onnx.ModelProto, server: onnx.ModelProto) -> No
     """Name the tensor between both graphs `latent`.
 
     Raises:
-        UsageError: not one tensor, or another type or shape; states both sides.
+        UsageError: more than one tensor, or another type or shape; the error has both sides.
     """
     made = list(board.graph.output)
     taken = [value for value in inputs_of(server) if value.name not in _SIZES]
@@ -253,10 +253,10 @@ def _said(values: Sequence[onnx.ValueInfoProto]) -> str:
 
 
 def _task(model: onnx.ModelProto, file: str) -> str:
-    """What the last graph's outputs answer; their names become splitwatt's.
+    """The task that the last graph's outputs belong to; the outputs get splitwatt's names.
 
     Raises:
-        UsageError: the outputs of no task.
+        UsageError: the outputs belong to no task.
     """
     ports = ports_of(model.graph.output, [])
     if {port.name for port in ports} == set(_BOXES):
@@ -294,7 +294,7 @@ def _as_int32(graph: onnx.GraphProto) -> None:
 
 
 def _run(model: onnx.ModelProto, tensors: list[Arrays], file: str) -> list[Run]:
-    """Run a graph on every photograph; its outputs join the tensors."""
+    """Run a graph on every photograph; its outputs are added to the tensors."""
     session = open_session(model)
     runs = []
     for held in tensors:
@@ -331,7 +331,7 @@ def _tables(graphs: Graphs, latents: Sequence[np.ndarray], notes: list[str]) -> 
 
 
 def fit_tables(latents: Sequence[np.ndarray]) -> Tables:
-    """A table for each channel, of what rounding gives for latents (1, C, H, W).
+    """A table for each channel, fitted to the rounded values of latents (1, C, H, W).
 
     Raises:
         ExportError: values too far apart for tables of 16 bits.

@@ -24,7 +24,7 @@ from splitwatt.export.spec import SC2_TASKS, Checkpoint, Network, System
 PAGE = "docs/adding-a-model.md"
 _LIMIT_BYTES = 1 << 20
 _LONGEST = 4096  # of a joined text
-# Of a document, aliases written out: merged mappings grow with each level of them.
+# The limit of a document's values with all aliases expanded: merged mappings grow with each level.
 _MOST_VALUES = 100_000
 _PARTS = {"classification": "classifier", "detection": "detector", "segmentation": "segmenter"}
 _TASK_OF = {"faster_rcnn_model": "detection", "deeplabv3_model": "segmentation"}
@@ -34,7 +34,7 @@ _TASKS = tuple(_PARTS)
 
 @dataclass(frozen=True)
 class Model:
-    """One `key` with its `kwargs` (`name` and `params` in older files); `at` is where it lies."""
+    """One `key` with its `kwargs` (`name` and `params` in older files); `at` is its place in the file."""
 
     at: str
     key: str
@@ -43,14 +43,14 @@ class Model:
 
 @dataclass(frozen=True)
 class Student:
-    """What a YAML describes: the model of each task, on one preprocessing."""
+    """The models of a YAML, one for each task, with the same preprocessing."""
 
     path: str
     models: Mapping[str, Model]
 
 
 class _Reader(yaml.SafeLoader):
-    """Plain values; the tags of torchdistill as inert ones."""
+    """Reads plain values; torchdistill's tags become plain values too."""
 
 
 def _inert(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
@@ -76,11 +76,11 @@ for _tag in ("pathjoin", "expanduser", "abspath", "import_get", "import_call",
 
 
 def _expanded(node: Any, known: dict[int, int]) -> int:
-    """How many values a document has where each alias is written out."""
+    """How many values a document has with all aliases expanded."""
     if not isinstance(node, yaml.CollectionNode):
         return 1
     if id(node) not in known:
-        known[id(node)] = _MOST_VALUES + 1  # of an alias inside itself
+        known[id(node)] = _MOST_VALUES + 1  # for an alias inside itself
         inner = (part for one in node.value for part in (one if isinstance(one, tuple) else (one,)))
         known[id(node)] = 1 + sum(_expanded(part, known) for part in inner)
     return known[id(node)]
@@ -90,14 +90,14 @@ def read(path: str) -> dict[str, Any]:
     """The file as plain values.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML, or holds a tag that torchdistill has not.
+        ConfigError: it cannot be read, is no YAML, or has a tag that torchdistill does not know.
     """
     data = read_bounded(path, _LIMIT_BYTES, ConfigError)
     try:
         loader = _Reader(data.decode("utf-8"))
         node = loader.get_single_node()
         if _expanded(node, {}) > _MOST_VALUES:
-            raise yaml.YAMLError(f"its aliases stand for more than {_MOST_VALUES} values")
+            raise yaml.YAMLError(f"its aliases expand to more than {_MOST_VALUES} values")
         document = None if node is None else loader.construct_document(node)
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}")
@@ -113,11 +113,10 @@ def system(path: str, name: str | None = None) -> System:
     """The student of a YAML file as a row of the zoo.
 
     Args:
-        name: of the model; None: the file's own.
+        name: the model's name; None for the file's own.
 
     Raises:
-        ConfigError: a YAML of another schema, or a class that is not exported; names the file and
-            the key.
+        ConfigError: another schema, or a class that is not exported; names the file and the key.
     """
     if name is None:
         name = re.sub(r"[^a-z0-9_.]+", "_", Path(path).stem.lower()).strip("_.")
@@ -125,7 +124,7 @@ def system(path: str, name: str | None = None) -> System:
 
 
 def from_document(document: dict[str, Any], path: str, name: str) -> System:
-    """The student of a config that was read already; `path` is its name in errors. See `system`."""
+    """Like `system`, for a config that was read already; `path` is its name in errors."""
     student, files = _student(document, path)
     first = next(
         (t for t in ("detection", "segmentation") if t in student.models), "classification"
@@ -212,7 +211,7 @@ def _student(document: dict[str, Any], path: str) -> tuple[Student, tuple[Checkp
 
 
 def _checkpoints(rows: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
-    """The files that the config saves to, or loads from, under the roles of the tasks."""
+    """The files that the config saves or loads, one for each task."""
     entries = []
     for task, row in rows.items():
         kwargs = row.get("kwargs", row.get("params")) or {}

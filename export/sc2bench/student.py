@@ -1,4 +1,4 @@
-"""The network of a `Student`: only classes of sc2bench's registries, only arguments that are numbers."""
+"""The network of a `Student`, made only of classes in sc2bench's registries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from splitwatt.export.sc2bench.config import PAGE, Model, Student, model_at
 from splitwatt.export.spec import Network
 
 _T = TypeVar("_T")
-# Bits a symbol that random latents are spread over: a config names no rate.
+# Bits per symbol of random latents: a config names no rate.
 _BITS = 2.0
 _FOR_TRAINING = frozenset(
     ("pretrained", "weights", "skips_avgpool", "skips_fc", "skips_head", "analysis_config", "inplanes",
@@ -39,7 +39,7 @@ _HEAD = re.compile(
     r"return_layer_dict|rpn_p(re|ost)_nms_top_n_train|(rpn|box)_((fg|bg)_iou_thresh|"
     r"batch_size_per_image|positive_fraction)"
 )
-# What torchdistill's transforms say of a bottleneck of 8 bits.
+# Arguments of torchdistill's transforms for a bottleneck of 8 bits.
 _CHANNEL_ONLY = frozenset(("bottleneck_idx", "output_channel", "compressor_transform",
                            "decompressor_transform", "compressor_transform_params",
                            "decompressor_transform_params"))  # fmt: skip
@@ -78,7 +78,7 @@ def build(student: Student, shared: str) -> Network:
     """The network, without weights.
 
     Args:
-        shared: what the encoder's random weights are seeded by.
+        shared: the seed of the encoder's random weights.
 
     Raises:
         ConfigError: a class that sc2bench does not register or splitwatt does not export; names the
@@ -176,7 +176,7 @@ def _trunk(model: Model, alone: str) -> trunks.Trunk:
     name = kwargs.get(argument, _DEFAULTS[argument])
     if name not in known():
         raise ConfigError(
-            f"{model.at}.kwargs.{argument} is '{name}', which {model.key} has not",
+            f"{model.at}.kwargs.{argument} is '{name}', which is no model for {model.key}",
             f"see {PAGE} for a trunk of your own",
         )
     _plain_preparation(model)
@@ -243,7 +243,7 @@ def _entropic(model: Model) -> EntropicResNet:
 
 
 def _guarded(model: Model, make: Callable[[], _T]) -> _T:
-    """Arguments of a file may be anything: what sc2bench raises for them, in a sentence."""
+    """Turn what sc2bench raises for a file's arguments into one sentence."""
     try:
         return make()
     except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, KeyError,

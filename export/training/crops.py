@@ -10,7 +10,7 @@ from PIL import Image
 
 from splitwatt.export.training.photographs import Photograph
 
-# Area and shape of a random crop; how often a stamp is laid over it, and how large.
+# Area and shape of a random crop; how often a stamp is pasted onto it, and the stamp's size.
 _AREA, _SHAPE = (0.2, 1.0), 4 / 3
 _STAMPED, _STAMP_SIDE = 0.35, (0.4, 0.95)
 

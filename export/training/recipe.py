@@ -1,4 +1,4 @@
-"""A backbone of timm with weights of the user's own: what is trained on it, and its `--zoo` file."""
+"""The recipe for a timm backbone with the user's own weights, and its `--zoo` file."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def own(
     """The recipe of a backbone, and its weights.
 
     Args:
-        out: the folder that is trained to.
-        name: of the split model; None: `split_` and the backbone's.
-        at: the module that ends the encoder; None: EfficientNet-Lite0's, none of another backbone.
-        weights: a file of the backbone's weights; None: the one that timm downloaded.
+        out: the folder for the results.
+        name: of the split model; None for `split_` and the backbone's name.
+        at: the last module of the encoder; None for the packaged split of EfficientNet-Lite0.
+        weights: a file of the backbone's weights; None for the one that timm downloaded.
 
     Raises:
         UsageError: no such backbone, or no weights of it.
@@ -101,7 +101,7 @@ def preprocess_of(config: Any, backbone: str) -> Preprocess:
 
 
 def _classes(config: Any, loaded: LoadedFile) -> int:
-    """Of the last layer in the file; of timm's own model where the file names it otherwise."""
+    """The classes of the file's last layer, or of timm's model if the file has another name for it."""
     names = [config.classifier] if isinstance(config.classifier, str) else config.classifier or ()
     heads = [loaded.state[f"{n}.weight"] for n in names if f"{n}.weight" in loaded.state]
     classes = len(heads[0]) if heads else int(config.num_classes)
@@ -113,7 +113,7 @@ def _classes(config: Any, loaded: LoadedFile) -> int:
 
 
 def write(recipe: Trained, backbone: Any, labels: tuple[str, ...] | None) -> None:
-    """What an export of `recipe` needs besides the trained weights: zoo.py and the backbone's."""
+    """Write the other files that an export of `recipe` needs: zoo.py and the backbone's weights."""
     (file,) = recipe.model.paths
     content = {"state_dict": backbone.state_dict(), "labels": labels}
     write_atomic_with(file, lambda opened: torch.save(content, opened))

@@ -30,9 +30,7 @@ _own: dict[str, tuple[System, str]] = {}
 
 
 def systems() -> dict[str, System]:
-    """Every system by name: the packaged ones in the order of the files and of their lists, then a
-    user's own.
-    """
+    """Every system by name: the packaged ones, then the user's own."""
     return {**_packaged(), **{name: row for name, (row, _) in _own.items()}}
 
 
@@ -158,18 +156,18 @@ def _packaged() -> dict[str, System]:
 
 
 def names() -> list[str]:
-    """Every row's name with each of its rate points: what a bundle may be called."""
+    """The name of every row with each of its rate points: all names of bundles."""
     known = [system for system in systems().values() if not system.unavailable]
     return [full_name(system, rate) for system in known for rate in rates(system)]
 
 
 def rates(system: System) -> tuple[str | None, ...]:
-    """The rate points of a system, (None,) where it has but one."""
+    """The rate points of a system, (None,) if it has only one."""
     return system.rates or (None,)
 
 
 def full_name(system: System, rate: str | None) -> str:
-    """`ladon_r50@0.32`, `jpeg@50+resnet50`; the bare name where there are no rate points."""
+    """`ladon_r50@0.32`, `jpeg@50+resnet50`; the bare name if there are no rate points."""
     return str(ModelName(system.name, rate))
 
 
@@ -197,6 +195,6 @@ def find(name: str) -> tuple[System, str | None]:
         points = ", ".join(system.rates)
         raise UsageError(
             f"{base} has no rate point '{rate}'",
-            f"known: {points}" if points else f"it has none: write {base}",
+            f"known: {points}" if points else f"it has no rate points: write {base}",
         )
     return system, rate

@@ -279,7 +279,7 @@ def test_a_compressor_of_ones_own_finds_its_backbone_in_timms_cache(tmp_path, mo
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="nobody published its compressor: train it"):
+    with pytest.raises(UsageError, match="its compressor was never published: train it"):
         prepare("frankensplit_swin_b", "cpu", None, None, "b")
     (tmp_path / "own").mkdir()
     path = tmp_path / "own" / "my_compressor.pt"
