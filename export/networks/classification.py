@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,16 +19,22 @@ from splitwatt.export.weights.random_weights import fit_batch_norms, level
 LOGIT_SPREAD = 6.0
 
 
-class Classifier(Network):
+class WholeModel(Network):
+    """A model of torchvision as it is, in the attribute `model`."""
+
+    model: Any
+
+    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
+        """The checkpoint `model`: torchvision's state_dict, or torchdistill's."""
+        fill(self.model, states["model"].state, states["model"])
+        return []
+
+
+class Classifier(WholeModel):
     """image -> logits."""
 
     def __init__(self, name: str) -> None:
         self.model = models.get_model(name, weights=None).eval()
-
-    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
-        """The checkpoint `model`: torchvision's state_dict."""
-        fill(self.model, states["model"].state, states["model"])
-        return []
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
         """Fitted statistics, and classes that differ from photograph to photograph."""

@@ -15,8 +15,8 @@ from torchvision.models.detection.image_list import ImageList
 from splitwatt.export import ports
 from splitwatt.export.graphs.rcnn import Rcnn
 from splitwatt.export.graphs.ssd import Ssd
-from splitwatt.export.spec import LoadedFile, Network, Part, Photo
-from splitwatt.export.weights.checkpoints import fill
+from splitwatt.export.networks.classification import WholeModel
+from splitwatt.export.spec import Part, Photo
 from splitwatt.export.weights.random_weights import (
     class_offsets,
     fit_batch_norms,
@@ -33,19 +33,14 @@ CLASS_SPREAD, OBJECT_SPREAD, BOX_SPREAD = 2.0, 1.5, 0.8
 SATURATION = 32.0
 
 
-class Detector(Network):
+class Detector(WholeModel):
     """A whole torchvision detector of COCO's 91 classes."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.model: Any = models.get_model(
+        self.model = models.get_model(
             name, weights=None, weights_backbone=None, num_classes=91
         ).eval()
-
-    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
-        """The checkpoint `model`: torchvision's state_dict."""
-        fill(self.model, states["model"].state, states["model"])
-        return []
 
 
 class SsdNetwork(Detector):
