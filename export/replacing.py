@@ -1,4 +1,4 @@
-"""A folder that is replaced as a whole, or stays what it was."""
+"""Replaces a folder as a whole, or leaves it unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A part made to fit its target: rewritten, cut where it must be, and a report of what was done."""
+"""Fits a part to its target: rewrites it, cuts it where it must, and reports both."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _TENSOR_NAME = re.compile(r" \('[^']*'\)")
 
 @dataclass(frozen=True)
 class Piece:
-    """One graph to deploy: the part's own name, or that with `.2`, `.3`, ... for what follows a cut.
+    """One graph to deploy, with the part's own name, or with `.2`, `.3`, ... after a cut.
 
-    runtime: `tensorrt` where TensorRT can run it (onnxruntime always can), else `onnxruntime`.
-    largest: input -> its largest shape, of inputs whose length depends on what an image shows.
+    runtime: `tensorrt` if TensorRT can run it (onnxruntime always can), else `onnxruntime`.
+    largest: input -> its largest shape, for inputs whose length depends on the image's content.
     """
 
     name: str
@@ -41,8 +41,8 @@ class Piece:
 class CutReport:
     """A part that was cut: nodes and products of both runtimes, and what crosses between them.
 
-    nodes_before, macs_before: TensorRT's; nodes_after: onnxruntime's. macs are multiply-accumulates
-    with as many boxes as there can be, None where they depend on the image otherwise.
+    nodes_before, macs_before: of TensorRT; nodes_after: of onnxruntime. macs are multiply-accumulates
+    with the largest number of boxes, None if they depend on the image in another way.
     """
 
     nodes_before: int
@@ -54,11 +54,11 @@ class CutReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What was done to a part so that its target runs it; `lines` to print, `to_json` for files.
+    """How a part was changed for its target; `lines` to print, `to_json` for files.
 
-    tables: titles of the operator tables that it was held against.
+    tables: the titles of the operator tables that it was checked against.
     folded: nodes that were replaced by constants.
-    reasons: operator and reason -> how many nodes, for what TensorRT does not run.
+    reasons: operator and reason -> number of nodes that TensorRT does not run.
     """
 
     part: str
@@ -85,7 +85,7 @@ class Report:
         }
 
     def lines(self) -> list[str]:
-        """What to print: one line per kind of change, nothing for a part that fits as it is."""
+        """Lines to print, one for each kind of change; none for a part that fits unchanged."""
         if self.on_tensorrt == "not asked" or (self.on_tensorrt == "whole" and not self.rewritten):
             return []
         said = {
@@ -114,7 +114,7 @@ class Fitted:
 def tables_of(target: Target) -> tuple[Table | None, Table]:
     """TensorRT's table, None for a target without it, and onnxruntime's.
 
-    Where TensorRT for RTX serves the target too, its table, which narrows TensorRT's.
+    If TensorRT for RTX serves the target too, the first is its table, a subset of TensorRT's.
 
     Raises:
         ConfigError: the table of TensorRT for RTX narrows another version of TensorRT.
@@ -141,7 +141,7 @@ def fit(
     target: Target,
     sizes: Mapping[str, Sequence[int]] | None = None,
 ) -> Fitted:
-    """Make a part run on `target`, `model` itself left as it is.
+    """Fit a part to `target`; `model` itself is not changed.
 
     The opset and IR version must be within what the target's tools read. Every piece runs on the
     target's onnxruntime; where the target has TensorRT, every second piece runs there too, the first
@@ -152,7 +152,7 @@ def fit(
         sizes: shapes of the inputs to count multiply-accumulates at.
 
     Raises:
-        ExportError: a node that neither runtime of the target runs, in one sentence.
+        ExportError: a node that no runtime of the target runs.
     """
     tensorrt, runtime = tables_of(target)
     opset, ir = target.facts.get("opset_ceiling"), target.facts.get("ir_ceiling")
@@ -255,7 +255,7 @@ def _pieces(
 
 
 def _demand(findings: list[Finding], part: str, target: str) -> None:
-    """Raise if there are findings, and name the first."""
+    """Raise an error that names the first finding, if there is any."""
     if findings:
         more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
         raise ExportError(
@@ -265,13 +265,13 @@ def _demand(findings: list[Finding], part: str, target: str) -> None:
 
 
 def _counted(findings: Collection[Finding]) -> dict[str, int]:
-    """Reasons without the names of nodes and tensors, with how many nodes each holds for."""
+    """Reasons without the names of nodes and tensors -> the number of nodes."""
     texts = (f"{f.op_type} ({f.rule}): {_TENSOR_NAME.sub('', f.reason)}" for f in findings)
     return dict(Counter(texts).most_common())
 
 
 def _cut_report(cuts: Sequence[Cut]) -> CutReport:
-    """What each runtime has: cuts 0, 2, ... end a piece of TensorRT's, the others one of onnxruntime's."""
+    """The share of each runtime: cuts 0, 2, ... end a piece of TensorRT, the others one of onnxruntime."""
     heads, backs = cuts[::2], cuts[1::2]
     before = [cut.macs_prefix for cut in heads]
     nodes = sum(len(cut.prefix) for cut in heads)

@@ -15,7 +15,7 @@ from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import fill
 from splitwatt.export.weights.random_weights import fit_batch_norms, level
 
-# Standard deviation of random logits: the best of 1000 classes then gets some tenths.
+# Standard deviation of random logits: the best of 1000 classes then gets a probability of some tenths.
 LOGIT_SPREAD = 6.0
 
 
@@ -37,7 +37,7 @@ class Classifier(WholeModel):
         self.model = models.get_model(name, weights=None).eval()
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
-        """Fitted statistics, and classes that differ from photograph to photograph."""
+        """Make random weights: fitted statistics, and classes that differ between photographs."""
         images = torch.from_numpy(squares())
         fit_batch_norms([self.model], lambda: self.model(images))
         last = [m for m in self.model.modules() if isinstance(m, nn.Linear)][-1]

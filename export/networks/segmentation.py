@@ -1,4 +1,4 @@
-"""torchvision's segmentation models as one local part, and what segmentation heads have alike."""
+"""torchvision's segmentation models as one local part."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Segmenter(WholeModel):
         ).eval()
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
-        """Fitted statistics, and about the same share of pixels for every class."""
+        """Make random weights: fitted statistics, and about as many pixels for every class."""
         images = torch.from_numpy(squares())
         head = self.model.classifier
         last = [head[-1]] if isinstance(head, nn.Sequential) else [

@@ -26,7 +26,7 @@ from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo, plai
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.random_weights import fit_batch_norms, level, level_while, seeded
 
-# Standard deviation of random logits: the best of 1000 classes then gets some tenths.
+# Standard deviation of random logits: the best of 1000 classes then gets a probability of some tenths.
 LOGIT_SPREAD = 4.0
 FEATURES = ("f1", "f2", "f3", "f4")
 # The stages whose outputs are f1 to f4, as the papers' configurations return them to the pyramid.
@@ -54,7 +54,7 @@ def deeplab(model: Any, num_classes: int = 21) -> Any:
 
 
 def channels(model: Any) -> tuple[int, ...]:
-    """How many f1 to f4 of a splittable ResNet have."""
+    """The numbers of channels of f1 to f4 of a splittable ResNet."""
     f1 = [m for m in model.bottleneck_layer.modules() if isinstance(m, nn.Conv2d)][-1].out_channels
     ends = []
     for layer in (model.layer2, model.layer3, model.layer4):
@@ -89,10 +89,10 @@ class SplitNetwork(Network):
 
     Args:
         trunk: from `splitwatt.export.networks.trunks`; its modules are shared with the heads' models.
-        bits: a symbol that random latents are spread over.
-        shared: what the encoder's random weights are seeded by.
-        rcnn, segmenter: models on the trunk's from `faster_rcnn` and `deeplab`, where they are
-            served; of a ResNet only.
+        bits: bits per symbol of random latents.
+        shared: the seed of the encoder's random weights.
+        rcnn, segmenter: models from `faster_rcnn` and `deeplab` on the trunk's model, a ResNet; None
+            if the task is not served.
         classifies: whether the trunk's own head is served.
     """
 
@@ -128,7 +128,7 @@ class SplitNetwork(Network):
         return self.bottleneck.encoder_modules
 
     def features(self, latent: Tensor) -> list[Tensor]:
-        """f1 to f4 by the papers' own modules; the last is f4 where there are fewer."""
+        """f1 to f4 by the papers' own modules; with fewer stages the last one is f4."""
         outputs = [self.bottleneck.decoder(latent)]
         for stage in self.trunk.stages:
             outputs.append(stage(outputs[-1]))
@@ -137,7 +137,7 @@ class SplitNetwork(Network):
     # -- weights ---------------------------------------------------------------------------------
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
-        """The body from the first file; heads from theirs, their copies of the body compared."""
+        """Load the body from the first file and each head from its own; copies of the body are compared."""
         notes: list[str] = []
         for role, loaded in states.items():
             is_body = not notes and role == next(iter(states))
@@ -147,7 +147,7 @@ class SplitNetwork(Network):
     # -- random weights --------------------------------------------------------------------------
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
-        """An encoder seeded by what shares it; statistics, classes and boxes that spread."""
+        """Make random weights: the encoder is seeded by `shared`, and classes and boxes are spread."""
         images = torch.from_numpy(squares())
         with seeded(self.shared):
             latents = self.bottleneck.fit(images, self.bits)
@@ -160,7 +160,7 @@ class SplitNetwork(Network):
                 fit_rcnn(self.rcnn, self.rcnn_graph, makers, photos, key)
 
     def _fit_body(self, latents: Tensor) -> Tensor:
-        """Fit body and segmenter in one pass; returns its f4."""
+        """Fit body and segmenter in one pass; returns f4."""
         last: list[nn.Module] = []
         modules: list[nn.Module] = list(self.trunk.stages)
         if self.segmenter is not None:
@@ -231,7 +231,7 @@ class SplitNetwork(Network):
         return tuple(map(ports.maps, FEATURES, channels(self.model)))
 
     def _batched(self, port: Port) -> Port:
-        """Of any number of images, unless the trunk's features are of one size."""
+        """The port for any number of images, unless the trunk takes features of one size only."""
         return port if self.trunk.fixed_size else ports.batched(port)
 
     def _detector(self) -> Part:

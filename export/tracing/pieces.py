@@ -1,7 +1,7 @@
-"""A part's graph as its target runs it: fitted, cut where it must be, and still what it was.
+"""A part's graph as its target runs it: fitted, cut where it must be, and compared with the whole.
 
-What runs after a cut may move an output by as much as PyTorch and onnxruntime differ, no more: the
-pieces are run one after the other on the photographs and compared with the whole.
+The pieces are run one after the other on the photographs; their outputs may differ from the whole's by
+as much as PyTorch and onnxruntime do, no more.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Run:
-    """What a whole part was given and what it made, on one photograph."""
+    """The inputs and outputs of a whole part on one photograph."""
 
     given: Arrays
     made: Arrays
@@ -42,7 +42,7 @@ class Run:
 class Placed:
     """The pieces of a part in the order they run.
 
-    feeds: what each takes for the first photograph.
+    feeds: the inputs of each for the first photograph.
     """
 
     pieces: tuple[Piece, ...]
@@ -54,10 +54,10 @@ def place(model: onnx.ModelProto, part: Part, target: Target, runs: Sequence[Run
     """Fit a part to its target; `model` is left as it is.
 
     Args:
-        runs: of the whole, on every photograph; sizes are counted at the first.
+        runs: the whole on every photograph; costs are counted at the first one's size.
 
     Raises:
-        ExportError: the target cannot run it, or the pieces do not make what the whole made.
+        ExportError: the target cannot run it, or the pieces give other outputs than the whole.
     """
     sizes = {name: list(array.shape) for name, array in runs[0].given.items()}
     fitted = fit(model, part.name, target, sizes)
@@ -88,7 +88,7 @@ def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
 
 
 def ports_of(values: Sequence[onnx.ValueInfoProto], known: Sequence[Port]) -> list[Port]:
-    """A graph's inputs or outputs: the part's own as it states them, others as the graph does."""
+    """A graph's inputs or outputs; for the part's own tensors, the ports in `known`."""
     own = {port.name: port for port in known}
     return [own.get(value.name) or _port(value) for value in values]
 
@@ -143,7 +143,7 @@ def inputs_of(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
 
 
 def params_after(piece: Piece, before: int) -> int:
-    """The parameters of what comes after a cut: the weights and biases of its products.
+    """The parameters of a piece after a cut: the weights and biases of its products.
 
     Args:
         before: parameters of the whole part.
@@ -162,7 +162,7 @@ def params_after(piece: Piece, before: int) -> int:
 def macs_of_pieces(placed: Placed, total: int) -> list[int]:
     """Multiply-accumulates of each piece at its feed; they add up to the part's `total`.
 
-    The first piece has what is left; a later one whose products ONNX cannot count has none.
+    The first piece gets the rest; a later one whose products ONNX cannot count gets 0.
     """
     counts = []
     for piece, feed in zip(placed.pieces[1:], placed.feeds[1:], strict=True):
@@ -172,7 +172,7 @@ def macs_of_pieces(placed: Placed, total: int) -> list[int]:
 
 
 def _run(pieces: Sequence[Piece], part: Part, runs: Sequence[Run]) -> tuple[Arrays, ...]:
-    """Run the pieces on every photograph, compare, and return what each takes for the first."""
+    """Run the pieces on every photograph and compare; returns each one's inputs for the first."""
     tensors = [dict(run.given) for run in runs]
     first: list[Arrays] = []
     for piece in pieces:
@@ -189,7 +189,7 @@ def _run(pieces: Sequence[Piece], part: Part, runs: Sequence[Run]) -> tuple[Arra
 
 
 def _compare(part: Part, outputs: Arrays, due: Arrays) -> None:
-    """Raise ExportError unless a photograph's outputs are those of the whole part."""
+    """Raise ExportError unless a photograph's outputs match those of the whole part."""
     if part.compare == "boxes":
         paired = len(match(outputs, due))
         if not paired == len(due["scores"]) == len(outputs["scores"]):

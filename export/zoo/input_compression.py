@@ -36,8 +36,8 @@ _CONTEXT = (
 class InputCodec:
     """One way to send an image.
 
-    rates: qualities in the codec's own scale; "lossless" is without one.
-    multiple: what the sides of its input must be multiples of; None for a file format.
+    rates: qualities in the codec's own scale; "lossless" has none.
+    multiple: the sides of its input must be multiples of it; None for a file format.
     """
 
     name: str
@@ -87,7 +87,7 @@ _CODECS = (
                unavailable="no package has its network, and FrankenSplit took weights that only its "
                "authors' own repository had; its published figures can be put beside a run"),
     InputCodec("lu2022", FRANKENSPLIT, "Lu et al.: Transformer-based Image Compression, DCC 2022",
-               unavailable="no package has its network, and its weights were not to be had by "
+               unavailable="no package has its network, and its weights were not available to "
                "FrankenSplit's authors either; its published figures can be put beside a run"),
 )  # fmt: skip
 CODEC_ROWS = {codec.name: codec for codec in _CODECS}

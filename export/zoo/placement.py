@@ -7,7 +7,7 @@ from __future__ import annotations
 from splitwatt.export.spec import Checkpoint, Network, System
 from splitwatt.export.weights.sc2_release import PAGE, system
 
-# The betas of the released checkpoints; from the dearest to the cheapest.
+# The betas of the released checkpoints, from the most to the fewest bytes.
 _BETAS = {
     "layer1": ("1.0e-15", "5.0e-11", "8.0e-10", "1.28e-8", "1.024e-7", "8.192e-7", "6.5536e-6",
                "1.0e-5", "1.0e-4"),

@@ -41,7 +41,7 @@ class AutoregressiveCompressor(NeuralCompressor):
         return Coding("autoregressive", tuple(Tables.from_compressai(part) for part in both))
 
     def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The side latent; then the latent, and the middle place for the part `context`."""
+        """The side latent; then the latent, and the middle position as input of the part `context`."""
         if "side" in outputs:
             return {"side": quantised(self.model.entropy_bottleneck, outputs["side"])}
         if "hyper" not in outputs:
@@ -57,7 +57,7 @@ class AutoregressiveCompressor(NeuralCompressor):
         }
 
     def _walk(self, latent: Tensor, hyper: Tensor) -> Tensor:
-        """The decoded latent with its empty edge, as CompressAI makes it, place by place."""
+        """The decoded latent with its empty edge, position by position as in CompressAI."""
         edge = KERNEL // 2
         known = F.pad(torch.zeros_like(latent), (edge,) * 4)
         for y in range(hyper.shape[2]):

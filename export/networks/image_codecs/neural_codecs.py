@@ -31,7 +31,7 @@ from splitwatt.export.weights.random_weights import (
     widening,
 )
 
-# Of photographs in 0 to 1, give or take: what random weights decode to.
+# Mean and deviation of what random weights decode to, about those of photographs in 0 to 1.
 _MIDDLE, _CONTRAST = 0.5, 0.2
 # A side latent's deviation, and a scale's and a mean's, relative to the latent's own.
 SIDE, VARIATION = 3.0, 0.3
@@ -40,7 +40,7 @@ GAUSSIAN_BITS = 2.05
 
 
 class NeuralCompressor(Compressor):
-    """What both kinds have: transforms and their weights, the same before every model."""
+    """The transforms and their weights, which are the same before every model."""
 
     def __init__(self, name: str, rate: str) -> None:
         self.key, self.rate = f"{name}@{rate}", rate
@@ -53,7 +53,7 @@ class NeuralCompressor(Compressor):
         self._bits = bits_between(qualities[-1] - int(rate), len(qualities))
 
     def load(self, states: Mapping[str, LoadedFile]) -> None:
-        """The checkpoint `codec`: CompressAI's, with the tables saved in it where there are any."""
+        """Load the checkpoint `codec`, CompressAI's, with its saved tables if it has any."""
         loaded = states["codec"]
         state = load_pretrained(dict(loaded.state))
         fill(self.model, state, loaded)
@@ -63,7 +63,7 @@ class NeuralCompressor(Compressor):
         self.model.update()
 
     def fit_random(self) -> None:
-        """Random weights that spread photographs over some bits and bring back something."""
+        """Make random weights that spread latents over some bits and decode to something visible."""
         with seeded(self.key), torch.no_grad():
             mix_gdns(self.model)
             images = _unit_squares()
@@ -80,7 +80,7 @@ class NeuralCompressor(Compressor):
         return widening(latent, self._bits)
 
     def _fit_entropy(self, latent: Tensor) -> Tensor:
-        """Fit the entropy model to a double latent; the rounded one."""
+        """Fit the entropy model to a double latent; returns the rounded latent."""
         raise NotImplementedError
 
     def _decoder(self, latent: int) -> Part:
