@@ -6,12 +6,15 @@ Progress is saved; a run that was stopped continues where it was, to the same we
 
 from __future__ import annotations
 
+import contextlib
 import math
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import psutil
@@ -49,12 +52,16 @@ class Pool:
 
     @classmethod
     def kept(cls, path: Path, make: Callable[[], Pool]) -> Pool:
-        """The pool of a file; the file is made first if it is missing."""
-        if not path.is_file():
-            pool = make()
-            write_atomic_with(str(path), lambda file: np.savez(file, **vars(pool)))
-        with np.load(path) as arrays:
-            return cls(**arrays)
+        """The pool of a file; the file is made first if it is missing or damaged."""
+        if path.is_file():
+            with (
+                contextlib.suppress(OSError, ValueError, TypeError, BadZipFile),
+                np.load(path) as kept,
+            ):
+                return cls(**kept)
+        pool = make()
+        write_atomic_with(str(path), lambda file: np.savez(file, **vars(pool)))
+        return pool
 
     @classmethod
     def make(
@@ -247,10 +254,13 @@ class Training:
         write_atomic_with(str(path), lambda file: torch.save(state, file))
 
     def resume(self, path: Path) -> bool:
-        """Continue from a saved state of the same seed and iterations; False if nothing is saved."""
+        """Continue from a saved state of the same seed and iterations; False without a readable one."""
         if not path.is_file():
             return False
-        state = torch.load(path, weights_only=True, map_location=DEVICE)
+        try:
+            state = torch.load(path, weights_only=True, map_location=DEVICE)
+        except (RuntimeError, EOFError, pickle.UnpicklingError):  # damaged
+            return False
         if (state["seed"], state["iterations"]) != (self.seed, self.iterations):
             return False
         for name, module in trained(self.split).items():

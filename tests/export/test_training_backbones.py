@@ -26,6 +26,7 @@ from splitwatt.export.networks.gained_split import GainedSplit
 from splitwatt.export.networks.timm_cut import Cut
 from splitwatt.export.training.__main__ import main
 from splitwatt.export.training.crops import random_crop
+from splitwatt.export.training.loop import Pool, Training
 from splitwatt.export.training.photographs import Photograph
 from splitwatt.export.training.recipe import preprocess_of
 from splitwatt.export.weights.random_weights import fit_batch_norms, level, seeded
@@ -220,3 +221,16 @@ def test_the_smallest_photographs_give_crops(shape):
 def test_a_seed_that_no_generator_takes_is_one_sentence(capsys, seed):
     assert main(["--seed", seed]) == 1
     assert "--seed must be a number from 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"no archive"])
+def test_damaged_features_are_computed_again_and_a_damaged_state_is_no_state(tmp_path, damage):
+    path = tmp_path / "kept"
+    made = Pool(*(np.full((2, 3), i, np.float16) for i in range(3)))
+    path.write_bytes(damage)
+    pool = Pool.kept(path, lambda: made)
+    assert pool.logits.tolist() == made.logits.tolist()
+    assert Pool.kept(path, lambda: pytest.fail("kept")).logits.tolist() == made.logits.tolist()
+    path.write_bytes(damage)
+    run = Training.__new__(Training)
+    assert run.resume(path) is False
