@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from timm.layers.norm import LayerNorm2d
 from timm.models.convnext import ConvNeXtBlock
 from timm.models.resnet import Bottleneck
@@ -170,8 +169,3 @@ class Tail(nn.Module):
         """Logits (1, classes)."""
         logits: Tensor = self.backbone.forward_head(self.norm(self.stages(features)))
         return logits
-
-
-def latent_shape(channels: int) -> torch.Size:
-    """Of a 224x224 image's latent."""
-    return torch.Size((1, channels, LATENT_SIDE, LATENT_SIDE))

@@ -11,6 +11,7 @@ import timm
 import torch
 from timm.layers.config import set_fused_attn
 from torch import nn
+from torchvision import models
 
 from splitwatt.device_configs.names import check_known
 from splitwatt.export import ports
@@ -40,8 +41,7 @@ class WholeClassifier(Classifier):
         self.fixed_size = fixed
 
     def _make(self, name: str) -> Any:
-        super().__init__(name)
-        return self.model
+        return models.get_model(name, weights=None).eval()
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
         """Make random weights with fitted statistics, and attention and classes that differ."""

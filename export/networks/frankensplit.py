@@ -190,8 +190,9 @@ class FrankenSplit(Network):
 
     def parts(self) -> list[Part]:
         """encoder | decoder, tail."""
-        latent = Port("latent", "float32", tuple(graphs.latent_shape(self.channels)))
-        made = self.decoder(torch.zeros(graphs.latent_shape(self.channels)))
+        shape = (1, self.channels, graphs.LATENT_SIDE, graphs.LATENT_SIDE)
+        latent = Port("latent", "float32", shape)
+        made = self.decoder(torch.zeros(shape))
         features = Port("features", "float32", tuple(made.shape))
         logits = ports.logits(self.backbone.num_classes)
         return [
