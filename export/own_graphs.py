@@ -55,7 +55,7 @@ from splitwatt.export.tracing.pieces import (
     write_piece,
 )
 
-_COUNTED = "nobody stated whether the graphs' weights are trained; they count as trained"
+_COUNTED = "it is not known whether the graphs' weights are trained; they count as trained"
 _LATENT = "latent"
 _SIZES = ("input_size", "valid_size")
 _BOXES = ("boxes", "labels", "scores")
