@@ -98,9 +98,10 @@ def build(student: Student, shared: str) -> Network:
     if "detection" in models:
         kwargs = models["detection"].kwargs
         more = {key: kwargs[key] for key in _TESTING if key in kwargs}
-        fpn = kwargs.get("backbone_fpn_kwargs") or {}
-        more.update({key: fpn[key] for key in ("out_channels",) if key in fpn})
-        rcnn = faster_rcnn(trunk.model, kwargs.get("num_classes", 91), **more)
+        if "out_channels" in (fpn := kwargs.get("backbone_fpn_kwargs") or {}):
+            more["out_channels"] = fpn["out_channels"]
+        classes = kwargs.get("num_classes", 91)
+        rcnn = _guarded(models["detection"], lambda: faster_rcnn(trunk.model, classes, **more))
         if kwargs.get("pretrained") and kwargs.get("pretrained_backbone_name") == "resnet50":
             _without_eps(rcnn)
     if "segmentation" in models:
@@ -135,10 +136,11 @@ def _check_head(head: Model, trunk: trunks.Trunk) -> None:
                 f"{head.at}.kwargs.{key}: {str(value)[:60]} is not supported",
                 f"remove it if only training needs it, or see {PAGE} for a network of your own",
             )
-    fpn = head.kwargs.get("backbone_fpn_kwargs") or {}
-    if not isinstance(fpn, Mapping):
-        raise ConfigError(f"{head.at}.kwargs.backbone_fpn_kwargs must be a mapping")
-    outputs = head.kwargs.get("return_layer_dict") or {}
+    fpn, outputs = (head.kwargs.get(k) or {} for k in ("backbone_fpn_kwargs", "return_layer_dict"))
+    if not isinstance(fpn, Mapping) or not isinstance(outputs, Mapping):
+        raise ConfigError(
+            f"{head.at}.kwargs: backbone_fpn_kwargs and return_layer_dict are mappings"
+        )
     for at, stated, own in (
         ("backbone_fpn_kwargs.in_channels_list", fpn.get("in_channels_list"), list(channels(trunk.model))),
         ("backbone_fpn_kwargs.return_layer_dict", fpn.get("return_layer_dict"), RETURNED),

@@ -134,6 +134,8 @@ def test_a_transform_that_no_manifest_can_state_is_one_sentence(tmp_path, calls,
         ({"backbone_fpn_kwargs": {"return_layer_dict": {"layer1": "1"}}}, "return_layer_dict"),
         ({"backbone_fpn_kwargs": {"in_channels_list": [1, 2, 3, 4]}}, "in_channels_list"),
         ({"backbone_fpn_kwargs": [1]}, "backbone_fpn_kwargs"),
+        ({"backbone_fpn_kwargs": {"out_channels": "x"}}, "do not make a faster_rcnn_model"),
+        ({"return_layer_dict": [1]}, "return_layer_dict"),
     ],
 )
 def test_an_argument_of_a_head_is_used_or_refused(tmp_path, kwargs, said):
