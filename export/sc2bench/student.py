@@ -90,7 +90,7 @@ def build(student: Student, shared: str) -> Network:
         return _entropic(first)
     classified = models.get("classification")
     body = classified or _backbone_of(first)
-    trunk = _trunk(body, "segmentation" if set(models) == {"segmentation"} else "")
+    trunk = _trunk(body)
     for task in ("detection", "segmentation"):
         if task in models:
             _check_head(models[task], trunk)
@@ -124,14 +124,14 @@ def _backbone_of(head: Model) -> Model:
 
 
 def _check_head(head: Model, trunk: trunks.Trunk) -> None:
-    """Refuse a head that export would make otherwise than sc2bench does."""
+    """Refuse a head that export would build in another way than sc2bench."""
     if not isinstance(trunk.model, SplittableResNet):
         raise ConfigError(
             f"{head.at}: {head.key} is exported on a ResNet only", f"see {PAGE} for another head"
         )
     for key, value in head.kwargs.items():
         number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-        if not (number if key in _TESTING else _HEAD.fullmatch(key)):
+        if not (number if key in _TESTING else _HEAD.fullmatch(str(key))):
             raise ConfigError(
                 f"{head.at}.kwargs.{key}: {str(value)[:60]} is not supported",
                 f"remove it if only training needs it, or see {PAGE} for a network of your own",
@@ -165,7 +165,7 @@ def _check_decoder(inner: Model, trunk: trunks.Trunk) -> None:
         )
 
 
-def _trunk(model: Model, alone: str) -> trunks.Trunk:
+def _trunk(model: Model) -> trunks.Trunk:
     if model.key not in _BACKBONES:
         raise _unknown(
             model,
@@ -181,7 +181,11 @@ def _trunk(model: Model, alone: str) -> trunks.Trunk:
             f"{model.at}.kwargs.{argument} is '{name}', which is no model for {model.key}",
             f"see {PAGE} for a trunk of your own",
         )
-    _plain_preparation(model)
+    if kwargs.get("pre_transform"):
+        raise ConfigError(
+            f"{model.at}.kwargs.pre_transform is not exported",
+            f"see {PAGE} for a network of your own",
+        )
     inner = model_at(kwargs.get("bottleneck_config"), f"{model.at}.kwargs.bottleneck_config")
     more: dict[str, Any] = {}
     for key, value in kwargs.items():
@@ -202,14 +206,6 @@ def _trunk(model: Model, alone: str) -> trunks.Trunk:
     trunk = _guarded(model, lambda: make(_bottleneck(inner), name, **more))
     _check_decoder(inner, trunk)
     return trunk
-
-
-def _plain_preparation(model: Model) -> None:
-    if model.kwargs.get("pre_transform"):
-        raise ConfigError(
-            f"{model.at}.kwargs.pre_transform is not exported",
-            f"see {PAGE} for a network of your own",
-        )
 
 
 def _bottleneck(model: Model) -> bottlenecks.Bottleneck:
