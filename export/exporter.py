@@ -99,21 +99,19 @@ def _network(request: Request) -> tuple[Network, dict[str, Head], list[str]]:
     states = {role: read(path, request.entry) for role, path in (request.files or {}).items()}
     with seeded(request.base):
         network = request.system.build(request.rate)
-        heads = _heads(request, network, states)
         if request.files is None:
             network.fit_random(photos(request.system.preprocess), request.base)
-            return (
-                network,
-                heads,
-                [
-                    "random weights, seeded and fitted to the packaged photographs: bytes, answers and "
-                    "accuracy mean nothing"
-                ],
-            )
-    notes = [f"{path}: SHA-256 {sha256_file(path)}" for path in request.files.values()]
-    notes = [note.split("/")[-1] for note in notes]
-    notes += [note for state in states.values() for note in state.notes]
-    return network, heads, notes + network.load(states)
+            notes = [
+                "random weights, seeded and fitted to the packaged photographs: bytes, answers and "
+                "accuracy mean nothing"
+            ]
+    if request.files is not None:
+        notes = [f"{path}: SHA-256 {sha256_file(path)}" for path in request.files.values()]
+        notes = [note.split("/")[-1] for note in notes]
+        notes += [note for state in states.values() for note in state.notes]
+        notes += network.load(states)
+    # A network has parts, and so a number of classes, only once it has its weights and tables.
+    return network, _heads(request, network, states), notes
 
 
 def _heads(request: Request, network: Network, states: Mapping[str, LoadedFile]) -> dict[str, Head]:

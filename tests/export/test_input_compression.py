@@ -29,6 +29,7 @@ from splitwatt.export.weights import compressai_files
 from splitwatt.export.weights.files import advice
 from splitwatt.export.zoo.offloading import SYSTEMS as WHOLE
 from splitwatt.profiler.config.bundles import find_folder
+from tests.conftest import splitwatt
 
 
 @pytest.mark.parametrize(
@@ -306,3 +307,13 @@ def test_a_context_models_string_is_compressais_own(name, tmp_path):
         codec.decode(payload[:-5], (64, 128))
     for engine in engines.values():
         engine.close()
+
+
+def test_every_neural_codec_is_exported_before_a_whole_model(tmp_path):
+    """With random weights, and the bundle answers as PyTorch did."""
+    names = ["bmshj2018_factorized", "bmshj2018_hyperprior", "mbt2018_mean", "mbt2018", "cheng2020_anchor"]  # fmt: skip
+    models = [f"{name}@1+mnasnet0_5" for name in names]
+    splitwatt("export", *(word for model in models for word in ("--model", model)), "--target", "cpu",
+              "--weights", "random", "--bundles", tmp_path)  # fmt: skip
+    for model in models:
+        splitwatt("verify", tmp_path / "cpu" / model)
