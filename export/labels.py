@@ -85,7 +85,7 @@ def _names(value: Any) -> list[str] | None:
         turned = dict(value)
         if turned and all(isinstance(v, int) for v in turned.values()):
             turned = {v: k for k, v in turned.items()}
-        value = [turned.get(i, turned.get(str(i))) for i in range(len(turned))]
+        value = [turned.get(i, turned.get(str(i))) for i in range(len(value))]
     if not isinstance(value, list | tuple) or not value or not all(map(_is_name, value)):
         return None
     return [name.strip() for name in value]
