@@ -36,6 +36,8 @@ _FEATURES = 0.3
 # The most positions of feature maps whose principal components are computed.
 _POSITIONS = 400 * 14 * 14
 _SAVE_EVERY = 100
+# What NumPy raises for a damaged file.
+_DAMAGED = (OSError, ValueError, TypeError, EOFError, BadZipFile)
 # Iterations over which the learning rates fall to zero at the end.
 _TAPER = 150
 # Learning rates of the networks, of gains and bottleneck, of the entropy models.
@@ -54,10 +56,7 @@ class Pool:
     def kept(cls, path: Path, make: Callable[[], Pool]) -> Pool:
         """The pool of a file; the file is made first if it is missing or damaged."""
         if path.is_file():
-            with (
-                contextlib.suppress(OSError, ValueError, TypeError, BadZipFile),
-                np.load(path) as kept,
-            ):
+            with contextlib.suppress(*_DAMAGED), np.load(path) as kept:
                 return cls(**kept)
         pool = make()
         write_atomic_with(str(path), lambda file: np.savez(file, **vars(pool)))
