@@ -8,7 +8,7 @@ DEMO := demo
 PAYLOAD ?= measured
 
 .DEFAULT_GOAL := help
-.PHONY: help demo trained agreement table3 test check coverage bench docs soak fuzz format lint types wheel-board wheelhouse-board clean
+.PHONY: help demo trained agreement table3 test long check coverage bench docs soak fuzz format lint types wheel-board wheelhouse-board clean
 
 help: ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -67,10 +67,14 @@ table3: $(VENV)/.user ## all 40 rows of the paper's Table 3; PAYLOAD=published f
 
 # One more than processors: many tests wait for other processes.
 WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
-test: $(VENV)/.dev ## the whole test suite
-	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal
+TESTS = $(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal
+test: $(VENV)/.dev ## the tests, but for the long ones
+	$(TESTS) -m "not long"
 
-check: format lint types test ## what CI runs: format, lint, types, README commands, tests
+long: $(VENV)/.dev ## the tests with other Pythons, NVIDIA's builder, sc2bench, LaTeX, clusters, training
+	$(TESTS) -m long
+
+check: format lint types test long ## what CI runs: format, lint, types, all tests
 
 coverage: $(VENV)/.dev ## how much of each room its tests run
 	$(BIN)/python tools/room_coverage.py

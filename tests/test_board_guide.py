@@ -4,10 +4,14 @@ import re
 import shutil
 import subprocess
 
+import pytest
+
 import splitwatt.__main__ as umbrella
 from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.targets import load_target
 from tests.conftest import ROOT, splitwatt
+
+pytestmark = pytest.mark.long
 
 PAGE = (ROOT / "docs" / "board-guide.md").read_text()
 

@@ -12,6 +12,8 @@ import pytest
 from tests.conftest import CUT_BUNDLES, IN_A_PRECISION, PRECISION_MODEL, ROOT, missing, run
 from tests.test_rooms import BOARD_ROOMS, files, for_board
 
+pytestmark = pytest.mark.long
+
 
 def test_a_missing_interpreter_is_a_skip_and_in_ci_a_failure(monkeypatch):
     monkeypatch.delenv("SPLITWATT_CI", raising=False)
@@ -43,7 +45,7 @@ def test_every_board_module_imports(board_python):
     run([board_python, "-c", IMPORT_ALL, "splitwatt", *modules])
 
 
-# In pieces, which `make test` runs side by side.
+# In pieces, which run side by side.
 PIECES = sorted(
     {str(path.relative_to(ROOT / "tests" / "board").parts[0])
      for path in (ROOT / "tests" / "board").rglob("test_*.py")}

@@ -13,6 +13,8 @@ from tests.board.tiny import tiny_bundle
 from tests.conftest import ROOT
 from tests.profiler.conftest import RunningServer
 
+pytestmark = pytest.mark.long
+
 ROOMS = ("device_configs", "engines", "energy", "profiler", "export", "reports")
 CONFIG = """
 format: 1

@@ -11,6 +11,8 @@ import pytest
 
 from tests.conftest import ROOT, splitwatt
 
+pytestmark = pytest.mark.long
+
 # What needs minutes, a network address or a board is shown in the README in blocks of plain text.
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -20,6 +20,8 @@ from tests.board.tiny import tiny_bundle
 from tests.conftest import COMMAND, splitwatt
 from tests.reports.synthetic import make_config, write_run
 
+pytestmark = pytest.mark.long
+
 # A terminal without colours and cursor movement; GNU readline puts COLUMNS into children's environment.
 PLAIN = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
 # What only a table says that leaves columns out.

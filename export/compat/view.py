@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from onnx import (
@@ -21,23 +22,36 @@ from splitwatt.device_configs.errors import ExportError
 
 Shape = tuple[int | None, ...]
 
+# Elements of a tensor that may be a shape, axes, sizes or pads.
+_LARGEST_WITH_VALUES = 1024
+
 
 class View:
     """Types, shapes and constants of a graph's tensors by name; the outer graph is searched last.
+
+    Args:
+        initializers: with values, where those of `graph` have none; the default is those of `graph`.
 
     Attributes:
         graph: the graph, with the types and shapes that ONNX could infer.
         opset: the model's opset of ONNX's own domain.
     """
 
-    def __init__(self, graph: GraphProto, opset: int, outer: View | None = None) -> None:
+    def __init__(
+        self,
+        graph: GraphProto,
+        opset: int,
+        outer: View | None = None,
+        initializers: Iterable[TensorProto] | None = None,
+    ) -> None:
         self.graph = graph
         self.opset = opset
         self._outer = outer
         self._values: dict[str, ValueInfoProto] = {
             value.name: value for value in (*graph.value_info, *graph.input, *graph.output)
         }
-        self._initializers = {tensor.name: tensor for tensor in graph.initializer}
+        tensors = graph.initializer if initializers is None else initializers
+        self._initializers = {tensor.name: tensor for tensor in tensors}
         self._constants = {
             node.output[0]: node for node in graph.node if node.op_type == "Constant"
         }
@@ -97,13 +111,33 @@ def view_of(model: ModelProto) -> View:
         ExportError: the graph contradicts itself.
     """
     try:
-        inferred = shape_inference.infer_shapes(model, data_prop=True)
+        inferred = shape_inference.infer_shapes(_without_weights(model), data_prop=True)
     except shape_inference.InferenceError as error:
         reason = str(error).strip().splitlines()[0]
         raise ExportError(
             f"the graph '{model.graph.name}' contradicts itself: {reason}", "export it again"
         )
-    return View(inferred.graph, opset_of(inferred))
+    return View(inferred.graph, opset_of(inferred), initializers=model.graph.initializer)
+
+
+def _without_weights(model: ModelProto) -> ModelProto:
+    """A copy whose large tensors have type and shape alone: values of weights decide no shape.
+
+    Inference copies the whole model twice, and folding calls it again and again.
+    """
+    light = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import,
+                       functions=model.functions)  # fmt: skip
+    graph = light.graph
+    graph.name = model.graph.name
+    graph.node.extend(model.graph.node)
+    graph.input.extend(model.graph.input)
+    graph.output.extend(model.graph.output)
+    graph.value_info.extend(model.graph.value_info)
+    for tensor in model.graph.initializer:
+        if math.prod(tensor.dims) > _LARGEST_WITH_VALUES:
+            tensor = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+        graph.initializer.append(tensor)
+    return light
 
 
 def opset_of(model: ModelProto) -> int:

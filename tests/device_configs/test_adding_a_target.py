@@ -11,6 +11,8 @@ from splitwatt.energy.commands.integrate import integrate_file
 from splitwatt.engines.bundle.bundle import Bundle
 from tests.conftest import ROOT, splitwatt
 
+pytestmark = pytest.mark.long
+
 PAGE = (ROOT / "docs" / "adding-a-target.md").read_text()
 CONFIG = """
 format: 1

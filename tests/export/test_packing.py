@@ -3,11 +3,15 @@
 import os
 import shutil
 
+import pytest
+
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import open_board
 from splitwatt.export.packing import pack_board
 from tests.conftest import splitwatt
+
+pytestmark = pytest.mark.long
 
 
 def copied(bundles, tmp_path, name):

@@ -21,6 +21,8 @@ from splitwatt.export.tracing.photos import photos
 from splitwatt.export.weights.random_weights import seeded
 from splitwatt.profiler.records.legacy_size import legacy_bytes
 
+pytestmark = pytest.mark.long
+
 # Of the answers that may differ: a score at the edge of a threshold, a pixel between two classes.
 MASK_SHARE = 1e-3
 

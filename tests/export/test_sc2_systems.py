@@ -36,6 +36,8 @@ from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import read
 from splitwatt.export.weights.random_weights import fit_hyperprior, seeded
 
+pytestmark = pytest.mark.long
+
 INPUT = (224, 224)
 
 

@@ -23,6 +23,8 @@ from splitwatt.export.zoo.trained import LITE0, RATES
 from tests.conftest import ROOT
 from tools import trained_page
 
+pytestmark = pytest.mark.long
+
 SHIPPED = ROOT / "export" / "weights" / "trained" / "training.json"
 ARGUMENTS = ("--crops", "40", "--iterations", "4", "--seed", "7")
 

@@ -34,6 +34,8 @@ from splitwatt.export.zoo.trained import RATES
 from tests.conftest import COMMAND, ROOT
 from tests.export.test_trained_bundle import check_bundle, filled
 
+pytestmark = pytest.mark.long
+
 CLASSES = 10
 # timm's name, where it is split, and the shape of the latent: of maps, of maps with channels last,
 # of tokens.

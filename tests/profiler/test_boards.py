@@ -17,6 +17,8 @@ from splitwatt.profiler.records.blocks import FIXED, POISSON, Carried
 from splitwatt.profiler.records.run import read_run
 from tests.profiler.conftest import command, relayed
 
+pytestmark = pytest.mark.long
+
 
 def test_frames_at_a_fixed_rate_have_equal_gaps_and_each_board_its_own_start():
     boards = [due_times(number, 5.0, FIXED, 20.0, 1) for number in range(50)]

@@ -26,6 +26,8 @@ from tests.conftest import ROOT
 from tests.profiler.mutations import mutate, survive
 from tests.profiler.newer_run import newer_run
 
+pytestmark = pytest.mark.long
+
 RUN = ROOT / "tests" / "data" / "old_run"
 # So many changes are read by every reader, and so many by what all of them begin with.
 COUNT, READ_COUNT = 300, 2000

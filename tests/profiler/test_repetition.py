@@ -12,6 +12,8 @@ from splitwatt.profiler.records.run import read_run
 from tests.conftest import ROOT
 from tests.profiler.conftest import command, start, wait_until
 
+pytestmark = pytest.mark.long
+
 LOCAL = """
 format: 1
 name: local

@@ -24,7 +24,7 @@ from tests.profiler.conftest import command, start
 from tests.profiler.test_server import MODEL, ask, same
 from tests.profiler.test_server_work import requests  # noqa: F401  (a fixture)
 
-pytestmark = pytest.mark.usefixtures("only_ray")
+pytestmark = [pytest.mark.usefixtures("only_ray"), pytest.mark.long]
 
 CLUSTER = """
 format: 1

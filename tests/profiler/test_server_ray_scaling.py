@@ -16,7 +16,7 @@ from tests.profiler.test_server import MODEL, same
 from tests.profiler.test_server_ray import replicas
 from tests.profiler.test_server_work import requests  # noqa: F401  (a fixture)
 
-pytestmark = pytest.mark.usefixtures("only_ray")
+pytestmark = [pytest.mark.usefixtures("only_ray"), pytest.mark.long]
 
 CLUSTER = """
 format: 1

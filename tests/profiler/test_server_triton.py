@@ -32,6 +32,8 @@ from tests.profiler.conftest import command, start
 from tests.profiler.test_server import MODEL, same
 from tests.profiler.test_server_work import requests  # noqa: F401  (a fixture)
 
+pytestmark = pytest.mark.long
+
 NEEDS = ["nvidia-pytriton==0.7.0", "onnxruntime", "numpy<2", "Pillow", "PyYAML", "psutil", "rich"]
 # Prints whether this Python could run Triton's Python backend.
 PROBE = """

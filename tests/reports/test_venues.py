@@ -25,6 +25,8 @@ from tests.reports.accuracy_file import accuracy, write
 from tests.reports.synthetic import make_config, own_names, write_run
 from tests.reports.test_timeline import deploy
 
+pytestmark = pytest.mark.long
+
 EXAMPLE = ROOT / "examples" / "table3-cpu" / "run"
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("elftools")
 SCRIPTS = ROOT / "tools"
 

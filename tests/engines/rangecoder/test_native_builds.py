@@ -11,6 +11,8 @@ import pytest
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.engines.rangecoder import build, golden, native
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[3]
 SOURCES = ROOT / "engines" / "rangecoder" / "src"
 PORTABLE = ["api", "codec", "compressai", "crc32", "scalar", "tables"]

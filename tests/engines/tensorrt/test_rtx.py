@@ -18,6 +18,8 @@ from tests.conftest import ROOT, splitwatt
 from tests.engines.tensorrt import rtx_table
 from tests.engines.tensorrt.rtx import need_rtx, newest_headers
 
+pytestmark = pytest.mark.long
+
 
 def bundle_for_rtx(folder, target="laptop", server_target="server_rtx3090"):
     path = tiny_bundle(folder, photos=1)

@@ -11,6 +11,8 @@ from tests.engines.tensorrt.rtx import need_rtx
 from tests.export.compat.cases import CASES
 from tests.export.compat.graphs import one_op
 
+pytestmark = pytest.mark.long
+
 TYPES = ("float32", "float16", "bfloat16", "int32", "int64", "bool")
 # Operators whose plainest graph is refused for its made-up shapes, whatever their types are. The
 # bundles' parts, which are built too, hold those that models use.

@@ -13,6 +13,8 @@ from onnx import ModelProto, defs, helper
 from splitwatt.export.compat import check_model, load_table
 from tests.export.compat.graphs import Constant, Input, first_opset, graph, one_op
 
+pytestmark = pytest.mark.long
+
 VERSIONS = ("1.10", "1.16")
 # What ONNX defines at the highest opset and the runtime has no CPU kernel for.
 LACKING = {"1.10": set(), "1.16": {"DeformConv"}}
