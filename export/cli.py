@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from splitwatt.device_configs.cli import Command, note, parser, print_json, say
-from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.errors import SplitwattError, UsageError
 from splitwatt.device_configs.names import suggestion
 from splitwatt.engines.bundle.manifest import TASKS
 from splitwatt.engines.bundle.model_name import check_own_name
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def models(argv: list[str]) -> int:
-    """List the zoo, or what of it is asked for."""
+    """List the models, or those that match the names and the task."""
     from splitwatt.export import zoo
 
     flags = parser("models", "The models that can be exported.", "splitwatt models ladon")
@@ -45,7 +45,7 @@ def models(argv: list[str]) -> int:
     for row in rows:
         rates = "@ " + " ".join(row["rates"]) if row["rates"] else ""
         say(f"{row['name']:<40} {', '.join(row['tasks'])}  {rates}".rstrip())
-        unavailable = (f"not to be exported: {row['unavailable']}",) if row["unavailable"] else ()
+        unavailable = (f"cannot be exported: {row['unavailable']}",) if row["unavailable"] else ()
         paper = () if row["paper"] in row["citation"] else (f"paper: {row['paper']}",)
         for line in (row["citation"], *paper, *row["notes"], *unavailable):
             say(f"    {line}")
@@ -78,7 +78,7 @@ def _row(system: System) -> dict[str, Any]:
 
 
 def weights(argv: list[str]) -> int:
-    """Tell what to download for a model, from where, and where to put it."""
+    """Say what to download for a model, from where, and where to put it."""
     from splitwatt.export import zoo
     from splitwatt.export.weights.files import advice, hub_folder
 
@@ -117,7 +117,7 @@ def weights(argv: list[str]) -> int:
     return 0
 
 
-# The weights of the steps of one export in its progress, give or take.
+# The sum of the weights that one export's steps have in its progress, approximately.
 STEPS = 8.0
 
 
@@ -152,14 +152,14 @@ def export(argv: list[str]) -> int:
                        help="a checkpoint, a folder of them (the papers' layout), or random "
                             "(default: ./resource/ckpt and torch.hub's cache are searched)")  # fmt: skip
     flags.add_argument("--weights-entry", metavar="KEY",
-                       help="which state_dict of a checkpoint that holds several, such as "
+                       help="which state_dict to use if a checkpoint has several, such as "
                             "state_dict (default: averaged weights first, as timm does)")  # fmt: skip
     flags.add_argument("--precision", help="precision of the board's parts: fp32, fp16 or int8 (default: fp32); "
                                            "the same as a name that ends in -fp16")  # fmt: skip
     flags.add_argument("--calibration", metavar="DIR", help="images to compute int8's ranges "
                        "from (default: the packaged photographs)")  # fmt: skip
     flags.add_argument("--coder", choices=CODERS, default=OUTSIDE,
-                       help="in-graph: also a graph with the range coder in it, from image to "
+                       help="in-graph: also write a graph that contains the range coder, from image to "
                             "bytes, for TensorRT (default: outside)")  # fmt: skip
     flags.add_argument("--out", help="folder of the bundle, for one model")
     flags.add_argument(
@@ -209,7 +209,7 @@ def _pack(results: list[dict[str, Any]]) -> None:
 
 
 def _check_build(requests: list[Request]) -> None:
-    """Refuse --build before an export where it would build nothing, or its package is missing."""
+    """Refuse --build before an export if it would build nothing or its package is missing."""
     from splitwatt.engines.tensorrt.rtx import import_rtx
     from splitwatt.engines.tensorrt.versions import RTX, serves
 
@@ -218,14 +218,14 @@ def _check_build(requests: list[Request]) -> None:
         if not (serves(request.target, RTX) or serves(request.server_target, RTX)):
             names = " or ".join(dict.fromkeys((request.target.name, request.server_target.name)))
             raise UsageError(
-                f"--build has nothing to build of {request.name}: TensorRT for RTX does not serve {names}",
+                f"--build has nothing to build for {request.name}: TensorRT for RTX does not serve {names}",
                 "on a Jetson run splitwatt build; for a server with an RTX GPU give "
                 "--server-target server_rtx3090",
             )  # fmt: skip
 
 
 def _requests(options: Any) -> list[Request]:
-    """What the flags ask for, checked before anything slow happens."""
+    """The requests that the flags make, checked before anything slow starts."""
     from splitwatt.export import experiment, zoo
     from splitwatt.export.precision.names import split_name
     from splitwatt.export.request import prepare
@@ -273,10 +273,10 @@ def _requests(options: Any) -> list[Request]:
 
 
 def _add_zoo(files: Sequence[str]) -> int:
-    """Add the user's own files; one that does not import is reported and hides no other model.
+    """Add the user's own files; a file that does not import is reported, and the others still count.
 
     Returns:
-        How many did not import.
+        How many files did not import.
     """
     from splitwatt.export import zoo
 
@@ -316,11 +316,12 @@ def _export_all(requests: list[Request], force: bool) -> list[dict[str, Any]]:
 def _make(todo: list[Request]) -> dict[str, float]:
     """Make bundles, one after the other."""
     from splitwatt.device_configs.progress import Progress
+    from splitwatt.export import zoo
 
     seconds: dict[str, float] = {}
     fits: dict[str, list[str]] = {}
     with Progress(STEPS * len(todo)) as progress, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what packages say of each other's old ways, on import
+        warnings.simplefilter("ignore")  # deprecation warnings while packages are imported
         progress.begin("loading PyTorch", 0.5)
         from splitwatt.export.exporter import export as make
 
@@ -333,14 +334,22 @@ def _make(todo: list[Request]) -> dict[str, float]:
             ) -> None:
                 progress.begin(f"{place}{name}: {what}", weight)
 
-            _, fits[request.name] = make(request, report)
+            try:
+                _, fits[request.name] = make(request, report)
+            except SplitwattError:
+                raise
+            except Exception as error:  # a network of the user's own raises whatever it raises
+                fault = zoo.fault_of(request.system.name, error)
+                if fault is None:
+                    raise
+                raise fault from error
             seconds[request.name] = round(time.monotonic() - start, 2)
     _report_fits(fits)
     return seconds
 
 
 def _report_fits(fits: dict[str, list[str]]) -> None:
-    """What was done to parts so that their targets run them; the same thing once."""
+    """Print how parts were changed for their targets; equal changes are printed once."""
     reported: dict[tuple[str, ...], str] = {}
     for name, lines in fits.items():
         before = reported.setdefault(tuple(lines), name)

@@ -1,4 +1,4 @@
-"""What `splitwatt doctor` asks of this room: the packages that an export needs."""
+"""This room's checks for `splitwatt doctor`: the packages that an export needs."""
 
 # board: no
 

@@ -1,6 +1,6 @@
-"""The models of an experiment: what the `configurations` of a config name, and nothing else of it.
+"""The models of an experiment: those that the `configurations` of a config name.
 
-The config belongs to the profiler, which checks the rest; this room reads its YAML by itself.
+The profiler checks the rest of the config; this room may not import it and reads the YAML itself.
 """
 
 from __future__ import annotations

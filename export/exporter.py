@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from splitwatt.device_configs.files import sha256_file, write_atomic
+from splitwatt.device_configs.files import sha256_file
 from splitwatt.device_configs.targets import Target
 from splitwatt.engines.bundle import manifest as manifest_parts
 from splitwatt.engines.bundle.arrays import unpacked_bytes
@@ -47,29 +47,28 @@ from splitwatt.export.tracing.pieces import (
     open_session,
     params_after,
     place,
-    ports_of,
+    write_piece,
 )
-from splitwatt.export.tracing.strips import strips_of
 from splitwatt.export.weights.checkpoints import read
 from splitwatt.export.weights.random_weights import seeded
 
 Report = Callable[[str, float], None]
-# The graph is traced on a small image: it is the same at every size, which the comparison proves.
+# Graphs are traced on a small image; the comparison proves that they are right at every size.
 _TRACE_SIZE = (96, 128)
 
 
 def export(request: Request, report: Report) -> tuple[Manifest, list[str]]:
-    """Make the bundle of a request; `request.out` holds all of it or what it held before.
+    """Make the bundle of a request; `request.out` then has the whole bundle; after an error it is unchanged.
 
     Args:
-        report: called with what begins, and its weight.
+        report: called at the start of each step with its name and weight.
 
     Returns:
-        The manifest, and lines that say what was done to parts so that their targets run them.
+        The manifest, and lines to print on how parts were changed for their targets.
 
     Raises:
-        CheckpointError, ExportError: weights that do not fit, a graph that is not what PyTorch
-            computes.
+        CheckpointError: weights that do not fit.
+        ExportError: a graph that computes something else than PyTorch.
     """
     with replacing(request.out) as folder, torch.no_grad():
         report("weights", 2.0)
@@ -142,17 +141,17 @@ class _View:
 
     @property
     def where(self) -> str:
-        """For a sentence."""
+        """The image's size, for error texts."""
         return "at {}x{}".format(*self.photo.input_size)
 
     def grow(self, outputs: dict[str, torch.Tensor], network: Network) -> None:
-        """Add a part's outputs, those that are sent as they come out of the codec."""
+        """Add a part's outputs; those that are sent get the values that the codec decodes."""
         self.tensors.update(outputs)
         self.tensors.update(network.coded(outputs, self.tensors))
 
 
 def _small(photo: Photo, request: Request, network: Network) -> Photo:
-    """A small image to trace on, of the fixed size where the model has one."""
+    """A small image to trace on; the photograph itself if the model has a fixed size."""
     rule = request.system.preprocess.resize
     if rule.rule == "exact" or network.fixed_size:
         return photo
@@ -171,7 +170,7 @@ def _part(
     network: Network,
     notes: list[str],
 ) -> tuple[list[manifest_parts.Part], Fit]:
-    """Trace, compare and write one part; its pieces, and what was done to it."""
+    """Trace, compare and write one part; returns its pieces and a report of the changes."""
     target = request.server_target if part.placement == "server" else request.target
     model = to_onnx(part, trace.tensors, target.opset, target.ir_version)
     trace.grow(part.reference(trace.tensors), network)
@@ -201,9 +200,7 @@ def _part(
     keep_outputs(model, [port.name for port in part.outputs])
     placed = place(model, part, target, runs)
     parity = manifest_parts.Parity(
-        difference.max_abs,
-        difference.tolerance,
-        [list(view.photo.input_size) for view in views],
+        difference.max_abs, difference.tolerance, [list(view.photo.input_size) for view in views]
     )
     entries = _entries(placed, part, target, folder, macs, parity)
     return entries, placed.report
@@ -217,48 +214,21 @@ def _entries(
     macs: int,
     parity: manifest_parts.Parity,
 ) -> list[manifest_parts.Part]:
-    """Write a part's pieces; their entries in the manifest, whose costs add up to the part's."""
+    """Write a part's pieces; returns their manifest entries, whose costs add up to the part's."""
     entries = []
     own_macs, params_left = macs_of_pieces(placed, macs), parameters(part.counted)
     for index in reversed(range(len(placed.pieces))):
         piece, feed, own = placed.pieces[index], placed.feeds[index], own_macs[index]
         params = params_left if index == 0 else params_after(piece, params_left)
         params_left -= params
-        file = f"{piece.name}.onnx"
-        data = piece.model.SerializeToString()
-        write_atomic(str(folder / file), data)
-        entries.append(
-            manifest_parts.Part(
-                name=piece.name,
-                placement=part.placement,
-                target=target.name,
-                runtime="onnxruntime" if part.placement == "both" else piece.runtime,
-                precision="fp32",
-                file=file,
-                sha256=sha256_file(str(folder / file)),
-                bytes=len(data),
-                opset=target.opset,
-                ir_version=target.ir_version,
-                inputs=ports_of(piece.model.graph.input, part.inputs),
-                outputs=ports_of(piece.model.graph.output, part.outputs),
-                params=params,
-                gmac=round(own / 1e9, 6),
-                gmac_at={name: list(array.shape) for name, array in feed.items()},
-                parity=parity,
-                with_coder=None,
-                strips=strips_of(piece.model, target.encoder_memory_mb)
-                if part.placement == "board"
-                else None,
-                largest=dict(piece.largest) or None,
-            )
-        )
+        entries.append(write_piece(folder, piece, feed, part, target, params, own, parity))
     return entries[::-1]
 
 
 def _entropy(
     network: Network, folder: Path, parts: list[manifest_parts.Part]
 ) -> tuple[CodecSpec | None, EncoderSize | None]:
-    """Write the entropy tables of a split system; its codec and the size of its encoder."""
+    """Write the entropy tables of a split system; returns its codec and its encoder's size."""
     coding = network.coding()
     if coding is None:
         return None, None
@@ -275,7 +245,7 @@ def _entropy(
 
 
 def _state_rounding(request: Request, folder: Path, photos: list[str]) -> Manifest:
-    """Put the bundle in the precision asked for, and state what rounding does to it."""
+    """Convert the bundle to the requested precision, and record the rounding error."""
     bundle = Bundle.open(str(folder))
     if request.precision != FP32:
         return convert(bundle, request.precision, photos, request.calibration)

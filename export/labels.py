@@ -1,4 +1,4 @@
-"""Class names for a manifest: from a file of the user's, else the checkpoint, else the model's own set."""
+"""Class names for a manifest: from the user's file, else the checkpoint, else the model's own set."""
 
 from __future__ import annotations
 
@@ -12,33 +12,39 @@ from splitwatt.engines.bundle.manifest import Head
 from splitwatt.engines.labels import labels as names_of
 
 _LIMIT_BYTES = 4 << 20
-# The keys under which training scripts save names: a list, or a mapping of either direction.
-_KEYS = ("labels", "class_names", "classes", "names", "class_to_idx")
+# The keys under which training scripts save names: a list, or a mapping from or to the ids.
+_KEYS = ("labels", "class_names", "classes", "names", "class_to_idx", "id2label")
 
 
 def read_labels(path: str) -> list[str]:
-    """The names in a file, by class id: a JSON list, or one a line.
+    """The names in a file, by class id: one a line, or JSON with a list, {"0": name} or {name: 0}.
 
     Raises:
         UsageError: it cannot be read, or holds no names.
     """
     text = read_bounded(path, _LIMIT_BYTES, UsageError)
+    if path.lower().endswith(".json"):
+        content = parse_json(text, path, UsageError)
+        parsed = names_in(content) or _names(content)
+        if parsed is None:
+            raise UsageError(
+                f"{path} is no list of class names", 'write a JSON list such as ["cat", "dog"]'
+            )
+        return parsed
     try:
-        names = (
-            parse_json(text, path, UsageError)
-            if path.endswith(".json")
-            else text.decode("utf-8-sig").splitlines()
-        )
+        lines = text.decode("utf-8-sig").rstrip().splitlines()
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8 text", "write one class name a line")
-    parsed = _names(names)
-    if parsed is None:
-        raise UsageError(f"{path} is no list of class names", "write one class name a line")
-    return parsed
+    if not lines:
+        raise UsageError(f"{path} is empty", "write one class name a line")
+    for number, line in enumerate(lines, 1):
+        if not _is_name(line):
+            raise UsageError(f"{path}, line {number} is no class name", "write one a line")
+    return [line.strip() for line in lines]
 
 
 def names_in(content: Any) -> list[str] | None:
-    """The class names that a checkpoint or a config holds besides the weights; None without."""
+    """The class names that a checkpoint or a config has under one of the usual keys; None if it has none."""
     if not isinstance(content, Mapping):
         return None
     return next((names for key in _KEYS if (names := _names(content.get(key)))), None)
@@ -50,9 +56,9 @@ def with_labels(
     """A head with its class names.
 
     Args:
-        classes: outputs of the head, background included; None: not known.
-        given: the user's or the checkpoint's names; None: the head's own set where it has as many.
-        source: the file of `given`, for the sentence.
+        classes: the head's outputs, background included; None if unknown.
+        given: the user's or the checkpoint's names; None for the head's own set, if it has as many.
+        source: the file of `given`, for the error text.
 
     Raises:
         UsageError: fewer or more names than outputs.
@@ -74,17 +80,19 @@ def with_labels(
 
 
 def _names(value: Any) -> list[str] | None:
-    """A list of names from a list, {0: name}, or {name: 0}."""
+    """A list of names from a list, {0: name}, {"0": name} or {name: 0}; None if it is none of these."""
     if isinstance(value, Mapping):
         turned = dict(value)
         if turned and all(isinstance(v, int) for v in turned.values()):
             turned = {v: k for k, v in turned.items()}
-        if set(turned) != set(range(len(turned))):
-            return None
-        value = [turned[i] for i in range(len(turned))]
-    if not isinstance(value, list | tuple) or not value:
+        value = [turned.get(i, turned.get(str(i))) for i in range(len(value))]
+    if not isinstance(value, list | tuple) or not value or not all(map(_is_name, value)):
         return None
-    names = [name.strip() if isinstance(name, str) else "" for name in value]
-    return (
-        names if all(name and name.isprintable() and len(name) < 4096 for name in names) else None
-    )
+    return [name.strip() for name in value]
+
+
+def _is_name(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    name = value.strip()
+    return bool(name) and name.isprintable() and len(name) < 4096

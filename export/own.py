@@ -26,7 +26,7 @@ def student(
         trunk: torchvision's name.
         width: channels of the latent.
         key: sc2bench's class of the bottleneck.
-        bottleneck: further arguments of that class.
+        bottleneck: more arguments of that class.
     """
     kwargs = {
         "num_bottleneck_channels": width,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import onnx
 from onnx import numpy_helper
 
 from splitwatt.device_configs.errors import BundleError, ExportError, UsageError
-from splitwatt.device_configs.files import sha256_file, write_atomic
+from splitwatt.device_configs.files import sha256_file
 from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.device_configs.targets import Target
 from splitwatt.device_configs.version import __version__
@@ -44,22 +45,30 @@ from splitwatt.export.replacing import replacing
 from splitwatt.export.spec import SC2_TASKS
 from splitwatt.export.spec import Part as Traced
 from splitwatt.export.tracing.photos import SAMPLES, photos
-from splitwatt.export.tracing.pieces import Arrays, Run, open_session, place, ports_of
-from splitwatt.export.tracing.strips import strips_of
+from splitwatt.export.tracing.pieces import (
+    Arrays,
+    Run,
+    inputs_of,
+    open_session,
+    place,
+    ports_of,
+    write_piece,
+)
 
 _COUNTED = "it is not known whether the graphs' weights are trained; they count as trained"
 _LATENT = "latent"
 _SIZES = ("input_size", "valid_size")
 _BOXES = ("boxes", "labels", "scores")
-# Symbols that a table has besides those seen on the packaged photographs, each side.
+_MASKS = ("int32", "int64", "uint8")
+# How many more symbols a table has than were seen on the packaged photographs, on each side.
 _MARGIN = 4
 
 
 @dataclass(frozen=True)
 class Graphs:
-    """What to make a bundle of; `server` and `tables` are None for a local model.
+    """The files of a bundle; `server` and `tables` are None for a local model.
 
-    trained: false: reports mark every byte and answer as those of untrained weights.
+    trained: if False, reports mark every byte and answer as those of untrained weights.
     """
 
     name: str
@@ -77,12 +86,12 @@ def make(graphs: Graphs, target: Target, server_target: Target, out: Path) -> Ma
 
     Raises:
         BundleError: a file that is no ONNX graph.
-        UsageError: graphs whose tensors do not meet, or are not those of any task.
+        UsageError: tensors of the two graphs that do not match, or outputs that belong to no task.
         ExportError: a graph that does not run on the packaged photographs.
     """
     board = _load(graphs.board)
     server = None if graphs.server is None else _load(graphs.server)
-    names = [value.name for value in _inputs(board)]
+    names = [value.name for value in inputs_of(board)]
     images = [name for name in names if name not in _SIZES]
     if len(images) != 1:
         raise UsageError(
@@ -112,8 +121,8 @@ def make(graphs: Graphs, target: Target, server_target: Target, out: Path) -> Ma
             medians = tables.medians.reshape(-1, 1, 1)
             held[_LATENT] = np.rint(held[_LATENT] - medians) + medians
         server_runs = _run(server, tensors, str(graphs.server))
-    classes = tensors[0]["logits"].shape[-1] if task == "classification" else None
     head = SC2_TASKS[task][2]._replace(part="model" if server is None else "server")
+    heads = {task: _labelled(task, head, tensors, graphs)}
     with replacing(out) as folder:
         parts, fits = _write(
             folder, "model" if server is None else "encoder", board, runs, target, "board"
@@ -132,17 +141,17 @@ def make(graphs: Graphs, target: Target, server_target: Target, out: Path) -> Ma
                 f"{Path(str(graphs.server)).name}: SHA-256 {sha256_file(str(graphs.server))}"
             )
         manifest = _manifest(graphs, target, server_target, parts, fits, codec, size,
-                             {task: _labelled(task, head, classes, graphs)}, notes)  # fmt: skip
+                             heads, notes)  # fmt: skip
         write_manifest(str(folder), manifest)
         paths = {photo.name: photo.path for photo in photos(graphs.preprocess, SAMPLES)}
         return make_samples(str(folder), list(paths.values()))
 
 
 def read_preprocess(name: str) -> Preprocess:
-    """The preprocessing of a task as in sc2bench, or from a JSON file.
+    """A task's preprocessing as in sc2bench, or that of a JSON file.
 
     Raises:
-        UsageError: neither.
+        UsageError: no task and no file of that name.
         BundleError: the file is not of the form of the manifest's key `preprocess`.
     """
     if name in SC2_TASKS:
@@ -152,52 +161,72 @@ def read_preprocess(name: str) -> Preprocess:
     return read_record(Preprocess, read_json(name, 1 << 16, BundleError), name)
 
 
-def _labelled(task: str, head: Head, classes: int | None, graphs: Graphs) -> Head:
-    return with_labels(task, head, classes, graphs.labels, graphs.labels_file)
+def _labelled(task: str, head: Head, tensors: Sequence[Arrays], graphs: Graphs) -> Head:
+    """The head with the user's class names; numbers without, unless it has as many logits as ImageNet.
+
+    Raises:
+        UsageError: fewer or more names than logits, or an answer on a photograph has no name.
+    """
+    if task == "classification":
+        classes = tensors[0]["logits"].shape[-1]
+        return with_labels(task, head, classes, graphs.labels, graphs.labels_file)
+    if graphs.labels is None:
+        return head._replace(labels=None)
+    ids = np.concatenate(
+        [held["mask" if task == "segmentation" else "labels"].ravel() for held in tensors]
+    )
+    if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < len(graphs.labels):
+        raise UsageError(
+            f"{graphs.labels_file} holds {len(graphs.labels)} class names and the graph answers with "
+            f"the ids {ids.min()} to {ids.max()}",
+            "give a name for every id from 0, the background's too",
+        )
+    return head._replace(labels=list(graphs.labels))
 
 
 def _load(path: str) -> onnx.ModelProto:
-    check_graph_file(path)
+    """A graph, with the weights that a second file next to it may hold, as torch.onnx writes them."""
+    if not Path(path).is_file():
+        raise UsageError(f"there is no file {path}", "give an ONNX graph")
     try:
         model = onnx.load(path)
         onnx.checker.check_model(model)
+        with tempfile.NamedTemporaryFile(suffix=".onnx") as whole:
+            whole.write(model.SerializeToString())
+            whole.flush()
+            check_graph_file(whole.name)
+    except BundleError as error:
+        raise BundleError(error.message.replace(whole.name, path), error.remedy)
     except Exception as error:  # protobuf's and onnx's errors have no common base
-        raise BundleError(f"{path} is no ONNX graph: {str(error).strip()[:160]}")
+        raise BundleError(f"{path} is no ONNX graph: {' '.join(str(error).split())[:160]}")
     return model
 
 
-def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    """Without the initializers that old files list as inputs."""
-    own = {tensor.name for tensor in model.graph.initializer}
-    return [value for value in model.graph.input if value.name not in own]
-
-
 def _rename(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
-    """Rename inputs and outputs, by an Identity, so that no subgraph need be touched."""
-    for old, new in names.items():
-        if old == new:
-            continue
-        for value in model.graph.input:
-            if value.name == old:
-                value.name = new
-                node = onnx.helper.make_node("Identity", [new], [old], f"{new}_in")
-                model.graph.node.insert(0, node)
-        for value in model.graph.output:
-            if value.name == old:
-                value.name = new
-                model.graph.node.append(
-                    onnx.helper.make_node("Identity", [old], [new], f"{new}_out")
-                )
+    """Rename tensors everywhere in a graph; another tensor that has the new name gets a new one too."""
+    changed = {old: new for old, new in names.items() if old != new}
+    _rename_in(model.graph, {**{new: f"{new}_own" for new in changed.values()}, **changed})
+
+
+def _rename_in(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    for named in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        named.name = names.get(named.name, named.name)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                _rename_in(inner, names)
 
 
 def _meet(graphs: Graphs, board: onnx.ModelProto, server: onnx.ModelProto) -> None:
     """Name the tensor between both graphs `latent`.
 
     Raises:
-        UsageError: not one tensor, or another type or shape; states both sides.
+        UsageError: more than one tensor, or another type or shape; the error has both sides.
     """
     made = list(board.graph.output)
-    taken = [value for value in _inputs(server) if value.name not in _SIZES]
+    taken = [value for value in inputs_of(server) if value.name not in _SIZES]
     if len(made) != 1 or len(taken) != 1:
         raise UsageError(
             f"{graphs.board} gives {_said(made)} and {graphs.server} takes {_said(taken)}",
@@ -224,30 +253,48 @@ def _said(values: Sequence[onnx.ValueInfoProto]) -> str:
 
 
 def _task(model: onnx.ModelProto, file: str) -> str:
-    """What the last graph's outputs answer; their names become splitwatt's.
+    """The task that the last graph's outputs belong to; the outputs get splitwatt's names.
 
     Raises:
-        UsageError: the outputs of no task.
+        UsageError: the outputs belong to no task.
     """
     ports = ports_of(model.graph.output, [])
     if {port.name for port in ports} == set(_BOXES):
-        return "detection"
+        ranks = {port.name: len(port.shape) for port in ports}
+        if ranks == {"boxes": 2, "labels": 1, "scores": 1}:
+            return "detection"
     if len(ports) == 1:
         (port,) = ports
         if port.dtype == "float32" and len(port.shape) == 2:
             _rename(model, {port.name: "logits"})
             return "classification"
-        if port.dtype == "int32" and len(port.shape) == 3:
+        if port.dtype in _MASKS and len(port.shape) == 3:
             _rename(model, {port.name: "mask"})
+            if port.dtype != "int32":
+                _as_int32(model.graph)
             return "segmentation"
     raise UsageError(
         f"{file} gives {_said(list(model.graph.output))}, the answer of no task",
-        "logits float32 [1, classes]; mask int32 [1, height, width]; or boxes, labels and scores",
+        "logits float32 [1, classes]; mask of whole numbers [1, height, width]; or boxes [n, 4], "
+        "labels [n] and scores [n]",
     )
 
 
+def _as_int32(graph: onnx.GraphProto) -> None:
+    """The mask as int32: argmax of most frameworks gives int64."""
+    for node in graph.node:
+        node.output[:] = ["mask_own" if name == "mask" else name for name in node.output]
+        node.input[:] = ["mask_own" if name == "mask" else name for name in node.input]
+    graph.node.append(
+        onnx.helper.make_node(
+            "Cast", ["mask_own"], ["mask"], "mask_int32", to=onnx.TensorProto.INT32
+        )
+    )
+    graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT32
+
+
 def _run(model: onnx.ModelProto, tensors: list[Arrays], file: str) -> list[Run]:
-    """Run a graph on every photograph; its outputs join the tensors."""
+    """Run a graph on every photograph; its outputs are added to the tensors."""
     session = open_session(model)
     runs = []
     for held in tensors:
@@ -284,7 +331,7 @@ def _tables(graphs: Graphs, latents: Sequence[np.ndarray], notes: list[str]) -> 
 
 
 def fit_tables(latents: Sequence[np.ndarray]) -> Tables:
-    """A table for each channel, of what rounding gives for latents (1, C, H, W).
+    """A table for each channel, fitted to the rounded values of latents (1, C, H, W).
 
     Raises:
         ExportError: values too far apart for tables of 16 bits.
@@ -317,42 +364,16 @@ def _write(
     folder: Path, name: str, model: onnx.ModelProto, runs: list[Run], target: Target, placement: str
 ) -> tuple[list[Part], list[PartFit]]:
     """The pieces of a graph on its target, written; their entries in the manifest."""
-    ports = (ports_of(_inputs(model), []), ports_of(model.graph.output, []))
+    ports = (ports_of(inputs_of(model), []), ports_of(model.graph.output, []))
     compare = "boxes" if {port.name for port in ports[1]} == set(_BOXES) else "values"
     part = Traced(name, placement, None, tuple(ports[0]), tuple(ports[1]), dict, [], (), compare)  # type: ignore[arg-type]
     placed = place(model, part, target, runs)
     entries = []
     for piece, feed in zip(placed.pieces, placed.feeds, strict=True):
-        data = piece.model.SerializeToString()
-        write_atomic(str(folder / f"{piece.name}.onnx"), data)
-        sizes = {key: list(array.shape) for key, array in feed.items()}
-        view = sized(piece.model, sizes)
-        macs = [macs_of(node, view) for node in piece.model.graph.node]
-        versions = {entry.domain: entry.version for entry in piece.model.opset_import}
-        entries.append(
-            Part(
-                name=piece.name,
-                placement=placement,
-                target=target.name,
-                runtime=piece.runtime,
-                precision="fp32",
-                file=f"{piece.name}.onnx",
-                sha256=sha256_file(str(folder / f"{piece.name}.onnx")),
-                bytes=len(data),
-                opset=versions.get("", versions.get("ai.onnx", 1)),
-                ir_version=piece.model.ir_version,
-                inputs=ports_of(_inputs(piece.model), part.inputs),
-                outputs=ports_of(piece.model.graph.output, part.outputs),
-                params=_params(piece.model),
-                gmac=round(sum(count or 0 for count in macs) / 1e9, 6),
-                gmac_at=sizes,
-                parity=None,
-                with_coder=None,
-                strips=strips_of(piece.model, target.encoder_memory_mb)
-                if placement == "board"
-                else None,
-            )
-        )
+        view = sized(piece.model, {key: list(array.shape) for key, array in feed.items()})
+        macs = sum(macs_of(node, view) or 0 for node in piece.model.graph.node)
+        params = _params(piece.model)
+        entries.append(write_piece(folder, piece, feed, part, target, params, macs, None))
     return entries, [read_record(PartFit, placed.report.to_json(), "compat")]
 
 

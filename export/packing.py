@@ -11,7 +11,7 @@ from splitwatt.export.replacing import replacing
 
 
 def place_of(bundle: Path) -> Path:
-    """Where the board's half of `bundles/nano/MODEL` lies: `bundles/nano-board/MODEL`."""
+    """The folder of the board's half of `bundles/nano/MODEL`: `bundles/nano-board/MODEL`."""
     return bundle.parent.with_name(f"{bundle.parent.name}-board") / bundle.name
 
 

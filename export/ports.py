@@ -1,4 +1,4 @@
-"""The inputs and outputs that parts of the same kind have alike."""
+"""The inputs and outputs that parts of the same kind share."""
 
 from __future__ import annotations
 

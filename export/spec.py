@@ -1,4 +1,4 @@
-"""What the zoo says about a system, typed. Nothing here imports PyTorch."""
+"""The types that describe a system of the zoo. Nothing here imports PyTorch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Tensors = dict[str, Tensor]
     State = Mapping[str, Any]
 
-# Of random weights, as manifests state it.
+# The seed of random weights, as manifests state it.
 SEED = 2025
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -28,12 +28,12 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Checkpoint:
     """A file of weights and where to get it.
 
-    role: what the network uses it for.
-    paths: where it lies under a folder of checkpoints, the names that papers' configurations use
-        for the same file, best first.
-    url: the page or file to download, None where nobody published it.
+    role: the part of the network that it fills.
+    paths: its path under a folder of checkpoints, then other names that papers' configurations use
+        for the same file.
+    url: the page or file to download, None if it was never published.
     archive: whether `url` is a page of archives to unpack, rather than the file itself.
-    bytes: the size of the download, None where the page does not say.
+    bytes: the size of the download, None if unknown.
     hub: its repository on Hugging Face's hub, in whose cache timm keeps it.
     package: the folder of an installed Python package that has it, such as `name/models`.
     """
@@ -49,10 +49,10 @@ class Checkpoint:
 
 @dataclass
 class Part:
-    """One graph to export, before it is one.
+    """One part of a network, before it is exported as a graph.
 
-    module: what is traced; its forward takes `inputs` in order and returns `outputs` then `checks`.
-    reference: what the papers' own code computes from the same named tensors: the yardstick.
+    module: is traced; its forward takes `inputs` in order and returns `outputs`, then `checks`.
+    reference: computes the same with the papers' own code, from tensors by name.
     counted: the modules whose parameters this part holds.
     checks: further outputs of `module`, compared with the reference's and then cut from the graph.
     compare: "values", or "boxes" for a detector, whose equal scores may come in any order.
@@ -69,6 +69,32 @@ class Part:
     compare: str = "values"
 
 
+def plain_part(
+    name: str,
+    placement: str,
+    module: nn.Module,
+    given: Port,
+    made: Port,
+    counted: Sequence[nn.Module] = (),
+    graph: nn.Module | None = None,
+) -> Part:
+    """A part of one input and one output.
+
+    Args:
+        module: the reference, which is also counted unless `counted` is given.
+        graph: what is traced where that is not `module` itself.
+    """
+    return Part(
+        name,
+        placement,
+        graph or module,
+        (given,),
+        (made,),
+        lambda tensors: {made.name: module(tensors[given.name])},
+        counted or [module],
+    )
+
+
 @dataclass(frozen=True)
 class Photo:
     """A photograph as one system sees it: float32 (1, 3, H, W), and sizes (height, width)."""
@@ -82,7 +108,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Coding:
-    """What a bundle says of its codec: see `splitwatt.engines.bundle.manifest.CodecSpec`."""
+    """The codec of a bundle: see `splitwatt.engines.bundle.manifest.CodecSpec`."""
 
     kind: str
     tables: tuple[Tables, ...] = ()
@@ -93,8 +119,8 @@ class Network(ABC):
     """A system at one rate point, as PyTorch modules in evaluation mode.
 
     Attributes:
-        encoder_modules: what the board holds of a split system: encoder and entropy model.
-        fixed_size: whether its graphs are for the size of its photographs alone.
+        encoder_modules: a split system's modules on the board: encoder and entropy model.
+        fixed_size: whether its graphs take images of one size only.
     """
 
     encoder_modules: Sequence[nn.Module] = ()
@@ -115,18 +141,18 @@ class Network(ABC):
 
     @abstractmethod
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
-        """Take the weights of a checkpoint per role; returns notes for the manifest.
+        """Load the checkpoint of each role; returns notes for the manifest.
 
         Raises:
-            CheckpointError: weights that do not fit, in one sentence.
+            CheckpointError: weights that do not fit.
         """
 
     @abstractmethod
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
-        """Random weights seeded by `key`, fitted to `photos` so that every stage does real work."""
+        """Make random weights, seeded by `key` and fitted to `photos` so that every stage does real work."""
 
     def classes(self, task: str) -> int | None:
-        """Outputs of a task's head, the background included; None: not known."""
+        """How many outputs a task's head has, the background included; None if unknown."""
         for part in self.parts() if task == "classification" else ():
             for port in part.outputs:
                 if port.name == "logits":
@@ -140,7 +166,7 @@ class Network(ABC):
 
 @dataclass(frozen=True)
 class LoadedFile:
-    """A checkpoint that was read: its tensors by name, notes for the manifest, class names if any."""
+    """The content of a checkpoint: tensors by name, notes for the manifest, class names if it has any."""
 
     path: str
     state: Mapping[str, Any]
@@ -152,11 +178,11 @@ class LoadedFile:
 class System:
     """One row of the zoo.
 
-    build: makes the `Network` of a rate point (None where there is but one).
-    checkpoints: the files a rate point needs, () where nothing was published for it.
+    build: makes the `Network` of a rate point (None if there is only one).
+    checkpoints: the files that a rate point needs, () if none was published.
     assumed: rate points that the paper names without defining them.
-    unavailable: why a row of the papers cannot be exported, in a sentence; "" where it can.
-    published_preprocess: task -> the preprocessing of the paper's accuracy, where that is another.
+    unavailable: why a row of the papers cannot be exported, in a sentence; "" if it can.
+    published_preprocess: task -> the preprocessing of the paper's accuracy, if it differs.
     """
 
     name: str
@@ -212,7 +238,7 @@ def detection_transform(
     )
 
 
-# How the SC2 benchmark sees an image for each task, and what becomes of its answer.
+# Each task of the SC2 benchmark: its short name, preprocessing and postprocessing.
 SC2_TASKS: dict[str, tuple[str, Preprocess, Head]] = {
     "classification": (
         "ic", shorter(256, crop=(224, 224)), Head("classifier", "imagenet1k", top_k=5)

@@ -31,19 +31,19 @@ from splitwatt.export.precision.bundle import state_trials
 from splitwatt.export.replacing import check_place, replacing
 from splitwatt.export.tracing.in_graph import add_coder
 
-# Of this many images one is held out, to see what the tables do for images they were not fitted to.
+# One of this many images is held out, to measure the tables on images that they were not fitted to.
 HOLD_OUT_EVERY = 5
 MIN_IMAGES = 5
-# The tables that were there count as so many symbols a channel: little against one image's 8,000.
+# The old tables count as this many symbols per channel; one image has some 8,000.
 _PRIOR_SYMBOLS = 500.0
-# Longer tables leave the coder's fast path; what is outside is escaped.
+# Longer tables are too long for the coder's fast path; other symbols are escaped.
 _MAX_LENGTH = 128
 _RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Saving:
-    """Bytes of the held-out images before and after, one image an entry; percent with its interval.
+    """Bytes of each held-out image before and after; the saving in percent with its interval.
 
     low, high: the ends of the 95 % bootstrap interval over images; None for a single image.
     """
@@ -58,10 +58,10 @@ class Saving:
 def calibrate(
     bundle: Bundle, images: Sequence[str], out: Path, advance: Callable[[], None]
 ) -> Saving:
-    """Write a copy of a bundle whose tables are fitted to images; what that saves.
+    """Write a copy of a bundle whose tables are fitted to images; returns what that saves.
 
     Args:
-        bundle: of a split model under a factorized prior, opened with all its parts.
+        bundle: a split model with a factorized prior, opened with all its parts.
         images: paths, at least `MIN_IMAGES`.
         out: the new bundle's folder.
         advance: called after each image.
@@ -74,7 +74,7 @@ def calibrate(
     if spec is None or spec.kind != "rangecoder":
         raise UsageError(
             f"{bundle.manifest.model} has no factorized prior to refit",
-            "calibrate is for models whose one table a channel codes the latent",
+            "calibrate is for models with one entropy table per channel of the latent",
         )
     if len(images) < MIN_IMAGES:
         raise UsageError(
@@ -92,7 +92,7 @@ def calibrate(
 
 
 def refit(old: Tables, counts: Sequence[dict[int, int]]) -> Tables:
-    """Tables for what was counted: `counts` holds symbol -> how often, for each channel."""
+    """Tables fitted to `counts`, which has symbol -> how often for each channel."""
     rows, lengths, offsets = [], [], []
     for channel, histogram in enumerate(counts):
         offset, pmf = _distribution(old, channel, histogram)
@@ -109,7 +109,7 @@ def refit(old: Tables, counts: Sequence[dict[int, int]]) -> Tables:
 def _latents(
     board: BoardPipeline, images: Sequence[str], old: Tables, advance: Callable[[], None]
 ) -> tuple[list[dict[int, int]], list[np.ndarray]]:
-    """Counted symbols of the images to fit to, and the latents of those held out."""
+    """The symbol counts of the images to fit to, and the latents of the held-out ones."""
     counts: list[dict[int, int]] = [{} for _ in range(old.count)]
     held_out = []
     for index, path in enumerate(images):
@@ -129,7 +129,7 @@ def _latents(
 
 
 def _distribution(old: Tables, channel: int, counts: dict[int, int]) -> tuple[int, list[float]]:
-    """The first symbol, and the probabilities of it and those after it, the escape's last."""
+    """The first symbol, and the probabilities of it and the next ones; the escape's is last."""
     last = int(old.cdf_length[channel]) - 2
     prior = np.diff(old.cdf[channel][: last + 2].astype(np.float64)) / TOTAL
     first = int(old.offset[channel])
@@ -145,7 +145,7 @@ def _distribution(old: Tables, channel: int, counts: dict[int, int]) -> tuple[in
 
 
 def _trimmed(low: int, weight: np.ndarray, most: int) -> tuple[int, np.ndarray, float]:
-    """At most `most` entries, the lightest ends left out; what those weighed."""
+    """At most `most` entries without the lightest ends; also returns the weight of what was cut."""
     outside = 0.0
     start, end = 0, len(weight)
     while end - start > most:
@@ -161,7 +161,7 @@ def _trimmed(low: int, weight: np.ndarray, most: int) -> tuple[int, np.ndarray, 
 def _quantised(pmf: list[float]) -> list[int]:
     """CompressAI's own quantisation: every symbol keeps at least one of 65536 parts."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what packages say of each other's old ways, on import
+        warnings.simplefilter("ignore")  # deprecation warnings while packages are imported
         from compressai._CXX import pmf_to_quantized_cdf
 
     return list(pmf_to_quantized_cdf(pmf, PRECISION))
@@ -187,7 +187,7 @@ def _write(
     if out.resolve() == Path(bundle.path).resolve():
         raise UsageError("--out is the bundle itself", "give another folder")
     with replacing(out) as folder:
-        # Not what else lies in its folder: a link there may lead anywhere.
+        # Only the bundle's files: a link in its folder may lead anywhere.
         for name in bundle.files():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(Path(bundle.path) / name, folder / name)
@@ -224,4 +224,4 @@ def _write(
         if in_graph:
             made_again = add_coder(folder, made_again)
         if made_again.codec is None or made_again.codec.tables[0].id != tables.id:
-            raise ExportError(f"{out} does not hold the tables that were fitted", "try again")
+            raise ExportError(f"{out} does not have the fitted tables", "try again")

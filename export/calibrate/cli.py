@@ -10,7 +10,7 @@ EXAMPLE = "splitwatt calibrate bundles/cpu/ladon_r50@0.32 --images photos"
 
 
 def calibrate(argv: list[str]) -> int:
-    """Refit the tables of a bundle to images, and say what that saves on others."""
+    """Refit a bundle's tables to images, and print what that saves on other images."""
     flags = parser(
         "calibrate",
         "Refit a factorized prior's tables to your images, without retraining. Every fifth image is "
@@ -20,7 +20,7 @@ def calibrate(argv: list[str]) -> int:
     flags.add_argument("bundle", metavar="BUNDLE", help="the bundle's folder")
     flags.add_argument("--images", required=True, metavar="DIR", help="a folder of images")
     flags.add_argument("--target", metavar="FILE",
-                       help="the YAML of the bundle's target, where it is one of your own")  # fmt: skip
+                       help="the YAML of the bundle's target, if it is your own")  # fmt: skip
     flags.add_argument("--out", metavar="DIR",
                        help="the new bundle (default: calibrated/TARGET/MODEL, for --bundles "
                             "calibrated); board and server both need it")  # fmt: skip
@@ -34,7 +34,7 @@ def calibrate(argv: list[str]) -> int:
 
     images = list_images(options.images)
     if options.target:
-        load_target(options.target)  # the manifest has its name alone
+        load_target(options.target)  # the manifest has only its name
     bundle = Bundle.open(options.bundle)
     manifest = bundle.manifest
     out = Path(options.out or Path("calibrated", manifest.target, manifest.model))

@@ -1,4 +1,4 @@
-"""Every node of a model against an operator table: what would be refused, or computed wrongly."""
+"""Checks every node of a model against an operator table: is it refused, or computed wrongly?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from splitwatt.export.compat.rules import RULES
 from splitwatt.export.compat.tables import Row, Rule, Table
 from splitwatt.export.compat.view import View, label_of, opset_of, view_of
 
-# Operators with the type of their outputs; their inputs have other types.
+# Operators that are checked by the type of their outputs; their inputs have other types.
 _BY_OUTPUT = frozenset(("CastLike", "ConstantOfShape", "EyeLike", "If", "Constant"))
 _MODEL = "(model)"
 
@@ -21,12 +21,12 @@ class Finding:
     """One reason why a model does not fit a runtime.
 
     Attributes:
-        node_name: the node, or the tensor it makes where it has no name; "" for the whole model.
+        node_name: the node's name, or its first output if it has none; "" for the whole model.
         op_type: its operator.
         reason: what is wrong, one sentence.
         remedy: what to do about it.
         rule: `unsupported`, `unlisted`, `type`, `opset`, `ir`, `edge` or a rule of the table.
-        kind: `refused` by the runtime, or `answer`: taken, but what it computes differs from ONNX.
+        kind: `refused` by the runtime, or `answer`: accepted, but the result differs from ONNX.
     """
 
     node_name: str
@@ -41,7 +41,7 @@ class Finding:
 
     @property
     def place(self) -> str:
-        """Operator and name of the node, or that it is the whole model."""
+        """The node's operator and name, or `the graph` for the whole model."""
         return f"{self.op_type} '{self.node_name}'" if self.node_name else "the graph"
 
 
@@ -52,10 +52,10 @@ def check_model(
     ir_limit: int | None = None,
     plugins: Collection[str] = (),
 ) -> list[Finding]:
-    """What of `model` does not fit `table`; an empty list says that all of it does.
+    """All reasons why `model` does not fit `table`; an empty list if it fits.
 
     Args:
-        opset_limit: the target's own ceiling, where it is lower than the table's.
+        opset_limit: the target's own highest opset, if it is lower than the table's.
         ir_limit: the same for the IR version.
         plugins: operators that a plugin library of ours adds to the runtime.
     """
@@ -69,7 +69,7 @@ def check_model(
 def check_node(
     node: NodeProto, view: View, table: Table, plugins: Collection[str] = ()
 ) -> list[Finding]:
-    """What of one node, and of the graphs inside it, does not fit."""
+    """All reasons why one node, or a node of the graphs inside it, does not fit."""
     findings = list(_check_operator(node, view, table, plugins))
     for _, inner in view.inner(node):
         for deeper in inner.graph.node:
@@ -161,7 +161,7 @@ def _check_rule(node: NodeProto, view: View, table: Table, rule: Rule) -> Iterat
 
 
 def data_tensors(node: NodeProto, opset: int) -> list[str]:
-    """The tensors that an operator's supported types speak of: not its indices, axes, shapes.
+    """The tensors to which an operator's supported types apply: not its indices, axes, shapes.
 
     They share the type variable of the first output where an input has it, else the type of the first
     input. An operator that ONNX does not know is judged by all its tensors.
@@ -183,7 +183,7 @@ def data_tensors(node: NodeProto, opset: int) -> list[str]:
         return [name for name in node.output if name]
     variable = made if made in needed or not needed else needed[0]
     if variable not in variables:
-        return []  # the operator leaves no choice
+        return []  # the operator has one type only
     return [
         *_having(variable, schema.inputs, node.input),
         *_having(variable, schema.outputs, node.output),

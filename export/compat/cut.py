@@ -1,7 +1,7 @@
-"""Where to cut a part: as much of it as TensorRT runs, then what onnxruntime has to run after it.
+"""Where to cut a part: first as much as TensorRT can run, then the rest for onnxruntime.
 
-Products that come after the cut and that TensorRT can run go back to it: `plan_return` says where
-onnxruntime's piece ends, and `plan_cut` cuts what follows again.
+Later products that TensorRT can run go back to it: `plan_return` finds where onnxruntime's piece ends,
+and `plan_cut` cuts the rest again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from splitwatt.export.compat.macs import PRODUCTS, macs_of, sized
 from splitwatt.export.compat.tables import Table
 from splitwatt.export.compat.view import View, uses_of, view_of
 
-# A tensor that crosses costs a copy between two memories: so many bytes' worth of starting it.
+# A tensor that crosses is copied between two memories; starting a copy costs as much as so many bytes.
 _COPY_OVERHEAD_BYTES = 64 * 1024
 _NEVER = 1 << 29
 
@@ -29,8 +29,8 @@ _NEVER = 1 << 29
 class Crossing:
     """A tensor that the first half makes and the second half needs; None for unknown sizes.
 
-    as_dtype: the type it has on its way, where TensorRT has no `dtype`.
-    largest: its largest shape where its length depends on what an image shows, else None.
+    as_dtype: its type while it crosses, if TensorRT has no `dtype`.
+    largest: its largest shape if its length depends on the image's content, else None.
     """
 
     name: str
@@ -47,9 +47,9 @@ class Cut:
     Attributes:
         prefix: indices of the nodes that the table's runtime runs, with all that they need.
         remainder: the other nodes' indices.
-        crossing: what the remainder takes from the prefix.
-        reasons: what of the remainder does not fit.
-        macs_prefix, macs_total: multiply-accumulates, None where sizes are not known.
+        crossing: the tensors that the remainder takes from the prefix.
+        reasons: why nodes of the remainder do not fit.
+        macs_prefix, macs_total: multiply-accumulates, None if sizes are unknown.
     """
 
     prefix: tuple[int, ...]
@@ -64,10 +64,8 @@ def plan_cut(
     model: ModelProto,
     table: Table,
     sizes: Mapping[str, Sequence[int]] | None = None,
-    plugins: Collection[str] = (),
-    avoid: Collection[str] = (),
 ) -> Cut | None:
-    """The cut that keeps every multiply-accumulate it can before it, and copies least.
+    """The cut with the most multiply-accumulates before it and the fewest bytes to copy.
 
     A node stays before the cut only if everything it depends on does. Among the cuts that keep
     all products that can be kept, the one whose crossing tensors are cheapest to copy is taken,
@@ -75,16 +73,13 @@ def plan_cut(
 
     Args:
         sizes: shapes of inputs whose size is not fixed, to count products and bytes at.
-        plugins: operators that a plugin library adds to the runtime.
-        avoid: operators to leave to the second half although the runtime takes them.
 
     Returns:
-        None where the whole model fits. A cut whose `prefix` is empty where nothing worth
-        running fits.
+        None if the whole model fits; a cut with an empty `prefix` if no product fits.
     """
     view = view_of(model)
     nodes = list(model.graph.node)
-    misfits = _misfits(view, table, plugins, avoid)
+    misfits = _misfits(view, table)
     if not misfits:
         return None
     counted = sized(model, sizes)
@@ -97,21 +92,19 @@ def plan_cut(
     return _cut(model, nodes, makers, prefix, misfits, view, counted, table)
 
 
-def plan_return(
-    model: ModelProto, table: Table, plugins: Collection[str] = (), avoid: Collection[str] = ()
-) -> Cut | None:
-    """Where what follows a cut goes back to the table's runtime.
+def plan_return(model: ModelProto, table: Table) -> Cut | None:
+    """Where the rest after a cut goes back to the table's runtime.
 
-    `prefix` is then what onnxruntime runs before that: the misfits that products with constant
-    weights depend on, and what they need.
+    `prefix` then has the nodes that onnxruntime runs before that: the misfits that products with constant
+    weights depend on, and all that these need.
 
     Returns:
-        None where no such product comes after a misfit.
+        None if no such product follows a misfit.
     """
     view = view_of(model)
     nodes = list(model.graph.node)
     makers = _makers(nodes)
-    misfits = _misfits(view, table, plugins, avoid)
+    misfits = _misfits(view, table)
     after = _followers(nodes, makers, misfits)
     again = [
         i for i in sorted(after - set(misfits)) if _is_product(nodes[i])
@@ -119,7 +112,7 @@ def plan_return(
     ]  # fmt: skip
     if not again:
         return None
-    # Products that need no other of them first, and what they wait for.
+    # The products that depend on no other of them, and the misfits before them.
     later = _followers(nodes, makers, again)
     waited = [i for i in _needed(nodes, makers, again) - later if i in misfits]
     core = _needed(nodes, makers, waited)
@@ -127,25 +120,10 @@ def plan_return(
     return _cut(model, nodes, makers, prefix, {}, view, view, table)
 
 
-def _misfits(
-    view: View, table: Table, plugins: Collection[str], avoid: Collection[str]
-) -> dict[int, list[Finding]]:
+def _misfits(view: View, table: Table) -> dict[int, list[Finding]]:
     """Node -> why the table's runtime does not run it."""
-    misfits: dict[int, list[Finding]] = {}
-    for index, node in enumerate(view.graph.node):
-        findings = check_node(node, view, table, plugins)
-        if node.op_type in avoid:
-            findings.append(_avoided(node, table))
-        if findings:
-            misfits[index] = findings
-    return misfits
-
-
-def _avoided(node: NodeProto, table: Table) -> Finding:
-    return Finding(
-        node.name or node.output[0], node.op_type, f"left out of {table.title} on request", "none",
-        "avoid",
-    )  # fmt: skip
+    checked = {i: check_node(node, view, table) for i, node in enumerate(view.graph.node)}
+    return {index: findings for index, findings in checked.items() if findings}
 
 
 def _is_product(node: NodeProto) -> bool:
@@ -229,7 +207,7 @@ def _reaching(sink: int, rest: csr_array) -> set[int]:
 
 
 def _copy_cost(name: str, view: View) -> int:
-    """What copying a tensor costs, in KiB; unknown dimensions count as 1."""
+    """The cost of copying a tensor, in KiB; unknown dimensions count as 1."""
     shape = view.shape(name) or ()
     item = np.dtype(view.dtype(name) or "float32").itemsize
     size = item * math.prod(1 if d is None else d for d in shape)

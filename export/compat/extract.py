@@ -16,10 +16,9 @@ from splitwatt.export.compat.view import uses_of
 def extract(model: ModelProto, cut: Cut, prefix: str = "cut") -> tuple[ModelProto, ModelProto]:
     """The model before the cut and the one after it.
 
-    What crosses is an output of the first and an input of the second, named `cut_0`, `cut_1`, ...
-    (with `prefix` for `cut`); a type that the first runtime does not have is cast to the one that
-    it puts in its place, and cast back. Inputs and outputs of the whole keep their names; each half
-    has those that it uses or makes.
+    A crossing tensor is an output of the first and an input of the second, named `cut_0`, `cut_1`, ...
+    (with `prefix` for `cut`). If the first runtime lacks its type, it is cast to the type that replaces
+    it there, and cast back. Inputs and outputs of the whole keep their names.
 
     Raises:
         ExportError: nothing is left to run before the cut.
@@ -42,10 +41,7 @@ def extract(model: ModelProto, cut: Cut, prefix: str = "cut") -> tuple[ModelProt
         if port not in outputs:
             made.append(_port(port, crossing))
         taken.append(_port(port, crossing, as_made=port in outputs))
-    return (
-        _half(model, first, made, [], "_head"),
-        _half(model, second, [], taken, "_tail"),
-    )
+    return (_half(model, first, made, [], "_head"), _half(model, second, [], taken, "_tail"))
 
 
 def _cross(

@@ -1,4 +1,4 @@
-"""A part made to fit its target: rewritten, cut where it must be, and a report of what was done."""
+"""Fits a part to its target: rewrites it, cuts it where it must, and reports both."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _TENSOR_NAME = re.compile(r" \('[^']*'\)")
 
 @dataclass(frozen=True)
 class Piece:
-    """One graph to deploy: the part's own name, or that with `.2`, `.3`, ... for what follows a cut.
+    """One graph to deploy, with the part's own name, or with `.2`, `.3`, ... after a cut.
 
-    runtime: `tensorrt` where TensorRT can run it (onnxruntime always can), else `onnxruntime`.
-    largest: input -> its largest shape, of inputs whose length depends on what an image shows.
+    runtime: `tensorrt` if TensorRT can run it (onnxruntime always can), else `onnxruntime`.
+    largest: input -> its largest shape, for inputs whose length depends on the image's content.
     """
 
     name: str
@@ -41,8 +41,8 @@ class Piece:
 class CutReport:
     """A part that was cut: nodes and products of both runtimes, and what crosses between them.
 
-    nodes_before, macs_before: TensorRT's; nodes_after: onnxruntime's. macs are multiply-accumulates
-    with as many boxes as there can be, None where they depend on the image otherwise.
+    nodes_before, macs_before: of TensorRT; nodes_after: of onnxruntime. macs are multiply-accumulates
+    with the largest number of boxes, None if they depend on the image in another way.
     """
 
     nodes_before: int
@@ -54,11 +54,11 @@ class CutReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What was done to a part so that its target runs it; `lines` to print, `to_json` for files.
+    """How a part was changed for its target; `lines` to print, `to_json` for files.
 
-    tables: titles of the operator tables that it was held against.
+    tables: the titles of the operator tables that it was checked against.
     folded: nodes that were replaced by constants.
-    reasons: operator and reason -> how many nodes, for what TensorRT does not run.
+    reasons: operator and reason -> number of nodes that TensorRT does not run.
     """
 
     part: str
@@ -85,7 +85,7 @@ class Report:
         }
 
     def lines(self) -> list[str]:
-        """What to print: one line per kind of change, nothing for a part that fits as it is."""
+        """Lines to print, one for each kind of change; none for a part that fits unchanged."""
         if self.on_tensorrt == "not asked" or (self.on_tensorrt == "whole" and not self.rewritten):
             return []
         said = {
@@ -114,7 +114,7 @@ class Fitted:
 def tables_of(target: Target) -> tuple[Table | None, Table]:
     """TensorRT's table, None for a target without it, and onnxruntime's.
 
-    Where TensorRT for RTX serves the target too, its table, which narrows TensorRT's.
+    If TensorRT for RTX serves the target too, the first is its table, a subset of TensorRT's.
 
     Raises:
         ConfigError: the table of TensorRT for RTX narrows another version of TensorRT.
@@ -140,10 +140,8 @@ def fit(
     name: str,
     target: Target,
     sizes: Mapping[str, Sequence[int]] | None = None,
-    plugins: Collection[str] = (),
-    avoid: Collection[str] = (),
 ) -> Fitted:
-    """Make a part run on `target`, `model` itself left as it is.
+    """Fit a part to `target`; `model` itself is not changed.
 
     The opset and IR version must be within what the target's tools read. Every piece runs on the
     target's onnxruntime; where the target has TensorRT, every second piece runs there too, the first
@@ -152,15 +150,14 @@ def fit(
     Args:
         name: the part's name; what comes after a cut is `NAME.2`, and so on.
         sizes: shapes of the inputs to count multiply-accumulates at.
-        plugins, avoid: as in `plan_cut`.
 
     Raises:
-        ExportError: a node that neither runtime of the target runs, in one sentence.
+        ExportError: a node that no runtime of the target runs.
     """
     tensorrt, runtime = tables_of(target)
     opset, ir = target.facts.get("opset_ceiling"), target.facts.get("ir_ceiling")
     return fit_to(
-        model, name, tensorrt, runtime, sizes, plugins, avoid, target.name,
+        model, name, tensorrt, runtime, sizes, target.name,
         opset_limit=opset.value if opset else None, ir_limit=ir.value if ir else None,
     )  # fmt: skip
 
@@ -171,8 +168,6 @@ def fit_to(
     tensorrt: Table | None,
     runtime: Table,
     sizes: Mapping[str, Sequence[int]] | None = None,
-    plugins: Collection[str] = (),
-    avoid: Collection[str] = (),
     target: str = "the target",
     opset_limit: int | None = None,
     ir_limit: int | None = None,
@@ -186,13 +181,13 @@ def fit_to(
         report = Report(name, (runtime.title,), 0, tuple(rewritten), None, {}, "not asked")
         return Fitted((Piece(name, "onnxruntime", whole),), report)
     folded = fold(whole)
-    rewritten += rewrite(whole, tensorrt, plugins)
-    pieces, cuts = _pieces(whole, name, tensorrt, sizes, plugins, avoid)
+    rewritten += rewrite(whole, tensorrt)
+    pieces, cuts = _pieces(whole, name, tensorrt, sizes)
     for piece in pieces:
         findings: list[Finding] = []
         if piece.runtime == "tensorrt":
-            findings += check_model(piece.model, tensorrt, opset_limit, None, plugins)
-        findings += check_model(piece.model, runtime, None, ir_limit, plugins)
+            findings += check_model(piece.model, tensorrt, opset_limit)
+        findings += check_model(piece.model, runtime, None, ir_limit)
         _demand(findings, name, target)
     was_cut = bool(cuts) and bool(cuts[0].prefix)
     report = Report(
@@ -212,8 +207,6 @@ def _pieces(
     name: str,
     table: Table,
     sizes: Mapping[str, Sequence[int]] | None,
-    plugins: Collection[str],
-    avoid: Collection[str],
 ) -> tuple[tuple[Piece, ...], list[Cut]]:
     """A part as pieces that TensorRT and onnxruntime run in turn, and the cuts between them."""
     pieces: list[Piece] = []
@@ -244,7 +237,7 @@ def _pieces(
             fixed = [side for side in shape if side is not None]
             if len(fixed) == len(shape):
                 at[port] = fixed
-        cut = plan_cut(rest, table, at, plugins, avoid)
+        cut = plan_cut(rest, table, at)
         if cut is None:
             add("tensorrt", rest)
             return tuple(pieces), cuts
@@ -253,7 +246,7 @@ def _pieces(
             return tuple(pieces), [*cuts, cut]
         head, tail = divide(rest, cut)
         add("tensorrt", head)
-        back = plan_return(tail, table, plugins, avoid)
+        back = plan_return(tail, table)
         if back is None:
             add("onnxruntime", tail)
             return tuple(pieces), cuts
@@ -262,7 +255,7 @@ def _pieces(
 
 
 def _demand(findings: list[Finding], part: str, target: str) -> None:
-    """Raise if there are findings, and name the first."""
+    """Raise an error that names the first finding, if there is any."""
     if findings:
         more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
         raise ExportError(
@@ -272,13 +265,13 @@ def _demand(findings: list[Finding], part: str, target: str) -> None:
 
 
 def _counted(findings: Collection[Finding]) -> dict[str, int]:
-    """Reasons without the names of nodes and tensors, with how many nodes each holds for."""
+    """Reasons without the names of nodes and tensors -> the number of nodes."""
     texts = (f"{f.op_type} ({f.rule}): {_TENSOR_NAME.sub('', f.reason)}" for f in findings)
     return dict(Counter(texts).most_common())
 
 
 def _cut_report(cuts: Sequence[Cut]) -> CutReport:
-    """What each runtime has: cuts 0, 2, ... end a piece of TensorRT's, the others one of onnxruntime's."""
+    """The share of each runtime: cuts 0, 2, ... end a piece of TensorRT, the others one of onnxruntime."""
     heads, backs = cuts[::2], cuts[1::2]
     before = [cut.macs_prefix for cut in heads]
     nodes = sum(len(cut.prefix) for cut in heads)

@@ -1,4 +1,4 @@
-"""Constant folding that knows shapes: what a fixed input size decides is computed before export."""
+"""Constant folding that knows shapes: all that depends only on a fixed input size is computed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from splitwatt.export.compat.view import View, attribute_of, constant_value, use
 # Folding one of these would freeze a random draw.
 RANDOM = frozenset(("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike",
                     "Multinomial", "Bernoulli"))  # fmt: skip
-# What it gives is quicker to compute than to read.
+# Its result is quicker to compute than to read.
 _KEPT = RANDOM | {"DequantizeLinear"}
 _LARGEST_ELEMENTS = 1 << 22
 
@@ -32,7 +32,7 @@ def fold(model: ModelProto) -> int:
     """Replace, in place, every node that computes a constant, also inside If and Loop.
 
     Shapes of tensors of fixed size count as constants, If with a known condition becomes its
-    branch, and whatever nothing needs afterwards is dropped. Returns how many nodes went.
+    branch, and unused nodes are removed. Returns how many nodes were removed.
     """
     before = len(model.graph.node)
     while _fold_graph(model, model.graph, view_of(model), main=True):
@@ -42,7 +42,7 @@ def fold(model: ModelProto) -> int:
 
 
 def _fold_graph(model: ModelProto, graph: GraphProto, view: View, main: bool) -> bool:
-    """One pass over `graph`; `view` is of a copy of it with shapes. True if anything changed."""
+    """One pass over `graph`; `view` shows a copy of it with shapes. True if anything changed."""
     changed = False
     for node, seen in zip(graph.node, view.graph.node, strict=True):
         bodies = [a.g for a in node.attribute if a.type == AttributeProto.GRAPH]
@@ -122,7 +122,7 @@ def _constant_nodes(
 def _compute(
     model: ModelProto, view: View, nodes: list[NodeProto], known: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """What constant nodes compute, by onnxruntime; results that are large are left out."""
+    """The results of constant nodes, by onnxruntime, without large ones."""
     if not nodes:
         return {}
     made = {name for node in nodes for name in node.output if name}
@@ -142,7 +142,7 @@ def _compute(
 def run_constants(
     model: ModelProto, nodes: list[NodeProto], given: list[TensorProto], wanted: list[str]
 ) -> dict[str, Any]:
-    """What `nodes` of `model` compute from the tensors `given`, by onnxruntime: `wanted` of it."""
+    """The tensors `wanted` that `nodes` of `model` compute from `given`, by onnxruntime."""
     outputs = [helper.make_empty_tensor_value_info(name) for name in wanted]
     graph = helper.make_graph(nodes, "constants", [], outputs, given)
     part = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
@@ -168,7 +168,7 @@ def drop_dead(graph: GraphProto) -> None:
 
 
 def refill(repeated: Any, items: Iterable[Any]) -> None:
-    """Let a repeated field of a message hold `items` and no others."""
+    """Replace the content of a repeated field of a message by `items`."""
     items = list(items)
     del repeated[:]
     repeated.extend(items)

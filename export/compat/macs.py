@@ -16,8 +16,8 @@ PRODUCTS = frozenset(("Conv", "ConvTranspose", "Gemm", "MatMul"))
 def sized(model: ModelProto, sizes: Mapping[str, Sequence[int]] | None) -> View:
     """The model's view with its inputs at `sizes` (name -> shape), so that products can be counted.
 
-    Inputs that are not named, and sizes that name no input, are left as they are. A dimension of
-    unknown length that a Slice limits has that limit: as many boxes as there can be.
+    Other inputs keep their shapes, and sizes of unknown inputs are ignored. A dimension of unknown length
+    that a Slice limits gets that limit: the largest number of boxes.
     """
     copy = ModelProto()
     copy.CopyFrom(model)
@@ -29,7 +29,7 @@ def sized(model: ModelProto, sizes: Mapping[str, Sequence[int]] | None) -> View:
             for size in shape:
                 dims.add().dim_value = size
     if sizes:
-        # Sizes stated elsewhere are those of any input, names and all.
+        # The other stated sizes are symbolic, for inputs of any size.
         del copy.graph.value_info[:]
         for value in copy.graph.output:
             value.type.tensor_type.ClearField("shape")
@@ -47,7 +47,7 @@ def sized(model: ModelProto, sizes: Mapping[str, Sequence[int]] | None) -> View:
 
 
 def _limits(node: NodeProto, view: View) -> list[int] | None:
-    """The largest shape of a Slice from 0 to a constant along its first axis; None of others."""
+    """The largest shape of a Slice from 0 to a constant along its first axis; None for other nodes."""
     if node.op_type != "Slice" or len(node.input) < 4:
         return None
     shape = view.shape(node.output[0])
@@ -60,7 +60,7 @@ def _limits(node: NodeProto, view: View) -> list[int] | None:
 
 
 def macs_of(node: NodeProto, view: View) -> int | None:
-    """Multiply-accumulates of one node, 0 for what multiplies no matrices, None without shapes."""
+    """Multiply-accumulates of one node: 0 if it multiplies no matrices, None without shapes."""
     if node.op_type not in PRODUCTS:
         return 0
     shapes = [view.shape(node.input[0]), view.shape(node.input[1]), view.shape(node.output[0])]

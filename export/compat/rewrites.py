@@ -1,12 +1,12 @@
-"""Faithful rewrites: operators that a runtime lacks, written with operators that it has.
+"""Exact rewrites: operators that a runtime lacks, written with operators that it has.
 
 A rewrite takes one node and returns nodes that compute the same outputs, bit for bit on integers
-and to rounding on floats, or None where it cannot. It is applied only to nodes that do not fit.
+and to rounding on floats, or None if it cannot. It is applied only to nodes that do not fit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +106,7 @@ def modulo(node: NodeProto, view: View) -> list[NodeProto] | None:
     rest = new.add("Sub", [x, product])
     zero = new.constant(0, dtype)
     below, above = new.add("Less", [rest, zero]), new.add("Greater", [rest, zero])
-    # A remainder against the divisor's sign lies one divisor too far.
+    # A remainder of the other sign than the divisor is wrong by one divisor.
     wrong = new.add("Or", [
         new.add("And", [below, new.add("Greater", [y, zero])]),
         new.add("And", [above, new.add("Less", [y, zero])]),
@@ -149,9 +149,9 @@ def _unsqueeze(new: Builder, name: str, axis: int, opset: int) -> str:
 def top_k(node: NodeProto, view: View) -> list[NodeProto] | None:
     """The smallest as the largest of the negated, a computed K as a slice of a constant one.
 
-    A computed K has a bound where the dimension is fixed, or where it is the minimum of something
-    and a constant. Where there may be fewer elements than that constant, minus infinity fills up:
-    of equal values TopK takes the first, so that nothing of the filling is within K.
+    A computed K has a bound if the dimension is fixed, or if K is the minimum of something and a
+    constant. If there may be fewer elements than that constant, minus infinity is appended: of equal
+    values TopK takes the first, so no appended value is among the K.
     """
     dtype = view.dtype(node.input[0])
     smallest = not attribute_of(node, "largest", 1)
@@ -183,9 +183,9 @@ def top_k(node: NodeProto, view: View) -> list[NodeProto] | None:
 
 
 def _bound(node: NodeProto, axis: int, view: View) -> tuple[int | None, np.ndarray | None]:
-    """The largest K that a TopK can ask for, None where that is unknown or too large.
+    """The largest K of a TopK, None if that is unknown or too large; and the values to append.
 
-    With it what must follow the elements so that there are always that many; None for nothing.
+    The second is None if there are always enough elements.
     """
     shape = view.shape(node.input[0])
     if shape is None:
@@ -288,22 +288,20 @@ REWRITES: dict[str, Rewrite] = {
 }
 
 
-def rewrite(model: ModelProto, table: Table, plugins: Collection[str] = ()) -> list[Rewritten]:
-    """Rewrite, in place, every node that does not fit `table` and has a faithful rewrite."""
-    return _rewrite_graph(model.graph, view_of(model), table, plugins)
+def rewrite(model: ModelProto, table: Table) -> list[Rewritten]:
+    """Rewrite, in place, every node that does not fit `table` and has a rewrite."""
+    return _rewrite_graph(model.graph, view_of(model), table)
 
 
-def _rewrite_graph(
-    graph: GraphProto, view: View, table: Table, plugins: Collection[str]
-) -> list[Rewritten]:
+def _rewrite_graph(graph: GraphProto, view: View, table: Table) -> list[Rewritten]:
     done: list[Rewritten] = []
     nodes: list[NodeProto] = []
     for node, seen in zip(graph.node, view.graph.node, strict=True):
         bodies = [a.g for a in node.attribute if a.type == AttributeProto.GRAPH]
         for body, (_, inner) in zip(bodies, view.inner(seen), strict=True):
-            done += _rewrite_graph(body, inner, table, plugins)
+            done += _rewrite_graph(body, inner, table)
         make = REWRITES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-        findings = check_node(seen, view, table, plugins) if make else []
+        findings = check_node(seen, view, table) if make else []
         new = make(seen, view) if make and findings else None
         if new is None or any(n.op_type not in table.operators for n in new):
             nodes.append(node)

@@ -1,8 +1,8 @@
 """The restrictions that a row of an operator table may name, each a small check of one node.
 
 A check returns what is wrong, as the end of the sentence "TensorRT 8.2 takes it only where ...",
-or None. What cannot be known here (a shape that is not fixed) is given the benefit of the doubt
-only where the rule's docstring says so.
+or None. A value that is unknown here, such as a shape that is not fixed, passes only if the rule's
+docstring says so.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _input(node: NodeProto, index: int) -> str:
 
 
 def initializer(node: NodeProto, view: View, arguments: Arguments) -> str | None:
-    """`inputs`: these inputs, where given, are initializers or Constant nodes."""
+    """`inputs`: these inputs, if given, are initializers or Constant nodes."""
     for index in arguments["inputs"]:
         name = _input(node, index)
         if name and view.constant(name) is None:
@@ -41,7 +41,7 @@ def initializer(node: NodeProto, view: View, arguments: Arguments) -> str | None
 
 
 def at_most(node: NodeProto, view: View, arguments: Arguments) -> str | None:
-    """`input`, `value`: a constant input is nowhere above `value`; a computed one is believed."""
+    """`input`, `value`: a constant input is nowhere above `value`; a computed one passes."""
     value = view.constant(_input(node, arguments["input"]))
     if value is not None and value.size and value.max() > arguments["value"]:
         return f"input {arguments['input']} is at most {arguments['value']}, not {value.max()}"
@@ -74,7 +74,7 @@ def all_ones(node: NodeProto, view: View, arguments: Arguments) -> str | None:
 
 
 def rank(node: NodeProto, view: View, arguments: Arguments) -> str | None:
-    """`input`, `allowed`: the input has one of these ranks; an unknown rank is believed."""
+    """`input`, `allowed`: the input has one of these ranks; an unknown rank passes."""
     shape = view.shape(_input(node, arguments["input"]))
     if shape is not None and len(shape) not in arguments["allowed"]:
         allowed = " or ".join(str(v) for v in arguments["allowed"])
@@ -83,7 +83,7 @@ def rank(node: NodeProto, view: View, arguments: Arguments) -> str | None:
 
 
 def outputs(node: NodeProto, view: View, arguments: Arguments) -> str | None:
-    """`first`: only so many outputs are asked for."""
+    """`first`: only the first outputs, this many, are used."""
     if any(node.output[arguments["first"] :]):
         return f"only its first {arguments['first']} outputs are used"
     return None
@@ -144,7 +144,7 @@ def branch_names(node: NodeProto, view: View, arguments: Arguments) -> str | Non
 def branch_shapes(node: NodeProto, view: View, arguments: Arguments) -> str | None:
     """`same`: outputs of both branches have `broadcastable` shapes, or the same `rank`.
 
-    Shapes that are not fixed are believed, an unknown rank is not.
+    Shapes that are not fixed pass, an unknown rank does not.
     """
     then, other = _branches(node, view)
     for a, b in zip(then.graph.output, other.graph.output, strict=True):
@@ -173,7 +173,7 @@ def _text(shape: Shape) -> str:
 
 
 def loop_shapes(node: NodeProto, view: View, arguments: Arguments) -> str | None:
-    """Loop: carried tensors keep their shape from one turn to the next, as far as is known."""
+    """Loop: carried tensors keep their shape from one iteration to the next, as far as is known."""
     body = dict(view.inner(node))["body"]
     carried = len(node.input) - 2
     given = [body.shape(v.name) for v in body.graph.input][2:]

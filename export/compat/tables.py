@@ -1,4 +1,4 @@
-"""Operator tables: what one version of a runtime takes, as data read from `tables/*.yaml`."""
+"""Operator tables: what one version of a runtime supports, read from `tables/*.yaml`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,12 @@ from splitwatt.export.compat.rules import RULES
 
 _FOLDER = Path(__file__).parent / "tables"
 _FORMAT = 1
-_TITLES = {
-    "tensorrt": "TensorRT",
-    "tensorrt_rtx": "TensorRT for RTX",
-    "onnxruntime": "onnxruntime",
-}
+_TITLES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT for RTX", "onnxruntime": "onnxruntime"}
 _TABLE_KEYS = {
     "format", "runtime", "version", "source", "opset", "ir", "tensors", "casts", "operators",
     "unsupported",
 }  # fmt: skip
-# Of a table that narrows another, which `base` names.
+# The keys of a table that is a subset of another, which `base` names.
 _NARROWED_KEYS = {"format", "runtime", "version", "base", "source", "operators", "unsupported"}
 _ROW_KEYS = {"since", "types", "also", "rules"}
 
@@ -33,7 +29,7 @@ _ROW_KEYS = {"since", "types", "also", "rules"}
 class Rule:
     """One restriction of an operator: which check, with what arguments.
 
-    answer: the runtime takes the node all the same, and computes something else than ONNX says.
+    answer: the runtime accepts the node anyway, and its result differs from ONNX.
     """
 
     name: str
@@ -52,16 +48,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """What one version of a runtime takes.
+    """What one version of a runtime supports.
 
     Attributes:
         opset: lowest and highest opset of ONNX's own domain.
-        ir: highest IR version, None where the runtime does not look at it.
+        ir: highest IR version, None if the runtime ignores it.
         tensors: types that may cross the edge of a network.
-        casts: type -> the type that the runtime silently puts in its place.
+        casts: type -> the type by which the runtime silently replaces it.
         operators: operator -> its row.
         unsupported: operators that the source lists as not supported.
-        base: of a table that narrows another one, that table's title; else None.
+        base: the title of the table of which this one is a subset; else None.
     """
 
     runtime: str

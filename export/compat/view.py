@@ -1,4 +1,4 @@
-"""One graph of a model and what is known of its tensors, for the graphs inside it too."""
+"""A graph of a model and all that is known about its tensors; also for the graphs inside it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LARGEST_WITH_VALUES = 1024
 
 
 class View:
-    """Types, shapes and constants of a graph's tensors by name; outer graphs are asked last.
+    """Types, shapes and constants of a graph's tensors by name; the outer graph is searched last.
 
     Args:
         initializers: with values, where those of `graph` have none; the default is those of `graph`.
@@ -57,7 +57,7 @@ class View:
         }
 
     def dtype(self, name: str) -> str | None:
-        """The tensor's element type, as in `float32`; None where ONNX does not know it."""
+        """The tensor's element type, such as `float32`; None if ONNX does not know it."""
         if name in self._initializers:
             return type_name(self._initializers[name].data_type)
         if name in self._values:
@@ -80,7 +80,7 @@ class View:
         return self._outer.shape(name) if self._outer else None
 
     def constant(self, name: str) -> np.ndarray | None:
-        """The value of an initializer or a Constant node, None for whatever is computed."""
+        """The value of an initializer or a Constant node, None for a computed tensor."""
         if name in self._initializers:
             return numpy_helper.to_array(self._initializers[name])
         if name in self._constants:
@@ -165,7 +165,7 @@ def shape_of(value: ValueInfoProto) -> Shape | None:
 
 
 def constant_value(node: NodeProto) -> np.ndarray | None:
-    """What a Constant node holds, None for sparse tensors and strings."""
+    """The value of a Constant node, None for sparse tensors and strings."""
     attribute = node.attribute[0]
     value = helper.get_attribute_value(attribute)
     if attribute.name == "value":
@@ -187,7 +187,7 @@ def attribute_of(node: NodeProto, name: str, default: object = None) -> object:
 
 
 def uses_of(node: NodeProto) -> set[str]:
-    """Every tensor a node reads: its inputs, and what the graphs inside it take from outside."""
+    """Every tensor that a node reads: its inputs, and the tensors that the graphs inside it take."""
     names = {name for name in node.input if name}
     for attribute in node.attribute:
         if attribute.type == AttributeProto.GRAPH:
@@ -206,5 +206,5 @@ def free_names(graph: GraphProto) -> set[str]:
 
 
 def label_of(node: NodeProto) -> str:
-    """The node's name, or the tensor it makes where it has none."""
+    """The node's name, or its first output if it has none."""
     return node.name or next((name for name in node.output if name), node.op_type)

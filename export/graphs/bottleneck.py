@@ -10,19 +10,6 @@ from torch import Tensor, nn
 from splitwatt.export.graphs.gdn import fixed
 
 
-class Encoders(nn.Module):
-    """The encoder of a hyperprior: image -> latent, side latent (of magnitudes if `absolute`)."""
-
-    def __init__(self, encoder: nn.Sequential, side: nn.Module, absolute: bool) -> None:
-        super().__init__()
-        self.encoder, self.side, self.absolute = fixed(encoder), side, absolute
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """latent (1, C, H, W) and side (1, S, h, w)."""
-        latent = self.encoder(image)
-        return latent, self.side(latent.abs() if self.absolute else latent)
-
-
 class Body(nn.Module):
     """Decoder and residual layers: rounded latent -> features.
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from timm.layers.norm import LayerNorm2d
 from timm.models.convnext import ConvNeXtBlock
 from timm.models.resnet import Bottleneck
@@ -75,15 +74,15 @@ class Stage(nn.Module):
         return made + restored if self.residual else made  # type: ignore[no-any-return]
 
 
-class _Permute(nn.Module):
-    """NCHW <-> NHWC, which Swin's blocks take."""
+class Permute(nn.Module):
+    """A tensor with its axes in another order: NCHW <-> NHWC, which Swin's blocks take."""
 
     def __init__(self, *order: int) -> None:
         super().__init__()
         self.order = order
 
     def forward(self, x: Tensor) -> Tensor:
-        """x with its axes in another order."""
+        """Axis i of the result is axis order[i] of x."""
         return x.permute(*self.order)
 
 
@@ -109,11 +108,11 @@ def swin_decoder(
             for i in range(depth)
         ]
         stages.append(
-            Stage(_restore(inputs, width), [_Permute(0, 2, 3, 1), *blocks, _Permute(0, 3, 1, 2)])
+            Stage(_restore(inputs, width), [Permute(0, 2, 3, 1), *blocks, Permute(0, 3, 1, 2)])
         )
         inputs = width
     merging = PatchMerging(inputs, widths[2])
-    return nn.Sequential(*stages, _Permute(0, 2, 3, 1), merging, nn.LayerNorm(widths[2]))
+    return nn.Sequential(*stages, Permute(0, 2, 3, 1), merging, nn.LayerNorm(widths[2]))
 
 
 def convnext_decoder(channels: int, widths: Sequence[int], depths: Sequence[int]) -> nn.Sequential:
@@ -170,8 +169,3 @@ class Tail(nn.Module):
         """Logits (1, classes)."""
         logits: Tensor = self.backbone.forward_head(self.norm(self.stages(features)))
         return logits
-
-
-def latent_shape(channels: int) -> torch.Size:
-    """Of a 224x224 image's latent."""
-    return torch.Size((1, channels, LATENT_SIDE, LATENT_SIDE))

@@ -1,4 +1,4 @@
-"""What both ends of a hyperprior compute from its side latent: table indexes, and means."""
+"""The table indexes and means that both ends of a hyperprior compute from its side latent."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor, nn
 class Parameters(nn.Module):
     """side -> indexes, int32, of the latent's tables, and for a mean-scale hyperprior its means.
 
-    An index is the number of table scales, but for the last, that a scale is above: CompressAI's
-    `build_indexes`, by a binary search, so that no logarithm decides.
+    An index is how many table scales, without the last, are below a scale: CompressAI's `build_indexes`
+    as a binary search, because a logarithm may differ between the two ends.
 
     Args:
         h_s: the synthesis of scales, or of scales and then means, from the side latent.
         gaussian: CompressAI's GaussianConditional, its scale table filled.
-        channels: of the latent: how many of what `h_s` makes are scales.
+        channels: of the latent; so many of the channels from `h_s` are scales.
         means: whether `h_s` makes means.
     """
 
@@ -31,7 +31,7 @@ class Parameters(nn.Module):
         padding = torch.full(((1 << self.bits) - 1 - len(steps),), float("inf"))
         self.register_buffer("steps", torch.cat([steps, padding]))
         bound = float(gaussian.lower_bound_scale.bound)
-        # A scale below the bound is as good as below the first step, unless the bound is above it.
+        # The bound matters only if it is above the first step.
         self.bound = bound if bound > float(steps[0]) else None
 
     def forward(self, side: Tensor) -> tuple[Tensor, ...]:

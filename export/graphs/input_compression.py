@@ -16,8 +16,8 @@ from splitwatt.export.graphs.hyperprior import Parameters
 class Normalised(nn.Module):
     """An image in 0 to 1, as it comes out of a codec -> the model's outputs.
 
-    Cuts off what only the codec's padding added, normalises, and makes the model's own padding
-    zero, as torchvision pads after normalising.
+    Removes the codec's padding, normalises, and sets the model's own padding to zero, because torchvision
+    pads after normalising.
 
     Args:
         model: takes the normalised image, and `valid_size` where it takes that.
@@ -72,7 +72,7 @@ class Normalised(nn.Module):
 
 
 class Context(nn.Module):
-    """What is known around a place, and the side latent's word on it -> its indexes and means.
+    """The decoded values around a position, and its features of the side latent -> its indexes and means.
 
     Args:
         model: CompressAI's joint autoregressive one.
@@ -97,7 +97,7 @@ class Analysis(nn.Module):
     """image in 0 to 1 -> latent, and with a hyperprior its side latent.
 
     Args:
-        h_a: the side latent's encoder, where there is one.
+        h_a: the side latent's encoder; None without a hyperprior.
         of_sizes: whether it takes the latent without its signs.
     """
 

@@ -11,7 +11,7 @@ from torchvision.ops import roi_align
 
 from splitwatt.export.graphs.boxes import at_least, best, clip, decode, nms
 
-# Pixels of an image's height that boxes of one place have in common; more than twice any image's width.
+# The height of a band of boxes in pixels; a number larger than twice any image's width.
 BAND, FURTHER = 16, 16384.0
 
 
@@ -89,7 +89,7 @@ class Rcnn(nn.Module):
         clipped = clip(torch.cat(boxes), valid_size)
         score = torch.cat(scores).sigmoid()
         good = at_least(clipped, self.rpn_side) & (score >= self.rpn_score)
-        # A row per level: what is of another level, too small or too weak is below the threshold.
+        # A row per level: boxes of other levels, and too small or weak ones, are below the threshold.
         level = torch.cat([torch.full_like(s, float(i)) for i, s in enumerate(scores)])
         own = level[None] == torch.arange(len(scores)).to(level.dtype)[:, None]
         rows = torch.where(own & good[None], score[None], torch.tensor(-1.0))
@@ -114,7 +114,7 @@ class Rcnn(nn.Module):
                 roi_align(feature, rois, self.pooled, 1.0 / stride, self.sampling, aligned=False)
             )
             order.append(index)
-        # There are at most `after` proposals: a limit that stands in the graph sizes engines.
+        # There are at most `after` proposals; engines are sized by this limit in the graph.
         logits, deltas = self.box_predictor(self.box_head(torch.cat(pooled)[: self.after]))
         return logits, deltas, proposals[torch.cat(order)[: self.after]]
 
@@ -136,9 +136,9 @@ class Rcnn(nn.Module):
 
 
 def _neighbours(boxes: Tensor, limit: int) -> Tensor:
-    """An order of at most `limit` boxes in which those of one place follow each other.
+    """An order of at most `limit` boxes in which neighbours follow each other.
 
-    Pooling reads all channels of a box's place: the next box then reads what is still in the cache.
+    Pooling reads all channels at a box; for a neighbour they are still in the cache.
     """
     centre = boxes[:, :2] + boxes[:, 2:]
     band = torch.floor(centre[:, 1] / (2 * BAND))

@@ -11,6 +11,7 @@ import timm
 import torch
 from timm.layers.config import set_fused_attn
 from torch import nn
+from torchvision import models
 
 from splitwatt.device_configs.names import check_known
 from splitwatt.export import ports
@@ -21,7 +22,7 @@ from splitwatt.export.weights.checkpoints import fill
 from splitwatt.export.weights.random_weights import fit_batch_norms, level
 
 SIDE = 224
-# Of random weights: the share of a block in its residual sum, and how much attention differs.
+# For random weights: a block's share of its residual sum, and the spread of attention's biases.
 _LAYER_SCALE, _POSITION_BIAS = 0.3, 0.5
 
 
@@ -30,7 +31,7 @@ class WholeClassifier(Classifier):
 
     Args:
         name: torchvision's.
-        fixed: whether its graph is for the size of `preprocess` alone, as one of windows is.
+        fixed: whether its graph takes images of the size of `preprocess` only, as models with windows do.
     """
 
     preprocess = CLASSIFIERS
@@ -40,11 +41,10 @@ class WholeClassifier(Classifier):
         self.fixed_size = fixed
 
     def _make(self, name: str) -> Any:
-        super().__init__(name)
-        return self.model
+        return models.get_model(name, weights=None).eval()
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
-        """Fitted statistics, attention that differs, and classes that do so too."""
+        """Make random weights with fitted statistics, and attention and classes that differ."""
         enliven(self.model)
         images = torch.from_numpy(squares(self.preprocess))
         features = []
@@ -83,7 +83,7 @@ def make_timm(name: str, num_classes: int = 1000) -> Any:
 
 
 def timm_config(name: str) -> Any:
-    """What timm says of a model's published weights: input size, mean, classes, where they are.
+    """timm's facts on a model's published weights: input size, mean, classes, where they are.
 
     Raises:
         UsageError: timm has no such model.
@@ -103,13 +103,13 @@ def load_timm(model: Any, loaded: LoadedFile) -> None:
     state: Any = loaded.state
     rename = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     if rename is not None and set(state) != set(model.state_dict()):
-        with contextlib.suppress(Exception):  # of a file of another model: `fill` reports it
+        with contextlib.suppress(Exception):  # for a file of another model, which `fill` reports
             state = rename(dict(state), model)
     fill(model, state, loaded)
 
 
 def enliven(model: nn.Module) -> None:
-    """Let untrained blocks and windows do something: their authors' start does next to nothing.
+    """Give untrained blocks and windows an effect: with their authors' initial values they have almost none.
 
     A residual block of a ResNet gets the same share: with the full share, a hundred untrained layers
     turn float32's rounding into another answer.

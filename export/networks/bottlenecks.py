@@ -1,4 +1,4 @@
-"""sc2bench's bottleneck layers, each with its codec: what takes the place of a network's first layers."""
+"""sc2bench's bottleneck layers, each with its codec: they replace a network's first layers."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from torchvision.models import resnet50
 
 from splitwatt.engines.rangecoder import Tables
 from splitwatt.export import ports
-from splitwatt.export.graphs.bottleneck import Encoders
 from splitwatt.export.graphs.gdn import fixed
+from splitwatt.export.graphs.input_compression import Analysis
 from splitwatt.export.networks.hyperprior import HyperpriorModel
 from splitwatt.export.networks.latent_codecs import EightBits
-from splitwatt.export.spec import Coding, LoadedFile, Part
+from splitwatt.export.spec import Coding, LoadedFile, Part, plain_part
 from splitwatt.export.weights.checkpoints import fill_bottleneck
 from splitwatt.export.weights.random_weights import (
     fit_batch_norms,
@@ -54,7 +54,7 @@ class Bottleneck(ABC):
 
     @abstractmethod
     def fit(self, images: Tensor, bits: float) -> Tensor:
-        """Random weights for about `bits` a symbol; the latents of `images` as a server gets them."""
+        """Make random weights for about `bits` per symbol; returns the latents of `images` as decoded."""
 
     @property
     def encoder(self) -> nn.Sequential:
@@ -72,7 +72,7 @@ class Bottleneck(ABC):
         return (self.encoder,)
 
     def received(self, image: Tensor) -> Tensor:
-        """The latent of an image as a server gets it."""
+        """The latent of an image as the server decodes it."""
         tensors = {"image": image}
         for part in self.parts():
             outputs = part.reference(tensors)
@@ -81,7 +81,7 @@ class Bottleneck(ABC):
         return tensors["latent"]
 
     def load(self, state: Mapping[str, Any], source: LoadedFile) -> None:
-        """Take the layer's tensors.
+        """Load the layer's tensors.
 
         Raises:
             CheckpointError: they do not fit.
@@ -89,18 +89,9 @@ class Bottleneck(ABC):
         fill_bottleneck(self.layer, state, source)
 
     def parts(self) -> list[Part]:
-        """What runs before the server's body."""
-        return [
-            Part(
-                "encoder",
-                "board",
-                fixed(self.encoder),
-                (ports.image(),),
-                (ports.maps("latent", self.channels),),
-                lambda tensors: {"latent": self.encoder(tensors["image"])},
-                [self.encoder],
-            )
-        ]
+        """The parts before the server's body."""
+        latent, graph = ports.maps("latent", self.channels), fixed(self.encoder)
+        return [plain_part("encoder", "board", self.encoder, ports.image(), latent, graph=graph)]
 
 
 class Factorized(Bottleneck):
@@ -168,7 +159,7 @@ class MeanScale(Bottleneck):
 
     @property
     def encoder_modules(self) -> Sequence[nn.Module]:
-        """Both analyses and the entropy model, whose synthesis the board runs too."""
+        """Both analyses and the entropy model; the board runs its synthesis too."""
         return (self.encoder, self.layer.h_a, *self.model.modules)
 
     def coding(self) -> Coding:
@@ -186,7 +177,7 @@ class MeanScale(Bottleneck):
         return self.received(images)
 
     def parts(self) -> list[Part]:
-        """The encoder, which gives both latents, and what both ends run."""
+        """The encoder, which gives both latents, and the part that both ends run."""
 
         def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             latent = self.encoder(tensors["image"])
@@ -195,7 +186,7 @@ class MeanScale(Bottleneck):
         encoder = Part(
             "encoder",
             "board",
-            Encoders(self.encoder, self.layer.h_a, not self._means),
+            Analysis(self.encoder, self.layer.h_a, not self._means),
             (ports.image(),),
             (ports.maps("latent", self.channels), self.model.side_port),
             reference,
@@ -214,8 +205,8 @@ class ScaleHyperprior(MeanScale):
 class ChannelReduction(Bottleneck):
     """Few channels of 8 bits (CR + BQ), as sc2-benchmark v0.0.3 builds it.
 
-    sc2bench 0.1.1 has its layers after the stem of a ResNet under another name; the released
-    checkpoints have the stem in the encoder.
+    sc2bench 0.1.1 has these layers, without the stem of a ResNet, under another name; in the released
+    checkpoints the stem belongs to the encoder.
     """
 
     def __init__(self, channels: int) -> None:

@@ -11,7 +11,7 @@ from splitwatt.export import ports
 from splitwatt.export.networks.backbones import last_linear
 from splitwatt.export.networks.latent_codecs import LatentCodec
 from splitwatt.export.networks.split import LOGIT_SPREAD
-from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo
+from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo, plain_part
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import fill
 from splitwatt.export.weights.random_weights import fit_batch_norms, level, seeded
@@ -21,11 +21,11 @@ class CutClassifier(Network):
     """image -> latent -> (features ->) logits.
 
     Args:
-        model: the whole; a checkpoint `classification` fills it.
+        model: the whole model, which the checkpoint `classification` fills.
         encoder: its first layers.
-        body: the layers after them, None where the head takes the latent itself.
+        body: the layers after them; None if the head takes the latent itself.
         head: (1, C, H, W) -> logits.
-        channels: of the latent, and of what the head takes.
+        channels: of the latent, and of the head's input.
         codec: between encoder and body.
     """
 
@@ -53,13 +53,13 @@ class CutClassifier(Network):
         return self.codec.coding()
 
     def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The latent as the server gets it."""
+        """The latent as the server decodes it."""
         return {name: self.codec.received(t) for name, t in outputs.items() if name == "latent"}
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """The whole model's tensors: a plain state_dict, or torchdistill's.
 
-        They say nothing of a codec that learns: it is fitted to the packaged photographs.
+        They have no weights for the codec, which is fitted to the packaged photographs.
         """
         loaded = states["classification"]
         fill(self.model, loaded.state, loaded)
@@ -73,7 +73,7 @@ class CutClassifier(Network):
         ]
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
-        """Fitted statistics; classes that differ from photograph to photograph."""
+        """Make random weights with fitted statistics and classes that differ between photographs."""
         images = torch.from_numpy(squares())
         with seeded(key), torch.no_grad():
             fit_batch_norms([self.model], lambda: self.model(images))
@@ -84,44 +84,12 @@ class CutClassifier(Network):
             level(last_linear(self.head), self.head(features), LOGIT_SPREAD)
 
     def parts(self) -> list[Part]:
-        """encoder; body, where a layer is left for it; classifier."""
-        latent, features = (
-            ports.maps("latent", self.channels[0]),
-            ports.maps("f4", self.channels[1]),
-        )
-        parts = [
-            Part(
-                "encoder",
-                "board",
-                self.encoder,
-                (ports.image(),),
-                (latent,),
-                lambda tensors: {"latent": self.encoder(tensors["image"])},
-                [self.encoder],
-            )
-        ]
-        if self.body is None:
-            features = latent
-        else:
-            body = self.body
-            parts.append(
-                Part(
-                    "body",
-                    "server",
-                    body,
-                    (latent,),
-                    (features,),
-                    lambda tensors: {"f4": body(tensors["latent"])},
-                    [body],
-                )
-            )
-        classifier = Part(
-            "classifier",
-            "server",
-            self.head,
-            (features,),
-            (ports.logits(last_linear(self.head).out_features),),
-            lambda tensors: {"logits": self.head(tensors[features.name])},
-            [self.head],
-        )
-        return [*parts, classifier]
+        """encoder; body, if there is one; classifier."""
+        latent = ports.maps("latent", self.channels[0])
+        parts = [plain_part("encoder", "board", self.encoder, ports.image(), latent)]
+        features = latent
+        if self.body is not None:
+            features = ports.maps("f4", self.channels[1])
+            parts.append(plain_part("body", "server", self.body, latent, features))
+        logits = ports.logits(last_linear(self.head).out_features)
+        return [*parts, plain_part("classifier", "server", self.head, features, logits)]

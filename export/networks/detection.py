@@ -1,4 +1,4 @@
-"""torchvision's detectors as one local part, and what Faster R-CNN heads have alike."""
+"""torchvision's detectors as one local part, and what all Faster R-CNN heads share."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torchvision.models.detection.image_list import ImageList
 from splitwatt.export import ports
 from splitwatt.export.graphs.rcnn import Rcnn
 from splitwatt.export.graphs.ssd import Ssd
-from splitwatt.export.spec import LoadedFile, Network, Part, Photo
-from splitwatt.export.weights.checkpoints import fill
+from splitwatt.export.networks.classification import WholeModel
+from splitwatt.export.spec import Part, Photo
 from splitwatt.export.weights.random_weights import (
     class_offsets,
     fit_batch_norms,
@@ -29,23 +29,19 @@ from splitwatt.export.weights.random_weights import (
 
 # Standard deviations of a random detector's logits and regressions.
 CLASS_SPREAD, OBJECT_SPREAD, BOX_SPREAD = 2.0, 1.5, 0.8
-# SSDLite's heads end in ReLU6: driven to its ends, it makes smooth and busy photographs alike.
+# SSDLite's heads end in ReLU6: large weights saturate it, and smooth and busy photographs give similar
+# outputs.
 SATURATION = 32.0
 
 
-class Detector(Network):
+class Detector(WholeModel):
     """A whole torchvision detector of COCO's 91 classes."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.model: Any = models.get_model(
+        self.model = models.get_model(
             name, weights=None, weights_backbone=None, num_classes=91
         ).eval()
-
-    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
-        """The checkpoint `model`: torchvision's state_dict."""
-        fill(self.model, states["model"].state, states["model"])
-        return []
 
 
 class SsdNetwork(Detector):
@@ -58,7 +54,7 @@ class SsdNetwork(Detector):
         return int(height), int(width)
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
-        """Fitted statistics; a background bias that leaves each photograph some boxes."""
+        """Make random weights: fitted statistics, and a bias that leaves some boxes on each photograph."""
         images = torch.cat([torch.from_numpy(photo.tensor) for photo in photos])
         heads = [self.model.head.classification_head, self.model.head.regression_head]
         last = [[_last_conv(m) for m in head.module_list] for head in heads]
@@ -146,7 +142,7 @@ class RcnnNetwork(Detector):
         self.graph = LocalRcnn(self.model, self.strides).eval()
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
-        """Fitted statistics; proposals and classes that spread."""
+        """Make random weights: fitted statistics, and proposals and classes that spread."""
         images = [torch.from_numpy(photo.tensor) for photo in photos]
         same = torch.cat([nn.functional.interpolate(image, (320, 416)) for image in images])
         fit_batch_norms([self.model.backbone], lambda: self.model.backbone(same))
@@ -186,7 +182,7 @@ class RcnnNetwork(Detector):
 def detections(
     model: Any, features: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """What torchvision's own Faster R-CNN finds in a backbone's features, before resizing.
+    """The detections of torchvision's own Faster R-CNN in a backbone's features, before resizing.
 
     Args:
         tensors: `valid_size`, and `input_size` or the image.
@@ -210,12 +206,12 @@ def fit_rcnn(
 ) -> None:
     """Random heads of a Faster R-CNN that find 5 to 100 boxes on every photograph.
 
-    The list ends at 100, so that only too few need care: the photographs that count are the smooth
-    ones, with a busy one so that the statistics are not theirs alone.
+    The list ends at 100, so only too few boxes are a problem: smooth photographs are used, and a busy one
+    so that the statistics do not depend on smooth ones only.
 
     Args:
-        features: per photograph, what makes the backbone's features (made again when needed: they
-            are large).
+        features: for each photograph a function that computes the backbone's features, which are too
+            large to keep.
     """
     chosen = _smooth_and_busy(photos)
     features = [features[i] for i in chosen]
@@ -266,7 +262,7 @@ def _fit_proposals(model: Any, maps: Sequence[Tensor]) -> None:
 
 
 def _levelled(layer: nn.Module, outputs: Sequence[Tensor], spread: float) -> list[Tensor]:
-    """Level a last layer; what its outputs then become."""
+    """Level a last layer; returns its new outputs."""
     every = torch.cat(list(outputs))
     factor = level(layer, every, spread)
     return [(x - every.mean(dim=0)) * factor for x in outputs]

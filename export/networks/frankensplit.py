@@ -20,7 +20,7 @@ from splitwatt.engines.rangecoder import Tables
 from splitwatt.export import ports
 from splitwatt.export.graphs import frankensplit as graphs
 from splitwatt.export.networks.backbones import SIDE, enliven, load_timm, make_timm
-from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo
+from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo, plain_part
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import fill, subset
 from splitwatt.export.weights.random_weights import (
@@ -33,14 +33,14 @@ from splitwatt.export.weights.random_weights import (
 )
 
 LOGIT_SPREAD = 6.0
-# Bits a symbol at the smallest and the largest beta: the paper's lossless files hold 1.1 to 1.5.
+# Bits per symbol at the smallest and the largest beta: the paper's lossless files have 1.1 to 1.5.
 _BITS = (2.0, 0.8)
 _BETAS = (0.015, 1.024)
 
 
 @dataclass(frozen=True)
 class Blueprint:
-    """A decoder's kind and sizes: widths of its stages, then the width after them; blocks each."""
+    """A decoder's kind and sizes: the widths of its stages and of its output, and blocks per stage."""
 
     kind: str
     widths: tuple[int, ...]
@@ -57,8 +57,8 @@ class Blueprint:
 
 _SWIN = Blueprint("swin", (96, 192, 384), (2, 2), (3, 6))
 _CONVNEXT = Blueprint("convnext", (96, 192, 384), (3, 4))
-# Backbone -> blueprint. A depth or width that differs from the backbone's own makes the overhead
-# that the paper's Table 5 states, which prints no sizes.
+# Backbone -> blueprint. The paper's Table 5 has overheads but no sizes: where a depth or width differs
+# from the backbone's own, it is chosen to match that overhead.
 BLUEPRINTS = {
     "swin_s3_tiny_224": _SWIN,
     "swin_s3_small_224": _SWIN,
@@ -79,19 +79,14 @@ class FrankenSplit(Network):
         backbone: timm's name of a Swin, ConvNeXt or ResNet.
         channels: of the latent: 48 (S), 96 (M), 128 (L).
         rate: the beta, as text.
-        shared: what the encoder's random weights are seeded by: all backbones have the same.
+        shared: the seed of the encoder's random weights, which all backbones share.
         num_classes: of the backbone's head.
     """
 
     fixed_size = True
 
     def __init__(
-        self,
-        backbone: str,
-        channels: int,
-        rate: str,
-        shared: str,
-        num_classes: int = 1000,
+        self, backbone: str, channels: int, rate: str, shared: str, num_classes: int = 1000
     ) -> None:
         self.rate, self.shared, self.channels = rate, shared, channels
         self.backbone: Any = make_timm(backbone, num_classes)
@@ -106,7 +101,7 @@ class FrankenSplit(Network):
         self.tail = graphs.Tail(self.backbone).eval()
 
     def _decoder(self, name: str, channels: int) -> nn.Sequential:
-        """By the paper's blueprint, else by one with the widths of the backbone's own stages."""
+        """The paper's decoder, or for another backbone one with the widths of its own stages."""
         blueprint = BLUEPRINTS.get(name)
         if blueprint is None:
             widths = tuple(stage["num_chs"] for stage in self.backbone.feature_info)
@@ -157,7 +152,7 @@ class FrankenSplit(Network):
         return []
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
-        """An encoder seeded by what shares it; statistics and classes that spread."""
+        """Make random weights: the encoder is seeded by `shared`, and classes are spread."""
         images = torch.from_numpy(squares())
         with torch.no_grad():
             latent = self._fit_encoder(images)
@@ -170,8 +165,10 @@ class FrankenSplit(Network):
             level(self.backbone.get_classifier(), logits[0], LOGIT_SPREAD)
 
     def _fit_encoder(self, images: Tensor) -> Tensor:
-        """The rounded latents of `images` after fitting, computed in double precision and rounded:
-        the bundles of a rate hold the same encoder and tables, byte for byte.
+        """Fit the encoder; returns the rounded latents of `images`.
+
+        Computed in double precision and rounded, so that all bundles of a rate have the same bytes of
+        encoder and tables.
         """
         with seeded(self.shared):
             for module in self.encoder.modules():
@@ -193,42 +190,20 @@ class FrankenSplit(Network):
 
     def parts(self) -> list[Part]:
         """encoder | decoder, tail."""
-        latent = Port("latent", "float32", tuple(graphs.latent_shape(self.channels)))
-        made = self.decoder(torch.zeros(graphs.latent_shape(self.channels)))
+        shape = (1, self.channels, graphs.LATENT_SIDE, graphs.LATENT_SIDE)
+        latent = Port("latent", "float32", shape)
+        made = self.decoder(torch.zeros(shape))
         features = Port("features", "float32", tuple(made.shape))
+        logits = ports.logits(self.backbone.num_classes)
         return [
-            Part(
-                "encoder",
-                "board",
-                self.encoder,
-                (ports.image((SIDE, SIDE)),),
-                (latent,),
-                lambda tensors: {"latent": self.encoder(tensors["image"])},
-                [self.encoder],
-            ),
-            Part(
-                "decoder",
-                "server",
-                self.decoder,
-                (latent,),
-                (features,),
-                lambda tensors: {"features": self.decoder(tensors["latent"])},
-                [self.decoder],
-            ),
-            Part(
-                "tail",
-                "server",
-                self.tail,
-                (features,),
-                (ports.logits(self.backbone.num_classes),),
-                lambda tensors: {"logits": self.tail(tensors["features"])},
-                self.tail.counted,
-            ),
+            plain_part("encoder", "board", self.encoder, ports.image((SIDE, SIDE)), latent),
+            plain_part("decoder", "server", self.decoder, latent, features),
+            plain_part("tail", "server", self.tail, features, logits, self.tail.counted),
         ]
 
 
 def _bits(rate: str) -> float:
-    """Bits a symbol that random latents of a rate point are spread over."""
+    """Bits per symbol of a rate point's random latents."""
     low, high = (math.log2(beta) for beta in _BETAS)
     share = (math.log2(float(rate)) - low) / (high - low)
     return _BITS[0] + share * (_BITS[1] - _BITS[0])

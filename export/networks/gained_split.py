@@ -25,17 +25,12 @@ from splitwatt.export import ports
 from splitwatt.export.networks.backbones import WholeClassifier, load_timm, make_timm
 from splitwatt.export.networks.classification import LOGIT_SPREAD
 from splitwatt.export.networks.timm_cut import Cut
-from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo
+from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo, plain_part
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import fill
-from splitwatt.export.weights.random_weights import (
-    fit_batch_norms,
-    fit_entropy,
-    level,
-    quantised,
-)
+from splitwatt.export.weights.random_weights import fit_batch_norms, fit_entropy, level, quantised
 
-# Of the latent, at most.
+# The most channels of the latent.
 _CHANNELS = 64
 
 
@@ -84,7 +79,7 @@ class GainedBottleneck(nn.Module):
                 self.inverse[rate] = torch.log(torch.tensor(step))
 
     def latent(self, features: Tensor, rate: int) -> Tensor:
-        """What the entropy model of `rate` rounds."""
+        """The latent before the entropy model of `rate` rounds it."""
         latent: Tensor = self.down(features) * self.gains[rate].exp()[:, None, None]
         return latent
 
@@ -105,7 +100,7 @@ class GainedBottleneck(nn.Module):
 
 
 class GainedSplit(nn.Module):
-    """`cut` around a bottleneck: what is trained.
+    """The model to train: `cut` around a bottleneck.
 
     Args:
         cut: of a backbone.
@@ -123,7 +118,7 @@ class GainedSplit(nn.Module):
 
 
 def trained(split: GainedSplit) -> nn.ModuleDict:
-    """What training changes, and a checkpoint holds."""
+    """The modules that training changes and that a checkpoint has."""
     return nn.ModuleDict(
         {"before": split.before, "after": split.after, "bottleneck": split.bottleneck}
     )
@@ -157,7 +152,7 @@ def load_backbone(model: Any, loaded: LoadedFile) -> None:
 
 
 class LocalBackbone(WholeClassifier):
-    """image -> logits of the whole backbone, at the size that it is split for."""
+    """image -> logits of the whole backbone, at the image size of the split model."""
 
     def __init__(self, backbone: str, classes: int, preprocess: Preprocess) -> None:
         self.preprocess, self.class_count = preprocess, classes
@@ -186,8 +181,8 @@ class SplitBackbone(Network):
         at: the module that ends the encoder.
         classes: of the backbone's head.
         preprocess: to a square image.
-        rate: its number, from 0.
-        rates: how many the weights are for.
+        rate: the number of the rate, from 0.
+        rates: how many rates the weights have.
     """
 
     fixed_size = True
@@ -224,7 +219,7 @@ class SplitBackbone(Network):
         return {n: quantised(self.bottleneck, t) for n, t in outputs.items() if n == "latent"}
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
-        """`compressor`: what was trained; `model`: the backbone."""
+        """Load `compressor`, the trained weights, and `model`, the backbone's."""
         load_backbone(self.backbone, states["model"])
         self._assemble()
         fill(trained(self.split), states["compressor"].state, states["compressor"])
@@ -233,7 +228,7 @@ class SplitBackbone(Network):
         return []
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
-        """Fitted statistics, a bottleneck of principal components, classes that spread."""
+        """Make random weights: fitted statistics, a bottleneck of principal components, spread classes."""
         images = torch.from_numpy(squares(self.preprocess))
         with torch.no_grad():
             fit_batch_norms([self.backbone], lambda: self.backbone(images))
@@ -252,14 +247,9 @@ class SplitBackbone(Network):
         channels = self.split.bottleneck.down.out_channels
         latent = Port("latent", "float32", (1, channels, *self.cut.latent[1:]))
         features = Port("features", "float32", (1, *self.cut.features))
-        image = ports.image((self.side, self.side))
+        image, logits = ports.image((self.side, self.side)), ports.logits(self.class_count)
         return [
-            Part("encoder", "board", self.encoder, (image,), (latent,),
-                 lambda tensors: {"latent": self.encoder(tensors["image"])}, [self.encoder]),
-            Part("decoder", "server", self.decoder, (latent,), (features,),
-                 lambda tensors: {"features": self.decoder(tensors["latent"])}, [self.decoder]),
-            Part("tail", "server", self.split.tail, (features,),
-                 (ports.logits(self.class_count),),
-                 lambda tensors: {"logits": self.split.tail(tensors["features"])},
-                 [self.split.tail]),
-        ]  # fmt: skip
+            plain_part("encoder", "board", self.encoder, image, latent),
+            plain_part("decoder", "server", self.decoder, latent, features),
+            plain_part("tail", "server", self.split.tail, features, logits),
+        ]

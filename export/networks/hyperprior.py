@@ -1,4 +1,4 @@
-"""A hyperprior's entropy model, whatever its encoder: its codec and the part that both ends run."""
+"""A hyperprior's entropy model for any encoder: its codec and the part that both ends run."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ class HyperpriorModel:
 
     @property
     def side_port(self) -> Port:
-        """What the board's encoder gives besides the latent."""
+        """The encoder's second output."""
         return ports.maps("side", int(self.bottleneck.channels))
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:
-        """What an end needs of the entropy model."""
+        """The modules of the entropy model that each end needs."""
         return (self.bottleneck, self.gaussian, self.h_s)
 
     def coding(self) -> Coding:
-        """The codec, under the side latent's tables and the latent's."""
+        """The codec with the tables of the side latent and of the latent."""
         tables = (Tables.from_compressai(self.bottleneck), Tables.from_compressai(self.gaussian))
         return Coding("hyperprior", tables)
 
     def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The side latent once it is there, the latent once its indexes are."""
+        """The side latent, or the latent once its indexes are known."""
         made = {}
         if "side" in outputs:
             made["side"] = quantised(self.bottleneck, outputs["side"])

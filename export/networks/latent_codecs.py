@@ -1,4 +1,4 @@
-"""What may code a plain latent, as PyTorch sees it: the choices of a network that is cut in two."""
+"""The codecs for a plain latent, on the PyTorch side: the choices of a network that is cut in two."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LatentCodec(ABC):
     """One kind of codec.
 
     Attributes:
-        modules: what it has of parameters.
+        modules: its modules with parameters.
     """
 
     modules: Sequence[nn.Module] = ()
@@ -32,11 +32,11 @@ class LatentCodec(ABC):
 
     @abstractmethod
     def received(self, latent: Tensor) -> Tensor:
-        """A latent (N, C, H, W) as a server gets it, item by item."""
+        """A latent (N, C, H, W) as the server decodes it, item by item."""
 
     def fit(self, latents: Tensor) -> None:
-        """Fit what is learned to random latents."""
-        del latents  # most have nothing to fit
+        """Fit the learned parameters to random latents."""
+        del latents  # most codecs have no parameters
 
 
 class EightBits(LatentCodec):

@@ -24,7 +24,7 @@ class CutResNet(CutClassifier):
     Args:
         place: one of CHANNELS.
         codec: of the features.
-        gain: of the random weights' features.
+        gain: the factor of the random weights' features.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class CutResNet(CutClassifier):
         self.place, self.gain, self.resnet = place, gain, model
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
-        """As any cut classifier, its features `gain` times as large."""
+        """Like any cut classifier, with features `gain` times as large."""
         last = "layer4" if self.place == "avgpool" else self.place
         with torch.no_grad():
             for block in getattr(self.resnet, last):
@@ -55,7 +55,7 @@ class EntropicResNet(CutResNet):
 
     Args:
         place: where to cut.
-        bits: a symbol that random features are spread over.
+        bits: bits per symbol of random features.
     """
 
     def __init__(self, place: str, bits: float, num_classes: int = 1000) -> None:

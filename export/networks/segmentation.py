@@ -1,8 +1,8 @@
-"""torchvision's segmentation models as one local part, and what segmentation heads have alike."""
+"""torchvision's segmentation models as one local part."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,16 +10,16 @@ from torchvision import models
 
 from splitwatt.export import ports
 from splitwatt.export.graphs.segmentation import WholeSegmenter
-from splitwatt.export.spec import LoadedFile, Network, Part, Photo
+from splitwatt.export.networks.classification import WholeModel
+from splitwatt.export.spec import Part, Photo
 from splitwatt.export.tracing.photos import squares
-from splitwatt.export.weights.checkpoints import fill
 from splitwatt.export.weights.random_weights import fit_batch_norms, level_while
 
 # Standard deviation of a random segmenter's logits, the same for every class.
 LOGIT_SPREAD = 2.0
 
 
-class Segmenter(Network):
+class Segmenter(WholeModel):
     """image -> mask."""
 
     def __init__(self, name: str) -> None:
@@ -29,13 +29,8 @@ class Segmenter(Network):
             name, weights=None, weights_backbone=None, num_classes=21, **more
         ).eval()
 
-    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
-        """The checkpoint `model`: torchvision's state_dict, or torchdistill's."""
-        fill(self.model, states["model"].state, states["model"])
-        return []
-
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
-        """Fitted statistics, and about the same share of pixels for every class."""
+        """Make random weights: fitted statistics, and about as many pixels for every class."""
         images = torch.from_numpy(squares())
         head = self.model.classifier
         last = [head[-1]] if isinstance(head, nn.Sequential) else [

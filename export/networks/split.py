@@ -22,24 +22,23 @@ from splitwatt.export.networks.detection import detections, fit_rcnn
 from splitwatt.export.networks.segmentation import LOGIT_SPREAD as MASK_SPREAD
 from splitwatt.export.networks.split_files import LOADERS
 from splitwatt.export.networks.trunks import Trunk, resnet
-from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo
+from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo, plain_part
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.random_weights import fit_batch_norms, level, level_while, seeded
 
-# Standard deviation of random logits: the best of 1000 classes then gets some tenths.
+# Standard deviation of random logits: the best of 1000 classes then gets a probability of some tenths.
 LOGIT_SPREAD = 4.0
 FEATURES = ("f1", "f2", "f3", "f4")
 # The stages whose outputs are f1 to f4, as the papers' configurations return them to the pyramid.
-_RETURNED = {"bottleneck_layer": "1", "layer2": "2", "layer3": "3", "layer4": "4"}
+RETURNED = {"bottleneck_layer": "1", "layer2": "2", "layer3": "3", "layer4": "4"}
 
 
 def faster_rcnn(model: Any, num_classes: int = 91, **more: Any) -> Any:
     """sc2bench's Faster R-CNN with a pyramid on a splittable ResNet; classes with the background."""
     return create_faster_rcnn_fpn(
         model,
-        return_layer_dict=dict(_RETURNED),
+        return_layer_dict=dict(RETURNED),
         in_channels_list=list(channels(model)),
-        out_channels=256,
         num_classes=num_classes,
         analyzable_layer_key="bottleneck_layer",
         **more,
@@ -55,7 +54,7 @@ def deeplab(model: Any, num_classes: int = 21) -> Any:
 
 
 def channels(model: Any) -> tuple[int, ...]:
-    """How many f1 to f4 of a splittable ResNet have."""
+    """The numbers of channels of f1 to f4 of a splittable ResNet."""
     f1 = [m for m in model.bottleneck_layer.modules() if isinstance(m, nn.Conv2d)][-1].out_channels
     ends = []
     for layer in (model.layer2, model.layer3, model.layer4):
@@ -90,10 +89,10 @@ class SplitNetwork(Network):
 
     Args:
         trunk: from `splitwatt.export.networks.trunks`; its modules are shared with the heads' models.
-        bits: a symbol that random latents are spread over.
-        shared: what the encoder's random weights are seeded by.
-        rcnn, segmenter: models on the trunk's from `faster_rcnn` and `deeplab`, where they are
-            served; of a ResNet only.
+        bits: bits per symbol of random latents.
+        shared: the seed of the encoder's random weights.
+        rcnn, segmenter: models from `faster_rcnn` and `deeplab` on the trunk's model, a ResNet; None
+            if the task is not served.
         classifies: whether the trunk's own head is served.
     """
 
@@ -129,7 +128,7 @@ class SplitNetwork(Network):
         return self.bottleneck.encoder_modules
 
     def features(self, latent: Tensor) -> list[Tensor]:
-        """f1 to f4 by the papers' own modules; the last is f4 where there are fewer."""
+        """f1 to f4 by the papers' own modules; with fewer stages the last one is f4."""
         outputs = [self.bottleneck.decoder(latent)]
         for stage in self.trunk.stages:
             outputs.append(stage(outputs[-1]))
@@ -138,7 +137,7 @@ class SplitNetwork(Network):
     # -- weights ---------------------------------------------------------------------------------
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
-        """The body from the first file; heads from theirs, their copies of the body compared."""
+        """Load the body from the first file and each head from its own; copies of the body are compared."""
         notes: list[str] = []
         for role, loaded in states.items():
             is_body = not notes and role == next(iter(states))
@@ -148,7 +147,7 @@ class SplitNetwork(Network):
     # -- random weights --------------------------------------------------------------------------
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
-        """An encoder seeded by what shares it; statistics, classes and boxes that spread."""
+        """Make random weights: the encoder is seeded by `shared`, and classes and boxes are spread."""
         images = torch.from_numpy(squares())
         with seeded(self.shared):
             latents = self.bottleneck.fit(images, self.bits)
@@ -161,7 +160,7 @@ class SplitNetwork(Network):
                 fit_rcnn(self.rcnn, self.rcnn_graph, makers, photos, key)
 
     def _fit_body(self, latents: Tensor) -> Tensor:
-        """Fit body and segmenter in one pass; returns its f4."""
+        """Fit body and segmenter in one pass; returns f4."""
         last: list[nn.Module] = []
         modules: list[nn.Module] = list(self.trunk.stages)
         if self.segmenter is not None:
@@ -224,21 +223,15 @@ class SplitNetwork(Network):
 
     def _classifier(self) -> Part:
         trunk = self.trunk
-        return Part(
-            "classifier",
-            "server",
-            trunk.head,
-            (self._batched(trunk.f4),),
-            (self._batched(ports.logits(trunk.fc.out_features)),),
-            lambda tensors: {"logits": trunk.head(tensors["f4"])},
-            [trunk.fc],
-        )
+        given = self._batched(trunk.f4)
+        made = self._batched(ports.logits(trunk.fc.out_features))
+        return plain_part("classifier", "server", trunk.head, given, made, [trunk.fc])
 
     def _features(self) -> tuple[Port, ...]:
         return tuple(map(ports.maps, FEATURES, channels(self.model)))
 
     def _batched(self, port: Port) -> Port:
-        """Of any number of images, unless the trunk's features are of one size."""
+        """The port for any number of images, unless the trunk takes features of one size only."""
         return port if self.trunk.fixed_size else ports.batched(port)
 
     def _detector(self) -> Part:

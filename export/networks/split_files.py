@@ -1,4 +1,4 @@
-"""The checkpoints of a split system: which of its tensors a file of each role gives."""
+"""The checkpoints of a split system: which tensors are taken from the file of each role."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from splitwatt.export.weights.checkpoints import differences, fill, subset
 if TYPE_CHECKING:
     from splitwatt.export.networks.split import SplitNetwork
 
-# Of a ResNet: what detection and segmentation files repeat of the body.
+# The layers of a ResNet's body that detection and segmentation files repeat.
 _LAYERS = ("layer2", "layer3", "layer4")
 
 
 def _load_body(network: SplitNetwork, loaded: LoadedFile, prefix: str) -> None:
-    """The bottleneck and layer2 to layer4 from the entries below `prefix`."""
+    """Load the bottleneck and layer2 to layer4 from the entries below `prefix`."""
     state = subset(loaded.state, prefix)
     network.bottleneck.load(subset(state, "bottleneck_layer."), loaded)
     layers = nn.ModuleDict({name: getattr(network.model, name) for name in _LAYERS})
@@ -36,7 +36,7 @@ def _compare_body(network: SplitNetwork, loaded: LoadedFile, prefix: str) -> lis
 
 def _classification(network: SplitNetwork, loaded: LoadedFile, is_body: bool) -> list[str]:
     network.bottleneck.load(subset(loaded.state, "bottleneck_layer."), loaded)
-    # The layers that the bottleneck replaces may still be in the file: sc2bench drops them.
+    # The file may still have the layers that the bottleneck replaces: sc2bench ignores them.
     replaced = network.trunk.replaced
     fill(network.model, loaded.state, loaded, replaced, ("bottleneck_layer.",))
     return []
@@ -59,7 +59,7 @@ def _segmentation(network: SplitNetwork, loaded: LoadedFile, is_body: bool) -> l
 
 
 _Loader = Callable[["SplitNetwork", LoadedFile, bool], list[str]]
-# Role -> what takes its file; the flag says whether the body is to come from it.
+# Role -> the function that loads its file; the flag says whether it loads the body too.
 LOADERS: dict[str, _Loader] = {
     "classification": _classification,
     "detection": _detection,

@@ -1,4 +1,4 @@
-"""A timm backbone cut at one of its modules: what runs before it, it and what follows it, the rest.
+"""A timm backbone cut at one of its modules into a front, the named module with its followers, a tail.
 
 `torch.fx` traces only the modules that hold the named one; all others stay whole, so that nearly
 every backbone of timm can be cut. A cut is possible where one tensor crosses it.
@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 from timm.layers._fx import get_notrace_functions
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from splitwatt.device_configs.errors import UsageError
+from splitwatt.export.graphs.frankensplit import Permute
 
-# How many blocks of the same kind after the named one are part of the decoder.
+# How many blocks of the same type after the named one belong to the decoder.
 _FOLLOWING = 2
 # What nn.Sequential calls the backbone.
 _ROOT = "0."
@@ -28,17 +29,17 @@ class Cut(nn.Module):
 
     Args:
         backbone: a timm model in evaluation mode.
-        at: the name of a module, such as `layer2.0`: the encoder's last, and first of `whole`.
+        at: the name of a module, such as `layer2.0`: the last of the encoder and the first of `whole`.
         side: of the square image, in pixels.
 
     Attributes:
-        whole: the backbone's own modules that `before` and `after` are copies of.
-        maps: features of the backbone -> (N, C, H, W); `own` is the way back.
+        whole: the backbone's own modules, of which `before` and `after` are copies.
+        maps: converts the backbone's features to (N, C, H, W); `own` converts them back.
         latent: C, H and W of the features after `before`.
         features: the shape of the features after `after`, without N.
 
     Raises:
-        UsageError: the backbone cannot be split there; names modules at which it can.
+        UsageError: the backbone cannot be split there; the error lists modules where it can.
     """
 
     def __init__(self, backbone: Any, at: str, side: int) -> None:
@@ -59,22 +60,10 @@ class Cut(nn.Module):
             self.features = self.after(features).shape[1:]
 
 
-class Permute(nn.Module):
-    """A tensor with its axes in another order."""
-
-    def __init__(self, *order: int) -> None:
-        super().__init__()
-        self.order = order
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Axis i of the result is axis order[i] of x."""
-        return x.permute(*self.order)
-
-
 def _layout(shape: torch.Size) -> tuple[nn.Module, nn.Module]:
     """To (N, C, H, W) and back: of (N, C, H, H), (N, H, H, C) or tokens (N, T, C).
 
-    Tokens that make no square, as with a class token, become one row.
+    Tokens whose number is no square, as with a class token, become one row.
     """
     to_maps, back = Permute(0, 3, 1, 2), Permute(0, 2, 3, 1)
     if len(shape) == 3:
@@ -88,7 +77,7 @@ def _layout(shape: torch.Size) -> tuple[nn.Module, nn.Module]:
 
 
 class _Holders(fx.Tracer):
-    """Follows the modules that hold `name`, and takes every other as one call."""
+    """Traces into the modules that contain `name`; every other module is one call."""
 
     def __init__(self, name: str) -> None:
         notrace: Callable[[], Any] = get_notrace_functions
@@ -96,12 +85,12 @@ class _Holders(fx.Tracer):
         self.name = name
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Whether it does not hold it."""
+        """Whether it does not contain `name`."""
         return not self.name.startswith(module_qualified_name + ".")
 
 
 def _pieces(backbone: nn.Module, at: str) -> tuple[nn.Module, nn.Sequential, nn.Module] | None:
-    """Front, the module with those that follow it, tail; None where it cannot be cut."""
+    """Front, the module with its followers, tail; None if it cannot be cut there."""
     root = nn.Sequential(backbone)
     try:
         graph = _Holders(_ROOT + at).trace(root)
@@ -125,7 +114,7 @@ def _pieces(backbone: nn.Module, at: str) -> tuple[nn.Module, nn.Sequential, nn.
 
 
 def _following(root: nn.Module, call: fx.Node) -> fx.Node | None:
-    """The call that alone takes what `call` gives, where it is of the same kind and holder."""
+    """The only user of `call`, if it is a module of the same type in the same container."""
     users = list(call.users)
     if len(users) != 1 or users[0].op != "call_module" or users[0].args != (call,):
         return None
@@ -136,7 +125,7 @@ def _following(root: nn.Module, call: fx.Node) -> fx.Node | None:
 
 
 def _between(root: nn.Module, graph: fx.Graph, start: fx.Node, end: Any) -> fx.GraphModule | None:
-    """From the value of `start` to that of `end`; None where another input is needed for it."""
+    """The graph from the value of `start` to that of `end`; None if it needs another input."""
     needed: set[fx.Node] = set()
     todo = [end]
     while todo:
@@ -156,7 +145,7 @@ def _between(root: nn.Module, graph: fx.Graph, start: fx.Node, end: Any) -> fx.G
 
 
 def places(backbone: nn.Module) -> list[str]:
-    """Where it can be split, in the order in which it holds them: its blocks, else any module."""
+    """The modules at which it can be split, in order: its blocks, or if there are none any module."""
     names = [
         (name, sum(any(True for _ in child.parameters()) for child in module.children()))
         for name, module in backbone.named_modules()

@@ -1,4 +1,4 @@
-"""What follows a bottleneck: the later stages of a classifier, and its head."""
+"""The stages of a classifier after a bottleneck, and its head."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from sc2bench.models.backbone import (
-    SplittableHybridViT,
-    SplittableRegNet,
-    SplittableResNet,
-)
+from sc2bench.models.backbone import SplittableHybridViT, SplittableRegNet, SplittableResNet
 from timm.models import regnet, resnest, vision_transformer_hybrid
 from torch import Tensor, nn
 from torchvision import models
@@ -29,7 +25,7 @@ class Trunk:
     model: the whole; its state_dict is a checkpoint's.
     stages: after the decoder, in order; the last one's output is `f4`.
     head: f4 -> logits; `fc` is its last layer.
-    replaced: prefixes of what the bottleneck takes the place of, which files may still hold.
+    replaced: prefixes of the layers that the bottleneck replaces, which files may still have.
     fixed_size: whether the stages take features of one size only.
 
     The number of classes is the `num_classes` of torchvision's or timm's own arguments.
@@ -46,7 +42,7 @@ class Trunk:
 
 
 def resnet(bottleneck: Bottleneck, kind: str = "resnet50", **more: Any) -> Trunk:
-    """torchvision's ResNet `kind`, or timm's ResNeSt where the name says so."""
+    """torchvision's ResNet `kind`, or timm's ResNeSt of that name."""
     if kind.startswith("resnest"):
         whole = getattr(resnest, kind)(**more)
     else:

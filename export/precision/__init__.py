@@ -1,1 +1,1 @@
-"""Bundles in fp16 and int8, and what rounding changes."""
+"""Bundles in fp16 and int8, and the error of rounding."""

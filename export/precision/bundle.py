@@ -1,8 +1,8 @@
-"""A bundle in another precision, made from the one in fp32, and what rounding costs it.
+"""A bundle in another precision, made from the one in fp32, and the error of rounding.
 
-The precision applies to the board's parts that TensorRT runs. What comes after a cut runs on the
-board's processor, a codec's own parts have to give the same values on both ends, and a server's
-parts have a machine that may build them as it likes: these stay in fp32.
+The precision applies to the board's parts that TensorRT runs. Other parts stay in fp32: those after a
+cut run on the board's processor, a codec's own parts must give the same values on both ends, and a
+server may build its parts in any precision.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from splitwatt.export.precision.error import Board, measure
 from splitwatt.export.precision.graph import to_fp16, to_int8, to_tf32
 from splitwatt.export.precision.int8_images import calibration_images
 
-# What engines of fp32 graphs may be built or run in all the same.
+# Precisions in which engines of fp32 graphs may be built or run anyway.
 TRIALS = ("tf32", "fp16")
 
 
@@ -37,8 +37,8 @@ def convert(
     """Put a bundle's board parts in another precision, in its own folder.
 
     Args:
-        bundle: in fp32.
-        photos: to measure the error on.
+        bundle: the bundle in fp32.
+        photos: paths, to measure the error on.
         calibration: a folder of images for int8; the packaged photographs when None.
 
     Returns:
@@ -122,9 +122,7 @@ def _variant(
                 data = graphs[part.name].SerializeToString()
                 write_atomic(str(root / part.file), data)
                 part = part._replace(
-                    precision=precision,
-                    sha256=sha256_file(str(root / part.file)),
-                    bytes=len(data),
+                    precision=precision, sha256=sha256_file(str(root / part.file)), bytes=len(data)
                 )
             elif part.placement != "server":
                 shutil.copyfile(bundle.part_path(part.name), root / part.file)

@@ -1,4 +1,4 @@
-"""What a precision of the board's parts changes, measured on the bundle's sample photographs."""
+"""The error of a precision of the board's parts, measured on the bundle's sample photographs."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ Arrays = dict[str, np.ndarray]
 class Outcome:
     """One photograph through a board's parts.
 
-    made: part -> its outputs. payload, arrived: of a split model, what is sent, and what it decodes
-    to.
+    made: part -> its outputs. payload, arrived: a split model's sent bytes, and the decoded tensors.
     """
 
     sizes: Sizes
@@ -39,7 +38,7 @@ class Outcome:
 
 
 class Board(Closing):
-    """A bundle's board parts in onnxruntime, whose every output is kept."""
+    """Runs a bundle's board parts in onnxruntime and keeps every output."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
@@ -51,7 +50,7 @@ class Board(Closing):
             )
 
     def run(self, photo: str, whole: bool) -> Outcome:
-        """A photograph's outcome; with its answer where the model is local and `whole`."""
+        """A photograph's outcome, with its answer if the model is local and `whole` is true."""
         manifest = self._bundle.manifest
         tensors, sizes = self._prepare(photo)
         outcome = Outcome(sizes)
@@ -70,7 +69,7 @@ class Board(Closing):
         return outcome
 
     def feeds(self, part: Part, photos: Sequence[str]) -> Iterator[Arrays]:
-        """What a part takes for each photograph, one at a time."""
+        """The inputs of a part for each photograph, one at a time."""
         for photo in photos:
             tensors, _ = self._prepare(photo)
             for before in self._bundle.manifest.placed("board"):
@@ -104,18 +103,18 @@ def measure(
     calibration: str | None = None,
     deployed: bool = True,
 ) -> Rounding:
-    """Compare a bundle with the same in another precision.
+    """Compare a bundle with the same bundle in another precision.
 
     Args:
         bundle: in fp32, with all its parts.
-        other: the same with other board parts.
-        precision: theirs.
+        other: the same bundle with other board parts.
+        precision: of these parts.
         photos: paths.
-        calibration: where int8's ranges are from.
+        calibration: the name of the images for int8's ranges.
         deployed: whether to compare answers too; a split model's are made by `bundle`'s server.
 
     Raises:
-        ExportError: an output is no number any more.
+        ExportError: an output has NaN or infinite values.
     """
     with Board(bundle) as reference, Board(other) as board:
         due = [reference.run(photo, deployed) for photo in photos]
@@ -143,7 +142,7 @@ def measure(
 
 
 def lines_of(rounding: Rounding) -> list[str]:
-    """What to print of a bundle's own precision; nothing for a trial."""
+    """Lines to print on a bundle's own precision; none for a trial."""
     if not rounding.deployed:
         return []
     lines = [f"{rounding.precision} against fp32, on {rounding.photographs} photographs:"]
@@ -165,7 +164,7 @@ def lines_of(rounding: Rounding) -> list[str]:
 def _part_error(
     part: Part, outcomes: Sequence[Outcome], due: Sequence[Outcome], precision: str
 ) -> PartError | None:
-    """Of the outputs that can be compared one by one: real values of a size that does not vary."""
+    """The error of the outputs that can be compared value by value: floats of a fixed number."""
     largest, gap = 0.0, 0.0
     compared = False
     for port in part.outputs:
@@ -196,7 +195,7 @@ def _latent_move(outcomes: Sequence[Outcome], due: Sequence[Outcome]) -> LatentM
 
 
 def _agreement(task: str, outcomes: Sequence[Outcome], due: Sequence[Outcome]) -> float:
-    """Percent of fp32's answers of a task that are the same."""
+    """The percentage of a task's answers that are the same as in fp32."""
     counts = [
         agreement(task, a.answer[task], b.answer[task]) for a, b in zip(outcomes, due, strict=True)
     ]

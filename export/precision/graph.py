@@ -1,7 +1,7 @@
-"""A graph in fp16, in int8, or as TF32 would round it: float32 at its edges in any.
+"""A graph in fp16, in int8, or rounded as by TF32; its inputs and outputs stay float32.
 
-* fp16: weights and tensors are float16; operators that one of the target's runtimes does not take in
-  float16 stay in float32, with casts around them.
+* fp16: weights and tensors are float16; operators that one of the target's runtimes does not support
+  in float16 stay in float32, with casts around them.
 * int8: convolutions and matrix products take quantised factors (QuantizeLinear, DequantizeLinear
   pairs, symmetric, per channel for weights), as TensorRT wants them; the rest stays in float32.
 * tf32: the factors of products are rounded to 10 bits; a trial, never deployed.
@@ -33,15 +33,12 @@ def to_fp16(model: onnx.ModelProto, tables: Collection[Table]) -> onnx.ModelProt
     """The graph in float16, its inputs and outputs float32; `model` is left as it is.
 
     Args:
-        tables: what the result has to fit.
+        tables: the operator tables that the result must fit.
 
     Raises:
         ExportError: an operator that fits in neither type.
     """
-    from onnxruntime.transformers.float16 import (
-        DEFAULT_OP_BLOCK_LIST,
-        convert_float_to_float16,
-    )
+    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
     kept = set(DEFAULT_OP_BLOCK_LIST)
     while True:
@@ -81,8 +78,8 @@ def to_int8(
     """The graph with quantised products; `model` is left as it is.
 
     Args:
-        feeds: its inputs for every calibration image: ranges are the largest values seen.
-        tables: what the result has to fit.
+        feeds: its inputs for every calibration image; ranges are the largest values seen.
+        tables: the operator tables that the result must fit.
 
     Raises:
         ExportError: no product to quantise, or the result does not fit.
@@ -90,7 +87,7 @@ def to_int8(
     from onnxruntime import quantization
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
-        """Hands the images over, one at a time."""
+        """Gives the quantiser the images, one at a time."""
 
         def __init__(self) -> None:
             self._left = iter(feeds)
@@ -131,7 +128,7 @@ def to_int8(
 
 
 def to_tf32(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with every factor of a product rounded as TF32 rounds it."""
+    """The graph with every factor of a product rounded as by TF32."""
     made = _copy(model)
     constants = {tensor.name: tensor for tensor in made.graph.initializer}
     nodes: list[onnx.NodeProto] = []
@@ -178,7 +175,7 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without advice on preparing the model, which has been cleaned already."""
+    """Suppress the advice to prepare the model first: it is cleaned already."""
     import logging
 
     level = logging.root.level

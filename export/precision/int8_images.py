@@ -10,12 +10,12 @@ from splitwatt.device_configs.files import read_bounded
 from splitwatt.engines.photos import default_photos
 from splitwatt.engines.pipeline.image import MAX_FILE_BYTES, list_images
 
-# More images than this widen no range that matters, and cost minutes.
+# More images than this cost minutes and hardly change the ranges.
 CALIBRATION_LIMIT = 100
 
 
 def calibration_images(folder: str | None) -> tuple[list[str], str]:
-    """The images that int8's ranges come from, and what the manifest calls them.
+    """The images that int8's ranges come from, and their name in the manifest.
 
     Raises:
         UsageError: no such folder, or no image in it.

@@ -1,4 +1,4 @@
-"""The precision that a model is asked for in: by its name (`ladon_r50@0.32-fp16`) or a flag."""
+"""The requested precision of a model: in its name (`ladon_r50@0.32-fp16`) or by a flag."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ which only the sizes, means and filters of the data set's transforms are used.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,16 @@ import yaml
 
 from splitwatt.device_configs.errors import ConfigError
 from splitwatt.device_configs.files import read_bounded
-from splitwatt.engines.bundle.manifest import Head, Preprocess, Resize
-from splitwatt.export.spec import (
-    SC2_TASKS,
-    Checkpoint,
-    Network,
-    System,
-    detection_transform,
-    shorter,
-)
+from splitwatt.engines.bundle.manifest import Head
+from splitwatt.export.labels import with_labels
+from splitwatt.export.sc2bench.preprocess import preprocess
+from splitwatt.export.spec import SC2_TASKS, Checkpoint, Network, System
 
 PAGE = "docs/adding-a-model.md"
 _LIMIT_BYTES = 1 << 20
 _LONGEST = 4096  # of a joined text
-# Of a document, aliases written out: merged mappings grow with each level of them.
+# The limit of a document's values with all aliases expanded: merged mappings grow with each level.
 _MOST_VALUES = 100_000
-_MOST_NODES = 100_000
 _PARTS = {"classification": "classifier", "detection": "detector", "segmentation": "segmenter"}
 _TASK_OF = {"faster_rcnn_model": "detection", "deeplabv3_model": "segmentation"}
 _STUDENTS = ("student_model", "model")
@@ -40,7 +34,7 @@ _TASKS = tuple(_PARTS)
 
 @dataclass(frozen=True)
 class Model:
-    """One `key` with its `kwargs` (`name` and `params` in older files); `at` is where it lies."""
+    """One `key` with its `kwargs` (`name` and `params` in older files); `at` is its place in the file."""
 
     at: str
     key: str
@@ -49,14 +43,14 @@ class Model:
 
 @dataclass(frozen=True)
 class Student:
-    """What a YAML describes: the model of each task, on one preprocessing."""
+    """The models of a YAML, one for each task, with the same preprocessing."""
 
     path: str
     models: Mapping[str, Model]
 
 
 class _Reader(yaml.SafeLoader):
-    """Plain values; the tags of torchdistill as inert ones."""
+    """Reads plain values; torchdistill's tags become plain values too."""
 
 
 def _inert(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
@@ -82,11 +76,11 @@ for _tag in ("pathjoin", "expanduser", "abspath", "import_get", "import_call",
 
 
 def _expanded(node: Any, known: dict[int, int]) -> int:
-    """How many values a document has where each alias is written out."""
+    """How many values a document has with all aliases expanded."""
     if not isinstance(node, yaml.CollectionNode):
         return 1
     if id(node) not in known:
-        known[id(node)] = _MOST_VALUES + 1  # of an alias inside itself
+        known[id(node)] = _MOST_VALUES + 1  # for an alias inside itself
         inner = (part for one in node.value for part in (one if isinstance(one, tuple) else (one,)))
         known[id(node)] = 1 + sum(_expanded(part, known) for part in inner)
     return known[id(node)]
@@ -96,14 +90,14 @@ def read(path: str) -> dict[str, Any]:
     """The file as plain values.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML, or holds a tag that torchdistill has not.
+        ConfigError: it cannot be read, is no YAML, or has a tag that torchdistill does not know.
     """
     data = read_bounded(path, _LIMIT_BYTES, ConfigError)
     try:
         loader = _Reader(data.decode("utf-8"))
         node = loader.get_single_node()
         if _expanded(node, {}) > _MOST_VALUES:
-            raise yaml.YAMLError(f"its aliases stand for more than {_MOST_VALUES} values")
+            raise yaml.YAMLError(f"its aliases expand to more than {_MOST_VALUES} values")
         document = None if node is None else loader.construct_document(node)
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}")
@@ -119,11 +113,10 @@ def system(path: str, name: str | None = None) -> System:
     """The student of a YAML file as a row of the zoo.
 
     Args:
-        name: of the model; None: the file's own.
+        name: the model's name; None for the file's own.
 
     Raises:
-        ConfigError: a YAML of another schema, or a class that is not exported; names the file and
-            the key.
+        ConfigError: another schema, or a class that is not exported; names the file and the key.
     """
     if name is None:
         name = re.sub(r"[^a-z0-9_.]+", "_", Path(path).stem.lower()).strip("_.")
@@ -131,13 +124,13 @@ def system(path: str, name: str | None = None) -> System:
 
 
 def from_document(document: dict[str, Any], path: str, name: str) -> System:
-    """The student of a config that was read already; `path` is its name in errors. See `system`."""
+    """Like `system`, for a config that was read already; `path` is its name in errors."""
     student, files = _student(document, path)
-    preprocess = _preprocess(document, student)
-    heads = {
-        task: replace_labels(SC2_TASKS[task][2]._replace(part=_PARTS[task]), _classes(task, model))
-        for task, model in student.models.items()
-    }
+    first = next(
+        (t for t in ("detection", "segmentation") if t in student.models), "classification"
+    )
+    size = preprocess(document, first, student.models[first].kwargs, path)
+    heads = {task: _head(task, model) for task, model in student.models.items()}
 
     def build(_rate: str | None) -> Network:
         from splitwatt.export.sc2bench.student import build as make
@@ -150,7 +143,7 @@ def from_document(document: dict[str, Any], path: str, name: str) -> System:
         paper=f"none: built from {Path(path).name}",
         citation=f"{', '.join(m.key for m in student.models.values())} of {Path(path).name}",
         tasks=tuple(student.models),
-        preprocess=preprocess,
+        preprocess=size,
         postprocess=heads,
         build=build,
         checkpoints=lambda _rate: files,
@@ -158,20 +151,17 @@ def from_document(document: dict[str, Any], path: str, name: str) -> System:
     )
 
 
-def replace_labels(head: Head, classes: int) -> Head:
-    """A head with numbers for names where its label set has another number of classes."""
-    from splitwatt.engines.labels import labels
-
-    return head if len(labels(head.labels)) == classes else head._replace(labels=None)
-
-
-def _classes(task: str, model: Model) -> int:
-    """Of the task's head; sc2bench's and torchvision's default where the file names none."""
+def _head(task: str, model: Model) -> Head:
+    """The task's head; sc2bench's and torchvision's defaults where the file does not state its numbers."""
     default = {"classification": 1000, "detection": 91, "segmentation": 21}[task]
-    value = model.kwargs.get("num_classes", default)
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 65536:
+    classes = model.kwargs.get("num_classes", default)
+    if not isinstance(classes, int) or isinstance(classes, bool) or not 1 <= classes <= 65536:
         raise ConfigError(f"{model.at}.kwargs.num_classes must be a number of classes")
-    return value
+    head = SC2_TASKS[task][2]._replace(part=_PARTS[task])
+    threshold = model.kwargs.get("box_score_thresh")
+    if isinstance(threshold, int | float):
+        head = head._replace(score_threshold=float(threshold))
+    return with_labels(task, head, classes, None, "")
 
 
 def model_at(value: Any, at: str) -> Model:
@@ -221,7 +211,7 @@ def _student(document: dict[str, Any], path: str) -> tuple[Student, tuple[Checkp
 
 
 def _checkpoints(rows: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
-    """The files that the config saves to, or loads from, under the roles of the tasks."""
+    """The files that the config saves or loads, one for each task."""
     entries = []
     for task, row in rows.items():
         kwargs = row.get("kwargs", row.get("params")) or {}
@@ -230,80 +220,3 @@ def _checkpoints(rows: Mapping[str, Any]) -> tuple[Checkpoint, ...]:
         paths = [re.sub(r"^(\./)?(resource/ckpt/)?", "", p) for p in named if isinstance(p, str)]
         entries.append(Checkpoint(task, tuple(paths) or (f"{task}.pt",), None, archive=True))
     return tuple(entries)
-
-
-def _preprocess(document: dict[str, Any], student: Student) -> Preprocess:
-    """How the config's test data set makes an image, with sc2bench's own way for what it lacks."""
-    entries = list(_mappings(_data_set(document)))
-    calls: dict[str, Any] = {}
-    for entry in entries:
-        key = entry.get("key", entry.get("type"))
-        inner = entry.get("init", entry)
-        more = inner.get("kwargs", entry.get("params")) if isinstance(inner, Mapping) else None
-        if isinstance(key, str):
-            calls.setdefault(key.rsplit(".", 1)[-1].removeprefix("Custom"), more or {})
-    normalize = calls.get("Normalize", {})
-    more = {k: tuple(normalize[k]) for k in ("mean", "std") if _numbers(normalize.get(k), 3)}
-    if "detection" in student.models:
-        kwargs = student.models["detection"].kwargs
-        size, largest = kwargs.get("min_size", 800), kwargs.get("max_size", 1333)
-        if isinstance(size, int) and isinstance(largest, int):
-            return detection_transform(size, largest, 32)
-    if "segmentation" in student.models:
-        resize = calls.get("RandomResize", {})
-        size = resize.get("min_size", 513)
-        made = shorter(size if isinstance(size, int) else 513, **more)
-        if resize.get("square") is True:
-            made = made._replace(resize=Resize("exact", (size, size), None, made.resize.filter))
-        return made
-    resize, crop = calls.get("Resize", {}).get("size", 256), calls.get("CenterCrop", {})
-    text = str(calls.get("Resize", {}).get("interpolation", ""))
-    sides = crop.get("size", (224, 224))
-    sides = (sides, sides) if isinstance(sides, int) else sides
-    if not isinstance(resize, int) or not _numbers(sides, 2):
-        raise ConfigError(
-            f"{student.path}: the sizes of Resize and CenterCrop must be numbers",
-            f"see {PAGE} to state the preprocessing yourself",
-        )
-    bicubic = "BICUBIC" in text or text == "3"
-    return shorter(
-        resize,
-        crop=(int(sides[0]), int(sides[1])),
-        filter="pillow-bicubic" if bicubic else "pillow-bilinear",
-        **more,
-    )
-
-
-def _data_set(document: dict[str, Any]) -> Any:
-    """The data set of the test, else the last one."""
-    sets = document.get("datasets")
-    if not isinstance(sets, Mapping) or not sets:
-        return {}
-    loader = document.get("test")
-    loader = loader.get("test_data_loader") if isinstance(loader, Mapping) else None
-    id = loader.get("dataset_id") if isinstance(loader, Mapping) else None
-    return sets.get(id) if isinstance(id, str) and id in sets else list(sets.values())[-1]
-
-
-def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
-    """Every mapping below a value, each once: aliases may share and even hold themselves."""
-    waiting: list[Any] = [value]
-    seen: set[int] = set()
-    while waiting and len(seen) < _MOST_NODES:
-        item = waiting.pop(0)
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
-        if isinstance(item, Mapping):
-            yield item
-            waiting += list(item.values())
-        elif isinstance(item, list):
-            waiting += item
-
-
-def _numbers(value: Any, count: int) -> bool:
-    return (
-        isinstance(value, list | tuple)
-        and len(value) == count
-        and all(isinstance(v, int | float) for v in value)
-    )

@@ -1,16 +1,13 @@
-"""The network of a `Student`: only classes of sc2bench's registries, only arguments that are numbers."""
+"""The network of a `Student`, made only of classes in sc2bench's registries."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from sc2bench.models import layer
-from sc2bench.models.backbone import (
-    BACKBONE_CLASS_DICT,
-    BACKBONE_FUNC_DICT,
-    SplittableResNet,
-)
+from sc2bench.models.backbone import BACKBONE_CLASS_DICT, BACKBONE_FUNC_DICT, SplittableResNet
 from sc2bench.models.wrapper import WRAPPER_CLASS_DICT
 from timm.models import regnet, resnest, vision_transformer_hybrid
 from torch import nn
@@ -19,19 +16,30 @@ from torchvision.models import list_models
 from splitwatt.device_configs.errors import ConfigError
 from splitwatt.export.networks import bottlenecks, trunks
 from splitwatt.export.networks.placement import CHANNELS, EntropicResNet
-from splitwatt.export.networks.split import SplitNetwork, channels, deeplab, faster_rcnn
+from splitwatt.export.networks.split import RETURNED, SplitNetwork, channels, deeplab, faster_rcnn
 from splitwatt.export.sc2bench.config import PAGE, Model, Student, model_at
 from splitwatt.export.spec import Network
 
 _T = TypeVar("_T")
-# Bits a symbol that random latents are spread over: a config names no rate.
+# Bits per symbol of random latents: a config names no rate.
 _BITS = 2.0
 _FOR_TRAINING = frozenset(
     ("pretrained", "weights", "skips_avgpool", "skips_fc", "skips_head", "analysis_config", "inplanes",
      "org_model_ckpt_file_path_or_url", "org_ckpt_strict", "pre_transform", "pre_transform_params",
-     "short_module_names", "norm_layer", "pretrained_backbone", "progress", "bottleneck_config")
+     "short_module_names", "norm_layer", "pretrained_backbone", "progress", "bottleneck_config",
+     "zero_init_residual", "drop_rate", "drop_path_rate", "drop_block_rate", "proj_drop_rate",
+     "attn_drop_rate", "pos_drop_rate")
 )  # fmt: skip
-# What torchdistill's transforms say of a bottleneck of 8 bits.
+# Arguments of a head that change its answers, and those that are used elsewhere or only for training.
+_TESTING = ("box_score_thresh", "box_nms_thresh", "box_detections_per_img", "rpn_nms_thresh",
+            "rpn_score_thresh", "rpn_pre_nms_top_n_test", "rpn_post_nms_top_n_test")  # fmt: skip
+_HEAD = re.compile(
+    r"num_classes|backbone_config|backbone_fpn_kwargs|pretrained.*|progress|analy.*|start_ckpt_file_path|"
+    r"(min|max)_size|image_(mean|std)|in_channels_stage2|uses_aux|num_(aux|input)_channels|"
+    r"return_layer_dict|rpn_p(re|ost)_nms_top_n_train|(rpn|box)_((fg|bg)_iou_thresh|"
+    r"batch_size_per_image|positive_fraction)"
+)
+# Arguments of torchdistill's transforms for a bottleneck of 8 bits.
 _CHANNEL_ONLY = frozenset(("bottleneck_idx", "output_channel", "compressor_transform",
                            "decompressor_transform", "compressor_transform_params",
                            "decompressor_transform_params"))  # fmt: skip
@@ -70,7 +78,7 @@ def build(student: Student, shared: str) -> Network:
     """The network, without weights.
 
     Args:
-        shared: what the encoder's random weights are seeded by.
+        shared: the seed of the encoder's random weights.
 
     Raises:
         ConfigError: a class that sc2bench does not register or splitwatt does not export; names the
@@ -82,15 +90,18 @@ def build(student: Student, shared: str) -> Network:
         return _entropic(first)
     classified = models.get("classification")
     body = classified or _backbone_of(first)
-    trunk = _trunk(body, "segmentation" if set(models) == {"segmentation"} else "")
+    trunk = _trunk(body)
     for task in ("detection", "segmentation"):
         if task in models:
             _check_head(models[task], trunk)
     rcnn = segmenter = None
     if "detection" in models:
         kwargs = models["detection"].kwargs
-        sizes = {k: kwargs[k] for k in ("min_size", "max_size") if isinstance(kwargs.get(k), int)}
-        rcnn = faster_rcnn(trunk.model, kwargs.get("num_classes", 91), **sizes)
+        more = {key: kwargs[key] for key in _TESTING if key in kwargs}
+        if "out_channels" in (fpn := kwargs.get("backbone_fpn_kwargs") or {}):
+            more["out_channels"] = fpn["out_channels"]
+        classes = kwargs.get("num_classes", 91)
+        rcnn = _guarded(models["detection"], lambda: faster_rcnn(trunk.model, classes, **more))
         if kwargs.get("pretrained") and kwargs.get("pretrained_backbone_name") == "resnet50":
             _without_eps(rcnn)
     if "segmentation" in models:
@@ -113,22 +124,48 @@ def _backbone_of(head: Model) -> Model:
 
 
 def _check_head(head: Model, trunk: trunks.Trunk) -> None:
-    """A head on the features that the trunk gives."""
+    """Refuse a head that export would build in another way than sc2bench."""
     if not isinstance(trunk.model, SplittableResNet):
         raise ConfigError(
             f"{head.at}: {head.key} is exported on a ResNet only", f"see {PAGE} for another head"
         )
-    own = channels(trunk.model)
-    fpn = head.kwargs.get("backbone_fpn_kwargs")
-    stated = fpn.get("in_channels_list") if isinstance(fpn, Mapping) else None
-    if stated is not None and list(stated) != list(own):
+    for key, value in head.kwargs.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        if not (number if key in _TESTING else _HEAD.fullmatch(str(key))):
+            raise ConfigError(
+                f"{head.at}.kwargs.{key}: {str(value)[:60]} is not supported",
+                f"remove it if only training needs it, or see {PAGE} for a network of your own",
+            )
+    fpn, outputs = (head.kwargs.get(k) or {} for k in ("backbone_fpn_kwargs", "return_layer_dict"))
+    if not isinstance(fpn, Mapping) or not isinstance(outputs, Mapping):
         raise ConfigError(
-            f"{head.at}: in_channels_list is {stated} and the backbone gives {list(own)}",
-            "write the backbone's channels",
+            f"{head.at}.kwargs: backbone_fpn_kwargs and return_layer_dict are mappings"
+        )
+    for at, stated, own in (
+        ("backbone_fpn_kwargs.in_channels_list", fpn.get("in_channels_list"), list(channels(trunk.model))),
+        ("backbone_fpn_kwargs.return_layer_dict", fpn.get("return_layer_dict"), RETURNED),
+        ("return_layer_dict.layer4", outputs and outputs.get("layer4", "missing"), "out"),
+    ):  # fmt: skip
+        if stated and stated != own:
+            raise ConfigError(
+                f"{head.at}.kwargs.{at} is {stated} and the exported backbone has {own}",
+                f"write {own}, or see {PAGE} for a network of your own",
+            )
+
+
+def _check_decoder(inner: Model, trunk: trunks.Trunk) -> None:
+    """Refuse a bottleneck whose features are not those that the first stage takes."""
+    made = [m for m in trunk.bottleneck.decoder.modules() if hasattr(m, "out_channels")]
+    due = [m for m in trunk.stages[0].modules() if isinstance(m, nn.Conv2d)]
+    if made and due and made[-1].out_channels != due[0].in_channels:
+        raise ConfigError(
+            f"{inner.at} makes {made[-1].out_channels} channels and the backbone takes "
+            f"{due[0].in_channels}",
+            f"set kwargs.num_target_channels to {due[0].in_channels}",
         )
 
 
-def _trunk(model: Model, alone: str) -> trunks.Trunk:
+def _trunk(model: Model) -> trunks.Trunk:
     if model.key not in _BACKBONES:
         raise _unknown(
             model,
@@ -141,10 +178,14 @@ def _trunk(model: Model, alone: str) -> trunks.Trunk:
     name = kwargs.get(argument, _DEFAULTS[argument])
     if name not in known():
         raise ConfigError(
-            f"{model.at}.kwargs.{argument} is '{name}', which {model.key} has not",
+            f"{model.at}.kwargs.{argument} is '{name}', which is no model for {model.key}",
             f"see {PAGE} for a trunk of your own",
         )
-    _plain_preparation(model)
+    if kwargs.get("pre_transform"):
+        raise ConfigError(
+            f"{model.at}.kwargs.pre_transform is not exported",
+            f"see {PAGE} for a network of your own",
+        )
     inner = model_at(kwargs.get("bottleneck_config"), f"{model.at}.kwargs.bottleneck_config")
     more: dict[str, Any] = {}
     for key, value in kwargs.items():
@@ -159,18 +200,12 @@ def _trunk(model: Model, alone: str) -> trunks.Trunk:
             "width_per_group",
         ):
             raise ConfigError(
-                f"{model.at}.kwargs.{key} is not known to change this model", f"see {PAGE}"
+                f"{model.at}.kwargs.{key} is not supported", f"see {PAGE} for a network of your own"
             )
         more[key] = value
-    return _guarded(model, lambda: make(_bottleneck(inner), name, **more))
-
-
-def _plain_preparation(model: Model) -> None:
-    if model.kwargs.get("pre_transform"):
-        raise ConfigError(
-            f"{model.at}.kwargs.pre_transform is not exported",
-            f"see {PAGE} for a network of your own",
-        )
+    trunk = _guarded(model, lambda: make(_bottleneck(inner), name, **more))
+    _check_decoder(inner, trunk)
+    return trunk
 
 
 def _bottleneck(model: Model) -> bottlenecks.Bottleneck:
@@ -183,7 +218,10 @@ def _bottleneck(model: Model) -> bottlenecks.Bottleneck:
     if model.key not in _LAYERS:
         raise _unknown(model, {**layer.LAYER_CLASS_DICT, **layer.LAYER_FUNC_DICT}, "bottleneck",
                        [*_LAYERS, *_REDUCTIONS])  # fmt: skip
-    return _guarded(model, lambda: _LAYERS[model.key](**model.kwargs))
+    made = _guarded(model, lambda: _LAYERS[model.key](**model.kwargs))
+    if made.channels < 1:
+        raise ConfigError(f"{model.at}.kwargs.num_bottleneck_channels must be at least 1")
+    return made
 
 
 def _entropic(model: Model) -> EntropicResNet:
@@ -203,7 +241,7 @@ def _entropic(model: Model) -> EntropicResNet:
 
 
 def _guarded(model: Model, make: Callable[[], _T]) -> _T:
-    """Arguments of a file may be anything: what sc2bench raises for them, in a sentence."""
+    """Turn what sc2bench raises for a file's arguments into one sentence."""
     try:
         return make()
     except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, KeyError,

@@ -1,4 +1,4 @@
-"""Cleaning an exported graph: nothing is computed that is known already, nothing is left over."""
+"""Cleans an exported graph: folds constants, fuses layers, removes unused parts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def clean(model: onnx.ModelProto, ir_version: int, name: str) -> onnx.ModelProto
 
 
 def keep_outputs(model: onnx.ModelProto, names: list[str]) -> None:
-    """Cut the graph's outputs down to `names`, with whatever only the others needed."""
+    """Keep only the outputs `names`, and remove what only other outputs needed."""
     outputs = {value.name: value for value in model.graph.output}
     del model.graph.output[:]
     model.graph.output.extend(outputs[name] for name in names)
@@ -35,7 +35,7 @@ def keep_outputs(model: onnx.ModelProto, names: list[str]) -> None:
 
 
 def foldable(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """The nodes that compute constants: from initializers, or from what such nodes give."""
+    """The nodes that compute constants, from initializers or from the outputs of such nodes."""
     known = {tensor.name for tensor in graph.initializer} | {""}
     names = []
     for node in graph.node:
@@ -72,7 +72,7 @@ def _drop_identities(graph: onnx.GraphProto) -> None:
 
 
 def _fold_constants(model: onnx.ModelProto) -> bool:
-    """Compute every constant once, with onnxruntime, and keep it. True if there were any."""
+    """Replace nodes with constant results by initializers, with onnxruntime. True if any was replaced."""
     graph = model.graph
     nodes = foldable(graph)
     if not nodes:
@@ -201,7 +201,7 @@ def _scale_convolution(
 
 
 def _drop_notes(model: onnx.ModelProto, ir_version: int, name: str) -> None:
-    """Leave out what changes from one PyTorch to another or shows where the export ran."""
+    """Remove what depends on the PyTorch version or shows where the export ran."""
     model.ir_version = ir_version
     model.producer_name, model.producer_version = "splitwatt", ""
     model.doc_string = ""

@@ -17,6 +17,6 @@ def check_target(target: Target) -> None:
     """
     if not target.operators["tensorrt"]:
         raise UsageError(
-            f"{target.name} has no TensorRT, which alone runs the coder's node",
+            f"{target.name} has no TensorRT, and only TensorRT runs the coder's node",
             "leave --coder out: the coder then runs outside the graph",
         )

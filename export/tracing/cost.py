@@ -1,8 +1,8 @@
 """Multiply-accumulates and parameters, counted while PyTorch runs.
 
 torchvision's definition (its `_ops`): every multiplication of convolutions and matrix products,
-none of biases, activations or normalisations. Operators that are neither known to multiply matrices
-nor known not to are reported, never silently counted as 0.
+none of biases, activations or normalisations. Unknown operators are
+reported, never silently counted as 0.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Attributes:
         macs: multiply-accumulates so far.
-        unknown: operators that could not be judged.
+        unknown: operators that are in neither list.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The range coder put into the encoder's graph, beside the graph without it."""
+"""Adds a second graph to a bundle: the encoder with the range coder in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from splitwatt.engines.verify.samples import write_manifest
 
 
 def packs(target: Target) -> bool:
-    """Whether a target's TensorRT has outputs whose length a plugin computes (IPluginV3)."""
+    """Whether a target's TensorRT takes plugin outputs of computed length (IPluginV3)."""
     version = target.operators["tensorrt"]
     return version is not None and generation(version) == TYPED
 
@@ -26,14 +26,14 @@ def packs(target: Target) -> bool:
 def add_coder(folder: Path, manifest: Manifest) -> Manifest:
     """Write the graph with the coder of the part that makes the latent, and name it in the manifest.
 
-    TensorRT builds that one; every other backend runs the graph without it.
+    TensorRT builds this graph; every other backend runs the one without the coder.
 
     Args:
         folder: the bundle, complete.
         manifest: of it.
 
     Raises:
-        UsageError: its codec is not the range coder under one table a channel, or TensorRT does
+        UsageError: its codec is not the range coder with one table per channel, or TensorRT does
             not run the part that makes the latent.
     """
     if manifest.codec is None or manifest.codec.kind != "rangecoder":

@@ -1,7 +1,7 @@
 """A part's graph against the PyTorch it came from, on real photographs.
 
 Values may differ by a thousandth of the largest one. Boxes are matched in the order of their
-scores; two of nearly equal score may change places. A box may lack a match only where
+scores; two with nearly equal scores may be swapped. A box may have no match only where
 rounding decides: at a threshold, at the end of the list, or (one in fifty) in a suppression.
 """
 
@@ -18,20 +18,20 @@ from splitwatt.export.spec import Part
 if TYPE_CHECKING:
     from splitwatt.export.spec import Tensors
 
-# Of values, relative to the largest; of box corners in pixels; of scores.
+# Tolerances: of values relative to the largest; of box corners in pixels; of scores.
 RELATIVE = 1e-3
 PIXELS = 0.1
 SCORE = 2e-3
-# Of a hyperprior's table indexes, those that rounding moves by one.
+# The share of a hyperprior's table indexes that rounding may move by one.
 INDEXES = 1e-3
-# Boxes of a list that one side alone may find, and proposals that may differ.
+# The share of boxes that only one side may find, and of proposals that may differ.
 STRAY_BOXES, STRAY_PROPOSALS = 0.02, 0.02
 
 Arrays = dict[str, np.ndarray]
 
 
 class Difference:
-    """The largest difference of a part over its photographs, and what is tolerated."""
+    """The largest difference of a part over its photographs, and the tolerance."""
 
     def __init__(self, part: Part) -> None:
         self._part = part
@@ -43,7 +43,7 @@ class Difference:
         """Compare one photograph's outputs.
 
         Raises:
-            ExportError: they differ by more than is tolerated.
+            ExportError: they differ by more than the tolerance.
         """
         due = {name: tensor.detach().numpy() for name, tensor in reference.items()}
         if self._part.compare == "boxes":
@@ -71,7 +71,7 @@ class Difference:
         return gap
 
     def _mask(self, outputs: Arrays, due: Arrays, where: str) -> None:
-        """Logits within the tolerance; classes equal but where two logits are as near as that."""
+        """Logits within the tolerance; equal classes, except where two logits are as close as that."""
         gap = self._values(outputs["logits"], due["logits"], f"logits {where}")
         differ = outputs["mask"] != due["mask"]
         if differ.any():
@@ -84,7 +84,7 @@ class Difference:
             )
 
     def _indexes(self, indexes: np.ndarray, due: np.ndarray, where: str) -> None:
-        """Table indexes equal but for a few scales that lie at a step; both ends run this graph."""
+        """Equal table indexes, except for a few scales at a step; both ends run this graph."""
         if indexes.shape != due.shape:
             raise self._failed(f"indexes {where}: shape {indexes.shape} instead of {due.shape}")
         steps = np.abs(indexes.astype(np.int64) - due)
@@ -129,7 +129,7 @@ def match(
 ) -> list[tuple[int, int]]:
     """Pairs (index in detections, index in due) of boxes that are the same within the tolerances.
 
-    Both are best first: a box is looked for at its own place, then among those of about its score.
+    Both are best first: a box is compared with that of its own rank first, then with those of about its score.
     """
     pairs = []
     free = np.ones(len(detections["scores"]), bool)
@@ -150,7 +150,7 @@ def match(
 
 
 def _strays(detections: Arrays, due: Arrays, pairs: list[tuple[int, int]]) -> int:
-    """Boxes of either side without a partner, but for those at the end of a list.
+    """The number of boxes without a match on the other side, except those at the end of a list.
 
     A box whose score is within the tolerance of the lowest one may have been cut off by the limit
     or the threshold on the other side.
@@ -176,7 +176,7 @@ def _unmatched(boxes: np.ndarray, due: np.ndarray) -> int:
 
 
 def check_declared(part: Part, arrays: Mapping[str, np.ndarray]) -> None:
-    """Fail where a graph's tensors are not of the types and shapes that the manifest will state.
+    """Check that a graph's tensors have the types and shapes that the manifest will state.
 
     Raises:
         ExportError: names the part, the tensor and both shapes.
@@ -195,16 +195,16 @@ def check_declared(part: Part, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def check_batch(session: Any, part: Part, feed: Arrays, tolerance: float) -> None:
-    """Two images in one run of a graph must give what two runs give.
+    """Check that two images in one run of a graph give the same as two runs.
 
     Args:
         session: onnxruntime's, of the part's graph.
-        part: whose inputs are all maps of any number of images.
-        feed: one image's inputs; the second image is the first one turned around.
-        tolerance: of values.
+        part: all its inputs are maps of any number of images.
+        feed: one image's inputs; the second image is the first one mirrored.
+        tolerance: the largest difference of a value.
 
     Raises:
-        ExportError: they do not.
+        ExportError: they differ.
     """
     names = [port.name for port in part.outputs]
     turned = {name: np.ascontiguousarray(array[..., ::-1]) for name, array in feed.items()}

@@ -1,4 +1,4 @@
-"""The packaged photographs as a system sees them: through the boards' own preprocessing."""
+"""The packaged photographs after the boards' own preprocessing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.preprocess import preprocess
 from splitwatt.export.spec import Photo, shorter
 
-# Parity is checked on these, and the bundle carries them: two real photographs, two shapes.
+# Parity is checked on these two photographs of different shapes, which the bundle contains.
 SAMPLES = ("raccoon", "astronaut")
 CLASSIFIERS = shorter(256, crop=(224, 224))
 

@@ -1,13 +1,14 @@
-"""A part's graph as its target runs it: fitted, cut where it must be, and still what it was.
+"""A part's graph as its target runs it: fitted, cut where it must be, and compared with the whole.
 
-What runs after a cut may move an output by as much as PyTorch and onnxruntime differ, no more: the
-pieces are run one after the other on the photographs and compared with the whole.
+The pieces are run one after the other on the photographs; their outputs may differ from the whole's by
+as much as PyTorch and onnxruntime do, no more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -15,19 +16,23 @@ import onnxruntime
 from onnx import numpy_helper
 
 from splitwatt.device_configs.errors import ExportError
+from splitwatt.device_configs.files import sha256_file, write_atomic
 from splitwatt.device_configs.targets import Target
+from splitwatt.engines.bundle import manifest as manifest_parts
 from splitwatt.engines.bundle.manifest import Port
 from splitwatt.export.compat import Piece, Report, fit
 from splitwatt.export.compat.macs import PRODUCTS, macs_of, sized
+from splitwatt.export.compat.view import opset_of, shape_of, type_name
 from splitwatt.export.spec import Part
 from splitwatt.export.tracing.parity import RELATIVE, match
+from splitwatt.export.tracing.strips import strips_of
 
 Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a whole part was given and what it made, on one photograph."""
+    """The inputs and outputs of a whole part on one photograph."""
 
     given: Arrays
     made: Arrays
@@ -37,7 +42,7 @@ class Run:
 class Placed:
     """The pieces of a part in the order they run.
 
-    feeds: what each takes for the first photograph.
+    feeds: the inputs of each for the first photograph.
     """
 
     pieces: tuple[Piece, ...]
@@ -49,10 +54,10 @@ def place(model: onnx.ModelProto, part: Part, target: Target, runs: Sequence[Run
     """Fit a part to its target; `model` is left as it is.
 
     Args:
-        runs: of the whole, on every photograph; sizes are counted at the first.
+        runs: the whole on every photograph; costs are counted at the first one's size.
 
     Raises:
-        ExportError: the target cannot run it, or the pieces do not make what the whole made.
+        ExportError: the target cannot run it, or the pieces give other outputs than the whole.
     """
     sizes = {name: list(array.shape) for name, array in runs[0].given.items()}
     fitted = fit(model, part.name, target, sizes)
@@ -83,13 +88,62 @@ def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
 
 
 def ports_of(values: Sequence[onnx.ValueInfoProto], known: Sequence[Port]) -> list[Port]:
-    """A graph's inputs or outputs: the part's own as it states them, others as the graph does."""
+    """A graph's inputs or outputs; for the part's own tensors, the ports in `known`."""
     own = {port.name: port for port in known}
     return [own.get(value.name) or _port(value) for value in values]
 
 
+def write_piece(
+    folder: Path,
+    piece: Piece,
+    feed: Arrays,
+    part: Part,
+    target: Target,
+    params: int,
+    macs: int,
+    parity: manifest_parts.Parity | None,
+) -> manifest_parts.Part:
+    """Write one piece of a part's graph; its entry in the manifest.
+
+    Args:
+        feed: its inputs for the first photograph, at whose sizes `macs` were counted.
+    """
+    file = f"{piece.name}.onnx"
+    data = piece.model.SerializeToString()
+    write_atomic(str(folder / file), data)
+    graph = piece.model.graph
+    on_board = part.placement == "board"
+    return manifest_parts.Part(
+        name=piece.name,
+        placement=part.placement,
+        target=target.name,
+        runtime="onnxruntime" if part.placement == "both" else piece.runtime,
+        precision="fp32",
+        file=file,
+        sha256=sha256_file(str(folder / file)),
+        bytes=len(data),
+        opset=opset_of(piece.model),
+        ir_version=piece.model.ir_version,
+        inputs=ports_of(inputs_of(piece.model), part.inputs),
+        outputs=ports_of(graph.output, part.outputs),
+        params=params,
+        gmac=round(macs / 1e9, 6),
+        gmac_at={name: list(array.shape) for name, array in feed.items()},
+        parity=parity,
+        with_coder=None,
+        strips=strips_of(piece.model, target.encoder_memory_mb) if on_board else None,
+        largest=dict(piece.largest) or None,
+    )
+
+
+def inputs_of(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """A graph's inputs without the initializers that old files list as inputs."""
+    own = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in own]
+
+
 def params_after(piece: Piece, before: int) -> int:
-    """The parameters of what comes after a cut: the weights and biases of its products.
+    """The parameters of a piece after a cut: the weights and biases of its products.
 
     Args:
         before: parameters of the whole part.
@@ -108,7 +162,7 @@ def params_after(piece: Piece, before: int) -> int:
 def macs_of_pieces(placed: Placed, total: int) -> list[int]:
     """Multiply-accumulates of each piece at its feed; they add up to the part's `total`.
 
-    The first piece has what is left; a later one whose products ONNX cannot count has none.
+    The first piece gets the rest; a later one whose products ONNX cannot count gets 0.
     """
     counts = []
     for piece, feed in zip(placed.pieces[1:], placed.feeds[1:], strict=True):
@@ -118,7 +172,7 @@ def macs_of_pieces(placed: Placed, total: int) -> list[int]:
 
 
 def _run(pieces: Sequence[Piece], part: Part, runs: Sequence[Run]) -> tuple[Arrays, ...]:
-    """Run the pieces on every photograph, compare, and return what each takes for the first."""
+    """Run the pieces on every photograph and compare; returns each one's inputs for the first."""
     tensors = [dict(run.given) for run in runs]
     first: list[Arrays] = []
     for piece in pieces:
@@ -135,7 +189,7 @@ def _run(pieces: Sequence[Piece], part: Part, runs: Sequence[Run]) -> tuple[Arra
 
 
 def _compare(part: Part, outputs: Arrays, due: Arrays) -> None:
-    """Raise ExportError unless a photograph's outputs are those of the whole part."""
+    """Raise ExportError unless a photograph's outputs match those of the whole part."""
     if part.compare == "boxes":
         paired = len(match(outputs, due))
         if not paired == len(due["scores"]) == len(outputs["scores"]):
@@ -160,7 +214,5 @@ def _differs(part: Part, what: str) -> ExportError:
 
 
 def _port(value: onnx.ValueInfoProto) -> Port:
-    tensor = value.type.tensor_type
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)).name
-    shape = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
-    return Port(value.name, dtype, tuple(shape))
+    dtype = type_name(value.type.tensor_type.elem_type)
+    return Port(value.name, dtype, shape_of(value) or ())

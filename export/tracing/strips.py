@@ -1,8 +1,8 @@
 """Whether an encoder can run on horizontal strips of its image, and how they must overlap.
 
 A row of a convolution's output needs a few rows of its input. From layer to layer that adds up to
-the rows of the image that a row of the latent needs: the same number for every row, apart from the
-image's first and last rows, where zeros of the padding stand in for them.
+the rows of the image that a row of the latent needs: the same number for every row, except at the
+image's first and last rows, where the padding's zeros replace them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from onnx import helper, shape_inference
 
 from splitwatt.engines.bundle.manifest import StripRows, Strips
 
-# Operators that compute each value from values at the same place.
+# Operators that compute each value from values at the same position.
 _POINTWISE = frozenset(
     [
         "Abs",
@@ -63,12 +63,12 @@ class _Rows(NamedTuple):
 
 
 def strips_of(model: onnx.ModelProto, memory_mb: int | None) -> Strips | None:
-    """How to run a graph on strips; None where its input is not one `image` or a layer needs more of
-    the image than a fixed number of rows.
+    """How to run a graph on strips; None if it has other inputs than `image`, or a layer needs more
+    than a fixed number of rows.
 
     Args:
-        model: whose outputs are (1, C, h, w) each.
-        memory_mb: the target's `encoder_memory_mb`; None where it states none.
+        model: each output is (1, C, h, w).
+        memory_mb: the target's `encoder_memory_mb`; None if it states none.
     """
     graph = model.graph
     if memory_mb is None:
@@ -101,7 +101,7 @@ def strips_of(model: onnx.ModelProto, memory_mb: int | None) -> Strips | None:
 def _rows(
     node: onnx.NodeProto, rows: dict[str, _Rows], constants: dict[str, list[int]]
 ) -> _Rows | None:
-    """What a node's outputs need of the image; None where that is not the same for every row."""
+    """The image rows that a node's outputs need; None if that differs from row to row."""
     given = [rows[name] for name in node.input if name in rows]
     unknown = [name for name in node.input if name and name not in rows and name not in constants]
     if not given or unknown or len({(one.step, one.columns_step) for one in given}) != 1:

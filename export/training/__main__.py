@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 SEED, ITERATIONS, CROPS = 1, 2800, 4000
 _MAKES = ["--out", "build/trained"]  # what `make trained` gives
-# Of held-out crops: how many of a photograph, and how sure the backbone must be.
+# Held-out crops per photograph, and the least probability of the backbone's answer on them.
 _EACH, _SURE = 7, 0.3
 
 
@@ -50,20 +50,26 @@ def main(arguments: Sequence[str]) -> int:
     add("--images", metavar="DIR", help="photographs of your own (default: Debian's packages)")
     add("--backbone", metavar="NAME", help="timm's name of a classifier (default: the packaged "
         f"{LITE0.backbone})")  # fmt: skip
-    add("--split", metavar="MODULE", help="the backbone's module that ends the encoder, such as "
-        f"layer2.0; a wrong one lists those that there are (default: {LITE0.at})")  # fmt: skip
-    add("--weights", metavar="FILE", help="of the backbone (default: those that timm downloaded)")
-    add("--name", help="what the split model is called (default: split_ and the backbone's name)")
+    add("--split", metavar="MODULE", help="the last module of the encoder, such as layer2.0; "
+        f"a wrong name lists the possible ones (default: {LITE0.at})")  # fmt: skip
+    add(
+        "--weights",
+        metavar="FILE",
+        help="the backbone's weights (default: those that timm downloaded)",
+    )
+    add("--name", help="the split model's name (default: split_ and the backbone's name)")
     add("--iterations", type=int, default=ITERATIONS, help=f"default: {ITERATIONS}")
     add("--crops", type=int, default=CROPS, help=f"crops to train with (default: {CROPS})")
     add("--seed", type=int, default=SEED, help=f"default: {SEED}")
     add("--only-held-out", action="store_true",
-        help="write the held-out crops alone, to compare models on")  # fmt: skip
+        help="write only the held-out crops, to compare models on")  # fmt: skip
     options = flags.parse_args(arguments)
     options.arguments = list(arguments)
     try:
         if min(options.iterations, options.crops) < 1:
             raise UsageError("--iterations and --crops must be at least 1")
+        if not 0 <= options.seed < 1 << 31:
+            raise UsageError("--seed must be a number from 0 to 2147483647")
         return _run(options)
     except SplitwattError as error:
         note(str(error))
@@ -87,7 +93,7 @@ def _run(options: argparse.Namespace) -> int:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.deterministic = True
-    # More threads wait for each other where a machine does other work too; the bytes are the same.
+    # On a busy machine, more threads wait for each other; the bytes are the same.
     torch.set_num_threads(int(os.getenv("OMP_NUM_THREADS", "1")))
     torch.manual_seed(options.seed)
     backbone = make_timm(recipe.backbone, recipe.classes)
@@ -108,7 +114,7 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     if recipe != LITE0:
         write(recipe, backbone, loaded.labels)
-    split: Any = GainedSplit(cut, len(RATES))  # PyTorch does not type this form of `to`
+    split: Any = GainedSplit(cut, len(RATES))  # PyTorch has no type for this form of `to`
     split = split.to(DEVICE, memory_format=torch.channels_last)
     whole = cut.whole.to(DEVICE)
 
@@ -132,7 +138,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _recipe(options: argparse.Namespace, out: Path) -> tuple[Trained, LoadedFile]:
-    """What to train, and the backbone's weights: the packaged, or the user's own."""
+    """What to train, and the backbone's weights: the packaged model, or the user's own."""
     from splitwatt.export.training.recipe import own
     from splitwatt.export.weights.checkpoints import read
 
@@ -148,7 +154,7 @@ def _recipe(options: argparse.Namespace, out: Path) -> tuple[Trained, LoadedFile
 def _key(
     options: argparse.Namespace, recipe: Trained, loaded: LoadedFile, pictures: list[Photograph]
 ) -> str:
-    """Of all that decides the crops' features: kept ones are used again where it is the same."""
+    """A digest of all that decides the crops' features, which are reused if it is the same."""
     facts = [recipe.backbone, recipe.at, recipe.preprocess, sha256_file(loaded.path)]
     text = hashlib.sha256(repr([*facts, options.seed, options.crops]).encode())
     for picture in pictures:
@@ -167,8 +173,8 @@ def _hold_out(
     folder.mkdir(exist_ok=True)
     for old in folder.glob("*.png"):
         old.unlink()
-    side = recipe.preprocess.resize.size
-    assert isinstance(side, int)  # of the shorter side, as every recipe has it
+    size = recipe.preprocess.resize.size
+    side = size if isinstance(size, int) else size[0]
     edge = (side - recipe.side) // 2
     middle = np.s_[edge : edge + recipe.side]
     for number, picture in enumerate(pictures):
@@ -210,7 +216,7 @@ def _command(arguments: list[str]) -> str:
 
 
 def _processor() -> str:
-    """Its name where the kernel reports it, else its architecture."""
+    """The processor's name if the kernel reports it, else its architecture."""
     table = Path("/proc/cpuinfo")
     text = table.read_text(encoding="utf-8") if table.is_file() else ""
     named = re.search(r"model name\s*: (.+)", text)

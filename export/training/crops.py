@@ -10,7 +10,7 @@ from PIL import Image
 
 from splitwatt.export.training.photographs import Photograph
 
-# Area and shape of a random crop; how often a stamp is laid over it, and how large.
+# Area and shape of a random crop; how often a stamp is pasted onto it, and the stamp's size.
 _AREA, _SHAPE = (0.2, 1.0), 4 / 3
 _STAMPED, _STAMP_SIDE = 0.35, (0.4, 0.95)
 
@@ -52,7 +52,8 @@ def _cut(
     height, width = pixels.shape[:2]
     share = random.uniform(*area) * height * width
     ratio = math.exp(random.uniform(-math.log(shape), math.log(shape))) if shape > 1 else 1.0
-    w, h = min(width, round(math.sqrt(share * ratio))), min(height, round(math.sqrt(share / ratio)))
+    w, h = (max(1, round(math.sqrt(own))) for own in (share * ratio, share / ratio))
+    w, h = min(width, w), min(height, h)
     top, left = random.integers(height - h + 1), random.integers(width - w + 1)
     return Image.fromarray(pixels[top : top + h, left : left + w])
 

@@ -1,18 +1,20 @@
 """The training loop: distillation of logits and features plus rate, all rates in every batch.
 
-Nothing is labelled: the whole backbone says what a crop shows, and the split model learns to say the
-same. The backbone's first stages do not change, so what they make of the crops is computed once.
+No labels are needed: the split model learns to answer as the whole backbone does. The backbone's first stages do not change, so their features of the crops are computed once.
 Progress is saved; a run that was stopped continues where it was, to the same weights.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import psutil
@@ -26,14 +28,16 @@ from splitwatt.engines.bundle.manifest import Preprocess
 from splitwatt.export.networks.gained_split import GainedSplit, shipped, trained
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-# Nats of divergence that a kilobyte is worth, one for each rate; rates start rounded at these steps.
+# The price of a kilobyte in nats of divergence, for each rate; the rates' first rounding steps.
 TRADES = (4.0, 1.6, 0.7, 0.3, 0.12)
 _STEPS = (8.0, 5.0, 3.0, 1.8, 1.0)
 _EACH = 4
 _FEATURES = 0.3
-# Places of feature maps, at most, of which the principal components are taken.
+# The most positions of feature maps whose principal components are computed.
 _POSITIONS = 400 * 14 * 14
 _SAVE_EVERY = 100
+# What NumPy raises for a damaged file.
+_DAMAGED = (OSError, ValueError, TypeError, EOFError, BadZipFile)
 # Iterations over which the learning rates fall to zero at the end.
 _TAPER = 150
 # Learning rates of the networks, of gains and bottleneck, of the entropy models.
@@ -42,7 +46,7 @@ _NETWORK, _BOTTLENECK, _ENTROPY = 3e-4, 1e-3, 3e-3
 
 @dataclass(frozen=True)
 class Pool:
-    """Crops as the frozen stages and the whole backbone see them: float16 (crops, ...)."""
+    """The features of crops after the frozen stages and at the cut, and the logits: float16 (crops, ...)."""
 
     front: np.ndarray
     target: np.ndarray
@@ -50,12 +54,13 @@ class Pool:
 
     @classmethod
     def kept(cls, path: Path, make: Callable[[], Pool]) -> Pool:
-        """The pool of a file, which is made first where it is missing."""
-        if not path.is_file():
-            pool = make()
-            write_atomic_with(str(path), lambda file: np.savez(file, **vars(pool)))
-        with np.load(path) as arrays:
-            return cls(**arrays)
+        """The pool of a file; the file is made first if it is missing or damaged."""
+        if path.is_file():
+            with contextlib.suppress(*_DAMAGED), np.load(path) as kept:
+                return cls(**kept)
+        pool = make()
+        write_atomic_with(str(path), lambda file: np.savez(file, **vars(pool)))
+        return pool
 
     @classmethod
     def make(
@@ -66,7 +71,7 @@ class Pool:
         size: int,
         say: Callable[[str], None],
     ) -> Pool:
-        """From `size` crops, float32 (3, side, side); `crop` makes the one of a number.
+        """Compute the pool of `size` crops, float32 (3, side, side); `crop` makes the crop of a number.
 
         Raises:
             UsageError: they do not fit into memory, or have features beyond float16.
@@ -92,7 +97,7 @@ class Pool:
 
 
 def _check_memory(needed: int, crops: int) -> None:
-    """Twice the pool: it is written to a file, and read again."""
+    """Refuse a pool that does not fit twice into memory: it is written to a file and read again."""
     free = psutil.virtual_memory().available
     if 2 * needed > free:
         raise UsageError(
@@ -102,7 +107,7 @@ def _check_memory(needed: int, crops: int) -> None:
 
 
 def _channels_last(tensor: Tensor) -> Tensor:
-    """Maps in the order of memory in which convolutions are fastest; tokens as they are."""
+    """Maps in the memory order in which convolutions are fastest; tokens unchanged."""
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
 
 
@@ -114,7 +119,7 @@ def normalised(pixels: np.ndarray, preprocess: Preprocess) -> Tensor:
 
 
 def fast() -> Any:
-    """bfloat16 where the GPU or the processor has it."""
+    """Compute in bfloat16 if the GPU or the processor can."""
     if DEVICE == "cuda":
         return torch.autocast(DEVICE, torch.bfloat16, enabled=torch.cuda.is_bf16_supported())
     able = bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
@@ -133,12 +138,7 @@ class Training:
     """
 
     def __init__(
-        self,
-        split: GainedSplit,
-        pool: Pool,
-        iterations: int,
-        seed: int,
-        began: float | None = None,
+        self, split: GainedSplit, pool: Pool, iterations: int, seed: int, began: float | None = None
     ) -> None:
         self.split, self.pool, self.iterations, self.seed = split, pool, iterations, seed
         self.done = 0
@@ -157,7 +157,7 @@ class Training:
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         quantiles = [p for n, p in bottleneck.entropy.named_parameters() if "quantiles" in n]
         self.quantiles = torch.optim.Adam(quantiles, lr=1e-2)
-        # What the mean squared error of features is divided by.
+        # The features' variance, by which their squared error is divided.
         self.scale = float(np.var(pool.target[:200].astype(np.float32)))
 
     @property
@@ -176,7 +176,7 @@ class Training:
         self.split.bottleneck.fit(features, [deviation * step for step in _STEPS])
 
     def run(self, save_to: Path, say: Callable[[str], None]) -> None:
-        """All iterations that are left."""
+        """Run all remaining iterations."""
         began = time.monotonic()
         sums: list[Tensor] = []
         while self.done < self.iterations:
@@ -240,7 +240,7 @@ class Training:
     # -- state -----------------------------------------------------------------------------------
 
     def save(self, path: Path) -> None:
-        """Everything that a continued run needs, atomically."""
+        """Save all that a continued run needs, atomically."""
         state = {
             "seed": self.seed,
             "iterations": self.iterations,
@@ -253,10 +253,13 @@ class Training:
         write_atomic_with(str(path), lambda file: torch.save(state, file))
 
     def resume(self, path: Path) -> bool:
-        """Continue from a saved state of the same seed and iterations; False if nothing is saved."""
+        """Continue from a saved state of the same seed and iterations; False without a readable one."""
         if not path.is_file():
             return False
-        state = torch.load(path, weights_only=True, map_location=DEVICE)
+        try:
+            state = torch.load(path, weights_only=True, map_location=DEVICE)
+        except (RuntimeError, EOFError, pickle.UnpicklingError):  # damaged
+            return False
         if (state["seed"], state["iterations"]) != (self.seed, self.iterations):
             return False
         for name, module in trained(self.split).items():

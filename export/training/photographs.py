@@ -2,7 +2,7 @@
 
 A photograph is training data or held out as a whole, by the hash of the first file that shows it:
 files whose 16x16 outlines nearly agree count as one photograph. Cut-out pictures with a transparent
-ground ("stamps") are laid over training photographs and never held out. docs/photographs.md names
+background ("stamps") are pasted onto training photographs and never held out. docs/photographs.md names
 the packages and their licences.
 """
 
@@ -60,7 +60,7 @@ PACKAGES = {
 }  # fmt: skip
 STAMPS = {"tuxpaint-stamps-default": ("usr/share/tuxpaint/stamps/**/*.png",)}
 _NO_PHOTOGRAPH = re.compile(r"cartoon|symbols|alphabet|people|flags|mirror|outline|naturalforces")
-# Bytes of a stamp's file: a smaller one is a drawing.
+# The least bytes of a stamp's file: a smaller one is a drawing.
 _STAMP_BYTES = 40_000
 _LONGEST, _SHORTEST = 640, 180
 _HELD_OUT_OF = 4
@@ -81,7 +81,7 @@ def fetch(folder: Path) -> None:
     """Download and unpack the packages that `folder` lacks; needs Debian's apt-get and dpkg-deb.
 
     Raises:
-        UsageError: no such tools, or a package cannot be had.
+        UsageError: these tools are missing, or a package cannot be downloaded.
     """
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
         raise UsageError(
@@ -172,7 +172,7 @@ def _is_held_out(data: bytes) -> bool:
 
 
 def _outline(image: Image.Image) -> np.ndarray:
-    """Where a 16x16 picture grows brighter to the right: bool (16, 16)."""
+    """Where the picture, at 16x16, gets brighter to the right: bool (16, 16)."""
     grey = np.asarray(image.convert("L").resize((17, 16), Image.Resampling.BOX), np.int16)
     return np.diff(grey, axis=1) > 0
 

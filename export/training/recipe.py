@@ -1,7 +1,8 @@
-"""A backbone of timm with weights of the user's own: what is trained on it, and its `--zoo` file."""
+"""The recipe for a timm backbone with the user's own weights, and its `--zoo` file."""
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import torch
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.files import write_atomic, write_atomic_with
+from splitwatt.engines.bundle.manifest import Preprocess, Resize
 from splitwatt.engines.bundle.model_name import check_own_name
 from splitwatt.export.networks.backbones import timm_config
-from splitwatt.export.spec import Checkpoint, LoadedFile, shorter
+from splitwatt.export.spec import Checkpoint, LoadedFile
 from splitwatt.export.weights.checkpoints import read
 from splitwatt.export.weights.files import locate
 from splitwatt.export.zoo import systems
@@ -22,7 +24,7 @@ _ZOO_FILE = '''"""{recipe.name}, and the local model that it was trained to agre
 
 from pathlib import Path
 
-from splitwatt.export.spec import shorter
+from splitwatt.engines.bundle.manifest import Preprocess, Resize
 from splitwatt.export.zoo.trained import Trained
 
 SYSTEMS = Trained.own(
@@ -31,9 +33,7 @@ SYSTEMS = Trained.own(
     backbone="{recipe.backbone}",
     at="{recipe.at}",
     classes={recipe.classes},
-    preprocess=shorter(
-        {resize.size}, crop={spec.crop}, filter="{resize.filter}", mean={spec.mean}, std={spec.std}
-    ),
+    preprocess={recipe.preprocess!r},
 ).systems()
 '''
 
@@ -44,10 +44,10 @@ def own(
     """The recipe of a backbone, and its weights.
 
     Args:
-        out: the folder that is trained to.
-        name: of the split model; None: `split_` and the backbone's.
-        at: the module that ends the encoder; None: EfficientNet-Lite0's, none of another backbone.
-        weights: a file of the backbone's weights; None: the one that timm downloaded.
+        out: the folder for the results.
+        name: of the split model; None for `split_` and the backbone's name.
+        at: the last module of the encoder; None for the packaged split of EfficientNet-Lite0.
+        weights: a file of the backbone's weights; None for the one that timm downloaded.
 
     Raises:
         UsageError: no such backbone, or no weights of it.
@@ -69,21 +69,39 @@ def own(
             f"python -c \"import timm; timm.create_model('{backbone}', pretrained=True)\"",
         )
     loaded = read(files["model"])
-    side = config.input_size[-1]
-    preprocess = shorter(
-        round(side / config.crop_pct),
-        crop=(side, side),
-        filter=f"pillow-{config.interpolation}",
-        mean=tuple(config.mean),
-        std=tuple(config.std),
-    )
+    preprocess = preprocess_of(config, backbone)
     at = at or (LITE0.at if backbone == LITE0.backbone else "")
     classes = _classes(config, loaded)
     return Trained.own(out.resolve(), name, backbone, at, classes, preprocess), loaded
 
 
+def preprocess_of(config: Any, backbone: str) -> Preprocess:
+    """As timm tests the model: the middle of the resized image, or (`squash`) all of it as a square."""
+    _, height, side = config.input_size
+    if height != side or config.crop_mode == "border":
+        raise UsageError(
+            f"timm tests {backbone} on images of {height}x{side} pixels with crop_mode "
+            f"'{config.crop_mode}', which is not supported",
+            "choose a backbone that takes a square image",
+        )
+    resized = math.floor(side / config.crop_pct)
+    squash = config.crop_mode == "squash"
+    return Preprocess(
+        Resize(
+            "exact" if squash else "shorter",
+            (resized, resized) if squash else resized,
+            None,
+            f"pillow-{config.interpolation}",
+        ),
+        (side, side),
+        None,
+        tuple(config.mean),
+        tuple(config.std),
+    )
+
+
 def _classes(config: Any, loaded: LoadedFile) -> int:
-    """Of the last layer in the file; of timm's own model where the file names it otherwise."""
+    """The classes of the file's last layer, or of timm's model if the file has another name for it."""
     names = [config.classifier] if isinstance(config.classifier, str) else config.classifier or ()
     heads = [loaded.state[f"{n}.weight"] for n in names if f"{n}.weight" in loaded.state]
     classes = len(heads[0]) if heads else int(config.num_classes)
@@ -95,9 +113,8 @@ def _classes(config: Any, loaded: LoadedFile) -> int:
 
 
 def write(recipe: Trained, backbone: Any, labels: tuple[str, ...] | None) -> None:
-    """What an export of `recipe` needs besides the trained weights: zoo.py and the backbone's."""
+    """Write the other files that an export of `recipe` needs: zoo.py and the backbone's weights."""
     (file,) = recipe.model.paths
     content = {"state_dict": backbone.state_dict(), "labels": labels}
     write_atomic_with(file, lambda opened: torch.save(content, opened))
-    text = _ZOO_FILE.format(recipe=recipe, spec=recipe.preprocess, resize=recipe.preprocess.resize)
-    write_atomic(str(Path(file).with_name("zoo.py")), text)
+    write_atomic(str(Path(file).with_name("zoo.py")), _ZOO_FILE.format(recipe=recipe))

@@ -1,1 +1,1 @@
-"""Checkpoints: where they lie, how they are read; random weights in their place."""
+"""Checkpoints: where they are and how they are read; and random weights without them."""

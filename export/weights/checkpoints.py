@@ -1,4 +1,4 @@
-"""Checkpoints: read as tensors only, fitted strictly."""
+"""Reads checkpoints as tensors only, and loads them strictly."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from splitwatt.export.labels import names_in
 from splitwatt.export.spec import LoadedFile
 
 _TABLE_BUFFERS = ("_quantized_cdf", "_offset", "_cdf_length")
-# Of a GaussianConditional: which of them a file holds depends on CompressAI's version.
+# Buffers of a GaussianConditional; which of them a file has depends on CompressAI's version.
 _SCALES = ("gaussian_conditional.scale_table", "gaussian_conditional.scale_bound",
            "gaussian_conditional.lower_bound_scale.bound")  # fmt: skip
 
-# What torchdistill stores besides the weights: its command line, and the best score so far, which is
-# numpy's for a detector (pycocotools'). Data alone; the scalar under its names of numpy 1 and 2.
+# torchdistill also stores its command line and the best score so far, which is numpy's for a detector
+# (from pycocotools). These are data; the scalar has one name in numpy 1 and another in numpy 2.
 _SCALAR = np.float64(0).__reduce__()[0]
 _PLAIN: list[Any] = [
     argparse.Namespace,
@@ -42,8 +42,10 @@ _PLAIN: list[Any] = [
 # The entries of a checkpoint that may hold its state_dict, in the order in which timm's loader
 # takes them (`ema` is YOLO's name for the same).
 ENTRIES = ("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model")
-# What torch.compile puts before a module's name anywhere, and DataParallel before all names.
-_WRAPPERS = re.compile(r"^(?:module\.|_orig_mod\.)+|(?<=\.)(?:_orig_mod\.)+")
+# What DataParallel puts before all names, and torch.compile, FSDP and checkpointing before any module's.
+_WRAPPERS = re.compile(
+    r"^(?:module\.)+|(?:^|(?<=\.))(?:_orig_mod\.|_fsdp_wrapped_module\.|_checkpoint_wrapped_module\.)+"
+)
 _LIGHTNING = "model."  # only where all names have it
 # The largest magnitudes of an entropy model's tensors. A table has at most 65536 parts; trained
 # models have a few hundred symbols and parameters below 100.
@@ -65,15 +67,15 @@ def read(path: str, entry: str | None = None) -> LoadedFile:
 
     Args:
         path: `.safetensors`, or what `torch.save` wrote.
-        entry: the key of a file of several state_dicts; None: as timm chooses, see `ENTRIES`.
+        entry: the key of the state_dict if there are several; None for timm's choice, see `ENTRIES`.
 
     Raises:
-        CheckpointError: no checkpoint, a truncated one, one that holds more than data, or a value
-            that no trained model has.
+        CheckpointError: no checkpoint, a truncated one, one that contains code, or a value that no
+            trained model has.
     """
     content = _safetensors(path) if path.endswith(".safetensors") else _pickled(path)
     state, notes = _choose(content, path, entry)
-    tensors = _State(_renamed({k: v for k, v in state.items() if isinstance(v, Tensor)}, path))
+    tensors = _State(_renamed({str(k): v for k, v in state.items() if isinstance(v, Tensor)}, path))
     versions = getattr(state, "_metadata", {})
     tensors._metadata = {_WRAPPERS.sub("", k + ".")[:-1]: v for k, v in versions.items()}
     check_values(tensors, path)
@@ -120,12 +122,15 @@ def _choose(content: Any, path: str, entry: str | None) -> tuple[Mapping[str, An
             f"{path} holds no state_dict '{entry}'", f"--weights-entry may be: {known}"
         )
     named = [key for key in ENTRIES if key in states]
+    if not named and not _is_state(held) and len(states) == 1:
+        named = states
     chosen = entry or (named[0] if named else None)
     if chosen is None:
         if not _is_state(held):
-            raise CheckpointError(
-                f"{path} holds no weights", "expected a state_dict, or {'model': state_dict}"
-            )
+            remedy = "expected a state_dict, or {'model': state_dict}"
+            if states:
+                remedy = f"choose one with --weights-entry: {', '.join(map(str, states))}"
+            raise CheckpointError(f"{path} holds no weights under a known name", remedy)
         return held, []
     others = [key for key in named if key != chosen]
     if not others:
@@ -142,7 +147,7 @@ def _is_state(value: Any) -> bool:
 
 
 def _renamed(state: Mapping[str, Tensor], path: str) -> dict[str, Tensor]:
-    """Without what DataParallel, torch.compile and Lightning put before and into names."""
+    """The tensors without the prefixes that DataParallel, torch.compile and Lightning add to names."""
     state = {k: v for k, v in state.items() if k != "n_averaged"}  # AveragedModel's counter
     before: set[str] = set()
     while set(state) != before:
@@ -169,6 +174,13 @@ def check_values(state: Mapping[str, Tensor], path: str) -> None:
             beyond what tables of 16 bits can hold. Names the file and the tensor.
     """
     for key, value in state.items():
+        if value.layout != torch.strided or value.is_quantized or value.is_meta:
+            raise CheckpointError(
+                f"{path}: {key} is a quantized, sparse or empty tensor",
+                "save the weights as plain float32 or float16",
+            )
+        if value.is_floating_point() and value.element_size() == 1:
+            value = value.float()  # PyTorch checks no float8
         if (value.is_floating_point() or value.is_complex()) and not value.isfinite().all():
             count = int((~value.isfinite()).sum())
             raise CheckpointError(
@@ -196,16 +208,16 @@ def fill(
     left_out: Sequence[str] = (),
     handled: Sequence[str] = (),
 ) -> None:
-    """Load `state` into `module`: every tensor must be there, fit, and be wanted.
+    """Load `state` into `module`; both must have the same tensors, of the same shapes.
 
     Args:
         state: the module's tensors, or the file's with more.
-        source: the file, for the sentence.
-        left_out: prefixes of tensors that the papers' own loader leaves out too.
+        source: the file, for the error text.
+        left_out: prefixes of tensors that the papers' own loader ignores too.
         handled: prefixes of tensors that are loaded elsewhere, on both sides.
 
     Raises:
-        CheckpointError: one sentence with the first few names and how many there are.
+        CheckpointError: one sentence with the first few names and their number.
     """
     ignored = (*left_out, *handled)
     wanted = {
@@ -261,7 +273,7 @@ def fill_bottleneck(layer: Any, state: Mapping[str, Any], source: LoadedFile) ->
 
 
 def _take_tables(model: Any, state: Mapping[str, Any], prefix: str, source: LoadedFile) -> None:
-    """The tables that a file was saved with: `update` then keeps them, as the papers' code does."""
+    """Take the tables that are saved in a file: `update` then keeps them, as the papers' code does."""
     tables = [state.get(prefix + name) for name in _TABLE_BUFFERS]
     if all(table is not None and table.numel() for table in tables):
         check_tables(state, prefix, source, _rows(model))
@@ -278,11 +290,11 @@ def _rows(model: Any) -> tuple[int, str]:
 def check_tables(
     state: Mapping[str, Any], prefix: str, source: LoadedFile, due: tuple[int, str]
 ) -> None:
-    """Refuse saved entropy tables that are not of this bottleneck or are no distributions.
+    """Refuse saved entropy tables that belong to another bottleneck or are no distributions.
 
     Args:
         prefix: of the names of the entropy model's tensors in `state`.
-        due: how many tables there must be, and of what.
+        due: how many tables there must be, and one for each of what.
 
     Raises:
         CheckpointError: names the file and the tensor.
@@ -311,10 +323,10 @@ def check_tables(
 def differences(
     state: Mapping[str, Any], module: nn.Module, path: str, left_out: Sequence[str] = ()
 ) -> list[str]:
-    """Notes with every tensor of `state` that the module has otherwise, or does not have at all.
+    """Notes with every tensor of `state` that the module lacks or has with other values.
 
     Args:
-        left_out: prefixes of tensors that the papers' own loader leaves out too.
+        left_out: prefixes of tensors that the papers' own loader ignores too.
     """
     own = module.state_dict()
     file = os.path.basename(path)
@@ -346,7 +358,7 @@ def differences(
 
 
 def recognise(state: Mapping[str, Any]) -> str:
-    """What kind of model a state looks like, in a few words."""
+    """The kind of model that a state_dict belongs to, in a few words."""
     keys = list(state)
     kind = "a classification model"
     if any(k.startswith("roi_heads.") for k in keys):
@@ -358,7 +370,7 @@ def recognise(state: Mapping[str, Any]) -> str:
     return kind + _trunk(keys) + _bottleneck(state)
 
 
-# A tensor that one backbone alone has, the largest of a family first.
+# A tensor that only one backbone has; the largest of a family comes first.
 _TRUNKS = (
     ("layer3.35.conv1.weight", "ResNet-152"),
     ("layer3.22.conv1.weight", "ResNet-101"),
@@ -368,7 +380,7 @@ _TRUNKS = (
 )
 
 
-# What a tensor's first size says of a config's key.
+# Tensors whose first size is the value of a config's key.
 _SIZED = (
     (re.compile(r"(?:^|\.)(?:encoder|g_a)\.4\.weight$"), "num_bottleneck_channels"),
     (re.compile(r"(?:^|\.)(?:decoder|g_s)\.4\.weight$"), "num_target_channels"),
@@ -377,7 +389,7 @@ _SIZED = (
 
 
 def _options(unfit: Mapping[str, Tensor]) -> str:
-    """The keys of a config that would fit tensors of another shape."""
+    """The config keys and values that would fit tensors of another shape."""
     matches = [
         f"{key}: {value.shape[0]}"
         for pattern, key in _SIZED
@@ -411,7 +423,7 @@ def _bottleneck(state: Mapping[str, Any]) -> str:
 
 
 def _free(key: str) -> bool:
-    """Whether a state's entry is bookkeeping whose shape or presence may vary."""
+    """Whether an entry is bookkeeping that may be missing or have another shape."""
     return key.endswith(("num_batches_tracked", *_TABLE_BUFFERS, *_SCALES))
 
 

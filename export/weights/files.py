@@ -1,4 +1,4 @@
-"""Where checkpoints lie. Needs no PyTorch, so that a missing file is said at once."""
+"""Where checkpoints are. Needs no PyTorch, so that a missing file is reported at once."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def locate(
     """The file of each role.
 
     Args:
-        given: a file or folder that the user named; None searches ./resource/ckpt, the cache of
-            torch.hub and timm's.
+        given: a file or folder that the user named; None searches ./resource/ckpt and the caches of
+            torch.hub and timm.
         elsewhere: names of files of other rate points, see `other_rates`.
 
     Returns:
-        Role -> path, in the checkpoints' order; None when nothing was given and a file is missing.
+        Role -> path, in the checkpoints' order; None if nothing was given and a file is missing.
 
     Raises:
         UsageError: `given` does not exist, or nothing was published for the model.
@@ -89,7 +89,7 @@ def locate(
 
 
 def other_rates(system: System, rate: str | None) -> dict[str, str]:
-    """File name -> rate point, of a system's checkpoints that are not those of `rate`."""
+    """File name -> rate point, for the checkpoints of a system's other rate points."""
     own = {os.path.basename(path) for c in system.checkpoints(rate) for path in c.paths}
     return {
         os.path.basename(path): other
@@ -104,7 +104,7 @@ def other_rates(system: System, rate: str | None) -> dict[str, str]:
 class Advice:
     """How to get one checkpoint.
 
-    put: where to put it; also: other paths that are searched; path: where it is now, None if missing.
+    put: where to put it; also: other paths that are searched; path: where it is, None if missing.
     """
 
     role: str
@@ -137,7 +137,7 @@ def advice(checkpoint: Checkpoint, model: str, rate: str | None) -> Advice:
 
 
 def as_downloaded(checkpoint: Checkpoint) -> str:
-    """The one of its names that the file at its URL has, where that is a file's."""
+    """The name of the file at its URL, if the URL is that of a file; else its last name."""
     name = os.path.basename(checkpoint.url or "")
     return name if name in checkpoint.paths else checkpoint.paths[-1]
 
@@ -151,7 +151,7 @@ def digest(paths: Iterable[str]) -> str:
 
 
 def _roots(given: str | None) -> list[str]:
-    """The folders to search: of a file, its own, those above it that an archive made, the usual."""
+    """The folders to search: for a file its own, three above it (an archive's) and the usual ones."""
     usual = [".", hub_folder()]
     if given is None:
         return usual
@@ -180,7 +180,7 @@ def _in_package(checkpoint: Checkpoint, ours: bool) -> str | None:
     """In the installed package that has it; the package is not imported.
 
     Args:
-        ours: whether splitwatt's own weights count: not where the user named a folder of others.
+        ours: whether splitwatt's own weights count; they do not if the user named a folder.
     """
     name, _, inside = (checkpoint.package or "").partition("/")
     if not name or (name == "splitwatt" and not ours):
@@ -194,7 +194,7 @@ def _in_package(checkpoint: Checkpoint, ours: bool) -> str | None:
 
 
 def _in_timms_cache(checkpoint: Checkpoint) -> str | None:
-    """The newest snapshot of the checkpoint's repository that is there."""
+    """The newest snapshot of the checkpoint's repository, None if there is none."""
     if checkpoint.hub is None:
         return None
     repository = "models--" + checkpoint.hub.replace("/", "--")
@@ -206,7 +206,7 @@ def _in_timms_cache(checkpoint: Checkpoint) -> str | None:
 
 
 def _role(given: str, checkpoints: Sequence[Checkpoint]) -> str:
-    """The role of the file that the user named: from its name, else the first."""
+    """The role of the user's file by its name, else the first role."""
     name = os.path.basename(given)
     for checkpoint in checkpoints:
         if name in {os.path.basename(path) for path in checkpoint.paths}:
@@ -215,7 +215,7 @@ def _role(given: str, checkpoints: Sequence[Checkpoint]) -> str:
 
 
 def _check_rate(path: str, checkpoint: Checkpoint, rate: str | None) -> None:
-    """Refuse a file whose name says another beta, or other channels, than the checkpoint's own."""
+    """Refuse a file whose name has another beta or number of channels than the checkpoint's own."""
     for what, pattern in (("beta", _BETA), ("channels:", _CHANNELS)):
         said = pattern.search(os.path.basename(path))
         due = pattern.search(os.path.basename(checkpoint.paths[0]))

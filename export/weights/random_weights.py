@@ -1,8 +1,8 @@
 """Random weights that make every stage do real work.
 
 They are seeded by name, so that two exports agree, and fitted to the packaged photographs:
-activations stay in range, latents spread over some bits a symbol, detectors find some boxes and
-segmenters several classes. Their bytes and answers mean nothing else.
+activations stay in range, latents have some bits per symbol, detectors find some boxes and segmenters
+several classes. Their bytes and answers have no other meaning.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from torchvision.ops import FrozenBatchNorm2d
 from splitwatt.device_configs.errors import ExportError
 from splitwatt.export.spec import SEED
 
-# Bits a symbol at the smallest and the largest beta of the papers, and what lies between.
+# Bits per symbol at the smallest and the largest beta of the papers.
 _BITS_AT_SMALLEST, _BITS_AT_LARGEST = 4.0, 1.2
 _SMALLEST_BETA, _LARGEST_BETA = 0.32, 20.48
-# A logistic distribution of scale s holds about log2(s) + 2.9 bits once rounded to integers.
+# A logistic distribution of scale s has about log2(s) + 2.9 bits once rounded to integers.
 _LOGISTIC_BITS = 2.9
 
 
 @contextmanager
 def seeded(key: str) -> Iterator[None]:
-    """PyTorch's random numbers from a seed of `key`, the caller's state untouched."""
+    """Seed PyTorch's random numbers with `key`; the caller's state is restored afterwards."""
     digest = hashlib.sha256(f"{SEED}:{key}".encode()).digest()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int.from_bytes(digest[:6], "little"))
@@ -44,7 +44,7 @@ def fit_batch_norms(modules: Sequence[nn.Module], run: Callable[[], Any]) -> Non
         x = inputs[0]
         mean = x.mean(dim=(0, 2, 3))
         variance = x.var(dim=(0, 2, 3), unbiased=False)
-        # A few pooled values can be nearly alike: do not blow their differences up.
+        # A few pooled values may be nearly equal: their differences must not be amplified.
         floor = 0.02 * (mean.square() + variance).mean() + 1e-6
         layer.running_mean.copy_(mean)  # type: ignore[operator, union-attr]
         layer.running_var.copy_(variance.clamp(min=float(floor)))  # type: ignore[operator, union-attr]
@@ -68,13 +68,13 @@ def _run_with(hooks: Sequence[RemovableHandle], run: Callable[[], Any]) -> None:
 
 
 def bits_at(rate: str) -> float:
-    """Bits a symbol that random latents of a rate point are spread over."""
+    """Bits per symbol of a rate point's random latents."""
     octaves = math.log2(float(rate) / _SMALLEST_BETA) / math.log2(_LARGEST_BETA / _SMALLEST_BETA)
     return _BITS_AT_SMALLEST + octaves * (_BITS_AT_LARGEST - _BITS_AT_SMALLEST)
 
 
 def bits_between(index: int, count: int) -> float:
-    """Bits a symbol of a rate point, the dearest of `count` being 0, where rates are no such betas."""
+    """Bits per symbol of a rate point by its index, if rates are no betas; 0 is the most expensive."""
     share = index / max(1, count - 1)
     return _BITS_AT_SMALLEST + share * (_BITS_AT_LARGEST - _BITS_AT_SMALLEST)
 
@@ -82,8 +82,8 @@ def bits_between(index: int, count: int) -> float:
 def fit_bottleneck(layer: Any, images: Tensor, bits: float) -> Tensor:
     """Spread the latents of sc2bench's bottleneck `layer` and fit its entropy model to them.
 
-    Computed in double precision and rounded, so that the number of threads changes no weight: the
-    three Entropic Students of a beta hold the same encoder, byte for byte.
+    Computed in double precision and rounded, so that weights do not depend on the number of threads: the
+    three Entropic Students of a beta have the same encoder, byte for byte.
 
     Returns:
         The rounded latents of `images`.
@@ -116,7 +116,7 @@ def fit_hyperprior(
     mix_gdns(layer)
     with torch.no_grad():
         latent = layer.g_a(images)
-        # A Gaussian of deviation s holds about log2(s) + 2.05 bits once rounded to integers.
+        # A Gaussian of deviation s has about log2(s) + 2.05 bits once rounded to integers.
         layer.g_a[-1].weight.mul_(_rounded(2.0 ** (bits - 2.05) / latent.std()))
         latent = layer.g_a(images)
         layer.h_a[-1].weight.mul_(_rounded(3.0 / make_side(latent).std()))
@@ -126,7 +126,7 @@ def fit_hyperprior(
         last.weight[:channels].abs_()
         made = layer.h_s(quantised(layer.entropy_bottleneck, side))
         scales, means = made[:, :channels], made[:, channels:]
-        # The features before are of either sign: what is left negative gets the smallest table.
+        # The features before have both signs: negative scales get the smallest table.
         spread = latent.std(dim=(0, 2, 3))
         last.weight[:channels].mul_(
             (spread / scales.abs().mean(dim=(0, 2, 3)))[:, None, None, None]
@@ -149,8 +149,8 @@ def fit_entropy_bottleneck(bottleneck: Any, latents: Tensor) -> None:
 
 
 def widening(latent: Tensor, bits: float) -> Tensor:
-    """What to multiply each channel of a double latent (N, C, H, W) by, so that its values hold
-    about `bits` once rounded; the same on every number of threads.
+    """The factor of each channel of a double latent (N, C, H, W) for about `bits` per rounded value; it
+    does not depend on the number of threads.
     """
     deviation = latent.std(dim=(0, 2, 3))
     wanted = 2.0 ** (bits - _LOGISTIC_BITS) * math.pi / math.sqrt(3.0)
@@ -169,14 +169,14 @@ def fit_entropy(bottleneck: Any, latent: Tensor) -> None:
 
 
 def quantised(bottleneck: Any, latent: Tensor) -> Tensor:
-    """The latent (N, C, H, W) that a decoder gets: rounded around each channel's median."""
+    """The latent (N, C, H, W) as decoded: rounded around each channel's median."""
     medians = bottleneck._get_medians().detach().reshape(1, -1, 1, 1)
     rounded: Tensor = torch.round(latent - medians) + medians
     return rounded
 
 
 def mix_gdns(layer: Any) -> None:
-    """A little of every channel in every other's norm: an untouched GDN normalises each alone."""
+    """Let every channel's norm depend on all others a little: a new GDN normalises each channel alone."""
     with torch.no_grad():
         for module in layer.modules():
             if hasattr(module, "gamma_reparam"):
@@ -206,7 +206,7 @@ def _fit_logistic(bottleneck: Any, mean: Tensor, scale: Tensor) -> None:
 
 
 def _rounded(values: Tensor) -> Tensor:
-    """To ten binary digits: what differs in the last bits of a sum does not differ here."""
+    """Round to ten binary digits, so that differences in the last bits of a sum disappear."""
     mantissa, exponent = torch.frexp(values)
     return torch.ldexp(torch.round(mantissa * 1024) / 1024, exponent)
 
@@ -216,10 +216,10 @@ def level(layer: nn.Module, outputs: Tensor, spread: float) -> Tensor:
 
     Args:
         layer: a Conv2d or Linear with a bias.
-        outputs: what it gives now, (samples, channels); each channel is levelled by itself.
+        outputs: its present outputs, (samples, channels); each channel is levelled separately.
 
     Returns:
-        What each channel was multiplied by.
+        The factor of each channel.
     """
     deviation = outputs.std(dim=0)
     factor = spread / deviation.clamp(min=float(deviation.mean()) * 1e-3 + 1e-12)
@@ -273,7 +273,7 @@ def tune(count: Callable[[float], list[int]], what: str, low: float, high: float
         count: boxes per photograph at a bias; fewer, the higher it is.
 
     Raises:
-        ExportError: no bias does.
+        ExportError: there is no such bias.
     """
     best = None
     for _ in range(12):
@@ -281,7 +281,7 @@ def tune(count: Callable[[float], list[int]], what: str, low: float, high: float
         boxes = count(middle)
         if min(boxes) >= 5 and max(boxes) <= 100:
             best = middle
-        # Some way from both ends: what is 5 here may be 4 after another machine's rounding.
+        # Not at the limits: 5 boxes here may be 4 after another machine's rounding.
         if max(boxes) <= 100 and min(boxes) < 12:
             high = middle
         else:

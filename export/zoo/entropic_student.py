@@ -11,27 +11,17 @@ from typing import Any
 
 from splitwatt.engines.bundle.manifest import Preprocess
 from splitwatt.export.spec import SC2_TASKS, Checkpoint, Network, System, shorter
+from splitwatt.export.weights.sc2_release import checkpoint, system
 
-_PAPER = (
-    "Matsubara, Yang, Levorato, Mandt: SC2 Benchmark: Supervised Compression for Split Computing"
-)
 _CITATION = (
     "Matsubara, Yang, Levorato, Mandt: Supervised Compression for Resource-Constrained Edge "
     "Computing Systems, WACV 2022"
 )
-_PAGE = "https://github.com/yoshitomo-matsubara/sc2-benchmark/releases/tag/v0.0.3"
-_FOLDER = "supervised_compression/entropic_student"
+_METHOD = "entropic_student"
 # Those of Ladon's Table 3 first: a bare name is the first rate point.
 _RATES = ("0.32", "0.64", "1.28", "2.56", "5.12", "10.24")
 _ASSUMED = frozenset(("10.24",))
 _NOTE = "10.24 is assumed: Ladon's Table 3 names SC 6 and defines only SC 1 to 5"
-_FILES = {
-    "classification": "ilsvrc2012/{d}/ilsvrc2012-splittable_resnet50-fp-beta{r}_from_resnet50.pt",
-    "detection": "coco2017/{d}/coco2017-faster_rcnn_splittable_resnet50-fp-beta{r}"
-    "_fpn_from_faster_rcnn_resnet50_fpn.pt",
-    "segmentation": "pascal_voc2012/{d}/pascal_voc2012-deeplabv3_splittable_resnet50-fp-beta{r}"
-    "_from_deeplabv3_resnet50.pt",
-}
 
 
 def _build(task: str, rate: str | None) -> Network:
@@ -44,31 +34,25 @@ def _build(task: str, rate: str | None) -> Network:
 
 
 def _system(task: str, more: tuple[str, ...]) -> System:
-    short, preprocess, head = SC2_TASKS[task]
-
     def checkpoints(rate: str | None) -> tuple[Checkpoint, ...]:
         if rate in _ASSUMED:
             return ()
-        path = _FILES[task].format(d=_FOLDER, r=rate)
-        return (Checkpoint(task, (path,), _PAGE, archive=True),)
+        return checkpoint(task, _METHOD, f"splittable_resnet50-fp-beta{rate}", "resnet50")
 
-    return System(
-        name=f"entropic_student_{short}",
-        family="entropic_student",
-        paper=_PAPER,
+    return system(
+        f"{_METHOD}_{SC2_TASKS[task][0]}",
+        task,
+        lambda rate: _build(task, rate),
+        checkpoints,
+        _RATES + more,
+        family=_METHOD,
         citation=_CITATION,
-        tasks=(task,),
-        preprocess=preprocess,
-        postprocess={task: head},
-        build=lambda rate: _build(task, rate),
-        checkpoints=checkpoints,
-        rates=_RATES + more,
         assumed=_ASSUMED,
         notes=(_NOTE,),
     )
 
 
-_, _IC, _CLASSIFIER = SC2_TASKS["classification"]
+_IC = SC2_TASKS["classification"][1]
 _HALF = (0.5, 0.5, 0.5)
 _SMALL = ("0.08", "0.16", "0.32", "0.64", "1.28", "2.56")
 
@@ -135,24 +119,21 @@ def _classifier(backbone: str, prior: str) -> System:
     _, label, _, preprocess = _BACKBONES[backbone]
 
     def checkpoints(rate: str | None) -> tuple[Checkpoint, ...]:
-        file = f"ilsvrc2012-splittable_{label}-{prior}-beta{rate}_from_{label}.pt"
-        path = f"ilsvrc2012/{_FOLDER}/{file}"
-        return (Checkpoint("classification", (path,), _PAGE, archive=True),)
+        student = f"splittable_{label}-{prior}-beta{rate}"
+        return checkpoint("classification", _METHOD, student, label)
 
     notes: tuple[str, ...] = ()
     if prior == "mshp":
         notes = ("mean-scale hyperprior: Minnen, Balle, Toderici, NeurIPS 2018",)
-    return System(
-        name=name,
-        family="entropic_student",
-        paper=_PAPER,
+    return system(
+        name,
+        "classification",
+        lambda rate: _build_classifier(name, backbone, prior, rate),
+        checkpoints,
+        _POINTS[backbone, prior],
+        family=_METHOD,
         citation=f"{_CITATION}; backbone: {_CITATIONS[backbone]}",
-        tasks=("classification",),
         preprocess=preprocess,
-        postprocess={"classification": _CLASSIFIER},
-        build=lambda rate: _build_classifier(name, backbone, prior, rate),
-        checkpoints=checkpoints,
-        rates=_POINTS[backbone, prior],
         notes=notes,
     )
 

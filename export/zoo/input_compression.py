@@ -18,7 +18,8 @@ from splitwatt.device_configs.names import check_known
 from splitwatt.engines.bundle.manifest import CODECS, Preprocess
 from splitwatt.export.spec import Checkpoint, Network, System
 from splitwatt.export.weights.compressai_files import FILES, PAGE
-from splitwatt.export.zoo.offloading import FRANKENSPLIT, SC2
+from splitwatt.export.weights.sc2_release import PAPER as SC2
+from splitwatt.export.zoo.offloading import FRANKENSPLIT
 
 _TEN = ("50", "10", "20", "30", "40", "60", "70", "80", "90", "95", "100")
 _QUANTISERS = ("30", "5", "10", "15", "20", "25", "35", "37", "40", "45", "50")
@@ -35,8 +36,8 @@ _CONTEXT = (
 class InputCodec:
     """One way to send an image.
 
-    rates: qualities in the codec's own scale; "lossless" is without one.
-    multiple: what the sides of its input must be multiples of; None for a file format.
+    rates: qualities in the codec's own scale; "lossless" has none.
+    multiple: the sides of its input must be multiples of it; None for a file format.
     """
 
     name: str
@@ -86,7 +87,7 @@ _CODECS = (
                unavailable="no package has its network, and FrankenSplit took weights that only its "
                "authors' own repository had; its published figures can be put beside a run"),
     InputCodec("lu2022", FRANKENSPLIT, "Lu et al.: Transformer-based Image Compression, DCC 2022",
-               unavailable="no package has its network, and its weights were not to be had by "
+               unavailable="no package has its network, and its weights were not available to "
                "FrankenSplit's authors either; its published figures can be put beside a run"),
 )  # fmt: skip
 CODEC_ROWS = {codec.name: codec for codec in _CODECS}
@@ -108,8 +109,7 @@ def compose(name: str, known: Mapping[str, System]) -> System:
     whole = server_models(known)
     if model in known and model not in whole:
         raise UsageError(
-            f"{model} is a split system, which takes no input codec",
-            f"known: {', '.join(whole)}",
+            f"{model} is a split system, which takes no input codec", f"known: {', '.join(whole)}"
         )
     check_known("model after an input codec", model, whole)
     return _system(CODEC_ROWS[codec], whole[model])

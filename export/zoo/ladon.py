@@ -70,7 +70,4 @@ def _system(name: str, kind: str, channels: int) -> System:
     )
 
 
-SYSTEMS = [
-    _system("ladon_r50", "resnet50", 24),
-    _system("ladon_resnest269e", "resnest269e", 32),
-]
+SYSTEMS = [_system("ladon_r50", "resnet50", 24), _system("ladon_resnest269e", "resnest269e", 32)]

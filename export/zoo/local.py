@@ -6,11 +6,11 @@ two segmentation models also the paper's own PASCAL VOC checkpoints, under their
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from splitwatt.engines.bundle.manifest import Head
-from splitwatt.export.spec import Checkpoint, Network, System, detection_transform, shorter
+from splitwatt.engines.bundle.manifest import Head, Preprocess
+from splitwatt.export.spec import SC2_TASKS, Checkpoint, System, detection_transform, shorter
+from splitwatt.export.zoo.offloading import lazily
 
 _LADON = (
     "Matsubara, Mendula, Levorato: A Multi-Task Supervised Compression Model for Split Computing"
@@ -18,59 +18,59 @@ _LADON = (
 _FILES = "https://download.pytorch.org/models/"
 
 
-def _build(module: str, kind: str, name: str) -> Any:
-    def build(_rate: str | None) -> Network:
-        networks = importlib.import_module("splitwatt.export.networks." + module)
-        return getattr(networks, kind)(name)  # type: ignore[no-any-return]
-
-    return build
-
-
-def _checkpoints(file: str, *others: str) -> Any:
-    checkpoint = Checkpoint("model", (*others, file), _FILES + file)
-    return lambda _rate: (checkpoint,)
+def _local(
+    name: str,
+    task: str,
+    head: Head,
+    preprocess: Preprocess,
+    build: Any,
+    files: tuple[str, ...],
+    citation: str,
+    notes: tuple[str, ...] = (),
+) -> System:
+    """A row; the last of `files` is torchvision's."""
+    checkpoint = Checkpoint("model", files, _FILES + files[-1])
+    return System(
+        name=name,
+        family="local",
+        paper=_LADON,
+        citation=citation,
+        tasks=(task,),
+        preprocess=preprocess,
+        postprocess={task: head},
+        build=build,
+        checkpoints=lambda _rate: (checkpoint,),
+        notes=notes,
+    )
 
 
 def _classifier(name: str, file: str, citation: str) -> System:
-    return System(
-        name=name,
-        family="local",
-        paper=_LADON,
-        citation=citation,
-        tasks=("classification",),
-        preprocess=shorter(256, crop=(224, 224)),
-        postprocess={"classification": Head("model", "imagenet1k", top_k=5)},
-        build=_build("classification", "Classifier", name),
-        checkpoints=_checkpoints(file),
+    build = lazily("classification", "Classifier", name)
+    _, preprocess, head = SC2_TASKS["classification"]
+    return _local(
+        name, "classification", head._replace(part="model"), preprocess, build, (file,), citation
     )
 
 
-def _detector(name: str, file: str, citation: str, kind: str, **more: Any) -> System:
-    return System(
-        name=name,
-        family="local",
-        paper=_LADON,
-        citation=citation,
-        tasks=("detection",),
-        preprocess=more["preprocess"],
-        postprocess={"detection": Head("model", "coco91", score_threshold=more["threshold"])},
-        build=_build("detection", kind, name),
-        checkpoints=_checkpoints(file),
-        notes=more.get("notes", ()),
-    )
+def _detector(
+    name: str,
+    file: str,
+    citation: str,
+    kind: str,
+    preprocess: Preprocess,
+    threshold: float,
+    notes: tuple[str, ...] = (),
+) -> System:
+    head = Head("model", "coco91", score_threshold=threshold)
+    build = lazily("detection", kind, name)
+    return _local(name, "detection", head, preprocess, build, (file,), citation, notes)
 
 
 def _segmenter(name: str, file: str, citation: str) -> System:
-    return System(
-        name=name,
-        family="local",
-        paper=_LADON,
-        citation=citation,
-        tasks=("segmentation",),
-        preprocess=shorter(416),
-        postprocess={"segmentation": Head("model", "voc21")},
-        build=_build("segmentation", "Segmenter", name),
-        checkpoints=_checkpoints(file, f"pascal_voc2012/baseline/pascal_voc2012-{name}.pt"),
+    files = (f"pascal_voc2012/baseline/pascal_voc2012-{name}.pt", file)
+    build = lazily("segmentation", "Segmenter", name)
+    return _local(
+        name, "segmentation", Head("model", "voc21"), shorter(416), build, files, citation
     )
 
 

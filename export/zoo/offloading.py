@@ -11,8 +11,8 @@ from typing import Any
 
 from splitwatt.engines.bundle.manifest import Head, Preprocess
 from splitwatt.export.spec import Checkpoint, Network, System, detection_transform, shorter
+from splitwatt.export.weights.sc2_release import PAPER
 
-SC2 = "Matsubara, Yang, Levorato, Mandt: SC2 Benchmark: Supervised Compression for Split Computing"
 FRANKENSPLIT = (
     "Furutanpey, Raith, Dustdar: FrankenSplit: Efficient Neural Feature Compression with Shallow "
     "Variational Bottleneck Injection for Mobile Edge Computing"
@@ -30,7 +30,9 @@ _S3 = "Chen et al.: Searching the Search Space of Vision Transformer, NeurIPS 20
 _CONVNEXT = "Liu et al.: A ConvNet for the 2020s, CVPR 2022"
 
 
-def _build(module: str, kind: str, *arguments: Any) -> Any:
+def lazily(module: str, kind: str, *arguments: Any) -> Any:
+    """A `build` that imports the class `kind` of `networks/MODULE.py` once it is called."""
+
     def build(_rate: str | None) -> Network:
         networks = importlib.import_module("splitwatt.export.networks." + module)
         return getattr(networks, kind)(*arguments)  # type: ignore[no-any-return]
@@ -68,7 +70,7 @@ def _classifier(
         paper,
         citation,
         (_TIMM if timm else _TORCHVISION) + file,
-        _build(*kind, name, fixed),
+        lazily(*kind, name, fixed),
         shorter(256, crop=(224, 224)),
         notes=(_RESIZE,) if not name.startswith("resnet") else (),
         hub=f"timm/{name}.ms_in1k" if timm else None,
@@ -79,10 +81,10 @@ def _deeplab(depth: int, file: str) -> System:
     name = f"deeplabv3_resnet{depth}"
     return _system(
         name,
-        SC2,
+        PAPER,
         "Chen et al.: Rethinking Atrous Convolution for Semantic Image Segmentation, 2017",
         f"{_TORCHDISTILL}pascal_voc2012-{name}.pt",
-        _build("segmentation", "Segmenter", name),
+        lazily("segmentation", "Segmenter", name),
         shorter(513),
         task="segmentation",
         head=Head("model", "voc21"),
@@ -91,9 +93,9 @@ def _deeplab(depth: int, file: str) -> System:
 
 
 SYSTEMS = [
-    _classifier("resnet50", SC2, _RESNET, "resnet50-0676ba61.pth"),
-    _classifier("resnet101", SC2, _RESNET, "resnet101-63fe2227.pth"),
-    _classifier("resnet152", SC2, _RESNET, "resnet152-394f9c45.pth"),
+    _classifier("resnet50", PAPER, _RESNET, "resnet50-0676ba61.pth"),
+    _classifier("resnet101", PAPER, _RESNET, "resnet101-63fe2227.pth"),
+    _classifier("resnet152", PAPER, _RESNET, "resnet152-394f9c45.pth"),
     _classifier("swin_t", FRANKENSPLIT, _SWIN, "swin_t-704ceda3.pth", fixed=True),
     _classifier("swin_s", FRANKENSPLIT, _SWIN, "swin_s-5e29d889.pth", fixed=True),
     _classifier("swin_b", FRANKENSPLIT, _SWIN, "swin_b-68c6b09e.pth", fixed=True),
@@ -103,9 +105,9 @@ SYSTEMS = [
     _classifier("convnext_tiny", FRANKENSPLIT, _CONVNEXT, "convnext_tiny-983f1562.pth"),
     _classifier("convnext_small", FRANKENSPLIT, _CONVNEXT, "convnext_small-0c510722.pth"),
     _classifier("convnext_base", FRANKENSPLIT, _CONVNEXT, "convnext_base-6075fbad.pth"),
-    _system("fasterrcnn_resnet50_fpn", SC2, "Ren et al.: Faster R-CNN, NeurIPS 2015",
+    _system("fasterrcnn_resnet50_fpn", PAPER, "Ren et al.: Faster R-CNN, NeurIPS 2015",
             _TORCHVISION + "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
-            _build("detection", "RcnnNetwork", "fasterrcnn_resnet50_fpn"),
+            lazily("detection", "RcnnNetwork", "fasterrcnn_resnet50_fpn"),
             detection_transform(800, 1333, 32), task="detection",
             head=Head("model", "coco91", score_threshold=0.05)),
     _deeplab(50, "deeplabv3_resnet50_coco-cd0a2569.pth"),

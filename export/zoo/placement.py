@@ -4,15 +4,10 @@ with an entropy bottleneck, or with the features as JPEG or WebP files.
 
 from __future__ import annotations
 
-from typing import Any
+from splitwatt.export.spec import Checkpoint, Network, System
+from splitwatt.export.weights.sc2_release import PAGE, system
 
-from splitwatt.export.spec import SC2_TASKS, Checkpoint, Network, System
-
-_PAGE = "https://github.com/yoshitomo-matsubara/sc2-benchmark/releases/tag/v0.0.3"
-_PAPER = (
-    "Matsubara, Yang, Levorato, Mandt: SC2 Benchmark: Supervised Compression for Split Computing"
-)
-# The betas of the released checkpoints; from the dearest to the cheapest.
+# The betas of the released checkpoints, from the most to the fewest bytes.
 _BETAS = {
     "layer1": ("1.0e-15", "5.0e-11", "8.0e-10", "1.28e-8", "1.024e-7", "8.192e-7", "6.5536e-6",
                "1.0e-5", "1.0e-4"),
@@ -24,19 +19,6 @@ _BETAS = {
 }  # fmt: skip
 _QUALITIES = ("90", "70", "50", "30", "10")
 _TORCHVISION = "resnet50-0676ba61.pth"
-
-
-def _system(place: str, codec: str, **more: Any) -> System:
-    _, preprocess, head = SC2_TASKS["classification"]
-    return System(
-        name=f"resnet50_{place}_{codec}",
-        family="placement",
-        paper=_PAPER,
-        tasks=("classification",),
-        preprocess=preprocess,
-        postprocess={"classification": head},
-        **more,
-    )
 
 
 def _entropic(place: str) -> System:
@@ -55,14 +37,15 @@ def _entropic(place: str) -> System:
             f"ilsvrc2012/fine-tuning/{file}",
             f"ilsvrc2012/supervised_compression/fine-tuning/{file}",
         )
-        return (Checkpoint("classification", paths, _PAGE, archive=True),)
+        return (Checkpoint("classification", paths, PAGE, archive=True),)
 
-    return _system(
-        place,
-        "eb",
-        build=build,
-        checkpoints=checkpoints,
-        rates=rates,
+    return system(
+        f"resnet50_{place}_eb",
+        "classification",
+        build,
+        checkpoints,
+        rates,
+        family="placement",
         citation="Matsubara, Yang, Levorato, Mandt: SC2 Benchmark, TMLR 2023, section 5.3",
     )
 
@@ -78,12 +61,13 @@ def _images(place: str, format: str) -> System:
         ("ilsvrc2012-resnet50.pt", _TORCHVISION),
         "https://download.pytorch.org/models/" + _TORCHVISION,
     )
-    return _system(
-        place,
-        format.lower(),
-        build=build,
-        checkpoints=lambda rate: (checkpoint,),
-        rates=_QUALITIES,
+    return system(
+        f"resnet50_{place}_{format.lower()}",
+        "classification",
+        build,
+        lambda rate: (checkpoint,),
+        _QUALITIES,
+        family="placement",
         citation="Matsubara, Yang, Levorato, Mandt: SC2 Benchmark, TMLR 2023, section 5.3, after Alvar, "
         "Bajic: Pareto-Optimal Bit Allocation for Collaborative Intelligence, TIP 2021",
         notes=("the rate point is the files' quality; the released configurations use 90 after "

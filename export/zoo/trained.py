@@ -23,7 +23,7 @@ PREPROCESS = shorter(256, crop=(224, 224), mean=_TF_MEAN, std=_TF_MEAN)
 class Trained:
     """A timm classifier and the split model that is trained to agree with it.
 
-    name, local: what the split model and the whole backbone are called.
+    name, local: the names of the split model and of the whole backbone.
     backbone: timm's name. at: the module that ends the encoder.
     compressor, model: the files of the trained weights and of the backbone's.
     preprocess: to a square image. classes: of the backbone's head.
@@ -43,7 +43,7 @@ class Trained:
     def own(
         cls, folder: Path, name: str, backbone: str, at: str, classes: int, preprocess: Preprocess
     ) -> Trained:
-        """Of the files that `python -m splitwatt.export.training` wrote to `folder`."""
+        """The recipe of the files that `python -m splitwatt.export.training` wrote to `folder`."""
         compressor, model = (str(folder / file) for file in (f"{name}.safetensors", "backbone.pt"))
         return cls(
             name,
@@ -58,7 +58,7 @@ class Trained:
 
     @property
     def side(self) -> int:
-        """Of the image, in pixels."""
+        """The side of the image, in pixels."""
         return (self.preprocess.crop or (0,))[0]
 
     def systems(self) -> list[System]:

@@ -279,7 +279,7 @@ def test_a_compressor_of_ones_own_finds_its_backbone_in_timms_cache(tmp_path, mo
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="nobody published its compressor: train it"):
+    with pytest.raises(UsageError, match="its compressor was never published: train it"):
         prepare("frankensplit_swin_b", "cpu", None, None, "b")
     (tmp_path / "own").mkdir()
     path = tmp_path / "own" / "my_compressor.pt"
@@ -413,3 +413,55 @@ def test_an_export_of_a_wrong_file_is_one_sentence_and_leaves_nothing(student, t
     assert result.returncode == 1 and "[10] instead of [1000]" in result.stderr
     assert "Traceback" not in result.stderr
     assert not list((tmp_path / "b").rglob("*.*"))
+
+
+def test_one_state_dict_under_any_key_is_taken_and_several_are_named(tmp_path):
+    path = str(tmp_path / "c.pt")
+    state = {"fc.weight": torch.ones(2, 2)}
+    torch.save({"net": state, "epoch": 3, "id2label": {0: "cat", 1: "dog"}}, path)
+    loaded = read(path)
+    assert list(loaded.state) == ["fc.weight"] and loaded.labels == ("cat", "dog")
+    torch.save({"net": state, "best_net": state}, path)
+    with pytest.raises(CheckpointError) as caught:
+        read(path)
+    assert "--weights-entry: net, best_net" in caught.value.remedy
+    assert list(read(path, "best_net").state) == ["fc.weight"]
+
+
+def test_the_names_of_fsdp_and_of_activation_checkpointing_are_removed(tmp_path):
+    path = str(tmp_path / "c.pt")
+    names = [
+        "_fsdp_wrapped_module.a.weight",
+        "_fsdp_wrapped_module.b._checkpoint_wrapped_module.bias",
+    ]
+    torch.save({name: torch.ones(1) for name in names}, path)
+    assert list(read(path).state) == ["a.weight", "b.bias"]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.ones(2, 2).to_sparse(),
+        torch.ones(2, 2, device="meta"),
+        torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
+    ],
+    ids=["sparse", "meta", "quantized"],
+)
+def test_a_tensor_without_plain_values_is_one_sentence(tmp_path, tensor):
+    path = str(tmp_path / "c.pt")
+    torch.save({"fc.weight": tensor}, path)
+    with pytest.raises(CheckpointError, match=r"c\.pt: fc\.weight is a quantized, sparse or empty"):
+        read(path)
+
+
+def test_weights_of_8_bits_and_keys_that_are_numbers_are_read(tmp_path):
+    path = str(tmp_path / "c.pt")
+    torch.save(
+        {"fc.weight": torch.tensor([1.0, -2.0]).to(torch.float8_e4m3fn), 3: torch.ones(1)}, path
+    )
+    state = read(path).state
+    assert list(state) == ["fc.weight", "3"] and state["fc.weight"].float().tolist() == [1.0, -2.0]
+    torch.save({"fc.weight": torch.tensor([1.0, float("nan")]).to(torch.float8_e4m3fn)}, path)
+    with pytest.raises(CheckpointError, match="1 of 2 values of fc.weight are NaN"):
+        read(path)

@@ -37,9 +37,9 @@ def test_out_takes_the_place_of_a_bundle_alone(tmp_path):
     mine = tmp_path / "results" / "mine.csv"
     mine.write_text("1\n")
     for out in (tmp_path / "results", mine):
-        with pytest.raises(UsageError, match="something else than a bundle"):
+        with pytest.raises(UsageError, match="exists and is no bundle"):
             prepare(SMALL, "cpu", None, "random", "bundles", str(out))
-        with pytest.raises(UsageError, match="something else than a bundle"), replacing(out):
+        with pytest.raises(UsageError, match="exists and is no bundle"), replacing(out):
             pass
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["mine.csv"]
     assert mine.read_text() == "1\n"
@@ -143,7 +143,7 @@ def test_what_is_wrong_is_said_before_pytorch_is_loaded(tmp_path):
     assert "https://download.pytorch.org/models/mnasnet0.5" in message
     assert "--weights random" in message
     message = fails("--model", "entropic_student_ic@10.24", "--target", "cpu")
-    assert "none were published" in message
+    assert "no weights were published" in message
     assert "nothing to export" in fails("--target", "cpu")
     assert "demo.yaml" in fails("--config", "dmeo.yaml", "--target", "cpu")
 

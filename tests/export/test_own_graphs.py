@@ -194,3 +194,91 @@ def test_what_no_table_can_hold_is_refused():
         fit_tables([np.stack([np.zeros((4, 4)), np.full((4, 4), 1e6)])[None].astype(np.float32)])
     constant = fit_tables([np.zeros((1, 2, 4, 4), np.float32)])
     assert constant.count == 2
+
+
+def _made(folder, board, *more):
+    _bundle(folder, "--board", board, *more)
+    return Bundle.open(str(folder / "bundles" / "cpu" / "mine"))
+
+
+@pytest.mark.parametrize("dtype", [TensorProto.INT64, TensorProto.UINT8, TensorProto.INT32])
+def test_a_mask_of_whole_numbers_is_taken_and_its_classes_are_numbers(graphs, dtype):
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("ArgMax", ["c"], ["a"], axis=1, keepdims=0),
+        helper.make_node("Cast", ["a"], ["classes"], to=dtype),
+    ]
+    board = _save(graphs / "seg.onnx", nodes, [("x", [1, 3, 32, 32])],
+                  [("classes", [1, 32, 32], dtype)], [_weight("w", 3, 3, 1, 1)])  # fmt: skip
+    bundle = _made(graphs, board)
+    assert bundle.manifest.postprocess["segmentation"].labels is None
+    (port,) = bundle.manifest.parts[-1].outputs
+    assert (port.name, port.dtype) == ("mask", "int32")
+    assert all(check.passed for check in verify(bundle))
+    (graphs / "l.txt").write_text("a\nb\n")
+    result = _bundle(graphs, "--board", board, "--labels", graphs / "l.txt", check=False)
+    assert "l.txt holds 2 class names and the graph answers with the ids 0 to 2" in result.stderr
+
+
+def _detector(path, rank=1):
+    boxes = np.array([[1, 1, 20, 20], [3, 3, 30, 30]], np.float32)
+    values = {"B": boxes, "L": np.array([1, 2]), "S": np.array([0.9, 0.8], np.float32)}
+    if rank > 1:
+        values = {name: value[None] for name, value in values.items()}
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "B"], ["boxes"]),
+        helper.make_node("Identity", ["L"], ["labels"]),
+        helper.make_node("Add", ["nothing", "S"], ["scores"]),
+    ]
+    outputs = [
+        (name, values[key].shape, helper.np_dtype_to_tensor_dtype(values[key].dtype))
+        for name, key in (("boxes", "B"), ("labels", "L"), ("scores", "S"))
+    ]
+    weights = [numpy_helper.from_array(value, name) for name, value in values.items()]
+    weights.append(numpy_helper.from_array(np.float32(0), "zero"))
+    return _save(path, nodes, [("x", [1, 3, 32, 32])], outputs, weights)
+
+
+def test_a_detector_of_ones_own_is_not_named_after_coco(graphs):
+    board = _detector(graphs / "det.onnx")
+    assert _made(graphs, board).manifest.postprocess["detection"].labels is None
+    (graphs / "l.txt").write_text("nothing\ncat\ndog\n")
+    manifest = _made(graphs, board, "--labels", graphs / "l.txt").manifest
+    assert manifest.postprocess["detection"].labels == ["nothing", "cat", "dog"]
+    result = _bundle(graphs, "--board", _detector(graphs / "batch.onnx", 2), check=False)
+    assert "boxes [n, 4]" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_weights_in_a_second_file_are_taken_into_the_bundle(graphs):
+    model = onnx.load(str(graphs / "local.onnx"))
+    board = str(graphs / "two.onnx")
+    onnx.save(model, board, save_as_external_data=True, location="two.data", size_threshold=0)
+    bundle = _made(graphs, board)
+    assert all(check.passed for check in verify(bundle))
+    (graphs / "two.data").unlink()
+    result = _bundle(graphs, "--board", board, check=False)
+    assert "two.onnx" in result.stderr and "two.data" in result.stderr
+
+
+def test_a_tensor_inside_that_has_one_of_our_names_stays_another_tensor(graphs):
+    inner = helper.make_graph(
+        [helper.make_node("Identity", ["image"], ["taken"])], "inner", [],
+        [helper.make_tensor_value_info("taken", TensorProto.FLOAT, None)],
+    )  # fmt: skip
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["image"], strides=[4, 4]),
+        helper.make_node("If", ["yes"], ["logits"], then_branch=inner, else_branch=inner),
+        helper.make_node("GlobalAveragePool", ["logits"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["out"]),
+    ]
+    weights = [_weight("w", 5, 3, 4, 4), numpy_helper.from_array(np.array(True), "yes")]
+    board = _save(graphs / "names.onnx", nodes, [("x", [1, 3, 32, 32])], [("out", [1, 5])], weights)
+    image = np.random.default_rng(1).normal(size=(1, 3, 32, 32)).astype(np.float32)
+    (due,) = onnxruntime.InferenceSession(board).run(None, {"x": image})
+    bundle = _made(graphs, board)
+    part = bundle.manifest.parts[0]
+    assert [port.name for port in part.inputs] == ["image"]
+    session = onnxruntime.InferenceSession(str(Path(bundle.path) / part.file))
+    np.testing.assert_allclose(session.run(["logits"], {"image": image})[0], due, rtol=1e-5)

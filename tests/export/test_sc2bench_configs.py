@@ -225,7 +225,7 @@ def test_joins_and_aliases_cannot_grow_without_bound(tmp_path):
     path.write_text(yaml.safe_dump({"models": {"model": {"key": "splittable_resnet",
                                                          "kwargs": RESNET}}})
                     + "\n".join(lines) + "\ndatasets: {x: *l59}")  # fmt: skip
-    with pytest.raises(ConfigError, match="aliases stand for more than"):
+    with pytest.raises(ConfigError, match="aliases expand to more than"):
         system(str(path))
     lines = ["m0: &m0 {a: 1}"]
     lines += [f"m{i}: &m{i} {{<<: [*m{i - 1}, *m{i - 1}]}}" for i in range(1, 40)]

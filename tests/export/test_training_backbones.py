@@ -10,16 +10,25 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import timm.data
 import torch
+from PIL import Image
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.photos import default_photos
+from splitwatt.engines.pipeline.preprocess import preprocess
 from splitwatt.export import cli
-from splitwatt.export.networks.backbones import make_timm
+from splitwatt.export.networks.backbones import make_timm, timm_config
 from splitwatt.export.networks.gained_split import GainedSplit
 from splitwatt.export.networks.timm_cut import Cut
 from splitwatt.export.training.__main__ import main
+from splitwatt.export.training.crops import random_crop
+from splitwatt.export.training.loop import Pool, Training
+from splitwatt.export.training.photographs import Photograph
+from splitwatt.export.training.recipe import preprocess_of
 from splitwatt.export.weights.random_weights import fit_batch_norms, level, seeded
 from splitwatt.export.zoo.trained import RATES
 from tests.conftest import COMMAND, ROOT
@@ -175,3 +184,55 @@ def test_the_commands_of_the_page_lead_from_images_to_tables(pictures, tmp_path)
     assert set(rows) == {"Local", "JPEG 30", "Split 3"}
     assert rows["Split 3"]["payload_kib"]["sources"] == ["measured"]
     assert (tmp_path / "paper" / "latex" / "table_summary.tex").is_file()
+
+
+# Crop shares of 0.875, 0.9 (248.9 pixels), 0.95 and 1, the last of a squashed image.
+@pytest.mark.parametrize(
+    "name", ["resnet18", "convnext_atto", "swin_tiny_patch4_window7_224", "coat_lite_medium_384"]
+)
+def test_an_image_is_prepared_as_timm_does(name):
+    config = timm_config(name)
+    photo = Image.open(default_photos()[0]).convert("RGB").resize((311, 290))
+    due = timm.data.create_transform(
+        config.input_size,
+        interpolation=config.interpolation,
+        mean=config.mean,
+        std=config.std,
+        crop_pct=config.crop_pct,
+        crop_mode=config.crop_mode,
+    )(photo)
+    tensor = preprocess(np.asarray(photo), preprocess_of(config, name))[0]
+    np.testing.assert_allclose(tensor[0], due, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["vit_base_patch16_sapiens2", "deepseek_vit_412m"])
+def test_a_backbone_for_other_images_is_refused(name):
+    with pytest.raises(UsageError, match=f"timm tests {name} on images of"):
+        preprocess_of(timm_config(name), name)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 300, 3), (300, 2, 3)])
+def test_the_smallest_photographs_give_crops(shape):
+    photograph = Photograph("x", np.full(shape, 7, np.uint8), False)
+    for seed in range(20):
+        crop = random_crop([photograph], [], np.random.default_rng(seed), 16)
+        assert crop.shape == (16, 16, 3) and (crop == 7).all()
+
+
+@pytest.mark.parametrize("seed", ["-1", "2147483648"])
+def test_a_seed_that_no_generator_takes_is_one_sentence(capsys, seed):
+    assert main(["--seed", seed]) == 1
+    assert "--seed must be a number from 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"no archive"])
+def test_damaged_features_are_computed_again_and_a_damaged_state_is_no_state(tmp_path, damage):
+    path = tmp_path / "kept"
+    made = Pool(*(np.full((2, 3), i, np.float16) for i in range(3)))
+    path.write_bytes(damage)
+    pool = Pool.kept(path, lambda: made)
+    assert pool.logits.tolist() == made.logits.tolist()
+    assert Pool.kept(path, lambda: pytest.fail("kept")).logits.tolist() == made.logits.tolist()
+    path.write_bytes(damage)
+    run = Training.__new__(Training)
+    assert run.resume(path) is False

@@ -21,7 +21,7 @@ from splitwatt.export.networks.image_codecs.neural_codecs import (
     NeuralCompressor,
     scale_channels,
 )
-from splitwatt.export.spec import Coding, Part
+from splitwatt.export.spec import Coding, Part, plain_part
 from splitwatt.export.weights.random_weights import fit_entropy, level, pixels, quantised
 
 
@@ -41,7 +41,7 @@ class AutoregressiveCompressor(NeuralCompressor):
         return Coding("autoregressive", tuple(Tables.from_compressai(part) for part in both))
 
     def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The side latent; then the latent, and the middle place for the part `context`."""
+        """The side latent; then the latent, and the middle position as input of the part `context`."""
         if "side" in outputs:
             return {"side": quantised(self.model.entropy_bottleneck, outputs["side"])}
         if "hyper" not in outputs:
@@ -57,7 +57,7 @@ class AutoregressiveCompressor(NeuralCompressor):
         }
 
     def _walk(self, latent: Tensor, hyper: Tensor) -> Tensor:
-        """The decoded latent with its empty edge, as CompressAI makes it, place by place."""
+        """The decoded latent with its empty edge, position by position as in CompressAI."""
         edge = KERNEL // 2
         known = F.pad(torch.zeros_like(latent), (edge,) * 4)
         for y in range(hyper.shape[2]):
@@ -132,15 +132,7 @@ class AutoregressiveCompressor(NeuralCompressor):
                 encode,
                 [model.g_a, model.h_a],
             ),
-            Part(
-                HYPER,
-                "both",
-                model.h_s,
-                (side,),
-                (ports.maps("hyper", predicted),),
-                lambda tensors: {"hyper": model.h_s(tensors["side"])},
-                [model.h_s],
-            ),
+            plain_part(HYPER, "both", model.h_s, side, ports.maps("hyper", predicted)),
             Part(
                 CONTEXT,
                 "both",

@@ -24,26 +24,26 @@ class Compressor(ABC):
     """An input codec on the PyTorch side.
 
     Attributes:
-        modules: what the board holds of it.
+        modules: its modules on the board.
     """
 
     modules: Sequence[nn.Module] = ()
 
     @abstractmethod
     def coding(self) -> Coding:
-        """What the bundle says of it."""
+        """The codec that the bundle states."""
 
     @abstractmethod
     def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The values that the codec decodes from the sent ones of `outputs`."""
 
     def parts(self) -> list[Part]:
-        """Its graphs, none of a file format's."""
+        """Its graphs; a file format has none."""
         return []
 
     @abstractmethod
     def load(self, states: Mapping[str, LoadedFile]) -> None:
-        """Take the checkpoint `codec`, which a file format has not."""
+        """Load the checkpoint `codec`; a file format has none."""
 
     @abstractmethod
     def fit_random(self) -> None:
@@ -69,7 +69,7 @@ class FileCompressor(Compressor):
         """Nothing to fit."""
 
     def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """At the start, the image as the file gives it back."""
+        """At the start, the image as it is decoded from the file."""
         if "valid_size" not in outputs:
             return {}
         board = {name: outputs[name].numpy() for name in ("image", "valid_size")}
@@ -81,7 +81,7 @@ class FileCompressor(Compressor):
 class InputCompression(Network):
     """A compressor's parts, then `model`: the whole model on the server.
 
-    The model's random weights are those that it has by itself, whatever codec comes before it.
+    The model has the same random weights as without a codec.
 
     Args:
         compressor: the codec.
@@ -98,7 +98,7 @@ class InputCompression(Network):
 
     @property
     def encoder_modules(self) -> Sequence[nn.Module]:  # type: ignore[override]
-        """What the board holds of a neural codec."""
+        """The modules of a neural codec on the board."""
         return self.compressor.modules
 
     def coding(self) -> Coding:
@@ -106,11 +106,11 @@ class InputCompression(Network):
         return self.compressor.coding()
 
     def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What comes out of the compressor's coder."""
+        """The values that the compressor decodes."""
         return self.compressor.coded(outputs, tensors)
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
-        """The checkpoints `codec`, where the codec is neural, and `model`."""
+        """Load the checkpoints `codec`, if the codec is neural, and `model`."""
         self.compressor.load(states)
         return self.inner.load({"model": states["model"]})
 

@@ -17,7 +17,7 @@ from splitwatt.export import ports
 from splitwatt.export.graphs.input_compression import Analysis, Synthesis
 from splitwatt.export.networks.hyperprior import HyperpriorModel
 from splitwatt.export.networks.image_codecs.input_compression import Compressor
-from splitwatt.export.spec import IMAGENET_MEAN, IMAGENET_STD, Coding, LoadedFile, Part
+from splitwatt.export.spec import IMAGENET_MEAN, IMAGENET_STD, Coding, LoadedFile, Part, plain_part
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import check_tables, fill
 from splitwatt.export.weights.random_weights import (
@@ -31,7 +31,7 @@ from splitwatt.export.weights.random_weights import (
     widening,
 )
 
-# Of photographs in 0 to 1, give or take: what random weights decode to.
+# Mean and deviation of what random weights decode to, about those of photographs in 0 to 1.
 _MIDDLE, _CONTRAST = 0.5, 0.2
 # A side latent's deviation, and a scale's and a mean's, relative to the latent's own.
 SIDE, VARIATION = 3.0, 0.3
@@ -40,7 +40,7 @@ GAUSSIAN_BITS = 2.05
 
 
 class NeuralCompressor(Compressor):
-    """What both kinds have: transforms and their weights, the same before every model."""
+    """The transforms and their weights, which are the same before every model."""
 
     def __init__(self, name: str, rate: str) -> None:
         self.key, self.rate = f"{name}@{rate}", rate
@@ -53,7 +53,7 @@ class NeuralCompressor(Compressor):
         self._bits = bits_between(qualities[-1] - int(rate), len(qualities))
 
     def load(self, states: Mapping[str, LoadedFile]) -> None:
-        """The checkpoint `codec`: CompressAI's, with the tables saved in it where there are any."""
+        """Load the checkpoint `codec`, CompressAI's, with its saved tables if it has any."""
         loaded = states["codec"]
         state = load_pretrained(dict(loaded.state))
         fill(self.model, state, loaded)
@@ -63,7 +63,7 @@ class NeuralCompressor(Compressor):
         self.model.update()
 
     def fit_random(self) -> None:
-        """Random weights that spread photographs over some bits and bring back something."""
+        """Make random weights that spread latents over some bits and decode to something visible."""
         with seeded(self.key), torch.no_grad():
             mix_gdns(self.model)
             images = _unit_squares()
@@ -80,7 +80,7 @@ class NeuralCompressor(Compressor):
         return widening(latent, self._bits)
 
     def _fit_entropy(self, latent: Tensor) -> Tensor:
-        """Fit the entropy model to a double latent; the rounded one."""
+        """Fit the entropy model to a double latent; returns the rounded latent."""
         raise NotImplementedError
 
     def _decoder(self, latent: int) -> Part:
@@ -121,15 +121,8 @@ class FactorizedCompressor(NeuralCompressor):
         """encoder | decoder."""
         g_a = self.model.g_a
         latent = ports.maps("latent", self.model.M)
-        encoder = Part(
-            "encoder",
-            "board",
-            Analysis(g_a).eval(),
-            (ports.image(),),
-            (latent,),
-            lambda tensors: {"latent": g_a(tensors["image"])},
-            [g_a],
-        )
+        graph = Analysis(g_a).eval()
+        encoder = plain_part("encoder", "board", g_a, ports.image(), latent, graph=graph)
         return [encoder, self._decoder(self.model.M)]
 
 
@@ -144,11 +137,7 @@ class HyperpriorCompressor(NeuralCompressor):
     def _prior(self) -> HyperpriorModel:
         model = self.model
         return HyperpriorModel(
-            model.entropy_bottleneck,
-            model.gaussian_conditional,
-            model.h_s,
-            model.M,
-            self._means,
+            model.entropy_bottleneck, model.gaussian_conditional, model.h_s, model.M, self._means
         )
 
     @property

@@ -205,14 +205,6 @@ def test_the_fewest_bytes_cross():
     assert plan_cut(model, load_table("tensorrt", "8.2")).prefix == (0, 1, 2)
 
 
-def test_operators_can_be_left_out_on_request():
-    model = chain(CONV, ("Relu", [], {}))
-    table = load_table("tensorrt", "10.1")
-    assert plan_cut(model, table) is None
-    cut = plan_cut(model, table, avoid=["Relu"])
-    assert cut.prefix == (0,) and cut.reasons[0].rule == "avoid"
-
-
 def test_what_no_runtime_runs_is_refused_in_one_sentence():
     with pytest.raises(ExportError, match="nano cannot run the part 'body': Mystery"):
         fit(graph("Mystery", Input([1, 2]), domain="else.where"), "body", load_target("nano"))
