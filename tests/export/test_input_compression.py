@@ -309,6 +309,7 @@ def test_a_context_models_string_is_compressais_own(name, tmp_path):
         engine.close()
 
 
+@pytest.mark.long
 def test_every_neural_codec_is_exported_before_a_whole_model(tmp_path):
     """With random weights, and the bundle answers as PyTorch did."""
     names = ["bmshj2018_factorized", "bmshj2018_hyperprior", "mbt2018_mean", "mbt2018", "cheng2020_anchor"]  # fmt: skip

@@ -13,6 +13,8 @@ from splitwatt.export.weights.random_weights import seeded
 from tests.conftest import splitwatt
 from tests.export.test_sc2bench_configs import DATA
 
+pytestmark = pytest.mark.long
+
 CLASSES = ["animals", "buildings", "drinks", "people"]
 STUDENT = {
     "key": "splittable_resnet",

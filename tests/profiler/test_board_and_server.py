@@ -2,8 +2,12 @@
 
 import subprocess
 
+import pytest
+
 from tests.conftest import ROOT
 from tests.profiler.test_runs import check_whole
+
+pytestmark = pytest.mark.long
 
 
 def test_a_board_profiles_against_a_host(board_python, tiny, server, config, tmp_path):

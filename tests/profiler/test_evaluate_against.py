@@ -19,6 +19,8 @@ from splitwatt.profiler.check.raw import Raw
 from tests.conftest import splitwatt
 from tests.profiler.conftest import command
 
+pytestmark = pytest.mark.long
+
 LADON = "ladon_r50@20.48"
 CLASSIFIER = "mobilenet_v3_large"
 SEGMENTER = "lraspp_mobilenet_v3_large"

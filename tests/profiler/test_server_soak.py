@@ -1,6 +1,10 @@
 """The short form of `python -m tests.soak server`."""
 
+import pytest
+
 from tests.soak.server import CLIENTS, run
+
+pytestmark = pytest.mark.long
 
 
 def test_64_clients_and_two_kills_lose_no_request():

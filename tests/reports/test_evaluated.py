@@ -2,8 +2,12 @@
 
 import json
 
+import pytest
+
 from tests.conftest import splitwatt
 from tests.profiler.test_evaluate import LADON, SEGMENTER, coco, imagenet, voc  # noqa: F401  (fixtures)
+
+pytestmark = pytest.mark.long
 
 
 def test_a_report_shows_what_evaluate_measured(bundles, imagenet, coco, voc, tmp_path):  # noqa: F811

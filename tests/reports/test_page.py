@@ -16,6 +16,8 @@ from splitwatt.reports.tables.table import significant
 from tests.reports.browser import dom
 from tests.reports.test_numbers import raw, same, uplink
 
+pytestmark = pytest.mark.long
+
 MEGABYTE = 1_000_000
 
 

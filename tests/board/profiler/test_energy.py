@@ -184,4 +184,4 @@ def test_after_a_reboot_joules_are_of_the_session_that_ran_it(tmp_path):
     assert energy.total.idle_watts == pytest.approx(IDLE["POM_5V_IN"])
     os.unlink(str(run / "power" / (BLOCK + "~2.csv")))
     write_trace(run, session=0)
-    assert "no trace is of the session" in only(run).why_not
+    assert "no trace belongs to the session" in only(run).why_not
