@@ -80,7 +80,7 @@ def with_labels(
 
 
 def _names(value: Any) -> list[str] | None:
-    """A list of names from a list, {0: name}, {"0": name} or {name: 0}; None if it is none of these."""
+    """The names as a list, from a list, {0: name}, {"0": name} or {name: 0}; None for any other form."""
     if isinstance(value, Mapping):
         turned = dict(value)
         if turned and all(isinstance(v, int) for v in turned.values()):

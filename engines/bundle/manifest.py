@@ -425,7 +425,7 @@ class Manifest(NamedTuple):
         return own[0] if own else None
 
     def part(self, name: str) -> Part:
-        """The part of that name; BundleError if there is none."""
+        """The part with this name; BundleError if the bundle lacks it."""
         for part in self.parts:
             if part.name == name:
                 return part

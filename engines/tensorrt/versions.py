@@ -171,7 +171,7 @@ def _newer_jetpack(target: Target) -> str:
 
 
 def _for_sm(sm: str) -> List[str]:
-    """The targets whose GPU has this SM; if there are none, all with a GPU."""
+    """The targets with a GPU of this SM; without a match, all targets with a GPU."""
     facts = {name: load_target(name).facts.get("sm") for name in known_targets()}
     sms = {name: fact.value for name, fact in facts.items() if fact is not None}
     same = [name for name, value in sms.items() if value == sm]

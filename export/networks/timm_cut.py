@@ -145,7 +145,7 @@ def _between(root: nn.Module, graph: fx.Graph, start: fx.Node, end: Any) -> fx.G
 
 
 def places(backbone: nn.Module) -> list[str]:
-    """The modules at which it can be split, in order: its blocks, or if there are none any module."""
+    """The modules at which it can be split, in order: its blocks; any module of a network without blocks."""
     names = [
         (name, sum(any(True for _ in child.parameters()) for child in module.children()))
         for name, module in backbone.named_modules()

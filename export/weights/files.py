@@ -194,7 +194,7 @@ def _in_package(checkpoint: Checkpoint, ours: bool) -> str | None:
 
 
 def _in_timms_cache(checkpoint: Checkpoint) -> str | None:
-    """The newest snapshot of the checkpoint's repository, None if there is none."""
+    """The newest snapshot of the checkpoint's repository; None without a snapshot."""
     if checkpoint.hub is None:
         return None
     repository = "models--" + checkpoint.hub.replace("/", "--")

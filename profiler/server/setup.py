@@ -75,7 +75,7 @@ def served(options: argparse.Namespace) -> Served:
     Raises:
         UsageError: bundles are named beside --bundles or --target, are of several targets, or two of
             one model.
-        BundleError: there are none.
+        BundleError: no bundle exists for the target.
     """
     if options.bundle:
         if options.bundles or options.target:

@@ -39,7 +39,7 @@ class Agreement:
 
 
 def agreement(run: Run, task: str) -> Agreement | None:
-    """The comparison that most models of a run share on a task; None if there is none."""
+    """The comparison that most models of a run share on a task; None without a comparison."""
     results: dict[tuple[str, str], dict[str, Result]] = {}
     for other, folder, result in _read(run)[0]:
         if result.task == task and result.main.value is not None:
