@@ -26,7 +26,7 @@ ANSWER_BYTES = 256 << 20
 _BESIDE_BYTES = 1 << 20
 _POLLRDHUP = 0x2000  # of Linux; select has no name for it before Python 3.7
 _PIECE_BYTES = 64 << 10
-# A socket waits for at most 24 days.
+# Well below the 24 days that a socket can wait at most.
 _LONGEST_TIMEOUT_S = 8 * 86400
 _USER = re.compile(r"://.*@")
 _REMEDY = "is 'splitwatt serve' running there?"
