@@ -9,7 +9,6 @@ from typing import Any, Dict, Tuple
 import numpy as np
 
 from splitwatt.device_configs.errors import EngineError
-from splitwatt.engines.tensorrt.versions import sm_name
 
 
 class Device:
@@ -33,7 +32,7 @@ class Device:
                 raise EngineError("CUDA finds no GPU on this machine", _REMEDY)
             device = driver.Device(0)
             self.name = str(device.name())
-            self.sm = sm_name(device.compute_capability())
+            self.sm = "%d.%d" % tuple(device.compute_capability())
             self._context = device.retain_primary_context()
             with self:
                 self._stream = driver.Stream()

@@ -14,12 +14,12 @@ from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.files import write_atomic
 from splitwatt.engines import rangecoder
 from splitwatt.engines.rangecoder import native
-from splitwatt.engines.tensorrt.building.running import run_child
+from splitwatt.engines.tensorrt.building.running import CUDA_FOLDER, run_child
+from splitwatt.engines.tensorrt.plugin import LIBRARY as PLUGIN
 
 Tell = Callable[[str], None]
 HERE = os.path.dirname(os.path.abspath(rangecoder.__file__))
-CODER, PLUGIN = "_rangecoder.so", "_rangecoder_trt.so"
-_CUDA_FOLDER = "/usr/local/cuda/bin"
+CODER = "_rangecoder.so"
 
 
 def compile_native(
@@ -122,7 +122,7 @@ def cmake_commands(cmake: str, build: str, nvcc: str, sm: Optional[str]) -> List
 
 def find_nvcc() -> Optional[str]:
     """CUDA's compiler: on PATH, or where JetPack puts it."""
-    return shutil.which("nvcc") or shutil.which("nvcc", path=_CUDA_FOLDER)
+    return shutil.which("nvcc") or shutil.which("nvcc", path=CUDA_FOLDER)
 
 
 def gpu_devices() -> List[str]:

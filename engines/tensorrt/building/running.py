@@ -8,7 +8,7 @@ from typing import Callable, Dict, List
 from splitwatt.device_configs.errors import EngineError
 
 Tell = Callable[[str], None]
-_CUDA_FOLDER = "/usr/local/cuda/bin"
+CUDA_FOLDER = "/usr/local/cuda/bin"
 _POLL_S = 0.2
 _TELL_EVERY_S = 10.0
 
@@ -46,7 +46,7 @@ def run_child(command: List[str], what: str, tell: Tell) -> str:
         EngineError: it failed, or is not there; one sentence.
     """
     environment: Dict[str, str] = dict(os.environ)
-    environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), _CUDA_FOLDER])
+    environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), CUDA_FOLDER])
     started = last = time.monotonic()
     try:
         child = subprocess.Popen(
