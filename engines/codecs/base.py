@@ -33,11 +33,7 @@ class Codec:
     drifts = False
 
     def encode(self, tensors: Tensors) -> bytes:
-        """The tensors `takes` as bytes.
-
-        Raises:
-            BitstreamError: they cannot be coded; a latent with NaN, for example.
-        """
+        """The tensors `takes` as bytes; BitstreamError for a latent with NaN, for example."""
         raise NotImplementedError
 
     def decode(self, payload: bytes, input_size: Tuple[int, int]) -> Tensors:
@@ -101,10 +97,9 @@ def latent_of(tensors: Tensors, name: str = "latent") -> np.ndarray:
 
 
 def check_graph(engine: Engine, inputs: Dict[str, int], outputs: Dict[str, int]) -> None:
-    """Check a codec's own graph: names of tensors -> number of dimensions.
+    """Raise BundleError unless a codec's own graph has these tensors: name -> number of dimensions.
 
-    Raises:
-        BundleError: it has other inputs, lacks an output, or a number of dimensions differs.
+    The graph may have other outputs, and no other inputs.
     """
     ports = dict(engine.outputs, **engine.inputs)
     wrong = [
@@ -126,11 +121,7 @@ def check_graph(engine: Engine, inputs: Dict[str, int], outputs: Dict[str, int])
 
 
 def load_tables(spec: CodecSpec, paths: List[str]) -> List[Tables]:
-    """The tables of a codec.
-
-    Raises:
-        BundleError: a file holds no tables, or not those that the manifest names.
-    """
+    """The tables of a codec; BundleError for a file without the manifest's tables."""
     every = []
     for path, entry in zip(paths, spec.tables):
         tables = Tables.load(path, entry.unpacked_bytes)

@@ -120,11 +120,7 @@ def groups(channels: int) -> Iterator[Tuple[int, int]]:
 
 
 def _opened(data: bytes, count: int, size: Tuple[int, int], low: float, high: float) -> np.ndarray:
-    """float32 (count, H, W) of one file.
-
-    Raises:
-        BitstreamError: it is not an image of that size.
-    """
+    """float32 (count, H, W) of one file; BitstreamError if it is not an image of that size."""
     try:
         with Image.open(io.BytesIO(data), formats=tuple(_FORMATS.values())) as image:
             if image.size != (size[1], size[0]):

@@ -144,11 +144,7 @@ def frame(check: bytes, side: bytes, latent: bytes) -> bytes:
 
 
 def unframe(payload: bytes) -> Tuple[bytes, bytes, bytes]:
-    """The indexes' CRC, the side latent's bitstream and the latent's.
-
-    Raises:
-        BitstreamError: not such a payload, truncated or damaged.
-    """
+    """The indexes' CRC, the side latent's bitstream and the latent's; BitstreamError if damaged."""
     if len(payload) < 6 or payload[0] != MAGIC:
         raise BitstreamError(
             "the bytes are not a hyperprior's payload", "check that both ends run the same model"

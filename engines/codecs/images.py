@@ -66,11 +66,7 @@ class ImageCodec(Codec):
         raise NotImplementedError
 
     def read(self, payload: bytes, limit: Size) -> Image.Image:
-        """The RGB image of a file, no more than `limit` (height, width) decoded.
-
-        Raises:
-            BitstreamError: not a valid file of this format, or a larger image.
-        """
+        """The RGB image of a file; BitstreamError if larger than `limit` (height, width)."""
         raise NotImplementedError
 
     def encode(self, tensors: Tensors) -> bytes:
@@ -198,11 +194,7 @@ class HeicCodec(PillowCodec):
 
 
 def pixels(image: np.ndarray) -> np.ndarray:
-    """float32 (3, H, W) in 0 to 1 as uint8 (H, W, 3), contiguous.
-
-    Raises:
-        BitstreamError: it holds NaN or infinities.
-    """
+    """float32 (3, H, W) in 0 to 1 as uint8 (H, W, 3), contiguous; BitstreamError if not finite."""
     levels = image * np.float32(255)
     if not np.isfinite(levels).all():
         raise BitstreamError("an image with NaN or infinities cannot be coded")

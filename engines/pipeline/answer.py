@@ -33,13 +33,10 @@ Fields = Dict[str, np.ndarray]
 
 
 def pack(answer: Answer) -> bytes:
-    """The bytes of an answer.
+    """The bytes of an answer; SplitwattError for a task or values that the format does not have.
 
     Args:
         answer: task -> arrays, as `splitwatt.engines.pipeline.postprocess` makes them.
-
-    Raises:
-        SplitwattError: an unknown task, or values outside the format's range.
     """
     sections = []
     for task, fields in answer.items():
@@ -51,11 +48,7 @@ def pack(answer: Answer) -> bytes:
 
 
 def unpack(data: bytes) -> Answer:
-    """The answer in bytes that `pack` returned; every count and length is checked first.
-
-    Raises:
-        ServerError: the bytes are not an answer.
-    """
+    """The answer in bytes of `pack`, every count and length checked; ServerError if wrong."""
     data = bytes(data)
     if data[:4] != MAGIC or len(data) < 5:
         raise _nonsense("it does not begin with %s" % MAGIC.decode())

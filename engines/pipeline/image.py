@@ -119,11 +119,7 @@ def image_names(folder: str) -> List[str]:
 
 
 def list_images(folder: str) -> List[str]:
-    """Paths of a folder's images, in the order of their names.
-
-    Raises:
-        UsageError: no such folder, or no image in it.
-    """
+    """Paths of a folder's images, in the order of their names; UsageError if there is none."""
     if not os.path.isdir(folder):
         raise UsageError("there is no folder of images %s" % folder)
     paths = [os.path.join(folder, name) for name in image_names(folder)]
@@ -157,8 +153,7 @@ def _rgb(image: Image.Image, white: Tuple[int, bool], orientation: int) -> np.nd
 def _white(image: Image.Image, data: bytes, name: str) -> Tuple[int, bool]:
     """The value of white before scaling to 8 bits, and whether 0 is white instead.
 
-    Raises:
-        ImageError: the file does not say which value is white.
+    ImageError where the file does not say.
     """
     tags: Any = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
     if image.mode == "LAB":

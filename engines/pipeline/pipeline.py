@@ -124,11 +124,7 @@ class ServerPipeline(PartsPipeline):
         return run_steps([decode, *self._to_answer(tensors)])
 
     def decode(self, payload: bytes, sizes: np.ndarray) -> Tensors:
-        """The tensors before the first part, from an untrusted request, checked against the parts.
-
-        Raises:
-            BitstreamError: the bytes or sizes are invalid, or from another model.
-        """
+        """The first part's tensors, from an untrusted request; BitstreamError if they do not fit."""
         checked = read_sizes(sizes, self.bundle.manifest.preprocess)
         decoded = self.codec.decode(payload, checked.input)
         left = dict(decoded)
@@ -234,7 +230,6 @@ def read_sizes(sizes: np.ndarray, spec: Optional[Preprocess] = None) -> Sizes:
     """The six numbers of a request, which may come from anywhere, checked.
 
     Args:
-        sizes: the request's.
         spec: the manifest's preprocessing, which limits the input's size; None for an own request.
 
     Raises:

@@ -64,11 +64,7 @@ def open_built(trt: Any, driver: Any, onnx_path: str, threads: Optional[int]) ->
 
 
 def import_tensorrt() -> Tuple[Any, Any]:
-    """The modules `tensorrt` and `pycuda.driver`.
-
-    Raises:
-        EngineError: one is not installed, or TensorRT is older than 8.2.
-    """
+    """The modules `tensorrt` (8.2 or later) and `pycuda.driver`; EngineError without them."""
     remedy = "it comes with JetPack (a venv needs --system-site-packages); elsewhere: pip install tensorrt"
     trt = import_package("tensorrt", TENSORRT, remedy)
     driver = import_driver()

@@ -14,13 +14,11 @@ from splitwatt.device_configs.errors import EngineError
 class Device:
     """The first GPU and one stream on it; as a context manager, it becomes this thread's current GPU.
 
-    TensorRT, plugins and all other code of this process share the primary context.
+    TensorRT, plugins and all other code of this process share the primary context. EngineError where
+    there is no GPU, or CUDA does not work.
 
     Args:
         driver: `pycuda.driver`, or its substitute in tests.
-
-    Raises:
-        EngineError: no GPU, or CUDA does not work here.
     """
 
     def __init__(self, driver: Any) -> None:
@@ -53,11 +51,7 @@ class Device:
         return int(self._stream.handle)
 
     def address(self, name: str, size_bytes: int) -> int:
-        """The address of a tensor's buffer on the GPU, which grows to this size and never shrinks.
-
-        Raises:
-            EngineError: memory is short.
-        """
+        """The address of a tensor's buffer on the GPU, which grows and never shrinks."""
         if name not in self._buffers or self._buffers[name][0].size < size_bytes:
             self._free(name)
             size = max(1, int(size_bytes))

@@ -102,11 +102,7 @@ def write_record(folder: str, name: str, record: Record) -> str:
 
 
 def read_records(folder: str) -> List[Record]:
-    """Every record of a bundle's engines, in the order of their files' names.
-
-    Raises:
-        EngineError: a file there is not a record of this format.
-    """
+    """Every record of a bundle's engines, by their files' names; EngineError for another file."""
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     return [
         _read(os.path.join(folder, name))
@@ -118,8 +114,7 @@ def read_records(folder: str) -> List[Record]:
 def choose(records: List[Record], onnx_path: str, onnx_sha256: str, here: Machine) -> Record:
     """The newest record of this part for this machine.
 
-    Raises:
-        EngineError: no record fits; the error says what the nearest one was built for.
+    Where none fits, EngineError says what the nearest one was built for.
     """
     build = "splitwatt build %s" % (os.path.dirname(onnx_path) or ".")
     if here.runtime == RTX:
@@ -156,11 +151,7 @@ def choose(records: List[Record], onnx_path: str, onnx_sha256: str, here: Machin
 
 
 def engine_path(folder: str, record: Record) -> str:
-    """The path of the engine's file, checked against its recorded hash.
-
-    Raises:
-        EngineError: it is missing, or its hash differs.
-    """
+    """The path of the engine's file; EngineError if it is missing or not the recorded one."""
     path = os.path.join(folder, os.path.basename(record.engine or ""))
     again = "build it again: splitwatt build %s" % os.path.dirname(folder)
     if not record.engine or not os.path.isfile(path):

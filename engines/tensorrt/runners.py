@@ -173,8 +173,7 @@ def numpy_dtype(dtype: Any, tensor: str) -> Any:
 def as_dtype(array: np.ndarray, dtype: Any, tensor: str) -> np.ndarray:
     """An array as the engine wants it: TensorRT before 10 has int32 where the graph has int64.
 
-    Raises:
-        EngineError: a value does not fit.
+    EngineError where a value does not fit.
     """
     converted = array.astype(dtype, copy=False)
     whole = np.issubdtype(array.dtype, np.integer) and np.issubdtype(dtype, np.integer)

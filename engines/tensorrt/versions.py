@@ -40,11 +40,7 @@ def runtime_of(trt: Any) -> str:
 
 
 def parse_version(text: str) -> Tuple[int, ...]:
-    """(major, minor, patch) of "8.2.1.8" or "10.3.0"; missing numbers are 0.
-
-    Raises:
-        EngineError: the text has no number.
-    """
+    """(major, minor, patch) of "8.2.1.8" or "10.3.0"; missing numbers are 0."""
     numbers = [int(number) for number in re.findall(r"\d+", text)[:3]]
     if not numbers:
         raise EngineError("cannot parse TensorRT version '%s'" % text)
@@ -57,11 +53,7 @@ def short_version(text: str) -> str:
 
 
 def generation(version: str, runtime: str = TENSORRT) -> str:
-    """The generation of the Python API of a TensorRT.
-
-    Raises:
-        EngineError: it is older than 8.2, the oldest that splitwatt supports.
-    """
+    """The generation of the Python API of a TensorRT; EngineError if it is older than 8.2."""
     numbers = parse_version(version)
     if runtime == RTX:
         return TYPED
@@ -82,10 +74,9 @@ def serves(target: Target, runtime: str) -> bool:
 
 
 def check_target(target: Target, here: Machine) -> None:
-    """Raise TargetError unless engines for `target` can be built on this machine.
+    """Raise TargetError unless engines for `target` can be built here.
 
-    Raises:
-        TargetError: the target has no TensorRT, has another GPU, or needs a later TensorRT.
+    It has no TensorRT, has another GPU, or needs a later TensorRT.
     """
     if here.runtime == RTX:
         if not serves(target, RTX):
@@ -140,12 +131,7 @@ def flags_for(precision: str, version: str, exported: str, runtime: str = TENSOR
     for a layer without an int8 kernel.
 
     Args:
-        precision: the precision to build in.
-        version: TensorRT's version.
-        exported: the graph's own precision, as the manifest says.
-
-    Raises:
-        EngineError: the graph is in another precision, and no flag changes that.
+        exported: the graph's own precision, as the manifest says; EngineError if no flag changes it.
     """
     flagged = runtime == TENSORRT and parse_version(version)[0] < 11
     if precision != exported and not (flagged and (exported, precision) == ("fp32", "fp16")):

@@ -66,11 +66,7 @@ def main(argv: List[str]) -> int:
 
 
 def import_runtime(name: str) -> Tuple[Any, Any]:
-    """A runtime's module, and PyCUDA's driver (None where building needs no GPU).
-
-    Raises:
-        EngineError: one of them is not installed.
-    """
+    """A runtime's module, and PyCUDA's driver (None where building needs no GPU)."""
     return (rtx.import_rtx(), None) if name == RTX else backend.import_tensorrt()
 
 
@@ -80,7 +76,6 @@ def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Optio
     Args:
         trt: the module `tensorrt` or `tensorrt_rtx`.
         driver: the module `pycuda.driver`; None for `tensorrt_rtx`, which builds without a GPU.
-        bundle: opened, with the part's files checked.
 
     Raises:
         TargetError: the bundle is for another machine, or the target lacks the precision.

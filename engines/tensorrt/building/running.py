@@ -33,17 +33,11 @@ def ending(what: str, returncode: int, said: str) -> EngineError:
 
 
 def run_child(command: List[str], what: str, tell: Tell) -> str:
-    """Run a program and report how long it has been running; returns its standard output.
-
-    Every program finds CUDA's compiler.
+    """Run a program that finds CUDA's compiler; returns its output, or raises EngineError.
 
     Args:
-        command: the program and its arguments.
         what: it makes, for the sentences.
-        tell: called with a line of progress every ten seconds.
-
-    Raises:
-        EngineError: it failed, or is not there; one sentence.
+        tell: called every ten seconds with a line that says how long it has been running.
     """
     environment: Dict[str, str] = dict(os.environ)
     environment["PATH"] = os.pathsep.join([environment.get("PATH", os.defpath), CUDA_FOLDER])
