@@ -93,15 +93,12 @@ def fits(port: Port, array: np.ndarray) -> bool:
 
 
 def _check(engine: str, port: Port, array: np.ndarray) -> None:
-    if not isinstance(array, np.ndarray) or array.dtype.name != port.dtype:
-        actual = array.dtype.name if isinstance(array, np.ndarray) else type(array).__name__
-        raise EngineError(
-            "the input '%s' of %s must be an array of %s, not %s"
-            % (port.name, engine, port.dtype, actual)
-        )
-    if not fits(port, array):
-        shape = ", ".join("?" if d is None else str(d) for d in port.shape)
-        raise EngineError(
-            "the input '%s' of %s must have the shape (%s), not %s"
-            % (port.name, engine, shape, array.shape)
-        )
+    if isinstance(array, np.ndarray) and fits(port, array):
+        return
+    actual = type(array).__name__
+    if isinstance(array, np.ndarray):
+        actual = "%s %s" % (array.dtype.name, array.shape)
+    form = "%s (%s)" % (port.dtype, ", ".join("?" if d is None else str(d) for d in port.shape))
+    raise EngineError(
+        "the input '%s' of %s must be an array %s, not %s" % (port.name, engine, form, actual)
+    )

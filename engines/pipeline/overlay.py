@@ -83,13 +83,7 @@ def _draw_boxes(
     min_score: float,
     font: ImageFont.FreeTypeFont,
 ) -> None:
-    rows = list(
-        zip(
-            detections["boxes"].tolist(),
-            detections["labels"].tolist(),
-            detections["scores"].tolist(),
-        )
-    )
+    rows = list(zip(*(detections[name].tolist() for name in ("boxes", "labels", "scores"))))
     for box, label, score in reversed(rows):  # the best is drawn last, on top
         if score >= min_score and box[0] <= box[2] and box[1] <= box[3]:
             box = [min(max(value, -_BEYOND_PX), _FARTHEST_PX) for value in box]

@@ -15,7 +15,7 @@ from splitwatt.device_configs.install import install_command
 from splitwatt.device_configs.targets import Target
 from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.tensorrt import engine
-from splitwatt.engines.tensorrt.versions import RTX, Machine, short_version
+from splitwatt.engines.tensorrt.versions import RTX, Machine, fact_of, short_version
 
 MODULE = "tensorrt_rtx"
 # The links under which the libraries are loaded; deleted when this process ends.
@@ -35,8 +35,7 @@ def import_rtx() -> Any:
 
 def machine_for(trt: Any, target: Target) -> Machine:
     """A target's GPU, which need not be here; TargetError if RTX builds nothing for it."""
-    fact = target.facts.get("sm")
-    sm = fact.value if fact is not None else None
+    sm = fact_of(target, "sm")
     if not sm or capability(trt, sm) is None:
         raise TargetError(
             "TensorRT for RTX builds nothing for %s (%s)"

@@ -93,16 +93,12 @@ def _of_strips(part: Part, smallest: Shape, usual: Shape, largest: Shape) -> Lis
 
 def _up_to(ranged: Range, port: Port, most: Tuple[Optional[int], ...]) -> Range:
     """A range in which each length that depends on the image's content is 1 to `most`, usually `most`."""
-    free = [side is None and limit is not None for side, limit in zip(port.shape, most)]
-
-    def bounded(shape: Shape, bounds: Tuple[Optional[int], ...]) -> Shape:
-        return tuple(
-            side if bound is None or not is_free else bound
-            for is_free, side, bound in zip(free, shape, bounds)
-        )
-
-    low, usual, high = ranged
-    return bounded(low, (1,) * len(most)), bounded(usual, most), bounded(high, most)
+    sides = [
+        sides if fixed is not None or limit is None else (1, limit, limit)
+        for sides, fixed, limit in zip(zip(*ranged), port.shape, most)
+    ]
+    smallest, usual, largest = zip(*sides)
+    return smallest, usual, largest
 
 
 def _usual(bundle: Bundle, smallest: Shape, largest: Shape) -> Shape:

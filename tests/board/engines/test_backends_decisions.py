@@ -178,7 +178,7 @@ def test_an_aspect_ratio_that_no_image_has(aspect):
     [["--aspect", "nan"], ["--aspect", "0"], ["--workspace-mb", "0"], ["--workspace-mb", "1e3"]],
 )
 def test_build_refuses_numbers_that_nobody_means(words, capsys):
-    from splitwatt.engines.tensorrt.building.cli import build as command
+    from splitwatt.engines.cli import build as command
 
     with pytest.raises(SystemExit) as stopped:
         command(["--no-engines"] + words)
@@ -384,7 +384,7 @@ def test_parts_after_a_cut_are_left_to_onnxruntime(tmp_path):
 
 
 def test_a_target_without_tensorrt_needs_no_engines(tmp_path, capfd):
-    from splitwatt.engines.tensorrt.building.cli import build as command
+    from splitwatt.engines.cli import build as command
 
     bundle = tiny_bundle(tmp_path / "b", split=False, photos=1)
     assert command([bundle, "--json"]) == 0
