@@ -1,7 +1,6 @@
 """Objects that release their resources: `close()`, and `with`."""
 
-from types import TracebackType
-from typing import Optional, Type, TypeVar
+from typing import TypeVar
 
 _Self = TypeVar("_Self", bound="Closing")
 
@@ -16,10 +15,5 @@ class Closing:
     def __enter__(self: _Self) -> _Self:
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()

@@ -108,8 +108,8 @@ def _write_items(fields: Fields) -> bytes:
     boxes = fields.get("boxes", np.zeros((len(labels), 0)))
     if "boxes" in fields and boxes.shape != (len(labels), 4):
         raise SplitwattError("an answer's boxes must be (n, 4), not %s" % (boxes.shape,))
-    numbers = [labels.astype(_LABEL), scores.astype(_FLOAT), boxes.astype(_FLOAT)]
-    return _COUNT.pack(len(labels)) + b"".join(array.tobytes() for array in numbers)
+    floats = scores.astype(_FLOAT).tobytes() + boxes.astype(_FLOAT).tobytes()
+    return _COUNT.pack(len(labels)) + labels.astype(_LABEL).tobytes() + floats
 
 
 def _read_items(body: bytes, boxes: bool) -> Fields:

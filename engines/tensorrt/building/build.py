@@ -20,13 +20,7 @@ from splitwatt.engines.tensorrt.building.build_part import (
     workspace_mb,
 )
 from splitwatt.engines.tensorrt.building.running import run_child
-from splitwatt.engines.tensorrt.versions import (
-    RTX,
-    TITLES,
-    Machine,
-    check_target,
-    serves,
-)
+from splitwatt.engines.tensorrt.versions import RTX, TITLES, Machine, check_target, serves
 
 Tell = Callable[[str], None]
 # The memory that building a small part takes besides its workspace: TensorRT, CUDA, the weights.

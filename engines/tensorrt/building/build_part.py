@@ -21,19 +21,11 @@ from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part, Port
 from splitwatt.engines.rangecoder.words import LATENT, LENGTH, WORDS
 from splitwatt.engines.tensorrt import engine as backend
-from splitwatt.engines.tensorrt import plugin, records, rtx, shapes
+from splitwatt.engines.tensorrt import plugin, records, rtx, shapes, versions
 from splitwatt.engines.tensorrt.building import builder
 from splitwatt.engines.tensorrt.log import make_logger
 from splitwatt.engines.tensorrt.memory import Device
-from splitwatt.engines.tensorrt.versions import (
-    RTX,
-    TENSORRT,
-    Machine,
-    check_precision,
-    check_target,
-    flags_for,
-    short_version,
-)
+from splitwatt.engines.tensorrt.versions import RTX, TENSORRT, Machine
 
 
 class Options(NamedTuple):
@@ -90,10 +82,10 @@ def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Optio
             device = Device(driver)
             stack.callback(device.close)
             machine = backend.machine(trt, device)
-        check_target(target, machine)
+        versions.check_target(target, machine)
         precision = options.precision or part.precision
-        check_precision(precision, target)
-        flags = flags_for(precision, trt.__version__, part.precision, machine.runtime)
+        versions.check_precision(precision, target)
+        flags = versions.flags_for(precision, trt.__version__, part.precision, machine.runtime)
         path = bundle.tensorrt_path(part.name)
         folder = records.folder_of(path)
         logger = make_logger(trt)
@@ -176,7 +168,7 @@ def _record(
         runs_on="tensorrt",
         rule=None,
         reason="",
-        tensorrt=short_version(machine.tensorrt),
+        tensorrt=versions.short_version(machine.tensorrt),
         sm=machine.sm,
         runtime=machine.runtime,
         precision=precision,
