@@ -48,7 +48,7 @@ def build(argv: List[str]) -> int:
         load_target(options.target)  # a manifest has its name alone
     if not options.bundle and not options.no_engines:
         raise UsageError("build needs a BUNDLE", "or --no-engines for the native libraries alone")
-    tell = _silent if options.json else note
+    tell = (lambda line: None) if options.json else note
     native = compile_native(tell, options.again, options.cuda)
     how = Options(
         options.precision, options.workspace_mb, options.aspect, options.fall_back, options.again,
@@ -59,10 +59,6 @@ def build(argv: List[str]) -> int:
     if options.json:
         print_json({"native": native, "bundles": bundles})
     return 0
-
-
-def _silent(line: str) -> None:
-    """For --json: print nothing but the document."""
 
 
 def verify(argv: List[str]) -> int:

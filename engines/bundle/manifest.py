@@ -12,7 +12,6 @@ from splitwatt.engines.bundle.declare import (
     NAME,
     SHA256,
     key,
-    obsolete,
     plain,
     read_record,
     record,
@@ -30,19 +29,8 @@ DTYPES = ("float32", "float16", "int32", "int64", "uint8", "int8", "bool")
 FILTERS = ("pillow-bilinear", "pillow-bicubic", "bilinear")
 WHOLE, CUT, NONE, NOT_ASKED = "whole", "cut", "none", "not asked"
 # Kinds of codecs, and how many files of tables each has.
-CODECS = {
-    "rangecoder": 1,
-    "hyperprior": 2,
-    "autoregressive": 2,
-    "quantized": 0,
-    "feature_jpeg": 0,
-    "feature_webp": 0,
-    "png": 0,
-    "jpeg": 0,
-    "webp": 0,
-    "bpg": 0,
-    "heic": 0,
-}
+_NO_TABLES = ("quantized", "feature_jpeg", "feature_webp", "png", "jpeg", "webp", "bpg", "heic")
+CODECS = {"rangecoder": 1, "hyperprior": 2, "autoregressive": 2, **dict.fromkeys(_NO_TABLES, 0)}
 
 _GRAPH_FILE = {
     "pattern": FILE["pattern"][:-1] + "(?<=[.]onnx)$",
@@ -79,8 +67,6 @@ class Resize(NamedTuple):
     filter: str = key("`pillow-*`: antialiased; `bilinear`: PyTorch's", enum=list(FILTERS))
 
 
-@obsolete("normalize")
-@record
 class Preprocess(NamedTuple):
     """From an RGB image to a graph's input: see `splitwatt.engines.pipeline.preprocess`."""
 
@@ -89,6 +75,9 @@ class Preprocess(NamedTuple):
     pad_multiple: Optional[int] = key("zeros are added up to multiples; null: none", minimum=1)
     mean: Tuple[float, ...] = key("of each channel, subtracted", **_channels(-1e6))
     std: Tuple[float, ...] = key("of each channel, divided by", **_channels(1e-6))
+
+
+record(Preprocess, obsolete=("normalize",))
 
 
 @record

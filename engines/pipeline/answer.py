@@ -1,12 +1,7 @@
 """An answer as bytes and back: small, and safe to read from an untrusted server.
 
-The format, little-endian: `SWA1`, the number of sections (uint8), then for each section its task
-(uint8), its length in bytes (uint32) and its body:
-
-- 1, classification: n (uint16), labels (uint16 each), scores (float32 each);
-- 2, detection: n (uint16), labels (uint16 each), scores (float32 each), boxes (4 float32 each);
-- 3, segmentation: a PNG whose pixels are class ids (a palette image: PNG's filters, made for
-  smooth shades, make class ids larger).
+docs/wire.md has the format. A mask is a palette image, because PNG's filters, made for smooth shades,
+make class ids larger.
 """
 
 import io

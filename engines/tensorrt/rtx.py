@@ -36,19 +36,15 @@ def import_rtx() -> Any:
 def machine_for(trt: Any, target: Target) -> Machine:
     """A target's GPU, which need not be here; TargetError if RTX builds nothing for it."""
     sm = fact_of(target, "sm")
-    if not sm or capability(trt, sm) is None:
+    known = capabilities(trt)
+    if sm is None or sm not in known:
         raise TargetError(
             "TensorRT for RTX builds nothing for %s (%s)"
             % (target.name, "SM %s" % sm if sm else "its SM is not stated"),
             "on that machine run splitwatt build, without --backend; TensorRT for RTX builds for %s"
-            % ", ".join("SM " + known for known in capabilities(trt)),
+            % ", ".join("SM " + each for each in known),
         )
     return Machine(short_version(trt.__version__), sm, "", RTX)
-
-
-def capability(trt: Any, sm: str) -> Any:
-    """The member of `ComputeCapability` for an SM ("8.6"); None for an SM that it lacks."""
-    return getattr(trt.ComputeCapability, "SM" + sm.replace(".", ""), None)
 
 
 def capabilities(trt: Any) -> List[str]:
@@ -61,7 +57,7 @@ def capabilities(trt: Any) -> List[str]:
 def configure(trt: Any, sm: str, config: Any) -> None:
     """Have a builder's configuration build for one SM, whatever GPU is here."""
     config.num_compute_capabilities = 1
-    config.set_compute_capability(capability(trt, sm), 0)
+    config.set_compute_capability(getattr(trt.ComputeCapability, "SM" + sm.replace(".", "")), 0)
 
 
 def _link_libraries() -> None:

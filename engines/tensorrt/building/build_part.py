@@ -13,7 +13,6 @@ import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.cli import guarded
-from splitwatt.device_configs.errors import EngineError
 from splitwatt.device_configs.files import sha256_file, write_atomic
 from splitwatt.device_configs.printable import one_line
 from splitwatt.device_configs.targets import Target, load_target
@@ -144,8 +143,6 @@ def place_on_cpu(bundle: Bundle, part: Part, reason: str) -> str:
 
 def workspace_mb(asked: Optional[int], target: Target) -> int:
     """MiB that a kernel may take: the option's value, else the target's, else 256."""
-    if asked is not None and asked < 1:
-        raise EngineError("--workspace-mb must be at least 1, not %d" % asked)
     return asked or target.workspace_mb or 256
 
 
