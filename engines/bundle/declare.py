@@ -34,10 +34,9 @@ FILE = {
 
 
 def key(meaning: str, **rules: Any) -> Any:
-    """A key of a record.
+    """A key of a record, with its description in the schema and the documentation.
 
     Args:
-        meaning: its description in the schema and the documentation.
         rules: keywords of JSON schema that add to those of the key's type. A key with a `default` may
             be missing, and is not written if it has that value.
     """
@@ -81,15 +80,11 @@ def schema_of(cls: Any, constants: Optional[Dict[str, Any]] = None) -> Dict[str,
 def read_record(
     cls: Type[_T], value: Any, file: str, constants: Optional[Dict[str, Any]] = None
 ) -> _T:
-    """The record in parsed JSON.
+    """The record in parsed JSON, as `strict_json` reads it; BundleError where it breaks a rule.
 
     Args:
-        value: the document, read by `splitwatt.device_configs.input.strict_json`.
         file: its name in errors.
         constants: see `schema_of`.
-
-    Raises:
-        BundleError: a key is unknown or missing, or a value breaks a rule.
     """
     try:
         checked = check(value, schema_of(cls, constants), file)

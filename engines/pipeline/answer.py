@@ -28,11 +28,7 @@ Fields = Dict[str, np.ndarray]
 
 
 def pack(answer: Answer) -> bytes:
-    """The bytes of an answer; SplitwattError for a task or values that the format does not have.
-
-    Args:
-        answer: task -> arrays, as `splitwatt.engines.pipeline.postprocess` makes them.
-    """
+    """The bytes of an answer; SplitwattError for a task or values that the format does not have."""
     sections = []
     for task, fields in answer.items():
         if task not in _TAGS:

@@ -24,10 +24,9 @@ _BEYOND_PX, _FARTHEST_PX = 100.0, 100000.0
 def overlay(
     rgb: np.ndarray, answer: Answer, heads: Mapping[str, Head], min_score: float
 ) -> Image.Image:
-    """An RGB picture of a photograph with its answer drawn on it.
+    """A photograph, uint8 (H, W, 3), as an RGB picture with its answer drawn on it.
 
     Args:
-        rgb: the photograph, uint8 (H, W, 3).
         heads: the manifest's `postprocess`, for the classes' names.
         min_score: boxes below it are left out.
     """

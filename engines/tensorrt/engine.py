@@ -22,8 +22,7 @@ from splitwatt.engines.tensorrt.runners import BindingsRunner, TensorsRunner
 def open_engine(onnx_path: str, threads: Optional[int]) -> Engine:
     """The engine that was built from a part, or onnxruntime's where its record says so.
 
-    Raises:
-        EngineError: not built, built for another machine, damaged, or TensorRT is not installed.
+    EngineError: not built, built for another machine, damaged, or TensorRT is not installed.
     """
     return open_built(*import_tensorrt(), onnx_path, threads)
 
@@ -86,10 +85,7 @@ def machine(trt: Any, device: Device) -> versions.Machine:
 class TensorRTEngine(Engine):
     """One engine with one stream and buffers for its largest input; it runs once at a time.
 
-    Attributes:
-        device_s: the last run's time on the GPU without copies, s, from CUDA's events; None before
-            the first run.
-        record: the record of its build.
+    `device_s` is the time on the GPU without copies, from CUDA's events; `record` is of its build.
     """
 
     def __init__(self, trt: Any, device: Device, path: str, record: records.Record) -> None:

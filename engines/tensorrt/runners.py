@@ -15,10 +15,7 @@ from splitwatt.engines.tensorrt.memory import Device
 class TensorsRunner:
     """An execution context and the addresses of its tensors, which have names.
 
-    Args:
-        trt: the module `tensorrt`.
-        engine: a deserialised ICudaEngine.
-        device: current in this thread.
+    `engine` is a deserialised ICudaEngine; `device` is current in this thread.
     """
 
     def __init__(self, trt: Any, engine: Any, device: Device) -> None:

@@ -35,10 +35,6 @@ def build_bundle(
     Args:
         tell: prints a line of progress.
         placement: board or server; None: the board, and with TensorRT for RTX both.
-
-    Raises:
-        BundleError, EngineError, TargetError: it cannot be built, or TensorRT for RTX serves neither
-            end.
     """
     rtx = options.runtime == RTX
     ends = [placement] if placement else ["board", "server"] if rtx else ["board"]
@@ -67,11 +63,7 @@ def build_engines(
 ) -> Iterator[Dict[str, Any]]:
     """Build every part of one end of the link in turn, each in its own process.
 
-    Args:
-        bundle: opened with that end's parts.
-        placement: board or server.
-        options: with TensorRT for RTX, parts whose target it does not serve are left out.
-        tell: prints a line of progress.
+    With TensorRT for RTX, parts whose target it does not serve are left out.
 
     Returns:
         Of each part its name, the path of its record, and how many seconds it took.

@@ -65,7 +65,6 @@ def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Optio
     """Build one part, unless its engine exists; returns the path of its record.
 
     Args:
-        trt: the module `tensorrt` or `tensorrt_rtx`.
         driver: the module `pycuda.driver`; None for `tensorrt_rtx`, which builds without a GPU.
 
     Raises:

@@ -27,10 +27,9 @@ def build_engine(
     timing_cache: Optional[bytes],
     sm: str,
 ) -> Tuple[bytes, Optional[bytes]]:
-    """Build an engine.
+    """The serialised engine of a graph, and the timing cache for the next build.
 
     Args:
-        trt: the module `tensorrt`, or `tensorrt_rtx`.
         logger: of `make_logger`, the plugin library being loaded where the graph needs it.
         ranges: input -> (smallest, usual, largest) shape, or values where it is a shape tensor.
         flags: names in `BuilderFlag`.
@@ -38,9 +37,6 @@ def build_engine(
         timing_cache: the measurements of earlier builds, possibly empty; None for a runtime that has
             no such cache.
         sm: what TensorRT for RTX builds for, as "8.6".
-
-    Returns:
-        The serialised engine, and the timing cache for the next build where the runtime keeps one.
 
     Raises:
         RefusedError: the parser or the builder cannot run an operator of the graph.

@@ -32,13 +32,9 @@ def compile_native(
     """Compile the range coder, and for a GPU its TensorRT plugin; returns the libraries' paths.
 
     Args:
-        tell: prints a line of progress.
         again: rebuild existing libraries.
         cuda: whether to compile the plugin; None: if this machine has a GPU.
         folder: where the libraries go; another one in tests.
-
-    Raises:
-        EngineError: a compiler is missing, or refuses the sources.
     """
     coder = os.path.join(folder, CODER)
     installed = [coder] + (native.candidates() if folder == HERE else [])
@@ -106,8 +102,7 @@ def has_headers(build: str) -> bool:
 def cmake_commands(cmake: str, build: str, nvcc: str, sm: Optional[str]) -> List[List[str]]:
     """The commands that configure and build in an empty folder, in the words of CMake 3.10.
 
-    Args:
-        sm: the GPU's, as "5.3"; nvcc's own choice when None.
+    Without the GPU's SM ("5.3"), nvcc chooses.
     """
     configure = [cmake, "-DCMAKE_BUILD_TYPE=Release", "-DSPLITWATT_CUDA=ON", "-DNVCC=" + nvcc]
     if sm is not None:
