@@ -68,17 +68,11 @@ def verify(argv: List[str]) -> int:
         "Run a bundle's own photographs on this machine and compare with the outputs it carries.",
         "splitwatt verify bundles/cpu/ladon_r50@0.32",
     )
-    arguments.add_argument(
-        "bundle", metavar="BUNDLE", help="the bundle's folder, or a folder of bundles"
-    )
-    arguments.add_argument(
-        "--backend", default="cpu", help="what runs the parts (default: %(default)s)"
-    )
-    arguments.add_argument(
-        "--server-backend",
-        metavar="BACKEND",
-        help="what runs the server's parts (default: the same)",
-    )
+    add = arguments.add_argument
+    add("bundle", metavar="BUNDLE", help="the bundle's folder, or a folder of bundles")
+    add("--backend", default="cpu", help="what runs the parts (default: %(default)s)")
+    text = "what runs the server's parts (default: the same)"
+    add("--server-backend", metavar="BACKEND", help=text)
     options = arguments.parse_args(argv)
 
     from splitwatt.device_configs.names import check_known

@@ -1,13 +1,28 @@
 """The interface of every engine: the public method checks, the private one computes."""
 
-from typing import Dict, Mapping, NamedTuple, Optional, Sequence
+from typing import Dict, Mapping, NamedTuple, Optional, Sequence, TypeVar
 
 import numpy as np
 
 from splitwatt.device_configs.errors import EngineError
 from splitwatt.device_configs.names import suggestion
-from splitwatt.engines.backends.closing import Closing
 from splitwatt.engines.bundle.manifest import Port
+
+_Self = TypeVar("_Self", bound="Closing")
+
+
+class Closing:
+    """A context manager that closes itself at the end."""
+
+    def close(self) -> None:
+        """Release the resources; a second call does nothing."""
+        raise NotImplementedError
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
 
 class Built(NamedTuple):

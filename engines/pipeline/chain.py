@@ -7,13 +7,14 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
 import numpy as np
 
 from splitwatt.device_configs.errors import BundleError
-from splitwatt.engines.backends.base import Engine
-from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.backends import load_engine
+from splitwatt.engines.backends.base import Closing, Engine
+from splitwatt.engines.backends.strips import StripEngine, runs_on_strips
 from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.bundle.manifest import Part
 from splitwatt.engines.codecs import codec_of
 from splitwatt.engines.codecs.base import Codec
 from splitwatt.engines.pipeline.postprocess import TENSORS, Answer, Sizes, answer_of
-from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.engines.rangecoder.words import WORDS
 
 Tensors = Dict[str, np.ndarray]
@@ -21,6 +22,28 @@ Tensors = Dict[str, np.ndarray]
 Step = Tuple[str, Callable[[], Any]]
 # The tensors that hold an image's `Sizes`; parts may take the last two.
 SIZES = ("image_size", "valid_size", "input_size")
+
+
+class EngineStore(Closing):
+    """Engines by the SHA-256 of their part's file, backend and threads; `close` closes all."""
+
+    def __init__(self) -> None:
+        self._engines: Dict[Tuple[str, str, Optional[int]], Engine] = {}
+
+    def get(self, bundle: Bundle, part: Part, backend: str, threads: Optional[int]) -> Engine:
+        """The engine of a part, loaded when it is first asked for; errors as in `load_engine`."""
+        key = (part.sha256, backend, threads)
+        if key not in self._engines:
+            engine = load_engine(backend, bundle.part_path(part.name), threads)
+            if part.strips and runs_on_strips(engine, part.strips):
+                engine = StripEngine(engine, part.strips)
+            self._engines[key] = engine
+        return self._engines[key]
+
+    def close(self) -> None:
+        """Close every engine."""
+        while self._engines:
+            self._engines.popitem()[1].close()
 
 
 class PartsPipeline(Closing):

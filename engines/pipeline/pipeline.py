@@ -9,8 +9,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 import numpy as np
 
 from splitwatt.device_configs.errors import BitstreamError
-from splitwatt.engines.backends.base import fits
-from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.backends.base import Closing, fits
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Preprocess
 from splitwatt.engines.codecs.base import Codec

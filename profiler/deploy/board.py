@@ -6,7 +6,7 @@ import numpy as np
 
 from splitwatt.device_configs.names import check_known
 from splitwatt.engines.backends import BACKENDS
-from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.backends.base import Closing
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.profiler.client.client import TIMEOUT_S, Client
 from splitwatt.profiler.client.connection import Endpoint

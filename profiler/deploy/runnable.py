@@ -5,11 +5,11 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from splitwatt.device_configs.errors import UsageError
-from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.backends.base import Closing
 from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.pipeline.chain import EngineStore
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, LocalPipeline, Request, WholePipeline
 from splitwatt.engines.pipeline.postprocess import Answer
-from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.profiler.deploy.policy import Point, Policy
 
 
