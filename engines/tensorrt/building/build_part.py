@@ -50,9 +50,8 @@ def main(argv: List[str]) -> int:
     if options.target:
         load_target(options.target)
     trt, driver = import_runtime(options.runtime)
-    part = Bundle.open(path, "board").part(name)
-    bundle = Bundle.open(path, part.placement)
-    print(build_part(trt, driver, bundle, part, options))
+    bundle = Bundle.open(path, "board")
+    print(build_part(trt, driver, bundle, bundle.part(name), options))
     return 0
 
 
@@ -105,9 +104,8 @@ def build_part(trt: Any, driver: Any, bundle: Bundle, part: Part, options: Optio
         workspace = workspace_mb(options.workspace_mb, target) << 20
         record = _record(part, machine, precision, version, profile)
         try:
-            with contextlib.ExitStack() as current:
-                if driver is not None:
-                    current.enter_context(device)
+            current: Any = contextlib.ExitStack() if driver is None else device
+            with current:
                 engine, measured = builder.build_engine(
                     trt, logger, path, profile, flags, workspace, cache, machine.sm
                 )
