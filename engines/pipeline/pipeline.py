@@ -51,10 +51,9 @@ class _ImagePipeline(PartsPipeline):
             tensors.update(_inputs(Sizes(made.image_size, made.valid_size, made.input_size)))
             tensors["image"] = made.tensor
 
-        return [("preprocess", prepare), *self._rest(tensors)]
-
-    def _rest(self, tensors: Tensors) -> List[Step]:
-        raise NotImplementedError
+        encode: Step = ("encode", lambda: self.codec.encode(tensors))
+        rest = [*self._part_steps(tensors), encode] if self.split else self._to_answer(tensors)
+        return [("preprocess", prepare), *rest]
 
 
 class LocalPipeline(_ImagePipeline):
@@ -71,9 +70,6 @@ class LocalPipeline(_ImagePipeline):
             ImageError, EngineError: see `splitwatt.engines.pipeline.preprocess`, `splitwatt.engines.backends.base`.
         """
         return run_steps(self._steps(rgb, size, {}))
-
-    def _rest(self, tensors: Tensors) -> List[Step]:
-        return self._to_answer(tensors)
 
 
 class BoardPipeline(_ImagePipeline):
@@ -95,9 +91,6 @@ class BoardPipeline(_ImagePipeline):
         payload, stages = run_steps(self._steps(rgb, size, tensors))
         sizes = np.concatenate([tensors[name] for name in SIZES]).astype(np.int32)
         return Request(payload, sizes, stages)
-
-    def _rest(self, tensors: Tensors) -> List[Step]:
-        return [*self._part_steps(tensors), ("encode", lambda: self.codec.encode(tensors))]
 
 
 class ServerPipeline(PartsPipeline):
