@@ -47,7 +47,6 @@ def _check(name: str, found: Any, detail: str, missing: str, remedy: str) -> Che
 
 
 def _providers() -> List[Check]:
-    """The backends that are providers of onnxruntime."""
     try:
         import onnxruntime
 
@@ -107,7 +106,6 @@ def _detailed(check: Check, detail: Callable[[], str]) -> Check:
 
 
 def _cuda() -> List[Check]:
-    """CUDA's libraries and its compiler."""
     remedy = "install CUDA: https://developer.nvidia.com/cuda-downloads"
     if os.path.isfile(_JETSON):
         remedy = "sudo apt install nvidia-jetpack"

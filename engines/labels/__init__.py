@@ -9,8 +9,6 @@ _FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
 class _Numbers:
-    """Names for classes without labels."""
-
     def __getitem__(self, label: int) -> str:
         return str(label)
 

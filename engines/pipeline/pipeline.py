@@ -33,8 +33,6 @@ class Request(NamedTuple):
 
 
 class _ImagePipeline(PartsPipeline):
-    """The board's end, which takes an image."""
-
     placement = "board"
 
     def steps(self, rgb: np.ndarray, size: Optional[Tuple[int, int]] = None) -> List[Step]:

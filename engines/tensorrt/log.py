@@ -31,8 +31,6 @@ def make_logger(trt: Any) -> Any:
     """A TensorRT logger; its attribute `errors` holds the last errors, oldest first."""
 
     class Logger(trt.ILogger):  # type: ignore[misc]
-        """Keeps errors."""
-
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: List[str] = []

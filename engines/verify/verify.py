@@ -138,7 +138,6 @@ def compare_task(name: str, task: str, answer: Answer, expected: Arrays, longer_
 
 
 def _due(expected: Arrays, task: str) -> Arrays:
-    """The expected arrays of one task."""
     prefix = task + "."
     return {key[len(prefix) :]: expected[key] for key in expected if key.startswith(prefix)}
 

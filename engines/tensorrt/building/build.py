@@ -134,5 +134,4 @@ def memory_warning(available_mb: int, workspace_mb: int) -> str:
 
 
 def _available_mb() -> int:
-    """Free memory and swap in MiB."""
     return int(psutil.virtual_memory().available + psutil.swap_memory().free) >> 20
