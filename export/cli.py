@@ -179,10 +179,11 @@ def export(argv: list[str]) -> int:
     results = _export_all(requests, options.force)
     if options.build:
         from splitwatt.engines.tensorrt.building.build import build_bundle
+        from splitwatt.engines.tensorrt.building.build_part import Options
         from splitwatt.engines.tensorrt.versions import RTX
 
         for result in results:
-            result["engines"] = build_bundle(result["bundle"], note, RTX)["parts"]
+            result["engines"] = build_bundle(result["bundle"], note, Options(runtime=RTX))["parts"]
     if options.pack:
         _pack(results)
     if options.json:
