@@ -117,9 +117,9 @@ def compose(name: str, known: Mapping[str, System]) -> System:
 
 def _system(codec: InputCodec, inner: System) -> System:
     def build(rate: str | None) -> Network:
-        from splitwatt.export.networks.image_codecs import by_name
+        from splitwatt.export.networks.image_codecs import InputCompression, compressor
 
-        return by_name.network(codec.name, rate, inner, _preprocess(codec, inner))
+        return InputCompression(compressor(codec.name, rate), inner, _preprocess(codec, inner))
 
     return System(
         name=f"{codec.name}+{inner.name}",

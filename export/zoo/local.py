@@ -45,7 +45,7 @@ def _local(
 
 
 def _classifier(name: str, file: str, citation: str) -> System:
-    build = lazily("classification", "Classifier", name)
+    build = lazily("backbones", "WholeClassifier", name)
     _, preprocess, head = SC2_TASKS["classification"]
     return _local(
         name, "classification", head._replace(part="model"), preprocess, build, (file,), citation
