@@ -24,9 +24,8 @@ from splitwatt.export.spec import LoadedFile
 from splitwatt.export.tracing.cost import parameters
 from splitwatt.export.tracing.onnx_export import to_onnx
 from splitwatt.export.tracing.photos import photos
-from splitwatt.export.weights import compressai_files
 from splitwatt.export.weights.files import advice
-from splitwatt.export.zoo.offloading import SYSTEMS as WHOLE
+from splitwatt.export.zoo.whole import SYSTEMS
 from splitwatt.profiler.config.bundles import find_folder
 from tests.conftest import splitwatt
 
@@ -103,10 +102,16 @@ def test_every_row_of_the_list_is_found_by_its_name_and_rates():
 
 
 def test_files_are_those_that_the_packages_name():
-    for name, files in compressai_files.FILES.items():
+    for name in ("bmshj2018_factorized", "mbt2018_mean", "cheng2020_anchor"):
+        system = zoo.systems()[f"{name}+resnet50"]
         theirs = model_urls[name.replace("_", "-")]["mse"]
-        assert {q: compressai_files.PAGE + file for q, file in files.items()} == theirs
-    for system in WHOLE:
+        for rate in system.rates:
+            codec, _ = system.checkpoints(rate)
+            assert (codec.url, codec.paths) == (
+                theirs[int(rate)],
+                (theirs[int(rate)].split("/")[-1],),
+            )
+    for system in (row for row in SYSTEMS if row.family == "whole"):
         (checkpoint,) = system.checkpoints(None)
         if "s3" in system.name:  # timm's
             continue
