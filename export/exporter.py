@@ -229,9 +229,9 @@ def _entropy(
     network: Network, folder: Path, parts: list[manifest_parts.Part]
 ) -> tuple[CodecSpec | None, EncoderSize | None]:
     """Write the entropy tables of a split system; returns its codec and its encoder's size."""
-    coding = network.coding()
-    if coding is None:
+    if network.codec is None:
         return None, None
+    coding = network.codec.coding()
     deployed = sum(part.bytes for part in parts if part.placement != "server")
     files = []
     for index, tables in enumerate(coding.tables, 1):
