@@ -14,7 +14,6 @@ from splitwatt.device_configs.targets import Target
 from splitwatt.engines.bundle import manifest as manifest_parts
 from splitwatt.engines.bundle.arrays import unpacked_bytes
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.bundle.declare import read_record
 from splitwatt.engines.bundle.manifest import (
     CodecSpec,
     EncoderSize,
@@ -26,7 +25,7 @@ from splitwatt.engines.bundle.manifest import (
 )
 from splitwatt.engines.bundle.model_name import FP32
 from splitwatt.engines.verify.samples import make_samples, write_manifest
-from splitwatt.export.compat import Report as Fit
+from splitwatt.export.compat.fit import lines_of as fit_lines
 from splitwatt.export.labels import read_labels, with_labels
 from splitwatt.export.precision.bundle import convert, state_trials
 from splitwatt.export.precision.error import lines_of
@@ -76,7 +75,7 @@ def export(request: Request, report: Report) -> tuple[Manifest, list[str]]:
         views = [_View(photo, network) for photo in samples(request.system.preprocess)]
         trace = _View(_small(samples(request.system.preprocess)[0], request, network), network)
         parts: list[manifest_parts.Part] = []
-        fits: list[Fit] = []
+        fits: list[PartFit] = []
         for part in network.parts():
             report(part.name, 1.0)
             entries, fit = _part(part, request, folder, trace, views, network, notes)
@@ -91,7 +90,7 @@ def export(request: Request, report: Report) -> tuple[Manifest, list[str]]:
         manifest = _state_rounding(request, folder, taken)
         if request.coder == IN_GRAPH and manifest.split:
             manifest = add_coder(folder, manifest)
-        lines = [line for fit in fits for line in fit.lines()]
+        lines = [line for fit in fits for line in fit_lines(fit)]
         return manifest, lines + [line for entry in manifest.rounding for line in lines_of(entry)]
 
 
@@ -169,7 +168,7 @@ def _part(
     views: list[_View],
     network: Network,
     notes: list[str],
-) -> tuple[list[manifest_parts.Part], Fit]:
+) -> tuple[list[manifest_parts.Part], PartFit]:
     """Trace, compare and write one part; returns its pieces and a report of the changes."""
     target = request.server_target if part.placement == "server" else request.target
     model = to_onnx(part, trace.tensors, target.opset, target.ir_version)
@@ -257,7 +256,7 @@ def _state_rounding(request: Request, folder: Path, photos: list[str]) -> Manife
 def _manifest(
     request: Request,
     parts: list[manifest_parts.Part],
-    fits: list[Fit],
+    fits: list[PartFit],
     codec: CodecSpec | None,
     size: EncoderSize | None,
     heads: dict[str, Head],
@@ -279,7 +278,7 @@ def _manifest(
         preprocess=system.preprocess,
         published_preprocess=dict(system.published_preprocess),
         parts=parts,
-        compat=[read_record(PartFit, fit.to_json(), "compat") for fit in fits],
+        compat=fits,
         rounding=[],
         encoder_size_bytes=size,
         codec=codec,

@@ -374,7 +374,7 @@ def _write(
         macs = sum(macs_of(node, view) or 0 for node in piece.model.graph.node)
         params = _params(piece.model)
         entries.append(write_piece(folder, piece, feed, part, target, params, macs, None))
-    return entries, [read_record(PartFit, placed.report.to_json(), "compat")]
+    return entries, [placed.report]
 
 
 def _params(model: onnx.ModelProto) -> int:

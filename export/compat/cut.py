@@ -15,29 +15,15 @@ from onnx import ModelProto, NodeProto
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
+from splitwatt.engines.bundle.manifest import CrossingTensor
 from splitwatt.export.compat.check import Finding, check_node
 from splitwatt.export.compat.macs import PRODUCTS, macs_of, sized
 from splitwatt.export.compat.tables import Table
-from splitwatt.export.compat.view import View, uses_of, view_of
+from splitwatt.export.compat.view import Shape, View, uses_of, view_of
 
 # A tensor that crosses is copied between two memories; starting a copy costs as much as so many bytes.
 _COPY_OVERHEAD_BYTES = 64 * 1024
 _NEVER = 1 << 29
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """A tensor that the first half makes and the second half needs; None for unknown sizes.
-
-    as_dtype: its type while it crosses, if TensorRT has no `dtype`.
-    largest: its largest shape if its length depends on the image's content, else None.
-    """
-
-    name: str
-    dtype: str
-    as_dtype: str
-    shape: tuple[int | None, ...] | None
-    largest: tuple[int | None, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -48,13 +34,15 @@ class Cut:
         prefix: indices of the nodes that the table's runtime runs, with all that they need.
         remainder: the other nodes' indices.
         crossing: the tensors that the remainder takes from the prefix.
+        largest: crossing tensor -> its largest shape, if its length depends on the image's content.
         reasons: why nodes of the remainder do not fit.
         macs_prefix, macs_total: multiply-accumulates, None if sizes are unknown.
     """
 
     prefix: tuple[int, ...]
     remainder: tuple[int, ...]
-    crossing: tuple[Crossing, ...]
+    crossing: tuple[CrossingTensor, ...]
+    largest: Mapping[str, Shape]
     reasons: tuple[Finding, ...]
     macs_prefix: int | None
     macs_total: int | None
@@ -229,19 +217,21 @@ def _cut(
     crossing = [name for name, index in makers.items() if index in prefix and name in taken]
     macs = [macs_of(node, counted) for node in counted.graph.node]
     bounded = sized(model, None)
+    largest = {name: bounded.shape(name) for name in crossing}
     return Cut(
         prefix=tuple(sorted(prefix)),
         remainder=tuple(remainder),
-        crossing=tuple(_crossing(name, view, bounded, table) for name in crossing),
+        crossing=tuple(_crossing(name, view, table) for name in crossing),
+        largest={name: s for name, s in largest.items() if s and s != view.shape(name)},
         reasons=tuple(finding for index in sorted(misfits) for finding in misfits[index]),
         macs_prefix=_total(macs[index] for index in sorted(prefix)),
         macs_total=_total(macs),
     )
 
 
-def _crossing(name: str, view: View, bounded: View, table: Table) -> Crossing:
-    dtype, shape, largest = view.dtype(name) or "float32", view.shape(name), bounded.shape(name)
-    return Crossing(name, dtype, table.cast(dtype), shape, largest if largest != shape else None)
+def _crossing(name: str, view: View, table: Table) -> CrossingTensor:
+    dtype = view.dtype(name) or "float32"
+    return CrossingTensor(name, dtype, table.cast(dtype), view.shape(name))
 
 
 def _total(macs: object) -> int | None:

@@ -9,7 +9,8 @@ import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto, helper
 
 from splitwatt.device_configs.errors import ExportError
-from splitwatt.export.compat.cut import Crossing, Cut
+from splitwatt.engines.bundle.manifest import CrossingTensor
+from splitwatt.export.compat.cut import Cut
 from splitwatt.export.compat.view import uses_of
 
 
@@ -45,7 +46,7 @@ def extract(model: ModelProto, cut: Cut, prefix: str = "cut") -> tuple[ModelProt
 
 
 def _cross(
-    crossing: Crossing,
+    crossing: CrossingTensor,
     port: str,
     outputs: set[str],
     first: list[NodeProto],
@@ -70,7 +71,7 @@ def _element(dtype: str) -> int:
     return int(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
-def _port(name: str, crossing: Crossing, as_made: bool = False) -> ValueInfoProto:
+def _port(name: str, crossing: CrossingTensor, as_made: bool = False) -> ValueInfoProto:
     element = _element(crossing.dtype if as_made else crossing.as_dtype)
     shape: Sequence[int | str] | None = None
     if crossing.shape is not None:

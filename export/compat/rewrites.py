@@ -7,12 +7,12 @@ and to rounding on floats, or None if it cannot. It is applied only to nodes tha
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
+from splitwatt.engines.bundle.manifest import RewrittenNode
 from splitwatt.export.compat.check import check_node
 from splitwatt.export.compat.tables import Table
 from splitwatt.export.compat.view import View, attribute_of, label_of, view_of
@@ -20,16 +20,6 @@ from splitwatt.export.compat.view import View, attribute_of, label_of, view_of
 _FLOATS = ("float16", "float32", "float64")
 _INTEGERS = ("int8", "int32", "int64")
 _LARGEST_K = 3840  # of TensorRT's TopK layer
-
-
-@dataclass(frozen=True)
-class Rewritten:
-    """A node that was replaced: its name, its operator, the operators in its place, and why."""
-
-    node_name: str
-    op_type: str
-    into: tuple[str, ...]
-    reason: str
 
 
 class Builder:
@@ -288,13 +278,13 @@ REWRITES: dict[str, Rewrite] = {
 }
 
 
-def rewrite(model: ModelProto, table: Table) -> list[Rewritten]:
+def rewrite(model: ModelProto, table: Table) -> list[RewrittenNode]:
     """Rewrite, in place, every node that does not fit `table` and has a rewrite."""
     return _rewrite_graph(model.graph, view_of(model), table)
 
 
-def _rewrite_graph(graph: GraphProto, view: View, table: Table) -> list[Rewritten]:
-    done: list[Rewritten] = []
+def _rewrite_graph(graph: GraphProto, view: View, table: Table) -> list[RewrittenNode]:
+    done: list[RewrittenNode] = []
     nodes: list[NodeProto] = []
     for node, seen in zip(graph.node, view.graph.node, strict=True):
         bodies = [a.g for a in node.attribute if a.type == AttributeProto.GRAPH]
@@ -307,8 +297,8 @@ def _rewrite_graph(graph: GraphProto, view: View, table: Table) -> list[Rewritte
             nodes.append(node)
             continue
         nodes += new
-        into = tuple(n.op_type for n in new if n.op_type not in ("Constant", "Identity"))
-        done.append(Rewritten(label_of(node), node.op_type, into, findings[0].reason))
+        into = [n.op_type for n in new if n.op_type not in ("Constant", "Identity")]
+        done.append(RewrittenNode(label_of(node), node.op_type, into, findings[0].reason))
     if done:
         del graph.node[:]
         graph.node.extend(nodes)

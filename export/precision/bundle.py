@@ -22,7 +22,8 @@ from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Manifest, Part
 from splitwatt.engines.bundle.model_name import FP32
 from splitwatt.engines.verify.samples import write_manifest
-from splitwatt.export.compat import Table, tables_of
+from splitwatt.export.compat.fit import tables_of
+from splitwatt.export.compat.tables import Table
 from splitwatt.export.precision.error import Board, measure
 from splitwatt.export.precision.graph import to_fp16, to_int8, to_tf32
 from splitwatt.export.precision.int8_images import calibration_images

@@ -21,8 +21,9 @@ import onnx
 from onnx import helper, numpy_helper
 
 from splitwatt.device_configs.errors import ExportError
-from splitwatt.export.compat import Table, check_model
+from splitwatt.export.compat.check import check_model
 from splitwatt.export.compat.macs import PRODUCTS
+from splitwatt.export.compat.tables import Table
 
 Arrays = dict[str, np.ndarray]
 # float32 has 24 bits of which TF32 keeps 11: multiplying by 2**13 + 1 splits them (Veltkamp).

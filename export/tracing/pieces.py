@@ -20,7 +20,7 @@ from splitwatt.device_configs.files import sha256_file, write_atomic
 from splitwatt.device_configs.targets import Target
 from splitwatt.engines.bundle import manifest as manifest_parts
 from splitwatt.engines.bundle.manifest import Port
-from splitwatt.export.compat import Piece, Report, fit
+from splitwatt.export.compat.fit import Piece, fit
 from splitwatt.export.compat.macs import PRODUCTS, macs_of, sized
 from splitwatt.export.compat.view import opset_of, shape_of, type_name
 from splitwatt.export.spec import Part
@@ -47,7 +47,7 @@ class Placed:
 
     pieces: tuple[Piece, ...]
     feeds: tuple[Arrays, ...]
-    report: Report
+    report: manifest_parts.PartFit
 
 
 def place(model: onnx.ModelProto, part: Part, target: Target, runs: Sequence[Run]) -> Placed:

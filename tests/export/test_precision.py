@@ -19,7 +19,8 @@ from splitwatt.engines.bundle.manifest import Manifest
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, ServerPipeline
 from splitwatt.engines.verify.verify import verify
-from splitwatt.export.compat import check_model, load_table
+from splitwatt.export.compat.check import check_model
+from splitwatt.export.compat.tables import load_table
 from splitwatt.export.precision.error import lines_of
 from splitwatt.export.precision.graph import _round_tf32, to_fp16, to_int8, to_tf32
 from splitwatt.export.precision.int8_images import calibration_images

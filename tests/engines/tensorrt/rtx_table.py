@@ -46,7 +46,9 @@ from splitwatt.engines.tensorrt.log import Log
 from splitwatt.engines.tensorrt.shapes import image_range, profile_of
 from splitwatt.engines.verify.samples import write_manifest
 from splitwatt.export import exporter, zoo
-from splitwatt.export.compat import Fitted, check_model, fit, load_table, tables_of
+from splitwatt.export.compat.check import check_model
+from splitwatt.export.compat.fit import Fitted, fit, tables_of
+from splitwatt.export.compat.tables import load_table
 from splitwatt.export.precision.error import Board
 from splitwatt.export.precision.graph import to_fp16, to_int8
 from splitwatt.export.precision.int8_images import calibration_images

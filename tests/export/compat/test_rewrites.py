@@ -6,7 +6,10 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
-from splitwatt.export.compat import REWRITES, check_model, fold, load_table, rewrite
+from splitwatt.export.compat.check import check_model
+from splitwatt.export.compat.fold import fold
+from splitwatt.export.compat.rewrites import REWRITES, rewrite
+from splitwatt.export.compat.tables import load_table
 from tests.export.compat.graphs import Constant, Input, branching, graph
 
 RANDOM = np.random.RandomState(7)
