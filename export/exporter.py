@@ -12,7 +12,6 @@ import torch
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.device_configs.targets import Target
 from splitwatt.engines.bundle import manifest as manifest_parts
-from splitwatt.engines.bundle.arrays import unpacked_bytes
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import (
     CodecSpec,
@@ -20,7 +19,6 @@ from splitwatt.engines.bundle.manifest import (
     Head,
     Manifest,
     PartFit,
-    TablesFile,
     Weights,
 )
 from splitwatt.engines.bundle.model_name import FP32
@@ -47,6 +45,7 @@ from splitwatt.export.tracing.pieces import (
     params_after,
     place,
     write_piece,
+    write_tables,
 )
 from splitwatt.export.weights.checkpoints import read
 from splitwatt.export.weights.random_weights import seeded
@@ -231,14 +230,12 @@ def _entropy(
     coding = network.coding()
     if coding is None:
         return None, None
+    files = [
+        write_tables(folder / ("tables.npz" if index == 1 else f"tables.{index}.npz"), tables)
+        for index, tables in enumerate(coding.tables, 1)
+    ]
     deployed = sum(part.bytes for part in parts if part.placement != "server")
-    files = []
-    for index, tables in enumerate(coding.tables, 1):
-        file = "tables.npz" if index == 1 else f"tables.{index}.npz"
-        path = folder / file
-        tables.save(str(path))
-        deployed += path.stat().st_size
-        files.append(TablesFile(file, sha256_file(str(path)), tables.id, unpacked_bytes(str(path))))
+    deployed += sum((folder / entry.file).stat().st_size for entry in files)
     size = EncoderSize(4 * parameters(network.encoder_modules), deployed)
     return CodecSpec(coding.kind, files, coding.quality), size
 

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.export.replacing import replacing
 
 
-def place_of(bundle: Path) -> Path:
-    """The folder of the board's half of `bundles/nano/MODEL`: `bundles/nano-board/MODEL`."""
-    return bundle.parent.with_name(f"{bundle.parent.name}-board") / bundle.name
+def link_files(bundle: Path, names: Iterable[str], folder: Path) -> None:
+    """Copy files of a bundle to another folder, with hard links where the file system has them."""
+    for name in names:
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(bundle / name, target)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(bundle / name, target)
 
 
 def pack_board(path: Path) -> tuple[Path, int, int]:
-    """Write the board's half of a bundle, with hard links where the file system has them.
+    """Write the board's half of `bundles/nano/MODEL` to `bundles/nano-board/MODEL`.
 
     The manifest stays as it is, so both ends name the bundle by the same hash.
 
@@ -29,14 +36,8 @@ def pack_board(path: Path) -> tuple[Path, int, int]:
     """
     bundle = Bundle.open(str(path))
     own = bundle.files(without="server")
-    out = place_of(path)
+    out = path.parent.with_name(f"{path.parent.name}-board") / path.name
     with replacing(out) as folder:
-        for file in own:
-            target = folder / file
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(path / file, target)
-            except OSError:  # another file system, or one without links
-                shutil.copyfile(path / file, target)
+        link_files(path, own, folder)
     sizes = {file: (path / file).stat().st_size for file in bundle.files()}
     return out, sum(sizes[file] for file in own), sum(sizes.values())

@@ -7,13 +7,13 @@ and `plan_cut` cuts the rest again.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_flow
+from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from splitwatt.engines.bundle.manifest import CrossingTensor
 from splitwatt.export.compat.check import Finding, check_node
@@ -65,19 +65,15 @@ def plan_cut(
     Returns:
         None if the whole model fits; a cut with an empty `prefix` if no product fits.
     """
-    view = view_of(model)
-    nodes = list(model.graph.node)
-    misfits = _misfits(view, table)
-    if not misfits:
+    graph = _Graph(model, table)
+    if not graph.misfits:
         return None
     counted = sized(model, sizes)
-    makers = _makers(nodes)
-    lost = _followers(nodes, makers, misfits)
-    core = _needed(
-        nodes, makers, [i for i in range(len(nodes)) if i not in lost and _is_product(nodes[i])]
-    )
-    prefix = _cheapest(nodes, makers, core, lost, counted) if core else set()
-    return _cut(model, nodes, makers, prefix, misfits, view, counted, table)
+    lost = graph.followers(graph.misfits)
+    core = graph.needed(set(graph.products) - lost)
+    prefix = graph.cheapest(core, lost, counted) if core else set()
+    reasons = [finding for findings in graph.misfits.values() for finding in findings]
+    return graph.cut(prefix, reasons, counted)
 
 
 def plan_return(model: ModelProto, table: Table) -> Cut | None:
@@ -89,109 +85,100 @@ def plan_return(model: ModelProto, table: Table) -> Cut | None:
     Returns:
         None if no such product follows a misfit.
     """
-    view = view_of(model)
-    nodes = list(model.graph.node)
-    makers = _makers(nodes)
-    misfits = _misfits(view, table)
-    after = _followers(nodes, makers, misfits)
+    graph = _Graph(model, table)
+    view = graph.view
+    after = graph.followers(graph.misfits) - set(graph.misfits)
     again = [
-        i for i in sorted(after - set(misfits)) if _is_product(nodes[i])
-        and view.constant(nodes[i].input[1]) is not None
+        i for i in graph.products if i in after
+        and view.constant(graph.nodes[i].input[1]) is not None
     ]  # fmt: skip
     if not again:
         return None
     # The products that depend on no other of them, and the misfits before them.
-    later = _followers(nodes, makers, again)
-    waited = [i for i in _needed(nodes, makers, again) - later if i in misfits]
-    core = _needed(nodes, makers, waited)
-    prefix = _cheapest(nodes, makers, core, later, view)
-    return _cut(model, nodes, makers, prefix, {}, view, view, table)
+    later = graph.followers(again)
+    core = graph.needed((graph.needed(again) - later) & set(graph.misfits))
+    return graph.cut(graph.cheapest(core, later, view), [], view)
 
 
-def _misfits(view: View, table: Table) -> dict[int, list[Finding]]:
-    """Node -> why the table's runtime does not run it."""
-    checked = {i: check_node(node, view, table) for i, node in enumerate(view.graph.node)}
-    return {index: findings for index, findings in checked.items() if findings}
+class _Graph:
+    """A model's main graph: its nodes in topological order, and those that do not fit a table."""
 
+    def __init__(self, model: ModelProto, table: Table) -> None:
+        self.model, self.table, self.view = model, table, view_of(model)
+        self.nodes = list(model.graph.node)
+        self.uses = [uses_of(node) for node in self.nodes]
+        self.makers = {name: i for i, node in enumerate(self.nodes) for name in node.output if name}
+        checked = {i: check_node(n, self.view, table) for i, n in enumerate(self.view.graph.node)}
+        self.misfits = {index: findings for index, findings in checked.items() if findings}
+        self.products = [i for i, node in enumerate(self.nodes) if node.op_type in PRODUCTS]
 
-def _is_product(node: NodeProto) -> bool:
-    return node.op_type in PRODUCTS
+    def followers(self, first: Iterable[int]) -> set[int]:
+        """`first` and every node that depends on one of them."""
+        followers = set(first)
+        for index, uses in enumerate(self.uses):
+            if any(self.makers.get(name) in followers for name in uses):
+                followers.add(index)
+        return followers
 
+    def needed(self, last: Iterable[int]) -> set[int]:
+        """`last` and every node that they depend on."""
+        needed = set(last)
+        for index in reversed(range(len(self.nodes))):
+            if index in needed:
+                needed |= {self.makers[name] for name in self.uses[index] if name in self.makers}
+        return needed
 
-def _makers(nodes: Sequence[NodeProto]) -> dict[str, int]:
-    return {name: index for index, node in enumerate(nodes) for name in node.output if name}
+    def cheapest(self, core: set[int], lost: set[int], view: View) -> set[int]:
+        """The nodes before the cheapest cut between `core` and `lost`: a minimum cut of a flow network.
 
-
-def _followers(
-    nodes: Sequence[NodeProto], makers: Mapping[str, int], first: Collection[int]
-) -> set[int]:
-    """`first` and every node that depends on one of them; nodes are in topological order."""
-    followers = set(first)
-    for index, node in enumerate(nodes):
-        if any(makers.get(name) in followers for name in uses_of(node)):
-            followers.add(index)
-    return followers
-
-
-def _needed(
-    nodes: Sequence[NodeProto], makers: Mapping[str, int], last: Collection[int]
-) -> set[int]:
-    """`last` and every node that they depend on."""
-    needed = set(last)
-    for index in reversed(range(len(nodes))):
-        if index in needed:
-            needed |= {makers[name] for name in uses_of(nodes[index]) if name in makers}
-    return needed
-
-
-def _cheapest(
-    nodes: Sequence[NodeProto],
-    makers: Mapping[str, int],
-    core: set[int],
-    lost: set[int],
-    view: View,
-) -> set[int]:
-    """The nodes before the cheapest cut between `core` and `lost`: a minimum cut of a flow network.
-
-    A node of the network per node of the graph, and one per tensor: node -> tensor costs the copy,
-    tensor -> user and user -> maker cost more than any cut.
-    """
-    count = len(nodes)
-    users: dict[str, list[int]] = {}
-    for index, node in enumerate(nodes):
-        for name in uses_of(node):
-            if name in makers:
+        A node of the network per node of the graph, and one per tensor: node -> tensor costs the copy,
+        tensor -> user and user -> maker cost more than any cut.
+        """
+        count = len(self.nodes)
+        users: dict[str, list[int]] = {}
+        for index, uses in enumerate(self.uses):
+            for name in uses & self.makers.keys():
                 users.setdefault(name, []).append(index)
-    source, sink = count + len(users), count + len(users) + 1
-    edges: dict[tuple[int, int], int] = {}
-    for offset, (name, indices) in enumerate(users.items()):
-        edges[makers[name], count + offset] = _copy_cost(name, view)
-        for index in indices:
-            edges[count + offset, index] = _NEVER
-            edges[index, makers[name]] = _NEVER
-    edges.update({(source, index): _NEVER for index in core})
-    edges.update({(index, sink): _NEVER for index in lost})
-    rows, columns = zip(*edges, strict=True)
-    capacity = csr_array(
-        (np.fromiter(edges.values(), np.int32), (rows, columns)), (sink + 1, sink + 1)
-    )
-    rest = (capacity - maximum_flow(capacity, source, sink).flow).tocsr()
-    after = _reaching(sink, rest)
-    return {index for index in range(count) if index not in after}
+        source, sink = count + len(users), count + len(users) + 1
+        edges: dict[tuple[int, int], int] = {}
+        for offset, (name, indices) in enumerate(users.items()):
+            edges[self.makers[name], count + offset] = _copy_cost(name, view)
+            for index in indices:
+                edges[count + offset, index] = _NEVER
+                edges[index, self.makers[name]] = _NEVER
+        edges.update({(source, index): _NEVER for index in core})
+        edges.update({(index, sink): _NEVER for index in lost})
+        rows, columns = zip(*edges, strict=True)
+        capacity = csr_array(
+            (np.fromiter(edges.values(), np.int32), (rows, columns)), (sink + 1, sink + 1)
+        )
+        rest = (capacity - maximum_flow(capacity, source, sink).flow).T.tocsr()
+        rest.eliminate_zeros()
+        # The nodes from which something could still flow to the sink.
+        after = set(breadth_first_order(rest, sink, return_predecessors=False).tolist())
+        return {index for index in range(count) if index not in after}
 
+    def cut(self, prefix: set[int], reasons: Sequence[Finding], counted: View) -> Cut:
+        """The cut after these nodes, its products counted in the view `counted`."""
+        remainder = [index for index in range(len(self.nodes)) if index not in prefix]
+        taken = {name for index in remainder for name in self.uses[index]}
+        crossing = [n for n, index in self.makers.items() if index in prefix and n in taken]
+        macs = [macs_of(node, counted) for node in counted.graph.node]
+        bounded = sized(self.model, None)
+        largest = {name: bounded.shape(name) for name in crossing}
+        return Cut(
+            prefix=tuple(sorted(prefix)),
+            remainder=tuple(remainder),
+            crossing=tuple(self._crossing(name) for name in crossing),
+            largest={name: s for name, s in largest.items() if s and s != self.view.shape(name)},
+            reasons=tuple(reasons),
+            macs_prefix=_total([macs[index] for index in prefix]),
+            macs_total=_total(macs),
+        )
 
-def _reaching(sink: int, rest: csr_array) -> set[int]:
-    """The nodes from which something could still flow to `sink`."""
-    into = rest.tocsc()
-    reaching, waiting = {sink}, [sink]
-    while waiting:
-        column = waiting.pop()
-        span = slice(into.indptr[column], into.indptr[column + 1])
-        for row, left in zip(into.indices[span], into.data[span], strict=True):
-            if left > 0 and int(row) not in reaching:
-                reaching.add(int(row))
-                waiting.append(int(row))
-    return reaching
+    def _crossing(self, name: str) -> CrossingTensor:
+        dtype = self.view.dtype(name) or "float32"
+        return CrossingTensor(name, dtype, self.table.cast(dtype), self.view.shape(name))
 
 
 def _copy_cost(name: str, view: View) -> int:
@@ -202,38 +189,6 @@ def _copy_cost(name: str, view: View) -> int:
     return (_COPY_OVERHEAD_BYTES + size) // 1024
 
 
-def _cut(
-    model: ModelProto,
-    nodes: Sequence[NodeProto],
-    makers: Mapping[str, int],
-    prefix: set[int],
-    misfits: Mapping[int, list[Finding]],
-    view: View,
-    counted: View,
-    table: Table,
-) -> Cut:
-    remainder = [index for index in range(len(nodes)) if index not in prefix]
-    taken = {name for index in remainder for name in uses_of(nodes[index])}
-    crossing = [name for name, index in makers.items() if index in prefix and name in taken]
-    macs = [macs_of(node, counted) for node in counted.graph.node]
-    bounded = sized(model, None)
-    largest = {name: bounded.shape(name) for name in crossing}
-    return Cut(
-        prefix=tuple(sorted(prefix)),
-        remainder=tuple(remainder),
-        crossing=tuple(_crossing(name, view, table) for name in crossing),
-        largest={name: s for name, s in largest.items() if s and s != view.shape(name)},
-        reasons=tuple(finding for index in sorted(misfits) for finding in misfits[index]),
-        macs_prefix=_total(macs[index] for index in sorted(prefix)),
-        macs_total=_total(macs),
-    )
-
-
-def _crossing(name: str, view: View, table: Table) -> CrossingTensor:
-    dtype = view.dtype(name) or "float32"
-    return CrossingTensor(name, dtype, table.cast(dtype), view.shape(name))
-
-
-def _total(macs: object) -> int | None:
-    counts = list(macs)  # type: ignore[call-overload]
-    return None if None in counts else sum(counts)
+def _total(macs: Sequence[int | None]) -> int | None:
+    known = [count for count in macs if count is not None]
+    return sum(known) if len(known) == len(macs) else None

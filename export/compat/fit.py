@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -134,8 +135,7 @@ def fit_to(
     ir_limit: int | None = None,
 ) -> Fitted:
     """Like `fit`, for two operator tables; without `tensorrt` the part stays whole."""
-    whole = ModelProto()
-    whole.CopyFrom(model)
+    whole = copy.deepcopy(model)
     rewritten = rewrite(whole, runtime)
     if tensorrt is None:
         _demand(check_model(whole, runtime, opset_limit, ir_limit), name, target)

@@ -49,7 +49,7 @@ def convert(
         ExportError: nothing to convert, or a graph that does not fit or overflows in it.
     """
     images, named = calibration_images(calibration) if precision == "int8" else ([], None)
-    parts = _convertible(bundle.manifest)
+    parts = [part for part in bundle.manifest.placed("board") if part.runtime == "tensorrt"]
     if not parts:
         raise ExportError(
             f"no part of {bundle.manifest.model} runs on {bundle.manifest.target}'s TensorRT",
@@ -61,7 +61,9 @@ def convert(
         tables = _tables(part)
         if precision == "int8":
             with Board(bundle) as board:
-                graphs[part.name] = to_int8(model, board.feeds(part, images), tables)
+                graphs[part.name] = to_int8(
+                    model, (board.run(image, False).fed[part.name] for image in images), tables
+                )
         else:
             graphs[part.name] = to_fp16(model, tables)
     with _variant(bundle, graphs, precision) as other:
@@ -104,10 +106,6 @@ def state_trials(bundle: Bundle, photos: Sequence[str]) -> Manifest:
 
 def _tables(part: Part) -> list[Table]:
     return [table for table in tables_of(load_target(part.target)) if table is not None]
-
-
-def _convertible(manifest: Manifest) -> list[Part]:
-    return [part for part in manifest.placed("board") if part.runtime == "tensorrt"]
 
 
 @contextlib.contextmanager
