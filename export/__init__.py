@@ -3,7 +3,7 @@
 The sub-folders import each other one way: those on a line only from lines above it.
 
     spec, compat, graphs, labels, replacing, experiment               what a model is; what a target runs
-    ports, packing, precision, tracing                                graphs, and graphs in fp16 and int8
+    ports, precision, tracing                                         graphs, and graphs in fp16 and int8
     weights                                                           checkpoints and random weights
     calibrate
     own_graphs

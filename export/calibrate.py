@@ -22,9 +22,8 @@ from splitwatt.engines.pipeline.pipeline import BoardPipeline
 from splitwatt.engines.rangecoder import RangeCoder, Tables
 from splitwatt.engines.rangecoder.tables import TOTAL
 from splitwatt.engines.verify.samples import make_samples, write_manifest
-from splitwatt.export.packing import link_files
 from splitwatt.export.precision.bundle import state_trials
-from splitwatt.export.replacing import check_place, replacing
+from splitwatt.export.replacing import check_place, link_files, replacing
 from splitwatt.export.tracing.in_graph import add_coder
 from splitwatt.export.tracing.pieces import write_tables
 

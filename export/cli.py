@@ -198,7 +198,7 @@ def export(argv: list[str]) -> int:
 
 def _pack(results: list[dict[str, Any]]) -> None:
     """Write the board's half of each bundle, and report their size."""
-    from splitwatt.export.packing import pack_board
+    from splitwatt.export.replacing import pack_board
 
     sums = [0, 0]
     for result in results:

@@ -23,11 +23,11 @@ from splitwatt.engines.bundle.manifest import (
     PartFit,
 )
 from splitwatt.export.compat.check import Finding, check_model
-from splitwatt.export.compat.cut import Cut, plan_cut, plan_return
-from splitwatt.export.compat.extract import extract
+from splitwatt.export.compat.cut import Cut, extract, plan_cut, plan_return
 from splitwatt.export.compat.fold import fold
 from splitwatt.export.compat.rewrites import rewrite
 from splitwatt.export.compat.tables import Table, load_table
+from splitwatt.export.compat.view import Shape
 
 _SAID = {
     WHOLE: "TensorRT runs all of it",
@@ -49,7 +49,7 @@ class Piece:
     name: str
     runtime: str
     model: ModelProto
-    largest: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
+    largest: Mapping[str, Shape] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -172,46 +172,32 @@ def _pieces(
     """A part as pieces that TensorRT and onnxruntime run in turn, and the cuts between them."""
     pieces: list[Piece] = []
     cuts: list[Cut] = []
-    largest: dict[str, tuple[int | None, ...]] = {}
-
-    def add(runtime: str, graph: ModelProto) -> None:
+    largest: dict[str, Shape] = {}
+    at = dict(sizes or {})
+    rest: ModelProto | None = model
+    while rest is not None:
+        for_tensorrt = len(pieces) % 2 == 0
+        cut = plan_cut(rest, table, at) if for_tensorrt else plan_return(rest, table)
+        for_tensorrt = for_tensorrt and (cut is None or bool(cut.prefix))
+        head, tail = rest, None
+        if cut is not None:
+            if cut.prefix:
+                prefix = f"{name}_cut{len(cuts) + 1}" if cuts else f"{name}_cut"
+                head, tail = extract(rest, cut, prefix)
+                taken = tail.graph.input[len(tail.graph.input) - len(cut.crossing) :]
+                for crossing, port in zip(cut.crossing, taken, strict=True):
+                    shape = cut.largest.get(crossing.name)
+                    if shape is not None:
+                        largest[port.name] = shape
+                        if None not in shape:
+                            at[port.name] = [side or 0 for side in shape]
+            cuts.append(cut)
+        known = {v.name: largest[v.name] for v in head.graph.input if v.name in largest}
         number = f".{len(pieces) + 1}" if pieces else ""
-        inputs = [v.name for v in graph.graph.input] if runtime == "tensorrt" else []
-        known = {port: largest[port] for port in inputs if port in largest}
-        pieces.append(Piece(name + number, runtime, graph, known))
-
-    def divide(graph: ModelProto, cut: Cut) -> tuple[ModelProto, ModelProto]:
-        head, tail = extract(graph, cut, f"{name}_cut{len(cuts) + 1}" if cuts else f"{name}_cut")
-        cuts.append(cut)
-        inputs = [value.name for value in tail.graph.input]
-        taken = inputs[len(inputs) - len(cut.crossing) :]
-        for crossing, port in zip(cut.crossing, taken, strict=True):
-            if crossing.name in cut.largest:
-                largest[port] = cut.largest[crossing.name]
-        return head, tail
-
-    rest = model
-    while True:
-        at = dict(sizes or {})
-        for port, shape in largest.items():
-            fixed = [side for side in shape if side is not None]
-            if len(fixed) == len(shape):
-                at[port] = fixed
-        cut = plan_cut(rest, table, at)
-        if cut is None:
-            add("tensorrt", rest)
-            return tuple(pieces), cuts
-        if not cut.prefix:
-            add("onnxruntime", rest)
-            return tuple(pieces), [*cuts, cut]
-        head, tail = divide(rest, cut)
-        add("tensorrt", head)
-        back = plan_return(tail, table)
-        if back is None:
-            add("onnxruntime", tail)
-            return tuple(pieces), cuts
-        middle, rest = divide(tail, back)
-        add("onnxruntime", middle)
+        runtime = "tensorrt" if for_tensorrt else "onnxruntime"
+        pieces.append(Piece(name + number, runtime, head, known if for_tensorrt else {}))
+        rest = tail
+    return tuple(pieces), cuts
 
 
 def _demand(findings: list[Finding], part: str, target: str) -> None:

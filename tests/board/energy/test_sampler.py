@@ -26,10 +26,10 @@ from splitwatt.energy.rails.rail import COUNTER, INSTANT, Rail
 from splitwatt.energy.sampler.process import Sampling
 from splitwatt.energy.sampler.sampler import Sampler
 from splitwatt.energy.sampler.sensor_rate import sampling_rate
-from splitwatt.energy.sources.generated import joules
 from splitwatt.energy.trace.files import read_trace
 from tests.board.tiny import COMMAND, ROOT
 from tests.energy import trees
+from tests.energy.generated_load import joules
 
 
 def energy(*arguments, **kwargs):

@@ -144,18 +144,10 @@ def trace(name: str, folder: Path) -> Bundle:
     cpu = load_target("cpu")
     request = Request(name, system, rate, cpu, cpu, None, folder)
     with torch.no_grad():
-        network, heads, notes = exporter._network(request)
-        photo = samples(system.preprocess)[0]
-        views = [exporter._View(photo, network)]
-        small = exporter._View(exporter._small(photo, request, network), network)
-        parts: list[Part] = []
-        fits = []
-        for part in network.parts():
-            entries, report = exporter._part(part, request, folder, small, views, network, notes)
-            parts += entries
-            fits.append(report)
-        codec, size = exporter._entropy(network, folder, parts)
-        manifest = exporter._manifest(request, parts, fits, codec, size, heads, notes)
+        work = exporter.Work(request, folder, samples(system.preprocess)[:1])
+        for part in work.network.parts():
+            work.add(part)
+        manifest = work.manifest()
     write_manifest(str(folder), manifest)
     return Bundle.open(str(folder))
 

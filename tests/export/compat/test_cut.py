@@ -15,8 +15,7 @@ from onnx import helper, numpy_helper
 from splitwatt.device_configs.errors import ExportError
 from splitwatt.device_configs.targets import load_target
 from splitwatt.engines.bundle.declare import plain
-from splitwatt.export.compat.cut import plan_cut
-from splitwatt.export.compat.extract import extract
+from splitwatt.export.compat.cut import extract, plan_cut
 from splitwatt.export.compat.fit import fit, fit_to, lines_of
 from splitwatt.export.compat.fold import fold
 from splitwatt.export.compat.macs import macs_of, sized
