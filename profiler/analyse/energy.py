@@ -20,9 +20,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.energy.joules.confidence import LEAST_REPETITIONS, bootstrap_mean
 from splitwatt.energy.joules.per_image import LEAST_BLOCK_S, block_energy
-from splitwatt.energy.joules.per_rail import energies, readings_of, total_joules
-from splitwatt.energy.joules.windows import Window as EnergyWindow
-from splitwatt.energy.joules.windows import shifted
+from splitwatt.energy.joules.per_rail import readings_of, total_joules, trace_energy
 from splitwatt.energy.trace.files import Trace, metadata_path, read_trace
 from splitwatt.profiler.config.config import SPLIT
 from splitwatt.profiler.records.blocks import IDLE, INFERENCES, StageBlock, Window
@@ -116,7 +114,7 @@ def joules_between(
     trace = read_trace(traces[0])
     readings = readings_of(trace)
     return [
-        total_joules(trace.total, energies(trace, readings, start_s, end_s)) for end_s in ends_s
+        total_joules(trace.total, trace_energy(trace, start_s, end_s, readings)) for end_s in ends_s
     ]
 
 
@@ -205,10 +203,8 @@ def _integrated(run: Run, of: Any, empty: BlockEnergy, start_s: float, end_s: fl
     try:
         path = _trace_of(traces, of, start_s, end_s)
         offset = clock_offset_s(read_trace(path))
-        windows = [(start_s, end_s), *_idle_of(run, of)]
-        own = shifted([EnergyWindow("", a, b) for a, b in windows], offset)
-        (begin, end), *idle = [(window.start_s, window.end_s) for window in own]
-        figures = block_energy(path, begin, end, empty.inferences, idle)
+        idle = [(a + offset, b + offset) for a, b in _idle_of(run, of)]
+        figures = block_energy(path, start_s + offset, end_s + offset, empty.inferences, idle)
     except SensorError as error:
         return empty._replace(why_not=error.message)
     if figures["provenance"] is None:

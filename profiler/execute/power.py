@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Optional
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.device_configs.files import write_atomic
 from splitwatt.energy.monitor import EnergyMonitor, open_for
-from splitwatt.energy.rail_set import Tried
+from splitwatt.energy.rail_set import NoSensorError, Tried
 from splitwatt.energy.trace.files import metadata_path
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.execute.remote_power import RemotePower
@@ -67,10 +67,9 @@ class BlockPower:
         if server is not None:
             self._server = RemotePower(server, timeout_s, _of_server(path), session)
         try:
-            opened = open_for(target, trace_path=path, **(sampling or {}))
-            self._monitor = opened.monitor
-            if opened.monitor is None:
-                self.why_not = [_sentence(tried) for tried in opened.why_not]
+            self._monitor = open_for(target, trace_path=path, **(sampling or {}))
+        except NoSensorError as no:
+            self.why_not = [_sentence(tried) for tried in no.tried]
         except SensorError as error:
             self.why_not = [str(error)]
 
