@@ -111,7 +111,9 @@ def _between(one: Curve, two: Curve, backend: str, setting: Setting, axis: str) 
         _STEPS_OF_RESAMPLES,
     )  # fmt: skip
     inside = (values > lowest) & (values < highest)
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], **_among_the_values())
+    # Quantiles among the values: between a value and no value there is nothing.
+    ends_at = [round((len(values) - 1) * part) for part in ((1 - LEVEL) / 2, (1 + LEVEL) / 2)]
+    low, high = np.sort(values)[ends_at]
     if lowest < whole < highest:
         # The resamples' values are coarser: each end is compared with a whole that is as coarse.
         coarse = _values(more, less, all_more, all_less, axis, _STEPS_OF_RESAMPLES)[0]
@@ -190,12 +192,6 @@ def _medians(curve: Curve, at: np.ndarray) -> Callable[[np.ndarray], np.ndarray]
         return np.asarray(times[:, middle].mean(axis=1))
 
     return medians
-
-
-def _among_the_values() -> dict:  # type: ignore[type-arg]
-    """Quantiles among the values: between a value and no value there is nothing."""
-    new = tuple(int(n) for n in np.__version__.split(".")[:2]) >= (1, 22)
-    return {"method": "nearest"} if new else {"interpolation": "nearest"}
 
 
 def _sentence(more: str, less: str, value: float, axis: str, setting: Setting) -> str:

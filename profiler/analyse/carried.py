@@ -68,7 +68,6 @@ class Capacity(NamedTuple):
         low: the most of which that is certain, at 95 %.
         high: one fewer than the least that certainly breaks the deadline; None: none did.
         tried: how many numbers were tried.
-        first_broken: the least number that did not hold.
         service: of the server.
         expected, most: `Service`'s.
         own_late_s: the load generator's own lateness, the largest of those that count.
@@ -82,7 +81,6 @@ class Capacity(NamedTuple):
     low: int
     high: Optional[int]
     tried: int
-    first_broken: Optional[int]
     service: Optional[Service]
     expected: Optional[int]
     most: Optional[int]
@@ -133,7 +131,7 @@ def _of(rows: Sequence[Carried], service: Optional[Service]) -> Capacity:
     return Capacity(
         first.config, first.fps, first.arrivals, first.deadline_s, held[-1] if held else 0,
         sure[-1] if sure else 0, certain[0] - 1 if certain else None, len(order),
-        broken[0] if broken else None, service,
+        service,
         service and service.expected(first.fps, first.deadline_s), service and service.most(first.fps),
         max((value for value in late if value is not None), default=None),
     )  # fmt: skip

@@ -115,15 +115,10 @@ def resample_scale(*counts: int) -> float:
     return float(np.sqrt(max(min(1.0, MOST_RESAMPLED / count) for count in counts)))
 
 
-def cases(run: Run, charged: Optional[str] = None) -> List[Case]:
-    """Every configuration and backend of a run that has samples, in the config's order.
-
-    Args:
-        run: the run.
-        charged: "payload" or "wire"; None takes what the run's own links say.
-    """
+def cases(run: Run) -> List[Case]:
+    """Every configuration and backend of a run that has samples, in the config's order."""
     measured = bool(over_measured(run))
-    charged = charged or charged_by(run)
+    charged = charged_by(run)
     joules = _joules(run)
     gathered = []
     for backend in run.config.backends:

@@ -5,20 +5,25 @@ that many files, or slow ones (a Jetson asks its firmware for some), cost no sam
 what was not read this time keeps its last value.
 """
 
+import contextlib
 import glob
 import os
 import re
 import time
-from typing import Callable, Dict, List, NamedTuple, Optional
+from functools import partial
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from splitwatt.device_configs.detect import device_model
 from splitwatt.device_configs.input.small_files import text_of
-from splitwatt.device_configs.nvml import LIBRARY
+from splitwatt.device_configs.nvml import LIBRARY, Nvml, NvmlError
 from splitwatt.energy.rails.sysfs import NumberFile, optional
-from splitwatt.profiler.board.nvml import NvmlProbe
 from splitwatt.profiler.board.state import GPU_CLOCKS
 
 BUDGET_S = 1e-4
+
+# NVML's reasons for a GPU to be slow: thermal slowdown by software and by hardware; power brake, and
+# hardware slowdown for either. Caps that a user sets, and idling, are not counted.
+_HEAT, _HARDWARE = 0x20 | 0x40, 0x08 | 0x80
 
 # What a file's number means: it is a value; a sign while it is above 0; a sign when it has grown.
 VALUE, STATE, COUNT = "value", "state", "count"
@@ -89,7 +94,10 @@ class BoardProbe:
     ) -> None:
         self._budget_s = budget_s
         self._files: List[NumberFile] = []
-        self._nvml = NvmlProbe(library or LIBRARY) if library or sysfs == "/sys" else None
+        self._nvml: Optional[Nvml] = None
+        if library or sysfs == "/sys":
+            with contextlib.suppress(NvmlError):
+                self._nvml = Nvml(library or LIBRARY)
         self._items = self._signs(sysfs) + self._of_gpus() + self._values(sysfs)
         self._next = 0
         self._log = _KernelLog(sysfs)
@@ -131,8 +139,19 @@ class BoardProbe:
         self._log.close()
 
     def _of_gpus(self) -> List[_Item]:
-        sources = self._nvml.sources if self._nvml is not None else []
-        return [_Item(s.name, STATE if s.sign else VALUE, s.read) for s in sources]
+        items: List[_Item] = []
+        nvml = self._nvml
+        for index, device in enumerate(nvml.devices if nvml is not None else []):
+            if nvml is not None and device is not None:
+                name = "gpu%d" % index
+                items += [
+                    _Item(name + " slowed down by heat", STATE, partial(_slowed, nvml, device, _HEAT)),
+                    _Item(name + " slowed down by hardware", STATE,
+                          partial(_slowed, nvml, device, _HARDWARE)),
+                    _Item(name + "_hz", VALUE, partial(nvml.clock_hz, device)),
+                    _Item(name + "_c", VALUE, partial(nvml.temperature_c, device)),
+                ]  # fmt: skip
+        return [item for item in items if item.value is not None]
 
     def _values(self, sysfs: str) -> List[_Item]:
         items: List[_Item] = []
@@ -229,6 +248,11 @@ class _KernelLog:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
+
+
+def _slowed(nvml: Nvml, device: Any, reasons: int) -> Optional[float]:
+    known = nvml.throttle_reasons(device)
+    return None if known is None else float(known & reasons)
 
 
 def _label(folder: str, name: str) -> Optional[str]:

@@ -46,7 +46,7 @@ class Candidate(NamedTuple):
         median_s: the median of its times.
         quality, joules: None where they were not measured.
         bytes: that the link carries for a frame, the median.
-        board_s, server_s: medians.
+        board_s, server_s: medians; what the server did not take is of the board.
         verdicts: bound -> met, missed or open.
         front: whether no other candidate is at least as good in everything and better in something.
     """
@@ -77,7 +77,6 @@ def candidates(
     runs: Sequence[Run],
     qualities: Sequence[Optional[Quality]],
     rates_kbit_s: Sequence[float],
-    speed: float,
     bounds: Bounds,
 ) -> List[Candidate]:
     """Every configuration and backend of the runs, best first: those that meet all bounds, by quality,
@@ -87,7 +86,6 @@ def candidates(
         runs: at least one.
         qualities: of each run's models.
         rates_kbit_s: of each run, the uplink's rate.
-        speed: of the server, against the run's.
         bounds: to be met.
     """
     gathered = []
@@ -95,8 +93,7 @@ def candidates(
         joules = _joules_width(run)
         for case in cases(run):
             gathered.append(
-                _candidate(number, run, case, qualities[number], joules, rates_kbit_s[number],
-                           speed, bounds)
+                _candidate(number, run, case, qualities[number], joules, rates_kbit_s[number], bounds)
             )  # fmt: skip
     chosen = [c._replace(front=_on_front(c, gathered)) for c in gathered]
     return sorted(chosen, key=_order)
@@ -109,16 +106,15 @@ def _candidate(
     quality: Optional[Quality],
     joules_width: Dict[Tuple[str, str], float],
     rate_kbit_s: float,
-    speed: float,
     bounds: Bounds,
 ) -> Candidate:
     models = run.config.configuration(case.config).models
-    times = sorted(case.times_s(rate_kbit_s, speed).tolist())
+    times = sorted(case.times_s(rate_kbit_s).tolist())
     most = bound(times, bounds.share, CONFIDENCE)
     latency = Figure(float(np.quantile(times, bounds.share)), None, most)
     own = [quality.models.get(run.bundles[model]["model"]) for model in models] if quality else []
     known = [figure for figure in own if figure is not None]
-    value = case.energy_j(rate_kbit_s, speed)
+    value = case.energy_j(rate_kbit_s)
     width = joules_width.get((case.config, case.backend))
     joules = None
     if value is not None:
@@ -126,9 +122,9 @@ def _candidate(
         joules = Figure(value, *ends)
     result = Candidate(
         number, case.config, case.backend, models, len(times), latency,
-        case.median_s(rate_kbit_s, speed), known[0] if len(known) == 1 else None, joules,
-        float(np.median(case.bits)) / 8, float(np.median(case.rest_s)),
-        float(np.median(case.server_s)) / speed, {},
+        case.median_s(rate_kbit_s), known[0] if len(known) == 1 else None, joules,
+        float(np.median(case.bits)) / 8, float(np.median(case.board_s + case.rest_s)),
+        float(np.median(case.server_s)), {},
     )  # fmt: skip
     return result._replace(verdicts=_verdicts(result, bounds))
 
