@@ -52,8 +52,9 @@ def quality_of(run: Run, task: Optional[str]) -> Optional[Quality]:
                 metric = METRICS.get(of_task)
                 figure = metrics.get(metric)
                 if metric and figure and figure["value"] is not None and task in (None, of_task):
-                    ends = [figure.get(end) for end in ("value", "low", "high")]
-                    own = Figure(*[None if end is None else end + 0.0 for end in ends])
+                    ends = [figure.get(end) for end in ("low", "high")]
+                    low, high = (None if end is None else end + 0.0 for end in ends)
+                    own = Figure(figure["value"] + 0.0, low, high)
                     known.setdefault("%s %s" % (metric, what), {})[model] = own
         except (LookupError, TypeError, AttributeError):
             file = os.path.join(run.path, name)

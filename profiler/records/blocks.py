@@ -266,19 +266,16 @@ def replaced_blocks(document: Dict[str, Any], samples: Samples, least: int) -> S
 
 def earlier_blocks(blocks: Sequence[Dict[str, Any]]) -> Set[str]:
     """The ids of the blocks that ran before those of these blocks that ran again."""
-    return {_earlier(row["id"], again) for row in blocks for again in range(row.get("again") or 0)}
+    return {again_id(row["id"], again) for row in blocks for again in range(row.get("again") or 0)}
 
 
 def again_id(block: str, again: int) -> str:
-    """The id of a block that runs again."""
-    return "%s%s%d" % (block.split(_AGAIN)[0], _AGAIN, again)
+    """The id of a block that runs again for the n-th time; of 0 the first one's."""
+    first = block.split(_AGAIN)[0]
+    return "%s%s%d" % (first, _AGAIN, again) if again else first
 
 
 def throttled_blocks(samples: Samples) -> Set[str]:
     """Blocks in which an inference that counts was throttled."""
     hot = samples.where(lambda sample: sample.throttled and not sample.warmup)
     return set(hot.by(lambda sample: sample.block))
-
-
-def _earlier(block: str, again: int) -> str:
-    return again_id(block, again) if again else block.split(_AGAIN)[0]

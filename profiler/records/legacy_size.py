@@ -31,7 +31,10 @@ class _Size(tuple):  # type: ignore[type-arg]
         return _Size, (tuple(self),)
 
 
-class _Pickler(pickle._Pickler):  # type: ignore[name-defined,misc]
+_InPython: Any = getattr(pickle, "_Pickler")  # noqa: B009
+
+
+class _Pickler(_InPython):  # type: ignore[misc]
     def save_global(self, obj: Any, name: Optional[str] = None) -> None:
         """The name of torch's class in place of the stand-in's."""
         self.save("torch")
