@@ -10,7 +10,7 @@ time is the link's and is left out: it is computed from the bytes, framing count
 """
 
 import re
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -174,13 +174,13 @@ def case_of(
     return Case(config, backend, split, board, rest, server, bits, waited_s=waited_s)
 
 
-def _energies(run: Run) -> Dict[Tuple[str, str], Dict[str, Optional[float]]]:
+def _energies(run: Run) -> Dict[Tuple[str, str], Dict[str, Any]]:
     """`Case`'s joules, joules_width and idle_watts by configuration and backend: of their blocks."""
     gathered: Dict[Tuple[str, str], List[RailJoules]] = {}
     for block in energy_of(run):
         if block.total is not None and block.total.joules_per_image is not None:
             gathered.setdefault((block.config, block.backend), []).append(block.total)
-    energies: Dict[Tuple[str, str], Dict[str, Optional[float]]] = {}
+    energies: Dict[Tuple[str, str], Dict[str, Any]] = {}
     for key, totals in gathered.items():
         joules = [total.joules_per_image for total in totals if total.joules_per_image is not None]
         idle = [total.idle_watts for total in totals if total.idle_watts is not None]

@@ -6,7 +6,6 @@ what was not read this time keeps its last value.
 """
 
 import contextlib
-import glob
 import os
 import re
 import time
@@ -17,7 +16,7 @@ from splitwatt.device_configs.detect import device_model
 from splitwatt.device_configs.input.small_files import text_of
 from splitwatt.device_configs.nvml import LIBRARY, Nvml, NvmlError
 from splitwatt.energy.rails.sysfs import NumberFile, optional
-from splitwatt.profiler.board.state import GPU_CLOCKS
+from splitwatt.profiler.board.state import GPU_CLOCKS, sorted_paths, thermal_zones
 
 BUDGET_S = 1e-4
 
@@ -155,33 +154,30 @@ class BoardProbe:
 
     def _values(self, sysfs: str) -> List[_Item]:
         items: List[_Item] = []
-        for path in _sorted(sysfs, "devices/system/cpu/cpufreq/policy[0-9]*/scaling_cur_freq"):
+        for path in sorted_paths(sysfs, "devices/system/cpu/cpufreq/policy[0-9]*/scaling_cur_freq"):
             core = os.path.basename(os.path.dirname(path))[len("policy") :]
             items += self._item("cpu%s_khz" % core, path, VALUE)
         for pattern in GPU_CLOCKS:
-            for path in _sorted(sysfs, "class/devfreq/%s/cur_freq" % pattern)[:1]:
+            for path in sorted_paths(sysfs, "class/devfreq/%s/cur_freq" % pattern)[:1]:
                 if not any(item.name == "gpu_hz" for item in items):
                     items += self._item("gpu_hz", path, VALUE)
-        for folder in _sorted(sysfs, "class/thermal/thermal_zone[0-9]*"):
-            name = "%s_c" % (_label(folder, "type") or os.path.basename(folder))
-            if any(item.name == name for item in items):
-                name = "%s_%s" % (os.path.basename(folder), name)
-            items += self._item(name, os.path.join(folder, "temp"), VALUE, 1e-3)
+        for name, path in thermal_zones(sysfs).items():
+            items += self._item(name + "_c", path, VALUE, 1e-3)
         return items
 
     def _signs(self, sysfs: str) -> List[_Item]:
         items: List[_Item] = []
-        for folder in _sorted(sysfs, "class/thermal/cooling_device[0-9]*"):
+        for folder in sorted_paths(sysfs, "class/thermal/cooling_device[0-9]*"):
             name = _label(folder, "type") or ""
             if _SLOWS_DOWN.search(name) and not _FAN.search(name):
                 label = "cooling %s %s" % (re.sub(r"\D", "", os.path.basename(folder)), name)
                 items += self._item(label, os.path.join(folder, "cur_state"), STATE)
-        for folder in _sorted(sysfs, "class/hwmon/hwmon[0-9]*"):
+        for folder in sorted_paths(sysfs, "class/hwmon/hwmon[0-9]*"):
             if _label(folder, "name") == "soctherm_oc":
                 for number, what in _OC.items():
                     path = os.path.join(folder, "oc%d_event_cnt" % number)
                     items += self._item("OC%d event (%s)" % (number, what), path, COUNT)
-        for path in _sorted(
+        for path in sorted_paths(
             sysfs, "devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count"
         ):
             core = path.split(os.sep)[-3]
@@ -257,8 +253,3 @@ def _slowed(nvml: Nvml, device: Any, reasons: int) -> Optional[float]:
 
 def _label(folder: str, name: str) -> Optional[str]:
     return text_of(os.path.join(folder, name))
-
-
-def _sorted(sysfs: str, pattern: str) -> List[str]:
-    paths = glob.glob(os.path.join(glob.escape(sysfs), pattern))
-    return sorted(paths, key=lambda path: [int(n) for n in re.findall(r"\d+", path[len(sysfs) :])])
