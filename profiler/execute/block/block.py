@@ -12,7 +12,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Union
 
 from splitwatt.device_configs.errors import RunError, ServerError, SplitwattError
 from splitwatt.profiler.analyse.conditions import measured_links
-from splitwatt.profiler.board.cuda_start import cuda_init_s
+from splitwatt.profiler.board.gpu import cuda_init_s
 from splitwatt.profiler.board.memory import process_peak_bytes
 from splitwatt.profiler.board.probe import BoardProbe
 from splitwatt.profiler.client.client import Client

@@ -16,9 +16,7 @@ from splitwatt.device_configs.errors import RunError, ServerError
 from splitwatt.profiler.client.client import Client, Exchange, NoClockError
 from splitwatt.profiler.client.clock import estimate
 from splitwatt.profiler.links.link import Link, framed_bytes
-from splitwatt.profiler.records.fields import parse, plain_text
-from splitwatt.profiler.records.folder import RunFolder
-from splitwatt.profiler.records.network import (
+from splitwatt.profiler.records.blocks import (
     AFTER,
     BEFORE,
     DURING,
@@ -26,6 +24,8 @@ from splitwatt.profiler.records.network import (
     ClockEstimate,
     LinkRate,
 )
+from splitwatt.profiler.records.fields import parse, plain_text
+from splitwatt.profiler.records.folder import RunFolder
 from splitwatt.profiler.records.run import CLOCK_FILE, LINKS_FILE
 
 # What a probe carries: more as long as it takes less than this.

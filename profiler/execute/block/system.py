@@ -15,8 +15,7 @@ from splitwatt.engines.pipeline.preprocess import Size, plan
 from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.profiler.client.client import Client, Reply
 from splitwatt.profiler.config.bundles import Found, slot
-from splitwatt.profiler.config.estimated import estimated_bytes
-from splitwatt.profiler.config.published import published_bytes
+from splitwatt.profiler.config.sizes import estimated_bytes, published_bytes
 from splitwatt.profiler.records.legacy_size import legacy_bytes
 from splitwatt.profiler.records.sample import ESTIMATED, PUBLISHED, Request
 
