@@ -56,12 +56,12 @@ class Metrics(_Counts):
 
     Args:
         usage: returns the loaded models.
-        budget_bytes: of loaded models; None without one.
+        budget_bytes: of loaded models.
         waiting: returns how many requests wait.
     """
 
     def __init__(
-        self, usage: Callable[[], Usage], budget_bytes: int | None, waiting: Callable[[], int]
+        self, usage: Callable[[], Usage], budget_bytes: int, waiting: Callable[[], int]
     ) -> None:
         super().__init__("From a request's body read to its answer made.")
         self._registry.register(_State(usage, budget_bytes, waiting))
@@ -128,7 +128,7 @@ class _State:
     """Values at the time of a scrape."""
 
     def __init__(
-        self, usage: Callable[[], Usage], budget_bytes: int | None, waiting: Callable[[], int]
+        self, usage: Callable[[], Usage], budget_bytes: int, waiting: Callable[[], int]
     ) -> None:
         self._usage = usage
         self._budget_bytes = budget_bytes
@@ -140,11 +140,8 @@ class _State:
             ("splitwatt_queue_requests", "Requests that wait.", self._waiting()),
             ("splitwatt_models_loaded", "Models in memory.", usage.models),
             ("splitwatt_models_bytes", "Size of the loaded models' parts.", usage.bytes),
+            ("splitwatt_models_budget_bytes", "What they may have.", self._budget_bytes),
         ]
-        if self._budget_bytes is not None:
-            rows.append(
-                ("splitwatt_models_budget_bytes", "What they may have.", self._budget_bytes)
-            )
         for name, text, value in rows:
             yield GaugeMetricFamily(name, text, value)
         yield CounterMetricFamily("splitwatt_model_loads", "Models loaded.", usage.loads)
