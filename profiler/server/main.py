@@ -15,7 +15,7 @@ from typing import Any
 
 import uvicorn
 
-from splitwatt.profiler.client.tokens import read_token
+from splitwatt.profiler.client.connection import read_token
 from splitwatt.profiler.links.process import die_with_parent
 from splitwatt.profiler.server.inference.runner import Runner
 from splitwatt.profiler.server.place import Place, announce, listen, place_of

@@ -233,7 +233,7 @@ def test_a_server_in_the_network(tiny, tmp_path, request_of_a_photograph, maker,
             same(unpack(client.infer(MODEL, payload, sizes).answer), expected)
         by_cert = Endpoint(url, token, certificate=str(tmp_path / about["cert"]))
         with Client(by_cert) as client:
-            assert client.ready()
+            assert client.metadata()["name"] == "splitwatt"
         for endpoint, sentence in (
             (good._replace(token="wrong"), "the token is missing or wrong"),
             (good._replace(token=None), "the token is missing or wrong"),

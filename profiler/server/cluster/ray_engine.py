@@ -27,8 +27,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from splitwatt.device_configs.errors import SplitwattError, UsageError
-from splitwatt.profiler.client.short_names import long_names
-from splitwatt.profiler.client.tokens import read_token
+from splitwatt.profiler.client.connection import read_token
+from splitwatt.profiler.client.protocol import long_names
 from splitwatt.profiler.links.process import die_with_parent
 from splitwatt.profiler.server.cluster.cluster_file import Cluster, read_cluster
 from splitwatt.profiler.server.cluster.replica import Answer, Replica, Request

@@ -29,8 +29,8 @@ from splitwatt.profiler.client.protocol import (
     InferRequest,
     decode_request,
     load_json,
+    long_names,
 )
-from splitwatt.profiler.client.short_names import long_names
 from splitwatt.profiler.server.inference.refusals import (
     Refused,
     json_response,
