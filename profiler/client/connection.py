@@ -286,9 +286,9 @@ class Connection:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket = plain
             if self._context is not None:
-                self._socket = self._context.wrap_socket(plain, server_hostname=self._host)
-                der = self._socket.getpeercert(binary_form=True)
-                fingerprint = hashlib.sha256(der).hexdigest()
+                tls: Any = self._context.wrap_socket(plain, server_hostname=self._host)
+                self._socket = tls
+                fingerprint = hashlib.sha256(tls.getpeercert(binary_form=True)).hexdigest()
                 if self._fingerprint not in ("", fingerprint):
                     raise ServerError(
                         "the server's certificate has another fingerprint (%s...)"

@@ -156,7 +156,7 @@ class Stream:
             item = self._first()
             left = item is not None and item.sent < len(item.data)
             # No more requests wait for their answers than the server takes.
-            sending = left and list(self._items).index(item) < MAX_PIPELINED
+            sending = item is not None and left and self._items.index(item) < MAX_PIPELINED
             wait_s = _POLL_S if item is None or left else _ACK_POLL_S
             pending = isinstance(stream, ssl.SSLSocket) and stream.pending()
             readable = self._wait([stream], [stream] * sending, 0 if pending else wait_s)

@@ -13,10 +13,10 @@ import asyncio
 import logging
 import os
 import re
-import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import ExitStack
 from typing import Any
 
 import ray
@@ -27,22 +27,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope
 
 from splitwatt.device_configs.errors import SplitwattError, UsageError
-from splitwatt.profiler.client.connection import read_token
 from splitwatt.profiler.client.protocol import long_names
-from splitwatt.profiler.links.process import die_with_parent
 from splitwatt.profiler.server.cluster.cluster_file import Cluster, read_cluster
 from splitwatt.profiler.server.cluster.replica import Answer, Replica, Request
 from splitwatt.profiler.server.cluster.watchdog import Watchdog
 from splitwatt.profiler.server.inference.refusals import Refused
-from splitwatt.profiler.server.main import serve_app
-from splitwatt.profiler.server.place import LOOPBACK, announce, listen, place_of
-from splitwatt.profiler.server.setup import (
-    Served,
-    budget_bytes,
-    check_flags,
-    models_of,
-    served,
-)
+from splitwatt.profiler.server.main import serve_models
+from splitwatt.profiler.server.place import LOOPBACK
+from splitwatt.profiler.server.setup import Served, budget_bytes, set_up
 from splitwatt.profiler.server.web.app import Application
 from splitwatt.profiler.server.web.body import BODY_LIMIT_BYTES, Hold, infer_limit, read_body
 from splitwatt.profiler.server.web.metrics import Metrics
@@ -65,31 +57,21 @@ def run_ray(options: argparse.Namespace) -> int:
         UsageError: a flag that it does not support, or more cores than the cluster has.
         SplitwattError: there is no cluster, or the replicas do not start.
     """
-    if options.parent is not None:
-        die_with_parent(options.parent, signal.SIGTERM)
-    check_flags(options)
     cluster = read_cluster(options.cluster)
-    what = served(options)
-    models = models_of(options, what.bundles, cluster.workers, threads_of(cluster))
-    place = place_of(options)
-    token = read_token(place.token_file)
-    listener = listen(place.host, options.port)
-    url = place.url(listener.getsockname()[1])
-    with Watchdog() as watchdog:
-        _connect(cluster)
-        try:
+    what, models = set_up(options, cluster.workers, threads_of(cluster))
+    with ExitStack() as stack:
+        watchdog = stack.enter_context(Watchdog())
+
+        def front(token: str | None) -> Front:
+            _connect(cluster)
+            stack.callback(_disconnect, cluster)
             watchdog.guard_children()
             check_cores(cluster, _cores_of_nodes())
-            limit = cluster.most * options.queue
-            front = Front(_deployed(cluster, options, what), token, limit, models.names)
+            ask = _deployed(cluster, options, what)
             watchdog.guard_children()
-            count = len(models.names())
-            serve_app(front, listener, place, lambda: announce(options, place, url, what, count))
-        finally:
-            serve.delete(APP)
-            if cluster.ray == "local":
-                serve.shutdown()  # type: ignore[no-untyped-call,unused-ignore]
-            ray.shutdown()
+            return Front(ask, token, cluster.most * options.queue, models.names)
+
+        serve_models(options, what, models, front)
     return 0
 
 
@@ -273,6 +255,13 @@ class Front(Application):
                 log.error("a replica failed", exc_info=error)
                 raise Refused(503, "a replica failed at this request")
         raise Refused(503, "no replica lives long enough to answer")
+
+
+def _disconnect(cluster: Cluster) -> None:
+    serve.delete(APP)
+    if cluster.ray == "local":
+        serve.shutdown()  # type: ignore[no-untyped-call,unused-ignore]
+    ray.shutdown()
 
 
 def _connect(cluster: Cluster) -> None:
