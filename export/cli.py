@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from splitwatt.device_configs.cli import Command, note, parser, print_json, say
+from splitwatt.device_configs.cli import note, parser, print_json, say
 from splitwatt.device_configs.errors import SplitwattError, UsageError
 from splitwatt.device_configs.names import suggestion
 from splitwatt.engines.bundle.manifest import TASKS
@@ -446,12 +446,3 @@ def bundle(argv: list[str]) -> int:
     else:
         say(str(out))
     return 0
-
-
-VERBS: dict[str, Command] = {
-    "bundle": bundle,
-    "models": models,
-    "weights": weights,
-    "export": export,
-    "calibrate": calibrate,
-}

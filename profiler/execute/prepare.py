@@ -13,7 +13,6 @@ from splitwatt.engines.backends import BACKENDS
 from splitwatt.profiler.board.state import HARDWARE, board_state
 from splitwatt.profiler.board.versions import machine_id, versions
 from splitwatt.profiler.capacity.search import Asked
-from splitwatt.profiler.client.bundle_of_server import bundle_of_server
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.config.bundles import Found, describe, open_bundles
@@ -237,7 +236,7 @@ def describe_server(client: Client, document: Dict[str, Any], started: bool) -> 
         if row.kind == SPLIT:
             for model in row.models:
                 own = document["bundles"][model]
-                bundle_of_server(client, own["model"], own["tables_id"])
+                client.bundle(own["model"], own["tables_id"])
     machine = about.get("machine")
     facts = {
         **{key: about.get(key) for key in HARDWARE},

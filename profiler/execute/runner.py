@@ -15,8 +15,7 @@ from splitwatt.profiler.board.probe import BoardProbe
 from splitwatt.profiler.board.quota import QuotaGroup
 from splitwatt.profiler.capacity.search import encoded, first_guess, replay, search
 from splitwatt.profiler.client.client import Client
-from splitwatt.profiler.client.connection import Endpoint
-from splitwatt.profiler.client.tokens import read_token
+from splitwatt.profiler.client.connection import Endpoint, read_token
 from splitwatt.profiler.config.bundles import open_bundles
 from splitwatt.profiler.config.config import SPLIT, Config, from_document
 from splitwatt.profiler.execute.block.recording import Recorder

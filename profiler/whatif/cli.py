@@ -21,8 +21,7 @@ from splitwatt.profiler.analyse.breakeven import (
 from splitwatt.profiler.analyse.conditions import quota_note
 from splitwatt.profiler.analyse.rates import Case, cases, charged_by, over_measured
 from splitwatt.profiler.links.link import PAYLOAD, SIMULATED, WIRE
-from splitwatt.profiler.links.parse import parse_rate
-from splitwatt.profiler.links.presets import PRESETS
+from splitwatt.profiler.links.parse import PRESETS, parse_rate
 from splitwatt.profiler.records.run import Run, read_run
 from splitwatt.profiler.records.sample import ESTIMATED, PUBLISHED
 

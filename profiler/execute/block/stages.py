@@ -160,8 +160,7 @@ class StageWork:
                 self._client.infer(model, *bodies[0])
             headers, body = self._client.message(*bodies[0])
             offset = remote.offset()
-            done = remote.repeat(model, self._seconds, headers, body, offset.offset_s)
-            return Repetitions(done.repetitions, done.start_s, done.end_s)
+            return remote.repeat(model, self._seconds, headers, body, offset.offset_s)
 
         return Measured(stage, run, 1)
 
