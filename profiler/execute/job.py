@@ -156,8 +156,8 @@ class Teller:
 
     def more(self, count: int) -> None:
         """So many samples more than expected are to come."""
-        self.flush()
         if count:
+            self.flush()
             say({"more": count})
 
     def flush(self) -> None:
