@@ -23,7 +23,9 @@ from splitwatt.profiler.deploy.policy import Policy
 from splitwatt.profiler.deploy.probe import Prober
 from splitwatt.profiler.deploy.runnable import Runnable
 from splitwatt.profiler.deploy.sources import Frame, Source
+from splitwatt.profiler.execute.block.system import of_round_trip
 from splitwatt.profiler.infer.deployed import read_answer
+from splitwatt.profiler.records.sample import Request
 
 # Requests that may be on their way or at the server.
 _MOST_IN_FLIGHT = 3
@@ -53,7 +55,7 @@ class Result(NamedTuple):
         error: why it failed.
         started_s, ended_s: on the monotonic clock: when work on it began, when its answer was there.
         stages: seconds by name, of the point that answered.
-        request: of one that was sent: `Sent`; None where nothing was.
+        request: the one that was answered; None where nothing was.
         hedged: the server's answer was not there in time, and the local model gave this one.
     """
 
@@ -65,24 +67,13 @@ class Result(NamedTuple):
     started_s: float
     ended_s: float
     stages: Dict[str, float]
-    request: Optional["Sent"]
+    request: Optional[Request]
     hedged: bool
 
     @property
     def latency_s(self) -> float:
         """From its capture to its answer."""
         return self.ended_s - self.frame.captured_s
-
-
-class Sent(NamedTuple):
-    """A request that was sent; bytes, and times on the board's and the server's monotonic clock."""
-
-    payload_bytes: int
-    wire_up_bytes: int
-    wire_down_bytes: int
-    sent_s: Optional[float]
-    received_s: Optional[float]
-    server_at_s: Optional[float]
 
 
 class Counts:
@@ -407,14 +398,11 @@ class Flow:
             self._changed.notify_all()
         if not first:
             return
-        stages = dict(job.stages)
-        stages.update({"server." + name: seconds for name, seconds in times.stages.items()})
-        if server_s is not None:
-            stages["server.other"] = max(0.0, server_s - known_s)
-            known_s = max(known_s, server_s)
-        stages["network"] = max(0.0, trip_s - known_s)
-        sent = Sent(job.payload_bytes, one.up_bytes, one.down_bytes, one.sent_s, one.received_s,
-                    times.at_s)  # fmt: skip
+        stages = dict(job.stages, **of_round_trip(times.stages, times.total_s, trip_s))
+        sent = Request(
+            self._points[job.index].model, job.payload_bytes, one.up_bytes, one.down_bytes, None, 1,
+            one.sent_s, one.received_s, times.at_s, None,
+        )  # fmt: skip
         self._emit(job, job.index, answer, None, stages, sent, False)
 
     def _without_answer(self, job: _Job, one: Exchanged, error: SplitwattError) -> None:
@@ -443,7 +431,7 @@ class Flow:
         answer: Optional[Answer],
         error: Optional[str],
         stages: Dict[str, float],
-        sent: Optional[Sent],
+        sent: Optional[Request],
         hedged: bool,
     ) -> None:
         result = Result(job.frame, job.choice, index, answer, error, job.started_s,

@@ -3,59 +3,28 @@
 import os
 import time
 import uuid
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 from splitwatt.device_configs.errors import RunError, ServerError, UsageError
 from splitwatt.device_configs.names import check_known
 from splitwatt.device_configs.targets import load_target
 from splitwatt.energy.sources import available
 from splitwatt.engines.backends import BACKENDS
+from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.profiler.board.state import HARDWARE, board_state
 from splitwatt.profiler.board.versions import machine_id, versions
-from splitwatt.profiler.capacity.search import Asked
 from splitwatt.profiler.client.bundle_of_server import bundle_of_server
 from splitwatt.profiler.client.client import Client
-from splitwatt.profiler.client.connection import Endpoint
-from splitwatt.profiler.config.bundles import Found, describe, open_bundles
+from splitwatt.profiler.config.bundles import describe, open_bundles
 from splitwatt.profiler.config.config import SPLIT, Config, from_document
 from splitwatt.profiler.config.images import config_images, describe_images
 from splitwatt.profiler.execute.backend_here import check_backends_here
+from splitwatt.profiler.execute.job import Options, endpoint_of
 from splitwatt.profiler.execute.plan import plan_blocks
 from splitwatt.profiler.links.parse import parse_links
+from splitwatt.profiler.records.blocks import Block
 from splitwatt.profiler.records.document import FORMAT, ServerFacts
 from splitwatt.profiler.records.fields import parse
-
-SYSFS = "/sys"
-
-
-class Options(NamedTuple):
-    """What the command line adds to a config.
-
-    Attributes:
-        bundles: the folder of bundles.
-        target: the machine that the board's parts were exported for.
-        threads: of one inference on the board; None leaves it to the backend.
-        server: URL of a running server; None starts one here.
-        token_file, certificate, fingerprint: what it takes to talk to that server, or None.
-        timeout_s: of one request.
-        sysfs: the tree in which power sensors are looked for.
-        driver: read power by this one only; None tries those of the target.
-        board_quota: the share of the processors that the board's process gets; None: all.
-        boards: whose frames are replayed against the server after all blocks; None: no boards.
-    """
-
-    bundles: str
-    target: str
-    threads: Optional[int] = None
-    server: Optional[str] = None
-    token_file: Optional[str] = None
-    certificate: Optional[str] = None
-    fingerprint: Optional[str] = None
-    timeout_s: float = 60.0
-    sysfs: str = SYSFS
-    driver: Optional[str] = None
-    board_quota: Optional[float] = None
-    boards: Optional[Asked] = None
 
 
 def needs_server(config: Config) -> bool:
@@ -113,8 +82,35 @@ def new_document(config: Config, options: Options) -> Dict[str, Any]:
     paths = config_images(config.images)
     opened = open_bundles(config, options.bundles, options.target)
     check_backends_here(config.backends, opened)
+    return first_document(
+        config,
+        options.target,
+        {model: f.bundle for model, f in opened.items()},
+        plan_blocks(config),
+        threads=options.threads,
+        bundles_folder=os.path.abspath(options.bundles),
+        server=_server_asked_for(config, options),
+        sensors={"sysfs": options.sysfs, "driver": options.driver},
+        images_folder=os.path.dirname(os.path.abspath(paths[0])),
+        images=describe_images(paths),
+    )
+
+
+def first_document(
+    config: Config, target: str, bundles: Dict[str, Bundle], blocks: Sequence[Block], **more: Any
+) -> Dict[str, Any]:
+    """run.json of a run that begins.
+
+    Args:
+        config: the run's.
+        target: of the board's parts.
+        bundles: by the models' names in the config.
+        blocks: that are planned.
+        more: further keys, and those whose value here is only the default.
+    """
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    return {
+    servers = {bundle.manifest.server_target for bundle in bundles.values()} - {None}
+    document = {
         "format": FORMAT,
         "id": "%s-%s-%s" % (config.name, stamp, uuid.uuid4().hex[:6]),
         "name": config.name,
@@ -123,21 +119,22 @@ def new_document(config: Config, options: Options) -> Dict[str, Any]:
         "started_monotonic_s": time.monotonic(),
         "finished_wall": None,
         "resumed": [],
-        "targets": {"board": options.target, "server": _server_target(opened)},
+        "targets": {"board": target, "server": ", ".join(sorted(map(str, servers))) or None},
         "same_machine": False,
         "machine": machine_id(),
-        "threads": options.threads,
-        "bundles_folder": os.path.abspath(options.bundles),
-        "bundles": {model: describe(f.bundle) for model, f in opened.items()},
+        "threads": None,
+        "bundles_folder": None,
+        "bundles": {model: describe(bundle) for model, bundle in bundles.items()},
         "versions": versions(),
         "board_state": board_state(),
-        "server": _server_asked_for(config, options),
-        "sensors": {"sysfs": options.sysfs, "driver": options.driver},
+        "server": None,
+        "sensors": None,
         "power": None,
-        "images_folder": os.path.dirname(os.path.abspath(paths[0])),
-        "images": describe_images(paths),
-        "blocks": [dict(block._asdict()) for block in plan_blocks(config)],
+        "images_folder": None,
+        "images": [],
+        "blocks": [dict(block._asdict()) for block in blocks],
     }
+    return dict(document, **more)
 
 
 def _server_asked_for(config: Config, options: Options) -> Optional[Dict[str, Any]]:
@@ -209,14 +206,14 @@ def resume_row(options: Options) -> Dict[str, Any]:
     }
 
 
-def check_server(document: Dict[str, Any], endpoint: Endpoint, timeout_s: float) -> None:
-    """Raise ServerError unless a running server has what a run needs of it.
+def check_server(document: Dict[str, Any], options: Options) -> None:
+    """Raise ServerError unless the running server of the options has what a run needs of it.
 
     Args:
         document: run.json of a run that is to begin.
-        endpoint, timeout_s: the server's.
+        options: the run's.
     """
-    with Client(endpoint, timeout_s) as client:
+    with Client(endpoint_of(options), options.timeout_s) as client:
         describe_server(client, document, False)
 
 
@@ -308,9 +305,3 @@ def _same_machine(machine: Any, url: str) -> bool:
     if own is not None and isinstance(machine, str):
         return own == machine
     return any(name in url for name in ("//127.", "//localhost", "//[::1]"))
-
-
-def _server_target(opened: Dict[str, Found]) -> Optional[str]:
-    names = {f.bundle.manifest.server_target for f in opened.values()} - {None}
-    known: List[str] = sorted(str(name) for name in names)
-    return ", ".join(known) if known else None

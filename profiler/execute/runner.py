@@ -3,7 +3,7 @@
 import os
 import time
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set
 
 from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import RunError, ServerError
@@ -11,23 +11,21 @@ from splitwatt.device_configs.progress import Progress
 from splitwatt.profiler.analyse.carried import service_of
 from splitwatt.profiler.analyse.conditions import measured_links, network_notes, other_conditions
 from splitwatt.profiler.board.gpu_memory import GpuMemory
-from splitwatt.profiler.board.memory import SOURCE_BOARD, SOURCE_PROCESS, BoardMeter, larger
+from splitwatt.profiler.board.memory import BoardMeter
 from splitwatt.profiler.board.probe import BoardProbe
 from splitwatt.profiler.board.quota import QuotaGroup
 from splitwatt.profiler.capacity.search import encoded, first_guess, replay, search
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
-from splitwatt.profiler.client.tokens import read_token
 from splitwatt.profiler.config.bundles import open_bundles
 from splitwatt.profiler.config.config import SPLIT, Config, from_document
 from splitwatt.profiler.execute.block.recording import Recorder
 from splitwatt.profiler.execute.block_process import Ended, run_block
-from splitwatt.profiler.execute.job import Job
+from splitwatt.profiler.execute.job import Job, Options, endpoint_of
 from splitwatt.profiler.execute.own_server import OwnServer, check_python
 from splitwatt.profiler.execute.plan import plan_again
 from splitwatt.profiler.execute.power import BlockPower
 from splitwatt.profiler.execute.prepare import (
-    Options,
     check_resumable,
     check_server,
     describe_server,
@@ -48,7 +46,7 @@ from splitwatt.profiler.execute.work import (
 from splitwatt.profiler.links.link import SHAPED
 from splitwatt.profiler.links.shaped import Shaped
 from splitwatt.profiler.records.appending import Syncer
-from splitwatt.profiler.records.blocks import Block, Carried, Window, throttled_blocks
+from splitwatt.profiler.records.blocks import Block, Carried, throttled_blocks
 from splitwatt.profiler.records.digests import digests
 from splitwatt.profiler.records.document import session_of
 from splitwatt.profiler.records.fields import parse, plain_text
@@ -57,7 +55,6 @@ from splitwatt.profiler.records.run import (
     BOARDS_FILE,
     MEMORY_FILE,
     SAMPLES_FILE,
-    WINDOWS_FILE,
     read_run,
 )
 from splitwatt.profiler.records.sample import BY_IMAGE
@@ -109,7 +106,7 @@ def start_run(config: Config, options: Options, path: str) -> Result:
         if options.server is None:
             check_python()
         else:  # before there is a folder, which would refuse the next try
-            check_server(document, _running_server(options), options.timeout_s)
+            check_server(document, options)
     with _quota(options) as quota, RunFolder.create(path, document) as folder:
         return _Session(folder, document, options, quota).run()
 
@@ -130,11 +127,6 @@ def resume_run(path: str, options: Options, config: Optional[Config] = None) -> 
         document.setdefault("resumed", []).append(resume_row(options))
         document["finished_wall"] = document["files"] = None
         return _Session(folder, document, options, quota).run()
-
-
-def _running_server(options: Options) -> Endpoint:
-    token = read_token(options.token_file)
-    return Endpoint(str(options.server), token, options.certificate, options.fingerprint)
 
 
 @contextmanager
@@ -319,8 +311,9 @@ class _Session:
         self._meet_server()
         bundles = open_bundles(self._config, options.bundles, options.target)
         images = [os.path.join(self._document["images_folder"], name) for name in self._images]
-        server = {"url": self._endpoint().url, "certificate": options.certificate,
-                  "token_file": options.token_file, "fingerprint": options.fingerprint}  # fmt: skip
+        reached = self._reaching()
+        server = {"url": reached.server, "certificate": reached.certificate,
+                  "token_file": reached.token_file, "fingerprint": reached.fingerprint}  # fmt: skip
         split = {block.config: block for block in reversed(self._blocks) if self._is_split(block)}
         for config in reversed(list(split)):
             block = split[config]
@@ -331,8 +324,7 @@ class _Session:
 
             def measure(boards: int) -> Carried:
                 row = replay(asked, boards, frames, server, names)  # noqa: B023
-                with self._folder.appender(BOARDS_FILE) as rows:
-                    rows.append(dict(row._asdict()))
+                self._folder.append(BOARDS_FILE, row)
                 return row
 
             search(asked, first_guess(asked, service), measure)
@@ -375,10 +367,17 @@ class _Session:
         threads = options.threads if options.board_quota is None else None
         return OwnServer(options.bundles, options.target, backend, threads, log)
 
+    def _reaching(self, split: bool = True) -> Options:
+        """The options with the server that a block asks, where it asks one."""
+        if split and self._server is None:
+            return self._options
+        url = self._server.endpoint.url if self._server is not None and split else None
+        return self._options._replace(
+            server=url, token_file=None, certificate=None, fingerprint=None
+        )
+
     def _endpoint(self) -> Endpoint:
-        if self._server is not None:
-            return self._server.endpoint
-        return _running_server(self._options)
+        return endpoint_of(self._reaching())
 
     def _run_block(self, block: Block, progress: Progress) -> None:
         progress.begin("%s on %s" % (block.config, block.backend))
@@ -388,8 +387,7 @@ class _Session:
         deaths = stuck = 0
         work = self._left(block)
         while work:
-            ended, meter = self._run_process(block, progress)
-            self._record_memory(block, ended, meter)
+            ended = self._run_process(block, progress)
             if ended.died is None:
                 return
             self._folder.mend()
@@ -402,7 +400,7 @@ class _Session:
                 self._give_up(block, ended.died, everything=deaths >= MAX_DEATHS)
                 work = self._left(block)
 
-    def _run_process(self, block: Block, progress: Progress) -> Tuple[Ended, BoardMeter]:
+    def _run_process(self, block: Block, progress: Progress) -> Ended:
         def heard(said: Dict[str, int]) -> None:
             progress.extend(said.get("more", 0))
             progress.advance(said.get("done", 0))
@@ -416,24 +414,18 @@ class _Session:
                 throughput=done.throughput,
             )
             ended = self._run_job(job, BLOCK_LOG, heard, meter.watch)
-        return ended, meter
+        alone = not self._document["same_machine"]
+        self._folder.append(MEMORY_FILE, meter.record(block, alone, ended.process_peak_bytes))
+        return ended
 
     def _job(self, block: Block) -> Job:
-        options = self._options
-        endpoint = self._endpoint() if self._is_split(block) else None
-        return Job(
-            run=self._folder.path, block=dict(block._asdict()), parent=os.getpid(),
-            bundles=options.bundles, target=options.target, threads=options.threads,
-            server=endpoint.url if endpoint else None,
-            token_file=options.token_file if endpoint else None,
-            certificate=endpoint.certificate if endpoint else None,
-            fingerprint=endpoint.fingerprint if endpoint else None,
-            timeout_s=options.timeout_s, sysfs=options.sysfs,
-            quota=self._quota.folder if self._quota else None,
-        )  # fmt: skip
+        options = self._reaching(self._is_split(block))._replace(boards=None)
+        quota = self._quota.folder if self._quota else None
+        row = dict(block._asdict())
+        return Job(self._folder.path, row, os.getpid(), dict(options._asdict()), quota)
 
     def _run_job(self, job: Job, log: str, heard: Any, started: Any) -> Ended:
-        lock, prefix = self._folder.lock_number(), self._prefix(job.server is not None)
+        lock, prefix = self._folder.lock_number(), self._prefix(job.options["server"] is not None)
         return run_block(job, lock, self._folder.file(log), heard, started, prefix)
 
     def _prefix(self, split: bool) -> Sequence[str]:
@@ -454,22 +446,15 @@ class _Session:
             yield None
             return
 
-        def window(name: str, start_s: float, end_s: float) -> None:
-            row = Window(name, block.config, block.backend, block.id, start_s, end_s, self._number)
-            with self._folder.appender(WINDOWS_FILE) as windows:
-                windows.append(dict(row._asdict()))
-
-        target = self._document["targets"]["board"]
-        sensors = {"sysfs": self._options.sysfs, "driver": self._options.driver}
+        options, split = self._options, self._is_split(block)
         with BlockPower(
-            self._folder.path,
-            block.id,
-            target,
-            window,
-            sampling=sensors,
-            server=self._endpoint() if self._is_split(block) else None,
-            timeout_s=self._options.timeout_s,
-            session=self._number,
+            self._folder,
+            block,
+            self._document["targets"]["board"],
+            self._number,
+            sampling={"sysfs": options.sysfs, "driver": options.driver},
+            server=self._endpoint() if split else None,
+            timeout_s=options.timeout_s,
         ) as power:
             yield power if power.sampled else None
         self._no_power(power.why_not, power.server_why_not)
@@ -494,23 +479,6 @@ class _Session:
             server.start()
         except ServerError as error:
             progress.note(str(error))
-
-    def _record_memory(self, block: Block, ended: Ended, meter: BoardMeter) -> None:
-        alone = not self._document["same_machine"]
-        sources = [SOURCE_PROCESS] + ([SOURCE_BOARD] if alone else [])
-        sources += ["GPU: %s" % meter.source] if meter.source else []
-        record = {
-            "config": block.config,
-            "backend": block.backend,
-            "block": block.id,
-            "process_peak_bytes": larger(ended.process_peak_bytes, meter.process_peak_bytes),
-            "board_peak_bytes": meter.peak_bytes if alone else None,
-            "gpu_process_peak_bytes": meter.gpu_process_peak_bytes,
-            "gpu_peak_bytes": meter.gpu_peak_bytes if alone else None,
-            "source": "; ".join(sources),
-        }
-        with self._folder.appender(MEMORY_FILE) as memory:
-            memory.append(record)
 
     def _give_up(self, block: Block, reason: str, everything: bool) -> None:
         """Record as failed what the block's process does not survive: the next sample, or all."""

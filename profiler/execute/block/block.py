@@ -23,7 +23,7 @@ from splitwatt.profiler.execute.block.pipelined import flow
 from splitwatt.profiler.execute.block.recording import Record, Recorder
 from splitwatt.profiler.execute.block.survey import Survey
 from splitwatt.profiler.execute.block.system import Charge, System, published_total
-from splitwatt.profiler.execute.job import Begun, Job, Teller, run_job, say
+from splitwatt.profiler.execute.job import Begun, Teller, run_job, say
 from splitwatt.profiler.execute.steady import WarmUp
 from splitwatt.profiler.execute.work import Done
 from splitwatt.profiler.records.blocks import INFERENCES, PIPELINED, WARMUP
@@ -43,9 +43,8 @@ GIVE_UP_AFTER = 2
 class Block:
     """Runs what is left of a block and records it."""
 
-    def __init__(self, job: Job, begun: Begun, client: Client) -> None:
-        config, images = begun.config, begun.images
-        self._job = job
+    def __init__(self, begun: Begun, client: Client) -> None:
+        job, config, images = begun.job, begun.config, begun.images
         self._begun = begun
         self._config = config
         self._row = config.configuration(begun.block.config)
@@ -74,7 +73,7 @@ class Block:
         with ExitStack() as stack:
             self._samples = stack.enter_context(folder.appender(SAMPLES_FILE))
             self._windows = stack.enter_context(folder.appender(WINDOWS_FILE))
-            self._probe = stack.enter_context(BoardProbe(self._job.sysfs))
+            self._probe = stack.enter_context(BoardProbe(self._begun.options.sysfs))
             try:
                 system = stack.enter_context(self._open())
             except SplitwattError as error:
@@ -90,15 +89,15 @@ class Block:
 
     def _open(self) -> System:
         """The block's models made runnable; what that took is kept for starts.jsonl."""
-        job, backend = self._job, self._begun.block.backend
+        options, backend = self._begun.options, self._begun.block.backend
         self._start["cuda_init_s"] = cuda_init_s(backend)
         start = time.perf_counter()
-        opened = open_bundles(self._config.only([self._row.id]), job.bundles, job.target)
+        opened = open_bundles(self._config.only([self._row.id]), options.bundles, options.target)
         models = [opened[name] for name in self._row.models]
         if self._config.payload == "published":
             self._published = published_total([m.model for m in models])
         jpeg_reduced = self._config.jpeg_reduced
-        system = System(models, backend, job.threads, self._client, jpeg_reduced)
+        system = System(models, backend, options.threads, self._client, jpeg_reduced)
         ready = time.perf_counter()
         try:
             system.load()
@@ -206,12 +205,12 @@ class Block:
         return dict(row, config=block.config, backend=block.backend, block=block.id)
 
 
-def _work(job: Job, begun: Begun) -> None:
-    with Client(begun.endpoint, job.timeout_s) as client:
+def _work(begun: Begun) -> None:
+    with Client(begun.endpoint, begun.options.timeout_s) as client:
         if begun.block.repeats_stages:
-            stages.work(job, begun, client)
+            stages.work(begun, client)
         else:
-            Block(job, begun, client).run()
+            Block(begun, client).run()
     say({"process_peak_bytes": process_peak_bytes()})
 
 

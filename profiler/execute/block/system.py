@@ -147,7 +147,7 @@ class System(Closing):
             received = time.perf_counter()
             answers[model] = unpack(reply.answer)
             unpacked = time.perf_counter()
-            _add(stages, prefix, _network(reply, received - sent))
+            _add(stages, prefix, of_round_trip(reply.stages, reply.total_s, received - sent))
             stages[prefix + ".answer"] = unpacked - received
             requests.append(_request(model, ran.payload, reply, drain_s))
             payloads.append(ran.payload)
@@ -214,12 +214,20 @@ def _request(model: str, payload: bytes, reply: Reply, drain_s: Optional[float])
     )  # fmt: skip
 
 
-def _network(reply: Reply, round_trip_s: float) -> Dict[str, float]:
-    """The parts of a round trip: the server's stages, the rest of its time, and the network's."""
-    stages = {"server." + name: value for name, value in reply.stages.items()}
-    server_s = sum(reply.stages.values())
-    if reply.total_s is not None:
-        stages["server.other"] = max(0.0, reply.total_s - server_s)
+def of_round_trip(
+    server: Dict[str, float], total_s: Optional[float], round_trip_s: float
+) -> Dict[str, float]:
+    """The stages of a round trip: the server's, the rest of its time, and the network's.
+
+    Args:
+        server: seconds of the server's stages by name.
+        total_s: the server's own time for the request; None where it does not say.
+        round_trip_s: from sending to the answer.
+    """
+    stages = {"server." + name: value for name, value in server.items()}
+    server_s = sum(server.values())
+    if total_s is not None:
+        stages["server.other"] = max(0.0, total_s - server_s)
         server_s += stages["server.other"]
     stages["network"] = max(0.0, round_trip_s - server_s)
     return stages
