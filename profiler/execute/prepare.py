@@ -1,5 +1,6 @@
 """What is settled before the first block of a run: config, bundles, images, server, run.json."""
 
+import itertools
 import os
 import time
 import uuid
@@ -49,24 +50,20 @@ def with_backends(config: Config, target: str) -> Config:
     return config._replace(backends=load_target(target).default_backends)
 
 
-def check_quota(config: Config, options: Options) -> None:
-    """Raise UsageError where a CPU quota would not slow down what the config runs."""
-    for backend in config.backends if options.board_quota is not None else ():
-        if backend != "cpu":
-            raise UsageError(
-                "--board-quota limits processors, and the backend '%s' runs on a GPU" % backend,
-                "use --backend cpu, or leave --board-quota out",
-            )
-
-
-def check_sensors(options: Options) -> None:
-    """Raise UsageError for a missing folder or an unknown driver."""
+def _check_options(config: Config, options: Options) -> None:
+    """Raise UsageError for a missing folder of sensors, an unknown driver, or a quota without effect."""
     if not os.path.isdir(options.sysfs):
         raise UsageError(
             "there is no folder %s" % options.sysfs, "name a directory to use instead of /sys"
         )
     if options.driver is not None:
         check_known("driver", options.driver, available())
+    for backend in config.backends if options.board_quota is not None else ():
+        if backend != "cpu":
+            raise UsageError(
+                "--board-quota limits processors, and the backend '%s' runs on a GPU" % backend,
+                "use --backend cpu, or leave --board-quota out",
+            )
 
 
 def new_document(config: Config, options: Options) -> Dict[str, Any]:
@@ -76,12 +73,13 @@ def new_document(config: Config, options: Options) -> Dict[str, Any]:
         UsageError, ConfigError, BundleError: config, images or bundles are not as they must be.
     """
     check_backends(config)
-    check_sensors(options)
     config = with_backends(config, options.target)
-    check_quota(config, options)
+    _check_options(config, options)
     paths = config_images(config.images)
     opened = open_bundles(config, options.bundles, options.target)
     check_backends_here(config.backends, opened)
+    # What a resume needs to know of the server before it was met.
+    asked_for = {"url": options.server, "started_by_profile": options.server is None}
     return first_document(
         config,
         options.target,
@@ -89,7 +87,7 @@ def new_document(config: Config, options: Options) -> Dict[str, Any]:
         plan_blocks(config),
         threads=options.threads,
         bundles_folder=os.path.abspath(options.bundles),
-        server=_server_asked_for(config, options),
+        server=asked_for if needs_server(config) else None,
         sensors={"sysfs": options.sysfs, "driver": options.driver},
         images_folder=os.path.dirname(os.path.abspath(paths[0])),
         images=describe_images(paths),
@@ -137,13 +135,6 @@ def first_document(
     return dict(document, **more)
 
 
-def _server_asked_for(config: Config, options: Options) -> Optional[Dict[str, Any]]:
-    """What a resume needs to know of the server, before it was met; None where none is needed."""
-    if not needs_server(config):
-        return None
-    return {"url": options.server, "started_by_profile": options.server is None}
-
-
 def check_resumable(document: Dict[str, Any], options: Options, config: Optional[Config]) -> None:
     """Raise RunError unless threads, bundles, images and config are those that the run began with.
 
@@ -161,19 +152,17 @@ def check_resumable(document: Dict[str, Any], options: Options, config: Optional
             "the config differs from the run's in %s" % ", ".join(keys),
             "resume without --config, or begin another run",
         )
-    threads = document.get("threads", options.threads)
-    if options.threads != threads:
-        raise RunError(
-            "the run began with --threads %s, not %s" % (threads or "left out", options.threads),
-            "resume without --threads, or begin another run",
-        )
-    quota = (document.get("quota") or {}).get("share")
-    if options.board_quota != quota:
-        raise RunError(
-            "the run began with --board-quota %s, not %s"
-            % (quota or "left out", options.board_quota or "left out"),
-            "resume without --board-quota, or begin another run",
-        )
+    began = {
+        "--threads": (document.get("threads", options.threads), options.threads),
+        "--board-quota": ((document.get("quota") or {}).get("share"), options.board_quota),
+    }
+    for flag, (before, now) in began.items():
+        if before != now:
+            raise RunError(
+                "the run began with %s %s, not %s"
+                % (flag, before or "left out", now or "left out"),
+                "resume without %s, or begin another run" % flag,
+            )
     opened = open_bundles(own, options.bundles, options.target)
     for model, one in opened.items():
         if document["bundles"][model]["manifest_sha256"] != one.bundle.manifest_sha256:
@@ -237,13 +226,9 @@ def describe_server(client: Client, document: Dict[str, Any], started: bool) -> 
                 bundle_of_server(client, own["model"], own["tables_id"])
     machine = about.get("machine")
     facts = {
-        **{key: about.get(key) for key in HARDWARE},
+        **{key: about.get(key) for key in (*HARDWARE, "name", "version", "backend", "workers")},
         "url": client.endpoint.url,
         "started_by_profile": started,
-        "name": about.get("name"),
-        "version": about.get("version"),
-        "backend": about.get("backend"),
-        "workers": about.get("workers"),
         "machine": machine,
         "same_machine": started or _same_machine(machine, client.endpoint.url),
     }
@@ -262,11 +247,8 @@ def wall() -> str:
 def default_path(config: Config) -> str:
     """A new folder under runs/, named by config and time."""
     path = os.path.join("runs", "%s-%s" % (config.name, time.strftime("%Y%m%d-%H%M%S")))
-    count, free = 1, path
-    while os.path.exists(free):
-        count += 1
-        free = "%s-%d" % (path, count)
-    return free
+    others = ("%s-%d" % (path, count) for count in itertools.count(2))
+    return next(one for one in itertools.chain([path], others) if not os.path.exists(one))
 
 
 def override(

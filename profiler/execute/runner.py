@@ -348,7 +348,11 @@ class _Session:
                 self._document["link"] = self._shaped.record
                 note(self._shaped.sentence)
         if options.server is None:
-            self._server = self._start_server()
+            # Under a quota, the threads are those of a small board: its server has no such limit.
+            threads = options.threads if options.board_quota is None else None
+            backend, log = self._config.server_backend, self._folder.file(SERVER_LOG)
+            self._server_starts += 1
+            self._server = OwnServer(options.bundles, options.target, backend, threads, log)
         with Client(self._endpoint(), options.timeout_s) as client:
             about = describe_server(client, self._document, self._server is not None)
         if "name" not in (self._document["server"] or {}):
@@ -358,14 +362,6 @@ class _Session:
         self._document["same_machine"] = self._document["same_machine"] or about["same_machine"]
         self._folder.write_document(self._document)
         self._met = True
-
-    def _start_server(self) -> OwnServer:
-        options = self._options
-        self._server_starts += 1
-        backend, log = self._config.server_backend, self._folder.file(SERVER_LOG)
-        # Under a quota, the threads are those of a small board: its server has no such limit.
-        threads = options.threads if options.board_quota is None else None
-        return OwnServer(options.bundles, options.target, backend, threads, log)
 
     def _reaching(self, split: bool = True) -> Options:
         """The options with the server that a block asks, where it asks one."""
@@ -383,7 +379,7 @@ class _Session:
         progress.begin("%s on %s" % (block.config, block.backend))
         split = self._is_split(block)
         if split and self._server is not None and not self._server.running():
-            self._restart_server(self._server, progress)
+            self._start_again(self._server, progress)
         deaths = stuck = 0
         work = self._left(block)
         while work:
@@ -425,15 +421,12 @@ class _Session:
         return Job(self._folder.path, row, os.getpid(), dict(options._asdict()), quota)
 
     def _run_job(self, job: Job, log: str, heard: Any, started: Any) -> Ended:
-        lock, prefix = self._folder.lock_number(), self._prefix(job.options["server"] is not None)
+        lock = self._folder.lock_number()
+        prefix: Sequence[str] = ()
+        if self._shaped is not None and job.options["server"] is not None:
+            self._shaped.lead_to(job.options["server"])
+            prefix = self._shaped.prefix
         return run_block(job, lock, self._folder.file(log), heard, started, prefix)
-
-    def _prefix(self, split: bool) -> Sequence[str]:
-        """What goes before the command of a block, to have it use the shaped link."""
-        if self._shaped is None or not split:
-            return ()
-        self._shaped.lead_to(self._endpoint().url)
-        return self._shaped.prefix
 
     @contextmanager
     def _power(self, block: Block) -> Iterator[Optional[BlockPower]]:
@@ -470,7 +463,7 @@ class _Session:
             self._told_why_no_power = True
             note("no energy: %s" % "; ".join(why_not))
 
-    def _restart_server(self, server: OwnServer, progress: Progress) -> None:
+    def _start_again(self, server: OwnServer, progress: Progress) -> None:
         if self._server_starts >= MAX_SERVER_STARTS:
             return
         self._server_starts += 1
