@@ -55,6 +55,7 @@ from splitwatt.profiler.records.run import (
     BOARDS_FILE,
     MEMORY_FILE,
     SAMPLES_FILE,
+    Run,
     read_run,
 )
 from splitwatt.profiler.records.sample import BY_IMAGE
@@ -179,13 +180,15 @@ class _Session:
             if any(self._is_split(block) for block in todo):
                 self._meet_server()
             self._folder.write_document(self._document)
-            self._tell_of_conditions()
+            if self._number:
+                differing = other_conditions(self._document, self._document["resumed"][-1])
+                if differing:
+                    note("this resume goes on under other conditions: %s" % "; ".join(differing))
             expected = sum(self._left(block).samples(self._config) for block in todo)
             with Progress(expected, "samples") as progress, Syncer(self._folder.file(SAMPLES_FILE)):
                 for block in todo:
                     self._run_block(block, progress)
-                self._run_throttled(progress)
-                self._run_lacking(progress)
+                self._run_again(progress)
             self._run_stage_blocks()
             self._replay_boards()
         finally:
@@ -213,12 +216,6 @@ class _Session:
         ok = len(run.samples.where(lambda sample: sample.ok))
         return Result(run.path, ok, failed, len(again), again[-1].reason if again else None)
 
-    def _tell_of_conditions(self) -> None:
-        if self._number:
-            differing = other_conditions(self._document, self._document["resumed"][-1])
-            if differing:
-                note("this resume goes on under other conditions: %s" % "; ".join(differing))
-
     def _is_split(self, block: Block) -> bool:
         return self._config.configuration(block.config).kind == SPLIT
 
@@ -228,48 +225,42 @@ class _Session:
             done = done._replace(throughput=True)
         return left(self._config, done, len(self._images))
 
-    def _run_throttled(self, progress: Progress) -> None:
-        """Blocks that the board throttled in run again, a bounded number of times."""
-        limit = self._config.throttled_again
-        for _ in range(limit):
-            hot = throttled_blocks(read_run(self._folder.path).samples)
-            able = [block for block in self._blocks if block.id in hot and block.again < limit]
-            more = plan_again(self._config, self._blocks, [block.id for block in able])
-            if not more:
-                return
-            for block in more:
-                first = block.id.split(".again")[0]
-                progress.note("%s: the board throttled, it runs again" % first)
-            self._run_again(more, progress, True)
+    def _run_again(self, progress: Progress) -> None:
+        """Blocks that the board throttled in run again, a bounded number of times; then those whose
+        records a kill left incomplete.
+        """
+        for reasons_of, most in (
+            (self._throttled, self._config.throttled_again), (lacking, MAX_REPAIRS)
+        ):  # fmt: skip
+            for _ in range(most):
+                reasons = reasons_of(read_run(self._folder.path))
+                more = plan_again(self._config, self._blocks, reasons)
+                if not more:
+                    break
+                for id, reason in reasons.items() if reasons_of is lacking else ():
+                    self._note_repeated(id, reason)
+                if any(self._is_split(block) for block in more):
+                    self._meet_server()
+                self._blocks += more
+                self._document["blocks"] = [dict(block._asdict()) for block in self._blocks]
+                self._folder.write_document(self._document)
+                progress.extend(sum(self._left(block).samples(self._config) for block in more))
+                for block in more:
+                    if reasons_of is not lacking:
+                        first = block.id.split(".again")[0]
+                        progress.note("%s: the board throttled, it runs again" % first)
+                        self._cool_down(progress)
+                    self._run_block(block, progress)
 
-    def _run_lacking(self, progress: Progress) -> None:
-        """Blocks whose records a kill left incomplete are measured again."""
-        for _ in range(MAX_REPAIRS):
-            reasons = lacking(read_run(self._folder.path))
-            more = plan_again(self._config, self._blocks, reasons)
-            if not more:
-                return
-            for id, reason in reasons.items():
-                self._note_repeated(id, reason)
-            self._run_again(more, progress, False)
+    def _throttled(self, run: Run) -> Dict[str, str]:
+        hot, most = throttled_blocks(run.samples), self._config.throttled_again
+        able = [block.id for block in self._blocks if block.id in hot and block.again < most]
+        return dict.fromkeys(able, "the board throttled")
 
     def _note_repeated(self, id: str, reason: str) -> None:
         note("%s: %s, it is measured again" % (id, reason))
         if self._number:
             self._document["resumed"][-1].setdefault("repeated", {})[id] = reason
-
-    def _run_again(self, more: List[Block], progress: Progress, hot: bool) -> None:
-        if any(self._is_split(block) for block in more):
-            self._meet_server()
-        self._blocks += more
-        self._document["blocks"] = [dict(block._asdict()) for block in self._blocks]
-        self._folder.write_document(self._document)
-        for block in more:
-            progress.extend(self._left(block).samples(self._config))
-        for block in more:
-            if hot:
-                self._cool_down(progress)
-            self._run_block(block, progress)
 
     def _run_stage_blocks(self) -> None:
         """Blocks that repeat single stages, after all others, where power is sampled. One that dies
