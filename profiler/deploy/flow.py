@@ -110,11 +110,8 @@ class _Job:
 class Flow:
     """Runs a source's frames until it ends or `stop` is called.
 
-    Args:
-        policy: what may run.
-        points: its points, opened.
-        endpoint: of the server; None where no point needs one.
-        sink: called with each result, in the thread that has it.
+    `sink` is called with each result, in the thread that has it; without an endpoint no point needs the
+    server.
     """
 
     def __init__(

@@ -37,12 +37,6 @@ from splitwatt.profiler.records.sample import FAILED, OK, Sample
 class Record:
     """Writes a run while it goes on; a context manager.
 
-    Args:
-        path: of the folder, which must not hold a run yet.
-        policy, points: what may run.
-        source: where frames come from.
-        endpoint: of the server; None without one.
-
     Raises:
         RunError, SplitwattError: the folder holds a run, or cannot be written.
     """

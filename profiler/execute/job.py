@@ -113,18 +113,9 @@ def read_job(path: str) -> Job:
 
 
 class Begun(NamedTuple):
-    """What a block's process works with.
+    """What a block's process works with: its job, and what that names.
 
-    Attributes:
-        job: what it is to do.
-        folder: the run's.
-        document: its run.json.
-        options: the run's.
-        config: the run's.
-        block: what it runs.
-        images: paths of the run's images.
-        endpoint: the server, over the run's shaped link where it has one.
-        session: of the run.
+    The endpoint is the server's, over the run's shaped link where it has one.
     """
 
     job: Job

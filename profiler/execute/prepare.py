@@ -97,14 +97,9 @@ def new_document(config: Config, options: Options) -> Dict[str, Any]:
 def first_document(
     config: Config, target: str, bundles: Dict[str, Bundle], blocks: Sequence[Block], **more: Any
 ) -> Dict[str, Any]:
-    """run.json of a run that begins.
+    """run.json of a run that begins; `more` has further keys, and other values than the defaults here.
 
-    Args:
-        config: the run's.
-        target: of the board's parts.
-        bundles: by the models' names in the config.
-        blocks: that are planned.
-        more: further keys, and those whose value here is only the default.
+    The bundles are named as the config names their models.
     """
     stamp = time.strftime("%Y%m%d-%H%M%S")
     servers = {bundle.manifest.server_target for bundle in bundles.values()} - {None}
@@ -136,12 +131,8 @@ def first_document(
 
 
 def check_resumable(document: Dict[str, Any], options: Options, config: Optional[Config]) -> None:
-    """Raise RunError unless threads, bundles, images and config are those that the run began with.
-
-    Args:
-        document: run.json.
-        options: of this session.
-        config: the one given on the command line; None where none was.
+    """Raise RunError unless threads, bundles, images and a config that is given are those that the run
+    began with.
     """
     own = from_document(document["config"], "run.json")
     config = None if config is None else with_backends(config, options.target)
@@ -196,12 +187,7 @@ def resume_row(options: Options) -> Dict[str, Any]:
 
 
 def check_server(document: Dict[str, Any], options: Options) -> None:
-    """Raise ServerError unless the running server of the options has what a run needs of it.
-
-    Args:
-        document: run.json of a run that is to begin.
-        options: the run's.
-    """
+    """Raise ServerError unless the options' server has what the run of a new run.json needs of it."""
     with Client(endpoint_of(options), options.timeout_s) as client:
         describe_server(client, document, False)
 

@@ -19,13 +19,8 @@ _LARGEST_BYTES = 512 << 20
 class RemotePower:
     """The server's rails during one block; where it has none, `why_not` says why.
 
-    The trace is on the server's clock; its JSON has the clocks' offset under `clock`.
-
-    Args:
-        endpoint: the server.
-        timeout_s: of one request.
-        path: the CSV to write.
-        session: of the run.
+    The trace goes to the CSV file `path`. It is on the server's clock; its JSON has the clocks' offset
+    under `clock`.
     """
 
     def __init__(self, endpoint: Endpoint, timeout_s: float, path: str, session: int) -> None:

@@ -18,8 +18,7 @@ class WarmUp:
     Windows run the same images: medians of `windows` in a row lie within a bound of each other.
 
     Args:
-        least: inferences in any case.
-        until: the rule; None for `least` alone.
+        least: inferences in any case; without a rule (`until`), all.
         images: how many images the run has.
 
     Attributes:
@@ -74,8 +73,7 @@ class Repetition:
     enough, or a limit is met.
 
     Args:
-        least: inferences in any case.
-        until: the rule; None for `least` alone.
+        least: inferences in any case; without a rule (`until`), all.
         images: how many images the run has.
         done: inference -> its seconds, None where it failed; of what was recorded before.
 

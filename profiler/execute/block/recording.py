@@ -17,13 +17,7 @@ Record = Dict[str, Any]
 
 
 class Recorder:
-    """Makes the records of one block.
-
-    Args:
-        images: paths, or file names, of the run's images.
-        warm_images: the warm-up runs so many of them.
-        session: of the run.
-    """
+    """Makes the records of one block: of paths or file names, the first `warm_images` in the warm-up."""
 
     def __init__(
         self, config: Config, block: Block, images: List[str], warm_images: int, session: int = 0

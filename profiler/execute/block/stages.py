@@ -36,14 +36,7 @@ _FAILURES = (SplitwattError, MemoryError)
 
 
 class StageWork:
-    """The stages of one configuration on one backend.
-
-    Args:
-        begun: what the process works with; of its images the first that can be decoded are used, and
-            the config's `stage_energy_s` says how long each stage is repeated.
-        client: the server's; used by split configurations.
-        remote: the same server's own offers.
-    """
+    """The stages of one configuration on one backend, on the first images that can be decoded."""
 
     def __init__(self, begun: Begun, client: Client, remote: Remote) -> None:
         self._begun = begun
