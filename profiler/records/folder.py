@@ -94,6 +94,11 @@ class RunFolder:
         """Where records of a file are appended; `synced` puts samples on the disk."""
         return Appender(self.file(name), sync=name != SAMPLES_FILE)
 
+    def append(self, name: str, row: Any) -> None:
+        """Append one record, a NamedTuple, to a file."""
+        with self.appender(name) as lines:
+            lines.append(dict(row._asdict()))
+
     def hold(self) -> None:
         """Take the folder's lock; it is free again when this process and those it starts have ended.
 

@@ -9,7 +9,7 @@ from splitwatt.profiler.analyse.energy import energy_of, stage_energy_of
 from splitwatt.profiler.check.cli import audit
 from splitwatt.profiler.config.config import load_config
 from splitwatt.profiler.execute import power
-from splitwatt.profiler.execute.prepare import Options
+from splitwatt.profiler.execute.job import Options
 from splitwatt.profiler.execute.runner import resume_run, start_run
 from splitwatt.profiler.records.run import read_run
 from tests.profiler.conftest import command
