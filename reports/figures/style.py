@@ -32,13 +32,13 @@ _TITLE_PART = 0.8
 
 _venue: ContextVar[Venue] = ContextVar("venue", default=venues()[DEFAULT])
 
-RED, GREEN, GREY = "#a63a00", "#009e73", "#999999"
+GREY = "#999999"
 MARKERS = "os^DvPXp*"
 # A system's colour in every figure of a report and on its page by day, and its hatch, in the order of
 # `splitwatt.reports.metrics.tradeoffs.systems`. Each two differ for the common colour deficiencies too.
 LOOKS = (
-    ("#3c4046", ""), ("#e08a00", "////"), ("#0072b2", ""), ("#cc79a7", "...."), (RED, "xxxx"),
-    (GREEN, "\\\\\\\\"), ("#8c3cf0", "++++"), ("#78a050", "oooo"), ("#000000", "----"),
+    ("#3c4046", ""), ("#e08a00", "////"), ("#0072b2", ""), ("#cc79a7", "...."), ("#a63a00", "xxxx"),
+    ("#009e73", "\\\\\\\\"), ("#8c3cf0", "++++"), ("#78a050", "oooo"), ("#000000", "----"),
 )  # fmt: skip
 _systems: ContextVar[tuple[str, ...]] = ContextVar("systems", default=("LC", "SC", "Ours"))
 FORMATS = ("png", "pdf", "svg")
