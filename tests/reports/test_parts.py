@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from scipy import stats as scipy_stats
 
-from splitwatt.reports.figures import dots, style, tradeoff
-from splitwatt.reports.figures.bars import bars
+from splitwatt.reports.figures import style, tradeoff
+from splitwatt.reports.figures.bars import _MARKERS, bars
 from splitwatt.reports.figures.categories import Categories, Panel, Place
 from splitwatt.reports.load.values import SOURCES, Value, exact, missing, ordered
 from splitwatt.reports.load.words import by_source, ranges
@@ -104,7 +104,7 @@ def test_no_two_of_25_curves_look_the_same():
         looks = tradeoff._looks([Curve(name, name, (), False, False) for name in names], [])
     assert len({(look.colour, look.marker, look.line) for look in looks}) == 25
     assert [look.colour for look in looks[:9]] == [colour for colour, _ in style.LOOKS]
-    assert len(set(dots._MARKERS)) == 18
+    assert len(set(_MARKERS)) == 18
 
 
 def test_a_system_looks_the_same_in_every_figure_of_a_report():
