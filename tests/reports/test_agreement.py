@@ -57,7 +57,9 @@ def test_agreement_is_a_column_and_the_first_figure(run, tmp_path):
     assert list(curve.get_ydata()) == [60.0, 80.0]
     assert "with the answers of mobilenet_v3_large on 30 images" in made.table("summary").notes[0]
     text = (tmp_path / "r" / "report.md").read_text()
-    assert text.index(f"({drawing.files[0]})") < text.index("| Config. |") < text.index("latency_100")
+    assert (
+        text.index(f"({drawing.files[0]})") < text.index("| Config. |") < text.index("latency_100")
+    )
     assert "80.0 (71.0 to 89.0)" in text
     page = (tmp_path / "r" / "report.html").read_text()
     assert '"agreement":true' in page and "agreement with mobilenet_v3_large on 30 images" in page
