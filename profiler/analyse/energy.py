@@ -118,6 +118,14 @@ def joules_between(
     ]
 
 
+def power_trace(path: str) -> Optional[Trace]:
+    """A trace of a run; None where it cannot be read."""
+    try:
+        return read_trace(path)
+    except SensorError:
+        return None
+
+
 def pooled_interval(rails: Sequence[RailJoules]) -> Optional[_Interval]:
     """The 95 % interval of the mean of several blocks' joules per image; None of too few.
 
