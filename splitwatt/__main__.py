@@ -55,6 +55,7 @@ VERBS = {
         "device_configs.diagnosis",
         "what this machine can do, and what would add the rest",
     ),
+    "completion": ("completion", "a script that makes TAB complete commands, in bash and zsh"),
 }
 
 # What runs on a host: a board's Python cannot even read these files.
@@ -102,13 +103,18 @@ def _export_missing(argv: List[str]) -> bool:
 
 
 def _run(verb: str, argv: List[str]) -> int:
-    if verb in _HOST_VERBS and sys.version_info < _HOST_PYTHON:
+    if not runs_here(verb):
         raise UsageError(
             "splitwatt %s needs Python %d.%d or newer and this is %d.%d"
             % ((verb,) + _HOST_PYTHON + sys.version_info[:2]),
             "run it on a host; a board profiles, verifies and measures",
         )
     return command_of(verb)(argv)
+
+
+def runs_here(verb: str) -> bool:
+    """Can this Python read the verb's files?"""
+    return verb not in _HOST_VERBS or sys.version_info >= _HOST_PYTHON
 
 
 def command_of(verb: str) -> Command:
