@@ -64,7 +64,7 @@ class AutoregressiveCodec(Codec):
                 "a side latent of %s does not match a latent of %s"
                 % (side.shape[1:], latent.shape[1:])
             )
-        coded = []
+        coded: List[np.ndarray] = []
 
         def rounded(y: int, x: int, indexes: np.ndarray, means: np.ndarray) -> np.ndarray:
             coded.append(np.rint(latent[0, :, y, x] - means).astype(np.int32))

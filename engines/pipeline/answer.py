@@ -11,7 +11,7 @@ The format, little-endian: `SWA1`, the number of sections (uint8), then for each
 
 import io
 import struct
-from typing import Dict
+from typing import Dict, List
 
 import numpy as np
 from PIL import Image
@@ -108,7 +108,11 @@ def _write_items(fields: Fields) -> bytes:
     boxes = fields.get("boxes", np.zeros((len(labels), 0)))
     if "boxes" in fields and boxes.shape != (len(labels), 4):
         raise SplitwattError("an answer's boxes must be (n, 4), not %s" % (boxes.shape,))
-    numbers = [labels.astype(_LABEL), scores.astype(_FLOAT), boxes.astype(_FLOAT)]
+    numbers: List[np.ndarray] = [
+        labels.astype(_LABEL),
+        scores.astype(_FLOAT),
+        boxes.astype(_FLOAT),
+    ]
     return _COUNT.pack(len(labels)) + b"".join(array.tobytes() for array in numbers)
 
 
