@@ -1,9 +1,9 @@
-"""The verbs of this room."""
+"""The verbs `build` and `verify`."""
 
 import argparse
 from typing import Any, Dict, List
 
-from splitwatt.device_configs.cli import Command, note, number, parser, print_json, say, whole
+from splitwatt.device_configs.cli import note, number, parser, print_json, say, whole
 
 
 def build(argv: List[str]) -> int:
@@ -125,6 +125,3 @@ def _verify(folder: str, options: argparse.Namespace) -> Dict[str, Any]:
         "passed": all(result["passed"] for result in results),
         "checks": results,
     }
-
-
-VERBS: Dict[str, Command] = {"build": build, "verify": verify}

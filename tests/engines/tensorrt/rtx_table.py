@@ -46,7 +46,9 @@ from splitwatt.engines.tensorrt.log import make_logger
 from splitwatt.engines.tensorrt.shapes import image_range, profile_of
 from splitwatt.engines.verify.samples import write_manifest
 from splitwatt.export import exporter, zoo
-from splitwatt.export.compat import Fitted, check_model, fit, load_table, tables_of
+from splitwatt.export.compat.check import check_model
+from splitwatt.export.compat.fit import Fitted, fit, tables_of
+from splitwatt.export.compat.tables import load_table
 from splitwatt.export.precision.error import Board
 from splitwatt.export.precision.graph import to_fp16, to_int8
 from splitwatt.export.precision.int8_images import calibration_images
@@ -142,18 +144,10 @@ def trace(name: str, folder: Path) -> Bundle:
     cpu = load_target("cpu")
     request = Request(name, system, rate, cpu, cpu, None, folder)
     with torch.no_grad():
-        network, heads, notes = exporter._network(request)
-        photo = samples(system.preprocess)[0]
-        views = [exporter._View(photo, network)]
-        small = exporter._View(exporter._small(photo, request, network), network)
-        parts: list[Part] = []
-        fits = []
-        for part in network.parts():
-            entries, report = exporter._part(part, request, folder, small, views, network, notes)
-            parts += entries
-            fits.append(report)
-        codec, size = exporter._entropy(network, folder, parts)
-        manifest = exporter._manifest(request, parts, fits, codec, size, heads, notes)
+        work = exporter.Work(request, folder, samples(system.preprocess)[:1])
+        for part in work.network.parts():
+            work.add(part)
+        manifest = work.manifest()
     write_manifest(str(folder), manifest)
     return Bundle.open(str(folder))
 

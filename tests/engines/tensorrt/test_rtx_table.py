@@ -6,7 +6,9 @@ import onnx
 import pytest
 
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.export.compat import check_model, fit_to, load_table
+from splitwatt.export.compat.check import check_model
+from splitwatt.export.compat.fit import fit_to
+from splitwatt.export.compat.tables import load_table
 from tests.engines.tensorrt.rtx import need_rtx
 from tests.export.compat.cases import CASES
 from tests.export.compat.graphs import one_op
