@@ -60,12 +60,8 @@ class LocalPipeline(_ImagePipeline):
     def run(self, rgb: np.ndarray, size: Optional[Tuple[int, int]] = None) -> Tuple[Answer, Stages]:
         """The answer for a uint8 (H, W, 3) image, and the stages preprocess, model, postprocess.
 
-        Args:
-            rgb: the image.
-            size: (height, width) of the image in its file, where `rgb` is smaller.
-
-        Raises:
-            ImageError, EngineError: see `splitwatt.engines.pipeline.preprocess`, `splitwatt.engines.backends.base`.
+        `size` is the (height, width) of the image in its file, where `rgb` is smaller. Raises what
+        `preprocess` and `Engine.run` raise.
         """
         return run_steps(self._steps(rgb, size, {}))
 
@@ -78,12 +74,7 @@ class BoardPipeline(_ImagePipeline):
     def run(self, rgb: np.ndarray, size: Optional[Tuple[int, int]] = None) -> Request:
         """The request for a uint8 (H, W, 3) image; its stages: preprocess, encoder, encode.
 
-        Args:
-            rgb, size: as for a local model.
-
-        Raises:
-            ImageError, EngineError, BitstreamError: see `splitwatt.engines.pipeline.preprocess`,
-                `splitwatt.engines.backends.base`, `splitwatt.engines.codecs.base`.
+        As a local model's; and BitstreamError where the codec cannot code what the encoder made.
         """
         tensors: Tensors = {}
         payload, stages = run_steps(self._steps(rgb, size, tensors))

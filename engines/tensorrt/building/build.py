@@ -4,7 +4,7 @@ import glob
 import json
 import os
 import time
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 import psutil
 
@@ -19,10 +19,9 @@ from splitwatt.engines.tensorrt.building.build_part import (
     place_on_cpu,
     workspace_mb,
 )
-from splitwatt.engines.tensorrt.building.running import run_child
+from splitwatt.engines.tensorrt.building.running import Tell, run_child
 from splitwatt.engines.tensorrt.versions import RTX, TITLES, Machine, check_target, serves
 
-Tell = Callable[[str], None]
 # The memory that building a small part takes besides its workspace: TensorRT, CUDA, the weights.
 _BASE_MB = 700
 

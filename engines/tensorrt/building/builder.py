@@ -8,9 +8,6 @@ from splitwatt.engines.tensorrt.log import explain, first_refusal
 from splitwatt.engines.tensorrt.versions import BINDINGS, RTX, TITLES, TYPED, generation, runtime_of
 
 Shape = Tuple[int, ...]
-_PARSER_ADVICE = (
-    "export for this machine, or let onnxruntime run the part: splitwatt build --fall-back"
-)
 
 
 class RefusedError(EngineError):
@@ -86,7 +83,7 @@ def _parse(trt: Any, logger: Any, network: Any, onnx_path: str) -> None:
     what, _ = explain(errors)
     raise RefusedError(
         "%s %s refuses %s: %s" % (TITLES[runtime_of(trt)], trt.__version__, onnx_path, what),
-        _PARSER_ADVICE,
+        "export for this machine, or let onnxruntime run the part: splitwatt build --fall-back",
     )
 
 

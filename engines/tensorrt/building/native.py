@@ -8,7 +8,7 @@ import glob
 import os
 import shutil
 import tempfile
-from typing import Callable, List, Optional
+from typing import List, Optional
 
 from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.detect import detect_target
@@ -17,11 +17,10 @@ from splitwatt.device_configs.files import write_atomic
 from splitwatt.device_configs.targets import load_target
 from splitwatt.engines import rangecoder
 from splitwatt.engines.rangecoder import native
-from splitwatt.engines.tensorrt.building.running import CUDA_FOLDER, run_child
+from splitwatt.engines.tensorrt.building.running import CUDA_FOLDER, Tell, run_child
 from splitwatt.engines.tensorrt.plugin import LIBRARY as PLUGIN
 from splitwatt.engines.tensorrt.versions import fact_of
 
-Tell = Callable[[str], None]
 HERE = os.path.dirname(os.path.abspath(rangecoder.__file__))
 CODER = "_rangecoder.so"
 
