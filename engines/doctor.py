@@ -90,8 +90,8 @@ def _rtx() -> List[Check]:
     def detail() -> str:
         from splitwatt.engines.tensorrt.rtx import import_rtx
 
-        text = "%s (backend tensorrt-rtx: builds engines without a GPU; its libraries are linked "
-        return (text + "under the names that its parser opens)") % import_rtx().__version__
+        text = "(backend tensorrt-rtx: builds engines without a GPU; its libraries are linked "
+        return "%s %s" % (import_rtx().__version__, text + "under the names that its parser opens)")
 
     check = package("tensorrt_rtx", "backend tensorrt-rtx", install_command("rtx"))
     return [_detailed(check, detail)] if platform.machine() == "x86_64" else []
