@@ -123,7 +123,7 @@ STEPS = 8.0
 
 def export(argv: list[str]) -> int:
     """Export models to bundles."""
-    from splitwatt.export.tracing.coder_place import CODERS, OUTSIDE
+    from splitwatt.export.request import CODERS, OUTSIDE
 
     flags = parser(
         "export",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.device_configs.targets import Target
@@ -31,11 +32,9 @@ from splitwatt.export.labels import read_labels, with_labels
 from splitwatt.export.precision.bundle import convert, state_trials
 from splitwatt.export.precision.error import lines_of
 from splitwatt.export.replacing import replacing
-from splitwatt.export.request import Request, made_by
+from splitwatt.export.request import IN_GRAPH, Request, made_by
 from splitwatt.export.spec import LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.cleanup import keep_outputs
-from splitwatt.export.tracing.coder_place import IN_GRAPH
-from splitwatt.export.tracing.cost import Counter, parameters
 from splitwatt.export.tracing.in_graph import add_coder
 from splitwatt.export.tracing.onnx_export import to_onnx
 from splitwatt.export.tracing.parity import Difference, check_batch, check_declared
@@ -45,6 +44,7 @@ from splitwatt.export.tracing.pieces import (
     Run,
     macs_of_pieces,
     open_session,
+    parameters,
     params_after,
     place,
     write_piece,
@@ -180,7 +180,7 @@ def _part(
     macs = 0
     runs = []
     for view in views:
-        with Counter() as counter:
+        with FlopCounterMode(display=False) as counter:
             reference = part.reference(view.tensors)
         names = [value.name for value in model.graph.output]
         feed = {name: view.tensors[name].numpy() for name in inputs}
@@ -190,9 +190,8 @@ def _part(
         runs.append(Run(feed, outputs))
         view.grow(reference, network)
         if view is views[0]:
-            macs = counter.macs
-            if counter.unknown:
-                notes.append(f"GMAC of {part.name} leave out {', '.join(sorted(counter.unknown))}")
+            # torchvision's definition: products of convolutions and matrices, nothing else.
+            macs = counter.get_total_flops() // 2
     notes += difference.notes
     if part.inputs[0].shape[0] is None:
         check_batch(session, part, runs[0].given, difference.tolerance)

@@ -21,9 +21,9 @@ from splitwatt.export.networks.image_codecs import FileCompressor, InputCompress
 from splitwatt.export.networks.image_codecs import compressor as neural
 from splitwatt.export.request import prepare
 from splitwatt.export.spec import LoadedFile
-from splitwatt.export.tracing.cost import parameters
 from splitwatt.export.tracing.onnx_export import to_onnx
 from splitwatt.export.tracing.photos import photos
+from splitwatt.export.tracing.pieces import parameters
 from splitwatt.export.weights.files import advice
 from splitwatt.export.zoo.whole import SYSTEMS
 from splitwatt.profiler.config.bundles import find_folder
