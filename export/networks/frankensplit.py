@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +29,7 @@ from splitwatt.export.spec import LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import fill, subset
 from splitwatt.export.weights.random_weights import (
+    bits_at,
     fit_batch_norms,
     fit_encoder,
     fit_entropy,
@@ -39,9 +39,8 @@ from splitwatt.export.weights.random_weights import (
     widening,
 )
 
-# Bits per symbol at the smallest and the largest beta: the paper's lossless files have 1.1 to 1.5.
-_BITS = (2.0, 0.8)
-_BETAS = (0.015, 1.024)
+# The smallest and the largest beta, and bits per symbol there: the paper's lossless files have 1.1 to 1.5.
+_BETAS, _BITS = (0.015, 1.024), (2.0, 0.8)
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ class FrankenSplit(Network):
         latent = fit_encoder(
             self.encoder,
             images,
-            lambda latent: widening(latent, _bits(self.rate)),
+            lambda latent: widening(latent, bits_at(self.rate, _BETAS, _BITS)),
             lambda block: (block.conv2, block.skip),
         )
         fit_entropy(self.bottleneck, latent)
@@ -191,10 +190,3 @@ class FrankenSplit(Network):
             Part("decoder", "server", self.decoder, (latent,), (features,)),
             Part("tail", "server", self.tail, (features,), (logits,), counted=self.tail.counted),
         ]
-
-
-def _bits(rate: str) -> float:
-    """Bits per symbol of a rate point's random latents."""
-    low, high = (math.log2(beta) for beta in _BETAS)
-    share = (math.log2(float(rate)) - low) / (high - low)
-    return _BITS[0] + share * (_BITS[1] - _BITS[0])

@@ -125,8 +125,7 @@ class NeuralCompressor(Network):
         loaded = states["codec"]
         state = load_pretrained(dict(loaded.state))
         fill(self.model, state, loaded)
-        due = int(self.model.entropy_bottleneck.channels), "channels"
-        check_tables(state, "entropy_bottleneck.", loaded, due)
+        check_tables(self.model.entropy_bottleneck, state, "entropy_bottleneck.", loaded)
         self.model.load_state_dict(state)
         self.model.update()
         return []

@@ -122,7 +122,7 @@ def test_files_are_those_that_the_packages_name():
             assert "torchdistill/releases/download/v0.2.8/pascal_voc2012-deeplab" in checkpoint.url
             assert checkpoint.url.endswith("/" + checkpoint.paths[0])
             assert [url.rsplit("/", 1)[1] for url in theirs] == [checkpoint.paths[1]]
-            assert advice(checkpoint, system.name, None).put == checkpoint.paths[0]
+            assert advice(checkpoint, system.name, None)["put"] == checkpoint.paths[0]
         else:
             assert checkpoint.url in theirs
 
