@@ -18,7 +18,7 @@ from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.manifest import CODECS, CodecSpec, Preprocess
 from splitwatt.engines.codecs import open_codec
 from splitwatt.export import ports
-from splitwatt.export.graphs.input_compression import Normalised, Synthesis
+from splitwatt.export.graphs.codecs import Normalised, Synthesis
 from splitwatt.export.networks.latent_codecs import Autoregressive, Entropic, Hyperprior
 from splitwatt.export.spec import (
     IMAGENET_MEAN,

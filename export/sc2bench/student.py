@@ -15,7 +15,7 @@ from torchvision.models import list_models
 
 from splitwatt.device_configs.errors import ConfigError
 from splitwatt.export.networks import bottlenecks, trunks
-from splitwatt.export.networks.placement import CHANNELS, EntropicResNet
+from splitwatt.export.networks.cut import CHANNELS, EntropicResNet
 from splitwatt.export.networks.split import RETURNED, SplitNetwork, channels, deeplab, faster_rcnn
 from splitwatt.export.sc2bench.config import PAGE, Model, Student, model_at
 from splitwatt.export.spec import Network

@@ -194,7 +194,7 @@ def _placed(place: str) -> System:
     rates = _BETAS[place]
 
     def build(rate: str | None) -> Network:
-        from splitwatt.export.networks.placement import EntropicResNet
+        from splitwatt.export.networks.cut import EntropicResNet
         from splitwatt.export.weights.random_weights import bits_between
 
         return EntropicResNet(place, bits_between(rates.index(str(rate)), len(rates)))
@@ -214,7 +214,7 @@ def _images(place: str, format: str) -> System:
     """ResNet-50 cut at a place, its features as image files."""
 
     def build(rate: str | None) -> Network:
-        from splitwatt.export.networks.placement import feature_images
+        from splitwatt.export.networks.cut import feature_images
 
         return feature_images(place, format, int(str(rate)))
 

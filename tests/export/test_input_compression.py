@@ -162,7 +162,7 @@ def test_a_detectors_padding_is_zero_behind_the_normalisation():
         assert system.preprocess.pad_multiple == multiple
         photo = photos(system.preprocess, ["raccoon"])[0]
         inner = zoo.systems()["fasterrcnn_mobilenet_v3_large_320_fpn"]
-        from splitwatt.export.graphs.input_compression import Normalised
+        from splitwatt.export.graphs.codecs import Normalised
 
         whole = Normalised(torch.nn.Identity(), inner.preprocess, multiple == 64, False)
         assert whole.needs_size
