@@ -31,12 +31,9 @@ from splitwatt.export.weights.checkpoints import fill, subset
 from splitwatt.export.weights.random_weights import (
     bits_at,
     fit_batch_norms,
-    fit_encoder,
-    fit_entropy,
+    fit_factorized,
     level,
-    quantised,
     seeded,
-    widening,
 )
 
 # The smallest and the largest beta, and bits per symbol there: the paper's lossless files have 1.1 to 1.5.
@@ -169,14 +166,13 @@ class FrankenSplit(Network):
                     module.reset_parameters()
             fresh = EntropyBottleneck(self.channels)
         self.bottleneck.load_state_dict(fresh.state_dict(), strict=False)
-        latent = fit_encoder(
+        return fit_factorized(
             self.encoder,
+            self.bottleneck,
             images,
-            lambda latent: widening(latent, bits_at(self.rate, _BETAS, _BITS)),
-            lambda block: (block.conv2, block.skip),
+            bits_at(self.rate, _BETAS, _BITS),
+            last=lambda block: (block.conv2, block.skip),
         )
-        fit_entropy(self.bottleneck, latent)
-        return quantised(self.bottleneck, latent.float())
 
     def parts(self) -> list[Part]:
         """encoder | decoder, tail."""

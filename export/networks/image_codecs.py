@@ -38,16 +38,14 @@ from splitwatt.export.weights.random_weights import (
     VARIATION,
     bits_between,
     fit_encoder,
-    fit_entropy,
+    fit_factorized,
     fit_side,
     gaussian_widening,
     level,
     mix_gdns,
     pixels,
-    quantised,
     scale_channels,
     seeded,
-    widening,
 )
 
 LOSSLESS = "lossless"
@@ -133,19 +131,17 @@ class NeuralCompressor(Network):
     def fit_random(self, photos: Sequence[Photo] = (), key: str = "") -> None:
         """Make random weights that spread latents over some bits and decode to something visible."""
         model = self.model
-        prior = isinstance(self.codec, Hyperprior)
-        widen = gaussian_widening if prior else widening
         with seeded(self.key), torch.no_grad():
             mix_gdns(model)
             images = _unit_squares()
-            latent = fit_encoder(model.g_a, images, lambda latent: widen(latent, self._bits))
-            if prior:
+            if isinstance(self.codec, Hyperprior):
+                latent = fit_encoder(model.g_a, images, lambda x: gaussian_widening(x, self._bits))
                 rounded = latent.float().round()
                 self._fit_prior(latent, rounded)
                 model.update(force=True)
             else:
-                fit_entropy(model.entropy_bottleneck, latent)
-                rounded = quantised(model.entropy_bottleneck, latent.float())
+                prior = model.entropy_bottleneck
+                rounded = fit_factorized(model.g_a, prior, images, self._bits)
             made = model.g_s(rounded)
             wanted = _CONTRAST / made.std(dim=(0, 2, 3))
             _brighten(model.g_s[-1], made.mean(dim=(0, 2, 3)), wanted)

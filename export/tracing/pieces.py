@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 import onnxruntime
 from onnx import numpy_helper
-from torch import nn
 
 from splitwatt.device_configs.errors import ExportError
 from splitwatt.device_configs.files import sha256_file, write_atomic
@@ -27,6 +27,9 @@ from splitwatt.export.compat.view import opset_of, shape_of, type_name
 from splitwatt.export.spec import Part
 from splitwatt.export.tracing.parity import Difference
 from splitwatt.export.tracing.strips import strips_of
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Arrays = dict[str, np.ndarray]
 

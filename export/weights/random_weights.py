@@ -91,9 +91,7 @@ def fit_bottleneck(layer: Any, images: Tensor, bits: float) -> Tensor:
     """
     mix_gdns(layer)
     with torch.no_grad():
-        latent = fit_encoder(layer.encoder, images, lambda latent: widening(latent, bits))
-        fit_entropy(layer.entropy_bottleneck, latent)
-        rounded = quantised(layer.entropy_bottleneck, latent.float())
+        rounded = fit_factorized(layer.encoder, layer.entropy_bottleneck, images, bits)
         layer.decoder[-1].weight.div_(layer.decoder(rounded).std())
     return rounded
 
@@ -119,6 +117,15 @@ def fit_encoder(
         scale_channels(layer, factor)
     encoder.float()
     return latent * factor[:, None, None]  # type: ignore[no-any-return]
+
+
+def fit_factorized(
+    encoder: Any, bottleneck: Any, images: Tensor, bits: float, **more: Any
+) -> Tensor:
+    """Fit an encoder and CompressAI's bottleneck of its latent; returns the latent as decoded."""
+    latent = fit_encoder(encoder, images, lambda latent: widening(latent, bits), **more)
+    fit_entropy(bottleneck, latent)
+    return quantised(bottleneck, latent.float())
 
 
 def fit_side(h_a: Any, bottleneck: Any, latent: Tensor) -> Tensor:
