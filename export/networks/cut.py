@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from sc2bench.models.layer import EntropyBottleneckLayer
 from torch import nn
-from torchvision.models import ResNet, resnet50
+from torchvision.models import resnet50
 
 from splitwatt.export import ports
 from splitwatt.export.networks.backbones import last_linear
-from splitwatt.export.networks.latent_codecs import Entropic, FeatureImages, LatentCodec
+from splitwatt.export.networks.latent_codecs import Entropic, LatentCodec
 from splitwatt.export.networks.split import LOGIT_SPREAD
 from splitwatt.export.networks.trunks import PooledClassifier
 from splitwatt.export.spec import LoadedFile, Network, Part, Photo
@@ -24,7 +25,6 @@ from splitwatt.export.weights.checkpoints import fill, fill_bottleneck, subset
 from splitwatt.export.weights.random_weights import fit_batch_norms, level, seeded
 
 CHANNELS = {"layer1": 256, "layer2": 512, "layer3": 1024, "layer4": 2048, "avgpool": 2048}
-_LAYERS = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool")
 
 
 class CutClassifier(Network):
@@ -94,49 +94,31 @@ class CutClassifier(Network):
 
 
 class CutResNet(CutClassifier):
-    """The layers up to `place` on the board.
+    """The layers of a ResNet-50 up to `place` on the board.
 
     Args:
         place: one of CHANNELS.
         codec: of the features.
-        gain: the factor of the random weights' features.
     """
 
-    def __init__(
-        self, place: str, codec: LatentCodec, gain: float = 1.0, num_classes: int = 1000
-    ) -> None:
+    def __init__(self, place: str, codec: LatentCodec, num_classes: int = 1000) -> None:
         model = resnet50(num_classes=num_classes)
-        cut = _LAYERS.index(place) + 1
-        rest = _LAYERS[cut:-1]
-        body = _named(model, rest) if rest else None
-        head = PooledClassifier(model.fc)
-        channels = (CHANNELS[place], 2048)
-        super().__init__(model, _named(model, _LAYERS[:cut]), body, head, channels, codec)
-        self.place, self.gain, self.resnet = place, gain, model
-
-    def fit_random(self, photos: Sequence[Photo], key: str) -> None:
-        """Like any cut classifier, with features `gain` times as large."""
-        last = "layer4" if self.place == "avgpool" else self.place
-        with torch.no_grad():
-            for block in getattr(self.resnet, last):
-                block.bn3.weight.mul_(self.gain)
-                if block.downsample is not None:
-                    block.downsample[1].weight.mul_(self.gain)
-        super().fit_random(photos, key)
+        layers = OrderedDict(model.named_children())
+        head = PooledClassifier(layers.popitem()[1])
+        encoder = nn.Sequential()
+        while place not in dict(encoder.named_children()):
+            encoder.add_module(*layers.popitem(last=False))
+        layers.pop("avgpool", None)
+        body = nn.Sequential(layers) if layers else None
+        super().__init__(model, encoder, body, head, (CHANNELS[place], 2048), codec)
 
 
 class EntropicResNet(CutResNet):
-    """With an entropy bottleneck: sc2bench's EntropicClassifier.
+    """With an entropy bottleneck: sc2bench's EntropicClassifier."""
 
-    Args:
-        place: where to cut.
-        bits: bits per symbol of random features.
-    """
-
-    def __init__(self, place: str, bits: float, num_classes: int = 1000) -> None:
+    def __init__(self, place: str, num_classes: int = 1000) -> None:
         self.layer: Any = EntropyBottleneckLayer(entropy_bottleneck_channels=CHANNELS[place]).eval()
-        codec = Entropic(self.layer.entropy_bottleneck)
-        super().__init__(place, codec, 2.0 ** (bits - 1), num_classes)
+        super().__init__(place, Entropic(self.layer.entropy_bottleneck), num_classes)
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """sc2bench's checkpoint: entropy_bottleneck, encoder, decoder and classifier."""
@@ -145,19 +127,7 @@ class EntropicResNet(CutResNet):
         whole = {
             "encoder": self.encoder,
             "decoder": self.body or nn.Identity(),
-            "classifier": nn.ModuleDict({"fc": self.resnet.fc}),
+            "classifier": nn.ModuleDict({"fc": last_linear(self.head)}),
         }
         fill(nn.ModuleDict(whole), loaded.state, loaded, handled=("entropy_bottleneck.",))
         return []
-
-
-def feature_images(place: str, format: str, quality: int) -> CutResNet:
-    """With three channels at a time as files: sc2bench's CodecFeatureCompressionClassifier."""
-    return CutResNet(place, FeatureImages(format, quality))
-
-
-def _named(model: ResNet, names: Sequence[str]) -> nn.Sequential:
-    made = nn.Sequential()
-    for name in names:
-        made.add_module(name, getattr(model, name))
-    return made

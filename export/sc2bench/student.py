@@ -233,7 +233,7 @@ def _entropic(model: Model) -> EntropicResNet:
             f"on {name} after {place}",
             f"see {PAGE} to cut another model",
         )
-    return _guarded(model, lambda: EntropicResNet(place, _BITS, kwargs["num_classes"]))
+    return _guarded(model, lambda: EntropicResNet(place, kwargs["num_classes"]))
 
 
 def _guarded(model: Model, make: Callable[[], _T]) -> _T:

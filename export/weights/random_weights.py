@@ -273,15 +273,11 @@ def shift_bias(layer: Any, offsets: Tensor) -> None:
 
 def level_while(layers: Sequence[nn.Module], spread: float, run: Callable[[], Any]) -> None:
     """`level` the outputs of convolutions as `run()` makes them."""
-    hooks = [
-        layer.register_forward_hook(lambda m, _, output: _level_output(m, output, spread))
-        for layer in layers
-    ]
-    _run_with(hooks, run)
 
+    def hook(layer: nn.Module, _: Any, output: Tensor) -> None:
+        level(layer, pixels(output), spread)  # a hook that returns something replaces the output
 
-def _level_output(layer: nn.Module, output: Tensor, spread: float) -> None:
-    level(layer, pixels(output), spread)  # a hook that returns something replaces the output
+    _run_with([layer.register_forward_hook(hook) for layer in layers], run)
 
 
 def class_offsets(classes: int) -> Tensor:
