@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.detection.image_list import ImageList
 
+from splitwatt.engines.bundle.manifest import Port
 from splitwatt.export import ports
 from splitwatt.export.graphs.boxes import best, clip, decode, nms
 from splitwatt.export.graphs.rcnn import Rcnn
@@ -42,6 +43,16 @@ class Detector(WholeModel):
         self.model = models.get_model(
             name, weights=None, weights_backbone=None, num_classes=91
         ).eval()
+
+    def _whole(
+        self, graph: nn.Module, inputs: tuple[Port, ...], checks: tuple[str, ...]
+    ) -> list[Part]:
+        original, counted = self._original, [self.model]
+        outputs = ports.DETECTIONS
+        return [Part("model", "board", graph, inputs, outputs, original, counted, checks, "boxes")]
+
+    def _original(self, *inputs: Any) -> tuple[Tensor, ...]:
+        raise NotImplementedError
 
 
 class Ssd(nn.Module):
@@ -140,27 +151,14 @@ class SsdNetwork(Detector):
 
     def parts(self) -> list[Part]:
         """`model` alone."""
+        return self._whole(Ssd(self.model, self.size).eval(), (ports.image(self.size),), ())
 
-        def original(image: Tensor) -> tuple[Tensor, ...]:
-            features = list(self.model.backbone(image).values())
-            anchors = self.model.anchor_generator(ImageList(image, [self.size]), features)
-            (answer,) = self.model.postprocess_detections(
-                self.model.head(features), anchors, [self.size]
-            )
-            return answer["boxes"], answer["labels"], answer["scores"]
-
-        return [
-            Part(
-                "model",
-                "board",
-                Ssd(self.model, self.size).eval(),
-                (ports.image(self.size),),
-                ports.DETECTIONS,
-                original,
-                [self.model],
-                compare="boxes",
-            )
-        ]
+    def _original(self, image: Tensor) -> tuple[Tensor, ...]:
+        features = list(self.model.backbone(image).values())
+        anchors = self.model.anchor_generator(ImageList(image, [self.size]), features)
+        outputs = self.model.head(features)
+        (answer,) = self.model.postprocess_detections(outputs, anchors, [self.size])
+        return answer["boxes"], answer["labels"], answer["scores"]
 
 
 class LocalRcnn(nn.Module):
@@ -206,24 +204,11 @@ class RcnnNetwork(Detector):
 
     def parts(self) -> list[Part]:
         """`model` alone."""
+        return self._whole(self.graph, (ports.image(), ports.VALID_SIZE), ("proposals",))
 
-        def original(image: Tensor, valid_size: Tensor) -> tuple[Tensor, ...]:
-            size = torch.tensor(image.shape[2:])
-            return detections(self.model, self.graph.body(image), size, valid_size)
-
-        return [
-            Part(
-                "model",
-                "board",
-                self.graph,
-                (ports.image(), ports.VALID_SIZE),
-                ports.DETECTIONS,
-                original,
-                [self.model],
-                checks=("proposals",),
-                compare="boxes",
-            )
-        ]
+    def _original(self, image: Tensor, valid_size: Tensor) -> tuple[Tensor, ...]:
+        size = torch.tensor(image.shape[2:])
+        return detections(self.model, self.graph.body(image), size, valid_size)
 
 
 def detections(

@@ -131,13 +131,9 @@ def _wrong(path: str, what: str, error: BaseException) -> UsageError:
 
 @functools.cache
 def _packaged() -> dict[str, System]:
-    systems: dict[str, System] = {}
-    for module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
-        for system in importlib.import_module(f"{__name__}.{module}").SYSTEMS:
-            if system.name in systems:
-                raise ValueError(f"two systems of the zoo are named {system.name}")
-            systems[system.name] = system
-    return systems
+    modules = sorted(info.name for info in pkgutil.iter_modules(__path__))
+    rows = (importlib.import_module(f"{__name__}.{module}").SYSTEMS for module in modules)
+    return {system.name: system for systems in rows for system in systems}
 
 
 def names() -> list[str]:
