@@ -267,7 +267,7 @@ def _add_zoo(files: Sequence[str]) -> int:
 
 
 def _export_all(requests: list[Request], force: bool) -> list[dict[str, Any]]:
-    todo = [r for r in requests if force or r.kept() is None]
+    todo = [r for r in requests if force or not r.kept()]
     lost = [str(r.out) for r in todo if not force and r.loses_trained_weights()]
     if lost:
         raise UsageError(

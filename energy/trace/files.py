@@ -85,7 +85,36 @@ def read_trace(path: str) -> Trace:
             "%s: t_s goes to %g, which is no time in seconds" % (path, max(times, key=abs)),
             "convert t_s to seconds",
         )
-    return _assemble(path, labels, times, columns, garbage, _metadata(path))
+    metadata = _metadata(path)
+    try:
+        described = {r["label"]: _rail(r) for r in metadata.get("rails") or []}
+        sums = metadata.get("total_lines") or [metadata.get("total") or ()]
+        total_lines = tuple(tuple(str(label) for label in line) for line in sums)
+        probed = dict(metadata.get("probed_period_s") or {})
+        if not all(map(_is_number_or_none, probed.values())):
+            raise TypeError("probed_period_s")
+    except (TypeError, KeyError, ValueError, AttributeError):
+        beside = metadata_path(path)
+        raise SensorError(
+            "%s does not describe its rails as a trace does" % beside, "delete it or repair it"
+        )
+    lost = {label.rstrip("?") for line in total_lines for label in line} - set(labels)
+    if lost:
+        raise SensorError(
+            "%s has a total of the rail '%s', which is not a column of the trace"
+            % (metadata_path(path), min(lost)),
+            "delete it or repair it",
+        )
+    rails = [described.get(label) or unknown_rail(label, path) for label in labels]
+    return Trace(
+        times=times,
+        columns=columns,
+        rails=rails,
+        total=choose_total(total_lines, rails, counted_joules(times, columns, rails)),
+        period_s={r.label: probed.get(r.label) or r.period_s for r in rails},
+        metadata=metadata,
+        garbage=garbage,
+    )
 
 
 def _lines(path: str) -> Iterator[str]:
@@ -159,45 +188,6 @@ def _metadata(path: str) -> Dict[str, Any]:
             "use the splitwatt that wrote it",
         )
     return metadata
-
-
-def _assemble(
-    path: str,
-    labels: List[str],
-    times: List[float],
-    columns: List[List[Optional[float]]],
-    garbage: int,
-    metadata: Dict[str, Any],
-) -> Trace:
-    try:
-        described = {r["label"]: _rail(r) for r in metadata.get("rails") or []}
-        lines = metadata.get("total_lines") or [metadata.get("total") or ()]
-        total_lines = tuple(tuple(str(label) for label in line) for line in lines)
-        probed = dict(metadata.get("probed_period_s") or {})
-        if not all(map(_is_number_or_none, probed.values())):
-            raise TypeError("probed_period_s")
-    except (TypeError, KeyError, ValueError, AttributeError):
-        beside = metadata_path(path)
-        raise SensorError(
-            "%s does not describe its rails as a trace does" % beside, "delete it or repair it"
-        )
-    lost = {label.rstrip("?") for line in total_lines for label in line} - set(labels)
-    if lost:
-        raise SensorError(
-            "%s has a total of the rail '%s', which is not a column of the trace"
-            % (metadata_path(path), min(lost)),
-            "delete it or repair it",
-        )
-    rails = [described.get(label) or unknown_rail(label, path) for label in labels]
-    return Trace(
-        times=times,
-        columns=columns,
-        rails=rails,
-        total=choose_total(total_lines, rails, counted_joules(times, columns, rails)),
-        period_s={r.label: probed.get(r.label) or r.period_s for r in rails},
-        metadata=metadata,
-        garbage=garbage,
-    )
 
 
 def _rail(row: Dict[str, Any]) -> Rail:
