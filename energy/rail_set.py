@@ -11,8 +11,7 @@ from splitwatt.device_configs.detect import detect_target
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.device_configs.targets import Power, load_target
 from splitwatt.energy import sources
-from splitwatt.energy.rails.rail import Context, Driver, UnavailableError
-from splitwatt.energy.rails.total import choose_total, total_lines
+from splitwatt.energy.rails.rail import Context, Driver, UnavailableError, choose_total, total_lines
 
 
 class Tried(NamedTuple):
@@ -37,7 +36,7 @@ class RailSet(object):
     Attributes:
         rails: all rails, in reading order.
         total_lines: the sums that may be the board's total, the first that measures counts (see
-            `splitwatt.energy.rails.total.choose_total`).
+            `splitwatt.energy.rails.rail.choose_total`).
         total: the labels of that sum as far as is known without a reading, or ().
         tried: the drivers that have no rails here, and why.
         target: the target's name (None for drivers that need none).

@@ -6,9 +6,8 @@ from splitwatt.device_configs.errors import SensorError, UsageError
 from splitwatt.device_configs.printable import table
 from splitwatt.device_configs.targets import find_rail, load_target, target_name
 from splitwatt.energy import sources
-from splitwatt.energy.joules.per_rail import RailEnergy, total_joules, trace_energy
-from splitwatt.energy.rails.rail import COUNTER
-from splitwatt.energy.rails.total import choose_total, total_lines
+from splitwatt.energy.joules.windows import RailEnergy, total_joules, trace_energy
+from splitwatt.energy.rails.rail import COUNTER, choose_total, total_lines
 from splitwatt.energy.trace.files import Trace, counted_joules, read_trace
 
 # Simpson and trapezoid further apart than this part of the energy: too few samples, warn.

@@ -10,7 +10,7 @@ import os
 from typing import Any, Dict, List, Optional, Tuple
 
 from splitwatt.energy.endpoint.system_facts import SystemFacts
-from splitwatt.energy.rails.total import add_up
+from splitwatt.energy.rails.rail import add_up
 from splitwatt.energy.sampler.sampler import Latest
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -14,13 +14,16 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.energy.joules.confidence import bootstrap_mean
-from splitwatt.energy.joules.per_rail import (
+from splitwatt.energy.joules.windows import (
+    IDLE,
     LEAST_READINGS,
     RailEnergy,
+    Window,
+    WindowEnergy,
     rail_energy,
     readings_of,
+    window_energies,
 )
-from splitwatt.energy.joules.windows import IDLE, Window, WindowEnergy, window_energies
 from splitwatt.energy.rails.rail import Rail
 from splitwatt.energy.trace.files import read_trace
 from splitwatt.energy.trace.readings import Readings

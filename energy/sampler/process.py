@@ -17,10 +17,9 @@ from typing import Any, Dict, List, Optional
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.input.small_files import table_bytes
 from splitwatt.energy.rail_set import RailSet, open_rails
-from splitwatt.energy.rails.rail import COUNTER
-from splitwatt.energy.rails.total import standing_still
+from splitwatt.energy.rails.rail import COUNTER, standing_still
 from splitwatt.energy.sampler.sensor_rate import probe_periods, sampling_rate
-from splitwatt.energy.trace.writer import TraceWriter, rail_records
+from splitwatt.energy.trace.files import TraceWriter, rail_records
 
 # A read of all rails that takes longer than this is a blocked sensor: what it returns is no reading
 # of that moment.

@@ -11,8 +11,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, TypeVar
 from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.errors import SensorError, SplitwattError, UsageError
 from splitwatt.device_configs.targets import spelling
-from splitwatt.energy.rails.rail import COUNTER, Rail
-from splitwatt.energy.rails.total import Line, choose_total
+from splitwatt.energy.rails.rail import COUNTER, Line, Rail, choose_total
 
 _T = TypeVar("_T", bound="Sampler")
 
