@@ -37,9 +37,6 @@ def energy(argv: List[str]) -> int:
     return _VERBS[argv[0]][0](argv[1:])
 
 
-VERBS = {"energy": energy}
-
-
 def _parser(verb: str, example: str) -> argparse.ArgumentParser:
     summary = _VERBS[verb][1]
     result = parser("energy " + verb, summary[0].upper() + summary[1:] + ".", example)

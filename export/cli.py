@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from splitwatt.device_configs.cli import Command, note, parser, print_json, say
+from splitwatt.device_configs.cli import note, parser, print_json, say
 from splitwatt.device_configs.errors import SplitwattError, UsageError
 from splitwatt.device_configs.names import suggestion
 from splitwatt.engines.bundle.model_name import check_own_name
@@ -160,10 +160,11 @@ def export(argv: list[str]) -> int:
     results = _export_all(requests, options.force)
     if options.build:
         from splitwatt.engines.tensorrt.building.build import build_bundle
+        from splitwatt.engines.tensorrt.building.build_part import Options
         from splitwatt.engines.tensorrt.versions import RTX
 
         for result in results:
-            result["engines"] = build_bundle(result["bundle"], note, RTX)["parts"]
+            result["engines"] = build_bundle(result["bundle"], note, Options(runtime=RTX))["parts"]
     if options.pack:
         _pack(results)
     if options.json:
@@ -420,12 +421,3 @@ def bundle(argv: list[str]) -> int:
     else:
         say(str(out))
     return 0
-
-
-VERBS: dict[str, Command] = {
-    "bundle": bundle,
-    "models": models,
-    "weights": weights,
-    "export": export,
-    "calibrate": calibrate,
-}

@@ -207,9 +207,9 @@ class Work:
 
     def _entropy(self) -> tuple[CodecSpec | None, EncoderSize | None]:
         """Write the entropy tables of a split system; returns its codec and its encoder's size."""
-        coding = self.network.coding()
-        if coding is None:
+        if self.network.codec is None:
             return None, None
+        coding = self.network.codec.coding()
         files = [
             write_tables(
                 self.folder / ("tables.npz" if index == 1 else f"tables.{index}.npz"), tables

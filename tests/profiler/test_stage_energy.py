@@ -18,8 +18,8 @@ from splitwatt.engines.photos import default_photos
 from splitwatt.profiler.analyse.energy import energy_of, server_energy_of, stage_energy_of
 from splitwatt.profiler.config.config import from_document, load_config
 from splitwatt.profiler.execute import power, prepare
+from splitwatt.profiler.execute.job import Options
 from splitwatt.profiler.execute.plan import stage_blocks, stage_names
-from splitwatt.profiler.execute.prepare import Options
 from splitwatt.profiler.execute.runner import resume_run, start_run
 from splitwatt.profiler.execute.work import stages_left
 from splitwatt.profiler.links.link import framed_bytes, seconds

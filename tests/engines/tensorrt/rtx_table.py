@@ -42,7 +42,7 @@ from splitwatt.engines.rangecoder.graph import append_encoder
 from splitwatt.engines.rangecoder.words import LATENT
 from splitwatt.engines.tensorrt import plugin, rtx
 from splitwatt.engines.tensorrt.building import builder
-from splitwatt.engines.tensorrt.log import Log
+from splitwatt.engines.tensorrt.log import make_logger
 from splitwatt.engines.tensorrt.shapes import image_range, profile_of
 from splitwatt.engines.verify.samples import write_manifest
 from splitwatt.export import exporter, zoo
@@ -264,7 +264,7 @@ def load_coder() -> None:
     trt, _ = runtime()
     with tempfile.TemporaryDirectory() as folder:
         library = str(plugin_library(Path(folder)))
-        plugin.load_plugin(trt, builder.make_logger(trt, Log()), library)
+        plugin.load_plugin(trt, make_logger(trt), library)
 
 
 def build(bundle: Bundle, part: Part, model: onnx.ModelProto) -> dict[str, str]:
@@ -273,18 +273,16 @@ def build(bundle: Bundle, part: Part, model: onnx.ModelProto) -> dict[str, str]:
     if plugin.operators_in(model.SerializeToString()):
         load_coder()
     replaced = stood_in(model)
-    log = Log()
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "part.onnx")
         onnx.save(model, path)
-        logger = builder.make_logger(trt, log)
+        logger = make_logger(trt)
         network = trt.Builder(logger).create_network(0)
         parsed = trt.OnnxParser(network, logger).parse_from_file(path)
-        configure = functools.partial(rtx.configure, trt, "8.6")
-        recipe = builder.Recipe(path, profile_of(bundle, part), [], 1 << 30, None, configure)
+        ranges = profile_of(bundle, part)
         try:
-            builder.build_engine(trt, logger, log, recipe)
+            builder.build_engine(trt, logger, path, ranges, [], 1 << 30, None, "8.6")
             said = "yes"
         except builder.EngineError as error:
             said = str(error).split(": ", 1)[-1][:160].replace("|", "/")
