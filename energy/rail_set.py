@@ -114,7 +114,7 @@ def open_rails(
     else:
         detected = None  # a made-up load and a replay need no board
     known = load_target(target or detected or "cpu")
-    context = Context(known.power, sysfs, options)
+    context = Context(known.power, sysfs, options or {})
     opened: List[Driver] = []
     tried: List[Tried] = []
     try:

@@ -109,19 +109,14 @@ class Driver(object):
         """Close files and libraries."""
 
 
-class Context(object):
-    """What a driver is opened with.
-
-    Attributes:
-        power: the target's sensors and rails.
-        sysfs: the folder to use instead of /sys.
-        options: values for a single driver: the trace to replay, the library to load.
+class Context(NamedTuple):
+    """What a driver is opened with: the target's sensors and rails, the folder to use instead of
+    /sys, and values for a single driver (the trace to replay, the library to load).
     """
 
-    def __init__(self, power: Power, sysfs: str = "/sys", options: Optional[Dict[str, Any]] = None):
-        self.power = power
-        self.sysfs = sysfs
-        self.options = options or {}
+    power: Power
+    sysfs: str = "/sys"
+    options: Mapping[str, Any] = {}
 
     @property
     def is_this_machine(self) -> bool:

@@ -154,11 +154,9 @@ class Sampler(object):
         if self._process is None:
             return self.stats
         gone = self._process.poll() is not None
-        try:
+        with contextlib.suppress(OSError):  # it is gone
             if self._process.stdin is not None:
                 self._process.stdin.close()
-        except OSError:
-            pass  # it is gone
         answer = self._answer(_END_S)
         self._kill()
         if answer is not None and "stats" in answer:
