@@ -44,23 +44,19 @@ class Repetitions(NamedTuple):
 
 
 def repeat(
-    stage: Callable[[], Any],
-    least_s: float = LEAST_BLOCK_S,
-    warmup: int = 2,
-    inferences: Optional[int] = None,
+    stage: Callable[[], Any], least_s: float = LEAST_BLOCK_S, warmup: int = 2
 ) -> Repetitions:
     """Run one stage over and over.
 
     Args:
         least_s: run it for at least this long, s.
         warmup: runs that do not count, before.
-        inferences: run it exactly this often instead.
     """
     for _ in range(warmup):
         stage()
     count = 0
     start = now = time.monotonic()
-    while count < inferences if inferences else now - start < least_s or not count:
+    while now - start < least_s or not count:
         stage()
         count += 1
         now = time.monotonic()
