@@ -20,7 +20,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.energy.joules.confidence import LEAST_REPETITIONS, bootstrap_mean
 from splitwatt.energy.joules.per_image import LEAST_BLOCK_S, block_energy
-from splitwatt.energy.joules.per_rail import readings_of, total_joules, trace_energy
+from splitwatt.energy.joules.windows import readings_of, total_joules, trace_energy
 from splitwatt.energy.trace.files import Trace, metadata_path, read_trace
 from splitwatt.profiler.config.config import SPLIT
 from splitwatt.profiler.records.blocks import IDLE, INFERENCES, StageBlock, Window
