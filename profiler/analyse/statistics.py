@@ -1,8 +1,7 @@
 """What the times of many samples say: quantiles and what bounds them, and which are outliers.
 
 Plain Python, for boards too. Intervals and bounds come from order statistics and the binomial
-distribution, so they ask nothing of the shape of the distribution; they do take samples as
-independent.
+distribution, so they hold for a distribution of any shape; they do assume independent samples.
 """
 
 import math
@@ -45,7 +44,7 @@ class Spread(NamedTuple):
 
 
 def spread(values: Sequence[float], level: float = LEVEL) -> Optional[Spread]:
-    """Quantiles of `values`, the median's interval and the upper bounds; None of no values."""
+    """Quantiles of `values`, the median's interval and the upper bounds; None without values."""
     if not values:
         return None
     ordered = sorted(values)
@@ -80,7 +79,7 @@ def relative_width(values: Sequence[float], level: float = LEVEL) -> Optional[fl
 
 
 def far_out(values: Sequence[float], fence: float = FENCE) -> Optional[Tuple[float, float]]:
-    """The fences outside of which a value is flagged; None of fewer than eight values.
+    """The fences outside of which a value is flagged; None with fewer than eight values.
 
     A flagged value stays in every figure: a rule cannot know whether it was a fault.
     """

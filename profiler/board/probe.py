@@ -1,7 +1,7 @@
-"""Clocks, temperatures and signs of throttling, read between samples for next to nothing.
+"""Clocks, temperatures and signs of throttling, read between samples at almost no cost.
 
 Every file is opened once. A reading stops after `BUDGET_S` and the next one goes on from there, so
-that many files, or slow ones (a Jetson asks its firmware for some), cost no sample more than that;
+that many files, or slow ones (a Jetson asks its firmware for some), delay no sample by more;
 what was not read this time keeps its last value.
 """
 
@@ -34,7 +34,7 @@ _SLOWS_DOWN = re.compile(
 _FAN = re.compile(r"fan", re.I)
 # Of the hwmon device soctherm_oc, as Orin's guide has it.
 _OC = {1: "under-voltage", 2: "average over-current", 3: "instantaneous over-current"}
-# The kernel's messages where it counts nothing: a Jetson Nano's and Xavier's soctherm, a Raspberry Pi.
+# The kernel's messages where there is no counter: soctherm of a Jetson Nano or Xavier, a Raspberry Pi.
 _SAID = re.compile(rb"OC ALARM|under-?voltage detected", re.I)
 _KERNEL_LOG = "kernel log: under-voltage or over-current"
 
@@ -84,7 +84,7 @@ class BoardProbe:
 
     Args:
         sysfs: the folder to use instead of /sys; the kernel's log is dev/kmsg next to it.
-        budget_s: how long a reading may take, but for the one file that it is at.
+        budget_s: how long a reading may take, apart from the file that is being read then.
         library: NVIDIA's driver library; None: only where the tree is this machine's own.
     """
 
@@ -202,7 +202,7 @@ class BoardProbe:
 
 
 class _KernelLog:
-    """The lines that the kernel's log gets from now on.
+    """New lines of the kernel's log.
 
     On boards alone, which have a device tree: elsewhere the log's silence would mean nothing.
     """
