@@ -1,6 +1,5 @@
 """The run folder, written: append-only, whole after a kill at any moment, one writer at a time."""
 
-import errno
 import fcntl
 import json
 import os
@@ -116,9 +115,7 @@ class RunFolder:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise SplitwattError("%s cannot be locked: %s" % (path, error.strerror))
+            except BlockingIOError:
                 if time.monotonic() > until:
                     self._lock.close()
                     raise RunError(
@@ -126,6 +123,8 @@ class RunFolder:
                         "wait until it ends, or choose another --out",
                     )
                 time.sleep(0.1)
+            except OSError as error:
+                raise SplitwattError("%s cannot be locked: %s" % (path, error.strerror))
 
     def mend(self) -> None:
         """Cut off last lines that were never finished; no block's process may be writing."""

@@ -2,7 +2,7 @@
 
 import argparse
 from itertools import product
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from splitwatt.device_configs.cli import number, parser, print_json, say
 from splitwatt.device_configs.errors import RunError, UsageError
@@ -41,7 +41,20 @@ def whatif(argv: List[str]) -> int:
     events = _break_evens(shown, rates, speeds, options.pair)
     notes = _notes(run, charged, shown, speeds)
     if options.json:
-        print_json(_document(run, charged, shown, rates, speeds, events, notes))
+        at = [(name, Setting(r, s, b)) for b, s in speeds for name, r in rates]
+        rows = [
+            {
+                "config": case.config,
+                "backend": case.backend,
+                "samples": len(case.rest_s),
+                "at": [_entry(case, name, setting) for name, setting in at],
+            }
+            for case in shown
+        ]
+        print_json({
+            "run": run.path, "charged": charged, "source": SIMULATED, "configurations": rows,
+            "break_even": [event.to_json() for event in events], "notes": notes,
+        })  # fmt: skip
         return 0
     for board, server in speeds:
         if len(speeds) > 1 or (board, server) != (1.0, 1.0):
@@ -68,8 +81,8 @@ def _break_evens(
         # The value of its own axis does not matter: each other value once.
         settings = {
             RATE: [Setting(1.0, server, board) for board, server in speeds],
-            BOARD: [Setting(rates[0][1], server) for server in _once(s for _, s in speeds)],
-            SERVER: [Setting(rates[0][1], 1.0, board) for board in _once(b for b, _ in speeds)],
+            BOARD: [Setting(rates[0][1], s) for s in dict.fromkeys(s for _, s in speeds)],
+            SERVER: [Setting(rates[0][1], 1.0, b) for b in dict.fromkeys(b for b, _ in speeds)],
         }[axis]
         for setting in settings:
             chosen = [_pair(own, text) for text in asked] or pairs(own, setting.server_speed)
@@ -79,10 +92,6 @@ def _break_evens(
                 if axis != SERVER or one.split or two.split
             ]
     return events
-
-
-def _once(values: Iterable[float]) -> List[float]:
-    return list(dict.fromkeys(values))
 
 
 def _pair(shown: Sequence[Case], text: str) -> Tuple[Case, Case]:
@@ -201,45 +210,16 @@ _SIZES = {
 _CHARGED = {PAYLOAD: "payload alone", WIRE: "payload, headers and framing"}
 
 
-def _document(
-    run: Run,
-    charged: str,
-    shown: Sequence[Case],
-    rates: Sequence[Tuple[str, float]],
-    speeds: Sequence[Tuple[float, float]],
-    events: Sequence[BreakEven],
-    notes: Sequence[str],
-) -> Dict[str, Any]:
+def _entry(case: Case, link: str, at: Setting) -> Dict[str, Any]:
+    low, high = case.interval_s(*at)
     return {
-        "run": run.path,
-        "charged": charged,
-        "source": SIMULATED,
-        "configurations": [
-            {
-                "config": case.config,
-                "backend": case.backend,
-                "samples": len(case.rest_s),
-                "at": [_entry(case, n, r, b, s) for b, s in speeds for n, r in rates],
-            }
-            for case in shown
-        ],
-        "break_even": [event.to_json() for event in events],
-        "notes": list(notes),
-    }
-
-
-def _entry(case: Case, name: str, rate: float, board: float, server: float) -> Dict[str, Any]:
-    low, high = case.interval_s(rate, server, board)
-    return {
-        "link": name,
-        "rate_kbit_s": rate,
-        "board_speed": board,
-        "server_speed": server,
-        "source": SIMULATED if (board, server) == (1.0, 1.0) else ESTIMATED,
-        "median_s": case.median_s(rate, server, board),
+        "link": link,
+        **at._asdict(),
+        "source": SIMULATED if at.server_speed == at.board_speed == 1.0 else ESTIMATED,
+        "median_s": case.median_s(*at),
         "low_s": low,
         "high_s": high,
-        "board_joules": case.energy_j(rate, server, board),
+        "board_joules": case.energy_j(*at),
     }
 
 
