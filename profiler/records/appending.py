@@ -48,7 +48,10 @@ class Appender:
             if self._sync:
                 os.fsync(self._stream.fileno())
         except OSError as error:
-            self._cut(written or 0)
+            # Readers ignore what follows the last whole line; a resume cuts it off.
+            with contextlib.suppress(OSError):
+                end = self._stream.seek(0, os.SEEK_END)
+                self._stream.truncate(end - (written or 0))
             raise storage_error(self._path, error)
 
     def cut(self, size: int) -> None:
@@ -58,11 +61,6 @@ class Appender:
             os.fsync(self._stream.fileno())
         except OSError as error:
             raise storage_error(self._path, error)
-
-    def _cut(self, written: int) -> None:
-        # Readers ignore what follows the last whole line; a resume cuts it off.
-        with contextlib.suppress(OSError):
-            self._stream.truncate(self._stream.seek(0, os.SEEK_END) - written)
 
     def close(self) -> None:
         """Close the file."""

@@ -6,7 +6,6 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from splitwatt.device_configs.cli import number, parser, print_json, say
 from splitwatt.device_configs.errors import RunError, UsageError
-from splitwatt.device_configs.names import suggestion
 from splitwatt.device_configs.printable import table
 from splitwatt.profiler.analyse.breakeven import (
     AXES,
@@ -38,7 +37,7 @@ def whatif(argv: List[str]) -> int:
         raise RunError("%s has no samples to work with" % options.run, "profile first")
     rates = [_named(text) for text in options.rate] or _rates(run)
     speeds = list(product(options.board_speed or [1.0], options.server_speed or [1.0]))
-    events = _break_evens(shown, rates, speeds, options.pair)
+    events = _break_evens(run, shown, rates, speeds, options.pair)
     notes = _notes(run, charged, shown, speeds)
     if options.json:
         at = [(name, Setting(r, s, b)) for b, s in speeds for name, r in rates]
@@ -69,6 +68,7 @@ def whatif(argv: List[str]) -> int:
 
 
 def _break_evens(
+    run: Run,
     shown: Sequence[Case],
     rates: Sequence[Tuple[str, float]],
     speeds: Sequence[Tuple[float, float]],
@@ -85,7 +85,7 @@ def _break_evens(
             SERVER: [Setting(rates[0][1], 1.0, b) for b in dict.fromkeys(b for b, _ in speeds)],
         }[axis]
         for setting in settings:
-            chosen = [_pair(own, text) for text in asked] or pairs(own, setting.server_speed)
+            chosen = [_pair(run, own, text) for text in asked] or pairs(own, setting.server_speed)
             events += [
                 break_even(one, two, setting, axis)
                 for one, two in chosen
@@ -94,16 +94,12 @@ def _break_evens(
     return events
 
 
-def _pair(shown: Sequence[Case], text: str) -> Tuple[Case, Case]:
-    known = {case.config.lower(): case for case in shown}
-    names = [name.strip().lower().replace(" ", "") for name in text.split(",")]
-    if len(names) != 2 or names[0] == names[1]:
+def _pair(run: Run, shown: Sequence[Case], text: str) -> Tuple[Case, Case]:
+    ids = [row.id for row in run.config.only(text.split(",")).configurations]
+    own = [case for case in shown if case.config in ids]
+    if len(own) != 2:
         raise UsageError("'--pair %s' must name two configurations" % text, "as --pair LC1,Ours1")
-    for name in names:
-        if name not in known:
-            ids = [case.config for case in shown]
-            raise UsageError("the run has no samples of '%s'" % name, suggestion(name, ids))
-    return known[names[0]], known[names[1]]
+    return own[0], own[1]
 
 
 def _named(text: str) -> Tuple[str, float]:
