@@ -74,7 +74,9 @@ def field(
     unit: Optional[str] = None,
 ) -> Any:
     """Declares a field of a record; see `Field`. By default the end of its name gives its unit."""
-    return Field(None, "", None, unit, description, False, default, least, most, choices)  # type: ignore[arg-type]
+    # What is None or "" here follows from annotation and name: `record` fills it in.
+    declared: Any = (None, "", None, unit, description, False, default, least, most, choices)
+    return Field._make(declared)
 
 
 def clock(description: str, default: Any = REQUIRED) -> Any:

@@ -109,7 +109,7 @@ class Samples(Sequence[Sample]):
         return isinstance(other, Sequence) and list(self) == list(other)
 
     def where(self, holds: Callable[[Sample], Any]) -> "Samples":
-        """The samples for which `holds` is true. It is called once per kind, so it must not use images or numbers."""
+        """The samples for which `holds` is true; called per kind, it must not use images or numbers."""
         return Samples(self._store, self._at[self._codes(lambda sample: bool(holds(sample)))])
 
     def by(self, key: Callable[[Sample], Any]) -> Dict[Any, "Samples"]:

@@ -17,8 +17,8 @@ from splitwatt.profiler.analyse.breakeven import (
     break_even,
     pairs,
 )
-from splitwatt.profiler.analyse.conditions import quota_note
-from splitwatt.profiler.analyse.rates import Case, cases, charged_by, over_measured
+from splitwatt.profiler.analyse.conditions import measured_links, quota_note
+from splitwatt.profiler.analyse.rates import Case, cases, charged_by
 from splitwatt.profiler.links.link import PAYLOAD, SIMULATED, WIRE
 from splitwatt.profiler.links.parse import PRESETS, parse_rate
 from splitwatt.profiler.records.run import Run, read_run
@@ -153,10 +153,10 @@ def _notes(
     quota = quota_note(run.document)
     notes = [] if quota is None else [quota]
     notes += ["links are charged with the %s" % _CHARGED[charged]]
-    taken = over_measured(run)
+    taken = measured_links(run.config)
     if taken:
         notes.append(
-            "samples were taken over the link '%s': its time is left out of them" % taken[0]
+            "samples were taken over the link '%s': its time is left out of them" % taken[0].name
         )
     if any(link.latency_ms or link.loss or link.downlink_kbit_s for link in run.config.links):
         notes.append("latency, loss and downlinks of the run's links are left out")
