@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 from splitwatt.device_configs.detect import device_model
 from splitwatt.device_configs.input.small_files import text_of
 from splitwatt.device_configs.nvml import LIBRARY, Nvml, NvmlError
-from splitwatt.energy.rails.sysfs import NumberFile, optional
+from splitwatt.energy.rails.sysfs import optional
 from splitwatt.profiler.board.state import GPU_CLOCKS, sorted_paths, thermal_zones
 
 BUDGET_S = 1e-4
@@ -79,8 +79,8 @@ class _Item:
         return self.kind == STATE and self._last is not None and self._last > 0
 
 
-class BoardProbe:
-    """Reads the board between samples; a context manager.
+class BoardProbe(contextlib.ExitStack):
+    """Reads the board between samples; a context manager that closes the files.
 
     Args:
         sysfs: the folder to use instead of /sys; the kernel's log is dev/kmsg next to it.
@@ -91,15 +91,17 @@ class BoardProbe:
     def __init__(
         self, sysfs: str = "/sys", budget_s: float = BUDGET_S, library: Optional[str] = None
     ) -> None:
+        super().__init__()
         self._budget_s = budget_s
-        self._files: List[NumberFile] = []
         self._nvml: Optional[Nvml] = None
         if library or sysfs == "/sys":
             with contextlib.suppress(NvmlError):
                 self._nvml = Nvml(library or LIBRARY)
+                self.callback(self._nvml.close)
         self._items = self._signs(sysfs) + self._of_gpus() + self._values(sysfs)
         self._next = 0
         self._log = _KernelLog(sysfs)
+        self.callback(self._log.close)
         known = any(item.kind != VALUE for item in self._items) or self._log.open
         self._knows_throttling = known
         self._named = [item for item in self._items if item.kind != COUNT]
@@ -128,14 +130,6 @@ class BoardProbe:
             if item.kind == STATE:
                 item.read()
         return any(item.on for item in self._items)
-
-    def close(self) -> None:
-        """Close the files."""
-        for file in self._files:
-            file.close()
-        if self._nvml is not None:
-            self._nvml.close()
-        self._log.close()
 
     def _of_gpus(self) -> List[_Item]:
         items: List[_Item] = []
@@ -190,15 +184,9 @@ class BoardProbe:
         file = optional(path)
         if file is None:
             return []
-        self._files.append(file)
+        self.callback(file.close)
         item = _Item(name, kind, file.read, scale)
         return [item] if item.value is not None else []
-
-    def __enter__(self) -> "BoardProbe":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 class _KernelLog:
