@@ -62,7 +62,7 @@ class Shaped:
 
     def _open(self, link: Link) -> Optional[str]:
         """Start the gate; why it cannot be, or None."""
-        gate = subprocess.Popen(
+        gate: Any = subprocess.Popen(
             module_command("profiler.links.gate"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

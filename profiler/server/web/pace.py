@@ -25,7 +25,7 @@ class Pace:
     def take(self, flow: PacedFlow, count: int, at_least_s: float = 0.0) -> None:
         """Pause a connection that has just sent `count` bytes, for at least `at_least_s`."""
         if count > _LARGE_PIECE_BYTES or at_least_s:
-            flow.hold()
+            flow.hold(True)
             flow.loop.call_later(at_least_s, self._queue, flow, count / self._rate_bytes_s)
 
     def _queue(self, flow: PacedFlow, took_s: float) -> None:
@@ -36,7 +36,7 @@ class Pace:
     def _release(self) -> None:
         """One at a time: an event loop that is late must not read everything that waited at once."""
         flow, _ = self._waiting.popleft()
-        flow.release()
+        flow.hold(False)
         if self._waiting:
             flow.loop.call_later(self._waiting[0][1], self._release)
 
@@ -54,14 +54,9 @@ class PacedFlow(FlowControl):  # type: ignore[misc,unused-ignore]
         self.loop = loop
         self._full = self._held = False
 
-    def hold(self) -> None:
-        """Read nothing until `release`."""
-        self._held = True
-        self._apply()
-
-    def release(self) -> None:
-        """Read again, where the application wants more."""
-        self._held = False
+    def hold(self, held: bool) -> None:
+        """Read nothing while `held`; then again, where the application wants more."""
+        self._held = held
         self._apply()
 
     def pause_reading(self) -> None:
@@ -75,11 +70,7 @@ class PacedFlow(FlowControl):  # type: ignore[misc,unused-ignore]
         self._apply()
 
     def _apply(self) -> None:
-        paused = self._full or self._held
-        if paused == self.read_paused:
-            return
-        self.read_paused = paused
-        if paused:
-            self._transport.pause_reading()
+        if self._full or self._held:
+            super().pause_reading()
         else:
-            self._transport.resume_reading()
+            super().resume_reading()
