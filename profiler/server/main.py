@@ -1,9 +1,5 @@
 """`splitwatt serve`: the application on a socket, with or without TLS, until SIGTERM or SIGINT."""
 
-# board: no
-
-from __future__ import annotations
-
 import argparse
 import gc
 import logging

@@ -1,9 +1,5 @@
 """A server's address and credentials, and the message that announces them."""
 
-# board: no
-
-from __future__ import annotations
-
 import argparse
 import ipaddress
 import json

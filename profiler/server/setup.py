@@ -1,9 +1,5 @@
 """What every engine of `serve` sets up: bundles, models, threads."""
 
-# board: no
-
-from __future__ import annotations
-
 import argparse
 import os
 import signal

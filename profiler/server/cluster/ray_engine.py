@@ -1,12 +1,9 @@
-# board: no
 """`splitwatt serve --engine ray`: the server's ASGI application on many machines, by Ray Serve.
 
 This process is the front: it listens, asks for the token, bounds what arrives, and hands whole
 requests to replicas. A request is an inference without any trace, so that one whose replica has
 died is simply asked of another.
 """
-
-from __future__ import annotations
 
 import argparse
 import asyncio

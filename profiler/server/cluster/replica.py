@@ -1,9 +1,5 @@
 """A replica of a cluster: the server's whole ASGI application in a process of Ray's."""
 
-# board: no
-
-from __future__ import annotations
-
 import asyncio
 import contextlib
 from typing import Any

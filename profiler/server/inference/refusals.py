@@ -1,9 +1,5 @@
 """Errors as the protocol's object: a status, one sentence, and when to come back."""
 
-# board: no
-
-from __future__ import annotations
-
 import json
 import logging
 import re

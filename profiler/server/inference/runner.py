@@ -1,9 +1,5 @@
 """Inferences on the server's models, by its threads."""
 
-# board: no
-
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast

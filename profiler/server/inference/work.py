@@ -1,9 +1,5 @@
 """A bounded queue before a few threads: each accepted job is answered once, also one that is too late."""
 
-# board: no
-
-from __future__ import annotations
-
 import asyncio
 import logging
 import math

@@ -1,9 +1,5 @@
 """The ASGI application: the Open Inference Protocol v2, errors as its object."""
 
-# board: no
-
-from __future__ import annotations
-
 import asyncio
 import functools
 import hmac

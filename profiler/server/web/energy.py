@@ -2,10 +2,6 @@
 work repeated, and the trace of its own power rails while a block runs.
 """
 
-# board: no
-
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any

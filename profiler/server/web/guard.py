@@ -1,11 +1,8 @@
-# board: no
 """Limits on what arrives at the socket: connections, size of a head, time of a request.
 
 uvicorn bounds none of them. What is refused here never reaches the application; its answer is the
 protocol's error object all the same.
 """
-
-from __future__ import annotations
 
 import asyncio
 import json

@@ -1,11 +1,8 @@
-# board: no
 """The listening socket: how many connections are open, from their first packet on.
 
 An event loop's own server counts none of them, and takes TLS clients that never finish their handshake
 until the process has no file descriptor left.
 """
-
-from __future__ import annotations
 
 import asyncio
 import asyncio.sslproto

@@ -1,9 +1,5 @@
 """What the server counts, in Prometheus' text format; no payload and no client is in it."""
 
-# board: no
-
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector

@@ -1,7 +1,4 @@
-# board: no
 """Large bodies are read in turn: other clients are served between two pieces of any of them."""
-
-from __future__ import annotations
 
 import asyncio
 from collections import deque
@@ -13,32 +10,6 @@ from uvicorn.protocols.http.flow_control import FlowControl
 RATE_BYTES_S = 125e6
 # A smaller piece is most often a whole request: nobody waits for it.
 _LARGE_PIECE_BYTES = 32 << 10
-
-
-class Pace:
-    """Connections that wait for their turn to be read; for the event loop's thread alone."""
-
-    def __init__(self, rate_bytes_s: float = RATE_BYTES_S) -> None:
-        self._rate_bytes_s = rate_bytes_s
-        self._waiting: deque[tuple[PacedFlow, float]] = deque()
-
-    def take(self, flow: PacedFlow, count: int, at_least_s: float = 0.0) -> None:
-        """Pause a connection that has just sent `count` bytes, for at least `at_least_s`."""
-        if count > _LARGE_PIECE_BYTES or at_least_s:
-            flow.hold(True)
-            flow.loop.call_later(at_least_s, self._queue, flow, count / self._rate_bytes_s)
-
-    def _queue(self, flow: PacedFlow, took_s: float) -> None:
-        self._waiting.append((flow, took_s))
-        if len(self._waiting) == 1:
-            flow.loop.call_later(took_s, self._release)
-
-    def _release(self) -> None:
-        """One at a time: an event loop that is late must not read everything that waited at once."""
-        flow, _ = self._waiting.popleft()
-        flow.hold(False)
-        if self._waiting:
-            flow.loop.call_later(self._waiting[0][1], self._release)
 
 
 class PacedFlow(FlowControl):  # type: ignore[misc,unused-ignore]
@@ -74,3 +45,29 @@ class PacedFlow(FlowControl):  # type: ignore[misc,unused-ignore]
             super().pause_reading()
         else:
             super().resume_reading()
+
+
+class Pace:
+    """Connections that wait for their turn to be read; for the event loop's thread alone."""
+
+    def __init__(self, rate_bytes_s: float = RATE_BYTES_S) -> None:
+        self._rate_bytes_s = rate_bytes_s
+        self._waiting: deque[tuple[PacedFlow, float]] = deque()
+
+    def take(self, flow: PacedFlow, count: int, at_least_s: float = 0.0) -> None:
+        """Pause a connection that has just sent `count` bytes, for at least `at_least_s`."""
+        if count > _LARGE_PIECE_BYTES or at_least_s:
+            flow.hold(True)
+            flow.loop.call_later(at_least_s, self._queue, flow, count / self._rate_bytes_s)
+
+    def _queue(self, flow: PacedFlow, took_s: float) -> None:
+        self._waiting.append((flow, took_s))
+        if len(self._waiting) == 1:
+            flow.loop.call_later(took_s, self._release)
+
+    def _release(self) -> None:
+        """One at a time: an event loop that is late must not read everything that waited at once."""
+        flow, _ = self._waiting.popleft()
+        flow.hold(False)
+        if self._waiting:
+            flow.loop.call_later(self._waiting[0][1], self._release)

@@ -1,9 +1,5 @@
 """A server's own power while a board's block runs: begun and ended by the board, then sent to it."""
 
-# board: no
-
-from __future__ import annotations
-
 import base64
 import contextlib
 import os

@@ -1,9 +1,5 @@
 """Routes whose errors are the protocol's object, and the one that a server and a front both have."""
 
-# board: no
-
-from __future__ import annotations
-
 import asyncio
 import json
 import time
