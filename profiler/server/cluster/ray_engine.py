@@ -63,8 +63,9 @@ def run_ray(options: argparse.Namespace) -> int:
             _connect(cluster)
             stack.callback(_disconnect, cluster)
             watchdog.guard_children()
-            check_cores(cluster, _cores_of_nodes())
-            ask = _deployed(cluster, options, what)
+            nodes = ray.nodes()  # type: ignore[no-untyped-call,unused-ignore]
+            check_cores(cluster, [n["Resources"].get("CPU", 0.0) for n in nodes if n["Alive"]])
+            ask = _deploy(cluster, options, what)
             watchdog.guard_children()
             return Front(ask, token, cluster.most * options.queue, models.names)
 
@@ -97,30 +98,8 @@ def threads_of(cluster: Cluster) -> int:
     return max(1, cluster.cores // cluster.workers)
 
 
-def _cores_of_nodes() -> list[float]:
-    nodes = ray.nodes()  # type: ignore[no-untyped-call,unused-ignore]
-    return [node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]]
-
-
-def _deployed(cluster: Cluster, options: argparse.Namespace, what: Served) -> Ask:
-    try:
-        return deploy(cluster, options, what)
-    except (RuntimeError, RayError, RayServeException) as error:
-        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-        raise SplitwattError(
-            "the replicas do not start: %s" % reason[0],
-            "are splitwatt and the bundles at the same path on every machine?",
-        )
-
-
-def deploy(cluster: Cluster, options: argparse.Namespace, what: Served) -> Ask:
-    """Start the replicas; what asks one of them.
-
-    Args:
-        cluster: as its file says; Ray is connected to.
-        options: of `splitwatt serve`.
-        what: is served.
-    """
+def _deploy(cluster: Cluster, options: argparse.Namespace, what: Served) -> Ask:
+    """Start the replicas; what asks one of them."""
     deployment = serve.deployment(
         name="replica",
         ray_actor_options={"num_cpus": cluster.cores},
@@ -147,7 +126,14 @@ def deploy(cluster: Cluster, options: argparse.Namespace, what: Served) -> Ask:
         options.batch,
         cluster.least,
     )
-    handle = serve.run(application, name=APP, route_prefix=None)
+    try:
+        handle = serve.run(application, name=APP, route_prefix=None)
+    except (RuntimeError, RayError, RayServeException) as error:
+        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise SplitwattError(
+            "the replicas do not start: %s" % reason[0],
+            "are splitwatt and the bundles at the same path on every machine?",
+        )
 
     async def ask(request: Request) -> Answer:
         answer: Answer = await handle.answer.remote(request)
@@ -217,12 +203,11 @@ class Front(Application):
         kept = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
         method, path, query = scope["method"], scope["path"], scope.get("query_string", b"")
         wanted = tuple((name, *last) for name, last in self._wanted.items())
+        request = (method, path, query, kept, body, wanted)
         self._check_room()  # others may have come while the body arrived
         self._asked += 1
         try:
-            status, answered, data = await self._until_answered(
-                (method, path, query, kept, body, wanted)
-            )
+            status, answered, data = await self._until_answered(request)
         finally:
             self._asked -= 1
         answer = Response(data, status)
@@ -264,11 +249,9 @@ def _disconnect(cluster: Cluster) -> None:
 def _connect(cluster: Cluster) -> None:
     # Ray's workers are started elsewhere: what this process imports, they have to find.
     environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    # A cluster of this machine alone, which nobody else can reach.
-    own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": LOOPBACK}
-    if cluster.ray != "local":
-        own = {}
-    else:
+    own: dict[str, Any] = {}
+    if cluster.ray == "local":  # a cluster of this machine alone, which nobody else can reach
+        own = {"include_dashboard": False, "_node_ip_address": LOOPBACK}
         # Ray has its workers yield to every other program; here they are what the machine is for.
         os.environ.setdefault("RAY_worker_niceness", "0")
     try:
