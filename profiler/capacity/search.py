@@ -64,13 +64,12 @@ def encoded(bundles: Sequence[Bundle], backend: str, images: Sequence[str]) -> L
         for image in images:
             rgb = decode_image(image)
             sent = [(model, board.run(rgb)) for model, board in boards]
-            frames.append(
-                [
-                    (m, base64.b64encode(r.payload).decode("ascii"), r.sizes.tolist())
-                    for m, r in sent
-                ]
-            )
+            frames.append([(m, _text(r.payload), r.sizes.tolist()) for m, r in sent])
     return frames
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
 
 
 def search(asked: Asked, first: int, measure: Callable[[int], Carried]) -> None:
@@ -83,20 +82,16 @@ def search(asked: Asked, first: int, measure: Callable[[int], Carried]) -> None:
     """
     holds, breaks = 0, asked.most + 1
     boards = min(max(1, first), asked.most)
-    while True:
+    while breaks - holds > max(1, int(_CLOSE * holds)) and holds < asked.most:
         row = measure(boards)
         if row.late <= LATE_SHARE * row.frames:
             holds = boards
         else:
             breaks = boards
-        if breaks - holds <= max(1, int(_CLOSE * holds)) or holds == asked.most:
-            return
         if breaks > asked.most:
             boards = min(2 * boards, asked.most)
-        elif holds == 0:
-            boards = max(1, breaks // 2)
         else:
-            boards = (holds + breaks) // 2
+            boards = max(1, (holds + breaks) // 2)
 
 
 def first_guess(asked: Asked, service: Optional[Service]) -> int:

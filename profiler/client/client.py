@@ -170,10 +170,7 @@ class Client:
         Raises:
             ServerError: the link is gone.
         """
-        try:
-            return self._connection.drain()
-        except OSError as error:
-            raise ServerError("the shaped link is gone: %s" % error, "run the command again")
+        return self._connection.drain()
 
     def clock(self, up_bytes: int = 0, down_bytes: int = 0, free: bool = False) -> Exchange:
         """One exchange of times with the server, with as many bytes more each way.

@@ -284,13 +284,14 @@ def _tensors(
 def _head(entry: Any, key: str) -> Tuple[str, str, Tuple[int, ...], int]:
     if not isinstance(entry, dict):
         _refuse("each of '%s' must be an object" % key)
-    name, datatype, shape = entry.get("name"), entry.get("datatype"), entry.get("shape")
+    name, datatype = entry.get("name"), entry.get("datatype")
+    shape: Any = entry.get("shape")
     if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME:
         _refuse("a tensor's 'name' must be text of at most %d characters" % _MAX_NAME)
     if not isinstance(datatype, str) or datatype not in DATATYPES:
         _refuse("the tensor '%s' must have a datatype of %s" % (name, ", ".join(DATATYPES)))
     few = isinstance(shape, list) and len(shape) <= _MAX_DIMENSIONS and all(map(_is_count, shape))
-    if not isinstance(shape, list) or not few:
+    if not few:
         _refuse("the tensor '%s' must have a shape of at most %d sizes" % (name, _MAX_DIMENSIONS))
     size = struct.calcsize(DATATYPES[datatype])
     for dimension in shape:
