@@ -72,10 +72,10 @@ def main() -> int:
         return 1
     address = [_SERVER, listener.getsockname()[1]]
     print(json.dumps({"pid": board, "address": address, "user": os.geteuid() != 0}), flush=True)
-    relay = Relay(listener)
-    threading.Thread(target=relay.run, daemon=True).start()
+    targets: List[Any] = []
+    threading.Thread(target=_relay, args=(listener, targets), daemon=True).start()
     for line in sys.stdin:
-        relay.target = tuple(json.loads(line)["target"])
+        targets.append(tuple(json.loads(line)["target"]))
     sink.close()
     os.kill(board, signal.SIGKILL)
     return 0
@@ -226,27 +226,20 @@ def _write(path: str, text: str) -> None:
         stream.write(text)
 
 
-class Relay:
-    """Passes connections of a listening socket on to `target`, each in two threads."""
-
-    def __init__(self, listener: socket.socket) -> None:
-        self.target: Any = None
-        self._listener = listener
-
-    def run(self) -> None:
-        """Accept until the process ends."""
-        while True:
-            inside, _ = self._listener.accept()
-            try:
-                outside = socket.create_connection(self.target, 10.0)
-            except (OSError, TypeError):  # as a server that is gone: the client sees a reset
-                inside.close()
-                continue
-            outside.settimeout(None)
-            for stream in (inside, outside):
-                stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for pair in ((inside, outside), (outside, inside)):
-                threading.Thread(target=_pump, args=pair, daemon=True).start()
+def _relay(listener: socket.socket, targets: List[Any]) -> None:
+    """Pass connections on to the last of the addresses in `targets`, each in two threads, for ever."""
+    while True:
+        inside, _ = listener.accept()
+        try:
+            outside = socket.create_connection(targets[-1], 10.0)
+        except (OSError, IndexError):  # as a server that is gone: the client sees a reset
+            inside.close()
+            continue
+        outside.settimeout(None)
+        for stream in (inside, outside):
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for pair in ((inside, outside), (outside, inside)):
+            threading.Thread(target=_pump, args=pair, daemon=True).start()
 
 
 def _pump(source: socket.socket, to: socket.socket) -> None:
