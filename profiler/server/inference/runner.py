@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.engines.bundle.bundle import Bundle
@@ -11,8 +11,6 @@ from splitwatt.profiler.client.wire_times import write_stages
 from splitwatt.profiler.server.inference.models import Models
 from splitwatt.profiler.server.inference.tensors import check_outputs, read_inputs, write_output
 from splitwatt.profiler.server.inference.work import Job, Work
-
-_T = TypeVar("_T")
 
 
 class Asked(NamedTuple):
@@ -64,10 +62,9 @@ class Runner:
         payload, sizes = read_inputs(asked.request.tensors)
         return self.work.submit(self._run, asked, payload, sizes, key=asked.model)
 
-    async def call(self, function: Callable[..., _T], *arguments: Any) -> _T:
+    async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The result of other work on models, such as loading one."""
-        result: _T = await self.work.result(self.work.submit(function, *arguments))
-        return result
+        return await self.work.result(self.work.submit(function, *arguments))
 
     def close(self) -> None:
         """Finish what was taken, then unload the models."""
