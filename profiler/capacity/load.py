@@ -35,14 +35,10 @@ class Sent(NamedTuple):
 
 
 def due_times(board: int, fps: float, arrivals: str, until_s: float, seed: int) -> List[float]:
-    """When a board's frames are due, in seconds from the start.
+    """When a board's frames are due: seconds from the start, below `until_s`.
 
-    Args:
-        board: its number; each has its own times.
-        fps: frames per second, on average.
-        arrivals: `fixed`: every 1 / fps from a random time on; `poisson`: at random, independently.
-        until_s: no frame is due after that.
-        seed: of the times.
+    Arrivals are `fixed` (every 1 / fps s from a random time on) or `poisson` (at random); each
+    board has times of its own.
     """
     draw = random.Random("%d/%d" % (seed, board))
     times: List[float] = []

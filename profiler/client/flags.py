@@ -11,8 +11,8 @@ from splitwatt.profiler.client.connection import Endpoint, read_token
 def add_server_flags(
     arguments: argparse.ArgumentParser, backend: bool = True, default: str = "its parts run here"
 ) -> None:
-    """Add --server (`default` says what happens without it), what goes with it, and, where `backend`,
-    --server-backend.
+    """Add --server (`default` says what happens without it) and its flags; --server-backend, too,
+    where `backend`.
     """
     add = arguments.add_argument
     if backend:

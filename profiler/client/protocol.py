@@ -25,7 +25,7 @@ from typing import (
 from splitwatt.device_configs.errors import ServerError
 from splitwatt.device_configs.input.strict_json import parse_json
 
-# A server that lists this extension takes `short_name(model)` for a model in /v2/models/MODEL/infer.
+# A server that lists this extension takes `short_name(model)` in /v2/models/MODEL/infer.
 SHORT_NAMES = "short_model_names"
 HEADER_LENGTH = "Inference-Header-Content-Length"
 EXTENSIONS = ["binary_tensor_data", "model_repository", SHORT_NAMES]
@@ -205,7 +205,7 @@ def read_header_length(text: Optional[str]) -> Optional[int]:
 
 
 def short_name(model: str) -> Optional[str]:
-    """`~` and six hexadecimal digits, which slow links carry for less; None for a name that is as short."""
+    """`~` and six hexadecimal digits, for slow links; None for a name that is as short."""
     short = "~%06x" % (zlib.crc32(model.encode("utf-8")) & 0xFFFFFF)
     return short if len(short) < len(model) else None
 

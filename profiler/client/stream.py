@@ -59,10 +59,9 @@ class _Item:
 
 
 class Stream:
-    """Sends requests in order; answers come in the same order.
+    """Sends requests in order, over the network as it is; answers come in the same order.
 
     Args:
-        endpoint: where to, over the network as it is.
         timeout_s: of connecting.
         done: called with each request's end, in this object's own thread.
     """

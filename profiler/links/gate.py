@@ -1,11 +1,11 @@
 """The gate: a kernel-shaped link between a network namespace for the board and this machine.
 
 A forked process makes two namespaces without a name: one with a listening socket, and one for the
-board's process, in which it stays; and between them a pair of Ethernet interfaces whose ends the kernel
-shapes (tbf). It hands the socket to this process, which passes every connection on to the server; no
-interface or address of the machine itself is touched. Namespaces without a name last as long as a
-process or a socket is in them, and both processes end with the one that started them, killed or not:
-nothing remains.
+board's process, in which it stays; and between them a pair of Ethernet interfaces whose ends the
+kernel shapes (tbf). It hands the socket to this process, which passes every connection on to the
+server; no interface or address of the machine itself is touched. Namespaces without a name last as
+long as a process or a socket is in them, and both processes end with the one that started them,
+killed or not: nothing remains.
 
 Needs root, or a kernel that lets every user make namespaces.
 """
@@ -61,7 +61,7 @@ class GateError(Exception):
 def main() -> int:
     """Make the gate, print where it is as a line of JSON, pass connections on until stdin ends.
 
-    The first line of stdin has the parent's process id and the rates, kbit/s; each other one a server.
+    The first line of stdin has the parent's process id and the rates (kbit/s), others a server.
     """
     job = json.loads(sys.stdin.readline())
     try:
@@ -227,7 +227,7 @@ def _write(path: str, text: str) -> None:
 
 
 def _relay(listener: socket.socket, targets: List[Any]) -> None:
-    """Pass connections on to the last of the addresses in `targets`, each in two threads, for ever."""
+    """Pass connections on to the last of the addresses in `targets`, each in two threads."""
     while True:
         inside, _ = listener.accept()
         try:

@@ -28,12 +28,8 @@ def start_module(
 ) -> "subprocess.Popen[bytes]":
     """Start a module of ours in another process and session, its standard output a pipe.
 
-    Args:
-        module: its name.
-        arguments: its own.
-        errors: takes its standard error.
-        keep: a file descriptor that it inherits.
-        prefix: goes before the command, as what brings it into a network namespace.
+    It inherits the file descriptor `keep`; `prefix` goes before the command, as what brings it into
+    a network namespace.
     """
     return subprocess.Popen(
         list(prefix) + module_command(module, *arguments),

@@ -24,12 +24,8 @@ _DRAIN_LIMIT_S = 60.0
 
 
 class Way(NamedTuple):
-    """What a client does for a shaped link.
-
-    Attributes:
-        connect: the gate's address, connected to instead of the server's; None without a gate.
-        up_kbit_s, down_kbit_s: the link's rates; None where it has none. Without a gate the
-            client itself keeps them.
+    """What a client does for a shaped link: connect to the gate's address instead of the server's;
+    without a gate (`connect` is None) it keeps the rates itself. A rate is None where there is none.
     """
 
     connect: Optional[Tuple[str, int]]

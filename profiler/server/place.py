@@ -112,7 +112,7 @@ def announce(
 ) -> None:
     """Announce the server to people, and to programs that wait for `--ready-file` or read `--json`.
 
-    `count` is of its bundles; `metrics` the address of its metrics, None where that is its own /metrics.
+    `count` is of its bundles; `metrics` the address of its metrics, None for its own /metrics.
     """
     digest = fingerprint(place.cert) if place.cert else None
     command = "splitwatt profile --config table3.yaml --target %s --server %s" % (what.target, url)

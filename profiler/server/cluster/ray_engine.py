@@ -76,12 +76,9 @@ def run_ray(options: argparse.Namespace) -> int:
 def check_cores(cluster: Cluster, nodes: Iterable[float]) -> None:
     """Report cores that no machine has: Ray would wait for them without end.
 
-    Args:
-        cluster: as its file says.
-        nodes: cores of each machine; a replica lies on one.
-
     Raises:
-        UsageError: the least number of replicas does not fit.
+        UsageError: the least number of replicas does not fit on the `nodes`, which have so many
+            cores.
     """
     free = list(nodes)
     fit = sum(int(cores // cluster.cores) for cores in free)
@@ -145,15 +142,10 @@ def _deploy(cluster: Cluster, options: argparse.Namespace, what: Served) -> Ask:
 class Front(Application):
     """The application that the boards see: it checks, and asks a replica.
 
-    Args:
-        ask: a request of any replica.
-        token: that a client must show; None for any client.
-        limit: requests that may be on their way at once.
-        names: returns the models' names, under which requests are counted.
-
     Replicas are many and may be on other machines: their clocks and counters are not one. Boards
-    ask the front for both. A load or an unload that one replica has done is passed to each other one with the
-    next request that it gets, also to those that are added later.
+    ask the front for both. A load or an unload that one replica has done is passed to each other one
+    with its next request, also to those that are added later. `limit` requests may be on their way
+    at once; they are counted under the models that `names` returns.
     """
 
     def __init__(

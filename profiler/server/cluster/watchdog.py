@@ -44,7 +44,7 @@ class Watchdog:
 
 
 def main() -> None:
-    """Read process ids until the input ends, which it does with the process that writes it; end them."""
+    """Read process ids until the process that writes them ends; then end theirs."""
     processes = []
     for line in sys.stdin:
         with contextlib.suppress(psutil.Error):

@@ -29,14 +29,9 @@ class Answered(NamedTuple):
 
 
 class Runner:
-    """Models, and the threads that run them.
+    """Models, closed with this, and the threads that run them; other arguments as for `Work`.
 
-    Args:
-        models: the server's; closed with this.
-        workers: threads, each with an inference of its own.
-        queue: requests that may wait.
-        batch: requests for one model that may run together.
-        tells_time: whether answers say when their request was there, on this process's clock.
+    `tells_time`: answers say when their request was there, on this process's clock.
     """
 
     def __init__(

@@ -58,14 +58,9 @@ Headers = Mapping[bytes, bytes]
 
 
 class Application:
-    """What a server and a cluster's front have in common: the token, the budget for bodies, counters, and
-    errors as the protocol's object. Inferences take a short way past the routes.
-
-    Args:
-        token: that a client must show; None for any client.
-        metrics: counts.
-        routes: all else, with those of the clock and the metrics.
-        lifespan: Starlette's.
+    """What a server and a cluster's front have in common: the token that a client must show, the
+    budget for bodies, counters, the clock, and errors as the protocol's object. Inferences go past
+    the routes.
     """
 
     def __init__(
@@ -143,10 +138,10 @@ class Server(Application):
     """The embedded server.
 
     Args:
-        runner: the models and their threads; closed at the end of the lifespan.
+        runner: the models and their threads; closed at the end of the lifespan, as is `recorder`.
         backend: what runs the parts, for clients to know.
         token: that a client must show; None for any client.
-        recorder: where this machine's power may be sampled; None where not. Closed at the end, too.
+        recorder: where this machine's power may be sampled; None where not.
         copies: how many of this server there are behind one address.
     """
 

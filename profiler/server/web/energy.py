@@ -30,12 +30,7 @@ _LOOK_EVERY_S = 1.0
 
 
 def energy_routes(server: Any, recorder: PowerRecorder | None) -> list[Route]:
-    """What lies under /v2/splitwatt.
-
-    Args:
-        server: the `Server` that answers.
-        recorder: where this machine's power may be sampled; None where not.
-    """
+    """What lies under /v2/splitwatt of a `Server`; without a recorder no power is sampled."""
     own = _EnergyRoutes(server, recorder)
     return [
         route(_PREFIX, own.offers),

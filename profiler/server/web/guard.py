@@ -66,8 +66,8 @@ class GuardedProtocol(HttpToolsProtocol):  # type: ignore[misc,unused-ignore]
     max_connections = MAX_CONNECTIONS
     flow: PacedFlow
     pace: Pace
-    # From the first byte of a request to its last, and longer for what has arrived of it at this rate: a
-    # large body takes long over a slow link, and a client that hardly sends is cut off.
+    # From the first byte of a request to its last, and longer for what has arrived of it at this
+    # rate: a large body takes long over a slow link, and a client that hardly sends is cut off.
     arrival_timeout_s, least_bytes_s = 120.0, 1000.0
     # Whatever arrives of it: a body takes no longer, and pauses no longer between two of its bytes.
     whole_timeout_s, pause_timeout_s = 900.0, 30.0

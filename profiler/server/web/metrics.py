@@ -57,13 +57,7 @@ class Metrics:
 
 
 class ServerMetrics(Metrics):
-    """Counters of one server.
-
-    Args:
-        usage: returns the loaded models.
-        budget_bytes: of loaded models.
-        waiting: returns how many requests wait.
-    """
+    """Counters of one server."""
 
     def __init__(
         self, usage: Callable[[], Usage], budget_bytes: int, waiting: Callable[[], int]

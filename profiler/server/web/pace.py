@@ -13,12 +13,7 @@ _LARGE_PIECE_BYTES = 32 << 10
 
 
 class PacedFlow(FlowControl):  # type: ignore[misc,unused-ignore]
-    """uvicorn's flow control, which also holds a connection back until its turn comes.
-
-    Args:
-        transport: of the connection.
-        loop: that it belongs to.
-    """
+    """uvicorn's flow control, which also holds a connection back until its turn comes."""
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(transport)
