@@ -2,7 +2,8 @@
 
 import argparse
 import importlib
-from typing import Any, Dict, List, Optional, Tuple
+import os
+from typing import Any, List, Tuple
 
 from splitwatt.device_configs.cli import (
     deadline,
@@ -52,7 +53,9 @@ def profile(argv: List[str]) -> int:
         try:
             result = start_run(config, settings, path)
         except (SplitwattError, KeyboardInterrupt):
-            _tell_how_to_resume(path, options)
+            samples = os.path.join(path, "samples.jsonl")
+            if os.path.isfile(samples) and os.path.getsize(samples):
+                note("what was measured is kept: " + _resume_command(path, options))
             raise
     if options.json:
         print_json({"run": result.path, "ok": result.ok, "failed": result.failed + result.again})
@@ -145,14 +148,15 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
     elif any((options.fps, options.deadline, options.arrivals)):
         raise UsageError("--fps, --deadline and --arrivals belong to --boards", "add --boards N")
     known = read_document(options.resume) if options.resume else {}
-    sensors = known.get("sensors") or {}
+    sensors, server = known.get("sensors") or {}, last_server(known) or {}
     return config, Options(
         bundles=options.bundles or known.get("bundles_folder") or DEFAULT_FOLDER,
         target=target_name(
             options.target or known.get("targets", {}).get("board") or DEFAULT_TARGET
         ),
         threads=options.threads or known.get("threads"),
-        server=options.server or _known_server(last_server(known)),
+        server=options.server
+        or (None if server.get("started_by_profile", True) else server.get("url")),
         token_file=options.token_file,
         certificate=options.cert,
         fingerprint=options.fingerprint,
@@ -162,20 +166,6 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
         board_quota=options.board_quota or (known.get("quota") or {}).get("share"),
         boards=boards,
     )
-
-
-def _known_server(server: Optional[Dict[str, Any]]) -> Optional[str]:
-    """The URL of the server that a run was last taken on with; None of one that profile started."""
-    known = server or {}
-    return None if known.get("started_by_profile", True) else known.get("url")
-
-
-def _tell_how_to_resume(path: str, options: argparse.Namespace) -> None:
-    import os
-
-    samples = os.path.join(path, "samples.jsonl")
-    if os.path.isfile(samples) and os.path.getsize(samples):
-        note("what was measured is kept: " + _resume_command(path, options))
 
 
 def _resume_command(path: str, options: argparse.Namespace) -> str:

@@ -242,9 +242,12 @@ class Connection:
         self.close()
 
     def drain(self) -> Optional[float]:
-        """Empty the token bucket of a kernel-shaped link; the seconds it took, or None without one.
+        """Empty the token bucket of a kernel-shaped link; None without one.
 
         Connects before: a handshake would let the bucket fill again.
+
+        Returns:
+            The seconds that it took, which are no part of what is measured.
 
         Raises:
             ServerError: the link is gone.

@@ -136,11 +136,7 @@ def encode_response(
 
 
 def decode_request(body: Body, header_length: Optional[int]) -> InferRequest:
-    """Read a request.
-
-    Args:
-        body: the HTTP body.
-        header_length: the value of Inference-Header-Content-Length; None when it was absent.
+    """Read a request; `header_length` is the value of the header of that name, None without it.
 
     Raises:
         ServerError: it is wrong, or asks for something that is not supported, in one sentence.

@@ -30,12 +30,7 @@ class Offset(NamedTuple):
 
 
 class Remote(Client):
-    """A separate connection to a server, which is asked once; a context manager.
-
-    Args:
-        endpoint: where it is.
-        timeout_s: of one request, to which the time of what it is asked to do is added.
-    """
+    """A separate connection to a server, which is asked once; a context manager."""
 
     def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
         super().__init__(endpoint, timeout_s, ())
