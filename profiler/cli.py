@@ -120,7 +120,8 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
     from splitwatt.profiler.capacity.search import Asked
     from splitwatt.profiler.config.bundles import DEFAULT_FOLDER
     from splitwatt.profiler.config.config import load_config
-    from splitwatt.profiler.execute.prepare import SYSFS, Options, needs_server, override
+    from splitwatt.profiler.execute.job import SYSFS, Options
+    from splitwatt.profiler.execute.prepare import needs_server, override
     from splitwatt.profiler.records.blocks import POISSON
     from splitwatt.profiler.records.document import last_server, read_document
 

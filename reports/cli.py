@@ -7,7 +7,7 @@ from pathlib import Path
 
 from splitwatt.device_configs.cli import parser, print_json, say
 from splitwatt.device_configs.printable import wrapped
-from splitwatt.reports.compare.cli import add_venue
+from splitwatt.reports.papers.venues import DEFAULT, venues
 
 
 def report(argv: list[str]) -> int:
@@ -23,7 +23,13 @@ def report(argv: list[str]) -> int:
     arguments.add_argument(
         "--out", metavar="DIR", default="report", help="where to write (default: ./report)"
     )
-    add_venue(arguments)
+    arguments.add_argument(
+        "--for",
+        dest="venue",
+        choices=tuple(venues()),
+        default=DEFAULT,
+        help=f"venue of figures and tables: their widths and fonts (default: {DEFAULT})",
+    )
     arguments.add_argument(
         "--accuracy",
         metavar="FILE",

@@ -10,7 +10,7 @@ import time
 from typing import List, Optional, Sequence, Tuple
 
 from splitwatt.profiler.client.client import Client, Exchange, NoClockError
-from splitwatt.profiler.records.network import ClockEstimate
+from splitwatt.profiler.records.blocks import ClockEstimate
 
 EXCHANGES = 8
 # Exchanges over a slow link stop after so long.

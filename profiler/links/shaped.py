@@ -71,7 +71,8 @@ class Shaped:
         )
         self._gate = gate
         self._tell({"parent": os.getpid(), "up": link.rate_kbit_s, "down": link.downlink_kbit_s})
-        line = self._gate.stdout.readline()
+        assert gate.stdout is not None  # for the type checker
+        line = gate.stdout.readline()
         about = json.loads(line) if line.strip() else {"error": "its process ended"}
         if "error" in about:
             return self._without(str(about["error"]), about.get("remedy"))
