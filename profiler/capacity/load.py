@@ -79,9 +79,8 @@ class _Board(threading.Thread):
                 time.sleep(max(0.0, due_at - time.perf_counter()))
                 sent_at = time.perf_counter()
                 late_s = sent_at - max(due_at, free_s)
-                if (
-                    sent_at > self.start_s + self._until_s + self._give_up_s
-                ):  # the rest can only be later still
+                # The rest can only be later still.
+                if sent_at > self.start_s + self._until_s + self._give_up_s:
                     self.sent.append(Sent(due_s, None, 0.0, None))
                     continue
                 answered_at, service_s = self._ask(client)

@@ -191,20 +191,20 @@ def _run(command: str, keep: Sequence[int] = ()) -> None:
     words = command.split()
     environment = dict(os.environ, PATH=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     try:
-        process = subprocess.Popen(
+        ran = subprocess.run(
             words,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=environment,
             pass_fds=keep,
+            timeout=_TOOL_TIMEOUT_S,
         )
     except OSError:
         raise GateError(
             "the program %s is not installed" % words[0], "sudo apt-get install iproute2"
         )
-    output, _ = process.communicate(timeout=_TOOL_TIMEOUT_S)
-    if process.returncode:
-        raise refusal(words, output.decode("utf-8", "replace"))
+    if ran.returncode:
+        raise refusal(words, ran.stdout.decode("utf-8", "replace"))
 
 
 def refusal(words: List[str], output: str) -> GateError:
