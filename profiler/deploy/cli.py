@@ -181,6 +181,6 @@ class _Outlets:
         if self.record is not None:
             self.record.add(result)
         if self.view is not None:
-            self.view.newest.put(result)
+            self.view.put(result)
         if self._video is not None:
             self._video.add(result.frame.captured_s, picture_of(result, self._points))
