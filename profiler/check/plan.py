@@ -5,7 +5,6 @@ from typing import Dict, List, Set, Tuple
 from splitwatt.profiler.check.raw import Check, Raw, nothing, place, verdict
 from splitwatt.profiler.config.config import from_document
 from splitwatt.profiler.execute.block.recording import Recorder
-from splitwatt.profiler.execute.steady import WarmUp
 from splitwatt.profiler.execute.work import Done, left
 from splitwatt.profiler.records.blocks import INFERENCES, Block, earlier_blocks
 from splitwatt.profiler.records.fields import parse
@@ -91,8 +90,7 @@ def _planned(raw: Raw) -> Check:
     config = from_document(raw.document["config"], "run.json")
     blocks = {row["id"]: parse(Block, row, "run.json") for row in raw.document["blocks"]}
     images = [row["file"] for row in raw.document["images"]]
-    warm = WarmUp(config.warmup, config.warmup_until, len(images)).images
-    recorders = {id: Recorder(config, block, images, warm) for id, block in blocks.items()}
+    recorders = {id: Recorder(config, block, images) for id, block in blocks.items()}
     wrong = []
     for sample in raw.samples:
         block = blocks.get(sample.block)

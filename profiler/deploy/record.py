@@ -33,6 +33,8 @@ from splitwatt.profiler.records.run import (
 )
 from splitwatt.profiler.records.sample import FAILED, OK, Sample
 
+_ALTERNATE = "configurations alternate: their joules cannot be separated"
+
 
 class Record:
     """Writes a run while it goes on; a context manager.
@@ -63,19 +65,16 @@ class Record:
         self._alone = not self._document["same_machine"]
         self._meter = BoardMeter()
         self._meter.watch(os.getpid())
-        self._power: Optional[BlockPower] = None
-        why = "configurations alternate: their joules cannot be separated"
+        why = None if len(points) == 1 else _ALTERNATE
         if not self._alone:
             why = "the server runs on the same machine"
-        elif len(points) == 1:
-            target = self._document["targets"]["board"]
-            self._power = BlockPower(self._folder, self._blocks[0], target, server=endpoint)
-        self._document["power"] = {"why_not": [why], "server_why_not": []}
+        target = self._document["targets"]["board"]
+        block = self._blocks[0]
+        self._power = BlockPower(self._folder, block, target, server=endpoint, unless=why)
 
     def __enter__(self) -> "Record":
         self._meter.__enter__()
-        if self._power is not None:
-            self._power.__enter__()
+        self._power.__enter__()
         self._began_s = time.monotonic()
         return self
 
@@ -97,12 +96,8 @@ class Record:
 
     def __exit__(self, *error: Any) -> None:
         ended_s = time.monotonic()
-        if self._power is not None:
-            self._power.__exit__(*error)
-            self._document["power"] = {
-                "why_not": [plain_text(text) for text in self._power.why_not],
-                "server_why_not": [plain_text(text) for text in self._power.server_why_not],
-            }
+        self._power.__exit__(*error)
+        self._document["power"] = self._power.reasons()
         self._meter.__exit__(*error)
         with self._folder:
             self._samples.close()

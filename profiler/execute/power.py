@@ -13,6 +13,7 @@ from splitwatt.energy.trace.files import metadata_path
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.execute.remote_power import RemotePower, sampled_rails
 from splitwatt.profiler.records.blocks import IDLE, Block, Window
+from splitwatt.profiler.records.fields import plain_text
 from splitwatt.profiler.records.folder import RunFolder
 from splitwatt.profiler.records.run import WINDOWS_FILE
 from splitwatt.profiler.records.traces import (
@@ -44,6 +45,7 @@ class BlockPower:
         sampling: for `splitwatt.energy.monitor.open_for`, such as the only driver to use.
         server: the block's server; None for a block that uses none.
         timeout_s: of one request to it.
+        unless: why nothing is to be sampled; None: sample.
 
     Attributes:
         why_not: why there is no trace, a sentence a driver; empty where there is one.
@@ -58,14 +60,15 @@ class BlockPower:
         sampling: Optional[Dict[str, Any]] = None,
         server: Optional[Endpoint] = None,
         timeout_s: float = 60.0,
+        unless: Optional[str] = None,
     ) -> None:
-        self.why_not: List[str] = []
+        self.why_not = [] if unless is None else [unless]
         self._folder, self._block, self._session = folder, block, session
         self._target, self._sampling = target, sampling or {}
         self._path = _free(folder.path, block.id)
         self._monitor: Optional[EnergyMonitor] = None
         self._server: Optional[RemotePower] = None
-        if server is not None:
+        if server is not None and unless is None:
             self._server = RemotePower(server, timeout_s, _of_server(self._path), session)
 
     @property
@@ -78,7 +81,17 @@ class BlockPower:
         """The same of the server's; empty where there is one or no server."""
         return [] if self._server is None else self._server.why_not
 
+    def reasons(self, known: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
+        """run.json's `power`, with the reasons of this block added."""
+        power = dict(known or {})
+        for key, reasons in (("why_not", self.why_not), ("server_why_not", self.server_why_not)):
+            before = power.get(key, [])
+            power[key] = before + [plain_text(r) for r in reasons if plain_text(r) not in before]
+        return power
+
     def __enter__(self) -> "BlockPower":
+        if self.why_not:
+            return self
         try:
             opened = open_for(self._target, trace_path=self._path, **self._sampling)
             if opened.monitor is None:

@@ -3,7 +3,7 @@
 import os
 import time
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Set
 
 from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import RunError, ServerError
@@ -34,7 +34,6 @@ from splitwatt.profiler.execute.prepare import (
     resume_row,
     wall,
 )
-from splitwatt.profiler.execute.steady import WarmUp
 from splitwatt.profiler.execute.work import (
     Left,
     Recorded,
@@ -49,7 +48,7 @@ from splitwatt.profiler.records.appending import Syncer
 from splitwatt.profiler.records.blocks import Block, Carried, throttled_blocks
 from splitwatt.profiler.records.digests import digests
 from splitwatt.profiler.records.document import session_of
-from splitwatt.profiler.records.fields import parse, plain_text
+from splitwatt.profiler.records.fields import parse
 from splitwatt.profiler.records.folder import RunFolder
 from splitwatt.profiler.records.run import (
     BOARDS_FILE,
@@ -282,8 +281,8 @@ class _Session:
             minutes = sum(each_s[i:]) / 60
             left_s = "%d s" % (60 * minutes) if minutes < 1.5 else "%d min" % round(minutes)
             note("stages of %s on %s, about %s left" % (block.config, block.backend, left_s))
-            with self._power(block) as sampled:
-                if sampled is None:
+            with self._power(block) as power:
+                if not power.sampled:
                     note("no stage is repeated: nothing samples the power")
                     return
                 ended = self._run_job(
@@ -420,39 +419,24 @@ class _Session:
         return run_block(job, lock, self._folder.file(log), heard, started, prefix)
 
     @contextmanager
-    def _power(self, block: Block) -> Iterator[Optional[BlockPower]]:
-        """Trace the power of board and server, where they have sensors and are two machines.
-
-        What it gives is None where nothing is traced.
-        """
-        if self._document["same_machine"]:
-            self._no_power(["the server runs on the same machine"], [])
-            yield None
-            return
-
-        options, split = self._options, self._is_split(block)
+    def _power(self, block: Block) -> Iterator[BlockPower]:
+        """Trace the power of board and server, where they have sensors and are two machines."""
+        options, shared = self._options, self._document["same_machine"]
         with BlockPower(
             self._folder,
             block,
             self._document["targets"]["board"],
             self._number,
             sampling={"sysfs": options.sysfs, "driver": options.driver},
-            server=self._endpoint() if split else None,
+            server=self._endpoint() if self._is_split(block) else None,
             timeout_s=options.timeout_s,
+            unless="the server runs on the same machine" if shared else None,
         ) as power:
-            yield power if power.sampled else None
-        self._no_power(power.why_not, power.server_why_not)
-
-    def _no_power(self, why_not: List[str], server_why_not: List[str]) -> None:
-        """Keep the reasons in run.json; report the board's once."""
-        known = self._document["power"] or {}
-        for key, reasons in (("why_not", why_not), ("server_why_not", server_why_not)):
-            before = known.get(key, [])
-            known[key] = before + [plain_text(r) for r in reasons if plain_text(r) not in before]
-        self._document["power"] = known
-        if why_not and not self._told_why_no_power:
+            yield power
+        self._document["power"] = power.reasons(self._document["power"])
+        if power.why_not and not self._told_why_no_power:
             self._told_why_no_power = True
-            note("no energy: %s" % "; ".join(why_not))
+            note("no energy: %s" % "; ".join(power.why_not))
 
     def _start_again(self, server: OwnServer, progress: Progress) -> None:
         if self._server_starts >= MAX_SERVER_STARTS:
@@ -466,9 +450,7 @@ class _Session:
 
     def _give_up(self, block: Block, reason: str, everything: bool) -> None:
         """Record as failed what the block's process does not survive: the next sample, or all."""
-        config, images = self._config, self._images
-        warm = WarmUp(config.warmup, config.warmup_until, len(images))
-        recorder = Recorder(config, block, images, warm.images, self._number)
+        recorder = Recorder(self._config, block, self._images, self._number)
         while True:
             work = self._left(block)
             missing = [(True, k) for k in work.warmups] + [(False, k) for k in work.inferences]

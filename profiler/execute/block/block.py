@@ -52,7 +52,7 @@ class Block:
         self._done = Done(set(job.warmups), job.inferences, job.throughput)
         self._repetition = self._done.repetition(config, len(images))
         self._warm_up = WarmUp(config.warmup, config.warmup_until, len(images))
-        self._recorder = Recorder(config, begun.block, images, self._warm_up.images, begun.session)
+        self._recorder = Recorder(config, begun.block, images, begun.session)
         self._teller = Teller()
         self._unreached = 0
         self._published: Optional[Charge] = None

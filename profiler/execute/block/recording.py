@@ -8,6 +8,7 @@ from splitwatt.profiler.board.probe import Reading
 from splitwatt.profiler.config.config import Config
 from splitwatt.profiler.config.images import image_of
 from splitwatt.profiler.execute.block.system import Charge, Outcome
+from splitwatt.profiler.execute.steady import WarmUp
 from splitwatt.profiler.records.blocks import Block
 from splitwatt.profiler.records.fields import plain_text
 from splitwatt.profiler.records.legacy_size import legacy_bytes
@@ -17,15 +18,13 @@ Record = Dict[str, Any]
 
 
 class Recorder:
-    """Makes the records of one block: of paths or file names, the first `warm_images` in the warm-up."""
+    """Makes the records of one block, whose images are paths or file names."""
 
-    def __init__(
-        self, config: Config, block: Block, images: List[str], warm_images: int, session: int = 0
-    ) -> None:
+    def __init__(self, config: Config, block: Block, images: List[str], session: int = 0) -> None:
         self._config = config
         self._block = block
         self._images = images
-        self._warm_images = warm_images
+        self._warm_images = WarmUp(config.warmup, config.warmup_until, len(images)).images
         self._nothing: Record = dict(
             dict.fromkeys(Sample._fields),
             config=block.config,
