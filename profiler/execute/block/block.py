@@ -28,6 +28,7 @@ from splitwatt.profiler.execute.steady import WarmUp
 from splitwatt.profiler.execute.work import Done
 from splitwatt.profiler.records.blocks import INFERENCES, PIPELINED, WARMUP
 from splitwatt.profiler.records.fields import parse, plain_text
+from splitwatt.profiler.records.network import AFTER, BEFORE, DURING
 from splitwatt.profiler.records.run import (
     SAMPLES_FILE,
     STARTS_FILE,
@@ -67,9 +68,9 @@ class Block:
         Raises:
             SplitwattError: the run folder cannot be written.
         """
-        link = next(iter(measured_links(self._config)), None)
-        folder, block, session = self._begun.folder, self._begun.block, self._begun.session
-        self._survey = Survey(folder, block.id, self._client, link, session)
+        folder, session = self._begun.folder, self._begun.session
+        rates = bool(measured_links(self._config))
+        self._survey = Survey(folder, self._begun.block.id, self._client, rates, session)
         with ExitStack() as stack:
             self._samples = stack.enter_context(folder.appender(SAMPLES_FILE))
             self._windows = stack.enter_context(folder.appender(WINDOWS_FILE))
@@ -78,12 +79,12 @@ class Block:
                 system = stack.enter_context(self._open())
             except SplitwattError as error:
                 return self._fail_all(error)
-            self._survey.begin()
+            self._survey.take(BEFORE)
             self._warm(system)
             start = time.monotonic()
             count = self._inferences(lambda k: self._sample(system, k, warmup=False))
             self._window(INFERENCES, start, count)
-            self._survey.end()
+            self._survey.take(AFTER)
             if self._config.pipelined and not self._done.throughput:
                 self._flow(system)
 
@@ -161,7 +162,7 @@ class Block:
     def _sample(self, system: System, inference: int, warmup: bool) -> Record:
         path = self._recorder.image(inference, warmup)
         if self._unreached == 0:
-            self._survey.between()
+            self._survey.take(DURING)
         started = time.monotonic()
         if self._unreached >= GIVE_UP_AFTER:
             gone = ServerError("no server answered the %d samples before" % self._unreached)
