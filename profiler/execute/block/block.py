@@ -154,7 +154,7 @@ class Block:
         start = time.monotonic()
         outcome = flow(system, images)
         self._window(PIPELINED, start, len(images))
-        self._append(THROUGHPUT_FILE, outcome.to_json())
+        self._append(THROUGHPUT_FILE, outcome)
         for _ in images:
             self._teller.done()
         self._teller.flush()
