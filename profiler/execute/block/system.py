@@ -75,7 +75,8 @@ class System(Closing):
     """The models of a configuration made runnable: local ones whole, one after the other; of split ones
     the board's part here, the server's over the network.
 
-    An encoder that several models share is loaded once and run for each of them.
+    An encoder that several models share is loaded once and run for each of them. Errors are those of the
+    pipelines and the client.
 
     Args:
         models: all local or all split.
@@ -108,21 +109,13 @@ class System(Closing):
         ]
 
     def load(self) -> None:
-        """Have the server load the models, so that no sample waits for it.
-
-        Raises:
-            ServerError: it is gone, or cannot load one.
-        """
+        """Have the server load the models, so that no sample waits for it."""
         for model, _, _ in self._models:
             if self._client is not None:
                 self._client.load(model)
 
     def run(self, path: str) -> Outcome:
-        """Run one image file.
-
-        Raises:
-            ImageError, EngineError, BitstreamError, ServerError: as pipelines and client do.
-        """
+        """Run one image file."""
         answers: Dict[str, Any] = {}
         stages: Dict[str, float] = {}
         device_s: Dict[str, float] = {}
@@ -155,11 +148,7 @@ class System(Closing):
         return Outcome(answers, total_s, stages, requests, payloads, device_s or None, used_s)
 
     def prepare(self, path: str) -> Iterator[Tuple[str, BoardRequest]]:
-        """The board's part of an image, without sending anything: a request for each split model.
-
-        Raises:
-            ImageError, EngineError, BitstreamError: as the pipelines do.
-        """
+        """The board's part of an image, without sending anything: a request for each split model."""
         rgb, size = self._decode(path)
         for model, _, pipeline in self._models:
             ran = pipeline.run(rgb, size)
@@ -167,11 +156,7 @@ class System(Closing):
                 yield model, ran
 
     def ask(self, model: str, request: BoardRequest) -> Any:
-        """Send a request that was prepared; the answer.
-
-        Raises:
-            ServerError: as the client does.
-        """
+        """Send a request that was prepared; the answer."""
         assert self._client is not None  # for the type checker
         return unpack(self._client.infer(model, request.payload, request.sizes.tolist()).answer)
 
