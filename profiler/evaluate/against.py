@@ -161,9 +161,8 @@ def _of_image(data: DataSet, item: Item, task: str, mine: Fields, truth: Fields)
         sure = {name: values[kept] for name, values in truth.items()}
         row["differences"] = _box_differences(mine, sure)
         row["record"] = metrics.of_image(of_task, item, {task: mine})
-        boxes = sure["boxes"].astype(np.float64)
-        corners = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).tolist()
-        row["true_boxes"] = [list(pair) for pair in zip(sure["labels"].tolist(), corners)]
+        boxes = zip(sure["labels"].tolist(), metrics.coco_boxes(sure["boxes"]))
+        row["true_boxes"] = [list(pair) for pair in boxes]
     else:
         row["record"] = metrics.confusion(truth["mask"], mine["mask"])
         pixels = sum(count for _, _, count in row["record"])

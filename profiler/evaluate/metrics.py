@@ -55,9 +55,7 @@ def of_image(data: DataSet, item: Item, answer: Answer) -> Any:
     if data.task == CLASSIFICATION:
         return {"truth": item.truth, "labels": given["labels"].tolist()}
     if data.task == DETECTION:
-        boxes = given["boxes"].astype(np.float64)
-        corners = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1).tolist()
-        rows = zip(corners, given["labels"].tolist(), given["scores"].tolist())
+        rows = zip(coco_boxes(given["boxes"]), given["labels"].tolist(), given["scores"].tolist())
         known = data.label_categories
         return [
             {"image_id": item.truth, "bbox": box, "score": score,
@@ -65,6 +63,13 @@ def of_image(data: DataSet, item: Item, answer: Answer) -> Any:
             for box, label, score in rows if known is None or label in known
         ]  # fmt: skip
     return confusion(read_mask(item.truth, data.classes), given["mask"])
+
+
+def coco_boxes(boxes: np.ndarray) -> List[List[float]]:
+    """Boxes (n, 4) as x1, y1, x2, y2 in COCO's way: [x, y, width, height]."""
+    corners = boxes.astype(np.float64)
+    rows: List[List[float]] = np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]]).tolist()
+    return rows
 
 
 def figures(data: DataSet, records: List[Any]) -> Dict[str, Figure]:

@@ -50,18 +50,6 @@ def tasks_on(bundle: Bundle, data: DataSet) -> List[str]:
     return [data.task]
 
 
-def prepared(bundle: Bundle, task: str, preprocess: str) -> Bundle:
-    """The bundle with the preprocessing of its paper's accuracy of a task, where it differs.
-
-    Models whose paper has only one preprocessing keep it either way.
-    """
-    other = bundle.manifest.published_preprocess.get(task)
-    if preprocess == RUNTIME or other is None:
-        return bundle
-    manifest = bundle.manifest._replace(preprocess=other)
-    return Bundle(bundle.path, manifest, bundle.manifest_sha256)
-
-
 def evaluate(
     bundle: Bundle,
     data: DataSet,
@@ -84,7 +72,10 @@ def evaluate(
         SplitwattError: as the pipelines and the client raise it.
     """
     tasks = tasks_on(bundle, data)
-    bundle = prepared(bundle, tasks[0], settings.preprocess)
+    other = bundle.manifest.published_preprocess.get(tasks[0])
+    if settings.preprocess == PUBLISHED and other is not None:  # that of its paper's accuracy
+        manifest = bundle.manifest._replace(preprocess=other)
+        bundle = Bundle(bundle.path, manifest, bundle.manifest_sha256)
     server = server_behind(bundle, settings)
     heading = {
         "format": 2,

@@ -20,8 +20,7 @@ from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.config.bundles import open_bundles
 from splitwatt.profiler.config.config import SPLIT, Config, from_document
 from splitwatt.profiler.execute.block.recording import Recorder
-from splitwatt.profiler.execute.block_process import Ended, run_block
-from splitwatt.profiler.execute.job import Job, Options, endpoint_of
+from splitwatt.profiler.execute.job import Ended, Job, Options, endpoint_of, run_block
 from splitwatt.profiler.execute.own_server import OwnServer, check_python
 from splitwatt.profiler.execute.plan import plan_again
 from splitwatt.profiler.execute.power import BlockPower
