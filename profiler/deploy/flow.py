@@ -90,6 +90,11 @@ class Counts:
         self.dropped_for_newer = self.dropped_late = self.dropped_without_server = 0
         self.switches = self.in_time = 0
 
+    @property
+    def dropped(self) -> int:
+        """All that were dropped."""
+        return self.dropped_for_newer + self.dropped_late + self.dropped_without_server
+
     def to_json(self) -> Dict[str, int]:
         """Name -> count."""
         return dict(vars(self))

@@ -85,8 +85,7 @@ class Record:
         self._counts[at] += 1
         self._samples.append(self._sample(result, block, inference))
         choice = result.choice
-        counts = self.flow.counts.to_json() if self.flow is not None else {}
-        dropped = sum(count for name, count in counts.items() if name.startswith("dropped"))
+        dropped = self.flow.counts.dropped if self.flow is not None else 0
         row = Chosen(
             block.config, block.id, result.frame.number, inference, result.frame.captured_s,
             result.latency_s, self._blocks[choice.at or 0].config, choice.why, choice.predicted_s,

@@ -3,14 +3,14 @@
 import io
 import json
 import threading
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 from PIL import Image
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.energy.endpoint.pages import PageHandler, PageServer
 from splitwatt.profiler.deploy.answers import line_of, picture_of
-from splitwatt.profiler.deploy.flow import Result
+from splitwatt.profiler.deploy.flow import Counts, Result
 from splitwatt.profiler.deploy.runnable import Runnable
 
 _WAIT_S = 5.0
@@ -84,9 +84,7 @@ class View:
         UsageError: the port is taken.
     """
 
-    def __init__(
-        self, port: int, points: List[Runnable], counts: Callable[[], Dict[str, int]]
-    ) -> None:
+    def __init__(self, port: int, points: List[Runnable], counts: Counts) -> None:
         self.points, self.closed = points, False
         self._changed = threading.Condition()
         self._newest: Optional[Result] = None
@@ -119,9 +117,8 @@ class View:
 
     def figures(self) -> Dict[str, Any]:
         """What the page shows next to the picture."""
-        result, counts = self.after(-1, 0.0), self._counts()
-        dropped = sum(count for name, count in counts.items() if name.startswith("dropped"))
-        figures: Dict[str, Any] = dict(counts, dropped=dropped)
+        result = self.after(-1, 0.0)
+        figures: Dict[str, Any] = dict(self._counts.to_json(), dropped=self._counts.dropped)
         if result is not None:
             line = line_of(result, self.points)
             del line["answer"], line["stages_s"]

@@ -19,14 +19,12 @@ from splitwatt.profiler.evaluate.data_sets.data_set import (
 from splitwatt.profiler.evaluate.intervals import mean
 from splitwatt.profiler.evaluate.records import Row, recorded
 from splitwatt.profiler.evaluate.run import (
-    RUNTIME,
     Settings,
     backends,
     mean_if_known,
-    open_deployed,
     server_behind,
 )
-from splitwatt.profiler.infer.deployed import sized
+from splitwatt.profiler.infer.deployed import Deployed, sized
 from splitwatt.profiler.records.coco import Coco
 
 SURE = 0.5  # a box of the other bundle counts as a true one from this score on
@@ -88,12 +86,9 @@ def compare(
     """How far a bundle's answers are from another's: an entry of agreement.json (docs/accuracy.md).
 
     Args:
-        bundle: the one to compare.
-        other: the one whose answers count as the truth.
         data: images alone.
         settings: how to run `bundle`.
-        folder: where each image's record is kept; an existing record is used again.
-        advance: called after each image.
+        folder, advance: see `splitwatt.profiler.evaluate.run.evaluate`.
 
     Raises:
         UsageError: see `common_tasks`.
@@ -117,9 +112,9 @@ def compare(
     about.update(backends(bundle, settings, server))
 
     def opened(stack: ExitStack) -> Callable[[Item], Row]:
-        ours = stack.enter_context(open_deployed(bundle, settings))
-        alone = Settings(other.backend, None, RUNTIME, None)
-        theirs = stack.enter_context(open_deployed(other.bundle, alone))
+        client, there = settings.client, settings.server_backend
+        ours = stack.enter_context(Deployed(bundle, settings.backend, client, there))
+        theirs = stack.enter_context(Deployed(other.bundle, other.backend))
 
         def record_of(item: Item) -> Row:
             rgb = decode_image(item.path, exif_rotation=data.upright)

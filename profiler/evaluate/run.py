@@ -60,9 +60,6 @@ def evaluate(
     """The results of a bundle on a data set: entries of accuracy.json.
 
     Args:
-        bundle: opened.
-        data: with the items to run.
-        settings: how.
         folder: where each image's record is kept; an existing record is used again.
         advance: called after each image.
 
@@ -92,18 +89,15 @@ def evaluate(
     }
 
     def opened(stack: ExitStack) -> Callable[[Item], Row]:
-        return partial(_of_image, stack.enter_context(open_deployed(bundle, settings)), data)
+        client, there = settings.client, settings.server_backend
+        engines = stack.enter_context(Deployed(bundle, settings.backend, client, there))
+        return partial(_of_image, engines, data)
 
     def results(rows: List[Row]) -> List[Row]:
         return [_result(bundle, data, task, settings, server, rows) for task in tasks]
 
     words = (bundle.manifest.model, data.name, settings.preprocess)
     return recorded(folder, words, heading, data, opened, advance, results)
-
-
-def open_deployed(bundle: Bundle, settings: Settings) -> Deployed:
-    """The bundle's engines, as the settings say."""
-    return Deployed(bundle, settings.backend, settings.client, settings.server_backend)
 
 
 def server_behind(bundle: Bundle, settings: Settings) -> Optional[Dict[str, Any]]:

@@ -1,7 +1,7 @@
 """A configuration made runnable: an image file goes in, stage times and bytes come out."""
 
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -24,7 +24,6 @@ class Outcome(NamedTuple):
     """One image's way through a configuration.
 
     Attributes:
-        answers: model -> the answer.
         total_s: wall time from opening the image file to the last answer.
         stages: SLOT.STAGE -> seconds; they add up to `total_s` but for what lies between calls.
         requests: what was sent for it; empty in local computing.
@@ -33,7 +32,6 @@ class Outcome(NamedTuple):
         processor_s: processor time of this process, all its threads.
     """
 
-    answers: Dict[str, Any]
     total_s: float
     stages: Dict[str, float]
     requests: List[Request]
@@ -116,7 +114,6 @@ class System(Closing):
 
     def run(self, path: str) -> Outcome:
         """Run one image file."""
-        answers: Dict[str, Any] = {}
         stages: Dict[str, float] = {}
         device_s: Dict[str, float] = {}
         requests, payloads, drained_s = [], [], 0.0
@@ -125,7 +122,7 @@ class System(Closing):
         stages["decode"] = time.perf_counter() - start
         for model, prefix, pipeline in self._models:
             if isinstance(pipeline, LocalPipeline):
-                answers[model], own = pipeline.run(rgb, size)
+                _, own = pipeline.run(rgb, size)
                 _add(stages, prefix, own)
                 _add(device_s, prefix, pipeline.device_s)
                 continue
@@ -138,14 +135,14 @@ class System(Closing):
             sent = time.perf_counter()
             reply = self._client.infer(model, ran.payload, ran.sizes.tolist())
             received = time.perf_counter()
-            answers[model] = unpack(reply.answer)
+            unpack(reply.answer)
             unpacked = time.perf_counter()
             _add(stages, prefix, of_round_trip(reply.stages, reply.total_s, received - sent))
             stages[prefix + ".answer"] = unpacked - received
             requests.append(_request(model, ran.payload, reply, drain_s))
             payloads.append(ran.payload)
         total_s, used_s = time.perf_counter() - start - drained_s, time.process_time() - used_s
-        return Outcome(answers, total_s, stages, requests, payloads, device_s or None, used_s)
+        return Outcome(total_s, stages, requests, payloads, device_s or None, used_s)
 
     def prepare(self, path: str) -> Iterator[Tuple[str, BoardRequest]]:
         """The board's part of an image, without sending anything: a request for each split model."""
@@ -155,10 +152,10 @@ class System(Closing):
             if isinstance(ran, BoardRequest):
                 yield model, ran
 
-    def ask(self, model: str, request: BoardRequest) -> Any:
-        """Send a request that was prepared; the answer."""
+    def ask(self, model: str, request: BoardRequest) -> None:
+        """Send a request that was prepared, and unpack its answer."""
         assert self._client is not None  # for the type checker
-        return unpack(self._client.infer(model, request.payload, request.sizes.tolist()).answer)
+        unpack(self._client.infer(model, request.payload, request.sizes.tolist()).answer)
 
     @property
     def fallbacks(self) -> List[str]:
