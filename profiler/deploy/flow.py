@@ -154,12 +154,9 @@ class Flow:
             self._work(source)
         finally:
             source.stopped = True
-            if self._prober is not None:
-                self._prober.close()
-            if self._stream is not None:
-                self._stream.close()
-            if self._client is not None:
-                self._client.close()
+            for part in (self._prober, self._stream, self._client):
+                if part is not None:
+                    part.close()
         if self._error is not None:
             raise self._error
 
@@ -201,7 +198,6 @@ class Flow:
         ended_s: Optional[float] = None
         last_frame_s = time.monotonic()
         while True:
-            late: Optional[Result] = None
             frame: Optional[Frame] = None
             with self._changed:
                 now = time.monotonic()
@@ -211,7 +207,10 @@ class Flow:
                     return
                 if ended_s is not None and now > ended_s + _GRACE_S:
                     return
-                late = self._overdue(now)
+                due = (j for j in self._flying if j.hedge_at_s is not None and j.hedge_at_s <= now)
+                late = next(due, None)
+                if late is not None:
+                    late.hedge_at_s = None
                 wait_s = self._ready_in(now)
                 if late is None and self._slot is not None and wait_s <= 0:
                     frame, self._slot = self._slot, None
@@ -311,13 +310,6 @@ class Flow:
         quick = [i for i in local if board[i].value <= limit_s]
         able = quick or sorted(local, key=lambda i: board[i].value)
         return able[0] if able else None
-
-    def _overdue(self, now: float) -> Optional[Result]:
-        for job in self._flying:
-            if job.hedge_at_s is not None and job.hedge_at_s <= now:
-                job.hedge_at_s = None
-                return job
-        return None
 
     def _hedge(self, job: Result) -> None:
         """Answer a frame here whose server's answer is missing, and learn from that."""

@@ -22,14 +22,7 @@ from splitwatt.profiler.evaluate.data_sets.data_set import (
     Item,
 )
 from splitwatt.profiler.evaluate.data_sets.masks import IGNORED, read_mask
-from splitwatt.profiler.evaluate.intervals import (
-    Figure,
-    bootstrap,
-    jackknife,
-    resampled,
-    share,
-    undefined,
-)  # fmt: skip
+from splitwatt.profiler.evaluate.intervals import Figure, bootstrap, jackknife, resampled, share
 
 _CLASSES = 256  # what a mask of 8 bits may hold
 
@@ -114,7 +107,7 @@ def _mean_iou(records: List[Any]) -> Dict[str, Figure]:
         for truth, predicted, pixels in rows:
             matrix[place[truth], place[predicted]] += pixels
     if not matrices.any():
-        return {"miou_percent": undefined(len(records))}
+        return {"miou_percent": {"value": None, "n": len(records)}}
     flat = matrices.reshape(len(records), -1)
 
     def miou(weights: np.ndarray) -> float:
@@ -160,7 +153,7 @@ def _mean_average_precision(data: DataSet, records: List[Any]) -> Dict[str, Figu
         both = _precisions(meter, rows, order, list(range(len(order))))
         names = ("map_50_95_percent", "map_50_percent")
         if None in both:
-            return {name: undefined(len(order)) for name in names}
+            return {name: {"value": None, "n": len(order)} for name in names}
 
         def without(index: int) -> Any:
             def figure(left_out: List[int]) -> Optional[float]:

@@ -10,7 +10,6 @@ from typing import Any, Dict, List, Optional
 from splitwatt.device_configs.errors import SensorError, ServerError, SplitwattError
 from splitwatt.device_configs.files import write_atomic
 from splitwatt.energy.monitor import EnergyMonitor, open_for
-from splitwatt.energy.rail_set import Tried
 from splitwatt.energy.trace.files import metadata_path
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.client.remote import ENERGY, Offset, Remote
@@ -99,7 +98,10 @@ class BlockPower:
         try:
             opened = open_for(self._target, trace_path=self._path, **self._sampling)
             if opened.monitor is None:
-                self.why_not = [_sentence(tried) for tried in opened.why_not]
+                self.why_not = [
+                    "%s: %s" % (no.driver, "; ".join(filter(None, (no.reason, no.remedy))))
+                    for no in opened.why_not
+                ]
             else:
                 opened.monitor.start()
                 self._monitor = opened.monitor
@@ -141,7 +143,11 @@ class BlockPower:
             monitor.stop()
         except SensorError as sensor:  # the trace says how far it goes
             self.why_not = [str(sensor)]
-        _say_session(monitor.trace_path, self._session)
+        path = metadata_path(monitor.trace_path)
+        if os.path.exists(path):  # the sampler, which has written it, knows no sessions
+            with open(path, encoding="utf-8") as stream:
+                about = json.load(stream)
+            write_atomic(path, json.dumps(dict(about, session=self._session), indent=1) + "\n")
 
 
 class RemotePower:
@@ -212,24 +218,11 @@ def sampled_rails(about: Any) -> TraceFacts:
     return parse(TraceFacts, given, "what the sampler says")
 
 
-def _say_session(trace: str, session: int) -> None:
-    """Put the run's session into a trace's metadata, which the sampler has written."""
-    path = metadata_path(trace)
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as stream:
-            about = json.load(stream)
-        write_atomic(path, json.dumps(dict(about, session=session), indent=1) + "\n")
-
-
 def _enough_s(about: TraceFacts) -> float:
     """The seconds in which the slowest rail gives enough readings, 0 where that is unknown."""
     probed = about.probed_period_s or {}
     periods = [probed.get(rail.label) or rail.period_s or 0.0 for rail in about.rails]
     return min(_LONGEST_IDLE_S, _READINGS * max(periods, default=0.0))
-
-
-def _sentence(tried: Tried) -> str:
-    return "%s: %s%s" % (tried.driver, tried.reason, "; %s" % tried.remedy if tried.remedy else "")
 
 
 def _free(run: str, block: str) -> str:

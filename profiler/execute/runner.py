@@ -26,7 +26,6 @@ from splitwatt.profiler.execute.plan import plan_again
 from splitwatt.profiler.execute.power import BlockPower
 from splitwatt.profiler.execute.prepare import (
     check_resumable,
-    check_server,
     describe_server,
     needs_server,
     new_document,
@@ -105,7 +104,8 @@ def start_run(config: Config, options: Options, path: str) -> Result:
         if options.server is None:
             check_python()
         else:  # before there is a folder, which would refuse the next try
-            check_server(document, options)
+            with Client(endpoint_of(options), options.timeout_s) as client:
+                describe_server(client, document, False)
     with _quota(options) as quota, RunFolder.create(path, document) as folder:
         return _Session(folder, document, options, quota).run()
 
@@ -190,10 +190,9 @@ class _Session:
             self._run_stage_blocks()
             self._replay_boards()
         finally:
-            if self._server is not None:
-                self._server.close()
-            if self._shaped is not None:
-                self._shaped.close()
+            for part in (self._server, self._shaped):
+                if part is not None:
+                    part.close()
             self._folder.clean()
         return self._end()
 

@@ -24,8 +24,7 @@ from splitwatt.profiler.execute.block.recording import Record, Recorder
 from splitwatt.profiler.execute.block.survey import Survey
 from splitwatt.profiler.execute.block.system import Charge, System, published_total
 from splitwatt.profiler.execute.job import Begun, Teller, run_job, say
-from splitwatt.profiler.execute.steady import WarmUp
-from splitwatt.profiler.execute.work import Done
+from splitwatt.profiler.execute.steady import Repetition, WarmUp
 from splitwatt.profiler.records.blocks import INFERENCES, PIPELINED, WARMUP
 from splitwatt.profiler.records.fields import parse, plain_text
 from splitwatt.profiler.records.network import AFTER, BEFORE, DURING
@@ -50,8 +49,8 @@ class Block:
         self._config = config
         self._row = config.configuration(begun.block.config)
         self._client = client if self._row.kind == SPLIT else None
-        self._done = Done(set(job.warmups), job.inferences, job.throughput)
-        self._repetition = self._done.repetition(config, len(images))
+        self._job = job
+        self._repetition = Repetition(config.inferences, config.until, len(images), job.inferences)
         self._warm_up = WarmUp(config.warmup, config.warmup_until, len(images))
         self._recorder = Recorder(config, begun.block, images, begun.session)
         self._teller = Teller()
@@ -85,7 +84,7 @@ class Block:
             count = self._inferences(lambda k: self._sample(system, k, warmup=False))
             self._window(INFERENCES, start, count)
             self._survey.take(AFTER)
-            if self._config.pipelined and not self._done.throughput:
+            if self._config.pipelined and not self._job.throughput:
                 self._flow(system)
 
     def _open(self) -> System:
@@ -116,7 +115,7 @@ class Block:
         while not self._warm_up.over():
             record = self._sample(system, count, warmup=True)
             self._warm_up.add(record["total_s"])
-            if count not in self._done.warmups:
+            if count not in self._job.warmups:
                 self._samples.append(record)
             first_s = record["total_s"] if count == 0 else first_s
             count += 1
@@ -187,7 +186,7 @@ class Block:
 
     def _fail_all(self, error: SplitwattError) -> None:
         for k in range(self._config.warmup):
-            if k not in self._done.warmups:
+            if k not in self._job.warmups:
                 self._samples.append(self._recorder.failed(k, True, time.monotonic(), error))
             self._teller.done()
         self._inferences(lambda k: self._recorder.failed(k, False, time.monotonic(), error))
