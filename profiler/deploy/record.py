@@ -25,12 +25,7 @@ from splitwatt.profiler.records.deployed import Chosen
 from splitwatt.profiler.records.digests import digests
 from splitwatt.profiler.records.fields import plain_text
 from splitwatt.profiler.records.folder import RunFolder
-from splitwatt.profiler.records.run import (
-    MEMORY_FILE,
-    SAMPLES_FILE,
-    TIMELINE_FILE,
-    WINDOWS_FILE,
-)
+from splitwatt.profiler.records.run import MEMORY_FILE, SAMPLES_FILE, TIMELINE_FILE, WINDOWS_FILE
 from splitwatt.profiler.records.sample import FAILED, OK, Sample
 
 _ALTERNATE = "configurations alternate: their joules cannot be separated"

@@ -18,12 +18,7 @@ from splitwatt.profiler.evaluate.data_sets.data_set import (
 )
 from splitwatt.profiler.evaluate.intervals import mean
 from splitwatt.profiler.evaluate.records import Row, recorded
-from splitwatt.profiler.evaluate.run import (
-    Settings,
-    backends,
-    mean_if_known,
-    server_behind,
-)
+from splitwatt.profiler.evaluate.run import Settings, backends, mean_if_known, server_behind
 from splitwatt.profiler.infer.deployed import Deployed, sized
 from splitwatt.profiler.records.coco import Coco
 

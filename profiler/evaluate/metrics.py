@@ -15,12 +15,7 @@ from PIL import Image
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.engines.pipeline.postprocess import Answer
-from splitwatt.profiler.evaluate.data_sets.data_set import (
-    CLASSIFICATION,
-    DETECTION,
-    DataSet,
-    Item,
-)
+from splitwatt.profiler.evaluate.data_sets.data_set import CLASSIFICATION, DETECTION, DataSet, Item
 from splitwatt.profiler.evaluate.data_sets.masks import IGNORED, read_mask
 from splitwatt.profiler.evaluate.intervals import Figure, bootstrap, jackknife, resampled, share
 

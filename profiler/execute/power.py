@@ -17,12 +17,7 @@ from splitwatt.profiler.records.blocks import IDLE, Block, Window
 from splitwatt.profiler.records.fields import check_text, parse, plain_text
 from splitwatt.profiler.records.folder import RunFolder
 from splitwatt.profiler.records.run import WINDOWS_FILE
-from splitwatt.profiler.records.traces import (
-    AGAIN_SUFFIX,
-    POWER_FOLDER,
-    SERVER_SUFFIX,
-    TraceFacts,
-)
+from splitwatt.profiler.records.traces import AGAIN_SUFFIX, POWER_FOLDER, SERVER_SUFFIX, TraceFacts
 
 # Before and after each block nothing runs for so long, to know what the board uses then; longer
 # where the sensor is so slow that fewer readings than this would come, s.

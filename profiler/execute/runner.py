@@ -48,13 +48,7 @@ from splitwatt.profiler.records.digests import digests
 from splitwatt.profiler.records.document import session_of
 from splitwatt.profiler.records.fields import parse
 from splitwatt.profiler.records.folder import RunFolder
-from splitwatt.profiler.records.run import (
-    BOARDS_FILE,
-    MEMORY_FILE,
-    SAMPLES_FILE,
-    Run,
-    read_run,
-)
+from splitwatt.profiler.records.run import BOARDS_FILE, MEMORY_FILE, SAMPLES_FILE, Run, read_run
 from splitwatt.profiler.records.sample import BY_IMAGE
 
 SERVER_LOG = "server.log"

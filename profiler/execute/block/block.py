@@ -28,12 +28,7 @@ from splitwatt.profiler.execute.steady import Repetition, WarmUp
 from splitwatt.profiler.records.blocks import INFERENCES, PIPELINED, WARMUP
 from splitwatt.profiler.records.fields import parse, plain_text
 from splitwatt.profiler.records.network import AFTER, BEFORE, DURING
-from splitwatt.profiler.records.run import (
-    SAMPLES_FILE,
-    STARTS_FILE,
-    THROUGHPUT_FILE,
-    WINDOWS_FILE,
-)
+from splitwatt.profiler.records.run import SAMPLES_FILE, STARTS_FILE, THROUGHPUT_FILE, WINDOWS_FILE
 from splitwatt.profiler.records.sample import Sample, check_sample
 
 # After so many samples in a row that no server answered, the rest of the block is not tried.
