@@ -1,7 +1,7 @@
 """How far two bundles agree on unlabelled images: one bundle's answers count as the other's truth."""
 
 from contextlib import ExitStack
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -26,13 +26,6 @@ SURE = 0.5  # a box of the other bundle counts as a true one from this score on
 _SAME_OBJECT = 0.5  # least overlap of two boxes whose differences are stated
 
 Fields = Dict[str, np.ndarray]
-
-
-class Other(NamedTuple):
-    """The bundle whose answers count as the truth, and its backend; all of it runs on this machine."""
-
-    bundle: Bundle
-    backend: str
 
 
 def common_tasks(bundle: Bundle, other: Bundle, data: DataSet) -> List[str]:
@@ -72,7 +65,8 @@ def common_tasks(bundle: Bundle, other: Bundle, data: DataSet) -> List[str]:
 
 def compare(
     bundle: Bundle,
-    other: Other,
+    other: Bundle,
+    other_backend: str,
     data: DataSet,
     settings: Settings,
     folder: str,
@@ -81,6 +75,7 @@ def compare(
     """How far a bundle's answers are from another's: an entry of agreement.json (docs/accuracy.md).
 
     Args:
+        other, other_backend: its answers count as the truth; all of it runs on this machine.
         data: images alone.
         settings: how to run `bundle`.
         folder, advance: see `splitwatt.profiler.evaluate.run.evaluate`.
@@ -89,13 +84,13 @@ def compare(
         UsageError: see `common_tasks`.
         SplitwattError: an image cannot be read, or as the pipelines and the client raise it.
     """
-    tasks = common_tasks(bundle, other.bundle, data)
+    tasks = common_tasks(bundle, other, data)
     server = server_behind(bundle, settings)
     against = {
-        "model": other.bundle.manifest.model,
-        "manifest_sha256": other.bundle.manifest_sha256,
-        "trained": other.bundle.manifest.weights.trained,
-        "backend": other.backend,
+        "model": other.manifest.model,
+        "manifest_sha256": other.manifest_sha256,
+        "trained": other.manifest.weights.trained,
+        "backend": other_backend,
     }
     about = {
         "model": bundle.manifest.model,
@@ -109,7 +104,7 @@ def compare(
     def opened(stack: ExitStack) -> Callable[[Item], Row]:
         client, there = settings.client, settings.server_backend
         ours = stack.enter_context(Deployed(bundle, settings.backend, client, there))
-        theirs = stack.enter_context(Deployed(other.bundle, other.backend))
+        theirs = stack.enter_context(Deployed(other, other_backend))
 
         def record_of(item: Item) -> Row:
             rgb = decode_image(item.path, exif_rotation=data.upright)

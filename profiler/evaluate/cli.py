@@ -9,7 +9,7 @@ from splitwatt.device_configs.progress import Progress
 from splitwatt.engines.backends import BACKENDS
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.profiler.client.flags import add_server_flags, client_of
-from splitwatt.profiler.evaluate.against import Other, common_tasks, compare
+from splitwatt.profiler.evaluate.against import common_tasks, compare
 from splitwatt.profiler.evaluate.data_sets.data_set import classes_of
 from splitwatt.profiler.evaluate.data_sets.open import open_data_set
 from splitwatt.profiler.evaluate.document import add_agreement, add_results
@@ -66,14 +66,12 @@ def evaluate(argv: List[str]) -> int:
     settings = Settings(options.backend, options.server_backend, preprocess, client)
     classes = classes_of(bundle.manifest)
     data_sets = [open_data_set(text, options.limit, classes) for text in options.data]
-    other = (
-        Other(Bundle.open(options.against), options.against_backend) if options.against else None
-    )
+    other = Bundle.open(options.against) if options.against else None
     for data in data_sets:  # fails before the first image of any data set
         if other is None:
             tasks_on(bundle, data)
         else:
-            common_tasks(bundle, other.bundle, data)
+            common_tasks(bundle, other, data)
     results: List[Dict[str, Any]] = []
     path, held = "", []
     with Progress(sum(len(data.items) for data in data_sets), "images") as progress:
@@ -84,7 +82,10 @@ def evaluate(argv: List[str]) -> int:
                 path, kept = add_results(options.out, bundle, made)
                 held += kept
             else:
-                made = [compare(bundle, other, data, settings, options.out, progress.advance)]
+                made = [
+                    compare(bundle, other, options.against_backend, data, settings, options.out,
+                            progress.advance)
+                ]  # fmt: skip
                 path = add_agreement(options.out, made[0])
             results += made
     for sentence in held:
@@ -93,7 +94,7 @@ def evaluate(argv: List[str]) -> int:
         key, model = "agreement" if other else "accuracy", bundle.manifest.model
         print_json({key: path, "model": model, "results": results})
         return 0
-    for one in [bundle] + ([other.bundle] if other is not None else []):
+    for one in [bundle] + ([other] if other is not None else []):
         if not one.manifest.weights.trained:
             note("%s has random weights: these figures mean nothing" % one.manifest.model)
     for result in results:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from splitwatt.device_configs.errors import RunError, SplitwattError
 from splitwatt.device_configs.files import write_atomic
@@ -199,18 +199,6 @@ def say(document: Dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-class Ended(NamedTuple):
-    """How a block's process ended.
-
-    Attributes:
-        died: why, in words, where it ended before its time; None where it did its work.
-        process_peak_bytes: its largest resident memory; None where it did not say.
-    """
-
-    died: Optional[str]
-    process_peak_bytes: Optional[int]
-
-
 def run_block(
     job: Job,
     lock: int,
@@ -218,7 +206,7 @@ def run_block(
     heard: Callable[[Dict[str, Any]], None],
     started: Callable[[int], None],
     prefix: Sequence[str] = (),
-) -> Ended:
+) -> Tuple[Optional[str], Optional[int]]:
     """Run a block's process to its end.
 
     Args:
@@ -228,6 +216,10 @@ def run_block(
         heard: called with what it says of its progress: samples `done`, or `more` to come.
         started: called with its process id.
         prefix: goes before the command, to run it elsewhere, as on a shaped link.
+
+    Returns:
+        Why it ended before its time, in words; None where it did its work. Its largest resident memory, in
+        bytes; None where it did not say.
 
     Raises:
         SplitwattError: what the block could not go on from, as a full disk.
@@ -250,7 +242,7 @@ def run_block(
                 process.wait()
     if code == FATAL_EXIT and "fatal" in last:
         raise SplitwattError(last["fatal"], last["remedy"])
-    return Ended(_cause(code, log), last.get("process_peak_bytes"))
+    return _cause(code, log), last.get("process_peak_bytes")
 
 
 def _document(line: bytes) -> Dict[str, Any]:

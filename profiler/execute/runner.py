@@ -3,7 +3,7 @@
 import os
 import time
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Set
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Set, Tuple
 
 from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import RunError, ServerError
@@ -20,7 +20,7 @@ from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.config.bundles import open_bundles
 from splitwatt.profiler.config.config import SPLIT, Config, from_document
 from splitwatt.profiler.execute.block.recording import Recorder
-from splitwatt.profiler.execute.job import Ended, Job, Options, endpoint_of, run_block
+from splitwatt.profiler.execute.job import Job, Options, endpoint_of, run_block
 from splitwatt.profiler.execute.own_server import OwnServer, check_python
 from splitwatt.profiler.execute.plan import plan_again
 from splitwatt.profiler.execute.power import BlockPower
@@ -277,13 +277,13 @@ class _Session:
                 if not power.sampled:
                     note("no stage is repeated: nothing samples the power")
                     return
-                ended = self._run_job(
+                died, _ = self._run_job(
                     self._job(block)._replace(stages=sorted(done)), STAGES_LOG,
                     lambda message: None, lambda process: None,
                 )  # fmt: skip
-            if ended.died is not None:
+            if died is not None:
                 self._folder.mend()
-                note("%s: %s" % (block.id, ended.died))
+                note("%s: %s" % (block.id, died))
 
     def _replay_boards(self) -> None:
         """For each split configuration, find how many boards the server carries, where that is asked."""
@@ -365,20 +365,20 @@ class _Session:
         deaths = stuck = 0
         work = self._left(block)
         while work:
-            ended = self._run_process(block, progress)
-            if ended.died is None:
+            died = self._run_process(block, progress)
+            if died is None:
                 return
             self._folder.mend()
             self._recorded.update()
             deaths += 1
             before, work = work, self._left(block)
             stuck = stuck + 1 if work == before else 0
-            progress.note("%s: %s" % (block.id, ended.died))
+            progress.note("%s: %s" % (block.id, died))
             if deaths >= MAX_DEATHS or stuck >= 2:
-                self._give_up(block, ended.died, everything=deaths >= MAX_DEATHS)
+                self._give_up(block, died, everything=deaths >= MAX_DEATHS)
                 work = self._left(block)
 
-    def _run_process(self, block: Block, progress: Progress) -> Ended:
+    def _run_process(self, block: Block, progress: Progress) -> Optional[str]:
         def heard(said: Dict[str, int]) -> None:
             progress.extend(said.get("more", 0))
             progress.advance(said.get("done", 0))
@@ -391,10 +391,10 @@ class _Session:
                 inferences=done.inferences,
                 throughput=done.throughput,
             )
-            ended = self._run_job(job, BLOCK_LOG, heard, meter.watch)
+            died, peak_bytes = self._run_job(job, BLOCK_LOG, heard, meter.watch)
         alone = not self._document["same_machine"]
-        self._folder.append(MEMORY_FILE, meter.record(block, alone, ended.process_peak_bytes))
-        return ended
+        self._folder.append(MEMORY_FILE, meter.record(block, alone, peak_bytes))
+        return died
 
     def _job(self, block: Block) -> Job:
         options = self._reaching(self._is_split(block))._replace(boards=None)
@@ -402,7 +402,9 @@ class _Session:
         row = dict(block._asdict())
         return Job(self._folder.path, row, os.getpid(), dict(options._asdict()), quota)
 
-    def _run_job(self, job: Job, log: str, heard: Any, started: Any) -> Ended:
+    def _run_job(
+        self, job: Job, log: str, heard: Any, started: Any
+    ) -> Tuple[Optional[str], Optional[int]]:
         lock = self._folder.lock_number()
         prefix: Sequence[str] = ()
         if self._shaped is not None and job.options["server"] is not None:

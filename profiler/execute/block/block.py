@@ -8,7 +8,7 @@ progress on standard output.
 import sys
 import time
 from contextlib import ExitStack
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from splitwatt.device_configs.errors import RunError, ServerError, SplitwattError
 from splitwatt.profiler.analyse.conditions import measured_links
@@ -22,7 +22,7 @@ from splitwatt.profiler.execute.block import stages
 from splitwatt.profiler.execute.block.pipelined import flow
 from splitwatt.profiler.execute.block.recording import Record, Recorder
 from splitwatt.profiler.execute.block.survey import Survey
-from splitwatt.profiler.execute.block.system import Charge, System, published_total
+from splitwatt.profiler.execute.block.system import System, published_total
 from splitwatt.profiler.execute.job import Begun, Teller, run_job, say
 from splitwatt.profiler.execute.steady import Repetition, WarmUp
 from splitwatt.profiler.records.blocks import INFERENCES, PIPELINED, WARMUP
@@ -50,7 +50,7 @@ class Block:
         self._recorder = Recorder(config, begun.block, images, begun.session)
         self._teller = Teller()
         self._unreached = 0
-        self._published: Optional[Charge] = None
+        self._published: Optional[Tuple[int, str]] = None
         self._start: Dict[str, Any] = {}
 
     def run(self) -> None:

@@ -1,13 +1,13 @@
 """Lines of samples.jsonl, made from what running an image gave or from why it failed."""
 
 import os
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 from splitwatt.device_configs.errors import ImageError, ServerError
 from splitwatt.profiler.board.probe import Reading
 from splitwatt.profiler.config.config import Config
 from splitwatt.profiler.config.images import image_of
-from splitwatt.profiler.execute.block.system import Charge, Outcome
+from splitwatt.profiler.execute.block.system import Outcome
 from splitwatt.profiler.execute.steady import WarmUp
 from splitwatt.profiler.records.blocks import Block
 from splitwatt.profiler.records.fields import plain_text
@@ -43,7 +43,7 @@ class Recorder:
 
     def ok(
         self, inference: int, warmup: bool, started: float, outcome: Outcome,
-        charge: Optional[Charge], board: Reading,
+        charge: Optional[Tuple[int, str]], board: Reading,
     ) -> Record:  # fmt: skip
         """Of an image that gave an answer."""
         record = self._record(inference, warmup, started, board)
@@ -59,8 +59,8 @@ class Recorder:
                 wire_up_bytes=sum(r.wire_up_bytes for r in requests),
                 wire_down_bytes=sum(r.wire_down_bytes for r in requests),
                 requests=[dict(r._asdict()) for r in requests],
-                published_payload_bytes=charge.bytes if charge else None,
-                published_payload_source=charge.source if charge else None,
+                published_payload_bytes=charge[0] if charge else None,
+                published_payload_source=charge[1] if charge else None,
             )
         return record
 

@@ -40,18 +40,6 @@ class Outcome(NamedTuple):
     processor_s: Optional[float] = None
 
 
-class Charge(NamedTuple):
-    """What a simulated link is charged with instead of the measured payload.
-
-    Attributes:
-        bytes: of all requests of an image together.
-        source: "published", or "estimated" where that is true of any part.
-    """
-
-    bytes: int
-    source: str
-
-
 def decoder(
     models: Sequence[Found], jpeg_reduced: bool
 ) -> Callable[[str], Tuple[np.ndarray, Optional[Size]]]:
@@ -172,10 +160,12 @@ class System(Closing):
         self._store.close()
 
 
-def published_total(models: Sequence[str]) -> Optional[Charge]:
-    """The published mean bytes of all models together, estimated for those without a published
-    figure; None where one of them has neither. A model in fp16 or int8 has the sizes of the
-    same model in fp32.
+def published_total(models: Sequence[str]) -> Optional[Tuple[int, str]]:
+    """What a simulated link is charged with instead of the measured payload: the published mean bytes of
+    all models together, and "published".
+
+    It is "estimated" where that is true of any model; None where a model has neither figure. A model in
+    fp16 or int8 has the sizes of the same model in fp32.
     """
     total, source = 0, PUBLISHED
     for model in models:
@@ -186,7 +176,7 @@ def published_total(models: Sequence[str]) -> Optional[Charge]:
         if size is None:
             return None
         total += size
-    return Charge(total, source) if models else None
+    return (total, source) if models else None
 
 
 def _request(model: str, payload: bytes, reply: Reply, drain_s: Optional[float]) -> Request:
