@@ -47,13 +47,10 @@ def common_tasks(bundle: Bundle, other: Bundle, data: DataSet) -> List[str]:
                other.manifest.model, ", ".join(other.manifest.tasks)),
             "compare bundles that have a task in common",
         )  # fmt: skip
-    pair = classes_of(bundle.manifest), classes_of(other.manifest)
+    ours, theirs = classes_of(bundle.manifest), classes_of(other.manifest)
     for task in tasks:
-        one, two = (classes[task] for classes in pair)
-        named = one.names is not None and two.names is not None
-        if (named and list(one.names or ()) != list(two.names or ())) or (
-            None not in (one.total, two.total) and one.total != two.total
-        ):
+        both = zip(ours[task], theirs[task])  # names, and their number
+        if any(one != two for one, two in both if None not in (one, two)):
             raise UsageError(
                 "%s and %s have different classes for %s"
                 % (bundle.manifest.model, other.manifest.model, task),
