@@ -16,7 +16,7 @@ from splitwatt.reports.figures.style import (
     system_look,
     venue,
 )
-from splitwatt.reports.metrics.timeline import Timeline
+from splitwatt.reports.tables.timeline import Timeline
 
 _LINE = "black"
 _LATENCY_IN, _SMALL_IN, _ROW_IN = 1.5, 0.8, 0.14

@@ -18,6 +18,13 @@ from splitwatt.reports.tables.table import Table
 from splitwatt.reports.write.headlines import Headline
 
 FORMAT = 1
+# The names of the figures of a table that has another name, or their first words.
+_FIGURES = {
+    "summary": {"agreement"},
+    "costs": {"gmac"},
+    "accuracy": {"rate", "three"},
+    "frankensplit_wireless": {"wireless"},
+}
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,9 @@ class Report:
         return {table.name: table for table in self.tables}[name]
 
     def figures_of(self, table: Table) -> list[Drawing]:
-        """The figures that are shown with a table."""
-        return [f for f in self.figures if {f.name, f.name.split("_")[0]} & set(table.figures)]
+        """The figures that are shown with a table: of its name, or with the first word of it."""
+        names = _FIGURES.get(table.name, {table.name})
+        return [f for f in self.figures if {f.name, f.name.split("_")[0]} & names]
 
 
 def to_json(report: Report, files: list[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from splitwatt.reports.load.agreement import damage
 from splitwatt.reports.load.model import series_of
 from splitwatt.reports.load.runs import load_runs
 from splitwatt.reports.papers.venues import DEFAULT, Venue, venues
-from splitwatt.reports.tables.contents import tables
+from splitwatt.reports.tables.contents import all_tables
 from splitwatt.reports.tables.overview import accuracy_shortfalls, shortfalls
 from splitwatt.reports.write.csv_files import data_package, to_csv
 from splitwatt.reports.write.document import Report, to_json
@@ -54,7 +54,7 @@ def make_report(
     report = Report(
         series=series,
         accuracy=accuracy,
-        tables=tables(series, accuracy),
+        tables=all_tables(series, accuracy),
         figures=drawings(series, accuracy),
         headlines=headlines(series),
         shortfalls=[
