@@ -4,7 +4,7 @@ speed, and how sure that is.
 Over each of the three a configuration takes `fixed + slope / x` seconds, so all three are one search.
 """
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -74,19 +74,6 @@ def break_even(one: Case, two: Case, setting: Setting, axis: str = RATE) -> Brea
     return _between(
         _curve(one, setting, axis), _curve(two, setting, axis), one.backend, setting, axis
     )
-
-
-def rate_between(split: Any, local_s: Any) -> BreakEven:
-    """The link rate from which on a split configuration is faster than a local one, and how sure.
-
-    Args:
-        split: (samples, 2): the seconds as measured and the bits that the link is charged with.
-        local_s: the seconds of each sample of the local one.
-    """
-    seconds, bits = np.array(split, dtype=float).T
-    local = np.array(local_s, dtype=float)
-    it, other = Curve("it", seconds, bits / 1000), Curve("the local one", local, 0.0 * local)
-    return _between(it, other, "", Setting(), RATE)
 
 
 def _curve(case: Case, setting: Setting, axis: str) -> Curve:

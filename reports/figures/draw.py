@@ -34,10 +34,10 @@ from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.metric import Chart, metrics
 from splitwatt.reports.metrics.tradeoffs import systems
-from splitwatt.reports.metrics.turning import MOST_ON_MAP, computed_of, fastest_map
 from splitwatt.reports.papers.printed_names import paper_figure
 from splitwatt.reports.papers.venues import Venue
 from splitwatt.reports.tables import frankensplit, notes
+from splitwatt.reports.tables.breakeven import MOST_ON_MAP, computed_of, fastest_map
 from splitwatt.reports.tables.timeline import Timeline, energy_so_far, timelines
 
 INTERVAL = f"Error bars: {stats.METHOD}."

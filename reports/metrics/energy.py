@@ -5,11 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from splitwatt.profiler.analyse.energy import (
-    BlockEnergy,
-    RailJoules,
-    pooled_interval,
-)
+from splitwatt.profiler.analyse.energy import BlockEnergy, RailJoules, pooled_interval
 from splitwatt.profiler.analyse.times import uplink_s
 from splitwatt.profiler.links.link import Link
 from splitwatt.reports.load.model import NO_LINK, Entry

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from splitwatt.reports.load.accuracy import MAIN_METRIC, Accuracy, Result
-from splitwatt.reports.load.agreement import Agreement, agreement
-from splitwatt.reports.load.model import Entry, Series, runs_of
+from splitwatt.reports.load.model import Entry, Series
 from splitwatt.reports.load.values import Value, exact, missing, ordered
-from splitwatt.reports.metrics.agreement import NAMES
+from splitwatt.reports.metrics.agreement import agreements
 from splitwatt.reports.papers.printed_names import printed_name
 from splitwatt.reports.papers.published import data_set_of, rate_accuracy
 from splitwatt.reports.papers.published import rows as printed
@@ -82,11 +81,6 @@ def systems(series: list[Series], accuracy: Accuracy) -> list[str]:
         first.append(papers if papers in own or not own else own[0])
     groups = [entry.group for entry in entries] + [curve.group(series) for curve in shown]
     return list(dict.fromkeys([*first, *groups]))
-
-
-def agreements(series: list[Series]) -> list[Agreement]:
-    """Each run and task that was compared with another model's answers."""
-    return [made for run in runs_of(series) for task in NAMES if (made := agreement(run, task))]
 
 
 def curves(accuracy: Accuracy, task: str) -> list[Curve]:

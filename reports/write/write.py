@@ -8,9 +8,9 @@ from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.files import write_atomic
 from splitwatt.reports.figures.draw import draw_all, drawings
 from splitwatt.reports.load.accuracy import read_accuracy
-from splitwatt.reports.load.agreement import damage
 from splitwatt.reports.load.model import series_of
 from splitwatt.reports.load.runs import load_runs
+from splitwatt.reports.metrics.agreement import damage
 from splitwatt.reports.papers.venues import DEFAULT, Venue, venues
 from splitwatt.reports.tables.contents import all_tables
 from splitwatt.reports.tables.overview import accuracy_shortfalls, shortfalls
@@ -23,10 +23,7 @@ from splitwatt.reports.write.page import to_html
 
 
 def make_report(
-    paths: list[Path],
-    folder: Path,
-    venue: str = DEFAULT,
-    accuracy_files: tuple[Path, ...] = (),
+    paths: list[Path], folder: Path, venue: str = DEFAULT, accuracy_files: tuple[Path, ...] = ()
 ) -> Report:
     """Read the runs, write the report into `folder`, which is created if needed, and return it.
 

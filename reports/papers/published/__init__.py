@@ -72,11 +72,7 @@ class Published:
 
 
 _SYSTEMS = {("ladon", "resnet50"): "ladon_r50", ("ladon", "resnest269e"): "ladon_resnest269e"}
-_TASKS = {
-    "ilsvrc2012": "classification",
-    "coco2017": "detection",
-    "pascal_voc2012": "segmentation",
-}
+_TASKS = {"ilsvrc2012": "classification", "coco2017": "detection", "pascal_voc2012": "segmentation"}
 
 
 @lru_cache(maxsize=1)
