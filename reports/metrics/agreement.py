@@ -125,13 +125,8 @@ def sentences(series: list[Series]) -> list[str]:
 
 METRICS = tuple(
     Metric(
-        key=key,
-        title=title,
-        unit="%",
-        of=partial(agreement_percent, task=task),
-        place=56 + place,
-        interval=("summary",),
+        key, title, "%", partial(agreement_percent, task=task), 56 + place, interval=("summary",),
         if_known=True,
     )
     for place, (task, (key, title)) in enumerate(NAMES.items())
-)
+)  # fmt: skip

@@ -166,38 +166,28 @@ def _blocks(entry: Entry) -> list[Block]:
     return [[("", joules)] for joules in each if joules is not None]
 
 
+_GROSS = Chart(
+    "energy",
+    "Energy (Figs. 7, 8)",
+    "Energy of the board per image, gross: its total rail over the block's inferences, waiting for a "
+    "simulated link not included.",
+    "Energy [J]",
+    {"": energy_j},
+    error_bars="Error bars: 95 % bootstrap interval over equal pieces of the block.",
+    shows=("energy",),
+)
+_NET = Chart(
+    "energy_net",
+    "Energy, net of idle power",
+    "Energy of the board per image, less what the idle board would have used in that time.",
+    "Net energy [J]",
+    {"": net_energy_j},
+    shows=("energy",),
+)
 METRICS = (
     Metric(
-        key="energy_j",
-        title="Energy",
-        unit="J",
-        of=energy_j,
-        place=60,
-        tables=("summary", "costs", "compare"),
-        note="Energy: of the board, per image.",
-        blocks=_blocks,
-        word="Energy",
-        stated="energy",
-        charts=(
-            Chart(
-                name="energy",
-                title="Energy (Figs. 7, 8)",
-                caption="Energy of the board per image, gross: its total rail over the block's "
-                "inferences, waiting for a simulated link not included.",
-                error_bars="Error bars: 95 % bootstrap interval over equal pieces of the block.",
-                axis="Energy [J]",
-                sets={"": energy_j},
-                shows=("energy",),
-            ),
-            Chart(
-                name="energy_net",
-                title="Energy, net of idle power",
-                caption="Energy of the board per image, less what the idle board would have used "
-                "in that time.",
-                axis="Net energy [J]",
-                sets={"": net_energy_j},
-                shows=("energy",),
-            ),
-        ),
+        "energy_j", "Energy", "J", energy_j, 60, ("summary", "costs", "compare"),
+        note="Energy: of the board, per image.", blocks=_blocks, word="Energy", stated="energy",
+        charts=(_GROSS, _NET),
     ),
-)
+)  # fmt: skip
