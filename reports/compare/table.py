@@ -50,12 +50,7 @@ def _change(pair: Pair) -> Value:
 def _row(pair: Pair) -> Row:
     p = pair.change.p if pair.change else None
     return {
-        "metric": pair.metric,
-        "link": pair.link,
-        "config": pair.config,
-        "a": pair.a,
-        "b": pair.b,
-        "unit": pair.unit,
+        **{key: getattr(pair, key) for key in ("metric", "link", "config", "a", "b", "unit")},
         "change_percent": _change(pair),
         "p_corrected": Value(p, ("estimated",)) if p is not None else missing("no test"),
         "verdict": pair.verdict,

@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 
@@ -81,15 +80,10 @@ def drawings(series: list[Series], accuracy: Accuracy = NONE) -> list[Drawing]:
         figures += [_of_chart(series, what) for what in _wireless()]
     names = systems(series, accuracy)
     return [
-        replace(drawing, draw=partial(_with_systems, names, drawing.draw))
+        replace(drawing, draw=coloured(names)(drawing.draw))
         for drawing in figures
         if drawing.sources
     ]
-
-
-def _with_systems(names: list[str], draw: Callable[[], Figure]) -> Figure:
-    with coloured(names):
-        return draw()
 
 
 def _latency(series: list[Series], link: Link, board: str) -> Drawing:

@@ -20,7 +20,7 @@ NOTHING = "no power sensor was recorded"
 
 @dataclass(frozen=True)
 class Energy:
-    """Joules per image of one rail or of the board: gross, less idle power, and that power (W).
+    """Joules per image of one rail or of the board: gross, less idle power, and that power.
 
     `role`: "total", "in the total" (a summand of it) or "part". `left_out`: readings that are in no
     integral, by why: failed, negative, absurd, clock.
@@ -28,8 +28,8 @@ class Energy:
 
     rail: str
     role: str
-    gross: Value
-    net: Value
+    gross_j: Value
+    net_j: Value
     idle_w: Value
     left_out: Counter[str] = field(default_factory=Counter)
 
@@ -37,11 +37,6 @@ class Energy:
 def board_energy(entry: Entry) -> Energy:
     """The whole board's energy; the target's data says which rails are summed."""
     return _total(entry, entry.energy)
-
-
-def rail_energies(entry: Entry) -> list[Energy]:
-    """The energy of each rail of the board."""
-    return _rails(entry, entry.energy)
 
 
 def rows_of(entry: Entry, blocks: Sequence[BlockEnergy]) -> list[Energy]:
@@ -81,7 +76,7 @@ def waiting_j(entry: Entry, link: Link) -> Value:
 def flagged(entry: Entry) -> list[str]:
     """Counts of what is unusual in a configuration's power traces; empty if nothing is."""
     lines = []
-    for energy in rail_energies(entry):
+    for energy in _rails(entry, entry.energy):
         if energy.left_out:
             lines.append(f"{_listed(energy.left_out)} readings of {energy.rail} were left out")
     events: Counter[str] = Counter()
@@ -153,12 +148,12 @@ def _why(entry: Entry, of_blocks: _OfBlocks) -> str:
 
 def energy_j(entry: Entry) -> Value:
     """Joules of the board per image, gross; waiting for a simulated link is not included."""
-    return board_energy(entry).gross
+    return board_energy(entry).gross_j
 
 
 def net_energy_j(entry: Entry) -> Value:
     """The same, less what the idle board would have used in that time."""
-    return board_energy(entry).net
+    return board_energy(entry).net_j
 
 
 def _blocks(entry: Entry) -> list[Block]:

@@ -105,7 +105,9 @@ def _differs(results: Sequence[Result], name: str) -> bool:
 
 
 def _own(key: tuple[str, ...], results: list[Result]) -> Curve:
-    points = [Point(r.model, r.rate, r.main, r.payload_kib, r.encoder_mib) for r in results]
+    points = [
+        Point(r.model, r.rate, r.main, r.payload_mean_kib, r.encoder_fp32_mib) for r in results
+    ]
     label = ", ".join([printed_name(key[0]), *key[1:]])
     return _curve(key[0], label, points, published=False)
 
@@ -134,7 +136,7 @@ def _curve(system: str, label: str, points: list[Point], published: bool) -> Cur
 
 
 def _published(task: str, results: list[Result]) -> list[Curve]:
-    encoders = {result.system: result.encoder_mib for result in results}
+    encoders = {result.system: result.encoder_fp32_mib for result in results}
     systems: dict[str, list[Point]] = {}
     for stated in rate_accuracy():
         if stated.task != task or stated.data_size_kib is None:

@@ -45,6 +45,9 @@ def quantiles_table(series: list[Series]) -> Table:
     return Table("quantiles", "Quantiles of the measured time", columns, rows, under)
 
 
+_QUANTILES = ("p90_s", "p90_bound_s", "p99_s", "p99_bound_s")
+
+
 def _quantiles(s: Series, entry: Entry) -> Row | None:
     of = spread(latency(entry, NO_LINK).totals_s.tolist())
     if of is None:
@@ -55,10 +58,7 @@ def _quantiles(s: Series, entry: Entry) -> Row | None:
 
     return {
         "p50_s": Value(of.p50_s, entry.timed, of.p50_low_s, of.p50_high_s, of.samples),
-        "p90_s": seconds(of.p90_s),
-        "p90_bound_s": seconds(of.p90_bound_s),
-        "p99_s": seconds(of.p99_s),
-        "p99_bound_s": seconds(of.p99_bound_s),
+        **{key: seconds(getattr(of, key)) for key in _QUANTILES},
         "outliers": exact(of.outliers, "measured", why="fewer than 8 samples"),
         "samples": exact(of.samples, "measured"),
     }

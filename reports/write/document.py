@@ -59,14 +59,8 @@ def to_json(report: Report, files: list[str]) -> dict[str, Any]:
         "missing": report.shortfalls,
         "tables": {table.name: table.to_json() for table in report.tables},
         "figures": [
-            {
-                "name": drawing.name,
-                "title": drawing.title,
-                "caption": drawing.caption,
-                "sources": drawing.sources,
-                "files": drawing.files,
-            }
-            for drawing in report.figures
+            {key: getattr(d, key) for key in ("name", "title", "caption", "sources", "files")}
+            for d in report.figures
         ],
         "published_statements": [vars(statement) for statement in statements()],
         "files": files,

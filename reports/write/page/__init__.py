@@ -21,16 +21,7 @@ from splitwatt.reports.write.page.tables import (
     systems_of_models,
 )
 
-_SCRIPTS = (
-    "base.js",
-    "tables.js",
-    "bars.js",
-    "rates.js",
-    "waterfall.js",
-    "trace.js",
-    "tradeoff.js",
-    "main.js",
-)
+_SCRIPTS = ("base", "tables", "bars", "rates", "waterfall", "trace", "tradeoff", "main")
 _SHORT = 8
 
 
@@ -53,7 +44,7 @@ def to_html(report: Report, title: str) -> str:
         "SOURCES": provenance_words(),
         # No text of a record can end the element.
         "DATA": data.replace("<", "\\u003c"),
-        "SCRIPT": "\n".join(_read(name) for name in _SCRIPTS),
+        "SCRIPT": "\n".join(_read(f"{name}.js") for name in _SCRIPTS),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda place: places[place[1]], _read("page.html"))
 

@@ -11,8 +11,6 @@ from splitwatt.reports.write.document import Report
 from splitwatt.reports.write.escape import html_text
 from splitwatt.reports.write.headlines import Headline
 
-_OPEN = ("summary",)
-
 
 def runs_section(series: list[Series]) -> str:
     """What was run: a section that folds for each run."""
@@ -24,7 +22,7 @@ def section(report: Report, table: Table, systems: dict[str, str]) -> str:
     the system of a model.
     """
     name = table.name
-    opened = " open" if name in _OPEN else ""
+    opened = " open" if name == "summary" else ""
     notes = "".join(f"<p>{html_text(note)}</p>" for note in table.notes)
     figures = "".join(
         f"<p><b>Printed figure {drawing.name}.</b> {html_text(f'{drawing.title}. {drawing.under}')}"
