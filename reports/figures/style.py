@@ -66,6 +66,15 @@ _RC: Any = {
 
 
 @contextmanager
+def _set(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+@contextmanager
 def paper_style(venue: Venue) -> Iterator[None]:
     """Matplotlib with the fonts, sizes and lines of a venue."""
     sizes: Any = dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), venue.font_pt)
@@ -73,12 +82,8 @@ def paper_style(venue: Venue) -> Iterator[None]:
     sizes.update(dict.fromkeys(small, venue.small_pt))
     installed = {font.name for font in font_manager.fontManager.ttflist}
     serif = [family for family in (venue.family, *_RC["font.serif"]) if family in installed]
-    token = _venue.set(venue)
-    try:
-        with matplotlib.rc_context({**_RC, **sizes, "font.serif": serif}):
-            yield
-    finally:
-        _venue.reset(token)
+    with _set(_venue, venue), matplotlib.rc_context({**_RC, **sizes, "font.serif": serif}):
+        yield
 
 
 def venue() -> Venue:
@@ -86,14 +91,9 @@ def venue() -> Venue:
     return _venue.get()
 
 
-@contextmanager
-def coloured(systems: Sequence[str]) -> Iterator[None]:
-    """Figures of a report with these systems, in the order of their colours."""
-    token = _systems.set(tuple(systems))
-    try:
-        yield
-    finally:
-        _systems.reset(token)
+def coloured(systems: Sequence[str]) -> Any:
+    """Figures of a report with these systems, in the order of their colours: with it, or decorated."""
+    return _set(_systems, tuple(systems))
 
 
 def system_look(group: str) -> tuple[str, str]:
