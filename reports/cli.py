@@ -5,9 +5,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from splitwatt.device_configs.cli import Command, parser, print_json, say
+from splitwatt.device_configs.cli import parser, print_json, say
 from splitwatt.device_configs.printable import wrapped
-from splitwatt.reports.compare.cli import compare
 from splitwatt.reports.papers.venues import DEFAULT, venues
 
 
@@ -62,6 +61,3 @@ def report(argv: list[str]) -> int:
     say(wrapped("\n" + "\n".join(headline.text for headline in made.headlines)))
     say(f"\nThe report: {folder / 'report.md'}, as a page: {folder / 'report.html'}")
     return 0
-
-
-VERBS: dict[str, Command] = {"report": report, "compare": compare}

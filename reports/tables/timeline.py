@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 from splitwatt.profiler.analyse.energy import joules_between
-from splitwatt.profiler.records.deployed import Chosen
+from splitwatt.profiler.records.blocks import Chosen
 from splitwatt.reports.load.model import Entry, Run, Series, board_of, runs_of
 from splitwatt.reports.load.values import Value, exact, missing
 from splitwatt.reports.load.words import unique

@@ -352,7 +352,7 @@ def test_break_evens_and_their_intervals_are_those_of_whatif(two_boards):
     from splitwatt.profiler.analyse.rates import cases
     from splitwatt.profiler.records.run import read_run
 
-    found = {case.config: case for case in cases(read_run(str(two_boards.runs[0])), "payload")}
+    found = {case.config: case for case in cases(read_run(str(two_boards.runs[0])))}
     rows = pd.read_csv(two_boards.folder / "breakeven.csv")
     seen = 0
     for _, row in rows[rows.board == "cpu"].iterrows():

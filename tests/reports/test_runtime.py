@@ -5,9 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from splitwatt.profiler.records.blocks import Start, Throughput
+from splitwatt.profiler.records.blocks import LinkRate, Start, Throughput
 from splitwatt.profiler.records.fields import parse
-from splitwatt.profiler.records.network import LinkRate
 from splitwatt.reports.write.write import make_report
 from tests.conftest import splitwatt
 from tests.reports.synthetic import make_config, write_run

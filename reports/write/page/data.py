@@ -9,7 +9,7 @@ import numpy as np
 
 from splitwatt.profiler.analyse.times import local_s, server_s, uplink_s
 from splitwatt.profiler.analyse.waterfall import waterfall
-from splitwatt.profiler.records.network import ClockEstimate
+from splitwatt.profiler.records.blocks import ClockEstimate
 from splitwatt.reports.load.accuracy import MAIN_METRIC
 from splitwatt.reports.load.model import NO_LINK, Entry, Sample, Series
 from splitwatt.reports.load.values import SOURCES, missing
