@@ -315,7 +315,9 @@ def series_of(runs: list[Run], links: dict[Link, Link] | None = None) -> list[Se
     pairs = [(run, backend) for run in runs for backend in run.config.backends]
     times = Counter((board_of(run), backend) for run, backend in pairs)
     names = Counter((board_of(run), backend, run.name) for run, backend in pairs)
-    energy = {run.path: _Energies.of(run) for run in runs}
+    energies = {  # a run's traces are integrated once
+        run.path: (energy_of(run), server_energy_of(run), stage_energy_of(run)) for run in runs
+    }
     result = []
     for run, backend in pairs:
         label = f"board {board_of(run)}, backend {backend}"
@@ -323,13 +325,13 @@ def series_of(runs: list[Run], links: dict[Link, Link] | None = None) -> list[Se
             same_name = names[board_of(run), backend, run.name] > 1
             label += f" ({run.id if same_name else run.name})"
         own = tuple(printed[link] for link in run.config.links) or (NO_LINK,)
-        entries = _entries(run, backend, energy[run.path], own)
+        entries = _entries(run, backend, energies[run.path], own)
         result.append(Series(run, backend, label, entries, own))
     return result
 
 
 def _entries(
-    run: Run, backend: str, energy: "_Energies", links: tuple[Link, ...]
+    run: Run, backend: str, energies: tuple[list[BlockEnergy], ...], links: tuple[Link, ...]
 ) -> tuple[Entry, ...]:
     counted = run.samples.where(
         lambda s: s.backend == backend and not s.warmup and s.block not in run.replaced
@@ -337,6 +339,7 @@ def _entries(
     good = {config: own.where(_timed) for config, own in counted.items()}
     failed = {config: own.where(lambda s: not _timed(s)) for config, own in counted.items()}
     nothing = run.samples[:0]
+    board, server, stages = energies
     return tuple(
         Entry(
             run=run,
@@ -349,25 +352,12 @@ def _entries(
             samples=good.get(c.id, nothing),
             failed=failed.get(c.id, nothing),
             links=links,
-            energy=_own(energy.board, c.id, backend),
-            server_energy=_own(energy.server, c.id, backend),
-            stage_energy=_own(energy.stages, c.id, backend),
+            energy=_own(board, c.id, backend),
+            server_energy=_own(server, c.id, backend),
+            stage_energy=_own(stages, c.id, backend),
         )
         for c in run.config.configurations
     )
-
-
-@dataclass(frozen=True)
-class _Energies:
-    """The joules of a run, so that its traces are integrated once."""
-
-    board: list[BlockEnergy]
-    server: list[BlockEnergy]
-    stages: list[BlockEnergy]
-
-    @staticmethod
-    def of(run: Run) -> "_Energies":
-        return _Energies(energy_of(run), server_energy_of(run), stage_energy_of(run))
 
 
 def _own(energies: list[BlockEnergy], config: str, backend: str) -> tuple[BlockEnergy, ...]:

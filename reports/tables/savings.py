@@ -71,13 +71,9 @@ def _saving(series: Series, entry: Entry, metric: Metric, baseline: str) -> Savi
     own = metric.value(entry)
     rows = [(row, metric.value(row)) for row in series.entries if row.baseline == baseline]
     known = [(row, value) for row, value in rows if value.value is not None]
-    if own.value is None:
-        absent = missing(own.why or "not measured")
-    elif not rows:
-        absent = missing(f"the run has no {baseline} row")
-    else:
-        absent = missing(rows[0][1].why or "not measured")
     if own.value is None or not known:
+        why = rows[0][1].why if rows else f"the run has no {baseline} row"
+        absent = missing((own.why if own.value is None else why) or "not measured")
         return Saving(series, entry, metric, baseline, None, absent, None, absent)
     heaviest = max(known, key=lambda item: item[1].value or 0.0)
     lightest = min(known, key=lambda item: item[1].value or 0.0)

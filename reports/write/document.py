@@ -1,7 +1,6 @@
 """report.json: every number of a report with its sources, and all that report.md says."""
 # board: no
 
-import math
 import platform
 from dataclasses import dataclass
 from importlib import metadata
@@ -54,7 +53,7 @@ def to_json(report: Report, files: list[str]) -> dict[str, Any]:
         "format": FORMAT,
         "made_with": versions(),
         "sources": SOURCES,
-        "runs": [_finite(run_facts(run)) for run in runs_of(report.series)],
+        "runs": [run_facts(run) for run in runs_of(report.series)],
         "headlines": [headline.text for headline in report.headlines],
         "missing": report.shortfalls,
         "tables": {table.name: table.to_json() for table in report.tables},
@@ -65,15 +64,6 @@ def to_json(report: Report, files: list[str]) -> dict[str, Any]:
         "published_statements": [vars(statement) for statement in statements()],
         "files": files,
     }
-
-
-def _finite(value: Any) -> Any:
-    """The same without NaN and infinity, which JSON does not have: they become null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def versions() -> dict[str, str]:

@@ -40,14 +40,14 @@ def make_report(
         RunError: no run can be read, or an accuracy file.
         SplitwattError: `folder` cannot be written.
     """
-    loaded = load_runs(paths)
+    runs, left_out = load_runs(paths)
     above = next(place for place in (folder, *folder.parents) if place.exists())
     if not above.is_dir():
         raise SplitwattError(
             f"{folder} could not be written: {above} is not a folder", "name another"
         )
-    series = series_of(loaded.runs)
-    accuracy = read_accuracy(loaded.runs, accuracy_files)
+    series = series_of(runs)
+    accuracy = read_accuracy(runs, accuracy_files)
     report = Report(
         series=series,
         accuracy=accuracy,
@@ -55,10 +55,10 @@ def make_report(
         figures=drawings(series, accuracy),
         headlines=headlines(series),
         shortfalls=[
-            *loaded.left_out,
+            *left_out,
             *shortfalls(series),
             *accuracy_shortfalls(accuracy),
-            *(sentence for run in loaded.runs for sentence in damage(run)),
+            *(sentence for run in runs for sentence in damage(run)),
         ],
     )
     paper = venues()[venue]

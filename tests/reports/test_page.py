@@ -82,7 +82,7 @@ def test_never_is_not_always(tmp_path):
     run = write_run(tmp_path / "run", make_config(["LC1", "LC20", "SC1", "Ours5"], inferences=7))
     _, samples = raw(run)
     seen = set()
-    for turn in turns(series_of(load_runs([run]).runs)[0]):
+    for turn in turns(series_of(load_runs([run])[0])[0]):
         for axis, value in (("board", turn.board), ("server", turn.server)):
             if value.word is None:
                 assert value.value

@@ -31,9 +31,9 @@ EXAMPLE = ROOT / "examples" / "table3-cpu" / "run"
 
 
 def report_of(runs):
-    loaded = load_runs(runs)
-    series = series_of(loaded.runs)
-    found = read_accuracy(loaded.runs)
+    read, _ = load_runs(runs)
+    series = series_of(read)
+    found = read_accuracy(read)
     figures = drawings(series, found)
     return Report(series, found, all_tables(series, found), figures, headlines(series), [])
 
