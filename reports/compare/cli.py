@@ -62,7 +62,7 @@ def compare(argv: list[str]) -> int:
 
 def _two(names: list[str], fail_over: str | None) -> tuple["Table", dict[str, Any]]:
     from splitwatt.reports.compare.compare import compare as compared
-    from splitwatt.reports.compare.table import compare_table, gate
+    from splitwatt.reports.compare.compare import compare_table, gate
     from splitwatt.reports.load.accuracy import read_accuracy
     from splitwatt.reports.load.runs import load_pair
 

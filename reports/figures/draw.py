@@ -12,8 +12,7 @@ from rich.progress import track
 from splitwatt.reports.figures.accuracy import accuracy_drawings, agreement_drawings
 from splitwatt.reports.figures.bars import bars, dots
 from splitwatt.reports.figures.categories import Panel, Place
-from splitwatt.reports.figures.drawing import Drawing
-from splitwatt.reports.figures.style import coloured, paper_style, save
+from splitwatt.reports.figures.style import Drawing, coloured, paper_style, save
 from splitwatt.reports.figures.timeline import timeline_figure
 from splitwatt.reports.figures.turning import turning_map
 from splitwatt.reports.load.accuracy import NONE, Accuracy
@@ -27,8 +26,7 @@ from splitwatt.reports.load.model import (
     links_of_all,
     slug,
 )
-from splitwatt.reports.load.values import Value, missing
-from splitwatt.reports.load.words import by_source
+from splitwatt.reports.load.values import Value, by_source, missing
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.metric import Chart, metrics

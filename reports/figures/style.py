@@ -3,9 +3,10 @@
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,30 @@ def plain_log_axis(axis: Any, many: float = 1e4) -> None:
     axis.set_major_locator(_Plain(many))
     axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure before it is drawn: its file name, texts and sources (empty: no number to show).
+
+    No sentence is in the picture itself: `under` is its caption.
+    """
+
+    name: str
+    title: str
+    caption: str
+    sources: str
+    draw: Callable[[], Figure]
+
+    @property
+    def under(self) -> str:
+        """The caption with the sources, as one paragraph without the title."""
+        return f"{self.caption} Sources: {self.sources}."
+
+    @property
+    def files(self) -> list[str]:
+        """The names of its files, in every format."""
+        return [f"{self.name}.{suffix}" for suffix in FORMATS]
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:

@@ -9,8 +9,7 @@ from splitwatt.profiler.analyse.energy import BlockEnergy, RailJoules, pooled_in
 from splitwatt.profiler.analyse.times import uplink_s
 from splitwatt.profiler.links.link import Link
 from splitwatt.reports.load.model import NO_LINK, Entry
-from splitwatt.reports.load.values import Value, exact, missing
-from splitwatt.reports.load.words import unique
+from splitwatt.reports.load.values import Value, exact, missing, unique
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.latency import byte_sources
 from splitwatt.reports.metrics.metric import Block, Chart, Metric

@@ -2,8 +2,7 @@
 # board: no
 
 from splitwatt.reports.load.model import Entry
-from splitwatt.reports.load.values import Value, exact, missing
-from splitwatt.reports.load.words import unique
+from splitwatt.reports.load.values import Value, exact, missing, unique
 from splitwatt.reports.metrics.metric import Chart, Metric, one_per_board
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from splitwatt.profiler.analyse.summary import remarks
 from splitwatt.reports.load.accuracy import Accuracy
 from splitwatt.reports.load.model import Run, Series, board_of, runs_of
-from splitwatt.reports.load.words import ranges, unique
+from splitwatt.reports.load.values import ranges, unique
 from splitwatt.reports.metrics.energy import board_energy
 
 # The title of the list of these sentences.

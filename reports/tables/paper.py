@@ -7,8 +7,7 @@ from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.device_configs.targets import load_target
 from splitwatt.reports.load.accuracy import MAIN_METRIC, Accuracy
 from splitwatt.reports.load.model import Entry, Series, board_of, runs_of
-from splitwatt.reports.load.values import MIB, Value, exact, missing
-from splitwatt.reports.load.words import unique
+from splitwatt.reports.load.values import MIB, Value, exact, missing, unique
 from splitwatt.reports.papers.published import rows as printed
 from splitwatt.reports.tables import notes
 from splitwatt.reports.tables.table import Column, Row, Table, percent, whole

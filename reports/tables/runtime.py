@@ -4,8 +4,7 @@
 from splitwatt.profiler.analyse.carried import LATE_SHARE, Capacity, carried
 from splitwatt.profiler.analyse.statistics import spread
 from splitwatt.reports.load.model import NO_LINK, Entry, Run, Series, runs_of
-from splitwatt.reports.load.values import Value, exact, missing
-from splitwatt.reports.load.words import unique
+from splitwatt.reports.load.values import Value, exact, missing, unique
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.metric import one_per_run
 from splitwatt.reports.tables.table import (

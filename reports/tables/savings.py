@@ -4,8 +4,7 @@
 from dataclasses import dataclass
 
 from splitwatt.reports.load.model import NO_LINK, Entry, Link, Series, file_name, links_of_all
-from splitwatt.reports.load.values import Value, exact, missing, ordered
-from splitwatt.reports.load.words import unique
+from splitwatt.reports.load.values import Value, exact, missing, ordered, unique
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.latency import latency
 from splitwatt.reports.metrics.metric import Metric, metrics

@@ -7,8 +7,7 @@ from typing import Any
 
 from splitwatt.profiler.analyse.rates import group_of
 from splitwatt.reports.load.model import Entry, Series
-from splitwatt.reports.load.values import Value
-from splitwatt.reports.load.words import by_source
+from splitwatt.reports.load.values import Value, by_source
 
 Cell = Value | str
 Row = dict[str, Cell]

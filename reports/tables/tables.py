@@ -4,8 +4,7 @@
 from collections.abc import Callable, Mapping
 
 from splitwatt.reports.load.model import NO_LINK, Entry, Link, Series, links_of_all
-from splitwatt.reports.load.values import exact, missing
-from splitwatt.reports.load.words import unique
+from splitwatt.reports.load.values import exact, missing, unique
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.agreement import sentences
 from splitwatt.reports.metrics.gmac import gmac_sizes

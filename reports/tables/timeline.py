@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from splitwatt.profiler.analyse.energy import joules_between
 from splitwatt.profiler.records.blocks import Chosen
 from splitwatt.reports.load.model import Entry, Run, Series, board_of, runs_of
-from splitwatt.reports.load.values import Value, exact, missing
-from splitwatt.reports.load.words import unique
+from splitwatt.reports.load.values import Value, exact, missing, unique
 from splitwatt.reports.metrics import stats
 from splitwatt.reports.metrics.energy import energy_j
 from splitwatt.reports.tables import notes

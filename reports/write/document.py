@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from splitwatt.device_configs.version import __version__
-from splitwatt.reports.figures.drawing import Drawing
+from splitwatt.reports.figures.style import Drawing
 from splitwatt.reports.load.accuracy import Accuracy
 from splitwatt.reports.load.model import Series, runs_of
 from splitwatt.reports.load.values import SOURCES
