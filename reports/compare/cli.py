@@ -61,7 +61,6 @@ def compare(argv: list[str]) -> int:
 
 
 def _two(names: list[str], fail_over: str | None) -> tuple["Table", dict[str, Any]]:
-    from splitwatt.reports.compare.compare import compare as compared
     from splitwatt.reports.compare import compare as two
     from splitwatt.reports.load.accuracy import read_accuracy
     from splitwatt.reports.load.runs import load_pair
