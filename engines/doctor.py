@@ -134,17 +134,14 @@ def _native() -> List[Check]:
     from splitwatt.engines.rangecoder import native
     from splitwatt.engines.tensorrt.plugin import library_path
 
-    loaded = native.library()
     build = "splitwatt build --no-engines"
-    compilers = [os.environ.get("CXX", ""), "g++", "c++", "clang++"]
-    compiler = next(filter(None, (shutil.which(name) for name in compilers if name)), None)
+    compiler = shutil.which(os.environ.get("CXX") or "c++")
     plugin = library_path()
     built = os.path.isfile(plugin)
-    if loaded is not None:
-        detail = "native, its fastest path here: %s" % loaded.best
-    else:
-        detail = "%s: the NumPy reference codes, many times slower" % native.reason().split(":")[0]
-    coder = Check("range coder", loaded is not None, detail, "" if loaded is not None else build)
+    try:
+        coder = Check("range coder", True, "its fastest path here: %s" % native.library().best, "")
+    except EngineError as error:
+        coder = Check("range coder", False, error.message, error.remedy)
     return [
         coder,
         Check("C++ compiler", compiler is not None, compiler or "not found",

@@ -27,9 +27,8 @@ from splitwatt.engines.codecs.base import (
 from splitwatt.engines.codecs.factorized import latent_size
 from splitwatt.engines.codecs.hyperprior import crc_of, frame, unframe
 from splitwatt.engines.rangecoder import RangeCoder
-from splitwatt.engines.rangecoder.coder import not_codable
-from splitwatt.engines.rangecoder.compressai_format import StringDecoder
-from splitwatt.engines.rangecoder.reference import quantize
+from splitwatt.engines.rangecoder.coder import not_codable, quantize
+from splitwatt.engines.rangecoder.compressai_decoder import StringDecoder
 
 # Parts on both ends: `side` -> `hyper` (1, P, H, W); `window` (1, C, 5, 5) and `place` (1, P, 1, 1)
 # -> `indexes` and `means` (1, C, 1, 1).
@@ -58,8 +57,6 @@ class AutoregressiveCodec(Codec):
         side, latent = latent_of(tensors, "side"), latent_of(tensors)
         medians = self._side.tables.medians.reshape(1, -1, 1, 1)
         symbols = quantize(side, medians)
-        if symbols is None:
-            raise not_codable(side)
         if not np.isfinite(latent).all():
             raise not_codable(latent)
         hyper = self._hyper.run({"side": symbols.astype(np.float32) + medians})["hyper"]

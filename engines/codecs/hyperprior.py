@@ -29,9 +29,8 @@ from splitwatt.engines.codecs.base import (
 from splitwatt.engines.codecs.factorized import latent_size
 from splitwatt.engines.rangecoder import RangeCoder
 from splitwatt.engines.rangecoder.bits_per_symbol import symbol_bits
-from splitwatt.engines.rangecoder.coder import not_codable
+from splitwatt.engines.rangecoder.coder import quantize
 from splitwatt.engines.rangecoder.container import parse, read_varint, varint
-from splitwatt.engines.rangecoder.reference import quantize
 
 PART = "parameters"
 MAGIC = 0xC1
@@ -59,8 +58,6 @@ class HyperpriorCodec(Codec):
         side, latent = latent_of(tensors, "side"), latent_of(tensors)
         medians = self._side.tables.medians.reshape(1, -1, 1, 1)
         symbols = quantize(side, medians)
-        if symbols is None:
-            raise not_codable(side)
         indexes, means = self._parameters(symbols.astype(np.float32) + medians)
         if indexes.shape != latent.shape:
             raise BitstreamError(

@@ -14,7 +14,7 @@ from splitwatt.engines.codecs.base import Codec
 from splitwatt.engines.pipeline.postprocess import TENSORS, Answer, Sizes, answer_of
 from splitwatt.engines.pipeline.stages import Laps
 from splitwatt.engines.pipeline.store import EngineStore
-from splitwatt.engines.rangecoder.words import WORDS
+from splitwatt.engines.rangecoder.graph import WORDS
 
 Tensors = Dict[str, np.ndarray]
 # A stage's name, and a call that runs it once.

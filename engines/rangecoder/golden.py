@@ -41,9 +41,7 @@ def run_golden() -> List[Check]:
     Raises:
         BundleError: the vectors are missing or damaged.
     """
-    library = native.library()
-    paths = ["reference"] + (library.paths if library is not None else [])
-    return [_check(vector, path) for vector in vectors() for path in paths]
+    return [_check(vector, path) for vector in vectors() for path in native.library().paths]
 
 
 def vectors() -> List[Vector]:

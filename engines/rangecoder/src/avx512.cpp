@@ -73,10 +73,6 @@ inline __m512i symbols(const float* values, __mmask16 active, __m512 median) {
   return _mm512_cvt_roundps_epi32(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
-inline __m512i symbols(const int32_t* values, __mmask16 active, __m512) {
-  return _mm512_maskz_loadu_epi32(active, values);
-}
-
 inline __m512i low_bytes(__m512i a, __m512i b) {
   return _mm512_inserti64x2(_mm512_castsi128_si512(_mm512_cvtepi32_epi8(a)),
                             _mm512_cvtepi32_epi8(b), 1);
@@ -135,9 +131,8 @@ struct Lookups {
   }
 };
 
-template <int Size, class T>
-bool encode_row(const Table& table, const T* values, size_t begin, size_t finish,
-                Encoder& encoder) {
+template <int Size>
+bool encode_row(const Table& table, const float* values, size_t stop, Encoder& encoder) {
   const Wide<Size> packed(table.vectors->packed), reciprocals(table.vectors->reciprocal);
   const __m512i more_freq = _mm512_set1_epi32(int(table.vectors->more_freq));
   const __m512 median = _mm512_set1_ps(table.median);
@@ -145,8 +140,7 @@ bool encode_row(const Table& table, const T* values, size_t begin, size_t finish
   const __m512i last = _mm512_set1_epi32(table.last);
   __m512i x0 = load(encoder.x), x1 = load(encoder.x + 16);
   uint8_t* at = encoder.at;
-  size_t stop = finish;
-  while (stop > begin) {
+  while (stop) {
     const size_t first = (stop - 1) / kLanes * kLanes;
     const uint32_t active = uint32_t((uint64_t(1) << (stop - first)) - 1);
     const __mmask16 active0 = __mmask16(active), active1 = __mmask16(active >> 16);
@@ -208,10 +202,6 @@ inline void put(float* out, __mmask16 active, __m512i symbol, __m512 median) {
   _mm512_mask_storeu_ps(out, active, _mm512_add_ps(_mm512_cvtepi32_ps(symbol), median));
 }
 
-inline void put(int32_t* out, __mmask16 active, __m512i symbol, __m512) {
-  _mm512_mask_storeu_epi32(out, active, symbol);
-}
-
 // The next bytes for the lanes in `mask`, as 16-bit numbers.
 inline __m512i take_bytes(const uint8_t** at, __mmask32 mask) {
   const __m512i bytes =
@@ -220,8 +210,8 @@ inline __m512i take_bytes(const uint8_t** at, __mmask32 mask) {
   return _mm512_maskz_expand_epi16(mask, bytes);
 }
 
-template <int Size, class T>
-bool decode_row(const Table& table, T* out, size_t begin, size_t finish, Decoder& decoder) {
+template <int Size>
+bool decode_row(const Table& table, float* out, size_t finish, Decoder& decoder) {
   const Vectors& v = *table.vectors;
   const Narrow<Size> starts(v.start), freqs(v.freq), ends(v.end);
   const Guesses guesses(v.guess);
@@ -237,7 +227,7 @@ bool decode_row(const Table& table, T* out, size_t begin, size_t finish, Decoder
       _mm512_cvtepi32_epi16(_mm512_srli_epi32(x1, 16)), 1);
   const __m512i byte_max = _mm512_set1_epi16(256);
   bool valid = true;
-  for (size_t first = begin; first < finish; first += kLanes) {
+  for (size_t first = 0; first < finish; first += kLanes) {
     if (__builtin_expect(decoder.at > decoder.guard, 0) && !decoder.refill()) {
       valid = false;
       break;
@@ -307,22 +297,20 @@ bool decode_row(const Table& table, T* out, size_t begin, size_t finish, Decoder
   return valid && decoder.valid();
 }
 
-template <class T>
-bool encode(const Table& table, const T* row, size_t begin, size_t finish, Encoder& encoder) {
-  if (table.last < 16) return encode_row<16>(table, row, begin, finish, encoder);
-  if (table.last < 32) return encode_row<32>(table, row, begin, finish, encoder);
-  if (table.last < 64) return encode_row<64>(table, row, begin, finish, encoder);
-  return encode_row<128>(table, row, begin, finish, encoder);
+bool encode(const Table& table, const float* row, size_t count, Encoder& encoder) {
+  if (table.last < 16) return encode_row<16>(table, row, count, encoder);
+  if (table.last < 32) return encode_row<32>(table, row, count, encoder);
+  if (table.last < 64) return encode_row<64>(table, row, count, encoder);
+  return encode_row<128>(table, row, count, encoder);
 }
 
-template <class T>
-bool decode(const Table& table, T* row, size_t begin, size_t finish, Decoder& decoder) {
-  if (table.last < 32) return decode_row<32>(table, row, begin, finish, decoder);
-  if (table.last < 64) return decode_row<64>(table, row, begin, finish, decoder);
-  return decode_row<128>(table, row, begin, finish, decoder);
+bool decode(const Table& table, float* row, size_t count, Decoder& decoder) {
+  if (table.last < 32) return decode_row<32>(table, row, count, decoder);
+  if (table.last < 64) return decode_row<64>(table, row, count, decoder);
+  return decode_row<128>(table, row, count, decoder);
 }
 
-const Loops kAvx512 = {encode<float>, encode<int32_t>, decode<float>, decode<int32_t>};
+const Loops kAvx512 = {encode, decode};
 
 }  // namespace
 

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <memory>
-#include <new>
 
 #include "rangecoder.h"
 
@@ -111,8 +109,7 @@ void fill(Vectors& v, const int32_t* cdf, int32_t last, const Interval* interval
   });
 }
 
-}  // namespace
-
+// Builds the tables; false where they make no sense.
 bool build(sw_tables& out, const int32_t* cdf, size_t count, size_t width, const int32_t* length,
            const int32_t* offset, const float* median, const uint8_t* id) {
   if (count < 1 || count > kMaxTables || width < 3) return false;
@@ -157,6 +154,21 @@ bool build(sw_tables& out, const int32_t* cdf, size_t count, size_t width, const
   return true;
 }
 
+}  // namespace
+
+bool fits(const sw_tables* tables, const int32_t* indexes, size_t rows, size_t height,
+          size_t width) {
+  if (!tables || rows < 1 || height < 1 || width < 1) return false;
+  const size_t most = size_t(kMaxSymbols);
+  if (height > most / width || rows > most / (height * width)) return false;
+  if (!indexes) return rows == tables->tables.size();
+  uint32_t largest = 0;
+  for (size_t i = 0; i < rows * height * width; ++i) {
+    largest = std::max(largest, uint32_t(indexes[i]));
+  }
+  return largest < tables->tables.size();
+}
+
 }  // namespace sw
 
 int sw_tables_new(const int32_t* cdf, size_t count, size_t width, const int32_t* length,
@@ -164,14 +176,12 @@ int sw_tables_new(const int32_t* cdf, size_t count, size_t width, const int32_t*
                   sw_tables** tables) {
   if (!cdf || !length || !offset || !median || !id || !tables) return SW_BAD_ARGUMENT;
   *tables = nullptr;
-  try {
+  return sw::guarded([&] {
     std::unique_ptr<sw_tables> made(new sw_tables);
     if (!sw::build(*made, cdf, count, width, length, offset, median, id)) return SW_BAD_ARGUMENT;
     *tables = made.release();
     return SW_OK;
-  } catch (const std::bad_alloc&) {
-    return SW_NO_MEMORY;
-  }
+  });
 }
 
 void sw_tables_free(sw_tables* tables) { delete tables; }

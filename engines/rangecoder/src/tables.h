@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "format.h"
@@ -59,6 +60,18 @@ struct Table {
   const Interval* intervals = nullptr;
   const Guess* guesses = nullptr;     // [kLutSize]
   const Vectors* vectors = nullptr;   // null where the table is too large for them
+
+  // As SymbolTables: this table for every symbol of a row.
+  const Table& operator()(int) const { return *this; }
+  const Table& from(size_t) const { return *this; }
+};
+
+// Each symbol's own table.
+struct SymbolTables {
+  const Table* tables;
+  const int32_t* indexes;
+  const Table& operator()(int j) const { return tables[indexes[j]]; }
+  SymbolTables from(size_t first) const { return SymbolTables{tables, indexes + first}; }
 };
 
 }  // namespace sw
@@ -73,9 +86,19 @@ struct sw_tables {
 
 namespace sw {
 
-// Builds the tables; false where they make no sense. Throws std::bad_alloc.
-bool build(sw_tables& out, const int32_t* cdf, size_t count, size_t width, const int32_t* length,
-           const int32_t* offset, const float* median, const uint8_t* id);
+// Whether an item of this shape can be coded with these tables, chosen by these indexes.
+bool fits(const sw_tables* tables, const int32_t* indexes, size_t rows, size_t height,
+          size_t width);
+
+// A status from code that may throw std::bad_alloc.
+template <class Run>
+int guarded(Run run) {
+  try {
+    return run();
+  } catch (const std::bad_alloc&) {
+    return SW_NO_MEMORY;
+  }
+}
 
 }  // namespace sw
 
