@@ -17,6 +17,11 @@ from splitwatt.device_configs.printable import printable, wrapped
 from splitwatt.device_configs.printable import say as say
 
 Command = Callable[[List[str]], int]
+_DESCRIBE = ["\0describe"]  # a command line cannot hold a NUL
+
+
+class _AskedError(Exception):
+    """Carries the parser that a command was about to use."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -24,6 +29,21 @@ class _Parser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: Any = None) -> None:
         super()._print_message(printable(message or ""), file)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if args == _DESCRIBE:
+            raise _AskedError(self)
+        return super().parse_known_args(args, namespace)
+
+
+def parser_of(command: Command, *below: str) -> argparse.ArgumentParser:
+    """The argument parser of a command, or of a verb below it."""
+    try:
+        command(list(below) + _DESCRIBE)
+    except _AskedError as asked:
+        parser: argparse.ArgumentParser = asked.args[0]
+        return parser
+    raise AssertionError("%r reads its command line without a parser" % command)
 
 
 def parser(verb: str, summary: str, example: str) -> argparse.ArgumentParser:

@@ -1,10 +1,9 @@
-"""The verbs of this room."""
+"""The verb `verify`."""
 
 import argparse
 from typing import Any, Dict, List
 
-from splitwatt.device_configs.cli import Command, note, parser, print_json, say
-from splitwatt.engines.tensorrt.building.cli import build
+from splitwatt.device_configs.cli import note, parser, print_json, say
 
 
 def verify(argv: List[str]) -> int:
@@ -77,6 +76,3 @@ def _verify(folder: str, options: argparse.Namespace) -> Dict[str, Any]:
         "passed": all(result["passed"] for result in results),
         "checks": results,
     }
-
-
-VERBS: Dict[str, Command] = {"build": build, "verify": verify}

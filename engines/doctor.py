@@ -5,7 +5,7 @@ import os
 import platform
 import shutil
 import sys
-from typing import List
+from typing import Any, List
 
 from splitwatt.device_configs.diagnosis import Check, package
 from splitwatt.device_configs.errors import EngineError
@@ -30,17 +30,20 @@ def checks() -> List[Check]:
         of_gpu = [
             c if c.ok else c._replace(detail="needs an NVIDIA GPU", remedy="") for c in of_gpu
         ]
-    return (
-        [
-            package("numpy", "arrays", "pip install numpy"),
-            package("PIL", "photographs", "pip install Pillow", "Pillow"),
-            package("onnxruntime", "backend cpu", "pip install onnxruntime"),
-        ]
-        + of_gpu
-        + _rtx()
-        + [_cuda(), _nvcc()]
-        + _native()
-    )
+    return [
+        package("numpy", "arrays", "pip install numpy"),
+        package("PIL", "photographs", "pip install Pillow", "Pillow"),
+        package("onnxruntime", "backend cpu", "pip install onnxruntime"),
+        *of_gpu,
+        *_rtx(),
+        *_cuda(),
+        *_native(),
+    ]
+
+
+def _check(name: str, found: Any, detail: str, missing: str, remedy: str) -> Check:
+    """A check that passes with `detail` where something is `found`, else what is missing."""
+    return Check(name, True, detail, "") if found else Check(name, False, missing, remedy)
 
 
 def _providers() -> List[Check]:
@@ -56,16 +59,13 @@ def _providers() -> List[Check]:
         remedy = "install NVIDIA's onnxruntime-gpu wheel for this JetPack (docs/board-guide.md)"
     elif platform.machine() != "x86_64":
         return []
-    wanted = [("cuda", "CUDAExecutionProvider"), ("ort-tensorrt", "TensorrtExecutionProvider")]
     return [
-        Check(
-            "backend " + name,
-            provider in have,
-            "onnxruntime %s %s" % ("has" if provider in have else "lacks", provider),
-            "" if provider in have else remedy,
+        _check("backend " + name, provider in have, "onnxruntime has " + provider,
+               "onnxruntime lacks " + provider, remedy)
+        for name, provider in (
+            ("cuda", "CUDAExecutionProvider"), ("ort-tensorrt", "TensorrtExecutionProvider")
         )
-        for name, provider in wanted
-    ]
+    ]  # fmt: skip
 
 
 def _tensorrt() -> Check:
@@ -106,27 +106,20 @@ def _rtx() -> List[Check]:
         return [Check("tensorrt_rtx", False, error.message, error.remedy)]
 
 
-def _cuda() -> Check:
-    libraries = [path for pattern in _CUDA_LIBRARIES for path in glob.glob(pattern)]
-    devices = gpu_devices()
-    if devices and libraries:
-        return Check("CUDA", True, "%s, %s" % (devices[0], sorted(libraries)[0]), "")
-    if devices:
-        return Check("CUDA", False, "a GPU (%s) without CUDA" % devices[0], _cuda_remedy())
-    return Check("CUDA", False, "no NVIDIA GPU on this machine", "")
-
-
-def _cuda_remedy() -> str:
+def _cuda() -> List[Check]:
+    """CUDA's libraries and its compiler."""
+    remedy = "install CUDA: https://developer.nvidia.com/cuda-downloads"
     if os.path.isfile(_JETSON):
-        return "sudo apt install nvidia-jetpack"
-    return "install CUDA: https://developer.nvidia.com/cuda-downloads"
-
-
-def _nvcc() -> Check:
-    path = find_nvcc()
-    if path is None:
-        return Check("nvcc", False, "not found (TensorRT plugin)", _cuda_remedy())
-    return Check("nvcc", True, "%s (TensorRT plugin)" % path, "")
+        remedy = "sudo apt install nvidia-jetpack"
+    libraries = sorted(path for pattern in _CUDA_LIBRARIES for path in glob.glob(pattern))
+    devices, nvcc = gpu_devices(), find_nvcc()
+    if devices:
+        detail = "%s, %s" % (devices[0], "".join(libraries[:1]))
+        cuda = _check("CUDA", libraries, detail, "a GPU (%s) without CUDA" % devices[0], remedy)
+    else:
+        cuda = Check("CUDA", False, "no NVIDIA GPU on this machine", "")
+    use = "(TensorRT plugin)"
+    return [cuda, _check("nvcc", nvcc, "%s %s" % (nvcc, use), "not found " + use, remedy)]
 
 
 def _native() -> List[Check]:
@@ -136,16 +129,14 @@ def _native() -> List[Check]:
 
     build = "splitwatt build --no-engines"
     compiler = shutil.which(os.environ.get("CXX") or "c++")
-    plugin = library_path()
-    built = os.path.isfile(plugin)
     try:
-        coder = Check("range coder", True, "its fastest path here: %s" % native.library().best, "")
+        loaded, detail = True, "its fastest path here: %s" % native.library().best
     except EngineError as error:
-        coder = Check("range coder", False, error.message, error.remedy)
+        loaded, detail = False, error.message
+    plugin = library_path()
+    absent = "not built (for a coder in the graph)"
     return [
-        coder,
-        Check("C++ compiler", compiler is not None, compiler or "not found",
-              "" if compiler else "sudo apt install g++"),
-        Check("TensorRT plugin", built, plugin if built else "not built (for a coder in the graph)",
-              "" if built else build),
-    ]  # fmt: skip
+        _check("range coder", loaded, detail, detail, build),
+        _check("C++ compiler", compiler, str(compiler), "not found", "sudo apt install g++"),
+        _check("TensorRT plugin", os.path.isfile(plugin), plugin, absent, build),
+    ]

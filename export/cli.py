@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from splitwatt.device_configs.cli import Command, note, parser, print_json, say
+from splitwatt.device_configs.cli import note, parser, print_json, say
 from splitwatt.device_configs.errors import SplitwattError, UsageError
 from splitwatt.device_configs.names import suggestion
 from splitwatt.engines.bundle.manifest import TASKS
@@ -179,10 +179,11 @@ def export(argv: list[str]) -> int:
     results = _export_all(requests, options.force)
     if options.build:
         from splitwatt.engines.tensorrt.building.build import build_bundle
+        from splitwatt.engines.tensorrt.building.build_part import Options
         from splitwatt.engines.tensorrt.versions import RTX
 
         for result in results:
-            result["engines"] = build_bundle(result["bundle"], note, RTX)["parts"]
+            result["engines"] = build_bundle(result["bundle"], note, Options(runtime=RTX))["parts"]
     if options.pack:
         _pack(results)
     if options.json:
@@ -198,7 +199,7 @@ def export(argv: list[str]) -> int:
 
 def _pack(results: list[dict[str, Any]]) -> None:
     """Write the board's half of each bundle, and report their size."""
-    from splitwatt.export.packing import pack_board
+    from splitwatt.export.replacing import pack_board
 
     sums = [0, 0]
     for result in results:
@@ -227,8 +228,7 @@ def _check_build(requests: list[Request]) -> None:
 def _requests(options: Any) -> list[Request]:
     """The requests that the flags make, checked before anything slow starts."""
     from splitwatt.export import experiment, zoo
-    from splitwatt.export.precision.names import split_name
-    from splitwatt.export.request import prepare
+    from splitwatt.export.request import prepare, split_name
 
     names = list(options.model)
     _add_zoo(options.zoo)
@@ -291,22 +291,19 @@ def _add_zoo(files: Sequence[str]) -> int:
 
 
 def _export_all(requests: list[Request], force: bool) -> list[dict[str, Any]]:
-    kept = {r.name for r in requests if not force and r.kept() is not None}
-    todo = [r for r in requests if r.name not in kept]
+    todo = [r for r in requests if force or r.kept() is None]
     lost = [str(r.out) for r in todo if not force and r.loses_trained_weights()]
     if lost:
         raise UsageError(
             f"{', '.join(lost)}: random weights would replace trained ones",
             "add --force, or write elsewhere with --out or --bundles",
         )
-    seconds: dict[str, float] = {}
-    if todo:
-        seconds = _make(todo)
+    seconds = _make(todo) if todo else {}
     return [
         {
             "model": r.name,
             "bundle": str(r.out),
-            "kept": r.name in kept,
+            "kept": r.name not in seconds,
             "seconds": seconds.get(r.name),
         }
         for r in requests
@@ -325,17 +322,15 @@ def _make(todo: list[Request]) -> dict[str, float]:
         progress.begin("loading PyTorch", 0.5)
         from splitwatt.export.exporter import export as make
 
+        def begin(of: str) -> Callable[[str, float], None]:
+            return lambda step, weight: progress.begin(of + step, weight)
+
         for index, request in enumerate(todo, 1):
             start = time.monotonic()
             place = f"{index}/{len(todo)} " if len(todo) > 1 else ""
-
-            def report(
-                what: str, weight: float, place: str = place, name: str = request.name
-            ) -> None:
-                progress.begin(f"{place}{name}: {what}", weight)
-
+            of = f"{place}{request.name}: "
             try:
-                _, fits[request.name] = make(request, report)
+                _, fits[request.name] = make(request, begin(of))
             except SplitwattError:
                 raise
             except Exception as error:  # a network of the user's own raises whatever it raises
@@ -361,10 +356,54 @@ def _report_fits(fits: dict[str, list[str]]) -> None:
 
 
 def calibrate(argv: list[str]) -> int:
-    """Refit a bundle's entropy tables to images."""
-    from splitwatt.export.calibrate.cli import calibrate as command
+    """Refit a bundle's tables to images, and print what that saves on other images."""
+    flags = parser(
+        "calibrate",
+        "Refit a factorized prior's tables to your images, without retraining. Every fifth image is "
+        "held out, and says what the new tables save.",
+        "splitwatt calibrate bundles/cpu/ladon_r50@0.32 --images photos",
+    )
+    flags.add_argument("bundle", metavar="BUNDLE", help="the bundle's folder")
+    flags.add_argument("--images", required=True, metavar="DIR", help="a folder of images")
+    flags.add_argument("--target", metavar="FILE",
+                       help="the YAML of the bundle's target, if it is your own")  # fmt: skip
+    flags.add_argument("--out", metavar="DIR",
+                       help="the new bundle (default: calibrated/TARGET/MODEL, for --bundles "
+                            "calibrated); board and server both need it")  # fmt: skip
+    options = flags.parse_args(argv)
 
-    return command(argv)
+    from splitwatt.device_configs.progress import Progress
+    from splitwatt.device_configs.targets import load_target
+    from splitwatt.engines.bundle.bundle import Bundle
+    from splitwatt.engines.pipeline.image import list_images
+    from splitwatt.export.calibrate import calibrate as run
+
+    images = list_images(options.images)
+    if options.target:
+        load_target(options.target)  # the manifest has only its name
+    bundle = Bundle.open(options.bundle)
+    manifest = bundle.manifest
+    out = Path(options.out or Path("calibrated", manifest.target, manifest.model))
+    with Progress(len(images)) as progress:
+        held_out, before, after = run(
+            bundle, images, out, lambda: progress.begin(manifest.model, 1.0)
+        )
+    saved: dict[str, Any] = {
+        "bundle": str(out),
+        "images": len(images),
+        "held_out": held_out,
+        "before_bytes": before / held_out,
+        "after_bytes": after / held_out,
+        "saved_percent": 100.0 * (1 - after / before),
+    }
+    if options.json:
+        print_json(saved)
+        return 0
+    say("{saved_percent:.2f} % fewer bytes on {held_out} held-out images: {before_bytes:.0f} -> "
+        "{after_bytes:.0f} B an image\n{bundle}".format(**saved))  # fmt: skip
+    if after >= before:
+        note("these tables save nothing: keep the ones that you have")
+    return 0
 
 
 def bundle(argv: list[str]) -> int:
@@ -394,33 +433,16 @@ def bundle(argv: list[str]) -> int:
     )
     options = flags.parse_args(argv)
 
-    from splitwatt.device_configs.targets import load_target
-    from splitwatt.export.labels import read_labels
-    from splitwatt.export.own_graphs import Graphs, make, read_preprocess
+    from splitwatt.export.own_graphs import make
 
     if options.tables and not options.server:
         raise UsageError("--tables needs --server", "a local model sends nothing")
     check_own_name(options.name)
-    target = load_target(options.target)
-    labels = read_labels(options.labels) if options.labels else None
-    out = Path(options.bundles, target.name, options.name)
-    graphs = Graphs(options.name, options.board, options.server, options.tables,
-                    read_preprocess(options.preprocess), labels, options.labels or "",
-                    not options.untrained)  # fmt: skip
-    make(graphs, target, load_target(options.server_target or target.server_target_default), out)
-    if graphs.trained:
+    out = make(options)
+    if not options.untrained:
         note("reports will count these weights as trained; if they are not, give --untrained")
     if options.json:
         print_json({"model": options.name, "bundle": str(out)})
     else:
         say(str(out))
     return 0
-
-
-VERBS: dict[str, Command] = {
-    "bundle": bundle,
-    "models": models,
-    "weights": weights,
-    "export": export,
-    "calibrate": calibrate,
-}

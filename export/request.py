@@ -7,21 +7,21 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from splitwatt.device_configs.errors import BundleError, UsageError
 from splitwatt.device_configs.install import install_command
+from splitwatt.device_configs.names import check_known
 from splitwatt.device_configs.targets import Target, load_target
 from splitwatt.device_configs.version import __version__
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.bundle.manifest import Manifest
-from splitwatt.engines.bundle.model_name import FP32
+from splitwatt.engines.bundle.manifest import PRECISIONS, Manifest
+from splitwatt.engines.bundle.model_name import FP32, read_name
 from splitwatt.engines.photos import default_photos
 from splitwatt.export import zoo
 from splitwatt.export.labels import read_labels
 from splitwatt.export.precision.int8_images import calibration_images
-from splitwatt.export.precision.names import check_precision, join_name, split_name
 from splitwatt.export.replacing import check_place
 from splitwatt.export.spec import SEED, System
 from splitwatt.export.tracing.coder_place import IN_GRAPH, OUTSIDE, check_target
@@ -59,7 +59,7 @@ class Request:
     @property
     def name(self) -> str:
         """What the bundle is called."""
-        return join_name(self.base, self.precision)
+        return str(read_name(self.base)._replace(precision=self.precision))
 
     @property
     def source(self) -> str:
@@ -121,6 +121,23 @@ class Request:
         return any(entry.calibration == named for entry in manifest.rounding)
 
 
+def split_name(name: str, asked: str | None) -> tuple[str, str]:
+    """A model's name without its precision, and the precision: the name's, else `asked`, else fp32.
+
+    Raises:
+        UsageError: the two differ, or there is no such precision.
+    """
+    if asked is not None:
+        check_known("precision", asked, PRECISIONS)
+    parsed = read_name(name)
+    base = str(parsed._replace(precision=FP32))
+    if not name.endswith("-" + parsed.precision):
+        return base, asked or FP32
+    if asked not in (None, parsed.precision):
+        raise UsageError(f"the model '{name}' is in {parsed.precision}, not {asked}", "drop one")
+    return base, parsed.precision
+
+
 def prepare(
     name: str,
     target: str,
@@ -146,7 +163,11 @@ def prepare(
     system, rate = zoo.find(base)
     full = zoo.full_name(system, rate)
     board = load_target(target)
-    check_precision(precision, board)
+    if precision not in board.precisions:
+        raise UsageError(
+            f"{board.name} has no fast path for {precision}: it would run no faster than in fp32",
+            f"use one of: {', '.join(board.precisions)}",
+        )
     if coder == IN_GRAPH:
         check_target(board)
     if calibration is not None:
@@ -165,23 +186,12 @@ def prepare(
         if len(system.tasks) > 1:
             raise UsageError(f"--labels is for one task and {full} has {len(system.tasks)}")
         read_labels(labels)
-    place = out or os.path.join(bundles, board.name, join_name(full, precision))
-    out_folder = Path(place)
-    check_place(out_folder)
-    return Request(
-        full,
-        system,
-        rate,
-        board,
-        server,
-        files,
-        out_folder,
-        precision,
-        calibration,
-        coder,
-        entry,
-        labels,
-    )
+    own = (precision, calibration, coder, entry, labels)
+    request = Request(full, system, rate, board, server, files, Path(out or bundles), *own)
+    if out is None:
+        request = replace(request, out=Path(bundles, board.name, request.name))
+    check_place(request.out)
+    return request
 
 
 def remedies(system: System, rate: str | None) -> str:

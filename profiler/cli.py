@@ -5,7 +5,6 @@ import importlib
 from typing import Any, Dict, List, Optional, Tuple
 
 from splitwatt.device_configs.cli import (
-    Command,
     deadline,
     note,
     number,
@@ -125,7 +124,8 @@ def _settings(options: argparse.Namespace) -> Tuple[Any, Any]:
     from splitwatt.profiler.capacity.search import Asked
     from splitwatt.profiler.config.bundles import DEFAULT_FOLDER
     from splitwatt.profiler.config.config import load_config
-    from splitwatt.profiler.execute.prepare import SYSFS, Options, needs_server, override
+    from splitwatt.profiler.execute.job import SYSFS, Options
+    from splitwatt.profiler.execute.prepare import needs_server, override
     from splitwatt.profiler.records.blocks import POISSON
     from splitwatt.profiler.records.document import last_server, read_document
 
@@ -275,57 +275,3 @@ def _serve_parser() -> argparse.ArgumentParser:
     add("--ready-file", metavar="FILE", help="write the URL here once it listens")
     add("--parent", type=int, help="exit when this process exits")
     return result
-
-
-def infer(argv: List[str]) -> int:
-    """`splitwatt infer BUNDLE IMAGE...`: see `splitwatt.profiler.infer.infer`."""
-    from splitwatt.profiler.infer.infer import infer as command
-
-    return command(argv)
-
-
-def evaluate(argv: List[str]) -> int:
-    """`splitwatt evaluate BUNDLE --data KIND:DIR`: see `splitwatt.profiler.evaluate.cli`."""
-    from splitwatt.profiler.evaluate.cli import evaluate as command
-
-    return command(argv)
-
-
-def choose(argv: List[str]) -> int:
-    """`splitwatt choose RUN... --deadline TIME`: see `splitwatt.profiler.choose.cli`."""
-    from splitwatt.profiler.choose.cli import choose as command
-
-    return command(argv)
-
-
-def run(argv: List[str]) -> int:
-    """`splitwatt run --source SRC`: see `splitwatt.profiler.deploy.cli`."""
-    from splitwatt.profiler.deploy.cli import run as command
-
-    return command(argv)
-
-
-def whatif(argv: List[str]) -> int:
-    """`splitwatt whatif RUN`: see `splitwatt.profiler.whatif.cli`."""
-    from splitwatt.profiler.whatif.cli import whatif as command
-
-    return command(argv)
-
-
-def check(argv: List[str]) -> int:
-    """`splitwatt check RUN`: see `splitwatt.profiler.check.cli`."""
-    from splitwatt.profiler.check.cli import check as command
-
-    return command(argv)
-
-
-VERBS: Dict[str, Command] = {
-    "profile": profile,
-    "serve": serve,
-    "infer": infer,
-    "evaluate": evaluate,
-    "choose": choose,
-    "run": run,
-    "whatif": whatif,
-    "check": check,
-}

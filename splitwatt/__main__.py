@@ -12,7 +12,7 @@ from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.names import suggestion
 from splitwatt.device_configs.version import __version__
 
-# verb -> (module that has it, what it does)
+# verb -> (module that has a function of its name, what it does)
 VERBS = {
     "models": ("export.cli", "the models that can be exported, and their rate points"),
     "weights": ("export.cli", "what to download for a model, from where, and where to put it"),
@@ -20,29 +20,42 @@ VERBS = {
     "bundle": ("export.cli", "ONNX graphs of your own -> a bundle, without PyTorch"),
     "calibrate": ("export.cli", "refit a bundle's entropy tables to your own images"),
     "targets": ("device_configs.targets_cli", "the machines that splitwatt knows"),
-    "build": ("engines.cli", "on the board itself: native libraries and TensorRT engines"),
+    "build": (
+        "engines.tensorrt.building.cli",
+        "on the board itself: native libraries and TensorRT engines",
+    ),
     "verify": (
         "engines.cli",
         "run a bundle's own photographs and compare with its expected outputs",
     ),
     "serve": ("profiler.cli", "the server: decoders and heads, over HTTP"),
-    "infer": ("profiler.cli", "images through a bundle: answers, pictures, bytes, stage times"),
-    "evaluate": ("profiler.cli", "accuracy and bytes of a deployed bundle on a data set"),
-    "choose": ("profiler.cli", "the configurations of measured runs that meet a deadline"),
-    "run": ("profiler.cli", "a camera's frames through board and server, as the link allows"),
+    "infer": (
+        "profiler.infer.infer",
+        "images through a bundle: answers, pictures, bytes, stage times",
+    ),
+    "evaluate": ("profiler.evaluate.cli", "accuracy and bytes of a deployed bundle on a data set"),
+    "choose": ("profiler.choose.cli", "the configurations of measured runs that meet a deadline"),
+    "run": (
+        "profiler.deploy.cli",
+        "a camera's frames through board and server, as the link allows",
+    ),
     "profile": ("profiler.cli", "time configurations on this board against a server"),
     "whatif": (
-        "profiler.cli",
+        "profiler.whatif.cli",
         "a run at other link rates and server speeds, and where they break even",
     ),
-    "check": ("profiler.cli", "recompute the figures of a run, and verify its records and hashes"),
+    "check": (
+        "profiler.check.cli",
+        "recompute the figures of a run, and verify its records and hashes",
+    ),
     "energy": ("energy.cli", "measure only power and joules"),
     "report": ("reports.cli", "runs -> tables and figures"),
-    "compare": ("reports.cli", "compare two runs, or one with the papers; a gate for CI"),
+    "compare": ("reports.compare.cli", "compare two runs, or one with the papers; a gate for CI"),
     "doctor": (
         "device_configs.diagnosis",
         "what this machine can do, and what would add the rest",
     ),
+    "completion": ("completion", "a script that makes TAB complete commands, in bash and zsh"),
 }
 
 # What runs on a host: a board's Python cannot even read these files.
@@ -90,7 +103,7 @@ def _export_missing(argv: List[str]) -> bool:
 
 
 def _run(verb: str, argv: List[str]) -> int:
-    if verb in _HOST_VERBS and sys.version_info < _HOST_PYTHON:
+    if not runs_here(verb):
         raise UsageError(
             "splitwatt %s needs Python %d.%d or newer and this is %d.%d"
             % ((verb,) + _HOST_PYTHON + sys.version_info[:2]),
@@ -99,10 +112,15 @@ def _run(verb: str, argv: List[str]) -> int:
     return command_of(verb)(argv)
 
 
+def runs_here(verb: str) -> bool:
+    """Can this Python read the verb's files?"""
+    return verb not in _HOST_VERBS or sys.version_info >= _HOST_PYTHON
+
+
 def command_of(verb: str) -> Command:
     """The function of a verb; imports its room."""
     module = importlib.import_module("splitwatt." + VERBS[verb][0])
-    command: Command = module.VERBS[verb]
+    command: Command = getattr(module, verb)
     return command
 
 

@@ -6,11 +6,10 @@ The options come from the parsers, so that page and commands always agree.
 from __future__ import annotations
 
 import argparse
-import contextlib
 from pathlib import Path
-from unittest import mock
 
 from splitwatt.__main__ import BELOW, VERBS, command_of
+from splitwatt.device_configs.cli import parser_of
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
 _HEAD = """# The commands
@@ -53,25 +52,13 @@ def _section(parser: argparse.ArgumentParser) -> str:
     return text
 
 
-def _parser_of(verb: str, *below: str) -> argparse.ArgumentParser:
-    """The parser that a command reads its arguments with."""
-    used: list[argparse.ArgumentParser] = []
-
-    def keep(parser: argparse.ArgumentParser, *_: object) -> None:
-        used.append(parser)
-        raise SystemExit
-
-    with mock.patch("argparse.ArgumentParser.parse_args", keep), contextlib.suppress(SystemExit):
-        command_of(verb)(list(below))
-    return used[0]
-
-
 def page() -> str:
     """The whole page."""
     commands = [
         [verb, *below] for verb in VERBS for below in ([[b] for b in BELOW.get(verb, ())] or [[]])
     ]
-    return _HEAD + "".join(_section(_parser_of(*names)) for names in commands)
+    parsers = (parser_of(command_of(verb), *below) for verb, *below in commands)
+    return _HEAD + "".join(map(_section, parsers))
 
 
 if __name__ == "__main__":

@@ -57,16 +57,10 @@ class RailEnergy(NamedTuple):
     refused: Optional[str] = None
     enough_s: Optional[float] = None
 
-    def refuse(self, why: str) -> "RailEnergy":
+    def refuse(self, why: str, enough_s: Optional[float] = None) -> "RailEnergy":
         """The same without joules."""
-        return self._replace(
-            joules=None,
-            interval_joules=None,
-            joules_simpson=None,
-            joules_trapezoid=None,
-            joules_rectangle=None,
-            refused=why,
-        )
+        kept = {name: getattr(self, name) for name in self._fields[: self._fields.index("joules")]}
+        return RailEnergy(refused=why, enough_s=enough_s, mean_watts=self.mean_watts, **kept)
 
 
 def rail_energy(
@@ -104,9 +98,8 @@ def rail_energy(
     )
     if distinct < LEAST_READINGS or not pieces:
         if counter and not distinct and pieces:
-            return energy._replace(refused="%s: the counter did not move" % rail.label)
-        enough = _enough(readings, rail, distinct, duration)
-        return energy._replace(refused=_refusal(rail, distinct, duration, enough), enough_s=enough)
+            return energy.refuse("%s: the counter did not move" % rail.label)
+        return _too_few(energy, readings, rail)
     simpson = sum(integrate.simpson(t, w) for t, w in pieces)
     trapezoid = sum(integrate.trapezoid(t, w) for t, w in pieces)
     rectangle = sum(integrate.rectangle(t, w) for t, w in pieces)
@@ -186,32 +179,21 @@ def unmeasured(energy: RailEnergy) -> Optional[str]:
     )  # fmt: skip
 
 
-def _enough(readings: Readings, rail: Rail, distinct: int, duration: float) -> Optional[float]:
-    """The seconds in which `LEAST_READINGS` would have come; None: not known."""
+def _too_few(energy: RailEnergy, readings: Readings, rail: Rail) -> RailEnergy:
+    """Refused, with the seconds in which `LEAST_READINGS` would have come, where that is known."""
+    distinct, duration = energy.readings, energy.duration_s
     period = readings.period_s or rail.period_s
     if distinct >= 2 and duration > 0:
         period = max(period or 0.0, duration / distinct)
     elif period is None and readings.sampled_hz:
         period = 1.0 / readings.sampled_hz
-    return None if period is None else period * (LEAST_READINGS + 1)
-
-
-def _refusal(rail: Rail, distinct: int, duration: float, enough: Optional[float]) -> str:
     text = "%s has %d distinct reading%s in %.3g s, and %d are needed" % (
-        rail.label,
-        distinct,
-        "" if distinct == 1 else "s",
-        duration,
-        LEAST_READINGS,
-    )
-    return text if enough is None else text + ": %.3g s would be enough" % enough
-
-
-def trace_energy(
-    trace: Trace, start_s: Optional[float] = None, end_s: Optional[float] = None
-) -> Dict[str, RailEnergy]:
-    """The energy of every rail of a trace between two moments (None: where the trace ends)."""
-    return energies(trace, readings_of(trace), start_s, end_s)
+        rail.label, distinct, "" if distinct == 1 else "s", duration, LEAST_READINGS
+    )  # fmt: skip
+    if period is None:
+        return energy.refuse(text)
+    enough = period * (LEAST_READINGS + 1)
+    return energy.refuse(text + ": %.3g s would be enough" % enough, enough)
 
 
 def readings_of(trace: Trace) -> Dict[str, Readings]:
@@ -222,13 +204,18 @@ def readings_of(trace: Trace) -> Dict[str, Readings]:
     }
 
 
-def energies(
+def trace_energy(
     trace: Trace,
-    readings: Dict[str, Readings],
     start_s: Optional[float] = None,
     end_s: Optional[float] = None,
+    readings: Optional[Dict[str, Readings]] = None,
 ) -> Dict[str, RailEnergy]:
-    """Like `trace_energy`, with the readings from `readings_of`."""
+    """The energy of every rail of a trace between two moments (None: where the trace ends).
+
+    Args:
+        readings: from `readings_of`, where the caller has them.
+    """
+    readings = readings or readings_of(trace)
     begin = min(trace.times, default=0.0) if start_s is None else start_s
     end = max(trace.times, default=0.0) if end_s is None else end_s
     moved = {

@@ -1,14 +1,15 @@
 """The energy of named windows of a trace, gross and net of idle power."""
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from splitwatt.energy.joules.per_rail import (
     RailEnergy,
-    energies,
     readings_of,
     total_joules,
+    trace_energy,
     unmeasured,
 )
+from splitwatt.energy.rails.total import add_up
 from splitwatt.energy.trace.files import Trace
 from splitwatt.energy.trace.readings import Readings
 
@@ -26,7 +27,8 @@ class Window(NamedTuple):
 
 class WindowEnergy(NamedTuple):
     """The energy of one window: each rail's, the board's total (None: refused or not measured),
-    and both less what the idle board would have used in that time (None: no idle window).
+    both less what the idle board would have used in that time (None: no idle window), and each
+    rail's idle power, W.
     """
 
     window: Window
@@ -34,64 +36,54 @@ class WindowEnergy(NamedTuple):
     total_joules: Optional[float]
     net_joules: Dict[str, Optional[float]]
     total_net_joules: Optional[float]
+    idle_watts: Dict[str, Optional[float]]
 
 
-def window_energies(trace: Trace, windows: List[Window]) -> List[WindowEnergy]:
+def window_energies(
+    trace: Trace, windows: Sequence[Window], readings: Optional[Dict[str, Readings]] = None
+) -> List[WindowEnergy]:
     """The energy of each window of a trace, gross and net of its `idle` windows' mean power.
 
     A rail of which more than a hundredth of a window was not measured has no joules in it.
+
+    Args:
+        readings: from `readings_of`, where the caller has them.
     """
-    readings = readings_of(trace)
-    measured = [(w, energies(trace, readings, w.start_s, w.end_s)) for w in windows]
-    idle = idle_watts(trace, readings, [(w.start_s, w.end_s) for w in windows if w.name == IDLE])
+    readings = readings or readings_of(trace)
+    idle = _idle_watts(trace, readings, [window for window in windows if window.name == IDLE])
     results = []
-    for window, energy_of in measured:
-        rails = {label: _of_all(energy) for label, energy in energy_of.items()}
-        net = {
-            label: _less(energy.joules, idle.get(label), energy.covered_s)
-            for label, energy in rails.items()
-        }
-        gross = total_joules(trace.total, rails)
-        parts = [net.get(label) for label in trace.total]
-        total_net = None if not parts or None in parts else sum(parts)  # type: ignore[arg-type]
-        results.append(WindowEnergy(window, rails, gross, net, total_net))
+    for window in windows:
+        rails, net = {}, {}
+        measured = trace_energy(trace, window.start_s, window.end_s, readings)
+        for label, energy in measured.items():
+            why = unmeasured(energy)
+            if why is not None and energy.refused is None:
+                energy = energy.refuse(why)
+            rails[label] = energy
+            joules, watts = energy.joules, idle[label]
+            known = joules is not None and watts is not None
+            net[label] = joules - watts * energy.covered_s if known else None  # type: ignore[operator]
+        gross, total_net = total_joules(trace.total, rails), add_up(trace.total, net)
+        results.append(WindowEnergy(window, rails, gross, net, total_net, idle))
     return results
 
 
-def _of_all(energy: RailEnergy) -> RailEnergy:
-    """Refused if more than a hundredth of the window was not measured."""
-    why = unmeasured(energy)
-    return energy if energy.refused is not None or why is None else energy.refuse(why)
-
-
-def idle_watts(
-    trace: Trace, readings: Dict[str, Readings], idle: Sequence[Tuple[float, float]]
+def _idle_watts(
+    trace: Trace, readings: Dict[str, Readings], idle: Sequence[Window]
 ) -> Dict[str, Optional[float]]:
-    """Each rail's mean power over idle windows (start, end), W (None: refused in all of them).
+    """Each rail's mean power over idle windows, W (None: refused in all of them).
 
     What a sensor that averages over many of its readings shows first is still of the work before:
     that much is left out, where enough readings remain.
     """
     lag_s = max([rail.averages_s or 0.0 for rail in trace.rails], default=0.0)
-    windows = []
-    for start_s, end_s in idle:
-        whole = energies(trace, readings, start_s, end_s)
-        late = (
-            energies(trace, readings, start_s + lag_s, end_s) if lag_s < end_s - start_s else whole
-        )
-        windows.append({k: whole[k] if late[k].refused else late[k] for k in whole})
-    means: Dict[str, Optional[float]] = {}
-    for rail in trace.rails:
-        watts = [energy[rail.label].mean_watts for energy in windows]
-        known = [w for w in watts if w is not None]
-        means[rail.label] = sum(known) / len(known) if known else None
-    return means
-
-
-def _less(joules: Optional[float], watts: Optional[float], seconds: float) -> Optional[float]:
-    return None if joules is None or watts is None else joules - watts * seconds
-
-
-def shifted(windows: Sequence[Window], offset_s: float) -> List[Window]:
-    """Windows of our clock on the other machine's: to take its joules for our intervals."""
-    return [Window(w.name, w.start_s + offset_s, w.end_s + offset_s) for w in windows]
+    known: Dict[str, List[float]] = {rail.label: [] for rail in trace.rails}
+    for _, start_s, end_s in idle:
+        whole = late = trace_energy(trace, start_s, end_s, readings)
+        if lag_s < end_s - start_s:
+            late = trace_energy(trace, start_s + lag_s, end_s, readings)
+        for label, watts in known.items():
+            mean = (whole if late[label].refused else late)[label].mean_watts
+            if mean is not None:
+                watts.append(mean)
+    return {label: sum(watts) / len(watts) if watts else None for label, watts in known.items()}

@@ -27,12 +27,10 @@ class Strip(NamedTuple):
 
 
 def strips_at(strips: Strips, outputs: Mapping[str, Port], height: int, width: int) -> List[Strip]:
-    """The strips of an image; a single one if the whole image fits the memory.
+    """The strips of an image of `height` x `width`; a single one if all of it fits the memory.
 
     Args:
-        strips: the manifest's.
         outputs: the graph's, whose channels determine their size.
-        height, width: of the graph's input.
 
     Raises:
         ImageError: the image, its outputs and the thinnest strip exceed the memory.

@@ -393,15 +393,10 @@ class Manifest(NamedTuple):
 
     @classmethod
     def from_json(cls, value: Any, file: str = "manifest.json") -> "Manifest":
-        """The manifest in parsed JSON, checked.
+        """The manifest in parsed JSON, checked: its keys, their values, and that parts go together.
 
         Args:
-            value: the document, read by `splitwatt.device_configs.input.strict_json`.
-            file: its name in errors.
-
-        Raises:
-            BundleError: another format, an unknown or missing key, a wrong type or value, or parts
-                that contradict each other.
+            file: its name in errors, which are BundleError.
         """
         manifest = read_record(cls, value, file, {"format": FORMAT})
         wrong = manifest._contradictions()

@@ -1,5 +1,7 @@
 """The parts of one end of a link as engines; each takes its inputs from the tensors made so far."""
 
+import functools
+import time
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 import numpy as np
@@ -12,13 +14,14 @@ from splitwatt.engines.bundle.manifest import Part
 from splitwatt.engines.codecs import codec_of
 from splitwatt.engines.codecs.base import Codec
 from splitwatt.engines.pipeline.postprocess import TENSORS, Answer, Sizes, answer_of
-from splitwatt.engines.pipeline.stages import Laps
 from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.engines.rangecoder.graph import WORDS
 
 Tensors = Dict[str, np.ndarray]
 # A stage's name, and a call that runs it once.
 Step = Tuple[str, Callable[[], Any]]
+# The tensors that hold an image's `Sizes`; parts may take the last two.
+SIZES = ("image_size", "valid_size", "input_size")
 
 
 class PartsPipeline(Closing):
@@ -118,35 +121,44 @@ class PartsPipeline(Closing):
         if self._own_store is not None:
             self._own_store.close()
 
-    def _run_parts(self, tensors: Tensors, laps: Laps) -> None:
-        """Run every part; its stage has the part's name (`detector.2` counts as `detector`)."""
-        for part, engine in self._chain:
-            tensors.update(engine.run({name: tensors[name] for name in engine.inputs}))
-            laps.lap(part.name.split(".")[0])
-
     def _part_steps(self, tensors: Tensors) -> List[Step]:
-        """Each part's stage as a call that can be repeated; runs all of them once, in order."""
-        stages: Dict[str, List[Tuple[Part, Engine]]] = {}
+        """Each part's stage, which has the part's name (`detector.2` counts as `detector`)."""
+        stages: Dict[str, List[Engine]] = {}
         for part, engine in self._chain:
-            stages.setdefault(part.name.split(".")[0], []).append((part, engine))
-        steps = [(name, self._calls(chain, tensors)) for name, chain in stages.items()]
-        for _, call in steps:
-            call()
-        return steps
+            stages.setdefault(part.name.split(".")[0], []).append(engine)
 
-    def _calls(self, chain: List[Tuple[Part, Engine]], tensors: Tensors) -> Callable[[], None]:
-        def call() -> None:
-            for _, engine in chain:
+        def run(engines: List[Engine]) -> None:
+            for engine in engines:
                 tensors.update(engine.run({name: tensors[name] for name in engine.inputs}))
 
-        return call
+        return [(name, functools.partial(run, engines)) for name, engines in stages.items()]
 
-    def _answer(self, tensors: Tensors, sizes: Sizes) -> Answer:
+    def _to_answer(self, tensors: Tensors) -> List[Step]:
+        """The parts' stages, then the one that returns the answer."""
+        return [*self._part_steps(tensors), ("postprocess", lambda: self._answer(tensors))]
+
+    def _answer(self, tensors: Tensors) -> Answer:
         manifest = self.bundle.manifest
+        sizes = Sizes(*(tuple(tensors[name].tolist()) for name in SIZES))
         return {
             task: answer_of(task, tensors, manifest.postprocess[task], sizes)
             for task in manifest.tasks
         }
+
+
+def run_steps(steps: List[Step]) -> Tuple[Any, Dict[str, float]]:
+    """Run stages once, in order: what the last one returns, and stage -> seconds.
+
+    Each stage begins where the last one ended, so that their sum is the whole time.
+    """
+    stages: Dict[str, float] = {}
+    made, last = None, time.perf_counter()
+    for name, call in steps:
+        made = call()
+        now = time.perf_counter()
+        stages[name] = now - last
+        last = now
+    return made, stages
 
 
 def _check_flow(

@@ -16,15 +16,15 @@ from splitwatt.device_configs.errors import ImageError, UsageError
 from splitwatt.device_configs.files import read_bounded
 
 Size = Tuple[int, int]  # (height, width)
+Source = Union[str, bytes, "os.PathLike[str]"]
 MAX_PIXELS = 100 * 1000 * 1000
 # Of a file: so many pixels of three colours of 16 bits, not compressed.
 MAX_FILE_BYTES = 6 * MAX_PIXELS + (1 << 20)
 
 # Formats that decode inside this process; EPS, for one, would start another program.
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 # What their files are called.
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm",
-             ".jp2")  # fmt: skip
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 _EXIF_ORIENTATION = 0x0112
 # EXIF orientation -> the view of an upright (H, W, 3) array whose pixels lie as the file stores them
 _STORED: Dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -42,14 +42,10 @@ _BAND_PIXELS = 1 << 20
 # Numbers of TIFF's tags.
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _SIGNED = 2
-# The start of a JPEG 2000 codestream, up to the byte with the first component's bits minus 1.
-_JPEG2000_BITS = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)
 _PNM_HEADER = re.compile(rb"^P[2356](?:\s|#[^\n]*\n)+(?:\d+(?:\s|#[^\n]*\n)+){2}(\d{1,5})\s")
 
 
-def decode_image(
-    source: Union[str, bytes, "os.PathLike[str]"], exif_rotation: bool = True
-) -> np.ndarray:
+def decode_image(source: Source, exif_rotation: bool = True) -> np.ndarray:
     """Decode an image file. docs/formats.md lists what becomes of each kind of pixels.
 
     Args:
@@ -64,35 +60,24 @@ def decode_image(
         ImageError: no such file, not an image, damaged, of unknown range, or beyond 100 megapixels
             or 601 MB.
     """
-    return _decode(source, exif_rotation, None)[0]
+    return decode_reduced(source, None, exif_rotation)[0]
 
 
 def decode_reduced(
-    source: Union[str, bytes, "os.PathLike[str]"], needed: Callable[[Size], Size]
+    source: Source, needed: Optional[Callable[[Size], Size]], exif_rotation: bool = True
 ) -> Tuple[np.ndarray, Size]:
     """Decode an image file, a JPEG at 1/2, 1/4 or 1/8 of its size where that is large enough.
 
     The JPEG library's own scaling: it computes fewer pixels, and they differ from those that resizing
-    the whole image gives.
+    the whole image gives. Source, pixels and errors are those of `decode_image`.
 
     Args:
-        source: a path, or the file's bytes.
-        needed: the least (height, width) for an image of (height, width), both upright.
+        needed: the least (height, width) for an image of (height, width), both upright; it may raise
+            ImageError. None: the whole image.
 
     Returns:
-        uint8 (h, w, 3) as `decode_image`'s, and the (height, width) of the image in the file, upright.
-
-    Raises:
-        ImageError: as `decode_image`, or what `needed` raises.
+        The pixels, and the (height, width) of the image in the file, upright.
     """
-    return _decode(source, True, needed)
-
-
-def _decode(
-    source: Union[str, bytes, "os.PathLike[str]"],
-    exif_rotation: bool,
-    needed: Optional[Callable[[Size], Size]],
-) -> Tuple[np.ndarray, Size]:
     name = "the image" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else read_bounded(name, MAX_FILE_BYTES, ImageError)
     if not data:
@@ -100,7 +85,7 @@ def _decode(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the limit on pixels is our own, below
-            with _opened(data) as image:
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise ImageError(
                         "%s has %d x %d pixels, more than %d megapixels"
@@ -126,17 +111,6 @@ def _decode(
         raise ImageError("%s cannot be decoded: %s" % (name, reason))
 
 
-def _opened(data: bytes) -> Image.Image:
-    image = Image.open(io.BytesIO(data), formats=_FORMATS)
-    codestream = _JPEG2000_BITS.search(data) if image.format == "JPEG2000" else None
-    if codestream and image.mode == "L" and codestream.group(1)[0] >= 8:
-        # Pillow takes a 9-bit grey in a .jp2 file for one of 8 bits, and drops the highest.
-        image = Image.open(io.BytesIO(data[codestream.start() :]), formats=_FORMATS)
-        if image.mode == "L":  # so does Pillow before 9.2, in every file
-            raise ValueError("this Pillow takes its 9 bits for 8")
-    return image
-
-
 def image_names(folder: str) -> List[str]:
     """File names of a folder's images, in order, without the hidden ones."""
     names = [name for name in os.listdir(folder) if name.lower().endswith(IMAGE_SUFFIXES)]
@@ -145,11 +119,7 @@ def image_names(folder: str) -> List[str]:
 
 
 def list_images(folder: str) -> List[str]:
-    """Paths of a folder's images, in the order of their names.
-
-    Raises:
-        UsageError: no such folder, or no image in it.
-    """
+    """Paths of a folder's images, in the order of their names; UsageError if there is none."""
     if not os.path.isdir(folder):
         raise UsageError("there is no folder of images %s" % folder)
     paths = [os.path.join(folder, name) for name in image_names(folder)]
@@ -183,8 +153,7 @@ def _rgb(image: Image.Image, white: Tuple[int, bool], orientation: int) -> np.nd
 def _white(image: Image.Image, data: bytes, name: str) -> Tuple[int, bool]:
     """The value of white before scaling to 8 bits, and whether 0 is white instead.
 
-    Raises:
-        ImageError: the file does not say which value is white.
+    ImageError where the file does not say.
     """
     tags: Any = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
     if image.mode == "LAB":
@@ -201,10 +170,6 @@ def _white(image: Image.Image, data: bytes, name: str) -> Tuple[int, bool]:
     header = _PNM_HEADER.match(data) if image.format == "PPM" else None
     if header is not None and tile and tile[0][0] == "raw":
         return int(header.group(1)), False  # Pillow before 9.2 does not scale it
-    codestream = _JPEG2000_BITS.search(data) if image.format == "JPEG2000" else None
-    if grey16 and codestream:  # Pillow shifts these values to the top of 16 bits
-        unused = max(0, 15 - (codestream.group(1)[0] & 0x7F))
-        return 0xFFFF >> unused << unused, False
     if grey16:
         return (1 << bits) - 1, tags.get(_PHOTOMETRIC) == 0
     return 255, False

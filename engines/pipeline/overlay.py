@@ -24,16 +24,12 @@ _BEYOND_PX, _FARTHEST_PX = 100.0, 100000.0
 def overlay(
     rgb: np.ndarray, answer: Answer, heads: Mapping[str, Head], min_score: float
 ) -> Image.Image:
-    """Draw an answer.
+    """An RGB picture of a photograph with its answer drawn on it.
 
     Args:
         rgb: the photograph, uint8 (H, W, 3).
-        answer: of it.
         heads: the manifest's `postprocess`, for the classes' names.
         min_score: boxes below it are left out.
-
-    Returns:
-        An RGB picture of the photograph's size.
     """
     if "segmentation" in answer:
         rgb = _tinted(rgb, answer["segmentation"]["mask"])

@@ -17,11 +17,7 @@ class EngineStore(Closing):
         self._engines: Dict[Tuple[str, str, Optional[int]], Engine] = {}
 
     def get(self, bundle: Bundle, part: Part, backend: str, threads: Optional[int]) -> Engine:
-        """The engine of a part, loaded when it is first asked for.
-
-        Raises:
-            EngineError: see `splitwatt.engines.backends.load_engine`.
-        """
+        """The engine of a part, loaded when it is first asked for; errors as in `load_engine`."""
         key = (part.sha256, backend, threads)
         if key not in self._engines:
             engine = load_engine(backend, bundle.part_path(part.name), threads)

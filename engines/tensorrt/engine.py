@@ -14,9 +14,7 @@ from splitwatt.device_configs.errors import EngineError
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.engines.backends.base import Built, Engine
 from splitwatt.engines.tensorrt import plugin
-from splitwatt.engines.tensorrt.bindings import BindingsRunner
-from splitwatt.engines.tensorrt.building.builder import make_logger
-from splitwatt.engines.tensorrt.log import Log, explain
+from splitwatt.engines.tensorrt.log import explain, make_logger
 from splitwatt.engines.tensorrt.memory import Device
 from splitwatt.engines.tensorrt.records import (
     Record,
@@ -25,7 +23,7 @@ from splitwatt.engines.tensorrt.records import (
     folder_of,
     read_records,
 )
-from splitwatt.engines.tensorrt.tensors import TensorsRunner
+from splitwatt.engines.tensorrt.runners import BindingsRunner, TensorsRunner
 from splitwatt.engines.tensorrt.versions import (
     BINDINGS,
     TENSORRT,
@@ -66,11 +64,7 @@ def open_built(trt: Any, driver: Any, onnx_path: str, threads: Optional[int]) ->
 
 
 def import_tensorrt() -> Tuple[Any, Any]:
-    """The modules `tensorrt` and `pycuda.driver`.
-
-    Raises:
-        EngineError: one is not installed, or TensorRT is older than 8.2.
-    """
+    """The modules `tensorrt` (8.2 or later) and `pycuda.driver`; EngineError without them."""
     remedy = "it comes with JetPack (a venv needs --system-site-packages); elsewhere: pip install tensorrt"
     trt = import_package("tensorrt", TENSORRT, remedy)
     driver = import_driver()
@@ -116,9 +110,8 @@ class TensorRTEngine(Engine):
         self.record = record
         self.built = Built("%s %s" % (record.runtime, record.tensorrt), record.precision)
         self._device = device
-        self._log = Log()
         self._lock = threading.Lock()
-        logger = make_logger(trt, self._log)
+        self._logger = logger = make_logger(trt)
         if record.plugin is not None:
             plugin.check_version(record.plugin, plugin.load_plugin(trt, logger), self.name)
         with device:
@@ -137,7 +130,7 @@ class TensorRTEngine(Engine):
             try:
                 arrays = self._runner.run(feeds)
             except EngineError as error:
-                if not self._log.errors():
+                if not self._logger.errors:
                     raise
                 raise self._failure(error.message)
             self.device_s = self._device.seconds_between()
@@ -150,10 +143,10 @@ class TensorRTEngine(Engine):
     def _close(self) -> None:
         with self._lock:
             with self._device:
-                self._runner.close()
+                self._runner = None  # first the execution context, then what it was made from
                 self._engine = self._runtime = None
             self._device.close()
 
     def _failure(self, what: str) -> EngineError:
-        why, remedy = explain(self._log.errors())
+        why, remedy = explain(self._logger.errors)
         return EngineError("%s: %s" % (what, why), remedy)

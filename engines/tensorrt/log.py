@@ -1,7 +1,8 @@
 """TensorRT's messages while it works, and the one sentence that they become where it fails."""
 
-from typing import List, Tuple
+from typing import Any, List, Tuple
 
+KEEP = 40
 _NO_RUNNER = ("has no runners", "could not find any implementation")
 _NO_KERNEL = "TensorRT has no kernel for an operator"
 # A part of TensorRT's message, lower case -> (what is wrong, what to do).
@@ -43,29 +44,22 @@ _KNOWN = (
 )  # fmt: skip
 
 
-class Log:
-    """TensorRT's warnings and errors; the last few are kept.
+def make_logger(trt: Any) -> Any:
+    """A TensorRT logger; its attribute `errors` holds the last errors, oldest first."""
 
-    `write(severity, text)` is what a TensorRT logger calls; severities as TensorRT's: 0 internal
-    error, 1 error, 2 warning, 3 information.
-    """
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        """Keeps errors."""
 
-    KEEP = 40
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: List[str] = []
 
-    def __init__(self) -> None:
-        self.lines: List[str] = []
+        def log(self, severity: Any, msg: str) -> None:
+            """Called by TensorRT, with 0 for an internal error, 1 error, 2 warning, 3 information."""
+            if int(severity) <= 1:
+                self.errors = (self.errors + [msg])[-KEEP:]
 
-    def write(self, severity: int, text: str) -> None:
-        """Keep a warning or an error."""
-        if severity <= 2:
-            self.lines = (self.lines + ["%s: %s" % (_WORD[severity], text)])[-self.KEEP :]
-
-    def errors(self) -> List[str]:
-        """The errors' texts, oldest first."""
-        return [line.split(": ", 1)[1] for line in self.lines if not line.startswith("warning")]
-
-
-_WORD = ("error", "error", "warning")
+    return Logger()
 
 
 def explain(messages: List[str]) -> Tuple[str, str]:

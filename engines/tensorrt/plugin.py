@@ -37,8 +37,6 @@ def load_plugin(trt: Any, logger: Any, path: Optional[str] = None) -> str:
     """Load the library and check that its operators are registered.
 
     Args:
-        trt: the module `tensorrt`.
-        logger: a TensorRT logger.
         path: the library; by default where `splitwatt build` puts it.
 
     Returns:
@@ -76,8 +74,7 @@ def _creators(registry: Any) -> List[Tuple[str, str]]:
 def registered_version(creators: Iterable[Tuple[str, str]], path: str) -> str:
     """The version of our operators among all registered ones, given as (name, version).
 
-    Raises:
-        EngineError: an operator is missing, or they have different versions.
+    EngineError if an operator is missing, or they have different versions.
     """
     ours: List[Tuple[str, str]] = [pair for pair in creators if pair[0] in OPERATORS]
     for name in OPERATORS:

@@ -23,30 +23,18 @@ _links: List["tempfile.TemporaryDirectory[str]"] = []
 
 
 def open_engine(onnx_path: str, threads: Optional[int]) -> Engine:
-    """The engine that `splitwatt build --backend tensorrt-rtx` made of a part.
-
-    Raises:
-        EngineError: not built, built for another machine, damaged, or a package is missing.
-    """
+    """The engine that `splitwatt build --backend tensorrt-rtx` made of a part."""
     return engine.open_built(import_rtx(), engine.import_driver(), onnx_path, threads)
 
 
 def import_rtx() -> Any:
-    """The module `tensorrt_rtx`.
-
-    Raises:
-        EngineError: it is not installed.
-    """
+    """The module `tensorrt_rtx`; EngineError if it is not installed."""
     _link_libraries()
     return engine.import_package(MODULE, RTX, install_command("rtx"))
 
 
 def machine_for(trt: Any, target: Target) -> Machine:
-    """The machine that engines are built for: a target's GPU, which need not be here.
-
-    Raises:
-        TargetError: the target states no SM, or one that TensorRT for RTX does not build for.
-    """
+    """A target's GPU, which need not be here; TargetError if RTX builds nothing for it."""
     fact = target.facts.get("sm")
     sm = fact.value if fact is not None else None
     if not sm or capability(trt, sm) is None:

@@ -28,11 +28,7 @@ def image_range(preprocess: Preprocess, aspect: float = ASPECT) -> Tuple[Shape, 
     """The smallest and the largest (height, width) that preprocessing gives.
 
     Args:
-        preprocess: of the bundle.
-        aspect: the most elongated image, longer side over shorter.
-
-    Raises:
-        EngineError: `aspect` is not from 1 to 100.
+        aspect: the most elongated image, longer side over shorter, from 1 to 100; else EngineError.
     """
     if not 1 <= aspect <= MAX_ASPECT:
         raise EngineError(
@@ -60,8 +56,7 @@ def image_range(preprocess: Preprocess, aspect: float = ASPECT) -> Tuple[Shape, 
 def profile_of(bundle: Bundle, part: Part, aspect: float = ASPECT) -> Dict[str, Range]:
     """Every input of a part: its smallest, usual and largest shape, or values for `*_size` inputs.
 
-    Raises:
-        EngineError: no earlier part makes an input, or onnxruntime cannot run an earlier part.
+    EngineError where no earlier part makes an input, or onnxruntime cannot run an earlier part.
     """
     smallest, largest = image_range(bundle.manifest.preprocess, aspect)
     usual = _usual(bundle, smallest, largest)

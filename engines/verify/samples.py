@@ -19,7 +19,7 @@ from splitwatt.engines.pipeline.postprocess import Answer
 
 
 def make_samples(folder: str, photos: Sequence[str], backend: str = "cpu") -> Manifest:
-    """Copy photographs into a bundle, run them, and write down what comes out.
+    """Copy photographs into a bundle, run them, and write down what comes out; returns the manifest.
 
     They are kept as PNG: two machines' JPEG decoders give pixels that differ by a few steps (libjpeg
     9 and libjpeg-turbo do), and a bundle's outputs are to be compared for the same pixels.
@@ -28,15 +28,8 @@ def make_samples(folder: str, photos: Sequence[str], backend: str = "cpu") -> Ma
 
     Args:
         folder: the bundle, complete but for its samples.
-        photos: paths of photographs, of different file names.
+        photos: paths of photographs; UsageError if two have the same file name.
         backend: what runs the parts.
-
-    Returns:
-        The manifest with its new samples.
-
-    Raises:
-        UsageError: two photographs have the same name.
-        BundleError, ImageError, EngineError: as the pipelines raise them.
     """
     names = {os.path.splitext(os.path.basename(photo))[0] for photo in photos}
     if len(names) != len(photos):

@@ -49,7 +49,6 @@ def verify(
 
     Args:
         bundle: opened with all its parts, or a board's half, of which only the bytes are compared.
-        backend: runs the parts.
         server_backend: runs the server's parts; `backend` when None.
 
     Raises:
@@ -126,9 +125,7 @@ def _coder() -> Iterator[Check]:
 def compare_task(name: str, task: str, answer: Answer, expected: Arrays, longer_side: int) -> Check:
     """Compare a task's answer with the arrays `expected` ("TASK.FIELD" -> array).
 
-    Args:
-        name: the photograph's name.
-        longer_side: the image's longer side in pixels; differences of boxes are relative to it.
+    Differences of boxes are relative to `longer_side`, the image's, in pixels.
     """
     due = _due(expected, task)
     if task == "segmentation":

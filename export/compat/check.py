@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto, defs
@@ -50,30 +50,26 @@ def check_model(
     table: Table,
     opset_limit: int | None = None,
     ir_limit: int | None = None,
-    plugins: Collection[str] = (),
 ) -> list[Finding]:
     """All reasons why `model` does not fit `table`; an empty list if it fits.
 
     Args:
         opset_limit: the target's own highest opset, if it is lower than the table's.
         ir_limit: the same for the IR version.
-        plugins: operators that a plugin library of ours adds to the runtime.
     """
     view = view_of(model)
     findings = [*_check_versions(model, table, opset_limit, ir_limit), *_check_edge(view, table)]
     for node in view.graph.node:
-        findings += check_node(node, view, table, plugins)
+        findings += check_node(node, view, table)
     return findings
 
 
-def check_node(
-    node: NodeProto, view: View, table: Table, plugins: Collection[str] = ()
-) -> list[Finding]:
+def check_node(node: NodeProto, view: View, table: Table) -> list[Finding]:
     """All reasons why one node, or a node of the graphs inside it, does not fit."""
-    findings = list(_check_operator(node, view, table, plugins))
+    findings = list(_check_operator(node, view, table))
     for _, inner in view.inner(node):
         for deeper in inner.graph.node:
-            findings += check_node(deeper, inner, table, plugins)
+            findings += check_node(deeper, inner, table)
     return findings
 
 
@@ -109,12 +105,8 @@ def _check_edge(view: View, table: Table) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _check_operator(
-    node: NodeProto, view: View, table: Table, plugins: Collection[str]
-) -> Iterator[Finding]:
+def _check_operator(node: NodeProto, view: View, table: Table) -> Iterator[Finding]:
     name, op = label_of(node), node.op_type
-    if op in plugins:
-        return
     row = table.operators.get(op) if node.domain in ("", "ai.onnx") else None
     if row is None:
         listed = op in table.unsupported and node.domain in ("", "ai.onnx")

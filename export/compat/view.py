@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from onnx import (
@@ -203,6 +203,18 @@ def free_names(graph: GraphProto) -> set[str]:
     for node in graph.node:
         read |= uses_of(node)
     return read - own
+
+
+def rename(graph: GraphProto, names: Mapping[str, str]) -> None:
+    """Rename tensors in a graph and in the graphs inside it."""
+    for named in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        named.name = names.get(named.name, named.name)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                rename(inner, names)
 
 
 def label_of(node: NodeProto) -> str:

@@ -56,8 +56,12 @@ class Normalised(nn.Module):
 
     def forward(self, image: Tensor, valid_size: Tensor | None = None) -> Any:
         """image (1, 3, H, W), valid_size int64 [2] where `needs_size`; the model's outputs."""
+        return self.run(self.model, image, valid_size)
+
+    def run(self, model: Any, image: Tensor, valid_size: Tensor | None = None) -> Any:
+        """Like `forward`, with another model of the same inputs."""
         ready = self.prepare(image, valid_size)
-        return self.model(ready, valid_size) if self.takes_size else self.model(ready)
+        return model(ready, valid_size) if self.takes_size else model(ready)
 
     def _cut(self, image: Tensor, valid_size: Tensor | None) -> Tensor:
         if self.fixed is not None:
@@ -94,24 +98,20 @@ class Context(nn.Module):
 
 
 class Analysis(nn.Module):
-    """image in 0 to 1 -> latent, and with a hyperprior its side latent.
+    """image -> latent, and its side latent.
 
     Args:
-        h_a: the side latent's encoder; None without a hyperprior.
+        h_a: the side latent's encoder.
         of_sizes: whether it takes the latent without its signs.
     """
 
-    def __init__(
-        self, g_a: nn.Sequential, h_a: nn.Module | None = None, of_sizes: bool = False
-    ) -> None:
+    def __init__(self, g_a: nn.Sequential, h_a: nn.Module, of_sizes: bool) -> None:
         super().__init__()
-        self.g_a, self.h_a, self.of_sizes = fixed(g_a), h_a, of_sizes
+        self.g_a, self.h_a, self.of_sizes = g_a, h_a, of_sizes
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """(latent,) or (latent, side)."""
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """(latent, side)."""
         latent = self.g_a(image)
-        if self.h_a is None:
-            return (latent,)
         return latent, self.h_a(latent.abs() if self.of_sizes else latent)
 
 

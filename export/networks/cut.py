@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from splitwatt.export import ports
 from splitwatt.export.networks.backbones import last_linear
 from splitwatt.export.networks.latent_codecs import LatentCodec
 from splitwatt.export.networks.split import LOGIT_SPREAD
-from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo, plain_part
+from splitwatt.export.spec import LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import fill
 from splitwatt.export.weights.random_weights import fit_batch_norms, level, seeded
@@ -42,19 +42,7 @@ class CutClassifier(Network):
         self.encoder, self.head = encoder.eval(), head.eval()
         self.body = None if body is None else body.eval()
         self.channels, self.codec = channels, codec
-
-    @property
-    def encoder_modules(self) -> Sequence[nn.Module]:  # type: ignore[override]
-        """The layers on the board and the codec's."""
-        return (self.encoder, *self.codec.modules)
-
-    def coding(self) -> Coding:
-        """The codec's."""
-        return self.codec.coding()
-
-    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The latent as the server decodes it."""
-        return {name: self.codec.received(t) for name, t in outputs.items() if name == "latent"}
+        self.encoder_modules = (self.encoder, *codec.modules)
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """The whole model's tensors: a plain state_dict, or torchdistill's.
@@ -86,10 +74,10 @@ class CutClassifier(Network):
     def parts(self) -> list[Part]:
         """encoder; body, if there is one; classifier."""
         latent = ports.maps("latent", self.channels[0])
-        parts = [plain_part("encoder", "board", self.encoder, ports.image(), latent)]
+        parts = [Part("encoder", "board", self.encoder, (ports.image(),), (latent,))]
         features = latent
         if self.body is not None:
             features = ports.maps("f4", self.channels[1])
-            parts.append(plain_part("body", "server", self.body, latent, features))
+            parts.append(Part("body", "server", self.body, (latent,), (features,)))
         logits = ports.logits(last_linear(self.head).out_features)
-        return [*parts, plain_part("classifier", "server", self.head, features, logits)]
+        return [*parts, Part("classifier", "server", self.head, (features,), (logits,))]

@@ -15,7 +15,7 @@ from torchvision.models.detection.image_list import ImageList
 from splitwatt.export import ports
 from splitwatt.export.graphs.rcnn import Rcnn
 from splitwatt.export.graphs.ssd import Ssd
-from splitwatt.export.networks.classification import WholeModel
+from splitwatt.export.networks.backbones import WholeModel
 from splitwatt.export.spec import Part, Photo
 from splitwatt.export.weights.random_weights import (
     class_offsets,
@@ -95,13 +95,13 @@ class SsdNetwork(Detector):
     def parts(self) -> list[Part]:
         """`model` alone."""
 
-        def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            image = tensors["image"]
+        def original(image: Tensor) -> tuple[Tensor, ...]:
             features = list(self.model.backbone(image).values())
             anchors = self.model.anchor_generator(ImageList(image, [self.size]), features)
-            return self.model.postprocess_detections(  # type: ignore[no-any-return]
+            (answer,) = self.model.postprocess_detections(
                 self.model.head(features), anchors, [self.size]
-            )[0]
+            )
+            return answer["boxes"], answer["labels"], answer["scores"]
 
         return [
             Part(
@@ -110,7 +110,7 @@ class SsdNetwork(Detector):
                 Ssd(self.model, self.size).eval(),
                 (ports.image(self.size),),
                 ports.DETECTIONS,
-                reference,
+                original,
                 [self.model],
                 compare="boxes",
             )
@@ -161,8 +161,9 @@ class RcnnNetwork(Detector):
     def parts(self) -> list[Part]:
         """`model` alone."""
 
-        def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            return detections(self.model, self.graph.body(tensors["image"]), tensors)
+        def original(image: Tensor, valid_size: Tensor) -> tuple[Tensor, ...]:
+            size = torch.tensor(image.shape[2:])
+            return detections(self.model, self.graph.body(image), size, valid_size)
 
         return [
             Part(
@@ -171,7 +172,7 @@ class RcnnNetwork(Detector):
                 self.graph,
                 (ports.image(), ports.VALID_SIZE),
                 ports.DETECTIONS,
-                reference,
+                original,
                 [self.model],
                 checks=("proposals",),
                 compare="boxes",
@@ -180,21 +181,20 @@ class RcnnNetwork(Detector):
 
 
 def detections(
-    model: Any, features: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """The detections of torchvision's own Faster R-CNN in a backbone's features, before resizing.
+    model: Any, features: Mapping[str, Tensor], input_size: Tensor, valid_size: Tensor
+) -> tuple[Tensor, ...]:
+    """Boxes, labels, scores and proposals of torchvision's own Faster R-CNN, before resizing.
 
     Args:
-        tensors: `valid_size`, and `input_size` or the image.
+        features: of the backbone.
+        input_size, valid_size: int64 [2], (height, width) of the image with and without its padding.
     """
-    height, width = _pair(tensors["valid_size"])
-    padded = _pair(tensors["input_size"]) if "input_size" in tensors else None
-    shape = padded or tuple(tensors["image"].shape[2:])
-    images = ImageList(torch.zeros(1).expand(1, 3, *shape), [(height, width)])
+    sizes = [tuple(valid_size.tolist())]
+    images = ImageList(torch.zeros(1).expand(1, 3, *input_size.tolist()), sizes)
     pyramid = model.backbone.fpn(features)
     proposals, _ = model.rpn(images, pyramid)
-    detections = model.roi_heads(pyramid, proposals, images.image_sizes)[0][0]
-    return {**detections, "proposals": proposals[0]}
+    (answer,) = model.roi_heads(pyramid, proposals, images.image_sizes)[0]
+    return answer["boxes"], answer["labels"], answer["scores"], proposals[0]
 
 
 def fit_rcnn(
@@ -266,11 +266,6 @@ def _levelled(layer: nn.Module, outputs: Sequence[Tensor], spread: float) -> lis
     every = torch.cat(list(outputs))
     factor = level(layer, every, spread)
     return [(x - every.mean(dim=0)) * factor for x in outputs]
-
-
-def _pair(size: Tensor) -> tuple[int, int]:
-    height, width = size.tolist()
-    return int(height), int(width)
 
 
 def _last_conv(module: nn.Module) -> nn.Conv2d:

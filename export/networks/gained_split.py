@@ -20,12 +20,16 @@ from torch import Tensor, nn
 
 from splitwatt.device_configs.errors import CheckpointError
 from splitwatt.engines.bundle.manifest import Port, Preprocess
-from splitwatt.engines.rangecoder import Tables
 from splitwatt.export import ports
-from splitwatt.export.networks.backbones import WholeClassifier, load_timm, make_timm
-from splitwatt.export.networks.classification import LOGIT_SPREAD
+from splitwatt.export.networks.backbones import (
+    LOGIT_SPREAD,
+    WholeClassifier,
+    load_timm,
+    make_timm,
+)
+from splitwatt.export.networks.latent_codecs import Entropic
 from splitwatt.export.networks.timm_cut import Cut
-from splitwatt.export.spec import Coding, LoadedFile, Network, Part, Photo, plain_part
+from splitwatt.export.spec import LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.checkpoints import fill
 from splitwatt.export.weights.random_weights import fit_batch_norms, fit_entropy, level, quantised
@@ -166,12 +170,6 @@ class LocalBackbone(WholeClassifier):
         load_backbone(self.model, states["model"])
         return []
 
-    def parts(self) -> list[Part]:
-        """`model` alone."""
-        (part,) = super().parts()
-        part.outputs = (ports.logits(self.class_count),)
-        return [part]
-
 
 class SplitBackbone(Network):
     """image -> latent | latent -> features -> logits, at one of the trained rates.
@@ -200,6 +198,7 @@ class SplitBackbone(Network):
         self.cut = Cut(self.backbone, self.at, self.side)
         self.split = GainedSplit(self.cut, self.rates)
         self.bottleneck: Any = self.split.bottleneck.entropy[self.rate]
+        self.codec = Entropic(self.bottleneck)
         self._fold()
 
     def _fold(self) -> None:
@@ -209,14 +208,6 @@ class SplitBackbone(Network):
         self.encoder = nn.Sequential(split.front, split.before, split.maps, down).eval()
         self.decoder = nn.Sequential(up, split.own, split.after).eval()
         self.encoder_modules = (self.encoder, self.bottleneck)
-
-    def coding(self) -> Coding:
-        """The range coder under the tables of the rate."""
-        return Coding("rangecoder", (Tables.from_compressai(self.bottleneck),))
-
-    def coded(self, outputs: dict[str, Tensor], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The latent as it comes out of the coder."""
-        return {n: quantised(self.bottleneck, t) for n, t in outputs.items() if n == "latent"}
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """Load `compressor`, the trained weights, and `model`, the backbone's."""
@@ -249,7 +240,7 @@ class SplitBackbone(Network):
         features = Port("features", "float32", (1, *self.cut.features))
         image, logits = ports.image((self.side, self.side)), ports.logits(self.class_count)
         return [
-            plain_part("encoder", "board", self.encoder, image, latent),
-            plain_part("decoder", "server", self.decoder, latent, features),
-            plain_part("tail", "server", self.split.tail, features, logits),
+            Part("encoder", "board", self.encoder, (image,), (latent,)),
+            Part("decoder", "server", self.decoder, (latent,), (features,)),
+            Part("tail", "server", self.split.tail, (features,), (logits,)),
         ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
+from sc2bench.models.layer import EntropyBottleneckLayer
 from torch import nn
 from torchvision.models import ResNet, resnet50
 
@@ -59,13 +61,14 @@ class EntropicResNet(CutResNet):
     """
 
     def __init__(self, place: str, bits: float, num_classes: int = 1000) -> None:
-        self.entropic = Entropic(CHANNELS[place])
-        super().__init__(place, self.entropic, 2.0 ** (bits - 1), num_classes)
+        self.layer: Any = EntropyBottleneckLayer(entropy_bottleneck_channels=CHANNELS[place]).eval()
+        codec = Entropic(self.layer.entropy_bottleneck)
+        super().__init__(place, codec, 2.0 ** (bits - 1), num_classes)
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """sc2bench's checkpoint: entropy_bottleneck, encoder, decoder and classifier."""
         loaded = states["classification"]
-        fill_bottleneck(self.entropic.layer, subset(loaded.state, "entropy_bottleneck."), loaded)
+        fill_bottleneck(self.layer, subset(loaded.state, "entropy_bottleneck."), loaded)
         whole = {
             "encoder": self.encoder,
             "decoder": self.body or nn.Identity(),

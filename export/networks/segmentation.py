@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision import models
 
 from splitwatt.export import ports
 from splitwatt.export.graphs.segmentation import WholeSegmenter
-from splitwatt.export.networks.classification import WholeModel
+from splitwatt.export.networks.backbones import WholeModel
 from splitwatt.export.spec import Part, Photo
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.random_weights import fit_batch_norms, level_while
@@ -44,11 +44,6 @@ class Segmenter(WholeModel):
         """`model` alone, without the classifier that only training needs."""
         if hasattr(self.model, "aux_classifier"):
             self.model.aux_classifier = None
-
-        def reference(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            logits = self.model(tensors["image"])["out"]
-            return {"mask": logits.argmax(1), "logits": logits}
-
         return [
             Part(
                 "model",
@@ -56,8 +51,6 @@ class Segmenter(WholeModel):
                 WholeSegmenter(self.model),
                 (ports.image(),),
                 (ports.MASK,),
-                reference,
-                [self.model],
                 checks=("logits",),
             )
         ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from splitwatt.engines.bundle.manifest import Head
 from splitwatt.export.spec import Checkpoint, Network, System, shorter
-from splitwatt.export.zoo.offloading import FRANKENSPLIT
+from splitwatt.export.zoo.whole import FRANKENSPLIT
 
 _CITATION = (
     "Furutanpey, Raith, Dustdar: FrankenSplit, IEEE Transactions on Mobile Computing 23(12), 2024"

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from splitwatt.profiler.analyse.waterfall import jumps
 from splitwatt.profiler.config.config import Config
 from splitwatt.profiler.links.link import NONE, SHAPED, Link
-from splitwatt.profiler.records.network import NO_SERVER, ClockEstimate, LinkRate
+from splitwatt.profiler.records.blocks import NO_SERVER, ClockEstimate, LinkRate
 
 # Of the board's state, what does not change from minute to minute.
 _STATE = ("machine", "cpu_model", "cpus", "nvpmodel", "governors", "cpu_max_khz")

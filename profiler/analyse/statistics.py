@@ -58,7 +58,7 @@ def spread(values: Sequence[float], level: float = LEVEL) -> Optional[Spread]:
         quantile_of_sorted(ordered, 0.99),
         middle[0] if middle else None,
         middle[1] if middle else None,
-        _relative_width(ordered, middle),
+        relative_width(ordered, level),
         bound(ordered, 0.9, BOUND_CONFIDENCE),
         bound(ordered, 0.99, BOUND_CONFIDENCE),
         None if fences is None else sum(not fences[0] <= v <= fences[1] for v in ordered),
@@ -73,7 +73,10 @@ def quantile(values: Sequence[float], p: float) -> float:
 def relative_width(values: Sequence[float], level: float = LEVEL) -> Optional[float]:
     """Half the width of the median's interval over the median; None where there is no interval."""
     ordered = sorted(values)
-    return _relative_width(ordered, interval(ordered, 0.5, level))
+    ends = interval(ordered, 0.5, level)
+    if ends is None or quantile_of_sorted(ordered, 0.5) <= 0:
+        return None
+    return (ends[1] - ends[0]) / (2 * quantile_of_sorted(ordered, 0.5))
 
 
 def far_out(values: Sequence[float], fence: float = FENCE) -> Optional[Tuple[float, float]]:
@@ -86,15 +89,6 @@ def far_out(values: Sequence[float], fence: float = FENCE) -> Optional[Tuple[flo
     ordered = sorted(values)
     low, high = quantile_of_sorted(ordered, 0.25), quantile_of_sorted(ordered, 0.75)
     return low - fence * (high - low), high + fence * (high - low)
-
-
-def _relative_width(
-    ordered: Sequence[float], ends: Optional[Tuple[float, float]]
-) -> Optional[float]:
-    middle = quantile_of_sorted(ordered, 0.5) if ordered else 0.0
-    if ends is None or middle <= 0:
-        return None
-    return (ends[1] - ends[0]) / (2 * middle)
 
 
 def interval(ordered: Sequence[float], p: float, level: float) -> Optional[Tuple[float, float]]:

@@ -6,7 +6,7 @@ between them and how sure it is.
 
 from typing import List, NamedTuple, Optional, Sequence
 
-from splitwatt.profiler.records.network import ClockEstimate
+from splitwatt.profiler.records.blocks import ClockEstimate
 from splitwatt.profiler.records.sample import Sample, same_session
 
 # What two clocks may drift apart: crystals within 100 ppm at each end.

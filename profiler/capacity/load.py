@@ -16,8 +16,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from splitwatt.device_configs.errors import SplitwattError
 from splitwatt.profiler.client.client import Client
-from splitwatt.profiler.client.connection import Endpoint
-from splitwatt.profiler.client.tokens import read_token
+from splitwatt.profiler.client.connection import Endpoint, read_token
 from splitwatt.profiler.links.process import die_with_parent
 from splitwatt.profiler.records.blocks import FIXED
 

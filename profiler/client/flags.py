@@ -5,8 +5,7 @@ from typing import Any, Optional
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.profiler.client.client import TIMEOUT_S, Client
-from splitwatt.profiler.client.connection import Endpoint
-from splitwatt.profiler.client.tokens import read_token
+from splitwatt.profiler.client.connection import Endpoint, read_token
 
 
 def add_server_flags(arguments: argparse.ArgumentParser, backend: bool = True) -> None:

@@ -9,8 +9,7 @@ from splitwatt.engines.backends import BACKENDS
 from splitwatt.engines.backends.closing import Closing
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.profiler.client.client import TIMEOUT_S, Client
-from splitwatt.profiler.client.connection import Endpoint
-from splitwatt.profiler.client.tokens import read_token
+from splitwatt.profiler.client.connection import Endpoint, read_token
 from splitwatt.profiler.infer.deployed import Answered, Deployed, named
 
 

@@ -8,12 +8,16 @@ model, a frame whose answer is not there in time is answered by it before the de
 
 import threading
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
 
 from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import ServerError, SplitwattError
 from splitwatt.engines.photos import default_photos
 from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.pipeline import Outcome
+from splitwatt.engines.pipeline.pipeline import Request as BoardRequest
 from splitwatt.engines.pipeline.postprocess import Answer
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
@@ -23,7 +27,9 @@ from splitwatt.profiler.deploy.policy import Policy
 from splitwatt.profiler.deploy.probe import Prober
 from splitwatt.profiler.deploy.runnable import Runnable
 from splitwatt.profiler.deploy.sources import Frame, Source
+from splitwatt.profiler.execute.block.system import of_round_trip
 from splitwatt.profiler.infer.deployed import read_answer
+from splitwatt.profiler.records.sample import Request
 
 # Requests that may be on their way or at the server.
 _MOST_IN_FLIGHT = 3
@@ -53,7 +59,7 @@ class Result(NamedTuple):
         error: why it failed.
         started_s, ended_s: on the monotonic clock: when work on it began, when its answer was there.
         stages: seconds by name, of the point that answered.
-        request: of one that was sent: `Sent`; None where nothing was.
+        request: the one that was answered; None where nothing was.
         hedged: the server's answer was not there in time, and the local model gave this one.
     """
 
@@ -65,24 +71,13 @@ class Result(NamedTuple):
     started_s: float
     ended_s: float
     stages: Dict[str, float]
-    request: Optional["Sent"]
+    request: Optional[Request]
     hedged: bool
 
     @property
     def latency_s(self) -> float:
         """From its capture to its answer."""
         return self.ended_s - self.frame.captured_s
-
-
-class Sent(NamedTuple):
-    """A request that was sent; bytes, and times on the board's and the server's monotonic clock."""
-
-    payload_bytes: int
-    wire_up_bytes: int
-    wire_down_bytes: int
-    sent_s: Optional[float]
-    received_s: Optional[float]
-    server_at_s: Optional[float]
 
 
 class Counts:
@@ -102,9 +97,10 @@ class _Job:
     def __init__(self, frame: Frame, choice: Choice, started_s: float) -> None:
         self.frame, self.choice, self.started_s = frame, choice, started_s
         self.index = choice.at or 0
+        self.at = self.index  # the point that answers: a local one in place of the server
         self.stages: Dict[str, float] = {}
         self.payload_bytes = 0
-        self.answered = False
+        self.answered = self.hedged = False
         self.failed: Optional[str] = None  # why the server will not answer it
         self.expected_s = started_s  # when its answer is expected
         self.submitted_s = started_s
@@ -114,11 +110,8 @@ class _Job:
 class Flow:
     """Runs a source's frames until it ends or `stop` is called.
 
-    Args:
-        policy: what may run.
-        points: its points, opened.
-        endpoint: of the server; None where no point needs one.
-        sink: called with each result, in the thread that has it.
+    `sink` is called with each result, in the thread that has it; without an endpoint no point needs the
+    server.
     """
 
     def __init__(
@@ -252,7 +245,7 @@ class Flow:
         free_s = self._link_free_s if self._stream.sending else now
         if len(self._flying) >= _MOST_IN_FLIGHT - 1:
             free_s = max(free_s, self._flying[0].expected_s)
-        return free_s - now - self.controller.board_s(self._flying[-1].index)
+        return free_s - now - self.controller.board[self._flying[-1].index].value
 
     def _frame(self, frame: Frame) -> None:
         """Choose for a frame, and answer it or send its request."""
@@ -278,43 +271,52 @@ class Flow:
             self._send(job)
 
     def _send(self, job: _Job) -> None:
-        point = self._points[job.index]
+        assert self._stream is not None  # for the type checker
         try:
-            request = point.request(job.frame.rgb)
+            request, data = self._request(job.index, job.frame.rgb)
         except SplitwattError as error:
-            self._emit(job, job.index, None, str(error), {}, None, False)
+            self._emit(job, str(error))
             return
-        assert self._client is not None and self._stream is not None  # for the type checker
-        data = self._client.request(point.model, request.payload, request.sizes.tolist())
         job.stages, job.payload_bytes = dict(request.stages), len(request.payload)
         now = time.monotonic()
         with self._changed:
             control = self.controller
-            control.saw_board(job.index, now - job.started_s)
-            control.saw_size(job.index, len(data))
+            control.board[job.index].add(now - job.started_s)
+            control.bytes[job.index].add(len(data))
             job.submitted_s = now
             sends_s = max(now, self._link_free_s) if self._flying else now
             self._link_free_s = sends_s + control.carry_s(len(data))
             last_s = self._flying[-1].expected_s if self._flying else 0.0
-            job.expected_s = max(self._link_free_s, last_s) + control.server_s(job.index)
+            job.expected_s = max(self._link_free_s, last_s) + control.server[job.index].value
             job.hedge_at_s = self._hedge_at(job)
             self._flying.append(job)
         self._stream.submit(job, data)
+
+    def _request(self, index: int, rgb: np.ndarray) -> Tuple[BoardRequest, bytes]:
+        """A frame's request by a point that needs the server, and the HTTP request that carries it."""
+        point = self._points[index]
+        assert self._client is not None  # for the type checker
+        request = point.pipeline.run(rgb)
+        assert isinstance(request, BoardRequest)  # for the type checker
+        sizes = request.sizes.tolist()
+        return request, self._client.request(point.model, request.payload, sizes)
 
     def _hedge_at(self, job: _Job) -> Optional[float]:
         """When the local model must begin, to answer in time; without one, when to give up."""
         local = self._local()
         if self._deadline_s is None or local is None:
             return job.frame.captured_s + max(_GIVE_UP_S, 3 * (self._deadline_s or 0.0))
-        before_s = _HEDGE * self.controller.board_s(local) + self.controller.board_s(job.index)
+        board = self.controller.board
+        before_s = _HEDGE * board[local].value + board[job.index].value
         return max(job.submitted_s, job.frame.captured_s + self._deadline_s - before_s)
 
     def _local(self) -> Optional[int]:
         """The best local point that is in time, or else the fastest; None without any."""
         local = [i for i, p in enumerate(self._points) if p.local]
         limit_s = 0.5 * (self._deadline_s or 0.0)
-        quick = [i for i in local if self.controller.board_s(i) <= limit_s]
-        able = quick or sorted(local, key=self.controller.board_s)
+        board = self.controller.board
+        quick = [i for i in local if board[i].value <= limit_s]
+        able = quick or sorted(local, key=lambda i: board[i].value)
         return able[0] if able else None
 
     def _overdue(self, now: float) -> Optional[_Job]:
@@ -338,8 +340,7 @@ class Flow:
             job.answered = True
         local = self._local()
         if local is None:
-            self._emit(job, job.index, None, job.failed or "the server gave no answer in time",
-                       job.stages, None, False)  # fmt: skip
+            self._emit(job, job.failed or "the server gave no answer in time")
         else:
             self._answer_here(job, local, True)
 
@@ -351,27 +352,30 @@ class Flow:
             since_s = time.monotonic() - job.submitted_s
             if progress is not None and progress[0] is job:
                 self.controller.saw_progress(progress[1])
-                stuck = self.controller.transfer_s(job.index) > limit_s
+                size = self.controller.bytes[job.index].value
+                stuck = self.controller.carry_s(size) > limit_s
             else:
-                self.controller.saw_server(job.index, since_s)
+                self.controller.server[job.index].add(since_s)
                 stuck = since_s > limit_s
             job.hedge_at_s = time.monotonic() + limit_s
         if stuck:
             stream.abort(_TOO_SLOW)
 
     def _answer_here(self, job: _Job, index: int, hedged: bool) -> None:
+        job.at, job.hedged = index, hedged
         started_s = time.monotonic()
         try:
-            answer, stages, payload = self._points[index].answer(job.frame.rgb)
+            outcome = self._points[index].pipeline.run(job.frame.rgb)
         except SplitwattError as error:
-            self._emit(job, index, None, str(error), {}, None, hedged)
+            self._emit(job, str(error))
             return
+        assert isinstance(outcome, Outcome)  # for the type checker
         with self._changed:
-            self.controller.saw_board(index, time.monotonic() - started_s)
+            self.controller.board[index].add(time.monotonic() - started_s)
         if hedged:
             job.started_s = started_s
-        job.payload_bytes = len(payload or b"")
-        self._emit(job, index, answer, None, stages, None, hedged)
+        job.payload_bytes, job.stages = len(outcome.payload or b""), outcome.stages
+        self._emit(job, None, outcome.answer)
 
     def _exchanged(self, one: Exchanged) -> None:
         """A request has ended; called by the stream's thread."""
@@ -399,23 +403,19 @@ class Flow:
             way_s = (one.acknowledged_s or one.received_s) - sent_s
             if server_s is not None:  # an acknowledgement may be delayed
                 way_s = min(way_s, max(1e-5, trip_s - server_s))
-            self.controller.saw_transfer(
-                job.index, one.up_bytes, way_s, max(0.0, trip_s - way_s)
-            )  # fmt: skip
+            there_s = max(0.0, trip_s - way_s)
+            self.controller.saw_transfer(job.index, one.up_bytes, way_s, there_s)
             first = not job.answered
             job.answered = True
             self._changed.notify_all()
         if not first:
             return
-        stages = dict(job.stages)
-        stages.update({"server." + name: seconds for name, seconds in times.stages.items()})
-        if server_s is not None:
-            stages["server.other"] = max(0.0, server_s - known_s)
-            known_s = max(known_s, server_s)
-        stages["network"] = max(0.0, trip_s - known_s)
-        sent = Sent(job.payload_bytes, one.up_bytes, one.down_bytes, one.sent_s, one.received_s,
-                    times.at_s)  # fmt: skip
-        self._emit(job, job.index, answer, None, stages, sent, False)
+        job.stages = dict(job.stages, **of_round_trip(times.stages, server_s, trip_s))
+        sent = Request(
+            self._points[job.index].model, job.payload_bytes, one.up_bytes, one.down_bytes, None, 1,
+            one.sent_s, one.received_s, times.at_s, None,
+        )  # fmt: skip
+        self._emit(job, None, answer, sent)
 
     def _without_answer(self, job: _Job, one: Exchanged, error: SplitwattError) -> None:
         gone = one.answer is None or one.answer.status in _NOT_FOR_US
@@ -434,25 +434,22 @@ class Flow:
         if self._prober is not None and gone:
             self._prober.wake(str(error))
         if not there:
-            self._emit(job, job.index, None, str(error), job.stages, None, False)
+            self._emit(job, str(error))
 
     def _emit(
         self,
         job: _Job,
-        index: int,
-        answer: Optional[Answer],
         error: Optional[str],
-        stages: Dict[str, float],
-        sent: Optional[Sent],
-        hedged: bool,
+        answer: Optional[Answer] = None,
+        sent: Optional[Request] = None,
     ) -> None:
-        result = Result(job.frame, job.choice, index, answer, error, job.started_s,
-                        time.monotonic(), stages, sent, hedged)  # fmt: skip
+        result = Result(job.frame, job.choice, job.at, answer, error, job.started_s,
+                        time.monotonic(), job.stages, sent, job.hedged)  # fmt: skip
         with self._changed:
             if error is None:
                 self.counts.answered += 1
                 self.fastest_s = min(result.latency_s, self.fastest_s or result.latency_s)
-                self.counts.hedged += hedged
+                self.counts.hedged += job.hedged
                 late = self._deadline_s is not None and result.latency_s > self._deadline_s
                 self.counts.in_time += not late
             else:
@@ -478,13 +475,8 @@ class Flow:
             for _ in range(2):
                 started_s = time.monotonic()
                 if point.local:
-                    point.answer(rgb)
+                    point.pipeline.run(rgb)
                 else:
-                    request = point.request(rgb)
-                    assert self._client is not None  # for the type checker
-                    data = self._client.request(
-                        point.model, request.payload, request.sizes.tolist()
-                    )
-                    self.controller.saw_size(index, len(data))
+                    self.controller.bytes[index].add(len(self._request(index, rgb)[1]))
                 took_s = time.monotonic() - started_s
-            self.controller.saw_board(index, took_s)
+            self.controller.board[index].add(took_s)

@@ -25,16 +25,13 @@ _SLOW_KBIT_S = 1.0
 class Prober:
     """A thread that probes while it is needed.
 
-    Args:
-        endpoint: of the server.
-        points: those that need it.
-        flow: has `update`, which gives the controller.
+    `points` are those that need the server; `flow.update` gives the controller.
     """
 
     def __init__(self, endpoint: Endpoint, points: List[Runnable], flow: Any) -> None:
         self._endpoint, self._points, self._flow = endpoint, points, flow
-        self._wake, self._stopped = threading.Event(), False
-        self._gone = False
+        self._wake = threading.Event()
+        self._gone = self._stopped = False
         self._thread = threading.Thread(target=self._run, name="probe", daemon=True)
 
     def meet(self, fall_back: bool, client: Client) -> None:

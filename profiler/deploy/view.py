@@ -77,12 +77,7 @@ class _Handler(PageHandler):
 
 
 class View:
-    """The page; only while somebody looks is anything drawn.
-
-    Args:
-        port: of loopback; 0 takes a free one.
-        points: the policy's.
-        counts: gives what became of all frames.
+    """The page, on a port of loopback (0 takes a free one); only while somebody looks is anything drawn.
 
     Raises:
         UsageError: the port is taken.

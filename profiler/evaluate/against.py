@@ -1,7 +1,7 @@
 """How far two bundles agree on unlabelled images: one bundle's answers count as the other's truth."""
 
-from contextlib import ExitStack, closing, contextmanager
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from contextlib import ExitStack
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -17,14 +17,13 @@ from splitwatt.profiler.evaluate.data_sets.data_set import (
     classes_of,
 )
 from splitwatt.profiler.evaluate.intervals import mean
-from splitwatt.profiler.evaluate.records import Records, Row, record_all
+from splitwatt.profiler.evaluate.records import Row, recorded
 from splitwatt.profiler.evaluate.run import (
     RUNTIME,
     Settings,
     backends,
     mean_if_known,
     open_deployed,
-    readable,
     server_behind,
 )
 from splitwatt.profiler.infer.deployed import sized
@@ -117,41 +116,33 @@ def compare(
     }
     about.update(backends(bundle, settings, server))
 
-    @contextmanager
-    def opened() -> Iterator[Callable[[Item], Row]]:
-        with ExitStack() as stack:
-            ours = stack.enter_context(open_deployed(bundle, settings))
-            alone = Settings(other.backend, None, RUNTIME, None)
-            theirs = stack.enter_context(open_deployed(other.bundle, alone))
+    def opened(stack: ExitStack) -> Callable[[Item], Row]:
+        ours = stack.enter_context(open_deployed(bundle, settings))
+        alone = Settings(other.backend, None, RUNTIME, None)
+        theirs = stack.enter_context(open_deployed(other.bundle, alone))
 
-            def record_of(item: Item) -> Row:
-                rgb = decode_image(item.path, exif_rotation=data.upright)
-                mine, truth = ours.run(rgb), theirs.run(rgb)
-                row: Row = {
-                    "payload_bytes": sized(mine)[1],
-                    "against_payload_bytes": sized(truth)[1],
-                }
-                for task in tasks:
-                    row[task] = _of_image(data, item, task, mine.answer[task], truth.answer[task])
-                return row
+        def record_of(item: Item) -> Row:
+            rgb = decode_image(item.path, exif_rotation=data.upright)
+            mine, truth = ours.run(rgb), theirs.run(rgb)
+            row: Row = {
+                "payload_bytes": sized(mine)[1],
+                "against_payload_bytes": sized(truth)[1],
+            }
+            for task in tasks:
+                row[task] = _of_image(data, item, task, mine.answer[task], truth.answer[task])
+            return row
 
-            yield record_of
+        return record_of
 
-    records = Records(folder, (bundle.manifest.model, "against", data.name), dict(about, format=1))
-    with closing(records):
-        rows = record_all(records, data, opened, advance)
-        kept = records.settle([item.name for item in data.items], data.whole)
-    with readable(records):
-        return dict(
-            about,
-            data_set=data.name,
-            images=len(rows),
-            whole=data.whole,
-            tasks={task: of_task(data, task, [row[task] for row in rows]) for task in tasks},
-            payload_bytes=mean_if_known([row["payload_bytes"] for row in rows]),
-            against_payload_bytes=mean_if_known([row["against_payload_bytes"] for row in rows]),
-            records=kept,
-        )
+    def results(rows: List[Row]) -> List[Row]:
+        result = dict(about, data_set=data.name, images=len(rows), whole=data.whole)
+        result["tasks"] = {task: of_task(data, task, [row[task] for row in rows]) for task in tasks}
+        for name in ("payload_bytes", "against_payload_bytes"):
+            result[name] = mean_if_known([row[name] for row in rows])
+        return [result]
+
+    words = (bundle.manifest.model, "against", data.name)
+    return recorded(folder, words, dict(about, format=1), data, opened, advance, results)[0]
 
 
 def _of_image(data: DataSet, item: Item, task: str, mine: Fields, truth: Fields) -> Row:

@@ -3,6 +3,18 @@
 from typing import Any, Dict, List
 
 from splitwatt.device_configs.cli import note, parser, positive, print_json, say
+from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.names import check_known
+from splitwatt.device_configs.progress import Progress
+from splitwatt.engines.backends import BACKENDS
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.profiler.client.flags import add_server_flags, client_of
+from splitwatt.profiler.evaluate.against import Other, common_tasks, compare
+from splitwatt.profiler.evaluate.data_sets.data_set import DataSet, classes_of
+from splitwatt.profiler.evaluate.data_sets.open import open_data_set
+from splitwatt.profiler.evaluate.document import add_agreement, add_results
+from splitwatt.profiler.evaluate.run import PUBLISHED, RUNTIME, Settings, tasks_on
+from splitwatt.profiler.evaluate.run import evaluate as run
 
 EXAMPLE = "splitwatt evaluate bundles/cpu/ladon_r50@0.32 --data imagenet:/data/ilsvrc2012"
 _SHOWN = {
@@ -15,8 +27,6 @@ _DIFFERENCES = {"score": ("score", "%.4g"), "side_pixels": ("side of a box", "%.
 
 def evaluate(argv: List[str]) -> int:
     """Evaluate a bundle on data sets; an evaluation that was killed continues where it stopped."""
-    from splitwatt.profiler.client.flags import add_server_flags, client_of
-
     arguments = parser(
         "evaluate",
         "Accuracy and bytes of a deployed bundle, or its agreement with another.",
@@ -42,15 +52,6 @@ def evaluate(argv: List[str]) -> int:
     add_server_flags(arguments)
     options = arguments.parse_args(argv)
 
-    from splitwatt.device_configs.errors import UsageError
-    from splitwatt.device_configs.names import check_known
-    from splitwatt.device_configs.progress import Progress
-    from splitwatt.engines.backends import BACKENDS
-    from splitwatt.engines.bundle.bundle import Bundle
-    from splitwatt.profiler.evaluate.data_sets.data_set import classes_of
-    from splitwatt.profiler.evaluate.data_sets.open import open_data_set
-    from splitwatt.profiler.evaluate.run import PUBLISHED, RUNTIME, Settings
-
     chosen = (options.backend, options.server_backend, options.against_backend)
     for backend in filter(None, chosen):
         check_known("backend", backend, BACKENDS)
@@ -70,11 +71,9 @@ def evaluate(argv: List[str]) -> int:
         return work(options, bundle, data_sets, settings, progress)
 
 
-def _accuracy(options: Any, bundle: Any, data_sets: List[Any], settings: Any, progress: Any) -> int:
-    from splitwatt.profiler.evaluate.document import add_results
-    from splitwatt.profiler.evaluate.run import evaluate as run
-    from splitwatt.profiler.evaluate.run import tasks_on
-
+def _accuracy(
+    options: Any, bundle: Bundle, data_sets: List[DataSet], settings: Settings, progress: Progress
+) -> int:
     for data in data_sets:
         tasks_on(bundle, data)  # fails before the first image of any data set
     results: List[Dict[str, Any]] = []
@@ -108,12 +107,8 @@ def _accuracy(options: Any, bundle: Any, data_sets: List[Any], settings: Any, pr
 
 
 def _agreement(
-    options: Any, bundle: Any, data_sets: List[Any], settings: Any, progress: Any
+    options: Any, bundle: Bundle, data_sets: List[DataSet], settings: Settings, progress: Progress
 ) -> int:
-    from splitwatt.engines.bundle.bundle import Bundle
-    from splitwatt.profiler.evaluate.against import Other, common_tasks, compare
-    from splitwatt.profiler.evaluate.document import add_agreement
-
     other = Other(Bundle.open(options.against), options.against_backend)
     for data in data_sets:
         common_tasks(bundle, other.bundle, data)
@@ -143,17 +138,15 @@ def _agreement(
                 if value is not None:
                     shown = "%s, at most %s" % (_figure(value["mean"], form), form % value["max"])
                 say("    difference, %s: %s" % (words, shown))
-        for name, words in (
-            ("payload_bytes", "sent"),
-            ("against_payload_bytes", "sent by the other"),
-        ):
+        sent = {"payload_bytes": "sent", "against_payload_bytes": "sent by the other"}
+        for name, words in sent.items():
             if result[name]:
                 say("  %-18s %s per image" % (words, _figure(result[name], "%.0f B")))
     note("written to %s" % path)
     return 0
 
 
-def _note_random(bundle: Any) -> None:
+def _note_random(bundle: Bundle) -> None:
     if not bundle.manifest.weights.trained:
         note("%s has random weights: these figures mean nothing" % bundle.manifest.model)
 
@@ -172,9 +165,6 @@ def _figure(figure: Dict[str, Any], form: str) -> str:
         return "- (undefined on these images)"
     text: str = form % figure["value"]
     if "low" in figure:
-        text += " (%s to %s, %s)" % (
-            form % figure["low"],
-            form % figure["high"],
-            figure["interval"],
-        )
+        ends = form % figure["low"], form % figure["high"]
+        text += " (%s to %s, %s)" % (ends + (figure["interval"],))
     return text

@@ -1,7 +1,7 @@
 """Intervals: how uncertain a figure is, given its images."""
 
 import math
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -77,5 +77,5 @@ def jackknife(value: float, count: int, without: Callable[[List[int]], Optional[
 
 
 def _figure(value: float, count: int, low: float, high: float, interval: str) -> Figure:
-    ends: Tuple[float, float] = (float(low), float(high))
-    return {"value": value, "n": count, "low": ends[0], "high": ends[1], "interval": interval}
+    ends = {"low": float(low), "high": float(high)}
+    return {"value": value, "n": count, **ends, "interval": interval}

@@ -1,10 +1,11 @@
 """One bundle on one data set: every image runs through the deployed engines, and figures follow."""
 
 import os
-from contextlib import closing, contextmanager
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from splitwatt.device_configs.errors import RunError, UsageError
+from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import decode_image
@@ -12,8 +13,8 @@ from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.evaluate import metrics
 from splitwatt.profiler.evaluate.data_sets.data_set import DETECTION, DataSet, Item
 from splitwatt.profiler.evaluate.intervals import Figure, mean
-from splitwatt.profiler.evaluate.records import Records, Row, record_all
-from splitwatt.profiler.infer.deployed import Answered, Deployed, server_of, sized
+from splitwatt.profiler.evaluate.records import Row, recorded
+from splitwatt.profiler.infer.deployed import Deployed, server_of, sized
 from splitwatt.profiler.records.coco import COCO_BYTES
 from splitwatt.profiler.records.legacy_size import legacy_bytes
 
@@ -91,30 +92,22 @@ def evaluate(
         "manifest_sha256": bundle.manifest_sha256,
         "data_set": data.name,
         "folder": data.path,
-        "annotations": os.path.relpath(data.annotations, data.path) if data.annotations else None,
-        "annotations_sha256": sha256_file(data.annotations, COCO_BYTES)
-        if data.annotations
-        else None,
+        "annotations": data.annotations and os.path.relpath(data.annotations, data.path),
+        "annotations_sha256": data.annotations and sha256_file(data.annotations, COCO_BYTES),
         "preprocess": settings.preprocess,
         "backend": settings.backend,
         "server_backend": settings.server_backend,
         "server": server,
     }
 
-    @contextmanager
-    def opened() -> Iterator[Callable[[Item], Row]]:
-        with open_deployed(bundle, settings) as deployed:
-            yield lambda item: _of_image(deployed, data, item)
+    def opened(stack: ExitStack) -> Callable[[Item], Row]:
+        return partial(_of_image, stack.enter_context(open_deployed(bundle, settings)), data)
 
-    records = Records(folder, (bundle.manifest.model, data.name, settings.preprocess), heading)
-    with closing(records):
-        rows = record_all(records, data, opened, advance)
-        kept = records.settle([item.name for item in data.items], data.whole)
-    with readable(records):
-        return [
-            dict(_result(bundle, data, task, settings, server, rows), records=kept)
-            for task in tasks
-        ]
+    def results(rows: List[Row]) -> List[Row]:
+        return [_result(bundle, data, task, settings, server, rows) for task in tasks]
+
+    words = (bundle.manifest.model, data.name, settings.preprocess)
+    return recorded(folder, words, heading, data, opened, advance, results)
 
 
 def open_deployed(bundle: Bundle, settings: Settings) -> Deployed:
@@ -141,35 +134,20 @@ def backends(bundle: Bundle, settings: Settings, server: Optional[Dict[str, Any]
     }
 
 
-@contextmanager
-def readable(records: Records) -> Iterator[None]:
-    """Refuse records that somebody changed with one sentence, whatever error they cause."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise RunError("%s is damaged: %s" % (records.path, error), "delete it")
-
-
 def _of_image(deployed: Deployed, data: DataSet, item: Item) -> Row:
     answered = deployed.run(decode_image(item.path, exif_rotation=data.upright))
-    record: Row = _sizes(answered)
+    record: Row = dict.fromkeys(BYTES)
+    pixels, payload_bytes = sized(answered)
+    if answered.payload is not None and pixels is not None and payload_bytes is not None:
+        record["payload_bytes"] = payload_bytes
+        record["wire_bytes"] = answered.wire_up_bytes
+        record["legacy_pickled_bytes"] = legacy_bytes(answered.payload)
+        record["bits_per_pixel"] = 8 * payload_bytes / pixels
     if data.task == DETECTION:
         record["id"] = item.truth
     if data.task is not None:
         record[data.task] = metrics.of_image(data, item, answered.answer)
     return record
-
-
-def _sizes(answered: Answered) -> Row:
-    pixels, payload_bytes = sized(answered)
-    if answered.payload is None or pixels is None or payload_bytes is None:
-        return dict.fromkeys(BYTES)
-    return {
-        "payload_bytes": payload_bytes,
-        "wire_bytes": answered.wire_up_bytes,
-        "legacy_pickled_bytes": legacy_bytes(answered.payload),
-        "bits_per_pixel": 8 * payload_bytes / pixels,
-    }
 
 
 def _result(

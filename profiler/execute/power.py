@@ -3,17 +3,24 @@
 import json
 import os
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 from splitwatt.device_configs.errors import SensorError
 from splitwatt.device_configs.files import write_atomic
 from splitwatt.energy.monitor import EnergyMonitor, open_for
-from splitwatt.energy.rail_set import Tried
+from splitwatt.energy.rail_set import NoSensorError, Tried
 from splitwatt.energy.trace.files import metadata_path
 from splitwatt.profiler.client.connection import Endpoint
-from splitwatt.profiler.execute.remote_power import RemotePower
-from splitwatt.profiler.records.blocks import IDLE
-from splitwatt.profiler.records.traces import AGAIN_SUFFIX, POWER_FOLDER, SERVER_SUFFIX
+from splitwatt.profiler.execute.remote_power import RemotePower, sampled_rails
+from splitwatt.profiler.records.blocks import IDLE, Block, Window
+from splitwatt.profiler.records.folder import RunFolder
+from splitwatt.profiler.records.run import WINDOWS_FILE
+from splitwatt.profiler.records.traces import (
+    AGAIN_SUFFIX,
+    POWER_FOLDER,
+    SERVER_SUFFIX,
+    TraceFacts,
+)
 
 # Before and after each block nothing runs for so long, to know what the board uses then; longer
 # where the sensor is so slow that fewer readings than this would come, s.
@@ -25,67 +32,61 @@ _LONGEST_IDLE_S = 20.0
 class BlockPower:
     """Samples the board's rails, and has the server sample its own, while a block runs.
 
-    A context manager. The trace is `power/BLOCK.csv`; a block that was resumed has `BLOCK~2.csv`,
-    ... next to it; the server's has `.server` after its name. Without a sensor it does nothing.
+    A context manager, which records the idle time before and after the block. The trace is
+    `power/BLOCK.csv`; a block that was resumed has `BLOCK~2.csv`, ... next to it; the server's has
+    `.server` after its name. Without a sensor it does nothing.
 
     Args:
-        run: the run folder.
-        block: the block's id.
+        folder: of the run.
+        block: what runs.
         target: the board's target, whose rails are looked for.
-        window: called with name, start and end of the idle windows before and after the block.
-        idle_s: how long nothing runs before and after, at the least; None: `IDLE_S`.
-        sampling: for `splitwatt.energy.monitor.open_for`; tests name a driver.
-        server: where the block's server is; None for a block that uses none.
+        session: of the run, which traces and windows state.
+        sampling: for `splitwatt.energy.monitor.open_for`, such as the only driver to use.
+        server: the block's server; None for a block that uses none.
         timeout_s: of one request to it.
-        session: of the run, which the traces say.
 
     Attributes:
         why_not: why there is no trace, a sentence a driver; empty where there is one.
-        server_why_not: the same of the server's; empty where there is one or no server.
     """
 
     def __init__(
         self,
-        run: str,
-        block: str,
+        folder: RunFolder,
+        block: Block,
         target: str,
-        window: Callable[[str, float, float], None],
-        idle_s: Optional[float] = None,
+        session: int = 0,
         sampling: Optional[Dict[str, Any]] = None,
         server: Optional[Endpoint] = None,
         timeout_s: float = 60.0,
-        session: int = 0,
     ) -> None:
         self.why_not: List[str] = []
-        self.server_why_not: List[str] = []
-        self._window = window
-        self._session = session
-        self._idle_s = IDLE_S if idle_s is None else idle_s
+        self._folder, self._block, self._session = folder, block, session
+        self._target, self._sampling = target, sampling or {}
+        self._path = _free(folder.path, block.id)
         self._monitor: Optional[EnergyMonitor] = None
         self._server: Optional[RemotePower] = None
-        path = _free(run, block)
         if server is not None:
-            self._server = RemotePower(server, timeout_s, _of_server(path), session)
-        try:
-            opened = open_for(target, trace_path=path, **(sampling or {}))
-            self._monitor = opened.monitor
-            if opened.monitor is None:
-                self.why_not = [_sentence(tried) for tried in opened.why_not]
-        except SensorError as error:
-            self.why_not = [str(error)]
+            self._server = RemotePower(server, timeout_s, _of_server(self._path), session)
 
     @property
     def sampled(self) -> bool:
         """Whether either end is sampled now."""
         return bool(self._about())
 
+    @property
+    def server_why_not(self) -> List[str]:
+        """The same of the server's; empty where there is one or no server."""
+        return [] if self._server is None else self._server.why_not
+
     def __enter__(self) -> "BlockPower":
-        if self._monitor is not None:
-            try:
-                self._monitor.start()
-            except SensorError as error:
-                self.why_not = [str(error)]
-                self._monitor = None
+        try:
+            monitor = open_for(self._target, trace_path=self._path, **self._sampling)
+            monitor.start()
+            self._monitor = monitor
+        except NoSensorError as no:
+            self.why_not = [_sentence(tried) for tried in no.tried]
+        except SensorError as error:
+            self.why_not = [str(error)]
         if self._server is not None:
             self._server.begin()
         self._idle()
@@ -100,20 +101,21 @@ class BlockPower:
                 self._stop(self._monitor)
             if self._server is not None:
                 self._server.end()
-                self.server_why_not = self._server.why_not
 
     def _idle(self) -> None:
         about = self._about()
         if not about:
             return
-        start = time.monotonic()
-        time.sleep(max([self._idle_s] + [_enough_s(one) for one in about]))
-        self._window(IDLE, start, time.monotonic())
+        start, block = time.monotonic(), self._block
+        time.sleep(max([IDLE_S] + [_enough_s(one) for one in about]))
+        ends = start, time.monotonic(), self._session
+        window = Window(IDLE, block.config, block.backend, block.id, *ends)
+        self._folder.append(WINDOWS_FILE, window)
 
-    def _about(self) -> List[Dict[str, Any]]:
+    def _about(self) -> List[TraceFacts]:
         """What is sampled, of each end that is."""
-        both = [self._monitor.about if self._monitor is not None else None]
-        both.append(self._server.about if self._server is not None else None)
+        own = None if self._monitor is None else sampled_rails(self._monitor.about)
+        both = [own, None if self._server is None else self._server.about]
         return [about for about in both if about is not None]
 
     def _stop(self, monitor: EnergyMonitor) -> None:
@@ -133,10 +135,10 @@ def _say_session(trace: str, session: int) -> None:
         write_atomic(path, json.dumps(dict(about, session=session), indent=1) + "\n")
 
 
-def _enough_s(about: Dict[str, Any]) -> float:
+def _enough_s(about: TraceFacts) -> float:
     """The seconds in which the slowest rail gives enough readings, 0 where that is unknown."""
-    probed = about.get("probed_period_s") or {}
-    periods = [probed.get(rail["label"]) or rail["period_s"] or 0.0 for rail in about["rails"]]
+    probed = about.probed_period_s or {}
+    periods = [probed.get(rail.label) or rail.period_s or 0.0 for rail in about.rails]
     return min(_LONGEST_IDLE_S, _READINGS * max(periods, default=0.0))
 
 

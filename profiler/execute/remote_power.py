@@ -19,18 +19,13 @@ _LARGEST_BYTES = 512 << 20
 class RemotePower:
     """The server's rails during one block; where it has none, `why_not` says why.
 
-    The trace is on the server's clock; its JSON has the clocks' offset under `clock`.
-
-    Args:
-        endpoint: the server.
-        timeout_s: of one request.
-        path: the CSV to write.
-        session: of the run.
+    The trace goes to the CSV file `path`. It is on the server's clock; its JSON has the clocks' offset
+    under `clock`.
     """
 
     def __init__(self, endpoint: Endpoint, timeout_s: float, path: str, session: int) -> None:
         self.why_not: List[str] = []
-        self.about: Optional[Dict[str, Any]] = None
+        self.about: Optional[TraceFacts] = None
         self._path = path
         self._session = session
         self._remote = Remote(endpoint, timeout_s)
@@ -45,8 +40,8 @@ class RemotePower:
                 return
             begun = self._remote.begin_power()
             self._before = self._remote.offset()
-            self._trace, self.about = str(begun.get("trace")), _rails_of(begun.get("about"))
-        except ServerError as error:
+            self._trace, self.about = str(begun.get("trace")), sampled_rails(begun.get("about"))
+        except SplitwattError as error:
             self.why_not = [str(error)]
 
     def end(self) -> None:
@@ -79,21 +74,11 @@ class RemotePower:
         write_atomic(metadata_path(self._path), json.dumps(about, indent=1) + "\n")
 
 
-def _rails_of(about: Any) -> Dict[str, Any]:
-    """What a server says that it samples, as far as a block asks for it.
+def sampled_rails(about: Any) -> TraceFacts:
+    """What a sampler says that it samples, when it begins.
 
     Raises:
-        ServerError: it is something else.
+        RunError: it is something else.
     """
-    if not isinstance(about, dict) or not isinstance(about.get("rails"), list):
-        raise ServerError("the server does not say what rails it samples")
-    probed = about.get("probed_period_s") or {}
-    rails = [row if isinstance(row, dict) else {} for row in about["rails"]]
-    periods = [row.get("period_s") for row in rails]
-    known = isinstance(probed, dict) and all(isinstance(row.get("label"), str) for row in rails)
-    if known:
-        periods += list(probed.values())
-    if not known or not all(p is None or isinstance(p, (int, float)) for p in periods):
-        raise ServerError("the server's rails have no labels, or no periods")
-    labels = [{"label": row["label"], "period_s": row.get("period_s")} for row in rails]
-    return {"rails": labels, "probed_period_s": probed}
+    given = dict(about, format=1) if isinstance(about, dict) else about
+    return parse(TraceFacts, given, "what the sampler says")

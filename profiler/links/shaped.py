@@ -62,21 +62,18 @@ class Shaped:
 
     def _open(self, link: Link) -> Optional[str]:
         """Start the gate; why it cannot be, or None."""
-        command = module_command(
-            "profiler.links.gate", "--parent", str(os.getpid()), "--up", repr(link.rate_kbit_s)
-        )
-        if link.downlink_kbit_s is not None:
-            command += ["--down", repr(link.downlink_kbit_s)]
         gate = subprocess.Popen(
-            command,
+            module_command("profiler.links.gate"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            universal_newlines=True,
             start_new_session=True,
         )
-        assert gate.stdout is not None  # for the type checker
-        line = gate.stdout.readline().decode("utf-8")
-        about = json.loads(line) if line.strip() else {"error": "its process ended"}
         self._gate = gate
+        self._tell({"parent": os.getpid(), "up": link.rate_kbit_s, "down": link.downlink_kbit_s})
+        assert gate.stdout is not None  # for the type checker
+        line = gate.stdout.readline()
+        about = json.loads(line) if line.strip() else {"error": "its process ended"}
         if "error" in about:
             return self._without(str(about["error"]), about.get("remedy"))
         user = ["-U", "--preserve-credentials"] if about["user"] else []
@@ -100,10 +97,13 @@ class Shaped:
             return
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        line = json.dumps({"target": [parts.hostname, port]}) + "\n"
+        self._tell({"target": [parts.hostname, port]})
+
+    def _tell(self, document: Dict[str, Any]) -> None:
+        gate: Any = self._gate
         try:
-            self._gate.stdin.write(line.encode("utf-8"))
-            self._gate.stdin.flush()
+            gate.stdin.write(json.dumps(document) + "\n")
+            gate.stdin.flush()
         except OSError:
             raise SplitwattError("the shaped link's process has ended", "run the command again")
 

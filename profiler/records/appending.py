@@ -5,7 +5,7 @@ import errno
 import json
 import os
 import threading
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 from splitwatt.device_configs.files import storage_error
 
@@ -20,7 +20,7 @@ class Appender:
     Args:
         path: the file.
         sync: put each line on the disk at once. Without it a kill of this process loses nothing,
-            and a power failure loses what a `Syncer` has not put on the disk yet.
+            and a power failure loses what `synced` has not put on the disk yet.
     """
 
     def __init__(self, path: str, sync: bool = True) -> None:
@@ -75,51 +75,41 @@ class Appender:
         self.close()
 
 
-class Syncer:
-    """Puts what another process appends to a file on the disk, once a second and at the end.
+@contextlib.contextmanager
+def synced(path: str) -> Iterator[None]:
+    """Put what another process appends to a file on the disk, once a second and at the end.
 
-    A context manager with its own thread: what is timed never waits for the disk.
+    In a thread of its own: what is timed never waits for the disk.
+
+    Raises:
+        SplitwattError: the disk failed.
     """
+    stop = threading.Event()
+    errors: List[OSError] = []
 
-    def __init__(self, path: str, every_s: float = SYNC_EVERY_S) -> None:
-        self._path = path
-        self._every_s = every_s
-        self._size = -1
-        self._error: Optional[OSError] = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
-
-    def __enter__(self) -> "Syncer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        """Sync what is left.
-
-        Raises:
-            SplitwattError: the disk failed.
-        """
-        self._stop.set()
-        self._thread.join()
-        self._sync()
-        if self._error is not None and error[0] is None:
-            raise storage_error(self._path, self._error)
-
-    def _work(self) -> None:
-        while not self._stop.wait(self._every_s):
-            self._sync()
-
-    def _sync(self) -> None:
+    def sync() -> None:
         try:
-            size = os.stat(self._path).st_size
-            if size != self._size:
-                handle = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
-                try:
-                    os.fsync(handle)
-                finally:
-                    os.close(handle)
-                self._size = size
+            handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
         except FileNotFoundError:  # nothing was recorded yet
             pass
         except OSError as error:
-            self._error = error
+            errors.append(error)
+
+    def work() -> None:
+        while not stop.wait(SYNC_EVERY_S):
+            sync()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        sync()
+    if errors:
+        raise storage_error(path, errors[-1])

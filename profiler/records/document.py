@@ -4,16 +4,20 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from splitwatt.device_configs.errors import RunError
+from splitwatt.device_configs.files import sha256_file
 from splitwatt.device_configs.input.strict_json import parse_json
 from splitwatt.device_configs.names import first_repeated
-from splitwatt.profiler.records.blocks import STAGES_SUFFIX, Block
-from splitwatt.profiler.records.deployed import Deployment
+from splitwatt.profiler.records.blocks import STAGES_SUFFIX, Block, Deployment
 from splitwatt.profiler.records.fields import check_text, clock, field, fill, parse, record
-from splitwatt.profiler.records.reading import read_bytes
+from splitwatt.profiler.records.reading import MAX_FILE_BYTES, open_file, read_bytes
+from splitwatt.profiler.records.traces import POWER_FOLDER
 
 FORMAT = 1
 RUN_FILE = "run.json"
 _LIMIT_BYTES = 64 << 20
+# Which files of a run have their hashes in run.json.
+_RECORDS = (".jsonl", ".csv", ".json")
+_NOT_RECORDS = (RUN_FILE, "accuracy.json", "agreement.json")
 
 
 @record("an entry of `parts`")
@@ -262,3 +266,24 @@ def last_server(document: Dict[str, Any]) -> Optional[Dict[str, Any]]:
     """The server that the last session used, as run.json keeps it; None without one."""
     later = [row["server"] for row in document.get("resumed") or [] if row.get("server")]
     return later[-1] if later else document.get("server")
+
+
+def digests(path: str) -> Dict[str, Dict[str, Any]]:
+    """Every record file of a run but run.json: its name in the folder -> bytes, sha256.
+
+    Raises:
+        RunError: one of them is not a regular file, or too large.
+    """
+    names = []
+    for inside in ("", POWER_FOLDER):
+        folder = os.path.join(path, inside)
+        if not os.path.islink(folder) and os.path.isdir(folder):
+            names += [os.path.join(inside, name) for name in os.listdir(folder)]
+    rows = {}
+    for name in sorted(names):
+        file, base = os.path.join(path, name), os.path.basename(name)
+        if name.endswith(_RECORDS) and name not in _NOT_RECORDS and not base.startswith("."):
+            with open_file(file) as stream:
+                size = stream.seek(0, os.SEEK_END)
+            rows[name] = {"bytes": size, "sha256": sha256_file(file, MAX_FILE_BYTES, RunError)}
+    return rows

@@ -11,7 +11,7 @@ from splitwatt.device_configs.errors import RunError, SplitwattError
 from splitwatt.device_configs.files import storage_error, write_atomic
 from splitwatt.profiler.records.appending import Appender
 from splitwatt.profiler.records.document import RUN_FILE, check_document, read_document
-from splitwatt.profiler.records.reading import MAX_LINE_BYTES, open_file
+from splitwatt.profiler.records.reading import whole_lines
 from splitwatt.profiler.records.run import FILES, SAMPLES_FILE
 from splitwatt.profiler.records.traces import POWER_FOLDER
 
@@ -91,8 +91,13 @@ class RunFolder:
         write_atomic(self.file(RUN_FILE), text)
 
     def appender(self, name: str) -> Appender:
-        """Where records of a file are appended; a `Syncer` puts samples on the disk."""
+        """Where records of a file are appended; `synced` puts samples on the disk."""
         return Appender(self.file(name), sync=name != SAMPLES_FILE)
+
+    def append(self, name: str, row: Any) -> None:
+        """Append one record, a NamedTuple, to a file."""
+        with self.appender(name) as lines:
+            lines.append(dict(row._asdict()))
 
     def hold(self) -> None:
         """Take the folder's lock; it is free again when this process and those it starts have ended.
@@ -166,19 +171,7 @@ class RunFolder:
 
 def _cut_torn_line(path: str) -> None:
     """Cut off what follows the last end of line: a killed writer was at it."""
-    if not os.path.lexists(path):
-        return
-    with open_file(path) as stream:
-        end = stream.seek(0, os.SEEK_END)
-        kept = end
-        while kept:
-            start = max(0, kept - MAX_LINE_BYTES)
-            stream.seek(start)
-            last = stream.read(kept - start).rfind(b"\n")
-            if last >= 0:
-                kept = start + last + 1
-                break
-            kept = start
-    if kept < end:
+    whole = sum(len(line) for _, line in whole_lines(path))
+    if os.path.lexists(path) and whole < os.path.getsize(path):
         with Appender(path) as lines:
-            lines.cut(kept)
+            lines.cut(whole)

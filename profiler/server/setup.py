@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 from typing import NamedTuple
 
 import psutil
@@ -17,6 +18,7 @@ from splitwatt.engines.backends import BACKENDS
 from splitwatt.engines.backends.cores import usable_cores
 from splitwatt.engines.bundle.bundle import Bundle, bundles_in
 from splitwatt.profiler.config.bundles import DEFAULT_FOLDER, check_target, targets
+from splitwatt.profiler.links.process import die_with_parent
 from splitwatt.profiler.server.inference.models import Models, process_bytes
 
 # Backends whose engines may run from several threads at once, and on batches.
@@ -121,6 +123,19 @@ def _of_bundles(named: list[str]) -> Served:
             "name those of one target, and start a server for each other one",
         )
     return Served(folders, of_targets.pop(), "bundles, " + ", ".join(folders))
+
+
+def set_up(options: argparse.Namespace, workers: int, threads: int | None) -> tuple[Served, Models]:
+    """What every engine begins with, none of the models loaded. Arguments as of `models_of`.
+
+    Raises:
+        UsageError, BundleError: as `check_flags`, `served` and `models_of`.
+    """
+    if options.parent is not None:
+        die_with_parent(options.parent, signal.SIGTERM)
+    check_flags(options)
+    what = served(options)
+    return what, models_of(options, what.bundles, workers, threads)
 
 
 def models_of(

@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from splitwatt.device_configs.cli import number, parser, print_json, say
 from splitwatt.device_configs.errors import RunError, UsageError
-from splitwatt.device_configs.names import check_known, suggestion
+from splitwatt.device_configs.names import suggestion
 from splitwatt.device_configs.printable import table
 from splitwatt.profiler.analyse.breakeven import (
     AXES,
@@ -21,8 +21,7 @@ from splitwatt.profiler.analyse.breakeven import (
 from splitwatt.profiler.analyse.conditions import quota_note
 from splitwatt.profiler.analyse.rates import Case, cases, charged_by, over_measured
 from splitwatt.profiler.links.link import PAYLOAD, SIMULATED, WIRE
-from splitwatt.profiler.links.parse import parse_rate
-from splitwatt.profiler.links.presets import PRESETS
+from splitwatt.profiler.links.parse import PRESETS, parse_rate
 from splitwatt.profiler.records.run import Run, read_run
 from splitwatt.profiler.records.sample import ESTIMATED, PUBLISHED
 
@@ -33,10 +32,8 @@ def whatif(argv: List[str]) -> int:
     """The command; its exit code."""
     options = _parser().parse_args(argv)
     run = read_run(options.run)
-    charged = options.bytes or charged_by(run)
-    if options.backend is not None:
-        check_known("backend", options.backend, run.config.backends)
-    shown = [c for c in cases(run, charged) if options.backend in (None, c.backend)]
+    charged = charged_by(run)
+    shown = cases(run)
     if not shown:
         raise RunError("%s has no samples to work with" % options.run, "profile first")
     rates = [_named(text) for text in options.rate] or _rates(run)
@@ -256,8 +253,6 @@ def _parser() -> argparse.ArgumentParser:
         help="a board X times as fast as the run's; may be repeated (default: 1)")  # fmt: skip
     add("--server-speed", metavar="X", action="append", type=number(0.001, 1e6),
         help="a server X times as fast as the run's; may be repeated (default: 1)")  # fmt: skip
-    add("--bytes", choices=(PAYLOAD, WIRE), help="what links are charged with (default: the run's)")
-    add("--backend", help="of this backend alone")
     add("--pair", metavar="A,B", action="append", default=[],
         help="the break-even of these two instead of the default ones; may be repeated")  # fmt: skip
     return result

@@ -1,4 +1,4 @@
-"""Compare two runs: what changed, by how much, with which certainty; and a gate for a CI."""
+"""Compare two runs: what changed, by how much, with which certainty."""
 # board: no
 
 from collections.abc import Iterator, Sequence
@@ -54,20 +54,6 @@ class Pair:
         return -self.change.percent if self.higher_is_better else self.change.percent
 
 
-@dataclass(frozen=True)
-class Gate:
-    """Which pairs are worse by more than allowed; `unjudged` got no verdict."""
-
-    limit_percent: float
-    failed: tuple[Pair, ...]
-    unjudged: tuple[Pair, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Is nothing worse by more than allowed?"""
-        return not self.failed
-
-
 def compare(
     a: Series, b: Series, accuracy_a: Accuracy, accuracy_b: Accuracy
 ) -> tuple[list[Pair], list[str]]:
@@ -78,17 +64,6 @@ def compare(
     pairs.sort(key=lambda p: places.index(p.metric) if p.metric in places else len(places))
     rows = max(1, sum(pair.tested for pair in pairs))
     return [_judged(pair, rows) for pair in pairs], _differences(a, b)
-
-
-def gate(pairs: list[Pair], limit_percent: float) -> Gate:
-    """What is worse by more than `limit_percent`, and shown to be worse where there are samples."""
-    failed = [
-        pair
-        for pair in pairs
-        if pair.broken or (pair.verdict == "worse" and (pair.worse_percent or 0.0) > limit_percent)
-    ]
-    unjudged = [pair for pair in pairs if pair.verdict.startswith(NO_VERDICT)]
-    return Gate(limit_percent, tuple(failed), tuple(unjudged))
 
 
 def _shared(a: Series, b: Series) -> Iterator[tuple[Entry, Entry]]:

@@ -1,10 +1,10 @@
-"""A comparison as a table and as JSON, and the sentences of the gate."""
+"""A comparison as a table, and the gate's result."""
 # board: no
 
 from typing import Any
 
 from splitwatt.reports.compare.change import METHOD
-from splitwatt.reports.compare.compare import Gate, Pair
+from splitwatt.reports.compare.compare import NO_VERDICT, Pair
 from splitwatt.reports.load.values import Value, missing, ordered
 from splitwatt.reports.tables.table import Column, Row, Table, percent
 
@@ -38,7 +38,7 @@ def compare_table(pairs: list[Pair], names: tuple[str, str], notes: list[str]) -
     return Table("compare", "Comparison", columns, rows, under)
 
 
-def change_value(pair: Pair) -> Value:
+def _change(pair: Pair) -> Value:
     """The change as a value with its sources; missing with the reason."""
     if pair.change is None:
         return missing(pair.verdict or "one of the two was not measured")
@@ -56,48 +56,44 @@ def _row(pair: Pair) -> Row:
         "a": pair.a,
         "b": pair.b,
         "unit": pair.unit,
-        "change_percent": change_value(pair),
+        "change_percent": _change(pair),
         "p_corrected": Value(p, ("estimated",)) if p is not None else missing("no test"),
         "verdict": pair.verdict,
     }
 
 
-def gate_sentences(gate: Gate) -> list[str]:
-    """The gate's result, one sentence per line."""
-    limit = f"{gate.limit_percent:g} %"
-    lines = []
-    for pair in gate.failed:
-        where = f" at {pair.link}" if pair.link else ""
-        if pair.broken:
-            lines.append(f"{pair.config}: {pair.metric}{where} is gone: {pair.b.why}.")
-            continue
-        sure = ""
-        if pair.change and pair.change.low is not None and pair.change.high is not None:
-            sure = f" ({percent(pair.change.low)} to {percent(pair.change.high)})"
-        lines.append(
-            f"{pair.config}: {pair.metric}{where} is worse by "
-            f"{percent(pair.worse_percent or 0.0)} %{sure}."
-        )
-    if gate.unjudged:
-        wanted = [p.change.wanted for p in gate.unjudged if p.change and p.change.wanted]
+def gate(pairs: list[Pair], limit_percent: float) -> dict[str, Any]:
+    """What `--fail-over` says, as JSON: is nothing worse by more than `limit_percent`, and shown to be
+    worse where there are samples? `sentences`: the same for people, one sentence per line.
+    """
+    failed = [
+        pair
+        for pair in pairs
+        if pair.broken or (pair.verdict == "worse" and (pair.worse_percent or 0.0) > limit_percent)
+    ]
+    unjudged = [pair for pair in pairs if pair.verdict.startswith(NO_VERDICT)]
+    lines = [_failure(pair) for pair in failed]
+    if unjudged:
+        wanted = [p.change.wanted for p in unjudged if p.change and p.change.wanted]
         remedy = f": run at least {max(wanted)} blocks (repeats) on each side" if wanted else ""
-        lines.append(f"{len(gate.unjudged)} rows got no verdict and were not judged{remedy}.")
+        lines.append(f"{len(unjudged)} rows got no verdict and were not judged{remedy}.")
+    limit = f"worse by more than {limit_percent:g} %."
     lines.append(
-        f"Passed: nothing is worse by more than {limit}."
-        if gate.passed
-        else f"Failed: {len(gate.failed)} rows are worse by more than {limit}."
+        f"Failed: {len(failed)} rows are {limit}" if failed else f"Passed: nothing is {limit}"
     )
-    return lines
-
-
-def to_json(
-    table: Table, names: tuple[str, str], gate: Gate | None, gate_lines: list[str]
-) -> dict[str, Any]:
-    """One document: the table with its intervals, and the gate's result."""
-    judged = gate and {
-        "fail_over_percent": gate.limit_percent,
-        "passed": gate.passed,
-        "failed": [{"config": p.config, "metric": p.metric, "link": p.link} for p in gate.failed],
-        "sentences": gate_lines,
+    return {
+        "fail_over_percent": limit_percent,
+        "passed": not failed,
+        "failed": [{"config": p.config, "metric": p.metric, "link": p.link} for p in failed],
+        "sentences": lines,
     }
-    return {"format": 1, "a": names[0], "b": names[1], "table": table.to_json(), "gate": judged}
+
+
+def _failure(pair: Pair) -> str:
+    what = f"{pair.config}: {pair.metric}" + (f" at {pair.link}" if pair.link else "")
+    if pair.broken:
+        return f"{what} is gone: {pair.b.why}."
+    sure = ""
+    if pair.change and pair.change.low is not None and pair.change.high is not None:
+        sure = f" ({percent(pair.change.low)} to {percent(pair.change.high)})"
+    return f"{what} is worse by {percent(pair.worse_percent or 0.0)} %{sure}."

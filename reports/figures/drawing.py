@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from splitwatt.reports.figures.style import file_names
+from splitwatt.reports.figures.style import FORMATS
 
 
 @dataclass(frozen=True)
@@ -30,4 +30,4 @@ class Drawing:
     @property
     def files(self) -> list[str]:
         """The names of its files, in every format."""
-        return file_names(self.name)
+        return [f"{self.name}.{suffix}" for suffix in FORMATS]

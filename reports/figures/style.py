@@ -32,13 +32,13 @@ _TITLE_PART = 0.8
 
 _venue: ContextVar[Venue] = ContextVar("venue", default=venues()[DEFAULT])
 
-RED, GREEN, GREY = "#a63a00", "#009e73", "#999999"
+GREY = "#999999"
 MARKERS = "os^DvPXp*"
 # A system's colour in every figure of a report and on its page by day, and its hatch, in the order of
 # `splitwatt.reports.metrics.tradeoffs.systems`. Each two differ for the common colour deficiencies too.
 LOOKS = (
-    ("#3c4046", ""), ("#e08a00", "////"), ("#0072b2", ""), ("#cc79a7", "...."), (RED, "xxxx"),
-    (GREEN, "\\\\\\\\"), ("#8c3cf0", "++++"), ("#78a050", "oooo"), ("#000000", "----"),
+    ("#3c4046", ""), ("#e08a00", "////"), ("#0072b2", ""), ("#cc79a7", "...."), ("#a63a00", "xxxx"),
+    ("#009e73", "\\\\\\\\"), ("#8c3cf0", "++++"), ("#78a050", "oooo"), ("#000000", "----"),
 )  # fmt: skip
 _systems: ContextVar[tuple[str, ...]] = ContextVar("systems", default=("LC", "SC", "Ours"))
 FORMATS = ("png", "pdf", "svg")
@@ -171,20 +171,15 @@ def plain_log_axis(axis: Any, many: float = 1e4) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def file_names(name: str) -> list[str]:
-    """The files of a figure, PNG, PDF and SVG."""
-    return [f"{name}.{suffix}" for suffix in FORMATS]
-
-
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Write a figure as PNG, PDF and SVG."""
     for text in figure.findobj(Text):
         text.set_text(printable(text.get_text()))  # type: ignore[attr-defined]
     figure.draw_without_rendering()  # lays it out once, not again for each format
     figure.set_layout_engine("none")
-    for suffix, file in zip(FORMATS, file_names(name), strict=True):
+    for suffix in FORMATS:
         stream = io.BytesIO()
         # No date: the same records give the same bytes.
         metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(suffix)
         figure.savefig(stream, format=suffix, dpi=PNG_DPI, metadata=metadata)  # type: ignore[arg-type]
-        write_atomic(str(folder / file), stream.getvalue())
+        write_atomic(str(folder / f"{name}.{suffix}"), stream.getvalue())

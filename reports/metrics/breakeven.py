@@ -3,7 +3,8 @@
 
 import numpy as np
 
-from splitwatt.profiler.analyse.breakeven import rate_between
+from splitwatt.profiler.analyse.breakeven import Setting, break_even
+from splitwatt.profiler.analyse.rates import Case
 from splitwatt.profiler.analyse.times import uplink_s
 from splitwatt.profiler.links.link import Link
 from splitwatt.reports.load.model import NO_LINK, Entry, Series
@@ -53,7 +54,12 @@ def _break_even(
     pairs: np.ndarray, local_s: np.ndarray
 ) -> tuple[float | None, float | None, float | None, str]:
     """The rate, the ends of its interval, and a sentence on it."""
-    even = rate_between(pairs, local_s)
+    sides = ("it", *pairs.T), ("the local one", local_s, 0.0 * local_s)
+    split, local = (
+        Case(name, "", True, 0.0 * total_s, total_s, 0.0 * total_s, bits)
+        for name, total_s, bits in sides
+    )
+    even = break_even(split, local, Setting())
     if min(len(pairs), len(local_s)) < MIN_SAMPLES:
         return even.value, None, None, even.sentence
     return even.value, even.low, even.high, even.sentence

@@ -46,6 +46,21 @@ class Latency:
         ways = (self.network, self.uplink, self.downlink)
         return sum(way.value or 0.0 for way in ways)
 
+    @property
+    def scale(self) -> float:
+        """The factor by which the medians of the parts add up to that of the whole; 1 without a part."""
+        whole_s = sum(self._parts_s)
+        return self.total.value / whole_s if self.total.value is not None and whole_s else 1.0
+
+    @property
+    def scaled_s(self) -> tuple[float, ...]:
+        """Local, transfer and server, scaled to add up to the whole; zeros where that is missing."""
+        return tuple(s * self.scale * (self.total.value is not None) for s in self._parts_s)
+
+    @property
+    def _parts_s(self) -> tuple[float, float, float]:
+        return self.local.value or 0.0, self.transfer_s, self.server.value or 0.0
+
 
 def latency(entry: Entry, link: Link) -> Latency:
     """The latency of an entry on one link; a measured one adds nothing to what was measured."""

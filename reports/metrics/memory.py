@@ -21,12 +21,13 @@ def peak_memory_gb(entry: Entry, field: str = "process_peak_bytes") -> Value:
 
 
 def _peaks(entry: Entry, field: str) -> list[float]:
-    peaks = [
-        getattr(record, field)
-        for record in entry.run.memory
-        if (record.config, record.backend) == (entry.id, entry.backend)
-    ]
-    return [float(peak) for peak in peaks if peak is not None]
+    """Of each block the largest: a block may have several processes."""
+    peaks: dict[str, float] = {}
+    for record in entry.run.memory:
+        peak = getattr(record, field)
+        if (record.config, record.backend) == (entry.id, entry.backend) and peak is not None:
+            peaks[record.block] = max(float(peak), peaks.get(record.block, 0.0))
+    return list(peaks.values())
 
 
 def _blocks(entry: Entry) -> list[Block]:

@@ -43,7 +43,7 @@ class Chart:
     `sets`: name of a set -> its values; one set is drawn as bars, several as dots on a logarithmic
     axis. `error_bars`: what the intervals are. `shows`: "bytes", "made" (bytes that links do not
     carry), "energy" or "time": the warnings in the caption depend on them. `only_split`: leave out
-    local configurations.
+    local configurations. `parts`: what a bar is stacked of.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Chart:
     panels: Callable[[list[Series]], list[Series]] = every
     only_split: bool = False
     shows: tuple[str, ...] = ()
+    parts: Callable[[Entry], Sequence[float]] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 from splitwatt.profiler.analyse.energy import joules_between
-from splitwatt.profiler.records.deployed import Chosen
+from splitwatt.profiler.records.blocks import Chosen
 from splitwatt.reports.load.model import Entry, Run, Series, runs_of
 from splitwatt.reports.metrics.energy import energy_j
 

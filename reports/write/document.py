@@ -22,12 +22,12 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Report:
-    """A report before it is written: its series, tables and drawn figures with their files."""
+    """A report before it is written: its series, tables and figures."""
 
     series: list[Series]
     accuracy: Accuracy
     tables: list[Table]
-    figures: list[tuple[Drawing, list[str]]]
+    figures: list[Drawing]
     headlines: list[Headline]
     shortfalls: list[str]
 
@@ -35,13 +35,9 @@ class Report:
         """The table of that name; KeyError for another name."""
         return {table.name: table for table in self.tables}[name]
 
-    def figures_of(self, table: Table) -> list[tuple[Drawing, list[str]]]:
-        """The figures that are shown with a table, with their files."""
-        return [
-            (drawing, files)
-            for drawing, files in self.figures
-            if {drawing.name, drawing.name.split("_")[0]} & set(table.figures)
-        ]
+    def figures_of(self, table: Table) -> list[Drawing]:
+        """The figures that are shown with a table."""
+        return [f for f in self.figures if {f.name, f.name.split("_")[0]} & set(table.figures)]
 
 
 def to_json(report: Report, files: list[str]) -> dict[str, Any]:
@@ -60,9 +56,9 @@ def to_json(report: Report, files: list[str]) -> dict[str, Any]:
                 "title": drawing.title,
                 "caption": drawing.caption,
                 "sources": drawing.sources,
-                "files": files,
+                "files": drawing.files,
             }
-            for drawing, files in report.figures
+            for drawing in report.figures
         ],
         "published_statements": [vars(statement) for statement in statements()],
         "files": files,

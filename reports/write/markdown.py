@@ -84,11 +84,11 @@ def _missing(report: Report) -> list[str]:
 
 def _figures(report: Report, table: Table) -> list[str]:
     lines = []
-    for drawing, files in report.figures_of(table):
+    for drawing in report.figures_of(table):
         name = markdown_text(drawing.title)
         under = markdown_text(drawing.under)
-        lines += [f"![{name}]({files[0]})", "", f"*{name}.* {under}", ""]
-        lines += [" ".join(f"[{Path(f).suffix[1:].upper()}]({f})" for f in files[1:]), ""]
+        lines += [f"![{name}]({drawing.files[0]})", "", f"*{name}.* {under}", ""]
+        lines += [" ".join(f"[{Path(f).suffix[1:].upper()}]({f})" for f in drawing.files[1:]), ""]
     return lines
 
 

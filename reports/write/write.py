@@ -55,7 +55,7 @@ def make_report(
         series=series,
         accuracy=accuracy,
         tables=tables(series, accuracy),
-        figures=[(drawing, drawing.files) for drawing in drawings(series, accuracy)],
+        figures=drawings(series, accuracy),
         headlines=headlines(series),
         shortfalls=[
             *loaded.left_out,
@@ -66,11 +66,11 @@ def make_report(
     )
     paper = venues()[venue]
     texts = _texts(report, paper)  # all of them before the first is written: no half report
-    pictures = [file for _, files in report.figures for file in files]
+    pictures = [file for drawing in report.figures for file in drawing.files]
     names = sorted(["report.json", *texts, *pictures])
     texts["report.json"] = json.dumps(to_json(report, names), indent=1, allow_nan=False) + "\n"
     before = _listed(folder)
-    draw_all([drawing for drawing, _ in report.figures], folder, paper)
+    draw_all(report.figures, folder, paper)
     for name, text in texts.items():
         write_atomic(str(folder / name), text)
     for name in sorted(before - set(names)):
@@ -92,7 +92,7 @@ def _texts(report: Report, venue: Venue) -> dict[str, str]:
     """Name -> text of every file except the figures and report.json; tables without rows have no CSV."""
     filled = [table for table in report.tables if table.rows]
     return {
-        **{f"{d.name}.caption.txt": f"{d.title}. {d.under}\n" for d, _ in report.figures},
+        **{f"{d.name}.caption.txt": f"{d.title}. {d.under}\n" for d in report.figures},
         **{f"{table.name}.csv": to_csv(table) for table in filled},
         "datapackage.json": data_package("splitwatt-report", title(report), filled),
         "report.md": to_markdown(report),

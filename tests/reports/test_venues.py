@@ -34,7 +34,7 @@ def report_of(runs):
     loaded = load_runs(runs)
     series = series_of(loaded.runs)
     found = read_accuracy(loaded.runs)
-    figures = [(drawing, drawing.files) for drawing in drawings(series, found)]
+    figures = drawings(series, found)
     return Report(series, found, tables(series, found), figures, headlines(series), [])
 
 
@@ -81,7 +81,7 @@ def texts_of(figure):
 @pytest.mark.parametrize("whose", ["example", "mine", "deployed", "own"])
 def test_no_label_covers_another_and_no_sentence_is_in_a_picture(reports, whose, name):
     venue = venues()[name]
-    for drawing, _ in reports[whose].figures:
+    for drawing in reports[whose].figures:
         with paper_style(venue):
             figure = drawing.draw()
             found = texts_of(figure)
@@ -164,7 +164,7 @@ def test_a_venues_widths_are_those_of_its_class(name, tmp_path):
 @pytest.mark.parametrize("name", venues())
 def test_every_table_fits_the_venues_text(reports, whose, name, tmp_path):
     report, venue = reports[whose], venues()[name]
-    own = report.figures[0][0]
+    own = report.figures[0]
     with paper_style(venue):
         save(own.draw(), tmp_path, own.name)
     shown = Report(**{**vars(report), "figures": report.figures[:1]})

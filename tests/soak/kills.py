@@ -37,7 +37,7 @@ from splitwatt.profiler.config.config import Config, from_document
 from splitwatt.profiler.evaluate.cli import evaluate
 from splitwatt.profiler.execute import block_process, power
 from splitwatt.profiler.execute.block import block
-from splitwatt.profiler.execute.prepare import Options
+from splitwatt.profiler.execute.job import Options
 from splitwatt.profiler.execute.runner import resume_run, start_run
 from splitwatt.profiler.execute.work import Recorded, lacking, lacking_stages, left, stages_left
 from splitwatt.profiler.records.folder import RunFolder

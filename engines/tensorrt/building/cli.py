@@ -1,6 +1,6 @@
 """The verb `build`."""
 
-from typing import Any, Dict, List
+from typing import List
 
 from splitwatt.device_configs.cli import note, number, parser, print_json, whole
 
@@ -27,8 +27,8 @@ def build(argv: List[str]) -> int:
     add("--precision", choices=["fp32", "fp16", "int8"], help=text)
     text = "memory for one kernel (default: the target's)"
     add("--workspace-mb", type=whole(1, 1 << 20), metavar="MB", help=text)
-    text = "the most elongated image, longer side over shorter (default: 2.4)"
-    add("--aspect", type=number(1, 100), metavar="RATIO", help=text)
+    text = "the most elongated image, longer side over shorter (default: %(default)s)"
+    add("--aspect", type=number(1, 100), default=2.4, metavar="RATIO", help=text)
     text = "run parts that TensorRT cannot parse or build in onnxruntime, and record it"
     add("--fall-back", action="store_true", help=text)
     add("--no-engines", action="store_true", help="compile native libraries only")
@@ -40,6 +40,7 @@ def build(argv: List[str]) -> int:
     from splitwatt.device_configs.errors import UsageError
     from splitwatt.device_configs.targets import load_target
     from splitwatt.engines.tensorrt.building.build import build_bundle
+    from splitwatt.engines.tensorrt.building.build_part import Options
     from splitwatt.engines.tensorrt.building.native import compile_native
 
     if options.target:
@@ -48,29 +49,15 @@ def build(argv: List[str]) -> int:
         raise UsageError("build needs a BUNDLE", "or --no-engines for the native libraries alone")
     tell = _silent if options.json else note
     native = compile_native(tell, options.again, options.cuda)
-    document: Dict[str, Any] = {"native": native, "bundles": []}
-    for path in [] if options.no_engines else options.bundle:
-        document["bundles"].append(
-            build_bundle(
-                path, tell, options.backend, options.placement, _arguments(options),
-                options.workspace_mb,
-            )
-        )  # fmt: skip
+    how = Options(
+        options.precision, options.workspace_mb, options.aspect, options.fall_back, options.again,
+        options.backend, options.target, options.debug,
+    )  # fmt: skip
+    paths = [] if options.no_engines else options.bundle
+    bundles = [build_bundle(path, tell, how, options.placement) for path in paths]
     if options.json:
-        print_json(document)
+        print_json({"native": native, "bundles": bundles})
     return 0
-
-
-def _arguments(options: Any) -> List[str]:
-    result: List[str] = []
-    for name in ("precision", "aspect", "target"):
-        value = getattr(options, name)
-        if value is not None:
-            result += ["--" + name, str(value)]
-    for name in ("fall_back", "again", "debug"):
-        if getattr(options, name):
-            result.append("--" + name.replace("_", "-"))
-    return result
 
 
 def _silent(line: str) -> None:

@@ -14,27 +14,24 @@ from splitwatt.device_configs.errors import EngineError
 from splitwatt.device_configs.files import write_atomic
 from splitwatt.engines import rangecoder
 from splitwatt.engines.rangecoder import native
-from splitwatt.engines.tensorrt.building.running import run_child
+from splitwatt.engines.tensorrt.building.running import CUDA_FOLDER, run_child
+from splitwatt.engines.tensorrt.plugin import LIBRARY as PLUGIN
 
 Tell = Callable[[str], None]
 HERE = os.path.dirname(os.path.abspath(rangecoder.__file__))
-CODER, PLUGIN = "_rangecoder.so", "_rangecoder_trt.so"
-_CUDA_FOLDER = "/usr/local/cuda/bin"
+CODER = "_rangecoder.so"
 
 
 def compile_native(
     tell: Tell, again: bool = False, cuda: Optional[bool] = None, folder: str = HERE
 ) -> List[str]:
-    """Compile the range coder, and for a GPU its TensorRT plugin.
+    """Compile the range coder, and for a GPU its TensorRT plugin; returns the libraries' paths.
 
     Args:
         tell: prints a line of progress.
         again: rebuild existing libraries.
         cuda: whether to compile the plugin; None: if this machine has a GPU.
         folder: where the libraries go; another one in tests.
-
-    Returns:
-        The paths of the libraries.
 
     Raises:
         EngineError: a compiler is missing, or refuses the sources.
@@ -121,10 +118,9 @@ def has_headers(build: str) -> bool:
 def cmake_commands(
     cmake: str, build: str, library: str, nvcc: str = "", sm: Optional[str] = None
 ) -> List[List[str]]:
-    """The commands that configure and build, in the words of CMake 3.10.
+    """The commands that configure and build in an empty folder, in the words of CMake 3.10.
 
     Args:
-        build: an empty folder.
         library: `CODER` or `PLUGIN`.
         nvcc: CUDA's compiler, which the plugin needs.
         sm: the GPU's, as "5.3"; nvcc's own choice when None.
@@ -143,7 +139,7 @@ def cmake_commands(
 
 def find_nvcc() -> Optional[str]:
     """CUDA's compiler: on PATH, or where JetPack puts it."""
-    return shutil.which("nvcc") or shutil.which("nvcc", path=_CUDA_FOLDER)
+    return shutil.which("nvcc") or shutil.which("nvcc", path=CUDA_FOLDER)
 
 
 def gpu_devices() -> List[str]:

@@ -7,22 +7,17 @@ from splitwatt.device_configs.errors import ImageError, ServerError
 from splitwatt.profiler.board.probe import Reading
 from splitwatt.profiler.config.config import Config
 from splitwatt.profiler.config.images import image_of
-from splitwatt.profiler.execute.block.system import Charge, Outcome, finished
+from splitwatt.profiler.execute.block.system import Charge, Outcome
 from splitwatt.profiler.records.blocks import Block
 from splitwatt.profiler.records.fields import plain_text
+from splitwatt.profiler.records.legacy_size import legacy_bytes
 from splitwatt.profiler.records.sample import BY_IMAGE, FAILED, OK, Sample
 
 Record = Dict[str, Any]
 
 
 class Recorder:
-    """Makes the records of one block.
-
-    Args:
-        images: paths, or file names, of the run's images.
-        warm_images: the warm-up runs so many of them.
-        session: of the run.
-    """
+    """Makes the records of one block: of paths or file names, the first `warm_images` in the warm-up."""
 
     def __init__(
         self, config: Config, block: Block, images: List[str], warm_images: int, session: int = 0
@@ -31,12 +26,14 @@ class Recorder:
         self._block = block
         self._images = images
         self._warm_images = warm_images
-        nothing = dict.fromkeys(Sample._fields)
-        nothing.update(
-            config=block.config, repeat=block.repeat, backend=block.backend, block=block.id
+        self._nothing: Record = dict(
+            dict.fromkeys(Sample._fields),
+            config=block.config,
+            repeat=block.repeat,
+            backend=block.backend,
+            block=block.id,
+            session=session,
         )
-        nothing["session"] = session
-        self._nothing: Record = nothing
 
     def image(self, inference: int, warmup: bool) -> str:
         """The path of the image that an inference runs."""
@@ -51,7 +48,8 @@ class Recorder:
     ) -> Record:  # fmt: skip
         """Of an image that gave an answer."""
         record = self._record(inference, warmup, started, board)
-        requests = finished(outcome.requests, outcome.payloads)
+        sent = zip(outcome.requests, outcome.payloads)
+        requests = [r._replace(legacy_pickled_bytes=legacy_bytes(payload)) for r, payload in sent]
         record.update(
             status=OK, total_s=outcome.total_s, stages=outcome.stages, device_s=outcome.device_s,
             processor_s=outcome.processor_s,
@@ -80,8 +78,8 @@ class Recorder:
     def _record(
         self, inference: int, warmup: bool, started: float, board: Optional[Reading]
     ) -> Record:
-        record = dict(self._nothing)
-        record.update(
+        record = dict(
+            self._nothing,
             image=os.path.basename(self.image(inference, warmup)),
             inference=inference,
             warmup=warmup,

@@ -36,15 +36,7 @@ class PowerRecorder:
 
     def __init__(self, target: str | None, sysfs: str = "/sys", driver: str | None = None) -> None:
         self._sources: dict[str, Any] = {"target": target, "sysfs": sysfs, "driver": driver}
-        opened = open_for(target, sysfs, driver=driver)
-        if opened.monitor is None:
-            reasons = "; ".join("%s: %s" % (no.driver, no.reason) for no in opened.why_not)
-            remedies = [no.remedy for no in opened.why_not if no.remedy]
-            raise SensorError(
-                "no power sensor of this machine can be read (%s)" % reasons,
-                remedies[0] if remedies else "leave out --energy",
-            )
-        opened.monitor.close()
+        open_for(target, sysfs, driver=driver)
         self._lock = threading.Lock()
         self._id = ""
         self._folder: tempfile.TemporaryDirectory[str] | None = None

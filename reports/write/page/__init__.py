@@ -27,7 +27,6 @@ _SCRIPTS = (
     "bars.js",
     "rates.js",
     "waterfall.js",
-    "timeline.js",
     "trace.js",
     "tradeoff.js",
     "main.js",

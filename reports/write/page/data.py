@@ -9,7 +9,7 @@ import numpy as np
 
 from splitwatt.profiler.analyse.times import local_s, server_s, uplink_s
 from splitwatt.profiler.analyse.waterfall import waterfall
-from splitwatt.profiler.records.network import ClockEstimate
+from splitwatt.profiler.records.blocks import ClockEstimate
 from splitwatt.reports.load.accuracy import MAIN_METRIC
 from splitwatt.reports.load.model import NO_LINK, Entry, Sample, Series
 from splitwatt.reports.load.values import SOURCES, Value, missing
@@ -25,7 +25,7 @@ from splitwatt.reports.metrics.metric import metrics
 from splitwatt.reports.metrics.tradeoffs import Curve, agreements, curves, curves_of, systems
 from splitwatt.reports.tables.table import Cell, Row, Table
 from splitwatt.reports.write.document import Report
-from splitwatt.reports.write.page.traces import frames, traces
+from splitwatt.reports.write.page.traces import traces
 
 # The page has at most this many samples of a configuration: every k-th in the order of latency.
 MOST_SAMPLES = 200
@@ -43,7 +43,6 @@ def explorer(report: Report) -> dict[str, Any]:
         "systems": systems(report.series, report.accuracy),
         "costs": [{"key": c.key, "title": c.heading, "unit": c.unit} for c in shown],
         "series": [_series(s, [c.key for c in shown], rows) for s in report.series],
-        "timelines": frames(report.series),
         "traces": traces(report.series),
         "tradeoffs": [
             {

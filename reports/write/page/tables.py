@@ -28,7 +28,7 @@ def section(report: Report, table: Table, systems: dict[str, str]) -> str:
     notes = "".join(f"<p>{html_text(note)}</p>" for note in table.notes)
     figures = "".join(
         f"<p><b>Printed figure {drawing.name}.</b> {html_text(f'{drawing.title}. {drawing.under}')}"
-        for drawing, _ in report.figures_of(table)
+        for drawing in report.figures_of(table)
     )
     sources = table.sources()
     from_where = f"<p><b>Sources.</b> {html_text(sources)}</p>" if sources else ""

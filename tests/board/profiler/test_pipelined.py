@@ -6,16 +6,16 @@ import pytest
 
 from splitwatt.device_configs.errors import ImageError, ServerError
 from splitwatt.profiler.execute.block.pipelined import GIVE_UP_AFTER, flow
-from splitwatt.profiler.execute.block.system import SplitSystem
+from splitwatt.profiler.execute.block.system import System
 
 STEP_S = 0.02
 
 
-class Paced(SplitSystem):
+class Paced(System):
     """Two requests an image; the board's part and the server's each take a time of their own."""
 
     def __init__(self, broken=(), gone=()):
-        self.log = []
+        self.split, self.log = True, []
         self._broken, self._gone = broken, gone
 
     def prepare(self, path):

@@ -8,9 +8,9 @@ import yaml
 
 from splitwatt.device_configs.errors import ConfigError, UsageError
 from splitwatt.device_configs.targets import known_targets, load_target
-from splitwatt.export.compat import known_tables, load_table, tables_of
 from splitwatt.export.compat import tables as module
-from splitwatt.export.compat.tables import parse_table
+from splitwatt.export.compat.fit import tables_of
+from splitwatt.export.compat.tables import known_tables, load_table, parse_table
 
 FOLDER = Path(module.__file__).parent / "tables"
 
