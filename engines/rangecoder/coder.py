@@ -74,7 +74,7 @@ class RangeCoder:
         latent = self._array("latent", latent, np.float32)
         indexes = self._indexes(indexes, latent.shape)
         if self.format == "compressai":
-            return self._native.encode(quantize(latent, self._medians(indexes)), indexes)
+            return self._native.encode(quantize(latent, self.medians(indexes)), indexes)
         try:
             return self._native.encode(latent, indexes)
         except native.NotCodableError:
@@ -99,7 +99,7 @@ class RangeCoder:
         if self.format == "interleaved":
             return self._native.decode(bodies, indexes, np.empty(full, np.float32))
         symbols = self._native.decode(bodies, indexes, np.empty(full, np.int32))
-        values: np.ndarray = symbols.astype(np.float32) + self._medians(indexes)
+        values: np.ndarray = symbols.astype(np.float32) + self.medians(indexes)
         return values
 
     def encode_symbols(
@@ -115,6 +115,11 @@ class RangeCoder:
         """Like `decode`, but returns int32 symbols (N, C, H, W)."""
         full, indexes, bodies = self._opened(strings, shape, indexes)
         return self._native.decode(bodies, indexes, np.empty(full, np.int32))
+
+    def medians(self, indexes: Optional[np.ndarray]) -> np.ndarray:
+        """The median of each symbol, which broadcasts to (N, C, H, W)."""
+        medians: np.ndarray = self.tables.medians
+        return medians.reshape(1, -1, 1, 1) if indexes is None else medians[indexes]
 
     def _array(self, name: str, array: Any, dtype: Any) -> np.ndarray:
         wanted = "%s must be a %s array (N, C, H, W)" % (name, np.dtype(dtype).name)
@@ -147,11 +152,6 @@ class RangeCoder:
         if indexes.min() < 0 or indexes.max() >= self.tables.count:
             raise UsageError("indexes must lie in 0 to %d" % (self.tables.count - 1))
         return np.ascontiguousarray(indexes, np.int32)
-
-    def _medians(self, indexes: Optional[np.ndarray]) -> np.ndarray:
-        """The median of each symbol, which broadcasts to (N, C, H, W)."""
-        medians: np.ndarray = self.tables.medians
-        return medians.reshape(1, -1, 1, 1) if indexes is None else medians[indexes]
 
     def _opened(
         self, strings: Any, shape: Any, indexes: Any

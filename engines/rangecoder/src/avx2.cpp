@@ -20,6 +20,7 @@ inline __m256i both(__m128i low, __m128i high) {
 
 struct Avx2 {
   using V = __m256i;
+  using M = V;  // -1 in chosen lanes
   static constexpr int kWidth = 16, kVectors = kLanes / kWidth;
   static constexpr bool kAhead = true;  // see VectorLoops::encode
 

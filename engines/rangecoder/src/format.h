@@ -40,6 +40,7 @@ constexpr int kTailBytes = 3 * kLanes;
 constexpr int kMaxVarint = 5;
 constexpr int kMaxHeader = 1 + 4 + 3 * kMaxVarint + 4;
 constexpr int kMaxDigits = 12;  // of an escape
+constexpr int kLutBits = 10;  // a slot's top bits, which nearly always tell its interval
 constexpr int32_t kMaxSymbols = 0x7fffffff;
 
 SW_BOTH void store_u32(uint8_t* at, uint32_t value) {

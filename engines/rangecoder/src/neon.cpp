@@ -10,6 +10,7 @@ constexpr Shuffles kShuffles;
 
 struct Neon {
   using V = uint16x8_t;
+  using M = V;  // 65535 in chosen lanes
   static constexpr int kWidth = 8, kVectors = kLanes / kWidth;
   static constexpr bool kAhead = false;  // see VectorLoops::encode
 

@@ -30,22 +30,6 @@ Interval interval(uint32_t start, uint32_t freq) {
   return result;
 }
 
-// Division of any x < freq * 2^16 by a multiplication: an integer near 2^(32 + shift) / freq,
-// rounded up where that errs little enough, else down with one more added to x (Robison,
-// "N-bit unsigned division via N-bit multiply-add", 2005). Only one frequency of a table, being
-// above 2^15, may need the latter; so does 1.
-uint32_t reciprocal(uint32_t freq, bool* more) {
-  *more = freq == 1;
-  if (freq == 1) return 0xffffffffu;
-  int shift = 0;
-  while ((freq - 1) >> (shift + 1)) ++shift;
-  const uint64_t power = uint64_t(1) << (32 + shift);
-  const uint64_t up = (power + freq - 1) / freq;
-  const uint64_t excess = up * freq - power;  // in units of 1 / freq
-  *more = excess * freq >= uint64_t(1) << (16 + shift);
-  return uint32_t(*more ? power / freq : up);
-}
-
 // For each top part of a slot the interval (or, with `pair`, the first of two neighbours) that
 // covers most of its slots.
 template <class Put>
@@ -74,7 +58,7 @@ void put_split(uint8_t* split, int depth, int at, uint32_t number) {
   split[at + (1 << depth)] = uint8_t(number >> 8);
 }
 
-void fill_split(Vectors& v, const int32_t* cdf, int32_t last) {
+void fill(Vectors& v, const int32_t* cdf, int32_t last) {
   int depth = 3;
   while (last >> depth) ++depth;
   for (int32_t i = 0; i <= last; ++i) {
@@ -88,21 +72,6 @@ void fill_split(Vectors& v, const int32_t* cdf, int32_t last) {
   }
   for (int32_t i = 0; i < int32_t(kVectorMax); ++i) {
     v.bound[i] = uint16_t(i <= last ? cdf[i] - 1 : kTotal - 1);
-  }
-}
-
-void fill(Vectors& v, const int32_t* cdf, int32_t last, const Interval* intervals) {
-  fill_split(v, cdf, last);
-  v.more_freq = 1;
-  for (size_t i = 0; i < kVectorMax; ++i) {
-    const size_t at = std::min(i, size_t(last));
-    v.packed[i] = intervals[at].packed;
-    v.freq[i] = uint16_t(intervals[at].packed);
-    bool more;
-    v.reciprocal[i] = reciprocal(intervals[at].packed & 0xffff, &more);
-    if (more && v.freq[i] != 1) v.more_freq = v.freq[i];
-    v.start[i] = uint16_t(intervals[at].packed >> 16);
-    v.end[i] = uint16_t(cdf[at + 1] - 1);
   }
   guess(cdf, last, 8, true, [&](int32_t bucket, int32_t entry) {
     v.guess[bucket] = uint8_t(entry);
@@ -145,7 +114,7 @@ bool build(sw_tables& out, const int32_t* cdf, size_t count, size_t width, const
     table.guesses = guesses;
     if (size_t(table.last) < kVectorMax && table.near) {
       Vectors* loaded = new (memory) Vectors();
-      fill(*loaded, row, table.last, next);
+      fill(*loaded, row, table.last);
       table.vectors = loaded;
       memory += sizeof(Vectors);
     }

@@ -14,7 +14,6 @@
 namespace sw {
 
 constexpr size_t kMaxTables = 4096;
-constexpr int kLutBits = 10;  // a slot's top bits, which nearly always tell its interval
 constexpr size_t kLutSize = size_t(1) << kLutBits;
 constexpr int64_t kNear = 1 << 21;
 constexpr size_t kVectorMax = 128;  // intervals that vector registers hold
@@ -32,18 +31,12 @@ struct Guess {
   uint32_t entry;
 };
 
-// Arrays of one table in the widths that vector loops load.
+// What vector loops read of one table.
 //
-// Those that are split hold 16-bit numbers for shuffles: the low bytes of 2^depth entries, then
+// Arrays that are split hold 16-bit numbers for shuffles: the low bytes of 2^depth entries, then
 // their high bytes; 2^depth is the smallest of 8 to 128 that holds the table.
 struct alignas(64) Vectors {
-  uint32_t packed[kVectorMax];
-  uint32_t reciprocal[kVectorMax];  // x / freq is (x + more) * reciprocal >> 32 >> log2(freq - 1)
-  uint32_t more_freq;               // more is 1 for this frequency and for 1, else 0
-  uint16_t start[kVectorMax];
-  uint16_t freq[kVectorMax];
-  uint16_t end[kVectorMax];  // last slot of each interval; 65535 beyond the table
-  uint8_t guess[256];        // by a slot's top 8 bits: the better pair of neighbours' first one
+  uint8_t guess[256];  // by a slot's top 8 bits: the better pair of neighbours' first one
   uint8_t split_start[2 * kVectorMax];
   uint8_t split_freq[2 * kVectorMax];
   uint8_t split_reciprocal_low[2 * kVectorMax];  // of 2^32 / freq

@@ -2,7 +2,7 @@
 //
 // A lane's 32-bit state lies in two vectors, as its high and its low 16 bits. A table is a string
 // of bytes that shuffles read, and decoding compares a slot with bounds of intervals, without a
-// branch. `Simd` names the vectors of a processor: avx2.cpp and neon.cpp have one.
+// branch. `Simd` names the vectors of a processor: avx2.cpp, avx512.cpp and neon.cpp have one.
 #ifndef SPLITWATT_VECTOR_LOOPS_H
 #define SPLITWATT_VECTOR_LOOPS_H
 
@@ -37,6 +37,7 @@ struct Shuffles {
 template <class Simd, int Depth>
 struct VectorLoops {
   using V = typename Simd::V;
+  using M = typename Simd::M;  // chosen lanes
   template <int Size>
   using Lookup = typename Simd::template Lookup<Size>;
 
@@ -81,11 +82,11 @@ struct VectorLoops {
     for (;; step -= kLanes) {
       if (!Simd::kAhead && !enter(values + step)) return false;
       const auto index = Simd::template index<Depth>(entries);
-      V freq[kVectors], start[kVectors], lanes[kVectors];
+      V freq[kVectors], start[kVectors];
+      M lanes[kVectors], two{};
       Lookup<Depth>::read(freqs, starts, index, freq, start);
       if (Simd::kAhead && step && !enter(values + step - kLanes)) return false;
       const auto inverses = divider.invert(index, freq);
-      V two = Simd::fill(0);
       for (int v = 0; v < kVectors; ++v) {
         two = Simd::either(two, Simd::at_least(Simd::top_bytes(x.high[v]), freq[v]));
       }
@@ -118,7 +119,8 @@ struct VectorLoops {
         if (!decoder.refill()) return false;
         at = decoder.at;
       }
-      V index[kVectors], freq[kVectors], within[kVectors], below[kVectors];
+      V index[kVectors], freq[kVectors], within[kVectors];
+      M below[kVectors];
       V smallest = Simd::fill(0xffff), largest = none;
       bounds.find(x.low, index, freq, within);
       for (int v = 0; v < kVectors; ++v) {
@@ -128,7 +130,7 @@ struct VectorLoops {
         largest = Simd::larger(largest, index[v]);
       }
       at = Simd::take_bytes(at, below, x.high, x.low);
-      const V twice = Simd::equal(smallest, none), escaped = Simd::equal(largest, last);
+      const M twice = Simd::equal(smallest, none), escaped = Simd::equal(largest, last);
       if (__builtin_expect(Simd::any(Simd::either(twice, escaped)), 0)) {
         if (Simd::any(twice)) {
           for (int v = 0; v < kVectors; ++v) {
