@@ -1,9 +1,5 @@
 """The models of a server: the bundles of a folder, loaded on demand, unloaded to make room."""
 
-# board: no
-
-from __future__ import annotations
-
 import os
 import sys
 import threading
