@@ -22,8 +22,9 @@ from splitwatt.export.spec import LoadedFile, Part
 from splitwatt.export.weights.checkpoints import fill_bottleneck
 from splitwatt.export.weights.random_weights import (
     fit_batch_norms,
-    fit_bottleneck,
+    fit_factorized,
     fit_hyperprior,
+    mix_gdns,
 )
 
 
@@ -51,7 +52,11 @@ class Bottleneck(ABC):
 
     @abstractmethod
     def fit(self, images: Tensor, bits: float) -> Tensor:
-        """Make random weights for about `bits` per symbol; returns the latents of `images` as decoded."""
+        """Make random weights for about `bits` per symbol that spread latents and features.
+
+        Returns:
+            The latents of `images` as decoded.
+        """
 
     @property
     def encoder_modules(self) -> Sequence[nn.Module]:
@@ -96,7 +101,12 @@ class Factorized(Bottleneck):
     def fit(self, images: Tensor, bits: float) -> Tensor:
         """See `Bottleneck.fit`."""
         self._reset()
-        return fit_bottleneck(self.layer, images, bits)
+        mix_gdns(self.layer)
+        with torch.no_grad():
+            rounded = fit_factorized(self.encoder, self.codec.modules[0], images, bits)
+            last: Any = self.decoder[-1]
+            last.weight.div_(self.decoder(rounded).std())
+        return rounded
 
 
 class MeanScale(Bottleneck):
