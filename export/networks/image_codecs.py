@@ -53,14 +53,13 @@ LOSSLESS = "lossless"
 _MIDDLE, _CONTRAST = 0.5, 0.2
 
 
-class FileCompressor(Network, Codec):
-    """A format of image files, without weights; both ends code with `splitwatt.engines.codecs`."""
+class FileCompressor(Codec):
+    """A format of image files; both ends code with `splitwatt.engines.codecs`."""
 
     def __init__(self, kind: str, rate: str | None) -> None:
         quality = None if rate in (None, LOSSLESS) else int(rate)  # type: ignore[arg-type]
         self._coding = Coding(kind, quality=quality)
         self._codec = open_codec(CodecSpec(kind, [], quality), [], _no_engine)
-        self.codec = self
 
     def coding(self) -> Coding:
         """See `Codec.coding`."""
@@ -74,17 +73,6 @@ class FileCompressor(Network, Codec):
         height, width = outputs["image"].shape[2:]
         made = self._codec.decode(self._codec.encode(board), (height, width))
         return {name: torch.from_numpy(array) for name, array in made.items()}
-
-    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
-        """Nothing to load."""
-        return []
-
-    def fit_random(self, photos: Sequence[Photo] = (), key: str = "") -> None:
-        """Nothing to fit."""
-
-    def parts(self) -> list[Part]:
-        """None."""
-        return []
 
 
 def _no_engine(name: str) -> Engine:
@@ -198,8 +186,11 @@ class InputCompression(Network):
     def __init__(
         self, compressor: FileCompressor | NeuralCompressor, inner: System, preprocess: Preprocess
     ) -> None:
-        self.compressor, self.system, self.codec = compressor, inner, compressor.codec
-        self.encoder_modules = compressor.encoder_modules
+        self.system, self.neural = inner, None
+        self.codec = compressor
+        if isinstance(compressor, NeuralCompressor):
+            self.neural, self.codec = compressor, compressor.codec
+            self.encoder_modules = compressor.encoder_modules
         with seeded(inner.name):
             self.inner = inner.build(None)
         self.fixed_size = self.inner.fixed_size
@@ -207,12 +198,14 @@ class InputCompression(Network):
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """Load the checkpoints `codec`, if the codec is neural, and `model`."""
-        self.compressor.load(states)
+        if self.neural:
+            self.neural.load(states)
         return self.inner.load({"model": states["model"]})
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
         """The model's own random weights, and the codec's."""
-        self.compressor.fit_random()
+        if self.neural:
+            self.neural.fit_random()
         with seeded(self.system.name):
             self.inner.fit_random(views(self.system.preprocess), self.system.name)
 
@@ -225,7 +218,7 @@ class InputCompression(Network):
         image = ports.image() if self._padded else part.inputs[0]
         part.inputs = (image, ports.VALID_SIZE) if whole.needs_size else (image,)
         part.module, part.placement = whole, "server"
-        return [*self.compressor.parts(), part]
+        return [*(self.neural.parts() if self.neural else ()), part]
 
 
 def compressor(name: str, rate: str | None) -> FileCompressor | NeuralCompressor:
