@@ -14,7 +14,6 @@ from compressai.zoo.image import cfgs, model_architectures
 from compressai.zoo.pretrained import load_pretrained
 from torch import Tensor, nn
 
-from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.manifest import CODECS, CodecSpec, Preprocess
 from splitwatt.engines.codecs import open_codec
 from splitwatt.export import ports
@@ -48,7 +47,6 @@ from splitwatt.export.weights.random_weights import (
     seeded,
 )
 
-LOSSLESS = "lossless"
 # Mean and deviation of what random weights decode to, about those of photographs in 0 to 1.
 _MIDDLE, _CONTRAST = 0.5, 0.2
 
@@ -57,9 +55,10 @@ class FileCompressor(Codec):
     """A format of image files; both ends code with `splitwatt.engines.codecs`."""
 
     def __init__(self, kind: str, rate: str | None) -> None:
-        quality = None if rate in (None, LOSSLESS) else int(rate)  # type: ignore[arg-type]
+        quality = None if rate in (None, "lossless") else int(rate)  # type: ignore[arg-type]
         self._coding = Coding(kind, quality=quality)
-        self._codec = open_codec(CodecSpec(kind, [], quality), [], _no_engine)
+        no_engines: dict[str, Any] = {}
+        self._codec = open_codec(CodecSpec(kind, [], quality), [], no_engines.__getitem__)
 
     def coding(self) -> Coding:
         """See `Codec.coding`."""
@@ -73,10 +72,6 @@ class FileCompressor(Codec):
         height, width = outputs["image"].shape[2:]
         made = self._codec.decode(self._codec.encode(board), (height, width))
         return {name: torch.from_numpy(array) for name, array in made.items()}
-
-
-def _no_engine(name: str) -> Engine:
-    raise KeyError(name)
 
 
 class NeuralCompressor(Network):
