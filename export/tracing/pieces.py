@@ -20,8 +20,10 @@ from splitwatt.device_configs.errors import ExportError
 from splitwatt.device_configs.files import sha256_file, write_atomic
 from splitwatt.device_configs.targets import Target
 from splitwatt.engines.bundle import manifest as manifest_parts
+from splitwatt.engines.bundle.arrays import unpacked_bytes
 from splitwatt.engines.bundle.manifest import Port
-from splitwatt.export.compat import Piece, Report, fit
+from splitwatt.engines.rangecoder import Tables
+from splitwatt.export.compat.fit import Piece, fit
 from splitwatt.export.compat.macs import PRODUCTS, macs_of, sized
 from splitwatt.export.compat.view import opset_of, shape_of, type_name
 from splitwatt.export.spec import Part
@@ -51,7 +53,7 @@ class Placed:
 
     pieces: tuple[Piece, ...]
     feeds: tuple[Arrays, ...]
-    report: Report
+    report: manifest_parts.PartFit
 
 
 def place(model: onnx.ModelProto, part: Part, target: Target, runs: Sequence[Run]) -> Placed:
@@ -137,6 +139,14 @@ def write_piece(
         with_coder=None,
         strips=strips_of(piece.model, target.encoder_memory_mb) if on_board else None,
         largest=dict(piece.largest) or None,
+    )
+
+
+def write_tables(path: Path, tables: Tables) -> manifest_parts.TablesFile:
+    """Write entropy tables; their entry in the manifest."""
+    tables.save(str(path))
+    return manifest_parts.TablesFile(
+        path.name, sha256_file(str(path)), tables.id, unpacked_bytes(str(path))
     )
 
 

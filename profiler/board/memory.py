@@ -4,7 +4,8 @@ import threading
 from typing import Any, List, Optional
 
 from splitwatt.device_configs.input.small_files import table_bytes
-from splitwatt.profiler.board.gpu_memory import GpuMemory
+from splitwatt.profiler.board.gpu import GpuMemory
+from splitwatt.profiler.records.blocks import Block, Memory
 
 PERIOD_S = 0.1
 SOURCE_PROCESS = "VmHWM"
@@ -64,6 +65,30 @@ class BoardMeter:
         self._stop.set()
         self._thread.join()
         self._gpu.close()
+
+    def record(
+        self, block: Block, alone: bool, process_peak_bytes: Optional[int], of: str = ""
+    ) -> Memory:
+        """The peaks during a block; those of the board only where no server shares its memory.
+
+        Args:
+            block: what ran.
+            alone: whether the server is on another machine.
+            process_peak_bytes: what the block's process says of itself; None: nothing.
+            of: added to the source of that figure.
+        """
+        sources = [SOURCE_PROCESS + of] + ([SOURCE_BOARD] if alone else [])
+        sources += ["GPU: %s" % self.source] if self.source else []
+        return Memory(
+            block.config,
+            block.backend,
+            block.id,
+            larger(process_peak_bytes, self.process_peak_bytes),
+            self.peak_bytes if alone else None,
+            "; ".join(sources),
+            self.gpu_process_peak_bytes,
+            self.gpu_peak_bytes if alone else None,
+        )
 
     def _watch(self) -> None:
         while not self._stop.wait(self._period_s):

@@ -56,7 +56,7 @@ class _Recent:
     """A value's last measurements, or what the policy says before there are any."""
 
     def __init__(self, first: Optional[float]) -> None:
-        self._first = first
+        self._first = first or 0.0
         self._values: Deque[float] = deque(maxlen=_KEPT_FOR_LARGEST)
 
     def add(self, value: float) -> None:
@@ -64,13 +64,11 @@ class _Recent:
 
     @property
     def value(self) -> float:
-        return (
-            quantile(list(self._values)[-_KEPT:], _HIGH) if self._values else (self._first or 0.0)
-        )
+        return quantile(list(self._values)[-_KEPT:], _HIGH) if self._values else self._first
 
     @property
     def largest(self) -> float:
-        return max(self._values) if self._values else (self._first or 0.0)
+        return max(self._values, default=self._first)
 
 
 class Controller:
@@ -80,6 +78,10 @@ class Controller:
         points: best first.
         local: of each point whether it needs no server.
         deadline_s: from capture to answer; None: the first point that can run is always chosen.
+
+    Attributes:
+        board, server, bytes: of each point, what it takes on the board and on the server (s), and how
+            large its requests are; to which what was measured is added.
     """
 
     def __init__(
@@ -89,9 +91,9 @@ class Controller:
         self.deadline_s = deadline_s
         self.server_there = True
         self.rate_kbit_s: Optional[float] = None
-        self._board = [_Recent(point.board_s) for point in points]
-        self._server = [_Recent(point.server_s) for point in points]
-        self._bytes = [_Recent(point.wire_bytes) for point in points]
+        self.board = [_Recent(point.board_s) for point in points]
+        self.server = [_Recent(point.server_s) for point in points]
+        self.bytes = [_Recent(point.wire_bytes) for point in points]
         self._rates: Deque[float] = deque(maxlen=_KEPT_RATES)
         self._base_s = 0.0
         self._current: Optional[int] = None
@@ -101,40 +103,17 @@ class Controller:
         # The lowest rate since a change up did not last.
         self._flapped, self._lowest_kbit_s = False, float("inf")
 
-    def board_s(self, index: int) -> float:
-        """What a point takes on the board."""
-        return self._board[index].value
-
-    def transfer_s(self, index: int) -> float:
-        """What a point's request takes on the link."""
-        return self.carry_s(self._bytes[index].value)
-
     def carry_s(self, size: float) -> float:
         """What so many bytes take on the link."""
         size_s = 8e-3 * size / self.rate_kbit_s if self.rate_kbit_s else 0.0
         return min(self._base_s + size_s, _MOST_S)
 
-    def server_s(self, index: int) -> float:
-        """What a point takes on the server."""
-        return self._server[index].value
-
-    def saw_board(self, index: int, seconds: float) -> None:
-        """A point took so long on the board."""
-        self._board[index].add(seconds)
-
-    def saw_transfer(
-        self, index: int, size: int, seconds: float, server_s: Optional[float]
-    ) -> None:
+    def saw_transfer(self, index: int, size: int, seconds: float, server_s: float) -> None:
         """A point's request of so many bytes took so long on the link, and then on the server."""
-        self._bytes[index].add(size)
-        if server_s is not None:
-            self._server[index].add(server_s)
+        self.bytes[index].add(size)
+        self.server[index].add(server_s)
         self._base_s = min(self._base_s, seconds)
         self._saw_rate(8e-3 * size / max(1e-5, seconds - self._base_s))
-
-    def saw_size(self, index: int, size: int) -> None:
-        """A point's request has so many bytes."""
-        self._bytes[index].add(size)
 
     def saw_progress(self, bytes_per_s: float) -> None:
         """A request that is not through yet went at this rate so far."""
@@ -148,10 +127,6 @@ class Controller:
         self._base_s = max(0.0, small[1] - 8e-3 * small[0] / rate)
         self._rates.clear()
         self._saw_rate(rate)
-
-    def saw_server(self, index: int, seconds: float) -> None:
-        """A point's request is at the server for so long already."""
-        self._server[index].add(seconds)
 
     def lost(self) -> None:
         """The server does not answer."""
@@ -176,16 +151,18 @@ class Controller:
         if len(self._rates) == _KEPT_RATES:
             self._lowest_kbit_s = min(self._lowest_kbit_s, median_kbit_s)
 
-    def predicted_s(self, index: int, wait_s: Tuple[float, float] = FREE) -> float:
-        """From now to the answer of a frame, where link and server are busy for `wait_s`."""
-        return self._predicted_s(index, self._bytes[index].value, wait_s)
-
-    def _predicted_s(self, index: int, size: float, wait_s: Tuple[float, float]) -> float:
-        board_s = self.board_s(index)
+    def predicted_s(
+        self, index: int, wait_s: Tuple[float, float] = FREE, size: Optional[float] = None
+    ) -> float:
+        """From now to the answer of a frame, where link and server are busy for `wait_s`; of a request
+        of `size` bytes, or else of the point's usual ones.
+        """
+        board_s = self.board[index].value
         if self.local[index]:
             return board_s
-        arrives_s = max(board_s, wait_s[0]) + self.carry_s(size)
-        return max(arrives_s, wait_s[1]) + self.server_s(index)
+        carried_s = self.carry_s(self.bytes[index].value if size is None else size)
+        arrives_s = max(board_s, wait_s[0]) + carried_s
+        return max(arrives_s, wait_s[1]) + self.server[index].value
 
     def choose(
         self, now_s: float, age_s: float = 0.0, wait_s: Tuple[float, float] = FREE
@@ -224,7 +201,7 @@ class Controller:
             self._current = next((i for i in meets if i > current), meets[-1])
         sure = [
             i for i in meets if i < (self._current or 0)
-            and self._predicted_s(i, self._bytes[i].largest, wait_s) <= up_s
+            and self.predicted_s(i, wait_s, self.bytes[i].largest) <= up_s
         ]  # fmt: skip
         self._better_since = {i: self._better_since.get(i, now_s) for i in sure}
         rose = not self._flapped or (self.rate_kbit_s or 0.0) > _CLEARLY * self._lowest_kbit_s
@@ -238,13 +215,10 @@ class Controller:
 
     def _fell(self, now_s: float) -> None:
         """A change down: soon after one up, the next one up waits longer."""
-        self._flapped, self._lowest_kbit_s = (
-            now_s - self._last_up_s < LONGEST_UP_AFTER_S,
-            float("inf"),
-        )
-        self._up_after_s = (
-            min(4 * self._up_after_s, LONGEST_UP_AFTER_S) if self._flapped else UP_AFTER_S
-        )
+        self._flapped = now_s - self._last_up_s < LONGEST_UP_AFTER_S
+        self._lowest_kbit_s = float("inf")
+        longer_s = min(4 * self._up_after_s, LONGEST_UP_AFTER_S)
+        self._up_after_s = longer_s if self._flapped else UP_AFTER_S
 
     def _made(self, index: int, why: str, wait_s: Tuple[float, float]) -> Choice:
         return Choice(index, why, self.predicted_s(index, wait_s), self.rate_kbit_s)

@@ -7,11 +7,21 @@ import re
 import signal
 import sys
 import threading
-from contextlib import ExitStack, closing
-from typing import Any, Callable, Dict, List, Optional
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from splitwatt.device_configs.cli import note, number, parser, whole
 from splitwatt.device_configs.errors import UsageError
+from splitwatt.device_configs.names import check_known
+from splitwatt.engines.backends import BACKENDS
+from splitwatt.profiler.client.flags import add_server_flags, endpoint_of
+from splitwatt.profiler.deploy.answers import Video, line_of, picture_of
+from splitwatt.profiler.deploy.flow import Flow, Result
+from splitwatt.profiler.deploy.policy import Point, Policy, read_policy
+from splitwatt.profiler.deploy.record import Record
+from splitwatt.profiler.deploy.runnable import Runnable, Runnables
+from splitwatt.profiler.deploy.sources import open_source
+from splitwatt.profiler.deploy.view import View
 
 EXAMPLE = "splitwatt run --source /dev/video0 --policy policy.yaml --server http://10.0.0.2:8080"
 # Answers that wait to be written.
@@ -20,8 +30,6 @@ _WAITING = 64
 
 def run(argv: List[str]) -> int:
     """Run frames through board and server; a line of JSON an answer."""
-    from splitwatt.profiler.client.flags import add_server_flags, endpoint_of
-
     arguments = parser("run", "Run a camera's or a video's frames through board and server; "
                        "print each answer as a line of JSON.", EXAMPLE)  # fmt: skip
     add = arguments.add_argument
@@ -40,13 +48,6 @@ def run(argv: List[str]) -> int:
     options = arguments.parse_args(argv)
     policy = _policy(options)
 
-    from splitwatt.profiler.deploy.answers import Video
-    from splitwatt.profiler.deploy.flow import Flow
-    from splitwatt.profiler.deploy.record import Record
-    from splitwatt.profiler.deploy.runnable import Runnables
-    from splitwatt.profiler.deploy.sources import open_source
-    from splitwatt.profiler.deploy.view import View
-
     endpoint = endpoint_of(options)
     with ExitStack() as opened:
         source = opened.enter_context(closing(open_source(options.source, options.fps)))
@@ -60,9 +61,8 @@ def run(argv: List[str]) -> int:
             record = opened.enter_context(Record(options.out, policy, points, source, needed))
             record.flow, outlets.record = flow, record
         if options.view is not None:
-            outlets.view = opened.enter_context(
-                closing(View(options.view, points, flow.counts.to_json))
-            )
+            view = View(options.view, points, flow.counts)
+            outlets.view = opened.enter_context(closing(view))
             note("the live picture is at %s" % outlets.view.url)
         with _stopping(flow):
             outlets.start()
@@ -73,11 +73,7 @@ def run(argv: List[str]) -> int:
     return _end(flow, options)
 
 
-def _policy(options: Any) -> Any:
-    from splitwatt.device_configs.names import check_known
-    from splitwatt.engines.backends import BACKENDS
-    from splitwatt.profiler.deploy.policy import Point, Policy, read_policy
-
+def _policy(options: Any) -> Policy:
     if (options.bundle is None) == (options.policy is None):
         raise UsageError("give either --bundle or --policy", "example: " + EXAMPLE)
     if options.policy is not None:
@@ -91,7 +87,7 @@ def _policy(options: Any) -> Any:
     return Policy((Point(name.lstrip("0123456789_-")[:32] or "bundle", options.bundle, backend),))
 
 
-def _end(flow: Any, options: Any) -> int:
+def _end(flow: Flow, options: Any) -> int:
     counts: Dict[str, int] = flow.counts.to_json()
     if options.json:
         print(json.dumps({"summary": counts}), flush=True)
@@ -111,23 +107,25 @@ def _end(flow: Any, options: Any) -> int:
     return 1 if counts["failed"] or not counts["answered"] else 0
 
 
-class _stopping:  # noqa: N801
-    """While it is entered, SIGINT and SIGTERM end the flow in order; a second one at once."""
+@contextmanager
+def _stopping(flow: Flow) -> Iterator[None]:
+    """In it, SIGINT and SIGTERM end the flow in order; a second one at once."""
+    before: Dict[int, Any] = {}
 
-    def __init__(self, flow: Any) -> None:
-        self._flow = flow
+    def restore() -> None:
+        for number_, handler in before.items():
+            signal.signal(number_, handler)
 
-    def __enter__(self) -> None:
-        self._before = [(n, signal.signal(n, self._stop)) for n in (signal.SIGINT, signal.SIGTERM)]
+    def stop(received: int, frame: Any) -> None:
+        flow.stop()
+        restore()
 
-    def _stop(self, received: int, frame: Any) -> None:
-        self._flow.stop()
-        for number_, before in self._before:
-            signal.signal(number_, before)
-
-    def __exit__(self, *error: Any) -> None:
-        for number_, before in self._before:
-            signal.signal(number_, before)
+    for number_ in (signal.SIGINT, signal.SIGTERM):
+        before[number_] = signal.signal(number_, stop)
+    try:
+        yield
+    finally:
+        restore()
 
 
 class _Outlets:
@@ -136,19 +134,19 @@ class _Outlets:
     `on_error` is called when something could not be written: nobody would see further answers.
     """
 
-    def __init__(self, points: Any, video: Any) -> None:
-        self.view: Any = None
-        self.record: Any = None
+    def __init__(self, points: List[Runnable], video: Optional[Video]) -> None:
+        self.view: Optional[View] = None
+        self.record: Optional[Record] = None
         self.on_error: Callable[[], None] = lambda: None
         self._points, self._video = points, video
-        self._queue: "queue.Queue[Any]" = queue.Queue(_WAITING)
+        self._queue: "queue.Queue[Optional[Result]]" = queue.Queue(_WAITING)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._error: Optional[BaseException] = None
 
     def start(self) -> None:
         self._thread.start()
 
-    def put(self, result: Any) -> None:
+    def put(self, result: Result) -> None:
         if self._error is None:
             self._queue.put(result)
 
@@ -177,14 +175,12 @@ class _Outlets:
                     self._error = error
                     self.on_error()
 
-    def _write(self, result: Any) -> None:
-        from splitwatt.profiler.deploy.answers import line_of, picture_of
-
+    def _write(self, result: Result) -> None:
         sys.stdout.write(json.dumps(line_of(result, self._points), allow_nan=False) + "\n")
         sys.stdout.flush()
         if self.record is not None:
             self.record.add(result)
         if self.view is not None:
-            self.view.newest.put(result)
+            self.view.put(result)
         if self._video is not None:
             self._video.add(result.frame.captured_s, picture_of(result, self._points))

@@ -8,12 +8,16 @@ model, a frame whose answer is not there in time is answered by it before the de
 
 import threading
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+import numpy as np
 
 from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import ServerError, SplitwattError
 from splitwatt.engines.photos import default_photos
 from splitwatt.engines.pipeline.image import decode_image
+from splitwatt.engines.pipeline.pipeline import Outcome
+from splitwatt.engines.pipeline.pipeline import Request as BoardRequest
 from splitwatt.engines.pipeline.postprocess import Answer
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
@@ -23,7 +27,9 @@ from splitwatt.profiler.deploy.policy import Policy
 from splitwatt.profiler.deploy.probe import Prober
 from splitwatt.profiler.deploy.runnable import Runnable
 from splitwatt.profiler.deploy.sources import Frame, Source
+from splitwatt.profiler.execute.block.system import of_round_trip
 from splitwatt.profiler.infer.deployed import read_answer
+from splitwatt.profiler.records.sample import Request
 
 # Requests that may be on their way or at the server.
 _MOST_IN_FLIGHT = 3
@@ -42,47 +48,38 @@ _CLOCKS_S = 0.01
 _TOO_SLOW = "the link or the server is too slow by far"
 
 
-class Result(NamedTuple):
-    """What became of a frame that was taken.
+class Result:
+    """A frame that was taken, and what became of it.
 
     Attributes:
-        frame: it.
-        choice: what was chosen for it, and from what predictions.
-        at: index of the point that answered; the choice's own, or that of the local model.
+        choice: what was chosen for the frame, and from what predictions.
+        at: index of the point that answers; the choice's own, or that of the local model.
         answer: None where the frame failed.
         error: why it failed.
         started_s, ended_s: on the monotonic clock: when work on it began, when its answer was there.
-        stages: seconds by name, of the point that answered.
-        request: of one that was sent: `Sent`; None where nothing was.
-        hedged: the server's answer was not there in time, and the local model gave this one.
+        stages: seconds by name, of the point that answers.
+        request: the one that was answered; None where nothing was.
+        hedged: the server's answer was not there in time, and the local model gives this one.
     """
 
-    frame: Frame
-    choice: Choice
-    at: int
-    answer: Optional[Answer]
-    error: Optional[str]
-    started_s: float
-    ended_s: float
-    stages: Dict[str, float]
-    request: Optional["Sent"]
-    hedged: bool
+    def __init__(self, frame: Frame, choice: Choice, started_s: float) -> None:
+        self.frame, self.choice = frame, choice
+        self.started_s = self.ended_s = started_s
+        self.at = self.index = choice.at or 0  # `index` stays: the point whose request is sent
+        self.answer: Optional[Answer] = None
+        self.error: Optional[str] = None
+        self.stages: Dict[str, float] = {}
+        self.request: Optional[Request] = None
+        self.hedged = self.answered = False
+        self.payload_bytes = 0
+        self.failed: Optional[str] = None  # why the server will not answer it
+        self.submitted_s = self.expected_s = started_s  # when its answer is expected
+        self.hedge_at_s: Optional[float] = None
 
     @property
     def latency_s(self) -> float:
         """From its capture to its answer."""
         return self.ended_s - self.frame.captured_s
-
-
-class Sent(NamedTuple):
-    """A request that was sent; bytes, and times on the board's and the server's monotonic clock."""
-
-    payload_bytes: int
-    wire_up_bytes: int
-    wire_down_bytes: int
-    sent_s: Optional[float]
-    received_s: Optional[float]
-    server_at_s: Optional[float]
 
 
 class Counts:
@@ -93,32 +90,21 @@ class Counts:
         self.dropped_for_newer = self.dropped_late = self.dropped_without_server = 0
         self.switches = self.in_time = 0
 
+    @property
+    def dropped(self) -> int:
+        """All that were dropped."""
+        return self.dropped_for_newer + self.dropped_late + self.dropped_without_server
+
     def to_json(self) -> Dict[str, int]:
         """Name -> count."""
         return dict(vars(self))
 
 
-class _Job:
-    def __init__(self, frame: Frame, choice: Choice, started_s: float) -> None:
-        self.frame, self.choice, self.started_s = frame, choice, started_s
-        self.index = choice.at or 0
-        self.stages: Dict[str, float] = {}
-        self.payload_bytes = 0
-        self.answered = False
-        self.failed: Optional[str] = None  # why the server will not answer it
-        self.expected_s = started_s  # when its answer is expected
-        self.submitted_s = started_s
-        self.hedge_at_s: Optional[float] = None
-
-
 class Flow:
     """Runs a source's frames until it ends or `stop` is called.
 
-    Args:
-        policy: what may run.
-        points: its points, opened.
-        endpoint: of the server; None where no point needs one.
-        sink: called with each result, in the thread that has it.
+    `sink` is called with each result, in the thread that has it; without an endpoint no point needs the
+    server.
     """
 
     def __init__(
@@ -137,7 +123,7 @@ class Flow:
         self._deadline_s = policy.deadline_s
         self._changed = threading.Condition()
         self._slot: Optional[Frame] = None
-        self._flying: List[_Job] = []
+        self._flying: List[Result] = []
         self._ended = False
         self._link_free_s = 0.0
         self._last: Optional[int] = None
@@ -168,12 +154,9 @@ class Flow:
             self._work(source)
         finally:
             source.stopped = True
-            if self._prober is not None:
-                self._prober.close()
-            if self._stream is not None:
-                self._stream.close()
-            if self._client is not None:
-                self._client.close()
+            for part in (self._prober, self._stream, self._client):
+                if part is not None:
+                    part.close()
         if self._error is not None:
             raise self._error
 
@@ -215,7 +198,6 @@ class Flow:
         ended_s: Optional[float] = None
         last_frame_s = time.monotonic()
         while True:
-            late: Optional[_Job] = None
             frame: Optional[Frame] = None
             with self._changed:
                 now = time.monotonic()
@@ -225,7 +207,10 @@ class Flow:
                     return
                 if ended_s is not None and now > ended_s + _GRACE_S:
                     return
-                late = self._overdue(now)
+                due = (j for j in self._flying if j.hedge_at_s is not None and j.hedge_at_s <= now)
+                late = next(due, None)
+                if late is not None:
+                    late.hedge_at_s = None
                 wait_s = self._ready_in(now)
                 if late is None and self._slot is not None and wait_s <= 0:
                     frame, self._slot = self._slot, None
@@ -252,7 +237,7 @@ class Flow:
         free_s = self._link_free_s if self._stream.sending else now
         if len(self._flying) >= _MOST_IN_FLIGHT - 1:
             free_s = max(free_s, self._flying[0].expected_s)
-        return free_s - now - self.controller.board_s(self._flying[-1].index)
+        return free_s - now - self.controller.board[self._flying[-1].index].value
 
     def _frame(self, frame: Frame) -> None:
         """Choose for a frame, and answer it or send its request."""
@@ -271,60 +256,62 @@ class Flow:
             if self._last is not None and self._last != choice.at:
                 self.counts.switches += 1
             self._last = choice.at
-        job = _Job(frame, choice, now)
+        job = Result(frame, choice, now)
         if self._points[job.index].local:
             self._answer_here(job, job.index, False)
         else:
             self._send(job)
 
-    def _send(self, job: _Job) -> None:
-        point = self._points[job.index]
+    def _send(self, job: Result) -> None:
+        assert self._stream is not None  # for the type checker
         try:
-            request = point.request(job.frame.rgb)
+            request, data = self._request(job.index, job.frame.rgb)
         except SplitwattError as error:
-            self._emit(job, job.index, None, str(error), {}, None, False)
+            self._emit(job, str(error))
             return
-        assert self._client is not None and self._stream is not None  # for the type checker
-        data = self._client.request(point.model, request.payload, request.sizes.tolist())
         job.stages, job.payload_bytes = dict(request.stages), len(request.payload)
         now = time.monotonic()
         with self._changed:
             control = self.controller
-            control.saw_board(job.index, now - job.started_s)
-            control.saw_size(job.index, len(data))
+            control.board[job.index].add(now - job.started_s)
+            control.bytes[job.index].add(len(data))
             job.submitted_s = now
             sends_s = max(now, self._link_free_s) if self._flying else now
             self._link_free_s = sends_s + control.carry_s(len(data))
             last_s = self._flying[-1].expected_s if self._flying else 0.0
-            job.expected_s = max(self._link_free_s, last_s) + control.server_s(job.index)
+            job.expected_s = max(self._link_free_s, last_s) + control.server[job.index].value
             job.hedge_at_s = self._hedge_at(job)
             self._flying.append(job)
         self._stream.submit(job, data)
 
-    def _hedge_at(self, job: _Job) -> Optional[float]:
+    def _request(self, index: int, rgb: np.ndarray) -> Tuple[BoardRequest, bytes]:
+        """A frame's request by a point that needs the server, and the HTTP request that carries it."""
+        point = self._points[index]
+        assert self._client is not None  # for the type checker
+        request = point.pipeline.run(rgb)
+        assert isinstance(request, BoardRequest)  # for the type checker
+        sizes = request.sizes.tolist()
+        return request, self._client.request(point.model, request.payload, sizes)
+
+    def _hedge_at(self, job: Result) -> Optional[float]:
         """When the local model must begin, to answer in time; without one, when to give up."""
         local = self._local()
         if self._deadline_s is None or local is None:
             return job.frame.captured_s + max(_GIVE_UP_S, 3 * (self._deadline_s or 0.0))
-        before_s = _HEDGE * self.controller.board_s(local) + self.controller.board_s(job.index)
+        board = self.controller.board
+        before_s = _HEDGE * board[local].value + board[job.index].value
         return max(job.submitted_s, job.frame.captured_s + self._deadline_s - before_s)
 
     def _local(self) -> Optional[int]:
         """The best local point that is in time, or else the fastest; None without any."""
         local = [i for i, p in enumerate(self._points) if p.local]
         limit_s = 0.5 * (self._deadline_s or 0.0)
-        quick = [i for i in local if self.controller.board_s(i) <= limit_s]
-        able = quick or sorted(local, key=self.controller.board_s)
+        board = self.controller.board
+        quick = [i for i in local if board[i].value <= limit_s]
+        able = quick or sorted(local, key=lambda i: board[i].value)
         return able[0] if able else None
 
-    def _overdue(self, now: float) -> Optional[_Job]:
-        for job in self._flying:
-            if job.hedge_at_s is not None and job.hedge_at_s <= now:
-                job.hedge_at_s = None
-                return job
-        return None
-
-    def _hedge(self, job: _Job) -> None:
+    def _hedge(self, job: Result) -> None:
         """Answer a frame here whose server's answer is missing, and learn from that."""
         assert self._stream is not None  # for the type checker
         if job.failed or self._stream.cancel(job):
@@ -338,12 +325,11 @@ class Flow:
             job.answered = True
         local = self._local()
         if local is None:
-            self._emit(job, job.index, None, job.failed or "the server gave no answer in time",
-                       job.stages, None, False)  # fmt: skip
+            self._emit(job, job.failed or "the server gave no answer in time")
         else:
             self._answer_here(job, local, True)
 
-    def _wait_for(self, job: _Job, stream: Stream) -> None:
+    def _wait_for(self, job: Result, stream: Stream) -> None:
         """A request goes on although its answer will be late; drop it where that has no end."""
         limit_s = 2 * (self._deadline_s or _GIVE_UP_S)
         progress = stream.progress()
@@ -351,31 +337,34 @@ class Flow:
             since_s = time.monotonic() - job.submitted_s
             if progress is not None and progress[0] is job:
                 self.controller.saw_progress(progress[1])
-                stuck = self.controller.transfer_s(job.index) > limit_s
+                size = self.controller.bytes[job.index].value
+                stuck = self.controller.carry_s(size) > limit_s
             else:
-                self.controller.saw_server(job.index, since_s)
+                self.controller.server[job.index].add(since_s)
                 stuck = since_s > limit_s
             job.hedge_at_s = time.monotonic() + limit_s
         if stuck:
             stream.abort(_TOO_SLOW)
 
-    def _answer_here(self, job: _Job, index: int, hedged: bool) -> None:
+    def _answer_here(self, job: Result, index: int, hedged: bool) -> None:
+        job.at, job.hedged = index, hedged
         started_s = time.monotonic()
         try:
-            answer, stages, payload = self._points[index].answer(job.frame.rgb)
+            outcome = self._points[index].pipeline.run(job.frame.rgb)
         except SplitwattError as error:
-            self._emit(job, index, None, str(error), {}, None, hedged)
+            self._emit(job, str(error))
             return
+        assert isinstance(outcome, Outcome)  # for the type checker
         with self._changed:
-            self.controller.saw_board(index, time.monotonic() - started_s)
+            self.controller.board[index].add(time.monotonic() - started_s)
         if hedged:
             job.started_s = started_s
-        job.payload_bytes = len(payload or b"")
-        self._emit(job, index, answer, None, stages, None, hedged)
+        job.payload_bytes, job.stages = len(outcome.payload or b""), outcome.stages
+        self._emit(job, None, outcome.answer)
 
     def _exchanged(self, one: Exchanged) -> None:
         """A request has ended; called by the stream's thread."""
-        job: _Job = one.tag
+        job: Result = one.tag
         try:
             assert self._client is not None  # for the type checker
             if one.answer is None:
@@ -399,25 +388,21 @@ class Flow:
             way_s = (one.acknowledged_s or one.received_s) - sent_s
             if server_s is not None:  # an acknowledgement may be delayed
                 way_s = min(way_s, max(1e-5, trip_s - server_s))
-            self.controller.saw_transfer(
-                job.index, one.up_bytes, way_s, max(0.0, trip_s - way_s)
-            )  # fmt: skip
+            there_s = max(0.0, trip_s - way_s)
+            self.controller.saw_transfer(job.index, one.up_bytes, way_s, there_s)
             first = not job.answered
             job.answered = True
             self._changed.notify_all()
         if not first:
             return
-        stages = dict(job.stages)
-        stages.update({"server." + name: seconds for name, seconds in times.stages.items()})
-        if server_s is not None:
-            stages["server.other"] = max(0.0, server_s - known_s)
-            known_s = max(known_s, server_s)
-        stages["network"] = max(0.0, trip_s - known_s)
-        sent = Sent(job.payload_bytes, one.up_bytes, one.down_bytes, one.sent_s, one.received_s,
-                    times.at_s)  # fmt: skip
-        self._emit(job, job.index, answer, None, stages, sent, False)
+        job.stages = dict(job.stages, **of_round_trip(times.stages, server_s, trip_s))
+        sent = Request(
+            self._points[job.index].model, job.payload_bytes, one.up_bytes, one.down_bytes, None, 1,
+            one.sent_s, one.received_s, times.at_s, None,
+        )  # fmt: skip
+        self._emit(job, None, answer, sent)
 
-    def _without_answer(self, job: _Job, one: Exchanged, error: SplitwattError) -> None:
+    def _without_answer(self, job: Result, one: Exchanged, error: SplitwattError) -> None:
         gone = one.answer is None or one.answer.status in _NOT_FOR_US
         with self._changed:
             if job in self._flying:
@@ -434,30 +419,24 @@ class Flow:
         if self._prober is not None and gone:
             self._prober.wake(str(error))
         if not there:
-            self._emit(job, job.index, None, str(error), job.stages, None, False)
+            self._emit(job, str(error))
 
     def _emit(
-        self,
-        job: _Job,
-        index: int,
-        answer: Optional[Answer],
-        error: Optional[str],
-        stages: Dict[str, float],
-        sent: Optional[Sent],
-        hedged: bool,
-    ) -> None:
-        result = Result(job.frame, job.choice, index, answer, error, job.started_s,
-                        time.monotonic(), stages, sent, hedged)  # fmt: skip
+        self, job: Result, error: Optional[str], answer: Optional[Answer] = None,
+        sent: Optional[Request] = None,
+    ) -> None:  # fmt: skip
+        job.answer, job.error, job.request = answer, error, sent
+        job.ended_s = time.monotonic()
         with self._changed:
             if error is None:
                 self.counts.answered += 1
-                self.fastest_s = min(result.latency_s, self.fastest_s or result.latency_s)
-                self.counts.hedged += hedged
-                late = self._deadline_s is not None and result.latency_s > self._deadline_s
+                self.fastest_s = min(job.latency_s, self.fastest_s or job.latency_s)
+                self.counts.hedged += job.hedged
+                late = self._deadline_s is not None and job.latency_s > self._deadline_s
                 self.counts.in_time += not late
             else:
                 self.counts.failed += 1
-        self._sink(result)
+        self._sink(job)
 
     def _check_deadline(self) -> None:
         """Say by how much the fastest configuration is expected to miss the deadline, if it is."""
@@ -478,13 +457,8 @@ class Flow:
             for _ in range(2):
                 started_s = time.monotonic()
                 if point.local:
-                    point.answer(rgb)
+                    point.pipeline.run(rgb)
                 else:
-                    request = point.request(rgb)
-                    assert self._client is not None  # for the type checker
-                    data = self._client.request(
-                        point.model, request.payload, request.sizes.tolist()
-                    )
-                    self.controller.saw_size(index, len(data))
+                    self.controller.bytes[index].add(len(self._request(index, rgb)[1]))
                 took_s = time.monotonic() - started_s
-            self.controller.saw_board(index, took_s)
+            self.controller.board[index].add(took_s)

@@ -1,44 +1,27 @@
 """The points of a policy made runnable: a frame becomes an answer here, or a request to the server."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
-
-import numpy as np
+from typing import List, NamedTuple, Union
 
 from splitwatt.device_configs.errors import UsageError
-from splitwatt.engines.backends.closing import Closing
+from splitwatt.engines.backends.base import Closing
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.pipeline.pipeline import BoardPipeline, LocalPipeline, Request, WholePipeline
-from splitwatt.engines.pipeline.postprocess import Answer
-from splitwatt.engines.pipeline.store import EngineStore
+from splitwatt.engines.pipeline.chain import EngineStore
+from splitwatt.engines.pipeline.pipeline import BoardPipeline, WholePipeline
 from splitwatt.profiler.deploy.policy import Point, Policy
 
 
 class Runnable(NamedTuple):
-    """A point with its engines on this board; `local`: it needs no server."""
+    """A point with its engines on this board: whole, or (not `local`) its requests to the server."""
 
     point: Point
     bundle: Bundle
     local: bool
-    pipeline: Any
+    pipeline: Union[WholePipeline, BoardPipeline]
 
     @property
     def model(self) -> str:
         """The model's name."""
         return self.bundle.manifest.model
-
-    def answer(self, rgb: np.ndarray) -> Tuple[Answer, Dict[str, float], Optional[bytes]]:
-        """Of a local point: a frame's answer, its stages in seconds, and the codec's bytes where the
-        server's parts run here too.
-        """
-        outcome = self.pipeline.run(rgb)
-        if isinstance(self.pipeline, LocalPipeline):
-            return outcome[0], outcome[1], None
-        return outcome.answer, outcome.stages, outcome.payload
-
-    def request(self, rgb: np.ndarray) -> Request:
-        """Of a point that needs the server: what is to be sent of a frame."""
-        result: Request = self.pipeline.run(rgb)
-        return result
 
 
 class Runnables(Closing):
@@ -55,7 +38,6 @@ class Runnables(Closing):
 
     def __init__(self, policy: Policy, server: bool) -> None:
         self._store = EngineStore()
-        self._whole: List[WholePipeline] = []
         self.points: List[Runnable] = []
         try:
             for point in policy.points:
@@ -65,24 +47,19 @@ class Runnables(Closing):
             raise
 
     def _open(self, point: Point, server: bool, single: bool) -> Runnable:
-        bundle = Bundle.open(point.bundle, None if not server else "board")
-        backend = point.backend
-        if not bundle.manifest.split:
-            local = LocalPipeline(bundle, backend, None, self._store)
-            return Runnable(point, bundle, True, local)
-        if server:
-            board = BoardPipeline(bundle, backend, None, self._store)
+        bundle = Bundle.open(point.bundle, "board" if server else None)
+        if server and bundle.manifest.split:
+            board = BoardPipeline(bundle, point.backend, None, self._store)
             return Runnable(point, bundle, False, board)
-        if not single:
+        if bundle.manifest.split and not single:
             raise UsageError(
                 "the policy's %s needs a server, and none is named" % point.config,
                 "add --server URL",
             )
-        self._whole.append(WholePipeline(bundle, backend))
-        return Runnable(point, bundle, True, self._whole[0])
+        return Runnable(point, bundle, True, WholePipeline(bundle, point.backend))
 
     def close(self) -> None:
         """Close every engine."""
+        for point in self.points:
+            point.pipeline.close()
         self._store.close()
-        for pipeline in self._whole:
-            pipeline.close()

@@ -17,15 +17,8 @@ _LIMIT_BYTES = 64 << 20
 _REMEDY = "move it away, or give another --out"
 _SAME = ("task", "data_set", "preprocess", "backend", "server_backend", "folder")
 _SAME_PAIR = (
-    "model",
-    "manifest_sha256",
-    "backend",
-    "server_backend",
-    "server",
-    "against",
-    "folder",
-    "images",
-)
+    "model", "manifest_sha256", "backend", "server_backend", "server", "against", "folder", "images",
+)  # fmt: skip
 _HELD = (
     "%s keeps the result of all of %s, not this one of %d images; give another --out to write it"
 )
@@ -47,7 +40,10 @@ def add_results(
         RunError: the file that is there is not an accuracy.json.
     """
     path = os.path.join(folder, ACCURACY_FILE)
-    document = _read(path)
+    document = _document(path, {"format": _FORMAT, "bundles": {}})
+    bundles = document.get("bundles")
+    for known in bundles.values() if isinstance(bundles, dict) else [None]:
+        _check_rows(known.get("results") if isinstance(known, dict) else None, path)
     manifest = bundle.manifest
     entry = document["bundles"].get(manifest.model, {})
     before = entry.get("results", [])
@@ -68,8 +64,7 @@ def add_results(
     }
     document["evaluated_wall"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     document["target"] = manifest.target
-    document["versions"] = versions()
-    write_atomic(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    _write(path, document)
     return path, [_HELD % (path, result["data_set"], result["images"]) for result in kept]
 
 
@@ -85,13 +80,10 @@ def add_agreement(folder: str, result: Dict[str, Any]) -> str:
     """
     path = os.path.join(folder, AGREEMENT_FILE)
     document = _document(path, {"format": _FORMAT, "results": []})
-    before = document.get("results")
-    if not isinstance(before, list) or not all(isinstance(one, dict) for one in before):
-        raise RunError("%s: 'results' must be a list of comparisons" % path, _REMEDY)
+    before = _check_rows(document.get("results"), path)
     differs = [one for one in before if any(one.get(k) != result[k] for k in _SAME_PAIR)]
     document["results"] = differs + [result]
-    document["versions"] = versions()
-    write_atomic(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    _write(path, document)
     return path
 
 
@@ -99,15 +91,15 @@ def _key(result: Dict[str, Any]) -> List[Any]:
     return [result.get(name) for name in _SAME]
 
 
-def _read(path: str) -> Dict[str, Any]:
-    document = _document(path, {"format": _FORMAT, "bundles": {}})
-    bundles = document.get("bundles")
-    entries = bundles.values() if isinstance(bundles, dict) else [None]
-    for entry in entries:
-        results = entry.get("results") if isinstance(entry, dict) else None
-        if not isinstance(results, list) or not all(isinstance(one, dict) for one in results):
-            raise RunError("%s: 'bundles' must hold the results of each model" % path, _REMEDY)
-    return document
+def _write(path: str, document: Dict[str, Any]) -> None:
+    document["versions"] = versions()
+    write_atomic(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+
+def _check_rows(rows: Any, path: str) -> List[Dict[str, Any]]:
+    if not isinstance(rows, list) or not all(isinstance(one, dict) for one in rows):
+        raise RunError("%s: 'results' must be a list of objects" % path, _REMEDY)
+    return rows
 
 
 def _document(path: str, empty: Dict[str, Any]) -> Dict[str, Any]:

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import os
-from typing import IO, Any, Callable, ContextManager, Dict, List, Sequence
+from contextlib import ExitStack
+from typing import IO, Any, Callable, Dict, List, Sequence
 
 from splitwatt.device_configs.errors import ImageError, RunError
 from splitwatt.device_configs.files import read_bounded, storage_error
@@ -14,104 +15,73 @@ _LIMIT_BYTES = 1 << 30
 Row = Dict[str, Any]
 
 
-class Records:
-    """The lines of one evaluation: a heading that describes it, then one line per image.
+# Opens what makes the record of an item; a stack closes it.
+Opened = Callable[[ExitStack], Callable[[Item], Row]]
+
+
+def recorded(
+    folder: str,
+    words: Sequence[str],
+    heading: Row,
+    data: DataSet,
+    opened: Opened,
+    advance: Callable[[], None],
+    figures: Callable[[List[Row]], List[Row]],
+) -> List[Row]:
+    """The results of an evaluation, with the file and hash of the records that they are made of.
+
+    A record that is there is used again where size and time of change of the item's files are the same.
 
     Args:
-        folder: the run's; the file is in its sub-folder evaluation/.
+        folder: the run's; the records are in its sub-folder evaluation/.
         words: the file's name begins with them.
         heading: describes the evaluation; a file with another heading is replaced.
-
-    Attributes:
-        path: the file.
-        rows: image name -> its record.
-
-    Raises:
-        RunError, SplitwattError: the file cannot be read or written.
-    """
-
-    def __init__(self, folder: str, words: Sequence[str], heading: Row) -> None:
-        # Evaluations of other folders, backends and bundles have separate files.
-        own = hashlib.sha256(json.dumps(heading, sort_keys=True).encode("utf-8")).hexdigest()[:8]
-        self.path = os.path.join(folder, "evaluation", ".".join([*words, own, "jsonl"]))
-        self._folder = folder
-        self._heading = heading
-        self.rows: Dict[str, Row] = {}
-        rows = _read(self.path)
-        if rows and rows[0] == heading:
-            self.rows = {row["name"]: row for row in rows[1:]}
-        # Cut off a last line that a kill left incomplete; new lines are appended after it.
-        self._stream = _written(self.path, [heading, *self.rows.values()])
-
-    def add(self, record: Row) -> None:
-        """Keep an image's record; the kernel has it when this returns."""
-        try:
-            self._stream.write(json.dumps(record, allow_nan=False) + "\n")
-        except OSError as error:
-            raise storage_error(self.path, error)
-        self.rows[record["name"]] = record
-
-    def settle(self, names: Sequence[str], whole: bool) -> Dict[str, str]:
-        """Put the records of these images first in the file, in this order: a figure refers to the first
-        lines, whatever another evaluation adds after them. A part of a data set gets a separate file.
-
-        Returns:
-            `file`: its path in the run's folder; `sha256`: of the heading and those lines.
-        """
-        first = [self._heading] + [self.rows[name] for name in names]
-        path = self.path
-        if whole:
-            counted = set(names)
-            rest = [row for name, row in self.rows.items() if name not in counted]
-            self.close()
-            self._stream = _written(path, first + rest)
-        else:
-            path = "%s-first-%d.jsonl" % (os.path.splitext(self.path)[0], len(names))
-            _written(path, first).close()
-        text = "".join(json.dumps(row) + "\n" for row in first)
-        sha256 = hashlib.sha256(text.encode("utf-8")).hexdigest()
-        return {"file": os.path.relpath(path, self._folder), "sha256": sha256}
-
-    def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
-
-
-def record_all(
-    records: Records,
-    data: DataSet,
-    opened: Callable[[], ContextManager[Callable[[Item], Row]]],
-    advance: Callable[[], None],
-) -> List[Row]:
-    """The record of each item, in the items' order: the existing ones, and new ones for the others.
-
-    A record is used again where size and time of change of the item's files are the same.
-
-    Args:
-        records: kept so far.
         data: with the items.
-        opened: a context whose value makes the record of an item; entered if a record is missing.
+        opened: called if a record is missing.
         advance: called after each image.
+        figures: makes the results of the records, which are in the items' order.
 
     Raises:
+        RunError, SplitwattError: the file cannot be read or written, or somebody has changed it.
         ImageError: an image or mask cannot be read.
     """
-    rows = {}
-    for item in data.items:
-        row = records.rows.get(item.name)
-        if row is not None and row.get("files") == _files(item):
-            rows[item.name] = row
-            advance()
-    left = [item for item in data.items if item.name not in rows]
-    if left:
-        with opened() as record_of:
-            for item in left:
-                row = {"name": item.name, "files": _files(item)}
+    # Evaluations of other folders, backends and bundles have separate files.
+    own = hashlib.sha256(json.dumps(heading, sort_keys=True).encode("utf-8")).hexdigest()[:8]
+    path = os.path.join(folder, "evaluation", ".".join([*words, own, "jsonl"]))
+    known: Dict[str, Row] = {}
+    before = _read(path)
+    if before and before[0] == heading:
+        known = {row["name"]: row for row in before[1:]}
+    files = {item.name: _files(item) for item in data.items}
+    # A last line that a kill left incomplete is cut off; new lines are appended after it.
+    with _written(path, [heading, *known.values()]) as stream, ExitStack() as stack:
+        record_of = None
+        for item in data.items:
+            if known.get(item.name, {}).get("files") != files[item.name]:
+                record_of = record_of or opened(stack)
+                row = {"name": item.name, "files": files[item.name]}
                 row.update(record_of(item))
-                records.add(row)
-                rows[item.name] = row
-                advance()
-    return [rows[item.name] for item in data.items]
+                known[item.name] = row
+                try:  # the kernel has it when this returns
+                    stream.write(json.dumps(row, allow_nan=False) + "\n")
+                except OSError as error:
+                    raise storage_error(path, error)
+            advance()
+    rows = [known[item.name] for item in data.items]
+    # The records of these images first, in this order: a figure refers to the first lines, whatever
+    # another evaluation adds after them. A part of a data set gets a separate file.
+    first, rest = [heading, *rows], [row for name, row in known.items() if name not in files]
+    place = path
+    if not data.whole:
+        place, rest = "%s-first-%d.jsonl" % (os.path.splitext(path)[0], len(rows)), []
+    _written(place, first + rest).close()
+    text = "".join(json.dumps(row) + "\n" for row in first)
+    sha256 = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    kept = {"file": os.path.relpath(place, folder), "sha256": sha256}
+    try:
+        return [dict(result, records=kept) for result in figures(rows)]
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RunError("%s is damaged: %s" % (path, error), "delete it")
 
 
 def _files(item: Item) -> List[List[int]]:

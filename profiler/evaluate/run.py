@@ -1,10 +1,11 @@
 """One bundle on one data set: every image runs through the deployed engines, and figures follow."""
 
 import os
-from contextlib import closing, contextmanager
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from splitwatt.device_configs.errors import RunError, UsageError
+from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.files import sha256_file
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import decode_image
@@ -12,8 +13,8 @@ from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.evaluate import metrics
 from splitwatt.profiler.evaluate.data_sets.data_set import DETECTION, DataSet, Item
 from splitwatt.profiler.evaluate.intervals import Figure, mean
-from splitwatt.profiler.evaluate.records import Records, Row, record_all
-from splitwatt.profiler.infer.deployed import Answered, Deployed, server_of, sized
+from splitwatt.profiler.evaluate.records import Row, recorded
+from splitwatt.profiler.infer.deployed import Deployed, server_of, sized
 from splitwatt.profiler.records.coco import COCO_BYTES
 from splitwatt.profiler.records.legacy_size import legacy_bytes
 
@@ -49,18 +50,6 @@ def tasks_on(bundle: Bundle, data: DataSet) -> List[str]:
     return [data.task]
 
 
-def prepared(bundle: Bundle, task: str, preprocess: str) -> Bundle:
-    """The bundle with the preprocessing of its paper's accuracy of a task, where it differs.
-
-    Models whose paper has only one preprocessing keep it either way.
-    """
-    other = bundle.manifest.published_preprocess.get(task)
-    if preprocess == RUNTIME or other is None:
-        return bundle
-    manifest = bundle.manifest._replace(preprocess=other)
-    return Bundle(bundle.path, manifest, bundle.manifest_sha256)
-
-
 def evaluate(
     bundle: Bundle,
     data: DataSet,
@@ -71,9 +60,6 @@ def evaluate(
     """The results of a bundle on a data set: entries of accuracy.json.
 
     Args:
-        bundle: opened.
-        data: with the items to run.
-        settings: how.
         folder: where each image's record is kept; an existing record is used again.
         advance: called after each image.
 
@@ -83,7 +69,10 @@ def evaluate(
         SplitwattError: as the pipelines and the client raise it.
     """
     tasks = tasks_on(bundle, data)
-    bundle = prepared(bundle, tasks[0], settings.preprocess)
+    other = bundle.manifest.published_preprocess.get(tasks[0])
+    if settings.preprocess == PUBLISHED and other is not None:  # that of its paper's accuracy
+        manifest = bundle.manifest._replace(preprocess=other)
+        bundle = Bundle(bundle.path, manifest, bundle.manifest_sha256)
     server = server_behind(bundle, settings)
     heading = {
         "format": 2,
@@ -91,35 +80,24 @@ def evaluate(
         "manifest_sha256": bundle.manifest_sha256,
         "data_set": data.name,
         "folder": data.path,
-        "annotations": os.path.relpath(data.annotations, data.path) if data.annotations else None,
-        "annotations_sha256": sha256_file(data.annotations, COCO_BYTES)
-        if data.annotations
-        else None,
+        "annotations": data.annotations and os.path.relpath(data.annotations, data.path),
+        "annotations_sha256": data.annotations and sha256_file(data.annotations, COCO_BYTES),
         "preprocess": settings.preprocess,
         "backend": settings.backend,
         "server_backend": settings.server_backend,
         "server": server,
     }
 
-    @contextmanager
-    def opened() -> Iterator[Callable[[Item], Row]]:
-        with open_deployed(bundle, settings) as deployed:
-            yield lambda item: _of_image(deployed, data, item)
+    def opened(stack: ExitStack) -> Callable[[Item], Row]:
+        client, there = settings.client, settings.server_backend
+        engines = stack.enter_context(Deployed(bundle, settings.backend, client, there))
+        return partial(_of_image, engines, data)
 
-    records = Records(folder, (bundle.manifest.model, data.name, settings.preprocess), heading)
-    with closing(records):
-        rows = record_all(records, data, opened, advance)
-        kept = records.settle([item.name for item in data.items], data.whole)
-    with readable(records):
-        return [
-            dict(_result(bundle, data, task, settings, server, rows), records=kept)
-            for task in tasks
-        ]
+    def results(rows: List[Row]) -> List[Row]:
+        return [_result(bundle, data, task, settings, server, rows) for task in tasks]
 
-
-def open_deployed(bundle: Bundle, settings: Settings) -> Deployed:
-    """The bundle's engines, as the settings say."""
-    return Deployed(bundle, settings.backend, settings.client, settings.server_backend)
+    words = (bundle.manifest.model, data.name, settings.preprocess)
+    return recorded(folder, words, heading, data, opened, advance, results)
 
 
 def server_behind(bundle: Bundle, settings: Settings) -> Optional[Dict[str, Any]]:
@@ -141,35 +119,20 @@ def backends(bundle: Bundle, settings: Settings, server: Optional[Dict[str, Any]
     }
 
 
-@contextmanager
-def readable(records: Records) -> Iterator[None]:
-    """Refuse records that somebody changed with one sentence, whatever error they cause."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise RunError("%s is damaged: %s" % (records.path, error), "delete it")
-
-
 def _of_image(deployed: Deployed, data: DataSet, item: Item) -> Row:
     answered = deployed.run(decode_image(item.path, exif_rotation=data.upright))
-    record: Row = _sizes(answered)
+    record: Row = dict.fromkeys(BYTES)
+    pixels, payload_bytes = sized(answered)
+    if answered.payload is not None and pixels is not None and payload_bytes is not None:
+        record["payload_bytes"] = payload_bytes
+        record["wire_bytes"] = answered.wire_up_bytes
+        record["legacy_pickled_bytes"] = legacy_bytes(answered.payload)
+        record["bits_per_pixel"] = 8 * payload_bytes / pixels
     if data.task == DETECTION:
         record["id"] = item.truth
     if data.task is not None:
         record[data.task] = metrics.of_image(data, item, answered.answer)
     return record
-
-
-def _sizes(answered: Answered) -> Row:
-    pixels, payload_bytes = sized(answered)
-    if answered.payload is None or pixels is None or payload_bytes is None:
-        return dict.fromkeys(BYTES)
-    return {
-        "payload_bytes": payload_bytes,
-        "wire_bytes": answered.wire_up_bytes,
-        "legacy_pickled_bytes": legacy_bytes(answered.payload),
-        "bits_per_pixel": 8 * payload_bytes / pixels,
-    }
 
 
 def _result(

@@ -1,4 +1,4 @@
-"""What the runner gives a block's process to do, and what that says while it works.
+"""A block's process: what the runner gives it to do, what it says while it works, and how it ends.
 
 The job is a JSON file in the run folder. The process answers on standard output, one JSON document a
 line.
@@ -6,30 +6,63 @@ line.
 
 import json
 import os
+import signal
 import sys
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from splitwatt.device_configs.errors import RunError, SplitwattError
 from splitwatt.device_configs.files import write_atomic
 from splitwatt.device_configs.input.strict_json import parse_json
 from splitwatt.profiler.board.quota import join
-from splitwatt.profiler.client.connection import Endpoint
-from splitwatt.profiler.client.tokens import read_token
+from splitwatt.profiler.capacity.search import Asked
+from splitwatt.profiler.client.connection import Endpoint, read_token
 from splitwatt.profiler.config.config import Config, from_document
-from splitwatt.profiler.links.process import die_with_parent
+from splitwatt.profiler.links.process import die_with_parent, start_module
 from splitwatt.profiler.links.way import way_of
 from splitwatt.profiler.records.blocks import Block
 from splitwatt.profiler.records.document import session_of
 from splitwatt.profiler.records.folder import JOB_FILE, RunFolder
 from splitwatt.profiler.records.reading import read_bytes
 
+_MODULE = "profiler.execute.block.block"
 FATAL_EXIT = 3
 # Where nothing listens: a block without a server never asks.
 NOWHERE = "http://127.0.0.1:9"
 _LIMIT_BYTES = 64 << 20
 # Samples are announced together: a line wakes the runner, which has a bar to draw.
 _EVERY_S = 0.25
+SYSFS = "/sys"
+
+
+class Options(NamedTuple):
+    """What the command line adds to a config.
+
+    Attributes:
+        bundles: the folder of bundles.
+        target: the machine that the board's parts were exported for.
+        threads: of one inference on the board; None leaves it to the backend.
+        server: URL of a running server; None starts one here.
+        token_file, certificate, fingerprint: what it takes to talk to that server, or None.
+        timeout_s: of one request.
+        sysfs: the tree in which power sensors are looked for.
+        driver: read power by this one only; None tries those of the target.
+        board_quota: the share of the processors that the board's process gets; None: all.
+        boards: whose frames are replayed against the server after all blocks; None: no boards.
+    """
+
+    bundles: str
+    target: str
+    threads: Optional[int] = None
+    server: Optional[str] = None
+    token_file: Optional[str] = None
+    certificate: Optional[str] = None
+    fingerprint: Optional[str] = None
+    timeout_s: float = 60.0
+    sysfs: str = SYSFS
+    driver: Optional[str] = None
+    board_quota: Optional[float] = None
+    boards: Optional[Asked] = None
 
 
 class Job(NamedTuple):
@@ -39,12 +72,7 @@ class Job(NamedTuple):
         run: the run folder.
         block: a row of `splitwatt.profiler.records.blocks.Block`.
         parent: process id of the runner, with which the process ends.
-        bundles, target: where its models are.
-        threads: threads per inference; None: the backend's choice.
-        server: the server's URL; None for a block without one.
-        token_file, certificate, fingerprint: what it takes to talk to that server, or None.
-        timeout_s: of one request.
-        sysfs: directory to use instead of /sys.
+        options: `Options` without its boards; its server is None for a block without one.
         quota: folder of the control group that the process joins; None: no CPU quota.
         warmups: which are recorded.
         inferences: which are recorded -> total_s, None where it failed.
@@ -55,15 +83,7 @@ class Job(NamedTuple):
     run: str
     block: Dict[str, Any]
     parent: int
-    bundles: str
-    target: str
-    threads: Optional[int]
-    server: Optional[str]
-    token_file: Optional[str]
-    certificate: Optional[str]
-    fingerprint: Optional[str]
-    timeout_s: float
-    sysfs: str
+    options: Dict[str, Any]
     quota: Optional[str] = None
     warmups: List[int] = []
     inferences: Dict[int, Optional[float]] = {}
@@ -92,20 +112,15 @@ def read_job(path: str) -> Job:
 
 
 class Begun(NamedTuple):
-    """What a block's process works with.
+    """What a block's process works with: its job, and what that names.
 
-    Attributes:
-        folder: the run's.
-        document: its run.json.
-        config: the run's.
-        block: what it runs.
-        images: paths of the run's images.
-        endpoint: the server, over the run's shaped link where it has one.
-        session: of the run.
+    The endpoint is the server's, over the run's shaped link where it has one.
     """
 
+    job: Job
     folder: RunFolder
     document: Dict[str, Any]
+    options: Options
     config: Config
     block: Block
     images: List[str]
@@ -113,14 +128,14 @@ class Begun(NamedTuple):
     session: int
 
 
-def run_job(path: str, work: Callable[[Job, Begun], None]) -> int:
+def run_job(path: str, work: Callable[[Begun], None]) -> int:
     """Do a block's work; exit code 0, or 3 where the run cannot go on."""
     try:
         job = read_job(path)
         die_with_parent(job.parent)
         if job.quota is not None:
             join(job.quota)
-        work(job, _begun(job))
+        work(_begun(job))
     except SplitwattError as error:
         say({"fatal": error.message, "remedy": error.remedy})
         return FATAL_EXIT
@@ -130,15 +145,24 @@ def run_job(path: str, work: Callable[[Job, Begun], None]) -> int:
 
 
 def _begun(job: Job) -> Begun:
-    folder = RunFolder(job.run)
+    folder, options = RunFolder(job.run), Options(**job.options)
     document = folder.document()
     images = [os.path.join(document["images_folder"], row["file"]) for row in document["images"]]
-    endpoint = Endpoint(
-        job.server or NOWHERE, read_token(job.token_file), job.certificate, job.fingerprint,
-        way_of(document.get("link")),
-    )  # fmt: skip
+    endpoint = endpoint_of(options._replace(server=options.server or NOWHERE))
+    endpoint = endpoint._replace(way=way_of(document.get("link")))
     config, block = from_document(document["config"], "run.json"), Block(**job.block)
-    return Begun(folder, document, config, block, images, endpoint, session_of(document))
+    session = session_of(document)
+    return Begun(job, folder, document, options, config, block, images, endpoint, session)
+
+
+def endpoint_of(options: Options) -> Endpoint:
+    """The running server that the options name.
+
+    Raises:
+        UsageError: its token cannot be read.
+    """
+    token = read_token(options.token_file)
+    return Endpoint(str(options.server), token, options.certificate, options.fingerprint)
 
 
 class Teller:
@@ -156,8 +180,8 @@ class Teller:
 
     def more(self, count: int) -> None:
         """So many samples more than expected are to come."""
-        self.flush()
         if count:
+            self.flush()
             say({"more": count})
 
     def flush(self) -> None:
@@ -172,3 +196,67 @@ def say(document: Dict[str, Any]) -> None:
     """Write a line that the runner reads."""
     sys.stdout.write(json.dumps(document) + "\n")
     sys.stdout.flush()
+
+
+def run_block(
+    job: Job,
+    lock: int,
+    log: str,
+    heard: Callable[[Dict[str, Any]], None],
+    started: Callable[[int], None],
+    prefix: Sequence[str] = (),
+) -> Tuple[Optional[str], Optional[int]]:
+    """Run a block's process to its end.
+
+    Args:
+        job: what it is to do.
+        lock: descriptor of the run's lock, which the process holds too.
+        log: the file that its messages are appended to.
+        heard: called with what it says of its progress: samples `done`, or `more` to come.
+        started: called with its process id.
+        prefix: goes before the command, to run it elsewhere, as on a shaped link.
+
+    Returns:
+        Why it ended before its time, in words; None where it did its work. Its largest resident memory, in
+        bytes; None where it did not say.
+
+    Raises:
+        SplitwattError: what the block could not go on from, as a full disk.
+    """
+    last: Dict[str, Any] = {}
+    path = job.write()
+    with open(log, "ab") as errors:
+        process = start_module(_MODULE, [path, job.block["id"]], errors, lock, prefix)
+        started(process.pid)
+        try:
+            assert process.stdout is not None  # for the type checker
+            for line in process.stdout:
+                last = _document(line)
+                if "done" in last or "more" in last:
+                    heard(last)
+            code = process.wait()
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    if code == FATAL_EXIT and "fatal" in last:
+        raise SplitwattError(last["fatal"], last["remedy"])
+    return _cause(code, log), last.get("process_peak_bytes")
+
+
+def _document(line: bytes) -> Dict[str, Any]:
+    try:
+        document = json.loads(line.decode("utf-8"))
+    except ValueError:  # cut off by a kill
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _cause(code: int, log: str) -> Optional[str]:
+    if code == 0:
+        return None
+    if code < 0:
+        name = signal.Signals(-code).name
+        more = ": was memory short?" if -code == signal.SIGKILL else ""
+        return "the block's process was ended by %s%s" % (name, more)
+    return "the block's process failed with exit code %d: see %s" % (code, log)

@@ -10,6 +10,7 @@ from typing import Any, List, Optional
 
 from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.errors import ServerError, UsageError
+from splitwatt.engines.backends.base import Closing
 from splitwatt.profiler.client.connection import Endpoint
 
 _START_TIMEOUT_S = 60.0
@@ -17,29 +18,27 @@ _STOP_TIMEOUT_S = 35.0
 _LEAST_PYTHON = (3, 10)
 
 
-class OwnServer:
+class OwnServer(Closing):
     """`splitwatt serve` in a separate process; a context manager.
+
+    Args:
+        bundles: the folder of bundles.
+        target: whose bundles to serve.
+        backend: what runs the server's parts.
+        threads: threads per inference; None: the backend's choice.
+        log: the file that its messages are appended to.
 
     Attributes:
         endpoint: where it listens; it changes when the server is started again.
+
+    Raises:
+        UsageError: this Python cannot run the server.
+        ServerError: it did not start.
     """
 
     def __init__(
         self, bundles: str, target: str, backend: str, threads: Optional[int], log: str
     ) -> None:
-        """Start it and wait until it listens.
-
-        Args:
-            bundles: the folder of bundles.
-            target: whose bundles to serve.
-            backend: what runs the server's parts.
-            threads: of one inference; None leaves it to the backend.
-            log: the file that its messages are appended to.
-
-        Raises:
-            UsageError: this Python cannot run the server.
-            ServerError: it did not start.
-        """
         check_python()
         self._arguments = ["--bundles", bundles, "--target", target, "--backend", backend]
         if threads is not None:
@@ -62,12 +61,8 @@ class OwnServer:
             )  # fmt: skip
             with open(self._log, "ab") as log:
                 self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                )  # fmt: skip
             self.endpoint = Endpoint(self._wait(self._process, ready))
 
     def running(self) -> bool:
@@ -86,12 +81,6 @@ class OwnServer:
             self._process.wait()
         self._process = None
 
-    def __enter__(self) -> "OwnServer":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.close()
-
     def _wait(self, process: Any, ready: str) -> str:
         until = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < until:
@@ -102,12 +91,10 @@ class OwnServer:
                 break
             time.sleep(0.02)
         self.close()
-        raise ServerError("the server did not start: %s" % self._last_words())
-
-    def _last_words(self) -> str:
         with open(self._log, encoding="utf-8", errors="replace") as stream:
             lines: List[str] = [line.strip() for line in stream if line.strip()]
-        return lines[-1] if lines else "it said nothing"
+        last = lines[-1] if lines else "it said nothing"
+        raise ServerError("the server did not start: %s" % last)
 
 
 def check_python() -> None:

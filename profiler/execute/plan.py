@@ -28,20 +28,12 @@ def plan_blocks(config: Config) -> List[Block]:
 
 
 def plan_again(config: Config, blocks: List[Block], wanted: Iterable[str]) -> List[Block]:
-    """Blocks to run again, in an order by the seed; of a block that ran again its last one counts.
-
-    Args:
-        config: the run's.
-        blocks: those that the run has.
-        wanted: ids of blocks.
+    """The blocks to run after those of a run, in an order by the seed, so that the wanted ones (ids) run
+    again; of a block that ran again its last one counts.
     """
-    known = {block.id for block in blocks}
-    ids = set(wanted)
-    more = [
-        block._replace(id=again_id(block.id, block.again + 1), again=block.again + 1)
-        for block in blocks
-        if block.id in ids
-    ]
+    known, ids = {block.id for block in blocks}, set(wanted)
+    ran = [block for block in blocks if block.id in ids]
+    more = [b._replace(id=again_id(b.id, b.again + 1), again=b.again + 1) for b in ran]
     more = [block for block in more if block.id not in known]
     random.Random(config.seed + len(blocks)).shuffle(more)
     return more
@@ -61,12 +53,9 @@ def stage_blocks(config: Config) -> List[Block]:
 
 
 def stage_names(config: Config, block: Block, bundles: Dict[str, Any]) -> Dict[str, List[str]]:
-    """Model -> its stages in their order, for each model of a block.
+    """Model -> its stages in their order, for each model of a block that repeats stages.
 
-    Args:
-        config: the run's.
-        block: one that repeats stages.
-        bundles: run.json's: a part on the board is a stage, and the two of one that was cut are one.
+    A part on the board in run.json's bundles is a stage, and the two of one that was cut are one.
     """
     row = config.configuration(block.config)
     last = ["encode", TRANSMIT, SERVER] if row.kind == SPLIT else ["postprocess"]

@@ -1,61 +1,30 @@
 """What is settled before the first block of a run: config, bundles, images, server, run.json."""
 
+import itertools
 import os
 import time
 import uuid
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 from splitwatt.device_configs.errors import RunError, ServerError, UsageError
 from splitwatt.device_configs.names import check_known
 from splitwatt.device_configs.targets import load_target
 from splitwatt.energy.sources import available
 from splitwatt.engines.backends import BACKENDS
+from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.profiler.board.state import HARDWARE, board_state
 from splitwatt.profiler.board.versions import machine_id, versions
-from splitwatt.profiler.capacity.search import Asked
-from splitwatt.profiler.client.bundle_of_server import bundle_of_server
 from splitwatt.profiler.client.client import Client
-from splitwatt.profiler.client.connection import Endpoint
-from splitwatt.profiler.config.bundles import Found, describe, open_bundles
+from splitwatt.profiler.config.bundles import describe, open_bundles
 from splitwatt.profiler.config.config import SPLIT, Config, from_document
 from splitwatt.profiler.config.images import config_images, describe_images
 from splitwatt.profiler.execute.backend_here import check_backends_here
+from splitwatt.profiler.execute.job import Options
 from splitwatt.profiler.execute.plan import plan_blocks
 from splitwatt.profiler.links.parse import parse_links
+from splitwatt.profiler.records.blocks import Block
 from splitwatt.profiler.records.document import FORMAT, ServerFacts
 from splitwatt.profiler.records.fields import parse
-
-SYSFS = "/sys"
-
-
-class Options(NamedTuple):
-    """What the command line adds to a config.
-
-    Attributes:
-        bundles: the folder of bundles.
-        target: the machine that the board's parts were exported for.
-        threads: of one inference on the board; None leaves it to the backend.
-        server: URL of a running server; None starts one here.
-        token_file, certificate, fingerprint: what it takes to talk to that server, or None.
-        timeout_s: of one request.
-        sysfs: the tree in which power sensors are looked for.
-        driver: read power by this one only; None tries those of the target.
-        board_quota: the share of the processors that the board's process gets; None: all.
-        boards: whose frames are replayed against the server after all blocks; None: no boards.
-    """
-
-    bundles: str
-    target: str
-    threads: Optional[int] = None
-    server: Optional[str] = None
-    token_file: Optional[str] = None
-    certificate: Optional[str] = None
-    fingerprint: Optional[str] = None
-    timeout_s: float = 60.0
-    sysfs: str = SYSFS
-    driver: Optional[str] = None
-    board_quota: Optional[float] = None
-    boards: Optional[Asked] = None
 
 
 def needs_server(config: Config) -> bool:
@@ -80,24 +49,20 @@ def with_backends(config: Config, target: str) -> Config:
     return config._replace(backends=load_target(target).default_backends)
 
 
-def check_quota(config: Config, options: Options) -> None:
-    """Raise UsageError where a CPU quota would not slow down what the config runs."""
-    for backend in config.backends if options.board_quota is not None else ():
-        if backend != "cpu":
-            raise UsageError(
-                "--board-quota limits processors, and the backend '%s' runs on a GPU" % backend,
-                "use --backend cpu, or leave --board-quota out",
-            )
-
-
-def check_sensors(options: Options) -> None:
-    """Raise UsageError for a missing folder or an unknown driver."""
+def _check_options(config: Config, options: Options) -> None:
+    """Raise UsageError for a missing folder of sensors, an unknown driver, or a quota without effect."""
     if not os.path.isdir(options.sysfs):
         raise UsageError(
             "there is no folder %s" % options.sysfs, "name a directory to use instead of /sys"
         )
     if options.driver is not None:
         check_known("driver", options.driver, available())
+    for backend in config.backends if options.board_quota is not None else ():
+        if backend != "cpu":
+            raise UsageError(
+                "--board-quota limits processors, and the backend '%s' runs on a GPU" % backend,
+                "use --backend cpu, or leave --board-quota out",
+            )
 
 
 def new_document(config: Config, options: Options) -> Dict[str, Any]:
@@ -107,14 +72,37 @@ def new_document(config: Config, options: Options) -> Dict[str, Any]:
         UsageError, ConfigError, BundleError: config, images or bundles are not as they must be.
     """
     check_backends(config)
-    check_sensors(options)
     config = with_backends(config, options.target)
-    check_quota(config, options)
+    _check_options(config, options)
     paths = config_images(config.images)
     opened = open_bundles(config, options.bundles, options.target)
     check_backends_here(config.backends, opened)
+    # What a resume needs to know of the server before it was met.
+    asked_for = {"url": options.server, "started_by_profile": options.server is None}
+    return first_document(
+        config,
+        options.target,
+        {model: f.bundle for model, f in opened.items()},
+        plan_blocks(config),
+        threads=options.threads,
+        bundles_folder=os.path.abspath(options.bundles),
+        server=asked_for if needs_server(config) else None,
+        sensors={"sysfs": options.sysfs, "driver": options.driver},
+        images_folder=os.path.dirname(os.path.abspath(paths[0])),
+        images=describe_images(paths),
+    )
+
+
+def first_document(
+    config: Config, target: str, bundles: Dict[str, Bundle], blocks: Sequence[Block], **more: Any
+) -> Dict[str, Any]:
+    """run.json of a run that begins; `more` has further keys, and other values than the defaults here.
+
+    The bundles are named as the config names their models.
+    """
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    return {
+    servers = {bundle.manifest.server_target for bundle in bundles.values()} - {None}
+    document = {
         "format": FORMAT,
         "id": "%s-%s-%s" % (config.name, stamp, uuid.uuid4().hex[:6]),
         "name": config.name,
@@ -123,37 +111,27 @@ def new_document(config: Config, options: Options) -> Dict[str, Any]:
         "started_monotonic_s": time.monotonic(),
         "finished_wall": None,
         "resumed": [],
-        "targets": {"board": options.target, "server": _server_target(opened)},
+        "targets": {"board": target, "server": ", ".join(sorted(map(str, servers))) or None},
         "same_machine": False,
         "machine": machine_id(),
-        "threads": options.threads,
-        "bundles_folder": os.path.abspath(options.bundles),
-        "bundles": {model: describe(f.bundle) for model, f in opened.items()},
+        "threads": None,
+        "bundles_folder": None,
+        "bundles": {model: describe(bundle) for model, bundle in bundles.items()},
         "versions": versions(),
         "board_state": board_state(),
-        "server": _server_asked_for(config, options),
-        "sensors": {"sysfs": options.sysfs, "driver": options.driver},
+        "server": None,
+        "sensors": None,
         "power": None,
-        "images_folder": os.path.dirname(os.path.abspath(paths[0])),
-        "images": describe_images(paths),
-        "blocks": [dict(block._asdict()) for block in plan_blocks(config)],
+        "images_folder": None,
+        "images": [],
+        "blocks": [dict(block._asdict()) for block in blocks],
     }
-
-
-def _server_asked_for(config: Config, options: Options) -> Optional[Dict[str, Any]]:
-    """What a resume needs to know of the server, before it was met; None where none is needed."""
-    if not needs_server(config):
-        return None
-    return {"url": options.server, "started_by_profile": options.server is None}
+    return dict(document, **more)
 
 
 def check_resumable(document: Dict[str, Any], options: Options, config: Optional[Config]) -> None:
-    """Raise RunError unless threads, bundles, images and config are those that the run began with.
-
-    Args:
-        document: run.json.
-        options: of this session.
-        config: the one given on the command line; None where none was.
+    """Raise RunError unless threads, bundles, images and a config that is given are those that the run
+    began with.
     """
     own = from_document(document["config"], "run.json")
     config = None if config is None else with_backends(config, options.target)
@@ -164,19 +142,17 @@ def check_resumable(document: Dict[str, Any], options: Options, config: Optional
             "the config differs from the run's in %s" % ", ".join(keys),
             "resume without --config, or begin another run",
         )
-    threads = document.get("threads", options.threads)
-    if options.threads != threads:
-        raise RunError(
-            "the run began with --threads %s, not %s" % (threads or "left out", options.threads),
-            "resume without --threads, or begin another run",
-        )
-    quota = (document.get("quota") or {}).get("share")
-    if options.board_quota != quota:
-        raise RunError(
-            "the run began with --board-quota %s, not %s"
-            % (quota or "left out", options.board_quota or "left out"),
-            "resume without --board-quota, or begin another run",
-        )
+    began = {
+        "--threads": (document.get("threads", options.threads), options.threads),
+        "--board-quota": ((document.get("quota") or {}).get("share"), options.board_quota),
+    }
+    for flag, (before, now) in began.items():
+        if before != now:
+            raise RunError(
+                "the run began with %s %s, not %s"
+                % (flag, before or "left out", now or "left out"),
+                "resume without %s, or begin another run" % flag,
+            )
     opened = open_bundles(own, options.bundles, options.target)
     for model, one in opened.items():
         if document["bundles"][model]["manifest_sha256"] != one.bundle.manifest_sha256:
@@ -209,17 +185,6 @@ def resume_row(options: Options) -> Dict[str, Any]:
     }
 
 
-def check_server(document: Dict[str, Any], endpoint: Endpoint, timeout_s: float) -> None:
-    """Raise ServerError unless a running server has what a run needs of it.
-
-    Args:
-        document: run.json of a run that is to begin.
-        endpoint, timeout_s: the server's.
-    """
-    with Client(endpoint, timeout_s) as client:
-        describe_server(client, document, False)
-
-
 def describe_server(client: Client, document: Dict[str, Any], started: bool) -> Dict[str, Any]:
     """What run.json keeps of the server, after a look at its models.
 
@@ -237,18 +202,18 @@ def describe_server(client: Client, document: Dict[str, Any], started: bool) -> 
         if row.kind == SPLIT:
             for model in row.models:
                 own = document["bundles"][model]
-                bundle_of_server(client, own["model"], own["tables_id"])
-    machine = about.get("machine")
+                client.bundle(own["model"], own["tables_id"])
+    machine, own = about.get("machine"), machine_id()
+    same = own == machine
+    if own is None or not isinstance(machine, str):
+        hosts = ("//127.", "//localhost", "//[::1]")
+        same = any(name in client.endpoint.url for name in hosts)
     facts = {
-        **{key: about.get(key) for key in HARDWARE},
+        **{key: about.get(key) for key in (*HARDWARE, "name", "version", "backend", "workers")},
         "url": client.endpoint.url,
         "started_by_profile": started,
-        "name": about.get("name"),
-        "version": about.get("version"),
-        "backend": about.get("backend"),
-        "workers": about.get("workers"),
         "machine": machine,
-        "same_machine": started or _same_machine(machine, client.endpoint.url),
+        "same_machine": started or same,
     }
     try:
         parse(ServerFacts, facts, client.endpoint.url + "/v2")
@@ -265,11 +230,8 @@ def wall() -> str:
 def default_path(config: Config) -> str:
     """A new folder under runs/, named by config and time."""
     path = os.path.join("runs", "%s-%s" % (config.name, time.strftime("%Y%m%d-%H%M%S")))
-    count, free = 1, path
-    while os.path.exists(free):
-        count += 1
-        free = "%s-%d" % (path, count)
-    return free
+    others = ("%s-%d" % (path, count) for count in itertools.count(2))
+    return next(one for one in itertools.chain([path], others) if not os.path.exists(one))
 
 
 def override(
@@ -301,16 +263,3 @@ def override(
         config = config._replace(pipelined=True)
     check_backends(config)
     return from_document(config.to_json(), "the command line")
-
-
-def _same_machine(machine: Any, url: str) -> bool:
-    own = machine_id()
-    if own is not None and isinstance(machine, str):
-        return own == machine
-    return any(name in url for name in ("//127.", "//localhost", "//[::1]"))
-
-
-def _server_target(opened: Dict[str, Found]) -> Optional[str]:
-    names = {f.bundle.manifest.server_target for f in opened.values()} - {None}
-    known: List[str] = sorted(str(name) for name in names)
-    return ", ".join(known) if known else None

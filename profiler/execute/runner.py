@@ -3,40 +3,34 @@
 import os
 import time
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence, Set, Tuple
 
 from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import RunError, ServerError
 from splitwatt.device_configs.progress import Progress
 from splitwatt.profiler.analyse.carried import service_of
 from splitwatt.profiler.analyse.conditions import measured_links, network_notes, other_conditions
-from splitwatt.profiler.board.gpu_memory import GpuMemory
-from splitwatt.profiler.board.memory import SOURCE_BOARD, SOURCE_PROCESS, BoardMeter, larger
+from splitwatt.profiler.board.memory import BoardMeter
 from splitwatt.profiler.board.probe import BoardProbe
 from splitwatt.profiler.board.quota import QuotaGroup
 from splitwatt.profiler.capacity.search import encoded, first_guess, replay, search
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
-from splitwatt.profiler.client.tokens import read_token
 from splitwatt.profiler.config.bundles import open_bundles
 from splitwatt.profiler.config.config import SPLIT, Config, from_document
 from splitwatt.profiler.execute.block.recording import Recorder
-from splitwatt.profiler.execute.block_process import Ended, run_block
-from splitwatt.profiler.execute.job import Job
+from splitwatt.profiler.execute.job import Job, Options, endpoint_of, run_block
 from splitwatt.profiler.execute.own_server import OwnServer, check_python
 from splitwatt.profiler.execute.plan import plan_again
 from splitwatt.profiler.execute.power import BlockPower
 from splitwatt.profiler.execute.prepare import (
-    Options,
     check_resumable,
-    check_server,
     describe_server,
     needs_server,
     new_document,
     resume_row,
     wall,
 )
-from splitwatt.profiler.execute.steady import WarmUp
 from splitwatt.profiler.execute.work import (
     Left,
     Recorded,
@@ -47,19 +41,12 @@ from splitwatt.profiler.execute.work import (
 )
 from splitwatt.profiler.links.link import SHAPED
 from splitwatt.profiler.links.shaped import Shaped
-from splitwatt.profiler.records.appending import Syncer
-from splitwatt.profiler.records.blocks import Block, Carried, Window, throttled_blocks
-from splitwatt.profiler.records.digests import digests
-from splitwatt.profiler.records.document import session_of
-from splitwatt.profiler.records.fields import parse, plain_text
+from splitwatt.profiler.records.appending import synced
+from splitwatt.profiler.records.blocks import Block, Carried, throttled_blocks
+from splitwatt.profiler.records.document import digests, session_of
+from splitwatt.profiler.records.fields import parse
 from splitwatt.profiler.records.folder import RunFolder
-from splitwatt.profiler.records.run import (
-    BOARDS_FILE,
-    MEMORY_FILE,
-    SAMPLES_FILE,
-    WINDOWS_FILE,
-    read_run,
-)
+from splitwatt.profiler.records.run import BOARDS_FILE, MEMORY_FILE, SAMPLES_FILE, Run, read_run
 from splitwatt.profiler.records.sample import BY_IMAGE
 
 SERVER_LOG = "server.log"
@@ -109,7 +96,8 @@ def start_run(config: Config, options: Options, path: str) -> Result:
         if options.server is None:
             check_python()
         else:  # before there is a folder, which would refuse the next try
-            check_server(document, _running_server(options), options.timeout_s)
+            with Client(endpoint_of(options), options.timeout_s) as client:
+                describe_server(client, document, False)
     with _quota(options) as quota, RunFolder.create(path, document) as folder:
         return _Session(folder, document, options, quota).run()
 
@@ -130,11 +118,6 @@ def resume_run(path: str, options: Options, config: Optional[Config] = None) -> 
         document.setdefault("resumed", []).append(resume_row(options))
         document["finished_wall"] = document["files"] = None
         return _Session(folder, document, options, quota).run()
-
-
-def _running_server(options: Options) -> Endpoint:
-    token = read_token(options.token_file)
-    return Endpoint(str(options.server), token, options.certificate, options.fingerprint)
 
 
 @contextmanager
@@ -187,20 +170,21 @@ class _Session:
             if any(self._is_split(block) for block in todo):
                 self._meet_server()
             self._folder.write_document(self._document)
-            self._tell_of_conditions()
+            if self._number:
+                differing = other_conditions(self._document, self._document["resumed"][-1])
+                if differing:
+                    note("this resume goes on under other conditions: %s" % "; ".join(differing))
             expected = sum(self._left(block).samples(self._config) for block in todo)
-            with Progress(expected, "samples") as progress, Syncer(self._folder.file(SAMPLES_FILE)):
+            with Progress(expected, "samples") as progress, synced(self._folder.file(SAMPLES_FILE)):
                 for block in todo:
                     self._run_block(block, progress)
-                self._run_throttled(progress)
-                self._run_lacking(progress)
+                self._run_again(progress)
             self._run_stage_blocks()
             self._replay_boards()
         finally:
-            if self._server is not None:
-                self._server.close()
-            if self._shaped is not None:
-                self._shaped.close()
+            for part in (self._server, self._shaped):
+                if part is not None:
+                    part.close()
             self._folder.clean()
         return self._end()
 
@@ -221,12 +205,6 @@ class _Session:
         ok = len(run.samples.where(lambda sample: sample.ok))
         return Result(run.path, ok, failed, len(again), again[-1].reason if again else None)
 
-    def _tell_of_conditions(self) -> None:
-        if self._number:
-            differing = other_conditions(self._document, self._document["resumed"][-1])
-            if differing:
-                note("this resume goes on under other conditions: %s" % "; ".join(differing))
-
     def _is_split(self, block: Block) -> bool:
         return self._config.configuration(block.config).kind == SPLIT
 
@@ -236,48 +214,42 @@ class _Session:
             done = done._replace(throughput=True)
         return left(self._config, done, len(self._images))
 
-    def _run_throttled(self, progress: Progress) -> None:
-        """Blocks that the board throttled in run again, a bounded number of times."""
-        limit = self._config.throttled_again
-        for _ in range(limit):
-            hot = throttled_blocks(read_run(self._folder.path).samples)
-            able = [block for block in self._blocks if block.id in hot and block.again < limit]
-            more = plan_again(self._config, self._blocks, [block.id for block in able])
-            if not more:
-                return
-            for block in more:
-                first = block.id.split(".again")[0]
-                progress.note("%s: the board throttled, it runs again" % first)
-            self._run_again(more, progress, True)
+    def _run_again(self, progress: Progress) -> None:
+        """Blocks that the board throttled in run again, a bounded number of times; then those whose
+        records a kill left incomplete.
+        """
+        for reasons_of, most in (
+            (self._throttled, self._config.throttled_again), (lacking, MAX_REPAIRS)
+        ):  # fmt: skip
+            for _ in range(most):
+                reasons = reasons_of(read_run(self._folder.path))
+                more = plan_again(self._config, self._blocks, reasons)
+                if not more:
+                    break
+                for id, reason in reasons.items() if reasons_of is lacking else ():
+                    self._note_repeated(id, reason)
+                if any(self._is_split(block) for block in more):
+                    self._meet_server()
+                self._blocks += more
+                self._document["blocks"] = [dict(block._asdict()) for block in self._blocks]
+                self._folder.write_document(self._document)
+                progress.extend(sum(self._left(block).samples(self._config) for block in more))
+                for block in more:
+                    if reasons_of is not lacking:
+                        first = block.id.split(".again")[0]
+                        progress.note("%s: the board throttled, it runs again" % first)
+                        self._cool_down(progress)
+                    self._run_block(block, progress)
 
-    def _run_lacking(self, progress: Progress) -> None:
-        """Blocks whose records a kill left incomplete are measured again."""
-        for _ in range(MAX_REPAIRS):
-            reasons = lacking(read_run(self._folder.path))
-            more = plan_again(self._config, self._blocks, reasons)
-            if not more:
-                return
-            for id, reason in reasons.items():
-                self._note_repeated(id, reason)
-            self._run_again(more, progress, False)
+    def _throttled(self, run: Run) -> Dict[str, str]:
+        hot, most = throttled_blocks(run.samples), self._config.throttled_again
+        able = [block.id for block in self._blocks if block.id in hot and block.again < most]
+        return dict.fromkeys(able, "the board throttled")
 
     def _note_repeated(self, id: str, reason: str) -> None:
         note("%s: %s, it is measured again" % (id, reason))
         if self._number:
             self._document["resumed"][-1].setdefault("repeated", {})[id] = reason
-
-    def _run_again(self, more: List[Block], progress: Progress, hot: bool) -> None:
-        if any(self._is_split(block) for block in more):
-            self._meet_server()
-        self._blocks += more
-        self._document["blocks"] = [dict(block._asdict()) for block in self._blocks]
-        self._folder.write_document(self._document)
-        for block in more:
-            progress.extend(self._left(block).samples(self._config))
-        for block in more:
-            if hot:
-                self._cool_down(progress)
-            self._run_block(block, progress)
 
     def _run_stage_blocks(self) -> None:
         """Blocks that repeat single stages, after all others, where power is sampled. One that dies
@@ -299,17 +271,17 @@ class _Session:
             minutes = sum(each_s[i:]) / 60
             left_s = "%d s" % (60 * minutes) if minutes < 1.5 else "%d min" % round(minutes)
             note("stages of %s on %s, about %s left" % (block.config, block.backend, left_s))
-            with self._power(block) as sampled:
-                if sampled is None:
+            with self._power(block) as power:
+                if not power.sampled:
                     note("no stage is repeated: nothing samples the power")
                     return
-                ended = self._run_job(
+                died, _ = self._run_job(
                     self._job(block)._replace(stages=sorted(done)), STAGES_LOG,
                     lambda message: None, lambda process: None,
                 )  # fmt: skip
-            if ended.died is not None:
+            if died is not None:
                 self._folder.mend()
-                note("%s: %s" % (block.id, ended.died))
+                note("%s: %s" % (block.id, died))
 
     def _replay_boards(self) -> None:
         """For each split configuration, find how many boards the server carries, where that is asked."""
@@ -319,8 +291,9 @@ class _Session:
         self._meet_server()
         bundles = open_bundles(self._config, options.bundles, options.target)
         images = [os.path.join(self._document["images_folder"], name) for name in self._images]
-        server = {"url": self._endpoint().url, "certificate": options.certificate,
-                  "token_file": options.token_file, "fingerprint": options.fingerprint}  # fmt: skip
+        reached = self._reaching()
+        server = {"url": reached.server, "certificate": reached.certificate,
+                  "token_file": reached.token_file, "fingerprint": reached.fingerprint}  # fmt: skip
         split = {block.config: block for block in reversed(self._blocks) if self._is_split(block)}
         for config in reversed(list(split)):
             block = split[config]
@@ -331,8 +304,7 @@ class _Session:
 
             def measure(boards: int) -> Carried:
                 row = replay(asked, boards, frames, server, names)  # noqa: B023
-                with self._folder.appender(BOARDS_FILE) as rows:
-                    rows.append(dict(row._asdict()))
+                self._folder.append(BOARDS_FILE, row)
                 return row
 
             search(asked, first_guess(asked, service), measure)
@@ -356,7 +328,11 @@ class _Session:
                 self._document["link"] = self._shaped.record
                 note(self._shaped.sentence)
         if options.server is None:
-            self._server = self._start_server()
+            # Under a quota, the threads are those of a small board: its server has no such limit.
+            threads = options.threads if options.board_quota is None else None
+            backend, log = self._config.server_backend, self._folder.file(SERVER_LOG)
+            self._server_starts += 1
+            self._server = OwnServer(options.bundles, options.target, backend, threads, log)
         with Client(self._endpoint(), options.timeout_s) as client:
             about = describe_server(client, self._document, self._server is not None)
         if "name" not in (self._document["server"] or {}):
@@ -367,125 +343,93 @@ class _Session:
         self._folder.write_document(self._document)
         self._met = True
 
-    def _start_server(self) -> OwnServer:
-        options = self._options
-        self._server_starts += 1
-        backend, log = self._config.server_backend, self._folder.file(SERVER_LOG)
-        # Under a quota, the threads are those of a small board: its server has no such limit.
-        threads = options.threads if options.board_quota is None else None
-        return OwnServer(options.bundles, options.target, backend, threads, log)
+    def _reaching(self, split: bool = True) -> Options:
+        """The options with the server that a block asks, where it asks one."""
+        if split and self._server is None:
+            return self._options
+        url = self._server.endpoint.url if self._server is not None and split else None
+        return self._options._replace(
+            server=url, token_file=None, certificate=None, fingerprint=None
+        )
 
     def _endpoint(self) -> Endpoint:
-        if self._server is not None:
-            return self._server.endpoint
-        return _running_server(self._options)
+        return endpoint_of(self._reaching())
 
     def _run_block(self, block: Block, progress: Progress) -> None:
         progress.begin("%s on %s" % (block.config, block.backend))
         split = self._is_split(block)
         if split and self._server is not None and not self._server.running():
-            self._restart_server(self._server, progress)
+            self._start_again(self._server, progress)
         deaths = stuck = 0
         work = self._left(block)
         while work:
-            ended, meter = self._run_process(block, progress)
-            self._record_memory(block, ended, meter)
-            if ended.died is None:
+            died = self._run_process(block, progress)
+            if died is None:
                 return
             self._folder.mend()
             self._recorded.update()
             deaths += 1
             before, work = work, self._left(block)
             stuck = stuck + 1 if work == before else 0
-            progress.note("%s: %s" % (block.id, ended.died))
+            progress.note("%s: %s" % (block.id, died))
             if deaths >= MAX_DEATHS or stuck >= 2:
-                self._give_up(block, ended.died, everything=deaths >= MAX_DEATHS)
+                self._give_up(block, died, everything=deaths >= MAX_DEATHS)
                 work = self._left(block)
 
-    def _run_process(self, block: Block, progress: Progress) -> Tuple[Ended, BoardMeter]:
+    def _run_process(self, block: Block, progress: Progress) -> Optional[str]:
         def heard(said: Dict[str, int]) -> None:
             progress.extend(said.get("more", 0))
             progress.advance(said.get("done", 0))
 
         done = self._recorded.done(block.id)
-        gpu = GpuMemory(sysfs=self._options.sysfs)
-        with self._power(block), BoardMeter(gpu=gpu) as meter:
+        with self._power(block), BoardMeter() as meter:
             job = self._job(block)._replace(
                 warmups=sorted(done.warmups),
                 inferences=done.inferences,
                 throughput=done.throughput,
             )
-            ended = self._run_job(job, BLOCK_LOG, heard, meter.watch)
-        return ended, meter
+            died, peak_bytes = self._run_job(job, BLOCK_LOG, heard, meter.watch)
+        alone = not self._document["same_machine"]
+        self._folder.append(MEMORY_FILE, meter.record(block, alone, peak_bytes))
+        return died
 
     def _job(self, block: Block) -> Job:
-        options = self._options
-        endpoint = self._endpoint() if self._is_split(block) else None
-        return Job(
-            run=self._folder.path, block=dict(block._asdict()), parent=os.getpid(),
-            bundles=options.bundles, target=options.target, threads=options.threads,
-            server=endpoint.url if endpoint else None,
-            token_file=options.token_file if endpoint else None,
-            certificate=endpoint.certificate if endpoint else None,
-            fingerprint=endpoint.fingerprint if endpoint else None,
-            timeout_s=options.timeout_s, sysfs=options.sysfs,
-            quota=self._quota.folder if self._quota else None,
-        )  # fmt: skip
+        options = self._reaching(self._is_split(block))._replace(boards=None)
+        quota = self._quota.folder if self._quota else None
+        row = dict(block._asdict())
+        return Job(self._folder.path, row, os.getpid(), dict(options._asdict()), quota)
 
-    def _run_job(self, job: Job, log: str, heard: Any, started: Any) -> Ended:
-        lock, prefix = self._folder.lock_number(), self._prefix(job.server is not None)
+    def _run_job(
+        self, job: Job, log: str, heard: Any, started: Any
+    ) -> Tuple[Optional[str], Optional[int]]:
+        lock = self._folder.lock_number()
+        prefix: Sequence[str] = ()
+        if self._shaped is not None and job.options["server"] is not None:
+            self._shaped.lead_to(job.options["server"])
+            prefix = self._shaped.prefix
         return run_block(job, lock, self._folder.file(log), heard, started, prefix)
 
-    def _prefix(self, split: bool) -> Sequence[str]:
-        """What goes before the command of a block, to have it use the shaped link."""
-        if self._shaped is None or not split:
-            return ()
-        self._shaped.lead_to(self._endpoint().url)
-        return self._shaped.prefix
-
     @contextmanager
-    def _power(self, block: Block) -> Iterator[Optional[BlockPower]]:
-        """Trace the power of board and server, where they have sensors and are two machines.
-
-        What it gives is None where nothing is traced.
-        """
-        if self._document["same_machine"]:
-            self._no_power(["the server runs on the same machine"], [])
-            yield None
-            return
-
-        def window(name: str, start_s: float, end_s: float) -> None:
-            row = Window(name, block.config, block.backend, block.id, start_s, end_s, self._number)
-            with self._folder.appender(WINDOWS_FILE) as windows:
-                windows.append(dict(row._asdict()))
-
-        target = self._document["targets"]["board"]
-        sensors = {"sysfs": self._options.sysfs, "driver": self._options.driver}
+    def _power(self, block: Block) -> Iterator[BlockPower]:
+        """Trace the power of board and server, where they have sensors and are two machines."""
+        options, shared = self._options, self._document["same_machine"]
         with BlockPower(
-            self._folder.path,
-            block.id,
-            target,
-            window,
-            sampling=sensors,
+            self._folder,
+            block,
+            self._document["targets"]["board"],
+            self._number,
+            sampling={"sysfs": options.sysfs, "driver": options.driver},
             server=self._endpoint() if self._is_split(block) else None,
-            timeout_s=self._options.timeout_s,
-            session=self._number,
+            timeout_s=options.timeout_s,
+            unless="the server runs on the same machine" if shared else None,
         ) as power:
-            yield power if power.sampled else None
-        self._no_power(power.why_not, power.server_why_not)
-
-    def _no_power(self, why_not: List[str], server_why_not: List[str]) -> None:
-        """Keep the reasons in run.json; report the board's once."""
-        known = self._document["power"] or {}
-        for key, reasons in (("why_not", why_not), ("server_why_not", server_why_not)):
-            before = known.get(key, [])
-            known[key] = before + [plain_text(r) for r in reasons if plain_text(r) not in before]
-        self._document["power"] = known
-        if why_not and not self._told_why_no_power:
+            yield power
+        self._document["power"] = power.reasons(self._document["power"])
+        if power.why_not and not self._told_why_no_power:
             self._told_why_no_power = True
-            note("no energy: %s" % "; ".join(why_not))
+            note("no energy: %s" % "; ".join(power.why_not))
 
-    def _restart_server(self, server: OwnServer, progress: Progress) -> None:
+    def _start_again(self, server: OwnServer, progress: Progress) -> None:
         if self._server_starts >= MAX_SERVER_STARTS:
             return
         self._server_starts += 1
@@ -495,28 +439,9 @@ class _Session:
         except ServerError as error:
             progress.note(str(error))
 
-    def _record_memory(self, block: Block, ended: Ended, meter: BoardMeter) -> None:
-        alone = not self._document["same_machine"]
-        sources = [SOURCE_PROCESS] + ([SOURCE_BOARD] if alone else [])
-        sources += ["GPU: %s" % meter.source] if meter.source else []
-        record = {
-            "config": block.config,
-            "backend": block.backend,
-            "block": block.id,
-            "process_peak_bytes": larger(ended.process_peak_bytes, meter.process_peak_bytes),
-            "board_peak_bytes": meter.peak_bytes if alone else None,
-            "gpu_process_peak_bytes": meter.gpu_process_peak_bytes,
-            "gpu_peak_bytes": meter.gpu_peak_bytes if alone else None,
-            "source": "; ".join(sources),
-        }
-        with self._folder.appender(MEMORY_FILE) as memory:
-            memory.append(record)
-
     def _give_up(self, block: Block, reason: str, everything: bool) -> None:
         """Record as failed what the block's process does not survive: the next sample, or all."""
-        config, images = self._config, self._images
-        warm = WarmUp(config.warmup, config.warmup_until, len(images))
-        recorder = Recorder(config, block, images, warm.images, self._number)
+        recorder = Recorder(self._config, block, self._images, self._number)
         while True:
             work = self._left(block)
             missing = [(True, k) for k in work.warmups] + [(False, k) for k in work.inferences]

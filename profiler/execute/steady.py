@@ -8,11 +8,6 @@ from typing import Dict, List, Optional
 from splitwatt.profiler.analyse.statistics import quantile, relative_width
 from splitwatt.profiler.config.config import Until, WarmupUntil
 
-COUNT = "count"
-WIDTH = "width"
-LIMIT = "max_inferences"
-TIME = "max_s"
-NOTHING = "no inference succeeded"
 # The interval is looked at again when there are so many more values.
 _GROWTH = 0.05
 
@@ -23,8 +18,7 @@ class WarmUp:
     Windows run the same images: medians of `windows` in a row lie within a bound of each other.
 
     Args:
-        least: inferences in any case.
-        until: the rule; None for `least` alone.
+        least: inferences in any case; without a rule (`until`), all.
         images: how many images the run has.
 
     Attributes:
@@ -79,13 +73,12 @@ class Repetition:
     enough, or a limit is met.
 
     Args:
-        least: inferences in any case.
-        until: the rule; None for `least` alone.
+        least: inferences in any case; without a rule (`until`), all.
         images: how many images the run has.
         done: inference -> its seconds, None where it failed; of what was recorded before.
 
     Attributes:
-        why: what ended it: "count", "width", "max_inferences", "max_s"; None while it goes on.
+        over: whether the block is through.
         width: the median's relative half-width when it was last looked at.
     """
 
@@ -96,7 +89,7 @@ class Repetition:
         images: int,
         done: Optional[Dict[int, Optional[float]]] = None,
     ) -> None:
-        self.why: Optional[str] = None
+        self.over = False
         self.width: Optional[float] = None
         self._until = until
         self._round = max(1, min(images, least))
@@ -109,12 +102,12 @@ class Repetition:
 
     def due(self) -> List[int]:
         """The next inferences to run, in order; none when the block is through."""
-        while self.why is None:
+        while not self.over:
             missing = [k for k in range(self._target) if k not in self._times]
             if missing:
                 return missing
-            self.why = self._enough()
-            if self.why is None and self._until is not None:
+            self.over = self._enough()
+            if not self.over:
                 step = max(self._round, int(_GROWTH * self._target))
                 self._target = self._whole(self._target + step)
         return []
@@ -122,7 +115,7 @@ class Repetition:
     def expected(self) -> int:
         """How many inferences the block will have in the end, as far as can be foreseen."""
         until, width = self._until, self.width
-        if self.why is not None or until is None or not until.relative_width or width is None:
+        if self.over or until is None or not until.relative_width or width is None:
             return self._target
         times = (width / until.relative_width) ** 2
         return max(self._target, min(until.max_inferences, int(times * len(self._times))))
@@ -131,16 +124,14 @@ class Repetition:
         whole = -(-count // self._round) * self._round
         return whole if self._until is None else max(1, min(whole, self._until.max_inferences))
 
-    def _enough(self) -> Optional[str]:
+    def _enough(self) -> bool:
         until = self._until
-        if until is None:
-            return COUNT
         known = [t for t in (self._times[k] for k in range(self._target)) if t is not None]
-        if not known:
-            return NOTHING
+        if until is None or not known:
+            return True
         self.width = relative_width(known, until.level)
         if until.relative_width and self.width is not None and self.width <= until.relative_width:
-            return WIDTH
+            return True
         if until.max_s is not None and sum(known) >= until.max_s:
-            return TIME
-        return LIMIT if self._target >= until.max_inferences else None
+            return True
+        return self._target >= until.max_inferences

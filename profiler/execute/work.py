@@ -8,8 +8,7 @@ from splitwatt.profiler.analyse.conditions import measured_links
 from splitwatt.profiler.config.config import SPLIT, Config
 from splitwatt.profiler.execute.plan import stage_blocks, stage_names
 from splitwatt.profiler.execute.steady import Repetition
-from splitwatt.profiler.records.blocks import IDLE, INFERENCES, Block, StageBlock, Throughput
-from splitwatt.profiler.records.network import AFTER
+from splitwatt.profiler.records.blocks import AFTER, IDLE, INFERENCES, Block, StageBlock, Throughput
 from splitwatt.profiler.records.reading import DamagedLineError, whole_lines
 from splitwatt.profiler.records.run import (
     CLOCK_FILE,
@@ -39,10 +38,6 @@ class Done(NamedTuple):
     warmups: Set[int]
     inferences: Dict[int, Optional[float]]
     throughput: bool
-
-    def repetition(self, config: Config, images: int) -> Repetition:
-        """Says which inferences are still to be run."""
-        return Repetition(config.inferences, config.until, images, self.inferences)
 
 
 class Left(NamedTuple):
@@ -117,14 +112,8 @@ class Recorded:
 
 
 def left(config: Config, done: Done, images: int) -> Left:
-    """What a block still has to do.
-
-    Args:
-        config: the run's.
-        done: what is recorded of it.
-        images: how many images the run has.
-    """
-    repetition = done.repetition(config, images)
+    """What a block still has to do, of whose samples `done` are recorded, with so many images."""
+    repetition = Repetition(config.inferences, config.until, images, done.inferences)
     due = repetition.due()
     expected = max(len(due), repetition.expected() - len(done.inferences)) if due else 0
     warmups = [k for k in range(config.warmup) if k not in done.warmups]
@@ -157,13 +146,7 @@ def lacking(run: Run) -> Dict[str, str]:
 def stages_left(
     config: Config, bundles: Dict[str, Any], rows: Sequence[StageBlock]
 ) -> List[Tuple[Block, Set[str], int]]:
-    """Every block that repeats stages, its stages that are recorded, and how many are not.
-
-    Args:
-        config: the run's.
-        bundles: run.json's.
-        rows: every stage that was repeated.
-    """
+    """Every block that repeats stages, its stages that are recorded in `rows`, and how many are not."""
     work = []
     for block in stage_blocks(config):
         names = set(sum(stage_names(config, block, bundles).values(), []))

@@ -2,18 +2,28 @@
 
 import os
 from contextlib import ExitStack
-from typing import Any, Dict, List, Set
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from splitwatt.device_configs.cli import note, number, parser, print_json, say
 from splitwatt.device_configs.errors import SplitwattError, UsageError
+from splitwatt.device_configs.files import write_atomic_with
+from splitwatt.device_configs.names import check_known
+from splitwatt.engines.backends import BACKENDS
+from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.pipeline.bits_per_pixel import bits_per_pixel, tells_bits
+from splitwatt.engines.pipeline.image import decode_image, list_images
+from splitwatt.engines.pipeline.overlay import overlay
+from splitwatt.engines.pipeline.pipeline import BoardPipeline
+from splitwatt.profiler.client.flags import add_server_flags, client_of
+from splitwatt.profiler.infer.bitmap import draw_bitmap
+from splitwatt.profiler.infer.deployed import Deployed, check_labels, named
+from splitwatt.profiler.records.legacy_size import legacy_bytes
 
 EXAMPLE = "splitwatt infer bundles/cpu/ladon_r50@0.32 photo.jpg"
 
 
 def infer(argv: List[str]) -> int:
     """Run a bundle on images: answers, annotated pictures, bytes and stage times."""
-    from splitwatt.profiler.client.flags import add_server_flags, client_of
-
     arguments = parser(
         "infer", "Run a bundle on images: answers, annotated pictures, bytes, times.", EXAMPLE
     )
@@ -34,13 +44,11 @@ def infer(argv: List[str]) -> int:
     add_server_flags(arguments)
     options = arguments.parse_args(argv)
 
-    from splitwatt.device_configs.names import check_known
-    from splitwatt.engines.backends import BACKENDS
-    from splitwatt.engines.bundle.bundle import Bundle
-
     for backend in filter(None, (options.backend, options.server_backend)):
         check_known("backend", backend, BACKENDS)
-    images = _files(options.images)
+    images: List[str] = []
+    for path in options.images:
+        images += list_images(path) if os.path.isdir(path) else [path]
     targets = _targets(images, options.out, options.bitmap is not None)
     client = client_of(options)
     bundle = Bundle.open(options.bundle, "board" if client else None)
@@ -57,9 +65,6 @@ def infer(argv: List[str]) -> int:
             "name another with --out",
         )
 
-    from splitwatt.engines.pipeline.pipeline import BoardPipeline
-    from splitwatt.profiler.infer.deployed import Deployed
-
     failed = 0
     rows: List[Dict[str, Any]] = []
     with ExitStack() as opened:
@@ -71,10 +76,16 @@ def infer(argv: List[str]) -> int:
             drawn.append(deployed)
         if other is not None:
             drawn.append(opened.enter_context(BoardPipeline(other, options.backend)))
-        _check_codecs(drawn)
-        for path, target in zip(images, targets):
+        for one in drawn:
+            if not tells_bits(one.codec):
+                raise UsageError(
+                    "the codec of %s does not say how many bits each pixel takes"
+                    % one.bundle.manifest.model,
+                    "--bitmap needs a model whose latent goes through the range coder",
+                )
+        for path, (picture, bits) in zip(images, targets):
             try:
-                row = _one(deployed, path, target, options.min_score, drawn)
+                row = _one(deployed, path, picture, bits, options.min_score, drawn)
             except SplitwattError as error:
                 failed += 1
                 row = {"image": path, "error": str(error)}
@@ -89,17 +100,8 @@ def infer(argv: List[str]) -> int:
     return 1 if failed else 0
 
 
-def _files(images: List[str]) -> List[str]:
-    from splitwatt.engines.pipeline.image import list_images
-
-    files: List[str] = []
-    for path in images:
-        files += list_images(path) if os.path.isdir(path) else [path]
-    return files
-
-
-def _targets(images: List[str], out: str, bitmap: bool) -> List[str]:
-    """Where each image's picture goes, without its ending: no two of them in one place.
+def _targets(images: List[str], out: str, bitmap: bool) -> List[Tuple[str, Optional[str]]]:
+    """Each image's picture and the map of its bits: no two of them in one place.
 
     Raises:
         UsageError: one would take the place of an image that was given.
@@ -110,86 +112,48 @@ def _targets(images: List[str], out: str, bitmap: bool) -> List[str]:
     for path in images:
         stem = os.path.splitext(os.path.basename(path))[0]
         name, count = stem, 1
-        while not taken.isdisjoint(_written(name)):
+        while not taken.isdisjoint((name + ".png", name + ".bits.png")):
             count += 1
             name = "%s-%d" % (stem, count)
-        taken.update(_written(name))
-        target = os.path.join(out, name)
-        for written in _written(target)[: 2 if bitmap else 1]:
+        taken.update((name + ".png", name + ".bits.png"))
+        picture, bits = (os.path.join(out, name + end) for end in (".png", ".bits.png"))
+        for written in (picture, bits) if bitmap else (picture,):
             if os.path.realpath(written) in inputs:
                 raise UsageError(
                     "the picture %s would replace the image of that name" % written,
                     "give another folder with --out",
                 )
-        targets.append(target)
+        targets.append((picture, bits if bitmap else None))
     return targets
 
 
-def _written(target: str) -> List[str]:
-    """The files of an image's target: its picture, and the map of its bits."""
-    return [target + ".png", target + ".bits.png"]
-
-
-def _check_codecs(drawn: List[Any]) -> None:
-    from splitwatt.engines.pipeline.bits_per_pixel import tells_bits
-
-    for one in drawn:
-        if not tells_bits(one.codec):
-            raise UsageError(
-                "the codec of %s does not say how many bits each pixel takes"
-                % one.bundle.manifest.model,
-                "--bitmap needs a model whose latent goes through the range coder",
-            )
-
-
 def _one(
-    deployed: Any, path: str, target: str, min_score: float, drawn: List[Any]
-) -> Dict[str, Any]:
-    from splitwatt.engines.pipeline.image import decode_image
-    from splitwatt.engines.pipeline.overlay import overlay
-    from splitwatt.profiler.infer.deployed import check_labels, named
-    from splitwatt.profiler.records.legacy_size import legacy_bytes
-
+    deployed: Deployed, path: str, picture: str, bits: Optional[str], min_score: float,
+    drawn: List[Any],
+) -> Dict[str, Any]:  # fmt: skip
     rgb = decode_image(path)
     answered = deployed.run(rgb)
-    heads = deployed.bundle.manifest.postprocess
-    check_labels(answered.answer, deployed.bundle.manifest)
-    picture, bits = _written(target)
-    _save(overlay(rgb, answered.answer, heads, min_score), picture)
+    manifest, payload = deployed.bundle.manifest, answered.payload
+    check_labels(answered.answer, manifest)
+    answers = overlay(rgb, answered.answer, manifest.postprocess, min_score)
+    write_atomic_with(picture, lambda stream: answers.save(stream, "PNG"))
     row = {
         "image": path,
-        "answer": named(answered.answer, deployed.bundle.manifest),
+        "answer": named(answered.answer, manifest),
         "picture": picture,
-        "payload_bytes": None,
+        "payload_bytes": None if payload is None else len(payload),
         "wire_up_bytes": answered.wire_up_bytes,
-        "legacy_pickled_bytes": None,
+        "legacy_pickled_bytes": None if payload is None else legacy_bytes(payload),
         "stages_s": {name: round(seconds, 6) for name, seconds in answered.stages.items()},
     }
-    if answered.payload is not None:
-        row["payload_bytes"] = len(answered.payload)
-        row["legacy_pickled_bytes"] = legacy_bytes(answered.payload)
-    if drawn:
-        requests = [answered] + [board.run(rgb) for board in drawn[1:]]
-        _bitmap(bits, rgb, drawn, requests)
+    if bits is not None:
+        maps: List[Any] = []
+        for one, request in zip(drawn, [answered] + [board.run(rgb) for board in drawn[1:]]):
+            of_pixels = bits_per_pixel(one.codec, request.payload, request.sizes)
+            maps.append((one.bundle.manifest.model, of_pixels, len(request.payload)))
+        draw_bitmap(bits, rgb, maps)
         row["bitmap"] = bits
     return row
-
-
-def _bitmap(path: str, rgb: Any, drawn: List[Any], requests: List[Any]) -> None:
-    from splitwatt.engines.pipeline.bits_per_pixel import bits_per_pixel
-    from splitwatt.profiler.infer.bitmap import draw_bitmap
-
-    maps: List[Any] = []
-    for one, request in zip(drawn, requests):
-        bits = bits_per_pixel(one.codec, request.payload, request.sizes)
-        maps.append((one.bundle.manifest.model, bits, len(request.payload)))
-    draw_bitmap(path, rgb, maps)
-
-
-def _save(picture: Any, path: str) -> None:
-    from splitwatt.device_configs.files import write_atomic_with
-
-    write_atomic_with(path, lambda stream: picture.save(stream, "PNG"))
 
 
 def _show(row: Dict[str, Any]) -> None:

@@ -38,7 +38,7 @@ def latex_files(report: Report, title: str, venue: Venue) -> dict[str, str]:
                 files[f"table_{name}_{i}.tex"] = part.text
     files["report.tex"] = _document(report, list(shown.values()), title, venue)
     captions = {
-        f"{d.name}.caption.tex": escape(f"{d.title}. {d.under}") + "%\n" for d, _ in report.figures
+        f"{d.name}.caption.tex": escape(f"{d.title}. {d.under}") + "%\n" for d in report.figures
     }
     return {**{f"{FOLDER}/{name}": text for name, text in files.items()}, **captions}
 
@@ -50,7 +50,7 @@ def _document(
     lines += _list([headline.text for headline in report.headlines])
     if report.shortfalls:
         lines += [rf"\subsection*{{{SHORTFALLS}}}", *_list(report.shortfalls)]
-    for drawing, _ in report.figures:
+    for drawing in report.figures:
         picture = rf"\includegraphics{{{drawing.name}.pdf}}"
         lines += _float("figure*", picture, rf"\protect\input{{../{drawing.name}.caption}}")
     for table, pieces in shown:

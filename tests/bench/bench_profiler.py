@@ -8,7 +8,7 @@ from typing import Any
 
 from splitwatt.export.cli import export
 from splitwatt.profiler.config.config import from_document
-from splitwatt.profiler.execute.prepare import Options
+from splitwatt.profiler.execute.job import Options
 from splitwatt.profiler.execute.runner import start_run
 from splitwatt.profiler.records.run import Run, read_run
 from tests.bench.measure import OUT, publish

@@ -46,8 +46,7 @@ def costs(path: Path) -> dict[str, float]:
     for block in json.loads((path / "run.json").read_text())["blocks"]:
         done = recorded.done(block["id"])
         job = Job(
-            run=str(path), block=block, parent=1, bundles="", target="", threads=None, server=None,
-            token_file=None, certificate=None, fingerprint=None, timeout_s=1.0, sysfs="/sys",
+            run=str(path), block=block, parent=1, options={"bundles": "", "target": ""},
             warmups=sorted(done.warmups), inferences=done.inferences,
         )  # fmt: skip
         assert len(read_job(job.write()).inferences) == INFERENCES

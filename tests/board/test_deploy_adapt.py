@@ -5,7 +5,7 @@ import random
 
 from splitwatt.profiler.deploy.adapt import Controller
 from splitwatt.profiler.deploy.policy import Point
-from splitwatt.profiler.records.deployed import Chosen
+from splitwatt.profiler.records.blocks import Chosen
 from splitwatt.profiler.records.fields import parse
 
 DEADLINE_S = 0.5
@@ -54,7 +54,7 @@ def replay(trace, seconds, control=None, jitter=lambda: 1.0):
         took_s = latency_s(choice.at, rate)
         in_time = took_s is not None and took_s <= DEADLINE_S
         if LOCAL[choice.at]:
-            control.saw_board(choice.at, took_s)
+            control.board[choice.at].add(took_s)
             every_s = 3.0 if control.server_there and rate else 0.5
             if now_s - probed_s >= every_s:
                 probed_s = now_s
@@ -65,7 +65,7 @@ def replay(trace, seconds, control=None, jitter=lambda: 1.0):
         else:
             size = POINTS[choice.at].wire_bytes
             if in_time:
-                control.saw_board(choice.at, 0.05)
+                control.board[choice.at].add(0.05)
                 control.saw_transfer(choice.at, int(size), 8e-3 * size / rate, 0.04)
             else:  # the local model takes over before the deadline, as it needs 0.2 s
                 control.saw_progress(rate * 125.0)

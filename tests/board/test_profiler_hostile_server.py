@@ -14,7 +14,7 @@ from splitwatt.profiler.client import connection
 from splitwatt.profiler.client.client import Client, NoClockError
 from splitwatt.profiler.client.connection import Connection, Endpoint
 from splitwatt.profiler.client.remote import Offset
-from splitwatt.profiler.execute.remote_power import RemotePower, _rails_of
+from splitwatt.profiler.execute.power import RemotePower, sampled_rails
 from splitwatt.profiler.records.traces import trace_facts
 
 TIMEOUT_S = 1.0
@@ -164,9 +164,10 @@ RAIL = {"label": "a", "driver": "d", "kind": "instant", "period_s": 0.1}
     {"rails": [RAIL], "probed_period_s": {"a": []}}, {"rails": [RAIL], "probed_period_s": [1]},
 ])  # fmt: skip
 def test_what_a_server_samples_is_checked(about):
-    with pytest.raises(ServerError):
-        _rails_of(about)
-    assert _rails_of({"rails": [RAIL]})["rails"] == [{"label": "a", "period_s": 0.1}]
+    with pytest.raises(RunError):
+        sampled_rails(about)
+    (rail,) = sampled_rails({"rails": [RAIL]}).rails
+    assert (rail.label, rail.period_s) == ("a", 0.1)
 
 
 @pytest.mark.parametrize("changes", [{"format": "x"}, {"provenance": "\x1b[31m"}, {"rails": [{}]}])

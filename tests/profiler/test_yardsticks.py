@@ -11,10 +11,13 @@ from PIL import Image
 
 from splitwatt.device_configs.errors import ConfigError
 from splitwatt.engines.codecs.hyperprior import frame
-from splitwatt.engines.rangecoder.container import wrap
+from splitwatt.engines.rangecoder.container import INTERLEAVED, SINGLE
 from splitwatt.profiler.config.config import find_config, from_document, packaged, schema
-from splitwatt.profiler.execute.power import BlockPower
+from splitwatt.profiler.execute import power
+from splitwatt.profiler.records.blocks import Block
+from splitwatt.profiler.records.folder import RunFolder
 from splitwatt.profiler.records.legacy_size import legacy_bytes, pickled_bytes
+from tests.board.engines.rangecoder.reference import wrap
 from tests.conftest import ROOT
 
 
@@ -54,10 +57,13 @@ def test_the_legacy_size_is_sc2benchs():
 def test_the_legacy_size_goes_by_what_a_payload_is():
     torch = pytest.importorskip("torch")
     analysis = pytest.importorskip("sc2bench.analysis")
-    side, latent = wrap(1, "00000000", 4, 6, b"side"), wrap(32, "00000000", 16, 24, bytes(900))
+    side, latent = (
+        wrap(SINGLE, "00000000", 4, 6, b"side"),
+        wrap(INTERLEAVED, "00000000", 16, 24, bytes(900)),
+    )
     analyzer = analysis.FileSizeAnalyzer(unit="B")
     analyzer.analyze({"strings": [[latent], [side]], "shape": torch.Size((4, 6))})
-    assert legacy_bytes(frame(7, side, latent)) == analyzer.file_size_list[0]
+    assert legacy_bytes(frame(bytes(4), side, latent)) == analyzer.file_size_list[0]
     pytest.importorskip("torchvision.datasets")  # sc2bench's packages look for it in sys.modules
     codecs = pytest.importorskip("sc2bench.transforms.codec")
     for kind, keys in (("JPEG", {"quality": 50}), ("PNG", {}), ("WEBP", {"quality": 50})):
@@ -125,26 +131,29 @@ def test_the_schema_knows_every_key_of_the_packaged_configs():
     assert json.loads(text)["additionalProperties"] is False
 
 
-def test_a_blocks_power_is_traced_where_there_is_a_sensor(tmp_path):
+def test_a_blocks_power_is_traced_where_there_is_a_sensor(tmp_path, monkeypatch):
+    monkeypatch.setattr(power, "IDLE_S", 0.3)
     (tmp_path / "power").mkdir()
-    windows = []
+    folder = RunFolder(str(tmp_path))
     for name in ("LC1.cpu.0.csv", "LC1.cpu.0~2.csv"):
-        with BlockPower(
-            str(tmp_path), "LC1.cpu.0", "cpu", lambda *window: windows.append(window), 0.3,
-            {"driver": "generated", "hz": 100},
-        ) as power:  # fmt: skip
-            assert power.why_not == []
+        block = Block("LC1.cpu.0", "LC1", "cpu", 0)
+        sampling = {"driver": "generated", "hz": 100}
+        with power.BlockPower(folder, block, "cpu", sampling=sampling) as traced:
+            assert traced.why_not == []
         rows = (tmp_path / "power" / name).read_text().splitlines()
         assert rows[0].split(",")[0] == "t_s" and len(rows) > 10
         assert all(math.isfinite(float(row.split(",")[1])) for row in rows[2:])
-    assert [name for name, _, _ in windows] == ["idle"] * 4  # before and after each
-    assert all(end - start >= 0.3 for _, start, end in windows)
+    lines = (tmp_path / "windows.jsonl").read_text().splitlines()
+    windows = [json.loads(line) for line in lines]
+    assert [row["name"] for row in windows] == ["idle"] * 4  # before and after each
+    assert all(row["end_s"] - row["start_s"] >= 0.3 for row in windows)
 
 
 def test_no_sensor_is_no_error(tmp_path):
     empty = tmp_path / "sys"
     empty.mkdir()
     sampling = {"sysfs": str(empty)}
-    with BlockPower(str(tmp_path), "b", "nano", print, sampling=sampling) as power:
+    block = Block("b", "LC1", "cpu", 0)
+    with power.BlockPower(RunFolder(str(tmp_path)), block, "nano", sampling=sampling) as traced:
         pass
-    assert power.why_not
+    assert traced.why_not

@@ -1,9 +1,8 @@
 """Data sets with a mask per image: PASCAL VOC's, and your own."""
 
-import itertools
 import os
 import re
-from typing import List, NamedTuple
+from typing import List
 
 import numpy as np
 from PIL import Image
@@ -11,6 +10,7 @@ from PIL import Image
 from splitwatt.device_configs.errors import ImageError, UsageError
 from splitwatt.device_configs.files import read_bounded
 from splitwatt.device_configs.input.strict_json import wrong_text
+from splitwatt.device_configs.names import first_repeated
 from splitwatt.engines.labels import labels
 from splitwatt.profiler.evaluate.data_sets.data_set import (
     SEGMENTATION,
@@ -31,14 +31,6 @@ _SPREAD = {"L;2": 85, "L;4": 17}
 _MASK_SUFFIXES = (".png", ".bmp", ".tif", ".gif")
 
 
-class _Pair(NamedTuple):
-    """An image's name in its data set, its file, and the file of its mask."""
-
-    name: str
-    path: str
-    mask: str
-
-
 def voc(folder: str, classes: Classes) -> DataSet:
     """JPEGImages/, SegmentationClass/ and ImageSets/Segmentation/val.txt."""
     names = labels("voc21")
@@ -49,11 +41,11 @@ def voc(folder: str, classes: Classes) -> DataSet:
         )
     root = first_of(folder, (os.path.join("VOCdevkit", "VOC2012"), "VOC2012"))
     images, masks = (os.path.join(root, name) for name in ("JPEGImages", "SegmentationClass"))
-    pairs = [
-        _Pair(name, os.path.join(images, name + ".jpg"), os.path.join(masks, name + ".png"))
+    items = [
+        Item(name, os.path.join(images, name + ".jpg"), os.path.join(masks, name + ".png"))
         for name in _listed(os.path.join(root, "ImageSets", "Segmentation", "val.txt"), images)
     ]
-    items = _items(pairs, len(names))
+    items = _items(items, len(names))
     return DataSet("voc", "pascal_voc2012", SEGMENTATION, items, classes=len(names))
 
 
@@ -65,13 +57,13 @@ def own_masks(folder: str, classes: Classes) -> DataSet:
             raise UsageError(
                 "there is no folder %s" % place, "masks:DIR is DIR/images and DIR/masks"
             )
-    pairs = []
+    items = []
     for path in images_below(images):
         name = os.path.splitext(os.path.relpath(path, images))[0]
         files = [os.path.join(masks, name + suffix) for suffix in _MASK_SUFFIXES]
-        pairs.append(_Pair(name, path, next(filter(os.path.isfile, files), files[0])))
+        items.append(Item(name, path, next(filter(os.path.isfile, files), files[0])))
     count = IGNORED if classes.total is None else classes.total
-    items = _items(pairs, count)
+    items = _items(items, count)
     return DataSet("masks", own_name(folder), SEGMENTATION, items, classes=count, own=True)
 
 
@@ -133,15 +125,14 @@ def _listed(path: str, images: str) -> List[str]:
     return names
 
 
-def _items(pairs: List[_Pair], classes: int) -> List[Item]:
+def _items(items: List[Item], classes: int) -> List[Item]:
     """The items, each with an image and a mask of its size and of known classes."""
-    names = sorted(pair.name for pair in pairs)
-    twice = [name for name, group in itertools.groupby(names) if len(list(group)) > 1]
-    if twice:
-        raise UsageError("the data set names '%s' more than once" % twice[0], "keep one of them")
-    items = []
-    for pair in pairs:
-        path, mask = (_file_of(pair, wanted) for wanted in (pair.path, pair.mask))
+    twice = first_repeated(sorted(item.name for item in items))
+    if twice is not None:
+        raise UsageError("the data set names '%s' more than once" % twice, "keep one of them")
+    checked = []
+    for item in items:
+        path, mask = (_file_of(item.name, wanted) for wanted in (item.path, item.truth))
         sizes = stored_size(mask) + (path,) + stored_size(path)
         if sizes[:2] != sizes[3:]:
             raise UsageError(
@@ -152,15 +143,15 @@ def _items(pairs: List[_Pair], classes: int) -> List[Item]:
             read_mask(mask, classes)
         except ImageError as error:
             raise UsageError(error.message, error.remedy)
-        items.append(Item(pair.name, path, mask))
-    return items
+        checked.append(Item(item.name, path, mask))
+    return checked
 
 
-def _file_of(pair: _Pair, wanted: str) -> str:
+def _file_of(name: str, wanted: str) -> str:
     path = present(wanted)
     if path is None:
         raise UsageError(
-            "the data set names %s, and there is no %s" % (pair.name, wanted),
+            "the data set names %s, and there is no %s" % (name, wanted),
             "every image needs its file and its mask",
         )
     return path

@@ -6,7 +6,7 @@ is ignored, because boxes, masks and published figures refer to the stored pixel
 
 import itertools
 import os
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from splitwatt.device_configs.errors import UsageError
 from splitwatt.device_configs.names import check_known
@@ -23,13 +23,6 @@ from splitwatt.profiler.evaluate.data_sets.data_set import (
     own_name,
 )
 from splitwatt.profiler.evaluate.data_sets.masks import own_masks, voc
-
-
-class _Kind(NamedTuple):
-    """What is read from a folder for a task, given the bundle's classes of that task."""
-
-    task: str
-    read: Callable[[str, Classes], DataSet]
 
 
 def open_data_set(
@@ -77,12 +70,13 @@ def _images(folder: str, classes: Classes) -> DataSet:
     return DataSet("folder", own_name(folder), None, items, upright=True, own=True)
 
 
-_KINDS: Dict[str, _Kind] = {
-    "imagenet": _Kind(CLASSIFICATION, imagenet),
-    "coco": _Kind(DETECTION, coco),
-    "voc": _Kind(SEGMENTATION, voc),
-    "classes": _Kind(CLASSIFICATION, own_classes),
-    "masks": _Kind(SEGMENTATION, own_masks),
-    "images": _Kind("", _images),
-    "folder": _Kind("", _images),  # the former name of `images`
+# The task of a kind, and what reads it from a folder, given the bundle's classes of that task.
+_KINDS: Dict[str, Tuple[str, Callable[[str, Classes], DataSet]]] = {
+    "imagenet": (CLASSIFICATION, imagenet),
+    "coco": (DETECTION, coco),
+    "voc": (SEGMENTATION, voc),
+    "classes": (CLASSIFICATION, own_classes),
+    "masks": (SEGMENTATION, own_masks),
+    "images": ("", _images),
+    "folder": ("", _images),  # the former name of `images`
 }

@@ -8,73 +8,49 @@ progress on standard output.
 import sys
 import time
 from contextlib import ExitStack
-from typing import Any, Dict, List, NamedTuple, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from splitwatt.device_configs.errors import RunError, ServerError, SplitwattError
 from splitwatt.profiler.analyse.conditions import measured_links
-from splitwatt.profiler.board.cuda_start import cuda_init_s
+from splitwatt.profiler.board.gpu import cuda_init_s
 from splitwatt.profiler.board.memory import process_peak_bytes
 from splitwatt.profiler.board.probe import BoardProbe
 from splitwatt.profiler.client.client import Client
-from splitwatt.profiler.config.bundles import Found, open_bundles
+from splitwatt.profiler.config.bundles import open_bundles
 from splitwatt.profiler.config.config import SPLIT
 from splitwatt.profiler.execute.block import stages
 from splitwatt.profiler.execute.block.pipelined import flow
 from splitwatt.profiler.execute.block.recording import Record, Recorder
 from splitwatt.profiler.execute.block.survey import Survey
-from splitwatt.profiler.execute.block.system import (
-    Charge,
-    LocalSystem,
-    SplitSystem,
-    published_total,
-)
-from splitwatt.profiler.execute.job import Begun, Job, Teller, run_job, say
-from splitwatt.profiler.execute.steady import WarmUp
-from splitwatt.profiler.execute.work import Done
-from splitwatt.profiler.records.blocks import INFERENCES, PIPELINED, WARMUP
+from splitwatt.profiler.execute.block.system import System, published_total
+from splitwatt.profiler.execute.job import Begun, Teller, run_job, say
+from splitwatt.profiler.execute.steady import Repetition, WarmUp
+from splitwatt.profiler.records.blocks import AFTER, BEFORE, DURING, INFERENCES, PIPELINED, WARMUP
 from splitwatt.profiler.records.fields import parse, plain_text
-from splitwatt.profiler.records.run import (
-    SAMPLES_FILE,
-    STARTS_FILE,
-    THROUGHPUT_FILE,
-    WINDOWS_FILE,
-)
+from splitwatt.profiler.records.run import SAMPLES_FILE, STARTS_FILE, THROUGHPUT_FILE, WINDOWS_FILE
 from splitwatt.profiler.records.sample import Sample, check_sample
 
 # After so many samples in a row that no server answered, the rest of the block is not tried.
 GIVE_UP_AFTER = 2
 
-System = Union[LocalSystem, SplitSystem]
-
-
-class Opened(NamedTuple):
-    """A block's models made runnable, and what that took (s)."""
-
-    system: System
-    cuda_init_s: Optional[float]
-    open_s: float
-    server_load_s: Optional[float]
-
 
 class Block:
     """Runs what is left of a block and records it."""
 
-    def __init__(self, job: Job, begun: Begun, client: Client) -> None:
-        config, block, images = begun.config, begun.block, begun.images
-        self._job = job
-        self._folder = begun.folder
+    def __init__(self, begun: Begun, client: Client) -> None:
+        job, config, images = begun.job, begun.config, begun.images
+        self._begun = begun
         self._config = config
-        self._block = block
-        self._session = begun.session
-        self._client = client
-        self._row = config.configuration(block.config)
-        self._done = Done(set(job.warmups), job.inferences, job.throughput)
-        self._repetition = self._done.repetition(config, len(images))
+        self._row = config.configuration(begun.block.config)
+        self._client = client if self._row.kind == SPLIT else None
+        self._job = job
+        self._repetition = Repetition(config.inferences, config.until, len(images), job.inferences)
         self._warm_up = WarmUp(config.warmup, config.warmup_until, len(images))
-        self._recorder = Recorder(config, block, images, self._warm_up.images, begun.session)
+        self._recorder = Recorder(config, begun.block, images, begun.session)
         self._teller = Teller()
         self._unreached = 0
-        self._published: Optional[Charge] = None
+        self._published: Optional[Tuple[int, str]] = None
+        self._start: Dict[str, Any] = {}
 
     def run(self) -> None:
         """Open the models, warm up, run the inferences, and record each.
@@ -85,84 +61,85 @@ class Block:
         Raises:
             SplitwattError: the run folder cannot be written.
         """
-        asked = self._client if self._row.kind == SPLIT else None
-        link = next(iter(measured_links(self._config)), None)
-        self._survey = Survey(self._folder, self._block.id, asked, link, self._session)
+        folder, session = self._begun.folder, self._begun.session
+        rates = bool(measured_links(self._config))
+        self._survey = Survey(folder, self._begun.block.id, self._client, rates, session)
         with ExitStack() as stack:
-            self._samples = stack.enter_context(self._folder.appender(SAMPLES_FILE))
-            self._windows = stack.enter_context(self._folder.appender(WINDOWS_FILE))
-            self._probe = stack.enter_context(BoardProbe(self._job.sysfs))
+            self._samples = stack.enter_context(folder.appender(SAMPLES_FILE))
+            self._windows = stack.enter_context(folder.appender(WINDOWS_FILE))
+            self._probe = stack.enter_context(BoardProbe(self._begun.options.sysfs))
             try:
-                opened = self._open()
+                system = stack.enter_context(self._open())
             except SplitwattError as error:
                 return self._fail_all(error)
-            try:
-                self._survey.begin()
-                self._warm(opened)
-                self._inferences(opened.system)
-                self._survey.end()
-                if self._config.pipelined and not self._done.throughput:
-                    self._flow(opened.system)
-            finally:
-                opened.system.close()
+            self._survey.take(BEFORE)
+            self._warm(system)
+            start = time.monotonic()
+            count = self._inferences(lambda k: self._sample(system, k, warmup=False))
+            self._window(INFERENCES, start, count)
+            self._survey.take(AFTER)
+            if self._config.pipelined and not self._job.throughput:
+                self._flow(system)
 
-    def _open(self) -> Opened:
-        backend, threads = self._block.backend, self._job.threads
-        cuda_s = cuda_init_s(backend)
+    def _open(self) -> System:
+        """The block's models made runnable; what that took is kept for starts.jsonl."""
+        options, backend = self._begun.options, self._begun.block.backend
+        self._start["cuda_init_s"] = cuda_init_s(backend)
         start = time.perf_counter()
-        own = self._config.only([self._row.id])
-        bundles = open_bundles(own, self._job.bundles, self._job.target)
-        models: List[Found] = [bundles[name] for name in self._row.models]
+        opened = open_bundles(self._config.only([self._row.id]), options.bundles, options.target)
+        models = [opened[name] for name in self._row.models]
         if self._config.payload == "published":
             self._published = published_total([m.model for m in models])
-        if self._row.kind != SPLIT:
-            local = LocalSystem(models, backend, threads, self._config.jpeg_reduced)
-            return Opened(local, cuda_s, time.perf_counter() - start, None)
-        split = SplitSystem(models, backend, threads, self._client, self._config.jpeg_reduced)
-        opened = time.perf_counter()
-        split.load()
-        return Opened(split, cuda_s, opened - start, time.perf_counter() - opened)
+        jpeg_reduced = self._config.jpeg_reduced
+        system = System(models, backend, options.threads, self._client, jpeg_reduced)
+        ready = time.perf_counter()
+        try:
+            system.load()
+        except BaseException:
+            system.close()
+            raise
+        loaded_s = time.perf_counter() - ready
+        self._start.update(open_s=ready - start, server_load_s=loaded_s if system.split else None)
+        return system
 
-    def _warm(self, opened: Opened) -> None:
+    def _warm(self, system: System) -> None:
         """Warm up, in any case: a new process is cold. What was recorded before stays as it is."""
         start = time.monotonic()
         count, first_s = 0, None
         while not self._warm_up.over():
-            record = self._sample(opened.system, count, warmup=True)
+            record = self._sample(system, count, warmup=True)
             self._warm_up.add(record["total_s"])
-            if count not in self._done.warmups:
+            if count not in self._job.warmups:
                 self._samples.append(record)
             first_s = record["total_s"] if count == 0 else first_s
             count += 1
             self._teller.done()
         self._teller.more(count - self._config.warmup)
         self._window(WARMUP, start, count)
-        with self._folder.appender(STARTS_FILE) as starts:
-            row = {"cuda_init_s": opened.cuda_init_s, "open_s": opened.open_s,
-                   "server_load_s": opened.server_load_s, "first_inference_s": first_s,
-                   "warmups": count, "steady": self._warm_up.steady,
-                   "fallbacks": [plain_text(text) for text in opened.system.fallbacks],
-                   "built": [plain_text(text) for text in opened.system.built]}  # fmt: skip
-            starts.append(self._of_block(row))
+        self._start.update(
+            first_inference_s=first_s,
+            warmups=count,
+            steady=self._warm_up.steady,
+            fallbacks=[plain_text(text) for text in system.fallbacks],
+            built=[plain_text(text) for text in system.built],
+        )
+        self._append(STARTS_FILE, self._start)
 
-    def _inferences(self, system: System) -> None:
-        """Those that are not done; with a rule, until it says that they are enough."""
-        start, count = time.monotonic(), 0
-        due = self._repetition.due()
-        expected = self._repetition.expected()
+    def _inferences(self, record_of: Callable[[int], Record]) -> int:
+        """Those that are not done; with a rule, until it says that they are enough. How many ran."""
+        count, due, expected = 0, self._repetition.due(), self._repetition.expected()
         while due:
             for k in due:
-                record = self._sample(system, k, warmup=False)
+                record = record_of(k)
                 self._samples.append(record)
                 self._repetition.add(k, record["total_s"])
                 self._teller.done()
             count += len(due)
-            due = self._repetition.due()
-            if self._repetition.expected() != expected:
-                self._teller.more(self._repetition.expected() - expected)
-                expected = self._repetition.expected()
+            due, before = self._repetition.due(), expected
+            expected = self._repetition.expected()
+            self._teller.more(expected - before)
         self._teller.flush()
-        self._window(INFERENCES, start, count)
+        return count
 
     def _flow(self, system: System) -> None:
         """Run the same images again, for throughput."""
@@ -170,8 +147,7 @@ class Block:
         start = time.monotonic()
         outcome = flow(system, images)
         self._window(PIPELINED, start, len(images))
-        with self._folder.appender(THROUGHPUT_FILE) as throughput:
-            throughput.append(self._of_block(outcome.to_json()))
+        self._append(THROUGHPUT_FILE, outcome)
         for _ in images:
             self._teller.done()
         self._teller.flush()
@@ -179,7 +155,7 @@ class Block:
     def _sample(self, system: System, inference: int, warmup: bool) -> Record:
         path = self._recorder.image(inference, warmup)
         if self._unreached == 0:
-            self._survey.between()
+            self._survey.take(DURING)
         started = time.monotonic()
         if self._unreached >= GIVE_UP_AFTER:
             gone = ServerError("no server answered the %d samples before" % self._unreached)
@@ -187,7 +163,8 @@ class Block:
         try:
             outcome = system.run(path)
         except (SplitwattError, MemoryError) as error:
-            lost = isinstance(error, ServerError) and not self._client.reachable
+            reachable = self._client is None or self._client.reachable
+            lost = isinstance(error, ServerError) and not reachable
             self._unreached = self._unreached + 1 if lost else 0
             board = self._probe.read()
             return self._recorder.failed(inference, warmup, started, error, board)
@@ -203,34 +180,31 @@ class Block:
 
     def _fail_all(self, error: SplitwattError) -> None:
         for k in range(self._config.warmup):
-            if k not in self._done.warmups:
+            if k not in self._job.warmups:
                 self._samples.append(self._recorder.failed(k, True, time.monotonic(), error))
             self._teller.done()
-        due = self._repetition.due()
-        while due:
-            for k in due:
-                self._samples.append(self._recorder.failed(k, False, time.monotonic(), error))
-                self._repetition.add(k, None)
-                self._teller.done()
-            due = self._repetition.due()
-        self._teller.flush()
+        self._inferences(lambda k: self._recorder.failed(k, False, time.monotonic(), error))
 
     def _window(self, name: str, start_s: float, count: int) -> None:
         if count:
             row = {"name": name, "start_s": start_s, "end_s": time.monotonic()}
-            self._windows.append(self._of_block(dict(row, session=self._session)))
+            self._windows.append(self._of_block(dict(row, session=self._begun.session)))
+
+    def _append(self, name: str, row: Dict[str, Any]) -> None:
+        with self._begun.folder.appender(name) as lines:
+            lines.append(self._of_block(row))
 
     def _of_block(self, row: Dict[str, Any]) -> Dict[str, Any]:
-        block = self._block
+        block = self._begun.block
         return dict(row, config=block.config, backend=block.backend, block=block.id)
 
 
-def _work(job: Job, begun: Begun) -> None:
-    with Client(begun.endpoint, job.timeout_s) as client:
+def _work(begun: Begun) -> None:
+    with Client(begun.endpoint, begun.options.timeout_s) as client:
         if begun.block.repeats_stages:
-            stages.work(job, begun, client)
+            stages.work(begun, client)
         else:
-            Block(job, begun, client).run()
+            Block(begun, client).run()
     say({"process_peak_bytes": process_peak_bytes()})
 
 

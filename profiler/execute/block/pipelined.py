@@ -7,120 +7,64 @@ what it takes there is no latency.
 import queue
 import threading
 import time
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Sequence
 
 from splitwatt.device_configs.errors import SplitwattError
-from splitwatt.profiler.execute.block.system import LocalSystem, SplitSystem
+from splitwatt.profiler.execute.block.system import System
 
 # After so many images in a row without an answer the rest is not tried.
 GIVE_UP_AFTER = 3
 
 
-class Flow(NamedTuple):
-    """How many images got an answer and how many did not, in what time (s)."""
+def flow(system: System, paths: Sequence[str]) -> Dict[str, Any]:
+    """Run images through a system as fast as they go: this thread prepares them, another one asks the
+    server, with one request between the two. What is not tried counts as failed.
 
-    pipelined: bool
-    images: int
-    failed: int
-    duration_s: float
-
-    def to_json(self) -> Dict[str, Any]:
-        """As throughput.jsonl has it, without the block."""
-        row: Dict[str, Any] = dict(self._asdict())
-        row["images_per_s"] = self.images / self.duration_s if self.images else None
-        return row
-
-
-def flow(system: Union[LocalSystem, SplitSystem], paths: Sequence[str]) -> Flow:
-    """Run images through a system as fast as they go: one ahead where there is a server to wait
-    for, one after the other in local computing.
+    Returns:
+        A line of throughput.jsonl without its block.
     """
-    if isinstance(system, SplitSystem):
-        return _Pipeline(system).run(paths)
-    start = time.perf_counter()
-    outcomes = _Outcomes(len(paths))
-    for path in paths:
-        if outcomes.given_up():
-            break
-        try:
-            system.run(path)
-            outcomes.add(True)
-        except (SplitwattError, MemoryError):
-            outcomes.add(False)
-    return outcomes.flow(False, time.perf_counter() - start)
+    # A model and its request; True after an image's last one, False where it could not be prepared.
+    items: "queue.Queue[Any]" = queue.Queue(maxsize=1)
+    answered: List[bool] = []
+    errors: List[BaseException] = []
 
-
-class _Outcomes:
-    """Counts answers; what was not tried counts as failed."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._good = self._bad_in_a_row = 0
-
-    def add(self, good: bool) -> None:
-        self._good += good
-        self._bad_in_a_row = 0 if good else self._bad_in_a_row + 1
-
-    def given_up(self) -> bool:
-        return self._bad_in_a_row >= GIVE_UP_AFTER
-
-    def flow(self, pipelined: bool, duration_s: float) -> Flow:
-        return Flow(pipelined, self._good, self._count - self._good, duration_s)
-
-
-# An image's request with its model, or what became of the image: True when all of it is sent,
-# False when it could not be prepared.
-_Item = Union[Tuple[str, Any], bool, None]
-
-
-class _Pipeline:
-    """Two stages with one request between them: this thread prepares, another one asks."""
-
-    def __init__(self, system: SplitSystem) -> None:
-        self._system = system
-        self._queue: "queue.Queue[_Item]" = queue.Queue(maxsize=1)
-        self._error: Optional[BaseException] = None
-
-    def run(self, paths: Sequence[str]) -> Flow:
-        self._outcomes = _Outcomes(len(paths))
-        thread = threading.Thread(target=self._ask, daemon=True)
-        start = time.perf_counter()
-        thread.start()
-        try:
-            for path in paths:
-                if self._outcomes.given_up() or self._error is not None:
-                    break
-                self._prepare(path)
-        finally:
-            self._queue.put(None)
-            thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._outcomes.flow(True, time.perf_counter() - start)
-
-    def _prepare(self, path: str) -> None:
-        try:
-            for model, request in self._system.prepare(path):
-                self._queue.put((model, request))
-        except (SplitwattError, MemoryError):
-            self._queue.put(False)
-        else:
-            self._queue.put(True)
-
-    def _ask(self) -> None:
-        """Ask for each request; what follows one that failed is of the same image."""
+    def ask() -> None:
         good = True
-        while True:
-            item = self._queue.get()
-            if item is None:
-                return
+        for item in iter(items.get, None):
             if isinstance(item, bool):
-                self._outcomes.add(good and item)
+                answered.append(good and item)
                 good = True
-            elif good and self._error is None:
+            elif good and not errors:
                 try:
-                    self._system.ask(*item)
+                    system.ask(*item)
                 except (SplitwattError, MemoryError):
                     good = False
                 except BaseException as error:  # raised by the thread that prepares
-                    self._error = error
+                    errors.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    start = time.perf_counter()
+    thread.start()
+    try:
+        for path in paths:
+            if errors or answered[-GIVE_UP_AFTER:] == [False] * GIVE_UP_AFTER:
+                break
+            try:
+                for request in system.prepare(path):
+                    items.put(request)
+                items.put(True)
+            except (SplitwattError, MemoryError):
+                items.put(False)
+    finally:
+        items.put(None)
+        thread.join()
+    if errors:
+        raise errors[0]
+    good, duration_s = sum(answered), time.perf_counter() - start
+    return {
+        "pipelined": system.split,
+        "images": good,
+        "failed": len(paths) - good,
+        "duration_s": duration_s,
+        "images_per_s": good / duration_s if good else None,
+    }

@@ -1,42 +1,38 @@
 """Lines of samples.jsonl, made from what running an image gave or from why it failed."""
 
 import os
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 from splitwatt.device_configs.errors import ImageError, ServerError
 from splitwatt.profiler.board.probe import Reading
 from splitwatt.profiler.config.config import Config
 from splitwatt.profiler.config.images import image_of
-from splitwatt.profiler.execute.block.system import Charge, Outcome, finished
+from splitwatt.profiler.execute.block.system import Outcome
+from splitwatt.profiler.execute.steady import WarmUp
 from splitwatt.profiler.records.blocks import Block
 from splitwatt.profiler.records.fields import plain_text
+from splitwatt.profiler.records.legacy_size import legacy_bytes
 from splitwatt.profiler.records.sample import BY_IMAGE, FAILED, OK, Sample
 
 Record = Dict[str, Any]
 
 
 class Recorder:
-    """Makes the records of one block.
+    """Makes the records of one block, whose images are paths or file names."""
 
-    Args:
-        images: paths, or file names, of the run's images.
-        warm_images: the warm-up runs so many of them.
-        session: of the run.
-    """
-
-    def __init__(
-        self, config: Config, block: Block, images: List[str], warm_images: int, session: int = 0
-    ) -> None:
+    def __init__(self, config: Config, block: Block, images: List[str], session: int = 0) -> None:
         self._config = config
         self._block = block
         self._images = images
-        self._warm_images = warm_images
-        nothing = dict.fromkeys(Sample._fields)
-        nothing.update(
-            config=block.config, repeat=block.repeat, backend=block.backend, block=block.id
+        self._warm_images = WarmUp(config.warmup, config.warmup_until, len(images)).images
+        self._nothing: Record = dict(
+            dict.fromkeys(Sample._fields),
+            config=block.config,
+            repeat=block.repeat,
+            backend=block.backend,
+            block=block.id,
+            session=session,
         )
-        nothing["session"] = session
-        self._nothing: Record = nothing
 
     def image(self, inference: int, warmup: bool) -> str:
         """The path of the image that an inference runs."""
@@ -47,11 +43,12 @@ class Recorder:
 
     def ok(
         self, inference: int, warmup: bool, started: float, outcome: Outcome,
-        charge: Optional[Charge], board: Reading,
+        charge: Optional[Tuple[int, str]], board: Reading,
     ) -> Record:  # fmt: skip
         """Of an image that gave an answer."""
         record = self._record(inference, warmup, started, board)
-        requests = finished(outcome.requests, outcome.payloads)
+        sent = zip(outcome.requests, outcome.payloads)
+        requests = [r._replace(legacy_pickled_bytes=legacy_bytes(payload)) for r, payload in sent]
         record.update(
             status=OK, total_s=outcome.total_s, stages=outcome.stages, device_s=outcome.device_s,
             processor_s=outcome.processor_s,
@@ -62,8 +59,8 @@ class Recorder:
                 wire_up_bytes=sum(r.wire_up_bytes for r in requests),
                 wire_down_bytes=sum(r.wire_down_bytes for r in requests),
                 requests=[dict(r._asdict()) for r in requests],
-                published_payload_bytes=charge.bytes if charge else None,
-                published_payload_source=charge.source if charge else None,
+                published_payload_bytes=charge[0] if charge else None,
+                published_payload_source=charge[1] if charge else None,
             )
         return record
 
@@ -80,8 +77,8 @@ class Recorder:
     def _record(
         self, inference: int, warmup: bool, started: float, board: Optional[Reading]
     ) -> Record:
-        record = dict(self._nothing)
-        record.update(
+        record = dict(
+            self._nothing,
             image=os.path.basename(self.image(inference, warmup)),
             inference=inference,
             warmup=warmup,

@@ -10,22 +10,15 @@ neither.
 """
 
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from splitwatt.device_configs.errors import RunError, ServerError
-from splitwatt.profiler.client.client import Client, Exchange, NoClockError
+from splitwatt.profiler.client.client import Client, NoClockError
 from splitwatt.profiler.client.clock import estimate
-from splitwatt.profiler.links.link import Link, framed_bytes
+from splitwatt.profiler.links.link import framed_bytes
+from splitwatt.profiler.records.blocks import DURING, NO_SERVER, ClockEstimate, LinkRate
 from splitwatt.profiler.records.fields import parse, plain_text
 from splitwatt.profiler.records.folder import RunFolder
-from splitwatt.profiler.records.network import (
-    AFTER,
-    BEFORE,
-    DURING,
-    NO_SERVER,
-    ClockEstimate,
-    LinkRate,
-)
 from splitwatt.profiler.records.run import CLOCK_FILE, LINKS_FILE
 
 # What a probe carries: more as long as it takes less than this.
@@ -37,58 +30,45 @@ EVERY_S = 20.0
 
 
 class Survey:
-    """The clocks and the link of one block; a context manager that surveys when it ends.
+    """The clocks and the link of one block.
 
     Args:
         folder: the run's.
         block: its id.
         client: asks the server; None for a block without one, whose own clocks are kept.
-        link: the one that the samples are taken over, whose rate is measured; None measures none.
+        rates: whether the rate of the link is measured.
         session: of the run.
     """
 
     def __init__(
-        self,
-        folder: RunFolder,
-        block: str,
-        client: Optional[Any],
-        link: Optional[Link],
-        session: int,
+        self, folder: RunFolder, block: str, client: Optional[Client], rates: bool, session: int
     ) -> None:
         self._folder = folder
         self._block = block
         self._client = client
-        self._link = link
+        self._rates = rates
         self._session = session
         self._last_s = 0.0
 
-    def begin(self) -> None:
-        """Compare the clocks and measure the link, before the first sample."""
-        self._take(BEFORE, True)
-
-    def between(self) -> None:
-        """Compare the clocks between two samples, where that was long ago."""
-        if time.monotonic() - self._last_s > EVERY_S:
-            self._take(DURING, False)
-
-    def end(self) -> None:
-        """As `begin`, after the last sample."""
-        self._take(AFTER, True)
-
-    def _take(self, when: str, rate: bool) -> None:
+    def take(self, when: str) -> None:
+        """Compare the clocks and measure the link, BEFORE and AFTER the samples; DURING them compare the
+        clocks alone, where that was long ago.
+        """
+        if when == DURING and time.monotonic() - self._last_s <= EVERY_S:
+            return
         rows: List[Tuple[str, Any]] = []
         try:
             rows.append((CLOCK_FILE, self._clocks(when)))
-            if rate and self._client is not None and self._link is not None:
+            if when != DURING and self._rates and self._client is not None:
                 rows.append((LINKS_FILE, probe(self._client, self._block, when)))
         except ServerError as error:
             rows.append((CLOCK_FILE, self._unknown(when, error.message)))
         for name, row in rows:
             with self._folder.appender(name) as lines:
-                lines.append(self._sound(row, when))
+                lines.append(self._checked(row, when))
         self._last_s = time.monotonic()
 
-    def _sound(self, row: Any, when: str) -> Dict[str, Any]:
+    def _checked(self, row: Any, when: str) -> Dict[str, Any]:
         """A record that readers take, whatever the server said."""
         line = dict(row._asdict())
         if row.why_not is not None:
@@ -120,40 +100,31 @@ def probe(client: Client, block: str, when: str) -> LinkRate:
         ServerError: the server is gone. A server that cannot be measured with is no error.
     """
     try:
-        up, up_bytes = _rate(client, lambda n: client.clock(up_bytes=n), _up)
-        down, down_bytes = _rate(client, lambda n: client.clock(down_bytes=n), _down)
+        up, up_bytes = _rate(client, "up_bytes")
+        down, down_bytes = _rate(client, "down_bytes")
     except NoClockError as error:
         return LinkRate(block, when, time.monotonic(), None, None, 0, 0, error.message)
     return LinkRate(block, when, time.monotonic(), up, down, up_bytes, down_bytes, None)
 
 
-def _rate(
-    client: Client, ask: Callable[[int], Exchange], of: Callable[[Exchange], Tuple[int, float]]
-) -> Tuple[Optional[float], int]:
-    small = [_one(client, ask, of, 0) for _ in range(_SMALL)]
-    base_bytes, base_s = min(small, key=lambda pair: pair[1])
+def _rate(client: Client, way: str) -> Tuple[Optional[float], int]:
+    """The rate in kbit/s of one way, `up_bytes` or `down_bytes`; None where more took no longer; and the
+    bytes that it was measured with.
+    """
+
+    def one(size: int) -> Tuple[int, float]:
+        client.drain()
+        more: Dict[str, Any] = {way: size}
+        exchange = client.clock(**more)
+        return getattr(exchange, way), exchange.received_s - exchange.sent_s
+
+    base_bytes, base_s = min((one(0) for _ in range(_SMALL)), key=lambda pair: pair[1])
     size = _LEAST_BYTES
     while True:
-        content, took_s = _one(client, ask, of, size)
+        content, took_s = one(size)
         if took_s - base_s >= ENOUGH_S or size >= _MOST_BYTES:
             break
         size = min(4 * size, _MOST_BYTES)
-    took_s = min(took_s, _one(client, ask, of, size)[1])  # what disturbs it makes it longer
-    more = framed_bytes(content) - framed_bytes(base_bytes)
-    if took_s <= base_s:
-        return None, more
-    return 8e-3 * more / (took_s - base_s), more
-
-
-def _one(client: Client, ask: Any, of: Any, size: int) -> Tuple[int, float]:
-    client.drain()
-    sent: Tuple[int, float] = of(ask(size))
-    return sent
-
-
-def _up(exchange: Exchange) -> Tuple[int, float]:
-    return exchange.up_bytes, exchange.received_s - exchange.sent_s
-
-
-def _down(exchange: Exchange) -> Tuple[int, float]:
-    return exchange.down_bytes, exchange.received_s - exchange.sent_s
+    took_s = min(took_s, one(size)[1])  # what disturbs it makes it longer
+    sent = framed_bytes(content) - framed_bytes(base_bytes)
+    return (8e-3 * sent / (took_s - base_s) if took_s > base_s else None), sent

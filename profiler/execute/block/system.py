@@ -1,23 +1,21 @@
 """A configuration made runnable: an image file goes in, stage times and bytes come out."""
 
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from splitwatt.engines.backends.base import Closing
 from splitwatt.engines.bundle.model_name import FP32, read_name
 from splitwatt.engines.pipeline.answer import unpack
-from splitwatt.engines.pipeline.chain import PartsPipeline
+from splitwatt.engines.pipeline.chain import EngineStore
 from splitwatt.engines.pipeline.image import decode_image, decode_reduced
 from splitwatt.engines.pipeline.pipeline import BoardPipeline, LocalPipeline
 from splitwatt.engines.pipeline.pipeline import Request as BoardRequest
 from splitwatt.engines.pipeline.preprocess import Size, plan
-from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.profiler.client.client import Client, Reply
 from splitwatt.profiler.config.bundles import Found, slot
-from splitwatt.profiler.config.estimated import estimated_bytes
-from splitwatt.profiler.config.published import published_bytes
-from splitwatt.profiler.records.legacy_size import legacy_bytes
+from splitwatt.profiler.config.sizes import estimated_bytes, published_bytes
 from splitwatt.profiler.records.sample import ESTIMATED, PUBLISHED, Request
 
 
@@ -25,7 +23,6 @@ class Outcome(NamedTuple):
     """One image's way through a configuration.
 
     Attributes:
-        answers: model -> the answer.
         total_s: wall time from opening the image file to the last answer.
         stages: SLOT.STAGE -> seconds; they add up to `total_s` but for what lies between calls.
         requests: what was sent for it; empty in local computing.
@@ -34,25 +31,12 @@ class Outcome(NamedTuple):
         processor_s: processor time of this process, all its threads.
     """
 
-    answers: Dict[str, Any]
     total_s: float
     stages: Dict[str, float]
     requests: List[Request]
     payloads: List[bytes]
     device_s: Optional[Dict[str, float]] = None
     processor_s: Optional[float] = None
-
-
-class Charge(NamedTuple):
-    """What a simulated link is charged with instead of the measured payload.
-
-    Attributes:
-        bytes: of all requests of an image together.
-        source: "published", or "estimated" where that is true of any part.
-    """
-
-    bytes: int
-    source: str
 
 
 def decoder(
@@ -72,65 +56,19 @@ def decoder(
     return lambda path: (decode_image(path), None)
 
 
-class LocalSystem:
-    """Local computing: every model on the board, one after the other."""
+class System(Closing):
+    """The models of a configuration made runnable: local ones whole, one after the other; of split ones
+    the board's part here, the server's over the network.
 
-    def __init__(
-        self,
-        models: Sequence[Found],
-        backend: str,
-        threads: Optional[int],
-        jpeg_reduced: bool = False,
-    ) -> None:
-        self._store = EngineStore()
-        self._decode = decoder(models, jpeg_reduced)
-        self._models = [
-            (
-                m.model,
-                slot(m.bundle.manifest.tasks),
-                LocalPipeline(m.bundle, backend, threads, self._store),
-            )
-            for m in models
-        ]
+    An encoder that several models share is loaded once and run for each of them. Errors are those of the
+    pipelines and the client.
 
-    def run(self, path: str) -> Outcome:
-        """Run one image file.
-
-        Raises:
-            ImageError, EngineError: as the pipelines raise them.
-        """
-        answers: Dict[str, Any] = {}
-        stages: Dict[str, float] = {}
-        device_s: Dict[str, float] = {}
-        start, used_s = time.perf_counter(), time.process_time()
-        rgb, size = self._decode(path)
-        stages["decode"] = time.perf_counter() - start
-        for model, prefix, pipeline in self._models:
-            answers[model], own = pipeline.run(rgb, size)
-            _add(stages, prefix, own)
-            _add(device_s, prefix, pipeline.device_s)
-        total_s, used_s = time.perf_counter() - start, time.process_time() - used_s
-        return Outcome(answers, total_s, stages, [], [], device_s or None, used_s)
-
-    @property
-    def fallbacks(self) -> List[str]:
-        """Parts that another backend runs by a recorded rule, and why."""
-        return _of_parts(self._models, lambda pipeline: pipeline.fallbacks)
-
-    @property
-    def built(self) -> List[str]:
-        """Parts whose engines were built on this machine: with what, in which precision."""
-        return _of_parts(self._models, lambda pipeline: pipeline.built)
-
-    def close(self) -> None:
-        """Close the engines."""
-        self._store.close()
-
-
-class SplitSystem:
-    """Split computing: every model's board part here, its server part over the network.
-
-    An encoder that several models share is loaded once and run for each of them.
+    Args:
+        models: all local or all split.
+        backend: what runs the board's parts.
+        threads: threads per inference; None: the backend's default.
+        client: of the server; None for local models.
+        jpeg_reduced: see `decoder`.
     """
 
     def __init__(
@@ -138,37 +76,31 @@ class SplitSystem:
         models: Sequence[Found],
         backend: str,
         threads: Optional[int],
-        client: Client,
+        client: Optional[Client] = None,
         jpeg_reduced: bool = False,
     ) -> None:
+        self.split = client is not None
+        self._client = client
         self._store = EngineStore()
         self._decode = decoder(models, jpeg_reduced)
-        self._client = client
-        self._models = [
+        kind = LocalPipeline if client is None else BoardPipeline
+        self._models: List[Tuple[str, str, Union[LocalPipeline, BoardPipeline]]] = [
             (
                 m.model,
                 slot(m.bundle.manifest.tasks),
-                BoardPipeline(m.bundle, backend, threads, self._store),
+                kind(m.bundle, backend, threads, self._store),
             )
             for m in models
         ]
 
     def load(self) -> None:
-        """Have the server load the models, so that no sample waits for it.
-
-        Raises:
-            ServerError: it is gone, or cannot load one.
-        """
+        """Have the server load the models, so that no sample waits for it."""
         for model, _, _ in self._models:
-            self._client.load(model)
+            if self._client is not None:
+                self._client.load(model)
 
     def run(self, path: str) -> Outcome:
-        """Run one image file.
-
-        Raises:
-            ImageError, EngineError, BitstreamError, ServerError: as pipelines and client do.
-        """
-        answers: Dict[str, Any] = {}
+        """Run one image file."""
         stages: Dict[str, float] = {}
         device_s: Dict[str, float] = {}
         requests, payloads, drained_s = [], [], 0.0
@@ -176,69 +108,63 @@ class SplitSystem:
         rgb, size = self._decode(path)
         stages["decode"] = time.perf_counter() - start
         for model, prefix, pipeline in self._models:
-            request = pipeline.run(rgb, size)
-            _add(stages, prefix, request.stages)
+            if isinstance(pipeline, LocalPipeline):
+                _, own = pipeline.run(rgb, size)
+                _add(stages, prefix, own)
+                _add(device_s, prefix, pipeline.device_s)
+                continue
+            assert self._client is not None  # for the type checker
+            ran = pipeline.run(rgb, size)
+            _add(stages, prefix, ran.stages)
             _add(device_s, prefix, pipeline.device_s)
             drain_s = self._client.drain()
             drained_s += drain_s or 0.0
             sent = time.perf_counter()
-            reply = self._client.infer(model, request.payload, request.sizes.tolist())
+            reply = self._client.infer(model, ran.payload, ran.sizes.tolist())
             received = time.perf_counter()
-            answers[model] = unpack(reply.answer)
+            unpack(reply.answer)
             unpacked = time.perf_counter()
-            _add(stages, prefix, _network(reply, received - sent))
+            _add(stages, prefix, of_round_trip(reply.stages, reply.total_s, received - sent))
             stages[prefix + ".answer"] = unpacked - received
-            requests.append(_request(model, request.payload, reply, drain_s))
-            payloads.append(request.payload)
+            requests.append(_request(model, ran.payload, reply, drain_s))
+            payloads.append(ran.payload)
         total_s, used_s = time.perf_counter() - start - drained_s, time.process_time() - used_s
-        return Outcome(answers, total_s, stages, requests, payloads, device_s or None, used_s)
+        return Outcome(total_s, stages, requests, payloads, device_s or None, used_s)
 
     def prepare(self, path: str) -> Iterator[Tuple[str, BoardRequest]]:
-        """The board's part of an image, without sending anything: a request a model.
-
-        Raises:
-            ImageError, EngineError, BitstreamError: as the pipelines do.
-        """
+        """The board's part of an image, without sending anything: a request for each split model."""
         rgb, size = self._decode(path)
         for model, _, pipeline in self._models:
-            yield model, pipeline.run(rgb, size)
+            ran = pipeline.run(rgb, size)
+            if isinstance(ran, BoardRequest):
+                yield model, ran
 
-    def ask(self, model: str, request: BoardRequest) -> Any:
-        """Send a request that was prepared; the answer.
-
-        Raises:
-            ServerError: as the client does.
-        """
-        return unpack(self._client.infer(model, request.payload, request.sizes.tolist()).answer)
+    def ask(self, model: str, request: BoardRequest) -> None:
+        """Send a request that was prepared, and unpack its answer."""
+        assert self._client is not None  # for the type checker
+        unpack(self._client.infer(model, request.payload, request.sizes.tolist()).answer)
 
     @property
     def fallbacks(self) -> List[str]:
         """Parts that another backend runs by a recorded rule, and why."""
-        return _of_parts(self._models, lambda pipeline: pipeline.fallbacks)
+        return ["%s: %s" % (model, text) for model, _, p in self._models for text in p.fallbacks]
 
     @property
     def built(self) -> List[str]:
         """Parts whose engines were built on this machine: with what, in which precision."""
-        return _of_parts(self._models, lambda pipeline: pipeline.built)
+        return ["%s: %s" % (model, text) for model, _, p in self._models for text in p.built]
 
     def close(self) -> None:
-        """Close the engines and the connection."""
+        """Close the engines; the client is its owner's."""
         self._store.close()
-        self._client.close()
 
 
-def finished(requests: Sequence[Request], payloads: Sequence[bytes]) -> List[Request]:
-    """The requests with what need not be computed while a sample is timed."""
-    return [
-        request._replace(legacy_pickled_bytes=legacy_bytes(payload))
-        for request, payload in zip(requests, payloads)
-    ]
+def published_total(models: Sequence[str]) -> Optional[Tuple[int, str]]:
+    """What a simulated link is charged with instead of the measured payload: the published mean bytes of
+    all models together, and "published".
 
-
-def published_total(models: Sequence[str]) -> Optional[Charge]:
-    """The published mean bytes of all models together, estimated for those without a published
-    figure; None where one of them has neither. A model in fp16 or int8 has the sizes of the
-    same model in fp32.
+    It is "estimated" where that is true of any model; None where a model has neither figure. A model in
+    fp16 or int8 has the sizes of the same model in fp32.
     """
     total, source = 0, PUBLISHED
     for model in models:
@@ -249,7 +175,7 @@ def published_total(models: Sequence[str]) -> Optional[Charge]:
         if size is None:
             return None
         total += size
-    return Charge(total, source) if models else None
+    return (total, source) if models else None
 
 
 def _request(model: str, payload: bytes, reply: Reply, drain_s: Optional[float]) -> Request:
@@ -259,21 +185,23 @@ def _request(model: str, payload: bytes, reply: Reply, drain_s: Optional[float])
     )  # fmt: skip
 
 
-def _network(reply: Reply, round_trip_s: float) -> Dict[str, float]:
-    """The parts of a round trip: the server's stages, the rest of its time, and the network's."""
-    stages = {"server." + name: value for name, value in reply.stages.items()}
-    server_s = sum(reply.stages.values())
-    if reply.total_s is not None:
-        stages["server.other"] = max(0.0, reply.total_s - server_s)
+def of_round_trip(
+    server: Dict[str, float], total_s: Optional[float], round_trip_s: float
+) -> Dict[str, float]:
+    """The stages of a round trip: the server's, the rest of its time, and the network's.
+
+    Args:
+        server: seconds of the server's stages by name.
+        total_s: the server's own time for the request; None where it does not say.
+        round_trip_s: from sending to the answer.
+    """
+    stages = {"server." + name: value for name, value in server.items()}
+    server_s = sum(server.values())
+    if total_s is not None:
+        stages["server.other"] = max(0.0, total_s - server_s)
         server_s += stages["server.other"]
     stages["network"] = max(0.0, round_trip_s - server_s)
     return stages
-
-
-def _of_parts(
-    models: Sequence[Tuple[str, str, PartsPipeline]], lines_of: Callable[[PartsPipeline], List[str]]
-) -> List[str]:
-    return ["%s: %s" % (model, text) for model, _, p in models for text in lines_of(p)]
 
 
 def _add(stages: Dict[str, float], prefix: str, own: Dict[str, float]) -> None:

@@ -11,11 +11,10 @@ from splitwatt.profiler.analyse.waterfall import jumps, offset_at, waterfall
 from splitwatt.profiler.config.config import from_document
 from splitwatt.profiler.execute.block.survey import Survey
 from splitwatt.profiler.links.link import Link, framed_bytes
-from splitwatt.profiler.links.parse import parse_link, parse_links
-from splitwatt.profiler.links.presets import PRESETS
+from splitwatt.profiler.links.parse import PRESETS, parse_link, parse_links
 from splitwatt.profiler.links.simulated import delay
+from splitwatt.profiler.records.blocks import ClockEstimate
 from splitwatt.profiler.records.folder import RunFolder
-from splitwatt.profiler.records.network import ClockEstimate
 from splitwatt.profiler.records.run import CLOCK_FILE, read_records
 from splitwatt.profiler.records.sample import Request, Sample
 
@@ -180,11 +179,11 @@ def test_clocks_that_jump_are_told():
 
 
 def test_a_block_without_a_server_keeps_its_own_clocks(tmp_path, monkeypatch):
-    survey = Survey(RunFolder(str(tmp_path)), "LC1.cpu.0", None, None, 2)
-    survey.begin()
+    survey = Survey(RunFolder(str(tmp_path)), "LC1.cpu.0", None, False, 2)
+    survey.take("before")
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 100.0)
-    survey.end()
+    survey.take("after")
     rows = read_records(str(tmp_path), CLOCK_FILE, ClockEstimate)
     assert [(r.when, r.offset_s, r.session) for r in rows] == [
         ("before", None, 2),

@@ -9,18 +9,12 @@ from splitwatt.profiler.analyse.statistics import (
     BOUND_CONFIDENCE,
     LEVEL,
     bound,
-    far_out,
     interval,
     quantile,
     relative_width,
     spread,
 )
 from splitwatt.profiler.execute.steady import (
-    COUNT,
-    LIMIT,
-    NOTHING,
-    TIME,
-    WIDTH,
     Repetition,
     Until,
     WarmUp,
@@ -74,7 +68,7 @@ def test_what_is_far_out_is_flagged_and_counts():
     values = [1.0, 1.1, 1.2, 1.0, 1.1, 1.2, 1.1, 9.0]
     known = spread(values)
     assert known.outliers == 1 and known.samples == 8
-    assert far_out(values[:7]) is None and spread(values[:7]).outliers is None
+    assert spread(values[:7]).outliers is None
 
 
 def warm(rule, times, images=4, least=1):
@@ -129,7 +123,7 @@ def run(repetition, times):
 
 def test_a_fixed_count_is_run_as_it_is():
     repetition = Repetition(10, None, 6)
-    assert run(repetition, [1.0] * 10) == 10 and repetition.why == COUNT
+    assert run(repetition, [1.0] * 10) == 10 and repetition.over
     assert Repetition(4, None, 6, {1: 1.0, 3: None}).due() == [0, 2]
 
 
@@ -139,7 +133,7 @@ def test_repetition_ends_with_the_interval():
     until = Until(0.02, 0.95, 2000, None)
     repetition = Repetition(6, until, 6)
     count = run(repetition, times)
-    assert repetition.why == WIDTH and 12 < count < 600 and count % 6 == 0
+    assert repetition.over and 12 < count < 600 and count % 6 == 0
     assert relative_width(times[:count]) <= 0.02 < relative_width(times[: count // 2])
     # From what was recorded until a kill, the rest is the same.
     for cut in (0, 5, count // 2, count - 1, count):
@@ -149,19 +143,19 @@ def test_repetition_ends_with_the_interval():
             for k in left:
                 again.add(k, times[k])
             left = again.due()
-        assert again.why == WIDTH and again.expected() == count
+        assert again.over and again.expected() == count
 
 
 def test_repetition_ends_at_its_limits():
     generator = random.Random(4)
     wide = [generator.expovariate(1) for _ in range(500)]
     capped = Repetition(6, Until(0.001, 0.95, 100, None), 6)
-    assert run(capped, wide) == 100 and capped.why == LIMIT
+    assert run(capped, wide) == 100 and capped.over
     timed = Repetition(6, Until(None, 0.95, 500, 20.0), 6)
     count = run(timed, [1.0] * 500)
-    assert timed.why == TIME and count == 24  # whole rounds
+    assert timed.over and count == 24  # whole rounds
     dead = Repetition(6, Until(0.01, 0.95, 500, None), 6)
-    assert run(dead, [None] * 500) == 6 and dead.why == NOTHING
+    assert run(dead, [None] * 500) == 6 and dead.over
 
 
 def test_what_is_expected_grows_with_the_width():

@@ -13,7 +13,7 @@ from splitwatt.engines.photos import default_photos
 from splitwatt.engines.pipeline.preprocess import preprocess
 from splitwatt.profiler.config.bundles import open_bundles
 from splitwatt.profiler.config.config import from_document
-from splitwatt.profiler.execute.block.system import LocalSystem, decoder
+from splitwatt.profiler.execute.block.system import System, decoder
 from tests.board.tiny import tiny_bundle
 
 
@@ -49,7 +49,7 @@ def found(tmp_path, monkeypatch):
 
 
 def test_an_accelerators_own_time_goes_into_the_sample(found):
-    system = LocalSystem(found, "timed", 1)
+    system = System(found, "timed", 1)
     try:
         outcome = system.run(default_photos()[0])
         assert outcome.device_s == {"ic.model": 0.25} and set(outcome.device_s) <= set(
@@ -64,7 +64,7 @@ def test_an_accelerators_own_time_goes_into_the_sample(found):
 
 
 def test_where_there_is_none_there_is_no_figure(found):
-    system = LocalSystem(found, "cpu", 1)
+    system = System(found, "cpu", 1)
     try:
         assert system.run(default_photos()[0]).device_s is None and system.fallbacks == []
         assert system.built == []
@@ -84,8 +84,8 @@ def test_a_reduced_jpeg_gives_the_input_the_size_that_the_whole_one_does(found, 
     one, two = preprocess(*whole[:1], spec), preprocess(reduced[0], spec, reduced[1])
     assert one[1:] == two[1:] and one.tensor.shape == two.tensor.shape
     assert np.abs(one.tensor - two.tensor).mean() < 0.1
-    system = LocalSystem(found, "cpu", 1, jpeg_reduced=True)
+    system = System(found, "cpu", 1, jpeg_reduced=True)
     try:
-        assert system.run(path).answers
+        assert system.run(path).stages
     finally:
         system.close()

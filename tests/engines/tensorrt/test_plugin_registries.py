@@ -17,8 +17,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from splitwatt.engines.bundle.bundle import Bundle
-from splitwatt.engines.rangecoder import Tables, graph
+from splitwatt.engines.rangecoder import Tables
 from splitwatt.engines.tensorrt.shapes import profile_of
+from splitwatt.export.tracing import in_graph
 from tests.conftest import ROOT
 from tests.engines.rangecoder.test_gpu_code import CODER, CUDA, HERE, INCLUDES, LIBRARY, run
 from tests.engines.tensorrt.rtx import need_rtx, newest_headers, plugin_library
@@ -29,19 +30,16 @@ pytestmark = pytest.mark.skipif(
 )
 # Loads the library as `splitwatt build` does, then parses and builds a graph for SM 8.6.
 BUILD = """
-import functools, json, sys
+import json, sys
 from splitwatt.engines.tensorrt import log, plugin, rtx
 from splitwatt.engines.tensorrt.building import builder
 trt = rtx.import_rtx()
-said = log.Log()
-logger = builder.make_logger(trt, said)
+logger = log.make_logger(trt)
 version = plugin.load_plugin(trt, logger, sys.argv[1])
 sizes = {"image": ((1, 3, 32, 32), (1, 3, 64, 64), (1, 3, 128, 128))}
 if len(sys.argv) > 3:
     sizes = {name: tuple(map(tuple, range)) for name, range in json.loads(sys.argv[3]).items()}
-configure = functools.partial(rtx.configure, trt, "8.6")
-recipe = builder.Recipe(sys.argv[2], sizes, [], 1 << 28, None, configure)
-engine, cache = builder.build_engine(trt, logger, said, recipe)
+engine, cache = builder.build_engine(trt, logger, sys.argv[2], sizes, [], 1 << 28, None, "8.6")
 kinds = {c.name: type(c).__name__ for c in trt.get_plugin_registry().all_creators}
 network = trt.Builder(logger).create_network(0)
 assert trt.OnnxParser(network, logger).parse_from_file(sys.argv[2])
@@ -68,7 +66,7 @@ def test_tensorrt_for_rtx_builds_the_encoder_with_the_coder_in_it(packed, librar
                              [onnx.numpy_helper.from_array(weight, "w")])  # fmt: skip
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", 13)], ir_version=7)
     path = tmp_path / "encoder.onnx"
-    onnx.save(graph.append_encoder(model, tables, packed), str(path))
+    onnx.save(in_graph.append_encoder(model, tables, packed), str(path))
     done = subprocess.run(
         [sys.executable, "-c", BUILD, str(library), str(path)], cwd=str(ROOT),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
@@ -88,7 +86,9 @@ def test_ladon_s_encoder_with_the_coder_in_it_is_built_for_every_image(library, 
     encoder = bundle.part("encoder")
     tables = Tables.load(bundle.tables_paths()[0])
     path = tmp_path / "encoder.onnx"
-    onnx.save(graph.append_encoder(onnx.load(bundle.part_path("encoder")), tables, True), str(path))
+    onnx.save(
+        in_graph.append_encoder(onnx.load(bundle.part_path("encoder")), tables, True), str(path)
+    )
     done = subprocess.run(
         [sys.executable, "-c", BUILD, str(library), str(path), json.dumps(profile_of(bundle, encoder))],
         cwd=str(ROOT), stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,

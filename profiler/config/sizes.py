@@ -1,5 +1,11 @@
-"""Data sizes of Entropic Student, which are not published as numbers: an estimate from Ladon's.
+"""Mean data sizes: what a paper's own logs say its systems send per image, and estimates from these.
 
+`published.csv` holds the sizes of every released Ladon model, from the logs in the paper's public
+repository. They are means over a data set and count sc2bench's pickled object, a little more than
+the bitstream. A simulated link is charged with them only where a config says `payload: published`,
+and never are they printed as measurements.
+
+Those of Entropic Student are not published as numbers; they are estimated from Ladon's.
 Ladon with ResNet-50 and Entropic Student with ResNet-50 have the same encoder (24 latent channels,
 the last convolution's grid) and entropy bottleneck, trained for the same kind of objective:
 distortion and, weighted by beta, the rate. So they are taken to spend the same number of bits on an
@@ -17,10 +23,16 @@ COCO's photographs are not all 640x480; sc2bench's pickled object, which is what
 about a hundred bytes larger than the bitstream. A size from here is never called published.
 """
 
+import csv
 import math
-from typing import List, Optional, Tuple
+import os
+from typing import Dict, List, Optional, Tuple
 
-from splitwatt.profiler.config.published import published_bytes
+# The data set whose preprocessing is the runtime's: the detection transform, all tasks at once.
+DATASET = "coco2017"
+_KILOBYTE = 1024
+_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "published.csv")
+_MODELS = {("ladon", "resnet50"): "ladon_r50", ("ladon", "resnest269e"): "ladon_resnest269e"}
 
 _CHANNELS = 24
 _LADON = "ladon_r50@%s"
@@ -33,6 +45,22 @@ _ELEMENTS = {
     "entropic_student_od": _CHANNELS * 199 * 271,
     "entropic_student_ss": _CHANNELS * 128 * 170,
 }
+
+
+def published_bytes(model: str) -> Optional[int]:
+    """The published mean payload of a model with its rate (`ladon_r50@0.32`); None without one."""
+    return _table().get(model)
+
+
+def _table() -> Dict[str, int]:
+    sizes = {}
+    with open(_FILE, encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            name = _MODELS.get((row["system"], row["backbone"]))
+            if name and row["dataset"] == DATASET and row["data_size_kb_mean"]:
+                size = int(round(float(row["data_size_kb_mean"]) * _KILOBYTE))
+                sizes["%s@%s" % (name, row["beta"])] = size
+    return sizes
 
 
 def estimated_bytes(model: str) -> Optional[int]:
