@@ -208,13 +208,7 @@ def shorter(
     std: tuple[float, ...] = IMAGENET_STD,
 ) -> Preprocess:
     """Preprocessing of classifiers and segmenters: Pillow's antialiased resize, then normalise."""
-    return Preprocess(
-        resize=Resize("shorter", size, max_size, filter),
-        crop=crop,
-        pad_multiple=None,
-        mean=mean,
-        std=std,
-    )
+    return Preprocess(Resize("shorter", size, max_size, filter), crop, None, mean, std)
 
 
 def detection_transform(
@@ -226,13 +220,7 @@ def detection_transform(
 ) -> Preprocess:
     """torchvision's GeneralizedRCNNTransform: normalise, interpolate, pad."""
     rule = "shorter" if isinstance(size, int) else "exact"
-    return Preprocess(
-        resize=Resize(rule, size, max_size, "bilinear"),
-        crop=None,
-        pad_multiple=pad_multiple,
-        mean=mean,
-        std=std,
-    )
+    return Preprocess(Resize(rule, size, max_size, "bilinear"), None, pad_multiple, mean, std)
 
 
 # Each task of the SC2 benchmark: its short name, preprocessing and postprocessing.

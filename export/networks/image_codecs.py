@@ -14,7 +14,6 @@ from compressai.zoo.image import cfgs, model_architectures
 from compressai.zoo.pretrained import load_pretrained
 from torch import Tensor, nn
 
-from splitwatt.engines.backends.base import Engine
 from splitwatt.engines.bundle.manifest import CODECS, CodecSpec, Preprocess
 from splitwatt.engines.codecs import open_codec
 from splitwatt.export import ports
@@ -48,19 +47,18 @@ from splitwatt.export.weights.random_weights import (
     seeded,
 )
 
-LOSSLESS = "lossless"
 # Mean and deviation of what random weights decode to, about those of photographs in 0 to 1.
 _MIDDLE, _CONTRAST = 0.5, 0.2
 
 
-class FileCompressor(Network, Codec):
-    """A format of image files, without weights; both ends code with `splitwatt.engines.codecs`."""
+class FileCompressor(Codec):
+    """A format of image files; both ends code with `splitwatt.engines.codecs`."""
 
     def __init__(self, kind: str, rate: str | None) -> None:
-        quality = None if rate in (None, LOSSLESS) else int(rate)  # type: ignore[arg-type]
+        quality = None if rate in (None, "lossless") else int(rate)  # type: ignore[arg-type]
         self._coding = Coding(kind, quality=quality)
-        self._codec = open_codec(CodecSpec(kind, [], quality), [], _no_engine)
-        self.codec = self
+        no_engines: dict[str, Any] = {}
+        self._codec = open_codec(CodecSpec(kind, [], quality), [], no_engines.__getitem__)
 
     def coding(self) -> Coding:
         """See `Codec.coding`."""
@@ -74,21 +72,6 @@ class FileCompressor(Network, Codec):
         height, width = outputs["image"].shape[2:]
         made = self._codec.decode(self._codec.encode(board), (height, width))
         return {name: torch.from_numpy(array) for name, array in made.items()}
-
-    def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
-        """Nothing to load."""
-        return []
-
-    def fit_random(self, photos: Sequence[Photo] = (), key: str = "") -> None:
-        """Nothing to fit."""
-
-    def parts(self) -> list[Part]:
-        """None."""
-        return []
-
-
-def _no_engine(name: str) -> Engine:
-    raise KeyError(name)
 
 
 class NeuralCompressor(Network):
@@ -198,8 +181,11 @@ class InputCompression(Network):
     def __init__(
         self, compressor: FileCompressor | NeuralCompressor, inner: System, preprocess: Preprocess
     ) -> None:
-        self.compressor, self.system, self.codec = compressor, inner, compressor.codec
-        self.encoder_modules = compressor.encoder_modules
+        self.system, self.neural = inner, None
+        self.codec = compressor
+        if isinstance(compressor, NeuralCompressor):
+            self.neural, self.codec = compressor, compressor.codec
+            self.encoder_modules = compressor.encoder_modules
         with seeded(inner.name):
             self.inner = inner.build(None)
         self.fixed_size = self.inner.fixed_size
@@ -207,12 +193,14 @@ class InputCompression(Network):
 
     def load(self, states: Mapping[str, LoadedFile]) -> list[str]:
         """Load the checkpoints `codec`, if the codec is neural, and `model`."""
-        self.compressor.load(states)
+        if self.neural:
+            self.neural.load(states)
         return self.inner.load({"model": states["model"]})
 
     def fit_random(self, photos: Sequence[Photo], key: str) -> None:
         """The model's own random weights, and the codec's."""
-        self.compressor.fit_random()
+        if self.neural:
+            self.neural.fit_random()
         with seeded(self.system.name):
             self.inner.fit_random(views(self.system.preprocess), self.system.name)
 
@@ -225,7 +213,7 @@ class InputCompression(Network):
         image = ports.image() if self._padded else part.inputs[0]
         part.inputs = (image, ports.VALID_SIZE) if whole.needs_size else (image,)
         part.module, part.placement = whole, "server"
-        return [*self.compressor.parts(), part]
+        return [*(self.neural.parts() if self.neural else ()), part]
 
 
 def compressor(name: str, rate: str | None) -> FileCompressor | NeuralCompressor:

@@ -152,13 +152,14 @@ class Hyperprior(Codec):
         if self.means:
             outputs.append(Port("means", "float32", maps))
         graph = Parameters(self.h_s, self.gaussian, channels, self.means).eval()
-        return [Part(PART, "both", graph, (side,), tuple(outputs), self._predicted, [self.h_s])]
 
-    def _predicted(self, side: Tensor) -> tuple[Tensor, ...]:
-        """Indexes and means by CompressAI's own code."""
-        return self._split(self.h_s(side))
+        def original(side: Tensor) -> tuple[Tensor, ...]:
+            return self._split(self.h_s(side))
+
+        return [Part(PART, "both", graph, (side,), tuple(outputs), original, [self.h_s])]
 
     def _split(self, made: Tensor) -> tuple[Tensor, ...]:
+        """Indexes and means by CompressAI's own code."""
         scales, *means = made.chunk(2, 1) if self.means else (made,)
         return self.gaussian.build_indexes(scales), *means
 

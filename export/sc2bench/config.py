@@ -26,10 +26,9 @@ _LIMIT_BYTES = 1 << 20
 _LONGEST = 4096  # of a joined text
 # The limit of a document's values with all aliases expanded: merged mappings grow with each level.
 _MOST_VALUES = 100_000
-_PARTS = {"classification": "classifier", "detection": "detector", "segmentation": "segmenter"}
 _TASK_OF = {"faster_rcnn_model": "detection", "deeplabv3_model": "segmentation"}
 _STUDENTS = ("student_model", "model")
-_TASKS = tuple(_PARTS)
+_TASKS = tuple(SC2_TASKS)
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ def _head(task: str, model: Model) -> Head:
     classes = model.kwargs.get("num_classes", default)
     if not isinstance(classes, int) or isinstance(classes, bool) or not 1 <= classes <= 65536:
         raise ConfigError(f"{model.at}.kwargs.num_classes must be a number of classes")
-    head = SC2_TASKS[task][2]._replace(part=_PARTS[task])
+    head = SC2_TASKS[task][2]
     threshold = model.kwargs.get("box_score_thresh")
     if isinstance(threshold, int | float):
         head = head._replace(score_threshold=float(threshold))

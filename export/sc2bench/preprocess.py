@@ -43,8 +43,7 @@ def preprocess(
             f"{path}: the test data set has no transform Resize",
             "add Resize with the size of the images that the model was tested on",
         )
-    made = shorter(1, filter=_filter(resize, path), **more)
-    made = made._replace(resize=_resize(resize, made.resize.filter, path))
+    made = _resized(resize, more, path)
     if crop is None:
         return made
     size = _size(crop.get("size"), f"{path}: CenterCrop.size")
@@ -72,8 +71,7 @@ def _detection(kwargs: Mapping[str, Any], path: str) -> Preprocess:
 def _segmentation(calls: _Calls, more: dict[str, Any], path: str) -> Preprocess:
     resize = calls.get("RandomResize")
     if resize is None and "Resize" in calls:
-        made = shorter(1, filter=_filter(calls["Resize"], path), **more)
-        return made._replace(resize=_resize(calls["Resize"], made.resize.filter, path))
+        return _resized(calls["Resize"], more, path)
     (size,) = _size((resize or {}).get("min_size", 513), f"{path}: RandomResize.min_size", most=1)
     made = shorter(size, **more)
     if (resize or {}).get("square") is True:
@@ -81,14 +79,14 @@ def _segmentation(calls: _Calls, more: dict[str, Any], path: str) -> Preprocess:
     return made
 
 
-def _resize(call: Mapping[str, Any], filter: str, path: str) -> Resize:
-    size = _size(call.get("size"), f"{path}: Resize.size")
+def _resized(call: Mapping[str, Any], more: dict[str, Any], path: str) -> Preprocess:
+    size, filter = _size(call.get("size"), f"{path}: Resize.size"), _filter(call, path)
     if len(size) == 2:
-        return Resize("exact", size, None, filter)
+        return shorter(1, **more)._replace(resize=Resize("exact", size, None, filter))
     longest = call.get("max_size")
     if longest is not None:
         (longest,) = _size(longest, f"{path}: Resize.max_size", most=1)
-    return Resize("shorter", size[0], longest, filter)
+    return shorter(size[0], longest, filter=filter, **more)
 
 
 def _size(value: Any, at: str, most: int = 2) -> tuple[int, ...]:

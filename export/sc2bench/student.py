@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -73,7 +74,7 @@ _TRUNK_ARGUMENTS = {
 }
 _LAYERS: dict[str, Callable[..., bottlenecks.Bottleneck]] = {
     "FPBasedResNetBottleneck": bottlenecks.Factorized,
-    "SHPBasedResNetBottleneck": bottlenecks.ScaleHyperprior,
+    "SHPBasedResNetBottleneck": functools.partial(bottlenecks.MeanScale, False),
     "MSHPBasedResNetBottleneck": bottlenecks.MeanScale,
 }
 _REDUCTIONS = ("larger_resnet_bottleneck", "larger_resnet_layer1_bottleneck")
@@ -93,9 +94,11 @@ def build(models: Mapping[str, Model], shared: str) -> Network:
     first = next(iter(models.values()))
     if first.key == "EntropicClassifier":
         return _entropic(first)
-    classified = models.get("classification")
-    body = classified or _backbone_of(first)
-    trunk = _trunk(body)
+    body = classified = models.get("classification")
+    if body is None and first.key in ("faster_rcnn_model", "deeplabv3_model"):
+        at = f"{first.at}.kwargs.backbone_config"
+        body = model_at(first.kwargs.get("backbone_config"), at)
+    trunk = _trunk(body or first)
     for task in ("detection", "segmentation"):
         if task in models:
             _check_head(models[task], trunk)
@@ -108,24 +111,13 @@ def build(models: Mapping[str, Model], shared: str) -> Network:
         classes = kwargs.get("num_classes", 91)
         rcnn = _guarded(models["detection"], lambda: faster_rcnn(trunk.model, classes, **more))
         if kwargs.get("pretrained") and kwargs.get("pretrained_backbone_name") == "resnet50":
-            _without_eps(rcnn)
+            # sc2bench trains and tests such a detector with an epsilon of 0, as torchvision does.
+            for module in rcnn.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eps = 0.0
     if "segmentation" in models:
         segmenter = deeplab(trunk.model, models["segmentation"].kwargs.get("num_classes", 21))
     return SplitNetwork(trunk, _BITS, shared, rcnn, segmenter, classified is not None)
-
-
-def _without_eps(rcnn: nn.Module) -> None:
-    """sc2bench trains and tests such a detector with an epsilon of 0, as torchvision does."""
-    for module in rcnn.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eps = 0.0
-
-
-def _backbone_of(head: Model) -> Model:
-    at = f"{head.at}.kwargs.backbone_config"
-    if head.key not in ("faster_rcnn_model", "deeplabv3_model"):
-        return head
-    return model_at(head.kwargs.get("backbone_config"), at)
 
 
 def _check_head(head: Model, trunk: trunks.Trunk) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from splitwatt.device_configs.errors import ExportError
 from splitwatt.export.spec import Part
@@ -176,11 +177,8 @@ def _strays(detections: Arrays, due: Arrays, pairs: list[tuple[int, int]]) -> in
 
 def _unmatched(boxes: np.ndarray, due: np.ndarray) -> int:
     """How many boxes of `due` have no match in `boxes` within the tolerance."""
-    count = 0
-    for start in range(0, len(due), 128):
-        gaps = np.abs(boxes[None] - due[start : start + 128, None]).max(axis=2)
-        count += int((gaps.min(axis=1) > PIXELS).sum()) if len(boxes) else len(gaps)
-    return count
+    gaps = cdist(due, boxes, "chebyshev").min(axis=1, initial=np.inf)
+    return int((gaps > PIXELS).sum())
 
 
 def check_declared(part: Part, arrays: Mapping[str, np.ndarray]) -> None:

@@ -80,8 +80,8 @@ def _run(options: argparse.Namespace) -> int:
 
     import torch
 
-    from splitwatt.export.networks.backbones import make_timm
-    from splitwatt.export.networks.gained_split import GainedSplit, load_backbone
+    from splitwatt.export.networks.backbones import load_timm, make_timm
+    from splitwatt.export.networks.gained_split import GainedSplit
     from splitwatt.export.networks.timm_cut import Cut
     from splitwatt.export.training.loop import DEVICE, Pool, Training, normalised
     from splitwatt.export.training.recipe import write
@@ -94,7 +94,7 @@ def _run(options: argparse.Namespace) -> int:
     torch.set_num_threads(int(os.getenv("OMP_NUM_THREADS", "1")))
     torch.manual_seed(options.seed)
     backbone = make_timm(recipe.backbone, recipe.classes)
-    load_backbone(backbone, loaded)
+    load_timm(backbone, loaded)
     cut = Cut(backbone, recipe.at, recipe.side)
     out.mkdir(parents=True, exist_ok=True)
     stamps: list[Photograph] = []

@@ -83,19 +83,6 @@ def bits_between(index: int, count: int) -> float:
     return _MOST_BITS + index / max(1, count - 1) * (_LEAST_BITS - _MOST_BITS)
 
 
-def fit_bottleneck(layer: Any, images: Tensor, bits: float) -> Tensor:
-    """Spread the latents of sc2bench's bottleneck `layer` and fit its entropy model to them.
-
-    Returns:
-        The rounded latents of `images`.
-    """
-    mix_gdns(layer)
-    with torch.no_grad():
-        rounded = fit_factorized(layer.encoder, layer.entropy_bottleneck, images, bits)
-        layer.decoder[-1].weight.div_(layer.decoder(rounded).std())
-    return rounded
-
-
 def fit_encoder(
     encoder: Any,
     inputs: Tensor,

@@ -56,9 +56,9 @@ class Trained:
         """The local model, then the split one at its rates."""
 
         def whole(_rate: str | None) -> Network:
-            from splitwatt.export.networks.gained_split import LocalBackbone
+            from splitwatt.export.networks.backbones import TimmClassifier
 
-            return LocalBackbone(self.backbone, self.classes, self.preprocess)
+            return TimmClassifier(self.backbone, True, self.classes, self.preprocess)
 
         def split(rate: str | None) -> Network:
             from splitwatt.export.networks.gained_split import SplitBackbone

@@ -9,10 +9,10 @@ import torch
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import WholePipeline
+from splitwatt.export.networks.bottlenecks import Factorized
 from splitwatt.export.tracing.photos import squares
 from splitwatt.export.weights.random_weights import (
     bits_at,
-    fit_bottleneck,
     level,
     pixels,
     quantised,
@@ -38,12 +38,10 @@ def test_every_photograph_gives_real_answers(bundles, photographs, name):
 
 
 def _bottleneck(rate):
-    from sc2bench.models.layer import FPBasedResNetBottleneck
-
     with seeded(f"entropic_student@{rate}/encoder"), torch.no_grad():
-        layer = FPBasedResNetBottleneck(num_bottleneck_channels=24).eval()
-        fit_bottleneck(layer, torch.from_numpy(squares()), bits_at(rate))
-    return layer
+        bottleneck = Factorized(num_bottleneck_channels=24)
+        bottleneck.fit(torch.from_numpy(squares()), bits_at(rate))
+    return bottleneck.layer
 
 
 def test_bits_fall_with_beta_and_tables_fit():

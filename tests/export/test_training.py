@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from splitwatt.device_configs.errors import ImageError
 from splitwatt.engines.photos import default_photos
-from splitwatt.export.networks.backbones import make_timm
-from splitwatt.export.networks.gained_split import GainedSplit, load_backbone, shipped
+from splitwatt.export.networks.backbones import load_timm, make_timm
+from splitwatt.export.networks.gained_split import GainedSplit, shipped
 from splitwatt.export.networks.timm_cut import Cut
 from splitwatt.export.training import loop, photographs
 from splitwatt.export.weights.checkpoints import read
@@ -66,7 +66,7 @@ def test_a_run_that_was_stopped_continues_to_the_same_weights(tmp_path, pictures
         for stop in (True, False):
             torch.manual_seed(7)
             backbone = make_timm(LITE0.backbone)
-            load_backbone(backbone, read(locate((LITE0.model,), None, LITE0.local, None)["model"]))
+            load_timm(backbone, read(locate((LITE0.model,), None, LITE0.local, None)["model"]))
             split = GainedSplit(Cut(backbone, LITE0.at, LITE0.side), len(RATES))
             split = split.to(memory_format=torch.channels_last)
             run = loop.Training(split, pool, 4, 7)
