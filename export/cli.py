@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -92,31 +91,30 @@ def weights(argv: list[str]) -> int:
     name = zoo.full_name(system, rate)
     rows = [advice(checkpoint, name, rate) for checkpoint in system.checkpoints(rate)]
     if options.json:
-        print_json({"model": name, "files": [dataclasses.asdict(row) for row in rows]})
+        print_json({"model": name, "files": rows})
         return 0
     if name != options.model:
         note(f"{options.model}: its first rate point, {name}")
     if not rows:
         say(f"{name}: no weights were published; export it with --weights random")
     for row in rows:
-        size = f"{row.bytes / 1e6:.0f} MB" if row.bytes else "its page does not state the size"
-        where = "one of the archives of " if row.archive else ""
-        what = f"{where}{row.url} ({size})" if row.url else "no public checkpoint: train it"
-        if row.package:
-            what = f"in the installed package, under {row.package}"
-        say(f"{name}, {row.role}: {what}")
-        say(f"    put it here: {row.put}")
-        if not row.archive:
+        where = "one of the archives of " if row["archive"] else ""
+        what = f"{where}{row['url']}" if row["url"] else "no public checkpoint: train it"
+        if row["package"]:
+            what = f"in the installed package, under {row['package']}"
+        say(f"{name}, {row['role']}: {what}")
+        say(f"    put it here: {row['put']}")
+        if not row["archive"]:
             say(f"    or where torchvision keeps it: {hub_folder()}")
-        for other in row.also:
+        for other in row["also"]:
             say(f"    also read:   {other}")
-        say(f"    present at:  {row.path or 'missing'}")
+        say(f"    present at:  {row['path'] or 'missing'}")
     return 0
 
 
 def export(argv: list[str]) -> int:
     """Export models to bundles."""
-    from splitwatt.export.tracing.coder_place import CODERS, OUTSIDE
+    from splitwatt.export.request import CODERS, OUTSIDE
 
     flags = parser(
         "export",

@@ -24,10 +24,12 @@ from splitwatt.export.labels import read_labels
 from splitwatt.export.precision.int8_images import calibration_images
 from splitwatt.export.replacing import check_place
 from splitwatt.export.spec import SEED, System
-from splitwatt.export.tracing.coder_place import IN_GRAPH, OUTSIDE, check_target
 from splitwatt.export.weights.files import PLACE, as_downloaded, digest, locate, other_rates
 
 RANDOM = "random"
+# Where the range coder runs: outside the encoder's graph, or in it.
+OUTSIDE, IN_GRAPH = "outside", "in-graph"
+CODERS = (OUTSIDE, IN_GRAPH)
 _PACKAGES = ("torch", "torchvision", "timm", "compressai", "sc2bench", "onnx", "onnxruntime")
 
 
@@ -155,8 +157,11 @@ def prepare(
             f"{board.name} has no fast path for {precision}: it would run no faster than in fp32",
             f"use one of: {', '.join(board.precisions)}",
         )
-    if coder == IN_GRAPH:
-        check_target(board)
+    if coder == IN_GRAPH and not board.operators["tensorrt"]:
+        raise UsageError(
+            f"{board.name} has no TensorRT, and only TensorRT runs the coder's node",
+            "leave --coder out: the coder then runs outside the graph",
+        )
     if calibration is not None:
         if precision != "int8":
             raise UsageError("--calibration is for int8", "give --precision int8 too")

@@ -127,7 +127,7 @@ def power_trace(path: str) -> Optional[Trace]:
 
 
 def pooled_interval(rails: Sequence[RailJoules]) -> Optional[_Interval]:
-    """The 95 % interval of the mean of several blocks' joules per image; None of too few.
+    """The 95 % interval of the mean of several blocks' joules per image; None with too few.
 
     Over the blocks where there are five, which shows what differs between them; else over the
     pieces of all of them.
