@@ -114,19 +114,11 @@ def _record(argv: List[str]) -> int:
     rest = "the command to measure, with its arguments"
     add("command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help=rest)
     options = arguments.parse_args(argv)
-    command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    if not command:
+    if options.command[:1] == ["--"]:
+        del options.command[0]
+    if not options.command:
         raise UsageError("no command to record", "put it after --")
-    result = record(
-        command,
-        _sources(options),
-        runs=options.runs,
-        warmup=options.warmup,
-        idle_s=options.idle,
-        hz=options.hz,
-        trace_path=options.output,
-        quiet=options.json,
-    )
+    result = record(options, _sources(options))
     if options.json:
         print_json(result)
     else:

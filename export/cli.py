@@ -252,11 +252,7 @@ def _requests(options: Any) -> list[Request]:
 
 
 def _add_zoo(files: Sequence[str]) -> int:
-    """Add the user's own files; a file that does not import is reported, and the others still count.
-
-    Returns:
-        How many files did not import.
-    """
+    """Add the user's own files; returns how many did not import, each of which is reported."""
     from splitwatt.export import zoo
 
     wrong = 0

@@ -183,11 +183,7 @@ def _labelled(
     labels: Sequence[str] | None,
     file: str,
 ) -> Head:
-    """The head with the user's class names; numbers without, unless it has as many logits as ImageNet.
-
-    Raises:
-        UsageError: fewer or more names than logits, or an answer on a photograph has no name.
-    """
+    """The head with the user's class names; numbers without, unless it has as many logits as ImageNet."""
     head = SC2_TASKS[task][2]._replace(part=part)
     if task == "classification":
         return with_labels(task, head, tensors[0]["logits"].shape[-1], labels, file)
@@ -239,11 +235,7 @@ def _take_image(graph: _Graph) -> None:
 
 
 def _meet(board: _Graph, server: _Graph) -> None:
-    """Name the tensor between both graphs `latent`.
-
-    Raises:
-        UsageError: more than one tensor, or another type or shape; the error has both sides.
-    """
+    """Name the tensor between both graphs `latent`."""
     made = list(board.model.graph.output)
     taken = [value for value in inputs_of(server.model) if value.name not in _SIZES]
     said = f"{board.file} gives {_said(made)} and {server.file} takes {_said(taken)}"
@@ -268,11 +260,7 @@ def _said(values: Sequence[onnx.ValueInfoProto]) -> str:
 
 
 def _task(last: _Graph) -> str:
-    """The task that the last graph's outputs belong to; the outputs get splitwatt's names.
-
-    Raises:
-        UsageError: the outputs belong to no task.
-    """
+    """The task that the last graph's outputs belong to; the outputs get splitwatt's names."""
     model = last.model
     ports = ports_of(model.graph.output, [])
     ranks = {port.name: len(port.shape) for port in ports}

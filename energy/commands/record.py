@@ -1,5 +1,6 @@
 """Joules of any command: `splitwatt energy record -- COMMAND`."""
 
+import argparse
 import subprocess
 import sys
 import time
@@ -16,26 +17,11 @@ from splitwatt.energy.monitor import EnergyMonitor
 _RUN = "run"
 
 
-def record(
-    command: List[str],
-    sources: Dict[str, Any],
-    runs: int = 1,
-    warmup: int = 0,
-    idle_s: float = 0.0,
-    hz: Optional[float] = None,
-    trace_path: Optional[str] = None,
-    quiet: bool = False,
-) -> Dict[str, Any]:
-    """Run a command and measure it.
+def record(options: argparse.Namespace, sources: Dict[str, Any]) -> Dict[str, Any]:
+    """Run a command as the flags of `splitwatt energy record` ask for, without a shell; measure it.
 
     Args:
-        command: program and arguments, run as they are (no shell).
         sources: `target`, `sysfs`, `driver`, `options` (see `splitwatt.energy.rail_set.open_rails`).
-        runs, warmup: how often it runs, measured and before.
-        idle_s: how long nothing runs before and after, to measure the idle power, s.
-        hz: samples a second; None: twice the sensor's own rate.
-        trace_path: keep the trace there.
-        quiet: send the command's output to standard error.
 
     Returns:
         {"command", "runs": [...], "joules": {label: MEAN}, "idle": {...}, "sampler": {...}, ...}.
@@ -43,26 +29,27 @@ def record(
     Raises:
         SensorError: no sensor, or the command cannot be started.
     """
+    command, idle_s = options.command, options.idle
     codes: List[int] = []
-    monitor = EnergyMonitor(trace_path=trace_path, hz=hz, **sources)
+    monitor = EnergyMonitor(trace_path=options.output, hz=options.hz, **sources)
     try:
         with monitor:
-            start_s, every = time.monotonic(), warmup + runs
+            start_s, every = time.monotonic(), options.warmup + options.runs
             for done in range(every):
-                if done == warmup and idle_s > 0:
+                if done == options.warmup and idle_s > 0:
                     monitor.idle(idle_s)
-                if done < warmup:
-                    _run(command, quiet)
+                if done < options.warmup:
+                    _run(command, options.json)
                 else:
                     monitor.begin(_RUN)
-                    codes.append(_run(command, quiet))
+                    codes.append(_run(command, options.json))
                     monitor.end(_RUN)
                 left = time_left(done + 1, every, time.monotonic() - start_s)
                 if left:
                     note("run %d of %d is done, %s" % (done + 1, every, left))
             if idle_s > 0:
                 monitor.idle(idle_s)
-        return _document(command, monitor, codes, trace_path)
+        return _document(options, monitor, codes)
     finally:
         monitor.close()
 
@@ -78,10 +65,7 @@ def _run(command: List[str], quiet: bool) -> int:
 
 
 def _document(
-    command: List[str],
-    monitor: EnergyMonitor,
-    codes: List[int],
-    trace_path: Optional[str],
+    options: argparse.Namespace, monitor: EnergyMonitor, codes: List[int]
 ) -> Dict[str, Any]:
     results = monitor.results()
     measured = [r for r in results if r.window.name == _RUN]
@@ -99,7 +83,7 @@ def _document(
         for r, code in zip(measured, codes)
     ]
     return {
-        "command": command,
+        "command": options.command,
         "target": monitor.about["target"],
         "provenance": monitor.about["provenance"],
         "total_of": list(monitor.trace().total),
@@ -114,7 +98,7 @@ def _document(
         "sampler": monitor.stats,
         "hz": monitor.about["hz"],
         "events": monitor.trace().metadata.get("events", []),
-        "trace": trace_path,
+        "trace": options.output,
         "warnings": sorted(
             {text for r in measured for e in r.rails.values() for text in edge_warnings(e)}
         ),
