@@ -41,9 +41,9 @@ def checks() -> List[Check]:
     ]
 
 
-def _check(name: str, found: Any, detail: str, missing: str, remedy: str) -> Check:
-    """A check that passes with `detail` where something is `found`, else what is missing."""
-    return Check(name, True, detail, "") if found else Check(name, False, missing, remedy)
+def _check(name: str, present: Any, detail: str, missing: str, remedy: str) -> Check:
+    """A check that passes with `detail` where something is `present`, else what is missing."""
+    return Check(name, True, detail, "") if present else Check(name, False, missing, remedy)
 
 
 def _providers() -> List[Check]:
@@ -125,18 +125,16 @@ def _native() -> List[Check]:
     from splitwatt.engines.rangecoder import native
     from splitwatt.engines.tensorrt.plugin import library_path
 
-    loaded = native.library()
     build = "splitwatt build --no-engines"
-    compilers = [os.environ.get("CXX", ""), "g++", "c++", "clang++"]
-    compiler = next(filter(None, (shutil.which(name) for name in compilers if name)), None)
-    if loaded is not None:
-        detail = "native, its fastest path here: %s" % loaded.best
-    else:
-        detail = "%s: the NumPy reference codes, many times slower" % native.reason().split(":")[0]
+    compiler = shutil.which(os.environ.get("CXX") or "c++")
+    try:
+        loaded, detail = True, "its fastest path here: %s" % native.library().best
+    except EngineError as error:
+        loaded, detail = False, error.message
     plugin = library_path()
     absent = "not built (for a coder in the graph)"
     return [
-        _check("range coder", loaded is not None, detail, detail, build),
+        _check("range coder", loaded, detail, detail, build),
         _check("C++ compiler", compiler, str(compiler), "not found", "sudo apt install g++"),
         _check("TensorRT plugin", os.path.isfile(plugin), plugin, absent, build),
     ]

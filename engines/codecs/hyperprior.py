@@ -26,9 +26,8 @@ from splitwatt.engines.codecs.base import (
 from splitwatt.engines.codecs.factorized import latent_size
 from splitwatt.engines.rangecoder import RangeCoder
 from splitwatt.engines.rangecoder.bits_per_symbol import symbol_bits
-from splitwatt.engines.rangecoder.coder import not_codable
+from splitwatt.engines.rangecoder.coder import quantize
 from splitwatt.engines.rangecoder.container import parse, read_varint, varint
-from splitwatt.engines.rangecoder.reference import quantize
 
 PART = "parameters"
 MAGIC = 0xC1
@@ -125,8 +124,6 @@ def side_symbols(coder: RangeCoder, side: np.ndarray) -> Tuple[np.ndarray, np.nd
     """The symbols of a side latent, and the values that the server gets of them."""
     medians = coder.tables.medians.reshape(1, -1, 1, 1)
     symbols = quantize(side, medians)
-    if symbols is None:
-        raise not_codable(side)
     return symbols, symbols.astype(np.float32) + medians
 
 

@@ -15,7 +15,7 @@ from splitwatt.engines.bundle.manifest import Part
 from splitwatt.engines.codecs import codec_of
 from splitwatt.engines.codecs.base import Codec
 from splitwatt.engines.pipeline.postprocess import TENSORS, Answer, Sizes, answer_of
-from splitwatt.engines.rangecoder.words import WORDS
+from splitwatt.engines.rangecoder.graph import WORDS
 
 Tensors = Dict[str, np.ndarray]
 # A stage's name, and a call that runs it once.

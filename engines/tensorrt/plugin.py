@@ -9,7 +9,7 @@ import os
 from typing import Any, Iterable, List, Optional, Tuple
 
 from splitwatt.device_configs.errors import EngineError
-from splitwatt.engines.rangecoder.words import DECODER_NODE, ENCODER_NODE
+from splitwatt.engines.rangecoder.graph import DECODER_NODE, ENCODER_NODE
 from splitwatt.engines.tensorrt.versions import TYPED, generation, runtime_of
 
 _FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "rangecoder")

@@ -18,7 +18,7 @@ from splitwatt.device_configs.printable import one_line
 from splitwatt.device_configs.targets import Target, load_target
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part, Port
-from splitwatt.engines.rangecoder.words import LATENT, LENGTH, WORDS
+from splitwatt.engines.rangecoder.graph import LATENT, LENGTH, WORDS
 from splitwatt.engines.tensorrt import engine as backend
 from splitwatt.engines.tensorrt import plugin, records, rtx, shapes, versions
 from splitwatt.engines.tensorrt.building import builder

@@ -1,6 +1,7 @@
 """Run programs that take long: progress lines meanwhile, one sentence where they fail."""
 
 import os
+import re
 import subprocess
 import time
 from typing import Callable, Dict, List
@@ -21,6 +22,8 @@ def ending(what: str, returncode: int, said: str) -> EngineError:
         )
     if returncode < 0:
         return EngineError("building %s died of signal %d" % (what, -returncode), "see dmesg")
+    cmake = re.search(r"CMake Error at \S+ \(\w+\):\s+(.+?)\n\n", said, re.DOTALL)
+    said = "error: " + " ".join(cmake.group(1).split()) if cmake else said
     lines = [line for line in said.strip().splitlines() if line.strip()]
     # A compiler's first error, else the last thing said: a tool's own summary says nothing.
     lines = [line for line in lines if "error: " in line][:1] or lines

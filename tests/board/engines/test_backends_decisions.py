@@ -422,11 +422,13 @@ def test_a_compiler_that_fails_is_one_sentence(tmp_path, monkeypatch):
 
 
 def test_what_is_compiled_for_a_gpu():
-    configure, make = build_native.cmake_commands("cmake", "b", "/cuda/bin/nvcc", "5.3")
+    configure, make = build_native.cmake_commands(
+        "cmake", "b", build_native.PLUGIN, "/cuda/bin/nvcc", "5.3"
+    )
     assert "-DCMAKE_CUDA_FLAGS=-arch=sm_53" in configure and "-DNVCC=/cuda/bin/nvcc" in configure
     assert "-S" not in configure  # CMake 3.10 does not know it
     assert make[:3] == ["cmake", "--build", "b"]
-    assert not any("arch" in word for word in build_native.cmake_commands("c", "b", "n", None)[0])
+    assert not any("arch" in word for word in build_native.cmake_commands("c", "b", "x.so", "n")[0])
 
 
 def test_without_cuda_s_tools_the_rest_is_built(tmp_path, monkeypatch):
@@ -448,22 +450,28 @@ def test_a_program_that_is_missing_or_fails_is_one_sentence():
 def test_a_library_that_does_not_load_is_compiled_again(tmp_path, monkeypatch):
     coder = tmp_path / build_native.CODER
     coder.write_bytes(b"of another machine")
-    ran = []
-    monkeypatch.setattr(build_native, "run_child", lambda command, what, tell: ran.append(command))
+
+    def build(command, what, tell):
+        if "--build" in command:
+            assert "_rangecoder" in command
+            (tmp_path / command[2] / build_native.CODER).write_bytes(b"of this one")
+
+    monkeypatch.setattr(build_native, "run_child", build)
+    monkeypatch.setattr(build_native.shutil, "which", lambda name: "/usr/bin/" + name)
     build_native.compile_native(str, cuda=False, folder=str(tmp_path))
-    assert ran and str(coder) in ran[0]
+    assert coder.read_bytes() == b"of this one"
 
 
 def test_a_plugin_older_than_its_sources_is_compiled_again(tmp_path):
     sources = tmp_path / "plugin"
     sources.mkdir()
-    (sources / "plugin_v3.cpp").write_text("")
+    (sources / "range_node.cpp").write_text("")
     library = tmp_path / build_native.PLUGIN
     library.write_text("")
     os.utime(str(library), (1000, 1000))
-    os.utime(str(sources / "plugin_v3.cpp"), (1000, 1000))
+    os.utime(str(sources / "range_node.cpp"), (1000, 1000))
     assert build_native.is_current(str(library), str(tmp_path))
-    os.utime(str(sources / "plugin_v3.cpp"), (1001, 1001))
+    os.utime(str(sources / "range_node.cpp"), (1001, 1001))
     assert not build_native.is_current(str(library), str(tmp_path))
 
 

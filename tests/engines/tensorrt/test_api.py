@@ -117,7 +117,7 @@ def test_every_attribute_of_an_object_of_tensorrt_is_a_listed_name():
     reason="TENSORRT_SOURCE names no clone of github.com/NVIDIA/TensorRT",
 )
 def test_the_names_are_as_tensorrt_s_own_sources_have_them():
-    script = ROOT / "tools" / "tensorrt_names.py"
+    script = Path(__file__).with_name("make_tensorrt_names.py")
     subprocess.run([sys.executable, script, os.environ["TENSORRT_SOURCE"], "--check"], check=True)
 
 
