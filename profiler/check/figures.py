@@ -1,5 +1,6 @@
 """Do the records of a run fit each other, and do its figures follow from them?"""
 
+from collections import Counter
 from functools import partial
 from typing import Any, Dict, List, Optional
 
@@ -132,11 +133,15 @@ def _starts(run: Run) -> Check:
     firsts: Dict[str, List[Optional[float]]] = {}
     for sample in run.attempts.where(lambda sample: sample.warmup):
         firsts.setdefault(sample.block, []).append(sample.total_s)
+    # A later process of a block warms up again, and the samples of that are not recorded.
+    processes = Counter(row.block for row in run.memory)
     wrong = [
         "%s: its first inference took another time" % row.block
         for row in run.starts
-        if row.first_inference_s is not None
-        and not any(_same(row.first_inference_s, own) for own in firsts.get(row.block, []))
+        if processes[row.block] == 1
+        and not run.document["resumed"]
+        and row.block in firsts
+        and not any(_same(row.first_inference_s, own) for own in firsts[row.block])
     ]
     looked = "%d processes" % len(run.starts)
     return verdict(name, wrong, looked) if run.starts else nothing(name, "no process recorded it")
