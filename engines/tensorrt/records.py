@@ -20,12 +20,9 @@ from splitwatt.engines.tensorrt.versions import RTX, TENSORRT, TITLES, Machine, 
 
 FORMAT = 1
 FOLDER = "engines"
-# Rules by which a part is left to onnxruntime's CPU provider.
+# Rules by which a part is left to onnxruntime's CPU provider: the export left it to onnxruntime; or
+# TensorRT's parser or builder refused it, and --fall-back was given.
 PLACED, REFUSED = "placed", "refused"
-RULES = {
-    PLACED: "the export left it to onnxruntime: it comes after a cut, or TensorRT runs none of it",
-    REFUSED: "TensorRT's parser or builder refused it, and --fall-back was given",
-}
 _LIMIT_BYTES = 1 << 20
 _Range = Tuple[Tuple[int, ...], ...]
 _TEXT = {"minLength": 0}
@@ -38,7 +35,7 @@ class Record(NamedTuple):
     part: str = key("the part's name")
     onnx_sha256: str = key("of the graph that it was built from")
     runs_on: str = key("what runs it: `tensorrt`, or `cpu` by a rule", enum=["tensorrt", "cpu"])
-    rule: Optional[str] = key("a key of `RULES`; null on `tensorrt`", enum=list(RULES))
+    rule: Optional[str] = key("null on `tensorrt`", enum=[PLACED, REFUSED])
     reason: str = key("why the rule holds", **_TEXT)
     tensorrt: str = key("the runtime's version")
     sm: str = key("the compute capability that the engine is for, as 5.3")

@@ -14,9 +14,9 @@ from splitwatt.device_configs.child import module_command
 from splitwatt.device_configs.cli import note
 from splitwatt.device_configs.errors import ServerError
 from splitwatt.engines.bundle.bundle import Bundle
+from splitwatt.engines.pipeline.chain import EngineStore
 from splitwatt.engines.pipeline.image import decode_image
 from splitwatt.engines.pipeline.pipeline import BoardPipeline
-from splitwatt.engines.pipeline.store import EngineStore
 from splitwatt.profiler.analyse.carried import BATCHES, LATE_SHARE, Service, late_interval
 from splitwatt.profiler.analyse.statistics import quantile
 from splitwatt.profiler.records.blocks import POISSON, Carried

@@ -38,8 +38,7 @@ from splitwatt.device_configs.targets import known_targets, load_target
 from splitwatt.engines.bundle.bundle import Bundle
 from splitwatt.engines.bundle.manifest import Part
 from splitwatt.engines.rangecoder import Tables
-from splitwatt.engines.rangecoder.graph import append_encoder
-from splitwatt.engines.rangecoder.words import LATENT
+from splitwatt.engines.rangecoder.graph import LATENT, append_encoder
 from splitwatt.engines.tensorrt import plugin, rtx
 from splitwatt.engines.tensorrt.building import builder
 from splitwatt.engines.tensorrt.log import make_logger
