@@ -41,9 +41,9 @@ def checks() -> List[Check]:
     ]
 
 
-def _check(name: str, found: Any, detail: str, missing: str, remedy: str) -> Check:
-    """A check that passes with `detail` where something is `found`, else what is missing."""
-    return Check(name, True, detail, "") if found else Check(name, False, missing, remedy)
+def _check(name: str, present: Any, detail: str, missing: str, remedy: str) -> Check:
+    """A check that passes with `detail` where something is there (`present`), else what is missing."""
+    return Check(name, True, detail, "") if present else Check(name, False, missing, remedy)
 
 
 def _providers() -> List[Check]:
