@@ -42,7 +42,7 @@ def checks() -> List[Check]:
 
 
 def _check(name: str, present: Any, detail: str, missing: str, remedy: str) -> Check:
-    """A check that passes with `detail` where something is there (`present`), else what is missing."""
+    """A check that passes with `detail` where something is `present`, else what is missing."""
     return Check(name, True, detail, "") if present else Check(name, False, missing, remedy)
 
 
