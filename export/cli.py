@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from splitwatt.device_configs.cli import note, parser, print_json, say
 from splitwatt.device_configs.errors import SplitwattError, UsageError
 from splitwatt.device_configs.names import suggestion
+from splitwatt.engines.bundle.manifest import TASKS
 from splitwatt.engines.bundle.model_name import check_own_name
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def models(argv: list[str]) -> int:
     flags = parser("models", "The models that can be exported.", "splitwatt models ladon")
     flags.add_argument("name", nargs="*", metavar="NAME",
                        help="only models or families with this in their name, such as ladon")  # fmt: skip
+    flags.add_argument("--task", choices=TASKS, help="only models of this task")
     _zoo_flag(flags)
     options = flags.parse_args(argv)
     failed = _add_zoo(options.zoo)
@@ -41,9 +43,11 @@ def models(argv: list[str]) -> int:
             "unavailable": system.unavailable or None,
         }
         for system in known.values()
-        if not asked or any(name in f"{system.name} {system.family}".lower() for name in asked)
+        if options.task in (None, *system.tasks)
+        and (not asked or any(name in f"{system.name} {system.family}".lower() for name in asked))
     ]
     if not rows and not failed:
+        asked += [options.task] if options.task else []
         raise UsageError(f"no model matches '{' '.join(asked)}'", suggestion(asked[0], known))
     if options.json:
         print_json(rows)

@@ -133,18 +133,19 @@ def choose(records: List[Record], onnx_path: str, onnx_sha256: str, here: Machin
     of_runtime = [r for r in same_part if r.runtime == here.runtime]
     last = max(of_runtime or same_part, key=lambda record: record.made_at)
     if not of_runtime:
-        wrong = "with %s, not with %s" % (TITLES[last.runtime], TITLES[here.runtime])
+        wrong = "was built with %s, not with %s" % (TITLES[last.runtime], TITLES[here.runtime])
         remedy = "run %s"
     elif last.sm != here.sm:
         gpu = " (%s)" % here.gpu if here.gpu else ""
-        wrong = "for SM %s, but this machine's GPU%s has SM %s" % (last.sm, gpu, here.sm)
+        wrong = "was built for SM %s, but this machine's GPU%s has SM %s"
+        wrong %= (last.sm, gpu, here.sm)
         remedy = "an engine only runs on the kind of GPU it was built for: run %s here"
     else:
-        wrong = "with %s %s, but this machine has %s" % (
+        wrong = "was built with %s %s, but this machine has %s" % (
             TITLES[here.runtime], last.tensorrt, version
         )  # fmt: skip
         remedy = "an engine only runs with the version it was built with: run %s again"
-    raise EngineError("the engine of %s was built %s" % (file, wrong), remedy % build)
+    raise EngineError("the engine of %s %s" % (file, wrong), remedy % build)
 
 
 def engine_path(folder: str, record: Record) -> str:
