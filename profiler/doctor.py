@@ -4,10 +4,10 @@ import glob
 import os
 import shutil
 import sys
-from typing import List, Optional
+from typing import List
 
 from splitwatt.device_configs.diagnosis import Check, package
-from splitwatt.device_configs.input.small_files import TABLE_BYTES, text_of
+from splitwatt.device_configs.input.small_files import table_bytes, text_of
 from splitwatt.device_configs.install import install_command
 from splitwatt.profiler.links.parse import parse_link
 from splitwatt.profiler.links.shaped import Shaped
@@ -41,7 +41,7 @@ def _governor(root: str) -> Check:
     pattern = os.path.join(
         glob.escape(root), "sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
     )
-    governors = sorted({text for text in map(_read, glob.glob(pattern)) if text})
+    governors = sorted({text for text in map(text_of, glob.glob(pattern)) if text})
     if not governors:
         return Check("clocks", True, "the kernel reports no governor", "")
     if governors == ["performance"]:
@@ -55,12 +55,10 @@ def _governor(root: str) -> Check:
 
 
 def _swap(root: str) -> Check:
-    text = _read(os.path.join(root, "proc/meminfo")) or ""
-    rows = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    try:
-        total, swap = (int(rows[key].split()[0]) // 1024 for key in ("MemTotal", "SwapTotal"))
-    except (KeyError, ValueError, IndexError):
+    rows = table_bytes(os.path.join(root, "proc/meminfo"))
+    if not {"MemTotal", "SwapTotal"} <= set(rows):
         return Check("memory", True, "the kernel does not report it", "")
+    total, swap = rows["MemTotal"] >> 20, rows["SwapTotal"] >> 20
     detail = "%d MB, swap %d MB" % (total, swap)
     if total + swap < 6000:
         return Check("memory", False, detail + ": little for building engines",
@@ -74,7 +72,3 @@ def _server() -> List[Check]:
         return [Check("serve", False, "the server needs Python 3.10 or newer", "")]
     remedy = install_command("serve")
     return [package(name, "splitwatt serve", remedy) for name in ("starlette", "uvicorn")]
-
-
-def _read(path: str) -> Optional[str]:
-    return text_of(path, TABLE_BYTES)

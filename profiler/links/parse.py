@@ -26,6 +26,7 @@ _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(bit|kbit|mbit|gbit)(?:/s|ps)?$")
 _BOTH_WAYS = re.compile(r"/(?!s\b)")  # not the slash of Mbit/s
 _TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ms|s)$")
 _EXAMPLE = "write as in --link shaped:100kbit, --link simulated:lora,loss=1% or --link none"
+_CHOICES = {"bytes": (PAYLOAD, WIRE), "via": (AUTO, KERNEL, USER)}
 _LEAST_KBIT_S, _MOST_KBIT_S = 0.001, 1e9
 _LADON = "Ladon, section 5.1"
 _FRANKENSPLIT = "FrankenSplit, table 7"
@@ -154,13 +155,11 @@ def check_together(links: Sequence[Link], where: str, kind: Any = ConfigError) -
 
 
 def _option(key: str, value: str) -> Dict[str, Any]:
-    if key == "bytes" and value in (PAYLOAD, WIRE):
-        return {"bytes": value}
-    if key == "via" and value in (AUTO, KERNEL, USER):
-        return {"via": value}
-    if key in ("latency", "jitter") and _TIME.match(value):
-        number, unit = _TIME.match(value).groups()  # type: ignore[union-attr]
-        return {key + "_ms": float(number) * (1.0 if unit == "ms" else 1000.0)}
+    if value in _CHOICES.get(key, ()):
+        return {key: value}
+    match = _TIME.match(value) if key in ("latency", "jitter") else None
+    if match:
+        return {key + "_ms": float(match.group(1)) * (1.0 if match.group(2) == "ms" else 1000.0)}
     if key == "loss":
         return {"loss": _part(value)}
     seed = whole_number(value) if key == "seed" and len(value) <= 9 else None

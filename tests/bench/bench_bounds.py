@@ -23,7 +23,7 @@ import psutil
 
 from splitwatt.engines.rangecoder.container import SINGLE
 from splitwatt.profiler.client.protocol import REQUEST_JSON_BYTES, REQUEST_JSON_LISTS
-from splitwatt.profiler.server.lan import Credentials, make_credentials
+from splitwatt.profiler.server.place import Credentials, make_credentials
 from splitwatt.profiler.server.web.body import BODY_LIMIT_BYTES, BUDGET_BYTES
 from tests.bench.measure import publish
 from tests.board.engines.rangecoder.reference import wrap

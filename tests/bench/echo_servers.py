@@ -42,6 +42,9 @@ def ours() -> None:
         def usage(self):
             return Usage(1, 0, 1, 0)
 
+        def is_there(self, name):
+            return True
+
         @contextlib.contextmanager
         def use(self, name):
             yield Pipeline

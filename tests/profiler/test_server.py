@@ -23,7 +23,7 @@ from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.client.protocol import Tensor, encode_request
 from splitwatt.profiler.server.inference.refusals import without_paths
-from splitwatt.profiler.server.lan import make_credentials
+from splitwatt.profiler.server.place import make_credentials
 from splitwatt.profiler.server.setup import check_flags, models_of, served
 from tests.profiler.conftest import RunningServer, command
 

@@ -19,7 +19,7 @@ import pytest
 from splitwatt.profiler.client.client import Client
 from splitwatt.profiler.client.connection import Endpoint
 from splitwatt.profiler.client.protocol import REQUEST_JSON_BYTES
-from splitwatt.profiler.server.lan import make_credentials
+from splitwatt.profiler.server.place import make_credentials
 from splitwatt.profiler.server.web.body import BODY_LIMIT_BYTES, BUDGET_BYTES
 from splitwatt.profiler.server.web.routes import MOST_BYTES
 from tests.conftest import COMMAND

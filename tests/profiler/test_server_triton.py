@@ -194,14 +194,11 @@ def test_a_board_profiles_against_triton(triton, tiny, config, tmp_path):
 
 
 def test_tritons_queue_is_bounded(tiny):
-    asked = []
-    kinds = SimpleNamespace(
-        tensor=dict, model=dict, batcher=dict, policy=lambda **given: asked.append(given)
-    )
-    server = SimpleNamespace(bind=lambda **model: None)
+    bound = []
+    server = SimpleNamespace(bind=lambda **model: bound.append(model["config"]))
     options = SimpleNamespace(workers=None, batch=2, queue=7)
-    _bind(kinds, server, Models(str(tiny / "cpu"), "cpu", 1), MODEL, options)
-    assert asked == [{"max_queue_size": 7}]
+    _bind(server, Models(str(tiny / "cpu"), "cpu", 1), MODEL, options)
+    assert bound[0].batcher.default_queue_policy.max_queue_size == 7
 
 
 def test_what_triton_has_not_is_told(tiny, triton_python):

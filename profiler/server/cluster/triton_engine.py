@@ -18,9 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytriton.models.model as bound
+import pytriton.triton as pytriton
+import tritonclient.http._client as http
+from pytriton.model_config import DynamicBatcher, ModelConfig, QueuePolicy, Tensor
+from pytriton.model_config.generator import ModelConfigGenerator
 
 from splitwatt.device_configs.errors import SplitwattError, UsageError
-from splitwatt.device_configs.install import install_command
 from splitwatt.engines.pipeline.answer import pack
 from splitwatt.profiler.client.client import quoted
 from splitwatt.profiler.client.wire_times import write_stages
@@ -61,7 +65,10 @@ def run_triton(options: argparse.Namespace) -> int:
     """
     what, models = set_up(options, options.workers or 1, options.threads)
     _check(options)
-    pytriton = _import()
+    # Limits that Triton itself does not have; names are bound as addresses write them.
+    http.quote = lambda name: name
+    bound.ModelConfigGenerator = _Ragged  # type: ignore[attr-defined,misc,unused-ignore]
+    pytriton.Model = _Refusing  # type: ignore[attr-defined,misc,unused-ignore]
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -71,7 +78,7 @@ def run_triton(options: argparse.Namespace) -> int:
     # The Python inside Triton looks for its standard library beside the first python3 of the PATH,
     # which may be of another version than this one.
     os.environ["PATH"] = os.pathsep.join([os.path.join(sys.base_prefix, "bin"), os.environ["PATH"]])
-    config = pytriton.config(
+    config = pytriton.TritonConfig(
         http_address=host,
         http_port=ports[0],
         metrics_address=host,
@@ -82,10 +89,10 @@ def run_triton(options: argparse.Namespace) -> int:
         exit_timeout_secs=_EXIT_TIMEOUT_S,
         log_verbose=0,
     )
-    with Watchdog() as watchdog, pytriton.server(config=config) as server:
+    with Watchdog() as watchdog, _AnyName(config=config) as server:
         names = models.names()
         for name in names:
-            _bind(pytriton, server, models, name, options)
+            _bind(server, models, name, options)
         server.run()
         watchdog.guard_children()
         metrics = place.url(ports[1]) + "/metrics"
@@ -123,7 +130,7 @@ def _payload(request: Any) -> tuple[bytes, Any]:
     return (bitstream[0].tobytes(), sizes[0]) if len(bitstream) == 1 else (b"", sizes[0])
 
 
-def _bind(pytriton: Any, server: Any, models: Models, name: str, options: Any) -> None:
+def _bind(server: Any, models: Models, name: str, options: Any) -> None:
     """Make a model known to Triton; BundleError where its bundle is damaged."""
     models.bundle(name)
     functions = [functools.partial(answer_all, models, name) for _ in range(options.workers or 1)]
@@ -133,75 +140,49 @@ def _bind(pytriton: Any, server: Any, models: Models, name: str, options: Any) -
         model_name=quoted(name),
         infer_func=functions,
         inputs=[
-            pytriton.tensor(name="bitstream", dtype=np.uint8, shape=(-1,)),
-            pytriton.tensor(name="sizes", dtype=np.int32, shape=(6,)),
+            Tensor(name="bitstream", dtype=np.uint8, shape=(-1,)),
+            Tensor(name="sizes", dtype=np.int32, shape=(6,)),
         ],
         outputs=[
-            pytriton.tensor(name="answer", dtype=np.uint8, shape=(-1,)),
-            pytriton.tensor(name="stages", dtype=np.uint8, shape=(-1,)),
+            Tensor(name="answer", dtype=np.uint8, shape=(-1,)),
+            Tensor(name="stages", dtype=np.uint8, shape=(-1,)),
         ],
-        config=pytriton.model(
+        config=ModelConfig(
             max_batch_size=options.batch,
-            batcher=pytriton.batcher(
+            batcher=DynamicBatcher(
                 max_queue_delay_microseconds=delay_us,
-                default_queue_policy=pytriton.policy(max_queue_size=options.queue),
+                default_queue_policy=QueuePolicy(max_queue_size=options.queue),
             ),
         ),
     )
 
 
-class _Pytriton:
-    """What is used of pytriton, with limits lifted that Triton itself does not have."""
+class _AnyName(pytriton.Triton):  # type: ignore[misc,unused-ignore]
+    """Takes names such as ladon_r50%400.32."""
 
-    def __init__(self) -> None:
-        import pytriton.models.model as bound
-        import pytriton.triton as main
-        import tritonclient.http._client as http
-        from pytriton.model_config import DynamicBatcher, ModelConfig, QueuePolicy, Tensor
-        from pytriton.model_config.generator import ModelConfigGenerator
-        from pytriton.triton import Triton, TritonConfig
-
-        class AnyName(Triton):  # type: ignore[misc,unused-ignore]
-            """Takes names such as ladon_r50%400.32."""
-
-            @classmethod
-            def _validate_model_name(cls, model_name: str) -> None:
-                pass
-
-        class Ragged(ModelConfigGenerator):  # type: ignore[misc,unused-ignore]
-            """Lets bitstreams of different lengths share a batch."""
-
-            def get_config(self) -> dict[str, Any]:
-                config: dict[str, Any] = super().get_config()
-                for tensor in config["input"]:
-                    if -1 in tensor["dims"] and config["max_batch_size"]:
-                        tensor["allow_ragged_batch"] = True
-                return config
-
-        class Refusing(bound.Model):  # type: ignore[misc,unused-ignore]
-            """Answers a refused request with an error, and those beside it with their answers."""
-
-            def get_proxy_model_files(self) -> dict[str, bytes]:
-                files: dict[str, bytes] = super().get_proxy_model_files()
-                script = next(name for name in files if name.endswith("/model.py"))
-                return {**files, script: files[script] + _REFUSING.encode()}
-
-        http.quote = lambda name: name  # names are bound as addresses write them
-        bound.ModelConfigGenerator = Ragged  # type: ignore[attr-defined,misc,unused-ignore]
-        main.Model = Refusing  # type: ignore[attr-defined,misc,unused-ignore]
-        self.server, self.config = AnyName, TritonConfig
-        self.tensor, self.model, self.batcher = Tensor, ModelConfig, DynamicBatcher
-        self.policy = QueuePolicy
+    @classmethod
+    def _validate_model_name(cls, model_name: str) -> None:
+        pass
 
 
-def _import() -> _Pytriton:
-    try:
-        return _Pytriton()
-    except ImportError as error:
-        raise UsageError(
-            "Triton needs the package %s, which is not installed" % error.name,
-            install_command("cluster"),
-        )
+class _Ragged(ModelConfigGenerator):  # type: ignore[misc,unused-ignore]
+    """Lets bitstreams of different lengths share a batch."""
+
+    def get_config(self) -> dict[str, Any]:
+        config: dict[str, Any] = super().get_config()
+        for tensor in config["input"]:
+            if -1 in tensor["dims"] and config["max_batch_size"]:
+                tensor["allow_ragged_batch"] = True
+        return config
+
+
+class _Refusing(bound.Model):  # type: ignore[misc,unused-ignore]
+    """Answers a refused request with an error, and those beside it with their answers."""
+
+    def get_proxy_model_files(self) -> dict[str, bytes]:
+        files: dict[str, bytes] = super().get_proxy_model_files()
+        script = next(name for name in files if name.endswith("/model.py"))
+        return {**files, script: files[script] + _REFUSING.encode()}
 
 
 def _check(options: argparse.Namespace) -> None:

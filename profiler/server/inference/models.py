@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -14,7 +14,6 @@ from splitwatt.device_configs.errors import ServerError, SplitwattError, UsageEr
 from splitwatt.device_configs.input.strict_json import read_json
 from splitwatt.device_configs.names import check_known
 from splitwatt.engines.bundle.bundle import MANIFEST, MANIFEST_LIMIT_BYTES, Bundle
-from splitwatt.engines.bundle.manifest import Part
 from splitwatt.engines.pipeline.batching import BatchPipeline
 from splitwatt.engines.pipeline.chain import EngineStore
 from splitwatt.profiler.server.inference.tensors import metadata
@@ -53,7 +52,9 @@ class _Engines(EngineStore):
 class _Loaded:
     """A model that is loaded or being loaded; `users` counts the inferences that run on it."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, bundle: Bundle) -> None:
+        parts = bundle.manifest.placed("server")
+        self.bundle = bundle
         self.parts = {part.sha256 for part in parts}
         self.bytes = sum(part.bytes for part in parts)
         self.users = 0
@@ -173,10 +174,9 @@ class Models:
             UnknownModelError, BundleError: as `bundle`.
             SplitwattError: it is larger than the budget, or cannot be loaded.
         """
-        bundle = self.bundle(name)
-        loaded = self._take(name, bundle)
+        loaded = self._take(name, self.bundle(name))
         try:
-            yield self._pipeline(name, loaded, bundle)
+            yield self._pipeline(name, loaded)
         finally:
             self._give_back(loaded)
 
@@ -203,7 +203,7 @@ class Models:
                 self._release(name)
 
     def _take(self, name: str, bundle: Bundle) -> _Loaded:
-        new = _Loaded(bundle.manifest.placed("server"))
+        new = _Loaded(bundle)
         with self._changed:
             if new.bytes > self.budget_bytes:
                 raise SplitwattError(
@@ -229,14 +229,14 @@ class Models:
     def _bytes(self) -> int:
         return sum(one.bytes for one in (*self._loaded.values(), *self._leaving))
 
-    def _pipeline(self, name: str, loaded: _Loaded, bundle: Bundle) -> BatchPipeline:
+    def _pipeline(self, name: str, loaded: _Loaded) -> BatchPipeline:
         if loaded.pipeline is not None:
             return loaded.pipeline
         with self._loading:
             if loaded.pipeline is None:
                 try:
                     loaded.pipeline = BatchPipeline(
-                        bundle, self._backend, self._threads, self._engines
+                        loaded.bundle, self._backend, self._threads, self._engines
                     )
                 except BaseException:
                     with self._changed:

@@ -62,11 +62,7 @@ class Hold:
 
 
 def json_length(headers: Mapping[bytes, bytes]) -> int | None:
-    """How much of an infer request's body is JSON, as the protocol's header says; None: all of it.
-
-    Raises:
-        ServerError: the header is not a number.
-    """
+    """How much of an infer request's body is JSON, by its header, or ServerError; None: all of it."""
     text = headers.get(_HEADER_LENGTH)
     return read_header_length(None if text is None else text.decode("latin-1"))
 
@@ -91,16 +87,10 @@ async def read_body(
     hold: Hold | None,
     limit_bytes: int = BODY_LIMIT_BYTES,
 ) -> memoryview:
-    """The whole body; nothing of it where it is not held.
+    """The whole body, of at most `limit_bytes`; nothing of it where `hold` is None: nobody needs it.
 
-    A body whose length is known is refused before any of it is read. It is filled piece by piece: one
-    copy of all of it at its end would delay every other client.
-
-    Args:
-        headers: of the request.
-        receive: ASGI's.
-        hold: of the budget; None for a body that nobody needs.
-        limit_bytes: of this body.
+    A body whose length is known is refused before any of it is read. It is filled piece by piece:
+    one copy of all of it at its end would delay every other client.
 
     Raises:
         Refused: it is compressed, too large, or the budget has no room for it.

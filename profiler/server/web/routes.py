@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from splitwatt.device_configs.input.small_files import whole_number
 from splitwatt.profiler.server.inference.refusals import (
     STATUS_OF,
     Refused,
@@ -56,12 +57,11 @@ async def clock(request: Request) -> Response:
     """
     await read_body(dict(request.scope["headers"]), request.receive, None)
     received_s = time.monotonic()
-    asked = request.query_params.get("bytes", "0")
-    known = asked.isascii() and asked.isdigit() and len(asked) <= 7
-    if not known or int(asked) > MOST_BYTES:
+    asked = whole_number(request.query_params.get("bytes", "0"))
+    if asked is None or not 0 <= asked <= MOST_BYTES:
         raise Refused(400, "'bytes' must be a number of at most %d" % MOST_BYTES)
     document = {"received_s": received_s, "sent_s": time.monotonic()}
-    return filled(json.dumps(document).encode(), b" ", int(asked), "application/json")
+    return filled(json.dumps(document).encode(), b" ", asked, "application/json")
 
 
 def filled(first: bytes, filler: bytes, count: int, media_type: str) -> Response:
